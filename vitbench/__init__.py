@@ -1,0 +1,23 @@
+"""vitbench: which image-classification backbone should I use, on my hardware and my data, and how sure are we?"""
+
+from __future__ import annotations
+
+from vitbench.errors import Skip, VitbenchError
+from vitbench.hookspecs import hookimpl
+from vitbench.records import Measurement, Verdict
+from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, Preprocess, RecipeSpec, SuiteSpec
+
+__all__ = [
+    "DatasetSpec",
+    "Measurement",
+    "MetricSpec",
+    "ModelSpec",
+    "Preprocess",
+    "RecipeSpec",
+    "Skip",
+    "SuiteSpec",
+    "Verdict",
+    "VitbenchError",
+    "hookimpl",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,46 @@
+"""The errors that vitbench raises on purpose: each is one sentence for the user, and an exit code."""
+
+from __future__ import annotations
+
+
+class VitbenchError(Exception):
+    """A mistake or a lack that the user can mend; the message says what is wrong and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(VitbenchError):
+    """An unknown name, a wrong option, a wrong suite file."""
+
+    exit_code = 2
+
+
+class UnusableError(VitbenchError):
+    """Data, a device, the network or a plugin that is missing or cannot be used."""
+
+    exit_code = 3
+
+
+class StoreError(VitbenchError):
+    """The output folder or the store in it cannot be used."""
+
+    exit_code = 4
+
+
+class NothingSelectedError(VitbenchError):
+    """The selection leaves no cell to run."""
+
+    exit_code = 5
+
+
+class Skip(Exception):  # noqa: N818 - a word that a metric says, not a fault
+    """Raised by a metric that does not apply to a subject; its message is the reason that is recorded."""
+
+
+def did_you_mean(name: str, candidates: object) -> str:
+    """Return `` Did you mean "x"?`` for the closest candidate, or an empty string."""
+    import difflib
+
+    names = [str(candidate) for candidate in candidates]  # type: ignore[attr-defined]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f' Did you mean "{close[0]}"?' if close else ""

@@ -1,0 +1,191 @@
+"""What the offered callables get and give. Light at run time: torch is named in annotations only.
+
+Shapes: B images in a batch, N images in a split, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from vitbench.specs import Augmentation, OptionValue, Preprocess
+
+__all__ = [
+    "Budget",
+    "FitRun",
+    "ImageSet",
+    "MemoryUse",
+    "Predictions",
+    "Split",
+    "Subject",
+    "Timing",
+    "TrainVal",
+    "TrainingLog",
+]
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """What a data set's `open` gives: one split, in a stable order.
+
+    It offers either ``image(i)``, for images of any size, or ``images(index)``, where all sizes agree:
+
+    * ``image(i: int) -> uint8[C, H, W]``
+    * ``images(index: int64[B]) -> uint8[B, C, H, W]``
+
+    and may have two more attributes: ``verified: bool`` (true unless the files are not the published ones) and
+    ``notes: Sequence[str]``, sentences that the user should read.
+    """
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64[N], each in 0..K-1."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """K names, in the order of the labels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """Images and labels of one split, as the core cached them."""
+
+    images: NDArray[np.uint8]
+    """uint8[M, C, H, W], memory-mapped: all cached images, of which `index` names this split's."""
+    index: NDArray[np.int64]
+    """int64[N], rows of `images`."""
+    labels: NDArray[np.int64]
+    """int64[N], the label of each row in `index`."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainVal:
+    """What a recipe may see: a training and a validation split. There is no test split here."""
+
+    train: Split
+    val: Split
+    class_names: tuple[str, ...]
+    image_size: int
+    """Side of the model's input in pixels; cached images may have another size."""
+    in_channels: int
+    """Channels of the model's input."""
+    preprocess: Preprocess
+    """How `vitbench.training.preprocess` makes the model's input of cached images."""
+    augmentations: tuple[Augmentation, ...] = ()
+    """The changes of an image that keep its label: crop, flip."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """What the user allows, over the recipe's own options."""
+
+    epochs: int | None = None
+    """Passes over the training split; None: as the recipe's options say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitRun:
+    """The conditions of one training run."""
+
+    device: torch.device
+    precision: Literal["float32", "bfloat16", "float16", "tf32"]
+    seed: int
+    budget: Budget
+    options: Mapping[str, OptionValue]
+    """The recipe's options, complete and of their declared types."""
+    log: Callable[..., None]
+    """``log(epoch=3, epochs=20, loss=0.4, val_top1=0.9)``: progress, and a row of the training curve where `epoch`
+    is whole. ``log()`` alone is a sign of life."""
+    compile: bool = False
+    channels_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predictions:
+    """What a model said of the test split, from logits computed once; this is what is stored, too."""
+
+    labels: NDArray[np.int64]
+    """int64[N]"""
+    top_classes: NDArray[np.int64]
+    """int64[N, min(5, K)], most probable first."""
+    top_probabilities: NDArray[np.float32]
+    """float32[N, min(5, K)]"""
+    true_log_probability: NDArray[np.float32]
+    """float32[N], natural logarithm of the probability given to the true label."""
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingLog:
+    """What `fit` did."""
+
+    seconds: float
+    """Wall time of `fit`."""
+    images: int
+    """Images in the training split."""
+    curve: tuple[Mapping[str, float], ...] = ()
+    """One row for each logged epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """Raw times of one speed cell in one process."""
+
+    mode: Literal["inference", "training"]
+    batch_size: int
+    block_seconds: tuple[float, ...]
+    """Wall time of each timed block, calls pipelined, synchronised at its end."""
+    calls_per_block: int
+    call_seconds: tuple[float, ...]
+    """Wall time of single calls, each synchronised; inference only."""
+    warmup_seconds: tuple[float, ...]
+    """Wall time of each warm-up block; the first holds the cold start."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed the measurement, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryUse:
+    """Memory of one speed cell, measured in a pass of its own."""
+
+    mode: Literal["inference", "training"]
+    peak_bytes: int
+    """CPU: rise of the peak resident set over the baseline before the model was built. CUDA: peak allocated."""
+    absolute_peak_bytes: int
+    """CPU: the peak resident set. CUDA: peak reserved."""
+    baseline_bytes: int
+    """What was in use before the model was built."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What a metric reads. A metric sees the part that its `needs` names; the others are None."""
+
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    """Channels, height, width of the model's input."""
+    device: str
+    precision: str
+    architecture: Callable[[], nn.Module] | None = None
+    """Builds the model afresh on the meta device (no memory, no weights, in eval mode); None in a cell of a baseline."""
+    predictions: Predictions | None = None
+    training: TrainingLog | None = None
+    timing: Timing | None = None
+    memory: MemoryUse | None = None

@@ -1,0 +1,272 @@
+"""The data that flows: cells, measurements, records, jobs. Frozen msgspec types, versioned.
+
+A cell is the unit of work. Its *id* is the hash of what was asked; its *key* is the hash of the id and of what the
+cell was made of (code, data, checkpoint, torch, our method). Resume compares keys; a leaderboard shows the newest
+record of an id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from vitbench.specs import OptionValue
+
+__all__ = [
+    "METHOD",
+    "SCHEMA",
+    "Cell",
+    "DataInfo",
+    "Environment",
+    "KeyedCell",
+    "Measurement",
+    "PluginOrigin",
+    "Provenance",
+    "QualityCell",
+    "Record",
+    "SpeedCell",
+    "Status",
+    "Verdict",
+    "canonical_name",
+    "digest",
+]
+
+SCHEMA = 1
+"""Version of the records; a store of another version is refused."""
+METHOD = 1
+"""Version of the way numbers are made; part of each key."""
+
+Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "pending"]
+Precision = Literal["float32", "bfloat16", "float16", "tf32"]
+Mode = Literal["inference", "training"]
+Level = Literal["valid", "warn", "invalid"]
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all records."""
+
+
+class Verdict(_Data):
+    """Whether a measurement may be trusted, and why not."""
+
+    level: Level = "valid"
+    reasons: tuple[str, ...] = ()
+
+
+class Measurement(_Data):
+    """One figure with its interval, its raw samples and its verdict."""
+
+    name: str
+    value: float | None
+    """None where it could not be had; the verdict's reasons say why."""
+    unit: str = ""
+    """Empty: the unit of the metric's spec."""
+    better: Literal["higher", "lower", "neither", ""] = ""
+    """Empty: as the metric's spec says."""
+    low: float | None = None
+    """Lower end of the 95 % interval, or of the range over processes."""
+    high: float | None = None
+    n: int | None = None
+    """What the value rests on: images, samples or processes."""
+    samples: tuple[tuple[float, ...], ...] = ()
+    """Raw samples, one tuple for each process."""
+    verdict: Verdict = Verdict()
+
+
+class QualityCell(_Data, tag="quality", tag_field="kind"):
+    """Train or load a model, then evaluate it on the test split once."""
+
+    model: str
+    """Full name, ``plugin/name``."""
+    options: dict[str, OptionValue] = {}
+    """The model's options, complete."""
+    recipe: str
+    recipe_options: dict[str, OptionValue] = {}
+    """The recipe's options, complete."""
+    dataset: str
+    seed: int
+    precision: Precision = "float32"
+    threads: int
+    limit: int | float | None = None
+    """Images (int) or share (float) of each split; None: all."""
+    epochs: int | None = None
+    """Override of the recipe's length; None: the recipe's own."""
+    compile: bool = False
+    channels_last: bool = False
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was cut short by a limit or by fewer epochs."""
+        return self.limit is not None or self.epochs is not None
+
+
+class SpeedCell(_Data, tag="speed", tag_field="kind"):
+    """Time a model and weigh its memory, on one device, for one input shape, batch size and mode."""
+
+    model: str
+    options: dict[str, OptionValue] = {}
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    """Channels, height, width of the model's input."""
+    device: str
+    precision: Precision = "float32"
+    threads: int
+    batch_size: int
+    mode: Mode
+    machine: str
+    """The machine class."""
+    compile: bool = False
+    channels_last: bool = False
+
+
+Cell = QualityCell | SpeedCell
+
+
+class DataInfo(_Data):
+    """A data set as it was opened and cached."""
+
+    name: str
+    """The name that was asked for."""
+    title: str
+    """The name for tables; says so where the data are unverified."""
+    verified: bool
+    fingerprint: str
+    """SHA-256 of labels and decoded pixels of both splits."""
+    cache: str
+    """Folder of the memory-mapped uint8 arrays."""
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+    """Channels, height, width of the cached images."""
+    sizes: dict[str, int]
+    """Images in each split."""
+    augmentations: tuple[str, ...] = ()
+    plugin: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class PreprocessInfo(_Data):
+    """The preprocessing that was applied."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_fraction: float
+    image_size: int
+    in_channels: int
+
+
+class PluginOrigin(_Data):
+    """Where a plugin comes from."""
+
+    plugin: str
+    distribution: str
+    version: str
+    code_hash: str
+    """SHA-256 over the plugin's source files."""
+
+
+class Provenance(_Data):
+    """What a cell is made of, beside what was asked; all of it is in the key."""
+
+    model: PluginOrigin
+    recipe: PluginOrigin | None = None
+    dataset: PluginOrigin | None = None
+    data_fingerprint: str = ""
+    checkpoint_sha256: str = ""
+    torch: str
+    method: int = METHOD
+
+
+class Environment(_Data):
+    """The machine and the software, once a run."""
+
+    machine: str
+    """The machine class: results of one class may be compared."""
+    cpu: str
+    cores: int
+    """Cores that this process may use, by affinity and quota."""
+    quota: float | None = None
+    """Cores that the control group allows; None: no quota."""
+    memory_bytes: int
+    gpu: str = ""
+    driver: str = ""
+    system: str
+    python: str
+    versions: dict[str, str]
+    """Installed versions of the packages that make the numbers."""
+
+
+class KeyedCell(_Data):
+    """A cell that is ready to run: resolved, validated and hashed."""
+
+    cell: Cell
+    id: str
+    key: str
+    label: str
+    """The model's name for tables."""
+    baseline: bool = False
+    provenance: Provenance
+    data: DataInfo | None = None
+    """None for a speed cell."""
+    image_size: int
+    """Side of the model's input."""
+    in_channels: int
+    machine: str
+    device: str
+    """The device it runs on; for a quality cell this is no part of the id."""
+    unavailable: str = ""
+    """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
+
+
+class Record(_Data):
+    """One attempt at a cell, and how it ended."""
+
+    schema: int = SCHEMA
+    run: str
+    """The run that made it."""
+    planned: KeyedCell
+    status: Status
+    reason: str = ""
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    """Wall time of the attempt, all processes."""
+    measurements: tuple[Measurement, ...] = ()
+    curve: tuple[dict[str, float], ...] = ()
+    """One row for each epoch of the training."""
+    preprocess: PreprocessInfo | None = None
+    environment: str = ""
+    """Digest of the Environment, a blob in the store."""
+    runtime: dict[str, Any] = {}
+    """torch's flags as they were set for the cell."""
+    facts: dict[str, str] = {}
+    """What the model says of itself, such as its stem."""
+    splits: dict[str, int] = {}
+    """Images used: train, val, test."""
+
+    @property
+    def id(self) -> str:
+        """Hash of what was asked."""
+        return self.planned.id
+
+    @property
+    def key(self) -> str:
+        """Hash of what was asked and what it was made of."""
+        return self.planned.key
+
+
+def digest(value: object) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+def canonical_name(name: str, options: dict[str, OptionValue], defaults: dict[str, OptionValue]) -> str:
+    """Return ``plugin/name:k=v,...`` with the options that differ from their defaults, sorted."""
+    changed = sorted(key for key, value in options.items() if defaults.get(key) != value)
+    return name + (":" + ",".join(f"{key}={_text(options[key])}" for key in changed) if changed else "")
+
+
+def _text(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

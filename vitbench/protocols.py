@@ -184,7 +184,7 @@ class Subject:
     device: str
     precision: str
     architecture: Callable[[], nn.Module] | None = None
-    """Builds the model afresh on the meta device (no memory, no weights, in eval mode); None in a cell of a baseline."""
+    """Builds the model afresh on the meta device, without memory or weights, in eval mode; None for a baseline."""
     predictions: Predictions | None = None
     training: TrainingLog | None = None
     timing: Timing | None = None

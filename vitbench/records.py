@@ -48,14 +48,14 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of all records."""
 
 
-class Verdict(_Data):
+class Verdict(_Data, frozen=True, kw_only=True):
     """Whether a measurement may be trusted, and why not."""
 
     level: Level = "valid"
     reasons: tuple[str, ...] = ()
 
 
-class Measurement(_Data):
+class Measurement(_Data, frozen=True, kw_only=True):
     """One figure with its interval, its raw samples and its verdict."""
 
     name: str
@@ -75,7 +75,7 @@ class Measurement(_Data):
     verdict: Verdict = Verdict()
 
 
-class QualityCell(_Data, tag="quality", tag_field="kind"):
+class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="kind"):
     """Train or load a model, then evaluate it on the test split once."""
 
     model: str
@@ -102,7 +102,7 @@ class QualityCell(_Data, tag="quality", tag_field="kind"):
         return self.limit is not None or self.epochs is not None
 
 
-class SpeedCell(_Data, tag="speed", tag_field="kind"):
+class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind"):
     """Time a model and weigh its memory, on one device, for one input shape, batch size and mode."""
 
     model: str
@@ -124,7 +124,7 @@ class SpeedCell(_Data, tag="speed", tag_field="kind"):
 Cell = QualityCell | SpeedCell
 
 
-class DataInfo(_Data):
+class DataInfo(_Data, frozen=True, kw_only=True):
     """A data set as it was opened and cached."""
 
     name: str
@@ -146,7 +146,7 @@ class DataInfo(_Data):
     notes: tuple[str, ...] = ()
 
 
-class PreprocessInfo(_Data):
+class PreprocessInfo(_Data, frozen=True, kw_only=True):
     """The preprocessing that was applied."""
 
     mean: tuple[float, ...]
@@ -157,7 +157,7 @@ class PreprocessInfo(_Data):
     in_channels: int
 
 
-class PluginOrigin(_Data):
+class PluginOrigin(_Data, frozen=True, kw_only=True):
     """Where a plugin comes from."""
 
     plugin: str
@@ -167,7 +167,7 @@ class PluginOrigin(_Data):
     """SHA-256 over the plugin's source files."""
 
 
-class Provenance(_Data):
+class Provenance(_Data, frozen=True, kw_only=True):
     """What a cell is made of, beside what was asked; all of it is in the key."""
 
     model: PluginOrigin
@@ -179,7 +179,7 @@ class Provenance(_Data):
     method: int = METHOD
 
 
-class Environment(_Data):
+class Environment(_Data, frozen=True, kw_only=True):
     """The machine and the software, once a run."""
 
     machine: str
@@ -198,7 +198,7 @@ class Environment(_Data):
     """Installed versions of the packages that make the numbers."""
 
 
-class KeyedCell(_Data):
+class KeyedCell(_Data, frozen=True, kw_only=True):
     """A cell that is ready to run: resolved, validated and hashed."""
 
     cell: Cell
@@ -220,7 +220,7 @@ class KeyedCell(_Data):
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
 
 
-class Record(_Data):
+class Record(_Data, frozen=True, kw_only=True):
     """One attempt at a cell, and how it ended."""
 
     schema: int = SCHEMA

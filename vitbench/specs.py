@@ -56,7 +56,9 @@ def load_target(target: Target) -> Callable[..., Any]:
 
 def _check_name(owner: str, name: object, pattern: re.Pattern[str] = _NAME) -> None:
     if not isinstance(name, str) or not pattern.match(name):
-        raise ValueError(f"{owner} name {name!r} must be letters, digits, '.', '_' or '-', starting with one of the first two")
+        raise ValueError(
+            f"{owner} name {name!r} must be letters, digits, '.', '_' or '-', starting with one of the first two"
+        )
 
 
 def _check_target(owner: str, role: str, target: object) -> None:
@@ -90,7 +92,7 @@ class Preprocess:
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     """The filter for resizing, with antialiasing."""
     crop_fraction: float = 1.0
-    """The share of the resized shorter side that the centre crop keeps; used only where images are larger than the input."""
+    """The share of the resized shorter side that the centre crop keeps, where images are larger than the input."""
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
@@ -110,7 +112,7 @@ class ModelSpec:
     name: str
     """Short name, unique in the plugin; ``*`` for an open family that `resolve` completes."""
     build: Target
-    """``build(*, num_classes, image_size, in_channels, **arguments, **options) -> nn.Module`` that maps float
+    """``build(*, num_classes, image_size, in_channels, **arguments, **options) -> nn.Module``, which maps float
     images ``[B, C, H, W]`` to logits ``[B, K]``. It may set ``facts: dict[str, str]`` on the module for the record."""
     summary: str
     """One line for ``vitbench ls models``."""
@@ -125,7 +127,7 @@ class ModelSpec:
     recipe: str = ""
     """The recipe it takes where a suite names none; empty: ``supervised``, or ``finetune`` when pretrained."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """Options with their defaults, whose types they keep. One named ``checkpoint`` is a path: its SHA-256 is recorded."""
+    """Options with their defaults, whose types they keep. ``checkpoint`` is a path; its SHA-256 is recorded."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments that `build` always gets and that no user sets."""
     pretrained_on: str = ""
@@ -229,6 +231,8 @@ class RecipeSpec:
     """Options with their defaults, whose types they keep."""
     model_options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Defaults that a model has under this recipe, where it offers options of these names."""
+    trains: bool = True
+    """Whether `fit` changes weights; where it does not, they are not stored again."""
 
     def __post_init__(self) -> None:
         _check_name("recipe", self.name)

@@ -1,0 +1,96 @@
+"""What travels between the parent and its child processes: msgspec bytes and a folder, nothing pickled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from vitbench.records import (
+    DataInfo,
+    Environment,
+    KeyedCell,
+    Measurement,
+    PreprocessInfo,
+    Status,
+)
+from vitbench.suite import AskedCell, Conditions
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+class PrepareRequest(_Message, frozen=True, kw_only=True):
+    """Asked cells on their way to the preparing child."""
+
+    cells: tuple[AskedCell, ...]
+    conditions: Conditions
+    data_paths: dict[str, str] = {}
+    """Data set name to absolute folder."""
+    strict_plugins: bool = False
+
+
+class Prepared(_Message, frozen=True, kw_only=True):
+    """Keyed cells, ready to run."""
+
+    cells: tuple[KeyedCell, ...]
+    environment: Environment
+    datasets: tuple[DataInfo, ...] = ()
+    child_environment: dict[str, str] = {}
+    """Environment variables for the workers."""
+
+
+class Refusal(_Message, frozen=True, kw_only=True, tag=True):
+    """A user's mistake found in a child: the sentence and the exit code."""
+
+    message: str
+    exit_code: int
+
+
+class Job(_Message, frozen=True, kw_only=True):
+    """One process of one cell."""
+
+    planned: KeyedCell
+    run: str
+    folder: str
+    """The output folder; weights and predictions go beneath it."""
+    process: int = 0
+    """Which of the cell's processes, from 0."""
+
+
+class Progress(_Message, frozen=True, kw_only=True, tag=True):
+    """A sign of life. It may name the epoch; `quiet` asks the parent not to draw while a region is timed."""
+
+    epoch: float | None = None
+    epochs: int | None = None
+    stage: str = ""
+    quiet: bool = False
+
+
+class Say(_Message, frozen=True, kw_only=True, tag=True):
+    """A sentence for the user."""
+
+    text: str
+
+
+class Outcome(_Message, frozen=True, kw_only=True, tag=True):
+    """How one process of a cell ended."""
+
+    status: Status
+    reason: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    curve: tuple[dict[str, float], ...] = ()
+    preprocess: PreprocessInfo | None = None
+    runtime: dict[str, Any] = {}
+    facts: dict[str, str] = {}
+    splits: dict[str, int] = {}
+
+
+class Answer(_Message, frozen=True, kw_only=True, tag=True):
+    """The preparing child's result."""
+
+    prepared: Prepared
+
+
+Message = Progress | Say | Outcome | Answer | Refusal

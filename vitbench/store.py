@@ -1,0 +1,395 @@
+"""The store: what was planned and what came of it, in one SQLite file. The only module that runs SQL.
+
+``vitbench.sqlite`` in the output folder is append-only: ``runs``, the ``plan`` of each run, one row in ``records`` for
+each attempt, and ``blobs`` named by the SHA-256 of their content. Its rollback journal (``journal_mode=DELETE``,
+``synchronous=EXTRA``) keeps what was committed through a crash and a loss of power, also on file systems where a
+write-ahead log fails (https://www.sqlite.org/pragma.html#pragma_synchronous, https://www.sqlite.org/wal.html).
+Records are msgpack and not JSON, which cannot say that a loss became nan.
+Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/*.npz``, ``logs/*.txt``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, TypeVar
+
+import msgspec
+
+from vitbench.errors import StoreError
+from vitbench.records import SCHEMA, Environment, KeyedCell, Record
+
+__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "environment_digest", "lock"]
+
+FILE_NAME = "vitbench.sqlite"
+_BUSY_SECONDS = 30.0
+"""How long a reader or a writer waits for the other; a transaction takes milliseconds."""
+_APPLICATION_ID = int.from_bytes(b"vitb")
+_SCHEMA_SQL = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {SCHEMA};
+CREATE TABLE IF NOT EXISTS blobs (
+    digest TEXT PRIMARY KEY,
+    content BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS runs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    started REAL NOT NULL,
+    command TEXT NOT NULL,
+    version TEXT NOT NULL,
+    suite TEXT NOT NULL REFERENCES blobs,
+    environment TEXT NOT NULL REFERENCES blobs,
+    rank_by TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS plan (
+    number INTEGER PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES runs (id),
+    key TEXT NOT NULL,
+    cell BLOB NOT NULL,
+    UNIQUE (run, key)
+) STRICT;
+CREATE TABLE IF NOT EXISTS records (
+    number INTEGER PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES runs (id),
+    id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    status TEXT NOT NULL,
+    record BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS records_by_id ON records (id);
+CREATE INDEX IF NOT EXISTS records_by_key ON records (key);
+CREATE TRIGGER IF NOT EXISTS records_keep BEFORE UPDATE ON records
+BEGIN SELECT RAISE(ABORT, 'records are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS records_stay BEFORE DELETE ON records
+BEGIN SELECT RAISE(ABORT, 'records are never deleted'); END;
+COMMIT;
+"""
+_COMPLAINTS = {
+    "SQLITE_NOTADB": "is not a vitbench store; move it away or name another --output",
+    "SQLITE_CORRUPT": "is damaged; restore it from a copy or name another --output",
+    "SQLITE_READONLY": "cannot be written; make it writable or name another --output",
+    "SQLITE_CANTOPEN": "cannot be opened; check the rights of the file and of its folder",
+    "SQLITE_FULL": "cannot grow because the disk is full; make room and run the same command again",
+    "SQLITE_BUSY": "is in use by another process; wait for it and try again",
+}
+_T = TypeVar("_T")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``vitbench run``, as it was begun."""
+
+    id: str
+    started: float
+    """Seconds since the epoch."""
+    command: str
+    """The command line."""
+    version: str
+    """The version of vitbench."""
+    suite: str
+    """Digest of the suite's TOML text, a blob."""
+    environment: str
+    """Digest of the Environment, a blob."""
+    rank_by: str
+
+
+class Store:
+    """An open store. Use it as a context manager, from one thread."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._connection = connection
+
+    @classmethod
+    def open(cls, folder: Path, *, create: bool) -> Self:
+        """Open the store of an output folder; with `create`, make folder and store where they are missing.
+
+        Without `create` it works in a folder that may only be read, and while a run writes.
+
+        Raises:
+            StoreError: the folder or the store is missing, cannot be read or (with `create`) written, is no store,
+                or is one of another version.
+        """
+        path = folder / FILE_NAME
+        if create:
+            _make_folders(folder)
+        elif not path.is_file():
+            raise StoreError(f"{folder} holds no results; name the folder that vitbench run wrote to")
+        with _errors_of(path):
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+                uri=True,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+            )
+            try:
+                connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("PRAGMA foreign_keys = ON")
+                if create:
+                    _create_tables(connection)
+                _check_version(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(folder, connection)
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used afterwards."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Writing
+
+    def begin_run(self, *, command: str, version: str, suite: str, environment: Environment, rank_by: str) -> str:
+        """Enter a run that starts now, with its suite's TOML text and its environment; return its id."""
+        started = time.time()
+        run = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}-{secrets.token_hex(3)}"
+        blobs = [(blob_digest(content), content) for content in (suite.encode(), _environment_json(environment))]
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs)
+            connection.execute(
+                "INSERT INTO runs (id, started, command, version, suite, environment, rank_by) VALUES (?,?,?,?,?,?,?)",
+                (run, started, command, version, blobs[0][0], blobs[1][0], rank_by),
+            )
+        return run
+
+    def plan(self, run: str, cells: Sequence[KeyedCell]) -> None:
+        """Enter the cells that a run asks for, each key once, all or none of them."""
+        rows = [(run, cell.key, msgspec.msgpack.encode(cell)) for cell in cells]
+        with self._transaction() as connection:
+            connection.executemany("INSERT INTO plan (run, key, cell) VALUES (?, ?, ?)", rows)
+
+    def append(self, record: Record) -> None:
+        """Enter one attempt; it is on the disk when this returns."""
+        row = (record.run, record.id, record.key, record.status, msgspec.msgpack.encode(record))
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO records (run, id, key, status, record) VALUES (?, ?, ?, ?, ?)", row)
+
+    # Reading
+
+    def records(self) -> list[Record]:
+        """Return all attempts, the newest last."""
+        return self._decoded("SELECT record FROM records ORDER BY number", Record)
+
+    def newest_by_id(self) -> dict[str, Record]:
+        """Return the newest attempt at each asked cell: what a leaderboard shows."""
+        query = (
+            "SELECT record FROM records WHERE number IN (SELECT max(number) FROM records GROUP BY id) ORDER BY number"
+        )
+        return {record.id: record for record in self._decoded(query, Record)}
+
+    def newest_by_key(self) -> dict[str, Record]:
+        """Return the newest attempt at each keyed cell: what a resume compares."""
+        query = (
+            "SELECT record FROM records WHERE number IN (SELECT max(number) FROM records GROUP BY key) ORDER BY number"
+        )
+        return {record.key: record for record in self._decoded(query, Record)}
+
+    def done_keys(self) -> set[str]:
+        """Return the keys whose newest attempt needs no other: its status is ok or skipped."""
+        rows = self._rows(
+            "SELECT key FROM records WHERE number IN (SELECT max(number) FROM records GROUP BY key) "
+            "AND status IN ('ok', 'skipped')"
+        )
+        return {str(key) for (key,) in rows}
+
+    def planned(self, run: str) -> list[KeyedCell]:
+        """Return the plan of a run, in its order."""
+        return self._decoded("SELECT cell FROM plan WHERE run = ? ORDER BY number", KeyedCell, run)
+
+    def pending(self) -> list[KeyedCell]:
+        """Return what the newest run planned and no run ever ended, in the plan's order."""
+        query = (
+            "SELECT cell FROM plan WHERE run = (SELECT id FROM runs ORDER BY number DESC LIMIT 1) "
+            "AND key NOT IN (SELECT key FROM records) ORDER BY number"
+        )
+        return self._decoded(query, KeyedCell)
+
+    def runs(self) -> list[Run]:
+        """Return all runs, the newest last."""
+        fields = Run.__struct_fields__
+        rows = self._rows(f"SELECT {', '.join(fields)} FROM runs ORDER BY number")
+        return [msgspec.convert(dict(zip(fields, row, strict=True)), Run) for row in rows]
+
+    def rank_by(self) -> str:
+        """Return the metric that the newest run's suite ranks by.
+
+        Raises:
+            StoreError: there is no run yet.
+        """
+        runs = self.runs()
+        if not runs:
+            raise StoreError(f"{self.folder} holds no run yet; start one with vitbench run --output {self.folder}")
+        return runs[-1].rank_by
+
+    def environments(self) -> dict[str, Environment]:
+        """Return the environments of all runs by their digests, which the records hold."""
+        return {
+            digest: msgspec.json.decode(self.blob(digest), type=Environment)
+            for digest in {run.environment for run in self.runs()}
+        }
+
+    def blob(self, digest: str) -> bytes:
+        """Return the content that a digest names.
+
+        Raises:
+            StoreError: there is none.
+        """
+        rows = self._rows("SELECT content FROM blobs WHERE digest = ?", digest)
+        if not rows:
+            raise StoreError(f"{self.folder / FILE_NAME} holds no blob {digest}")
+        return bytes(rows[0][0])
+
+    # Files beside the store
+
+    def weights_path(self, key: str) -> Path:
+        """Return where the trained weights of a cell lie."""
+        return self.folder / "weights" / f"{key}.safetensors"
+
+    def predictions_path(self, key: str) -> Path:
+        """Return where the predictions of a cell lie."""
+        return self.folder / "predictions" / f"{key}.npz"
+
+    def log_path(self, key: str) -> Path:
+        """Return where the output of a cell's processes lies."""
+        return self.folder / "logs" / f"{key}.txt"
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _errors_of(self.folder / FILE_NAME):
+            # IMMEDIATE takes the write lock now: a transaction that upgrades later can fail half-way as "busy".
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some errors, such as a full disk.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _rows(self, query: str, *parameters: str) -> list[tuple[object, ...]]:
+        with _errors_of(self.folder / FILE_NAME):
+            return self._connection.execute(query, parameters).fetchall()
+
+    def _decoded(self, query: str, kind: type[_T], *parameters: str) -> list[_T]:
+        decoder = msgspec.msgpack.Decoder(kind)
+        with _errors_of(self.folder / FILE_NAME):
+            return [decoder.decode(content) for (content,) in self._connection.execute(query, parameters)]
+
+
+def blob_digest(content: bytes) -> str:
+    """Return the name of a blob: the SHA-256 of its content, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def environment_digest(environment: Environment) -> str:
+    """Return the name of an environment's blob, which `Record.environment` holds."""
+    return blob_digest(_environment_json(environment))
+
+
+@contextmanager
+def lock(folder: Path, *, command: str = "vitbench run") -> Iterator[None]:
+    """Hold an output folder, made where it is missing, for this process alone.
+
+    The operating system drops the lock when the process ends in whatever way, so no stale lock is left; the file
+    ``lock`` stays and says who holds it.
+
+    Raises:
+        StoreError: another process holds the folder, or it cannot be written.
+    """
+    _make_folders(folder)
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
+    try:
+        try:
+            _take(descriptor)
+        except OSError as error:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another vitbench process"
+            raise StoreError(f"{holder} is using {folder}; wait for it or give another --output") from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{command} (pid {os.getpid()} on {socket.gethostname()})\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        # Windows locks bytes against reading, too: take one far behind the text.
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _environment_json(environment: Environment) -> bytes:
+    return msgspec.json.encode(environment, order="deterministic")
+
+
+def _make_folders(folder: Path) -> None:
+    try:
+        for name in ("weights", "predictions", "logs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = DELETE")
+    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        # Another process may have come between: each statement can be repeated.
+        connection.executescript(_SCHEMA_SQL)
+    # Find out now, and not after hours of training, that the file cannot be written.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != _APPLICATION_ID:
+        raise StoreError(f"{path} {_COMPLAINTS['SQLITE_NOTADB']}")
+    if version != SCHEMA:
+        raise StoreError(
+            f"{path} was written by another version of vitbench (store version {version}, this one reads {SCHEMA}); "
+            "use that version or name another --output"
+        )
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Turn what SQLite and msgspec raise into one sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Names such as SQLITE_READONLY_ROLLBACK are a primary code and a detail.
+        code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        raise StoreError(f"{path} {_COMPLAINTS.get(code, f'cannot be used: {error}')}") from error
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{path} holds a record that this version of vitbench cannot read: {error}") from error

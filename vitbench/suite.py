@@ -1,0 +1,397 @@
+"""Suites: a flat TOML file becomes a Suite, and a Suite with the user's selection becomes asked cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from vitbench.catalog import Catalog, Offer
+from vitbench.errors import NothingSelectedError, UsageError, did_you_mean
+from vitbench.records import Mode, Precision, canonical_name
+from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+
+__all__ = [
+    "AskedCell",
+    "AskedModel",
+    "Conditions",
+    "Selection",
+    "Suite",
+    "complete_options",
+    "expand",
+    "parse_model",
+    "read_suite",
+]
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the types here."""
+
+
+class ModelEntry(_Data, frozen=True, kw_only=True):
+    """A model in a suite, with the settings that the suite gives it."""
+
+    name: str
+    options: dict[str, OptionValue] = {}
+    label: str = ""
+    recipe: str = ""
+    recipe_options: dict[str, OptionValue] = {}
+    """Options of its recipe, over those of ``[recipes.NAME]``."""
+
+
+class SpeedPlan(_Data, frozen=True, kw_only=True):
+    """Which speed cells each model gets."""
+
+    batch_sizes: list[int] = [1, 32]
+    """Batch size 1 gives the latency, the largest gives throughput, memory and training speed."""
+    modes: list[Mode] = ["inference", "training"]
+
+    @property
+    def cells(self) -> list[tuple[int, Mode]]:
+        """Batch size and mode of each cell: inference at every batch size, training at the largest."""
+        sizes = sorted(self.batch_sizes)
+        inference: list[tuple[int, Mode]] = [(size, "inference") for size in sizes if "inference" in self.modes]
+        training: list[tuple[int, Mode]] = [(size, "training") for size in sizes[-1:] if "training" in self.modes]
+        return inference + training
+
+
+class Suite(_Data, frozen=True, kw_only=True):
+    """A suite file."""
+
+    name: str
+    summary: str
+    rank_by: str = "top1"
+    datasets: list[str] = []
+    seeds: list[int] = [0]
+    models: list[ModelEntry] = []
+    recipe: str = ""
+    """The recipe of models that name none and whose spec asks for none."""
+    recipes: dict[str, dict[str, OptionValue]] = {}
+    """Recipe options for the whole suite."""
+    speed: SpeedPlan = SpeedPlan()
+    threads: int | None = None
+    """torch threads; None: all usable cores."""
+    data: dict[str, str] = {}
+    """Data set name to its folder, relative to the file."""
+
+
+class Conditions(_Data, frozen=True, kw_only=True):
+    """What holds for every cell of a run."""
+
+    device: str = "auto"
+    precision: Precision = "float32"
+    threads: int | None = None
+    limit: int | float | None = None
+    epochs: int | None = None
+    compile: bool = False
+    channels_last: bool = False
+
+
+class Selection(_Data, frozen=True, kw_only=True):
+    """What the user asks for, over the suite."""
+
+    models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    batch_size: int | None = None
+    settings: dict[str, dict[str, str]] = {}
+    """Recipe name to option to text, from ``--set``."""
+    data: dict[str, str] = {}
+    conditions: Conditions = Conditions()
+
+
+class AskedModel(_Data, frozen=True, kw_only=True):
+    """A model as it was asked for. A family's member is completed in prepare."""
+
+    name: str
+    options: dict[str, OptionValue] = {}
+    """Complete and typed, or, for a member of a family, only those that were given (as text from a command line)."""
+    label: str = ""
+    family: bool = False
+    baseline: bool = False
+
+
+class AskedCell(_Data, frozen=True, kw_only=True):
+    """A cell before the data are opened and families are resolved."""
+
+    kind: Literal["quality", "speed"]
+    model: AskedModel
+    dataset: str
+    recipe: str = ""
+    recipe_options: dict[str, OptionValue] = {}
+    seed: int = 0
+    batch_size: int = 0
+    mode: Mode = "inference"
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite file.
+
+    Raises:
+        UsageError: it cannot be read, is no TOML (the line is named), or a key or value is wrong (its path is named).
+    """
+    import tomllib
+
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"suite file {path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"suite file {path} is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"suite file {path} is not valid TOML: {error}.") from error
+    try:
+        suite = msgspec.convert(content, Suite)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"suite file {path}: {_explain(error, content)}") from error
+    _check(suite, path)
+    return suite
+
+
+def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCell]:
+    """Return the cells that a suite and a selection ask for, in the order in which they run.
+
+    Raises:
+        UsageError: an unknown name, a wrong option, or two equal cells in the suite.
+        NothingSelectedError: no cell is left.
+    """
+    settings = {**suite.recipes}
+    entries = _choose_models(suite, catalog, selection.models)
+    datasets = _choose_datasets(suite, catalog, selection)
+    seeds = list(selection.seeds) or suite.seeds
+    speed = suite.speed
+    if selection.batch_size is not None:
+        speed = SpeedPlan(
+            batch_sizes=sorted({1, selection.batch_size} & {*speed.batch_sizes, selection.batch_size}),
+            modes=speed.modes,
+        )
+    suite_options = {_recipe(catalog, name).name: (name, options) for name, options in settings.items()}
+    user_options = {_recipe(catalog, name).name: (name, options) for name, options in selection.settings.items()}
+    quality: list[AskedCell] = []
+    timed: list[AskedCell] = []
+    places: dict[bytes, str] = {}
+    used_recipes: set[str] = set()
+    for place, entry in entries:
+        offer = catalog.model(entry.name)
+        recipe = _recipe(catalog, entry.recipe or offer.spec.recipe or suite.recipe or offer.spec.default_recipe)
+        used_recipes.add(recipe.name)
+        options = complete_options(
+            f"recipe {recipe.name}", recipe.spec.options, suite_options.get(recipe.name, ("", {}))[1]
+        )
+        options = complete_options(f"recipe {recipe.name}", options, entry.recipe_options)
+        options = complete_options(f"recipe {recipe.name}", options, user_options.get(recipe.name, ("", {}))[1])
+        model = _ask_model(offer, entry, recipe.spec)
+        identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
+        if identity in places:
+            raise UsageError(f"{places[identity]} and {place} are the same model with the same recipe; remove one.")
+        places[identity] = place
+        for dataset in datasets:
+            quality.extend(
+                AskedCell(
+                    kind="quality", model=model, dataset=dataset, recipe=recipe.name, recipe_options=options, seed=seed
+                )
+                for seed in seeds
+            )
+            if not model.baseline:
+                timed.extend(
+                    AskedCell(kind="speed", model=model, dataset=dataset, batch_size=size, mode=mode)
+                    for size, mode in speed.cells
+                )
+    for name in sorted(set(user_options) - used_recipes):
+        raise UsageError(
+            f"--set names the recipe {name}, which no selected model uses ({', '.join(sorted(used_recipes))})."
+        )
+    if not quality:
+        raise NothingSelectedError(
+            f'nothing to run: the suite "{suite.name}" has '
+            + ("no models; give --model." if not entries else "no data sets; give --dataset.")
+        )
+    timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.batch_size))
+    return quality + timed
+
+
+def parse_model(text: str) -> tuple[str, dict[str, str]]:
+    """Split ``name:key=value,...``; a comma belongs to a value unless ``key=`` follows it.
+
+    Raises:
+        UsageError: an option without ``=``.
+    """
+    name, colon, rest = text.partition(":")
+    options: dict[str, str] = {}
+    for part in re.split(r",(?=[A-Za-z_][\w-]*=)", rest) if colon else []:
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise UsageError(f'model "{text}": option "{part}" must be written key=value.')
+        options[key.replace("-", "_")] = value
+    return name, options
+
+
+def complete_options(
+    owner: str, defaults: Mapping[str, OptionValue], given: Mapping[str, OptionValue]
+) -> dict[str, OptionValue]:
+    """Return the defaults overridden by what was given, each of the default's type; text is converted.
+
+    Raises:
+        UsageError: an unknown option, or a value of another type.
+    """
+    complete = dict(defaults)
+    for key, value in given.items():
+        name = key.replace("-", "_")
+        if name not in defaults:
+            known = ", ".join(sorted(defaults)) or "none"
+            raise UsageError(f'{owner} has no option "{key}".{did_you_mean(name, defaults)} Its options: {known}.')
+        complete[name] = _convert(owner, name, value, defaults[name])
+    return complete
+
+
+def _convert(owner: str, name: str, value: OptionValue, default: OptionValue) -> OptionValue:
+    wanted = type(default)
+    if type(value) is wanted:
+        return value
+    if wanted is float and type(value) is int:
+        return float(value)
+    if isinstance(value, str):
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        try:
+            return words[value.lower()] if wanted is bool else wanted(value)
+        except (ValueError, KeyError):
+            pass
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    raise UsageError(f"{owner}: option {name} must be {kinds[wanted]}, not {value!r}.")
+
+
+def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
+    family = offer.spec.resolve is not None
+    if family:
+        return AskedModel(name=offer.name, options=entry.options, label=entry.label, family=True)
+    owner = f"model {offer.name}"
+    options = resolve_model_options(owner, offer.spec, recipe, entry.options)
+    return AskedModel(
+        name=offer.name,
+        options=options,
+        label=entry.label or canonical_name(offer.name, options, dict(offer.spec.options)),
+        baseline=offer.spec.is_baseline,
+    )
+
+
+def resolve_model_options(
+    owner: str, spec: ModelSpec, recipe: RecipeSpec, given: Mapping[str, OptionValue]
+) -> dict[str, OptionValue]:
+    """Return a model's complete options under a recipe; raises as `complete_options` does."""
+    changed = {name: value for name, value in recipe.model_options.items() if name in spec.options}
+    return complete_options(owner, complete_options(owner, spec.options, changed), given)
+
+
+def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str]) -> list[tuple[str, ModelEntry]]:
+    """Return the entries to run, each with its place for messages."""
+    listed = [(f"models[{index}]", entry) for index, entry in enumerate(suite.models)]
+    if not wanted:
+        return listed
+    chosen: list[tuple[str, ModelEntry]] = []
+    for text in wanted:
+        name, options = parse_model(text)
+        same = [(place, entry) for place, entry in listed if entry.label == name and not options]
+        if not same:
+            offer = catalog.model(name)
+            same = [(place, entry) for place, entry in listed if _is_asked(catalog, entry, offer, options)]
+        new = [] if same else [(f"--model {text}", ModelEntry(name=offer.name, options=dict(options)))]
+        chosen.extend(item for item in same + new if item not in chosen)
+    return chosen
+
+
+def _is_asked(catalog: Catalog, entry: ModelEntry, offer: Offer[ModelSpec], options: Mapping[str, str]) -> bool:
+    """Whether a suite's entry is the asked model: the same name, and the same options if any are given."""
+    if catalog.model(entry.name).name != offer.name:
+        return False
+    if not options or offer.spec.resolve is not None:
+        return not options or dict(options) == {key: str(value) for key, value in entry.options.items()}
+    owner = f"model {offer.name}"
+    return complete_options(owner, offer.spec.options, options) == complete_options(
+        owner, offer.spec.options, entry.options
+    )
+
+
+def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection) -> list[str]:
+    """Return the full names of known data sets, and the names that ``--data`` or ``[data]`` defines."""
+    paths = {**suite.data, **selection.data}
+    chosen: list[str] = []
+    for name in selection.datasets or suite.datasets:
+        if name in paths and not any(name in (full, full.partition("/")[2]) for full in catalog.datasets):
+            full = name
+        else:
+            offer = catalog.dataset(name)
+            if offer.spec.is_layout:
+                raise UsageError(
+                    f'"{name}" is a layout, not a data set; give yours any name: --data mine=DIR --dataset mine.'
+                )
+            full = offer.name
+        if full in chosen:
+            raise UsageError(f'data set "{name}" is selected twice; name it once.')
+        chosen.append(full)
+    defined = [name for name in selection.data if not _known(catalog, name)]
+    for name in defined:
+        if name not in chosen:
+            raise UsageError(f'--data defines the data set "{name}", but nothing selects it; add --dataset {name}.')
+    return chosen
+
+
+def _known(catalog: Catalog, name: str) -> bool:
+    return any(name in (full, full.partition("/")[2]) for full in catalog.datasets)
+
+
+def _recipe(catalog: Catalog, name: str) -> Offer[RecipeSpec]:
+    return catalog.recipe(name)
+
+
+def _check(suite: Suite, path: Path) -> None:
+    """Check what types cannot say."""
+
+    def fail(where: str, words: str) -> None:
+        raise UsageError(f"suite file {path}: `{where}` {words}.")
+
+    for name, values in (
+        ("datasets", suite.datasets),
+        ("seeds", suite.seeds),
+        ("speed.batch_sizes", suite.speed.batch_sizes),
+    ):
+        repeated = _first_repeated(values)
+        if repeated is not None:
+            fail(name, f"holds {repeated!r} twice")
+    if not suite.seeds:
+        fail("seeds", "is empty; give at least one seed")
+    if any(size < 1 for size in suite.speed.batch_sizes):
+        fail("speed.batch_sizes", "must hold whole numbers from 1 on")
+    if suite.threads is not None and suite.threads < 1:
+        fail("threads", "must be at least 1")
+    labels = [entry.label for entry in suite.models if entry.label]
+    repeated = _first_repeated(labels)
+    if repeated is not None:
+        fail("models", f"gives the label {repeated!r} to two models")
+
+
+def _first_repeated(values: Iterable[Any]) -> Any:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def _explain(error: msgspec.ValidationError, content: Mapping[str, Any]) -> str:
+    """Turn msgspec's words into a sentence with the key's path, and a hint for an unknown key."""
+    words, _, place = str(error).partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", words)
+    if unknown:
+        kind = ModelEntry if place.startswith("models") else SpeedPlan if place.startswith("speed") else Suite
+        known = [item.name for item in msgspec.structs.fields(kind)]
+        where = f"{place}.{unknown[1]}" if place else unknown[1]
+        return f"unknown key `{where}`.{did_you_mean(unknown[1], known)} Known: {', '.join(known)}."
+    missing = re.search(r"missing required field `([^`]*)`", words)
+    if missing:
+        return f"the key `{f'{place}.' if place else ''}{missing[1]}` is missing."
+    return f"`{place}`: {words[:1].lower()}{words[1:]}."

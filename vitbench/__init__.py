@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vitbench.api import Results, load, run
 from vitbench.errors import Skip, VitbenchError
 from vitbench.hookspecs import hookimpl
 from vitbench.records import Measurement, Verdict
@@ -14,10 +15,13 @@ __all__ = [
     "ModelSpec",
     "Preprocess",
     "RecipeSpec",
+    "Results",
     "Skip",
     "SuiteSpec",
     "Verdict",
     "VitbenchError",
     "hookimpl",
+    "load",
+    "run",
 ]
 __version__ = "0.1.0"

@@ -52,20 +52,20 @@ class Job(_Message, frozen=True, kw_only=True):
     """One process of one cell."""
 
     planned: KeyedCell
-    run: str
-    folder: str
-    """The output folder; weights and predictions go beneath it."""
+    weights: str
+    """File for the trained weights of a quality cell."""
+    predictions: str
+    """File for the predictions of a quality cell."""
     process: int = 0
     """Which of the cell's processes, from 0."""
 
 
 class Progress(_Message, frozen=True, kw_only=True, tag=True):
-    """A sign of life. It may name the epoch; `quiet` asks the parent not to draw while a region is timed."""
+    """A sign of life, perhaps with the epoch. None comes while a region is timed, so that the parent sleeps."""
 
     epoch: float | None = None
     epochs: int | None = None
     stage: str = ""
-    quiet: bool = False
 
 
 class Say(_Message, frozen=True, kw_only=True, tag=True):

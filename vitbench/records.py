@@ -175,6 +175,8 @@ class Provenance(_Data, frozen=True, kw_only=True):
     dataset: PluginOrigin | None = None
     data_fingerprint: str = ""
     checkpoint_sha256: str = ""
+    libraries: dict[str, str] = {}
+    """Versions of the packages that the model requires."""
     torch: str
     method: int = METHOD
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -252,7 +252,8 @@ class Store:
         rows = self._rows("SELECT content FROM blobs WHERE digest = ?", digest)
         if not rows:
             raise StoreError(f"{self.folder / FILE_NAME} holds no blob {digest}")
-        return bytes(rows[0][0])
+        content: bytes = rows[0][0]
+        return content
 
     # Files beside the store
 
@@ -282,7 +283,7 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _rows(self, query: str, *parameters: str) -> list[tuple[object, ...]]:
+    def _rows(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
         with _errors_of(self.folder / FILE_NAME):
             return self._connection.execute(query, parameters).fetchall()
 

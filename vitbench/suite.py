@@ -197,7 +197,9 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
             )
             if not model.baseline:
                 timed.extend(
-                    AskedCell(kind="speed", model=model, dataset=dataset, batch_size=size, mode=mode)
+                    AskedCell(
+                        kind="speed", model=model, dataset=dataset, recipe=recipe.name, batch_size=size, mode=mode
+                    )
                     for size, mode in speed.cells
                 )
     for name in sorted(set(user_options) - used_recipes):

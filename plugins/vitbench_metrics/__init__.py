@@ -1,1 +1,132 @@
-"""placeholder"""
+"""Metrics of quality, speed, memory and cost; what each one is stands in its own module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import vitbench
+
+
+@vitbench.hookimpl
+def vitbench_metrics() -> Iterator[vitbench.MetricSpec]:
+    """Give the metrics, in the order in which a table shows them."""
+    yield from _quality()
+    yield from _speed()
+    yield from _memory()
+    yield from _cost()
+
+
+def _quality() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="top1",
+        measure="vitbench_metrics.quality:top1",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="Share of images whose likeliest class is right, with a Wilson interval",
+    )
+    yield vitbench.MetricSpec(
+        name="top5",
+        measure="vitbench_metrics.quality:top5",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="Share of images whose class is among the five likeliest, with a Wilson interval",
+    )
+    yield vitbench.MetricSpec(
+        name="nll",
+        measure="vitbench_metrics.quality:nll",
+        unit="nat",
+        better="lower",
+        needs="predictions",
+        summary="Mean negative log-likelihood of the true class",
+    )
+    yield vitbench.MetricSpec(
+        name="ece",
+        measure="vitbench_metrics.quality:ece",
+        unit="fraction",
+        better="lower",
+        needs="predictions",
+        summary="Expected calibration error: confidence against accuracy in 15 equal bins",
+    )
+    yield vitbench.MetricSpec(
+        name="macro_f1",
+        measure="vitbench_metrics.quality:macro_f1",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="F1 of each class that occurs or is predicted, averaged over these classes",
+    )
+
+
+def _speed() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="throughput",
+        measure="vitbench_metrics.speed:throughput",
+        unit="images/s",
+        better="higher",
+        needs="timing",
+        summary="Images per second in pipelined batches of a fixed size",
+    )
+    yield vitbench.MetricSpec(
+        name="latency",
+        measure="vitbench_metrics.speed:latency",
+        unit="s",
+        better="lower",
+        needs="timing",
+        summary="latency_p50 and latency_p95 of single images, synchronised at each call",
+    )
+    yield vitbench.MetricSpec(
+        name="train_throughput",
+        measure="vitbench_metrics.speed:train_throughput",
+        unit="images/s",
+        better="higher",
+        needs="timing",
+        summary="Images per second of training steps: forward, loss, backward, AdamW",
+    )
+
+
+def _memory() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="peak_memory",
+        measure="vitbench_metrics.memory:peak_memory",
+        unit="B",
+        better="lower",
+        needs="memory",
+        summary="Peak memory of a forward pass; on the CPU above what was in use before the model was built",
+    )
+    yield vitbench.MetricSpec(
+        name="train_peak_memory",
+        measure="vitbench_metrics.memory:train_peak_memory",
+        unit="B",
+        better="lower",
+        needs="memory",
+        summary="Peak memory of a training step; on the CPU above what was in use before the model was built",
+    )
+
+
+def _cost() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="params",
+        measure="vitbench_metrics.cost:params",
+        unit="1",
+        better="lower",
+        needs="architecture",
+        summary="Number of parameters",
+    )
+    yield vitbench.MetricSpec(
+        name="macs",
+        measure="vitbench_metrics.cost:macs",
+        unit="1",
+        better="lower",
+        needs="architecture",
+        summary="Multiply-accumulates of a forward pass on one image, attention included",
+    )
+    yield vitbench.MetricSpec(
+        name="train_seconds",
+        measure="vitbench_metrics.cost:train_seconds",
+        unit="s",
+        better="lower",
+        needs="training",
+        summary="Wall time of the training",
+    )

@@ -1,1 +1,130 @@
-"""placeholder"""
+"""Models written from scratch in torch: Vision Transformers, ResNets and hybrids of both.
+
+The options of the specs below are the size table: `build` takes each of them, and has no defaults of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vitbench import ModelSpec, Preprocess, hookimpl
+
+VIT_PAPER = "Dosovitskiy et al. 2021, arXiv 2010.11929"
+RESNET_PAPER = "He et al. 2016, arXiv 1512.03385"
+STUDY = "ra1ph2/Vision-Transformer"
+IMAGENET = Preprocess(
+    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear", crop_fraction=0.875
+)
+
+
+@hookimpl
+def vitbench_models() -> Iterator[ModelSpec]:
+    """Give the models of this package."""
+    yield from _vits()
+    yield from _resnets()
+    yield from _hybrids()
+
+
+def _vits() -> Iterator[ModelSpec]:
+    def vit(
+        name: str,
+        image_size: int | None,
+        patch_size: int,
+        depth: int,
+        width: int,
+        heads: int,
+        mlp_ratio: float,
+        dropout: float,
+        summary: str,
+        source: str = VIT_PAPER,
+    ) -> ModelSpec:
+        sizes = {"patch_size": patch_size, "depth": depth, "width": width, "heads": heads, "mlp_ratio": mlp_ratio}
+        return ModelSpec(
+            name=name,
+            build="vitbench_scratch.vit:build",
+            summary=summary,
+            source=source,
+            image_size=image_size,
+            options={**sizes, "dropout": dropout, "checkpoint": ""},
+        )
+
+    study = f"{VIT_PAPER}; sizes of {STUDY}"
+    # name, image size, patch, depth, width, heads, MLP ratio, dropout
+    yield vit("vit", None, 4, 6, 192, 6, 2.0, 0.0, "Vision Transformer of any size, for images of any size")
+    yield vit("vit-p8-d12", 32, 8, 12, 512, 16, 1.0, 0.1, "ViT of the study: patch 8, 12 layers, 32 px", study)
+    yield vit("vit-p4-d12", 32, 4, 12, 512, 16, 1.0, 0.1, "ViT of the study: patch 4, 12 layers, 32 px", study)
+    yield vit("vit-p4-d8", 32, 4, 8, 512, 16, 1.0, 0.1, "ViT of the study: patch 4, 8 layers, 32 px", study)
+    yield vit(
+        "vit-small-cifar",
+        32,
+        4,
+        9,
+        192,
+        12,
+        2.0,
+        0.0,
+        "ViT 192x9 for 32 px, 2.7 M parameters",
+        "Lee et al. 2021, arXiv 2112.13492",
+    )
+    yield vit("vit-tiny", 224, 16, 12, 192, 3, 4.0, 0.0, "ViT-Ti/16, 224 px", "Touvron et al. 2021, arXiv 2012.12877")
+    yield vit("vit-small", 224, 16, 12, 384, 6, 4.0, 0.0, "ViT-S/16, 224 px", "Touvron et al. 2021, arXiv 2012.12877")
+    yield vit("vit-base", 224, 16, 12, 768, 12, 4.0, 0.0, "ViT-B/16, 224 px")
+
+
+def _resnets() -> Iterator[ModelSpec]:
+    for name, block, depths in (
+        ("resnet18", "basic", (2, 2, 2, 2)),
+        ("resnet34", "basic", (3, 4, 6, 3)),
+        ("resnet50", "bottleneck", (3, 4, 6, 3)),
+    ):
+        yield ModelSpec(
+            name=name,
+            build="vitbench_scratch.resnet:build",
+            summary=f"ResNet-{name.removeprefix('resnet')}; CIFAR stem below 64 px, ImageNet stem from 64 px on",
+            source=RESNET_PAPER,
+            arguments={"block": block, "depths": depths},
+            options={"width": 64, "checkpoint": ""},
+        )
+
+
+def _hybrids() -> Iterator[ModelSpec]:
+    yield ModelSpec(
+        name="hybrid",
+        build="vitbench_scratch.hybrid:build",
+        summary="Hybrid of the study: pretrained ResNet-34 stem, frozen, into a ViT of 12 layers, 224 px",
+        source=f"{VIT_PAPER}, section 3.1; sizes of {STUDY}",
+        image_size=224,
+        in_channels=3,
+        preprocess=IMAGENET,
+        recipe="supervised",
+        options={
+            "patch_size": 7,
+            "depth": 12,
+            "width": 512,
+            "heads": 16,
+            "mlp_ratio": 1.0,
+            "dropout": 0.1,
+            "frozen": True,
+            "pretrained": True,
+            "checkpoint": "",
+        },
+        pretrained_on="ImageNet-1k",
+        downloads=True,
+    )
+    yield ModelSpec(
+        name="hybrid-cifar",
+        build="vitbench_scratch.hybrid:build_cifar",
+        summary="Small hybrid for small images: residual stem and ViT, trained together",
+        source=f"{VIT_PAPER}, section 3.1; Xiao et al. 2021, arXiv 2106.14881",
+        options={
+            "stem_width": 64,
+            "stem_blocks": 2,
+            "patch_size": 4,
+            "depth": 6,
+            "width": 192,
+            "heads": 6,
+            "mlp_ratio": 2.0,
+            "dropout": 0.0,
+            "checkpoint": "",
+        },
+    )

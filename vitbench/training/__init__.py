@@ -1,1 +1,35 @@
-"""TODO"""
+"""The pieces of a training loop, public, for recipes: a recipe is one straight-line function on these.
+
+``vitbench_recipes.supervised`` is the example to read and to fork.
+"""
+
+from __future__ import annotations
+
+from vitbench.training.augmentation import augment
+from vitbench.training.inputs import preprocess, statistics
+from vitbench.training.loading import Resident, batches, resident, steps_per_epoch
+from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, train_step, with_progress
+from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
+from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
+
+__all__ = [
+    "DivergedError",
+    "MeanLoss",
+    "Resident",
+    "augment",
+    "autocast",
+    "batches",
+    "decay_groups",
+    "evaluate_top1",
+    "grad_scaler",
+    "on_device",
+    "preprocess",
+    "resident",
+    "set_lr",
+    "statistics",
+    "steps_per_epoch",
+    "total_steps",
+    "train_step",
+    "warmup_cosine",
+    "with_progress",
+]

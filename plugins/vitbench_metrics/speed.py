@@ -1,0 +1,71 @@
+"""Metrics on times: throughput from pipelined batches, latency from synchronised single calls, never one from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vitbench import Measurement, Skip, Verdict
+from vitbench.protocols import Subject, Timing
+
+PERCENTILES = ((50, 10), (95, 64))
+"""Percentile, and the least samples for it. With 64, three or so lie above the 95th, as MLPerf's rule asks."""
+
+
+def throughput(subject: Subject) -> Iterator[Measurement]:
+    """Give the images per second of forward passes; nothing for single images, which are a matter of latency."""
+    timing = _timing(subject)
+    if timing.mode == "inference" and timing.batch_size > 1:
+        yield _images_per_second("throughput", timing)
+
+
+def train_throughput(subject: Subject) -> Iterator[Measurement]:
+    """Give the images per second of training steps."""
+    timing = _timing(subject)
+    if timing.mode == "training":
+        yield _images_per_second("train_throughput", timing)
+
+
+def latency(subject: Subject) -> Iterator[Measurement]:
+    """Give percentiles of the seconds of a forward pass on one image; nothing for larger batches.
+
+    A percentile with too few samples has no value, and says so.
+    """
+    timing = _timing(subject)
+    if timing.mode != "inference" or timing.batch_size > 1:
+        return
+    samples = timing.call_seconds
+    for percentile, needed in PERCENTILES:
+        name = f"latency_p{percentile}"
+        if len(samples) < needed:
+            few = f"{len(samples)} samples, p{percentile} needs {needed}"
+            verdict = Verdict(level="invalid", reasons=(few, *timing.errors, *timing.warnings))
+            yield Measurement(name=name, value=None, n=len(samples), samples=(samples,), verdict=verdict)
+        else:
+            value = float(np.percentile(samples, percentile))
+            yield Measurement(name=name, value=value, n=len(samples), samples=(samples,), verdict=_verdict(timing))
+
+
+def _images_per_second(name: str, timing: Timing) -> Measurement:
+    """Return all images over all time; the samples are the blocks."""
+    images = timing.batch_size * timing.calls_per_block
+    blocks = timing.block_seconds
+    return Measurement(
+        name=name,
+        value=images * len(blocks) / sum(blocks),
+        n=len(blocks),
+        samples=(tuple(images / seconds for seconds in blocks),),
+        verdict=_verdict(timing),
+    )
+
+
+def _verdict(timing: Timing) -> Verdict:
+    level = "invalid" if timing.errors else "warn" if timing.warnings else "valid"
+    return Verdict(level=level, reasons=(*timing.errors, *timing.warnings))
+
+
+def _timing(subject: Subject) -> Timing:
+    if subject.timing is None:
+        raise Skip("there is no timing")
+    return subject.timing

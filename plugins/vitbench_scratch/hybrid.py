@@ -1,0 +1,155 @@
+"""Hybrids: a convolutional stem whose feature map a Vision Transformer reads in place of the image.
+
+Dosovitskiy et al. (arXiv 2010.11929), section 3.1, "Hybrid architecture". `hybrid` is the one of the study
+(ra1ph2/Vision-Transformer): ResNet-34 up to its first stage, pretrained on ImageNet-1k and frozen, then 12 blocks of
+width 512 on patches of 7; it reports 80.0 / 54.6 percent on CIFAR-10 / CIFAR-100 at 224 pixels. `hybrid-cifar` keeps
+the idea at 32 pixels, where a stem of early convolutions is what a ViT lacks most (Xiao et al., arXiv 2106.14881),
+and trains its stem with the rest.
+
+Shapes: B images, C channels, S side of the input, K classes; the stem's feature map is ``[B, W, S / 4, S / 4]`` in
+`hybrid`, ``[B, W, S, S]`` in `hybrid-cifar`, with W = 64 channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from vitbench.errors import UnusableError, UsageError
+from vitbench.training.checkpoint import load_checkpoint, load_state, read_state
+
+from .resnet import BasicBlock, trunk
+from .vit import VisionTransformer
+
+STEM_WEIGHTS = "resnet34.tv_in1k"
+"""torchvision's ResNet-34, by its name in timm and on the hub."""
+STEM_WIDTH = 64
+
+
+class Hybrid(nn.Module):
+    """A stem, then a ViT on its feature map: images ``[B, C, S, S]`` to logits ``[B, K]``.
+
+    Args:
+        stem: maps images to a feature map.
+        vit: maps the feature map to logits.
+        frozen: keep the stem as it is, its batch statistics too, whatever mode the model is put in.
+    """
+
+    def __init__(self, stem: nn.Sequential, vit: VisionTransformer, *, frozen: bool) -> None:
+        super().__init__()
+        self.stem = stem
+        self.vit = vit
+        self.frozen = frozen
+        self.facts: dict[str, str] = {}
+        stem.requires_grad_(not frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but a frozen stem, whose BatchNorm stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.stem.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, S, S]`` to logits ``[B, K]``."""
+        return self.vit(self.stem(images))  # type: ignore[no-any-return]
+
+
+def build(
+    *,
+    image_size: int,
+    in_channels: int,
+    frozen: bool,
+    pretrained: bool,
+    checkpoint: str,
+    **sizes: Any,
+) -> Hybrid:
+    """Return the study's hybrid.
+
+    Args:
+        image_size: S.
+        in_channels: C.
+        frozen: do not train the stem, even one with initial values.
+        pretrained: take the stem's weights from the hub, unless `checkpoint` is given.
+        checkpoint: path of a ResNet-34's state dict, for the stem, or of a whole hybrid's; empty for neither.
+        sizes: the other keyword arguments of `VisionTransformer`; a patch is cut from the feature map.
+
+    Raises:
+        UsageError: a size that does not divide, or an option out of its range.
+        UnusableError: the hub cannot be reached, or the checkpoint cannot be read or does not fit.
+    """
+    stem = nn.Sequential(trunk(BasicBlock, [3], in_channels=in_channels, width=STEM_WIDTH, stem="imagenet"))
+    # The stem's convolution and its pooling each halve the side, and round up.
+    vit = VisionTransformer(image_size=math.ceil(image_size / 4), in_channels=STEM_WIDTH, **sizes)
+    model = Hybrid(stem, vit, frozen=frozen)
+    weights = "initial values"
+    if checkpoint:
+        weights = checkpoint
+        state = read_state(checkpoint)
+        if any(name.startswith("vit.") for name in state):
+            load_state(model, state, source=weights)
+        else:
+            load_state(stem, _first_stage(state), source=weights)
+    elif pretrained:
+        weights = f"timm/{STEM_WEIGHTS}"
+        load_state(stem, _first_stage(_fetch_resnet34()), source=weights)
+    model.facts = {"stem": "imagenet", "stem_weights": weights, "stem_trained": "no" if frozen else "yes"}
+    return model
+
+
+def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a ResNet's state without what follows its first stage."""
+    beyond = ("layer2.", "layer3.", "layer4.", "fc.")
+    return {name: tensor for name, tensor in state.items() if not name.startswith(beyond)}
+
+
+def _fetch_resnet34() -> dict[str, Tensor]:
+    import timm
+
+    try:
+        return timm.create_model(STEM_WEIGHTS, pretrained=True).state_dict()
+    except OSError as error:  # what huggingface_hub raises for a missing network, host or file
+        raise UnusableError(
+            f"the stem's pretrained weights (timm/{STEM_WEIGHTS}) could not be fetched from the Hugging Face hub; "
+            "give checkpoint=PATH of a ResNet-34 or pretrained=false"
+        ) from error
+
+
+def build_cifar(
+    *,
+    image_size: int,
+    in_channels: int,
+    stem_width: int,
+    stem_blocks: int,
+    checkpoint: str,
+    **sizes: Any,
+) -> Hybrid:
+    """Return a small hybrid whose stem keeps the side of the image, and is trained with the rest.
+
+    Args:
+        image_size: S.
+        in_channels: C.
+        stem_width: W.
+        stem_blocks: residual blocks after the stem's first convolution.
+        checkpoint: path of a state dict of this model; empty for initial values.
+        sizes: the other keyword arguments of `VisionTransformer`; a patch is cut from the feature map.
+
+    Raises:
+        UsageError: a size that does not divide, or an option out of its range.
+        UnusableError: the checkpoint cannot be read or does not fit.
+    """
+    if stem_width < 1 or stem_blocks < 0:
+        raise UsageError(
+            f"stem_width must be at least 1 and stem_blocks at least 0, not {stem_width} and {stem_blocks}"
+        )
+    stem = nn.Sequential(trunk(BasicBlock, [stem_blocks], in_channels=in_channels, width=stem_width, stem="cifar"))
+    vit = VisionTransformer(image_size=image_size, in_channels=stem_width, **sizes)
+    model = Hybrid(stem, vit, frozen=False)
+    model.facts = {"stem": "cifar"}
+    if checkpoint:
+        load_checkpoint(model, checkpoint)
+    return model

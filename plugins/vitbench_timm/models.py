@@ -1,0 +1,177 @@
+"""Complete a timm name into a spec, and build it: pretrained weights, a checkpoint, or the architecture alone.
+
+Weights, preprocessing and names are timm's (https://github.com/huggingface/pytorch-image-models). A new head starts
+at zero, as the ViT paper fine-tunes (arXiv 2010.11929, section 3.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from torch import nn
+
+from vitbench import ModelSpec, Preprocess
+from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.training.checkpoint import load_state, read_state
+
+from . import BUILD, OPTIONS
+
+
+def resolve(name: str) -> ModelSpec:
+    """Return the spec of a timm model, with or without a tag: ``resnet18``, ``vit_base_patch16_224.dino``.
+
+    Raises:
+        LookupError: timm has no such model or tag, or the model is no classifier of square images.
+    """
+    config = _configuration(name)
+    channels, height, width = config.input_size
+    if height != width:
+        raise LookupError(f"timm/{name} takes images of {height}x{width}; vitbench gives square images only")
+    trained = config.has_weights
+    on = _pretraining_data(config.tag) if trained else ""
+    return ModelSpec(
+        name=name,
+        build=BUILD,
+        summary=f"{config.architecture}, {on or 'no pretrained weights'}, {height} px",
+        source=f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url or "timm",
+        image_size=height,
+        in_channels=channels,
+        preprocess=_preprocess(config) if trained else None,
+        options={**OPTIONS, "pretrained": trained},
+        arguments={"architecture": name},
+        pretrained_on=on,
+        downloads=trained,
+        requires=("timm",),
+    )
+
+
+def build(
+    *,
+    num_classes: int,
+    image_size: int,
+    in_channels: int,
+    architecture: str,
+    pretrained: bool,
+    checkpoint: str,
+    head: str,
+) -> nn.Module:
+    """Return a timm model that maps ``[B, C, S, S]`` to logits ``[B, K]``.
+
+    Args:
+        num_classes, image_size, in_channels: K, S, C.
+        architecture: a timm name, with or without a tag.
+        pretrained: take the tag's weights from the hub, unless `checkpoint` is given.
+        checkpoint: path of a state dict of the same architecture; empty for none.
+        head: for a model with weights, ``new`` is a zero-initialised head for K classes, ``own`` the weights' head.
+
+    Raises:
+        UsageError: an unknown `head`, or weights that have none.
+        UnusableError: the model's own head has not K classes, the hub cannot be reached, or the checkpoint cannot be
+            read or does not fit.
+    """
+    if head not in ("new", "own"):
+        raise UsageError(f'head must be "new" or "own", not "{head}"')
+    config = _configuration(architecture)
+    from_hub = pretrained and not checkpoint
+    if from_hub and not config.has_weights:
+        raise UsageError(f"timm has no pretrained weights for {architecture}; give checkpoint=PATH or pretrained=false")
+    if from_hub and head == "own":
+        _check_own_head(architecture, config.num_classes, num_classes)
+    size: dict[str, Any] = (
+        {"img_size": image_size} if config.fixed_input_size and image_size != config.input_size[-1] else {}
+    )
+    try:
+        model: nn.Module = timm.create_model(
+            architecture, pretrained=from_hub, num_classes=num_classes, in_chans=in_channels, **size
+        )
+    except OSError as error:  # what huggingface_hub and urllib raise for a missing network, host or file
+        raise UnusableError(
+            f"timm/{architecture}: pretrained weights could not be fetched from the hub; "
+            "give checkpoint=PATH or pretrained=false"
+        ) from error
+    classifiers = _classifiers(config)
+    if checkpoint:
+        _load(model, checkpoint, classifiers=classifiers, num_classes=num_classes, head=head)
+    if head == "new" and (from_hub or checkpoint):
+        for classifier in classifiers:
+            for parameter in model.get_submodule(classifier).parameters():
+                nn.init.zeros_(parameter)
+    return model
+
+
+def _configuration(name: str) -> Any:
+    """Return timm's PretrainedCfg of a classifier, or raise LookupError with a sentence."""
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # a known architecture, an unknown tag
+        config = None
+    if config is None:
+        raise LookupError(f"timm has no model {name}.{did_you_mean(name, _names())}")
+    if config.classifier is None:
+        raise LookupError(f"timm/{name} is an encoder that timm gives no classifier; take one that has a head")
+    return config
+
+
+def _names() -> list[str]:
+    return [*timm.list_models(), *timm.list_pretrained()]
+
+
+_DATA = {
+    "in1k": "ImageNet-1k",
+    "in12k": "ImageNet-12k",
+    "in21k": "ImageNet-21k",
+    "in22k": "ImageNet-22k",
+    "jft": "JFT-300M",
+    "laion400m": "LAION-400M",
+    "laion2b": "LAION-2B",
+    "openai": "WIT-400M",
+    "webli": "WebLI",
+    "lvd142m": "LVD-142M",
+    "lvd1689m": "LVD-1689M",
+    "yfcc15m": "YFCC-15M",
+    "yfcc100m": "YFCC-100M",
+    "ig1b": "Instagram-1B",
+}
+
+
+def _pretraining_data(tag: str) -> str:
+    """Return the data that a tag's words name, in order; where they name none, the tag itself."""
+    return ", ".join(dict.fromkeys(_DATA[word] for word in tag.split("_") if word in _DATA)) or f"see timm's tag {tag}"
+
+
+def _preprocess(config: Any) -> Preprocess:
+    # A few of timm's crop fractions are above 1: they pad, which has no counterpart here.
+    return Preprocess(
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+        interpolation=config.interpolation,
+        crop_fraction=min(1.0, config.crop_pct),
+    )
+
+
+def _classifiers(config: Any) -> tuple[str, ...]:
+    """Return the names of a model's heads: one, or two where it is distilled."""
+    return (config.classifier,) if isinstance(config.classifier, str) else tuple(config.classifier)
+
+
+def _check_own_head(weights: str, num_own: int, num_classes: int) -> None:
+    if num_own != num_classes:
+        raise UnusableError(
+            f"the head of {weights} gives {num_own} classes and the data have {num_classes}; "
+            "head=own needs equal counts, head=new makes a new head"
+        )
+
+
+def _load(model: nn.Module, path: str, *, classifiers: tuple[str, ...], num_classes: int, head: str) -> None:
+    """Load a checkpoint whole, or all of it but the heads."""
+    state = read_state(path)
+    if head == "own":
+        weight = state.get(f"{classifiers[0]}.weight")
+        if weight is not None:
+            _check_own_head(f"checkpoint {path}", len(weight), num_classes)
+    else:
+        prefixes = tuple(f"{classifier}." for classifier in classifiers)
+        body = {name: tensor for name, tensor in state.items() if not name.startswith(prefixes)}
+        state = body | {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
+    load_state(model, state, source=path)

@@ -1,0 +1,239 @@
+"""Fake records, plausible and complete, for tests and benchmarks of what is made from records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vitbench.records import (
+    DataInfo,
+    Environment,
+    KeyedCell,
+    Measurement,
+    PluginOrigin,
+    Provenance,
+    QualityCell,
+    Record,
+    SpeedCell,
+    Status,
+    Verdict,
+    digest,
+)
+from vitbench.specs import OptionValue
+from vitbench.statistics import wilson
+
+MACHINE = "AMD EPYC 9B14, 2 cores"
+GPU_MACHINE = "NVIDIA H200 (driver 580), 16 cores"
+OPTIONS: dict[str, OptionValue] = {"patch_size": 4}
+
+
+def environment(machine: str = MACHINE) -> Environment:
+    return Environment(
+        machine=machine,
+        cpu="AMD EPYC 9B14",
+        cores=2,
+        memory_bytes=8 << 30,
+        system="Linux 6.1",
+        python="3.11.9",
+        versions={"torch": "2.15.0"},
+    )
+
+
+def data_info(name: str = "digits", *, num_classes: int = 10, title: str = "") -> DataInfo:
+    return DataInfo(
+        name=name,
+        title=title or name,
+        verified=not title,
+        fingerprint=digest(name),
+        cache=f"/cache/{name}",
+        class_names=tuple(str(i) for i in range(num_classes)),
+        shape=(1, 8, 8),
+        sizes={"train": 1437, "test": 360},
+    )
+
+
+def _keyed(
+    cell: QualityCell | SpeedCell, *, label: str, data: DataInfo | None, code: str, machine: str, **fields: object
+) -> KeyedCell:
+    origin = PluginOrigin(plugin="scratch", distribution="vitbench", version="0.1.0", code_hash=code)
+    cell_id = digest(cell)
+    return KeyedCell(
+        **{
+            "cell": cell,
+            "id": cell_id,
+            "key": digest((cell_id, code)),
+            "label": label,
+            "provenance": Provenance(model=origin, torch="2.15.0"),
+            "data": data,
+            "image_size": 8,
+            "in_channels": 1,
+            "machine": machine,
+            "device": "cpu",
+            **fields,
+        }
+    )
+
+
+def quality_cell(
+    label: str = "vit",
+    *,
+    options: Mapping[str, OptionValue] = OPTIONS,
+    data: DataInfo | None = None,
+    recipe: str = "recipes/supervised",
+    seed: int = 0,
+    threads: int = 1,
+    precision: str = "float32",
+    limit: float | None = None,
+    epochs: int | None = None,
+    compile: bool = False,
+    code: str = "c0de",
+    machine: str = MACHINE,
+    **fields: object,
+) -> KeyedCell:
+    data = data or data_info()
+    cell = QualityCell(
+        model=f"scratch/{label}",
+        options=dict(options),
+        recipe=recipe,
+        dataset=data.name,
+        seed=seed,
+        threads=threads,
+        precision=precision,
+        limit=limit,
+        epochs=epochs,
+        compile=compile,
+    )
+    return _keyed(cell, label=label, data=data, code=code, machine=machine, **fields)
+
+
+def speed_cell(
+    label: str = "vit",
+    *,
+    options: Mapping[str, OptionValue] = OPTIONS,
+    num_classes: int = 10,
+    batch_size: int = 32,
+    mode: str = "inference",
+    threads: int = 1,
+    precision: str = "float32",
+    device: str = "cpu",
+    compile: bool = False,
+    code: str = "c0de",
+    machine: str = MACHINE,
+    **fields: object,
+) -> KeyedCell:
+    cell = SpeedCell(
+        model=f"scratch/{label}",
+        options=dict(options),
+        num_classes=num_classes,
+        input_shape=(1, 8, 8),
+        device=device,
+        precision=precision,
+        threads=threads,
+        batch_size=batch_size,
+        mode=mode,
+        machine=machine,
+        compile=compile,
+    )
+    return _keyed(cell, label=label, data=None, code=code, machine=machine, **{"device": device, **fields})
+
+
+def record(
+    planned: KeyedCell,
+    measurements: Sequence[Measurement] = (),
+    *,
+    status: Status = "ok",
+    reason: str = "",
+    run: str = "run-1",
+    **fields: object,
+) -> Record:
+    return Record(
+        run=run,
+        planned=planned,
+        status=status,
+        reason=reason,
+        started=1.7e9,
+        seconds=12.5,
+        measurements=tuple(measurements),
+        **fields,
+    )
+
+
+def measurement(
+    name: str,
+    value: float | None,
+    *,
+    unit: str = "",
+    better: str = "higher",
+    low: float | None = None,
+    high: float | None = None,
+    n: int | None = None,
+    verdict: str = "valid",
+    reasons: Sequence[str] = (),
+) -> Measurement:
+    return Measurement(
+        name=name,
+        value=value,
+        unit=unit,
+        better=better,
+        low=low,
+        high=high,
+        n=n,
+        verdict=Verdict(level=verdict, reasons=tuple(reasons)),
+    )
+
+
+def top1(correct: int, n: int = 360, *, verdict: str = "valid", reasons: Sequence[str] = ()) -> Measurement:
+    low, high = wilson(correct, n)
+    return measurement(
+        "top1", correct / n, unit="fraction", low=low, high=high, n=n, verdict=verdict, reasons=reasons
+    )
+
+
+def quality(label: str = "vit", correct: int = 340, *, verdict: str = "valid", **fields: object) -> Record:
+    """Return a good quality record with top1, nll and train_seconds."""
+    return record(
+        quality_cell(label, **fields),
+        [
+            top1(correct, verdict=verdict, reasons=() if verdict == "valid" else ("the model is order-dependent",)),
+            measurement("nll", 0.25, unit="nat", better="lower", n=360),
+            measurement("train_seconds", 21.5, unit="s", better="lower", n=1),
+        ],
+    )
+
+
+def speed(
+    label: str = "vit", images_per_second: float = 1000.0, *, verdict: str = "valid", reason: str = "", **fields: object
+) -> list[Record]:
+    """Return three good speed records: batch 1, batch 32, training at batch 32."""
+    reasons = (reason,) if reason else ()
+    costs = [
+        measurement("params", 53_000, unit="1", better="lower"),
+        measurement("macs", 1.5e6, unit="1", better="lower"),
+    ]
+
+    def one(name: str, value: float, unit: str, better: str) -> Measurement:
+        spread = {"low": value * 0.98, "high": value * 1.03, "n": 3}
+        return measurement(name, value, unit=unit, better=better, verdict=verdict, reasons=reasons, **spread)
+
+    return [
+        record(
+            speed_cell(label, **{**fields, "batch_size": 1}),
+            [
+                *costs,
+                one("latency_p50", 2 / images_per_second, "s", "lower"),
+                one("latency_p95", 3 / images_per_second, "s", "lower"),
+                one("peak_memory", 9 << 20, "B", "lower"),
+            ],
+        ),
+        record(
+            speed_cell(label, **fields),
+            [*costs, one("throughput", images_per_second, "images/s", "higher"), one("peak_memory", 12 << 20, "B", "lower")],
+        ),
+        record(
+            speed_cell(label, **{**fields, "mode": "training"}),
+            [
+                *costs,
+                one("train_throughput", images_per_second / 3, "images/s", "higher"),
+                one("train_peak_memory", 40 << 20, "B", "lower"),
+            ],
+        ),
+    ]

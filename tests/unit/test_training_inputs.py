@@ -1,0 +1,150 @@
+"""Preprocessing and the statistics that it normalises by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.transforms import v2
+
+import toy_training
+from vitbench.specs import Preprocess
+from vitbench.training import preprocess, statistics
+
+PLAIN_GRAY = Preprocess(mean=(0.0,), std=(1.0,))
+PLAIN = Preprocess(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def images(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def smooth(count: int, side: int) -> torch.Tensor:
+    """Images without noise, where two good resizers agree."""
+    coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    return (F.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def test_same_size_is_scaled_and_normalised_and_nothing_else() -> None:
+    x = images(4, 3, 6, 6)
+    how = Preprocess(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0), crop_fraction=0.5)
+    out = preprocess(x, how, image_size=6, in_channels=3)
+    expected = (x / 255 - torch.tensor(how.mean).view(3, 1, 1)) / torch.tensor(how.std).view(3, 1, 1)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, expected)
+
+
+def test_the_cached_images_are_not_changed() -> None:
+    x = images(2, 1, 4, 4)
+    before = x.clone()
+    preprocess(x, Preprocess(mean=(0.5,), std=(0.5,)), image_size=4, in_channels=1)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_larger_images_are_resized_and_centre_cropped_as_torchvision_does(interpolation: str) -> None:
+    x = smooth(3, 64)
+    how = Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, interpolation=interpolation, crop_fraction=0.875)
+    reference = v2.Compose(
+        [
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Resize(36, interpolation=v2.InterpolationMode(interpolation), antialias=True),
+            v2.CenterCrop(32),
+        ]
+    )
+    expected = reference(x).clamp(0, 1)
+    torch.testing.assert_close(preprocess(x, how, image_size=32, in_channels=3), expected, atol=1e-5, rtol=0)
+
+
+def test_resizing_agrees_with_pillow_to_two_gray_levels() -> None:
+    x = smooth(1, 48)
+    picture = Image.fromarray(x[0].permute(1, 2, 0).numpy()).resize((20, 20), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) / 255
+    out = preprocess(x, PLAIN, image_size=20, in_channels=3)[0]
+    assert (out - expected).abs().max() < 2 / 255
+
+
+def test_images_cached_at_the_resize_target_are_cropped_only() -> None:
+    x = images(2, 3, 36, 36)
+    how = Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, crop_fraction=0.875)
+    torch.testing.assert_close(preprocess(x, how, image_size=32, in_channels=3), x[..., 2:34, 2:34] / 255)
+
+
+def test_smaller_images_are_enlarged_whole_whatever_the_crop_fraction() -> None:
+    x = images(2, 1, 8, 8)
+    outs = [
+        preprocess(x, Preprocess(mean=(0.0,), std=(1.0,), crop_fraction=f), image_size=32, in_channels=1)
+        for f in (1.0, 0.5)
+    ]
+    assert outs[0].shape == (2, 1, 32, 32)
+    assert torch.equal(*outs)
+
+
+def test_bicubic_does_not_leave_the_range_of_pixels() -> None:
+    x = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    x[..., 4:] = 255
+    out = preprocess(x, PLAIN_GRAY, image_size=32, in_channels=1)
+    assert out.min() == 0
+    assert out.max() == 1
+
+
+def test_gray_is_repeated_with_each_channels_own_normalisation() -> None:
+    x = images(2, 1, 4, 4)
+    out = preprocess(x, Preprocess(mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0)), image_size=4, in_channels=3)
+    gray = x[:, 0] / 255
+    for c, (mean, std) in enumerate([(0.1, 1.0), (0.2, 2.0), (0.3, 4.0)]):
+        torch.testing.assert_close(out[:, c], (gray - mean) / std)
+
+
+def test_one_mean_serves_three_channels() -> None:
+    out = preprocess(images(2, 1, 4, 4), Preprocess(mean=(0.5,), std=(0.5,)), image_size=4, in_channels=3)
+    assert torch.equal(out[:, 0], out[:, 2])
+
+
+def test_colour_becomes_pillows_luminance_for_a_gray_input() -> None:
+    x = images(1, 3, 8, 8)
+    expected = np.asarray(Image.fromarray(x[0].permute(1, 2, 0).numpy()).convert("L"))
+    out = preprocess(x, PLAIN_GRAY, image_size=8, in_channels=1)
+    assert out.shape == (1, 1, 8, 8)
+    assert np.abs(out[0, 0].numpy() * 255 - expected).max() <= 1
+
+
+def test_three_means_become_their_luminance_for_a_gray_input() -> None:
+    white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    out = preprocess(white, Preprocess(mean=(1.0, 0.0, 0.0), std=(0.5, 0.5, 0.5)), image_size=2, in_channels=1)
+    torch.testing.assert_close(out, torch.full((1, 1, 2, 2), (1 - 0.299) / 0.5))
+
+
+def test_statistics_are_those_of_the_splits_images_only() -> None:
+    pixels = images(300, 3, 5, 5).numpy()
+    chosen = np.arange(0, 300, 2)
+    whole = toy_training.split(pixels, np.zeros(300))
+    part = type(whole)(images=whole.images, index=whole.index[chosen], labels=whole.labels[chosen])
+    how = statistics(part)
+    expected = pixels[chosen].astype(np.float64) / 255
+    np.testing.assert_allclose(how.mean, expected.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(how.std, expected.std(axis=(0, 2, 3)), rtol=1e-12)
+
+
+def test_statistics_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = toy_training.split(images(50, 1, 4, 4).numpy(), np.zeros(50))
+    at_once = statistics(split)
+    monkeypatch.setattr("vitbench.training.inputs._CHUNK_BYTES", 7 * 16)
+    assert statistics(split) == at_once
+
+
+def test_a_constant_channel_can_be_normalised() -> None:
+    split = toy_training.split(np.full((4, 1, 3, 3), 51, dtype=np.uint8), np.zeros(4))
+    how = statistics(split)
+    assert how.mean == pytest.approx((0.2,))
+    out = preprocess(torch.from_numpy(split.images), how, image_size=3, in_channels=1)
+    assert out.abs().max() < 1e-4
+
+
+def test_normalised_images_have_mean_zero_and_deviation_one() -> None:
+    split = toy_training.split(images(64, 3, 8, 8).numpy(), np.zeros(64))
+    out = preprocess(torch.from_numpy(split.images), statistics(split), image_size=8, in_channels=3)
+    torch.testing.assert_close(out.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5, rtol=0)

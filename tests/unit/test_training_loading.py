@@ -1,0 +1,100 @@
+"""Batches: complete, in order or shuffled, and equal from the memory map and from the device's memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import toy_training
+from vitbench.errors import UsageError
+from vitbench.protocols import Split
+from vitbench.training import Resident, batches, resident, steps_per_epoch
+
+CPU = torch.device("cpu")
+
+
+def numbered(count: int) -> Split:
+    """Image i holds the value i and has the label i."""
+    values = np.arange(count)
+    return toy_training.split(values.astype(np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 3), np.uint8), values)
+
+
+def on_cpu(split: Split) -> Resident:
+    return Resident(images=torch.from_numpy(split.images[split.index]), labels=torch.from_numpy(split.labels))
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_without_a_generator_every_image_comes_once_and_in_order(count: int) -> None:
+    parts = list(batches(numbered(count), batch_size=4, device=CPU))
+    assert torch.cat([labels for _, labels in parts]).tolist() == list(range(count))
+    assert [len(labels) for _, labels in parts[:-1]] == [4] * (len(parts) - 1)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_each_image_comes_with_its_own_label(shuffled: bool) -> None:
+    for images, labels in batches(numbered(11), batch_size=4, device=CPU, generator=seeded(0) if shuffled else None):
+        assert images.dtype == torch.uint8
+        assert images.shape[1:] == (2, 3, 3)
+        assert torch.equal(images[:, 0, 0, 0].long(), labels)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(12, [4, 4, 4]), (13, [4, 4, 4]), (15, [4, 4, 4]), (3, [3]), (1, [1])])
+def test_shuffled_batches_are_full_unless_there_are_too_few_images(count: int, sizes: list[int]) -> None:
+    parts = list(batches(numbered(count), batch_size=4, device=CPU, generator=seeded(0)))
+    assert [len(labels) for _, labels in parts] == sizes
+    assert len(parts) == steps_per_epoch(count, 4)
+
+
+def test_a_shuffled_pass_repeats_no_image_and_leaves_out_others_each_time() -> None:
+    generator = seeded(0)
+    passes = []
+    for _ in range(2):
+        drawn = torch.cat([b for _, b in batches(numbered(15), batch_size=4, device=CPU, generator=generator)])
+        assert len(set(drawn.tolist())) == 12
+        passes.append(drawn.tolist())
+    assert passes[0] != passes[1]
+    assert set(passes[0]) != set(passes[1])
+
+
+def test_the_same_seed_gives_the_same_order() -> None:
+    first, second = (
+        torch.cat([b for _, b in batches(numbered(16), batch_size=4, device=CPU, generator=seeded(5))])
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    assert first.tolist() != list(range(16))
+
+
+def test_batches_from_device_memory_equal_those_from_the_memory_map() -> None:
+    split = numbered(13)
+    for seed in (None, 2):
+        one, other = (
+            list(batches(source, batch_size=4, device=CPU, generator=None if seed is None else seeded(seed)))
+            for source in (split, on_cpu(split))
+        )
+        assert all(torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_on_the_cpu_nothing_is_copied() -> None:
+    split = numbered(4)
+    assert resident(split, CPU) is split
+
+
+def test_a_split_is_put_on_an_accelerator_only_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, meta = numbered(4), torch.device("meta")
+    placed = resident(split, meta)
+    assert isinstance(placed, Resident)
+    assert placed.images.shape == (4, 2, 3, 3)
+    assert len(placed) == 4
+    monkeypatch.setattr("vitbench.training.loading._RESIDENT_BYTES", 4 * 18 - 1)
+    assert resident(split, meta) is split
+
+
+def test_a_batch_size_below_one_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="batch_size must be at least 1, not 0"):
+        steps_per_epoch(10, 0)

@@ -1,0 +1,61 @@
+"""The length of a run and its learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import toy_training
+from vitbench.errors import UsageError
+from vitbench.protocols import Budget
+from vitbench.training import set_lr, total_steps, warmup_cosine
+
+
+def test_warm_up_rises_in_equal_steps_to_the_peak() -> None:
+    factors = [warmup_cosine(step, total_steps=20, warmup_steps=4) for step in range(5)]
+    assert factors == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_the_rate_is_half_in_the_middle_of_the_cosine_and_nearly_zero_at_the_end() -> None:
+    assert warmup_cosine(60, total_steps=100, warmup_steps=20) == pytest.approx(0.5)
+    assert warmup_cosine(99, total_steps=100, warmup_steps=20) == pytest.approx((1 - math.cos(math.pi / 80)) / 2)
+
+
+@given(total=st.integers(1, 500), share=st.floats(0, 1))
+def test_the_rate_rises_then_falls_and_stays_within_zero_and_one(total: int, share: float) -> None:
+    warmup = int(total * share)
+    factors = [warmup_cosine(step, total_steps=total, warmup_steps=warmup) for step in range(total)]
+    assert all(0 < factor <= 1 for factor in factors)
+    assert factors[:warmup] == sorted(factors[:warmup])
+    assert factors[warmup:] == sorted(factors[warmup:], reverse=True)
+
+
+def test_epochs_count_full_batches() -> None:
+    assert total_steps(toy_training.run({"epochs": 3}), 130, 64) == 6
+    assert total_steps(toy_training.run({"epochs": 3}), 10, 64) == 3
+
+
+def test_steps_are_taken_as_they_are() -> None:
+    assert total_steps(toy_training.run({"steps": 500}), 130, 64) == 500
+
+
+@pytest.mark.parametrize("options", [{"epochs": 50}, {"steps": 500}])
+def test_the_users_epochs_come_before_the_recipes_length(options: dict[str, int]) -> None:
+    assert total_steps(toy_training.run(options, budget=Budget(epochs=2)), 130, 64) == 4
+
+
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"steps": 0}])
+def test_a_length_below_one_is_refused_in_words(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(options))} must be at least 1, not 0"):
+        total_steps(toy_training.run(options), 10, 2)
+
+
+def test_the_rate_is_set_in_all_groups() -> None:
+    first, second = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+    optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 3.0}], lr=1.0)
+    set_lr(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]

@@ -1,0 +1,275 @@
+"""The command line: one thin function a command, heavy imports inside. Data go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vitbench import __version__
+from vitbench.errors import StoreError, UsageError, VitbenchError
+
+if TYPE_CHECKING:
+    from vitbench.api import Plan, Rerun
+    from vitbench.records import Record
+    from vitbench.report import Format
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except VitbenchError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("Interrupted; the same command goes on where it stopped.", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `vitbench ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vitbench")
+def cli() -> None:
+    """Which image-classification backbone should I use, on my hardware and my data, and how sure are we?
+
+    \b
+    Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
+    4 output folder unusable; 5 nothing selected; 130 interrupted.
+    """
+
+
+class _Limit(click.ParamType):
+    """Whole images, or a share written with a dot."""
+
+    name = "N|FRACTION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        try:
+            number = float(value) if "." in str(value) else int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor a fraction with a dot", param, ctx)
+        if isinstance(number, float) and not 0 < number <= 1:
+            self.fail(f"a fraction must be above 0 and at most 1, not {value}", param, ctx)
+        if number < 1 and isinstance(number, int):
+            self.fail(f"a number of images must be at least 1, not {value}", param, ctx)
+        return number
+
+
+def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """Split each NAME=VALUE."""
+    pairs: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.BadParameter(f'"{text}" must be written {param.metavar}')
+        if name in pairs:
+            raise click.BadParameter(f'"{name}" is given twice')
+        pairs[name] = value
+    return pairs
+
+
+@cli.command()
+@click.option("--suite", default="quick", show_default=True, metavar="NAME|FILE.toml", help="The suite to run.")
+@click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
+@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model in place of the suite's.")
+@click.option("--dataset", "datasets", multiple=True, metavar="D", help="A data set in place of the suite's.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=_pairs, help="Where a data set lies.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16", "tf32"]),
+    default="float32",
+    show_default=True,
+    help="Number format; never chosen silently.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: the suite's, else all cores]")
+@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="A seed in place of the suite's.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Train so long; marks the results partial.")
+@click.option("--limit", type=_Limit(), help="Images of each split; marks the results partial.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Batch of the speed cells, beside 1.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=_pairs, help="A recipe option."
+)
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each process.")
+@click.option("--rerun", type=click.Choice(["failed", "all"]), help="Run these again. [default: what is missing]")
+@click.option("--compile", is_flag=True, help="Use torch.compile.")
+@click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
+@click.option("--dry-run", is_flag=True, help="Print the cells and run nothing.")
+@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error.")
+@click.option("--quiet", is_flag=True, help="Say nothing while running.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
+def run(
+    suite: str,
+    output: Path | None,
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    data: dict[str, str],
+    settings: dict[str, str],
+    seeds: tuple[int, ...],
+    batch_size: int | None,
+    timeout: float | None,
+    rerun: Rerun | None,
+    dry_run: bool,
+    strict_plugins: bool,
+    quiet: bool,
+    as_json: bool,
+    **conditions: Any,
+) -> int:
+    """Train, evaluate and time models, and write a leaderboard.
+
+    The same command again runs only what is missing.
+    """
+    from vitbench import api
+    from vitbench.suite import Conditions, Selection
+
+    selection = Selection(
+        models=models,
+        datasets=datasets,
+        seeds=tuple(dict.fromkeys(seeds)),
+        batch_size=batch_size,
+        settings=_recipe_settings(settings),
+        data=data,
+        conditions=Conditions(**conditions),
+    )
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    planned = api.plan(suite, selection, strict_plugins=strict_plugins, say=say)
+    folder = output or api.default_output()
+    if dry_run:
+        _print_plan(planned, folder, rerun, as_json)
+        return 0
+    results = api.execute(
+        planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=" ".join(["vitbench", *sys.argv[1:]])
+    )
+    _print_leaderboard(folder, "json" if as_json else "table", None)
+    say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
+    return results.exit_code
+
+
+def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, str]]:
+    settings: dict[str, dict[str, str]] = {}
+    for name, value in pairs.items():
+        recipe, dot, option = name.rpartition(".")
+        if not dot:
+            raise UsageError(f'--set "{name}={value}" must be written RECIPE.OPTION=VALUE.')
+        settings.setdefault(recipe, {})[option] = value
+    return settings
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error (exit 3).")
+def ls(kind: str, as_json: bool, strict_plugins: bool) -> int:
+    """List what the installed plugins offer."""
+    return _list(kind, as_json, strict_plugins)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error (exit 3).")
+def plugins(as_json: bool, strict_plugins: bool) -> int:
+    """List the plugins and their problems; the same as `vitbench ls plugins`."""
+    return _list("plugins", as_json, strict_plugins)
+
+
+@cli.command()
+@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Of the output.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file in place of stdout.")
+def leaderboard(folder: Path | None, form: Format, output: Path | None) -> None:
+    """Print the leaderboard of a results folder."""
+    from vitbench.api import default_output
+
+    _print_leaderboard(folder or default_output(), form, output)
+
+
+@cli.command()
+@click.argument("arguments", nargs=-1, metavar="[DIR] [ID]")
+def show(arguments: tuple[str, ...]) -> None:
+    """Show one record by its id, or all cells with status, log and weights."""
+    from vitbench.api import default_output
+
+    if len(arguments) > 2:
+        raise click.UsageError("give at most a folder and an id")
+    texts = list(arguments)
+    names_folder = len(texts) == 2 or (len(texts) == 1 and (os.sep in texts[0] or Path(texts[0]).is_dir()))
+    folder = Path(texts.pop(0)) if names_folder else default_output()
+    _show(folder, texts[0] if texts else None)
+
+
+def _list(kind: str, as_json: bool, strict: bool) -> int:
+    from vitbench.catalog import load_catalog
+    from vitbench.listing import as_data, as_text
+
+    catalog = load_catalog()
+    click.echo(as_data(catalog, kind) if as_json else as_text(catalog, kind))
+    if kind != "plugins":
+        for problem in catalog.problems:
+            click.echo(f"warning: {problem}", err=True)
+    return 3 if strict and catalog.problems else 0
+
+
+def _print_plan(planned: Plan, folder: Path, rerun: Rerun | None, as_json: bool) -> None:
+    from vitbench.api import is_wanted, known_seconds
+    from vitbench.inspection import plan_data, plan_text
+    from vitbench.store import FILE_NAME, Store
+
+    cells = planned.prepared.cells
+    newest: dict[str, Record] = {}
+    seconds: dict[str, float] = {}
+    if (folder / FILE_NAME).exists():
+        with Store.open(folder, create=False) as store:
+            newest, seconds = store.newest_by_key(), known_seconds(store.records())
+    wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in cells}
+    click.echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))
+
+
+def _print_leaderboard(folder: Path, form: Format, output: Path | None) -> None:
+    from vitbench.api import load
+    from vitbench.report import render
+
+    text = render(load(folder).leaderboard, form)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+def _show(folder: Path, asked: str | None) -> None:
+    from vitbench.inspection import record_text, store_text
+    from vitbench.store import Store
+
+    with Store.open(folder, create=False) as store:
+        click.echo(record_text(store, asked) if asked else store_text(store))

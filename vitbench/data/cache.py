@@ -1,0 +1,276 @@
+"""The image cache: a data set is decoded once into memory-mapped uint8 arrays that all cells share.
+
+A model that wants square inputs of side S gets images of side ``floor(S / crop_fraction)``, its centre crop being
+left to batch time. Images that are all square, of one size and no larger are cached as they are: enlarging them
+first would only multiply their bytes (CIFAR at 224 pixels is 9 GB).
+
+    <root>/v1/sources/<key>.json                     what one pass over some source files found
+    <root>/v1/<fingerprint>-<side>[-<filter>]/       {train,test}-{images,labels}.npy, manifest.json
+
+The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
+cached size. Files are trusted to be unchanged while their paths, sizes and times of change are. Folders are filled
+under another name and then renamed, so that a reader never meets a half-written one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from vitbench.data.decoding import Form, Geometry, Survey, decode, glance
+from vitbench.data.locate import Located
+from vitbench.data.opening import check_class_count, fault, open_splits
+from vitbench.errors import UnusableError, VitbenchError
+from vitbench.records import DataInfo, digest
+from vitbench.specs import load_target
+
+__all__ = ["Side", "cache_dataset"]
+
+FORMAT = 1
+"""Version of the folders and of the way images are resized."""
+FOLLOWED_SIDE = 224
+"""Largest side for a model that follows the data: the field's usual input."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """What one model wants of the images."""
+
+    image_size: int | None
+    """Side of the model's input in pixels; None follows the data."""
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    crop_fraction: float = 1.0
+    """The share of the resized shorter side that the model's centre crop keeps."""
+
+
+class _Source(NamedTuple):
+    """The files that a data set was decoded from."""
+
+    key: str
+    files: list[tuple[str, int, int]]
+    """Path under the root, bytes, time of change in nanoseconds."""
+
+
+def cache_dataset(
+    located: Located, *, sides: Collection[Side], cache_root: Path, say: Callable[[str], None]
+) -> dict[Side, DataInfo]:
+    """Decode a data set into the cache, unless it is there, in each shape that is wanted.
+
+    Args:
+        located: what opens it, and where.
+        sides: what the models want; those that lead to the same images share a folder.
+        cache_root: folder of the cache; made where it is missing.
+        say: gets a line of progress now and then, while images are decoded.
+
+    Returns:
+        For each side, the data set with the folder of its arrays: uint8[N, C, S, S] and int64[N] for each split.
+
+    Raises:
+        UnusableError: the data set is missing or cannot be used, or the cache cannot be written.
+    """
+    folder = cache_root / f"v{FORMAT}"
+    try:
+        (folder / "sources").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(cache_root, error.strerror) from error
+    source = _source(located)
+    survey = _remembered(folder, source)
+    if survey is not None:
+        check_class_count(located, survey.class_names)
+    if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
+        survey = _fill(located, survey, sides, folder, source, say)
+    return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
+
+
+def _form(side: Side, geometry: Geometry) -> Form:
+    uniform = geometry.uniform
+    if side.image_size is not None:
+        target = math.floor(side.image_size / side.crop_fraction)
+    elif uniform is not None and uniform <= FOLLOWED_SIDE:
+        target = uniform
+    else:
+        target = max(16, min(FOLLOWED_SIDE, geometry.short_side) // 16 * 16)
+    if uniform is not None and uniform <= target:
+        return Form(geometry.channels, uniform, "")
+    return Form(geometry.channels, target, side.interpolation)
+
+
+def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
+    verified = survey.verified and located.verified is not False
+    title = located.name if verified else f"{located.name} (unverified, {survey.fingerprint[:8]})"
+    return DataInfo(
+        name=located.name,
+        title=title,
+        verified=verified,
+        fingerprint=survey.fingerprint,
+        cache=str(_array_folder(folder, survey, form)),
+        class_names=survey.class_names,
+        shape=(form.channels, form.side, form.side),
+        sizes=survey.sizes,
+        augmentations=located.augmentations,
+        plugin=located.plugin,
+        notes=survey.notes,
+    )
+
+
+# --- what is there already -------------------------------------------------------------------------------------------
+
+
+def _source(located: Located) -> _Source | None:
+    """Identify the files under a data set's root; None without a root or before a download."""
+    if located.root is None or not located.root.is_dir():
+        return None
+    files = sorted(_files_under(located.root))
+    decoder = [located.plugin, located.spec.name, _code_digest(load_target(located.spec.open))]
+    return _Source(digest([str(located.root), decoder, files]), files)
+
+
+def _files_under(root: Path) -> Iterator[tuple[str, int, int]]:
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        here = Path(folder).stat()
+        if (here.st_dev, here.st_ino) in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        for name in names:
+            path = Path(folder, name)
+            if path.exists():  # not so for a dangling link
+                status = path.stat()
+                yield path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+
+
+def _code_digest(function: Callable[..., Any]) -> str:
+    """Return the SHA-256 of the sources of a function's package, or of its module where it has none."""
+    module = inspect.getmodule(function)
+    if module is None or getattr(module, "__file__", None) is None:
+        return ""
+    file = Path(str(module.__file__))
+    sources = sorted(file.parent.glob("*.py")) if module.__package__ else [file]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+def _remembered(folder: Path, source: _Source | None) -> Survey | None:
+    if source is None:
+        return None
+    try:
+        return msgspec.json.decode(_entry(folder, source).read_bytes(), type=Survey)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def _entry(folder: Path, source: _Source) -> Path:
+    return folder / "sources" / f"{source.key}.json"
+
+
+def _array_folder(folder: Path, survey: Survey, form: Form) -> Path:
+    return folder / f"{survey.fingerprint[:16]}-{form.suffix}"
+
+
+def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
+    """Whether a form is in the cache with all of its bytes; cleaners of caches remove single files."""
+    arrays = _array_folder(folder, survey, form)
+    try:
+        files = msgspec.json.decode((arrays / "manifest.json").read_bytes())["files"]
+        return all((arrays / name).stat().st_size == size for name, size in files.items())
+    except FileNotFoundError:
+        return False
+
+
+# --- making what is not ----------------------------------------------------------------------------------------------
+
+
+def _fill(
+    located: Located,
+    known: Survey | None,
+    sides: Collection[Side],
+    folder: Path,
+    source: _Source | None,
+    say: Callable[[str], None],
+) -> Survey:
+    """Decode what is missing and publish it.
+
+    The forms are guessed from a few images, so that one pass does; where the survey of all images shows the guess to
+    be wrong, a second pass makes the forms that are right.
+    """
+    opened = open_splits(located)
+    images = len(opened.train.labels) + len(opened.test.labels)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
+        temporary = Path(name)
+
+        def written(forms: set[Form]) -> tuple[Survey, set[Form]]:
+            _check_room(folder, images * sum(form.channels * form.side**2 for form in forms))
+            return decode(opened, forms, temporary, lambda line: say(f"{located.name}: {line}"))
+
+        try:
+            geometry = known.geometry if known else glance(opened)
+            guessed = {_form(side, geometry) for side in sides}
+            survey, made = written({form for form in guessed if not (known and _is_complete(folder, known, form))})
+            wanted = {_form(side, survey.geometry) for side in sides}
+            missing = {form for form in wanted if not _is_complete(folder, survey, form)}
+            if missing - made:
+                written(missing - made)
+        except VitbenchError:
+            raise
+        except (OSError, ValueError) as error:
+            raise fault(located, error) from error
+        except Exception as error:
+            raise fault(located, f"plugin {located.plugin} failed: {type(error).__name__}: {error}") from error
+        source = source or _source(located)  # a download has only now put files there
+        for form in missing:
+            _publish(temporary, folder, survey, form, located, source)
+        if source is not None:
+            entry = temporary / "entry.json"
+            entry.write_bytes(msgspec.json.encode(survey))
+            entry.replace(_entry(folder, source))
+    return survey
+
+
+def _publish(
+    temporary: Path, folder: Path, survey: Survey, form: Form, located: Located, source: _Source | None
+) -> None:
+    """Move a form's arrays to their place, unless another process has just done so."""
+    made = temporary / form.suffix
+    manifest = {
+        "format": FORMAT,
+        "plugin": located.plugin,
+        "dataset": located.spec.name,
+        "root": str(located.root) if located.root else None,
+        "sources": source.files if source else [],
+        "shape": (form.channels, form.side, form.side),
+        "interpolation": form.interpolation,
+        "files": {path.name: path.stat().st_size for path in sorted(made.iterdir())},
+        **msgspec.structs.asdict(survey),
+    }
+    (made / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    target = _array_folder(folder, survey, form)
+    if target.exists() and not _is_complete(folder, survey, form):
+        shutil.rmtree(target)
+    try:
+        made.replace(target)
+    except OSError:
+        if not _is_complete(folder, survey, form):
+            raise
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    # A full disk kills a process that writes through a memory map (SIGBUS), without a word.
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise _unwritable(folder.parent, f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+
+
+def _unwritable(cache_root: Path, reason: str | None) -> UnusableError:
+    return UnusableError(
+        f"the image cache {cache_root} cannot be written: {reason}; set VITBENCH_CACHE to a folder that can"
+    )

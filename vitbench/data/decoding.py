@@ -1,0 +1,184 @@
+"""One pass over all images of a data set: hash them, note their shapes, write them in the forms that models want.
+
+A form is a shape in which a data set is cached. Images are read by several threads, so that compressed ones use all
+cores, and each is dropped as soon as it is written.
+
+Shapes: N images in a split, C channels, H height, W width, S side of a square.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitbench.data.opening import OpenedSet, OpenedSplit
+
+__all__ = ["Form", "Geometry", "Survey", "decode", "glance"]
+
+_CHUNK = 64  # images handed to a thread at once: enough to hide the hand-over, few enough to stop at soon
+_SECONDS_BETWEEN_REPORTS = 5.0
+
+
+class Geometry(msgspec.Struct, frozen=True):
+    """The shapes of all images of a data set."""
+
+    channels: int
+    uniform: int | None
+    """Their side, where all are square and of one size."""
+    short_side: int
+    """Median of the shorter sides."""
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass over all images of a data set found."""
+
+    fingerprint: str
+    geometry: Geometry
+    class_names: tuple[str, ...]
+    sizes: dict[str, int]
+    verified: bool
+    notes: tuple[str, ...]
+
+
+class Form(NamedTuple):
+    """One shape in which a data set is cached."""
+
+    channels: int
+    side: int
+    interpolation: str
+    """The filter that made it; empty for images as they are."""
+
+    @property
+    def suffix(self) -> str:
+        """Name of its folder, after the fingerprint that settles the channels."""
+        return f"{self.side}-{self.interpolation}" if self.interpolation else f"{self.side}"
+
+
+class _Chunk(NamedTuple):
+    """What a thread found in one chunk of images."""
+
+    digests: bytes
+    shapes: list[tuple[int, int, int]]
+    spoiled: set[Form]
+    """Forms that do not fit all of the images."""
+
+
+def glance(opened: OpenedSet) -> Geometry:
+    """Guess the geometry of all images from up to 16 of each split."""
+    shapes = []
+    for split in (opened.train, opened.test):
+        rows = sorted({int(row) for row in np.linspace(0, len(split.labels) - 1, 16)})
+        shapes += [image.shape for image in split.read(rows)]
+    return _geometry(np.array(shapes))
+
+
+def _geometry(shapes: NDArray[np.int64]) -> Geometry:
+    sizes = np.unique(shapes[:, 1:])
+    return Geometry(
+        channels=int(shapes[:, 0].max()),
+        uniform=int(sizes[0]) if len(sizes) == 1 else None,
+        short_side=int(np.median(shapes[:, 1:].min(axis=1))),
+    )
+
+
+def decode(
+    opened: OpenedSet, forms: Collection[Form], folder: Path, say: Callable[[str], None]
+) -> tuple[Survey, set[Form]]:
+    """Read every image once, and write it in each form into ``<folder>/<form.suffix>/``.
+
+    Args:
+        opened: the data set.
+        forms: a form that turns out not to fit all images is left unfinished.
+        folder: an existing folder.
+        say: gets a line of progress now and then.
+
+    Returns:
+        What was found, and the forms that were written for all images: uint8[N, C, S, S] and int64[N] for each split.
+
+    Raises:
+        ValueError: an image is no image; and whatever the plugin raises.
+    """
+    splits = (opened.train, opened.test)
+    total = sum(len(split.labels) for split in splits)
+    say(f"decoding {total:,} images")
+    fingerprint = hashlib.sha256(msgspec.json.encode(opened.class_names))
+    shapes: list[tuple[int, int, int]] = []
+    spoiled: set[Form] = set()
+    spoken = time.monotonic()
+    with ThreadPoolExecutor(_usable_cores()) as pool:
+        for split in splits:
+            fingerprint.update(f"{split.name} {len(split.labels)}".encode() + split.labels.astype("<i8").tobytes())
+            arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
+            rows = range(len(split.labels))
+            chunks = [rows[start : start + _CHUNK] for start in rows[::_CHUNK]]
+            for chunk in pool.map(partial(_read_chunk, split, arrays), chunks):
+                fingerprint.update(chunk.digests)
+                shapes += chunk.shapes
+                spoiled |= chunk.spoiled
+                if time.monotonic() - spoken > _SECONDS_BETWEEN_REPORTS:
+                    spoken = time.monotonic()
+                    say(f"{len(shapes):,} of {total:,} images decoded")
+            for array in arrays.values():
+                array.flush()  # a rename must not outlive the bytes, should the power fail
+    survey = Survey(
+        fingerprint=fingerprint.hexdigest(),
+        geometry=_geometry(np.array(shapes)),
+        class_names=opened.class_names,
+        sizes={split.name: len(split.labels) for split in splits},
+        verified=opened.verified,
+        notes=opened.notes,
+    )
+    return survey, set(forms) - spoiled
+
+
+def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.dtype[np.uint8]]:
+    folder.mkdir(exist_ok=True)
+    np.save(folder / f"{split.name}-labels.npy", split.labels)
+    shape = (len(split.labels), form.channels, form.side, form.side)
+    return np.lib.format.open_memmap(folder / f"{split.name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], rows: Sequence[int]) -> _Chunk:
+    chunk = _Chunk(b"", [], set())
+    digests = []
+    for row, image in zip(rows, split.read(rows), strict=True):
+        shape = image.shape
+        digests.append(hashlib.sha256(np.array(shape, "<i8").tobytes() + image.tobytes()).digest())
+        chunk.shapes.append((shape[0], shape[1], shape[2]))
+        for form, array in arrays.items():
+            if shape[0] > form.channels or (not form.interpolation and shape[1:] != (form.side, form.side)):
+                chunk.spoiled.add(form)
+            else:
+                array[row] = _fitted(image, form)  # gray is repeated where others have three channels
+    return chunk._replace(digests=b"".join(digests))
+
+
+def _fitted(image: NDArray[np.uint8], form: Form) -> NDArray[np.uint8]:
+    """Resize the shorter side with antialiasing and crop the centre: uint8[C, H, W] -> uint8[C, S, S]."""
+    if not form.interpolation:
+        return image
+    side = form.side
+    height, width = image.shape[1:]
+    shorter = min(height, width)
+    picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+    if shorter != side:
+        height, width = height * side // shorter, width * side // shorter
+        picture = picture.resize((width, height), Image.Resampling[form.interpolation.upper()])
+    left, top = (width - side) // 2, (height - side) // 2
+    cropped = np.asarray(picture.crop((left, top, left + side, top + side)))
+    return cropped[None] if cropped.ndim == 2 else cropped.transpose(2, 0, 1)
+
+
+def _usable_cores() -> int:
+    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

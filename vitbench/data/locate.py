@@ -1,0 +1,127 @@
+"""Which plugin opens a data set, and where its files lie.
+
+The order: a folder that the user gave (``--data NAME=PATH``), then ``VITBENCH_DATA``, then the user's cache directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from vitbench.errors import UnusableError, UsageError
+from vitbench.specs import Augmentation, DatasetSpec, load_target
+
+__all__ = ["Located", "default_cache_root", "default_data_root", "locate"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Located:
+    """A data set's name, with what opens it."""
+
+    name: str
+    """The name that was asked for."""
+    spec: DatasetSpec
+    """What opens it: the data set of that name, or the layout that its folder has."""
+    plugin: str
+    """The plugin that offers `spec`."""
+    root: Path | None
+    """Absolute path of its folder; None for data that ship with a package."""
+    verified: bool | None
+    """False where a layout stands in for a named data set; None: the opened images say."""
+    download: bool
+    """Whether it may be downloaded into `root`; never into a folder that the user gave."""
+    classes: int | None
+    """Number of classes that the data set of that name has; None: whatever is found."""
+    augmentations: tuple[Augmentation, ...]
+    """The changes of an image that keep its label: of the named data set, else of the layout."""
+
+
+def default_data_root() -> Path:
+    """Return the folder that holds data sets by name: ``VITBENCH_DATA``, else a folder in the user's cache."""
+    return _folder_from("VITBENCH_DATA", "data")
+
+
+def default_cache_root() -> Path:
+    """Return the folder of the image cache: ``VITBENCH_CACHE``, else a folder in the user's cache."""
+    return _folder_from("VITBENCH_CACHE", "images")
+
+
+def _folder_from(variable: str, name: str) -> Path:
+    if given := os.environ.get(variable):
+        return Path(given).expanduser().absolute()
+    return Path(platformdirs.user_cache_dir("vitbench", appauthor=False)) / name
+
+
+def locate(
+    name: str,
+    *,
+    spec: DatasetSpec | None,
+    plugin: str,
+    layouts: Sequence[tuple[str, DatasetSpec]],
+    data_path: Path | None,
+    data_root: Path,
+) -> Located:
+    """Decide what opens the data set `name`, and at which folder.
+
+    Args:
+        name: the name that was asked for.
+        spec: the spec of that name; None where no plugin offers one, so that `data_path` defines the data set.
+        plugin: the plugin that offers `spec`; ignored where `spec` is None.
+        layouts: plugin and spec of each layout, in the order in which they are asked.
+        data_path: the folder that the user gave for this name.
+        data_root: the folder that holds data sets by name.
+
+    Raises:
+        UnusableError: `data_path` is missing, no folder, empty or of no known layout.
+        UsageError: neither a plugin nor the user says what `name` is.
+    """
+    if data_path is None:
+        if spec is None:
+            raise UsageError(f"no plugin offers a data set {name}; say where it lies with --data {name}=PATH")
+        root = data_root.absolute() / name if spec.needs_root else None
+        return _located(name, spec, plugin, root, named=spec, download=spec.downloads)
+
+    root = _existing_folder(name, data_path)
+    if spec is not None and spec.is_layout:
+        layouts, spec = [(plugin, spec)], None
+    for owner, layout in layouts:
+        if layout.detect is not None and load_target(layout.detect)(root):
+            return _located(name, layout, owner, root, named=spec)
+    if spec is None or not spec.needs_root:
+        known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
+        raise UnusableError(f"data set {name}: {root} has none of the known layouts: {known}")
+    return _located(name, spec, plugin, root, named=spec)
+
+
+def _located(
+    name: str, spec: DatasetSpec, plugin: str, root: Path | None, *, named: DatasetSpec | None, download: bool = False
+) -> Located:
+    return Located(
+        name=name,
+        spec=spec,
+        plugin=plugin,
+        root=root,
+        verified=None if named is None or named is spec else False,
+        download=download,
+        classes=None if named is None else named.classes,
+        augmentations=(named or spec).augmentations,
+    )
+
+
+def _existing_folder(name: str, path: Path) -> Path:
+    path = path.expanduser().absolute()
+    if not path.exists():
+        raise UnusableError(f"data set {name}: there is no folder {path}; correct --data {name}=PATH")
+    if not path.is_dir():
+        raise UnusableError(f"data set {name}: {path} is not a folder; give the folder that holds the images")
+    try:
+        empty = not any(path.iterdir())
+    except OSError as error:
+        raise UnusableError(f"data set {name}: cannot read {path}: {error.strerror}") from error
+    if empty:
+        raise UnusableError(f"data set {name}: the folder {path} is empty; give the folder that holds the images")
+    return path

@@ -1,0 +1,145 @@
+"""Open both splits of a data set and check what a plugin gave, before anything is written.
+
+Shapes: N images in a split, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitbench.data.locate import Located
+from vitbench.errors import UnusableError, VitbenchError
+from vitbench.protocols import ImageSet
+from vitbench.specs import load_target
+
+__all__ = ["OpenedSet", "OpenedSplit", "check_class_count", "fault", "open_splits"]
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenedSplit:
+    """One split whose labels were checked; its images are still to be read."""
+
+    name: SplitName
+    images: ImageSet
+    labels: NDArray[np.int64]
+    """int64[N], each in 0..K-1."""
+
+    def read(self, rows: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield uint8[C, H, W] for each row. Raises ValueError for anything else, and what the plugin raises."""
+        source: Any = self.images
+        batch = source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
+        for position, row in enumerate(rows):
+            image = np.asarray(source.image(row) if batch is None else batch[position])
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+                raise ValueError(
+                    f"{self.name} image {row} must be uint8 of shape [1 or 3, height, width], "
+                    f"not {image.dtype}{list(image.shape)}"
+                )
+            yield image
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenedSet:
+    """Both splits of a data set, with what holds for both."""
+
+    train: OpenedSplit
+    test: OpenedSplit
+    class_names: tuple[str, ...]
+    verified: bool
+    """False where the plugin says that the files are not the published ones."""
+    notes: tuple[str, ...]
+    """Sentences that the user should read."""
+
+
+def open_splits(located: Located) -> OpenedSet:
+    """Open the train and the test split and check labels and class names.
+
+    Raises:
+        UnusableError: it is not there, cannot be downloaded, or cannot be used; one line with name, place and remedy.
+    """
+    train, test = (_open(located, name) for name in ("train", "test"))
+    class_names = tuple(str(name) for name in train.images.class_names)
+    _check_same_classes(located, class_names, tuple(str(name) for name in test.images.class_names))
+    check_class_count(located, class_names)
+    present = np.unique(train.labels)
+    if len(present) < 2:
+        raise fault(located, f"all training images are of one class, {class_names[present[0]]!r}; two are needed")
+    notes: dict[str, None] = {}
+    for split in (train, test):
+        notes |= dict.fromkeys(getattr(split.images, "notes", ()))
+        absent = np.setdiff1d(np.arange(len(class_names)), split.labels)
+        if len(absent):
+            notes[f"{_listed([class_names[k] for k in absent])} without any {split.name} image"] = None
+    verified = all(getattr(split.images, "verified", True) for split in (train, test))
+    return OpenedSet(train=train, test=test, class_names=class_names, verified=verified, notes=tuple(notes))
+
+
+def fault(located: Located, reason: object) -> UnusableError:
+    """Return the error that says, in one line, which data set in which place cannot be used, and why."""
+    place = f" in {located.root}" if located.root else ""
+    return UnusableError(f"data set {located.name}{place}: {' '.join(str(reason).split())}")
+
+
+def check_class_count(located: Located, class_names: Sequence[str]) -> None:
+    """Raise UnusableError for fewer than two classes, or for other than the data set of that name has."""
+    if len(class_names) < 2:
+        raise fault(located, f"has one class only, {class_names[0]!r}; two are needed" if class_names else "no classes")
+    if located.classes not in (None, len(class_names)):
+        raise fault(
+            located,
+            f"has {len(class_names)} classes, but {located.name} has {located.classes}; give these data another name",
+        )
+
+
+def _open(located: Located, name: SplitName) -> OpenedSplit:
+    remedy = f"say where it lies with --data {located.name}=PATH"
+    try:
+        images = load_target(located.spec.open)(root=located.root, split=name, download=located.download)
+        labels, classes = np.asarray(images.labels), len(images.class_names)
+    except VitbenchError:
+        raise
+    except FileNotFoundError as error:
+        raise fault(located, f"not found ({error}); {remedy}") from error
+    except ValueError as error:
+        raise fault(located, error) from error
+    except OSError as error:
+        # With a download under way the likeliest cause is the network: URLError and time-outs are OSErrors.
+        reason = f"cannot be downloaded ({error}); {remedy}" if located.download else error
+        raise fault(located, reason) from error
+    except Exception as error:
+        raise fault(located, f"plugin {located.plugin} failed: {type(error).__name__}: {error}") from error
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        raise fault(located, f"{name} labels must be integers of shape [N], not {labels.dtype}{list(labels.shape)}")
+    if not len(labels):
+        raise fault(located, f"there are no {name} images")
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        first = wrong[0]
+        raise fault(located, f"{name} image {first} has label {labels[first]}, which is not in 0..{classes - 1}")
+    return OpenedSplit(name=name, images=images, labels=labels.astype(np.int64))
+
+
+def _check_same_classes(located: Located, train: tuple[str, ...], test: tuple[str, ...]) -> None:
+    if train == test:
+        return
+    only = [
+        f"{_listed(extra)} only in {where}"
+        for extra, where in ((sorted({*train} - {*test}), "train"), (sorted({*test} - {*train}), "test"))
+        if extra
+    ]
+    first = next((k for k, (a, b) in enumerate(zip(train, test, strict=False)) if a != b), min(len(train), len(test)))
+    order = f"class {first} is not the same"
+    raise fault(located, f"the classes of train and test differ: {', '.join(only) or order}")
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{'class' if len(names) == 1 else 'classes'} {shown}{more}"

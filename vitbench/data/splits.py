@@ -1,0 +1,147 @@
+"""Stratified splits and limits, the same on every machine: the sizes of the parts follow the classes' sizes.
+
+Written by hand because scikit-learn's ``train_test_split`` refuses a class with a single image, and gives a small
+class no place in a small part. Ties and remainders go to the lower class, so that a seed decides only which
+images are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitbench.errors import UsageError
+from vitbench.protocols import Split
+from vitbench.records import DataInfo
+
+__all__ = [
+    "SPLIT_SEED",
+    "VALIDATION_SHARE",
+    "Splits",
+    "load_splits",
+    "single_image_note",
+    "stratified_limit",
+    "stratified_split",
+]
+
+Index = NDArray[np.int64]
+
+VALIDATION_SHARE = 0.1
+"""The share of the training images that serves every choice."""
+SPLIT_SEED = 0
+"""Seed of limits and of the validation split; fixed, so that all models and seeds see the same images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Splits:
+    """The three splits of one cell."""
+
+    train: Split
+    val: Split
+    test: Split
+    notes: tuple[str, ...]
+    """Sentences that the user should read."""
+
+
+def stratified_split(labels: Index, share: float, seed: int) -> tuple[Index, Index]:
+    """Hold a share of each class out.
+
+    Each class of two or more images has at least one in each part; the only image of a class is kept.
+
+    Args:
+        labels: int64[N].
+        share: share of the images to hold out, 0 to 1.
+        seed: decides which images of a class are held out.
+
+    Returns:
+        The rows that are kept and the rows that are held out: int64, ascending, disjoint, complete.
+    """
+    counts = np.unique(labels, return_counts=True)[1]
+    quotas = _quotas(counts, round(share * len(labels)), low=np.minimum(counts - 1, 1), high=counts - 1)
+    held_out = _draw(labels, counts, quotas, seed)
+    return np.setdiff1d(np.arange(len(labels)), held_out, assume_unique=True), held_out
+
+
+def stratified_limit(labels: Index, limit: int | float, seed: int) -> Index:
+    """Choose some of the rows, class by class in proportion; each class has one if there is room for all.
+
+    Args:
+        labels: int64[N].
+        limit: number of rows (int), or their share (float, above 0 to 1); all rows where it is more than N.
+        seed: decides which rows of a class are chosen.
+
+    Returns:
+        The chosen rows: int64, ascending.
+
+    Raises:
+        UsageError: the limit is not positive, or is a share above 1.
+    """
+    if limit <= 0 or (isinstance(limit, float) and limit > 1):
+        raise UsageError(f"limit {limit} must be a positive number of images, or a share above 0.0 and at most 1.0")
+    total = max(1, round(limit * len(labels))) if isinstance(limit, float) else min(limit, len(labels))
+    counts = np.unique(labels, return_counts=True)[1]
+    low = np.full_like(counts, total >= len(counts))
+    return _draw(labels, counts, _quotas(counts, total, low=low, high=counts), seed)
+
+
+def load_splits(info: DataInfo, *, limit: int | float | None) -> Splits:
+    """Map a cached data set and split it: limit each split, then hold validation images out of the training images.
+
+    Raises:
+        UsageError: the limit leaves no image for validation.
+    """
+    folder = Path(info.cache)
+    pools = {}
+    for name in ("train", "test"):
+        labels = np.load(folder / f"{name}-labels.npy")
+        rows = np.arange(len(labels)) if limit is None else stratified_limit(labels, limit, SPLIT_SEED)
+        images = np.load(folder / f"{name}-images.npy", mmap_mode="r")
+        pools[name] = Split(images=images, index=rows, labels=labels[rows])
+    pool = pools["train"]
+    kept, held_out = stratified_split(pool.labels, VALIDATION_SHARE, SPLIT_SEED)
+    if not len(held_out):
+        raise UsageError(
+            f"data set {info.name}: with one image a class ({len(pool)} in all) none is left for validation; "
+            f"allow at least {2 * len(info.class_names)} training images"
+        )
+    note = single_image_note(pool.labels, info.class_names, held_out="validation")
+    return Splits(train=_part(pool, kept), val=_part(pool, held_out), test=pools["test"], notes=(note,) if note else ())
+
+
+def single_image_note(labels: Index, class_names: Sequence[str], *, held_out: str) -> str:
+    """Return a sentence that names the classes with a single image, which a split cannot share; or nothing."""
+    classes, counts = np.unique(labels, return_counts=True)
+    single = [class_names[label] for label in classes[counts == 1]]
+    if not single:
+        return ""
+    shown = ", ".join(repr(name) for name in single[:3]) + (", ..." if len(single) > 3 else "")
+    return f"no {held_out} image for {len(single)} of {len(class_names)} classes that have a single image: {shown}"
+
+
+def _part(pool: Split, rows: Index) -> Split:
+    return Split(images=pool.images, index=pool.index[rows], labels=pool.labels[rows])
+
+
+def _quotas(counts: Index, total: int, *, low: Index, high: Index) -> Index:
+    """Share `total` among classes in proportion to `counts`, within bounds; the bounds go before the total."""
+    ideal = counts * (total / counts.sum())
+    quotas: Index = np.clip(np.floor(ideal).astype(np.int64), low, high)
+    while gap := total - int(quotas.sum()):
+        step = 1 if gap > 0 else -1
+        room = quotas < high if step > 0 else quotas > low
+        if not room.any():
+            break
+        quotas[np.argmax(np.where(room, (ideal - quotas) * step, -np.inf))] += step
+    return quotas
+
+
+def _draw(labels: Index, counts: Index, quotas: Index, seed: int) -> Index:
+    # RandomState's stream is frozen for good; a Generator's may change with numpy's version, and the split with it.
+    random = np.random.RandomState(seed)
+    rows_by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    drawn = [random.permutation(rows)[:quota] for rows, quota in zip(rows_by_class, quotas, strict=True)]
+    return np.sort(np.concatenate(drawn))

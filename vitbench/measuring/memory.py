@@ -1,0 +1,150 @@
+"""Peak memory of a model in one process, in a pass of its own, apart from timing.
+
+On the CPU the kernel's own high-water mark of the resident set is read (``VmHWM``) and reset
+(``/proc/self/clear_refs``); it misses no spike, as polling does, and inherits nothing from the parent, as
+``ru_maxrss`` does. https://docs.kernel.org/filesystems/proc.html. On CUDA the allocator's statistics are read.
+
+Three things would be charged to a model that are not its own, and are kept out: memory that was freed but not yet given
+back (trimmed before each reading), what the first pass sets up once (the second pass is measured), and pages of
+shared libraries that are first touched now (their growth is subtracted).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vitbench.errors import Skip
+from vitbench.measuring.timing import Autocast, inference_step, synchronise, training_step
+from vitbench.protocols import MemoryUse
+
+__all__ = ["MemoryBaseline", "measure_memory", "memory_baseline"]
+
+_PROCESS = Path("/proc/self")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryBaseline:
+    """Memory in use before a model was built."""
+
+    device: torch.device
+    used: int
+    """Bytes. CPU: the resident set. CUDA: allocated."""
+    libraries: int = 0
+    """Bytes of the resident set that are pages of shared libraries."""
+
+
+def memory_baseline(device: torch.device) -> MemoryBaseline:
+    """Read the memory in use now; to be called before the model and its inputs are built.
+
+    What building a model imports would count as the model's: build it on the meta device first.
+
+    Raises:
+        Skip: peak memory cannot be measured here; the message says why.
+    """
+    if device.type == "cuda":
+        _give_back(device)
+        return MemoryBaseline(device=device, used=torch.cuda.memory_allocated(device))
+    if device.type != "cpu":
+        raise Skip(f"peak memory cannot be measured on {device.type}: its allocator keeps no peak")
+    _reset_peak(device)
+    return MemoryBaseline(device=device, used=_status_bytes("VmRSS"), libraries=_library_bytes())
+
+
+def measure_memory(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    baseline: MemoryBaseline,
+    mode: Literal["inference", "training"],
+    autocast: Autocast = nullcontext,
+) -> MemoryUse:
+    """Return the peak of one forward pass or one training step, weights, inputs and optimiser state included.
+
+    Args:
+        model: maps ``[B, C, H, W]`` to logits; training changes its weights.
+        inputs: one batch, or several which take turns.
+        baseline: from before the model was built.
+        mode: a forward pass in eval mode, or a training step with AdamW.
+        autocast: makes the context of each forward pass.
+
+    Raises:
+        Skip: peak memory cannot be measured here; the message says why.
+    """
+    if mode == "training":
+        return _peak_of_second(training_step(model, inputs, autocast), baseline, mode)
+    with torch.inference_mode():
+        return _peak_of_second(inference_step(model, inputs, autocast), baseline, mode)
+
+
+def _peak_of_second(
+    step: Callable[[], Tensor], baseline: MemoryBaseline, mode: Literal["inference", "training"]
+) -> MemoryUse:
+    """Run a step twice and return the peak of the second time."""
+    device = baseline.device
+    step()
+    synchronise(device)
+    _reset_peak(device)
+    step()
+    synchronise(device)
+    if device.type == "cuda":
+        peak, absolute = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    else:
+        absolute = _status_bytes("VmHWM")
+        peak = absolute - baseline.used - (_library_bytes() - baseline.libraries)
+    return MemoryUse(mode=mode, peak_bytes=peak, absolute_peak_bytes=absolute, baseline_bytes=baseline.used)
+
+
+def _give_back(device: torch.device) -> None:
+    """Free what is held without need, so that the next peak is of what is used."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
+    if trim is not None:
+        trim(0)
+
+
+def _reset_peak(device: torch.device) -> None:
+    """Let the peak start again from what is in use now."""
+    if device.type == "cuda":
+        _give_back(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    reset = _PROCESS / "clear_refs"
+    if not reset.exists():
+        raise Skip(f"peak memory needs {reset}, which this system does not have")
+    _give_back(device)
+    try:
+        reset.write_text("5")
+    except OSError as error:
+        raise Skip(f"peak memory cannot be reset: {reset} is not writable ({error.strerror})") from error
+
+
+def _status_bytes(field: str) -> int:
+    """Return a field of /proc/self/status, in bytes."""
+    for line in (_PROCESS / "status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    raise Skip(f"peak memory cannot be read: {_PROCESS}/status has no {field}")
+
+
+def _library_bytes() -> int:
+    """Return the resident bytes of mapped shared libraries."""
+    total, in_library = 0, False
+    for line in (_PROCESS / "smaps").read_text().splitlines():
+        if line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024 if in_library else 0
+        elif "-" in line.partition(" ")[0]:  # the first line of a mapping: addresses, then more, then its path
+            in_library = ".so" in line.rpartition("/")[2]
+    return total

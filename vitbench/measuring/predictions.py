@@ -1,0 +1,239 @@
+"""From a model and images to predictions: run, validate, summarise, audit, store.
+
+A score is only made of logits that were validated first: argmax of a row of NaN is class 0, and ``(N, K, 1, 1)``
+broadcasts against labels, so either would give a number that looks like an accuracy.
+
+Shapes: B images in a batch, N images in all, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitbench.errors import StoreError, VitbenchError
+from vitbench.measuring.timing import Autocast
+from vitbench.protocols import Predictions
+
+__all__ = [
+    "InvalidPredictions",
+    "audit",
+    "load_predictions",
+    "predict",
+    "save_predictions",
+    "summarise",
+    "validate_logits",
+]
+
+TOP = 5
+"""Classes kept of each image."""
+CHUNK = 8192
+"""Images that are summarised at once, which bounds the float64 copies."""
+AUDIT_IMAGES = 128
+"""Images of the second pass: a fault that touches one image in fifty is missed once in thirteen audits."""
+AUDIT_BATCH = 48
+"""Batch size of the second pass; no usual size of a first pass, and not a divisor of `AUDIT_IMAGES`."""
+AUDIT_TOLERANCE = 0.02
+"""Share of the largest logit by which two classes must differ before their order counts. Kernels for other batch sizes
+add in another order, and in bfloat16, of eight bits, classes nearer than this may swap by rounding alone."""
+
+
+class InvalidPredictions(VitbenchError):  # noqa: N818 - the contract's name
+    """The model's output is no set of logits for these labels; the message names the first bad image."""
+
+
+def predict(
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    *,
+    autocast: Autocast = nullcontext,
+    tick: Callable[[], None] | None = None,
+) -> Tensor:
+    """Run a model over batches in eval mode and return all logits, float32 ``[N, K]`` on the CPU.
+
+    Args:
+        model: maps ``[B, C, H, W]`` to logits ``[B, K]``.
+        batches: preprocessed images on the model's device, in the order of the labels.
+        autocast: makes the context of each forward pass.
+        tick: called after each batch, as a sign of life.
+
+    Raises:
+        InvalidPredictions: an output is not ``[B, K]``, or there is no batch.
+    """
+    model.eval()
+    collected: list[Tensor] = []
+    with torch.inference_mode():
+        for images in batches:
+            with autocast():
+                logits = model(images)
+            if logits.ndim != 2 or len(logits) != len(images):
+                raise InvalidPredictions(
+                    f"the model gave an output of shape {tuple(logits.shape)} for {len(images)} images; "
+                    f"it must give logits of shape ({len(images)}, classes)"
+                )
+            collected.append(logits.float().cpu())
+            if tick is not None:
+                tick()
+    if not collected:
+        raise InvalidPredictions("there are no images to predict")
+    return torch.cat(collected)
+
+
+def validate_logits(logits: Tensor, labels: NDArray[np.int64], num_classes: int) -> None:
+    """Check that logits and labels belong together before anything is scored.
+
+    Args:
+        logits: float ``[N, K]``.
+        labels: int64 ``[N]``.
+        num_classes: K.
+
+    Raises:
+        InvalidPredictions: N is 0, a shape is wrong, a logit is not finite, or a label is not in 0..K-1.
+    """
+    if logits.ndim != 2 or logits.shape[1] != num_classes:
+        raise InvalidPredictions(f"logits have shape {tuple(logits.shape)}; (images, {num_classes}) is needed")
+    if len(logits) == 0:
+        raise InvalidPredictions("there are no images to score")
+    if labels.shape != (len(logits),):
+        raise InvalidPredictions(f"labels have shape {labels.shape}; ({len(logits)},) is needed, one for each image")
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if bad.size:
+        raise InvalidPredictions(
+            f"image {bad[0]} has label {labels[bad[0]]}; with {num_classes} classes it must be 0 to {num_classes - 1}"
+        )
+    broken = (~logits.isfinite()).any(dim=1).nonzero()
+    if len(broken):
+        first = int(broken[0])
+        value = float(logits[first][~logits[first].isfinite()][0])
+        raise InvalidPredictions(
+            f"image {first} has a logit that is {value}, as have {len(broken)} of {len(logits)} images in all; "
+            "every logit must be finite"
+        )
+
+
+def summarise(logits: Tensor, labels: NDArray[np.int64]) -> Predictions:
+    """Return what is kept of logits: the five likeliest classes, and the probability of the true one.
+
+    Softmax is computed in float64. Equal logits are ordered by class, so that a model which knows nothing says class 0
+    everywhere and always.
+
+    Args:
+        logits: float ``[N, K]``, validated.
+        labels: int64 ``[N]``.
+    """
+    top_classes, top_probabilities, true_log_probability = [], [], []
+    for part, true in zip(logits.split(CHUNK), torch.from_numpy(labels).split(CHUNK), strict=True):
+        log_probability = part.double().log_softmax(dim=1)
+        classes = part.sort(dim=1, descending=True, stable=True).indices[:, :TOP]
+        top_classes.append(classes)
+        top_probabilities.append(log_probability.gather(1, classes).exp())
+        true_log_probability.append(log_probability.gather(1, true[:, None])[:, 0])
+    return Predictions(
+        labels=labels,
+        top_classes=torch.cat(top_classes).numpy(),
+        top_probabilities=torch.cat(top_probabilities).float().numpy(),
+        true_log_probability=torch.cat(true_log_probability).float().numpy(),
+        num_classes=logits.shape[1],
+    )
+
+
+def audit(
+    model: nn.Module,
+    logits: Tensor,
+    images: Callable[[NDArray[np.int64]], Tensor],
+    *,
+    autocast: Autocast = nullcontext,
+) -> tuple[str, ...]:
+    """Look for models whose predictions cannot be relied on, by a second pass over a part of the set.
+
+    The second pass has another order and another batch size. Where it disagrees, a third and a fourth one, both
+    alike, tell chance from dependence on the batch.
+
+    Args:
+        model: as the first pass left it.
+        logits: ``[N, K]`` of the first pass.
+        images: gives the preprocessed images ``[B, C, H, W]`` of some rows, on the model's device.
+        autocast: makes the context of each forward pass, as in the first.
+
+    Returns:
+        One sentence for each fault; nothing for a sound model.
+    """
+    findings = []
+    training = [name or type(module).__name__ for name, module in model.named_modules() if module.training]
+    if training:
+        findings.append(f"{training[0]} was in training mode during evaluation")
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    rows = np.random.default_rng(0).permutation(len(logits))[:AUDIT_IMAGES]
+
+    def again(order: NDArray[np.int64]) -> Tensor:
+        starts = range(0, len(order), AUDIT_BATCH)
+        return predict(model, (images(order[start : start + AUDIT_BATCH]) for start in starts), autocast=autocast)
+
+    differ = _swapped(logits[rows], again(rows))
+    if differ:
+        chance = _swapped(again(rows), again(rows))
+        cause = "not deterministic" if chance else "dependent on the order of the images or on the batch size"
+        findings.append(f"predictions are {cause}: {differ} of {len(rows)} images got another class in a second pass")
+    changed = [name for name, buffer in model.named_buffers() if not torch.equal(buffer, before[name])]
+    if changed:
+        findings.append(f"evaluation changed the buffer {changed[0]}")
+    return tuple(findings)
+
+
+def _swapped(first: Tensor, second: Tensor) -> int:
+    """Return how many rows have another top class, beyond what rounding explains."""
+    top_first, top_second = first.argmax(dim=1), second.argmax(dim=1)
+    margin = (first.gather(1, top_first[:, None]) - first.gather(1, top_second[:, None]))[:, 0]
+    return int((margin > AUDIT_TOLERANCE * first.abs().amax(dim=1)).sum())
+
+
+def save_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions as ``.npz``; the file appears whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                labels=predictions.labels,
+                top_classes=predictions.top_classes,
+                top_probabilities=predictions.top_probabilities,
+                true_log_probability=predictions.true_log_probability,
+                num_classes=np.int64(predictions.num_classes),
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(f"cannot write the predictions {path}: {error.strerror or error}") from error
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read what `save_predictions` wrote; nothing in the file is run.
+
+    Raises:
+        StoreError: the file is missing or is no file of predictions.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Predictions(
+                labels=file["labels"],
+                top_classes=file["top_classes"],
+                top_probabilities=file["top_probabilities"],
+                true_log_probability=file["true_log_probability"],
+                num_classes=int(file["num_classes"]),
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise StoreError(f"cannot read the predictions {path}: {error}") from error

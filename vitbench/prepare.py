@@ -1,0 +1,333 @@
+"""Asked cells become keyed cells: resolve families, check options, device and data, hash what each cell is made of.
+
+It runs in one child, before anything is written into the output folder. Its errors are exit 2 or 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vitbench.catalog import Catalog, Plugin, load_catalog
+from vitbench.errors import UnusableError, UsageError, VitbenchError
+from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
+from vitbench.records import (
+    Cell,
+    DataInfo,
+    KeyedCell,
+    PluginOrigin,
+    Provenance,
+    QualityCell,
+    SpeedCell,
+    canonical_name,
+    digest,
+)
+from vitbench.specs import ModelSpec, OptionValue, load_target
+from vitbench.suite import AskedCell, AskedModel, Conditions, resolve_model_options
+
+if TYPE_CHECKING:
+    from vitbench.data.cache import Side
+
+__all__ = ["prepare", "prepare_in_child"]
+
+HUB_SECONDS = 5.0
+"""How long the one try to reach the hub may take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Model:
+    """A model with its family resolved and its options complete."""
+
+    name: str
+    plugin: Plugin
+    spec: ModelSpec
+    options: dict[str, OptionValue]
+    label: str
+    checkpoint_sha256: str
+    missing: str
+    """The first required module that is not installed."""
+
+
+def prepare_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> Answer | Refusal:
+    """Decode a request, prepare it, and answer; a user's mistake is a `Refusal`."""
+    try:
+        asked = msgspec.json.decode(request, type=PrepareRequest)
+        return Answer(prepared=prepare(asked, load_catalog(), lambda text: send(Say(text=text))))
+    except VitbenchError as error:
+        return Refusal(message=str(error), exit_code=error.exit_code)
+
+
+def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None]) -> Prepared:
+    """Return the keyed cells of a request, without repetitions.
+
+    Raises:
+        UsageError: an unknown member of a family, or an option that it does not have.
+        UnusableError: a device, a data set or a checkpoint that is missing or cannot be used.
+    """
+    from vitbench import environment
+    from vitbench.worker.runtime import check_precision
+
+    models = {_asked_key(cell): _resolve(cell.model, cell.recipe, catalog) for cell in request.cells}
+    device = environment.resolve_device(request.conditions.device)
+    check_precision(request.conditions.precision, device)
+    described = environment.describe(device)
+    data = _open_data(request, models.values(), catalog, say)
+    offline = any(_needs_hub(model) for model in models.values()) and not _hub_answers(say)
+    keyer = _Keyer(
+        conditions=request.conditions,
+        device=device,
+        machine=described.machine,
+        threads=request.conditions.threads or environment.usable_cores(),
+        torch_version=described.versions.get("torch", ""),
+        catalog=catalog,
+    )
+    cells: dict[str, KeyedCell] = {}
+    for asked in request.cells:
+        model = models[_asked_key(asked)]
+        keyed = keyer.key(asked, model, data[asked.dataset, _side(model.spec)])
+        cells.setdefault(keyed.id, keyed)
+    return Prepared(
+        cells=tuple(cells.values()),
+        environment=described,
+        child_environment={"HF_HUB_OFFLINE": "1"} if offline else {},
+    )
+
+
+def _asked_key(cell: AskedCell) -> bytes:
+    return msgspec.json.encode((cell.model, cell.recipe), order="deterministic")
+
+
+def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
+    """Complete a family's member, its options and its label; hash its checkpoint."""
+    offer = catalog.model(asked.name)
+    spec, options, label = offer.spec, asked.options, asked.label
+    missing = next((name for name in spec.requires if importlib.util.find_spec(name) is None), "")
+    if asked.family and not missing:
+        member = asked.name.partition("/")[2]
+        try:
+            spec = load_target(spec.resolve)(member) if spec.resolve else spec
+        except LookupError as error:
+            raise UsageError(f"model {asked.name}: {error.args[0] if error.args else error}") from error
+        options = resolve_model_options(f"model {asked.name}", spec, catalog.recipe(recipe_name).spec, options)
+        label = label or canonical_name(asked.name, options, dict(spec.options))
+    checkpoint = str(options.get("checkpoint", ""))
+    sha256 = ""
+    if checkpoint:
+        path = Path(checkpoint).expanduser().resolve()
+        options = {**options, "checkpoint": str(path)}
+        sha256 = _file_sha256(path, asked.name)
+    return _Model(
+        name=asked.name,
+        plugin=offer.plugin,
+        spec=spec,
+        options=options,
+        label=label or asked.name,
+        checkpoint_sha256=sha256,
+        missing=missing,
+    )
+
+
+def _file_sha256(path: Path, model: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnusableError(
+            f"model {model}: the checkpoint {path} cannot be read ({error.strerror}); check the option checkpoint."
+        ) from error
+
+
+def _side(spec: ModelSpec) -> Side:
+    """Return the size and the filter in which a model wants its images."""
+    from vitbench.data.cache import Side
+
+    how = spec.preprocess
+    return Side(
+        image_size=spec.image_size,
+        interpolation=how.interpolation if how else "bicubic",
+        crop_fraction=how.crop_fraction if how else 1.0,
+    )
+
+
+def _open_data(
+    request: PrepareRequest, models: Iterable[_Model], catalog: Catalog, say: Callable[[str], None]
+) -> dict[tuple[str, Side], DataInfo]:
+    """Open and cache each data set once, at each size that a model wants."""
+    from vitbench.data.cache import cache_dataset
+    from vitbench.data.locate import default_cache_root, default_data_root, locate
+
+    layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
+    sides = {_side(model.spec) for model in models}
+    opened: dict[tuple[str, Side], DataInfo] = {}
+    for name in dict.fromkeys(cell.dataset for cell in request.cells):
+        offer = catalog.datasets.get(name)
+        short = name.partition("/")[2] if offer else name
+        path = request.data_paths.get(name)
+        located = locate(
+            short,
+            spec=offer.spec if offer else None,
+            plugin=offer.plugin.name if offer else "",
+            layouts=layouts,
+            data_path=Path(path) if path else None,
+            data_root=default_data_root(),
+        )
+        for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
+            opened[name, side] = info
+    return opened
+
+
+def _needs_hub(model: _Model) -> bool:
+    return model.spec.downloads and bool(model.options.get("pretrained", True)) and not model.checkpoint_sha256
+
+
+def _hub_answers(say: Callable[[str], None]) -> bool:
+    """Try the hub once, for at most 5 s: in a thread, since looking up its name may hang longer than a socket may."""
+    import urllib.error
+    import urllib.request
+
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    answers: list[bool] = []
+
+    def ask() -> None:
+        address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+        try:
+            urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=HUB_SECONDS).close()
+        except urllib.error.HTTPError:
+            answers.append(True)
+        except (OSError, ValueError):
+            return
+        else:
+            answers.append(True)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_SECONDS)
+    if not answers:
+        say("The model hub cannot be reached; pretrained models run only from a local cache or a checkpoint.")
+    return bool(answers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Keyer:
+    """What all keyed cells of a run share."""
+
+    conditions: Conditions
+    device: str
+    machine: str
+    threads: int
+    torch_version: str
+    catalog: Catalog
+
+    def key(self, asked: AskedCell, model: _Model, data: DataInfo) -> KeyedCell:
+        image_size = model.spec.image_size or data.shape[1]
+        in_channels = model.spec.in_channels or data.shape[0]
+        quality = asked.kind == "quality"
+        cell: Cell
+        if quality:
+            cell = self._quality(asked, model)
+        else:
+            cell = self._speed(asked, model, len(data.class_names), (in_channels, image_size, image_size))
+        recipe = self.catalog.recipe(asked.recipe).plugin
+        dataset = self.catalog.datasets.get(asked.dataset)
+        data_plugin = dataset.plugin.name if dataset else data.plugin
+        origins = {plugin.name: plugin for plugin in self.catalog.plugins}
+        provenance = Provenance(
+            model=_origin(model.plugin),
+            recipe=_origin(recipe) if quality else None,
+            dataset=_origin(origins[data_plugin]) if quality else None,
+            data_fingerprint=data.fingerprint if quality else "",
+            checkpoint_sha256=model.checkpoint_sha256,
+            libraries=_versions(model.spec.requires),
+            torch=self.torch_version,
+        )
+        cell_id = digest(cell)
+        return KeyedCell(
+            cell=cell,
+            id=cell_id,
+            key=digest((cell_id, provenance)),
+            label=model.label,
+            baseline=model.spec.is_baseline,
+            provenance=provenance,
+            data=data if quality else None,
+            image_size=image_size,
+            in_channels=in_channels,
+            machine=self.machine,
+            device=self.device,
+            unavailable=f"it needs {model.missing}; pip install {model.missing}" if model.missing else "",
+        )
+
+    def _quality(self, asked: AskedCell, model: _Model) -> QualityCell:
+        conditions = self.conditions
+        return QualityCell(
+            model=model.name,
+            options=model.options,
+            recipe=asked.recipe,
+            recipe_options=asked.recipe_options,
+            dataset=asked.dataset,
+            seed=asked.seed,
+            precision=conditions.precision,
+            threads=self.threads,
+            limit=conditions.limit,
+            epochs=conditions.epochs,
+            compile=conditions.compile,
+            channels_last=conditions.channels_last,
+        )
+
+    def _speed(self, asked: AskedCell, model: _Model, num_classes: int, input_shape: tuple[int, int, int]) -> SpeedCell:
+        conditions = self.conditions
+        return SpeedCell(
+            model=model.name,
+            options=model.options,
+            num_classes=num_classes,
+            input_shape=input_shape,
+            device=self.device,
+            precision=conditions.precision,
+            threads=self.threads,
+            batch_size=asked.batch_size,
+            mode=asked.mode,
+            machine=self.machine,
+            compile=conditions.compile,
+            channels_last=conditions.channels_last,
+        )
+
+
+@cache
+def _origin(plugin: Plugin) -> PluginOrigin:
+    return PluginOrigin(
+        plugin=plugin.name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        code_hash=_code_hash(plugin.module),
+    )
+
+
+def _code_hash(module: str) -> str:
+    """Return the SHA-256 over the names and bytes of a plugin's source files, without importing them."""
+    top = module.partition(":")[0].partition(".")[0]
+    found = importlib.util.find_spec(top)
+    places = [Path(place) for place in (found.submodule_search_locations or ())] if found else []
+    files = sorted(file for place in places for file in place.rglob("*.py"))
+    if not files and found and found.origin:
+        files = [Path(found.origin)]
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _versions(modules: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of the distribution behind each module."""
+    owners: Mapping[str, list[str]] = importlib.metadata.packages_distributions()
+    return {module: importlib.metadata.version(owners[module][0]) for module in modules if module in owners}

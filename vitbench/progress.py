@@ -1,0 +1,143 @@
+"""How a run talks while it runs: on a terminal one line that is redrawn, elsewhere one line a cell. All on stderr.
+
+The line is redrawn only when a cell says something, and a cell is silent while a region is timed: a bar that redraws
+beside a measurement disturbs it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from vitbench.records import KeyedCell, QualityCell, Record
+from vitbench.runner import Ended, Event, Noted, Progressed, Started
+
+__all__ = ["Talker", "describe_cell", "describe_seconds"]
+
+_CLEAR = "\r\x1b[2K"
+_HEADLINES = ("top1", "latency_p50", "throughput", "train_throughput")
+
+
+class Talker:
+    """Receives a run's events and tells the user."""
+
+    def __init__(
+        self,
+        cells: Sequence[KeyedCell],
+        known_seconds: Mapping[str, float],
+        *,
+        quiet: bool,
+        stream: TextIO | None = None,
+    ) -> None:
+        """Talk about these cells; `known_seconds` are the times of earlier records, by cell id."""
+        self._stream = stream or sys.stderr
+        self._left = {planned.key: planned for planned in cells}
+        self._total = len(cells)
+        self._known = known_seconds
+        self._taken: dict[bool, list[float]] = {True: [], False: []}
+        self._quiet = quiet
+        self._redraws = self._stream.isatty() and not quiet
+        self._started = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Tell one event."""
+        if isinstance(event, Noted):
+            self.note(event.text)
+        elif isinstance(event, Started):
+            self._started = time.monotonic()
+            part = f", process {event.process + 1} of {event.processes}" if event.processes > 1 else ""
+            self._draw(event.planned, part)
+        elif isinstance(event, Progressed):
+            progress = event.progress
+            words = progress.stage
+            if progress.epoch is not None and progress.epochs:
+                words += f", epoch {progress.epoch:.1f} of {progress.epochs}"
+            share = progress.epoch / progress.epochs if progress.epoch and progress.epochs else None
+            self._draw(event.planned, f": {words}" if words else "", share)
+        elif isinstance(event, Ended):
+            self._end(event.record)
+
+    def note(self, text: str) -> None:
+        """Say a sentence on a line of its own."""
+        if not self._quiet:
+            self._stream.write(f"{_CLEAR if self._redraws else ''}{text}\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Wipe the redrawn line."""
+        if self._redraws:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+
+    def _draw(self, planned: KeyedCell, words: str, share: float | None = None) -> None:
+        if not self._redraws:
+            return
+        done = self._total - len(self._left)
+        left = self._seconds_left(planned, share)
+        time_left = f", about {describe_seconds(left)} left" if left is not None else ""
+        line = f"{done} of {self._total} cells done{time_left} | {describe_cell(planned)}{words}"
+        self._stream.write(_CLEAR + line[: shutil.get_terminal_size().columns - 1])
+        self._stream.flush()
+
+    def _seconds_left(self, current: KeyedCell, share: float | None) -> float | None:
+        """Return an estimate from earlier records and from cells of the same kind; None where there is neither."""
+        total = 0.0
+        for planned in self._left.values():
+            seconds = self._known.get(planned.id)
+            elapsed = time.monotonic() - self._started
+            if planned.key == current.key and share:
+                seconds = elapsed / share
+            taken = self._taken[isinstance(planned.cell, QualityCell)]
+            if seconds is None and taken:
+                seconds = sum(taken) / len(taken)
+            if seconds is None:
+                return None
+            total += max(0.0, seconds - elapsed) if planned.key == current.key else seconds
+        return total
+
+    def _end(self, record: Record) -> None:
+        self._left.pop(record.key, None)
+        if record.status == "ok":
+            self._taken[isinstance(record.planned.cell, QualityCell)].append(record.seconds)
+        done = self._total - len(self._left)
+        told = record.reason or _headline(record)
+        width = len(str(self._total))
+        self.note(
+            f"[{done:{width}}/{self._total}] {record.status:<7} {describe_cell(record.planned)}: "
+            f"{told + ', ' if told else ''}{describe_seconds(record.seconds)}"
+        )
+
+
+def describe_cell(planned: KeyedCell) -> str:
+    """Return a cell in words, on one line."""
+    cell = planned.cell
+    if isinstance(cell, QualityCell):
+        title = planned.data.title if planned.data else cell.dataset
+        return f"{planned.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
+    channels, height, width = cell.input_shape
+    return f"{planned.label}, {cell.mode}, batch {cell.batch_size} of {channels}x{height}x{width}"
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a duration in words: ``0.4 s``, ``38 s``, ``4 min``, ``2.5 h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    if seconds < 7170:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _headline(record: Record) -> str:
+    values = {measurement.name: measurement.value for measurement in record.measurements}
+    name = next((name for name in _HEADLINES if values.get(name) is not None), "")
+    value = values.get(name) or 0.0
+    if name == "top1":
+        return f"top1 {100 * value:.2f} %"
+    if name == "latency_p50":
+        return f"latency {1000 * value:.2f} ms"
+    return f"{value:.0f} images/s" if name else ""

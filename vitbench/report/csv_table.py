@@ -1,0 +1,98 @@
+"""The leaderboard as CSV, with timm's column names and units where timm has one.
+
+timm's result tables (https://github.com/huggingface/pytorch-image-models/tree/main/results) give ``top1`` and its error
+in percent, ``param_count`` in millions, ``infer_gmacs`` in 1e9 multiply-accumulates. Metrics that timm does not have
+keep vitbench's names and base units. Numbers carry no thousands separators and no quotes; all text is quoted, so that
+``csv.reader(file, quoting=csv.QUOTE_NONNUMERIC)`` keeps "007" and "1e5" as text.
+
+A text that a spreadsheet would take for a formula gets one apostrophe in front, and so does a text that starts with an
+apostrophe: dropping one leading apostrophe gives each name back. Control characters are written as escapes.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+from vitbench.leaderboard import Leaderboard, Row
+from vitbench.report.tables import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["frame", "render_csv"]
+
+_FORMULA_STARTS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")
+"""What makes a spreadsheet compute, its full-width forms (OWASP, "CSV Injection"), and our own mark."""
+_IN_TIMM = frozenset({"top1", "top5", "params", "macs", "throughput", "train_throughput"})
+
+
+def frame(board: Leaderboard) -> pd.DataFrame:
+    """Return the leaderboard as a data frame, names as they are, None where there is no figure."""
+    import pandas as pd
+
+    others = list(dict.fromkeys(name for row in board.rows for name in row.metrics if name not in _IN_TIMM))
+    names = [*_FIXED_COLUMNS, *(name for name in others if name not in _FIXED_COLUMNS)]
+    rows = [{name: _value(row, name) for name in others} | _fixed(row) for row in board.rows]
+    # Columns of objects: a missing rank must not make floats of the other ranks.
+    return pd.DataFrame(rows, columns=names, dtype=object)
+
+
+def render_csv(board: Leaderboard) -> str:
+    """Return the leaderboard as CSV with a header, ending with a newline."""
+    table = frame(board)
+    table.columns = [_safe(name) for name in table.columns]
+    cells = table.map(lambda value: _safe(value) if isinstance(value, str) else value)
+    return cells.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+_FIXED_COLUMNS = (
+    *("rank", "model", "baseline", "partial", "dataset", "img_size"),
+    *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
+    *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size"),
+    *("recipe", "seeds", "limit", "epochs", "machine", "device", "precision", "threads", "compile", "channels_last"),
+    *("verdict", "reasons"),
+)
+
+
+def _fixed(row: Row) -> dict[str, Any]:
+    condition, interval = row.condition, row.metrics.get("top1")
+    top1, top5 = _percent(_value(row, "top1")), _percent(_value(row, "top5"))
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    doubtful = {name: metric for name, metric in row.metrics.items() if metric.verdict != "valid"}
+    cells = (
+        *(row.rank, row.model, row.baseline, condition.partial, condition.dataset, row.image_size),
+        *(top1, _error(top1), _percent(low), _percent(high), top5, _error(top5)),
+        *(_scaled(_value(row, "params"), 1e6), _scaled(_value(row, "macs"), 1e9)),
+        *(_value(row, "throughput"), condition.batch_size),
+        *(_value(row, "train_throughput"), condition.train_batch_size),
+        *(row.recipe, " ".join(map(str, row.seeds)), condition.limit, condition.epochs),
+        *(condition.machine, condition.device, condition.precision, condition.threads),
+        *(condition.compile, condition.channels_last),
+        "invalid" if any(m.verdict == "invalid" for m in doubtful.values()) else "warn" if doubtful else "valid",
+        "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),
+    )
+    return dict(zip(_FIXED_COLUMNS, cells, strict=True))
+
+
+def _value(row: Row, name: str) -> float | None:
+    metric = row.metrics.get(name)
+    return None if metric is None else metric.value
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else round(100 * fraction, 4)
+
+
+def _error(percent: float | None) -> float | None:
+    return None if percent is None else round(100 - percent, 4)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
+
+
+def _safe(text: str) -> str:
+    """Return text that no spreadsheet computes."""
+    text = plain(text)
+    return "'" + text if text.lstrip().startswith(_FORMULA_STARTS) else text

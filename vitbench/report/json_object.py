@@ -1,0 +1,55 @@
+"""The leaderboard as one JSON object, for programs; values in base units (fractions, seconds, bytes, images/s).
+
+``{"schema", "rows", "failed"}``; the keys of each part are those of the functions below, and only grow with `SCHEMA`.
+Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the terminal that shows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from vitbench.leaderboard import Failure, Leaderboard, Row
+
+__all__ = ["SCHEMA", "render_json"]
+
+SCHEMA = 1
+"""Version of the object."""
+
+
+def render_json(board: Leaderboard) -> str:
+    """Return the leaderboard as JSON, indented, ending with a newline."""
+    content = {
+        "schema": SCHEMA,
+        "rows": [_row(row) for row in board.rows],
+        "failed": [_failure(failure) for failure in board.failed],
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "rank": row.rank,
+        "tied_with": row.tied_with,
+        "model": row.model,
+        "dataset": row.condition.dataset,
+        "recipe": row.recipe,
+        "device": row.condition.device,
+        "precision": row.condition.precision,
+        "machine": row.condition.machine,
+        "seeds": row.seeds,
+        "partial": row.condition.partial,
+        "baseline": row.baseline,
+        "metrics": {name: dataclasses.asdict(metric) for name, metric in row.metrics.items()},
+    }
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {
+        "model": failure.model,
+        "dataset": failure.dataset,
+        "kind": failure.kind,
+        "status": failure.status,
+        "reason": failure.reason,
+    }

@@ -1,0 +1,48 @@
+"""The leaderboard in GitHub's Markdown (https://github.github.com/gfm/); names are escaped and mean nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from vitbench.leaderboard import Leaderboard
+from vitbench.report.tables import Section, missing, plain, sections
+
+__all__ = ["render_markdown"]
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
+"""HTML and mentions: entities, since GitHub looks for mentions after it has dropped backslashes."""
+_SPECIAL = re.compile(r"[\\`*|\[\]~$#!]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown gives a meaning; an underscore between letters or digits has none."""
+
+
+def render_markdown(board: Leaderboard) -> str:
+    """Return the leaderboard as Markdown, ending with a newline."""
+    parts = [_section(section) for section in sections(board, detailed=True)] or ["No results yet."]
+    if board.failed:
+        rows = [[entry.model, entry.status, entry.cells, entry.reason] for entry in missing(board)]
+        escaped = [[_escaped(text) for text in row] for row in rows]
+        table = _table(["model", "status", "cells", "reason"], escaped, ["left"] * 4)
+        parts.append(f"### Without a result\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(section: Section) -> str:
+    titles = [" ".join(filter(None, (column.title, column.unit))) for column in section.figures]
+    names = [_escaped(model) for model in section.models]
+    rows = zip(section.ranks, names, *(column.cells for column in section.figures), strict=True)
+    align = ["right", "left", *["right"] * len(titles)]
+    notes = "\n".join(f"- {_escaped(note)}" for note in section.notes)
+    heading = f"### {_escaped(section.title)}\n\n{_escaped(section.conditions)}"
+    return f"{heading}\n\n{_table(['rank', 'model', *map(_escaped, titles)], rows, align)}\n\n{notes}"
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str]) -> str:
+    from tabulate import tabulate
+
+    return tabulate(list(rows), headers=titles, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _escaped(text: str) -> str:
+    text = _SPECIAL.sub(lambda match: "\\" + match[0], plain(text))
+    return re.sub("[&<>@]", lambda match: _ENTITIES[match[0]], text)

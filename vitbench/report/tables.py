@@ -1,0 +1,272 @@
+"""A leaderboard in words and rounded figures: what the terminal and Markdown share, before either's mark-up.
+
+One section for each condition. Names stand in it as they came: each format escapes all text that it takes from here.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
+
+__all__ = ["Column", "Missing", "Section", "missing", "plain", "sections"]
+
+_MARKS = {"valid": "", "warn": "~", "invalid": "!"}
+_MARK_WORDS = {"~": "~ doubtful", "!": "! invalid"}
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+class _Figure(NamedTuple):
+    """A metric's place in the tables: its title and the unit that it is shown in."""
+
+    metric: str
+    title: str
+    unit: str
+    scale: float = 1.0
+    detail: bool = False
+    """Left out where there is little room."""
+
+
+_FIGURES = (
+    _Figure("top1", "top1", "%", 100),
+    _Figure("top5", "top5", "%", 100, detail=True),
+    _Figure("throughput", "", "images/s"),
+    _Figure("latency_p50", "p50", "ms", 1e3),
+    _Figure("latency_p95", "p95", "ms", 1e3, detail=True),
+    _Figure("peak_memory", "peak", "MiB", 2**-20),
+    _Figure("params", "params", "M", 1e-6),
+    _Figure("macs", "", "GMACs", 1e-9),
+    _Figure("train_throughput", "train", "images/s"),
+    _Figure("train_peak_memory", "train peak", "MiB", 2**-20, detail=True),
+    _Figure("train_seconds", "train", "s", detail=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    unit: str = ""
+    cells: tuple[str, ...]
+    """Text for each row; right-aligned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """The rows of one condition."""
+
+    title: str
+    """The data set, and how it was cut short."""
+    conditions: str
+    """Machine, device, precision, batch sizes."""
+    ranks: tuple[str, ...]
+    models: tuple[str, ...]
+    figures: tuple[Column, ...]
+    notes: tuple[str, ...]
+    """Sentences to stand under the table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """Cells of one model that lack a result for the same reason."""
+
+    model: str
+    status: str
+    cells: str
+    reason: str
+
+
+def plain(text: str) -> str:
+    """Return text with each control, formatting and surrogate character written as an escape.
+
+    So no name moves the cursor, turns the reading direction or starts a line (Unicode's Cc, Cf, Cs, Zl, Zp).
+    """
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def sections(board: Leaderboard, *, detailed: bool) -> list[Section]:
+    """Return the sections of a leaderboard, in its order; `detailed` adds the columns for a wide page."""
+    by_condition: dict[Condition, list[Row]] = defaultdict(list)
+    for row in board.rows:
+        by_condition[row.condition].append(row)
+    data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in by_condition})
+    return [
+        _section(condition, rows, board.rank_by, detailed=detailed, ambiguous=data_sets[condition.dataset] > 1)
+        for condition, rows in by_condition.items()
+    ]
+
+
+def missing(board: Leaderboard) -> list[Missing]:
+    """Return what has no result, the cells of one model with one reason together."""
+    together: dict[tuple[str, str, str], list[Failure]] = defaultdict(list)
+    for failure in board.failed:
+        together[failure.model, failure.status, failure.reason].append(failure)
+    return [
+        Missing(model=model, status=status, cells=_cells_in_words(failures), reason=reason)
+        for (model, status, reason), failures in together.items()
+    ]
+
+
+def _cells_in_words(failures: Sequence[Failure]) -> str:
+    quality = [failure.detail for failure in failures if failure.kind == "quality"]
+    speed = [failure.detail for failure in failures if failure.kind == "speed"]
+    if len(quality) > 3:
+        quality = [*quality[:2], f"{len(quality) - 2} more"]
+    return "; ".join(quality + (speed if len(speed) < 2 else [f"{len(speed)} speed cells"]))
+
+
+def _section(condition: Condition, rows: Sequence[Row], rank_by: str, *, detailed: bool, ambiguous: bool) -> Section:
+    models = _model_names(rows)
+    shown = _shown_figures(rows, rank_by, detailed=detailed)
+    columns = [column for figure in shown for column in _columns(figure, rows, interval=figure.metric == rank_by)]
+    title = condition.dataset or "speed alone"
+    if ambiguous and condition.dataset:
+        title += f" (data {condition.fingerprint[:8]})"
+    cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
+    cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []
+    return Section(
+        title=f"{title}, partial: {', '.join(cuts)}" if cuts else title,
+        conditions=_conditions(condition),
+        ranks=tuple(_rank(row) for row in rows),
+        models=tuple(models),
+        figures=tuple(columns),
+        notes=(
+            *_ranking_notes(rows, rank_by),
+            *_recipe_notes(rows, models),
+            *_verdict_notes(rows, models, shown),
+        ),
+    )
+
+
+def _rank(row: Row) -> str:
+    return "-" if row.rank is None else f"={row.rank}" if row.tied_with else str(row.rank)
+
+
+def _model_names(rows: Sequence[Row]) -> list[str]:
+    counts = Counter(row.model for row in rows)
+    return [
+        row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") + (" (baseline)" if row.baseline else "")
+        for row in rows
+    ]
+
+
+def _conditions(condition: Condition) -> str:
+    parts = [
+        condition.machine,
+        f"{condition.device}, {condition.threads} thread{'s' if condition.threads != 1 else ''}",
+        condition.precision,
+    ]
+    parts += ["compiled"] * condition.compile + ["channels last"] * condition.channels_last
+    batches = [f"inference at batch {condition.batch_size}"] if condition.batch_size else []
+    batches += [f"training at batch {condition.train_batch_size}"] if condition.train_batch_size else []
+    return "; ".join([*parts, *([", ".join([*batches, "latency at batch 1"])] if batches else [])])
+
+
+def _shown_figures(rows: Sequence[Row], rank_by: str, *, detailed: bool) -> list[_Figure]:
+    """Return the ranking metric, then those of the table that some row has."""
+    known = {figure.metric: figure for figure in _FIGURES}
+    first = known.get(rank_by) or _other_figure(rows, rank_by)
+    others = [figure for figure in _FIGURES if figure.metric != rank_by and (detailed or not figure.detail)]
+    return [figure for figure in (first, *others) if any(figure.metric in row.metrics for row in rows)]
+
+
+def _other_figure(rows: Sequence[Row], metric: str) -> _Figure:
+    unit = next((row.metrics[metric].unit for row in rows if metric in row.metrics), "")
+    return _Figure(metric, metric, "%", 100) if unit == "fraction" else _Figure(metric, metric, unit)
+
+
+def _columns(figure: _Figure, rows: Sequence[Row], *, interval: bool) -> list[Column]:
+    """Return the column of a figure and, where asked and known, that of its interval."""
+    metrics = [row.metrics.get(figure.metric) for row in rows]
+    decimals = _percent_decimals(metrics) if figure.unit == "%" else None
+
+    def text(value: float) -> str:
+        return _rounded(value * figure.scale) if decimals is None else f"{value * figure.scale:.{decimals}f}"
+
+    values = Column(
+        title=figure.title,
+        unit=figure.unit,
+        cells=tuple(
+            "" if m is None else _MARKS[m.verdict] + ("-" if m.value is None else text(m.value)) for m in metrics
+        ),
+    )
+    ends = [None if m is None or m.low is None or m.high is None else (text(m.low), text(m.high)) for m in metrics]
+    if not interval or not any(ends):
+        return [values]
+    low_width = max(len(low) for low, _ in filter(None, ends))
+    high_width = max(len(high) for _, high in filter(None, ends))
+    cells = tuple(f"[{pair[0]:>{low_width}}, {pair[1]:>{high_width}}]" if pair else "" for pair in ends)
+    title, unit = ("95 %", "interval") if figure.unit == "%" else ("", "range")
+    return [values, Column(title=title, unit=unit, cells=cells)]
+
+
+def _percent_decimals(metrics: Sequence[Metric | None]) -> int:
+    """Two decimals where the sample is large enough for the second to mean something, else one."""
+    halves = [(m.high - m.low) / 2 for m in metrics if m and m.low is not None and m.high is not None]
+    return 2 if halves and max(halves) < 0.01 else 1
+
+
+def _rounded(value: float) -> str:
+    """Return a number to about three significant digits, whole from 100 on."""
+    size = abs(value)
+    return (
+        f"{value:,.0f}"
+        if size >= 100
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 1
+        else f"{value:.3g}"
+    )
+
+
+def _ranking_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
+    metric = next((row.metrics[rank_by] for row in rows if rank_by in row.metrics), None)
+    if metric is None:
+        return [f"Not ranked: no row has {rank_by}."]
+    direction = f"{rank_by} ({metric.better} is better)"
+    if rows[0].condition.partial:
+        notes = [f"Partial results are never ranked; they are listed by {direction}."]
+    elif all(row.rank is None for row in rows):
+        notes = [f"Not ranked: no row has a valid {rank_by}."]
+    else:
+        notes = [f"Ranked by {direction}."]
+    if any(row.tied_with for row in rows):
+        kind = "95 % interval" if metric.unit == "fraction" else "range"
+        notes.append(f"= The {kind} overlaps with that of another row: their order is not resolved.")
+    seeds = {len(row.seeds) for row in rows}
+    if max(seeds) > 1:
+        count = f"{min(seeds - {0})}-{max(seeds)}" if len(seeds - {0}) > 1 else str(max(seeds))
+        notes.append(f"Quality is the mean over {count} seeds; its interval spans the intervals of all of them.")
+    return notes
+
+
+def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+    by_recipe: dict[str, list[str]] = defaultdict(list)
+    for row, model in zip(rows, models, strict=True):
+        if row.recipe and not row.baseline:
+            by_recipe[row.recipe].append(model)
+    if len(by_recipe) < 2:
+        return [f"Recipe: {recipe}." for recipe in by_recipe]
+    return ["Recipes: " + "; ".join(f"{recipe} for {', '.join(names)}" for recipe, names in by_recipe.items()) + "."]
+
+
+def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[_Figure]) -> list[str]:
+    """Return one sentence for each reason to doubt or reject a figure, with the figures that it touches."""
+    touched: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row, model in zip(rows, models, strict=True):
+        for figure in shown:
+            metric = row.metrics.get(figure.metric)
+            if metric is not None and _MARKS[metric.verdict]:
+                reason = "; ".join(metric.reasons) or "no reason given"
+                touched[_MARKS[metric.verdict], reason][model].append(figure.metric)
+    notes = []
+    for (mark, reason), where in sorted(touched.items()):
+        places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
+        notes.append(f"{_MARK_WORDS[mark]}: {reason} - {places}.")
+    return notes

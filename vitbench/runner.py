@@ -1,0 +1,228 @@
+"""Keyed cells go through the executor and come out as records in the store. The parent's half of a run.
+
+A quality cell is one process. A speed cell is three fresh processes, taken in turn with the other models' of the same
+shape, batch size and mode, since blocks of one process are not independent samples of the machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from vitbench.executor import Ending, LocalExecutor
+from vitbench.jobs import Job, Outcome, Progress, Say
+from vitbench.records import KeyedCell, Measurement, Record, SpeedCell, Status, Verdict
+from vitbench.store import Store
+
+__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "merge_processes", "run_cells"]
+
+SPEED_PROCESSES = 3
+SPEED_TIMEOUT = 120.0
+"""Seconds for one process of a speed cell; training has no limit but its signs of life."""
+_TARGET = "vitbench.worker.cell:run_cell"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """A process of a cell is about to start."""
+
+    planned: KeyedCell
+    process: int
+    processes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progressed:
+    """A cell gave a sign of life."""
+
+    planned: KeyedCell
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """A cell has a sentence for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A cell's record is in the store."""
+
+    record: Record
+
+
+Event = Started | Progressed | Noted | Ended
+
+
+def run_cells(
+    cells: Sequence[KeyedCell],
+    *,
+    store: Store,
+    run: str,
+    environment_digest: str,
+    child_environment: Mapping[str, str],
+    executor: LocalExecutor,
+    on_event: Callable[[Event], None],
+    timeout: float | None = None,
+) -> None:
+    """Run cells in order and append one record for each. An interruption is recorded, then raised again.
+
+    Raises:
+        KeyboardInterrupt: the user or the system asked to stop.
+    """
+    for group in _groups(cells):
+        processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
+        tries = {planned.key: _Try(planned=planned, started=time.time()) for planned in group}
+        for process, planned in itertools.product(range(processes), group):
+            attempt = tries[planned.key]
+            if attempt.failed:
+                continue
+            if not attempt.endings:
+                attempt.started = time.time()
+            try:
+                on_event(Started(planned=planned, process=process, processes=processes))
+                attempt.endings.append(
+                    _run_process(planned, process, store, executor, child_environment, on_event, timeout)
+                )
+            except KeyboardInterrupt:
+                store.append(attempt.record(run, environment_digest, interrupted=True))
+                raise
+            if attempt.failed or len(attempt.endings) == processes:
+                record = attempt.record(run, environment_digest)
+                store.append(record)
+                on_event(Ended(record=record))
+
+
+def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
+    """Yield quality cells one by one, and together the speed cells that are compared with each other."""
+
+    def condition(planned: KeyedCell) -> object:
+        cell = planned.cell
+        if isinstance(cell, SpeedCell):
+            return cell.num_classes, cell.input_shape[0], cell.batch_size, cell.mode
+        return planned.key
+
+    for _, group in itertools.groupby(cells, key=condition):
+        yield list(group)
+
+
+def _run_process(
+    planned: KeyedCell,
+    process: int,
+    store: Store,
+    executor: LocalExecutor,
+    child_environment: Mapping[str, str],
+    on_event: Callable[[Event], None],
+    timeout: float | None,
+) -> Ending:
+    if planned.unavailable:
+        return Ending(kind="answered", seconds=0.0, result=Outcome(status="failed", reason=planned.unavailable))
+
+    def forward(message: Progress | Say) -> None:
+        if isinstance(message, Say):
+            on_event(Noted(text=message.text))
+        else:
+            on_event(Progressed(planned=planned, progress=message))
+
+    if timeout is None and isinstance(planned.cell, SpeedCell):
+        timeout = SPEED_TIMEOUT
+    return executor.run(
+        _TARGET,
+        Job(
+            planned=planned,
+            weights=str(store.weights_path(planned.key)),
+            predictions=str(store.predictions_path(planned.key)),
+            process=process,
+        ),
+        on_message=forward,
+        timeout=timeout,
+        log=store.log_path(planned.key),
+        environment=child_environment,
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Try:
+    """One attempt at a cell while its processes run."""
+
+    planned: KeyedCell
+    started: float
+    endings: list[Ending] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.endings) and _status(self.endings[-1])[0] != "ok"
+
+    def record(self, run: str, environment_digest: str, *, interrupted: bool = False) -> Record:
+        """Return the attempt's record, its processes merged."""
+        outcomes = [ending.result for ending in self.endings if isinstance(ending.result, Outcome)]
+        status, reason = ("interrupted", "the run was interrupted") if interrupted else _status(self.endings[-1])
+        done = status in ("ok", "invalid")
+        last = outcomes[-1] if outcomes else Outcome(status=status)
+        return Record(
+            run=run,
+            planned=self.planned,
+            status=status,
+            reason=reason,
+            started=self.started,
+            seconds=sum(ending.seconds for ending in self.endings),
+            measurements=merge_processes([outcome.measurements for outcome in outcomes]) if done else (),
+            curve=last.curve,
+            preprocess=last.preprocess,
+            environment=environment_digest,
+            runtime=last.runtime,
+            facts=last.facts,
+            splits=last.splits,
+        )
+
+
+def _status(ending: Ending) -> tuple[Status, str]:
+    if isinstance(ending.result, Outcome):
+        return ending.result.status, ending.result.reason
+    return ("timeout" if ending.kind == "timeout" else "crashed"), ending.reason
+
+
+def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:
+    """Return one measurement a name: the median of the processes' values, their range, their samples nested.
+
+    A figure that is the same in every process (parameters, MACs) keeps its own interval.
+    """
+    if len(processes) == 1:
+        return tuple(processes[0])
+    by_name: dict[str, list[Measurement]] = {}
+    for measurement in itertools.chain.from_iterable(processes):
+        by_name.setdefault(measurement.name, []).append(measurement)
+    return tuple(_merge(same) for same in by_name.values())
+
+
+def _merge(same: Sequence[Measurement]) -> Measurement:
+    values = [one.value for one in same if one.value is not None]
+    verdict = _worst(one.verdict for one in same)
+    if len(values) < len(same):
+        return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
+    if len(set(values)) == 1 and not same[0].samples:
+        return msgspec.structs.replace(same[0], verdict=verdict)
+    return msgspec.structs.replace(
+        same[0],
+        value=statistics.median(values),
+        low=min(values),
+        high=max(values),
+        n=len(values),
+        samples=tuple(itertools.chain.from_iterable(one.samples for one in same)),
+        verdict=verdict,
+    )
+
+
+def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+    every = list(verdicts)
+    level = max((one.level for one in every), key=("valid", "warn", "invalid").index)
+    return Verdict(
+        level=level, reasons=tuple(dict.fromkeys(itertools.chain.from_iterable(one.reasons for one in every)))
+    )

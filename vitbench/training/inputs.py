@@ -1,0 +1,88 @@
+"""From cached uint8 images to a model's input: the one function for training, validation and test.
+
+A model that is trained on one preprocessing and tested on another loses points that no one can see, so there is
+exactly one road, and its parameters (`Preprocess`) are data that travel with the result.
+
+Shapes: B images, C cached channels, H = W = cached side, S side of the model's input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitbench.protocols import Split
+from vitbench.specs import Preprocess
+
+__all__ = ["preprocess", "statistics"]
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in gray (ITU-R BT.601, as Pillow's mode L)."""
+_CHUNK_BYTES = 1 << 24
+_SMALLEST_STD = 1 / 255
+"""One gray level: a channel that never changes is centred, not blown up."""
+
+
+def preprocess(images: Tensor, how: Preprocess, *, image_size: int, in_channels: int) -> Tensor:
+    """Turn cached images uint8[B, C, H, H] into a model's input float32[B, in_channels, S, S], S = image_size.
+
+    Smaller images are resized to S. Larger ones are resized to ``floor(S / crop_fraction)`` and their centre is
+    kept. Gray is repeated to three channels, colour becomes luminance where the model takes one. Then each channel
+    is normalised; one mean serves all channels, three become their luminance for a gray input.
+    """
+    x = images.float().div_(255)
+    if x.shape[1] == 3 and in_channels == 1:
+        x = torch.stack([weight * x[:, c] for c, weight in enumerate(LUMINANCE)]).sum(0).unsqueeze(1)
+    x = _resize_and_crop(x, how, image_size)
+    if x.shape[1] != in_channels:
+        x = x.repeat(1, in_channels, 1, 1)
+    mean, std = _per_channel(how.mean, in_channels), _per_channel(how.std, in_channels)
+    for c in range(in_channels):  # scalars, since a tensor of three numbers would stall a GPU at every batch
+        x[:, c].sub_(mean[c]).div_(std[c])
+    return x
+
+
+def statistics(split: Split) -> Preprocess:
+    """Return the normalisation that gives a split's pixels mean 0 and standard deviation 1 in each channel.
+
+    Exact: the counts of the 256 values, taken in chunks over all images. A channel's standard deviation is at
+    least one gray level, so that a constant channel can be normalised.
+    """
+    num_channels = split.images.shape[1]
+    counts = np.zeros((num_channels, 256), dtype=np.int64)
+    rows = max(1, _CHUNK_BYTES // math.prod(split.images.shape[1:]))
+    for start in range(0, len(split), rows):
+        chunk = split.images[split.index[start : start + rows]]
+        for c in range(num_channels):
+            counts[c] += np.bincount(chunk[:, c].ravel(), minlength=256)
+    values = np.arange(256, dtype=np.float64) / 255
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(axis=1)
+    std = np.maximum(np.sqrt(variance), _SMALLEST_STD)
+    return Preprocess(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def _resize_and_crop(x: Tensor, how: Preprocess, image_size: int) -> Tensor:
+    side = x.shape[-1]
+    if side == image_size:
+        return x
+    target = image_size if side < image_size else math.floor(image_size / how.crop_fraction)
+    if side != target:
+        x = F.interpolate(x, size=(target, target), mode=how.interpolation, antialias=True, align_corners=False)
+        x = x.clamp_(0, 1)  # bicubic overshoots at edges
+    start = round((target - image_size) / 2)
+    return x[..., start : start + image_size, start : start + image_size].contiguous()
+
+
+def _per_channel(values: Sequence[float], in_channels: int) -> tuple[float, ...]:
+    if len(values) == in_channels:
+        return tuple(values)
+    if in_channels == 1:
+        return (sum(weight * value for weight, value in zip(LUMINANCE, values, strict=True)),)
+    return tuple(values) * in_channels

@@ -1,0 +1,84 @@
+"""Batches of cached images, without a DataLoader: the images are decoded already, and one gather makes a batch.
+
+The data live on the GPU where they fit, after cifar10-airbench; else each batch is gathered from the memory map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vitbench.errors import UsageError
+from vitbench.protocols import Split
+
+__all__ = ["Resident", "batches", "resident", "steps_per_epoch"]
+
+_RESIDENT_BYTES = 2 << 30
+"""All of CIFAR at its own size is 0.15 GB; 2 GiB leave room for the model on a small GPU."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resident:
+    """A split whose images lie in the device's memory."""
+
+    images: Tensor
+    """uint8[N, C, H, W]"""
+    labels: Tensor
+    """int64[N]"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def resident(split: Split, device: torch.device) -> Split | Resident:
+    """Copy a split onto an accelerator if it takes at most 2 GiB there; else return it as it is."""
+    bytes_needed = len(split) * split.images[:1].nbytes
+    if device.type == "cpu" or bytes_needed > _RESIDENT_BYTES:
+        return split
+    images = torch.from_numpy(split.images[split.index]).to(device)
+    return Resident(images=images, labels=torch.from_numpy(split.labels).to(device))
+
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Return how many batches a shuffled pass has: full ones, or a single short one where there are fewer images."""
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+    return max(1, num_images // batch_size)
+
+
+def batches(
+    split: Split | Resident,
+    *,
+    batch_size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images uint8[B, C, H, W] and labels int64[B] on the device, once through the split.
+
+    Without a generator: in order, every image, the last batch may be short. With one: shuffled by it, in full
+    batches only, so that shapes stay fixed and batch normalisation never meets a single image; the remainder is
+    another one in each pass. See `steps_per_epoch` for their number.
+    """
+    count = len(split)
+    if generator is None:
+        order, end = torch.arange(count), count
+    else:
+        order = torch.randperm(count, generator=generator, device=generator.device)
+        end = min(count, steps_per_epoch(count, batch_size) * batch_size)
+    order = order.to(device if isinstance(split, Resident) else "cpu")
+    for start in range(0, end, batch_size):
+        yield _gather(split, order[start : min(start + batch_size, end)], device)
+
+
+def _gather(split: Split | Resident, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    if isinstance(split, Resident):
+        return split.images[rows], split.labels[rows]
+    chosen = rows.numpy()
+    images = torch.from_numpy(split.images[split.index[chosen]])
+    labels = torch.from_numpy(split.labels[chosen])
+    if device.type == "cuda":  # pinned, so that the copy runs beside the computation
+        images, labels = images.pin_memory(), labels.pin_memory()
+    return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

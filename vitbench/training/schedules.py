@@ -1,0 +1,43 @@
+"""How long to train, and how fast at each step: pure functions of the step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from vitbench.errors import UsageError
+from vitbench.protocols import FitRun
+from vitbench.training.loading import steps_per_epoch
+
+__all__ = ["set_lr", "total_steps", "warmup_cosine"]
+
+
+def total_steps(run: FitRun, num_images: int, batch_size: int) -> int:
+    """Return the length of a training run in steps: the user's epochs, else the option `epochs`, else `steps`.
+
+    Raises:
+        UsageError: the length is below one.
+    """
+    epochs = run.options.get("epochs") if run.budget.epochs is None else run.budget.epochs
+    name, asked = ("steps", run.options["steps"]) if epochs is None else ("epochs", epochs)
+    if int(asked) < 1:
+        raise UsageError(f"{name} must be at least 1, not {asked}")
+    return int(asked) if name == "steps" else int(asked) * steps_per_epoch(num_images, batch_size)
+
+
+def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
+    """Return the share of the peak learning rate at a step counted from 0.
+
+    It rises in equal steps over the warm-up, is 1 at step `warmup_steps`, and falls along half a cosine
+    (Loshchilov and Hutter 2016, arXiv 1608.03983) that would reach 0 at step `total_steps`.
+    """
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of all parameter groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

@@ -1,0 +1,57 @@
+"""What a recipe sets up before its loop: the model on its device, parameter groups, reduced precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from vitbench.protocols import FitRun
+
+__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device"]
+
+_REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def on_device(model: nn.Module, run: FitRun) -> tuple[nn.Module, nn.Module]:
+    """Move a model to the run's device and memory format, and return it twice: as it is, and as it is to be called.
+
+    The second is compiled where the run asks for it; both share their parameters. A recipe calls the second and
+    returns the first, whose parameter names are the model's own.
+    """
+    model = model.to(run.device)
+    if run.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, torch.compile(model) if run.compile else model
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context in which a model computes in bfloat16 or float16; for float32 and tf32 it does nothing."""
+    if precision not in _REDUCED:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_REDUCED[precision])
+
+
+def grad_scaler(run: FitRun) -> torch.amp.GradScaler:
+    """Return the scaler that keeps float16 gradients from vanishing; in other precisions it passes them on."""
+    return torch.amp.GradScaler(run.device.type, enabled=run.precision == "float16")
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the trainable parameters in two groups for an optimiser: with weight decay, and without.
+
+    No decay for vectors (norms, biases), for positions and tokens (by the last part of their names), nor for what
+    the model's own ``no_weight_decay()`` names, as timm's models do.
+    """
+    exempt = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()  # type: ignore[operator]
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            leaf = name.rpartition(".")[2]
+            groups[parameter.ndim > 1 and "pos" not in leaf and "token" not in leaf and name not in exempt].append(parameter)
+    return [
+        {"params": groups[True], "weight_decay": weight_decay},
+        {"params": groups[False], "weight_decay": 0.0},
+    ]

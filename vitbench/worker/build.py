@@ -1,0 +1,65 @@
+"""From a keyed cell to its model: find the spec again in this process and call its build function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from vitbench.catalog import Catalog
+from vitbench.errors import VitbenchError
+from vitbench.records import KeyedCell
+from vitbench.specs import ModelSpec, load_target
+
+__all__ = ["ModelBuildError", "build_model", "find_model", "meta_architecture"]
+
+
+class ModelBuildError(VitbenchError):
+    """A plugin's build function gave something that is no model."""
+
+
+def find_model(planned: KeyedCell, catalog: Catalog) -> ModelSpec:
+    """Return the cell's model spec, a family's member resolved."""
+    spec = catalog.model(planned.cell.model).spec
+    if spec.resolve is not None:
+        member: ModelSpec = load_target(spec.resolve)(planned.cell.model.partition("/")[2])
+        return member
+    return spec
+
+
+def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Module:
+    """Return the cell's model as `build` gives it, on the CPU.
+
+    Raises:
+        ModelBuildError: `build` returned no module.
+    """
+    model = load_target(spec.build)(
+        num_classes=num_classes,
+        image_size=planned.image_size,
+        in_channels=planned.in_channels,
+        **spec.arguments,
+        **planned.cell.options,
+    )
+    if not isinstance(model, nn.Module):
+        raise ModelBuildError(f"{planned.cell.model}: build returned {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:
+    """Return a function that builds the model on the meta device: shapes alone, no weights, nothing downloaded."""
+    weightless = {"pretrained": False, "checkpoint": ""}
+    options = {name: weightless.get(name, value) for name, value in planned.cell.options.items()}
+
+    def architecture() -> nn.Module:
+        with torch.device("meta"):
+            model: nn.Module = load_target(spec.build)(
+                num_classes=num_classes,
+                image_size=planned.image_size,
+                in_channels=planned.in_channels,
+                **spec.arguments,
+                **options,
+            )
+        return model.to("meta").eval()
+
+    return architecture

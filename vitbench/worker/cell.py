@@ -1,0 +1,52 @@
+"""One process of one cell: run it, turn whatever happens into an outcome with a status and a reason."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import msgspec
+
+from vitbench.catalog import load_catalog
+from vitbench.errors import VitbenchError
+from vitbench.jobs import Job, Outcome
+from vitbench.measuring.predictions import InvalidPredictions
+from vitbench.records import QualityCell, Status
+from vitbench.worker.quality import run_quality
+from vitbench.worker.speed import run_speed
+
+__all__ = ["run_cell"]
+
+Send = Callable[[msgspec.Struct], None]
+
+
+def run_cell(request: bytes, send: Send) -> Outcome:
+    """Decode a job, run it, and return its outcome; no exception leaves this function."""
+    job = msgspec.json.decode(request, type=Job)
+    run = run_quality if isinstance(job.planned.cell, QualityCell) else run_speed
+    try:
+        return run(job, load_catalog(), send)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        status = _status_of(error)
+        return Outcome(status=status, reason=_reason_of(error))
+
+
+def _status_of(error: BaseException) -> Status:
+    import torch
+
+    if isinstance(error, InvalidPredictions):
+        return "invalid"
+    # The CPU allocator raises a plain RuntimeError.
+    allocator = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or allocator:
+        return "oom"
+    return "failed"
+
+
+def _reason_of(error: BaseException) -> str:
+    """Return one line: vitbench's own sentences as they are, others with their type in front."""
+    words = " ".join(str(error).split())
+    if isinstance(error, VitbenchError):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

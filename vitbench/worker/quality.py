@@ -1,0 +1,170 @@
+"""A quality cell: build, train, then evaluate on the test split once and measure."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vitbench.catalog import Catalog
+from vitbench.data.splits import Splits, load_splits
+from vitbench.jobs import Job, Outcome, Progress, Say
+from vitbench.measuring.predictions import audit, predict, save_predictions, summarise, validate_logits
+from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
+from vitbench.records import KeyedCell, PreprocessInfo, QualityCell
+from vitbench.specs import Augmentation, Preprocess, load_target
+from vitbench.training import autocast, batches, preprocess, statistics
+from vitbench.worker.build import build_model, find_model, meta_architecture
+from vitbench.worker.measurements import doubt, measure
+from vitbench.worker.runtime import changed_flags, runtime
+
+__all__ = ["run_quality"]
+
+EVALUATION_BATCH = 256
+SIGN_SECONDS = 1.0
+"""The least time between two signs of life."""
+
+
+class _Log:
+    """Gathers the training curve and passes signs of life on, at most one a second between epochs."""
+
+    def __init__(self, send: Callable[[msgspec.Struct], None]) -> None:
+        self.curve: list[dict[str, float]] = []
+        self._send = send
+        self._last = 0.0
+
+    def __call__(self, *, epoch: float | None = None, epochs: int | None = None, **values: float) -> None:
+        """See `FitRun.log`."""
+        whole = epoch is not None and float(epoch).is_integer() and bool(values)
+        if whole and epoch is not None:
+            self.curve.append({"epoch": float(epoch), **{name: float(value) for name, value in values.items()}})
+        if whole or time.monotonic() - self._last > SIGN_SECONDS:
+            self._last = time.monotonic()
+            self._send(Progress(epoch=epoch, epochs=epochs, stage="training"))
+
+
+def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]) -> Outcome:
+    """Run a quality cell; errors are raised and handled in worker/cell.py."""
+    planned, cell, info = job.planned, job.planned.cell, job.planned.data
+    assert isinstance(cell, QualityCell)
+    assert info is not None
+    num_classes = len(info.class_names)
+    spec = find_model(planned, catalog)
+    recipe = catalog.recipe(cell.recipe).spec
+    log = _Log(send)
+    with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
+        splits = load_splits(info, limit=cell.limit)
+        for note in splits.notes:
+            send(Say(text=f"{info.title}: {note}"))
+        how = spec.preprocess or statistics(splits.train)
+        model = build_model(planned, spec, num_classes)
+        facts = dict(getattr(model, "facts", {}))
+        started = time.perf_counter()
+        model = load_target(recipe.fit)(model, _train_val(planned, splits, how), _fit_run(planned, cell, log))
+        seconds = time.perf_counter() - started
+        log()
+        predictions, faults = _evaluate(model, planned, cell, splits.test, how, log)
+        changed = changed_flags(flags)
+    if recipe.trains and not planned.baseline:
+        _save_weights(model, Path(job.weights))
+    save_predictions(Path(job.predictions), predictions)
+    curve = tuple(log.curve)
+    subject = Subject(
+        num_classes=num_classes,
+        input_shape=(planned.in_channels, planned.image_size, planned.image_size),
+        device=planned.device,
+        precision=cell.precision,
+        architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
+        predictions=predictions,
+        training=TrainingLog(seconds=seconds, images=len(splits.train), curve=curve) if recipe.trains else None,
+    )
+    measurements = doubt(measure(catalog, subject), "invalid", faults)
+    if changed:
+        measurements = doubt(measurements, "warn", [f"the model changed torch's {', '.join(changed)}"])
+    return Outcome(
+        status="ok",
+        measurements=measurements,
+        curve=curve,
+        preprocess=PreprocessInfo(
+            mean=how.mean,
+            std=how.std,
+            interpolation=how.interpolation,
+            crop_fraction=how.crop_fraction,
+            image_size=planned.image_size,
+            in_channels=planned.in_channels,
+        ),
+        runtime=flags,
+        facts=facts,
+        splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+    )
+
+
+def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
+    assert planned.data is not None
+    return TrainVal(
+        train=splits.train,
+        val=splits.val,
+        class_names=planned.data.class_names,
+        image_size=planned.image_size,
+        in_channels=planned.in_channels,
+        preprocess=how,
+        augmentations=cast(tuple[Augmentation, ...], planned.data.augmentations),
+    )
+
+
+def _fit_run(planned: KeyedCell, cell: QualityCell, log: Callable[..., None]) -> FitRun:
+    return FitRun(
+        device=torch.device(planned.device),
+        precision=cell.precision,
+        seed=cell.seed,
+        budget=Budget(epochs=cell.epochs),
+        options=cell.recipe_options,
+        log=log,
+        compile=cell.compile,
+        channels_last=cell.channels_last,
+    )
+
+
+def _evaluate(
+    model: nn.Module, planned: KeyedCell, cell: QualityCell, test: Split, how: Preprocess, tick: Callable[[], None]
+) -> tuple[Predictions, tuple[str, ...]]:
+    """Read the test split once, and audit the model on a part of it."""
+    device = torch.device(planned.device)
+    model = model.to(device)
+
+    def ready(images: Tensor) -> Tensor:
+        x = preprocess(images, how, image_size=planned.image_size, in_channels=planned.in_channels)
+        return x.to(memory_format=torch.channels_last) if cell.channels_last else x
+
+    def inputs() -> Iterator[Tensor]:
+        for images, _ in batches(test, batch_size=EVALUATION_BATCH, device=device):
+            yield ready(images)
+
+    def some(rows: NDArray[np.int64]) -> Tensor:
+        return ready(torch.from_numpy(test.images[test.index[rows]]).to(device))
+
+    def context() -> AbstractContextManager[object]:
+        return autocast(cell.precision, device)
+
+    logits = predict(model, inputs(), autocast=context, tick=tick)
+    assert planned.data is not None
+    validate_logits(logits, test.labels, len(planned.data.class_names))
+    return summarise(logits, test.labels), audit(model, logits, some, autocast=context)
+
+
+def _save_weights(model: nn.Module, path: Path) -> None:
+    """Write the weights as safetensors; the file appears whole or not at all."""
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    save_file(weights, temporary)
+    temporary.replace(path)

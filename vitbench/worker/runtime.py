@@ -1,0 +1,166 @@
+"""torch's global state: set here, recorded, restored. No other module of vitbench writes it.
+
+``float32`` means IEEE float32: TF32, which torch allows in cuDNN's convolutions by default, is a precision of its own
+(``tf32``). See https://docs.pytorch.org/docs/stable/notes/numerical_accuracy.html and the notes on CUDA semantics.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import attrgetter
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import backends
+
+from vitbench.errors import UnusableError
+
+__all__ = ["autocast", "changed_flags", "check_precision", "runtime"]
+
+Precision = Literal["float32", "bfloat16", "float16", "tf32"]
+FlagValue = bool | int | str
+Access = tuple[Callable[[], FlagValue], Callable[[Any], object]]
+
+_LOW_PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def _backend(path: str) -> Access:
+    """Give reading and writing of an attribute under ``torch.backends``."""
+    owner_path, _, name = path.rpartition(".")
+    owner = attrgetter(owner_path)(backends) if owner_path else backends
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+_BACKENDS = (
+    "fp32_precision",
+    "cuda.matmul.fp32_precision",
+    "cudnn.fp32_precision",
+    "cudnn.conv.fp32_precision",
+    "cudnn.rnn.fp32_precision",
+    "mkldnn.fp32_precision",
+    "mkldnn.matmul.fp32_precision",
+    "mkldnn.conv.fp32_precision",
+    "mkldnn.rnn.fp32_precision",
+    "cudnn.enabled",
+    "cudnn.benchmark",
+    "cudnn.deterministic",
+)
+
+_FLAGS: Mapping[str, Access] = {
+    "threads": (torch.get_num_threads, torch.set_num_threads),
+    "default_dtype": (
+        lambda: str(torch.get_default_dtype()).removeprefix("torch."),
+        lambda name: torch.set_default_dtype(getattr(torch, name)),
+    ),
+    "grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "deterministic_debug_mode": (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    # Before the backends: it writes both matmul precisions, which then have the last word.
+    "float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    **{path: _backend(path) for path in _BACKENDS},
+    "flash_attention": (backends.cuda.flash_sdp_enabled, backends.cuda.enable_flash_sdp),
+    "memory_efficient_attention": (backends.cuda.mem_efficient_sdp_enabled, backends.cuda.enable_mem_efficient_sdp),
+    "cudnn_attention": (backends.cuda.cudnn_sdp_enabled, backends.cuda.enable_cudnn_sdp),
+    "math_attention": (backends.cuda.math_sdp_enabled, backends.cuda.enable_math_sdp),
+    "transformer_fastpath": (backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled),
+}
+
+
+def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
+    """Return the value that each flag gets."""
+    tf32 = precision == "tf32"
+    # "none" is inherited, up to `fp32_precision`, where it is IEEE. For cuDNN "ieee" would mean the same, but then
+    # reading the older `cudnn.allow_tf32`, as libraries do, raises.
+    cudnn = "tf32" if tf32 else "none"
+    return {
+        "threads": threads,
+        "default_dtype": "float32",
+        "grad_enabled": True,
+        "deterministic_debug_mode": 0,
+        "float32_matmul_precision": "high" if tf32 else "highest",
+        "fp32_precision": "none",
+        "cuda.matmul.fp32_precision": "tf32" if tf32 else "ieee",
+        "cudnn.fp32_precision": cudnn,
+        "cudnn.conv.fp32_precision": cudnn,
+        "cudnn.rnn.fp32_precision": cudnn,
+        "mkldnn.fp32_precision": "none",
+        "mkldnn.matmul.fp32_precision": "ieee",
+        "mkldnn.conv.fp32_precision": "none",
+        "mkldnn.rnn.fp32_precision": "none",
+        "cudnn.enabled": True,
+        # Off, as torch has it: the search would choose other kernels from run to run.
+        "cudnn.benchmark": False,
+        "cudnn.deterministic": False,
+        "flash_attention": True,
+        "memory_efficient_attention": True,
+        "cudnn_attention": True,
+        "math_attention": True,
+        "transformer_fastpath": True,
+    }
+
+
+def _read_flags() -> dict[str, FlagValue]:
+    return {name: read() for name, (read, _) in _FLAGS.items()}
+
+
+def _write_flags(values: Mapping[str, FlagValue]) -> None:
+    for name, (_, write) in _FLAGS.items():
+        write(values[name])
+
+
+def check_precision(precision: Precision, device: str) -> None:
+    """Raise UnusableError where a device does not have a precision.
+
+    Raises:
+        UnusableError: ``tf32`` was asked for on a device without it, where it would silently be float32.
+    """
+    if precision != "tf32":
+        return
+    if not device.startswith("cuda"):
+        raise UnusableError(f"--precision tf32 needs a CUDA device, not {device}; use float32.")
+    if torch.cuda.get_device_capability(torch.device(device)) < (8, 0):
+        raise UnusableError("--precision tf32 needs an Ampere GPU or a later one; use float32.")
+
+
+@contextmanager
+def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> Iterator[dict[str, Any]]:
+    """Set torch's flags and all random seeds, and restore flags and generators on the way out.
+
+    Yields:
+        What was set, for the record: precision, seed, device and each flag. `changed_flags` compares with it.
+
+    Raises:
+        UnusableError: the device does not have the precision.
+    """
+    check_precision(precision, device)
+    saved, wanted = _read_flags(), _wanted(precision, threads)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    cuda = [torch.device(device).index or 0] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            _write_flags(wanted)
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield {"precision": precision, "seed": seed, "device": device, **wanted}
+        finally:
+            _write_flags(saved)
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+def changed_flags(recorded: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the flags that no longer are as recorded: something, most often the model, wrote them.
+
+    Args:
+        recorded: what `runtime` yielded; to be called inside its block.
+    """
+    return tuple(name for name, value in _read_flags().items() if value != recorded[name])
+
+
+def autocast(precision: Precision, device: str) -> AbstractContextManager[object]:
+    """Return the context in which a forward pass runs in a precision; it does nothing for float32 and tf32."""
+    dtype = _LOW_PRECISION.get(precision)
+    return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype=dtype)

@@ -24,6 +24,7 @@ from vitbench.statistics import wilson
 MACHINE = "AMD EPYC 9B14, 2 cores"
 GPU_MACHINE = "NVIDIA H200 (driver 580), 16 cores"
 OPTIONS: dict[str, OptionValue] = {"patch_size": 4}
+NO_OPTIONS: dict[str, OptionValue] = {}
 
 
 def environment(machine: str = MACHINE) -> Environment:
@@ -79,12 +80,13 @@ def quality_cell(
     options: Mapping[str, OptionValue] = OPTIONS,
     data: DataInfo | None = None,
     recipe: str = "recipes/supervised",
+    recipe_options: Mapping[str, OptionValue] = NO_OPTIONS,
     seed: int = 0,
     threads: int = 1,
     precision: str = "float32",
     limit: float | None = None,
     epochs: int | None = None,
-    compile: bool = False,
+    compile: bool = False,  # noqa: A002 - the name of the field
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -94,6 +96,7 @@ def quality_cell(
         model=f"scratch/{label}",
         options=dict(options),
         recipe=recipe,
+        recipe_options=dict(recipe_options),
         dataset=data.name,
         seed=seed,
         threads=threads,
@@ -115,7 +118,7 @@ def speed_cell(
     threads: int = 1,
     precision: str = "float32",
     device: str = "cpu",
-    compile: bool = False,
+    compile: bool = False,  # noqa: A002 - the name of the field
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -183,18 +186,18 @@ def measurement(
 
 def top1(correct: int, n: int = 360, *, verdict: str = "valid", reasons: Sequence[str] = ()) -> Measurement:
     low, high = wilson(correct, n)
-    return measurement(
-        "top1", correct / n, unit="fraction", low=low, high=high, n=n, verdict=verdict, reasons=reasons
-    )
+    return measurement("top1", correct / n, unit="fraction", low=low, high=high, n=n, verdict=verdict, reasons=reasons)
 
 
-def quality(label: str = "vit", correct: int = 340, *, verdict: str = "valid", **fields: object) -> Record:
+def quality(
+    label: str = "vit", correct: int = 340, *, n: int = 360, verdict: str = "valid", **fields: object
+) -> Record:
     """Return a good quality record with top1, nll and train_seconds."""
     return record(
         quality_cell(label, **fields),
         [
-            top1(correct, verdict=verdict, reasons=() if verdict == "valid" else ("the model is order-dependent",)),
-            measurement("nll", 0.25, unit="nat", better="lower", n=360),
+            top1(correct, n, verdict=verdict, reasons=() if verdict == "valid" else ("the model is order-dependent",)),
+            measurement("nll", 0.25, unit="nat", better="lower", n=n),
             measurement("train_seconds", 21.5, unit="s", better="lower", n=1),
         ],
     )
@@ -226,7 +229,11 @@ def speed(
         ),
         record(
             speed_cell(label, **fields),
-            [*costs, one("throughput", images_per_second, "images/s", "higher"), one("peak_memory", 12 << 20, "B", "lower")],
+            [
+                *costs,
+                one("throughput", images_per_second, "images/s", "higher"),
+                one("peak_memory", 12 << 20, "B", "lower"),
+            ],
         ),
         record(
             speed_cell(label, **{**fields, "mode": "training"}),

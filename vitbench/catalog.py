@@ -205,7 +205,11 @@ def _gather(
     problems: list[Problem] = []
     for kind, (hook, wanted) in _KINDS.items():
         try:
-            results = [spec for answer in getattr(manager.hook, hook)() for spec in _materialise(hook, answer)]
+            caller = getattr(manager.hook, hook)
+            answers = caller()
+            if len(answers) < len(caller.get_hookimpls()):  # pluggy drops None, so a forgotten return would be silent
+                raise TypeError("must return an iterable, not None")
+            results = [spec for answer in answers for spec in _materialise(answer)]
         except (Exception, SystemExit) as error:
             problems.append(_problem(plugin, "call", error, prefix=f"{hook}: "))
             continue
@@ -222,7 +226,7 @@ def _refuse_unmarked(module: object) -> None:
             raise TypeError(f"{hook} lacks the decorator @vitbench.hookimpl, so its {name} would be lost")
 
 
-def _materialise(hook: str, answer: object) -> list[object]:
+def _materialise(answer: object) -> list[object]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
         raise TypeError(f"must return an iterable, not {type(answer).__name__}")
     return list(answer)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vitbench.api import Plan, Rerun
     from vitbench.records import Record
     from vitbench.report import Format
+    from vitbench.specs import OptionValue
 
 __all__ = ["cli", "main"]
 
@@ -56,21 +57,19 @@ def cli() -> None:
     """
 
 
-class _Limit(click.ParamType):
-    """Whole images, or a share written with a dot."""
-
-    name = "N|FRACTION"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
-        try:
-            number = float(value) if "." in str(value) else int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor a fraction with a dot", param, ctx)
-        if isinstance(number, float) and not 0 < number <= 1:
-            self.fail(f"a fraction must be above 0 and at most 1, not {value}", param, ctx)
-        if number < 1 and isinstance(number, int):
-            self.fail(f"a number of images must be at least 1, not {value}", param, ctx)
-        return number
+def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | float | None:
+    """Read whole images, or a share written with a dot."""
+    if text is None:
+        return None
+    try:
+        number = float(text) if "." in text else int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a whole number nor a fraction with a dot") from None
+    if isinstance(number, float) and not 0 < number <= 1:
+        raise click.BadParameter(f"a fraction must be above 0 and at most 1, not {text}")
+    if isinstance(number, int) and number < 1:
+        raise click.BadParameter(f"a number of images must be at least 1, not {text}")
+    return number
 
 
 def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -103,7 +102,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> d
 @click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: the suite's, else all cores]")
 @click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="A seed in place of the suite's.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Train so long; marks the results partial.")
-@click.option("--limit", type=_Limit(), help="Images of each split; marks the results partial.")
+@click.option("--limit", metavar="N|FRACTION", callback=_limit, help="Images of each split; marks the results partial.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch of the speed cells, beside 1.")
 @click.option(
     "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=_pairs, help="A recipe option."
@@ -167,8 +166,8 @@ def run(
     return results.exit_code
 
 
-def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, str]]:
-    settings: dict[str, dict[str, str]] = {}
+def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]:
+    settings: dict[str, dict[str, OptionValue]] = {}
     for name, value in pairs.items():
         recipe, dot, option = name.rpartition(".")
         if not dot:

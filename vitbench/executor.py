@@ -19,6 +19,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Literal
 
@@ -53,10 +54,12 @@ class LocalExecutor:
 
     def __init__(self) -> None:
         """Choose the start method; nothing is started yet."""
-        method = "forkserver" if sys.platform == "linux" else "spawn"
-        self._context = multiprocessing.get_context(method)
-        if method == "forkserver":
+        self._context: ForkServerContext | SpawnContext
+        if sys.platform == "linux":
+            self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload(["vitbench.worker.preload"])
+        else:
+            self._context = multiprocessing.get_context("spawn")
 
     def run(
         self,
@@ -129,8 +132,9 @@ def _wait(
         if receiver in ready:
             try:
                 message = decoder.decode(receiver.recv_bytes())
-            except (EOFError, OSError):
-                ready = [sentinel]
+            except (EOFError, OSError):  # the pipe's other end is closed, and stays readable: waiting on it would spin
+                multiprocessing.connection.wait([sentinel], left)
+                return Ending(kind="crashed", seconds=time.monotonic() - started)
             else:
                 last_sign = time.monotonic()
                 if isinstance(message, (Progress, Say)):
@@ -152,13 +156,15 @@ def _explain_exit(code: int | None) -> str:
 def _end_group(process: multiprocessing.process.BaseProcess) -> None:
     """End the child and whatever it started."""
     process.join(0.05)
-    if process.pid is not None:
-        for number, patience in ((signal.SIGTERM, TERMINATE_SECONDS), (_SIGKILL, None)):
-            with contextlib.suppress(ProcessLookupError, PermissionError, OSError):
-                _kill_group(process.pid, number)
-            process.join(patience)
-            if not process.is_alive():
-                break
+    if process.pid is None:
+        return
+    for number, patience in ((signal.SIGTERM, TERMINATE_SECONDS), (_SIGKILL, 0.05)):
+        with contextlib.suppress(OSError):
+            _kill_group(process.pid, number)
+        process.join(patience)
+    if process.is_alive():  # it was not yet the leader of a group
+        process.kill()
+        process.join()
 
 
 _SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)

@@ -67,19 +67,20 @@ def _ranked(rows: Iterable[Row], rank_by: str) -> list[Row]:
     ordered = []
     for condition in sorted(by_condition, key=_order):
         members = by_condition[condition]
-        able = [] if condition.partial else [row for row in members if _can_rank(row.metrics.get(rank_by))]
-        ranked = _with_ranks(able, rank_by)
-        others = [row for row in members if row not in able]
-        ordered += sorted(ranked + others, key=lambda row: _merit(row, rank_by))
+        able = [row for row in members if _can_rank(row, rank_by)]
+        unable = [row for row in members if not _can_rank(row, rank_by)]
+        ordered += sorted(_with_ranks(able, rank_by) + unable, key=lambda row: _merit(row, rank_by))
     return ordered
 
 
-def _can_rank(metric: Metric | None) -> bool:
+def _can_rank(row: Row, rank_by: str) -> bool:
+    metric = row.metrics.get(rank_by)
     return (
         metric is not None
         and metric.value is not None
         and metric.verdict != "invalid"
         and metric.better in ("higher", "lower")
+        and not row.condition.partial
     )
 
 

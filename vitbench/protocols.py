@@ -40,8 +40,8 @@ class ImageSet(Protocol):
     * ``image(i: int) -> uint8[C, H, W]``
     * ``images(index: int64[B]) -> uint8[B, C, H, W]``
 
-    and may have two more attributes: ``verified: bool`` (true unless the files are not the published ones) and
-    ``notes: Sequence[str]``, sentences that the user should read.
+    Several threads call it at once. It may have two more attributes: ``verified: bool``, true unless the files are
+    not the published ones, and ``notes: Sequence[str]``, sentences that the user should read.
     """
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -328,23 +328,25 @@ def _metric(measurements: Mapping[int, Measurement]) -> Metric:
 
 def _told_apart(rows: Sequence[Row], entries: Sequence[_Entry]) -> list[Row]:
     """Add the options that differ to the names of rows that would look the same."""
-    alike: dict[tuple[Condition, str], list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        alike[row.condition, row.model].append(i)
-    told = list(rows)
-    for group in alike.values():
-        models = _differences([entries[i].subject.options for i in group])
-        recipes = _differences([entries[i].recipe_options for i in group])
-        for i, model, recipe in zip(group, models, recipes, strict=True):
-            told[i] = replace(rows[i], model=rows[i].model + model, recipe=rows[i].recipe + recipe)
-    return told
+    models = _suffixes([(row.condition, row.model) for row in rows], [entry.subject.options for entry in entries])
+    recipes = _suffixes(
+        [(row.condition, row.model, row.recipe) for row in rows], [entry.recipe_options for entry in entries]
+    )
+    return [
+        replace(row, model=row.model + model, recipe=row.recipe + recipe)
+        for row, model, recipe in zip(rows, models, recipes, strict=True)
+    ]
 
 
-def _differences(encoded: Sequence[bytes]) -> list[str]:
-    """Return ``:k=v,...`` for each set of options: what not all of them share."""
-    if len(set(encoded)) == 1:
-        return [""] * len(encoded)
+def _suffixes(looks: Sequence[Hashable], encoded: Sequence[bytes]) -> list[str]:
+    """Return ``:k=v,...`` for each set of options: what those of the same looks do not share."""
+    alike: dict[Hashable, list[set[tuple[str, OptionValue]]]] = defaultdict(list)
     options = [set(msgspec.json.decode(each, type=dict[str, OptionValue]).items()) for each in encoded]
-    shared = set.intersection(*options)
-    texts = [",".join(f"{name}={value}" for name, value in sorted(each - shared)) for each in options]
+    for look, each in zip(looks, options, strict=True):
+        alike[look].append(each)
+    shared = {look: set.intersection(*group) for look, group in alike.items()}
+    texts = [
+        ",".join(f"{name}={value}" for name, value in sorted(each - shared[look]))
+        for look, each in zip(looks, options, strict=True)
+    ]
     return [f":{text}" if text else "" for text in texts]

@@ -7,9 +7,11 @@ shape, batch size and mode, since blocks of one process are not independent samp
 from __future__ import annotations
 
 import itertools
+import re
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -163,7 +165,10 @@ class _Try:
     def record(self, run: str, environment_digest: str, *, interrupted: bool = False) -> Record:
         """Return the attempt's record, its processes merged."""
         outcomes = [ending.result for ending in self.endings if isinstance(ending.result, Outcome)]
-        status, reason = ("interrupted", "the run was interrupted") if interrupted else _status(self.endings[-1])
+        status: Status = "interrupted"
+        reason = "the run was interrupted"
+        if not interrupted:
+            status, reason = _status(self.endings[-1])
         done = status in ("ok", "invalid")
         last = outcomes[-1] if outcomes else Outcome(status=status)
         return Record(
@@ -204,7 +209,7 @@ def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measure
 
 def _merge(same: Sequence[Measurement]) -> Measurement:
     values = [one.value for one in same if one.value is not None]
-    verdict = _worst(one.verdict for one in same)
+    verdict = _worst([one.verdict for one in same])
     if len(values) < len(same):
         return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
     if len(set(values)) == 1 and not same[0].samples:
@@ -220,9 +225,16 @@ def _merge(same: Sequence[Measurement]) -> Measurement:
     )
 
 
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
-    every = list(verdicts)
-    level = max((one.level for one in every), key=("valid", "warn", "invalid").index)
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the worst level, and each kind of reason once: they differ from process to process in their numbers."""
+    level = max((one.level for one in verdicts), key=("valid", "warn", "invalid").index)
+    first: dict[str, str] = {}
+    count: Counter[str] = Counter()
+    for reason in itertools.chain.from_iterable(one.reasons for one in verdicts):
+        kind = re.sub(r"[\d.,]+", "#", reason)
+        first.setdefault(kind, reason)
+        count[kind] += 1
     return Verdict(
-        level=level, reasons=tuple(dict.fromkeys(itertools.chain.from_iterable(one.reasons for one in every)))
+        level=level,
+        reasons=tuple(f"{reason} (in {count[kind]} of {len(verdicts)} processes)" for kind, reason in first.items()),
     )

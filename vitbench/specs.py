@@ -175,7 +175,8 @@ class DatasetSpec:
     name: str
     """Short name, unique in the plugin."""
     open: Target
-    """``open(*, root: Path, split: "train" | "test", download: bool) -> ImageSet``. Raises `FileNotFoundError` when
+    """``open(*, root: Path | None, split: "train" | "test", download: bool) -> ImageSet``; root is None where
+    `needs_root` is false. Raises `FileNotFoundError` when
     nothing is at root, ValueError with one sentence (and the path) when what is there cannot be used."""
     summary: str
     """One line for ``vitbench ls datasets``."""

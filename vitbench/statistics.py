@@ -8,6 +8,7 @@ Science 16 (2001), recommend it for its coverage near 0 and 1, where the normal 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -77,13 +78,22 @@ def standings(estimates: Sequence[Estimate], better: Literal["higher", "lower"])
     An estimate without an interval is taken as exact.
     """
     sign = 1 if better == "higher" else -1
-    ends = [(e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in estimates]
+    ascending = sorted(sign * e.value for e in estimates)
+    ties = _overlaps([(e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in estimates])
     return [
-        Standing(
-            rank=1 + sum(sign * other.value > sign * mine.value for other in estimates),
-            ties=tuple(
-                i for i, (low, high) in enumerate(ends) if i != me and low <= ends[me][1] and ends[me][0] <= high
-            ),
-        )
-        for me, mine in enumerate(estimates)
+        Standing(rank=1 + len(estimates) - bisect_right(ascending, sign * e.value), ties=tuple(sorted(others)))
+        for e, others in zip(estimates, ties, strict=True)
     ]
+
+
+def _overlaps(intervals: Sequence[tuple[float, float]]) -> list[list[int]]:
+    """Return for each interval the positions of those that it shares a point with, in time of sorting and output."""
+    found: list[list[int]] = [[] for _ in intervals]
+    by_low = sorted(range(len(intervals)), key=lambda i: intervals[i][0])
+    for place, i in enumerate(by_low):
+        for j in by_low[place + 1 :]:
+            if intervals[j][0] > intervals[i][1]:
+                break
+            found[i].append(j)
+            found[j].append(i)
+    return found

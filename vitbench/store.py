@@ -137,6 +137,8 @@ class Store:
                 if create:
                     _create_tables(connection)
                 _check_version(connection, path)
+                if create:
+                    _try_writing(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -366,9 +368,6 @@ def _create_tables(connection: sqlite3.Connection) -> None:
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         # Another process may have come between: each statement can be repeated.
         connection.executescript(_SCHEMA_SQL)
-    # Find out now, and not after hours of training, that the file cannot be written.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("ROLLBACK")
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
@@ -381,6 +380,15 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by another version of vitbench (store version {version}, this one reads {SCHEMA}); "
             "use that version or name another --output"
         )
+
+
+def _try_writing(connection: sqlite3.Connection) -> None:
+    """Find out now, and not after hours of training, that the file or its journal cannot be written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    finally:
+        connection.execute("ROLLBACK")
 
 
 @contextmanager

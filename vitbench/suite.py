@@ -45,9 +45,9 @@ class ModelEntry(_Data, frozen=True, kw_only=True):
 class SpeedPlan(_Data, frozen=True, kw_only=True):
     """Which speed cells each model gets."""
 
-    batch_sizes: list[int] = [1, 32]
+    batch_sizes: tuple[int, ...] = (1, 32)
     """Batch size 1 gives the latency, the largest gives throughput, memory and training speed."""
-    modes: list[Mode] = ["inference", "training"]
+    modes: tuple[Mode, ...] = ("inference", "training")
 
     @property
     def cells(self) -> list[tuple[int, Mode]]:
@@ -64,9 +64,9 @@ class Suite(_Data, frozen=True, kw_only=True):
     name: str
     summary: str
     rank_by: str = "top1"
-    datasets: list[str] = []
-    seeds: list[int] = [0]
-    models: list[ModelEntry] = []
+    datasets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    models: tuple[ModelEntry, ...] = ()
     recipe: str = ""
     """The recipe of models that name none and whose spec asks for none."""
     recipes: dict[str, dict[str, OptionValue]] = {}
@@ -97,8 +97,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     datasets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     batch_size: int | None = None
-    settings: dict[str, dict[str, str]] = {}
-    """Recipe name to option to text, from ``--set``."""
+    settings: dict[str, dict[str, OptionValue]] = {}
+    """Recipe name to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
     conditions: Conditions = Conditions()
 
@@ -158,59 +158,53 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
         UsageError: an unknown name, a wrong option, or two equal cells in the suite.
         NothingSelectedError: no cell is left.
     """
-    settings = {**suite.recipes}
     entries = _choose_models(suite, catalog, selection.models)
     datasets = _choose_datasets(suite, catalog, selection)
-    seeds = list(selection.seeds) or suite.seeds
     speed = suite.speed
     if selection.batch_size is not None:
-        speed = SpeedPlan(
-            batch_sizes=sorted({1, selection.batch_size} & {*speed.batch_sizes, selection.batch_size}),
-            modes=speed.modes,
-        )
-    suite_options = {_recipe(catalog, name).name: (name, options) for name, options in settings.items()}
-    user_options = {_recipe(catalog, name).name: (name, options) for name, options in selection.settings.items()}
+        speed = SpeedPlan(batch_sizes=tuple(sorted({1, selection.batch_size})), modes=speed.modes)
+    of_suite = {catalog.recipe(name).name: options for name, options in suite.recipes.items()}
+    of_user = {catalog.recipe(name).name: options for name, options in selection.settings.items()}
     quality: list[AskedCell] = []
     timed: list[AskedCell] = []
     places: dict[bytes, str] = {}
-    used_recipes: set[str] = set()
+    recipes: set[str] = set()
     for place, entry in entries:
         offer = catalog.model(entry.name)
-        recipe = _recipe(catalog, entry.recipe or offer.spec.recipe or suite.recipe or offer.spec.default_recipe)
-        used_recipes.add(recipe.name)
-        options = complete_options(
-            f"recipe {recipe.name}", recipe.spec.options, suite_options.get(recipe.name, ("", {}))[1]
-        )
-        options = complete_options(f"recipe {recipe.name}", options, entry.recipe_options)
-        options = complete_options(f"recipe {recipe.name}", options, user_options.get(recipe.name, ("", {}))[1])
+        recipe = catalog.recipe(entry.recipe or offer.spec.recipe or suite.recipe or offer.spec.default_recipe)
+        recipes.add(recipe.name)
+        options: Mapping[str, OptionValue] = recipe.spec.options
+        for given in (of_suite.get(recipe.name, {}), entry.recipe_options, of_user.get(recipe.name, {})):
+            options = complete_options(f"recipe {recipe.name}", options, given)
         model = _ask_model(offer, entry, recipe.spec)
         identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
         if identity in places:
             raise UsageError(f"{places[identity]} and {place} are the same model with the same recipe; remove one.")
         places[identity] = place
         for dataset in datasets:
-            quality.extend(
+            quality += [
                 AskedCell(
-                    kind="quality", model=model, dataset=dataset, recipe=recipe.name, recipe_options=options, seed=seed
+                    kind="quality",
+                    model=model,
+                    dataset=dataset,
+                    recipe=recipe.name,
+                    recipe_options=dict(options),
+                    seed=seed,
                 )
-                for seed in seeds
-            )
-            if not model.baseline:
-                timed.extend(
-                    AskedCell(
-                        kind="speed", model=model, dataset=dataset, recipe=recipe.name, batch_size=size, mode=mode
-                    )
-                    for size, mode in speed.cells
+                for seed in selection.seeds or suite.seeds
+            ]
+            timed += [
+                AskedCell(
+                    kind="speed", model=model, dataset=dataset, recipe=recipe.name, batch_size=batch_size, mode=mode
                 )
-    for name in sorted(set(user_options) - used_recipes):
-        raise UsageError(
-            f"--set names the recipe {name}, which no selected model uses ({', '.join(sorted(used_recipes))})."
-        )
+                for batch_size, mode in ([] if model.baseline else speed.cells)
+            ]
+    for name in sorted(set(of_user) - recipes):
+        used = ", ".join(sorted(recipes)) or "none"
+        raise UsageError(f"--set names the recipe {name}, which no selected model uses; used: {used}.")
     if not quality:
-        raise NothingSelectedError(
-            f'nothing to run: the suite "{suite.name}" has '
-            + ("no models; give --model." if not entries else "no data sets; give --dataset.")
-        )
+        lacking = "models; give --model" if not entries else "data sets; give --dataset"
+        raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
     timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.batch_size))
     return quality + timed
 
@@ -321,7 +315,7 @@ def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection) -> li
     paths = {**suite.data, **selection.data}
     chosen: list[str] = []
     for name in selection.datasets or suite.datasets:
-        if name in paths and not any(name in (full, full.partition("/")[2]) for full in catalog.datasets):
+        if name in paths and not _known(catalog, name):
             full = name
         else:
             offer = catalog.dataset(name)
@@ -333,19 +327,14 @@ def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection) -> li
         if full in chosen:
             raise UsageError(f'data set "{name}" is selected twice; name it once.')
         chosen.append(full)
-    defined = [name for name in selection.data if not _known(catalog, name)]
-    for name in defined:
-        if name not in chosen:
+    for name in selection.data:
+        if name not in chosen and not _known(catalog, name):
             raise UsageError(f'--data defines the data set "{name}", but nothing selects it; add --dataset {name}.')
     return chosen
 
 
 def _known(catalog: Catalog, name: str) -> bool:
     return any(name in (full, full.partition("/")[2]) for full in catalog.datasets)
-
-
-def _recipe(catalog: Catalog, name: str) -> Offer[RecipeSpec]:
-    return catalog.recipe(name)
 
 
 def _check(suite: Suite, path: Path) -> None:
@@ -364,6 +353,8 @@ def _check(suite: Suite, path: Path) -> None:
             fail(name, f"holds {repeated!r} twice")
     if not suite.seeds:
         fail("seeds", "is empty; give at least one seed")
+    if any(seed < 0 for seed in suite.seeds):
+        fail("seeds", "must hold whole numbers from 0 on")
     if any(size < 1 for size in suite.speed.batch_sizes):
         fail("speed.batch_sizes", "must hold whole numbers from 1 on")
     if suite.threads is not None and suite.threads < 1:

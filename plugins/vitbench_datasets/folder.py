@@ -14,7 +14,7 @@ from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vitbench.data.splits import single_image_note, stratified_split
 
@@ -116,7 +116,7 @@ def decode_image(file: Path | IO[bytes], *, name: str) -> NDArray[np.uint8]:
             return _channels_first(image)
     # Pillow's readers raise nearly anything on damaged files: OSError, SyntaxError, struct.error, zlib.error.
     except Exception as error:
-        reason = "it is in no known image format" if isinstance(error, Image.UnidentifiedImageError) else error
+        reason = "it is in no known image format" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"cannot read image {name}: {reason or type(error).__name__}") from error
 
 

@@ -39,7 +39,7 @@ def top5(subject: Subject) -> Iterator[Measurement]:
 def nll(subject: Subject) -> Iterator[Measurement]:
     """Give the mean over images of ``-ln p(true class)``; ``ln K`` for a model that knows nothing."""
     logs = _predictions(subject).true_log_probability
-    yield Measurement(name="nll", value=-float(logs.mean(dtype=np.float64)), n=len(logs))
+    yield Measurement(name="nll", value=abs(float(logs.mean(dtype=np.float64))), n=len(logs))
 
 
 def ece(subject: Subject) -> Iterator[Measurement]:

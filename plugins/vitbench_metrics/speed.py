@@ -1,4 +1,7 @@
-"""Metrics on times: throughput from pipelined batches, latency from synchronised single calls, never one from the other."""
+"""Metrics on times: throughput from pipelined batches, latency from synchronised single calls.
+
+Neither is ever made from the other: a batch of one is not pipelined, and a mean hides the tail.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,10 @@ def _images_per_second(name: str, timing: Timing) -> Measurement:
 
 
 def _verdict(timing: Timing) -> Verdict:
-    level = "invalid" if timing.errors else "warn" if timing.warnings else "valid"
-    return Verdict(level=level, reasons=(*timing.errors, *timing.warnings))
+    reasons = (*timing.errors, *timing.warnings)
+    if timing.errors:
+        return Verdict(level="invalid", reasons=reasons)
+    return Verdict(level="warn" if reasons else "valid", reasons=reasons)
 
 
 def _timing(subject: Subject) -> Timing:

@@ -21,6 +21,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "weight_decay": 0.05,
             "warmup_epochs": 10,
             "label_smoothing": 0.1,
+            "augment": True,
             "clip_norm": 1.0,
         },
     )

@@ -38,6 +38,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         DivergedError: the loss is no longer finite.
     """
     options, batch_size = run.options, run.options["batch_size"]
+    augmentations = data.augmentations if options["augment"] else ()
     steps = steps_per_epoch(len(data.train), batch_size)
     total = total_steps(run, len(data.train), batch_size)
     epochs = total // steps
@@ -56,7 +57,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         for step, (images, labels) in enumerate(
             with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps), start=epoch * steps
         ):
-            images = augment(images, data.augmentations, generator)
+            images = augment(images, augmentations, generator)
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             lr = options["lr"] * warmup_cosine(step, total_steps=total, warmup_steps=warmup)
             set_lr(optimizer, lr)

@@ -124,27 +124,6 @@ def trunk(
     return layers
 
 
-class ResNet(nn.Sequential):
-    """Stem, four stages, global average, linear head: images ``[B, C, S, S]`` to logits ``[B, K]``."""
-
-    def __init__(
-        self,
-        block: type[BasicBlock] | type[Bottleneck],
-        depths: Sequence[int],
-        *,
-        num_classes: int,
-        in_channels: int,
-        width: int,
-        stem: Stem,
-    ) -> None:
-        layers = trunk(block, depths, in_channels=in_channels, width=width, stem=stem)
-        layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
-        layers["flatten"] = nn.Flatten()
-        layers["fc"] = nn.Linear(width * 2 ** (len(depths) - 1) * block.expansion, num_classes)
-        super().__init__(layers)
-        self.facts: dict[str, str] = {"stem": stem}
-
-
 def build(
     *,
     num_classes: int,
@@ -154,8 +133,8 @@ def build(
     depths: Sequence[int],
     width: int,
     checkpoint: str,
-) -> ResNet:
-    """Return a ResNet; the named sizes are in this package's ``__init__``.
+) -> nn.Sequential:
+    """Return a ResNet that maps images ``[B, C, S, S]`` to logits ``[B, K]``.
 
     Args:
         num_classes: K.
@@ -172,14 +151,14 @@ def build(
     """
     if width < 1:
         raise UsageError(f"width must be at least 1, not {width}")
-    model = ResNet(
-        BasicBlock if block == "basic" else Bottleneck,
-        depths,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        width=width,
-        stem="imagenet" if image_size >= IMAGENET_STEM_FROM else "cifar",
-    )
+    stem: Stem = "imagenet" if image_size >= IMAGENET_STEM_FROM else "cifar"
+    kind = BasicBlock if block == "basic" else Bottleneck
+    layers = trunk(kind, depths, in_channels=in_channels, width=width, stem=stem)
+    layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
+    layers["flatten"] = nn.Flatten()
+    layers["fc"] = nn.Linear(width * 2 ** (len(depths) - 1) * kind.expansion, num_classes)
+    model = nn.Sequential(layers)
+    model.facts = {"stem": stem}  # type: ignore[assignment]
     if checkpoint:
         load_checkpoint(model, checkpoint)
     return model

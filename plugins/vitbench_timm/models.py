@@ -28,7 +28,7 @@ def resolve(name: str) -> ModelSpec:
     channels, height, width = config.input_size
     if height != width:
         raise LookupError(f"timm/{name} takes images of {height}x{width}; vitbench gives square images only")
-    trained = config.has_weights
+    trained = bool(config.has_weights)
     on = _pretraining_data(config.tag) if trained else ""
     return ModelSpec(
         name=name,
@@ -78,9 +78,8 @@ def build(
         raise UsageError(f"timm has no pretrained weights for {architecture}; give checkpoint=PATH or pretrained=false")
     if from_hub and head == "own":
         _check_own_head(architecture, config.num_classes, num_classes)
-    size: dict[str, Any] = (
-        {"img_size": image_size} if config.fixed_input_size and image_size != config.input_size[-1] else {}
-    )
+    resized = config.fixed_input_size and image_size != config.input_size[-1]
+    size: dict[str, Any] = {"img_size": image_size} if resized else {}
     try:
         model: nn.Module = timm.create_model(
             architecture, pretrained=from_hub, num_classes=num_classes, in_chans=in_channels, **size

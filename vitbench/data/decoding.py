@@ -175,7 +175,7 @@ def _fitted(image: NDArray[np.uint8], form: Form) -> NDArray[np.uint8]:
     if shorter != side:
         height, width = height * side // shorter, width * side // shorter
         picture = picture.resize((width, height), Image.Resampling[form.interpolation.upper()])
-    left, top = (width - side) // 2, (height - side) // 2
+    left, top = round((width - side) / 2), round((height - side) / 2)  # as torchvision rounds
     cropped = np.asarray(picture.crop((left, top, left + side, top + side)))
     return cropped[None] if cropped.ndim == 2 else cropped.transpose(2, 0, 1)
 

@@ -76,7 +76,7 @@ def locate(
         data_root: the folder that holds data sets by name.
 
     Raises:
-        UnusableError: `data_path` is missing, no folder, empty or of no known layout.
+        UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.
         UsageError: neither a plugin nor the user says what `name` is.
     """
     if data_path is None:
@@ -89,7 +89,7 @@ def locate(
     if spec is not None and spec.is_layout:
         layouts, spec = [(plugin, spec)], None
     for owner, layout in layouts:
-        if layout.detect is not None and load_target(layout.detect)(root):
+        if _detects(name, owner, layout, root):
             return _located(name, layout, owner, root, named=spec)
     if spec is None or not spec.needs_root:
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
@@ -110,6 +110,16 @@ def _located(
         classes=None if named is None else named.classes,
         augmentations=(named or spec).augmentations,
     )
+
+
+def _detects(name: str, owner: str, layout: DatasetSpec, root: Path) -> bool:
+    if layout.detect is None:
+        return False
+    try:
+        return bool(load_target(layout.detect)(root))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UnusableError(f"data set {name}: layout {owner}/{layout.name} failed at {root}: {reason}") from error
 
 
 def _existing_folder(name: str, path: Path) -> Path:

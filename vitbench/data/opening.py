@@ -32,7 +32,10 @@ class OpenedSplit:
     """int64[N], each in 0..K-1."""
 
     def read(self, rows: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """Yield uint8[C, H, W] for each row. Raises ValueError for anything else, and what the plugin raises."""
+        """Yield uint8[C, H, W] for each row; several threads call this at once.
+
+        Raises ValueError for anything else, and what the plugin raises.
+        """
         source: Any = self.images
         batch = source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
         for position, row in enumerate(rows):

@@ -130,7 +130,8 @@ def summarise(logits: Tensor, labels: NDArray[np.int64]) -> Predictions:
         labels: int64 ``[N]``.
     """
     top_classes, top_probabilities, true_log_probability = [], [], []
-    for part, true in zip(logits.split(CHUNK), torch.from_numpy(labels).split(CHUNK), strict=True):
+    for start in range(0, len(logits), CHUNK):
+        part, true = logits[start : start + CHUNK], torch.from_numpy(labels[start : start + CHUNK])
         log_probability = part.double().log_softmax(dim=1)
         classes = part.sort(dim=1, descending=True, stable=True).indices[:, :TOP]
         top_classes.append(classes)

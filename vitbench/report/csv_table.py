@@ -2,7 +2,7 @@
 
 timm's result tables (https://github.com/huggingface/pytorch-image-models/tree/main/results) give ``top1`` and its error
 in percent, ``param_count`` in millions, ``infer_gmacs`` in 1e9 multiply-accumulates. Metrics that timm does not have
-keep vitbench's names and base units. Numbers carry no thousands separators and no quotes; all text is quoted, so that
+keep vitbench's names and base units. Numbers carry no thousands separators and no quotes; all else is quoted, so that
 ``csv.reader(file, quoting=csv.QUOTE_NONNUMERIC)`` keeps "007" and "1e5" as text.
 
 A text that a spreadsheet would take for a formula gets one apostrophe in front, and so does a text that starts with an
@@ -31,19 +31,31 @@ def frame(board: Leaderboard) -> pd.DataFrame:
     """Return the leaderboard as a data frame, names as they are, None where there is no figure."""
     import pandas as pd
 
-    others = list(dict.fromkeys(name for row in board.rows for name in row.metrics if name not in _IN_TIMM))
-    names = [*_FIXED_COLUMNS, *(name for name in others if name not in _FIXED_COLUMNS)]
-    rows = [{name: _value(row, name) for name in others} | _fixed(row) for row in board.rows]
     # Columns of objects: a missing rank must not make floats of the other ranks.
-    return pd.DataFrame(rows, columns=names, dtype=object)
+    return pd.DataFrame(_rows(board), columns=_column_names(board), dtype=object)
 
 
 def render_csv(board: Leaderboard) -> str:
     """Return the leaderboard as CSV with a header, ending with a newline."""
-    table = frame(board)
-    table.columns = [_safe(name) for name in table.columns]
-    cells = table.map(lambda value: _safe(value) if isinstance(value, str) else value)
-    return cells.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    import pandas as pd
+
+    names = _column_names(board)
+    rows = [[_safe(row[name]) for name in names] for row in _rows(board)]
+    table = pd.DataFrame(rows, columns=[_safe(name) for name in names], dtype=object)
+    return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+def _other_metrics(board: Leaderboard) -> list[str]:
+    return list(dict.fromkeys(name for row in board.rows for name in row.metrics if name not in _IN_TIMM))
+
+
+def _column_names(board: Leaderboard) -> list[str]:
+    return [*_FIXED_COLUMNS, *(name for name in _other_metrics(board) if name not in _FIXED_COLUMNS)]
+
+
+def _rows(board: Leaderboard) -> list[dict[str, Any]]:
+    others = _other_metrics(board)
+    return [{name: _value(row, name) for name in others} | _fixed(row) for row in board.rows]
 
 
 _FIXED_COLUMNS = (
@@ -92,7 +104,11 @@ def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
 
 
-def _safe(text: str) -> str:
-    """Return text that no spreadsheet computes."""
-    text = plain(text)
+def _safe(value: Any) -> Any:
+    """Return text that no spreadsheet computes; numbers and gaps as they are."""
+    if isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
     return "'" + text if text.lstrip().startswith(_FORMULA_STARTS) else text

@@ -162,8 +162,12 @@ def _conditions(condition: Condition) -> str:
         condition.precision,
     ]
     parts += ["compiled"] * condition.compile + ["channels last"] * condition.channels_last
-    batches = [f"inference at batch {condition.batch_size}"] if condition.batch_size else []
-    batches += [f"training at batch {condition.train_batch_size}"] if condition.train_batch_size else []
+    inference, training = condition.batch_size, condition.train_batch_size
+    if inference == training:
+        batches = [f"batch {inference}"] if inference else []
+    else:
+        batches = [f"inference at batch {inference}"] if inference else []
+        batches += [f"training at batch {training}"] if training else []
     return "; ".join([*parts, *([", ".join([*batches, "latency at batch 1"])] if batches else [])])
 
 
@@ -235,7 +239,7 @@ def _ranking_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
     elif all(row.rank is None for row in rows):
         notes = [f"Not ranked: no row has a valid {rank_by}."]
     else:
-        notes = [f"Ranked by {direction}."]
+        notes = [f"Ranked by {direction}{_images(rows, rank_by)}."]
     if any(row.tied_with for row in rows):
         kind = "95 % interval" if metric.unit == "fraction" else "range"
         notes.append(f"= The {kind} overlaps with that of another row: their order is not resolved.")
@@ -244,6 +248,13 @@ def _ranking_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
         count = f"{min(seeds - {0})}-{max(seeds)}" if len(seeds - {0}) > 1 else str(max(seeds))
         notes.append(f"Quality is the mean over {count} seeds; its interval spans the intervals of all of them.")
     return notes
+
+
+def _images(rows: Sequence[Row], rank_by: str) -> str:
+    """Say how many test images a proportion rests on, where that is one number."""
+    metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
+    counts = {metric.n for metric in metrics if metric.unit == "fraction" and metric.n}
+    return f", on {counts.pop():,} test images" if len(counts) == 1 else ""
 
 
 def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
@@ -257,7 +268,7 @@ def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
 
 
 def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[_Figure]) -> list[str]:
-    """Return one sentence for each reason to doubt or reject a figure, with the figures that it touches."""
+    """Return why figures are doubtful or invalid: a sentence for what several models share, else one for a model."""
     touched: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row, model in zip(rows, models, strict=True):
         for figure in shown:
@@ -265,8 +276,13 @@ def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[_
             if metric is not None and _MARKS[metric.verdict]:
                 reason = "; ".join(metric.reasons) or "no reason given"
                 touched[_MARKS[metric.verdict], reason][model].append(figure.metric)
-    notes = []
-    for (mark, reason), where in sorted(touched.items()):
-        places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
-        notes.append(f"{_MARK_WORDS[mark]}: {reason} - {places}.")
-    return notes
+    shared = []
+    single: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (mark, reason), where in touched.items():
+        if len(where) > 1:
+            places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
+            shared.append(f"{_MARK_WORDS[mark]}: {reason}, for {places}.")
+        else:
+            [(model, metrics)] = where.items()
+            single[mark, model].append(f"{reason} ({', '.join(metrics)})")
+    return [*shared, *(f"{_MARK_WORDS[mark]}, {model}: {'; '.join(why)}." for (mark, model), why in single.items())]

@@ -27,30 +27,32 @@ def render_terminal(board: Leaderboard) -> str:
 
 
 def _section(section: Section) -> str:
-    title = plain(section.title)
     names = [plain(model) for model in section.models]
     table = _table(section, names)
     excess = max(map(len, table.splitlines())) - WIDTH
     if excess > 0:
         width = max(_NARROWEST_NAME, max(map(len, names)) - excess)
         table = _table(section, [_broken(name, width) for name in names])
-    lines = [title, *_wrapped(section.conditions, ""), "", table, ""]
+    lines = [*_wrapped(section.title), *_wrapped(section.conditions), "", table, ""]
     for note in section.notes:
-        lines += _wrapped(note, "  ")
+        lines += _wrapped(note, hang="  ")
     return "\n".join(lines)
 
 
 def _table(section: Section, names: list[str]) -> str:
-    from tabulate import tabulate
+    from tabulate import SEPARATING_LINE, tabulate
 
-    rows = zip(section.ranks, names, *(column.cells for column in section.figures), strict=True)
-    # Two lines, the unit at the bottom.
-    titles = [f"{column.title}\n{column.unit}" for column in section.figures]
+    # The heads are rows: tabulate pads real ones by two columns each. Units stand in the lower of the two.
+    rows = [
+        ["", "", *(column.title for column in section.figures)],
+        ["rank", "model", *(column.unit for column in section.figures)],
+        SEPARATING_LINE,
+        *zip(section.ranks, names, *(column.cells for column in section.figures), strict=True),
+    ]
     return tabulate(
-        list(rows),
-        headers=["\nrank", "\nmodel", *titles],
+        rows,
         tablefmt="simple",
-        colalign=["right", "left", *["right"] * len(titles)],
+        colalign=["right", "left", *["right"] * len(section.figures)],
         # Else a model called 1e5 becomes 100000.
         disable_numparse=True,
     )
@@ -60,14 +62,14 @@ def _missing(board: Leaderboard) -> str:
     count = len(board.failed)
     lines = [f"Without a result: {count} cell{'s' if count != 1 else ''}"]
     for entry in missing(board):
-        lines += _wrapped(f"{entry.model}: {entry.status} ({entry.cells})", "  ")
+        lines += _wrapped(f"{entry.model}: {entry.status} ({entry.cells})", hang="  ")
         if entry.reason != entry.status:
-            lines += textwrap.wrap(plain(entry.reason), WIDTH, initial_indent="    ", subsequent_indent="    ")
+            lines += _wrapped(entry.reason, indent="    ", hang="    ")
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(plain(text), WIDTH, subsequent_indent=indent)
+def _wrapped(text: str, *, indent: str = "", hang: str = "") -> list[str]:
+    return textwrap.wrap(plain(text), WIDTH, initial_indent=indent, subsequent_indent=hang, break_on_hyphens=False)
 
 
 def _broken(name: str, width: int) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import attrgetter
@@ -34,6 +35,24 @@ def _backend(path: str) -> Access:
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
+def _read_cudnn_tf32() -> FlagValue:
+    """Read the older switch, which is a state of its own beside `cudnn.conv.fp32_precision` and that of rnn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some versions of torch call it deprecated, at each use
+        try:
+            return backends.cudnn.allow_tf32
+        except RuntimeError:  # torch refuses to tell where the older and the newer switches disagree
+            return "mixed"
+
+
+def _write_cudnn_tf32(value: Any) -> None:
+    if value == "mixed":
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        backends.cudnn.allow_tf32 = value
+
+
 _BACKENDS = (
     "fp32_precision",
     "cuda.matmul.fp32_precision",
@@ -57,7 +76,8 @@ _FLAGS: Mapping[str, Access] = {
     ),
     "grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
     "deterministic_debug_mode": (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
-    # Before the backends: it writes both matmul precisions, which then have the last word.
+    # Before the backends: these two write their matmul, conv and rnn precisions, which then have the last word.
+    "cudnn.allow_tf32": (_read_cudnn_tf32, _write_cudnn_tf32),
     "float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     **{path: _backend(path) for path in _BACKENDS},
     "flash_attention": (backends.cuda.flash_sdp_enabled, backends.cuda.enable_flash_sdp),
@@ -71,18 +91,19 @@ _FLAGS: Mapping[str, Access] = {
 def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
     """Return the value that each flag gets."""
     tf32 = precision == "tf32"
-    # "none" is inherited, up to `fp32_precision`, where it is IEEE. For cuDNN "ieee" would mean the same, but then
-    # reading the older `cudnn.allow_tf32`, as libraries do, raises.
+    # "none" is inherited, up to `fp32_precision`, where it is IEEE; the older switches write it for "no TF32", and
+    # they must agree with the newer ones, or libraries that read them get an error.
     cudnn = "tf32" if tf32 else "none"
     return {
         "threads": threads,
         "default_dtype": "float32",
         "grad_enabled": True,
         "deterministic_debug_mode": 0,
+        "cudnn.allow_tf32": tf32,
         "float32_matmul_precision": "high" if tf32 else "highest",
         "fp32_precision": "none",
         "cuda.matmul.fp32_precision": "tf32" if tf32 else "ieee",
-        "cudnn.fp32_precision": cudnn,
+        "cudnn.fp32_precision": "none",
         "cudnn.conv.fp32_precision": cudnn,
         "cudnn.rnn.fp32_precision": cudnn,
         "mkldnn.fp32_precision": "none",

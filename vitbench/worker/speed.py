@@ -76,7 +76,7 @@ def _placed(model: nn.Module, cell: SpeedCell, device: torch.device) -> nn.Modul
     """Move a model to its device and memory format, and compile it where that is asked for."""
     model = model.to(device)
     if cell.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     return cast(nn.Module, torch.compile(model)) if cell.compile else model
 
 

@@ -1,0 +1,60 @@
+"""Reading 10,000 records and ranking them: each is meant to take under a second.
+
+The store is that of a long-lived folder: 2,500 models, each with a quality cell and three speed cells. Run with
+``pytest benchmarks/test_store_speed.py``; the factory of fake records is that of the tests.
+"""
+
+from __future__ import annotations
+
+import factories
+import msgspec
+import pytest
+
+from vitbench.leaderboard import build
+from vitbench.report import render
+from vitbench.store import Store
+
+NUM_MODELS = 2_500
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with Store.open(tmp_path_factory.mktemp("store"), create=True) as opened:
+        run = opened.begin_run(
+            command="vitbench run", version="0", suite="", environment=factories.environment(), rank_by="top1"
+        )
+        made = [
+            msgspec.structs.replace(record, run=run)
+            for i in range(NUM_MODELS)
+            for record in (
+                factories.quality(f"model-{i}", 100 * i, n=100 * NUM_MODELS),
+                *factories.speed(f"model-{i}", 10.0 + i),
+            )
+        ]
+        # One transaction: appending one by one would time 10,000 flushes of the disk.
+        with opened._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO records (run, id, key, status, record) VALUES (?, ?, ?, ?, ?)",
+                [(run, r.id, r.key, r.status, msgspec.msgpack.encode(r)) for r in made],
+            )
+        yield opened
+
+
+def test_read_10_000_records(benchmark, store):
+    assert len(benchmark(store.records)) == 4 * NUM_MODELS
+
+
+def test_read_newest_by_key(benchmark, store):
+    assert len(benchmark(store.newest_by_key)) == 4 * NUM_MODELS
+
+
+def test_rank_10_000_records(benchmark, store):
+    board = benchmark(build, store.records(), [], store.rank_by())
+    assert len(board.rows) == NUM_MODELS
+    assert board.rows[0].metrics["throughput"].value is not None
+
+
+@pytest.mark.parametrize("kind", ["table", "md", "csv", "json"])
+def test_render_2_500_rows(benchmark, store, kind):
+    text = benchmark(render, build(store.records(), [], "top1"), kind)
+    assert f"model-{NUM_MODELS - 1}" in text

@@ -1,0 +1,196 @@
+"""The layout `parquet`, on files as dataset hubs write them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import vitbench_datasets.parquet
+from PIL import Image
+from vitbench_datasets.parquet import detect, open_parquet
+
+from vitbench.data.cache import Side, cache_dataset
+from vitbench.data.locate import locate
+from vitbench.errors import UnusableError
+from vitbench.specs import DatasetSpec
+
+HUB = Path(os.environ.get("VITBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg"))
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 8, 3), dtype=np.uint8)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+ENCODED = [_png(pixels) for pixels in PIXELS]
+
+
+def _write(
+    path: Path, rows: range = range(12), *, image: str = "image", label: str = "label", plain: bool = False,
+    names: tuple[str, ...] = (), **columns: Any,
+) -> Path:  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = [ENCODED[row] if plain else {"bytes": ENCODED[row], "path": None} for row in rows]
+    table = pa.table({"id": list(rows), image: encoded, label: [row % 3 for row in rows], **columns})
+    if names:
+        info = {"info": {"features": {image: {"_type": "Image"}, label: {"names": names, "_type": "ClassLabel"}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
+    pq.write_table(table, path, row_group_size=5)
+    return path
+
+
+def test_files_of_a_split_are_joined_in_order_across_row_groups(tmp_path: Path) -> None:
+    _write(tmp_path / "train-00001-of-00002.parquet", range(7, 12))
+    _write(tmp_path / "train-00000-of-00002.parquet", range(7))
+    _write(tmp_path / "test-00000-of-00001.parquet", range(3))
+
+    train = open_parquet(root=tmp_path, split="train")
+
+    assert train.labels.tolist() == [row % 3 for row in range(12)]
+    for row in (11, 0, 5, 6, 7, 4):
+        assert np.array_equal(train.image(row), PIXELS[row].transpose(2, 0, 1))
+    assert len(open_parquet(root=tmp_path, split="test").labels) == 3
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("image", "label"), [("img", "fine_label"), ("image", "labels")])
+def test_the_columns_names_and_kinds_of_hubs_are_known(image: str, label: str, plain: bool, tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        _write(tmp_path / "data" / f"{split}-0.parquet", image=image, label=label, plain=plain, names=("x", "y", "z"))
+
+    test = open_parquet(root=tmp_path, split="test")
+
+    assert test.class_names == ("x", "y", "z")
+    assert np.array_equal(test.image(10), PIXELS[10].transpose(2, 0, 1))
+
+
+def test_without_metadata_classes_are_numbered_for_both_splits_alike(tmp_path: Path) -> None:
+    _write(tmp_path / "train-0.parquet")
+    _write(tmp_path / "test-0.parquet", range(2))
+    for split in ("train", "test"):
+        assert open_parquet(root=tmp_path, split=split).class_names == ("0", "1", "2")
+
+
+def test_images_may_be_read_by_many_threads_with_one_group_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitbench_datasets.parquet, "_BYTES_KEPT", 0)
+    _write(tmp_path / "train-0.parquet")
+    _write(tmp_path / "test-0.parquet")
+    train = open_parquet(root=tmp_path, split="train")
+    rows = [7 * i % 12 for i in range(120)]
+    with ThreadPoolExecutor(8) as pool:
+        for row, image in zip(rows, pool.map(train.image, rows), strict=True):
+            assert np.array_equal(image, PIXELS[row].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["train-0.parquet"], True),
+        (["data/test-0.parquet"], True),
+        (["train/a/1.png"], False),
+        (["a/b.parquet"], False),
+    ],
+)
+def test_detection_looks_for_parquet_files(files: list[str], expected: bool, tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert detect(tmp_path) is expected
+
+
+def test_a_missing_split_is_named(tmp_path: Path) -> None:
+    _write(tmp_path / "train-0.parquet")
+    with pytest.raises(ValueError, match=r"there is no test-\*\.parquet or validation-\*\.parquet"):
+        open_parquet(root=tmp_path, split="train")
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"image": "picture"}, "has no column image or img; its columns are id, picture, label"),
+        ({"label": "class"}, "has no column label or fine_label or labels; its columns are id, image, class"),
+    ],
+)
+def test_a_missing_column_is_named_with_those_that_are_there(
+    columns: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        _write(tmp_path / f"{split}-0.parquet", **columns)
+    with pytest.raises(ValueError, match=reason):
+        open_parquet(root=tmp_path, split="train").image(0)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [(["cat"] * 12, "must hold integers, not string"), ([1, None] * 6, "no value in 6 of 12 rows")],
+)
+def test_labels_that_are_no_integers_are_refused(values: list[Any], reason: str, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        path = _write(tmp_path / f"{split}-0.parquet")
+        table = pq.read_table(path)
+        pq.write_table(table.set_column(2, "label", pa.array(values)), path)
+    with pytest.raises(ValueError, match=f"train-0.parquet: column label .*{reason}"):
+        open_parquet(root=tmp_path, split="train")
+
+
+def test_a_file_that_is_no_parquet_file_is_named(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}-0.parquet").write_text("no")
+    with pytest.raises(ValueError, match=r"cannot read .*train-0\.parquet: "):
+        open_parquet(root=tmp_path, split="train")
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(b"junk", "it is in no known image format"), (None, "its bytes are missing")]
+)
+def test_an_unreadable_image_is_named_by_file_and_row(bad: bytes | None, reason: str, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        _write(tmp_path / f"{split}-0.parquet", range(6))
+        _write(tmp_path / f"{split}-1.parquet", range(6))
+    table = pa.table({"image": [{"bytes": bad if row == 2 else ENCODED[row]} for row in range(6)], "label": [0, 1] * 3})
+    pq.write_table(table, tmp_path / "train-1.parquet")
+    train = open_parquet(root=tmp_path, split="train")
+    with pytest.raises(ValueError, match=f"cannot read image row 2 of .*train-1.parquet: {reason}"):
+        train.image(8)
+
+
+def test_without_pyarrow_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UnusableError, match=r'pip install "vitbench\[parquet\]"$'):
+        open_parquet(root=tmp_path, split="train")
+
+
+def test_the_core_caches_it(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    for split in ("train", "test"):
+        _write(root / f"{split}-0.parquet", names=("x", "y", "z"))
+    spec = DatasetSpec(name="parquet", open=open_parquet, summary="parquet", detect=detect)
+    located = locate("mine", spec=None, plugin="", layouts=[("datasets", spec)], data_path=root, data_root=tmp_path)
+    side = Side(image_size=4)
+    info = cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
+    assert (info.title, info.shape, info.sizes) == ("mine", (3, 4, 4), {"train": 12, "test": 12})
+
+
+@pytest.mark.skipif(not HUB.is_dir(), reason="the real CIFAR-10 files are not here")
+def test_real_cifar10_files_of_a_hub() -> None:
+    test = open_parquet(root=HUB, split="test")
+
+    assert test.class_names[:3] == ("airplane", "automobile", "bird")
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+    images = np.stack([test.image(row) for row in range(0, 10_000, 250)])
+    assert images.shape == (40, 3, 32, 32)
+    # The means of CIFAR-10's channels are 0.491, 0.482 and 0.447.
+    assert np.allclose(images.mean(axis=(0, 2, 3)) / 255, [0.491, 0.482, 0.447], atol=0.06)

@@ -1,0 +1,115 @@
+"""What every model of the plugin owes: shapes, gradients, determinism, a state dict that comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import vitbench_scratch
+from safetensors.torch import save_file
+from torch import nn
+
+from vitbench.specs import ModelSpec, load_target
+
+SPECS = {spec.name: spec for spec in vitbench_scratch.vitbench_models()}
+ALL = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+TRAINED = pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("vit", {"depth": 2, "width": 32, "heads": 4}, 8),
+        ("vit", {"depth": 2, "width": 32, "heads": 4, "patch_size": 8, "dropout": 0.2}, 32),
+        ("resnet18", {"width": 8}, 8),
+        ("resnet34", {"width": 4}, 64),
+        ("resnet50", {"width": 4}, 32),
+        ("hybrid", {"depth": 1, "width": 32, "heads": 4, "frozen": False, "patch_size": 4}, 64),
+        ("hybrid-cifar", {"depth": 2, "width": 32, "heads": 4, "stem_width": 8}, 8),
+        ("hybrid-cifar", {"depth": 1, "width": 32, "heads": 4, "stem_width": 8, "stem_blocks": 0}, 32),
+    ],
+)
+
+
+def build(spec: ModelSpec, *, num_classes: int = 10, size: int = 32, channels: int = 3, **options) -> nn.Module:
+    offline = {"pretrained": False} if "pretrained" in spec.options else {}
+    return load_target(spec.build)(
+        num_classes=num_classes,
+        image_size=spec.image_size if size is None else size,
+        in_channels=channels,
+        **spec.arguments,
+        **{**spec.options, **offline, **options},
+    )
+
+
+def test_listing_imports_nothing_heavy():
+    script = (
+        "import sys, vitbench_scratch as p; names = [s.name for s in p.vitbench_models()];"
+        "print(len(names), sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "13 []\n"
+
+
+@ALL
+def test_builds_without_memory_at_its_own_size(spec):
+    size = spec.image_size or 32
+    with torch.device("meta"):
+        model = build(spec, size=size).eval()
+        assert model(torch.empty(2, 3, size, size)).shape == (2, 10)
+
+
+@ALL
+def test_every_option_is_one_that_build_takes(spec):
+    with torch.device("meta"), pytest.raises(TypeError, match="nonsense"):
+        build(spec, size=spec.image_size or 32, nonsense=1)
+
+
+@TRAINED
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gradients_reach_every_parameter(name, options, size, channels):
+    torch.manual_seed(0)
+    model = build(SPECS[name], size=size, channels=channels, **options)
+    if name != "resnet18":
+        for parameter in model.parameters():  # a zero-initialised head would hold the gradient back
+            nn.init.normal_(parameter, std=0.1) if not parameter.any() else None
+    logits = model(torch.randn(4, channels, size, size))
+    assert logits.shape == (4, 10)
+    logits.square().sum().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.any(), key
+
+
+@TRAINED
+def test_eval_is_deterministic_and_changes_nothing(name, options, size):
+    model = build(SPECS[name], size=size, **options).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    images = torch.randn(3, 3, size, size)
+    with torch.inference_mode():
+        first, second = model(images), model(images.flip(0)).flip(0)
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+@TRAINED
+def test_state_dict_round_trip_through_the_checkpoint_option(name, options, size, tmp_path):
+    torch.manual_seed(0)
+    model = build(SPECS[name], size=size, **options)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    again = build(SPECS[name], size=size, **options, checkpoint=str(tmp_path / "model.safetensors"))
+    images = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(images), again.eval()(images))
+
+
+@TRAINED
+def test_initial_loss(name, options, size):
+    if name.startswith("resnet"):
+        pytest.skip("its head has torch's initial values")
+    model = build(SPECS[name], num_classes=7, size=size, **options)
+    loss = nn.functional.cross_entropy(model(torch.randn(4, 3, size, size)), torch.tensor([0, 3, 6, 1]))
+    assert loss.item() == pytest.approx(torch.tensor(7.0).log().item(), abs=1e-6)

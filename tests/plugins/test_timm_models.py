@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+import vitbench_timm
+from safetensors.torch import save_file
+from torch import nn
+from vitbench_timm.models import build, resolve
+
+from vitbench.errors import UnusableError, UsageError
+from vitbench.specs import Preprocess
+
+LISTED = {spec.name: spec for spec in vitbench_timm.vitbench_models() if spec.name != "*"}
+TINY = "test_vit.r160_in1k"
+
+
+def tiny(classes: int = 10, **kwargs) -> nn.Module:
+    torch.manual_seed(1)
+    return timm.create_model("test_vit", num_classes=classes, **kwargs)
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> str:
+    """A checkpoint of the tiny model with a head for 10 classes."""
+    save_file(tiny().state_dict(), tmp_path / "tiny.safetensors")
+    return str(tmp_path / "tiny.safetensors")
+
+
+def build_tiny(**options) -> nn.Module:
+    arguments = {"num_classes": 10, "image_size": 160, "in_channels": 3, "architecture": TINY}
+    return build(**{**arguments, "pretrained": True, "checkpoint": "", "head": "new", **options})
+
+
+def same_body(first: nn.Module, second: nn.Module) -> bool:
+    others = second.state_dict()
+    return all(torch.equal(t, others[k]) for k, t in first.state_dict().items() if not k.startswith("head."))
+
+
+def test_listing_imports_nothing_heavy():
+    script = (
+        "import sys, vitbench_timm as p; names = [s.name for s in p.vitbench_models()];"
+        "print(names[-1], sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "* []\n"
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_listed_by_hand_as_timm_has_it(name):
+    ours, theirs = LISTED[name], timm.get_pretrained_cfg(name)
+    assert theirs.has_weights
+    assert (ours.in_channels, ours.image_size, ours.image_size) == theirs.input_size
+    assert ours.preprocess == Preprocess(
+        mean=theirs.mean, std=theirs.std, interpolation=theirs.interpolation, crop_fraction=theirs.crop_pct
+    )
+    resolved = resolve(name)
+    for field in ("options", "arguments", "pretrained_on", "downloads", "build", "requires"):
+        assert getattr(ours, field) == getattr(resolved, field), field
+
+
+def test_resolve_completes_a_name_without_a_tag():
+    spec = resolve("deit_tiny_patch16_224")
+    assert spec.arguments == {"architecture": "deit_tiny_patch16_224"}
+    assert spec.pretrained_on == "ImageNet-1k"
+    assert spec.preprocess == Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=0.9)
+    assert spec.default_recipe == "finetune"
+
+
+def test_resolve_names_all_of_the_pretraining_data():
+    assert resolve("vit_base_patch32_clip_224.laion2b_ft_in12k_in1k").pretrained_on == (
+        "LAION-2B, ImageNet-12k, ImageNet-1k"
+    )
+    assert resolve("vit_base_patch16_224.mae").pretrained_on == "see timm's tag mae"
+
+
+def test_resolve_of_a_model_without_weights():
+    spec = resolve("coatnet_0_224")
+    assert spec.options["pretrained"] is False
+    assert (spec.pretrained_on, spec.downloads, spec.preprocess) == ("", False, None)
+    assert spec.image_size == 224
+    assert spec.default_recipe == "supervised"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vit_bas_patch16_224", r'^timm has no model vit_bas_patch16_224. Did you mean "vit_base_patch16_224"\?$'),
+        ("vit_base_patch16_224.augreg_in22k", r'Did you mean "vit_base_patch16_224.augreg_in21k"\?$'),
+        ("zzzzzz", r"^timm has no model zzzzzz\.$"),
+        ("vit_base_patch16_sapiens2.fb", "images of 1024x768"),
+        ("qwen3_vit_88m_enc.qwen3_5_0_8b", "no classifier"),
+    ],
+)
+def test_resolve_refuses(name, message):
+    with pytest.raises(LookupError, match=message):
+        resolve(name)
+
+
+def test_resolve_takes_every_pretrained_name_or_refuses_it_with_a_sentence():
+    refused = []
+    for name in timm.list_pretrained():
+        try:
+            spec = resolve(name)
+        except LookupError as error:
+            refused.append(str(error))
+        else:
+            assert spec.pretrained_on
+            assert spec.preprocess is not None
+    assert all("square images only" in sentence or "no classifier" in sentence for sentence in refused)
+    assert len(refused) < 50
+
+
+def test_architecture_alone_has_timm_s_own_head():
+    model = build_tiny(pretrained=False)
+    assert model.head.weight.any()
+    assert model(torch.randn(2, 3, 160, 160)).shape == (2, 10)
+
+
+def test_builds_without_memory_for_another_size_and_gray_images():
+    with torch.device("meta"):
+        model = build_tiny(pretrained=False, image_size=32, in_channels=1)
+        assert model(torch.empty(2, 1, 32, 32)).shape == (2, 10)
+        convolutional = build_tiny(pretrained=False, architecture="test_resnet", image_size=32)
+        assert convolutional(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_checkpoint_with_a_new_head(checkpoint):
+    model = build_tiny(checkpoint=checkpoint, num_classes=7)
+    assert same_body(model, tiny())
+    assert model.head.weight.shape == (7, model.head.in_features)
+    assert not model.head.weight.any()
+    assert not model.head.bias.any()
+    loss = nn.functional.cross_entropy(model(torch.randn(2, 3, 160, 160)), torch.tensor([0, 6]))
+    assert loss.item() == pytest.approx(torch.tensor(7.0).log().item(), abs=1e-6)
+
+
+def test_new_head_needs_none_in_the_checkpoint(tmp_path):
+    save_file(tiny(classes=0).state_dict(), tmp_path / "encoder.safetensors")
+    assert same_body(build_tiny(checkpoint=str(tmp_path / "encoder.safetensors")), tiny(classes=0))
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_checkpoint_with_its_own_head(checkpoint, pretrained):
+    model, source = build_tiny(checkpoint=checkpoint, head="own", pretrained=pretrained).eval(), tiny().eval()
+    images = torch.randn(2, 3, 160, 160)
+    with torch.inference_mode():
+        assert torch.equal(model(images), source(images))
+
+
+def test_own_head_needs_as_many_classes(checkpoint):
+    with pytest.raises(UnusableError, match=r"tiny.safetensors gives 10 classes and the data have 7"):
+        build_tiny(checkpoint=checkpoint, head="own", num_classes=7)
+    with pytest.raises(UnusableError, match=r"head of test_vit.r160_in1k gives 1000 classes and the data have 10"):
+        build_tiny(head="own")
+
+
+def test_checkpoint_of_another_architecture(tmp_path):
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "resnet.pt")
+    with pytest.raises(
+        UnusableError, match=r"resnet.pt does not fit .* missing \(first: cls_token\) and .* unexpected"
+    ):
+        build_tiny(checkpoint=str(tmp_path / "resnet.pt"))
+
+
+def test_pretrained_weights_get_a_zero_head_even_for_as_many_classes(monkeypatch):
+    create, asked = timm.create_model, []
+
+    def fetched(name, pretrained, **kwargs):
+        asked.append((name, pretrained))
+        return create(name, **kwargs)
+
+    monkeypatch.setattr(timm, "create_model", fetched)
+    assert not build_tiny(num_classes=1000).head.weight.any()
+    assert build_tiny(num_classes=1000, head="own").head.weight.any()
+    assert asked == [(TINY, True), (TINY, True)]
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_efficientnet", "deit_tiny_distilled_patch16_224"])
+def test_every_kind_of_head_starts_at_zero(architecture, tmp_path):
+    torch.save(timm.create_model(architecture, num_classes=10).state_dict(), tmp_path / "model.pt")
+    size = timm.get_pretrained_cfg(architecture).input_size[-1]
+    model = build_tiny(architecture=architecture, image_size=size, checkpoint=str(tmp_path / "model.pt")).eval()
+    with torch.inference_mode():
+        assert not model(torch.randn(1, 3, size, size)).any()
+
+
+def test_no_network_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UnusableError, match=r"^timm/test_vit.r160_in1k: .* could not be fetched .* pretrained=false$"):
+        build_tiny()
+
+
+def test_bad_options():
+    with pytest.raises(UsageError, match='head must be "new" or "own", not "old"'):
+        build_tiny(head="old")
+    with pytest.raises(UsageError, match="no pretrained weights for coatnet_0_224"):
+        build_tiny(architecture="coatnet_0_224")

@@ -1,0 +1,220 @@
+"""Plugins are found as real distributions are, and what is wrong with one of them stays its own problem."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vitbench.catalog import Catalog, Offer, Plugin, Problem, load_catalog
+from vitbench.errors import UnusableError, UsageError
+from vitbench.specs import ModelSpec
+
+Install = Callable[..., str]
+_numbers = itertools.count()
+
+GOOD = """
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_models():
+    yield vitbench.ModelSpec(name="net", build="good:build", summary="A good net")
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a distribution with one plugin and return its module's name, which no other test has."""
+
+    def write(name: str, code: str, *, distribution: str = "", version: str = "1.2") -> str:
+        number = next(_numbers)
+        module = f"vitbench_fake_{number}"
+        distribution = distribution or f"vitbench-{name}"
+        info = tmp_path / str(number) / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[vitbench]\n{name} = {module}\n")
+        (info.parent / f"{module}.py").write_text(code)
+        monkeypatch.syspath_prepend(str(info.parent))
+        return module
+
+    return write
+
+
+def models(body: str, decorator: str = "@vitbench.hookimpl", hook: str = "vitbench_models") -> str:
+    return f"import vitbench\n\n{decorator}\ndef {hook}():\n    {body}\n"
+
+
+SPEC = 'vitbench.ModelSpec(name="net", build="bad:build", summary="x")'
+
+BROKEN = {
+    "an import that fails": ("import no_such_module_anywhere", "load", "ModuleNotFoundError: No module named"),
+    "a syntax error": ("def (", "load", "SyntaxError"),
+    "an exit at import": ("raise SystemExit(3)", "load", "SystemExit: 3"),
+    "a misspelt hook": (models(f"return [{SPEC}]", hook="vitbench_model"), "register", "vitbench_model"),
+    "a hook with an argument": (
+        "import vitbench\n\n@vitbench.hookimpl\ndef vitbench_models(config):\n    return []\n",
+        "register",
+        "config",
+    ),
+    "a hook without its marker": (models(f"return [{SPEC}]", decorator=""), "register", "lacks the decorator"),
+    "an error in a hook": (models("1 / 0"), "call", "vitbench_models: ZeroDivisionError: division by zero"),
+    "an exit in a hook": (models("raise SystemExit"), "call", "vitbench_models: SystemExit"),
+    "a generator that raises midway": (models(f"yield {SPEC}; 1 / 0"), "call", "vitbench_models: ZeroDivisionError"),
+    "a spec that refuses itself": (
+        models('yield vitbench.ModelSpec(name="a b", build="b:b", summary="x")'),
+        "call",
+        "vitbench_models: ValueError: model name 'a b' must be letters",
+    ),
+    "no return": (models("pass"), "call", "vitbench_models: TypeError: must return an iterable, not None"),
+    "a lone spec": (models(f"return {SPEC}"), "call", "must return an iterable, not ModelSpec"),
+    "a lone text": (models('return "net"'), "call", "must return an iterable, not str"),
+    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: gave str where ModelSpec"),
+    "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'gave the name "net" 2 times; none is used'),
+    "a suite that is not there": (
+        models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
+        "validate",
+        "vitbench_suites: FileNotFoundError",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_a_problem_and_the_others_go_on(case: str, install: Install) -> None:
+    code, stage, words = BROKEN[case]
+    install("bad", code)
+    install("good", GOOD)
+    catalog = load_catalog("bad,good")
+    assert list(catalog.models) == ["good/net"]
+    (problem,) = catalog.problems
+    assert (problem.plugin, problem.distribution, problem.version) == ("bad", "vitbench-bad", "1.2")
+    assert (problem.stage, words in problem.error) == (stage, True), problem.error
+    assert "\n" not in str(problem)
+    assert str(problem).startswith(f"plugin bad (vitbench-bad 1.2), {stage}: ")
+    if stage in ("load", "call"):
+        assert "Traceback" in problem.traceback or "SyntaxError" in problem.traceback
+
+
+def test_what_a_partly_broken_plugin_offers_well_is_kept(install: Install) -> None:
+    install(
+        "half",
+        models("1 / 0")
+        + '\n@vitbench.hookimpl\ndef vitbench_recipes():\n    return [vitbench.RecipeSpec(name="r", fit="a:b", '
+        'summary="x"), "nonsense"]\n',
+    )
+    catalog = load_catalog("half")
+    assert list(catalog.recipes) == ["half/r"]
+    assert [problem.stage for problem in catalog.problems] == ["call", "validate"]
+
+
+def test_two_distributions_that_claim_one_name_are_both_refused_and_named(install: Install) -> None:
+    install("twin", GOOD, distribution="first-dist", version="1.0")
+    install("twin", GOOD, distribution="second-dist", version="2.0")
+    install("good", GOOD)
+    catalog = load_catalog("twin,good")
+    assert list(catalog.models) == ["good/net"]
+    assert {problem.distribution for problem in catalog.problems} == {"first-dist", "second-dist"}
+    for problem in catalog.problems:
+        assert problem.stage == "name"
+        assert "first-dist" in problem.error
+        assert "second-dist" in problem.error
+
+
+def test_a_bad_plugin_name_is_refused_before_its_code_runs(install: Install) -> None:
+    install("bad name", "raise SystemExit('must not run')")
+    (problem,) = load_catalog("bad name").problems
+    assert problem.stage == "name"
+    assert 'the name "bad name" may hold letters' in problem.error
+
+
+def test_a_plugin_can_be_a_class_or_an_instance_in_a_module(install: Install, tmp_path: Path) -> None:
+    module = install(
+        "obj",
+        "import vitbench\n\nclass P:\n    @vitbench.hookimpl\n    def vitbench_models(self):\n"
+        '        return [vitbench.ModelSpec(name="n", build="a:b", summary="x")]\n\nplugin = P()\n',
+    )
+    (entry_points,) = tmp_path.rglob("entry_points.txt")
+    entry_points.write_text(f"[vitbench]\nobj = {module}:plugin\n")
+    catalog = load_catalog("obj")
+    assert catalog.problems == ()
+    assert list(catalog.models) == ["obj/n"]
+
+
+def test_an_offer_knows_where_it_comes_from(install: Install) -> None:
+    module = install("good", GOOD)
+    catalog = load_catalog("good")
+    plugin = Plugin(name="good", distribution="vitbench-good", version="1.2", module=module)
+    assert catalog.plugins == (plugin,)
+    assert catalog.models["good/net"].plugin == plugin
+
+
+def test_the_allow_list_decides_what_is_loaded(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("good", GOOD)
+    install("bad", "raise SystemExit('must not run')")
+    monkeypatch.setenv("VITBENCH_PLUGINS", " good , scratch")
+    catalog = load_catalog()
+    assert [plugin.name for plugin in catalog.plugins] == ["good", "scratch"]
+    assert catalog.problems == ()
+
+
+def test_an_empty_allow_list_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITBENCH_PLUGINS", "")
+    assert load_catalog() == Catalog(plugins=(), problems=())
+
+
+def test_an_allowed_plugin_that_is_not_installed_is_a_problem() -> None:
+    assert [str(problem) for problem in load_catalog("absent").problems] == [
+        "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it; it is not installed"
+    ]
+
+
+def test_the_built_in_plugins_come_by_the_same_road_and_are_sound() -> None:
+    catalog = load_catalog()
+    assert catalog.problems == ()
+    assert {plugin.name for plugin in catalog.plugins} >= {
+        *("scratch", "timm", "datasets", "recipes", "baseline", "metrics", "suites")
+    }
+
+
+def offers(*names: str) -> dict[str, Offer[ModelSpec]]:
+    def offer(name: str) -> Offer[ModelSpec]:
+        plugin, _, short = name.partition("/")
+        resolve = "a:resolve" if short == "*" else None
+        spec = ModelSpec(name=short, build="a:b", summary="x", resolve=resolve)
+        return Offer(name=name, plugin=Plugin(name=plugin, distribution="d", version="1", module="m"), spec=spec)
+
+    return {name: offer(name) for name in names}
+
+
+BROKEN_PLUGIN = Problem(plugin="broken", distribution="vitbench-broken", version="2", stage="load", error="no torch")
+CATALOG = Catalog(models=offers("a/net", "b/net", "a/vit", "zoo/*", "zoo/own"), problems=(BROKEN_PLUGIN,))
+
+
+def test_a_full_name_and_a_unique_short_name_find_a_model() -> None:
+    assert CATALOG.model("a/vit").name == CATALOG.model("vit").name == "a/vit"
+    assert CATALOG.model("b/net").name == "b/net"
+
+
+def test_a_member_of_a_family_is_found_under_its_own_name() -> None:
+    member = CATALOG.model("zoo/anything_224.v1")
+    assert (member.name, member.spec.name) == ("zoo/anything_224.v1", "*")
+    assert CATALOG.model("zoo/own").spec.name == "own"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("net", UsageError, 'model "net" is ambiguous; give one of: a/net, b/net.'),
+        ("vti", UsageError, 'unknown model "vti". Did you mean "vit"?'),
+        ("a/vti", UsageError, 'Did you mean "a/vit"?'),
+        ("qqqqqq", UsageError, 'unknown model "qqqqqq". See "vitbench ls models".'),
+        ("qqqqqq", UsageError, '(Broken plugins: broken; see "vitbench plugins".)'),
+        ("broken/net", UnusableError, "plugin broken (vitbench-broken 2), load: no torch"),
+    ],
+)
+def test_a_name_that_finds_nothing_says_what_to_do(name: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error) as caught:
+        CATALOG.model(name)
+    assert words in str(caught.value)

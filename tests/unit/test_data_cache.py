@@ -1,0 +1,432 @@
+"""vitbench.data.cache: decoded once, checked, fingerprinted, and never half-written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from vitbench.data.cache import Side, cache_dataset
+from vitbench.data.locate import Located
+from vitbench.errors import UnusableError
+from vitbench.records import DataInfo
+from vitbench.specs import DatasetSpec
+
+FOLLOW = Side(image_size=None)
+
+
+def _images(shapes: Sequence[tuple[int, int, int]], seed: int = 0) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+
+
+class Toy:
+    """A data set in memory that counts how often images are read."""
+
+    def __init__(self, train: Sequence[np.ndarray], test: Sequence[np.ndarray], **changes: Any) -> None:
+        self.images = {"train": list(train), "test": list(test)}
+        self.labels = {name: np.arange(len(images)) % 2 for name, images in self.images.items()}
+        self.names = {"train": ("cat", "dog"), "test": ("cat", "dog")}
+        self.extra: dict[str, Any] = {}
+        self.reads = 0
+        self.opened = 0
+        vars(self).update(changes)
+
+    def open(self, *, root: Path | None, split: str, download: bool) -> SimpleNamespace:
+        self.opened += 1
+        return SimpleNamespace(
+            labels=self.labels[split],
+            class_names=self.names[split],
+            image=lambda i: self._image(split, i),
+            **self.extra,
+        )
+
+    def _image(self, split: str, i: int) -> np.ndarray:
+        self.reads += 1
+        return self.images[split][i]
+
+    def located(self, root: Path | None = None, **changes: Any) -> Located:
+        spec = DatasetSpec(name="toy", open=self.open, summary="Toy", needs_root=root is not None)
+        fields = {
+            "name": "toy", "spec": spec, "plugin": "toys", "root": root, "verified": None, "download": False,
+            "classes": None, "augmentations": ("crop",),
+        }  # fmt: skip
+        return Located(**(fields | changes))
+
+
+def _cache(toy: Toy, tmp_path: Path, *sides: Side, root: Path | None = None, **changes: Any) -> dict[Side, DataInfo]:
+    located = toy.located(root, **changes)
+    return cache_dataset(located, sides=sides or (FOLLOW,), cache_root=tmp_path / "cache", say=lambda line: None)
+
+
+def _square(side: int, train: int = 6, test: int = 4, channels: int = 3) -> Toy:
+    images = _images([(channels, side, side)] * (train + test))
+    return Toy(images[:train], images[train:])
+
+
+def _read(info: DataInfo, name: str) -> np.ndarray:
+    return np.load(Path(info.cache) / f"{name}.npy", mmap_mode="r")
+
+
+def _reason(toy: Toy, tmp_path: Path, **changes: Any) -> str:
+    with pytest.raises(UnusableError) as caught:
+        _cache(toy, tmp_path, **changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert _folders(tmp_path) == []
+    return message
+
+
+def _folders(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "cache" / "v1").iterdir() if path.name != "sources")
+
+
+# --- what is cached
+
+
+def test_small_square_images_are_cached_as_they_are_and_shared(tmp_path: Path) -> None:
+    toy = _square(16)
+    sides = (
+        FOLLOW,
+        Side(image_size=16),
+        Side(image_size=224, crop_fraction=0.9),
+        Side(image_size=32, interpolation="bilinear"),
+    )
+
+    infos = _cache(toy, tmp_path, *sides)
+
+    assert len({info.cache for info in infos.values()}) == 1
+    info = infos[FOLLOW]
+    assert (info.shape, info.sizes, info.class_names) == ((3, 16, 16), {"train": 6, "test": 4}, ("cat", "dog"))
+    assert np.array_equal(_read(info, "train-images"), toy.images["train"])
+    assert np.array_equal(_read(info, "test-images"), toy.images["test"])
+    assert _read(info, "test-labels").tolist() == [0, 1, 0, 1]
+    assert (info.title, info.verified, info.augmentations, info.plugin) == ("toy", True, ("crop",), "toys")
+
+
+def test_larger_images_are_resized_by_side_filter_and_crop_in_one_pass(tmp_path: Path) -> None:
+    toy = _square(40)
+    small, cropped = Side(image_size=16), Side(image_size=16, crop_fraction=0.8)
+    linear, native = Side(image_size=16, interpolation="bilinear"), Side(image_size=40)
+
+    infos = _cache(toy, tmp_path, small, cropped, linear, native)
+
+    assert [infos[side].shape[1] for side in (small, cropped, linear, native)] == [16, 20, 16, 40]
+    assert len(_folders(tmp_path)) == 4
+    assert toy.reads == 10 + 10  # a glance at each image, then one pass
+    assert not np.array_equal(_read(infos[small], "train-images"), _read(infos[linear], "train-images"))
+
+
+def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -> None:
+    """A white disc in the middle of a wide image stays a disc in the middle; a fine check becomes even gray."""
+    rows, columns = np.mgrid[:60, :120]
+    disc = (((rows - 29.5) ** 2 + (columns - 59.5) ** 2) < 20**2) * np.uint8(255)
+    check = ((rows + columns) % 2 * 255).astype(np.uint8)
+    toy = Toy([disc[None], check[None]], [disc[None], check[None]])
+
+    info = _cache(toy, tmp_path, Side(image_size=20))[Side(image_size=20)]
+    small_disc, small_check = _read(info, "train-images")[:, 0].astype(float)
+
+    assert info.shape == (1, 20, 20)
+    assert np.allclose(small_disc, small_disc.T, atol=4)
+    assert small_disc.mean() / 255 == pytest.approx(np.pi / 9, abs=0.01)
+    assert np.ptp(small_check[2:-2, 2:-2]) <= 2
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(3, 50, 80), (3, 81, 50), (1, 33, 32), (3, 17, 23)])
+def test_resizing_and_cropping_agree_with_torchvision(
+    shape: tuple[int, int, int], interpolation: Literal["bilinear", "bicubic"], tmp_path: Path
+) -> None:
+    images = _images([shape] * 2)
+    side = Side(image_size=32, interpolation=interpolation)
+    ours = _read(_cache(Toy(images, images), tmp_path, side)[side], "train-images")[0]
+
+    resized = resize(torch.from_numpy(images[0]), [32], InterpolationMode(interpolation), antialias=True)
+    assert np.abs(ours.astype(int) - center_crop(resized, [32]).numpy()).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("shapes", "side"),
+    [([(3, 8, 8)], 8), ([(3, 224, 224)], 224), ([(3, 230, 230)], 224), ([(3, 50, 70), (3, 40, 90), (3, 47, 60)], 32),
+     ([(3, 9, 12)], 16), ([(3, 500, 300)], 224)],
+)  # fmt: skip
+def test_a_model_that_follows_the_data_gets_a_sensible_side(
+    shapes: list[tuple[int, int, int]], side: int, tmp_path: Path
+) -> None:
+    images = _images(shapes * 2)
+    info = _cache(Toy(images, images), tmp_path)[FOLLOW]
+    assert info.shape == (3, side, side)
+    assert _read(info, "train-images").shape == (len(images), 3, side, side)
+
+
+def test_gray_images_are_repeated_among_coloured_ones_only(tmp_path: Path) -> None:
+    gray, colour = _images([(1, 8, 8)] * 2), _images([(3, 8, 8)] * 2)
+    assert _cache(Toy(gray, gray), tmp_path)[FOLLOW].shape == (1, 8, 8)
+
+    info = _cache(Toy([gray[0], colour[0]], gray), tmp_path)[FOLLOW]
+    assert info.shape == (3, 8, 8)
+    assert np.array_equal(_read(info, "train-images")[0], np.repeat(gray[0], 3, axis=0))
+    assert np.array_equal(_read(info, "train-images")[1], colour[0])
+
+
+def test_one_odd_image_that_the_glance_misses_is_found(tmp_path: Path) -> None:
+    """Guessed 8 x 8 gray from 16 evenly spaced images; one of 200 is larger and coloured."""
+    images = _images([(1, 8, 8)] * 200)
+    images[1] = _images([(3, 20, 24)])[0]
+    info = _cache(Toy(images, images[2:]), tmp_path, Side(image_size=8))[Side(image_size=8)]
+
+    assert info.shape == (3, 8, 8)
+    assert _folders(tmp_path) == [f"{info.fingerprint[:16]}-8-bicubic"]
+    assert np.array_equal(_read(info, "train-images")[199], np.repeat(images[199], 3, axis=0))
+
+
+def test_sets_that_give_batches_are_read_like_those_that_give_images(tmp_path: Path) -> None:
+    one = _square(8, train=150)
+    stacked = {name: np.stack(images) for name, images in one.images.items()}
+
+    def open_batches(*, root: Path | None, split: str, download: bool) -> SimpleNamespace:
+        return SimpleNamespace(labels=one.labels[split], class_names=("cat", "dog"), images=lambda i: stacked[split][i])
+
+    spec = DatasetSpec(name="toy", open=open_batches, summary="Toy", needs_root=False)
+    assert _cache(one, tmp_path, spec=spec)[FOLLOW] == _cache(one, tmp_path)[FOLLOW]
+
+
+# --- the fingerprint
+
+
+def test_the_fingerprint_is_of_the_original_pixels_whatever_the_cached_size(tmp_path: Path) -> None:
+    big, small = Side(image_size=40), Side(image_size=16)
+    first = _cache(_square(40), tmp_path / "a", big)[big]
+    second = _cache(_square(40), tmp_path / "b", small)[small]
+    assert first.fingerprint == second.fingerprint
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "class", "order", "split"])
+def test_any_change_of_the_data_changes_the_fingerprint(change: str, tmp_path: Path) -> None:
+    before = _cache(_square(8), tmp_path)[FOLLOW].fingerprint
+    toy = _square(8)
+    if change == "pixel":
+        toy.images["test"][3][2, 7, 7] ^= 1
+    elif change == "label":
+        toy.labels["train"][5] = 0
+    elif change == "class":
+        toy.names = {"train": ("cat", "fox"), "test": ("cat", "fox")}
+    elif change == "order":
+        toy.images["train"][0], toy.images["train"][2] = toy.images["train"][2], toy.images["train"][0]
+    else:
+        toy.images["test"] += toy.images["train"][4:]
+        toy.images["train"] = toy.images["train"][:4]
+        toy.labels = {name: np.arange(len(images)) % 2 for name, images in toy.images.items()}
+    assert _cache(toy, tmp_path)[FOLLOW].fingerprint != before
+
+
+def test_unverified_data_say_so_in_their_title(tmp_path: Path) -> None:
+    toy = _square(8)
+    info = _cache(toy, tmp_path, verified=False)[FOLLOW]
+    assert (info.title, info.verified) == (f"toy (unverified, {info.fingerprint[:8]})", False)
+
+    toy.extra = {"verified": False, "notes": ("checksums differ",)}
+    info = _cache(toy, tmp_path)[FOLLOW]
+    assert (info.verified, info.notes) == (False, ("checksums differ",))
+
+
+# --- what is not done twice
+
+
+def _with_root(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "file").write_text("1")
+    (root / "loop").symlink_to(root)
+    (root / "dangling").symlink_to(root / "nowhere")
+    return root
+
+
+def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
+    toy, root = _square(40), _with_root(tmp_path)
+    first = _cache(toy, tmp_path, Side(image_size=16), root=root)
+    opened, reads = toy.opened, toy.reads
+
+    assert _cache(toy, tmp_path, Side(image_size=16), root=root) == first
+    assert (toy.opened, toy.reads) == (opened, reads)
+
+    manifest = msgspec.json.decode(Path(first[Side(image_size=16)].cache, "manifest.json").read_bytes())
+    assert [path for path, _, _ in manifest["sources"]] == ["sub/file"]
+    assert manifest["fingerprint"] == first[Side(image_size=16)].fingerprint
+
+
+def test_a_new_side_needs_one_pass_and_keeps_what_is_there(tmp_path: Path) -> None:
+    toy, root = _square(40), _with_root(tmp_path)
+    _cache(toy, tmp_path, Side(image_size=16), root=root)
+    toy.reads = 0
+
+    infos = _cache(toy, tmp_path, Side(image_size=16), Side(image_size=20), root=root)
+
+    assert toy.reads == 10
+    assert sorted(info.shape[1] for info in infos.values()) == [16, 20]
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    before = _cache(toy, tmp_path, root=root)[FOLLOW]
+    (root / "sub" / "file").write_text("22")
+    toy.images["train"][0][:] = 0
+
+    after = _cache(toy, tmp_path, root=root)[FOLLOW]
+
+    assert after.fingerprint != before.fingerprint
+    assert Path(before.cache).is_dir()
+
+
+def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    info = _cache(toy, tmp_path, root=root)[FOLLOW]
+    Path(info.cache, "test-images.npy").unlink()
+
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+    assert np.array_equal(_read(info, "test-images"), toy.images["test"])
+
+
+def test_processes_that_fill_the_cache_at_once_agree(tmp_path: Path) -> None:
+    toy, found = _square(32, train=300, test=100), []
+    threads = [threading.Thread(target=lambda: found.append(_cache(toy, tmp_path)[FOLLOW])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 4
+    assert {info.cache for info in found} == {found[0].cache}
+    assert _folders(tmp_path) == [Path(found[0].cache).name]
+
+
+# --- what is refused, in one line, with nothing left behind
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"labels": {"train": np.array([0, 1, 0, 1, 2, 7]), "test": np.array([0, 1, 0, 1])}},
+         "train image 4 has label 2, which is not in 0..1"),
+        ({"labels": {"train": np.array([0, 1, 0, 1, 0, 1]), "test": np.array([0, 1, -1, 1])}},
+         "test image 2 has label -1, which is not in 0..1"),
+        ({"labels": {"train": np.array([0.0, 1.0]), "test": np.array([0, 1])}}, "of shape [N], not float64[2]"),
+        ({"labels": {"train": np.zeros(6, int), "test": np.array([0, 1, 0, 1])}}, "images are of one class, 'cat'"),
+        ({"labels": {"train": np.array([0, 1]), "test": np.array([], int)}}, "there are no test images"),
+        ({"labels": {n: np.zeros(4, int) for n in ("train", "test")}, "names": {"train": ("cat",), "test": ("cat",)}},
+         "has one class only, 'cat'"),
+        ({"names": {"train": ("cat", "dog"), "test": ("cat", "emu")}},
+         "the classes of train and test differ: class 'dog' only in train, class 'emu' only in test"),
+        ({"names": {"train": ("cat", "dog"), "test": ("dog", "cat")}},
+         "the classes of train and test differ: class 0 is not the same"),
+    ],
+)  # fmt: skip
+def test_bad_labels_and_classes_are_refused(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    toy = _square(8)
+    vars(toy).update(changes)
+    assert reason in _reason(toy, tmp_path)
+
+
+def test_another_number_of_classes_than_the_named_set_has_is_refused_also_from_the_cache(tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    assert "has 2 classes, but toy has 10" in _reason(toy, tmp_path, root=root, classes=10)
+    _cache(toy, tmp_path, root=root)
+    with pytest.raises(UnusableError, match="has 2 classes, but toy has 10"):
+        _cache(toy, tmp_path, root=root, classes=10)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (np.zeros((3, 8, 8)), "test image 1 must be uint8 of shape [1 or 3, height, width], not float64[3, 8, 8]"),
+        (np.zeros((4, 8, 8), np.uint8), "not uint8[4, 8, 8]"),
+        (np.zeros((3, 0, 8), np.uint8), "not uint8[3, 0, 8]"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(image: np.ndarray, reason: str, tmp_path: Path) -> None:
+    toy = _square(8)
+    toy.images["test"][1] = image
+    assert reason in _reason(toy, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("cannot read image /pets/cat/1.jpg:\n truncated"), "cannot read image /pets/cat/1.jpg: truncated"),
+        (OSError("lost"), "data set toy: lost"),
+        (IndexError("7"), "plugin toys failed: IndexError: 7"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_named_and_nothing_stays(error: Exception, reason: str, tmp_path: Path) -> None:
+    toy = _square(8, train=300)
+
+    def image(split: str, i: int) -> np.ndarray:
+        if (split, i) == ("train", 271):
+            raise error
+        return toy.images[split][i]
+
+    toy._image = image
+    assert reason in _reason(toy, tmp_path)
+
+
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
+    toy = _square(8, train=300)
+
+    def say(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache_dataset(toy.located(), sides=[FOLLOW], cache_root=tmp_path / "cache", say=say)
+    assert _folders(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "download", "reason"),
+    [
+        (FileNotFoundError("no folder x"), False, "not found (no folder x); say where it lies with --data toy=PATH"),
+        (OSError("no way"), True, "cannot be downloaded (no way); say where it lies with --data toy=PATH"),
+        (ValueError("a bad\nfile"), False, "a bad file"),
+        (KeyError("data"), False, "plugin toys failed: KeyError: 'data'"),
+    ],
+)  # fmt: skip
+def test_a_set_that_does_not_open_says_where_and_what_to_do(
+    error: Exception, download: bool, reason: str, tmp_path: Path
+) -> None:
+    def open_broken(**_: object) -> None:
+        raise error
+
+    spec = DatasetSpec(name="toy", open=open_broken, summary="Toy")
+    root = tmp_path / "nowhere"
+    message = _reason(_square(8), tmp_path, spec=spec, root=root, download=download)
+    assert message == f"data set toy in {root}: {reason}"
+    assert not root.exists()
+
+
+def test_a_class_without_images_in_a_split_is_a_note(tmp_path: Path) -> None:
+    toy = _square(8)
+    toy.names = {"train": ("cat", "dog", "emu"), "test": ("cat", "dog", "emu")}
+    toy.labels["train"][0] = 2
+    assert _cache(toy, tmp_path)[FOLLOW].notes == ("class 'emu' without any test image",)
+
+
+def test_a_cache_that_cannot_be_written_says_which_variable_to_set(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(UnusableError, match=r"image cache .*cache cannot be written: .*; set VITBENCH_CACHE"):
+        _cache(_square(8), tmp_path)
+
+
+def test_a_disk_without_room_is_noticed_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "GB are needed and 0.0 GB are free" in _reason(_square(8), tmp_path)

@@ -1,0 +1,136 @@
+"""vitbench.data.locate: which spec opens a name, and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vitbench.data.locate import Located, default_cache_root, default_data_root, locate
+from vitbench.errors import UnusableError, UsageError
+from vitbench.specs import DatasetSpec
+
+
+def _open(**_: object) -> None:
+    raise AssertionError("locating opens nothing")
+
+
+LAYOUTS = [
+    (
+        f"{name}-plugin",
+        DatasetSpec(
+            name=name, open=_open, summary=f"has a file {name}", detect=lambda root, name=name: (root / name).exists()
+        ),
+    )
+    for name in ("boxes", "rows")
+]
+NAMED = DatasetSpec(
+    name="shapes", open=_open, summary="Shapes", classes=4, downloads=True, augmentations=("crop",), needs_root=True
+)
+SHIPPED = DatasetSpec(name="shipped", open=_open, summary="In a package", needs_root=False)
+
+
+def _locate(name: str, spec: DatasetSpec | None, path: Path | None, tmp_path: Path) -> Located:
+    return locate(name, spec=spec, plugin="mine", layouts=LAYOUTS, data_path=path, data_root=tmp_path / "data")
+
+
+def test_a_named_set_lies_under_the_data_root_and_may_be_downloaded_there(tmp_path: Path) -> None:
+    located = _locate("shapes", NAMED, None, tmp_path)
+
+    assert located.root == tmp_path / "data" / "shapes"
+    assert not located.root.exists()
+    assert (located.spec, located.plugin, located.verified, located.download) == (NAMED, "mine", None, True)
+
+
+def test_a_shipped_set_has_no_root(tmp_path: Path) -> None:
+    assert _locate("shipped", SHIPPED, None, tmp_path).root is None
+
+
+def test_a_detected_layout_stands_in_for_a_named_set_and_is_unverified(tmp_path: Path) -> None:
+    (tmp_path / "rows").touch()
+
+    located = _locate("shapes", NAMED, tmp_path, tmp_path)
+
+    assert (located.spec.name, located.plugin, located.root) == ("rows", "rows-plugin", tmp_path)
+    assert located.verified is False
+    assert (located.augmentations, located.classes, located.download) == (("crop",), 4, False)
+
+
+def test_the_first_layout_that_detects_a_folder_opens_it(tmp_path: Path) -> None:
+    (tmp_path / "rows").touch()
+    (tmp_path / "boxes").touch()
+
+    assert _locate("mine", None, tmp_path, tmp_path).spec.name == "boxes"
+
+
+def test_a_folder_of_no_layout_is_opened_by_the_named_set_itself(tmp_path: Path) -> None:
+    (tmp_path / "batch").touch()
+
+    located = _locate("shapes", NAMED, tmp_path, tmp_path)
+
+    assert (located.spec, located.plugin, located.verified, located.download) == (NAMED, "mine", None, False)
+
+
+def test_a_new_name_takes_the_layout_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "boxes").touch()
+
+    located = _locate("pets", None, tmp_path, tmp_path)
+
+    assert (located.name, located.spec.name, located.verified, located.classes) == ("pets", "boxes", None, None)
+
+
+def test_a_layout_asked_for_by_name_is_the_only_one_tried(tmp_path: Path) -> None:
+    (tmp_path / "boxes").touch()
+
+    with pytest.raises(UnusableError, match=r"none of the known layouts: rows \(has a file rows\)$"):
+        _locate("rows", LAYOUTS[1][1], tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("spec", [None, SHIPPED])
+def test_a_folder_of_no_layout_names_the_layouts(spec: DatasetSpec | None, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+
+    with pytest.raises(UnusableError) as caught:
+        _locate("pets", spec, tmp_path, tmp_path)
+
+    assert str(caught.value) == (
+        f"data set pets: {tmp_path} has none of the known layouts: boxes (has a file boxes); rows (has a file rows)"
+    )
+
+
+def test_a_layout_that_fails_to_look_is_named(tmp_path: Path) -> None:
+    def detect(root: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(root / "cat"))
+
+    (tmp_path / "cat").touch()
+    layout = DatasetSpec(name="odd", open=_open, summary="Odd", detect=detect)
+    with pytest.raises(
+        UnusableError, match=f"layout mine/odd failed at {tmp_path}: PermissionError: .*Permission denied"
+    ):
+        locate("pets", spec=layout, plugin="mine", layouts=[], data_path=tmp_path, data_root=tmp_path)
+
+
+def test_unusable_paths_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name, reason in (("missing", "there is no folder"), ("file", "is not a folder"), ("empty", "is empty")):
+        with pytest.raises(UnusableError, match=reason) as caught:
+            _locate("pets", None, tmp_path / name, tmp_path)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_name_that_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--data pets=PATH"):
+        _locate("pets", None, None, tmp_path)
+
+
+def test_the_default_roots_follow_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VITBENCH_DATA", str(tmp_path / "d"))
+    monkeypatch.setenv("VITBENCH_CACHE", str(tmp_path / "c"))
+    assert (default_data_root(), default_cache_root()) == (tmp_path / "d", tmp_path / "c")
+
+    monkeypatch.delenv("VITBENCH_DATA")
+    monkeypatch.delenv("VITBENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_data_root().name == "data"
+    assert default_cache_root() == default_data_root().with_name("images")

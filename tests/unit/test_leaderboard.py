@@ -1,0 +1,271 @@
+import factories as f
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitbench.leaderboard import Row, build
+from vitbench.statistics import wilson
+
+
+def only(rows: tuple[Row, ...]) -> Row:
+    [row] = rows
+    return row
+
+
+def by_model(rows: tuple[Row, ...]) -> dict[str, Row]:
+    return {row.model: row for row in rows}
+
+
+def test_a_row_joins_quality_and_speed():
+    records = [f.quality("vit", 340), *f.speed("vit", 1000.0)]
+    row = only(build(records, [], "top1").rows)
+    assert (row.rank, row.model, row.seeds, row.baseline, row.image_size) == (1, "vit", (0,), False, 8)
+    assert row.recipe == "recipes/supervised"
+    c = row.condition
+    assert (c.dataset, c.machine, c.device, c.precision, c.threads) == ("digits", f.MACHINE, "cpu", "float32", 1)
+    assert (c.batch_size, c.train_batch_size, c.partial) == (32, 32, False)
+    assert set(row.metrics) == {
+        *("top1", "nll", "train_seconds", "params", "macs", "throughput", "peak_memory"),
+        *("latency_p50", "latency_p95", "train_throughput", "train_peak_memory"),
+    }
+    top1 = row.metrics["top1"]
+    assert (top1.value, top1.low, top1.high) == (340 / 360, *wilson(340, 360))
+    assert (top1.unit, top1.better, top1.n, top1.verdict, top1.reasons) == ("fraction", "higher", 360, "valid", ())
+    assert set(row.ids) == {record.id for record in records}
+
+
+def test_each_speed_figure_comes_from_its_own_cell():
+    metrics = only(build([f.quality("vit"), *f.speed("vit", 1000.0)], [], "top1").rows).metrics
+    assert metrics["latency_p50"].value == pytest.approx(0.002)
+    assert metrics["throughput"].value == 1000
+    assert metrics["peak_memory"].value == 12 << 20  # of batch 32; batch 1 has a peak of its own
+    assert metrics["train_throughput"].value == pytest.approx(1000 / 3)
+
+
+def test_batch_1_alone_gives_latency_and_costs_only():
+    row = only(build([f.quality("vit"), f.speed("vit")[0]], [], "top1").rows)
+    assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}
+    assert row.condition.batch_size is None
+
+
+def test_seeds_are_averaged_within_the_hull_of_their_intervals():
+    records = [f.quality("vit", correct, seed=seed) for seed, correct in enumerate((330, 340, 350))]
+    row = only(build(records, [], "top1").rows)
+    top1 = row.metrics["top1"]
+    assert row.seeds == (0, 1, 2)
+    assert top1.value == pytest.approx(340 / 360)
+    assert (top1.low, top1.high, top1.n) == (wilson(330, 360)[0], wilson(350, 360)[1], 3)
+    nll = row.metrics["nll"]
+    assert (nll.value, nll.low, nll.high) == (0.25, 0.25, 0.25)
+
+
+def test_the_worst_verdict_over_the_seeds_counts_and_says_its_seed():
+    records = [f.quality("vit", 340), f.quality("vit", 341, seed=1, verdict="warn")]
+    top1 = only(build(records, [], "top1").rows).metrics["top1"]
+    assert (top1.verdict, top1.reasons) == ("warn", ("seed 1: the model is order-dependent",))
+
+
+def test_the_newest_attempt_of_an_id_counts_whatever_its_code():
+    records = [f.quality("vit", 300, code="old"), f.quality("vit", 350, code="new")]
+    assert only(build(records, [], "top1").rows).metrics["top1"].value == 350 / 360
+    assert only(build(records[::-1], [], "top1").rows).metrics["top1"].value == 300 / 360
+
+
+def test_a_newer_failure_takes_the_row_away_and_stands_in_failed():
+    good = f.quality("vit", 340)
+    board = build([good, f.record(good.planned, status="timeout", reason="no sign of life for 600 s")], [], "top1")
+    assert board.rows == ()
+    [failure] = board.failed
+    assert (failure.model, failure.dataset, failure.kind) == ("vit", "digits", "quality")
+    assert (failure.status, failure.reason) == ("timeout", "no sign of life for 600 s")
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted"])
+def test_every_status_but_ok_is_failed_and_never_a_row(status):
+    board = build([f.record(f.quality_cell(), status=status), f.record(f.speed_cell(), status=status)], [], "top1")
+    assert board.rows == ()
+    assert [(x.kind, x.status, x.reason) for x in board.failed] == [(k, status, status) for k in ("quality", "speed")]
+
+
+def test_pending_cells_are_failed_as_not_started():
+    board = build([], [f.quality_cell("a"), f.speed_cell("b")], "top1")
+    assert [(x.model, x.dataset, x.status, x.reason) for x in board.failed] == [
+        ("a", "digits", "pending", "not started"),
+        ("b", "", "pending", "not started"),
+    ]
+
+
+def test_ranks_follow_better():
+    records = [f.quality("slow", 350), *f.speed("slow", 10), f.quality("fast", 340), *f.speed("fast", 1000)]
+    assert [row.model for row in build(records, [], "top1").rows] == ["slow", "fast"]
+    assert [(row.rank, row.model) for row in build(records, [], "latency_p50").rows] == [(1, "fast"), (2, "slow")]
+
+
+def test_overlapping_intervals_tie_both_ways():
+    rows = by_model(build([f.quality("a", 340), f.quality("b", 338), f.quality("c", 200)], [], "top1").rows)
+    assert {m: (rows[m].rank, rows[m].tied_with) for m in rows} == {
+        "a": (1, ("b",)),
+        "b": (2, ("a",)),
+        "c": (3, ()),
+    }
+
+
+def test_an_invalid_rank_metric_is_shown_and_not_ranked():
+    rows = by_model(build([f.quality("good", 300), f.quality("bad", 359, verdict="invalid")], [], "top1").rows)
+    assert (rows["good"].rank, rows["bad"].rank) == (1, None)
+    assert rows["bad"].metrics["top1"].value == 359 / 360
+    assert rows["good"].tied_with == ()
+
+
+def test_an_invalid_throughput_does_not_unrank_a_valid_top1():
+    records = [f.quality("vit", 340), *f.speed("vit", verdict="invalid", reason="8 threads on a quota of 2 cores")]
+    row = only(build(records, [], "top1").rows)
+    assert (row.rank, row.metrics["throughput"].verdict) == (1, "invalid")
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_has_no_value_and_no_rank(value):
+    record = f.record(f.quality_cell(), [f.measurement("top1", value, reasons=("no test images",))])
+    row = only(build([record], [], "top1").rows)
+    assert (row.rank, row.metrics["top1"].value, row.metrics["top1"].reasons) == (None, None, ("no test images",))
+
+
+def test_partial_results_stand_apart_unranked_and_sorted():
+    records = [
+        f.quality("full", 300),
+        *(f.quality(name, correct, limit=200, epochs=2) for name, correct in (("p1", 330), ("p2", 350))),
+        f.quality("p3", 359, limit=100),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [(row.model, row.rank, row.tied_with) for row in rows] == [
+        ("full", 1, ()),
+        ("p3", None, ()),
+        ("p2", None, ()),
+        ("p1", None, ()),
+    ]
+    assert [(r.condition.partial, r.condition.limit, r.condition.epochs) for r in rows] == [
+        (False, None, None),
+        (True, 100, None),
+        (True, 200, 2),
+        (True, 200, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": f.data_info("cifar10")},
+        {"precision": "bfloat16"},
+        {"compile": True},
+        {"limit": 0.5},
+        {"machine": f.GPU_MACHINE, "device": "cuda"},
+    ],
+)
+def test_ranks_are_given_within_one_condition_only(other):
+    rows = build([f.quality("a", 350), f.quality("b", 300, **other)], [], "top1").rows
+    assert len({row.condition for row in rows}) == 2
+    assert by_model(rows)["a"].rank == 1
+    assert by_model(rows)["b"].rank == (None if "limit" in other else 1)
+
+
+def test_speed_of_another_precision_shape_or_option_is_not_joined():
+    strangers = [
+        *f.speed("vit", precision="bfloat16"),
+        *f.speed("vit", num_classes=100),
+        *f.speed("vit", options={"patch_size": 2}),
+    ]
+    rows = build([f.quality("vit"), *strangers], [], "top1").rows
+    assert "throughput" not in rows[0].metrics
+    assert rows[0].rank == 1
+    assert [(row.rank, row.condition.dataset, row.seeds) for row in rows[1:]] == [(None, "", ())] * 3
+
+
+def test_a_model_measured_on_two_machines_has_two_rows_and_baselines_stand_by_each():
+    records = [
+        f.quality("vit", 340),
+        *f.speed("vit", 1000),
+        *f.speed("vit", 90_000, machine=f.GPU_MACHINE, device="cuda"),
+        f.quality("majority", 36, baseline=True),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [(r.condition.machine, r.model, r.rank, r.baseline) for r in rows] == [
+        (f.MACHINE, "vit", 1, False),
+        (f.MACHINE, "majority", 2, True),
+        (f.GPU_MACHINE, "vit", 1, False),
+        (f.GPU_MACHINE, "majority", 2, True),
+    ]
+    assert [row.metrics["throughput"].value for row in rows if row.model == "vit"] == [1000, 90_000]
+    # How long training took is a fact of the machine that trained.
+    assert ["train_seconds" in row.metrics for row in rows if row.model == "vit"] == [True, False]
+
+
+def test_a_baseline_alone_has_its_row():
+    row = only(build([f.quality("majority", 36, baseline=True)], [], "top1").rows)
+    assert (row.rank, row.baseline, row.condition.machine) == (1, True, f.MACHINE)
+
+
+def test_speed_stays_with_its_data_set_where_quality_failed():
+    records = [f.record(f.quality_cell("vit"), status="crashed", reason="signal 11"), *f.speed("vit", 500)]
+    board = build(records, [], "top1")
+    row = only(board.rows)
+    assert (row.condition.dataset, row.rank, row.seeds) == ("digits", None, ())
+    assert row.metrics["throughput"].value == 500
+    assert [failure.reason for failure in board.failed] == ["signal 11"]
+
+
+def test_the_table_compares_at_the_batch_that_most_models_share():
+    records = [
+        f.quality("a"), *f.speed("a", 100), *f.speed("a", 900, batch_size=64)[1:],
+        f.quality("b"), *f.speed("b", 200),
+    ]  # fmt: skip
+    rows = by_model(build(records, [], "top1").rows)
+    assert {row.condition.batch_size for row in rows.values()} == {32}
+    assert (rows["a"].metrics["throughput"].value, rows["b"].metrics["throughput"].value) == (100, 200)
+
+
+def test_threads_change_speed_but_not_what_quality_is_averaged_over():
+    records = [
+        f.quality("vit", 330, threads=1),
+        f.quality("vit", 340, threads=2),
+        *f.speed("vit", 100, threads=1),
+        *f.speed("vit", 180, threads=2),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [(r.condition.threads, r.metrics["throughput"].value) for r in rows] == [(1, 100), (2, 180)]
+    assert {(r.seeds, r.metrics["top1"].value) for r in rows} == {((0,), 340 / 360)}
+
+
+def test_recipes_share_a_ranking_and_their_options_tell_them_apart():
+    cells = [
+        f.quality("vit", 340),
+        f.quality("vit", 350, recipe="recipes/finetune"),
+        *(
+            f.record(f.quality_cell("long", recipe_options={"epochs": n, "lr": 0.1}), [f.top1(200 + n)])
+            for n in (20, 40)
+        ),
+    ]
+    rows = build(cells, [], "top1").rows
+    assert [(row.rank, row.model, row.recipe) for row in rows] == [
+        (1, "vit", "recipes/finetune"),
+        (2, "vit", "recipes/supervised"),
+        (3, "long", "recipes/supervised:epochs=40"),
+        (4, "long", "recipes/supervised:epochs=20"),
+    ]
+
+
+def test_one_label_for_two_models_is_told_apart_by_options():
+    rows = build([f.quality("vit", 350), f.quality("vit", 340, options={"patch_size": 2})], [], "top1").rows
+    assert [row.model for row in rows] == ["vit:patch_size=4", "vit:patch_size=2"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations([f.quality(str(i), 300 + 5 * i, seed=i % 2) for i in range(6)] + f.speed("3", 50)))
+def test_the_order_of_different_cells_does_not_matter(records):
+    rows = build(records, [], "top1").rows
+    assert [(row.rank, row.model) for row in rows] == [(i + 1, str(5 - i)) for i in range(6)]
+    assert [row.model for row in rows if "throughput" in row.metrics] == ["3"]
+
+
+def test_nothing_gives_nothing():
+    board = build([], [], "top1")
+    assert (board.rows, board.failed, board.rank_by) == ((), (), "top1")

@@ -1,0 +1,104 @@
+"""What ``vitbench ls`` prints: complete, aligned, and JSON that reads back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vitbench.catalog import Catalog, Offer, Plugin, Problem
+from vitbench.listing import as_data, as_text
+from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
+
+PLUGIN = Plugin(name="mine", distribution="vitbench-mine", version="1.2", module="mine")
+PROBLEM = Problem(
+    plugin="bad", distribution="vitbench-bad", version="2", stage="load", error="no torch", traceback="Traceback ..."
+)
+NET = ModelSpec(
+    name="net",
+    build=len,
+    summary="A net",
+    image_size=224,
+    pretrained_on="ImageNet-1k",
+    preprocess=Preprocess(mean=(0.5,), std=(0.25,)),
+    options={"depth": 4, "frozen": True, "checkpoint": ""},
+)
+CATALOG = Catalog(
+    plugins=(PLUGIN, Plugin(name="empty", distribution="e", version="0", module="e")),
+    problems=(PROBLEM,),
+    models={
+        "mine/net": Offer(name="mine/net", plugin=PLUGIN, spec=NET),
+        "mine/longer": Offer(
+            name="mine/longer", plugin=PLUGIN, spec=ModelSpec(name="longer", build="mine:b", summary="Another net")
+        ),
+    },
+    recipes={
+        "mine/sgd": Offer(
+            name="mine/sgd",
+            plugin=PLUGIN,
+            spec=RecipeSpec(name="sgd", fit="mine:fit", summary="SGD", options={"lr": 0.1}),
+        )
+    },
+)
+
+
+def test_models_are_listed_with_their_options_below() -> None:
+    assert as_text(CATALOG, "models").splitlines() == [
+        "mine/net     A net",
+        "             224 px  pretrained on ImageNet-1k  depth=4  frozen=true  checkpoint=''",
+        "mine/longer  Another net",
+    ]
+
+
+def test_recipes_are_listed_with_their_defaults() -> None:
+    assert as_text(CATALOG, "recipes").splitlines() == ["mine/sgd  SGD", "          lr=0.1"]
+
+
+def test_a_narrow_terminal_gets_wrapped_and_indented_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = as_text(CATALOG, "models").splitlines()
+    assert max(map(len, lines)) <= 60
+    assert all(line.startswith(("mine/", " " * 13)) for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "metrics", "suites"])
+def test_a_kind_that_nobody_offers_says_so(kind: str) -> None:
+    assert as_text(CATALOG, kind) == f"no {kind}"
+    assert json.loads(as_data(CATALOG, kind)) == []
+
+
+def test_plugins_are_listed_with_what_they_offer_and_with_their_problems() -> None:
+    assert as_text(CATALOG, "plugins").splitlines() == [
+        "mine   vitbench-mine 1.2: 2 models, 1 recipe",
+        "empty  e 0: offers nothing",
+        "",
+        "Problems:",
+        "  plugin bad (vitbench-bad 2), load: no torch",
+    ]
+    assert as_text(Catalog(), "plugins") == "no plugins"
+
+
+def test_json_of_models_holds_every_field_and_the_origin() -> None:
+    net, longer = json.loads(as_data(CATALOG, "models"))
+    assert net["name"] == "mine/net"
+    assert (net["plugin"], net["distribution"], net["version"]) == ("mine", "vitbench-mine", "1.2")
+    assert net["options"] == {"depth": 4, "frozen": True, "checkpoint": ""}
+    assert net["preprocess"] == {"mean": [0.5], "std": [0.25], "interpolation": "bicubic", "crop_fraction": 1.0}
+    assert net["build"] == "builtins:len"
+    assert longer["build"] == "mine:b"
+    assert set(ModelSpec.__dataclass_fields__) <= set(net)
+
+
+def test_json_of_plugins_holds_problems_with_their_traceback() -> None:
+    content = json.loads(as_data(CATALOG, "plugins"))
+    assert [plugin["name"] for plugin in content["plugins"]] == ["mine", "empty"]
+    assert content["problems"] == [
+        {
+            "plugin": "bad",
+            "distribution": "vitbench-bad",
+            "version": "2",
+            "stage": "load",
+            "error": "no torch",
+            "traceback": "Traceback ...",
+        }
+    ]

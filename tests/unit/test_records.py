@@ -1,0 +1,186 @@
+"""Cells hash to the same id everywhere, each thing that was asked is in it, and records survive a round trip."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import factories
+import msgspec
+import pytest
+
+from vitbench.records import (
+    Cell,
+    DataInfo,
+    KeyedCell,
+    Provenance,
+    QualityCell,
+    Record,
+    SpeedCell,
+    canonical_name,
+    digest,
+)
+from vitbench.suite import complete_options, parse_model
+
+QUALITY = QualityCell(
+    model="scratch/vit",
+    options={"patch_size": 4, "dropout": 0.1},
+    recipe="recipes/supervised",
+    recipe_options={"epochs": 20},
+    dataset="datasets/digits",
+    seed=0,
+    threads=1,
+)
+SPEED = SpeedCell(
+    model="scratch/vit",
+    options={"patch_size": 4},
+    num_classes=10,
+    input_shape=(1, 8, 8),
+    device="cpu",
+    threads=1,
+    batch_size=32,
+    mode="inference",
+    machine="a machine",
+)
+QUALITY_ID = "0bbcccd4cbebd295"
+SPEED_ID = "3e651dce68c1f100"
+
+
+def test_an_id_is_the_same_in_every_version_and_process() -> None:
+    """A change here orphans every stored result: it needs a new SCHEMA and a line in the changelog."""
+    assert digest(QUALITY) == QUALITY_ID
+    assert digest(SPEED) == SPEED_ID
+
+
+def test_an_id_does_not_depend_on_the_hash_seed() -> None:
+    script = (
+        "from vitbench.records import QualityCell, digest\n"
+        "print(digest(QualityCell(model='scratch/vit', options={'dropout': 0.1, 'patch_size': 4}, threads=1, seed=0,\n"
+        "    recipe='recipes/supervised', recipe_options={'epochs': 20}, dataset='datasets/digits')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+    )
+    assert done.stdout.strip() == QUALITY_ID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "scratch/resnet18"},
+        {"options": {"patch_size": 2, "dropout": 0.1}},
+        {"options": {"patch_size": 4}},
+        {"recipe": "recipes/finetune"},
+        {"recipe_options": {"epochs": 21}},
+        {"dataset": "datasets/cifar10"},
+        {"seed": 1},
+        {"precision": "bfloat16"},
+        {"threads": 2},
+        {"limit": 100},
+        {"limit": 0.5},
+        {"epochs": 1},
+        {"compile": True},
+        {"channels_last": True},
+    ],
+)
+def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, object]) -> None:
+    assert digest(msgspec.structs.replace(QUALITY, **change)) != QUALITY_ID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "scratch/resnet18"},
+        {"options": {}},
+        {"num_classes": 100},
+        {"input_shape": (3, 8, 8)},
+        {"device": "cuda:0"},
+        {"precision": "bfloat16"},
+        {"threads": 2},
+        {"batch_size": 1},
+        {"mode": "training"},
+        {"machine": "another"},
+        {"compile": True},
+        {"channels_last": True},
+    ],
+)
+def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, object]) -> None:
+    assert digest(msgspec.structs.replace(SPEED, **change)) != SPEED_ID
+
+
+def test_every_field_of_a_cell_was_tried_above() -> None:
+    assert {field.name for field in msgspec.structs.fields(QualityCell)} == {
+        *("model", "options", "recipe", "recipe_options", "dataset", "seed", "precision", "threads", "limit"),
+        *("epochs", "compile", "channels_last"),
+    }
+    assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
+        *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),
+        *("machine", "compile", "channels_last"),
+    }
+
+
+def test_the_order_of_options_does_not_change_an_id() -> None:
+    turned = msgspec.structs.replace(QUALITY, options=dict(reversed(QUALITY.options.items())))
+    assert list(turned.options) != list(QUALITY.options)
+    assert digest(turned) == QUALITY_ID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_fingerprint": "f"},
+        {"checkpoint_sha256": "c"},
+        {"libraries": {"timm": "1"}},
+        {"torch": "3"},
+        {"method": 9},
+    ],
+)
+def test_whatever_a_cell_is_made_of_changes_its_key(change: dict[str, object]) -> None:
+    provenance: Provenance = factories.quality_cell().provenance
+    changed = msgspec.structs.replace(provenance, **change)
+    assert digest((QUALITY_ID, changed)) != digest((QUALITY_ID, provenance))
+
+
+@pytest.mark.parametrize(("limit", "epochs", "partial"), [(None, None, False), (100, None, True), (None, 1, True)])
+def test_a_limit_or_an_override_of_epochs_makes_a_cell_partial(
+    limit: int | None, epochs: int | None, partial: bool
+) -> None:
+    assert msgspec.structs.replace(QUALITY, limit=limit, epochs=epochs).partial is partial
+
+
+def test_records_survive_a_round_trip() -> None:
+    for record in [factories.quality(), *factories.speed(), factories.record(factories.speed_cell(), status="oom")]:
+        assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
+
+
+def test_the_kind_of_a_cell_survives_a_round_trip() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(QUALITY), type=Cell) == QUALITY
+    assert msgspec.json.decode(msgspec.json.encode(SPEED), type=Cell) == SPEED
+
+
+@pytest.mark.parametrize("kind", [QualityCell, SpeedCell, DataInfo, KeyedCell, Record])
+def test_an_unknown_field_is_refused(kind: type) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"colour": "red"}', type=kind)
+    content = {**msgspec.to_builtins(factories.quality()), "colour": "red"}
+    with pytest.raises(msgspec.ValidationError, match="unknown field `colour`"):
+        msgspec.convert(content, Record)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"depth": 6, "patch_size": 4, "frozen": True, "head": ""}, "scratch/vit"),
+        ({"depth": 6, "patch_size": 2, "frozen": True, "head": ""}, "scratch/vit:patch_size=2"),
+        ({"patch_size": 2, "depth": 8, "frozen": True, "head": ""}, "scratch/vit:depth=8,patch_size=2"),
+        ({"depth": 6, "patch_size": 4, "frozen": False, "head": "own"}, "scratch/vit:frozen=false,head=own"),
+    ],
+)
+def test_a_canonical_name_holds_the_changed_options_sorted_and_reads_back(
+    options: dict[str, object], name: str
+) -> None:
+    defaults = {"depth": 6, "patch_size": 4, "frozen": True, "head": ""}
+    assert canonical_name("scratch/vit", options, defaults) == name
+    read, given = parse_model(name)
+    assert read == "scratch/vit"
+    assert complete_options("model", defaults, given) == options

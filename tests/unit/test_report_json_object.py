@@ -1,0 +1,52 @@
+import json
+
+import factories as f
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitbench.leaderboard import build
+from vitbench.report import render
+
+
+def test_the_schema():
+    records = [f.quality("vit", 340), *f.speed("vit"), f.record(f.quality_cell("b"), status="oom", reason="9 GiB")]
+    board = json.loads(render(build(records, [f.speed_cell("c")], "top1"), "json"))
+    assert list(board) == ["schema", "rows", "failed"]
+    assert board["schema"] == 1
+    [row] = board["rows"]
+    metrics = row.pop("metrics")
+    assert row == {
+        "rank": 1,
+        "tied_with": [],
+        "model": "vit",
+        "dataset": "digits",
+        "recipe": "recipes/supervised",
+        "device": "cpu",
+        "precision": "float32",
+        "machine": f.MACHINE,
+        "seeds": [0],
+        "partial": False,
+        "baseline": False,
+    }
+    assert list(metrics["top1"]) == ["value", "unit", "better", "low", "high", "n", "verdict", "reasons"]
+    assert metrics["peak_memory"]["value"] == 12 << 20
+    assert metrics["top1"]["value"] == 340 / 360
+    assert board["failed"] == [
+        {"model": "b", "dataset": "digits", "kind": "quality", "status": "oom", "reason": "9 GiB"},
+        {"model": "c", "dataset": "", "kind": "speed", "status": "pending", "reason": "not started"},
+    ]
+
+
+def test_a_number_that_json_lacks_is_null():
+    record = f.record(f.quality_cell(), [f.measurement("nll", float("nan"), verdict="invalid", reasons=["diverged"])])
+    [row] = json.loads(render(build([record], [], "top1"), "json"))["rows"]
+    assert (row["rank"], row["metrics"]["nll"]["value"], row["metrics"]["nll"]["reasons"]) == (None, None, ["diverged"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1))
+def test_any_name_comes_back_and_the_text_is_harmless_ascii(name):
+    text = render(build([f.quality(name)], [], "top1"), "json")
+    assert json.loads(text)["rows"][0]["model"] == name
+    assert text.isascii()
+    assert not [c for c in text if ord(c) < 32 and c != "\n" or c == "\x7f"]

@@ -1,0 +1,156 @@
+import unicodedata
+
+import factories as f
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitbench.leaderboard import build
+from vitbench.report.tables import Section, missing, plain, sections
+
+
+def only_section(*records: object, rank_by: str = "top1", detailed: bool = False) -> Section:
+    [section] = sections(build(records, [], rank_by), detailed=detailed)
+    return section
+
+
+def column(section: Section, title: str) -> tuple[str, ...]:
+    [cells] = [c.cells for c in section.figures if f"{c.title} {c.unit}".strip() == title]
+    return cells
+
+
+@given(st.text())
+def test_plain_text_has_nothing_invisible_and_keeps_the_rest(text):
+    result = plain(text)
+    assert not {unicodedata.category(c) for c in result} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    if not {unicodedata.category(c) for c in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        assert result == text
+
+
+def test_plain_text_shows_what_was_there():
+    assert plain("a\x1b[31m\nb\u202ec\ud800") == "a\\x1b[31m\\nb\\u202ec\\ud800"
+
+
+def test_figures_have_their_units():
+    section = only_section(f.quality("vit", 340), *f.speed("vit", 1234.0), detailed=True)
+    assert column(section, "top1 %") == ("94.4",)
+    assert column(section, "95 % interval") == ("[91.6, 96.4]",)
+    assert column(section, "images/s") == ("1,234",)
+    assert column(section, "p50 ms") == ("1.62",)
+    assert column(section, "peak MiB") == ("12.0",)
+    assert column(section, "params M") == ("0.053",)
+    assert column(section, "GMACs") == ("0.0015",)
+    assert column(section, "train images/s") == ("411",)
+    assert column(section, "train s") == ("21.5",)
+
+
+def test_a_large_test_set_earns_a_second_decimal():
+    [big] = [f.record(f.quality_cell(), [f.top1(9412, 10_000)])]
+    assert column(only_section(big), "top1 %") == ("94.12",)
+    assert column(only_section(big), "95 % interval") == ("[93.64, 94.56]",)
+
+
+def test_the_ranking_metric_comes_first_with_its_interval():
+    section = only_section(f.quality(), *f.speed("vit", 1000), rank_by="throughput")
+    assert [f"{c.title} {c.unit}".strip() for c in section.figures[:3]] == ["images/s", "range", "top1 %"]
+    assert column(section, "range") == ("[980, 1,030]",)
+
+
+def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
+    record = f.record(f.quality_cell(), [f.measurement("joules", 12.34, unit="J", better="lower")])
+    section = only_section(record, rank_by="joules")
+    assert column(section, "joules J") == ("12.3",)
+    assert section.notes[0] == "Ranked by joules (lower is better)."
+
+
+def test_ties_baselines_and_notes():
+    section = only_section(f.quality("a", 340), f.quality("b", 338), f.quality("m", 36, baseline=True))
+    assert section.ranks == ("=1", "=2", "3")
+    assert section.models == ("a", "b", "m (baseline)")
+    assert section.notes == (
+        "Ranked by top1 (higher is better), on 360 test images.",
+        "= The 95 % interval overlaps with that of another row: their order is not resolved.",
+        "Recipe: recipes/supervised.",
+    )
+
+
+def test_rows_of_one_model_under_two_recipes_say_which():
+    section = only_section(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
+    assert section.models == ("a [recipes/supervised]", "a [recipes/finetune]")
+
+
+def test_doubts_are_marked_and_explained():
+    section = only_section(
+        f.quality("a", 340),
+        f.quality("b", 338),
+        *f.speed("a", 1000, verdict="warn", reason="load average 4.1 on 2 cores"),
+        *f.speed("b", 500, verdict="invalid", reason="8 threads on a quota of 2 cores"),
+    )
+    assert column(section, "images/s") == ("~1,000", "!500")
+    assert column(section, "top1 %") == ("94.4", "93.9")
+    where = "(throughput, latency_p50, peak_memory, train_throughput)"
+    assert section.notes[-2:] == (
+        f"~ doubtful, a: load average 4.1 on 2 cores {where}.",
+        f"! invalid, b: 8 threads on a quota of 2 cores {where}.",
+    )
+
+
+def test_a_doubt_that_rows_share_is_said_once():
+    records = [f.quality(m, 300, verdict="warn") for m in ("a", "b")]
+    note = only_section(*records).notes[-1]
+    assert note == "~ doubtful: the model is order-dependent, for a (top1), b (top1)."
+
+
+def test_a_value_that_could_not_be_had_is_a_marked_dash():
+    record = f.record(
+        f.quality_cell(), [f.measurement("top1", None, unit="fraction", verdict="invalid", reasons=["row 3 is nan"])]
+    )
+    section = only_section(record)
+    assert column(section, "top1 %") == ("!-",)
+    assert section.ranks == ("-",)
+    assert "Not ranked: no row has a valid top1." in section.notes
+    assert section.notes[-1] == "! invalid, vit: row 3 is nan (top1)."
+
+
+def test_conditions_say_where_and_how():
+    fields = {"precision": "bfloat16", "compile": True, "threads": 2}
+    section = only_section(f.quality("a", **fields), *f.speed("a", **fields))
+    assert section.conditions == (
+        "AMD EPYC 9B14, 2 cores; cpu, 2 threads; bfloat16; compiled; batch 32, latency at batch 1"
+    )
+
+
+def test_partial_sections_say_how_they_were_cut():
+    section = only_section(f.quality("a", limit=2000, epochs=2))
+    assert section.title == "digits, partial: limit 2000, epochs 2"
+    assert section.ranks == ("-",)
+    assert section.notes[0] == "Partial results are never ranked; they are listed by top1 (higher is better)."
+
+
+def test_seeds_are_said():
+    section = only_section(f.quality("a", 340), f.quality("a", 341, seed=1), f.quality("b", 300))
+    assert "Quality is the mean over 1-2 seeds; its interval spans the intervals of all of them." in section.notes
+
+
+def test_two_data_sets_of_one_name_are_told_apart():
+    import msgspec
+
+    other = msgspec.structs.replace(f.data_info(), fingerprint="feedbeef" * 8)
+    titles = [s.title for s in sections(build([f.quality(), f.quality("b", data=other)], [], "top1"), detailed=False)]
+    assert sorted(titles) == sorted([f"digits (data {f.data_info().fingerprint[:8]})", "digits (data feedbeef)"])
+
+
+def test_missing_cells_of_one_reason_are_put_together():
+    cells = [f.quality_cell("a"), *(f.speed_cell("a", batch_size=n) for n in (1, 32))]
+    records = [f.record(cell, status="failed", reason="no network") for cell in cells]
+    records.append(f.record(f.quality_cell("b"), status="oom", reason="needs 9 GiB"))
+    found = missing(build(records, [], "top1"))
+    assert [(m.model, m.status, m.cells, m.reason) for m in found] == [
+        ("a", "failed", "digits, seed 0; 2 speed cells", "no network"),
+        ("b", "oom", "digits, seed 0", "needs 9 GiB"),
+    ]
+
+
+def test_many_seeds_of_a_failure_are_counted():
+    records = [f.record(f.quality_cell("a", seed=i), status="failed", reason="x") for i in range(5)]
+    [found] = missing(build(records, [], "top1"))
+    assert found.cells == "digits, seed 0; digits, seed 1; 3 more"

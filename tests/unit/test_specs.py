@@ -1,0 +1,163 @@
+"""The types that plugins offer refuse what could not work, in a sentence that names its owner."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from vitbench.errors import UnusableError, did_you_mean
+from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, Preprocess, RecipeSpec, SuiteSpec, load_target
+
+
+def model(**fields: object) -> ModelSpec:
+    return ModelSpec(**{"name": "net", "build": "mine.net:build", "summary": "A net", **fields})
+
+
+def metric(**fields: object) -> MetricSpec:
+    given = {"name": "error", "measure": "m:f", "unit": "1", "better": "lower", "needs": "timing", "summary": "x"}
+    return MetricSpec(**{**given, **fields})
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "-a", ".a", "a:b", "a\n", "é", None, 3, "*a"])
+def test_a_wrong_name_is_refused(name: object) -> None:
+    for make in (
+        lambda: model(name=name),
+        lambda: DatasetSpec(name=name, open="a:b", summary="x"),
+        lambda: RecipeSpec(name=name, fit="a:b", summary="x"),
+        lambda: metric(name=name),
+        lambda: SuiteSpec(name=name, path="/a.toml", summary="x"),
+    ):
+        with pytest.raises(ValueError, match="must be letters, digits"):
+            make()
+
+
+@pytest.mark.parametrize("name", ["vit-p4-d8", "vit_base_patch16_224.augreg_in21k", "3d", "A"])
+def test_a_usual_name_is_taken(name: str) -> None:
+    assert model(name=name).name == name
+
+
+@pytest.mark.parametrize("target", ["mine.net", "mine.net:", ":build", "mine net:build", "mine:1", 7, None])
+def test_a_target_is_an_import_string_or_a_function(target: object) -> None:
+    with pytest.raises(ValueError, match="model net: build must be an import string"):
+        model(build=target)
+    assert model(build=len).build is len
+
+
+@pytest.mark.parametrize("summary", ["", "  ", "two\nlines", None])
+def test_a_summary_is_one_line(summary: object) -> None:
+    with pytest.raises(ValueError, match="model net: summary must be one line"):
+        model(summary=summary)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"options": {"patch-size": 4}}, "option 'patch-size' must be a Python identifier"),
+        ({"options": {"sizes": (1, 2)}}, "option sizes must default to a bool, int, float or str"),
+        ({"options": {"depth": None}}, "option depth must default to"),
+        ({"image_size": 0}, "image_size must be positive"),
+        ({"in_channels": 2}, "in_channels must be None, 1 or 3"),
+        ({"name": "*"}, "a family is named"),
+        ({"resolve": "mine:resolve"}, "a family is named"),
+        ({"name": "*", "resolve": "nonsense"}, "resolve must be an import string"),
+    ],
+)
+def test_a_wrong_model_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        model(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"better": "up"}, "better must be higher, lower or neither"), ({"needs": "speed"}, "needs must be architecture")],
+)
+def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        metric(**fields)
+
+
+def test_a_data_set_knows_only_harmless_augmentations() -> None:
+    with pytest.raises(ValueError, match="augmentations may hold 'crop' and 'flip'"):
+        DatasetSpec(name="d", open="a:b", summary="x", augmentations=("rotate",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"mean": (0.5,), "std": (0.5, 0.5, 0.5)}, "one value per channel"),
+        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "one or three channels"),
+        ({"std": (0.0,)}, "std must be positive"),
+        ({"interpolation": "nearest"}, "bilinear or bicubic"),
+        ({"crop_fraction": 0.0}, "above 0"),
+        ({"crop_fraction": 1.1}, "at most 1"),
+    ],
+)
+def test_a_wrong_preprocessing_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Preprocess(**{"mean": (0.5,), "std": (0.5,), **fields})
+
+
+def test_a_spec_cannot_change_after_it_is_given() -> None:
+    options = {"depth": 4}
+    spec = model(options=options)
+    options["depth"] = 8
+    assert spec.options == {"depth": 4}
+    with pytest.raises(TypeError):
+        spec.options["depth"] = 8  # type: ignore[index]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.name = "other"  # type: ignore[misc]
+
+
+def test_specs_take_keywords_only() -> None:
+    with pytest.raises(TypeError):
+        ModelSpec("net", "mine.net:build", "A net")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("fields", "recipe"),
+    [
+        ({}, "supervised"),
+        ({"pretrained_on": "ImageNet"}, "finetune"),
+        ({"pretrained_on": "ImageNet", "recipe": "evaluate"}, "evaluate"),
+    ],
+)
+def test_the_recipe_follows_the_weights(fields: dict[str, str], recipe: str) -> None:
+    assert model(**fields).default_recipe == recipe
+
+
+def test_a_layout_and_a_baseline_are_known_by_their_fields() -> None:
+    assert DatasetSpec(name="folder", open="a:b", detect="a:c", summary="x").is_layout
+    assert not DatasetSpec(name="digits", open="a:b", summary="x").is_layout
+    assert model(tags=("baseline",)).is_baseline
+    assert not model(tags=("vision",)).is_baseline
+
+
+def test_a_target_is_loaded_through_classes_too() -> None:
+    assert load_target("pathlib:Path.cwd")() == Path.cwd()
+    assert load_target(len) is len
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no_such_module_here:f", "ModuleNotFoundError"),
+        ("pathlib:no_such_thing", "AttributeError"),
+        ("specs_target_that_fails:f", "ZeroDivisionError"),
+    ],
+)
+def test_a_target_that_cannot_be_loaded_is_named(
+    target: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "specs_target_that_fails.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UnusableError, match=f"cannot import {target}: {words}"):
+        load_target(target)
+    assert "specs_target_that_fails" not in sys.modules
+
+
+def test_did_you_mean_offers_the_closest_name_or_nothing() -> None:
+    assert did_you_mean("digit", ["digits", "cifar10"]) == ' Did you mean "digits"?'
+    assert did_you_mean("zzz", ["digits", "cifar10"]) == ""

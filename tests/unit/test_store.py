@@ -1,0 +1,399 @@
+import math
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import factories
+import msgspec
+import pytest
+
+from vitbench.errors import StoreError
+from vitbench.records import SCHEMA
+from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest, lock
+
+
+def begin(store: Store, rank_by: str = "top1") -> str:
+    return store.begin_run(
+        command="vitbench run --suite quick",
+        version="0.1.0",
+        suite='name = "quick"\n',
+        environment=factories.environment(),
+        rank_by=rank_by,
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "out", create=True) as opened:
+        yield opened
+
+
+def reopened(store: Store) -> Store:
+    return Store.open(store.folder, create=False)
+
+
+def test_a_run_is_found_again_with_its_suite_and_environment(store):
+    run = begin(store, rank_by="nll")
+    with reopened(store) as again:
+        [found] = again.runs()
+        assert (found.id, found.command, found.version) == (run, "vitbench run --suite quick", "0.1.0")
+        assert again.blob(found.suite) == b'name = "quick"\n'
+        assert found.suite == blob_digest(b'name = "quick"\n')
+        assert again.environments() == {environment_digest(factories.environment()): factories.environment()}
+        assert again.rank_by() == "nll"
+
+
+def test_equal_blobs_are_kept_once_and_the_newest_run_decides_the_ranking(store):
+    runs = [begin(store), begin(store, rank_by="throughput")]
+    assert [run.id for run in store.runs()] == runs
+    assert len(set(runs)) == 2
+    assert len(store.environments()) == 1
+    assert store.rank_by() == "throughput"
+
+
+def test_records_come_back_equal_and_in_order(store):
+    run = begin(store)
+    written = [msgspec.structs.replace(made, run=run) for made in (factories.quality("b"), *factories.speed("a"))]
+    for record in written:
+        store.append(record)
+    with reopened(store) as again:
+        assert again.records() == written
+
+
+def test_a_diverged_training_curve_survives(store):
+    curve = ({"epoch": 0, "loss": 2.3}, {"epoch": 1, "loss": math.nan, "lr": math.inf})
+    store.append(factories.record(factories.quality_cell(), status="failed", curve=curve, run=begin(store)))
+    [found] = store.records()
+    assert math.isnan(found.curve[1]["loss"])
+    assert found.curve[1]["lr"] == math.inf
+
+
+def test_newest_attempts_by_id_and_by_key(store):
+    run = begin(store)
+    old_code, new_code = factories.quality_cell(code="old"), factories.quality_cell(code="new")
+    assert old_code.id == new_code.id
+    attempts = [
+        factories.record(old_code, status="failed", run=run),
+        factories.record(old_code, status="ok", run=run),
+        factories.record(new_code, status="timeout", run=run),
+    ]
+    for attempt in attempts:
+        store.append(attempt)
+    assert store.newest_by_id() == {old_code.id: attempts[2]}
+    assert store.newest_by_key() == {old_code.key: attempts[1], new_code.key: attempts[2]}
+    assert store.done_keys() == {old_code.key}
+
+
+def test_only_the_newest_attempt_makes_a_key_done(store):
+    run = begin(store)
+    cells = {status: factories.quality_cell(status) for status in ("ok", "skipped", "failed", "interrupted")}
+    for status, cell in cells.items():
+        store.append(factories.record(cell, status=status, run=run))
+    assert store.done_keys() == {cells["ok"].key, cells["skipped"].key}
+    store.append(factories.record(cells["ok"], status="interrupted", run=run))
+    assert store.done_keys() == {cells["skipped"].key}
+
+
+def test_pending_is_what_the_newest_run_planned_and_no_run_ended(store):
+    cells = [factories.quality_cell(str(i)) for i in range(4)]
+    first = begin(store)
+    store.plan(first, cells[:2])
+    store.append(factories.record(cells[0], run=first))
+    assert store.pending() == [cells[1]]
+    second = begin(store)
+    assert store.pending() == []
+    store.plan(second, [cells[3], cells[0], cells[2]])
+    assert store.pending() == [cells[3], cells[2]]
+    assert store.planned(first) == cells[:2]
+
+
+def test_a_plan_is_entered_whole_or_not_at_all(store):
+    run = begin(store)
+    cell = factories.quality_cell()
+    with pytest.raises(StoreError, match="UNIQUE"):
+        store.plan(run, [factories.quality_cell("other"), cell, cell])
+    assert store.planned(run) == []
+    store.plan(run, [cell])
+    assert store.planned(run) == [cell]
+
+
+def test_a_record_of_an_unknown_run_is_refused(store):
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.append(factories.record(factories.quality_cell(), run="never begun"))
+
+
+@pytest.mark.parametrize("sql", ["UPDATE records SET status = 'ok'", "DELETE FROM records"])
+def test_records_are_append_only(store, sql):
+    store.append(factories.record(factories.quality_cell(), status="failed", run=begin(store)))
+    store.close()
+    connection = sqlite3.connect(store.folder / FILE_NAME)
+    with pytest.raises(sqlite3.IntegrityError, match="records are never"):
+        connection.execute(sql)
+    connection.close()
+
+
+def test_a_crash_safe_journal_is_set(store):
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (3,)
+
+
+def test_files_of_a_cell_lie_beside_the_store_in_folders_that_exist(store):
+    paths = [store.weights_path("k1"), store.predictions_path("k1"), store.log_path("k1")]
+    names = [path.relative_to(store.folder).as_posix() for path in paths]
+    assert names == ["weights/k1.safetensors", "predictions/k1.npz", "logs/k1.txt"]
+    assert all(path.parent.is_dir() for path in paths)
+
+
+def test_an_output_folder_may_have_any_name(tmp_path):
+    folder = tmp_path / "50% of ?x#y & é"
+    with Store.open(folder, create=True) as store:
+        begin(store)
+    with Store.open(folder, create=False) as store:
+        assert len(store.runs()) == 1
+    assert (folder / FILE_NAME).is_file()
+
+
+def one_line(error: pytest.ExceptionInfo[StoreError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    assert error.value.exit_code == 4
+    return message
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(StoreError) as error:
+        Store.open(tmp_path / "nowhere", create=False)
+    assert str(tmp_path / "nowhere") in one_line(error)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_file_that_is_no_store_is_left_alone(tmp_path, create):
+    (tmp_path / FILE_NAME).write_bytes(b"what a user keeps here" * 100)
+    with pytest.raises(StoreError, match="is not a vitbench store"):
+        Store.open(tmp_path, create=create)
+    assert (tmp_path / FILE_NAME).read_bytes() == b"what a user keeps here" * 100
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_database_of_another_program_is_left_alone(tmp_path, create):
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(f"CREATE TABLE mine (x); PRAGMA user_version = {SCHEMA};")
+    connection.close()
+    with pytest.raises(StoreError, match="is not a vitbench store"):
+        Store.open(tmp_path, create=create)
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("mine",)]
+    connection.close()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_another_version_is_refused_with_both_numbers(store, create):
+    store._connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    store.close()
+    with pytest.raises(StoreError) as error:
+        Store.open(store.folder, create=create)
+    assert f"store version {SCHEMA + 1}, this one reads {SCHEMA}" in one_line(error)
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for attempt in (lambda: Store.open(tmp_path / "file", create=True), lambda: lock(tmp_path / "file").__enter__()):
+        with pytest.raises(StoreError) as error:
+            attempt()
+        assert "file cannot be written (" in one_line(error)
+
+
+def test_a_record_of_another_shape_is_one_sentence(store):
+    run = begin(store)
+    store._connection.execute(
+        "INSERT INTO records (run, id, key, status, record) VALUES (?, 'i', 'k', 'ok', x'81a161c0')", (run,)
+    )
+    with pytest.raises(StoreError, match="holds a record that this version of vitbench cannot read"):
+        store.records()
+
+
+def test_an_empty_store_says_that_there_is_no_run(store):
+    with pytest.raises(StoreError, match="holds no run yet"):
+        store.rank_by()
+    assert store.records() == store.pending() == store.runs() == []
+
+
+def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(factories.__file__).parent)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+import factories
+from vitbench.store import Store
+store = Store.open(Path(sys.argv[1]), create=True)
+run = store.begin_run(command="c", version="v", suite="s", environment=factories.environment(), rank_by="top1")
+for i in itertools.count():
+    store.append(factories.record(factories.quality_cell(str(i)), run=run))
+    print(i, flush=True)
+"""
+
+
+def test_what_was_announced_survives_kill_9_and_the_store_can_go_on(tmp_path):
+    for _ in range(3):
+        child = run_python(WRITER, str(tmp_path))
+        announced = [int(child.stdout.readline()) for _ in range(8)]
+        child.send_signal(signal.SIGKILL)
+        announced += [int(line) for line in child.stdout.read().splitlines() if line]
+        child.communicate()
+        with Store.open(tmp_path, create=False) as store:
+            newest = store.runs()[-1].id
+            found = [int(record.planned.label) for record in store.records() if record.run == newest]
+        assert found[: len(announced)] == announced
+        assert len(found) <= len(announced) + 1
+
+
+def test_a_transaction_that_was_cut_off_is_rolled_back(store):
+    """A journal left by a dead writer: its half-written pages are undone by the next reader."""
+    run = begin(store)
+    store.append(factories.record(factories.quality_cell("kept"), run=run))
+    store.close()
+    code = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")  # spill dirty pages into the file before the commit
+connection.execute("BEGIN IMMEDIATE")
+run = connection.execute("SELECT id FROM runs").fetchone()[0]
+insert = "INSERT INTO records (run, id, key, status, record) VALUES (?, ?, ?, 'ok', ?)"
+connection.executemany(insert, [(run, i, i, bytes(9000)) for i in range(200)])
+os.kill(os.getpid(), 9)
+"""
+    run_python(code, str(store.folder / FILE_NAME)).communicate()
+    assert (store.folder / f"{FILE_NAME}-journal").exists()
+    with reopened(store) as again:
+        assert [record.planned.label for record in again.records()] == ["kept"]
+
+
+def test_reading_works_while_a_run_writes(tmp_path):
+    child = run_python(WRITER, str(tmp_path))
+    try:
+        child.stdout.readline()
+        with Store.open(tmp_path, create=False) as store:
+            counts = []
+            for _ in range(5):
+                child.stdout.readline()
+                counts.append(len(store.records()))
+        assert counts == sorted(counts)
+        assert counts[0] >= 1
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_two_processes_may_create_one_store_at_once(tmp_path):
+    errors = []
+
+    def create() -> None:
+        try:
+            Store.open(tmp_path, create=True).close()
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with Store.open(tmp_path, create=False) as store:
+        assert store.runs() == []
+
+
+READER = """
+import os, sys
+from pathlib import Path
+from vitbench.errors import StoreError
+from vitbench.store import Store, lock
+if os.geteuid() == 0:  # whom no permission stops
+    os.setgid(65534)
+    os.setuid(65534)
+folder = Path(sys.argv[1])
+with Store.open(folder, create=False) as store:
+    print([record.planned.label for record in store.records()], store.rank_by())
+for attempt in (lambda: Store.open(folder, create=True), lambda: lock(folder).__enter__()):
+    try:
+        attempt()
+        print("no error")
+    except StoreError as error:
+        print("StoreError", error)
+"""
+
+
+@pytest.fixture
+def reachable_folder():
+    """Return a folder that other users can reach, which those of tmp_path are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "out"
+
+
+def test_a_folder_without_the_right_to_write_can_be_read_but_not_written(reachable_folder):
+    folder = reachable_folder
+    with Store.open(folder, create=True) as store:
+        run = begin(store)
+        store.append(factories.record(factories.quality_cell("seen"), run=run))
+    with lock(folder):
+        pass
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+    try:
+        out, errors = run_python(READER, str(folder)).communicate()
+    finally:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o200)
+    lines = out.splitlines()
+    assert lines[:1] == ["['seen'] top1"], errors
+    assert ["StoreError" in line and "cannot be written" in line for line in lines[1:]] == [True, True], lines
+    assert len(lines) == 3
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from vitbench.store import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_run_holds_a_folder_and_the_other_is_told_which(tmp_path):
+    child = run_python(HOLDER, str(tmp_path))
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(StoreError) as error, lock(tmp_path):
+        pass
+    message = one_line(error)
+    assert message.startswith(f"vitbench run (pid {child.pid} on ")
+    assert message.endswith(f"is using {tmp_path}; wait for it or give another --output")
+    child.kill()
+    child.communicate()
+    with lock(tmp_path, command="vitbench import"):
+        assert (tmp_path / "lock").read_text().startswith(f"vitbench import (pid {os.getpid()} on ")
+
+
+def test_the_lock_is_dropped_at_the_end_also_after_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="stop"), lock(tmp_path):
+        raise RuntimeError("stop")
+    with lock(tmp_path), pytest.raises(StoreError, match=f"pid {os.getpid()}"), lock(tmp_path):
+        pass

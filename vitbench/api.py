@@ -41,6 +41,8 @@ class Plan:
     suite: Suite
     suite_text: str
     prepared: Prepared
+    metrics: dict[str, str]
+    """Code hash of each installed metric on predictions."""
     executor: LocalExecutor
 
 
@@ -208,6 +210,7 @@ def plan(suite: str, selection: Selection, *, strict_plugins: bool, say: Callabl
     from vitbench.catalog import load_catalog
     from vitbench.executor import LocalExecutor
     from vitbench.jobs import Answer, PrepareRequest, Refusal, Say
+    from vitbench.provenance import metric_versions
     from vitbench.suite import expand, read_suite
 
     catalog = load_catalog()
@@ -231,6 +234,7 @@ def plan(suite: str, selection: Selection, *, strict_plugins: bool, say: Callabl
             suite=found,
             suite_text=path.read_text(encoding="utf-8"),
             prepared=ending.result.prepared,
+            metrics=metric_versions(catalog),
             executor=executor,
         )
     if isinstance(ending.result, Refusal):
@@ -253,7 +257,7 @@ def execute(
 
     from vitbench import __version__
     from vitbench.progress import Talker
-    from vitbench.runner import run_cells
+    from vitbench.runner import run_cells, update_metrics
     from vitbench.store import Store, environment_digest, lock
 
     folder = folder.absolute()
@@ -272,11 +276,15 @@ def execute(
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
         _announce(cells, todo, newest, rerun, talker.note)
         try:
+            kept = [newest[cell.key] for cell in cells if cell.key in newest and cell not in todo]
+            for sentence in update_metrics(kept, store=store, metrics=planned.metrics, executor=planned.executor):
+                talker.note(sentence)
             run_cells(
                 todo,
                 store=store,
                 run=identity,
                 environment_digest=environment_digest(planned.prepared.environment),
+                metrics=planned.metrics,
                 child_environment=planned.prepared.child_environment,
                 executor=planned.executor,
                 on_event=talker,

@@ -28,11 +28,11 @@ KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(sys.argv[1:] or ["--help"], standalone_mode=False)
     except click.exceptions.Abort:
         code = INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
         code = error.exit_code
     except VitbenchError as error:
         click.echo(f"Error: {error}", err=True)

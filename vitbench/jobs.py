@@ -60,6 +60,14 @@ class Job(_Message, frozen=True, kw_only=True):
     """Which of the cell's processes, from 0."""
 
 
+class MetricsJob(_Message, frozen=True, kw_only=True):
+    """Stored predictions whose metrics are to be computed again."""
+
+    planned: KeyedCell
+    predictions: str
+    faults: tuple[str, ...] = ()
+
+
 class Progress(_Message, frozen=True, kw_only=True, tag=True):
     """A sign of life, perhaps with the epoch. None comes while a region is timed, so that the parent sleeps."""
 
@@ -85,6 +93,7 @@ class Outcome(_Message, frozen=True, kw_only=True, tag=True):
     runtime: dict[str, Any] = {}
     facts: dict[str, str] = {}
     splits: dict[str, int] = {}
+    faults: tuple[str, ...] = ()
 
 
 class Answer(_Message, frozen=True, kw_only=True, tag=True):

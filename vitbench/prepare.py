@@ -6,13 +6,11 @@ It runs in one child, before anything is written into the output folder. Its err
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +19,11 @@ import msgspec
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
+from vitbench.provenance import library_versions, origin
 from vitbench.records import (
     Cell,
     DataInfo,
     KeyedCell,
-    PluginOrigin,
     Provenance,
     QualityCell,
     SpeedCell,
@@ -243,12 +241,12 @@ class _Keyer:
         data_plugin = dataset.plugin.name if dataset else data.plugin
         origins = {plugin.name: plugin for plugin in self.catalog.plugins}
         provenance = Provenance(
-            model=_origin(model.plugin),
-            recipe=_origin(recipe) if quality else None,
-            dataset=_origin(origins[data_plugin]) if quality else None,
+            model=origin(model.plugin),
+            recipe=origin(recipe) if quality else None,
+            dataset=origin(origins[data_plugin]) if quality else None,
             data_fingerprint=data.fingerprint if quality else "",
             checkpoint_sha256=model.checkpoint_sha256,
-            libraries=_versions(model.spec.requires),
+            libraries=library_versions(model.spec.requires),
             torch=self.torch_version,
         )
         cell_id = digest(cell)
@@ -300,34 +298,3 @@ class _Keyer:
             compile=conditions.compile,
             channels_last=conditions.channels_last,
         )
-
-
-@cache
-def _origin(plugin: Plugin) -> PluginOrigin:
-    return PluginOrigin(
-        plugin=plugin.name,
-        distribution=plugin.distribution,
-        version=plugin.version,
-        code_hash=_code_hash(plugin.module),
-    )
-
-
-def _code_hash(module: str) -> str:
-    """Return the SHA-256 over the names and bytes of a plugin's source files, without importing them."""
-    top = module.partition(":")[0].partition(".")[0]
-    found = importlib.util.find_spec(top)
-    places = [Path(place) for place in (found.submodule_search_locations or ())] if found else []
-    files = sorted(file for place in places for file in place.rglob("*.py"))
-    if not files and found and found.origin:
-        files = [Path(found.origin)]
-    total = hashlib.sha256()
-    for file in files:
-        total.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        total.update(file.read_bytes())
-    return total.hexdigest()
-
-
-def _versions(modules: Iterable[str]) -> dict[str, str]:
-    """Return the installed version of the distribution behind each module."""
-    owners: Mapping[str, list[str]] = importlib.metadata.packages_distributions()
-    return {module: importlib.metadata.version(owners[module][0]) for module in modules if module in owners}

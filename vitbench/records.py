@@ -247,6 +247,10 @@ class Record(_Data, frozen=True, kw_only=True):
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}
     """Images used: train, val, test."""
+    faults: tuple[str, ...] = ()
+    """What the audits of the predictions found."""
+    metrics: dict[str, str] = {}
+    """Code hash of each metric that was computed from the predictions."""
 
     @property
     def id(self) -> str:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vitbench.executor import Ending, LocalExecutor
-from vitbench.jobs import Job, Outcome, Progress, Say
-from vitbench.records import KeyedCell, Measurement, Record, SpeedCell, Status, Verdict
+from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.records import KeyedCell, Measurement, QualityCell, Record, SpeedCell, Status, Verdict
 from vitbench.store import Store
 
-__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "merge_processes", "run_cells"]
+__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "merge_processes", "run_cells", "update_metrics"]
 
 SPEED_PROCESSES = 3
 SPEED_TIMEOUT = 120.0
@@ -69,6 +69,7 @@ def run_cells(
     store: Store,
     run: str,
     environment_digest: str,
+    metrics: Mapping[str, str],
     child_environment: Mapping[str, str],
     executor: LocalExecutor,
     on_event: Callable[[Event], None],
@@ -94,12 +95,38 @@ def run_cells(
                     _run_process(planned, process, store, executor, child_environment, on_event, timeout)
                 )
             except KeyboardInterrupt:
-                store.append(attempt.record(run, environment_digest, interrupted=True))
+                store.append(attempt.record(run, environment_digest, metrics, interrupted=True))
                 raise
             if attempt.failed or len(attempt.endings) == processes:
-                record = attempt.record(run, environment_digest)
+                record = attempt.record(run, environment_digest, metrics)
                 store.append(record)
                 on_event(Ended(record=record))
+
+
+def update_metrics(
+    records: Sequence[Record], *, store: Store, metrics: Mapping[str, str], executor: LocalExecutor
+) -> list[str]:
+    """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
+
+    Returns:
+        A sentence for each record whose metrics stay as they are, with the reason.
+    """
+    kept: list[str] = []
+    for record in records:
+        path = store.predictions_path(record.key)
+        if record.status != "ok" or record.metrics == metrics or not isinstance(record.planned.cell, QualityCell):
+            continue
+        job = MetricsJob(planned=record.planned, predictions=str(path), faults=record.faults)
+        ending = executor.run(
+            "vitbench.worker.quality:measure_again", job, on_message=lambda _: None, log=store.log_path(record.key)
+        )
+        if isinstance(ending.result, Outcome):
+            new = {measurement.name: measurement for measurement in ending.result.measurements}
+            others = [measurement for measurement in record.measurements if measurement.name not in new]
+            store.append(msgspec.structs.replace(record, measurements=(*others, *new.values()), metrics=dict(metrics)))
+        else:
+            kept.append(f"the metrics of {record.planned.label} could not be computed again from {path}")
+    return kept
 
 
 def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
@@ -162,7 +189,9 @@ class _Try:
     def failed(self) -> bool:
         return bool(self.endings) and _status(self.endings[-1])[0] != "ok"
 
-    def record(self, run: str, environment_digest: str, *, interrupted: bool = False) -> Record:
+    def record(
+        self, run: str, environment_digest: str, metrics: Mapping[str, str], *, interrupted: bool = False
+    ) -> Record:
         """Return the attempt's record, its processes merged."""
         outcomes = [ending.result for ending in self.endings if isinstance(ending.result, Outcome)]
         status: Status = "interrupted"
@@ -185,6 +214,8 @@ class _Try:
             runtime=last.runtime,
             facts=last.facts,
             splits=last.splits,
+            faults=last.faults,
+            metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 
 

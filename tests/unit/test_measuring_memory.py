@@ -51,9 +51,9 @@ images = [torch.ones(2, 3, 2, 2)]
 def test_a_spike_of_64_mib_is_seen_and_the_peak_starts_anew_each_time() -> None:
     large, absolute, baseline, small, *_ = measured(
         """
-baseline = memory_baseline(CPU)
-show(measure_memory(Spike(64), images, baseline=baseline, mode="inference"))
-show(measure_memory(Spike(8), images, baseline=baseline, mode="inference"))
+baseline = memory_baseline(CPU, "inference")
+show(measure_memory(Spike(64), images, baseline=baseline))
+show(measure_memory(Spike(8), images, baseline=baseline))
 """
     )
     assert large == pytest.approx(64, rel=0.05)
@@ -67,9 +67,9 @@ def test_weights_count_but_not_memory_that_was_freed_before() -> None:
         """
 junk = [torch.ones(2**18) for _ in range(200)]
 del junk
-baseline = memory_baseline(CPU)
+baseline = memory_baseline(CPU, "inference")
 model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2**20), nn.Linear(2**20, 10))
-show(measure_memory(model, images, baseline=baseline, mode="inference"))
+show(measure_memory(model, images, baseline=baseline))
 """
     )
     weights = (12 * 2**20 + 2**20 + 10 * 2**20 + 10) * 4 / MIB
@@ -81,23 +81,23 @@ show(measure_memory(model, images, baseline=baseline, mode="inference"))
 def test_training_holds_gradients_and_optimiser_state_too() -> None:
     peak, *_ = measured(
         """
-baseline = memory_baseline(CPU)
+baseline = memory_baseline(CPU, "training")
 model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2**10), nn.Linear(2**10, 2**13))
-show(measure_memory(model, images, baseline=baseline, mode="training"))
+show(measure_memory(model, images, baseline=baseline))
 """
     )
     weights = (12 * 2**10 + 2**10 + 2**23 + 2**13) * 4 / MIB
-    # Weights, gradients, two moments; and at most as much again while the step computes.
-    assert 4 * weights <= peak <= 8 * weights
+    # Weights, gradients, two moments; and two more of their size while AdamW divides by the root of the second.
+    assert peak == pytest.approx(6 * weights, rel=0.05)
 
 
 @linux
 def test_libraries_that_are_first_used_now_are_not_the_models() -> None:
     peak, *_ = measured(
         """
-baseline = memory_baseline(CPU)
+baseline = memory_baseline(CPU, "inference")
 model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.LayerNorm(16), nn.Linear(16, 3))
-show(measure_memory(model, images, baseline=baseline, mode="inference"))
+show(measure_memory(model, images, baseline=baseline))
 """
     )
     assert 0 <= peak < 8
@@ -106,20 +106,20 @@ show(measure_memory(model, images, baseline=baseline, mode="inference"))
 def test_a_locked_high_water_mark_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_PROCESS", tmp_path)
     with pytest.raises(Skip, match="clear_refs, which this system does not have"):
-        memory_baseline(torch.device("cpu"))
+        memory_baseline(torch.device("cpu"), "inference")
     (tmp_path / "clear_refs").mkdir()
     with pytest.raises(Skip, match="is not writable"):
-        memory_baseline(torch.device("cpu"))
+        memory_baseline(torch.device("cpu"), "inference")
     (tmp_path / "clear_refs").rmdir()
     (tmp_path / "clear_refs").touch()
     (tmp_path / "status").write_text("Name:\tpython\n")
     with pytest.raises(Skip, match="status has no VmRSS"):
-        memory_baseline(torch.device("cpu"))
+        memory_baseline(torch.device("cpu"), "inference")
 
 
 def test_a_device_without_a_peak_is_no_number() -> None:
     with pytest.raises(Skip, match="peak memory cannot be measured on mps"):
-        memory_baseline(torch.device("mps"))
+        memory_baseline(torch.device("mps"), "training")
 
 
 def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
@@ -136,7 +136,7 @@ def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
         )
 
     kernel_says(rss=1000, high=1000, library=100)
-    baseline = memory_baseline(torch.device("cpu"))
+    baseline = memory_baseline(torch.device("cpu"), "inference")
     assert (baseline.used, baseline.libraries) == (1000 * 1024, 100 * 1024)
 
     class Grows(nn.Linear):
@@ -144,7 +144,7 @@ def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
             kernel_says(rss=1500, high=1800, library=150)
             return super().forward(images)
 
-    use = measure_memory(Grows(4, 3), [torch.ones(2, 4)], baseline=baseline, mode="inference")
+    use = measure_memory(Grows(4, 3), [torch.ones(2, 4)], baseline=baseline)
     assert use.peak_bytes == (1800 - 1000 - 50) * 1024
     assert use.absolute_peak_bytes == 1800 * 1024
     assert use.baseline_bytes == 1000 * 1024

@@ -49,4 +49,4 @@ def test_any_name_comes_back_and_the_text_is_harmless_ascii(name):
     text = render(build([f.quality(name)], [], "top1"), "json")
     assert json.loads(text)["rows"][0]["model"] == name
     assert text.isascii()
-    assert not [c for c in text if ord(c) < 32 and c != "\n" or c == "\x7f"]
+    assert not [c for c in text if (ord(c) < 32 and c != "\n") or c == "\x7f"]

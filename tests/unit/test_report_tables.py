@@ -89,15 +89,20 @@ def test_doubts_are_marked_and_explained():
     assert column(section, "top1 %") == ("94.4", "93.9")
     where = "(throughput, latency_p50, peak_memory, train_throughput)"
     assert section.notes[-2:] == (
-        f"~ doubtful, a: load average 4.1 on 2 cores {where}.",
-        f"! invalid, b: 8 threads on a quota of 2 cores {where}.",
+        f"~ doubtful, a {where}: load average 4.1 on 2 cores.",
+        f"! invalid, b {where}: 8 threads on a quota of 2 cores.",
     )
 
 
 def test_a_doubt_that_rows_share_is_said_once():
     records = [f.quality(m, 300, verdict="warn") for m in ("a", "b")]
     note = only_section(*records).notes[-1]
-    assert note == "~ doubtful: the model is order-dependent, for a (top1), b (top1)."
+    assert note == "~ doubtful, a (top1), b (top1): the model is order-dependent."
+
+
+def test_a_note_gives_three_reasons_and_counts_the_rest():
+    record = f.record(f.quality_cell(), [f.measurement("top1", 0.5, verdict="warn", reasons=list("abcde"))])
+    assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; b; c; and 2 more."
 
 
 def test_a_value_that_could_not_be_had_is_a_marked_dash():
@@ -108,7 +113,7 @@ def test_a_value_that_could_not_be_had_is_a_marked_dash():
     assert column(section, "top1 %") == ("!-",)
     assert section.ranks == ("-",)
     assert "Not ranked: no row has a valid top1." in section.notes
-    assert section.notes[-1] == "! invalid, vit: row 3 is nan (top1)."
+    assert section.notes[-1] == "! invalid, vit (top1): row 3 is nan."
 
 
 def test_conditions_say_where_and_how():

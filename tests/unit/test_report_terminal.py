@@ -77,7 +77,7 @@ def test_no_text_of_a_user_leaves_its_place(name):
         f.quality("n", 340, data=f.data_info(title="t")),
         f.record(f.quality_cell("n", seed=3), status="failed", reason="it said n"),
     )
-    assert not [c for c in text if ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160]
+    assert not [c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160]
     assert max(map(len, text.splitlines())) <= WIDTH
     if len(plain(name)) <= 40 and plain(name) == " ".join(plain(name).split()):
         assert plain(name) in text

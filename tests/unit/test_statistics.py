@@ -88,3 +88,13 @@ def test_standings_do_not_depend_on_the_order(values):
     forward = standings([Estimate(value=v) for v in values], "higher")
     backward = standings([Estimate(value=v) for v in reversed(values)], "higher")
     assert [s.rank for s in forward] == [s.rank for s in reversed(backward)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(sorted), max_size=12))
+def test_ties_are_all_overlaps(intervals):
+    found = standings([Estimate(value=low, low=low, high=high) for low, high in intervals], "higher")
+    for i, (low, high) in enumerate(intervals):
+        expected = [
+            j for j, (a, b) in enumerate(intervals) if j != i and set(range(low, high + 1)) & set(range(a, b + 1))
+        ]
+        assert list(found[i].ties) == expected

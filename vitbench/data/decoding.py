@@ -28,6 +28,8 @@ __all__ = ["Form", "Geometry", "Survey", "decode", "glance"]
 
 _CHUNK = 64  # images handed to a thread at once: enough to hide the hand-over, few enough to stop at soon
 _SECONDS_BETWEEN_REPORTS = 5.0
+_WORTH_A_WORD = 5_000
+"""Images from which on decoding takes more than a second."""
 
 
 class Geometry(msgspec.Struct, frozen=True):
@@ -111,7 +113,8 @@ def decode(
     """
     splits = (opened.train, opened.test)
     total = sum(len(split.labels) for split in splits)
-    say(f"decoding {total:,} images")
+    if total >= _WORTH_A_WORD:
+        say(f"decoding {total:,} images")
     fingerprint = hashlib.sha256(msgspec.json.encode(opened.class_names))
     shapes: list[tuple[int, int, int]] = []
     spoiled: set[Form] = set()

@@ -6,11 +6,10 @@ Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the termi
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
-from vitbench.leaderboard import Failure, Leaderboard, Row
+from vitbench.leaderboard import Failure, Leaderboard, Metric, Row
 
 __all__ = ["SCHEMA", "render_json"]
 
@@ -41,7 +40,20 @@ def _row(row: Row) -> dict[str, Any]:
         "seeds": row.seeds,
         "partial": row.condition.partial,
         "baseline": row.baseline,
-        "metrics": {name: dataclasses.asdict(metric) for name, metric in row.metrics.items()},
+        "metrics": {name: _metric(metric) for name, metric in row.metrics.items()},
+    }
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    return {
+        "value": metric.value,
+        "unit": metric.unit,
+        "better": metric.better,
+        "low": metric.low,
+        "high": metric.high,
+        "n": metric.n,
+        "verdict": metric.verdict,
+        "reasons": metric.reasons,
     }
 
 

@@ -17,6 +17,8 @@ __all__ = ["Column", "Missing", "Section", "missing", "plain", "sections"]
 
 _MARKS = {"valid": "", "warn": "~", "invalid": "!"}
 _MARK_WORDS = {"~": "~ doubtful", "!": "! invalid"}
+_MOST_REASONS = 3
+"""Reasons that a note gives; the JSON and the record hold all."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -268,21 +270,17 @@ def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
 
 
 def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[_Figure]) -> list[str]:
-    """Return why figures are doubtful or invalid: a sentence for what several models share, else one for a model."""
-    touched: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    """Return why figures are doubtful or invalid: one sentence for each set of reasons, with all that it touches."""
+    touched: dict[tuple[str, tuple[str, ...]], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row, model in zip(rows, models, strict=True):
         for figure in shown:
             metric = row.metrics.get(figure.metric)
             if metric is not None and _MARKS[metric.verdict]:
-                reason = "; ".join(metric.reasons) or "no reason given"
-                touched[_MARKS[metric.verdict], reason][model].append(figure.metric)
-    shared = []
-    single: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (mark, reason), where in touched.items():
-        if len(where) > 1:
-            places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
-            shared.append(f"{_MARK_WORDS[mark]}: {reason}, for {places}.")
-        else:
-            [(model, metrics)] = where.items()
-            single[mark, model].append(f"{reason} ({', '.join(metrics)})")
-    return [*shared, *(f"{_MARK_WORDS[mark]}, {model}: {'; '.join(why)}." for (mark, model), why in single.items())]
+                touched[_MARKS[metric.verdict], metric.reasons][model].append(figure.metric)
+    notes = []
+    for (mark, reasons), where in touched.items():
+        places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
+        more = len(reasons) - _MOST_REASONS
+        words = [*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])] or ["no reason given"]
+        notes.append(f"{_MARK_WORDS[mark]}, {places}: {'; '.join(words)}.")
+    return notes

@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vitbench.catalog import Catalog
+from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
-from vitbench.jobs import Job, Outcome, Progress, Say
-from vitbench.measuring.predictions import audit, predict, save_predictions, summarise, validate_logits
+from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.measuring.predictions import (
+    audit,
+    load_predictions,
+    predict,
+    save_predictions,
+    summarise,
+    validate_logits,
+)
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, Preprocess, load_target
@@ -28,7 +35,7 @@ from vitbench.worker.build import build_model, find_model, meta_architecture
 from vitbench.worker.measurements import doubt, measure
 from vitbench.worker.runtime import changed_flags, runtime
 
-__all__ = ["run_quality"]
+__all__ = ["measure_again", "run_quality"]
 
 EVALUATION_BATCH = 256
 SIGN_SECONDS = 1.0
@@ -88,12 +95,13 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         predictions=predictions,
         training=TrainingLog(seconds=seconds, images=len(splits.train), curve=curve) if recipe.trains else None,
     )
-    measurements = doubt(measure(catalog, subject), "invalid", faults)
+    measurements = measure(catalog, subject)
     if changed:
         measurements = doubt(measurements, "warn", [f"the model changed torch's {', '.join(changed)}"])
     return Outcome(
         status="ok",
-        measurements=measurements,
+        measurements=doubt(measurements, "invalid", faults),
+        faults=faults,
         curve=curve,
         preprocess=PreprocessInfo(
             mean=how.mean,
@@ -107,6 +115,20 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         facts=facts,
         splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
     )
+
+
+def measure_again(request: bytes, send: Callable[[msgspec.Struct], None]) -> Outcome:
+    """Compute the metrics of stored predictions, when metrics were added or changed since."""
+    job = msgspec.json.decode(request, type=MetricsJob)
+    predictions = load_predictions(Path(job.predictions))
+    subject = Subject(
+        num_classes=predictions.num_classes,
+        input_shape=(job.planned.in_channels, job.planned.image_size, job.planned.image_size),
+        device=job.planned.device,
+        precision=job.planned.cell.precision,
+        predictions=predictions,
+    )
+    return Outcome(status="ok", measurements=doubt(measure(load_catalog(), subject), "invalid", job.faults))
 
 
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:

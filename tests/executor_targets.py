@@ -1,0 +1,97 @@
+"""What the tests of the executor run in its child processes. Light: no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from vitbench.jobs import Outcome, Progress, Say
+
+Send = Callable[[msgspec.Struct], None]
+
+IGNORES_SIGTERM = (
+    "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+)
+
+
+def echo(request: bytes, send: Send) -> Outcome:
+    """Answer with the text of a `Say`."""
+    return Outcome(status="ok", reason=json.loads(request)["text"])
+
+
+def talk(request: bytes, send: Send) -> Outcome:
+    """Send progress and sentences, and write to both outputs, before the answer."""
+    send(Progress(epoch=1, epochs=2, stage="training"))
+    print("written to stdout")
+    send(Say(text="half way"))
+    print("written to stderr", file=sys.stderr)
+    return Outcome(status="ok", facts={"variable": os.environ.get("VITBENCH_TEST_VARIABLE", "")})
+
+
+def fail(request: bytes, send: Send) -> Outcome:
+    """Raise."""
+    raise ValueError("this text is in the log")
+
+
+def leave(request: bytes, send: Send) -> Outcome:
+    """End without a word."""
+    os._exit(7)
+
+
+def kill_itself(request: bytes, send: Send) -> Outcome:
+    """Do what the kernel does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("not reached")
+
+
+def sleep(request: bytes, send: Send) -> Outcome:
+    """Write the own process id to the file that is named, and do not end."""
+    with open(json.loads(request)["text"], "w") as file:  # noqa: PTH123 - nothing but the standard calls
+        file.write(str(os.getpid()))
+    time.sleep(600)
+    raise AssertionError("not reached")
+
+
+def sleep_stubbornly(request: bytes, send: Send) -> Outcome:
+    """As `sleep`, deaf to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return sleep(request, send)
+
+
+def leave_a_grandchild(request: bytes, send: Send) -> Outcome:
+    """Start a process that is deaf to SIGTERM, and answer with its id as soon as it is."""
+    ready = json.loads(request)["text"]
+    grandchild = subprocess.Popen([sys.executable, "-c", IGNORES_SIGTERM, ready])
+    while not os.path.exists(ready):  # noqa: PTH110
+        time.sleep(0.01)
+    return Outcome(status="ok", reason=str(grandchild.pid))
+
+
+def crash_beside_a_grandchild(request: bytes, send: Send) -> Outcome:
+    """Die while a grandchild holds every pipe open."""
+    ready = json.loads(request)["text"]
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+        os._exit(0)
+    with open(ready, "w") as file:  # noqa: PTH123
+        file.write(str(pid))
+    os._exit(9)
+
+
+def main_module(request: bytes, send: Send) -> Outcome:
+    """Tell whether the parent's script was run again here."""
+    return Outcome(status="ok", reason=getattr(sys.modules["__main__"], "MARK", "not run again"))
+
+
+def large(request: bytes, send: Send) -> Outcome:
+    """Answer with more than a pipe holds."""
+    return Outcome(status="ok", reason="x" * 1_000_000)

@@ -1,0 +1,192 @@
+"""The command line is a contract: its names are frozen here, and its start stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+
+from vitbench.cli import cli, main
+
+Run = Callable[..., tuple[int, str, str]]
+
+# Option or argument -> what it takes, whether it repeats, its default as far as the user can see it.
+FLAG = ("flag", False, False)
+COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
+    "run": {
+        "--suite": ("NAME|FILE.toml", False, "quick"),
+        "--output": ("PATH", False, None),
+        "--model": ("M[:k=v,...]", True, None),
+        "--dataset": ("D", True, None),
+        "--data": ("NAME=PATH", True, None),
+        "--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"),
+        "--precision": ("[float32|bfloat16|float16|tf32]", False, "float32"),
+        "--threads": ("INTEGER RANGE", False, None),
+        "--seed": ("INTEGER RANGE", True, None),
+        "--epochs": ("INTEGER RANGE", False, None),
+        "--limit": ("N|FRACTION", False, None),
+        "--batch-size": ("INTEGER RANGE", False, None),
+        "--set": ("RECIPE.OPTION=VALUE", True, None),
+        "--timeout": ("SECONDS", False, None),
+        "--rerun": ("[failed|all]", False, None),
+        "--compile": FLAG,
+        "--channels-last": FLAG,
+        "--dry-run": FLAG,
+        "--strict-plugins": FLAG,
+        "--quiet": FLAG,
+        "--json": FLAG,
+    },
+    "ls": {
+        "kind": ("{models|datasets|recipes|metrics|suites|plugins}", False, None),
+        "--json": FLAG,
+        "--strict-plugins": FLAG,
+    },
+    "plugins": {"--json": FLAG, "--strict-plugins": FLAG},
+    "leaderboard": {
+        "folder": ("[DIR]", False, None),
+        "--format": ("[table|md|csv|json]", False, "table"),
+        "--output": ("FILE", False, None),
+    },
+    "show": {"arguments": ("[DIR] [ID]", False, None)},
+}
+
+HEAVY = ("torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "timm", "PIL", "pyarrow", "jinja2", "tabulate")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process and return its exit code, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def takes(param: click.Parameter, context: click.Context) -> tuple[object, bool, object]:
+    if getattr(param, "is_flag", False):
+        return FLAG
+    default: Any = param.get_default(context)
+    return param.make_metavar(context), param.multiple, default if isinstance(default, str) else None
+
+
+def test_the_surface_is_frozen() -> None:
+    found = {}
+    for name, command in cli.commands.items():
+        context = click.Context(command)
+        found[name] = {param.opts[0]: takes(param, context) for param in command.params}
+    assert found == COMMANDS
+
+
+def test_no_option_has_a_short_or_a_second_name() -> None:
+    for command in cli.commands.values():
+        assert all(len(param.opts) == 1 and not param.secondary_opts for param in command.params)
+
+
+@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS]])
+def test_help_works_everywhere_and_names_every_option(command: tuple[str, ...], run: Run) -> None:
+    code, out, err = run(*command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    for option in COMMANDS[command[0]] if command else COMMANDS:
+        assert not option.startswith("--") or option in out
+    assert run(*command, "-h") == (code, out, err)
+
+
+def test_the_help_tells_the_exit_codes(run: Run) -> None:
+    _, out, _ = run("--help")
+    for words in ("0 all cells ok", "1 a cell", "2 usage", "3 data", "4 output", "5 nothing", "130 interrupted"):
+        assert words in " ".join(out.split())
+
+
+def test_without_a_command_the_help_is_shown(run: Run) -> None:
+    assert run() == run("--help")
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    import vitbench
+
+    assert run("--version") == (0, f"vitbench, version {vitbench.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["run", "--modle", "vit"], "No such option: --modle"),
+        (["run", "--precision", "float8"], "'float8' is not one of 'float32', 'bfloat16', 'float16', 'tf32'"),
+        (["run", "--rerun", "some"], "'some' is not one of 'failed', 'all'"),
+        (["run", "--threads", "0"], "0 is not in the range x>=1"),
+        (["run", "--epochs", "0"], "0 is not in the range x>=1"),
+        (["run", "--seed", "-1"], "-1 is not in the range x>=0"),
+        (["run", "--batch-size", "0"], "0 is not in the range x>=1"),
+        (["run", "--timeout", "0"], "0.0 is not in the range x>0"),
+        (["run", "--limit", "0"], "a number of images must be at least 1, not 0"),
+        (["run", "--limit", "1.5"], "a fraction must be above 0 and at most 1, not 1.5"),
+        (["run", "--limit", "0.0"], "a fraction must be above 0"),
+        (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
+        (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
+        (["run", "--data", "pets="], '"pets=" must be written NAME=PATH'),
+        (["run", "--data", "pets=a", "--data", "pets=b"], '"pets" is given twice'),
+        (["run", "--set", "supervised.epochs"], '"supervised.epochs" must be written RECIPE.OPTION=VALUE'),
+        (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
+        (["ls"], "Missing argument"),
+        (["ls", "modles"], "'modles' is not one of"),
+        (["show", "a", "b", "c"], "at most a folder and an id"),
+        (["leaderboard", "--format", "xml"], "'xml' is not one of"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], words: str, run: Run) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("Error: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "show"])
+def test_a_results_folder_that_is_not_there_is_exit_4(command: str, run: Run, tmp_path: object) -> None:
+    code, out, err = run(command, f"{tmp_path}/nowhere")
+    assert (code, out) == (4, "")
+    (line,) = err.splitlines()
+    assert line.startswith("Error: ")
+    assert "nowhere" in line
+
+
+def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITBENCH_PLUGINS", "recipes,absent")
+    words = "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it; it is not installed"
+    code, out, err = run("ls", "recipes")
+    assert (code, err) == (0, f"warning: {words}\n")
+    assert "recipes/supervised" in out
+    assert run("ls", "recipes", "--strict-plugins")[0] == 3
+    code, out, err = run("plugins", "--strict-plugins")
+    assert (code, err) == (3, "")
+    assert words in out
+    assert run("ls", "plugins", "--strict-plugins") == (code, out, err)
+
+
+def test_the_start_imports_nothing_heavy() -> None:
+    commands = [["--help"], ["plugins"], *(["ls", kind] for kind in ("models", "datasets", "recipes", "suites"))]
+    script = (
+        "import sys\n"
+        "from vitbench.cli import main\n"
+        f"for command in {commands}:\n"
+        "    sys.argv = ['vitbench', *command]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, (command, ended.code)\n"
+        f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "scratch/vit-p4-d8" in done.stdout
+    assert done.stderr == "[]\n"

@@ -256,9 +256,10 @@ def execute(
     from dataclasses import replace
 
     from vitbench import __version__
+    from vitbench.lock import lock
     from vitbench.progress import Talker
     from vitbench.runner import run_cells, update_metrics
-    from vitbench.store import Store, environment_digest, lock
+    from vitbench.store import Store, environment_digest
 
     folder = folder.absolute()
     cells = planned.prepared.cells

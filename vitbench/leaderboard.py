@@ -52,6 +52,9 @@ def build(records: Iterable[Record], pending: Sequence[KeyedCell], rank_by: str)
     """
     newest: dict[str, Record] = {}
     for record in records:
+        earlier = newest.get(record.id)
+        if record.status == "interrupted" and earlier and earlier.status == "ok" and earlier.key == record.key:
+            continue  # an interrupted repetition takes nothing away
         newest.pop(record.id, None)  # to the end: the order is by age of the newest attempt
         newest[record.id] = record
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]

@@ -267,5 +267,8 @@ def _worst(verdicts: Sequence[Verdict]) -> Verdict:
         count[kind] += 1
     return Verdict(
         level=level,
-        reasons=tuple(f"{reason} (in {count[kind]} of {len(verdicts)} processes)" for kind, reason in first.items()),
+        reasons=tuple(
+            reason if count[kind] >= len(verdicts) else f"{reason}, in {count[kind]} of {len(verdicts)} processes"
+            for kind, reason in first.items()
+        ),
     )

@@ -11,11 +11,8 @@ Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import socket
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +24,7 @@ import msgspec
 from vitbench.errors import StoreError
 from vitbench.records import SCHEMA, Environment, KeyedCell, Record
 
-__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "environment_digest", "lock"]
+__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "environment_digest"]
 
 FILE_NAME = "vitbench.sqlite"
 _BUSY_SECONDS = 30.0
@@ -303,52 +300,6 @@ def blob_digest(content: bytes) -> str:
 def environment_digest(environment: Environment) -> str:
     """Return the name of an environment's blob, which `Record.environment` holds."""
     return blob_digest(_environment_json(environment))
-
-
-@contextmanager
-def lock(folder: Path, *, command: str = "vitbench run") -> Iterator[None]:
-    """Hold an output folder, made where it is missing, for this process alone.
-
-    The operating system drops the lock when the process ends in whatever way, so no stale lock is left; the file
-    ``lock`` stays and says who holds it.
-
-    Raises:
-        StoreError: another process holds the folder, or it cannot be written.
-    """
-    _make_folders(folder)
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
-    try:
-        try:
-            _take(descriptor)
-        except OSError as error:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another vitbench process"
-            raise StoreError(f"{holder} is using {folder}; wait for it or give another --output") from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{command} (pid {os.getpid()} on {socket.gethostname()})\n".encode())
-        yield
-    finally:
-        os.close(descriptor)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(descriptor: int) -> None:
-        # Windows locks bytes against reading, too: take one far behind the text.
-        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _take(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _environment_json(environment: Environment) -> bytes:

@@ -120,8 +120,8 @@ def test_the_version_is_the_packages(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rnu"], "No such command 'rnu'"),
-        (["run", "--modle", "vit"], "No such option: --modle"),
+        (["rnu"], "No such command"),
+        (["run", "--modle", "vit"], "--modle"),
         (["run", "--precision", "float8"], "'float8' is not one of 'float32', 'bfloat16', 'float16', 'tf32'"),
         (["run", "--rerun", "some"], "'some' is not one of 'failed', 'all'"),
         (["run", "--threads", "0"], "0 is not in the range x>=1"),

@@ -14,7 +14,7 @@ import pytest
 
 from vitbench import executor as executor_module
 from vitbench.executor import Ending, LocalExecutor
-from vitbench.jobs import Outcome, Progress, Refusal, Say
+from vitbench.jobs import Outcome, Progress, Say
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
@@ -162,12 +162,16 @@ def test_the_script_of_the_user_is_not_run_again(executor: LocalExecutor, monkey
     assert sys.modules["__main__"] is script
 
 
-def test_a_refusal_is_an_answer(executor: LocalExecutor) -> None:
+def test_a_request_of_another_type_is_a_crash(executor: LocalExecutor, tmp_path: Path) -> None:
     ending = executor.run(
-        "vitbench.prepare:prepare_in_child", Say(text="x"), on_message=lambda _: None, timeout=PATIENCE
+        "vitbench.prepare:prepare_in_child",
+        Say(text="no request"),
+        on_message=lambda _: None,
+        timeout=PATIENCE,
+        log=tmp_path / "log.txt",
     )
-    assert ending.kind == "crashed", "a request of another type is a fault of ours, no refusal"
-    assert not isinstance(ending.result, Refusal)
+    assert ending.kind == "crashed"
+    assert "ValidationError" in (tmp_path / "log.txt").read_text()
 
 
 PARENT = """

@@ -87,6 +87,14 @@ def test_every_status_but_ok_is_failed_and_never_a_row(status):
     assert [(x.kind, x.status, x.reason) for x in board.failed] == [(k, status, status) for k in ("quality", "speed")]
 
 
+def test_an_interrupted_repetition_takes_no_result_away():
+    done, again = f.quality("vit", 340), f.record(f.quality_cell("vit"), status="interrupted")
+    assert again.key == done.key
+    board = build([done, again], [], "top1")
+    assert [row.model for row in board.rows] == ["vit"]
+    assert board.failed == ()
+
+
 def test_pending_cells_are_failed_as_not_started():
     board = build([], [f.quality_cell("a"), f.speed_cell("b")], "top1")
     assert [(x.model, x.dataset, x.status, x.reason) for x in board.failed] == [

@@ -41,8 +41,8 @@ rank  model                  %      interval  images/s     ms    MiB       M   G
 
 Ranked by top1 (higher is better), on 360 test images.
 Recipe: recipes/supervised.
-~ doubtful, scratch/resnet18: load average 4.1 on 2 cores (throughput, latency_p50, peak_memory,
-  train_throughput).
+~ doubtful, scratch/resnet18 (throughput, latency_p50, peak_memory, train_throughput): load average
+  4.1 on 2 cores.
 
 Without a result: 1 cell
 timm/vit: failed (digits, seed 0)

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from vitbench.errors import StoreError
+from vitbench.lock import lock
 from vitbench.records import SCHEMA
-from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest, lock
+from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
 
 
 def begin(store: Store, rank_by: str = "top1") -> str:
@@ -324,7 +325,8 @@ READER = """
 import os, sys
 from pathlib import Path
 from vitbench.errors import StoreError
-from vitbench.store import Store, lock
+from vitbench.lock import lock
+from vitbench.store import Store
 if os.geteuid() == 0:  # whom no permission stops
     os.setgid(65534)
     os.setuid(65534)
@@ -366,34 +368,3 @@ def test_a_folder_without_the_right_to_write_can_be_read_but_not_written(reachab
     assert lines[:1] == ["['seen'] top1"], errors
     assert ["StoreError" in line and "cannot be written" in line for line in lines[1:]] == [True, True], lines
     assert len(lines) == 3
-
-
-HOLDER = """
-import sys
-from pathlib import Path
-from vitbench.store import lock
-with lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_one_run_holds_a_folder_and_the_other_is_told_which(tmp_path):
-    child = run_python(HOLDER, str(tmp_path))
-    assert child.stdout.readline() == "held\n"
-    with pytest.raises(StoreError) as error, lock(tmp_path):
-        pass
-    message = one_line(error)
-    assert message.startswith(f"vitbench run (pid {child.pid} on ")
-    assert message.endswith(f"is using {tmp_path}; wait for it or give another --output")
-    child.kill()
-    child.communicate()
-    with lock(tmp_path, command="vitbench import"):
-        assert (tmp_path / "lock").read_text().startswith(f"vitbench import (pid {os.getpid()} on ")
-
-
-def test_the_lock_is_dropped_at_the_end_also_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="stop"), lock(tmp_path):
-        raise RuntimeError("stop")
-    with lock(tmp_path), pytest.raises(StoreError, match=f"pid {os.getpid()}"), lock(tmp_path):
-        pass

@@ -5,8 +5,8 @@ On the CPU the kernel's own high-water mark of the resident set is read (``VmHWM
 ``ru_maxrss`` does. https://docs.kernel.org/filesystems/proc.html. On CUDA the allocator's statistics are read.
 
 What is not the model's is kept out: memory that was freed but not yet given back (trimmed before each reading), what
-torch imports at its first step (70 MiB for an optimiser; a tiny model takes that step before the baseline), what a first
-pass sets up once (the second is measured), and pages of shared libraries that are touched only now (subtracted).
+torch imports at its first step (70 MiB for an optimiser; a tiny model takes that step before the baseline), what the
+first pass sets up once (the second is measured), and pages of shared libraries that are touched only now (subtracted).
 """
 
 from __future__ import annotations

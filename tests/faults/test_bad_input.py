@@ -1,0 +1,282 @@
+"""Bad input: one line on stderr, the documented exit code, no traceback, and no output folder."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vitbench.catalog import load_catalog
+from vitbench.cli import main
+from vitbench.errors import UnusableError, UsageError, VitbenchError
+from vitbench.jobs import Prepared, PrepareRequest
+from vitbench.prepare import prepare
+from vitbench.suite import Conditions, ModelEntry, Selection, Suite, expand
+
+Refuse = Callable[..., str]
+
+GOOD = 'name = "mine"\nsummary = "x"\ndatasets = ["digits"]\n[[models]]\nname = "baseline/majority"\n'
+no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+@pytest.fixture
+def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refuse:
+    """Run ``vitbench run`` on a suite file, and return its one line of complaint."""
+
+    def call(exit_code: int, *arguments: str, suite: str = GOOD, output: Path | None = None) -> str:
+        path, folder = tmp_path / "mine.toml", output or tmp_path / "results"
+        path.write_text(suite)
+        there = folder.exists()
+        command = ["vitbench", "run", "--suite", str(path), "--output", str(folder), "--threads", "1", *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        assert (ended.value.code, out) == (exit_code, ""), err
+        (line,) = err.splitlines()
+        assert line.startswith("Error: ")
+        assert folder.exists() == there
+        return line
+
+    return call
+
+
+# What is refused before anything is opened.
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "arguments", "words"),
+    [
+        (2, ["--suite", "quikc"], ['unknown suite "quikc"']),
+        (2, ["--suite", "no/such.toml"], ["no/such.toml", "cannot be read", "No such file"]),
+        (2, ["--model", "resnet81"], ['unknown model "resnet81"', 'Did you mean "resnet18"?']),
+        (2, ["--model", "scratch/vit:pach_size=2"], ['no option "pach_size"', 'Did you mean "patch_size"?']),
+        (2, ["--model", "scratch/vit:patch_size=two"], ["option patch_size must be a whole number, not 'two'"]),
+        (2, ["--dataset", "digit"], ['unknown dataset "digit"', 'Did you mean "digits"?']),
+        (2, ["--dataset", "folder"], ["is a layout, not a data set"]),
+        (2, ["--set", "majority.k=2"], ['no option "k"']),
+        (2, ["--set", "supervised.epochs=2"], ["which no selected model uses"]),
+        (2, ["--data", "pets=/tmp"], ['defines the data set "pets"', "add --dataset pets"]),
+    ],
+)
+def test_a_wrong_command_is_refused(exit_code: int, arguments: list[str], words: list[str], refuse: Refuse) -> None:
+    line = refuse(exit_code, *arguments)
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    ("suite", "exit_code", "words"),
+    [
+        (GOOD + "colour = 1\n", 2, ["mine.toml", "unknown key `models[0].colour`"]),
+        ("seed = [1]\n" + GOOD, 2, ["unknown key `seed`", 'Did you mean "seeds"?']),
+        ('seeds = ["a"]\n' + GOOD, 2, ["mine.toml", "`seeds[0]`: expected `int`, got `str`"]),
+        ("seeds = [1, 1]\n" + GOOD, 2, ["`seeds` holds 1 twice"]),
+        (GOOD + '[[models]]\nname = "majority"\n', 2, ["models[0] and models[1] are the same model"]),
+        ("seeds = [\n" + GOOD, 2, ["mine.toml is not valid TOML", "line 2"]),
+        ('rank_by = "topp1"\n' + GOOD, 2, ["mine.toml", "`rank_by`", "topp1", 'Did you mean "top1"?']),
+        ('name = "mine"\nsummary = "x"\ndatasets = ["digits"]\n', 5, ["nothing to run", "give --model"]),
+    ],
+)
+def test_a_wrong_suite_is_refused(suite: str, exit_code: int, words: list[str], refuse: Refuse) -> None:
+    line = refuse(exit_code, suite=suite)
+    for word in words:
+        assert word in line
+
+
+def test_a_broken_plugin_is_refused_where_that_is_asked(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITBENCH_PLUGINS", "baseline,datasets,recipes,absent")
+    assert "plugin absent" in refuse(3, "--strict-plugins")
+
+
+# What prepare refuses, called in this process.
+
+
+def prepared(
+    data: dict[str, Path] | None = None, *, model: str = "baseline/majority", dataset: str = "", **conditions: object
+) -> Prepared:
+    """Prepare one model on one data set."""
+    catalog = load_catalog()
+    name = dataset or next(iter(data or {"digits": None}))
+    suite = Suite(name="m", summary="x", datasets=(name,), models=(ModelEntry(name="majority"),))
+    paths = {key: str(path) for key, path in (data or {}).items()}
+    cells = expand(suite, catalog, Selection(models=(model,), data=paths))
+    request = PrepareRequest(
+        cells=tuple(cells),
+        conditions=Conditions(**{"threads": 1, **conditions}),
+        data_paths={cells[0].dataset: path for path in paths.values()},
+    )
+    return prepare(request, catalog, lambda _: None)
+
+
+def refusal(kind: type[VitbenchError], *arguments: object, **fields: object) -> str:
+    """Return the one line with which prepare refuses."""
+    with pytest.raises(kind) as caught:
+        prepared(*arguments, **fields)
+    text = str(caught.value)
+    assert text
+    assert "\n" not in text
+    return text
+
+
+def images(root: Path, *classes: str, count: int = 4) -> Path:
+    """Write images of these classes, and return `root`."""
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            pixels = np.full((8, 8, 3), 40 * number + index, dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    return root
+
+
+def test_good_images_are_taken(tmp_path: Path) -> None:
+    images(tmp_path / "train", "cat", "dog")
+    images(tmp_path / "test", "cat", "dog")
+    (cell,) = prepared({"pets": tmp_path}).cells
+    assert cell.data is not None
+    assert (cell.data.class_names, cell.data.sizes) == (("cat", "dog"), {"train": 8, "test": 8})
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    place = tmp_path / "nowhere"
+    assert refusal(UnusableError, {"pets": place}).startswith(f"data set pets: there is no folder {place}")
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.touch()
+    assert f"{place} is not a folder" in refusal(UnusableError, {"pets": place})
+
+
+def test_a_folder_that_is_empty(tmp_path: Path) -> None:
+    assert f"the folder {tmp_path} is empty" in refusal(UnusableError, {"pets": tmp_path})
+
+
+def test_a_folder_that_holds_no_images(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert f"{tmp_path} has none of the known layouts" in refusal(UnusableError, {"pets": tmp_path})
+
+
+@pytest.mark.parametrize("layout", ["", "train"])
+def test_images_of_one_class(layout: str, tmp_path: Path) -> None:
+    images(tmp_path / layout, "cat")
+    if layout:
+        images(tmp_path / "test", "cat")
+    text = refusal(UnusableError, {"pets": tmp_path})
+    assert str(tmp_path) in text
+    assert "one class" in text
+    assert "cat" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no image", b"\x89PNG\r\n\x1a\n truncated"])
+def test_an_image_that_cannot_be_read(content: bytes, tmp_path: Path) -> None:
+    images(tmp_path, "cat", "dog")
+    bad = tmp_path / "dog" / "2.png"
+    bad.write_bytes(content)
+    text = refusal(UnusableError, {"pets": tmp_path})
+    assert str(bad) in text
+    assert "data set pets" in text
+
+
+def test_a_truncated_image(tmp_path: Path) -> None:
+    images(tmp_path, "cat", "dog")
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    bad = tmp_path / "cat" / "cut.jpg"
+    bad.write_bytes(buffer.getvalue()[:500])
+    assert str(bad) in refusal(UnusableError, {"pets": tmp_path})
+
+
+def test_classes_of_train_and_test_that_differ(tmp_path: Path) -> None:
+    images(tmp_path / "train", "cat", "dog")
+    images(tmp_path / "test", "cat", "fish")
+    text = refusal(UnusableError, {"pets": tmp_path})
+    assert "the classes of train and test differ: " in text
+    assert "dog" in text
+    assert "fish" in text
+
+
+def test_a_class_count_that_contradicts_the_name(tmp_path: Path) -> None:
+    images(tmp_path / "train", "cat", "dog")
+    images(tmp_path / "test", "cat", "dog")
+    assert "has 2 classes, but cifar10 has 10" in refusal(UnusableError, {"cifar10": tmp_path})
+
+
+def test_labels_out_of_range(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(buffer, "PNG")
+    for split in ("train", "test"):
+        rows = [{"image": {"bytes": buffer.getvalue(), "path": None}, "label": label} for label in (0, 1, -3)]
+        parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / f"{split}-00000-of-00001.parquet")
+    text = refusal(UnusableError, {"pets": tmp_path})
+    assert "-3" in text
+    assert str(tmp_path) in text
+
+
+@no_cuda
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+def test_a_gpu_that_is_not_there(device: str) -> None:
+    text = refusal(UnusableError, device=device)
+    assert device in text
+    assert "CUDA" in text
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1x"])
+def test_a_device_that_does_not_exist(device: str) -> None:
+    assert device in refusal(UsageError, device=device)
+
+
+def test_a_precision_that_the_device_does_not_have() -> None:
+    assert "--precision tf32 needs a CUDA device, not cpu" in refusal(UnusableError, device="cpu", precision="tf32")
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
+    place = tmp_path / "no.safetensors"
+    text = refusal(UnusableError, model=f"scratch/vit:checkpoint={place}")
+    assert text.startswith(f"model scratch/vit: the checkpoint {place} cannot be read (No such file or directory)")
+
+
+def test_a_member_that_a_family_does_not_have() -> None:
+    text = refusal(UsageError, model="timm/resnet500")
+    assert "timm/resnet500" in text
+
+
+def test_data_that_are_neither_here_nor_to_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error names the data set, the place that was looked in, and the option to give."""
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("the network is unreachable")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setenv("VITBENCH_DATA", str(tmp_path))
+    text = refusal(UnusableError, dataset="cifar10")
+    for word in ("data set cifar10", str(tmp_path / "cifar10"), "--data cifar10=PATH"):
+        assert word in text
+
+
+# The same through the command line and the preparing child; few, since that child takes seconds to start.
+
+
+@pytest.mark.slow
+def test_what_prepare_refuses_is_one_line_too(refuse: Refuse, tmp_path: Path) -> None:
+    assert "there is no folder" in refuse(3, "--data", f"pets={tmp_path / 'nowhere'}", "--dataset", "pets")
+    assert "timm/resnet500" in refuse(2, "--model", "timm/resnet500")
+    if not torch.cuda.is_available():
+        assert "CUDA" in refuse(3, "--device", "cuda")
+
+
+@pytest.mark.slow
+def test_an_output_folder_that_cannot_be_written_is_exit_4(refuse: Refuse, tmp_path: Path) -> None:
+    blocking = tmp_path / "a file"
+    blocking.write_text("content")
+    assert str(blocking) in refuse(4, output=blocking)
+    assert str(blocking) in refuse(4, output=blocking / "below")
+    assert blocking.read_text() == "content"

@@ -1,0 +1,234 @@
+"""Predictions: validated before they are scored, summarised exactly, audited, stored whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitbench.errors import StoreError, VitbenchError
+from vitbench.measuring import predictions as module
+from vitbench.measuring.predictions import (
+    InvalidPredictions,
+    audit,
+    load_predictions,
+    predict,
+    save_predictions,
+    summarise,
+    validate_logits,
+)
+
+NAN, INF = math.nan, math.inf
+
+
+def some_logits(images: int = 40, classes: int = 7, seed: int = 0) -> torch.Tensor:
+    return torch.randn(images, classes, generator=torch.Generator().manual_seed(seed))
+
+
+class TestValidate:
+    def test_good_logits_pass(self) -> None:
+        validate_logits(torch.zeros(3, 2), np.array([0, 1, 0]), 2)
+
+    @pytest.mark.parametrize(
+        ("logits", "labels", "message"),
+        [
+            (torch.zeros(3, 2, 1, 1), [0, 1, 0], r"logits have shape \(3, 2, 1, 1\); \(images, 2\) is needed"),
+            (torch.zeros(3, 5), [0, 1, 0], r"logits have shape \(3, 5\)"),
+            (torch.zeros(0, 2), [], "there are no images to score"),
+            (torch.zeros(3, 2), [0, 1], r"labels have shape \(2,\); \(3,\) is needed"),
+            (torch.zeros(3, 2), [[0], [1], [0]], r"labels have shape \(3, 1\)"),
+            (torch.zeros(3, 2), [0, 2, 5], "image 1 has label 2; with 2 classes it must be 0 to 1"),
+            (torch.zeros(3, 2), [0, 1, -1], "image 2 has label -1"),
+            (torch.tensor([[0, 0], [0, NAN], [INF, 0]]), [0, 1, 0], "image 1 has a logit that is nan, as have 2 of 3"),
+            (
+                torch.tensor([[0, 0], [0, 0], [-INF, NAN]]),
+                [0, 1, 0],
+                "image 2 has a logit that is -inf, as have 1 of 3",
+            ),
+        ],
+    )
+    def test_the_first_bad_image_is_named(self, logits: torch.Tensor, labels: list[int], message: str) -> None:
+        with pytest.raises(InvalidPredictions, match=message):
+            validate_logits(logits, np.array(labels, dtype=np.int64), 2)
+
+    def test_it_is_an_error_for_the_user(self) -> None:
+        assert issubclass(InvalidPredictions, VitbenchError)
+
+
+class TestPredict:
+    def test_logits_come_in_order_as_float32_and_without_dropout(self) -> None:
+        model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Dropout(0.9)).train()
+        images = torch.randn(10, 3, 2, 2)
+        ticks: list[None] = []
+        logits = predict(
+            model,
+            images.split(4),
+            autocast=lambda: torch.autocast("cpu", torch.bfloat16),
+            tick=lambda: ticks.append(None),
+        )
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            expected = torch.cat([model[1](part.flatten(1)) for part in images.split(4)])
+        assert logits.dtype == torch.float32
+        assert torch.equal(logits, expected.float())
+        assert len(ticks) == 3
+
+    def test_an_output_that_would_broadcast_is_refused(self) -> None:
+        with pytest.raises(InvalidPredictions, match=r"shape \(4, 3, 2, 2\) for 4 images; .* \(4, classes\)"):
+            predict(nn.Identity(), [torch.zeros(4, 3, 2, 2)])
+        with pytest.raises(InvalidPredictions, match=r"shape \(12, 4\) for 4 images"):
+            predict(nn.Flatten(0, 2), [torch.zeros(4, 3, 1, 4)])
+
+    def test_no_images(self) -> None:
+        with pytest.raises(InvalidPredictions, match="no images"):
+            predict(nn.Identity(), [])
+
+
+class TestSummarise:
+    def test_against_float64_softmax(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "CHUNK", 16)
+        logits = some_logits()
+        labels = np.arange(40) % 7
+        found = summarise(logits, labels)
+        probability = torch.softmax(logits.double(), 1).numpy()
+        order = np.argsort(-probability, axis=1)[:, :5]
+        assert np.array_equal(found.top_classes, order)
+        assert np.array_equal(
+            found.top_probabilities, np.take_along_axis(probability, order, 1).astype(np.float32)
+        ) or np.allclose(found.top_probabilities, np.take_along_axis(probability, order, 1), rtol=1e-7)
+        assert np.allclose(found.true_log_probability, np.log(probability[np.arange(40), labels]), rtol=1e-6)
+        assert found.num_classes == 7
+        dtypes = [found.labels.dtype, found.top_classes.dtype, found.top_probabilities.dtype]
+        assert dtypes == [np.int64, np.int64, np.float32]
+
+    def test_a_wrong_but_certain_model_has_a_finite_log_probability(self) -> None:
+        found = summarise(torch.tensor([[1000.0, 0.0]]), np.array([1]))
+        assert found.true_log_probability.tolist() == [-1000.0]
+        assert found.top_probabilities.tolist() == [[1.0, 0.0]]
+
+    def test_equal_logits_are_ordered_by_class(self) -> None:
+        found = summarise(torch.zeros(3, 1000), np.array([0, 1, 2]))
+        assert found.top_classes.tolist() == [[0, 1, 2, 3, 4]] * 3
+        assert found.true_log_probability == pytest.approx([-math.log(1000)] * 3)
+
+    def test_fewer_than_five_classes(self) -> None:
+        assert summarise(some_logits(4, 3), np.zeros(4, dtype=np.int64)).top_classes.shape == (4, 3)
+
+
+class Net(nn.Module):
+    """A linear model whose logits something may spoil."""
+
+    def __init__(self, spoil: Callable[[Net, torch.Tensor], torch.Tensor] = lambda net, logits: logits) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(12, 5)
+        self.register_buffer("seen", torch.zeros(()))
+        self.spoil = spoil
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.spoil(self, self.linear(images.flatten(1)))
+
+
+def noisy(net: Net, logits: torch.Tensor) -> torch.Tensor:
+    return logits + torch.randn(logits.shape)
+
+
+def batch_dependent(net: Net, logits: torch.Tensor) -> torch.Tensor:
+    return (logits - logits.mean(0)) / logits.std(0)
+
+
+def counting(net: Net, logits: torch.Tensor) -> torch.Tensor:
+    net.seen += len(logits)
+    return logits
+
+
+def rounding(net: Net, logits: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(logits) + 1e-5 * torch.randn(logits.shape)
+
+
+class Stubborn(nn.Dropout):
+    def train(self, mode: bool = True) -> Stubborn:
+        return super().train(True)
+
+
+class TestAudit:
+    def findings(self, model: nn.Module, images: int = 300) -> tuple[str, ...]:
+        data = torch.randn(images, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+        logits = predict(model, data.split(100))
+
+        def take(index: NDArray[np.int64]) -> torch.Tensor:
+            return data[torch.from_numpy(index)]
+
+        return audit(model, logits, take)
+
+    def test_a_sound_model(self) -> None:
+        assert self.findings(Net()) == ()
+        assert self.findings(Net(), images=1) == ()
+
+    def test_rounding_is_no_fault(self) -> None:
+        assert self.findings(Net(rounding)) == ()
+
+    def test_chance(self) -> None:
+        (finding,) = self.findings(Net(noisy))
+        assert finding.startswith("predictions are not deterministic: ")
+        assert finding.endswith(" of 128 images got another class in a second pass")
+
+    def test_dependence_on_the_batch(self) -> None:
+        (finding,) = self.findings(Net(batch_dependent))
+        assert finding.startswith("predictions are dependent on the order of the images or on the batch size: ")
+
+    def test_a_buffer_that_evaluation_changes(self) -> None:
+        assert self.findings(Net(counting)) == ("evaluation changed the buffer seen",)
+
+    def test_a_part_that_stays_in_training_mode(self) -> None:
+        model = nn.Sequential(Net(), Stubborn(0.0))
+        assert self.findings(model) == ("1 was in training mode during evaluation",)
+
+
+class TestStore:
+    def test_what_was_saved_is_loaded(self, tmp_path: Path) -> None:
+        saved = summarise(some_logits(), np.arange(40) % 7)
+        save_predictions(tmp_path / "key.npz", saved)
+        loaded = load_predictions(tmp_path / "key.npz")
+        assert [path.name for path in tmp_path.iterdir()] == ["key.npz"]
+        for name in ("labels", "top_classes", "top_probabilities", "true_log_probability"):
+            assert np.array_equal(getattr(loaded, name), getattr(saved, name))
+            assert getattr(loaded, name).dtype == getattr(saved, name).dtype
+        assert loaded.num_classes == 7
+
+    def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "key.npz"
+        save_predictions(path, summarise(some_logits(), np.arange(40) % 7))
+        before = path.read_bytes()
+
+        def full(file: object, **arrays: object) -> None:
+            file.write(b"half")  # type: ignore[attr-defined]
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(module.np, "savez_compressed", full)
+        with pytest.raises(StoreError, match=r"cannot write the predictions .*key\.npz: No space left on device"):
+            save_predictions(path, summarise(some_logits(seed=1), np.arange(40) % 7))
+        assert [entry.name for entry in tmp_path.iterdir()] == ["key.npz"]
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half a zip", b"text"])
+    def test_what_is_no_file_of_predictions(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "key.npz"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(StoreError, match="cannot read the predictions"):
+            load_predictions(path)
+
+    def test_pickles_and_other_arrays_are_refused(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "objects.npz", labels=np.array([{}], dtype=object))
+        np.savez(tmp_path / "other.npz", something=np.zeros(3))
+        for name in ("objects.npz", "other.npz"):
+            with pytest.raises(StoreError, match="cannot read the predictions"):
+                load_predictions(tmp_path / name)

@@ -1,0 +1,60 @@
+"""One run per output folder at a time, by a lock of the operating system, which no crash leaves behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vitbench.errors import StoreError
+
+__all__ = ["lock"]
+
+
+@contextmanager
+def lock(folder: Path, *, command: str = "vitbench run") -> Iterator[None]:
+    """Hold an output folder, made where it is missing, for this process alone.
+
+    The operating system drops the lock when the process ends in whatever way, so no stale lock is left; the file
+    ``lock`` stays and says who holds it.
+
+    Raises:
+        StoreError: another process holds the folder, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
+    try:
+        try:
+            _take(descriptor)
+        except OSError as error:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another vitbench process"
+            raise StoreError(f"{holder} is using {folder}; wait for it or give another --output") from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{command} (pid {os.getpid()} on {socket.gethostname()})\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        # Windows locks bytes against reading, too: take one far behind the text.
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

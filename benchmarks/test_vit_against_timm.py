@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 WANTED = 0.97
-QUADS = 12
-BLOCK_SECONDS = 0.25
+QUADS = 24
+BLOCK_SECONDS = 0.1
 WORKER = Path(__file__).with_name("vit_worker.py")
 SIZES = {  # image, patch, width, depth, heads, batch
-    "tiny-32px-p4": (32, 4, 192, 12, 3, 16),
-    "small-32px-p4": (32, 4, 384, 12, 6, 8),
-    "tiny-224px-p16": (224, 16, 192, 12, 3, 4),
+    "tiny-32px-p4": (32, 4, 192, 12, 3, 8),
+    "small-32px-p4": (32, 4, 384, 12, 6, 2),
+    "tiny-224px-p16": (224, 16, 192, 12, 3, 2),
 }
 
 

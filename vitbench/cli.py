@@ -29,15 +29,13 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
     try:
         code = cli.main(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except click.exceptions.Abort:
-        code = INTERRUPTED
     except click.ClickException as error:
         click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
         code = error.exit_code
     except VitbenchError as error:
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
-    except KeyboardInterrupt:
+    except click.exceptions.Abort:  # click's name for KeyboardInterrupt
         click.echo("Interrupted; the same command goes on where it stopped.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench ... | head` has read enough

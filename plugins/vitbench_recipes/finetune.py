@@ -56,9 +56,8 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         first = epoch * steps
         mean_loss = MeanLoss(first_step=first + 1)
         shuffled = islice(batches(train, batch_size=batch_size, device=run.device, generator=generator), total - first)
-        for step, (images, labels) in enumerate(
-            with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps), start=first
-        ):
+        watched = with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps)
+        for step, (images, labels) in enumerate(watched, start=first):
             images = augment(images, data.augmentations, generator)
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             lr = options["lr"] * warmup_cosine(step, total_steps=total, warmup_steps=warmup)

@@ -54,9 +54,8 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         net.train()
         mean_loss = MeanLoss(first_step=epoch * steps + 1)
         shuffled = batches(train, batch_size=batch_size, device=run.device, generator=generator)
-        for step, (images, labels) in enumerate(
-            with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps), start=epoch * steps
-        ):
+        watched = with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps)
+        for step, (images, labels) in enumerate(watched, start=epoch * steps):
             images = augment(images, augmentations, generator)
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             lr = options["lr"] * warmup_cosine(step, total_steps=total, warmup_steps=warmup)

@@ -53,8 +53,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``[B, N, D]`` to tokens ``[B, N, D]``."""
         batch, tokens, width = x.shape
-        qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # each [B, H, N, D / H]
+        x = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = x.permute(2, 0, 3, 1, 4).unbind()  # each [B, H, N, D / H]
         x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(batch, tokens, width))  # type: ignore[no-any-return]
 
@@ -70,7 +70,9 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``[B, N, D]`` to tokens ``[B, N, D]``."""
-        return self.fc2(self.dropout(F.gelu(self.fc1(x))))  # type: ignore[no-any-return]
+        x = self.fc1(x)
+        x = self.dropout(F.gelu(x))
+        return self.fc2(x)  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy_training
+import vitbench_baselines
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
+from vitbench_baselines import knn
 
-import toy_training
-import vitbench_baselines
 from vitbench.errors import UsageError
 from vitbench.protocols import TrainVal
 from vitbench.specs import ModelSpec, load_target
 from vitbench.training import preprocess, statistics
-from vitbench_baselines import knn
 
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in vitbench_baselines.vitbench_models()}
 RECIPES = {f"baseline/{spec.name}": spec for spec in vitbench_baselines.vitbench_recipes()}
@@ -31,7 +31,9 @@ def _one_thread() -> None:
 
 def fitted(name: str, data: TrainVal, **options: Any) -> nn.Module:
     spec = MODELS[name]
-    model = load_target(spec.build)(num_classes=data.num_classes, image_size=data.image_size, in_channels=data.in_channels)
+    model = load_target(spec.build)(
+        num_classes=data.num_classes, image_size=data.image_size, in_channels=data.in_channels
+    )
     recipe = RECIPES[spec.recipe]
     return load_target(recipe.fit)(model, data, toy_training.run(dict(recipe.options) | options)).eval()
 

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
 import toy_training
 import vitbench_recipes
+from torch import nn
+
 from vitbench.errors import UsageError
 from vitbench.protocols import Budget
 from vitbench.specs import RecipeSpec, load_target
 from vitbench.training import DivergedError, evaluate_top1
 
 SPECS: dict[str, RecipeSpec] = {spec.name: spec for spec in vitbench_recipes.vitbench_recipes()}
-SHORT = {"supervised": {"epochs": 8, "batch_size": 16, "warmup_epochs": 1, "lr": 0.01}, "finetune": {"steps": 48, "batch_size": 16, "warmup_steps": 5, "lr": 0.05}}
+SHORT = {
+    "supervised": {"epochs": 8, "batch_size": 16, "warmup_epochs": 1, "lr": 0.01},
+    "finetune": {"steps": 48, "batch_size": 16, "warmup_steps": 5, "lr": 0.05},
+}
 BOTH = pytest.mark.parametrize("name", ["supervised", "finetune"])
 
 
@@ -152,7 +155,10 @@ def test_images_are_augmented_only_as_the_data_allow(name: str) -> None:
         assert any(lit) == expected
 
 
-@pytest.mark.parametrize(("options", "words"), [({"epochs": 0}, "epochs must be at least 1, not 0"), ({"batch_size": 0}, "batch_size must be at least 1, not 0")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"epochs": 0}, "epochs must be at least 1, not 0"), ({"batch_size": 0}, "batch_size must be at least 1, not 0")],
+)
 def test_impossible_options_are_refused_in_words(options: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         fit("supervised", net(), options=options)

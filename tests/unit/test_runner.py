@@ -285,7 +285,7 @@ def test_a_value_that_one_process_lacks_is_no_value() -> None:
     missing = one(None, verdict=Verdict(level="invalid", reasons=("12 samples",)))
     (merged,) = merge_processes([one(1.0), missing, one(2.0)])
     assert (merged.value, merged.low, merged.high) == (None, None, None)
-    assert merged.verdict == Verdict(level="invalid", reasons=("12 samples (in 1 of 3 processes)",))
+    assert merged.verdict == Verdict(level="invalid", reasons=("12 samples, in 1 of 3 processes",))
 
 
 def test_the_worst_verdict_holds_and_reasons_that_differ_in_numbers_are_one() -> None:
@@ -297,8 +297,10 @@ def test_the_worst_verdict_holds_and_reasons_that_differ_in_numbers_are_one() ->
     )
     assert merged.verdict == Verdict(
         level="warn",
-        reasons=("load average 4.1 on 2 cores (in 2 of 3 processes)", "slow clock (in 1 of 3 processes)"),
+        reasons=("load average 4.1 on 2 cores, in 2 of 3 processes", "slow clock, in 1 of 3 processes"),
     )
+    (merged,) = merge_processes([warned("a 1"), warned("a 2"), warned("a 3")])
+    assert merged.verdict.reasons == ("a 1",), "what holds for all of them needs no count"
     (merged,) = merge_processes([warned("a"), warned("b", level="invalid"), one(1.0)])
     assert merged.verdict.level == "invalid"
 

@@ -12,7 +12,7 @@ import torch
 
 from vitbench.errors import UnusableError
 from vitbench.worker import runtime as module
-from vitbench.worker.runtime import autocast, changed_flags, runtime
+from vitbench.worker.runtime import changed_flags, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -136,17 +136,3 @@ def test_seeds_beyond_numpys_range_are_taken() -> None:
         small = draw()
     assert large[1] == small[1]
     assert large[2] != small[2]
-
-
-@pytest.mark.parametrize(
-    ("precision", "dtype"),
-    [
-        ("float32", torch.float32),
-        ("tf32", torch.float32),
-        ("bfloat16", torch.bfloat16),
-        ("float16", torch.float16),
-    ],
-)
-def test_autocast(precision: str, dtype: torch.dtype) -> None:
-    with autocast(precision, "cpu"):  # type: ignore[arg-type]
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

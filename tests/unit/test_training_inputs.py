@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import toy_training
 from PIL import Image
 from torchvision.transforms import v2
 
-import toy_training
 from vitbench.specs import Preprocess
 from vitbench.training import preprocess, statistics
 

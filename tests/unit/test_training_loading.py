@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 import toy_training
+
 from vitbench.errors import UsageError
 from vitbench.protocols import Split
 from vitbench.training import Resident, batches, resident, steps_per_epoch

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import toy_training
 from torch import nn
 
-import toy_training
 from vitbench.training import (
     DivergedError,
     MeanLoss,

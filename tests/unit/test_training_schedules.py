@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
+import toy_training
 from hypothesis import given
 from hypothesis import strategies as st
 
-import toy_training
 from vitbench.errors import UsageError
 from vitbench.protocols import Budget
 from vitbench.training import set_lr, total_steps, warmup_cosine

@@ -38,32 +38,27 @@ class MemoryBaseline:
     """Memory in use before a model was built."""
 
     device: torch.device
-    mode: Mode
     used: int
     """Bytes. CPU: the resident set. CUDA: allocated."""
     libraries: int = 0
     """Bytes of the resident set that are pages of shared libraries."""
 
 
-def memory_baseline(device: torch.device, mode: Mode) -> MemoryBaseline:
+def memory_baseline(device: torch.device) -> MemoryBaseline:
     """Read the memory in use now; to be called before the model and its inputs are built.
 
     What building a model imports would count as the model's: build it on the meta device first.
-
-    Args:
-        device: where the model will run.
-        mode: what will be measured: a forward pass in eval mode, or a training step with AdamW.
 
     Raises:
         Skip: peak memory cannot be measured here; the message says why.
     """
     if device.type not in ("cpu", "cuda"):
         raise Skip(f"peak memory cannot be measured on {device.type}: its allocator keeps no peak")
-    _take_steps(nn.Linear(1, 1, device=device), [torch.ones(1, 1, device=device)], mode, nullcontext, count=1)
+    _take_steps(nn.Linear(1, 1, device=device), [torch.ones(1, 1, device=device)], "training", nullcontext, count=1)
     _reset_peak(device)
     if device.type == "cuda":
-        return MemoryBaseline(device=device, mode=mode, used=torch.cuda.memory_allocated(device))
-    return MemoryBaseline(device=device, mode=mode, used=_status_bytes("VmRSS"), libraries=_library_bytes())
+        return MemoryBaseline(device=device, used=torch.cuda.memory_allocated(device))
+    return MemoryBaseline(device=device, used=_status_bytes("VmRSS"), libraries=_library_bytes())
 
 
 def measure_memory(
@@ -71,6 +66,7 @@ def measure_memory(
     inputs: Sequence[Tensor],
     *,
     baseline: MemoryBaseline,
+    mode: Mode,
     autocast: Autocast = nullcontext,
 ) -> MemoryUse:
     """Return the peak of one forward pass or one training step, weights, inputs and optimiser state included.
@@ -78,20 +74,21 @@ def measure_memory(
     Args:
         model: maps ``[B, C, H, W]`` to logits; training changes its weights.
         inputs: one batch, or several which take turns.
-        baseline: from before the model was built; it says what is measured, too.
+        baseline: from before the model and the inputs were built.
+        mode: a forward pass in eval mode, or a training step with AdamW.
         autocast: makes the context of each forward pass.
 
     Raises:
         Skip: peak memory cannot be measured here; the message says why.
     """
     device = baseline.device
-    _take_steps(model, inputs, baseline.mode, autocast, count=2)
+    _take_steps(model, inputs, mode, autocast, count=2)
     if device.type == "cuda":
         peak, absolute = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
     else:
         absolute = _status_bytes("VmHWM")
         peak = absolute - baseline.used - (_library_bytes() - baseline.libraries)
-    return MemoryUse(mode=baseline.mode, peak_bytes=peak, absolute_peak_bytes=absolute, baseline_bytes=baseline.used)
+    return MemoryUse(mode=mode, peak_bytes=peak, absolute_peak_bytes=absolute, baseline_bytes=baseline.used)
 
 
 def _take_steps(model: nn.Module, inputs: Sequence[Tensor], mode: Mode, autocast: Autocast, *, count: int) -> None:

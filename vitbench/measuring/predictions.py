@@ -228,7 +228,7 @@ def load_predictions(path: Path) -> Predictions:
         StoreError: the file is missing or is no file of predictions.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
             return Predictions(
                 labels=file["labels"],
                 top_classes=file["top_classes"],
@@ -236,5 +236,5 @@ def load_predictions(path: Path) -> Predictions:
                 true_log_probability=file["true_log_probability"],
                 num_classes=int(file["num_classes"]),
             )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"cannot read the predictions {path}: {error}") from error

@@ -111,9 +111,7 @@ def with_progress(items: Iterable[T], run: FitRun, *, epoch: int, epochs: int, s
 
 
 @torch.no_grad()
-def evaluate_top1(
-    model: nn.Module, data: TrainVal, split: Split | Resident, run: FitRun, *, batch_size: int
-) -> float:
+def evaluate_top1(model: nn.Module, data: TrainVal, split: Split | Resident, run: FitRun, *, batch_size: int) -> float:
     """Return the share of a split's images that the model gets right; the model is in eval mode meanwhile."""
     was_training = model.training
     model.eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -23,8 +23,8 @@ def on_device(model: nn.Module, run: FitRun) -> tuple[nn.Module, nn.Module]:
     """
     model = model.to(run.device)
     if run.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model, torch.compile(model) if run.compile else model
+        model = model.to(memory_format=torch.channels_last)
+    return model, cast(nn.Module, torch.compile(model)) if run.compile else model
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -48,9 +48,10 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     exempt = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()  # type: ignore[operator]
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
+        leaf = name.rpartition(".")[2]
+        decays = parameter.ndim > 1 and "pos" not in leaf and "token" not in leaf and name not in exempt
         if parameter.requires_grad:
-            leaf = name.rpartition(".")[2]
-            groups[parameter.ndim > 1 and "pos" not in leaf and "token" not in leaf and name not in exempt].append(parameter)
+            groups[decays].append(parameter)
     return [
         {"params": groups[True], "weight_decay": weight_decay},
         {"params": groups[False], "weight_decay": 0.0},

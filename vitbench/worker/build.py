@@ -12,7 +12,7 @@ from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, load_target
 
-__all__ = ["ModelBuildError", "build_model", "find_model", "meta_architecture"]
+__all__ = ["ModelBuildError", "build_model", "facts_of", "find_model", "meta_architecture"]
 
 
 class ModelBuildError(VitbenchError):
@@ -44,6 +44,11 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
     if not isinstance(model, nn.Module):
         raise ModelBuildError(f"{planned.cell.model}: build returned {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def facts_of(model: nn.Module) -> dict[str, str]:
+    """Return what a model says of itself for the record, in its attribute `facts`."""
+    return {str(name): str(value) for name, value in getattr(model, "facts", {}).items()}
 
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:

@@ -31,7 +31,7 @@ from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, Trai
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import autocast, batches, preprocess, statistics
-from vitbench.worker.build import build_model, find_model, meta_architecture
+from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.measurements import doubt, measure
 from vitbench.worker.runtime import changed_flags, runtime
 
@@ -75,7 +75,7 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
             send(Say(text=f"{info.title}: {note}"))
         how = spec.preprocess or statistics(splits.train)
         model = build_model(planned, spec, num_classes)
-        facts = dict(getattr(model, "facts", {}))
+        facts = facts_of(model)
         started = time.perf_counter()
         model = load_target(recipe.fit)(model, _train_val(planned, splits, how), _fit_run(planned, cell, log))
         seconds = time.perf_counter() - started

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -19,13 +19,11 @@ from torch import backends
 
 from vitbench.errors import UnusableError
 
-__all__ = ["autocast", "changed_flags", "check_precision", "runtime"]
+__all__ = ["changed_flags", "check_precision", "runtime"]
 
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 FlagValue = bool | int | str
 Access = tuple[Callable[[], FlagValue], Callable[[Any], object]]
-
-_LOW_PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def _backend(path: str) -> Access:
@@ -179,9 +177,3 @@ def changed_flags(recorded: Mapping[str, Any]) -> tuple[str, ...]:
         recorded: what `runtime` yielded; to be called inside its block.
     """
     return tuple(name for name, value in _read_flags().items() if value != recorded[name])
-
-
-def autocast(precision: Precision, device: str) -> AbstractContextManager[object]:
-    """Return the context in which a forward pass runs in a precision; it does nothing for float32 and tf32."""
-    dtype = _LOW_PRECISION.get(precision)
-    return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype=dtype)

@@ -18,7 +18,7 @@ from vitbench.measuring.timing import make_inputs, time_inference, time_training
 from vitbench.protocols import MemoryUse, Subject
 from vitbench.records import SpeedCell
 from vitbench.training import autocast
-from vitbench.worker.build import build_model, find_model, meta_architecture
+from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.measurements import doubt, measure
 from vitbench.worker.runtime import changed_flags, runtime
 
@@ -44,7 +44,7 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         architecture()  # what a build imports must not count as the model's memory
         baseline = _baseline(device)
         model = build_model(planned, spec, cell.num_classes)
-        facts = dict(getattr(model, "facts", {}))
+        facts = facts_of(model)
         model = _placed(model, cell, device)
         inputs = make_inputs(
             cell.input_shape, batch_size=cell.batch_size, device=device, channels_last=cell.channels_last

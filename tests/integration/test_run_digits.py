@@ -1,0 +1,199 @@
+"""The straight line on real images that ship with a dependency: interrupted, resumed, repeated and shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import vitbench
+from vitbench.cli import main
+
+Vitbench = Callable[..., tuple[int, str, str]]
+
+SUITE = """
+name = "tiny"
+summary = "a small ViT and a baseline on a few digits"
+datasets = ["digits"]
+threads = 1
+[[models]]
+name = "scratch/vit"
+label = "tiny-vit"
+options = {depth = 1, width = 32, heads = 2}
+[[models]]
+name = "baseline/majority"
+[recipes.supervised]
+epochs = 1
+warmup_epochs = 0
+[speed]
+batch_sizes = [4]
+modes = ["inference"]
+"""
+# A shell that starts pytest in the background makes it, and what it starts, deaf to SIGINT.
+START = "import signal, vitbench.cli; signal.signal(signal.SIGINT, signal.default_int_handler); vitbench.cli.main()"
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vitbench:
+    """Run the command line in this process, whose fork server all calls share."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def interrupt_after(line_start: str, command: list[str]) -> tuple[int, str]:
+    """Start a command, interrupt it a moment after it says a line, and return its exit code and what it said."""
+    command = [sys.executable, "-c", START, *command]
+    said = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said += line
+            if line.startswith(line_start):
+                time.sleep(1.0)  # the next cell is under way
+                os.kill(process.pid, signal.SIGINT)
+    return process.returncode, said
+
+
+def statuses(folder: Path) -> dict[tuple[str, str], list[str]]:
+    """Return the statuses of all attempts, by label and kind of cell."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for record in vitbench.load(folder).records:
+        kind = record.planned.cell.__struct_config__.tag
+        found.setdefault((record.planned.label, str(kind)), []).append(record.status)
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_path: Path) -> None:
+    suite, folder = tmp_path / "tiny.toml", tmp_path / "results"
+    suite.write_text(SUITE)
+    command = ["run", "--suite", str(suite), "--limit", "200", "--output", str(folder)]
+    vit, timed, majority = ("tiny-vit", "quality"), ("tiny-vit", "speed"), ("baseline/majority", "quality")
+
+    code, out, _ = call(*command, "--dry-run")
+    assert code == 0
+    assert out.splitlines()[-1] == "3 cells, 3 to run"
+    assert not folder.exists()
+
+    code, said = interrupt_after("[2/3]", command)
+    assert code == 130, said
+    assert said.splitlines()[-1] == "Interrupted; the same command goes on where it stopped."
+    assert "Traceback" not in said
+    assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted"]}
+
+    code, out, said = call(*command, "--json")
+    assert code == 0, said
+    assert "2 of 3 cells have results from an earlier run; 1 are left to run." in said
+    assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted", "ok"]}
+    check_leaderboard(json.loads(out))
+
+    before = vitbench.load(folder).records
+    again, out_again, said = call(*command, "--json")
+    assert (again, out_again) == (0, out)
+    assert "3 of 3 cells have results from an earlier run; 0 are left to run." in said
+    assert vitbench.load(folder).records == before
+
+    _, out, _ = call(*command, "--dry-run", "--json")
+    assert [(cell["status"], cell["run"]) for cell in json.loads(out)] == [("ok", False)] * 3
+    assert call("leaderboard", str(folder), "--format", "json")[1].strip() == out_again.strip()
+    check_shown(call, folder, before)
+
+
+def check_leaderboard(board: dict[str, object]) -> None:
+    assert set(board) >= {"schema", "rows", "failed"}
+    assert board["failed"] == []
+    rows = {row["model"]: row for row in board["rows"]}
+    assert set(rows) == {"tiny-vit", "baseline/majority"}
+    for row in rows.values():
+        assert set(row) >= {
+            *("rank", "tied_with", "model", "dataset", "recipe", "device", "precision", "machine", "seeds"),
+            *("partial", "baseline", "metrics"),
+        }
+        assert (row["partial"], row["rank"], row["device"], row["seeds"]) == (True, None, "cpu", [0])
+    assert (rows["tiny-vit"]["baseline"], rows["baseline/majority"]["baseline"]) == (False, True)
+    top1 = rows["baseline/majority"]["metrics"]["top1"]
+    assert set(top1) == {"value", "unit", "better", "low", "high", "n", "verdict", "reasons"}
+    assert top1["low"] < top1["value"] < top1["high"]
+    assert 0.08 < top1["value"] < 0.13, "ten classes of about equal size"
+    metrics = rows["tiny-vit"]["metrics"]
+    assert set(metrics) >= {"top1", "top5", "nll", "ece", "macro_f1", "params", "macs", "train_seconds", "throughput"}
+    # 8x8 gray images in patches of 4: 5 tokens of width 32; one block with MLP ratio 2.
+    width, tokens, patch = 32, 5, 16
+    block = 4 * width**2 + 4 * width + 4 * width**2 + 3 * width + 4 * width
+    assert metrics["params"]["value"] == patch * width + width + tokens * width + width + block + 2 * width + 330
+
+
+def check_shown(call: Vitbench, folder: Path, records: tuple[object, ...]) -> None:
+    code, out, _ = call("show", str(folder))
+    assert code == 0
+    for record in records:
+        assert record.id in out
+    trained = next(record for record in records if record.planned.label == "tiny-vit" and record.curve)
+    assert f"weights/{trained.key}.safetensors" in out
+    assert (folder / "weights" / f"{trained.key}.safetensors").is_file()
+    assert (folder / "predictions" / f"{trained.key}.npz").is_file()
+    code, out, _ = call("show", str(folder), trained.id[:12])
+    assert code == 0
+    assert "tiny-vit on digits, supervised, seed 0" in out
+    assert "epoch 1" in out
+    assert call("show", str(folder), "zzzz")[0] == 2
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_fit_fails_its_cell_in_one_line(call: Vitbench, tmp_path: Path) -> None:
+    suite, folder, checkpoint = tmp_path / "tiny.toml", tmp_path / "results", tmp_path / "other.safetensors"
+    suite.write_text(SUITE)
+    save_file({"stranger.weight": torch.zeros(1)}, checkpoint)
+    model = f"scratch/vit:depth=1,width=32,heads=2,checkpoint={checkpoint}"
+    code, out, said = call(
+        *("run", "--suite", str(suite), "--limit", "100", "--output", str(folder), "--json"),
+        *("--model", "majority", "--model", model),
+    )
+    assert code == 1, said
+    board = json.loads(out)
+    assert [row["model"] for row in board["rows"]] == ["baseline/majority"]
+    assert {(failure["kind"], failure["status"]) for failure in board["failed"]} == {
+        ("quality", "failed"),
+        ("speed", "failed"),
+    }
+    for failure in board["failed"]:
+        assert "stranger.weight" in failure["reason"]
+        assert "missing" in failure["reason"]
+        assert "\n" not in failure["reason"]
+
+    code, _, said = call("run", "--suite", str(suite), "--limit", "100", "--output", str(folder), "--model", model)
+    assert code == 1
+    assert "--rerun failed runs them again" in said
+    assert all(len(attempts) == 1 for attempts in statuses(folder).values())
+
+
+@pytest.mark.slow
+def test_a_script_from_stdin_runs_a_suite(tmp_path: Path) -> None:
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(SUITE)
+    script = f"""
+import vitbench
+results = vitbench.run({str(suite)!r}, output={str(tmp_path / "results")!r}, models=["majority"], quiet=True)
+table = results.rows()
+print(results.exit_code, list(table["model"]), round(float(table["top1"][0]), 1))
+print(sorted(set(results.measurements()["metric"]) & {{"top1", "nll"}}))
+"""
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["0 ['baseline/majority'] 0.1", "['nll', 'top1']"]
+    assert done.stderr == ""

@@ -1,0 +1,152 @@
+"""Quality metrics against scikit-learn and torchmetrics, their edges, and what must not change them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_f1_score,
+)
+from vitbench_metrics import quality
+
+from vitbench import Measurement, Skip
+from vitbench.measuring.predictions import summarise
+from vitbench.protocols import Subject
+from vitbench.statistics import wilson
+
+METRICS = (quality.top1, quality.top5, quality.nll, quality.ece, quality.macro_f1)
+
+
+def subject(logits: torch.Tensor, labels: torch.Tensor | list[int]) -> Subject:
+    return Subject(
+        num_classes=logits.shape[1],
+        input_shape=(3, 8, 8),
+        device="cpu",
+        precision="float32",
+        predictions=summarise(logits, torch.as_tensor(labels).numpy()),
+    )
+
+
+def drawn(seed: int, images: int = 500, classes: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits that are right about half the time, and labels that leave the last class out."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes - 1, (images,), generator=generator)
+    logits = 1.5 * torch.randn(images, classes, generator=generator)
+    logits[torch.arange(images), labels] += 2
+    return logits, labels
+
+
+def value(metric: Callable[[Subject], Iterable[Measurement]], of: Subject) -> float:
+    (measurement,) = metric(of)
+    assert measurement.value is not None
+    return measurement.value
+
+
+@pytest.mark.parametrize("seed", range(3))
+class TestOracles:
+    def test_top1_and_top5(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        of = subject(logits, labels)
+        assert value(quality.top1, of) == pytest.approx(multiclass_accuracy(logits, labels, 10, average="micro").item())
+        sklearns = top_k_accuracy_score(labels.numpy(), logits.numpy(), k=5, labels=range(10))
+        assert value(quality.top5, of) == pytest.approx(sklearns)
+
+    def test_nll(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        expected = log_loss(labels.numpy(), logits.double().softmax(1).numpy(), labels=range(10))
+        assert value(quality.nll, subject(logits, labels)) == pytest.approx(expected, rel=1e-6)
+
+    def test_ece(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        expected = multiclass_calibration_error(logits.softmax(1), labels, 10, n_bins=quality.CALIBRATION_BINS)
+        assert value(quality.ece, subject(logits, labels)) == pytest.approx(expected.item(), abs=1e-5)
+
+    def test_macro_f1(self, seed: int) -> None:
+        logits, labels = drawn(seed, images=60)
+        logits[:, 8] = -100.0  # class 8 occurs but is never predicted, class 9 the other way round
+        found = value(quality.macro_f1, subject(logits, labels))
+        assert found == pytest.approx(f1_score(labels.numpy(), logits.argmax(1).numpy(), average="macro"))
+        assert found == pytest.approx(multiclass_f1_score(logits, labels, 10, average="macro").item())
+
+    def test_macro_f1_leaves_out_classes_that_occur_nowhere(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        logits[:, 9] = -100.0
+        expected = f1_score(labels.numpy(), logits.argmax(1).numpy(), average="macro")
+        assert value(quality.macro_f1, subject(logits, labels)) == pytest.approx(expected)
+
+
+def test_all_right() -> None:
+    labels = torch.arange(10).repeat(5)
+    of = subject(100.0 * torch.nn.functional.one_hot(labels).float(), labels)
+    assert [value(metric, of) for metric in METRICS] == [1, 1, 0, 0, 1]
+
+
+def test_all_wrong_and_certain() -> None:
+    labels = torch.arange(10).repeat(5)
+    logits = 100.0 * torch.nn.functional.one_hot((labels + 1) % 10).float()
+    logits[torch.arange(50), labels] = -1.0
+    found = [value(metric, subject(logits, labels)) for metric in METRICS]
+    assert found == [0, 0, 101, 1, 0]
+
+
+def test_a_model_that_knows_nothing_has_ln_k() -> None:
+    of = subject(torch.zeros(100, 10), torch.arange(10).repeat(10))
+    assert value(quality.nll, of) == pytest.approx(math.log(10))
+    assert value(quality.top1, of) == pytest.approx(0.1)
+    assert value(quality.ece, of) == pytest.approx(0, abs=1e-7)
+
+
+def test_proportions_have_wilsons_interval_and_the_number_of_images() -> None:
+    logits, labels = drawn(0)
+    (measurement,) = quality.top1(subject(logits, labels))
+    right = int((logits.argmax(1) == labels).sum())
+    assert (measurement.low, measurement.high) == wilson(right, 500)
+    assert measurement.n == 500
+    assert measurement.low < right / 500 < measurement.high
+
+
+@pytest.mark.parametrize("metric", [quality.nll, quality.ece, quality.macro_f1])
+def test_others_have_no_interval(metric: Callable[[Subject], Iterable[Measurement]]) -> None:
+    (measurement,) = metric(subject(*drawn(0)))
+    assert (measurement.low, measurement.high, measurement.n) == (None, None, 500)
+
+
+def test_top5_of_five_classes_is_skipped() -> None:
+    with pytest.raises(Skip, match="top5 says nothing of 5 classes"):
+        list(quality.top5(subject(torch.zeros(3, 5), [0, 1, 2])))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_without_predictions(metric: Callable[[Subject], Iterable[Measurement]]) -> None:
+    with pytest.raises(Skip, match="no predictions"):
+        list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), images=st.integers(1, 60), classes=st.integers(6, 12))
+def test_the_order_of_images_and_the_names_of_classes_do_not_matter(seed: int, images: int, classes: int) -> None:
+    logits, labels = drawn(seed, images, classes)
+    generator = torch.Generator().manual_seed(seed + 1)
+    order = torch.randperm(images, generator=generator)
+    renamed = torch.randperm(classes, generator=generator)
+    first = subject(logits, labels)
+    second = subject(logits[order][:, torch.argsort(renamed)], renamed[labels[order]])
+    for metric in METRICS:
+        assert 0 <= value(metric, first) == pytest.approx(value(metric, second), rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), shift=st.floats(-50, 50))
+def test_a_constant_added_to_an_images_logits_does_not_matter(seed: int, shift: float) -> None:
+    logits, labels = drawn(seed, 30)
+    first, second = subject(logits.double(), labels), subject(logits.double() + shift, labels)
+    for metric in METRICS:
+        assert value(metric, first) == pytest.approx(value(metric, second), rel=1e-5, abs=1e-6)

@@ -1,0 +1,99 @@
+"""Metrics on times: which cell gets which, from which numbers, with which verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from vitbench_metrics import speed
+
+from vitbench import Measurement, Skip, Verdict
+from vitbench.protocols import Subject, Timing
+
+
+def subject(**changes: object) -> Subject:
+    fields: dict[str, object] = {
+        "mode": "inference",
+        "batch_size": 32,
+        "block_seconds": (0.1, 0.2, 0.1),
+        "calls_per_block": 5,
+        "call_seconds": (),
+        "warmup_seconds": (1.0, 0.1),
+    }
+    timing = Timing(**{**fields, **changes})  # type: ignore[arg-type]
+    return Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32", timing=timing)
+
+
+def single(count: int, **changes: object) -> Subject:
+    seconds = tuple(0.001 * (1 + position) for position in range(count))
+    return subject(batch_size=1, block_seconds=(), calls_per_block=1, call_seconds=seconds, **changes)
+
+
+def measured(of: Subject) -> dict[str, Measurement]:
+    return {m.name: m for metric in (speed.throughput, speed.latency, speed.train_throughput) for m in metric(of)}
+
+
+def test_throughput_is_all_images_over_all_time_not_a_mean_of_rates() -> None:
+    found = measured(subject())
+    assert set(found) == {"throughput"}
+    assert found["throughput"].value == pytest.approx(3 * 5 * 32 / 0.4)
+    assert found["throughput"].n == 3
+    assert found["throughput"].samples == ((1600.0, 800.0, 1600.0),)
+    assert found["throughput"].verdict == Verdict()
+
+
+def test_a_training_cell_gives_train_throughput_only() -> None:
+    found = measured(subject(mode="training"))
+    assert set(found) == {"train_throughput"}
+    assert found["train_throughput"].value == pytest.approx(1200)
+
+
+def test_single_images_give_latency_only() -> None:
+    found = measured(single(100))
+    assert set(found) == {"latency_p50", "latency_p95"}
+    samples = found["latency_p50"].samples[0]
+    assert found["latency_p50"].value == pytest.approx(float(np.median(samples)))
+    assert found["latency_p95"].value == pytest.approx(float(np.quantile(samples, 0.95)))
+    assert found["latency_p95"].n == 100
+    assert found["latency_p95"].verdict.level == "valid"
+
+
+@pytest.mark.parametrize(
+    ("count", "p50", "p95"),
+    [
+        (9, "9 samples, p50 needs 10", "9 samples, p95 needs 64"),
+        (10, None, "10 samples, p95 needs 64"),
+        (63, None, "63 samples, p95 needs 64"),
+        (64, None, None),
+    ],
+)
+def test_a_percentile_needs_enough_samples(count: int, p50: str | None, p95: str | None) -> None:
+    found = measured(single(count))
+    for name, reason in (("latency_p50", p50), ("latency_p95", p95)):
+        measurement = found[name]
+        assert (measurement.value is None) == (reason is not None)
+        assert measurement.n == count
+        expected = Verdict() if reason is None else Verdict(level="invalid", reasons=(reason,))
+        assert measurement.verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("warnings", "errors", "verdict"),
+    [
+        (("a load",), (), Verdict(level="warn", reasons=("a load",))),
+        (("a load",), ("a quota",), Verdict(level="invalid", reasons=("a quota", "a load"))),
+    ],
+)
+def test_the_verdict_follows_the_timing(warnings: tuple[str], errors: tuple[str], verdict: Verdict) -> None:
+    for of in (subject(warnings=warnings, errors=errors), single(64, warnings=warnings, errors=errors)):
+        assert {measurement.verdict for measurement in measured(of).values()} == {verdict}
+
+
+def test_reasons_stay_beside_the_lack_of_samples() -> None:
+    found = measured(single(12, warnings=("a load",)))
+    assert found["latency_p95"].verdict.reasons == ("12 samples, p95 needs 64", "a load")
+
+
+@pytest.mark.parametrize("metric", [speed.throughput, speed.latency, speed.train_throughput])
+def test_without_timing(metric) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(Skip, match="no timing"):
+        list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))

@@ -28,14 +28,18 @@ KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
     try:
-        code = cli.main(sys.argv[1:] or ["--help"], standalone_mode=False)
+        # Not `cli.main`, which has words and exit codes of its own for an interruption and for a closed pipe.
+        with cli.make_context("vitbench", sys.argv[1:] or ["--help"]) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as ended:  # --help and --version
+        code = ended.exit_code
     except click.ClickException as error:
         click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
         code = error.exit_code
     except VitbenchError as error:
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
-    except click.exceptions.Abort:  # click's name for KeyboardInterrupt
+    except KeyboardInterrupt:
         click.echo("Interrupted; the same command goes on where it stopped.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench ... | head` has read enough

@@ -70,15 +70,15 @@ def store_text(store: Store) -> str:
                 record.id,
                 record.status,
                 describe_seconds(record.seconds),
-                describe_cell(record.planned) + (f": {record.reason}" if record.reason else ""),
                 f"weights/{weights.name}" if weights.exists() else "",
+                describe_cell(record.planned) + (f": {record.reason}" if record.reason else ""),
             ]
         )
-    rows += [[planned.id, "pending", "", describe_cell(planned), ""] for planned in store.pending()]
+    rows += [[planned.id, "pending", "", "", describe_cell(planned)] for planned in store.pending()]
     if not rows:
         return f"{store.folder} holds no cells yet"
     return (
-        _aligned(["id", "status", "took", "cell", "weights"], rows)
+        _aligned(["id", "status", "took", "weights", "cell"], rows)
         + f"\n\nLogs are in {store.folder / 'logs'}, by key; `vitbench show {store.folder} ID` shows a record."
     )
 

@@ -171,7 +171,7 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
     recipes: set[str] = set()
     for place, entry in entries:
         offer = catalog.model(entry.name)
-        recipe = catalog.recipe(entry.recipe or offer.spec.recipe or suite.recipe or offer.spec.default_recipe)
+        recipe = catalog.recipe(_recipe_name(entry, offer.spec, suite))
         recipes.add(recipe.name)
         options: Mapping[str, OptionValue] = recipe.spec.options
         for given in (of_suite.get(recipe.name, {}), entry.recipe_options, of_user.get(recipe.name, {})):
@@ -207,6 +207,13 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
     timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.batch_size))
     return quality + timed
+
+
+def _recipe_name(entry: ModelEntry, spec: ModelSpec, suite: Suite) -> str:
+    """Return the recipe that an entry takes: its own, a baseline's, the suite's, or what the model's weights ask for."""
+    own = spec.recipe if spec.is_baseline else ""
+    untrained = str(entry.options.get("pretrained", "")).lower() in ("false", "0", "no")
+    return entry.recipe or own or suite.recipe or ("supervised" if untrained else spec.default_recipe)
 
 
 def parse_model(text: str) -> tuple[str, dict[str, str]]:

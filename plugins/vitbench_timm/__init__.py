@@ -48,6 +48,8 @@ def vitbench_models() -> Iterator[ModelSpec]:
         summary="Any timm model by its name, such as timm/convnext_tiny.in12k_ft_in1k",
         source="https://github.com/huggingface/pytorch-image-models",
         options=OPTIONS,
+        pretrained_on="what its tag names",
+        downloads=True,
         requires=("timm",),
         resolve="vitbench_timm.models:resolve",
     )

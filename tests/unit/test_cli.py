@@ -174,6 +174,31 @@ def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monke
     assert run("ls", "plugins", "--strict-plugins") == (code, out, err)
 
 
+def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
+    assert run("ls", "models") == (130, "", "Interrupted; the same command goes on where it stopped.\n")
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    script = (
+        "import sys, vitbench.cli as cli\n"
+        "listing = cli._list\n"
+        "cli._list = lambda *arguments: [listing(*arguments) for _ in range(100)] and 0\n"  # more than a pipe holds
+        "sys.argv = ['vitbench', 'ls', 'models', '--json']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"[\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_the_start_imports_nothing_heavy() -> None:
     commands = [["--help"], ["plugins"], *(["ls", kind] for kind in ("models", "datasets", "recipes", "suites"))]
     script = (

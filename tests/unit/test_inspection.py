@@ -79,7 +79,7 @@ def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> N
     lines = store_text(store).splitlines()
     rows = {line.split()[0]: line for line in lines[1:4]}
     assert rows[DONE.id].split()[1] == "ok"
-    assert rows[DONE.id].endswith(f"weights/{DONE.key}.safetensors")
+    assert f"  weights/{DONE.key}.safetensors  " in rows[DONE.id]
     assert rows[NEW.id].split()[1] == "pending"
     assert rows[TIMED.id].split()[1] == "timeout"
     assert rows[TIMED.id].endswith("took more than 120 s")

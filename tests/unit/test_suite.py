@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.catalog import Catalog, Offer, Plugin
+from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import NothingSelectedError, UsageError
 from vitbench.specs import DatasetSpec, ModelSpec, OptionValue, RecipeSpec
 from vitbench.suite import (
@@ -375,3 +375,22 @@ def test_ten_thousand_cells_expand_completely_and_without_repetition() -> None:
     cells = expand(suite, catalog, Selection())
     assert [(cell.model.options["depth"], cell.seed) for cell in cells] == list(itertools.product(depths, seeds))
     assert len(cells) == 10_000
+
+
+def recipe_of(catalog, suite, model):
+    [cell] = [cell for cell in expand(suite, catalog, Selection(models=(model,))) if cell.kind == "quality"]
+    return cell.recipe
+
+
+def test_a_member_of_a_pretrained_family_is_fine_tuned_unless_it_starts_from_nothing():
+    suite = Suite(name="s", summary="A suite", datasets=("digits",))
+    catalog = load_catalog()
+    assert recipe_of(catalog, suite, "timm/resnet18.a1_in1k") == "recipes/finetune"
+    assert recipe_of(catalog, suite, "timm/resnet18:pretrained=false") == "recipes/supervised"
+
+
+def test_a_suites_recipe_goes_before_a_models_but_not_before_a_baselines():
+    suite = Suite(name="s", summary="A suite", datasets=("digits",), recipe="evaluate")
+    catalog = load_catalog()
+    assert recipe_of(catalog, suite, "scratch/hybrid") == "recipes/evaluate"
+    assert recipe_of(catalog, suite, "baseline/majority") == "baseline/majority"

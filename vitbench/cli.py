@@ -14,9 +14,9 @@ from vitbench import __version__
 from vitbench.errors import StoreError, UsageError, VitbenchError
 
 if TYPE_CHECKING:
-    from vitbench.api import Plan, Rerun
     from vitbench.records import Record
     from vitbench.report import Format
+    from vitbench.session import Plan, Rerun
     from vitbench.specs import OptionValue
 
 __all__ = ["cli", "main"]
@@ -138,7 +138,8 @@ def run(
 
     The same command again runs only what is missing.
     """
-    from vitbench import api
+    from vitbench import session
+    from vitbench.api import default_output
     from vitbench.suite import Conditions, Selection
 
     selection = Selection(
@@ -155,17 +156,17 @@ def run(
         if not quiet:
             click.echo(text, err=True)
 
-    planned = api.plan(suite, selection, strict_plugins=strict_plugins, say=say)
-    folder = output or api.default_output()
+    planned = session.plan(suite, selection, strict_plugins=strict_plugins, say=say)
+    folder = output or default_output()
     if dry_run:
         _print_plan(planned, folder, rerun, as_json)
         return 0
-    results = api.execute(
+    code = session.execute(
         planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=" ".join(["vitbench", *sys.argv[1:]])
     )
     _print_leaderboard(folder, "json" if as_json else "table", None)
     say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
-    return results.exit_code
+    return code
 
 
 def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]:
@@ -240,8 +241,8 @@ def _list(kind: str, as_json: bool, strict: bool) -> int:
 
 
 def _print_plan(planned: Plan, folder: Path, rerun: Rerun | None, as_json: bool) -> None:
-    from vitbench.api import is_wanted, known_seconds
     from vitbench.inspection import plan_data, plan_text
+    from vitbench.session import is_wanted, known_seconds
     from vitbench.store import FILE_NAME, Store
 
     cells = planned.prepared.cells

@@ -42,5 +42,6 @@ def did_you_mean(name: str, candidates: object) -> str:
     import difflib
 
     names = [str(candidate) for candidate in candidates]  # type: ignore[attr-defined]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    close.sort(key=lambda candidate: not candidate.startswith(name))  # "seed" means "seeds" rather than "speed"
     return f' Did you mean "{close[0]}"?' if close else ""

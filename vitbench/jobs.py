@@ -66,6 +66,7 @@ class MetricsJob(_Message, frozen=True, kw_only=True):
     planned: KeyedCell
     predictions: str
     faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Progress(_Message, frozen=True, kw_only=True, tag=True):
@@ -94,6 +95,7 @@ class Outcome(_Message, frozen=True, kw_only=True, tag=True):
     facts: dict[str, str] = {}
     splits: dict[str, int] = {}
     faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Answer(_Message, frozen=True, kw_only=True, tag=True):

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import msgspec
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
+from vitbench.options import model_options
 from vitbench.provenance import library_versions, origin
 from vitbench.records import (
     Cell,
@@ -31,7 +33,7 @@ from vitbench.records import (
     digest,
 )
 from vitbench.specs import ModelSpec, OptionValue, load_target
-from vitbench.suite import AskedCell, AskedModel, Conditions, resolve_model_options
+from vitbench.suite import AskedCell, AskedModel, Conditions
 
 if TYPE_CHECKING:
     from vitbench.data.cache import Side
@@ -93,7 +95,10 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     for asked in request.cells:
         model = models[_asked_key(asked)]
         keyed = keyer.key(asked, model, data[asked.dataset, _side(model.spec)])
-        cells.setdefault(keyed.id, keyed)
+        if keyed.id not in cells:
+            cells[keyed.id] = keyed
+            if keyed.data and not keyed.unavailable:
+                _check_build(keyed, model)
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
@@ -116,7 +121,7 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
             spec = load_target(spec.resolve)(member) if spec.resolve else spec
         except LookupError as error:
             raise UsageError(f"model {asked.name}: {error.args[0] if error.args else error}") from error
-        options = resolve_model_options(f"model {asked.name}", spec, catalog.recipe(recipe_name).spec, options)
+        options = model_options(f"model {asked.name}", spec, catalog.recipe(recipe_name).spec, options)
         label = label or canonical_name(asked.name, options, dict(spec.options))
     checkpoint = str(options.get("checkpoint", ""))
     sha256 = ""
@@ -182,6 +187,29 @@ def _open_data(
         for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
             opened[name, side] = info
     return opened
+
+
+def _check_build(planned: KeyedCell, model: _Model) -> None:
+    """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
+
+    Any other failure is the plugin's, and the cell's alone.
+
+    Raises:
+        UsageError, UnusableError: as `build` does, with the model's name.
+    """
+    from vitbench.worker.build import build_model, meta_architecture
+
+    assert planned.data is not None
+    num_classes = len(planned.data.class_names)
+    try:
+        if model.checkpoint_sha256:
+            build_model(planned, model.spec, num_classes)
+        else:
+            meta_architecture(planned, model.spec, num_classes)()
+    except (UsageError, UnusableError) as error:
+        raise type(error)(f"model {planned.label} on {planned.data.title}: {error}") from error
+    except Exception:
+        traceback.print_exc()
 
 
 def _needs_hub(model: _Model) -> bool:

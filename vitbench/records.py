@@ -248,7 +248,9 @@ class Record(_Data, frozen=True, kw_only=True):
     splits: dict[str, int] = {}
     """Images used: train, val, test."""
     faults: tuple[str, ...] = ()
-    """What the audits of the predictions found."""
+    """What the audits of the predictions found; it makes their figures invalid."""
+    warnings: tuple[str, ...] = ()
+    """What else the model did that it should not, such as changing torch's flags."""
     metrics: dict[str, str] = {}
     """Code hash of each metric that was computed from the predictions."""
 

@@ -1,7 +1,7 @@
 """Keyed cells go through the executor and come out as records in the store. The parent's half of a run.
 
 A quality cell is one process. A speed cell is three fresh processes, taken in turn with the other models' of the same
-shape, batch size and mode, since blocks of one process are not independent samples of the machine.
+classes, batch size and mode, since blocks of one process are not independent samples of the machine.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def update_metrics(
         path = store.predictions_path(record.key)
         if record.status != "ok" or record.metrics == metrics or not isinstance(record.planned.cell, QualityCell):
             continue
-        job = MetricsJob(planned=record.planned, predictions=str(path), faults=record.faults)
+        job = MetricsJob(planned=record.planned, predictions=str(path), faults=record.faults, warnings=record.warnings)
         ending = executor.run(
             "vitbench.worker.quality:measure_again", job, on_message=lambda _: None, log=store.log_path(record.key)
         )
@@ -135,7 +135,7 @@ def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
     def condition(planned: KeyedCell) -> object:
         cell = planned.cell
         if isinstance(cell, SpeedCell):
-            return cell.num_classes, cell.input_shape[0], cell.batch_size, cell.mode
+            return cell.num_classes, cell.batch_size, cell.mode
         return planned.key
 
     for _, group in itertools.groupby(cells, key=condition):
@@ -206,7 +206,7 @@ class _Try:
             status=status,
             reason=reason,
             started=self.started,
-            seconds=sum(ending.seconds for ending in self.endings),
+            seconds=time.time() - self.started if interrupted else sum(ending.seconds for ending in self.endings),
             measurements=merge_processes([outcome.measurements for outcome in outcomes]) if done else (),
             curve=last.curve,
             preprocess=last.preprocess,
@@ -215,6 +215,7 @@ class _Try:
             facts=last.facts,
             splits=last.splits,
             faults=last.faults,
+            warnings=last.warnings,
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 

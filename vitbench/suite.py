@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
 from vitbench.errors import NothingSelectedError, UsageError, did_you_mean
+from vitbench.options import complete_options, model_options, parse_model
 from vitbench.records import Mode, Precision, canonical_name
 from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
 
@@ -20,9 +21,7 @@ __all__ = [
     "Conditions",
     "Selection",
     "Suite",
-    "complete_options",
     "expand",
-    "parse_model",
     "read_suite",
 ]
 
@@ -46,7 +45,7 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
     """Which speed cells each model gets."""
 
     batch_sizes: tuple[int, ...] = (1, 32)
-    """Batch size 1 gives the latency, the largest gives throughput, memory and training speed."""
+    """1 gives the latency; the largest, above 1, gives throughput, memory and training speed."""
     modes: tuple[Mode, ...] = ("inference", "training")
 
     @property
@@ -78,14 +77,20 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Data set name to its folder, relative to the file."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seed = Annotated[int, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
 class Conditions(_Data, frozen=True, kw_only=True):
     """What holds for every cell of a run."""
 
     device: str = "auto"
     precision: Precision = "float32"
-    threads: int | None = None
-    limit: int | float | None = None
-    epochs: int | None = None
+    threads: Count | None = None
+    limit: Count | Share | None = None
+    """Images of each split, or a share of them."""
+    epochs: Count | None = None
     compile: bool = False
     channels_last: bool = False
 
@@ -95,8 +100,8 @@ class Selection(_Data, frozen=True, kw_only=True):
 
     models: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    batch_size: int | None = None
+    seeds: tuple[Seed, ...] = ()
+    batch_size: Count | None = None
     settings: dict[str, dict[str, OptionValue]] = {}
     """Recipe name to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -158,6 +163,7 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
         UsageError: an unknown name, a wrong option, or two equal cells in the suite.
         NothingSelectedError: no cell is left.
     """
+    _check_rank_by(suite.rank_by, catalog)
     entries = _choose_models(suite, catalog, selection.models)
     datasets = _choose_datasets(suite, catalog, selection)
     speed = suite.speed
@@ -210,60 +216,18 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
 
 
 def _recipe_name(entry: ModelEntry, spec: ModelSpec, suite: Suite) -> str:
-    """Return the recipe that an entry takes: its own, a baseline's, the suite's, or what the model's weights ask for."""
+    """Return an entry's recipe: its own, a baseline's, the suite's, or what the model's weights ask for."""
     own = spec.recipe if spec.is_baseline else ""
     untrained = str(entry.options.get("pretrained", "")).lower() in ("false", "0", "no")
     return entry.recipe or own or suite.recipe or ("supervised" if untrained else spec.default_recipe)
 
 
-def parse_model(text: str) -> tuple[str, dict[str, str]]:
-    """Split ``name:key=value,...``; a comma belongs to a value unless ``key=`` follows it.
-
-    Raises:
-        UsageError: an option without ``=``.
-    """
-    name, colon, rest = text.partition(":")
-    options: dict[str, str] = {}
-    for part in re.split(r",(?=[A-Za-z_][\w-]*=)", rest) if colon else []:
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise UsageError(f'model "{text}": option "{part}" must be written key=value.')
-        options[key.replace("-", "_")] = value
-    return name, options
-
-
-def complete_options(
-    owner: str, defaults: Mapping[str, OptionValue], given: Mapping[str, OptionValue]
-) -> dict[str, OptionValue]:
-    """Return the defaults overridden by what was given, each of the default's type; text is converted.
-
-    Raises:
-        UsageError: an unknown option, or a value of another type.
-    """
-    complete = dict(defaults)
-    for key, value in given.items():
-        name = key.replace("-", "_")
-        if name not in defaults:
-            known = ", ".join(sorted(defaults)) or "none"
-            raise UsageError(f'{owner} has no option "{key}".{did_you_mean(name, defaults)} Its options: {known}.')
-        complete[name] = _convert(owner, name, value, defaults[name])
-    return complete
-
-
-def _convert(owner: str, name: str, value: OptionValue, default: OptionValue) -> OptionValue:
-    wanted = type(default)
-    if type(value) is wanted:
-        return value
-    if wanted is float and type(value) is int:
-        return float(value)
-    if isinstance(value, str):
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        try:
-            return words[value.lower()] if wanted is bool else wanted(value)
-        except (ValueError, KeyError):
-            pass
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    raise UsageError(f"{owner}: option {name} must be {kinds[wanted]}, not {value!r}.")
+def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
+    """A metric may give several figures, such as latency_p50: their names begin with its own."""
+    metrics = [full.partition("/")[2] for full in catalog.metrics]
+    if metrics and not any(rank_by == name or rank_by.startswith(f"{name}_") for name in metrics):
+        known = ", ".join(sorted(metrics))
+        raise UsageError(f'rank_by = "{rank_by}" names no metric.{did_you_mean(rank_by, metrics)} Known: {known}.')
 
 
 def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
@@ -271,21 +235,13 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -
     if family:
         return AskedModel(name=offer.name, options=entry.options, label=entry.label, family=True)
     owner = f"model {offer.name}"
-    options = resolve_model_options(owner, offer.spec, recipe, entry.options)
+    options = model_options(owner, offer.spec, recipe, entry.options)
     return AskedModel(
         name=offer.name,
         options=options,
         label=entry.label or canonical_name(offer.name, options, dict(offer.spec.options)),
         baseline=offer.spec.is_baseline,
     )
-
-
-def resolve_model_options(
-    owner: str, spec: ModelSpec, recipe: RecipeSpec, given: Mapping[str, OptionValue]
-) -> dict[str, OptionValue]:
-    """Return a model's complete options under a recipe; raises as `complete_options` does."""
-    changed = {name: value for name, value in recipe.model_options.items() if name in spec.options}
-    return complete_options(owner, complete_options(owner, spec.options, changed), given)
 
 
 def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str]) -> list[tuple[str, ModelEntry]]:

@@ -1,7 +1,7 @@
 """k nearest neighbours on pixels: what a model scores that memorises and learns nothing.
 
-Expected: 98.4 % on scikit-learn's digits with one neighbour (references of scikit-learn's own split differ by a few
-tenths), about 35 % on CIFAR-10.
+Expected with k = 5: 98.6 % on the quick suite's digits, about a third right on CIFAR-10. All of CIFAR-10's test split
+takes about 4 minutes of processor time and 1.3 GiB.
 
 Shapes: B images asked for, M stored images in a chunk, D = C * S * S pixel values with S at most 32, k neighbours.
 """

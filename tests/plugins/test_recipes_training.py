@@ -155,6 +155,15 @@ def test_images_are_augmented_only_as_the_data_allow(name: str) -> None:
         assert any(lit) == expected
 
 
+def test_augmentation_can_be_turned_off() -> None:
+    plain, off, on = (
+        fit("supervised", net(), data=toy_training.bars_data(augmentations=allowed), options={"augment": asked})
+        for allowed, asked in (((), True), (("crop",), False), (("crop",), True))
+    )
+    assert torch.equal(off[0].weight, plain[0].weight)
+    assert not torch.equal(on[0].weight, plain[0].weight)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"epochs": 0}, "epochs must be at least 1, not 0"), ({"batch_size": 0}, "batch_size must be at least 1, not 0")],

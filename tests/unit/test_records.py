@@ -9,6 +9,7 @@ import factories
 import msgspec
 import pytest
 
+from vitbench.options import complete_options, parse_model
 from vitbench.records import (
     Cell,
     DataInfo,
@@ -20,7 +21,6 @@ from vitbench.records import (
     canonical_name,
     digest,
 )
-from vitbench.suite import complete_options, parse_model
 
 QUALITY = QualityCell(
     model="scratch/vit",

@@ -11,6 +11,7 @@ import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import NothingSelectedError, UsageError
+from vitbench.options import complete_options, parse_model
 from vitbench.specs import DatasetSpec, ModelSpec, OptionValue, RecipeSpec
 from vitbench.suite import (
     AskedCell,
@@ -18,9 +19,7 @@ from vitbench.suite import (
     Selection,
     SpeedPlan,
     Suite,
-    complete_options,
     expand,
-    parse_model,
     read_suite,
 )
 

@@ -20,8 +20,8 @@ from vitbench.environment import cpu_quota, usable_cores
 
 __all__ = ["Moment", "disturbances", "noise_reasons", "observe", "relative_spread"]
 
-# Seen on two cores of a virtual machine, quiet: share 0.99 to 1.00, spread of blocks 0.5 to 3 %. Beside one busy
-# process: share 0.5 to 0.9.
+# Seen on two cores of a virtual machine with one and with two threads: share 0.99 to 1.00 when quiet, 0.2 to 0.5 beside
+# three busy processes.
 SHARE_WARNING = 0.95
 """Below this share of the processor time that it wanted, a process was disturbed."""
 SHARE_ERROR = 0.70

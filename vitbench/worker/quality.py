@@ -95,13 +95,12 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         predictions=predictions,
         training=TrainingLog(seconds=seconds, images=len(splits.train), curve=curve) if recipe.trains else None,
     )
-    measurements = measure(catalog, subject)
-    if changed:
-        measurements = doubt(measurements, "warn", [f"the model changed torch's {', '.join(changed)}"])
+    warnings = (f"the model changed torch's {', '.join(changed)}",) if changed else ()
     return Outcome(
         status="ok",
-        measurements=doubt(measurements, "invalid", faults),
+        measurements=doubt(doubt(measure(catalog, subject), "warn", warnings), "invalid", faults),
         faults=faults,
+        warnings=warnings,
         curve=curve,
         preprocess=PreprocessInfo(
             mean=how.mean,
@@ -128,7 +127,8 @@ def measure_again(request: bytes, send: Callable[[msgspec.Struct], None]) -> Out
         precision=job.planned.cell.precision,
         predictions=predictions,
     )
-    return Outcome(status="ok", measurements=doubt(measure(load_catalog(), subject), "invalid", job.faults))
+    measurements = doubt(measure(load_catalog(), subject), "warn", job.warnings)
+    return Outcome(status="ok", measurements=doubt(measurements, "invalid", job.faults))
 
 
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:

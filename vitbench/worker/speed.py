@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -46,16 +47,16 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         model = build_model(planned, spec, cell.num_classes)
         facts = facts_of(model)
         model = _placed(model, cell, device)
-        inputs = make_inputs(
-            cell.input_shape, batch_size=cell.batch_size, device=device, channels_last=cell.channels_last
+        batch = partial(
+            make_inputs, cell.input_shape, batch_size=cell.batch_size, device=device, channels_last=cell.channels_last
         )
         memory: MemoryUse | Skip = (
             baseline
             if isinstance(baseline, Skip)
-            else measure_memory(model, inputs, baseline=baseline, mode=cell.mode, autocast=context)
+            else measure_memory(model, batch(count=1), baseline=baseline, mode=cell.mode, autocast=context)
         )
         time_model = time_inference if cell.mode == "inference" else time_training
-        timing = time_model(model, inputs, autocast=context)
+        timing = time_model(model, batch(), autocast=context)
         changed = changed_flags(flags)
     subject = Subject(
         num_classes=cell.num_classes,

@@ -1,0 +1,200 @@
+"""One run, from what the user asks to what the output folder holds: plan, then execute.
+
+`vitbench.api` and the command line are thin layers over these two steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from vitbench import __version__
+from vitbench.catalog import Catalog, load_catalog
+from vitbench.errors import NothingSelectedError, StoreError, UnusableError, UsageError, VitbenchError
+from vitbench.executor import LocalExecutor
+from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
+from vitbench.lock import lock
+from vitbench.progress import Talker
+from vitbench.provenance import metric_versions
+from vitbench.records import KeyedCell, Record
+from vitbench.runner import run_cells, update_metrics
+from vitbench.store import Store, environment_digest
+from vitbench.suite import Selection, Suite, expand, read_suite
+
+__all__ = ["Plan", "Rerun", "execute", "is_wanted", "known_seconds", "plan"]
+
+Rerun = Literal["failed", "all"]
+_DONE = ("ok", "skipped")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A prepared run: its keyed cells, ready for an output folder."""
+
+    suite: Suite
+    suite_text: str
+    prepared: Prepared
+    metrics: dict[str, str]
+    """Code hash of each installed metric on predictions."""
+    executor: LocalExecutor
+
+
+def plan(suite: str, selection: Selection, *, strict_plugins: bool, say: Callable[[str], None]) -> Plan:
+    """Read a suite, expand it, and prepare its cells in a child process. Nothing is written but the data cache.
+
+    Raises:
+        UsageError: an unknown name, a wrong option, a wrong suite file.
+        NothingSelectedError: no cell is left.
+        UnusableError: data, a device or, with `strict_plugins`, a plugin that cannot be used.
+    """
+    catalog = load_catalog()
+    path = _suite_path(suite, catalog)
+    found = read_suite(path)
+    conditions = selection.conditions
+    if conditions.threads is None:
+        conditions = msgspec.structs.replace(conditions, threads=found.threads)
+    cells = expand(found, catalog, selection)
+    _report_problems(catalog, strict_plugins, say)
+    executor = LocalExecutor()
+    ending = executor.run(
+        "vitbench.prepare:prepare_in_child",
+        PrepareRequest(
+            cells=tuple(cells), conditions=conditions, data_paths=_data_paths(found, path, selection, catalog)
+        ),
+        on_message=lambda message: say(message.text) if isinstance(message, Say) else None,
+    )
+    if isinstance(ending.result, Answer):
+        return Plan(
+            suite=found,
+            suite_text=path.read_text(encoding="utf-8"),
+            prepared=ending.result.prepared,
+            metrics=metric_versions(catalog),
+            executor=executor,
+        )
+    if isinstance(ending.result, Refusal):
+        errors: list[type[VitbenchError]] = [UsageError, UnusableError, StoreError, NothingSelectedError]
+        kind = next((error for error in errors if error.exit_code == ending.result.exit_code), UnusableError)
+        raise kind(ending.result.message)
+    raise UnusableError(f"preparing the run failed: {ending.reason}")
+
+
+def execute(
+    planned: Plan, folder: Path, *, rerun: Rerun | None, timeout: float | None, quiet: bool, command: str
+) -> int:
+    """Run what is missing of a plan into an output folder; return 0 when all of its cells are ok, else 1.
+
+    Raises:
+        StoreError: the folder or the store cannot be used.
+        KeyboardInterrupt: the run was interrupted; its records are kept.
+    """
+    folder = folder.absolute()
+    cells = planned.prepared.cells
+    with lock(folder), Store.open(folder, create=True) as store, _stoppable():
+        newest = store.newest_by_key()
+        todo = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
+        identity = store.begin_run(
+            command=command,
+            version=__version__,
+            suite=planned.suite_text,
+            environment=planned.prepared.environment,
+            rank_by=planned.suite.rank_by,
+        )
+        store.plan(identity, cells)
+        talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
+        _announce(cells, todo, newest, rerun, talker.note)
+        try:
+            kept = [newest[cell.key] for cell in cells if cell.key in newest and cell not in todo]
+            for sentence in update_metrics(kept, store=store, metrics=planned.metrics, executor=planned.executor):
+                talker.note(sentence)
+            run_cells(
+                todo,
+                store=store,
+                run=identity,
+                environment_digest=environment_digest(planned.prepared.environment),
+                metrics=planned.metrics,
+                child_environment=planned.prepared.child_environment,
+                executor=planned.executor,
+                on_event=talker,
+                timeout=timeout,
+            )
+        finally:
+            talker.close()
+        newest = store.newest_by_key()
+    return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
+
+
+def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:
+    """Return whether a cell with this newest attempt should run."""
+    if record is None or record.status in ("pending", "interrupted") or rerun == "all":
+        return True
+    return rerun == "failed" and record.status not in _DONE
+
+
+def known_seconds(records: Sequence[Record]) -> dict[str, float]:
+    """Return how long each cell took, by id, as its newest good attempt says."""
+    return {record.id: record.seconds for record in records if record.status == "ok"}
+
+
+def _announce(
+    cells: Sequence[KeyedCell],
+    todo: Sequence[KeyedCell],
+    newest: Mapping[str, Record],
+    rerun: Rerun | None,
+    note: Callable[[str], None],
+) -> None:
+    """Say what is left out and why, so that nothing is silent."""
+    for title, sentence in dict.fromkeys(
+        (cell.data.title, sentence) for cell in cells if cell.data for sentence in cell.data.notes
+    ):
+        note(f"{title}: {sentence}")
+    kept = [newest[cell.key].status for cell in cells if cell.key in newest and cell not in todo]
+    failed = sum(status not in _DONE for status in kept)
+    if kept:
+        note(f"{len(kept)} of {len(cells)} cells have results from an earlier run; {len(todo)} are left to run.")
+    if failed and rerun is None:
+        note(f"{failed} of those ended without a result; --rerun failed runs them again.")
+
+
+def _suite_path(suite: str, catalog: Catalog) -> Path:
+    if suite.endswith(".toml"):
+        return Path(suite)
+    return Path(catalog.suite(suite).spec.path)
+
+
+def _data_paths(suite: Suite, path: Path, selection: Selection, catalog: Catalog) -> dict[str, str]:
+    """Return the folder of each data set by its full name; a suite's paths are relative to its file."""
+    paths = {name: path.parent / Path(folder).expanduser() for name, folder in suite.data.items()}
+    paths |= {name: Path(folder).expanduser() for name, folder in selection.data.items()}
+    full = {name.partition("/")[2]: name for name in catalog.datasets}
+    return {full.get(name, name): str(folder.absolute()) for name, folder in paths.items()}
+
+
+def _report_problems(catalog: Catalog, strict: bool, say: Callable[[str], None]) -> None:
+    if strict and catalog.problems:
+        raise UnusableError("; ".join(map(str, catalog.problems)))
+    for problem in catalog.problems:
+        say(f"warning: {problem}")
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Make SIGTERM stop a run as Ctrl-C does. Signals can be set in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

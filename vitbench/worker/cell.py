@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ Send = Callable[[msgspec.Struct], None]
 
 def run_cell(request: bytes, send: Send) -> Outcome:
     """Decode a job, run it, and return its outcome; no exception leaves this function."""
+    gc.freeze()  # the memory pass collects several times, and need not look through all of torch at each
     job = msgspec.json.decode(request, type=Job)
     run = run_quality if isinstance(job.planned.cell, QualityCell) else run_speed
     try:

@@ -1,5 +1,6 @@
 """What the fork server imports once, so that a cell starts in a tenth of a second. It does not touch CUDA,
-which a forked child could not use then."""
+which a forked child could not use then.
+"""
 
 import safetensors.torch  # noqa: F401
 import torch

@@ -258,16 +258,19 @@ def _merge(same: Sequence[Measurement]) -> Measurement:
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the worst level, and each kind of reason once: they differ from process to process in their numbers."""
-    level = max((one.level for one in verdicts), key=("valid", "warn", "invalid").index)
+    """Return the worst level, and each kind of reason once, those of the worst process first.
+
+    The reasons of one kind differ from process to process in their numbers.
+    """
+    worst_first = sorted(verdicts, key=lambda one: ("invalid", "warn", "valid").index(one.level))
     first: dict[str, str] = {}
     count: Counter[str] = Counter()
-    for reason in itertools.chain.from_iterable(one.reasons for one in verdicts):
+    for reason in itertools.chain.from_iterable(one.reasons for one in worst_first):
         kind = re.sub(r"[\d.,]+", "#", reason)
         first.setdefault(kind, reason)
         count[kind] += 1
     return Verdict(
-        level=level,
+        level=worst_first[0].level,
         reasons=tuple(
             reason if count[kind] >= len(verdicts) else f"{reason}, in {count[kind]} of {len(verdicts)} processes"
             for kind, reason in first.items()

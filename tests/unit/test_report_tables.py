@@ -100,9 +100,9 @@ def test_a_doubt_that_rows_share_is_said_once():
     assert note == "~ doubtful, a (top1), b (top1): the model is order-dependent."
 
 
-def test_a_note_gives_three_reasons_and_counts_the_rest():
+def test_a_note_gives_one_reason_and_counts_the_rest():
     record = f.record(f.quality_cell(), [f.measurement("top1", 0.5, verdict="warn", reasons=list("abcde"))])
-    assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; b; c; and 2 more."
+    assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; and 4 more."
 
 
 def test_a_value_that_could_not_be_had_is_a_marked_dash():

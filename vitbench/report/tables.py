@@ -17,8 +17,8 @@ __all__ = ["Column", "Missing", "Section", "missing", "plain", "sections"]
 
 _MARKS = {"valid": "", "warn": "~", "invalid": "!"}
 _MARK_WORDS = {"~": "~ doubtful", "!": "! invalid"}
-_MOST_REASONS = 3
-"""Reasons that a note gives; the JSON and the record hold all."""
+_MOST_REASONS = 1
+"""Reasons that a note gives, so that the table stays in sight; the JSON and ``vitbench show`` give all."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 

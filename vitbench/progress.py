@@ -41,6 +41,8 @@ class Talker:
         self._quiet = quiet
         self._redraws = self._stream.isatty() and not quiet
         self._started = 0.0
+        self._finished: dict[str, float] = {}
+        """The share of a cell's processes that have ended, by key."""
 
     def __call__(self, event: Event) -> None:
         """Tell one event."""
@@ -48,6 +50,7 @@ class Talker:
             self.note(event.text)
         elif isinstance(event, Started):
             self._started = time.monotonic()
+            self._finished[event.planned.key] = event.process / event.processes
             part = f", process {event.process + 1} of {event.processes}" if event.processes > 1 else ""
             self._draw(event.planned, part)
         elif isinstance(event, Progressed):
@@ -76,27 +79,32 @@ class Talker:
         if not self._redraws:
             return
         done = self._total - len(self._left)
-        left = self._seconds_left(planned, share)
-        time_left = f", about {describe_seconds(left)} left" if left is not None else ""
-        line = f"{done} of {self._total} cells done{time_left} | {describe_cell(planned)}{words}"
+        line = f"{done} of {self._total} cells done{self._time_left(planned, share)} | {describe_cell(planned)}{words}"
         self._stream.write(_CLEAR + line[: shutil.get_terminal_size().columns - 1])
         self._stream.flush()
 
-    def _seconds_left(self, current: KeyedCell, share: float | None) -> float | None:
-        """Return an estimate from earlier records and from cells of the same kind; None where there is neither."""
-        total = 0.0
+    def _time_left(self, current: KeyedCell, share: float | None) -> str:
+        """Return an estimate in words: a bound where some cells' time is not known, nothing where none is."""
+        elapsed = time.monotonic() - self._started
+        known: list[float] = []
         for planned in self._left.values():
-            seconds = self._known.get(planned.id)
-            elapsed = time.monotonic() - self._started
+            seconds = self._seconds_of(planned)
+            finished = self._finished.get(planned.key, 0.0)
             if planned.key == current.key and share:
-                seconds = elapsed / share
-            taken = self._taken[isinstance(planned.cell, QualityCell)]
-            if seconds is None and taken:
-                seconds = sum(taken) / len(taken)
-            if seconds is None:
-                return None
-            total += max(0.0, seconds - elapsed) if planned.key == current.key else seconds
-        return total
+                known.append(elapsed / share - elapsed)
+            elif seconds is not None:
+                known.append(max(0.0, seconds * (1 - finished) - (elapsed if planned.key == current.key else 0.0)))
+        if not known:
+            return ""
+        words = "about" if len(known) == len(self._left) else "more than"
+        return f", {words} {describe_seconds(sum(known))} left"
+
+    def _seconds_of(self, planned: KeyedCell) -> float | None:
+        """Return what a cell takes, by its earlier record or by cells of its kind in this run."""
+        if planned.id in self._known:
+            return self._known[planned.id]
+        taken = self._taken[isinstance(planned.cell, QualityCell)]
+        return sum(taken) / len(taken) if taken else None
 
     def _end(self, record: Record) -> None:
         self._left.pop(record.key, None)

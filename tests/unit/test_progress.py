@@ -200,3 +200,17 @@ def test_a_cell_in_words() -> None:
     assert (
         describe_cell(factories.speed_cell("vit", batch_size=1, mode="training")) == "vit, training, batch 1 of 1x8x8"
     )
+
+
+def test_the_processes_that_ended_are_taken_off(clock: Clock) -> None:
+    talk, stream = talker([TIMED], {TIMED.id: 30.0})
+    talk(started(TIMED, process=1, processes=3))
+    assert "about 20 s left" in stream.take()
+
+
+def test_what_is_known_of_some_cells_is_a_bound(clock: Clock) -> None:
+    talk, stream = talker([FIRST, TIMED])
+    talk(started(FIRST))
+    clock.now += 10
+    talk(Progressed(planned=FIRST, progress=Progress(epoch=5, epochs=20, stage="training")))
+    assert "more than 30 s left" in stream.take()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vitbench.leaderboard import Leaderboard
     from vitbench.records import Precision, Record
     from vitbench.session import Rerun
+    from vitbench.store import Store
 
 __all__ = ["Results", "default_output", "load", "run"]
 
@@ -40,22 +41,30 @@ class Results:
         """Return the leaderboard as a table: one row a model and condition, one column a metric's value."""
         import pandas as pd
 
-        from vitbench.report import render
-
-        rows = json.loads(render(self.leaderboard, "json"))["rows"]
+        columns = ["rank", "model", "dataset", "recipe", "device", "precision", "machine", "partial", "baseline"]
         return pd.DataFrame(
             [
-                {name: value for name, value in row.items() if name != "metrics"}
-                | {name: metric["value"] for name, metric in row["metrics"].items()}
-                for row in rows
-            ]
+                {
+                    "rank": row.rank,
+                    "model": row.model,
+                    "baseline": row.baseline,
+                    "recipe": row.recipe,
+                    "seeds": row.seeds,
+                    "partial": row.condition.partial,
+                    **dataclasses.asdict(row.condition),
+                    **{name: metric.value for name, metric in row.metrics.items()},
+                }
+                for row in self.leaderboard.rows
+            ],
+            columns=None if self.leaderboard.rows else columns,
         )
 
     def measurements(self) -> pd.DataFrame:
         """Return all measurements of the newest attempts, one row each, with interval, verdict and conditions."""
         import pandas as pd
 
-        newest = {record.id: record for record in self.records}
+        from vitbench.records import newest_by_id
+
         return pd.DataFrame(
             [
                 {
@@ -76,7 +85,7 @@ class Results:
                     "verdict": measurement.verdict.level,
                     "reasons": "; ".join(measurement.verdict.reasons),
                 }
-                for record in newest.values()
+                for record in newest_by_id(self.records).values()
                 for measurement in record.measurements
             ]
         )
@@ -155,10 +164,14 @@ def run(
         selection = msgspec.convert(asked, Selection)
     except msgspec.ValidationError as error:
         raise UsageError(f"vitbench.run(): {error}") from error
+    if rerun not in (None, "failed", "all"):
+        raise UsageError(f'vitbench.run(): rerun must be None, "failed" or "all", not {rerun!r}')
+    if timeout is not None and timeout <= 0:
+        raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     planned = session.plan(str(suite), selection, strict_plugins=strict_plugins, say=_silent if quiet else _say)
     folder = Path(output) if output else default_output()
     code = session.execute(planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command="vitbench.run()")
-    return replace(load(folder), exit_code=code)
+    return dataclasses.replace(load(folder), exit_code=code)
 
 
 def load(folder: str | Path | None = None) -> Results:
@@ -172,10 +185,22 @@ def load(folder: str | Path | None = None) -> Results:
 
     place = Path(folder) if folder else default_output()
     with Store.open(place, create=False) as store:
-        records = store.records()
+        records = _relabelled(store.records(), store)
         return Results(
             folder=place, records=tuple(records), leaderboard=build(records, store.pending(), store.rank_by())
         )
+
+
+def _relabelled(records: Sequence[Record], store: Store) -> list[Record]:
+    """Return records under the labels that the newest run gives their models: a label is in no key."""
+    runs = store.runs()
+    labels = {cell.id: cell.label for cell in store.planned(runs[-1].id)} if runs else {}
+    return [
+        record
+        if labels.get(record.id, record.planned.label) == record.planned.label
+        else msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, label=labels[record.id]))
+        for record in records
+    ]
 
 
 def default_output() -> Path:

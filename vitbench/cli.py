@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import click
 
 from vitbench import __version__
 from vitbench.errors import StoreError, UsageError, VitbenchError
+from vitbench.text import plain
 
 if TYPE_CHECKING:
     from vitbench.records import Record
@@ -37,7 +39,7 @@ def main() -> None:
         click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
         code = error.exit_code
     except VitbenchError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {plain(str(error))}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
         click.echo("Interrupted; the same command goes on where it stopped.", err=True)
@@ -154,7 +156,8 @@ def run(
 
     def say(text: str) -> None:
         if not quiet:
-            click.echo(text, err=True)
+            with contextlib.suppress(BrokenPipeError):
+                click.echo(plain(text), err=True)
 
     planned = session.plan(suite, selection, strict_plugins=strict_plugins, say=say)
     folder = output or default_output()
@@ -164,7 +167,8 @@ def run(
     code = session.execute(
         planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=" ".join(["vitbench", *sys.argv[1:]])
     )
-    _print_leaderboard(folder, "json" if as_json else "table", None)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
+        _print_leaderboard(folder, "json" if as_json else "table", None)
     say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
     return code
 

@@ -9,8 +9,9 @@ import msgspec
 
 from vitbench.errors import UsageError
 from vitbench.progress import describe_cell, describe_seconds
-from vitbench.records import KeyedCell, Measurement, Record
+from vitbench.records import KeyedCell, Measurement, Record, newest_by_id
 from vitbench.store import Store
+from vitbench.text import plain
 
 __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
 
@@ -61,7 +62,7 @@ def plan_data(
 
 def store_text(store: Store) -> str:
     """Return all cells of a store with status, reason, log and weights."""
-    records = [*store.newest_by_id().values()]
+    records = newest_by_id(store.records()).values()
     rows = []
     for record in records:
         weights = store.weights_path(record.key)
@@ -91,7 +92,7 @@ def record_text(store: Store, asked: str) -> str:
     """
     found = [
         record
-        for record in store.newest_by_id().values()
+        for record in newest_by_id(store.records()).values()
         if record.id.startswith(asked) or record.key.startswith(asked)
     ]
     if len(found) != 1:
@@ -120,7 +121,7 @@ def record_text(store: Store, asked: str) -> str:
         "weights": str(weights) if weights.exists() else "",
         "log": str(log) if log.exists() else "",
     }
-    lines = [f"{name:<11} {value}" for name, value in fields.items() if value]
+    lines = [f"{name:<11} {plain(value)}" for name, value in fields.items() if value]
     if record.measurements:
         lines += [
             "",
@@ -152,7 +153,7 @@ def _curve_line(row: Mapping[str, float]) -> str:
 
 
 def _aligned(head: Sequence[str], rows: object) -> str:
-    table = [list(head), *(list(map(str, row)) for row in rows)]  # type: ignore[attr-defined]
+    table = [list(head), *([plain(str(cell)) for cell in row] for row in rows)]  # type: ignore[attr-defined]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from vitbench.records import (
-    DataInfo,
     Environment,
     KeyedCell,
     Measurement,
@@ -28,7 +27,6 @@ class PrepareRequest(_Message, frozen=True, kw_only=True):
     conditions: Conditions
     data_paths: dict[str, str] = {}
     """Data set name to absolute folder."""
-    strict_plugins: bool = False
 
 
 class Prepared(_Message, frozen=True, kw_only=True):
@@ -36,7 +34,6 @@ class Prepared(_Message, frozen=True, kw_only=True):
 
     cells: tuple[KeyedCell, ...]
     environment: Environment
-    datasets: tuple[DataInfo, ...] = ()
     child_environment: dict[str, str] = {}
     """Environment variables for the workers."""
 

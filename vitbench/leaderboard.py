@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vitbench.records import KeyedCell, QualityCell, Record
+from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 from vitbench.rows import Condition, Metric, Row, unranked
 from vitbench.statistics import Estimate, standings
 
@@ -50,13 +50,7 @@ def build(records: Iterable[Record], pending: Sequence[KeyedCell], rank_by: str)
         pending: Cells that were planned and never ended.
         rank_by: Name of the metric to rank by.
     """
-    newest: dict[str, Record] = {}
-    for record in records:
-        earlier = newest.get(record.id)
-        if record.status == "interrupted" and earlier and earlier.status == "ok" and earlier.key == record.key:
-            continue  # an interrupted repetition takes nothing away
-        newest.pop(record.id, None)  # to the end: the order is by age of the newest attempt
-        newest[record.id] = record
+    newest = newest_by_id(records)
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     return Leaderboard(rank_by=rank_by, rows=tuple(_ranked(unranked(newest.values()), rank_by)), failed=tuple(failed))

@@ -59,12 +59,19 @@ class _Model:
 
 
 def prepare_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> Answer | Refusal:
-    """Decode a request, prepare it, and answer; a user's mistake is a `Refusal`."""
+    """Decode a request, prepare it, and answer; a user's mistake is a `Refusal`, and so is a plugin's."""
+    from vitbench.worker.alive import signs_of_life
+
     try:
         asked = msgspec.json.decode(request, type=PrepareRequest)
-        return Answer(prepared=prepare(asked, load_catalog(), lambda text: send(Say(text=text))))
+        with signs_of_life(send, "preparing"):  # a data set may have to be fetched
+            return Answer(prepared=prepare(asked, load_catalog(), lambda text: send(Say(text=text))))
     except VitbenchError as error:
         return Refusal(message=str(error), exit_code=error.exit_code)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        words = f"preparing the run failed: {type(error).__name__}: {' '.join(str(error).split())}"
+        return Refusal(message=f"{words} ({place.filename}:{place.lineno})", exit_code=UnusableError.exit_code)
 
 
 def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None]) -> Prepared:
@@ -92,13 +99,16 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         catalog=catalog,
     )
     cells: dict[str, KeyedCell] = {}
+    built: set[str] = set()
     for asked in request.cells:
         model = models[_asked_key(asked)]
-        keyed = keyer.key(asked, model, data[asked.dataset, _side(model.spec)])
-        if keyed.id not in cells:
-            cells[keyed.id] = keyed
-            if keyed.data and not keyed.unavailable:
-                _check_build(keyed, model)
+        info = data[asked.dataset, _side(model.spec)]
+        keyed = keyer.key(asked, model, info)
+        cells.setdefault(keyed.id, keyed)
+        form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
+        if form not in built and not keyed.unavailable:
+            built.add(form)
+            _check_build(keyed, model, info)
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
@@ -114,7 +124,7 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
     """Complete a family's member, its options and its label; hash its checkpoint."""
     offer = catalog.model(asked.name)
     spec, options, label = offer.spec, asked.options, asked.label
-    missing = next((name for name in spec.requires if importlib.util.find_spec(name) is None), "")
+    missing = _missing(spec.requires)
     if asked.family and not missing:
         member = asked.name.partition("/")[2]
         try:
@@ -124,6 +134,8 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
         options = model_options(f"model {asked.name}", spec, catalog.recipe(recipe_name).spec, options)
         label = label or canonical_name(asked.name, options, dict(spec.options))
     checkpoint = str(options.get("checkpoint", ""))
+    if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not missing:
+        raise UsageError(f"model {asked.name} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")
     sha256 = ""
     if checkpoint:
         path = Path(checkpoint).expanduser().resolve()
@@ -138,6 +150,18 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
         checkpoint_sha256=sha256,
         missing=missing,
     )
+
+
+def _missing(modules: Iterable[str]) -> str:
+    """Return the first module that is not installed, or an empty string."""
+    for name in modules:
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:  # the package above it
+            found = None
+        if found is None:
+            return name
+    return ""
 
 
 def _file_sha256(path: Path, model: str) -> str:
@@ -168,6 +192,7 @@ def _open_data(
     """Open and cache each data set once, at each size that a model wants."""
     from vitbench.data.cache import cache_dataset
     from vitbench.data.locate import default_cache_root, default_data_root, locate
+    from vitbench.data.splits import load_splits
 
     layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
     sides = {_side(model.spec) for model in models}
@@ -184,32 +209,35 @@ def _open_data(
             data_path=Path(path) if path else None,
             data_root=default_data_root(),
         )
+        lacking = _missing(located.spec.requires)
+        if lacking:
+            raise UnusableError(f"data set {short} needs {lacking}; pip install {lacking}.")
         for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
             opened[name, side] = info
+        load_splits(info, limit=request.conditions.limit)  # a limit that leaves too few images shows now
     return opened
 
 
-def _check_build(planned: KeyedCell, model: _Model) -> None:
+def _check_build(planned: KeyedCell, model: _Model, data: DataInfo) -> None:
     """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
 
-    Any other failure is the plugin's, and the cell's alone.
+    Any other failure is the plugin's; its cell ends as failed, and the others go on.
 
     Raises:
         UsageError, UnusableError: as `build` does, with the model's name.
     """
     from vitbench.worker.build import build_model, meta_architecture
 
-    assert planned.data is not None
-    num_classes = len(planned.data.class_names)
+    num_classes = len(data.class_names)
     try:
         if model.checkpoint_sha256:
             build_model(planned, model.spec, num_classes)
         else:
             meta_architecture(planned, model.spec, num_classes)()
     except (UsageError, UnusableError) as error:
-        raise type(error)(f"model {planned.label} on {planned.data.title}: {error}") from error
+        raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
     except Exception:
-        traceback.print_exc()
+        return
 
 
 def _needs_hub(model: _Model) -> bool:

@@ -6,6 +6,7 @@ beside a measurement disturbs it.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import TextIO
 
 from vitbench.records import KeyedCell, QualityCell, Record
 from vitbench.runner import Ended, Event, Noted, Progressed, Started
+from vitbench.text import plain
 
 __all__ = ["Talker", "describe_cell", "describe_seconds"]
 
@@ -66,13 +68,17 @@ class Talker:
     def note(self, text: str) -> None:
         """Say a sentence on a line of its own."""
         if not self._quiet:
-            self._stream.write(f"{_CLEAR if self._redraws else ''}{text}\n")
-            self._stream.flush()
+            self._write(f"{_CLEAR if self._redraws else ''}{plain(text)}\n")
 
     def close(self) -> None:
         """Wipe the redrawn line."""
         if self._redraws:
-            self._stream.write(_CLEAR)
+            self._write(_CLEAR)
+
+    def _write(self, text: str) -> None:
+        """Write, unless nobody reads any more: that must not end a run."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
             self._stream.flush()
 
     def _draw(self, planned: KeyedCell, words: str, share: float | None = None) -> None:
@@ -80,8 +86,7 @@ class Talker:
             return
         done = self._total - len(self._left)
         line = f"{done} of {self._total} cells done{self._time_left(planned, share)} | {describe_cell(planned)}{words}"
-        self._stream.write(_CLEAR + line[: shutil.get_terminal_size().columns - 1])
-        self._stream.flush()
+        self._write(_CLEAR + plain(line)[: shutil.get_terminal_size().columns - 1])
 
     def _time_left(self, current: KeyedCell, share: float | None) -> str:
         """Return an estimate in words: a bound where some cells' time is not known, nothing where none is."""

@@ -140,6 +140,8 @@ class TrainingLog:
     """Images in the training split."""
     curve: tuple[Mapping[str, float], ...] = ()
     """One row for each logged epoch."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed the wall time, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ record of an id.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -31,6 +32,7 @@ __all__ = [
     "Verdict",
     "canonical_name",
     "digest",
+    "newest_by_id",
 ]
 
 SCHEMA = 1
@@ -263,6 +265,21 @@ class Record(_Data, frozen=True, kw_only=True):
     def key(self) -> str:
         """Hash of what was asked and what it was made of."""
         return self.planned.key
+
+
+def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
+    """Return the newest of some attempts, given oldest first, by what was asked; in the order of their age.
+
+    An interrupted repetition takes no good result away.
+    """
+    newest: dict[str, Record] = {}
+    for record in records:
+        earlier = newest.get(record.id)
+        if record.status == "interrupted" and earlier and earlier.status == "ok" and earlier.key == record.key:
+            continue
+        newest.pop(record.id, None)
+        newest[record.id] = record
+    return newest
 
 
 def digest(value: object) -> str:

@@ -7,7 +7,7 @@ seeds; speed is joined on the model, its options, the number of classes, the inp
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -184,14 +184,16 @@ def _flags(cell: QualityCell | SpeedCell) -> _Flags:
 
 
 def _common_batches(speed: _Speed) -> dict[tuple[_Place, _Flags, str], int]:
-    """Return the batch size of each mode that most models share, the larger of two: a table compares at one only."""
-    counts: dict[tuple[_Place, _Flags, str], Counter[int]] = defaultdict(Counter)
+    """Return the batch size of each mode that was measured last: a table compares at one only."""
+    newest: dict[tuple[_Place, _Flags, str], tuple[float, int]] = {}
     for (_, flags), places in speed.items():
         for place, records in places.items():
-            for mode, size in {(cell.mode, cell.batch_size) for cell in map(_speed_cell, records)}:
-                if mode == "training" or size > 1:
-                    counts[place, flags, mode][size] += 1
-    return {where: max(sizes, key=lambda size: (sizes[size], size)) for where, sizes in counts.items()}
+            for record in records:
+                cell = _speed_cell(record)
+                if cell.mode == "training" or cell.batch_size > 1:
+                    where = place, flags, cell.mode
+                    newest[where] = max(newest.get(where, (0.0, 0)), (record.started, cell.batch_size))
+    return {where: batch_size for where, (_, batch_size) in newest.items()}
 
 
 def _placed(

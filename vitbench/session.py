@@ -110,7 +110,8 @@ def execute(
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
         _announce(cells, todo, newest, rerun, talker.note)
         try:
-            kept = [newest[cell.key] for cell in cells if cell.key in newest and cell not in todo]
+            running = {cell.key for cell in todo}
+            kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
             for sentence in update_metrics(kept, store=store, metrics=planned.metrics, executor=planned.executor):
                 talker.note(sentence)
             run_cells(
@@ -154,7 +155,8 @@ def _announce(
         (cell.data.title, sentence) for cell in cells if cell.data for sentence in cell.data.notes
     ):
         note(f"{title}: {sentence}")
-    kept = [newest[cell.key].status for cell in cells if cell.key in newest and cell not in todo]
+    running = {cell.key for cell in todo}
+    kept = [newest[cell.key].status for cell in cells if cell.key in newest and cell.key not in running]
     failed = sum(status not in _DONE for status in kept)
     if kept:
         note(f"{len(kept)} of {len(cells)} cells have results from an earlier run; {len(todo)} are left to run.")

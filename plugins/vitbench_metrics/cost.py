@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
-from vitbench import Measurement, Skip
+from vitbench import Measurement, Skip, Verdict
 from vitbench.measuring.flops import count_macs, count_params
 from vitbench.protocols import Subject
 
@@ -25,7 +25,9 @@ def train_seconds(subject: Subject) -> Iterator[Measurement]:
     """Give the wall time of the recipe."""
     if subject.training is None:
         raise Skip("there was no training")
-    yield Measurement(name="train_seconds", value=subject.training.seconds)
+    warnings = subject.training.warnings
+    verdict = Verdict(level="warn" if warnings else "valid", reasons=warnings)
+    yield Measurement(name="train_seconds", value=subject.training.seconds, verdict=verdict)
 
 
 def _architecture(subject: Subject) -> Callable[[], nn.Module]:

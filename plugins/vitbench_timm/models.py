@@ -38,7 +38,7 @@ def resolve(name: str) -> ModelSpec:
         image_size=height,
         in_channels=channels,
         preprocess=_preprocess(config) if trained else None,
-        options={**OPTIONS, "pretrained": trained},
+        options=OPTIONS,
         arguments={"architecture": name},
         pretrained_on=on,
         downloads=trained,

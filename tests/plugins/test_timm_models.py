@@ -79,7 +79,7 @@ def test_resolve_names_all_of_the_pretraining_data():
 
 def test_resolve_of_a_model_without_weights():
     spec = resolve("coatnet_0_224")
-    assert spec.options["pretrained"] is False
+    assert spec.options["pretrained"] is True, "so that a user must say that it starts from nothing"
     assert (spec.pretrained_on, spec.downloads, spec.preprocess) == ("", False, None)
     assert spec.image_size == 224
     assert spec.default_recipe == "supervised"

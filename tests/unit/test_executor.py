@@ -14,7 +14,7 @@ import pytest
 
 from vitbench import executor as executor_module
 from vitbench.executor import Ending, LocalExecutor
-from vitbench.jobs import Outcome, Progress, Say
+from vitbench.jobs import Outcome, Progress, Refusal, Say
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
@@ -162,7 +162,7 @@ def test_the_script_of_the_user_is_not_run_again(executor: LocalExecutor, monkey
     assert sys.modules["__main__"] is script
 
 
-def test_a_request_of_another_type_is_a_crash(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_what_goes_wrong_in_prepare_is_refused_in_one_line(executor: LocalExecutor, tmp_path: Path) -> None:
     ending = executor.run(
         "vitbench.prepare:prepare_in_child",
         Say(text="no request"),
@@ -170,8 +170,10 @@ def test_a_request_of_another_type_is_a_crash(executor: LocalExecutor, tmp_path:
         timeout=PATIENCE,
         log=tmp_path / "log.txt",
     )
-    assert ending.kind == "crashed"
-    assert "ValidationError" in (tmp_path / "log.txt").read_text()
+    assert isinstance(ending.result, Refusal)
+    assert ending.result.exit_code == 3
+    assert ending.result.message.startswith("preparing the run failed: ValidationError: ")
+    assert "\n" not in ending.result.message
 
 
 PARENT = """

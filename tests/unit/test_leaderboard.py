@@ -1,4 +1,5 @@
 import factories as f
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,14 +222,14 @@ def test_speed_stays_with_its_data_set_where_quality_failed():
     assert [failure.reason for failure in board.failed] == ["signal 11"]
 
 
-def test_the_table_compares_at_the_batch_that_most_models_share():
-    records = [
-        f.quality("a"), *f.speed("a", 100), *f.speed("a", 900, batch_size=64)[1:],
-        f.quality("b"), *f.speed("b", 200),
-    ]  # fmt: skip
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_the_table_compares_at_the_batch_that_was_measured_last(batch_size):
+    later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
+    records = [f.quality("a"), *f.speed("a", 100), *later, f.quality("b"), *f.speed("b", 200)]
     rows = by_model(build(records, [], "top1").rows)
-    assert {row.condition.batch_size for row in rows.values()} == {32}
-    assert (rows["a"].metrics["throughput"].value, rows["b"].metrics["throughput"].value) == (100, 200)
+    assert {row.condition.batch_size for row in rows.values()} == {batch_size}
+    assert rows["a"].metrics["throughput"].value == 900
+    assert "throughput" not in rows["b"].metrics, "at another batch it is no figure to compare with"
 
 
 def test_threads_change_speed_but_not_what_quality_is_averaged_over():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vitbench.leaderboard import build
 from vitbench.report import render
 from vitbench.report.csv_table import frame
-from vitbench.report.tables import plain
+from vitbench.text import plain
 
 HOSTILE = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "'quoted", "'=x", "\t=1", "a,b", 'a"b', "1e5", "007", "\uff1d1+1"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
 from vitbench.report import render
-from vitbench.report.tables import plain
+from vitbench.text import plain
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
-from vitbench.report.tables import Section, missing, plain, sections
+from vitbench.report.tables import Section, missing, sections
+from vitbench.text import plain
 
 
 def only_section(*records: object, rank_by: str = "top1", detailed: bool = False) -> Section:

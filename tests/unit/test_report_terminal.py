@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
 from vitbench.report import render
-from vitbench.report.tables import plain
+from vitbench.text import plain
 from vitbench.report.terminal import WIDTH
 
 HOSTILE = ["1e5", "007", "\x1b[2J\x1b[31mred", "a\nb\r\tc", "\x01", "nan", "=1+1", "a|b", "\u202eevil", "x" * 300]

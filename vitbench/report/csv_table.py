@@ -15,7 +15,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from vitbench.leaderboard import Leaderboard, Row
-from vitbench.report.tables import plain
+from vitbench.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from vitbench.leaderboard import Leaderboard
-from vitbench.report.tables import Section, missing, plain, sections
+from vitbench.report.tables import Section, missing, sections
+from vitbench.text import plain
 
 __all__ = ["render_markdown"]
 

@@ -5,7 +5,6 @@ One section for each condition. Names stand in it as they came: each format esca
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from typing import NamedTuple
 
 from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
 
-__all__ = ["Column", "Missing", "Section", "missing", "plain", "sections"]
+__all__ = ["Column", "Missing", "Section", "missing", "sections"]
 
 _MARKS = {"valid": "", "warn": "~", "invalid": "!"}
 _MARK_WORDS = {"~": "~ doubtful", "!": "! invalid"}
 _MOST_REASONS = 1
 """Reasons that a note gives, so that the table stays in sight; the JSON and ``vitbench show`` give all."""
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class _Figure(NamedTuple):
@@ -81,14 +79,6 @@ class Missing:
     status: str
     cells: str
     reason: str
-
-
-def plain(text: str) -> str:
-    """Return text with each control, formatting and surrogate character written as an escape.
-
-    So no name moves the cursor, turns the reading direction or starts a line (Unicode's Cc, Cf, Cs, Zl, Zp).
-    """
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _INVISIBLE else c for c in text)
 
 
 def sections(board: Leaderboard, *, detailed: bool) -> list[Section]:

@@ -21,8 +21,10 @@ def total_steps(run: FitRun, num_images: int, batch_size: int) -> int:
     """
     epochs = run.options.get("epochs") if run.budget.epochs is None else run.budget.epochs
     name, asked = ("steps", run.options["steps"]) if epochs is None else ("epochs", epochs)
-    if int(asked) < 1:
-        raise UsageError(f"{name} must be at least 1, not {asked}")
+    given = {option: run.options[option] for option in ("epochs", "steps") if option in run.options}
+    for option, value in [*given.items(), (name, asked)]:
+        if int(value) < 1:
+            raise UsageError(f"{option} must be at least 1, not {value}")
     return int(asked) if name == "steps" else int(asked) * steps_per_epoch(num_images, batch_size)
 
 

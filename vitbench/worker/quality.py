@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.measuring.evidence import Moment, disturbances, observe
 from vitbench.measuring.predictions import (
     audit,
     load_predictions,
@@ -31,6 +32,7 @@ from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, Trai
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import autocast, batches, preprocess, statistics
+from vitbench.worker.alive import signs_of_life
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.measurements import doubt, measure
 from vitbench.worker.runtime import changed_flags, runtime
@@ -74,17 +76,18 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         for note in splits.notes:
             send(Say(text=f"{info.title}: {note}"))
         how = spec.preprocess or statistics(splits.train)
-        model = build_model(planned, spec, num_classes)
+        with signs_of_life(send, "loading"):  # weights may have to be fetched
+            model = build_model(planned, spec, num_classes)
         facts = facts_of(model)
-        started = time.perf_counter()
+        start = observe()
         model = load_target(recipe.fit)(model, _train_val(planned, splits, how), _fit_run(planned, cell, log))
-        seconds = time.perf_counter() - started
+        end = observe()
         log()
         predictions, faults = _evaluate(model, planned, cell, splits.test, how, log)
         changed = changed_flags(flags)
+    save_predictions(Path(job.predictions), predictions)
     if recipe.trains and not planned.baseline:
         _save_weights(model, Path(job.weights))
-    save_predictions(Path(job.predictions), predictions)
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,
@@ -93,7 +96,7 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         precision=cell.precision,
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
         predictions=predictions,
-        training=TrainingLog(seconds=seconds, images=len(splits.train), curve=curve) if recipe.trains else None,
+        training=_training_log(start, end, planned, cell, splits, curve) if recipe.trains else None,
     )
     warnings = (f"the model changed torch's {', '.join(changed)}",) if changed else ()
     return Outcome(
@@ -154,6 +157,21 @@ def _fit_run(planned: KeyedCell, cell: QualityCell, log: Callable[..., None]) ->
         log=log,
         compile=cell.compile,
         channels_last=cell.channels_last,
+    )
+
+
+def _training_log(
+    start: Moment,
+    end: Moment,
+    planned: KeyedCell,
+    cell: QualityCell,
+    splits: Splits,
+    curve: tuple[dict[str, float], ...],
+) -> TrainingLog:
+    """Return what `fit` took, and what disturbed it."""
+    warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
+    return TrainingLog(
+        seconds=end.wall - start.wall, images=len(splits.train), curve=curve, warnings=(*errors, *warnings)
     )
 
 

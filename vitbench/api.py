@@ -92,7 +92,7 @@ class Results:
 
 
 def run(
-    suite: str | Path = "quick",
+    suite: str | Path | None = None,
     *,
     output: str | Path | None = None,
     models: Sequence[str] = (),
@@ -116,7 +116,8 @@ def run(
     """Run a suite and return the results, as ``vitbench run`` does; it works in scripts, from stdin and in notebooks.
 
     Args:
-        suite: name of a suite, or path of a TOML file.
+        suite: name of a suite, or path of a TOML file; None: ``quick``, or none at all, so that recipes keep their own
+            defaults, where both models and datasets are given.
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         models: in place of the suite's, such as ``"scratch/vit:depth=4"``.
         datasets: in place of the suite's.
@@ -168,7 +169,9 @@ def run(
         raise UsageError(f'vitbench.run(): rerun must be None, "failed" or "all", not {rerun!r}')
     if timeout is not None and timeout <= 0:
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
-    planned = session.plan(str(suite), selection, strict_plugins=strict_plugins, say=_silent if quiet else _say)
+    planned = session.plan(
+        str(suite) if suite else None, selection, strict_plugins=strict_plugins, say=_silent if quiet else _say
+    )
     folder = Path(output) if output else default_output()
     code = session.execute(planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command="vitbench.run()")
     return dataclasses.replace(load(folder), exit_code=code)

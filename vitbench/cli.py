@@ -90,7 +90,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> d
 
 
 @cli.command()
-@click.option("--suite", default="quick", show_default=True, metavar="NAME|FILE.toml", help="The suite to run.")
+@click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and data sets are given]")
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model in place of the suite's.")
 @click.option("--dataset", "datasets", multiple=True, metavar="D", help="A data set in place of the suite's.")
@@ -120,7 +120,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> d
 @click.option("--quiet", is_flag=True, help="Say nothing while running.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
 def run(
-    suite: str,
+    suite: str | None,
     output: Path | None,
     models: tuple[str, ...],
     datasets: tuple[str, ...],
@@ -159,6 +159,8 @@ def run(
             with contextlib.suppress(BrokenPipeError):
                 click.echo(plain(text), err=True)
 
+    if sys.stderr.isatty():
+        say("Preparing: opening the data, checking the models.")
     planned = session.plan(suite, selection, strict_plugins=strict_plugins, say=say)
     folder = output or default_output()
     if dry_run:

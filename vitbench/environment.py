@@ -20,7 +20,6 @@ from vitbench.records import Environment
 __all__ = [
     "cpu_name",
     "cpu_quota",
-    "default_threads",
     "describe",
     "machine_class",
     "memory_bytes",
@@ -38,11 +37,6 @@ def usable_cores() -> int:
     quota = cpu_quota()
     # Rounded down: one thread more than the quota is stopped for a part of each period.
     return affinity if quota is None else max(1, min(affinity, int(quota)))
-
-
-def default_threads() -> int:
-    """Return how many torch threads a cell gets where nobody asks for a number."""
-    return usable_cores()
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:

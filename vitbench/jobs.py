@@ -36,6 +36,8 @@ class Prepared(_Message, frozen=True, kw_only=True):
     environment: Environment
     child_environment: dict[str, str] = {}
     """Environment variables for the workers."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the data."""
 
 
 class Refusal(_Message, frozen=True, kw_only=True, tag=True):

@@ -73,6 +73,7 @@ def _details(spec: Any) -> str:
             parts.append(f"{spec.image_size} px")
         if spec.pretrained_on:
             parts.append(f"pretrained on {spec.pretrained_on}")
+    parts.extend(getattr(spec, "figures", ()))
     options = dict(getattr(spec, "options", {}))
     parts.extend(f"{name}={_shown(value)}" for name, value in options.items())
     return "  ".join(parts)

@@ -89,6 +89,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     check_precision(request.conditions.precision, device)
     described = environment.describe(device)
     data = _open_data(request, models.values(), catalog, say)
+    notes = _describe_data(data.values(), request.conditions.limit)
     offline = any(_needs_hub(model) for model in models.values()) and not _hub_answers(say)
     keyer = _Keyer(
         conditions=request.conditions,
@@ -113,6 +114,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         cells=tuple(cells.values()),
         environment=described,
         child_environment={"HF_HUB_OFFLINE": "1"} if offline else {},
+        notes=notes,
     )
 
 
@@ -124,6 +126,7 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
     """Complete a family's member, its options and its label; hash its checkpoint."""
     offer = catalog.model(asked.name)
     spec, options, label = offer.spec, asked.options, asked.label
+    recipe = catalog.recipe(recipe_name).spec
     missing = _missing(spec.requires)
     if asked.family and not missing:
         member = asked.name.partition("/")[2]
@@ -131,7 +134,7 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
             spec = load_target(spec.resolve)(member) if spec.resolve else spec
         except LookupError as error:
             raise UsageError(f"model {asked.name}: {error.args[0] if error.args else error}") from error
-        options = model_options(f"model {asked.name}", spec, catalog.recipe(recipe_name).spec, options)
+        options = model_options(f"model {asked.name}", spec, recipe, options)
         label = label or canonical_name(asked.name, options, dict(spec.options))
     checkpoint = str(options.get("checkpoint", ""))
     if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not missing:
@@ -141,6 +144,9 @@ def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
         path = Path(checkpoint).expanduser().resolve()
         options = {**options, "checkpoint": str(path)}
         sha256 = _file_sha256(path, asked.name)
+    trained = sha256 or (spec.pretrained_on and options.get("pretrained", True))
+    if not (recipe.trains or trained or missing or spec.is_baseline):
+        raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     return _Model(
         name=asked.name,
         plugin=offer.plugin,
@@ -192,7 +198,6 @@ def _open_data(
     """Open and cache each data set once, at each size that a model wants."""
     from vitbench.data.cache import cache_dataset
     from vitbench.data.locate import default_cache_root, default_data_root, locate
-    from vitbench.data.splits import load_splits
 
     layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
     sides = {_side(model.spec) for model in models}
@@ -214,7 +219,6 @@ def _open_data(
             raise UnusableError(f"data set {short} needs {lacking}; pip install {lacking}.")
         for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
             opened[name, side] = info
-        load_splits(info, limit=request.conditions.limit)  # a limit that leaves too few images shows now
     return opened
 
 
@@ -238,6 +242,19 @@ def _check_build(planned: KeyedCell, model: _Model, data: DataInfo) -> None:
         raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
     except Exception:
         return
+
+
+def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
+    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
+    from vitbench.data.splits import load_splits
+
+    notes: dict[str, None] = {}
+    for info in data:
+        splits = load_splits(info, limit=limit)
+        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
+        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
+        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
+    return tuple(notes)
 
 
 def _needs_hub(model: _Model) -> bool:

@@ -46,8 +46,11 @@ class Plan:
     executor: LocalExecutor
 
 
-def plan(suite: str, selection: Selection, *, strict_plugins: bool, say: Callable[[str], None]) -> Plan:
+def plan(suite: str | None, selection: Selection, *, strict_plugins: bool, say: Callable[[str], None]) -> Plan:
     """Read a suite, expand it, and prepare its cells in a child process. Nothing is written but the data cache.
+
+    Without a suite it is `quick`; or none, so that recipes keep their own defaults, where the selection names both
+    models and data sets.
 
     Raises:
         UsageError: an unknown name, a wrong option, a wrong suite file.
@@ -55,8 +58,8 @@ def plan(suite: str, selection: Selection, *, strict_plugins: bool, say: Callabl
         UnusableError: data, a device or, with `strict_plugins`, a plugin that cannot be used.
     """
     catalog = load_catalog()
-    path = _suite_path(suite, catalog)
-    found = read_suite(path)
+    path = None if suite is None and selection.models and selection.datasets else _suite_path(suite or "quick", catalog)
+    found = read_suite(path) if path else Suite(name="selection", summary="Models and data sets of the command line")
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
@@ -73,7 +76,7 @@ def plan(suite: str, selection: Selection, *, strict_plugins: bool, say: Callabl
     if isinstance(ending.result, Answer):
         return Plan(
             suite=found,
-            suite_text=path.read_text(encoding="utf-8"),
+            suite_text=path.read_text(encoding="utf-8") if path else "",
             prepared=ending.result.prepared,
             metrics=metric_versions(catalog),
             executor=executor,
@@ -108,6 +111,8 @@ def execute(
         )
         store.plan(identity, cells)
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
+        for sentence in planned.prepared.notes:
+            talker.note(sentence)
         _announce(cells, todo, newest, rerun, talker.note)
         try:
             running = {cell.key for cell in todo}
@@ -151,10 +156,6 @@ def _announce(
     note: Callable[[str], None],
 ) -> None:
     """Say what is left out and why, so that nothing is silent."""
-    for title, sentence in dict.fromkeys(
-        (cell.data.title, sentence) for cell in cells if cell.data for sentence in cell.data.notes
-    ):
-        note(f"{title}: {sentence}")
     running = {cell.key for cell in todo}
     kept = [newest[cell.key].status for cell in cells if cell.key in newest and cell.key not in running]
     failed = sum(status not in _DONE for status in kept)
@@ -170,9 +171,10 @@ def _suite_path(suite: str, catalog: Catalog) -> Path:
     return Path(catalog.suite(suite).spec.path)
 
 
-def _data_paths(suite: Suite, path: Path, selection: Selection, catalog: Catalog) -> dict[str, str]:
+def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog) -> dict[str, str]:
     """Return the folder of each data set by its full name; a suite's paths are relative to its file."""
-    paths = {name: path.parent / Path(folder).expanduser() for name, folder in suite.data.items()}
+    home = path.parent if path else Path()
+    paths = {name: home / Path(folder).expanduser() for name, folder in suite.data.items()}
     paths |= {name: Path(folder).expanduser() for name, folder in selection.data.items()}
     full = {name.partition("/")[2]: name for name in catalog.datasets}
     return {full.get(name, name): str(folder.absolute()) for name, folder in paths.items()}

@@ -260,6 +260,8 @@ class MetricSpec:
     """The part of the subject that it reads."""
     summary: str
     """One line for ``vitbench ls metrics``."""
+    figures: tuple[str, ...] = ()
+    """Names of its measurements, where there are several; empty: one, of the metric's name."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)

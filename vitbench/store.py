@@ -114,13 +114,13 @@ class Store:
 
         Raises:
             StoreError: the folder or the store is missing, cannot be read or (with `create`) written, is no store,
-                or is one of another version.
+                or is damaged or one of another version. Beside a file that is refused no folder is made.
         """
         path = folder / FILE_NAME
-        if create:
+        if not _exists(path):
+            if not create:
+                raise StoreError(f"{folder} holds no results; name the folder that vitbench run wrote to")
             _make_folders(folder)
-        elif not path.is_file():
-            raise StoreError(f"{folder} holds no results; name the folder that vitbench run wrote to")
         with _errors_of(path):
             connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
@@ -135,7 +135,9 @@ class Store:
                     _create_tables(connection)
                 _check_version(connection, path)
                 if create:
+                    _check_pages(connection, path)
                     _try_writing(connection)
+                    _make_folders(folder)
             except BaseException:
                 connection.close()
                 raise
@@ -198,14 +200,6 @@ class Store:
         )
         return {record.key: record for record in self._decoded(query, Record)}
 
-    def done_keys(self) -> set[str]:
-        """Return the keys whose newest attempt needs no other: its status is ok or skipped."""
-        rows = self._rows(
-            "SELECT key FROM records WHERE number IN (SELECT max(number) FROM records GROUP BY key) "
-            "AND status IN ('ok', 'skipped')"
-        )
-        return {str(key) for (key,) in rows}
-
     def planned(self, run: str) -> list[KeyedCell]:
         """Return the plan of a run, in its order."""
         return self._decoded("SELECT cell FROM plan WHERE run = ? ORDER BY number", KeyedCell, run)
@@ -234,13 +228,6 @@ class Store:
         if not runs:
             raise StoreError(f"{self.folder} holds no run yet; start one with vitbench run --output {self.folder}")
         return runs[-1].rank_by
-
-    def environments(self) -> dict[str, Environment]:
-        """Return the environments of all runs by their digests, which the records hold."""
-        return {
-            digest: msgspec.json.decode(self.blob(digest), type=Environment)
-            for digest in {run.environment for run in self.runs()}
-        }
 
     def blob(self, digest: str) -> bytes:
         """Return the content that a digest names.
@@ -306,6 +293,18 @@ def _environment_json(environment: Environment) -> bytes:
     return msgspec.json.encode(environment, order="deterministic")
 
 
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read ({error.strerror}); make it readable or name another folder"
+        ) from error
+    return True
+
+
 def _make_folders(folder: Path) -> None:
     try:
         for name in ("weights", "predictions", "logs"):
@@ -315,7 +314,6 @@ def _make_folders(folder: Path) -> None:
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = DELETE")
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         # Another process may have come between: each statement can be repeated.
         connection.executescript(_SCHEMA_SQL)
@@ -333,8 +331,15 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Find a file that was cut or overwritten, whose head may still be whole."""
+    if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise StoreError(f"{path} {_COMPLAINTS['SQLITE_CORRUPT']}")
+
+
 def _try_writing(connection: sqlite3.Connection) -> None:
     """Find out now, and not after hours of training, that the file or its journal cannot be written."""
+    connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -180,8 +180,12 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
         recipe = catalog.recipe(_recipe_name(entry, offer.spec, suite))
         recipes.add(recipe.name)
         options: Mapping[str, OptionValue] = recipe.spec.options
-        for given in (of_suite.get(recipe.name, {}), entry.recipe_options, of_user.get(recipe.name, {})):
-            options = complete_options(f"recipe {recipe.name}", options, given)
+        for source, given in (
+            ("[recipes] of the suite", of_suite.get(recipe.name, {})),
+            (f"recipe_options of {place}", entry.recipe_options),
+            ("--set", of_user.get(recipe.name, {})),
+        ):
+            options = complete_options(f"{source}: recipe {recipe.name}", options, given)
         model = _ask_model(offer, entry, recipe.spec)
         identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
         if identity in places:
@@ -223,11 +227,10 @@ def _recipe_name(entry: ModelEntry, spec: ModelSpec, suite: Suite) -> str:
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
-    """A metric may give several figures, such as latency_p50: their names begin with its own."""
-    metrics = [full.partition("/")[2] for full in catalog.metrics]
-    if metrics and not any(rank_by == name or rank_by.startswith(f"{name}_") for name in metrics):
-        known = ", ".join(sorted(metrics))
-        raise UsageError(f'rank_by = "{rank_by}" names no metric.{did_you_mean(rank_by, metrics)} Known: {known}.')
+    figures = sorted(name for offer in catalog.metrics.values() for name in offer.spec.figures or (offer.spec.name,))
+    if figures and rank_by not in figures:
+        known = ", ".join(figures)
+        raise UsageError(f'rank_by = "{rank_by}" names no figure.{did_you_mean(rank_by, figures)} Known: {known}.')
 
 
 def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
@@ -262,11 +265,13 @@ def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str]) -> lis
 
 
 def _is_asked(catalog: Catalog, entry: ModelEntry, offer: Offer[ModelSpec], options: Mapping[str, str]) -> bool:
-    """Whether a suite's entry is the asked model: the same name, and the same options if any are given."""
+    """Whether a suite's entry is the asked model: its name, or its exact options if it has a label."""
     if catalog.model(entry.name).name != offer.name:
         return False
-    if not options or offer.spec.resolve is not None:
-        return not options or dict(options) == {key: str(value) for key, value in entry.options.items()}
+    if not options and not entry.label:
+        return True
+    if offer.spec.resolve is not None:
+        return dict(options) == {key: str(value) for key, value in entry.options.items()}
     owner = f"model {offer.name}"
     return complete_options(owner, offer.spec.options, options) == complete_options(
         owner, offer.spec.options, entry.options

@@ -75,6 +75,7 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="timing",
         summary="latency_p50 and latency_p95 of single images, synchronised at each call",
+        figures=("latency_p50", "latency_p95"),
     )
     yield vitbench.MetricSpec(
         name="train_throughput",
@@ -94,6 +95,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a forward pass; on the CPU above what was in use before the model was built",
+        figures=("peak_memory", "peak_memory_absolute"),
     )
     yield vitbench.MetricSpec(
         name="train_peak_memory",
@@ -102,6 +104,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a training step; on the CPU above what was in use before the model was built",
+        figures=("train_peak_memory", "train_peak_memory_absolute"),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from vitbench.catalog import load_catalog
 from vitbench.cli import main
@@ -246,6 +247,30 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
 def test_a_member_that_a_family_does_not_have() -> None:
     text = refusal(UsageError, model="timm/resnet500")
     assert "timm/resnet500" in text
+
+
+def test_a_model_that_has_no_pretrained_weights_is_not_trained_from_nothing_in_silence() -> None:
+    text = refusal(UsageError, model="timm/coatnet_0_224")
+    assert text == "model timm/coatnet_0_224 has no pretrained weights; give :pretrained=false or :checkpoint=PATH."
+    [cell] = [keyed for keyed in prepared(model="timm/test_vit:pretrained=false").cells if keyed.data]
+    assert cell.cell.recipe == "recipes/supervised"
+
+
+def test_an_option_that_does_not_fit_the_data_shows_before_the_run() -> None:
+    text = refusal(UsageError, model="scratch/vit:patch_size=3")
+    assert text.startswith("model scratch/vit:patch_size=3 on digits: patch_size 3 does not divide")
+
+
+def test_a_checkpoint_that_does_not_fit_shows_before_the_run(tmp_path: Path) -> None:
+    place = tmp_path / "other.safetensors"
+    save_file({"stranger.weight": torch.zeros(1)}, place)
+    text = refusal(UnusableError, model=f"scratch/vit:checkpoint={place}")
+    for word in (str(place), "cls_token", "stranger.weight"):
+        assert word in text
+
+
+def test_a_limit_that_leaves_too_few_images_shows_before_the_run() -> None:
+    assert "none is left for validation" in refusal(UsageError, limit=5)
 
 
 def test_data_that_are_neither_here_nor_to_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

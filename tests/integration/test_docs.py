@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -48,11 +49,12 @@ def test_the_readmes_python_example_runs(tmp_path):
 
 def test_the_readmes_plugin_is_found_and_builds(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(blocks("README.md", "python")[1])
-    entry_point = blocks("README.md", "toml")[0].split("]\n")[1]
-    info = tmp_path / "mine-1.0.dist-info"
+    project = tomllib.loads(blocks("README.md", "toml")[0])["project"]
+    [(name, module)] = project["entry-points"]["vitbench"].items()
+    info = tmp_path / f"{project['name']}-{project['version']}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[vitbench]\n" + entry_point.replace('"', ""))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    (info / "entry_points.txt").write_text(f"[vitbench]\n{name} = {module}\n")
     monkeypatch.syspath_prepend(tmp_path)
     catalog = load_catalog()
     assert catalog.problems == ()

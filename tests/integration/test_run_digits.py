@@ -171,6 +171,17 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_written(ca
     assert not folder.exists()
 
 
+@pytest.mark.slow
+def test_without_a_suite_the_recipes_keep_their_own_defaults(call: Vitbench) -> None:
+    code, out, said = call("run", "--model", "scratch/vit:depth=1", "--dataset", "digits", "--dry-run", "--json")
+    assert code == 0, said
+    [cell] = [planned["cell"] for planned in json.loads(out) if planned["cell"]["kind"] == "quality"]
+    assert (cell["recipe_options"]["epochs"], cell["recipe_options"]["augment"]) == (100, True)
+    code, out, said = call("run", "--model", "scratch/vit:depth=1", "--dry-run", "--json")
+    assert code == 0, said
+    [cell] = [planned["cell"] for planned in json.loads(out) if planned["cell"]["kind"] == "quality"]
+    assert (cell["dataset"], cell["recipe_options"]["epochs"], cell["threads"]) == ("datasets/digits", 40, 1)
+
 
 @pytest.mark.slow
 def test_a_script_from_stdin_runs_a_suite(tmp_path: Path) -> None:

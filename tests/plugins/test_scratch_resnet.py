@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 import torchvision
@@ -11,12 +13,37 @@ from vitbench.errors import UsageError
 
 SPECS = {spec.name: spec for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("resnet")}
 
+DEPTHS = {
+    "resnet18": {"block": "basic", "depths": (2, 2, 2, 2)},
+    "resnet34": {"block": "basic", "depths": (3, 4, 6, 3)},
+    "resnet50": {"block": "bottleneck", "depths": (3, 4, 6, 3)},
+}
+"""Table 1 of the paper."""
+
 
 def resnet(name: str, *, classes: int, size: int, channels: int = 3, **options) -> nn.Module:
     spec = SPECS[name]
     return build(
         num_classes=classes, image_size=size, in_channels=channels, **spec.arguments, **{**spec.options, **options}
     )
+
+
+def parameter_count(block: str, depths: Sequence[int], *, width: int, channels: int, classes: int, stem: str) -> int:
+    """Count by tables 1 and 6 of the paper: k * k * in * out for a convolution, 2 per channel of a batch norm."""
+    expansion = {"basic": 1, "bottleneck": 4}[block]
+    total = ({"imagenet": 49, "cifar": 9}[stem] * channels + 2) * width
+    before = width
+    for stage, depth in enumerate(depths):
+        c = width * 2**stage
+        after = expansion * c
+        if block == "basic":
+            total += depth * (18 * c * c + 4 * c) + 9 * (before - after) * c
+        else:
+            total += depth * (17 * c * c + 12 * c) + (before - after) * c
+        if before != after:
+            total += (before + 2) * after
+        before = after
+    return total + (before + 1) * classes
 
 
 @pytest.mark.parametrize(
@@ -34,7 +61,18 @@ def test_parameter_counts_and_stem(name, size, classes, expected, stem):
     with torch.device("meta"):
         model = resnet(name, classes=classes, size=size)
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
+    assert parameter_count(**DEPTHS[name], width=64, channels=3, classes=classes, stem=stem) == expected
     assert model.facts == {"stem": stem}
+
+
+@pytest.mark.parametrize(("size", "stem"), [(8, "cifar"), (64, "imagenet")])
+@pytest.mark.parametrize(("width", "channels", "classes"), [(16, 1, 10), (16, 3, 100), (24, 2, 7)])
+@pytest.mark.parametrize("name", SPECS)
+def test_parameter_counts_follow_the_sizes(name, width, channels, classes, size, stem):
+    with torch.device("meta"):
+        model = resnet(name, classes=classes, size=size, channels=channels, width=width)
+    expected = parameter_count(**DEPTHS[name], width=width, channels=channels, classes=classes, stem=stem)
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected
 
 
 @pytest.mark.parametrize(("size", "stem"), [(8, "cifar"), (63, "cifar"), (64, "imagenet"), (96, "imagenet")])

@@ -18,7 +18,7 @@ Run = Callable[..., tuple[int, str, str]]
 FLAG = ("flag", False, False)
 COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
     "run": {
-        "--suite": ("NAME|FILE.toml", False, "quick"),
+        "--suite": ("NAME|FILE.toml", False, None),
         "--output": ("PATH", False, None),
         "--model": ("M[:k=v,...]", True, None),
         "--dataset": ("D", True, None),

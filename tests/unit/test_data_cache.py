@@ -297,6 +297,24 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
     assert np.array_equal(_read(info, "test-images"), toy.images["test"])
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [b"", b'{"files": {"train-ima', b"\xff", b"[]", b"{}", b'{"files": 1}', b'{"files": {}}',
+     b'{"files": {"train-images.npy": "1"}}'],
+)  # fmt: skip
+def test_a_cache_with_a_cut_or_wrong_manifest_is_made_again(manifest: bytes, tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    info = _cache(toy, tmp_path, root=root)[FOLLOW]
+    path = Path(info.cache, "manifest.json")
+    whole = path.read_bytes()
+    path.write_bytes(manifest)
+    toy.reads = 0
+
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+    assert toy.reads == 10
+    assert path.read_bytes() == whole
+
+
 def test_processes_that_fill_the_cache_at_once_agree(tmp_path: Path) -> None:
     toy, found = _square(32, train=300, test=100), []
     threads = [threading.Thread(target=lambda: found.append(_cache(toy, tmp_path)[FOLLOW])) for _ in range(4)]

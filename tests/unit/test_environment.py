@@ -74,7 +74,7 @@ def test_usable_cores_are_affinity_cut_by_quota(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(environment, "cpu_quota", lambda: quota)
-    assert environment.usable_cores() == environment.default_threads() == cores
+    assert environment.usable_cores() == cores
 
 
 @pytest.mark.parametrize(

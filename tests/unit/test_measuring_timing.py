@@ -138,12 +138,11 @@ def test_findings_on_the_machine_reach_the_verdict(clock: Clock, monkeypatch: py
     assert (result.warnings, result.errors) == (("a load",), ("a quota",))
 
 
-def test_there_are_signs_of_life_and_no_garbage_collection(clock: Clock) -> None:
-    ticks, collecting = [], []
+def test_there_is_no_garbage_collection_while_timing(clock: Clock) -> None:
+    collecting = []
     model = Slow(clock, lambda n: 0.1)
     model.register_forward_hook(lambda *_: collecting.append(gc.isenabled()))
-    result = time_inference(model, inputs(8), tick=lambda: ticks.append(None))
-    assert len(ticks) == len(result.warmup_seconds) - 1 + len(result.block_seconds)
+    time_inference(model, inputs(8))
     assert set(collecting) == {False}
     assert gc.isenabled()
 

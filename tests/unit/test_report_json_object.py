@@ -1,6 +1,7 @@
 import json
 
 import factories as f
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,16 @@ def test_the_schema():
         "device": "cpu",
         "precision": "float32",
         "machine": f.MACHINE,
+        "conditions": {
+            "threads": 1,
+            "batch_size": 32,
+            "train_batch_size": 32,
+            "compile": False,
+            "channels_last": False,
+            "limit": None,
+            "epochs": None,
+            "fingerprint": f.data_info("digits").fingerprint,
+        },
         "seeds": [0],
         "partial": False,
         "baseline": False,
@@ -35,6 +46,26 @@ def test_the_schema():
         {"model": "b", "dataset": "digits", "kind": "quality", "status": "oom", "reason": "9 GiB"},
         {"model": "c", "dataset": "", "kind": "speed", "status": "pending", "reason": "not started"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"threads": 2}, {"threads": 2}),
+        ({"compile": True}, {"compile": True, "batch_size": None, "train_batch_size": None}),
+        ({"limit": 0.5}, {"limit": 0.5}),
+        ({"epochs": 3}, {"epochs": 3}),
+    ],
+)
+def test_rows_of_other_conditions_can_be_told_apart(change, told):
+    if "threads" in change:
+        records = [*f.speed("vit"), *f.speed("vit", **change)]
+    else:
+        records = [f.quality("vit"), *f.speed("vit"), f.quality("vit", **change)]
+    rows = json.loads(render(build(records, [], "top1"), "json"))["rows"]
+    [plain] = [row for row in rows if not change.items() <= row["conditions"].items()]
+    [other] = [row for row in rows if change.items() <= row["conditions"].items()]
+    assert other["conditions"] == plain["conditions"] | told
 
 
 def test_a_number_that_json_lacks_is_null():

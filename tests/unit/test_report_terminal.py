@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
 from vitbench.report import render
-from vitbench.text import plain
 from vitbench.report.terminal import WIDTH
+from vitbench.text import plain
 
 HOSTILE = ["1e5", "007", "\x1b[2J\x1b[31mred", "a\nb\r\tc", "\x01", "nan", "=1+1", "a|b", "\u202eevil", "x" * 300]
 

@@ -15,7 +15,7 @@ import pytest
 
 from vitbench.errors import StoreError
 from vitbench.lock import lock
-from vitbench.records import SCHEMA
+from vitbench.records import SCHEMA, Environment
 from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
 
 
@@ -46,7 +46,8 @@ def test_a_run_is_found_again_with_its_suite_and_environment(store):
         assert (found.id, found.command, found.version) == (run, "vitbench run --suite quick", "0.1.0")
         assert again.blob(found.suite) == b'name = "quick"\n'
         assert found.suite == blob_digest(b'name = "quick"\n')
-        assert again.environments() == {environment_digest(factories.environment()): factories.environment()}
+        assert found.environment == environment_digest(factories.environment())
+        assert msgspec.json.decode(again.blob(found.environment), type=Environment) == factories.environment()
         assert again.rank_by() == "nll"
 
 
@@ -54,7 +55,7 @@ def test_equal_blobs_are_kept_once_and_the_newest_run_decides_the_ranking(store)
     runs = [begin(store), begin(store, rank_by="throughput")]
     assert [run.id for run in store.runs()] == runs
     assert len(set(runs)) == 2
-    assert len(store.environments()) == 1
+    assert store._connection.execute("SELECT count(*) FROM blobs").fetchone() == (2,)  # a suite, an environment
     assert store.rank_by() == "throughput"
 
 
@@ -88,17 +89,6 @@ def test_newest_attempts_by_id_and_by_key(store):
         store.append(attempt)
     assert store.newest_by_id() == {old_code.id: attempts[2]}
     assert store.newest_by_key() == {old_code.key: attempts[1], new_code.key: attempts[2]}
-    assert store.done_keys() == {old_code.key}
-
-
-def test_only_the_newest_attempt_makes_a_key_done(store):
-    run = begin(store)
-    cells = {status: factories.quality_cell(status) for status in ("ok", "skipped", "failed", "interrupted")}
-    for status, cell in cells.items():
-        store.append(factories.record(cell, status=status, run=run))
-    assert store.done_keys() == {cells["ok"].key, cells["skipped"].key}
-    store.append(factories.record(cells["ok"], status="interrupted", run=run))
-    assert store.done_keys() == {cells["skipped"].key}
 
 
 def test_pending_is_what_the_newest_run_planned_and_no_run_ended(store):
@@ -167,6 +157,14 @@ def one_line(error: pytest.ExceptionInfo[StoreError]) -> str:
     return message
 
 
+def moved_alone(store: Store, tmp_path: Path) -> Path:
+    """Move the file of a store to a folder of its own, and return that."""
+    folder = tmp_path / "moved"
+    folder.mkdir()
+    (store.folder / FILE_NAME).rename(folder / FILE_NAME)
+    return folder
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(StoreError) as error:
         Store.open(tmp_path / "nowhere", create=False)
@@ -180,27 +178,54 @@ def test_a_file_that_is_no_store_is_left_alone(tmp_path, create):
     with pytest.raises(StoreError, match="is not a vitbench store"):
         Store.open(tmp_path, create=create)
     assert (tmp_path / FILE_NAME).read_bytes() == b"what a user keeps here" * 100
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
 @pytest.mark.parametrize("create", [True, False])
 def test_a_database_of_another_program_is_left_alone(tmp_path, create):
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript(f"CREATE TABLE mine (x); PRAGMA user_version = {SCHEMA};")
+    connection.executescript(f"PRAGMA journal_mode = WAL; CREATE TABLE mine (x); PRAGMA user_version = {SCHEMA};")
     connection.close()
     with pytest.raises(StoreError, match="is not a vitbench store"):
         Store.open(tmp_path, create=create)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("mine",)]
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_another_version_is_refused_with_both_numbers(store, create):
+def test_another_version_is_refused_with_both_numbers(store, tmp_path, create):
     store._connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     store.close()
+    folder = moved_alone(store, tmp_path)
     with pytest.raises(StoreError) as error:
-        Store.open(store.folder, create=create)
+        Store.open(folder, create=create)
     assert f"store version {SCHEMA + 1}, this one reads {SCHEMA}" in one_line(error)
+    assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_damaged_store_is_refused_before_anything_is_made(store, tmp_path, damage):
+    run = begin(store)
+    for i in range(50):
+        store.append(factories.record(factories.quality_cell(str(i)), run=run))
+    store.close()
+    folder = moved_alone(store, tmp_path)
+    content = (folder / FILE_NAME).read_bytes()
+    half = len(content) // 2
+    (folder / FILE_NAME).write_bytes(content[:half] if damage == "cut" else content[:half] + bytes(half))
+    with pytest.raises(StoreError, match="is damaged; restore it from a copy") as error:
+        Store.open(folder, create=True)
+    one_line(error)
+    assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+
+
+def test_a_store_that_was_moved_alone_gets_its_folders_again(store, tmp_path):
+    store.close()
+    with Store.open(moved_alone(store, tmp_path), create=True) as again:
+        assert again.weights_path("k1").parent.is_dir()
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path):
@@ -321,7 +346,7 @@ def test_two_processes_may_create_one_store_at_once(tmp_path):
         assert store.runs() == []
 
 
-READER = """
+STRANGER = """
 import os, sys
 from pathlib import Path
 from vitbench.errors import StoreError
@@ -331,6 +356,8 @@ if os.geteuid() == 0:  # whom no permission stops
     os.setgid(65534)
     os.setuid(65534)
 folder = Path(sys.argv[1])
+"""
+READER = f"""{STRANGER}
 with Store.open(folder, create=False) as store:
     print([record.planned.label for record in store.records()], store.rank_by())
 for attempt in (lambda: Store.open(folder, create=True), lambda: lock(folder).__enter__()):
@@ -368,3 +395,23 @@ def test_a_folder_without_the_right_to_write_can_be_read_but_not_written(reachab
     assert lines[:1] == ["['seen'] top1"], errors
     assert ["StoreError" in line and "cannot be written" in line for line in lines[1:]] == [True, True], lines
     assert len(lines) == 3
+
+
+def test_a_folder_without_the_right_to_enter_is_one_sentence(reachable_folder):
+    folder = reachable_folder
+    Store.open(folder, create=True).close()
+    code = f"""{STRANGER}
+for create in (False, True):
+    try:
+        Store.open(folder, create=create)
+    except StoreError as error:
+        print(error)
+"""
+    folder.chmod(0)
+    try:
+        out, errors = run_python(code, str(folder)).communicate()
+    finally:
+        folder.chmod(0o700)
+    path = folder / FILE_NAME
+    sentence = f"{path} cannot be read (Permission denied); name another folder"
+    assert out.splitlines() == [sentence, sentence], errors

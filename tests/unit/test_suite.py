@@ -268,10 +268,23 @@ def test_the_options_of_a_recipe_are_layered() -> None:
 
 
 def test_a_model_that_the_suite_lists_keeps_the_suites_settings() -> None:
-    for name in ("vit", "s/vit", "vit-p2", "vit:patch_size=2", "vit:patch-size=2"):
+    for name in ("vit-p2", "vit:patch_size=2", "vit:patch-size=2"):
         (cell,) = quality(models=(name,))
         assert (cell.model.label, cell.model.options["patch_size"]) == ("vit-p2", 2)
         assert cell.recipe_options["epochs"] == 5
+
+
+def test_a_name_means_an_entry_without_a_label_and_not_a_labelled_variant() -> None:
+    (cell,) = quality(models=("vit",))
+    assert (cell.model.label, cell.model.options) == ("s/vit", DEFAULTS)
+    unlabelled = Suite(
+        name="m",
+        summary="x",
+        datasets=("digits",),
+        models=(ModelEntry(name="vit", options={"patch_size": 2}, recipe_options={"epochs": 7}),),
+    )
+    (cell,) = quality(unlabelled, models=("s/vit",))
+    assert (cell.model.options["patch_size"], cell.recipe_options["epochs"]) == (2, 7)
 
 
 def test_another_model_takes_its_own_recipe_and_name() -> None:

@@ -40,6 +40,7 @@ FORMAT = 1
 """Version of the folders and of the way images are resized."""
 FOLLOWED_SIDE = 224
 """Largest side for a model that follows the data: the field's usual input."""
+_ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,13 @@ class _Source(NamedTuple):
     key: str
     files: list[tuple[str, int, int]]
     """Path under the root, bytes, time of change in nanoseconds."""
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """What is read again of a folder's manifest."""
+
+    files: dict[str, int]
+    """Bytes of each array's file."""
 
 
 def cache_dataset(
@@ -119,7 +127,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         sizes=survey.sizes,
         augmentations=located.augmentations,
         plugin=located.plugin,
-        notes=survey.notes,
+        notes=(*survey.notes, *([f"images are resized to {form.side}x{form.side}"] if form.interpolation else [])),
     )
 
 
@@ -181,9 +189,9 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
     """Whether a form is in the cache with all of its bytes; cleaners of caches remove single files."""
     arrays = _array_folder(folder, survey, form)
     try:
-        files = msgspec.json.decode((arrays / "manifest.json").read_bytes())["files"]
-        return all((arrays / name).stat().st_size == size for name, size in files.items())
-    except FileNotFoundError:
+        files = msgspec.json.decode((arrays / "manifest.json").read_bytes(), type=_Manifest).files
+        return all((arrays / name).stat().st_size == files.get(name) for name in _ARRAYS)
+    except (FileNotFoundError, msgspec.MsgspecError):
         return False
 
 

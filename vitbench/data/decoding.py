@@ -9,7 +9,6 @@ Shapes: N images in a split, C channels, H height, W width, S side of a square.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitbench.data.opening import OpenedSet, OpenedSplit
+from vitbench.environment import usable_cores
 
 __all__ = ["Form", "Geometry", "Survey", "decode", "glance"]
 
 _CHUNK = 64  # images handed to a thread at once: enough to hide the hand-over, few enough to stop at soon
+_MOST_THREADS = 16  # more would wait for the interpreter lock
 _SECONDS_BETWEEN_REPORTS = 5.0
 _WORTH_A_WORD = 5_000
 """Images from which on decoding takes more than a second."""
@@ -119,7 +120,7 @@ def decode(
     shapes: list[tuple[int, int, int]] = []
     spoiled: set[Form] = set()
     spoken = time.monotonic()
-    with ThreadPoolExecutor(_usable_cores()) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
         for split in splits:
             fingerprint.update(f"{split.name} {len(split.labels)}".encode() + split.labels.astype("<i8").tobytes())
             arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
@@ -181,7 +182,3 @@ def _fitted(image: NDArray[np.uint8], form: Form) -> NDArray[np.uint8]:
     left, top = round((width - side) / 2), round((height - side) / 2)  # as torchvision rounds
     cropped = np.asarray(picture.crop((left, top, left + side, top + side)))
     return cropped[None] if cropped.ndim == 2 else cropped.transpose(2, 0, 1)
-
-
-def _usable_cores() -> int:
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

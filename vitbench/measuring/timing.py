@@ -57,10 +57,6 @@ Step = Callable[[], Tensor]
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
-def _silent() -> None:
-    """Tell nobody."""
-
-
 def make_inputs(
     input_shape: tuple[int, int, int],
     *,
@@ -115,13 +111,7 @@ def training_step(model: nn.Module, inputs: Sequence[Tensor], autocast: Autocast
     return step
 
 
-def time_inference(
-    model: nn.Module,
-    inputs: Sequence[Tensor],
-    *,
-    autocast: Autocast = nullcontext,
-    tick: Callable[[], None] = _silent,
-) -> Timing:
+def time_inference(model: nn.Module, inputs: Sequence[Tensor], *, autocast: Autocast = nullcontext) -> Timing:
     """Time forward passes under `torch.inference_mode`, in eval mode.
 
     Args:
@@ -129,20 +119,13 @@ def time_inference(
         inputs: batches of one shape and device, which take turns. With B = 1 single calls are timed, each
             synchronised; with larger batches, blocks of pipelined calls.
         autocast: makes the context of each forward pass.
-        tick: called between timed regions, as a sign of life.
     """
     step = inference_step(model, inputs, autocast)
     with torch.inference_mode():
-        return _time(step, "inference", inputs[0], tick)
+        return _time(step, "inference", inputs[0])
 
 
-def time_training(
-    model: nn.Module,
-    inputs: Sequence[Tensor],
-    *,
-    autocast: Autocast = nullcontext,
-    tick: Callable[[], None] = _silent,
-) -> Timing:
+def time_training(model: nn.Module, inputs: Sequence[Tensor], *, autocast: Autocast = nullcontext) -> Timing:
     """Time training steps: forward, cross-entropy, backward, AdamW.
 
     The first step, which makes the optimiser's state, is part of the warm-up.
@@ -151,26 +134,25 @@ def time_training(
         model: maps ``[B, C, H, W]`` to logits; it is left in train mode, with changed weights.
         inputs: batches of one shape and device, which take turns.
         autocast: makes the context of each forward pass.
-        tick: called between timed regions, as a sign of life.
     """
-    return _time(training_step(model, inputs, autocast), "training", inputs[0], tick)
+    return _time(training_step(model, inputs, autocast), "training", inputs[0])
 
 
-def _time(step: Step, mode: Literal["inference", "training"], batch: Tensor, tick: Callable[[], None]) -> Timing:
+def _time(step: Step, mode: Literal["inference", "training"], batch: Tensor) -> Timing:
     """Warm up, measure, and judge what was measured."""
     device, batch_size = batch.device, len(batch)
     single = mode == "inference" and batch_size == 1
     with _no_garbage_collection():
         block = _Block(step, device, cross_check=not single)
-        warmup_seconds, calls, warnings = _warm_up(block, tick)
+        warmup_seconds, calls, warnings = _warm_up(block)
         block.forget()
         block_seconds: list[float] = []
         call_seconds: list[float] = []
         start = observe()
         if single:
-            call_seconds, calls = _measure_calls(block, tick), 1
+            call_seconds, calls = _measure_calls(block), 1
         else:
-            block_seconds = _measure_blocks(block, calls, tick)
+            block_seconds = _measure_blocks(block, calls)
         end = observe()
     findings = (
         noise_reasons(block_seconds or _medians(call_seconds)),
@@ -238,14 +220,13 @@ class _Block:
         return warnings, [] if self.finite else ["the model's output was not finite"]
 
 
-def _warm_up(block: _Block, tick: Callable[[], None]) -> tuple[tuple[float, ...], int, list[str]]:
+def _warm_up(block: _Block) -> tuple[tuple[float, ...], int, list[str]]:
     """Run until the times are stable; return the seconds of each block, the calls for a block, and warnings."""
     seconds = [block(1)]  # the cold start
     calls = 1
     steady: list[float] = []  # blocks of full length
     started = time.perf_counter()
     while True:
-        tick()
         seconds.append(block(calls))
         if seconds[-1] < BLOCK_SECONDS:
             # A tenth more than is needed, so that a block which runs a little faster does not start this anew.
@@ -263,13 +244,12 @@ def _warm_up(block: _Block, tick: Callable[[], None]) -> tuple[tuple[float, ...]
             return tuple(seconds), calls, [unsteady] if full else []
 
 
-def _measure_blocks(block: _Block, calls: int, tick: Callable[[], None]) -> list[float]:
+def _measure_blocks(block: _Block, calls: int) -> list[float]:
     """Return the seconds of each block; as many as the limits above ask for."""
     seconds: list[float] = []
     started = time.perf_counter()
     while True:
         seconds.append(block(calls))
-        tick()
         elapsed = time.perf_counter() - started
         if len(seconds) >= FEW_BLOCKS and elapsed >= SLOW_SECONDS:
             return seconds
@@ -277,14 +257,12 @@ def _measure_blocks(block: _Block, calls: int, tick: Callable[[], None]) -> list
             return seconds
 
 
-def _measure_calls(block: _Block, tick: Callable[[], None]) -> list[float]:
+def _measure_calls(block: _Block) -> list[float]:
     """Return the seconds of each call; as many as the limits above ask for."""
     seconds: list[float] = []
     started = time.perf_counter()
     while True:
         seconds.append(block(1))
-        if len(seconds) % 10 == 0:  # a sign of life may cost as much as a short call
-            tick()
         elapsed = time.perf_counter() - started
         if len(seconds) >= ENOUGH_CALLS and elapsed >= ENOUGH_CALL_SECONDS:
             return seconds

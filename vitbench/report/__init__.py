@@ -6,15 +6,14 @@ reaches a terminal, no tag or table border a page, no formula a spreadsheet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from vitbench.leaderboard import Leaderboard
 
-__all__ = ["FORMATS", "Format", "render"]
+__all__ = ["Format", "render"]
 
 Format = Literal["table", "md", "csv", "json"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def render(board: Leaderboard, kind: Format) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vitbench.leaderboard import Failure, Leaderboard, Metric, Row
+from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
 
 __all__ = ["SCHEMA", "render_json"]
 
@@ -37,10 +37,25 @@ def _row(row: Row) -> dict[str, Any]:
         "device": row.condition.device,
         "precision": row.condition.precision,
         "machine": row.condition.machine,
+        "conditions": _conditions(row.condition),
         "seeds": row.seeds,
         "partial": row.condition.partial,
         "baseline": row.baseline,
         "metrics": {name: _metric(metric) for name, metric in row.metrics.items()},
+    }
+
+
+def _conditions(condition: Condition) -> dict[str, Any]:
+    """Return what rows must share to be compared, beside data set, device, precision and machine."""
+    return {
+        "threads": condition.threads,
+        "batch_size": condition.batch_size,
+        "train_batch_size": condition.train_batch_size,
+        "compile": condition.compile,
+        "channels_last": condition.channels_last,
+        "limit": condition.limit,
+        "epochs": condition.epochs,
+        "fingerprint": condition.fingerprint,
     }
 
 

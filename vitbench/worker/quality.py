@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
-from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.jobs import Job, MetricsJob, Outcome, Progress
 from vitbench.measuring.evidence import Moment, disturbances, observe
 from vitbench.measuring.predictions import (
     audit,
@@ -73,8 +73,6 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
     log = _Log(send)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit)
-        for note in splits.notes:
-            send(Say(text=f"{info.title}: {note}"))
         how = spec.preprocess or statistics(splits.train)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)

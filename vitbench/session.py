@@ -25,7 +25,7 @@ from vitbench.progress import Talker
 from vitbench.provenance import metric_versions
 from vitbench.records import KeyedCell, Record
 from vitbench.runner import run_cells, update_metrics
-from vitbench.store import Store, environment_digest
+from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.suite import Selection, Suite, expand, read_suite
 
 __all__ = ["Plan", "Rerun", "execute", "is_wanted", "known_seconds", "plan"]
@@ -98,6 +98,8 @@ def execute(
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
     folder = folder.absolute()
+    if (folder / FILE_NAME).exists():
+        Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
     cells = planned.prepared.cells
     with lock(folder), Store.open(folder, create=True) as store, _stoppable():
         newest = store.newest_by_key()

@@ -114,7 +114,7 @@ class Store:
 
         Raises:
             StoreError: the folder or the store is missing, cannot be read or (with `create`) written, is no store,
-                or is damaged or one of another version. Beside a file that is refused no folder is made.
+                is damaged, or is one of another version. Beside a file that is refused no folder is made.
         """
         path = folder / FILE_NAME
         if not _exists(path):
@@ -185,13 +185,6 @@ class Store:
     def records(self) -> list[Record]:
         """Return all attempts, the newest last."""
         return self._decoded("SELECT record FROM records ORDER BY number", Record)
-
-    def newest_by_id(self) -> dict[str, Record]:
-        """Return the newest attempt at each asked cell: what a leaderboard shows."""
-        query = (
-            "SELECT record FROM records WHERE number IN (SELECT max(number) FROM records GROUP BY id) ORDER BY number"
-        )
-        return {record.id: record for record in self._decoded(query, Record)}
 
     def newest_by_key(self) -> dict[str, Record]:
         """Return the newest attempt at each keyed cell: what a resume compares."""

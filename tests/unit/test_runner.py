@@ -12,7 +12,7 @@ import pytest
 
 from vitbench.executor import Ending
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
-from vitbench.records import KeyedCell, Measurement, Record, Verdict
+from vitbench.records import Environment, KeyedCell, Measurement, Record, Verdict
 from vitbench.runner import Ended, Event, Noted, Progressed, Started, merge_processes, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
 
@@ -146,7 +146,7 @@ def test_a_record_holds_what_the_process_said(store: Store) -> None:
         assert getattr(record, name) == getattr(outcome, name)
     assert record.metrics == METRICS
     assert record.environment == environment_digest(ENVIRONMENT)
-    assert store.environments()[record.environment] == ENVIRONMENT
+    assert msgspec.json.decode(store.blob(record.environment), type=Environment) == ENVIRONMENT
 
 
 def test_events_tell_the_start_the_progress_and_the_end(store: Store) -> None:

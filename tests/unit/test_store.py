@@ -15,7 +15,7 @@ import pytest
 
 from vitbench.errors import StoreError
 from vitbench.lock import lock
-from vitbench.records import SCHEMA, Environment
+from vitbench.records import SCHEMA, Environment, newest_by_id
 from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
 
 
@@ -87,7 +87,7 @@ def test_newest_attempts_by_id_and_by_key(store):
     ]
     for attempt in attempts:
         store.append(attempt)
-    assert store.newest_by_id() == {old_code.id: attempts[2]}
+    assert newest_by_id(store.records()) == {old_code.id: attempts[2]}
     assert store.newest_by_key() == {old_code.key: attempts[1], new_code.key: attempts[2]}
 
 
@@ -413,5 +413,5 @@ for create in (False, True):
     finally:
         folder.chmod(0o700)
     path = folder / FILE_NAME
-    sentence = f"{path} cannot be read (Permission denied); name another folder"
+    sentence = f"{path} cannot be read (Permission denied); make it readable or name another folder"
     assert out.splitlines() == [sentence, sentence], errors

@@ -1,0 +1,84 @@
+"""`vitbench.run()` checks what it takes as the command line does; `vitbench.load()` gives what a folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import factories
+import msgspec
+import pytest
+
+import vitbench
+from vitbench.errors import StoreError, UsageError
+from vitbench.records import KeyedCell, Record
+from vitbench.store import Store
+
+
+def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) -> None:
+    """Write records of one run, and its plan."""
+    with Store.open(folder, create=True) as store:
+        run = store.begin_run(
+            command="vitbench run", version="0", suite="", environment=factories.environment(), rank_by="top1"
+        )
+        store.plan(run, [record.planned for record in records] if plan is None else plan)
+        for record in records:
+            store.append(msgspec.structs.replace(record, run=run))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"precision": "float8"}, "precision"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 2.5}, "limit"),
+        ({"epochs": 0}, "epochs"),
+        ({"threads": 0}, "threads"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seeds": [-1]}, "seeds"),
+        ({"models": "majority"}, "models"),
+        ({"rerun": "faild"}, "rerun"),
+        ({"timeout": 0}, "timeout"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_run_refuses_what_the_command_line_refuses(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        vitbench.run(output=tmp_path / "results", **arguments)
+    assert not (tmp_path / "results").exists()
+
+
+def test_load_gives_rows_and_measurements(tmp_path: Path) -> None:
+    fill(tmp_path, factories.quality("vit", 340), *factories.speed("vit", 900))
+    results = vitbench.load(tmp_path)
+    [row] = results.rows().to_dict("records")
+    assert (row["model"], row["rank"], row["partial"], row["throughput"]) == ("vit", 1, False, 900)
+    table = results.measurements()
+    [top1] = table[table["metric"] == "top1"].to_dict("records")
+    assert (top1["kind"], top1["value"], top1["verdict"]) == ("quality", 340 / 360, "valid")
+    assert set(table["batch_size"].dropna()) == {1, 32}
+
+
+def test_a_table_of_failures_alone_has_its_columns(tmp_path: Path) -> None:
+    fill(tmp_path, factories.record(factories.quality_cell(), status="failed"))
+    table = vitbench.load(tmp_path).rows()
+    assert len(table) == 0
+    assert {"rank", "model", "dataset"} <= set(table.columns)
+
+
+def test_a_new_label_names_the_results_that_are_there(tmp_path: Path) -> None:
+    old = factories.quality("old", 340)
+    fill(tmp_path, old)
+    fill(tmp_path, plan=[msgspec.structs.replace(old.planned, label="new")])
+    [row] = vitbench.load(tmp_path).leaderboard.rows
+    assert row.model == "new"
+
+
+def test_an_interrupted_repetition_hides_no_measurement(tmp_path: Path) -> None:
+    done = factories.quality("vit", 340)
+    fill(tmp_path, done, msgspec.structs.replace(done, status="interrupted", measurements=()), plan=[done.planned])
+    assert "top1" in set(vitbench.load(tmp_path).measurements()["metric"])
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nothing here"):
+        vitbench.load(tmp_path / "nothing here")

@@ -69,6 +69,8 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         memory=None if isinstance(memory, Skip) else memory,
     )
     measurements = measure(catalog, subject, {"memory": str(memory)} if isinstance(memory, Skip) else {})
+    if not measurements:
+        return Outcome(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     if changed:
         measurements = doubt(measurements, "warn", [f"the model changed torch's {', '.join(changed)}"])
     return Outcome(status="ok", measurements=measurements, runtime=flags | allocator, facts=facts)

@@ -5,10 +5,6 @@ It runs in one child, before anything is written into the output folder. Its err
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import threading
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vitbench.catalog import Catalog, Plugin, load_catalog
-from vitbench.errors import UnusableError, UsageError, VitbenchError
+from vitbench.catalog import Catalog, load_catalog
+from vitbench.errors import UnusableError, VitbenchError
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
-from vitbench.options import model_options
 from vitbench.provenance import library_versions, origin
 from vitbench.records import (
     Cell,
@@ -29,33 +24,16 @@ from vitbench.records import (
     Provenance,
     QualityCell,
     SpeedCell,
-    canonical_name,
     digest,
 )
-from vitbench.specs import ModelSpec, OptionValue, load_target
-from vitbench.suite import AskedCell, AskedModel, Conditions
+from vitbench.resolve import ResolvedModel, check_build, first_missing, hub_answers, needs_hub, resolve_model
+from vitbench.specs import ModelSpec
+from vitbench.suite import AskedCell, Conditions
 
 if TYPE_CHECKING:
     from vitbench.data.cache import Side
 
 __all__ = ["prepare", "prepare_in_child"]
-
-HUB_SECONDS = 5.0
-"""How long the one try to reach the hub may take."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Model:
-    """A model with its family resolved and its options complete."""
-
-    name: str
-    plugin: Plugin
-    spec: ModelSpec
-    options: dict[str, OptionValue]
-    label: str
-    checkpoint_sha256: str
-    missing: str
-    """The first required module that is not installed."""
 
 
 def prepare_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> Answer | Refusal:
@@ -84,13 +62,13 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     from vitbench import environment
     from vitbench.worker.runtime import check_precision
 
-    models = {_asked_key(cell): _resolve(cell.model, cell.recipe, catalog) for cell in request.cells}
+    models = {_asked_key(cell): resolve_model(cell.model, cell.recipe, catalog) for cell in request.cells}
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
     described = environment.describe(device)
     data = _open_data(request, models.values(), catalog, say)
     notes = _describe_data(data.values(), request.conditions.limit)
-    offline = any(_needs_hub(model) for model in models.values()) and not _hub_answers(say)
+    offline = any(needs_hub(model) for model in models.values()) and not hub_answers(say)
     keyer = _Keyer(
         conditions=request.conditions,
         device=device,
@@ -109,7 +87,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if form not in built and not keyed.unavailable:
             built.add(form)
-            _check_build(keyed, model, info)
+            check_build(keyed, model, info)
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
@@ -120,64 +98,6 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
 
 def _asked_key(cell: AskedCell) -> bytes:
     return msgspec.json.encode((cell.model, cell.recipe), order="deterministic")
-
-
-def _resolve(asked: AskedModel, recipe_name: str, catalog: Catalog) -> _Model:
-    """Complete a family's member, its options and its label; hash its checkpoint."""
-    offer = catalog.model(asked.name)
-    spec, options, label = offer.spec, asked.options, asked.label
-    recipe = catalog.recipe(recipe_name).spec
-    missing = _missing(spec.requires)
-    if asked.family and not missing:
-        member = asked.name.partition("/")[2]
-        try:
-            spec = load_target(spec.resolve)(member) if spec.resolve else spec
-        except LookupError as error:
-            raise UsageError(f"model {asked.name}: {error.args[0] if error.args else error}") from error
-        options = model_options(f"model {asked.name}", spec, recipe, options)
-        label = label or canonical_name(asked.name, options, dict(spec.options))
-    checkpoint = str(options.get("checkpoint", ""))
-    if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not missing:
-        raise UsageError(f"model {asked.name} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")
-    sha256 = ""
-    if checkpoint:
-        path = Path(checkpoint).expanduser().resolve()
-        options = {**options, "checkpoint": str(path)}
-        sha256 = _file_sha256(path, asked.name)
-    trained = sha256 or (spec.pretrained_on and options.get("pretrained", True))
-    if not (recipe.trains or trained or missing or spec.is_baseline):
-        raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
-    return _Model(
-        name=asked.name,
-        plugin=offer.plugin,
-        spec=spec,
-        options=options,
-        label=label or asked.name,
-        checkpoint_sha256=sha256,
-        missing=missing,
-    )
-
-
-def _missing(modules: Iterable[str]) -> str:
-    """Return the first module that is not installed, or an empty string."""
-    for name in modules:
-        try:
-            found = importlib.util.find_spec(name)
-        except ModuleNotFoundError:  # the package above it
-            found = None
-        if found is None:
-            return name
-    return ""
-
-
-def _file_sha256(path: Path, model: str) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UnusableError(
-            f"model {model}: the checkpoint {path} cannot be read ({error.strerror}); check the option checkpoint."
-        ) from error
 
 
 def _side(spec: ModelSpec) -> Side:
@@ -193,7 +113,7 @@ def _side(spec: ModelSpec) -> Side:
 
 
 def _open_data(
-    request: PrepareRequest, models: Iterable[_Model], catalog: Catalog, say: Callable[[str], None]
+    request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
 ) -> dict[tuple[str, Side], DataInfo]:
     """Open and cache each data set once, at each size that a model wants."""
     from vitbench.data.cache import cache_dataset
@@ -214,34 +134,12 @@ def _open_data(
             data_path=Path(path) if path else None,
             data_root=default_data_root(),
         )
-        lacking = _missing(located.spec.requires)
+        lacking = first_missing(located.spec.requires)
         if lacking:
             raise UnusableError(f"data set {short} needs {lacking}; pip install {lacking}.")
         for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
             opened[name, side] = info
     return opened
-
-
-def _check_build(planned: KeyedCell, model: _Model, data: DataInfo) -> None:
-    """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
-
-    Any other failure is the plugin's; its cell ends as failed, and the others go on.
-
-    Raises:
-        UsageError, UnusableError: as `build` does, with the model's name.
-    """
-    from vitbench.worker.build import build_model, meta_architecture
-
-    num_classes = len(data.class_names)
-    try:
-        if model.checkpoint_sha256:
-            build_model(planned, model.spec, num_classes)
-        else:
-            meta_architecture(planned, model.spec, num_classes)()
-    except (UsageError, UnusableError) as error:
-        raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
-    except Exception:
-        return
 
 
 def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
@@ -257,38 +155,6 @@ def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple
     return tuple(notes)
 
 
-def _needs_hub(model: _Model) -> bool:
-    return model.spec.downloads and bool(model.options.get("pretrained", True)) and not model.checkpoint_sha256
-
-
-def _hub_answers(say: Callable[[str], None]) -> bool:
-    """Try the hub once, for at most 5 s: in a thread, since looking up its name may hang longer than a socket may."""
-    import urllib.error
-    import urllib.request
-
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        return False
-    answers: list[bool] = []
-
-    def ask() -> None:
-        address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-        try:
-            urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=HUB_SECONDS).close()
-        except urllib.error.HTTPError:
-            answers.append(True)
-        except (OSError, ValueError):
-            return
-        else:
-            answers.append(True)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(HUB_SECONDS)
-    if not answers:
-        say("The model hub cannot be reached; pretrained models run only from a local cache or a checkpoint.")
-    return bool(answers)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Keyer:
     """What all keyed cells of a run share."""
@@ -300,7 +166,7 @@ class _Keyer:
     torch_version: str
     catalog: Catalog
 
-    def key(self, asked: AskedCell, model: _Model, data: DataInfo) -> KeyedCell:
+    def key(self, asked: AskedCell, model: ResolvedModel, data: DataInfo) -> KeyedCell:
         image_size = model.spec.image_size or data.shape[1]
         in_channels = model.spec.in_channels or data.shape[0]
         quality = asked.kind == "quality"
@@ -338,7 +204,7 @@ class _Keyer:
             unavailable=f"it needs {model.missing}; pip install {model.missing}" if model.missing else "",
         )
 
-    def _quality(self, asked: AskedCell, model: _Model) -> QualityCell:
+    def _quality(self, asked: AskedCell, model: ResolvedModel) -> QualityCell:
         conditions = self.conditions
         return QualityCell(
             model=model.name,
@@ -355,7 +221,9 @@ class _Keyer:
             channels_last=conditions.channels_last,
         )
 
-    def _speed(self, asked: AskedCell, model: _Model, num_classes: int, input_shape: tuple[int, int, int]) -> SpeedCell:
+    def _speed(
+        self, asked: AskedCell, model: ResolvedModel, num_classes: int, input_shape: tuple[int, int, int]
+    ) -> SpeedCell:
         conditions = self.conditions
         return SpeedCell(
             model=model.name,

@@ -18,6 +18,7 @@ from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.records import Environment
 
 __all__ = [
+    "control_groups",
     "cpu_name",
     "cpu_quota",
     "describe",
@@ -46,7 +47,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
         root: the folder that holds ``proc`` and ``sys``.
     """
     quotas = []
-    for folder in _control_groups(root, "cpu"):
+    for folder in control_groups(root, "cpu"):
         if limit := _read(folder / "cpu.max"):
             quota, period = limit.split()
         else:
@@ -65,15 +66,20 @@ def memory_bytes(root: Path = Path("/")) -> int:
     import psutil
 
     limits = [int(psutil.virtual_memory().total)]
-    for folder in _control_groups(root, "memory"):
+    for folder in control_groups(root, "memory"):
         limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
         if limit and limit != "max":
             limits.append(int(limit))
     return min(limits)
 
 
-def _control_groups(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folder of this process's control group and those above it, each of which may set a limit."""
+def control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folder of this process's control group and those above it, each of which may set a limit.
+
+    Args:
+        root: the folder that holds ``proc`` and ``sys``.
+        controller: as version 1 names it, such as ``cpu`` or ``memory``.
+    """
     mount = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)

@@ -6,7 +6,7 @@ Shapes: B images in a batch, N images in a split, C channels, H height, W width,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from vitbench.specs import Augmentation, OptionValue, Preprocess
 
 __all__ = [
+    "Agreement",
     "Budget",
+    "EnergyUse",
     "FitRun",
     "ImageSet",
+    "Loading",
     "MemoryUse",
     "Predictions",
     "Split",
+    "Startup",
     "Subject",
     "Timing",
     "TrainVal",
@@ -156,11 +160,68 @@ class Timing:
     call_seconds: tuple[float, ...]
     """Wall time of single calls, each synchronised; inference only."""
     warmup_seconds: tuple[float, ...]
-    """Wall time of each warm-up block; the first holds the cold start."""
+    """Wall time of each warm-up block."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed the measurement, in words."""
     errors: tuple[str, ...] = ()
     """What makes it invalid, in words."""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """What was observed of the machine around the timed region, by name; see `vitbench.measuring.evidence`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Startup:
+    """From nothing to a first answer, once in a fresh process that has imported torch and the model's code."""
+
+    build_seconds: float
+    """Build the model, its weights loaded, and move it to its device."""
+    first_call_seconds: float
+    """The first forward pass, compilation included where the cell asks for it."""
+    second_call_seconds: float
+    """The second one, which compiles and sets up nothing."""
+    compiled: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loading:
+    """How fast images come, without a model and through one; pieces of the test split, from the cache on."""
+
+    batch_size: int
+    data_seconds: tuple[float, ...]
+    """Wall time of each full batch: read from the cache, moved to the device, preprocessed."""
+    end_to_end_seconds: tuple[float, ...]
+    """Wall time of each full batch: the same, and the forward pass."""
+    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnergyUse:
+    """Energy of forward passes, measured in a pass of its own."""
+
+    joules: float
+    """All energy that the device took."""
+    idle_watts: float
+    """What it takes when idle."""
+    seconds: float
+    images: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """How near a variant (another precision, compiled, channels last) comes to float32 as it is."""
+
+    images: int
+    same_top1: int
+    """Images with the same likeliest class, or with classes so near in float32 that rounding decides."""
+    largest_error: float
+    """Largest difference of a logit, over the largest absolute float32 logit; infinite where the variant's logits are
+    not finite, NaN where float32's are all zero or not finite."""
+    tolerance: float
+    """What rounding explains of it at this precision."""
+    real_images: bool
+    """False on noise, where the likeliest class says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +235,16 @@ class MemoryUse:
     """CPU: the peak resident set. CUDA: peak reserved."""
     baseline_bytes: int
     """What was in use before the model was built."""
+    device_bytes: int | None = None
+    """CUDA: what the device's own counter says that this process holds; None where there is none."""
+    weights_bytes: int | None = None
+    """Parameters and buffers."""
+    gradient_bytes: int | None = None
+    """Training only, as are the next two: gradients of all parameters."""
+    optimiser_bytes: int | None = None
+    """State of the optimiser."""
+    activation_bytes: int | None = None
+    """What the forward pass keeps for the backward pass, weights and inputs not counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,3 +262,7 @@ class Subject:
     training: TrainingLog | None = None
     timing: Timing | None = None
     memory: MemoryUse | None = None
+    startup: Startup | None = None
+    loading: Loading | None = None
+    energy: EnergyUse | None = None
+    agreement: Agreement | None = None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vitbench.errors import UnusableError
 
@@ -29,6 +29,10 @@ __all__ = [
 OptionValue = bool | int | float | str
 Target = str | Callable[..., Any]
 Augmentation = Literal["crop", "flip"]
+Part = Literal[
+    "architecture", "predictions", "training", "timing", "memory", "startup", "loading", "energy", "agreement"
+]
+"""The parts of a subject that a metric may read."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\*)\Z")
@@ -256,7 +260,7 @@ class MetricSpec:
     """Unit of the value: ``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither"]
     """Which direction is better."""
-    needs: Literal["architecture", "predictions", "training", "timing", "memory"]
+    needs: Part
     """The part of the subject that it reads."""
     summary: str
     """One line for ``vitbench ls metrics``."""
@@ -270,10 +274,8 @@ class MetricSpec:
         _check_summary(owner, self.summary)
         if self.better not in ("higher", "lower", "neither"):
             raise ValueError(f"{owner}: better must be higher, lower or neither, not {self.better!r}")
-        if self.needs not in ("architecture", "predictions", "training", "timing", "memory"):
-            raise ValueError(
-                f"{owner}: needs must be architecture, predictions, training, timing or memory, not {self.needs!r}"
-            )
+        if self.needs not in get_args(Part):
+            raise ValueError(f"{owner}: needs must be one of {', '.join(get_args(Part))}, not {self.needs!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,10 @@ def vitbench_metrics() -> Iterator[vitbench.MetricSpec]:
     """Give the metrics, in the order in which a table shows them."""
     yield from _quality()
     yield from _speed()
+    yield from _startup()
     yield from _memory()
     yield from _cost()
+    yield from _agreement()
 
 
 def _quality() -> Iterator[vitbench.MetricSpec]:
@@ -74,8 +76,8 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         unit="s",
         better="lower",
         needs="timing",
-        summary="latency_p50 and latency_p95 of single images, synchronised at each call",
-        figures=("latency_p50", "latency_p95"),
+        summary="Percentiles of the seconds for a single image, synchronised at each call",
+        figures=("latency_p50", "latency_p95", "latency_p99"),
     )
     yield vitbench.MetricSpec(
         name="train_throughput",
@@ -87,6 +89,27 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
     )
 
 
+def _startup() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="startup",
+        measure="vitbench_metrics.startup:startup",
+        unit="s",
+        better="lower",
+        needs="startup",
+        summary="cold_start, from building to the first answer, and compile_seconds, what torch.compile takes of it",
+        figures=("cold_start", "compile_seconds"),
+    )
+    yield vitbench.MetricSpec(
+        name="loading",
+        measure="vitbench_metrics.loading:loading",
+        unit="images/s",
+        better="higher",
+        needs="loading",
+        summary="Images per second from the cache, without a model and through one",
+        figures=("data_throughput", "end_to_end_throughput"),
+    )
+
+
 def _memory() -> Iterator[vitbench.MetricSpec]:
     yield vitbench.MetricSpec(
         name="peak_memory",
@@ -95,7 +118,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a forward pass; on the CPU above what was in use before the model was built",
-        figures=("peak_memory", "peak_memory_absolute"),
+        figures=("peak_memory", "peak_memory_absolute", "device_memory"),
     )
     yield vitbench.MetricSpec(
         name="train_peak_memory",
@@ -104,7 +127,21 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a training step; on the CPU above what was in use before the model was built",
-        figures=("train_peak_memory", "train_peak_memory_absolute"),
+        figures=("train_peak_memory", "train_peak_memory_absolute", "train_device_memory"),
+    )
+    yield vitbench.MetricSpec(
+        name="train_memory",
+        measure="vitbench_metrics.memory:train_memory",
+        unit="B",
+        better="lower",
+        needs="memory",
+        summary="Parts of the memory of a training step: weights, gradients, optimiser state, activations",
+        figures=(
+            "train_memory_weights",
+            "train_memory_gradients",
+            "train_memory_optimiser",
+            "train_memory_activations",
+        ),
     )
 
 
@@ -126,10 +163,30 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         summary="Multiply-accumulates of a forward pass on one image, attention included",
     )
     yield vitbench.MetricSpec(
+        name="energy_per_image",
+        measure="vitbench_metrics.cost:energy_per_image",
+        unit="J",
+        better="lower",
+        needs="energy",
+        summary="Energy of a forward pass for each image, what the idle device takes subtracted",
+    )
+    yield vitbench.MetricSpec(
         name="train_seconds",
         measure="vitbench_metrics.cost:train_seconds",
         unit="s",
         better="lower",
         needs="training",
         summary="Wall time of the training",
+    )
+
+
+def _agreement() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="agreement",
+        measure="vitbench_metrics.agreement:agreement",
+        unit="fraction",
+        better="higher",
+        needs="agreement",
+        summary="How near another precision, compilation or memory format comes to float32 as it is",
+        figures=("variant_agreement", "variant_error"),
     )

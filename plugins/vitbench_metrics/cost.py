@@ -1,4 +1,4 @@
-"""Metrics on size and cost: parameters, multiply-accumulates, training time."""
+"""Metrics on size and cost: parameters, multiply-accumulates, energy, training time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from vitbench import Measurement, Skip, Verdict
 from vitbench.measuring.flops import count_macs, count_params
 from vitbench.protocols import Subject
 
+LEAST_SHARE = 0.05
+"""Share of the energy that must be above idle; idle power itself is known to a few per cent only."""
+
 
 def params(subject: Subject) -> Iterator[Measurement]:
     """Give the number of parameters, frozen ones included."""
@@ -19,6 +22,22 @@ def params(subject: Subject) -> Iterator[Measurement]:
 def macs(subject: Subject) -> Iterator[Measurement]:
     """Give the multiply-accumulates of one image: FLOPs are twice as many."""
     yield Measurement(name="macs", value=count_macs(_architecture(subject)(), subject.input_shape))
+
+
+def energy_per_image(subject: Subject) -> Iterator[Measurement]:
+    """Give the energy of a forward pass for each image, above what the idle device takes."""
+    energy = subject.energy
+    if energy is None:
+        raise Skip("there is no measurement of energy")
+    work = energy.joules - energy.idle_watts * energy.seconds
+    if work < LEAST_SHARE * energy.joules:
+        watts = energy.joules / energy.seconds
+        reason = f"the device took {watts:.1f} W at work and {energy.idle_watts:.1f} W idle: too near to tell"
+        verdict = Verdict(level="invalid", reasons=(reason, *energy.warnings))
+        yield Measurement(name="energy_per_image", value=None, n=energy.images, verdict=verdict)
+        return
+    verdict = Verdict(level="warn" if energy.warnings else "valid", reasons=energy.warnings)
+    yield Measurement(name="energy_per_image", value=work / energy.images, n=energy.images, verdict=verdict)
 
 
 def train_seconds(subject: Subject) -> Iterator[Measurement]:

@@ -12,8 +12,9 @@ import numpy as np
 from vitbench import Measurement, Skip, Verdict
 from vitbench.protocols import Subject, Timing
 
-PERCENTILES = ((50, 10), (95, 64))
-"""Percentile, and the least samples for it. With 64, three or so lie above the 95th, as MLPerf's rule asks."""
+PERCENTILES = ((50, 10), (95, 64), (99, 662))
+"""Percentile, and the least samples for it: with 64, three or so lie above the 95th; with 662, six or so above the
+99th, as MLPerf's rule asks."""
 
 
 def throughput(subject: Subject) -> Iterator[Measurement]:

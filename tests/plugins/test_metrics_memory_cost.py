@@ -1,9 +1,10 @@
-"""Metrics on memory, size and training time; and the specs of all metrics, which are a contract."""
+"""Metrics on memory, size, energy and training time; and the specs of all metrics, which are a contract."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 from vitbench_metrics import cost, memory
 
 from vitbench import Skip
-from vitbench.protocols import MemoryUse, Subject, TrainingLog
+from vitbench.protocols import EnergyUse, MemoryUse, Subject, TrainingLog
+from vitbench.records import Measurement
 from vitbench.specs import load_target
 
 
@@ -45,18 +47,93 @@ def test_train_seconds() -> None:
         list(cost.train_seconds(subject()))
 
 
-@pytest.mark.parametrize(("mode", "prefix"), [("inference", ""), ("training", "train_")])
-def test_memory_of_each_mode_goes_to_its_own_metric(mode: str, prefix: str) -> None:
-    use = MemoryUse(mode=mode, peak_bytes=64, absolute_peak_bytes=100, baseline_bytes=36)  # type: ignore[arg-type]
-    of = subject(memory=use)
-    found = {m.name: m.value for metric in (memory.peak_memory, memory.train_peak_memory) for m in metric(of)}
-    assert found == {f"{prefix}peak_memory": 64, f"{prefix}peak_memory_absolute": 100}
+def test_energy_is_what_the_work_took_above_idle() -> None:
+    use = EnergyUse(joules=900.0, idle_watts=100.0, seconds=2.0, images=350)
+    (measurement,) = cost.energy_per_image(subject(energy=use))
+    assert (measurement.value, measurement.n, measurement.verdict.level) == (2.0, 350, "valid")
+
+
+def test_energy_of_a_shared_gpu_is_doubted() -> None:
+    use = EnergyUse(joules=900.0, idle_watts=100.0, seconds=2.0, images=350, warnings=("another process on the GPU",))
+    (measurement,) = cost.energy_per_image(subject(energy=use))
+    assert measurement.value == 2.0
+    assert (measurement.verdict.level, measurement.verdict.reasons) == ("warn", ("another process on the GPU",))
+
+
+@pytest.mark.parametrize("joules", [190.0, 200.0, 210.0])
+def test_energy_as_when_idle_has_no_value(joules: float) -> None:
+    use = EnergyUse(joules=joules, idle_watts=100.0, seconds=2.0, images=350, warnings=("another process on the GPU",))
+    (measurement,) = cost.energy_per_image(subject(energy=use))
+    assert measurement.value is None
+    assert measurement.verdict.level == "invalid"
+    assert measurement.verdict.reasons == (
+        f"the device took {joules / 2:.1f} W at work and 100.0 W idle: too near to tell",
+        "another process on the GPU",
+    )
+
+
+def test_energy_that_was_not_measured() -> None:
+    with pytest.raises(Skip, match="no measurement of energy"):
+        list(cost.energy_per_image(subject()))
+
+
+def memory_use(mode: Literal["inference", "training"], **parts: int | None) -> MemoryUse:
+    return MemoryUse(mode=mode, peak_bytes=64, absolute_peak_bytes=100, baseline_bytes=36, **parts)
+
+
+def weighed(use: MemoryUse) -> dict[str, Measurement]:
+    metrics = (memory.peak_memory, memory.train_peak_memory, memory.train_memory)
+    return {measured.name: measured for metric in metrics for measured in metric(subject(memory=use))}
+
+
+def values(use: MemoryUse) -> dict[str, float | None]:
+    return {name: measured.value for name, measured in weighed(use).items()}
+
+
+def test_memory_of_each_mode_goes_to_its_own_metric() -> None:
+    assert values(memory_use("inference")) == {"peak_memory": 64, "peak_memory_absolute": 100}
+    assert values(memory_use("training")) == {"train_peak_memory": 64, "train_peak_memory_absolute": 100}
+
+
+def test_the_devices_figure_stands_beside_where_it_is_known() -> None:
+    assert values(memory_use("inference", device_bytes=700))["device_memory"] == 700
+    assert values(memory_use("training", device_bytes=700))["train_device_memory"] == 700
+
+
+def test_the_parts_of_a_training_step_are_those_known() -> None:
+    parts = {"weights_bytes": 8, "gradient_bytes": 7, "optimiser_bytes": 14, "activation_bytes": 21}
+    peaks = {"train_peak_memory", "train_peak_memory_absolute"}
+    found = values(memory_use("training", **parts))
+    assert {name: value for name, value in found.items() if name not in peaks} == {
+        "train_memory_weights": 8,
+        "train_memory_gradients": 7,
+        "train_memory_optimiser": 14,
+        "train_memory_activations": 21,
+    }
+    assert "train_memory_activations" not in values(memory_use("training", **{**parts, "activation_bytes": None}))
+    assert set(values(memory_use("inference", weights_bytes=8))) == {"peak_memory", "peak_memory_absolute"}
+
+
+def test_a_peak_below_the_weights_is_doubted() -> None:
+    assert weighed(memory_use("inference", weights_bytes=64))["peak_memory"].verdict.level == "valid"
+    found = weighed(memory_use("training", weights_bytes=2**20))
+    verdict = found["train_peak_memory"].verdict
+    assert verdict.level == "warn"
+    assert verdict.reasons == ("less than the weights alone, 1.00 MiB: too small to be weighed",)
+    assert found["train_peak_memory_absolute"].verdict.level == "valid"
 
 
 def test_memory_that_was_not_measured() -> None:
-    for metric in (memory.peak_memory, memory.train_peak_memory):
+    for metric in (memory.peak_memory, memory.train_peak_memory, memory.train_memory):
         with pytest.raises(Skip, match="no measurement of memory"):
             list(metric(subject()))
+
+
+def test_the_names_of_the_figures_are_those_of_the_specs() -> None:
+    figures = {name for spec in vitbench_metrics.vitbench_metrics() if spec.needs == "memory" for name in spec.figures}
+    parts = {"weights_bytes": 8, "gradient_bytes": 7, "optimiser_bytes": 14, "activation_bytes": 21}
+    both = (memory_use(mode, device_bytes=700, **parts) for mode in ("inference", "training"))
+    assert {name for use in both for name in weighed(use)} == figures
 
 
 def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
@@ -70,11 +147,16 @@ def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
         "throughput": ("images/s", "higher", "timing"),
         "latency": ("s", "lower", "timing"),
         "train_throughput": ("images/s", "higher", "timing"),
+        "startup": ("s", "lower", "startup"),
+        "loading": ("images/s", "higher", "loading"),
         "peak_memory": ("B", "lower", "memory"),
         "train_peak_memory": ("B", "lower", "memory"),
+        "train_memory": ("B", "lower", "memory"),
         "params": ("1", "lower", "architecture"),
         "macs": ("1", "lower", "architecture"),
+        "energy_per_image": ("J", "lower", "energy"),
         "train_seconds": ("s", "lower", "training"),
+        "agreement": ("fraction", "higher", "agreement"),
     }
 
 
@@ -88,4 +170,4 @@ def test_listing_imports_nothing_heavy() -> None:
         "import sys, vitbench_metrics as m; specs = list(m.vitbench_metrics());"
         "assert not {'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules); print(len(specs))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "13\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "18\n"

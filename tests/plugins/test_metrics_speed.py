@@ -49,27 +49,24 @@ def test_a_training_cell_gives_train_throughput_only() -> None:
 
 def test_single_images_give_latency_only() -> None:
     found = measured(single(100))
-    assert set(found) == {"latency_p50", "latency_p95"}
+    assert set(found) == {"latency_p50", "latency_p95", "latency_p99"}
     samples = found["latency_p50"].samples[0]
     assert found["latency_p50"].value == pytest.approx(float(np.median(samples)))
     assert found["latency_p95"].value == pytest.approx(float(np.quantile(samples, 0.95)))
     assert found["latency_p95"].n == 100
     assert found["latency_p95"].verdict.level == "valid"
+    assert measured(single(662))["latency_p99"].value == pytest.approx(0.001 + 0.661 * 0.99)
 
 
 @pytest.mark.parametrize(
-    ("count", "p50", "p95"),
-    [
-        (9, "9 samples, p50 needs 10", "9 samples, p95 needs 64"),
-        (10, None, "10 samples, p95 needs 64"),
-        (63, None, "63 samples, p95 needs 64"),
-        (64, None, None),
-    ],
+    ("count", "blank"),
+    [(9, (50, 95, 99)), (10, (95, 99)), (63, (95, 99)), (64, (99,)), (661, (99,)), (662, ())],
 )
-def test_a_percentile_needs_enough_samples(count: int, p50: str | None, p95: str | None) -> None:
+def test_a_percentile_needs_enough_samples(count: int, blank: tuple[int, ...]) -> None:
     found = measured(single(count))
-    for name, reason in (("latency_p50", p50), ("latency_p95", p95)):
-        measurement = found[name]
+    for percentile, needed in ((50, 10), (95, 64), (99, 662)):
+        measurement = found[f"latency_p{percentile}"]
+        reason = f"{count} samples, p{percentile} needs {needed}" if percentile in blank else None
         assert (measurement.value is None) == (reason is not None)
         assert measurement.n == count
         expected = Verdict() if reason is None else Verdict(level="invalid", reasons=(reason,))
@@ -84,7 +81,7 @@ def test_a_percentile_needs_enough_samples(count: int, p50: str | None, p95: str
     ],
 )
 def test_the_verdict_follows_the_timing(warnings: tuple[str], errors: tuple[str], verdict: Verdict) -> None:
-    for of in (subject(warnings=warnings, errors=errors), single(64, warnings=warnings, errors=errors)):
+    for of in (subject(warnings=warnings, errors=errors), single(662, warnings=warnings, errors=errors)):
         assert {measurement.verdict for measurement in measured(of).values()} == {verdict}
 
 

@@ -5,15 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from vitbench.measuring import evidence
-from vitbench.measuring.evidence import Moment, disturbances, noise_reasons, observe, relative_spread
+from vitbench.measuring.evidence import Moment, disturbances, facts, observe
+from vitbench.measuring.gpu import GpuMoment
 
-START = Moment(wall=10.0, thread=1.0, ran=5.0, waited=0.0, stolen=0.0, switches=100)
-QUIET = Moment(wall=11.0, thread=1.99, ran=6.98, waited=0.01, stolen=0.01, switches=130)
+CPU = torch.device("cpu")
+START = Moment(wall=10.0, thread=1.0, ran=5.0, waited=0.0, stolen=0.0, switches=100, load=2.0)
+QUIET = Moment(wall=11.0, thread=1.99, ran=6.98, waited=0.01, stolen=0.01, switches=130, load=2.0)
 """A second later, two threads busy."""
+GPU = GpuMoment(
+    sm_clock_mhz=1980,
+    max_sm_clock_mhz=1980,
+    temperature_c=50,
+    slowdown_c=90,
+    utilisation=1.0,
+    clock_reasons=(),
+    other_processes=0,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +34,19 @@ def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "usable_cores", lambda: 2)
     monkeypatch.setattr(evidence, "cpu_quota", lambda: None)
     monkeypatch.setattr(evidence.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(evidence.psutil, "getloadavg", lambda: (2.0, 0.0, 0.0))
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
 
 
 def test_a_quiet_machine_gives_no_reason() -> None:
-    assert disturbances(START, QUIET, threads=2, on_cpu=True) == ([], [])
+    start, end = replace(START, throttled=3.0, clock_mhz=3000.0), replace(QUIET, throttled=3.0, clock_mhz=2950.0)
+    assert disturbances(start, end, threads=2, on_cpu=True) == ([], [])
+    assert disturbances(replace(start, gpu=GPU), replace(end, gpu=GPU), threads=2, on_cpu=False) == ([], [])
 
 
 def test_threads_that_waited_are_told() -> None:
@@ -47,8 +68,9 @@ def test_without_the_kernels_schedule_the_calling_thread_tells() -> None:
     assert warnings[0].startswith("had the processor 80% of the time")
 
 
-def test_on_a_gpu_the_host_may_wait() -> None:
-    assert disturbances(START, replace(QUIET, thread=1.0), threads=8, on_cpu=False) == ([], [])
+def test_on_a_gpu_the_host_may_wait_and_lower_its_clock() -> None:
+    start, end = replace(START, clock_mhz=3000.0), replace(QUIET, thread=1.0, clock_mhz=1500.0)
+    assert disturbances(start, end, threads=8, on_cpu=False) == ([], [])
 
 
 def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,39 +79,130 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert disturbances(START, QUIET, threads=8, on_cpu=True) == (["8 threads on a quota of 1.5 cores"], [])
 
 
-def test_load_and_the_hosts_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence.psutil, "getloadavg", lambda: (4.12, 0.0, 0.0))
-    warnings, errors = disturbances(START, replace(QUIET, stolen=0.2), threads=2, on_cpu=True)
-    assert warnings == ["the host took 10% of the processors", "load average 4.1 on 2 cores"]
-    assert errors == []
+def test_load_and_the_hosts_share() -> None:
+    end = replace(QUIET, stolen=0.2, load=4.12)
+    expected = ["the host took 10% of the processors", "load average 4.1 on 2 cores"]
+    assert disturbances(START, end, threads=2, on_cpu=True) == (expected, [])
+
+
+def test_a_quota_that_stopped_the_process_is_told() -> None:
+    start = replace(START, throttled=3.0)
+    # Each of two processors with a busy thread was stopped for 0.12 s.
+    warnings, _ = disturbances(start, replace(QUIET, throttled=3.24), threads=2, on_cpu=True)
+    assert warnings == ["the quota stopped the process for 12% of the time"]
+    # On a GPU, one thread of the host is at work.
+    warnings, _ = disturbances(start, replace(QUIET, throttled=3.24), threads=2, on_cpu=False)
+    assert warnings == ["the quota stopped the process for 24% of the time"]
+
+
+def test_a_clock_that_fell_is_told() -> None:
+    start = replace(START, clock_mhz=3000.0)
+    warnings, _ = disturbances(start, replace(QUIET, clock_mhz=2460.0), threads=2, on_cpu=True)
+    assert warnings == ["the CPU clock fell 18%"]
+    assert disturbances(start, replace(QUIET, clock_mhz=3600.0), threads=2, on_cpu=True) == ([], [])
+
+
+def test_what_the_gpu_says_counts() -> None:
+    start, end = replace(START, gpu=GPU), replace(QUIET, gpu=replace(GPU, sm_clock_mhz=990, other_processes=1))
+    warnings, errors = disturbances(start, end, threads=2, on_cpu=False)
+    assert warnings == ["another process on the GPU"]
+    assert errors == ["SM clock fell 50%"]
+
+
+def test_facts_are_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "seconds": 1.0,
+        "processor_share": pytest.approx(0.99),
+        "involuntary_switches": 30.0,
+        "stolen_share": pytest.approx(0.005),
+        "load": 2.0,
+        "threads": 2.0,
+        "usable_cores": 2.0,
+    }
+    assert facts(START, QUIET, threads=2) == known
+    monkeypatch.setattr(evidence, "cpu_quota", lambda: 2.5)
+    start = replace(START, throttled=3.0, clock_mhz=3000.0, gpu=GPU)
+    end = replace(QUIET, throttled=3.1, clock_mhz=2900.0, gpu=GPU)
+    more = facts(start, end, threads=2)
+    assert known.items() <= more.items()
+    assert {name: more[name] for name in ("quota", "throttled_share", "clock_start_mhz", "clock_mhz")} == {
+        "quota": 2.5,
+        "throttled_share": pytest.approx(0.05),
+        "clock_start_mhz": 3000.0,
+        "clock_mhz": 2900.0,
+    }
+    assert more["gpu_sm_clock_mhz"] == 1980.0
+
+
+def test_stops_by_the_quota_are_read_from_control_groups_of_both_versions(tmp_path: Path) -> None:
+    second = write(
+        tmp_path / "v2",
+        {
+            "proc/self/cgroup": "0::/outer/inner\n",
+            "sys/fs/cgroup/outer/inner/cpu.stat": "usage_usec 900000\nnr_throttled 0\nthrottled_usec 0\n",
+            "sys/fs/cgroup/outer/cpu.stat": "usage_usec 900000\nnr_throttled 12\nthrottled_usec 1500000\n",
+            "sys/fs/cgroup/cpu.stat": "usage_usec 900000\n",
+        },
+    )
+    assert evidence._throttled(second) == 1.5
+    first = write(
+        tmp_path / "v1",
+        {
+            "proc/self/cgroup": "4:memory:/job\n1:cpu:/job\n",
+            "sys/fs/cgroup/cpu/job/cpu.stat": "nr_periods 9\nnr_throttled 3\nthrottled_time 250000000\n",
+        },
+    )
+    assert evidence._throttled(first) == 0.25
+    assert evidence._throttled(tmp_path) is None
+
+
+def test_the_clock_is_that_of_the_core_that_the_thread_is_on(tmp_path: Path) -> None:
+    fields = " ".join(["R", *["0"] * 35, "5", "0"])  # the state is the third field, the core the 39th
+    root = write(
+        tmp_path,
+        {
+            "proc/thread-self/stat": f"41 (a (b) name) {fields}\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "800000\n",
+            "sys/devices/system/cpu/cpu5/cpufreq/scaling_cur_freq": "3400123\n",
+        },
+    )
+    assert evidence._clock_mhz(root) == 3400.123
+    (root / "sys/devices/system/cpu/cpu5/cpufreq/scaling_cur_freq").unlink()
+    assert evidence._clock_mhz(root) is None
 
 
 def test_counters_see_this_thread_at_work_and_others() -> None:
-    start = observe()
+    start = observe(CPU)
     other = threading.Thread(target=lambda: sum(range(2_000_000)))
     other.start()
     until = time.thread_time() + 0.05
     while time.thread_time() < until:
         pass
-    end = observe()
+    end = observe(CPU)
     other.join()
     assert end.wall - start.wall >= end.thread - start.thread >= 0.05
     assert end.switches >= start.switches
     assert end.ran == start.ran == 0 or end.ran - start.ran >= 0.04
+    assert end.gpu is None
+    assert facts(start, end, threads=1)["seconds"] >= 0.05
 
 
-def test_spread_is_the_interquartile_range_over_the_median() -> None:
-    assert relative_spread([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2 / 3)
-    assert relative_spread([7.0]) == 0
+def test_a_gpu_is_asked_where_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def observed(device: torch.device) -> GpuMoment:
+        asked.append(device)
+        return GPU
+
+    monkeypatch.setattr(evidence, "observe_gpu", observed)
+    assert observe(torch.device("cuda", 1)).gpu == GPU
+    assert asked == [torch.device("cuda", 1)]
 
 
-@pytest.mark.parametrize(
-    ("blocks", "expected"),
-    [
-        ([1.0, 1.01, 1.02, 1.03, 1.04], ([], [])),
-        ([1.0, 1.0, 1.0, 1.1, 1.1], (["IQR 10% of the median"], [])),
-        ([1.0, 1.0, 1.0, 1.4, 1.4], ([], ["IQR 40% of the median"])),
-    ],
-)
-def test_noise(blocks: list[float], expected: tuple[list[str], list[str]]) -> None:
-    assert noise_reasons(blocks) == expected
+def test_observing_costs_little() -> None:
+    def processor_seconds() -> float:
+        start = time.thread_time()
+        observe(CPU)
+        return time.thread_time() - start
+
+    assert min(processor_seconds() for _ in range(20)) < 0.005

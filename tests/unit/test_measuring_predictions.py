@@ -1,28 +1,26 @@
-"""Predictions: validated before they are scored, summarised exactly, audited, stored whole."""
+"""Predictions: validated before they are scored, summarised exactly, stored whole."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from vitbench.errors import StoreError, VitbenchError
 from vitbench.measuring import predictions as module
 from vitbench.measuring.predictions import (
     InvalidPredictions,
-    audit,
     load_predictions,
     predict,
     save_predictions,
     summarise,
     validate_logits,
 )
+from vitbench.measuring.steps import InvalidOutput
 
 NAN, INF = math.nan, math.inf
 
@@ -79,14 +77,23 @@ class TestPredict:
         assert len(ticks) == 3
 
     def test_an_output_that_would_broadcast_is_refused(self) -> None:
-        with pytest.raises(InvalidPredictions, match=r"shape \(4, 3, 2, 2\) for 4 images; .* \(4, classes\)"):
+        with pytest.raises(InvalidOutput, match=r"shape \(4, 3, 2, 2\) for 4 images; .* \(4, classes\)"):
             predict(nn.Identity(), [torch.zeros(4, 3, 2, 2)])
-        with pytest.raises(InvalidPredictions, match=r"shape \(12, 4\) for 4 images"):
+        with pytest.raises(InvalidOutput, match=r"shape \(12, 4\) for 4 images"):
             predict(nn.Flatten(0, 2), [torch.zeros(4, 3, 1, 4)])
+
+    def test_what_is_no_tensor_is_refused(self) -> None:
+        with pytest.raises(InvalidOutput, match="the model gave a tuple"):
+            predict(Pair(), [torch.zeros(4, 3)])
 
     def test_no_images(self) -> None:
         with pytest.raises(InvalidPredictions, match="no images"):
             predict(nn.Identity(), [])
+
+
+class Pair(nn.Module):
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return images, images
 
 
 class TestSummarise:
@@ -116,76 +123,6 @@ class TestSummarise:
 
     def test_fewer_than_five_classes(self) -> None:
         assert summarise(some_logits(4, 3), np.zeros(4, dtype=np.int64)).top_classes.shape == (4, 3)
-
-
-class Net(nn.Module):
-    """A linear model whose logits something may spoil."""
-
-    def __init__(self, spoil: Callable[[Net, torch.Tensor], torch.Tensor] = lambda net, logits: logits) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(12, 5)
-        self.register_buffer("seen", torch.zeros(()))
-        self.spoil = spoil
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.spoil(self, self.linear(images.flatten(1)))
-
-
-def noisy(net: Net, logits: torch.Tensor) -> torch.Tensor:
-    return logits + torch.randn(logits.shape)
-
-
-def batch_dependent(net: Net, logits: torch.Tensor) -> torch.Tensor:
-    return (logits - logits.mean(0)) / logits.std(0)
-
-
-def counting(net: Net, logits: torch.Tensor) -> torch.Tensor:
-    net.seen += len(logits)
-    return logits
-
-
-def rounding(net: Net, logits: torch.Tensor) -> torch.Tensor:
-    return torch.ones_like(logits) + 1e-5 * torch.randn(logits.shape)
-
-
-class Stubborn(nn.Dropout):
-    def train(self, mode: bool = True) -> Stubborn:
-        return super().train(True)
-
-
-class TestAudit:
-    def findings(self, model: nn.Module, images: int = 300) -> tuple[str, ...]:
-        data = torch.randn(images, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-        logits = predict(model, data.split(100))
-
-        def take(index: NDArray[np.int64]) -> torch.Tensor:
-            return data[torch.from_numpy(index)]
-
-        return audit(model, logits, take)
-
-    def test_a_sound_model(self) -> None:
-        assert self.findings(Net()) == ()
-        assert self.findings(Net(), images=1) == ()
-
-    def test_rounding_is_no_fault(self) -> None:
-        assert self.findings(Net(rounding)) == ()
-
-    def test_chance(self) -> None:
-        (finding,) = self.findings(Net(noisy))
-        assert finding.startswith("predictions are not deterministic: ")
-        assert finding.endswith(" of 128 images got another class in a second pass")
-
-    def test_dependence_on_the_batch(self) -> None:
-        (finding,) = self.findings(Net(batch_dependent))
-        assert finding.startswith("predictions are dependent on the order of the images or on the batch size: ")
-
-    def test_a_buffer_that_evaluation_changes(self) -> None:
-        assert self.findings(Net(counting)) == ("evaluation changed the buffer seen",)
-
-    def test_a_part_that_stays_in_training_mode(self) -> None:
-        model = nn.Sequential(Net(), Stubborn(0.0))
-        assert self.findings(model) == ("1 was in training mode during evaluation",)
 
 
 class TestStore:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from contextlib import contextmanager
 
 import pytest
 import torch
+from known_models import DynamicShape, OnMeta
 from torch import nn
 
 from vitbench.measuring import timing
-from vitbench.measuring.timing import inference_step, make_inputs, time_inference, time_training, training_step
+from vitbench.measuring.steps import InvalidOutput, make_inputs
+from vitbench.measuring.timing import Block, fresh_input_reasons, time_inference, time_training, warm_up
 
 CPU = torch.device("cpu")
 
@@ -23,8 +24,9 @@ class Clock:
         self.now_ns = 0
         monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now_ns / 1e9)
-        monkeypatch.setattr(timing, "observe", lambda: None)
+        monkeypatch.setattr(timing, "observe", lambda device: self.now_ns / 1e9)
         monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
+        monkeypatch.setattr(timing, "facts", lambda start, end, threads: {"seconds": end - start, "threads": threads})
 
 
 class Slow(nn.Module):
@@ -69,11 +71,11 @@ def test_warm_up_grows_the_block_and_ends_when_three_agree(clock: Clock) -> None
 
 
 def test_warm_up_waits_for_a_model_that_gets_faster(clock: Clock) -> None:
-    paces = [0.4, 0.3, 0.2] + [0.15] * 100
+    paces = [0.4, 0.2, 0.12] + [0.11] * 100
     result = time_inference(Slow(clock, lambda n: paces[n]), inputs(8))
-    assert result.warmup_seconds == pytest.approx([0.4, 0.3, 0.2, 0.15, 0.15])
-    assert result.block_seconds == pytest.approx([0.15] * 5)
-    assert result.warnings == ("the last 3 warm-up blocks differ by 33%",)
+    assert result.warmup_seconds == pytest.approx([0.4, 0.2, 0.12, 0.11, 0.11])
+    assert result.block_seconds == pytest.approx([0.11] * 5)
+    assert result.warnings == ("the last 3 warm-up blocks differ by 9%",)
 
 
 def test_warm_up_of_a_drifting_model_is_capped_and_said(clock: Clock) -> None:
@@ -101,7 +103,7 @@ def test_single_images_are_timed_call_by_call(clock: Clock) -> None:
     result = time_inference(Slow(clock, lambda n: 0.002), inputs(1))
     assert result.block_seconds == ()
     assert result.calls_per_block == 1
-    assert result.call_seconds == pytest.approx([0.002] * 250)
+    assert result.call_seconds == pytest.approx([0.002] * 300)
     assert (result.warnings, result.errors) == ((), ())
 
 
@@ -110,11 +112,40 @@ def test_single_calls_are_capped_in_number_and_in_time(clock: Clock) -> None:
     assert len(time_inference(Slow(clock, lambda n: 2.0), inputs(1)).call_seconds) == 5
 
 
-def test_scatter_of_single_calls_is_no_noise_but_drift_is(clock: Clock) -> None:
-    scattered = time_inference(Slow(clock, lambda n: 0.006 if n % 10 == 0 else 0.005), inputs(1))
-    assert not [reason for reason in scattered.warnings if reason.startswith("IQR")]
+def test_single_calls_are_judged_as_such(clock: Clock) -> None:
+    scattered = time_inference(Slow(clock, lambda n: 0.006 if n % 11 == 0 else 0.005), inputs(1))
+    assert (scattered.warnings, scattered.errors) == ((), ())
     drifting = time_inference(Slow(clock, lambda n: 0.005 * 1.002 ** max(0, n - 60)), inputs(1))
-    assert [reason for reason in drifting.warnings + drifting.errors if reason.startswith("IQR")]
+    assert any(reason.startswith("the times drift") for reason in drifting.warnings)
+    two = time_inference(Slow(clock, lambda n: 0.006 if n % 4 == 0 else 0.005), inputs(1))
+    assert two.warnings == ("the times fall into two groups: 5 ms (75%) and 6 ms (25%)",)
+
+
+def test_blocks_that_drift_are_told(clock: Clock) -> None:
+    result = time_inference(Slow(clock, lambda n: 0.1 * 1.04 ** max(0, n - 4)), inputs(8))
+    assert any(reason.startswith("the times drift") for reason in result.warnings)
+
+
+def test_the_evidence_is_of_the_timed_region(clock: Clock) -> None:
+    for result in (
+        time_inference(Slow(clock, lambda n: 0.01), inputs(8)),
+        time_training(Slow(clock, lambda n: 0.01), inputs(8)),
+    ):
+        assert result.evidence == {
+            "seconds": pytest.approx(sum(result.block_seconds)),
+            "threads": torch.get_num_threads(),
+        }
+
+
+def test_a_block_gives_its_own_seconds_and_warm_up_its_pace(clock: Clock) -> None:
+    model = Slow(clock, lambda n: 0.5 if n == 0 else 0.01)
+    batches = inputs(2)
+    block = Block(lambda: model(batches[0]), CPU, cross_check=True)
+    warm = warm_up(block)
+    assert warm.seconds == pytest.approx([0.5, 0.01, 0.1, 0.1, 0.1])
+    assert (warm.calls, warm.warnings) == (10, ())
+    assert block(7) == pytest.approx(0.07)
+    assert block.findings() == ([], [])
 
 
 def test_training_is_timed_in_blocks_even_for_single_images(clock: Clock) -> None:
@@ -123,6 +154,26 @@ def test_training_is_timed_in_blocks_even_for_single_images(clock: Clock) -> Non
     assert (result.mode, result.call_seconds) == ("training", ())
     assert result.block_seconds == pytest.approx([0.2] * 5)
     assert model.training
+
+
+def test_an_output_without_values_is_refused_before_it_is_timed(clock: Clock) -> None:
+    for time in (time_inference, time_training):
+        with pytest.raises(InvalidOutput, match="the model's output is on meta, not on cpu"):
+            time(OnMeta(), inputs(8))
+
+
+@pytest.mark.parametrize("time", [time_inference, time_training])
+def test_an_output_that_changes_its_shape_is_found_at_the_end_of_a_block(
+    clock: Clock, time: Callable[..., object]
+) -> None:
+    class Slowly(DynamicShape):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            clock.now_ns += 10_000_000
+            return super().forward(images)
+
+    with pytest.raises(InvalidOutput, match=r"shape \(8, 9\) for 8 images; it must give logits of shape \(8, 10\)"):
+        time(Slowly(after=60), inputs(8), num_classes=10)
+    time(Slowly(after=1000), inputs(8), num_classes=10)
 
 
 def test_an_output_that_is_not_finite_is_an_error(clock: Clock) -> None:
@@ -163,61 +214,27 @@ def test_inference_runs_in_eval_mode_without_gradients_under_autocast_on_changin
     assert [entry[3] for entry in seen[:8]] == [id(batch) for batch in batches] * 2
 
 
-def test_a_training_step_is_forward_cross_entropy_backward_and_adamw() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
-    twin = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    twin.load_state_dict(model.state_dict())
-    model[1].bias.requires_grad_(False)
-    (batch,) = make_inputs((3, 2, 2), batch_size=4, device=CPU, count=1)
-    step = training_step(model, [batch])
-    assert model.training
-    loss = step()
-    expected = nn.functional.cross_entropy(twin(batch), torch.zeros(4, dtype=torch.int64))
-    assert loss.item() == pytest.approx(expected.item())
-    assert not loss.requires_grad
-    expected.backward()
-    optimiser = torch.optim.AdamW([twin[1].weight], lr=timing.LEARNING_RATE)
-    optimiser.step()
-    assert torch.equal(model[1].weight, twin[1].weight)
-    assert torch.equal(model[1].bias, twin[1].bias)
-    step()
-    assert torch.allclose(model[1].weight, twin[1].weight, atol=1e-5)
+def test_new_inputs_are_no_slower_than_those_seen_before(clock: Clock) -> None:
+    model = Slow(clock, lambda n: 0.009 if n == 0 else 0.001)  # the first call of a pass may be slow
+    assert fresh_input_reasons(model, inputs(1), 0.001, CPU) == []
 
 
-def test_autocast_surrounds_the_forward_pass_of_training_only() -> None:
-    active = []
+def test_a_model_that_keeps_results_is_told(clock: Clock) -> None:
+    seen: set[int] = set()
 
-    @contextmanager
-    def recording():  # type: ignore[no-untyped-def]
-        active.append("in")
-        yield
-        active.append("out")
+    def cached(images: torch.Tensor) -> torch.Tensor:
+        clock.now_ns += 1_000_000 if id(images) in seen else 8_300_000
+        seen.add(id(images))
+        return images
 
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    model[1].weight.register_hook(lambda gradient: active.append("backward"))
-    training_step(model, inputs(2), recording)()
-    assert active == ["in", "out", "backward"]
+    assert fresh_input_reasons(cached, inputs(1), 0.001, CPU) == [
+        "inputs seen before run 8.3 times faster than fresh ones: the model keeps results"
+    ]
 
 
-def test_inputs_are_the_same_each_time_and_leave_the_generator_alone() -> None:
-    state = torch.get_rng_state()
-    first, second = inputs(2), inputs(2)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert len(first) == 4
-    assert first[0].shape == (2, 3, 2, 2)
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not torch.equal(first[0], first[1])
-    (last,) = make_inputs((3, 4, 4), batch_size=2, device=CPU, channels_last=True, count=1)
-    assert last.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_a_step_gives_the_logits() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Dropout(0.5))
-    batches = inputs(2)
-    step = inference_step(model, batches)
-    assert torch.equal(step(), model(batches[0]))
-    assert torch.equal(step(), model(batches[1]))
+def test_a_model_that_is_slower_call_by_call_keeps_no_results(clock: Clock) -> None:
+    model = Slow(clock, lambda n: 0.003)
+    assert fresh_input_reasons(model, inputs(1), 0.001, CPU) == []
 
 
 def test_a_real_model_on_a_real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,4 +245,5 @@ def test_a_real_model_on_a_real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for result in (time_inference(model, inputs(8)), time_training(model, inputs(8))):
         assert len(result.block_seconds) >= 5
         assert min(result.block_seconds) > 0
+        assert result.evidence["seconds"] >= sum(result.block_seconds)
         assert "the model's output was not finite" not in result.errors

@@ -2,23 +2,28 @@
 
 The sharpest witness is the kernel's run delay (``/proc/self/task/*/schedstat``: nanoseconds on a processor, nanoseconds
 runnable but waiting for one): it needs no assumption on how many threads a model keeps busy, and no time to build up,
-as the load average does. https://docs.kernel.org/scheduler/sched-stats.html
+as the load average does. https://docs.kernel.org/scheduler/sched-stats.html. Stops by a quota are counted in
+``cpu.stat`` (https://docs.kernel.org/scheduler/sched-bwc.html), clocks in ``cpufreq``
+(https://docs.kernel.org/admin-guide/pm/cpufreq.html).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import psutil
 
-from vitbench.environment import cpu_quota, usable_cores
+from vitbench.environment import control_groups, cpu_quota, usable_cores
+from vitbench.measuring.gpu import GpuMoment, gpu_disturbances, gpu_facts, observe_gpu
 
-__all__ = ["Moment", "disturbances", "noise_reasons", "observe", "relative_spread"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Moment", "disturbances", "facts", "observe"]
 
 # Seen on two cores of a virtual machine with one and with two threads: share 0.99 to 1.00 when quiet, 0.2 to 0.5 beside
 # three busy processes.
@@ -26,16 +31,14 @@ SHARE_WARNING = 0.95
 """Below this share of the processor time that it wanted, a process was disturbed."""
 SHARE_ERROR = 0.70
 """Below this share, the time belongs more to the neighbours than to the model."""
+THROTTLED_WARNING = 0.01
+"""Share of the time that the quota took; a process that keeps within its quota is never stopped."""
+CLOCK_WARNING = 0.10
+"""Share by which the processor's clock may fall; a busy core moves by a few per cent."""
 STOLEN_WARNING = 0.05
 """Share of the processors that the host of a virtual machine took; a few per cent are always gone."""
 LOAD_MARGIN = 1.0
 """Load average above the number of cores. A full machine has a load of its cores, often from the cell before."""
-SPREAD_WARNING = 0.05
-"""Interquartile range of the blocks over their median; models that differ by less than this are hard to tell apart."""
-SPREAD_ERROR = 0.25
-"""Beyond it, the median says little."""
-CLOCKS_AGREE = 0.10
-"""CUDA events and the wall clock may differ by this share; beyond it the host, not the device, was measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,18 +57,31 @@ class Moment:
     """Seconds that the host took from all processors."""
     switches: int
     """Involuntary context switches of the process."""
+    load: float
+    """Load average of the last minute, of the whole host."""
+    throttled: float | None = None
+    """Seconds that the quota stopped the control group, summed over processors; None where this is not counted."""
+    clock_mhz: float | None = None
+    """Clock of the core that the calling thread is on; None where it is hidden, as in most virtual machines."""
+    gpu: GpuMoment | None = None
+    """None where the device is no NVIDIA GPU."""
 
 
-def observe() -> Moment:
-    """Read the counters now."""
+def observe(device: torch.device) -> Moment:
+    """Read the counters now, those of a GPU too where `device` is one; this takes one or two milliseconds."""
+    gpu = observe_gpu(device)  # first: an idle GPU soon lowers its clock
     ran, waited = _scheduled()
     return Moment(
+        gpu=gpu,
+        clock_mhz=_clock_mhz(),
+        throttled=_throttled(),
         wall=time.perf_counter(),
         thread=time.thread_time(),
         ran=ran,
         waited=waited,
         stolen=getattr(psutil.cpu_times(), "steal", 0.0),
         switches=psutil.Process().num_ctx_switches().involuntary,
+        load=psutil.getloadavg()[0],
     )
 
 
@@ -82,7 +98,35 @@ def _scheduled() -> tuple[float, float]:
     return ran / 1e9, waited / 1e9
 
 
-def disturbances(start: Moment, end: Moment, *, threads: int, on_cpu: bool) -> tuple[list[str], list[str]]:
+def _throttled(root: Path = Path("/")) -> float | None:
+    """Return the seconds that a quota stopped this process's control group or one above it, whichever was worse."""
+    stopped = []
+    for folder in control_groups(root, "cpu"):
+        try:
+            counters = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())
+        except OSError:
+            continue
+        if "throttled_usec" in counters:
+            stopped.append(int(counters["throttled_usec"]) / 1e6)
+        elif "throttled_time" in counters:  # version 1, nanoseconds
+            stopped.append(int(counters["throttled_time"]) / 1e9)
+    return max(stopped, default=None)
+
+
+def _clock_mhz(root: Path = Path("/")) -> float | None:
+    """Return the clock of the core that the calling thread is on: idle cores lower theirs, and say nothing."""
+    try:
+        # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: the 39th field, of which a name with spaces is
+        # the second.
+        core = (root / "proc/thread-self/stat").read_text().rpartition(")")[2].split()[36]
+        return int((root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq").read_text()) / 1000
+    except OSError:
+        return None
+
+
+def disturbances(
+    start: Moment, end: Moment, *, threads: int, on_cpu: bool, gpu_peers: int = 0
+) -> tuple[list[str], list[str]]:
     """Return (warnings, errors) in words on the time between two moments.
 
     Args:
@@ -90,28 +134,65 @@ def disturbances(start: Moment, end: Moment, *, threads: int, on_cpu: bool) -> t
         end: counters after it.
         threads: torch's threads.
         on_cpu: whether the model runs on the CPU; on a GPU, the host's threads rightly wait.
+        gpu_peers: other processes on the GPU that are known to be idle meanwhile.
     """
-    warnings: list[str] = []
-    errors: list[str] = []
-    if on_cpu:
-        share = _processor_share(start, end)
-        if share < SHARE_WARNING:
-            switches = end.switches - start.switches
-            reason = f"had the processor {share:.0%} of the time ({switches} involuntary context switches)"
-            (errors if share < SHARE_ERROR else warnings).append(reason)
-        quota, cores = cpu_quota(), usable_cores()
-        if threads > cores:
-            limit = f"a quota of {quota:g} cores" if quota is not None and quota < threads else f"{cores} usable cores"
-            warnings.append(f"{threads} threads on {limit}")
-    processors = os.cpu_count() or 1
-    stolen = (end.stolen - start.stolen) / ((end.wall - start.wall) * processors)
+    warnings, errors = _processor_reasons(start, end, threads) if on_cpu else ([], [])
+    throttled = _throttled_share(start, end, threads if on_cpu else 1)
+    if throttled is not None and throttled > THROTTLED_WARNING:
+        warnings.append(f"the quota stopped the process for {throttled:.0%} of the time")
+    stolen = _stolen_share(start, end)
     if stolen > STOLEN_WARNING:
         warnings.append(f"the host took {stolen:.0%} of the processors")
     # The load average counts the whole host, so it is held against the host's cores.
-    load = psutil.getloadavg()[0]
-    if load > processors + LOAD_MARGIN:
-        warnings.append(f"load average {load:.1f} on {processors} cores")
+    if end.load > _processors() + LOAD_MARGIN:
+        warnings.append(f"load average {end.load:.1f} on {_processors()} cores")
+    if start.gpu is not None and end.gpu is not None:
+        of_gpu = gpu_disturbances(start.gpu, end.gpu, peers=gpu_peers)
+        warnings += of_gpu[0]
+        errors += of_gpu[1]
     return warnings, errors
+
+
+def _processor_reasons(start: Moment, end: Moment, threads: int) -> tuple[list[str], list[str]]:
+    """Return (warnings, errors) on the processor that a model ran on."""
+    warnings: list[str] = []
+    errors: list[str] = []
+    share = _processor_share(start, end)
+    if share < SHARE_WARNING:
+        switches = end.switches - start.switches
+        reason = f"had the processor {share:.0%} of the time ({switches} involuntary context switches)"
+        (errors if share < SHARE_ERROR else warnings).append(reason)
+    quota, cores = cpu_quota(), usable_cores()
+    if threads > cores:
+        limit = f"a quota of {quota:g} cores" if quota is not None and quota < threads else f"{cores} usable cores"
+        warnings.append(f"{threads} threads on {limit}")
+    if start.clock_mhz and end.clock_mhz is not None:
+        fall = 1 - end.clock_mhz / start.clock_mhz
+        if fall > CLOCK_WARNING:
+            warnings.append(f"the CPU clock fell {fall:.0%}")
+    return warnings, errors
+
+
+def facts(start: Moment, end: Moment, *, threads: int) -> dict[str, float]:
+    """Return what was observed between two moments, by name, for the record; what is not known is left out.
+
+    Seconds for times, shares of 1, MHz for clocks; of the GPU, as `vitbench.measuring.gpu.gpu_facts` names it.
+    """
+    known = {
+        "seconds": end.wall - start.wall,
+        "processor_share": _processor_share(start, end),
+        "involuntary_switches": end.switches - start.switches,
+        "stolen_share": _stolen_share(start, end),
+        "throttled_share": _throttled_share(start, end, threads),
+        "load": end.load,
+        "threads": threads,
+        "usable_cores": usable_cores(),
+        "quota": cpu_quota(),
+        "clock_start_mhz": start.clock_mhz,
+        "clock_mhz": end.clock_mhz,
+    }
+    of_gpu = gpu_facts(start.gpu, end.gpu) if start.gpu is not None and end.gpu is not None else {}
+    return {name: float(value) for name, value in known.items() if value is not None} | of_gpu
 
 
 def _processor_share(start: Moment, end: Moment) -> float:
@@ -125,16 +206,17 @@ def _processor_share(start: Moment, end: Moment) -> float:
     return min(calling, (end.ran - start.ran) / wanted)
 
 
-def relative_spread(values: Sequence[float]) -> float:
-    """Return the interquartile range over the median; 0 for a single value."""
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    return float((high - low) / middle)
+def _throttled_share(start: Moment, end: Moment, threads: int) -> float | None:
+    """Return the share of the time that the quota took; each processor with a busy thread counts its own stops."""
+    if start.throttled is None or end.throttled is None:
+        return None
+    return min(1.0, (end.throttled - start.throttled) / (threads * (end.wall - start.wall)))
 
 
-def noise_reasons(block_seconds: Sequence[float]) -> tuple[list[str], list[str]]:
-    """Return (warnings, errors) in words on the spread of blocks."""
-    spread = relative_spread(block_seconds)
-    reasons = [f"IQR {spread:.0%} of the median"]
-    if spread > SPREAD_ERROR:
-        return [], reasons
-    return (reasons if spread > SPREAD_WARNING else []), []
+def _stolen_share(start: Moment, end: Moment) -> float:
+    """Return the share of all processors' time that the host took."""
+    return (end.stolen - start.stolen) / ((end.wall - start.wall) * _processors())
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1

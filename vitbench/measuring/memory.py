@@ -2,7 +2,8 @@
 
 On the CPU the kernel's own high-water mark of the resident set is read (``VmHWM``) and reset
 (``/proc/self/clear_refs``); it misses no spike, as polling does, and inherits nothing from the parent, as
-``ru_maxrss`` does. https://docs.kernel.org/filesystems/proc.html. On CUDA the allocator's statistics are read.
+``ru_maxrss`` does. https://docs.kernel.org/filesystems/proc.html. On CUDA the allocator's statistics are read, and
+what the device says that the process holds: torch's CUDA context is in the latter alone.
 
 What is not the model's is kept out: memory that was freed but not yet given back (trimmed before each reading), what
 torch imports at its first step (70 MiB for an optimiser; a tiny model takes that step before the baseline), what the
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.errors import Skip
-from vitbench.measuring.timing import Autocast, inference_step, synchronise, training_step
+from vitbench.measuring.gpu import process_memory
+from vitbench.measuring.steps import Autocast, inference_step, synchronise, training_step
+from vitbench.measuring.training_memory import TrainingMemory, split_training_memory, weight_bytes
 from vitbench.protocols import MemoryUse
 
 __all__ = ["MemoryBaseline", "measure_memory", "memory_baseline"]
@@ -31,6 +35,8 @@ __all__ = ["MemoryBaseline", "measure_memory", "memory_baseline"]
 Mode = Literal["inference", "training"]
 
 _PROCESS = Path("/proc/self")
+_LIBRARY = re.compile(r"\.so\b[^/]*$")
+"""The end of a shared library's path, version and "(deleted)" included."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +48,8 @@ class MemoryBaseline:
     """Bytes. CPU: the resident set. CUDA: allocated."""
     libraries: int = 0
     """Bytes of the resident set that are pages of shared libraries."""
+    device_free: int = 0
+    """CUDA: bytes of the device that nobody used."""
 
 
 def memory_baseline(device: torch.device) -> MemoryBaseline:
@@ -57,7 +65,8 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
     _take_steps(nn.Linear(1, 1, device=device), [torch.ones(1, 1, device=device)], "training", nullcontext, count=1)
     _reset_peak(device)
     if device.type == "cuda":
-        return MemoryBaseline(device=device, used=torch.cuda.memory_allocated(device))
+        free, _ = torch.cuda.mem_get_info(device)
+        return MemoryBaseline(device=device, used=torch.cuda.memory_allocated(device), device_free=free)
     return MemoryBaseline(device=device, used=_status_bytes("VmRSS"), libraries=_library_bytes())
 
 
@@ -70,6 +79,8 @@ def measure_memory(
     autocast: Autocast = nullcontext,
 ) -> MemoryUse:
     """Return the peak of one forward pass or one training step, weights, inputs and optimiser state included.
+
+    The parts of a training step come of another step, after the peak was read.
 
     Args:
         model: maps ``[B, C, H, W]`` to logits; training changes its weights.
@@ -87,8 +98,37 @@ def measure_memory(
         peak, absolute = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
     else:
         absolute = _status_bytes("VmHWM")
-        peak = absolute - baseline.used - (_library_bytes() - baseline.libraries)
-    return MemoryUse(mode=mode, peak_bytes=peak, absolute_peak_bytes=absolute, baseline_bytes=baseline.used)
+        # A model so small that it fits into free space of the heap can read a page below nothing.
+        peak = max(0, absolute - baseline.used - (_library_bytes() - baseline.libraries))
+    held = _device_bytes(baseline)
+    parts = split_training_memory(model, inputs[0], autocast) if mode == "training" else TrainingMemory()
+    return MemoryUse(
+        mode=mode,
+        peak_bytes=peak,
+        absolute_peak_bytes=absolute,
+        baseline_bytes=baseline.used,
+        device_bytes=held,
+        weights_bytes=weight_bytes(model),
+        gradient_bytes=parts.gradient_bytes,
+        optimiser_bytes=parts.optimiser_bytes,
+        activation_bytes=parts.activation_bytes,
+    )
+
+
+def _device_bytes(baseline: MemoryBaseline) -> int | None:
+    """Return what a CUDA device says that this process holds; None on the CPU.
+
+    torch keeps what it has reserved until it is told otherwise, so after a step this is what the step needed. Where
+    NVML does not tell, as in some containers, it is what became less free since the baseline: without the CUDA context,
+    and with what other processes took or gave back.
+    """
+    if baseline.device.type != "cuda":
+        return None
+    held = process_memory(baseline.device)
+    if held is not None:
+        return held
+    free, _ = torch.cuda.mem_get_info(baseline.device)
+    return max(0, baseline.device_free - free)
 
 
 def _take_steps(model: nn.Module, inputs: Sequence[Tensor], mode: Mode, autocast: Autocast, *, count: int) -> None:
@@ -146,5 +186,5 @@ def _library_bytes() -> int:
         if line.startswith("Rss:"):
             total += int(line.split()[1]) * 1024 if in_library else 0
         elif "-" in line.partition(" ")[0]:  # the first line of a mapping: addresses, then more, then its path
-            in_library = ".so" in line.rpartition("/")[2]
+            in_library = _LIBRARY.search(line) is not None
     return total

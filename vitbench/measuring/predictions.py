@@ -1,4 +1,4 @@
-"""From a model and images to predictions: run, validate, summarise, audit, store.
+"""From a model and images to predictions: run, validate, summarise, store.
 
 A score is only made of logits that were validated first: argmax of a row of NaN is class 0, and ``(N, K, 1, 1)``
 broadcasts against labels, so either would give a number that looks like an accuracy.
@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitbench.errors import StoreError, VitbenchError
-from vitbench.measuring.timing import Autocast
+from vitbench.measuring.steps import Autocast, check_output
 from vitbench.protocols import Predictions
 
 __all__ = [
     "InvalidPredictions",
-    "audit",
     "load_predictions",
     "predict",
     "save_predictions",
@@ -37,13 +36,6 @@ TOP = 5
 """Classes kept of each image."""
 CHUNK = 8192
 """Images that are summarised at once, which bounds the float64 copies."""
-AUDIT_IMAGES = 128
-"""Images of the second pass: a fault that touches one image in fifty is missed once in thirteen audits."""
-AUDIT_BATCH = 48
-"""Batch size of the second pass; no usual size of a first pass, and not a divisor of `AUDIT_IMAGES`."""
-AUDIT_TOLERANCE = 0.02
-"""Share of the largest logit by which two classes must differ before their order counts. Kernels for other batch sizes
-add in another order, and in bfloat16, of eight bits, classes nearer than this may swap by rounding alone."""
 
 
 class InvalidPredictions(VitbenchError):  # noqa: N818 - the contract's name
@@ -66,7 +58,8 @@ def predict(
         tick: called after each batch, as a sign of life.
 
     Raises:
-        InvalidPredictions: an output is not ``[B, K]``, or there is no batch.
+        InvalidOutput: an output is no tensor of logits ``[B, K]``.
+        InvalidPredictions: there is no batch.
     """
     model.eval()
     collected: list[Tensor] = []
@@ -74,11 +67,7 @@ def predict(
         for images in batches:
             with autocast():
                 logits = model(images)
-            if logits.ndim != 2 or len(logits) != len(images):
-                raise InvalidPredictions(
-                    f"the model gave an output of shape {tuple(logits.shape)} for {len(images)} images; "
-                    f"it must give logits of shape ({len(images)}, classes)"
-                )
+            check_output(logits, images)
             collected.append(logits.float().cpu())
             if tick is not None:
                 tick()
@@ -144,56 +133,6 @@ def summarise(logits: Tensor, labels: NDArray[np.int64]) -> Predictions:
         true_log_probability=torch.cat(true_log_probability).float().numpy(),
         num_classes=logits.shape[1],
     )
-
-
-def audit(
-    model: nn.Module,
-    logits: Tensor,
-    images: Callable[[NDArray[np.int64]], Tensor],
-    *,
-    autocast: Autocast = nullcontext,
-) -> tuple[str, ...]:
-    """Look for models whose predictions cannot be relied on, by a second pass over a part of the set.
-
-    The second pass has another order and another batch size. Where it disagrees, a third and a fourth one, both
-    alike, tell chance from dependence on the batch.
-
-    Args:
-        model: as the first pass left it.
-        logits: ``[N, K]`` of the first pass.
-        images: gives the preprocessed images ``[B, C, H, W]`` of some rows, on the model's device.
-        autocast: makes the context of each forward pass, as in the first.
-
-    Returns:
-        One sentence for each fault; nothing for a sound model.
-    """
-    findings = []
-    training = [name or type(module).__name__ for name, module in model.named_modules() if module.training]
-    if training:
-        findings.append(f"{training[0]} was in training mode during evaluation")
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    rows = np.random.default_rng(0).permutation(len(logits))[:AUDIT_IMAGES]
-
-    def again(order: NDArray[np.int64]) -> Tensor:
-        starts = range(0, len(order), AUDIT_BATCH)
-        return predict(model, (images(order[start : start + AUDIT_BATCH]) for start in starts), autocast=autocast)
-
-    differ = _swapped(logits[rows], again(rows))
-    if differ:
-        chance = _swapped(again(rows), again(rows))
-        cause = "not deterministic" if chance else "dependent on the order of the images or on the batch size"
-        findings.append(f"predictions are {cause}: {differ} of {len(rows)} images got another class in a second pass")
-    changed = [name for name, buffer in model.named_buffers() if not torch.equal(buffer, before[name])]
-    if changed:
-        findings.append(f"evaluation changed the buffer {changed[0]}")
-    return tuple(findings)
-
-
-def _swapped(first: Tensor, second: Tensor) -> int:
-    """Return how many rows have another top class, beyond what rounding explains."""
-    top_first, top_second = first.argmax(dim=1), second.argmax(dim=1)
-    margin = (first.gather(1, top_first[:, None]) - first.gather(1, top_second[:, None]))[:, 0]
-    return int((margin > AUDIT_TOLERANCE * first.abs().amax(dim=1)).sum())
 
 
 def save_predictions(path: Path, predictions: Predictions) -> None:

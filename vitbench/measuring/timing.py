@@ -13,30 +13,30 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import cycle
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitbench.measuring.evidence import CLOCKS_AGREE, disturbances, noise_reasons, observe, relative_spread
+from vitbench.measuring.evidence import disturbances, facts, observe
+from vitbench.measuring.noise import call_noise_reasons, noise_reasons, relative_spread
+from vitbench.measuring.steps import Autocast, Step, check_output, inference_step, synchronise, training_step
 from vitbench.protocols import Timing
 
-__all__ = ["inference_step", "make_inputs", "synchronise", "time_inference", "time_training", "training_step"]
+__all__ = ["Block", "WarmUp", "fresh_input_reasons", "time_inference", "time_training", "warm_up"]
 
 # The limits below let three processes of a small model end within five seconds, cold start included.
-INPUT_BUFFERS = 4
-"""Batches that take turns, so that no call finds the very input of the call before in the cache."""
 BLOCK_SECONDS = 0.1
 """The least length of a block: a thousand times the clock's and the loop's own cost."""
 STABLE_BLOCKS = 3
 """Warm-up ends when this many blocks in a row agree ..."""
 STABLE_SPREAD = 0.05
 """... within this share of their median, largest to smallest ..."""
-WARMUP_SECONDS = 0.75
+WARMUP_SECONDS = 0.5
 """... or after this time, not counting the cold start, and at least one more block."""
 ENOUGH_BLOCKS = 5
 """Blocks for a median with quartiles."""
@@ -46,128 +46,89 @@ NOISY_SECONDS = 0.75
 """How long to go on for a smaller spread."""
 FEW_BLOCKS, SLOW_SECONDS = 3, 10.0
 """A slow model ends with fewer blocks; each is long enough to be an average over the machine's noise."""
-ENOUGH_CALLS, ENOUGH_CALL_SECONDS = 64, 0.5
+ENOUGH_CALLS, ENOUGH_CALL_SECONDS = 64, 0.6
 """Single calls and time for a latency: as many as a 95th percentile needs, and for a fast model many more."""
 MOST_CALLS, MOST_CALL_SECONDS = 662, 10.0
 """Never more calls than a 99th percentile needs, and never longer than this."""
-LEARNING_RATE = 1e-6
-"""So small that a thousand steps on noise leave the weights, and thus the work, as they are."""
-
-Step = Callable[[], Tensor]
-Autocast = Callable[[], AbstractContextManager[object]]
-
-
-def make_inputs(
-    input_shape: tuple[int, int, int],
-    *,
-    batch_size: int,
-    device: torch.device,
-    channels_last: bool = False,
-    count: int = INPUT_BUFFERS,
-) -> tuple[Tensor, ...]:
-    """Return `count` batches of noise, float32 ``[B, C, H, W]``, the same at each call."""
-    generator = torch.Generator().manual_seed(0)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    batches = (torch.randn(batch_size, *input_shape, generator=generator) for _ in range(count))
-    return tuple(batch.to(device, memory_format=layout) for batch in batches)
+CLOCKS_AGREE = 0.10
+"""CUDA events and the wall clock may differ by this share; beyond it the host, not the device, was measured."""
+FRESH_FACTOR = 2.0
+"""How much slower an input may be when it is new; what a buffer gains by lying in a cache is far less."""
 
 
-def inference_step(model: nn.Module, inputs: Sequence[Tensor], autocast: Autocast = nullcontext) -> Step:
-    """Return a function that runs one forward pass on the next input and returns the logits ``[B, K]``.
-
-    It puts the model in eval mode; call it under `torch.inference_mode`.
-    """
-    model.eval()
-    buffers = cycle(inputs)
-
-    def step() -> Tensor:
-        with autocast():
-            logits: Tensor = model(next(buffers))
-        return logits
-
-    return step
-
-
-def training_step(model: nn.Module, inputs: Sequence[Tensor], autocast: Autocast = nullcontext) -> Step:
-    """Return a function that runs forward, cross-entropy, backward and an AdamW step, and returns the loss.
-
-    It puts the model in train mode, and trains it.
-    """
-    model.train()
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=LEARNING_RATE)
-    buffers = cycle(inputs)
-    # What the labels are does not change the work; class 0 exists for every K.
-    labels = torch.zeros(len(inputs[0]), dtype=torch.int64, device=inputs[0].device)
-
-    def step() -> Tensor:
-        optimiser.zero_grad(set_to_none=True)
-        with autocast():
-            loss = F.cross_entropy(model(next(buffers)), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        return loss.detach()
-
-    return step
-
-
-def time_inference(model: nn.Module, inputs: Sequence[Tensor], *, autocast: Autocast = nullcontext) -> Timing:
+def time_inference(
+    model: nn.Module, inputs: Sequence[Tensor], *, autocast: Autocast = nullcontext, num_classes: int | None = None
+) -> Timing:
     """Time forward passes under `torch.inference_mode`, in eval mode.
 
     Args:
-        model: maps ``[B, C, H, W]`` to logits; it is left in eval mode.
+        model: maps ``[B, C, H, W]`` to logits ``[B, K]``; it is left in eval mode.
         inputs: batches of one shape and device, which take turns. With B = 1 single calls are timed, each
             synchronised; with larger batches, blocks of pipelined calls.
         autocast: makes the context of each forward pass.
+        num_classes: K, where it is to be checked.
+
+    Raises:
+        InvalidOutput: the model's output is no batch of logits.
     """
-    step = inference_step(model, inputs, autocast)
+    step = inference_step(model, inputs, autocast, num_classes=num_classes)
     with torch.inference_mode():
-        return _time(step, "inference", inputs[0])
+        return _time(step, "inference", inputs[0], num_classes)
 
 
-def time_training(model: nn.Module, inputs: Sequence[Tensor], *, autocast: Autocast = nullcontext) -> Timing:
+def time_training(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    autocast: Autocast = nullcontext,
+    num_classes: int | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Timing:
     """Time training steps: forward, cross-entropy, backward, AdamW.
 
     The first step, which makes the optimiser's state, is part of the warm-up.
 
     Args:
-        model: maps ``[B, C, H, W]`` to logits; it is left in train mode, with changed weights.
+        model: maps ``[B, C, H, W]`` to logits ``[B, K]``; it is left in train mode, with changed weights.
         inputs: batches of one shape and device, which take turns.
         autocast: makes the context of each forward pass.
+        num_classes: K, where it is to be checked.
+        scaler: scales the loss, as float16 needs; None: the loss is taken as it is.
+
+    Raises:
+        InvalidOutput: the model's output is no batch of logits.
     """
-    return _time(training_step(model, inputs, autocast), "training", inputs[0])
+    step = training_step(model, inputs, autocast, num_classes=num_classes, scaler=scaler)
+    return _time(step, "training", inputs[0], num_classes)
 
 
-def _time(step: Step, mode: Literal["inference", "training"], batch: Tensor) -> Timing:
+def _time(step: Step, mode: Literal["inference", "training"], batch: Tensor, num_classes: int | None) -> Timing:
     """Warm up, measure, and judge what was measured."""
-    device, batch_size = batch.device, len(batch)
-    single = mode == "inference" and batch_size == 1
+    device, threads = batch.device, torch.get_num_threads()
+    single = mode == "inference" and len(batch) == 1
+    check = partial(check_output, images=batch, num_classes=num_classes)
     with _no_garbage_collection():
-        block = _Block(step, device, cross_check=not single)
-        warmup_seconds, calls, warnings = _warm_up(block)
+        block = Block(step, device, cross_check=not single, check=check)
+        warm = warm_up(block)
         block.forget()
-        block_seconds: list[float] = []
-        call_seconds: list[float] = []
-        start = observe()
-        if single:
-            call_seconds, calls = _measure_calls(block), 1
-        else:
-            block_seconds = _measure_blocks(block, calls)
-        end = observe()
+        start = observe(device)
+        seconds = _measure_calls(block) if single else _measure_blocks(block, warm.calls)
+        end = observe(device)
     findings = (
-        noise_reasons(block_seconds or _medians(call_seconds)),
-        disturbances(start, end, threads=torch.get_num_threads(), on_cpu=device.type == "cpu"),
+        call_noise_reasons(seconds) if single else noise_reasons(seconds),
+        disturbances(start, end, threads=threads, on_cpu=device.type == "cpu"),
         block.findings(),
     )
     return Timing(
         mode=mode,
-        batch_size=batch_size,
-        block_seconds=tuple(block_seconds),
-        calls_per_block=calls,
-        call_seconds=tuple(call_seconds),
-        warmup_seconds=warmup_seconds,
-        warnings=(*warnings, *(reason for found, _ in findings for reason in found)),
-        errors=tuple(reason for _, found in findings for reason in found),
+        batch_size=len(batch),
+        block_seconds=() if single else tuple(seconds),
+        calls_per_block=1 if single else warm.calls,
+        call_seconds=tuple(seconds) if single else (),
+        warmup_seconds=warm.seconds,
+        warnings=(*warm.warnings, *(reason for warnings, _ in findings for reason in warnings)),
+        errors=tuple(reason for _, errors in findings for reason in errors),
+        evidence=facts(start, end, threads=threads),
     )
 
 
@@ -175,17 +136,30 @@ def _event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
-class _Block:
-    """Runs and times calls of a step, and keeps what the clocks and the outputs said."""
+class Block:
+    """Runs and times calls of a step, and keeps what the clocks and the outputs said.
 
-    def __init__(self, step: Step, device: torch.device, *, cross_check: bool) -> None:
+    Args:
+        step: what to call; a forward pass is to be called under `torch.inference_mode`.
+        device: where it computes.
+        cross_check: on CUDA, hold events against the wall clock. Not for single calls: of a short one, the
+            synchronisation alone is more than the clocks may differ by.
+        check: looks at the last output of each block, outside the timed region, and raises where it is wrong.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        device: torch.device,
+        *,
+        cross_check: bool,
+        check: Callable[[Tensor], None] | None = None,
+    ) -> None:
         self.step = step
         self.device = device
+        self.check = check
         self.finite = True
-        self.events: tuple[torch.cuda.Event, torch.cuda.Event] | None = None
-        # Not for single calls: of a short one, the synchronisation alone is more than the clocks may differ by.
-        if cross_check and device.type == "cuda":
-            self.events = _event(), _event()
+        self.events = (_event(), _event()) if cross_check and device.type == "cuda" else None
         self.forget()
 
     def forget(self) -> None:
@@ -207,6 +181,8 @@ class _Block:
         if self.events:
             self.device_seconds += self.events[0].elapsed_time(self.events[1]) / 1e3
         self.wall_seconds += seconds
+        if self.check is not None:
+            self.check(output)
         self.finite = self.finite and bool(output.isfinite().all())
         return seconds
 
@@ -220,8 +196,20 @@ class _Block:
         return warnings, [] if self.finite else ["the model's output was not finite"]
 
 
-def _warm_up(block: _Block) -> tuple[tuple[float, ...], int, list[str]]:
-    """Run until the times are stable; return the seconds of each block, the calls for a block, and warnings."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmUp:
+    """How a step came to its pace."""
+
+    seconds: tuple[float, ...]
+    """Wall time of each block, the cold start first."""
+    calls: int
+    """Calls that make a block of the least length."""
+    warnings: tuple[str, ...] = ()
+    """That the pace was not steady at the end, in words."""
+
+
+def warm_up(block: Block) -> WarmUp:
+    """Run a block, longer and longer, until its length is right and its times are stable."""
     seconds = [block(1)]  # the cold start
     calls = 1
     steady: list[float] = []  # blocks of full length
@@ -238,13 +226,13 @@ def _warm_up(block: _Block) -> tuple[tuple[float, ...], int, list[str]]:
         spread = (max(last) - min(last)) / float(np.median(last))
         full = len(last) == STABLE_BLOCKS
         if full and spread <= STABLE_SPREAD:
-            return tuple(seconds), calls, []
+            return WarmUp(seconds=tuple(seconds), calls=calls)
         if time.perf_counter() - started >= WARMUP_SECONDS:
-            unsteady = f"the last {STABLE_BLOCKS} warm-up blocks differ by {spread:.0%}"
-            return tuple(seconds), calls, [unsteady] if full else []
+            unsteady = (f"the last {STABLE_BLOCKS} warm-up blocks differ by {spread:.0%}",) if full else ()
+            return WarmUp(seconds=tuple(seconds), calls=calls, warnings=unsteady)
 
 
-def _measure_blocks(block: _Block, calls: int) -> list[float]:
+def _measure_blocks(block: Block, calls: int) -> list[float]:
     """Return the seconds of each block; as many as the limits above ask for."""
     seconds: list[float] = []
     started = time.perf_counter()
@@ -257,7 +245,7 @@ def _measure_blocks(block: _Block, calls: int) -> list[float]:
             return seconds
 
 
-def _measure_calls(block: _Block) -> list[float]:
+def _measure_calls(block: Block) -> list[float]:
     """Return the seconds of each call; as many as the limits above ask for."""
     seconds: list[float] = []
     started = time.perf_counter()
@@ -270,17 +258,32 @@ def _measure_calls(block: _Block) -> list[float]:
             return seconds
 
 
-def _medians(call_seconds: Sequence[float]) -> list[float]:
-    """Return the medians of consecutive parts: single calls scatter, but a quiet machine's medians agree."""
-    return [float(np.median(part)) for part in np.array_split(call_seconds, min(ENOUGH_BLOCKS, len(call_seconds)))]
+def fresh_input_reasons(
+    step_on: Callable[[Tensor], Tensor], fresh: Sequence[Tensor], repeated_seconds: float, device: torch.device
+) -> list[str]:
+    """Say so where a model is fast on inputs that it has seen before only.
+
+    Args:
+        step_on: runs one forward pass on a batch.
+        fresh: batches that the model has not seen, each of which is run twice.
+        repeated_seconds: median wall time of a call on batches that take turns, as `time_inference` measures it.
+        device: where the model computes.
+    """
+    first, again = (min(_call_seconds(step_on, batch, device) for batch in fresh) for _ in range(2))
+    # The second run, timed in the same way, clears a model that is merely slow in calls which are not pipelined, and a
+    # machine that has become busy.
+    if first <= FRESH_FACTOR * max(repeated_seconds, again):
+        return []
+    faster = first / repeated_seconds
+    return [f"inputs seen before run {faster:.1f} times faster than fresh ones: the model keeps results"]
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until a device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+def _call_seconds(step_on: Callable[[Tensor], Tensor], batch: Tensor, device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter_ns()
+    step_on(batch)
+    synchronise(device)
+    return (time.perf_counter_ns() - start) / 1e9
 
 
 @contextmanager

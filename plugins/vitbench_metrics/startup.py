@@ -1,0 +1,28 @@
+"""Metrics on the start: how long it takes from nothing to a first answer, and what the compiler takes of it.
+
+A single figure of each process, which has imported torch and the model's code already: what differs between models
+is building, loading weights, and the first pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vitbench import Measurement, Skip
+from vitbench.protocols import Subject
+
+
+def startup(subject: Subject) -> Iterator[Measurement]:
+    """Give the seconds to build the model and run it once; and, where it is compiled, those of compiling."""
+    start = subject.startup
+    if start is None:
+        raise Skip("there is no start")
+    yield _seconds("cold_start", start.build_seconds + start.first_call_seconds)
+    if start.compiled:
+        yield _seconds("compile_seconds", start.first_call_seconds - start.second_call_seconds)
+
+
+def _seconds(name: str, value: float) -> Measurement:
+    # Without samples: that they differ from process to process (the first one reads from disk what the others find in
+    # memory) is in the nature of a start, and no doubt on it.
+    return Measurement(name=name, value=value, n=1)

@@ -1,0 +1,33 @@
+"""Metrics on the start: cold start, and what compiling takes of it."""
+
+from __future__ import annotations
+
+import pytest
+from vitbench_metrics import startup
+
+from vitbench import Skip, Verdict
+from vitbench.protocols import Startup, Subject
+
+
+def measured(*, compiled: bool) -> dict[str, float | None]:
+    start = Startup(build_seconds=0.5, first_call_seconds=8.0, second_call_seconds=0.25, compiled=compiled)
+    found = list(startup.startup(subject(start)))
+    assert {(one.n, one.verdict) for one in found} == {(1, Verdict())}
+    return {one.name: one.value for one in found}
+
+
+def subject(start: Startup | None) -> Subject:
+    return Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32", startup=start)
+
+
+def test_a_cold_start_is_building_and_the_first_call() -> None:
+    assert measured(compiled=False) == {"cold_start": 8.5}
+
+
+def test_compiling_is_what_the_first_call_takes_over_the_second() -> None:
+    assert measured(compiled=True) == {"cold_start": 8.5, "compile_seconds": 7.75}
+
+
+def test_without_a_start() -> None:
+    with pytest.raises(Skip, match="no start"):
+        list(startup.startup(subject(None)))

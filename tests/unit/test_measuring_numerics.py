@@ -1,0 +1,146 @@
+"""Variants: what rounding makes passes, what a mistake makes is called by its name."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
+from vitbench.protocols import Agreement
+
+PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
+
+
+def logits() -> torch.Tensor:
+    """Those of a model that is sure of each image."""
+    drawn = torch.randn(128, 10, generator=torch.Generator().manual_seed(0))
+    drawn[torch.arange(128), torch.arange(128) % 10] += 8
+    return drawn
+
+
+def compared(variant: torch.Tensor, *, precision: str = "bfloat16", real_images: bool = True) -> Agreement:
+    return compare(logits(), variant, precision=precision, real_images=real_images)
+
+
+def test_what_is_a_variant() -> None:
+    assert not is_variant("float32", compile=False, channels_last=False)
+    assert is_variant("tf32", compile=False, channels_last=False)
+    assert is_variant("float32", compile=True, channels_last=False)
+    assert is_variant("float32", compile=False, channels_last=True)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_error_is_a_share_of_the_largest_logit_and_may_reach_the_tolerance(precision: str) -> None:
+    scale = float(logits().abs().max())
+    for factor, agrees in ((0.9, True), (1.1, False)):
+        variant = logits()
+        tolerance = compared(variant, precision=precision).tolerance
+        variant[3, 2] -= factor * tolerance * scale
+        found = compared(variant, precision=precision)
+        assert found.largest_error == pytest.approx(factor * tolerance, rel=1e-3)
+        assert (found.images, found.same_top1) == (128, 128)
+        assert (disagreement(found) is None) == agrees
+        assert unjudged(found) is None
+
+
+def test_the_tolerances_follow_the_bits() -> None:
+    tolerances = [compared(logits(), precision=precision).tolerance for precision in PRECISIONS]
+    assert tolerances == sorted(tolerances)
+    assert tolerances[1] == tolerances[2], "TF32 and float16 have ten bits of fraction each"
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize("classes", [2, 1000])
+def test_a_network_in_reduced_precision_agrees_but_not_with_the_tolerance_of_float32(
+    precision: str, dtype: torch.dtype, classes: int
+) -> None:
+    torch.manual_seed(0)
+    layers = [layer for _ in range(12) for layer in (torch.nn.Linear(64, 64), torch.nn.LayerNorm(64), torch.nn.GELU())]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(64, classes))
+    images = torch.randn(128, 64)
+    with torch.inference_mode():
+        reference = model(images)
+        with torch.autocast("cpu", dtype):
+            variant = model(images)
+    found = compare(reference, variant, precision=precision, real_images=True)
+    assert disagreement(found) is None
+    assert found.largest_error < found.tolerance / 3, "there is room for deeper models"
+    assert disagreement(compare(reference, variant, precision="float32", real_images=True)) is not None
+
+
+def test_other_classes_count_beyond_two_per_cent_of_the_images() -> None:
+    """128 images allow two; the changes themselves are within the tolerance that is set."""
+    reference = logits()
+    reference[:5, :] = 0
+    reference[torch.arange(5), torch.arange(5)] = 0.5  # a lead of 4 per cent of the largest logit
+    for others, agrees in ((2, True), (3, False)):
+        variant = reference.clone()
+        variant[torch.arange(others), torch.arange(others) + 1] = 0.6
+        found = compare(reference, variant, precision="bfloat16", real_images=True)
+        assert found.same_top1 == 128 - others
+        assert found.largest_error < found.tolerance
+        assert (disagreement(found) is None) == agrees
+        noise = compare(reference, variant, precision="bfloat16", real_images=False)
+        assert disagreement(noise) is None
+
+
+def test_one_image_of_few_may_differ() -> None:
+    reference = torch.tensor([[0.5, 0.0], [0.5, 0.0], [10.0, 0.0]])
+    for others, agrees in ((1, True), (2, False)):
+        variant = reference.clone()
+        variant[:others, 1] = 0.6
+        found = compare(reference, variant, precision="bfloat16", real_images=True)
+        assert (disagreement(found) is None) == agrees
+
+
+def test_classes_between_which_float32_is_undecided_may_swap() -> None:
+    undecided = torch.randn(128, 10, generator=torch.Generator().manual_seed(1))
+    undecided[:, 0] = 5.0
+    for lead, same in ((0.02, 128), (0.2, 0)):
+        undecided[:, 1] = 5.0 - lead
+        variant = undecided.clone()
+        variant[:, 1] = 5.0 + lead
+        found = compare(undecided, variant, precision="bfloat16", real_images=True)
+        assert found.same_top1 == same
+
+
+def test_a_common_offset_does_not_hide_other_classes() -> None:
+    """The error is small beside an offset of 1000, but the classes are told apart by the rest alone."""
+    reference = logits() + 1000
+    found = compare(reference, reference.flip(0), precision="bfloat16", real_images=True)
+    assert found.largest_error < found.tolerance
+    assert disagreement(found) is not None
+
+
+def test_the_words() -> None:
+    variant = logits()
+    variant[:7] = variant[:7].roll(1, dims=1)
+    sentence = disagreement(compared(variant))
+    assert sentence is not None
+    assert sentence.startswith("this variant disagrees with float32: 7 of 128 images get another class, the largest ")
+    assert sentence.endswith("% of the largest logit (tolerance 10%)")
+    sentence = disagreement(compared(variant, real_images=False, precision="float32"))
+    assert sentence is not None
+    assert sentence.startswith("this variant disagrees with float32: the largest error is ")
+    assert sentence.endswith("% of the largest logit (tolerance 0.1%)")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("real_images", [True, False])
+def test_a_logit_that_is_not_finite_disagrees(value: float, real_images: bool) -> None:
+    variant = logits()
+    variant[9, 4] = value
+    found = compared(variant, real_images=real_images)
+    assert found.largest_error == math.inf
+    assert disagreement(found) == "this variant disagrees with float32: it gives logits that are not finite"
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
+@pytest.mark.parametrize("variant", ["the same", "another"])
+def test_a_reference_that_says_nothing_is_no_pass(value: float, variant: str) -> None:
+    spoilt = torch.full((128, 10), value)
+    found = compare(spoilt, spoilt if variant == "the same" else logits(), precision="bfloat16", real_images=True)
+    assert disagreement(found) is None
+    assert unjudged(found) == "this variant cannot be held against float32, whose logits are all zero or not finite"

@@ -1,0 +1,175 @@
+"""Steps: what one forward pass and one training step do, on which inputs, and which outputs they refuse."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+from known_models import DynamicShape, Linear, OnMeta
+from torch import Tensor, nn
+
+from vitbench.measuring import steps
+from vitbench.measuring.steps import InvalidOutput, check_output, inference_step, make_inputs, training_step
+
+CPU = torch.device("cpu")
+
+
+def inputs(batch_size: int) -> tuple[Tensor, ...]:
+    return make_inputs((3, 2, 2), batch_size=batch_size, device=CPU)
+
+
+def linear() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+
+
+def test_inputs_are_the_same_each_time_and_leave_the_generator_alone() -> None:
+    state = torch.get_rng_state()
+    first, second = inputs(2), inputs(2)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(first) == 4
+    assert first[0].shape == (2, 3, 2, 2)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], first[1])
+
+
+def test_inputs_of_another_seed_are_others() -> None:
+    other = make_inputs((3, 2, 2), batch_size=2, device=CPU, seed=1)
+    assert not any(torch.equal(a, b) for a in inputs(2) for b in other)
+
+
+def test_inputs_may_be_channels_last() -> None:
+    (last,) = make_inputs((3, 4, 4), batch_size=2, device=CPU, channels_last=True, count=1)
+    (plain,) = make_inputs((3, 4, 4), batch_size=2, device=CPU, count=1)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(last, plain)
+
+
+def test_inference_gives_the_logits_in_eval_mode_on_changing_inputs() -> None:
+    model = nn.Sequential(linear(), nn.Dropout(0.5))
+    batches = inputs(2)
+    step = inference_step(model, batches)
+    assert not model.training
+    assert torch.equal(step(), model(batches[0]))
+    assert torch.equal(step(), model(batches[1]))
+
+
+def test_a_training_step_is_forward_cross_entropy_backward_and_adamw() -> None:
+    torch.manual_seed(0)
+    model, twin = linear().eval(), linear()
+    twin.load_state_dict(model.state_dict())
+    model[1].bias.requires_grad_(False)
+    (batch,) = make_inputs((3, 2, 2), batch_size=4, device=CPU, count=1)
+    step = training_step(model, [batch])
+    assert model.training
+    logits = step()
+    expected = twin(batch)
+    assert torch.equal(logits, expected)
+    assert not logits.requires_grad
+    nn.functional.cross_entropy(expected, torch.zeros(4, dtype=torch.int64)).backward()
+    assert torch.equal(model[1].weight.grad, twin[1].weight.grad)
+    torch.optim.AdamW([twin[1].weight], lr=steps.LEARNING_RATE).step()
+    assert torch.equal(model[1].weight, twin[1].weight)
+    assert torch.equal(model[1].bias, twin[1].bias)
+    step()
+    assert torch.allclose(model[1].weight, twin[1].weight, atol=1e-5)
+
+
+def test_gradients_do_not_add_up_over_steps() -> None:
+    model = linear()
+    step = training_step(model, inputs(2)[:1])
+    step()
+    first = model[1].weight.grad.clone()
+    step()
+    assert torch.allclose(model[1].weight.grad, first, rtol=1e-3)
+
+
+def test_autocast_surrounds_the_forward_pass_of_training_only() -> None:
+    active = []
+
+    @contextmanager
+    def recording():  # type: ignore[no-untyped-def]
+        active.append("in")
+        yield
+        active.append("out")
+
+    model = linear()
+    model[1].weight.register_hook(lambda gradient: active.append("backward"))
+    training_step(model, inputs(2), recording)()
+    assert active == ["in", "out", "backward"]
+
+
+def test_a_scaler_scales_the_gradients_but_not_the_step() -> None:
+    torch.manual_seed(0)
+    model, twin = linear(), linear()
+    twin.load_state_dict(model.state_dict())
+    before = model[1].weight.clone()
+    scaled = []
+    model[1].weight.register_hook(lambda gradient: scaled.append(gradient.clone()))
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+    training_step(model, inputs(2), scaler=scaler)()
+    training_step(twin, inputs(2))()
+    assert torch.allclose(scaled[0], 1024 * twin[1].weight.grad)
+    assert torch.allclose(model[1].weight, twin[1].weight, rtol=1e-6)
+    assert not torch.equal(model[1].weight, before)
+    assert scaler.get_scale() == 2048
+
+
+def test_a_scaled_step_that_overflows_changes_no_weight() -> None:
+    model = linear()
+    before = model[1].weight.clone()
+    model[1].weight.register_hook(lambda gradient: gradient * torch.inf)
+    training_step(model, inputs(2), scaler=torch.amp.GradScaler("cpu"))()
+    assert torch.equal(model[1].weight, before)
+
+
+IMAGES = torch.zeros(2, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ((torch.zeros(2, 10), None), "the model gave a tuple; it must give a tensor of logits"),
+        (torch.zeros(2, 10, device="meta"), "the model's output is on meta, not on cpu"),
+        (
+            torch.zeros(2, 7),
+            "the model gave an output of shape (2, 7) for 2 images; it must give logits of shape (2, 10)",
+        ),
+        (
+            torch.zeros(1, 10),
+            "the model gave an output of shape (1, 10) for 2 images; it must give logits of shape (2, 10)",
+        ),
+        (
+            torch.zeros(2, 10, 1, 1),
+            "the model gave an output of shape (2, 10, 1, 1) for 2 images; it must give logits of shape (2, 10)",
+        ),
+        (torch.zeros(2, 10, dtype=torch.int64), "the model's output is int64; logits must be of a floating type"),
+    ],
+)
+def test_a_wrong_output_is_refused_in_words(output: object, sentence: str) -> None:
+    with pytest.raises(InvalidOutput) as refused:
+        check_output(output, IMAGES, 10)
+    assert str(refused.value) == sentence
+
+
+def test_logits_of_any_floating_type_are_right() -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        check_output(torch.zeros(2, 10, dtype=dtype), IMAGES, 10)
+
+
+def test_without_a_number_of_classes_any_will_do() -> None:
+    check_output(torch.zeros(2, 7), IMAGES)
+    with pytest.raises(InvalidOutput, match=r"must give logits of shape \(2, classes\)"):
+        check_output(torch.zeros(2), IMAGES)
+
+
+@pytest.mark.parametrize("step_of", [inference_step, training_step])
+def test_steps_check_their_first_output_and_no_other(step_of) -> None:  # type: ignore[no-untyped-def]
+    for model in (OnMeta(), DynamicShape()):
+        with pytest.raises(InvalidOutput):
+            step_of(model, inputs(2), num_classes=10)()
+    step = step_of(DynamicShape(after=1), inputs(2), num_classes=10)
+    assert step().shape == (2, 10)
+    assert step().shape == (2, 9)
+    with pytest.raises(InvalidOutput, match=r"\(2, 11\)"):
+        step_of(Linear(), inputs(2), num_classes=11)()

@@ -1,0 +1,124 @@
+"""Whether times may be summed up in one number: their spread, their trend, and whether they are of two kinds.
+
+Each rule speaks for an effect that matters (a share of the time) and that chance does not make of times which are
+merely noisy (a significance). The simulations that hold the false alarms at 1 % are in
+tests/unit/test_measuring_noise.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["call_noise_reasons", "noise_reasons", "relative_spread"]
+
+SPREAD_WARNING = 0.05
+"""Interquartile range of the blocks over their median; models that differ by less than this are hard to tell apart."""
+SPREAD_ERROR = 0.25
+"""Beyond it, the median says little."""
+DRIFT_WARNING = 0.10
+"""Change from the first third to the last, as a share of the first."""
+DRIFT_DEVIATIONS = 3.0
+"""Standard deviations of Kendall's statistic that chance exceeds three times in a thousand; seven blocks in perfect
+order reach them."""
+PARTS = 5
+"""Parts of single calls whose medians are held against each other, as blocks are."""
+GROUP_LEAST = 64
+"""Fewer calls than this fall into groups by chance."""
+GROUP_SHARE = 0.10
+"""The least share of a group; what is rarer is a tail."""
+GROUP_GAP = 0.75
+"""Empty room between two groups over the room that they fill together. The cut that splits a normal, uniform or
+exponential distribution best gives 0.1 to 0.2; of 64 such times, one set in a hundred reaches 0.5 to 0.85."""
+GROUP_DISTANCE = 0.10
+"""How much longer the median of the slower group is; nearer groups are one speed for all that they are used for."""
+
+
+def relative_spread(values: Sequence[float]) -> float:
+    """Return the interquartile range over the median; 0 for a single value."""
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return float((high - low) / middle)
+
+
+def noise_reasons(block_seconds: Sequence[float]) -> tuple[list[str], list[str]]:
+    """Return (warnings, errors) in words on the spread and the trend of blocks, given in the order of time."""
+    warnings, errors = _spread_reasons(block_seconds)
+    return [*warnings, *_drift_reasons(block_seconds)], errors
+
+
+def call_noise_reasons(call_seconds: Sequence[float]) -> tuple[list[str], list[str]]:
+    """Return (warnings, errors) in words on single calls, given in the order of time.
+
+    Single calls scatter, and their percentiles tell of that; but the medians of consecutive parts must agree, and the
+    calls must neither drift nor be of two kinds, between which a percentile would choose by chance.
+    """
+    parts = np.array_split(call_seconds, min(PARTS, len(call_seconds)))
+    warnings, errors = _spread_reasons([float(np.median(part)) for part in parts])
+    return [*warnings, *_drift_reasons(call_seconds), *_group_reasons(call_seconds)], errors
+
+
+def _spread_reasons(seconds: Sequence[float]) -> tuple[list[str], list[str]]:
+    spread = relative_spread(seconds)
+    reasons = [f"IQR {spread:.0%} of the median"]
+    if spread > SPREAD_ERROR:
+        return [], reasons
+    return (reasons if spread > SPREAD_WARNING else []), []
+
+
+def _drift_reasons(seconds: Sequence[float]) -> list[str]:
+    """Say so where times get longer or shorter by more than noise explains, by the test of Mann and Kendall.
+
+    Mann, Econometrica 13 (1945) 245; Kendall, Biometrika 30 (1938) 81. It counts the pairs that are in order, so it
+    holds for noise of any distribution.
+    """
+    count = len(seconds)
+    if count < 3:
+        return []
+    values = np.asarray(seconds)
+    first, last = np.median(values[: count // 3]), np.median(values[-(count // 3) :])
+    change = float(last / first - 1)
+    in_order = np.triu(np.sign(values[None, :] - values[:, None])).sum()
+    deviation = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    if abs(change) <= DRIFT_WARNING or abs(in_order) - 1 <= DRIFT_DEVIATIONS * deviation:
+        return []
+    compared = "longer" if change > 0 else "less"
+    return [f"the times drift: the last third takes {abs(change):.0%} {compared} than the first"]
+
+
+def _group_reasons(seconds: Sequence[float]) -> list[str]:
+    """Say so where times fall into two groups with an empty room between them."""
+    if len(seconds) < GROUP_LEAST:
+        return []
+    ordered = np.sort(seconds)
+    least = math.ceil(GROUP_SHARE * len(ordered))
+    sizes = np.arange(least, len(ordered) - least + 1)  # of the faster group, in each way to cut
+    # Between the outer tenths of each group, so that stragglers neither fill the room nor widen a group.
+    fast_low, fast_high = _within(0, sizes, 0.1), _within(0, sizes, 0.9)
+    slow_low, slow_high = (_within(sizes, len(ordered) - sizes, share) for share in (0.1, 0.9))
+    room = ordered[slow_low] - ordered[fast_high]
+    filled = ordered[fast_high] - ordered[fast_low] + ordered[slow_high] - ordered[slow_low]
+    excess = room - GROUP_GAP * filled
+    best = int(excess.argmax())
+    if excess[best] <= 0:
+        return []
+    # Cuts near each other are as good; the widest gap in the room is the one.
+    inside = ordered[fast_high[best] : slow_low[best] + 1]
+    cut = int(fast_high[best] + np.diff(inside).argmax() + 1)
+    fast, slow = float(np.median(ordered[:cut])), float(np.median(ordered[cut:]))
+    if min(cut, len(ordered) - cut) < least or slow < (1 + GROUP_DISTANCE) * fast:
+        return []
+    share = cut / len(ordered)
+    return [f"the times fall into two groups: {_duration(fast)} ({share:.0%}) and {_duration(slow)} ({1 - share:.0%})"]
+
+
+def _within(start: NDArray[np.int64] | int, size: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    """Return where in a sorted array the quantiles of groups lie, given where each group starts and its size."""
+    offset: NDArray[np.int64] = np.rint(share * (size - 1)).astype(np.int64)
+    return start + offset
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"

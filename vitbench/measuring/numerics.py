@@ -1,0 +1,102 @@
+"""Does a variant of a model compute what the model computes? Another precision, compiled code, another memory format.
+
+The reference is the same weights in float32 as torch runs them by itself: eager, contiguous, no autocast, no TF32. A
+variant may differ from it by rounding and by nothing else; a mistake of a compiler or of a kernel is far larger. On
+rounding: Higham, Accuracy and Stability of Numerical Algorithms (2002), chapter 2.
+
+Shapes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from torch import Tensor
+
+from vitbench.protocols import Agreement
+
+__all__ = ["compare", "disagreement", "is_variant", "unjudged"]
+
+# A number is rounded by 2^-24 of itself in float32, by 2^-11 in TF32 and float16, by 2^-8 in bfloat16. Some fifty
+# roundings in a row (twelve blocks of four) add up like a random walk, to seven times as much, and the worst of
+# thousands of logits is a few times worse than that: 1e-6, 1e-3 and 1e-2. Seen of the ViT and the
+# ResNet-18: up to 1.3e-6, 1.6e-3 and 1.4e-2. Ten times that is no rounding.
+TOLERANCES: Mapping[str, float] = MappingProxyType({"float32": 1e-3, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1})
+"""Largest error of a logit, over the largest float32 logit, that a precision explains. More generous where only the
+order of additions differs (compiled, channels last), since fast convolutions lose a few bits more."""
+TIE = 0.1
+"""Share of the tolerance, which is about what rounding does to every logit: of two classes that are nearer than this
+in float32, either may come first."""
+OTHER_CLASS_SHARE = 0.02
+"""Share of the images that may get another class."""
+
+
+def is_variant(precision: str, compile: bool, channels_last: bool) -> bool:  # noqa: A002 - the word of the command line
+    """Return whether a cell computes otherwise than plain float32 does."""
+    return precision != "float32" or compile or channels_last
+
+
+def compare(reference: Tensor, variant: Tensor, *, precision: str, real_images: bool) -> Agreement:
+    """Hold a variant's logits against those of plain float32.
+
+    An image counts as one of the same class where the likeliest class is the same, and where float32 has both classes
+    so near each other that rounding decides: a model that is undecided is not thereby wrong.
+
+    Args:
+        reference: float32 ``[N, K]``.
+        variant: float ``[N, K]``, of the same images.
+        precision: the variant's.
+        real_images: false for noise, of which the likeliest class says nothing.
+
+    Returns:
+        How near they are. `largest_error` is infinite where the variant's logits are not finite, and NaN where the
+        reference is all zeros, as with a head that starts at zero, or is not finite itself; see `unjudged`.
+    """
+    tolerance = TOLERANCES[precision]
+    scale = reference.abs().amax()
+    difference = (variant.double() - reference.double()).abs().amax().nan_to_num(nan=math.inf, posinf=math.inf)
+    # What all logits of an image share changes no class, so it is no part of the scale on which classes are near.
+    spread = (reference - reference.mean(dim=1, keepdim=True)).abs().amax()
+    chosen = reference.gather(1, variant.argmax(dim=1, keepdim=True))[:, 0]
+    same = reference.amax(dim=1) - chosen <= TIE * tolerance * spread
+    return Agreement(
+        images=len(reference),
+        same_top1=int(same.sum()),
+        largest_error=float(difference / scale) if scale > 0 else math.nan,
+        tolerance=tolerance,
+        real_images=real_images,
+    )
+
+
+def disagreement(agreement: Agreement) -> str | None:
+    """Say in words that a variant is not the model that it should be; None where it is, or cannot be judged.
+
+    It is not where a logit is off by more than the tolerance, nor, on real images, where more than 2 % of them, and
+    more than one, get another class.
+    """
+    if agreement.largest_error == math.inf:
+        return "this variant disagrees with float32: it gives logits that are not finite"
+    if unjudged(agreement):
+        return None
+    others = agreement.images - agreement.same_top1
+    many = agreement.real_images and others > max(1, OTHER_CLASS_SHARE * agreement.images)
+    if not many and not agreement.largest_error > agreement.tolerance:
+        return None
+    classes = f"{others} of {agreement.images} images get another class, " if agreement.real_images else ""
+    return (
+        f"this variant disagrees with float32: {classes}the largest error is {_percent(agreement.largest_error)} "
+        f"of the largest logit (tolerance {_percent(agreement.tolerance)})"
+    )
+
+
+def unjudged(agreement: Agreement) -> str | None:
+    """Say in words why a variant cannot be held against float32; None where it can."""
+    if math.isnan(agreement.largest_error):
+        return "this variant cannot be held against float32, whose logits are all zero or not finite"
+    return None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"

@@ -1,0 +1,168 @@
+"""What is timed and weighed: one forward pass or one training step on inputs that take turns.
+
+A training step is forward, cross-entropy, backward and AdamW, as in the common recipes for ViT
+(https://arxiv.org/abs/2106.10270); float16 also has its loss scaled (https://arxiv.org/abs/1710.03740).
+
+Shapes: B images in a batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import cycle
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitbench.errors import VitbenchError
+
+__all__ = [
+    "Autocast",
+    "InvalidOutput",
+    "Step",
+    "check_output",
+    "inference_step",
+    "make_inputs",
+    "synchronise",
+    "training_step",
+]
+
+INPUT_BUFFERS = 4
+"""Batches that take turns, so that no call finds the very input of the call before in the cache."""
+LEARNING_RATE = 1e-6
+"""So small that a thousand steps on noise leave the weights, and thus the work, as they are."""
+
+Step = Callable[[], Tensor]
+"""Does its work once and returns the logits ``[B, K]``; it checks those of its first call."""
+Autocast = Callable[[], AbstractContextManager[object]]
+"""Makes the context of a forward pass."""
+
+
+class InvalidOutput(VitbenchError):  # noqa: N818 - as InvalidPredictions
+    """What the model returned is no batch of logits; the message says what it is instead."""
+
+
+def check_output(output: object, images: Tensor, num_classes: int | None = None) -> None:
+    """Check that a model's output may be a batch of logits; its values are not read, so a GPU need not be waited for.
+
+    Args:
+        output: what the model returned for `images`.
+        images: ``[B, C, H, W]``.
+        num_classes: K; None: any.
+
+    Raises:
+        InvalidOutput: it is no tensor, on another device than the images, not ``[B, K]``, or not of a floating type.
+    """
+    if not isinstance(output, Tensor):
+        raise InvalidOutput(f"the model gave a {type(output).__name__}; it must give a tensor of logits")
+    if output.device != images.device:
+        raise InvalidOutput(f"the model's output is on {output.device}, not on {images.device}")
+    if output.ndim != 2 or len(output) != len(images) or num_classes not in (None, output.shape[1]):
+        raise InvalidOutput(
+            f"the model gave an output of shape {tuple(output.shape)} for {len(images)} images; "
+            f"it must give logits of shape ({len(images)}, {'classes' if num_classes is None else num_classes})"
+        )
+    if not output.is_floating_point():
+        dtype = str(output.dtype).removeprefix("torch.")
+        raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
+
+
+def make_inputs(
+    input_shape: tuple[int, int, int],
+    *,
+    batch_size: int,
+    device: torch.device,
+    channels_last: bool = False,
+    count: int = INPUT_BUFFERS,
+    seed: int = 0,
+) -> tuple[Tensor, ...]:
+    """Return `count` batches of noise, float32 ``[B, C, H, W]``, the same at each call with the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch_size, *input_shape)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    batches = (
+        torch.randn(shape, generator=generator, dtype=torch.float32) for _ in range(count)
+    )  # whatever the default is
+    return tuple(batch.to(device, memory_format=layout) for batch in batches)
+
+
+def inference_step(
+    model: nn.Module, inputs: Sequence[Tensor], autocast: Autocast = nullcontext, *, num_classes: int | None = None
+) -> Step:
+    """Return a function that runs one forward pass on the next input and returns the logits ``[B, K]``.
+
+    It puts the model in eval mode; call it under `torch.inference_mode`. Its first call raises InvalidOutput as
+    `check_output` does.
+    """
+    model.eval()
+    buffers = cycle(inputs)
+    unchecked = True
+
+    def step() -> Tensor:
+        nonlocal unchecked
+        images = next(buffers)
+        with autocast():
+            logits: Tensor = model(images)
+        if unchecked:
+            check_output(logits, images, num_classes)
+            unchecked = False
+        return logits
+
+    return step
+
+
+def training_step(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    autocast: Autocast = nullcontext,
+    *,
+    num_classes: int | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Step:
+    """Return a function that runs forward, cross-entropy, backward and an AdamW step, and returns the logits.
+
+    It puts the model in train mode, and trains it. Its first call raises InvalidOutput as `check_output` does.
+
+    Args:
+        model: maps ``[B, C, H, W]`` to logits ``[B, K]``.
+        inputs: batches of one shape and device, which take turns.
+        autocast: makes the context of the forward pass and the loss.
+        num_classes: K, where it is to be checked.
+        scaler: scales the loss, as float16 needs; None: the loss is taken as it is.
+    """
+    model.train()
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trainable, lr=LEARNING_RATE)
+    device = inputs[0].device
+    scaling = scaler if scaler is not None else torch.amp.GradScaler(device.type, enabled=False)
+    buffers = cycle(inputs)
+    # What the labels are does not change the work; class 0 exists for every K.
+    labels = torch.zeros(len(inputs[0]), dtype=torch.int64, device=device)
+    unchecked = True
+
+    def step() -> Tensor:
+        nonlocal unchecked
+        images = next(buffers)
+        optimiser.zero_grad(set_to_none=True)
+        with autocast():
+            logits: Tensor = model(images)
+            if unchecked:
+                check_output(logits, images, num_classes)
+                unchecked = False
+            loss = F.cross_entropy(logits, labels)
+        scaling.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaling.step(optimiser)
+        scaling.update()
+        return logits.detach()
+
+    return step
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,112 @@
+"""A loop that times a model without vitbench.measuring: what the harness is held against, run by live workers too.
+
+Beside it: a Vision Transformer of timm's in the same loop, and the harness's own block with a tenth more work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import nn
+
+from vitbench.catalog import load_catalog
+from vitbench.live import Ran, Side
+from vitbench.records import KeyedCell, SpeedCell
+from vitbench.worker.build import build_model, find_model
+from vitbench.worker.live import model_block
+from vitbench.worker.runtime import steady_allocator
+
+BATCHES = 4
+NUM_CLASSES = 10
+MORE = 0.1
+
+Block = Callable[[int], Ran]
+
+
+def side(
+    model: str, options: dict[str, object], *, image_size: int, batch_size: int, mode: str, target: str = ""
+) -> Side:
+    """Return a side of a comparison: a model on one thread, from vitbench or from a block maker of this file."""
+    import factories
+
+    planned = factories.speed_cell(options=options, batch_size=batch_size, mode=mode, in_channels=3)
+    cell = msgspec.structs.replace(planned.cell, model=model, input_shape=(3, image_size, image_size))
+    return Side(
+        planned=msgspec.structs.replace(planned, cell=cell, image_size=image_size),
+        label=target or model,
+        environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
+        target=f"plain_loop:{target}" if target else "vitbench.worker.live:model_block",
+    )
+
+
+@contextmanager
+def plain(planned: KeyedCell) -> Iterator[Block]:
+    """Loop over a model of vitbench's."""
+    yield _loop(build_model(planned, find_model(planned, load_catalog()), NUM_CLASSES), planned)
+
+
+@contextmanager
+def timm_vit(planned: KeyedCell) -> Iterator[Block]:
+    """Loop over timm's Vision Transformer, of the size that the options of ``scratch/vit`` say."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    options = planned.cell.options
+    model = VisionTransformer(
+        img_size=planned.image_size,
+        patch_size=options["patch_size"],
+        num_classes=NUM_CLASSES,
+        embed_dim=options["width"],
+        depth=options["depth"],
+        num_heads=options["heads"],
+    )
+    yield _loop(model, planned)
+
+
+@contextmanager
+def more_work(planned: KeyedCell) -> Iterator[Block]:
+    """Do what vitbench does, and every tenth call twice."""
+    with model_block(planned) as block:
+        yield lambda calls: block(calls + round(MORE * calls))
+
+
+def _loop(model: nn.Module, planned: KeyedCell) -> Block:
+    """Return a function that times calls as anybody would."""
+    cell = planned.cell
+    assert isinstance(cell, SpeedCell)
+    torch.set_num_threads(cell.threads)
+    torch.manual_seed(0)
+    # Without it the comparison is one of glibc's moods; see its docstring.
+    steady_allocator()
+    batches = [torch.randn(cell.batch_size, *cell.input_shape) for _ in range(BATCHES)]
+    call = (_forward if cell.mode == "inference" else _train)(model)
+
+    def block(calls: int) -> Ran:
+        start = time.perf_counter()
+        for i in range(calls):
+            call(batches[i % BATCHES])
+        return Ran(seconds=time.perf_counter() - start)
+
+    return block
+
+
+def _forward(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    return torch.inference_mode()(model.eval())
+
+
+def _train(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6)
+
+    def step(images: torch.Tensor) -> torch.Tensor:
+        loss = nn.functional.cross_entropy(model(images), torch.zeros(len(images), dtype=torch.int64))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss
+
+    return step

@@ -1,0 +1,75 @@
+"""Is the harness honest, and does it see what is there? By hand: ``pytest -s benchmarks/test_lockstep.py``.
+
+* Its block against a plain loop over the same model: equal within 2 %, or within the interval.
+* A model against itself: called different at most once in twenty.
+* A model against itself with a tenth more work: found at least eighteen times of twenty.
+
+`VITBENCH_ROUNDS` says how many times instead of twenty; a comparison takes half a minute to a minute. Each prints a
+line, beside it the machine's own noise: the interquartile range over the median of a fixed block of matrix products.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import psutil
+import pytest
+from plain_loop import side
+
+from vitbench.lockstep import Comparison, compare_speeds
+
+ROUNDS = int(os.environ.get("VITBENCH_ROUNDS", "20"))
+VIT = {"patch_size": 4, "depth": 2, "width": 96, "heads": 3, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+RESNET = {"width": 16, "checkpoint": ""}
+SMALL_VIT = {"image_size": 32, "batch_size": 4, "mode": "inference"}
+
+
+def noise_floor() -> float:
+    """Return the interquartile range over the median of three seconds of blocks that always do the same."""
+    factor = np.random.default_rng(0).standard_normal((256, 256), dtype=np.float32)
+    seconds = []
+    for _ in range(30):
+        start = time.perf_counter()
+        for _ in range(100):
+            factor @ factor
+        seconds.append(time.perf_counter() - start)
+    low, middle, high = np.percentile(seconds, (25, 50, 75))
+    return float((high - low) / middle)
+
+
+def show(found: Comparison) -> None:
+    load = psutil.getloadavg()[0]
+    print(f"\n{found.sentence()}; load {load:.1f}, matmul IQR {noise_floor():.1%}; {'; '.join(found.reasons)}")
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize(("model", "options"), [("scratch/vit", VIT), ("scratch/resnet18", RESNET)])
+def test_the_harness_agrees_with_a_plain_loop(model: str, options: dict[str, object], mode: str) -> None:
+    conditions = {"image_size": 32, "batch_size": 8, "mode": mode}
+    found = compare_speeds(
+        side(model, options, **conditions, target="plain"), side(model, options, **conditions), threshold=0.02
+    )
+    show(found)
+    assert abs(found.ratio - 1) <= 0.02 or found.low <= 1 <= found.high
+
+
+def test_a_model_is_not_different_from_itself() -> None:
+    model = side("scratch/vit", VIT, **SMALL_VIT)
+    different = 0
+    for _ in range(ROUNDS):
+        found = compare_speeds(model, model)
+        different += found.verdict in ("faster", "slower")
+        show(found)
+    assert different <= max(1, ROUNDS // 20)
+
+
+def test_a_tenth_more_work_is_found() -> None:
+    model, slower = (side("scratch/vit", VIT, **SMALL_VIT, target=target) for target in ("", "more_work"))
+    missed = 0
+    for _ in range(ROUNDS):
+        found = compare_speeds(model, slower)
+        missed += found.verdict != "slower"
+        show(found)
+    assert missed <= max(1, ROUNDS // 10)

@@ -1,0 +1,162 @@
+"""Two live workers in lockstep: what is said of their speeds, how a worker can end, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import factories
+import msgspec
+import psutil
+import pytest
+
+from vitbench import lockstep
+from vitbench.live import LockstepError, Ready, Side, live_worker
+from vitbench.lockstep import Comparison, compare_speeds
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
+TESTS = str(Path(__file__).parents[1])
+VIT = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+
+
+@pytest.fixture(autouse=True)
+def _short_and_without_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measure as little as can be, and leave no process."""
+    monkeypatch.setattr(lockstep, "BLOCK_SECONDS", 0.02)
+    monkeypatch.setattr(lockstep, "QUADS", 3)
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def side(target: str, label: str = "vit", **options: object) -> Side:
+    planned = factories.speed_cell(label, options=options)
+    return Side(planned=planned, label=label, target=f"lockstep_targets:{target}", environment={"PYTHONPATH": TESTS})
+
+
+def compare(first: Side, second: Side, **settings: float) -> Comparison:
+    return compare_speeds(first, second, **{"timeout": PATIENCE, **settings})
+
+
+def wait_for(condition: Callable[[], object]) -> bool:
+    until = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def test_a_slower_model_is_found_and_by_how_much() -> None:
+    found = compare(side("sleeper", "short", seconds=0.02), side("sleeper", "long", seconds=0.03))
+    assert found.verdict == "slower"
+    assert found.ratio == pytest.approx(2 / 3, rel=0.1)
+    assert found.sentence().startswith("long is 3")
+    assert len(found.pairs) >= 3
+    assert found.reasons == (f"all {found.quads} quads: short: slept", f"all {found.quads} quads: long: slept")
+
+
+def test_a_model_is_neither_faster_nor_slower_than_itself() -> None:
+    same = side("sleeper", seconds=0.03)
+    assert compare(same, same, threshold=0.2).verdict in ("same", "not resolved")
+
+
+def test_what_a_model_prints_or_reads_does_not_break_the_talk() -> None:
+    with live_worker(side("talker"), timeout=PATIENCE) as worker:
+        worker.answer(Ready)
+        assert [worker.run(calls).seconds for calls in (1, 2)] == pytest.approx([0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("broken", "second: ValueError: no such weights"),
+        ("failing", "second: SystemExit: 3"),
+        ("killed", "second: its process was killed by SIGKILL; memory may have run out"),
+        ("leaving", "second: its process ended with exit code 7: the last words"),
+        ("missing", "second: cannot import lockstep_targets:missing: AttributeError: "),
+    ],
+)
+def test_a_worker_that_fails_is_one_error_in_words(target: str, words: str) -> None:
+    with pytest.raises(LockstepError) as caught:
+        compare(side("sleeper", "first", seconds=0.03), side(target, "second"))
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_is_stuck_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    told = tmp_path / "pids"
+    with live_worker(side("stuck", file=str(told)), timeout=0.2) as worker:
+        pids = told_pids(told)
+        with pytest.raises(LockstepError, match=r"^vit: took more than 0.2 s$"):
+            worker.answer(Ready)
+    assert wait_for(lambda: not any(map(is_alive, pids)))
+
+
+PARENT = """
+import sys, time, msgspec
+from vitbench.live import Side, live_worker
+from vitbench.records import KeyedCell
+
+planned = msgspec.json.decode(sys.argv[1], type=KeyedCell)
+with live_worker(Side(planned=planned, label="x", target="lockstep_targets:stuck"), timeout=60):
+    time.sleep(60)
+"""
+
+
+def test_a_worker_ends_with_its_parent_even_while_it_builds(tmp_path: Path) -> None:
+    told = tmp_path / "pids"
+    planned = msgspec.json.encode(factories.speed_cell(options={"file": str(told)}))
+    with subprocess.Popen([sys.executable, "-c", PARENT, planned.decode()], env={"PYTHONPATH": TESTS}) as parent:
+        pids = told_pids(told)
+        parent.kill()
+    assert wait_for(lambda: not any(map(is_alive, pids)))
+
+
+def told_pids(told: Path) -> list[int]:
+    """Wait until a stuck worker has told its own process id and its child's."""
+    assert wait_for(lambda: told.exists() and told.read_text().endswith("\n"))
+    pids = [int(pid) for pid in told.read_text().split()]
+    assert len(pids) == 2
+    assert all(map(is_alive, pids))
+    return pids
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_interpreter_that_is_not_there_or_has_no_vitbench(tmp_path: Path) -> None:
+    planned = factories.speed_cell()
+    gone = Side(planned=planned, label="old", python=str(tmp_path / "python"))
+    with pytest.raises(LockstepError, match=r"^old: cannot start .*python: .*No such file"):
+        compare(gone, gone)
+    # `-S` by variable does not exist, so an empty program stands in for a Python without vitbench.
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(LockstepError, match=r"^old: its process ended with exit code 1: .*No module named 'vitbench'"):
+        compare(*[Side(planned=planned, label="old", python=str(bare), cwd=tmp_path)] * 2)
+
+
+def test_an_answer_of_another_version_is_said_so(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text('#!/bin/sh\nread order\necho \'{"type":"Prepared"}\'\n')
+    other.chmod(0o755)
+    strange = Side(planned=factories.speed_cell(), label="old", python=str(other))
+    with pytest.raises(LockstepError, match=r"^old: its vitbench is of another version"):
+        compare(strange, strange)
+
+
+def test_a_real_model_runs_in_its_own_folder_and_environment(tmp_path: Path) -> None:
+    vit = Side(planned=factories.speed_cell(options=VIT), label="vit", cwd=tmp_path)
+    with live_worker(vit, timeout=PATIENCE) as worker:
+        worker.answer(Ready)
+        assert worker.run(1).seconds > 0
+        assert worker.run(50).seconds > 0

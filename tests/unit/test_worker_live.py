@@ -1,0 +1,162 @@
+"""The live worker's own half: what a block is made of, and what is said of it. Processes: tests/integration."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+
+import factories
+import msgspec
+import pytest
+import torch
+from torch import nn
+
+from vitbench.errors import VitbenchError
+from vitbench.live import Answer, Failed, Order, Ran, Ready, Run
+from vitbench.measuring import evidence
+from vitbench.records import KeyedCell
+from vitbench.worker import build, live
+from vitbench.worker.live import model_block
+
+OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+
+
+class Probe(nn.Module):
+    """A linear model that notes under what conditions it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.seen: list[tuple[object, ...]] = []
+        self.factor = 1.0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        modes = self.training, torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+        self.seen.append((*modes, tuple(images.shape), torch.get_num_threads()))
+        return self.linear(images.flatten(1)) * self.factor
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
+    model = Probe()
+    monkeypatch.setattr(build, "find_model", lambda planned, catalog: None)
+    monkeypatch.setattr(build, "build_model", lambda planned, spec, num_classes: model)
+    return model
+
+
+def test_a_cells_model_is_called_under_the_cells_conditions(probe: Probe) -> None:
+    with model_block(factories.speed_cell(batch_size=5, precision="bfloat16")) as block:
+        assert block(3).seconds > 0
+        assert probe.seen == [(False, True, True, (5, 1, 8, 8), 1)] * 3
+    weight = probe.linear.weight.clone()
+    with model_block(factories.speed_cell(batch_size=5, mode="training")) as block:
+        block(2)
+        assert probe.seen[3:] == [(True, False, False, (5, 1, 8, 8), 1)] * 2
+    assert not torch.equal(weight, probe.linear.weight)
+
+
+def test_a_plugins_model_is_built() -> None:
+    with model_block(factories.speed_cell("vit", options=OPTIONS)) as block:
+        assert block(1).seconds > 0
+
+
+def test_a_model_that_is_not_finite_or_gives_no_logits_is_an_error(probe: Probe) -> None:
+    with model_block(factories.speed_cell()) as block:
+        block(1)
+        probe.factor = float("nan")
+        with pytest.raises(VitbenchError, match="the model's output was not finite"):
+            block(1)
+    probe.factor, probe.linear = 1.0, nn.Linear(64, 7)
+    with model_block(factories.speed_cell()) as block, pytest.raises(VitbenchError, match=r"shape \(32, 7\)"):
+        block(1)
+
+
+def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu: ([], []))
+    with model_block(factories.speed_cell()) as block:
+        assert block(1).remarks == ()
+        probe.register_forward_hook(lambda *_: torch.backends.cudnn.__setattr__("benchmark", True))
+        assert block(1).remarks == ("the model changed torch's cudnn.benchmark",)
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def disturbances(
+        start: object, end: object, *, threads: int, on_cpu: bool, gpu_peers: int
+    ) -> tuple[list[str], list[str]]:
+        asked.append((start, end, threads, on_cpu))
+        return ["a load"], ["no processor"]
+
+    moments = itertools.count()
+    monkeypatch.setattr(evidence, "observe", lambda device: (next(moments), len(probe.seen), str(device)))
+    monkeypatch.setattr(evidence, "disturbances", disturbances)
+    with model_block(factories.speed_cell()) as block:
+        assert block(3).remarks == ("no processor", "a load")
+        assert block(5).remarks == ("no processor", "a load")
+    assert asked == [((0, 0, "cpu"), (1, 3, "cpu"), 1, True), ((2, 3, "cpu"), (3, 8, "cpu"), 1, True)]
+
+
+@contextlib.contextmanager
+def counting(planned: KeyedCell) -> Iterator[live.Block]:
+    """Give blocks of a second for each call, and say whether garbage is collected meanwhile."""
+
+    def block(calls: int) -> Ran:
+        if calls == 0:
+            raise ZeroDivisionError
+        return Ran(seconds=float(calls), remarks=(f"collecting: {gc.isenabled()}",))
+
+    yield block
+
+
+def test_blocks_run_one_by_one_without_garbage_collection_and_rest_before_they_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "load_target", lambda target: counting)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    orders = Order(planned=factories.speed_cell(), target=""), Run(calls=3), Run(calls=5), Run(calls=0)
+    lines = map(msgspec.json.encode, orders)
+    said: list[object] = []
+    monkeypatch.setattr(live, "_rest", lambda: said.append("rest"))
+    try:
+        with pytest.raises(ZeroDivisionError):
+            live._serve(lambda: next(lines), said.append)
+    finally:
+        gc.enable()
+    remarks = ("collecting: False",)
+    assert said == [Ready(), "rest", Ran(seconds=3.0, remarks=remarks), "rest", Ran(seconds=5.0, remarks=remarks)]
+
+
+def test_a_worker_rests_until_its_threads_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, naps = iter([0.0, 0.0049, 0.01, 0.0140, 0.02, 0.0205]), []
+    monkeypatch.setattr(time, "process_time", lambda: next(busy))
+    monkeypatch.setattr(time, "sleep", naps.append)
+    live._rest()
+    assert len(naps) == 3, "4.9 ms, then 4 ms, then half a millisecond of computing in naps of 5 ms"
+
+
+def test_a_worker_that_never_rests_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "REST_MOST", 0.05)
+    over = threading.Event()
+
+    def spin() -> None:
+        while not over.is_set():
+            pass
+
+    spinner = threading.Thread(target=spin)
+    spinner.start()
+    live._rest()
+    over.set()
+    spinner.join()
+
+
+def test_a_failure_is_one_line() -> None:
+    assert live._reason_of(VitbenchError("a sentence\nof ours")) == "a sentence of ours"
+    assert live._reason_of(ValueError("no such\nfile")) == "ValueError: no such file"
+    assert live._reason_of(MemoryError()) == "MemoryError"
+    assert msgspec.json.decode(msgspec.json.encode(Failed(reason="x")), type=Answer) == Failed(reason="x")

@@ -1,0 +1,239 @@
+"""The one way to compare two speeds: two live workers, told in turn to run a block.
+
+Blocks of one process are no independent samples of the machine, and two processes that run one after the other differ
+by the machine's mood. So both are alive and built, and one sleeps while the other runs, in the order A B B A, a *quad*:
+a drift of the machine falls on both alike. After some quads a fresh pair of processes starts, since a process's
+memory layout alone moves its speed by a per cent or two. Pairs are added while the answer is open.
+
+The statistics and the rule are in vitbench/statistics.py, what a worker does in vitbench/worker/live.py. Pairing by
+turns is that of pyperf and of Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from vitbench.live import LockstepError, Ran, Ready, Side, live_worker
+from vitbench.records import SpeedCell
+from vitbench.statistics import Estimate, Finding, judge, ratio_interval
+
+__all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
+
+BLOCK_SECONDS = 0.1
+"""The least length of a block: a thousand times what telling a worker costs the caches."""
+QUADS = 8
+"""Quads of a pair of processes, whose median is one figure ..."""
+FEW_QUADS, PAIR_SECONDS = 3, 10.0
+"""... or fewer where they take longer than this, but never fewer than three."""
+FEWEST_PAIRS, MOST_PAIRS = 3, 10
+"""Pairs of processes before the first look, and at most."""
+
+Runner = Callable[[int], Ran]
+"""Runs some calls as one block."""
+_NUMBER = re.compile(r"[\d.]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quad:
+    """Four blocks in turn: one side's, the other's two, and the first one's again."""
+
+    first: tuple[float, float]
+    """Seconds of the first side's two blocks."""
+    second: tuple[float, float]
+    """Seconds of the second side's two blocks."""
+    images: tuple[int, int]
+    """Images in a block of each side."""
+    remarks: tuple[str, ...] = ()
+    """What may have disturbed it, in words."""
+
+    @property
+    def log_ratio(self) -> float:
+        """Natural logarithm of the second's images per second over the first's."""
+        seconds = (
+            math.log(self.first[0]) + math.log(self.first[1]) - math.log(self.second[0]) - math.log(self.second[1])
+        )
+        return math.log(self.images[1] / self.images[0]) + seconds / 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """How fast the second is against the first, and how sure that is."""
+
+    labels: tuple[str, str]
+    ratio: float
+    """The second's images per second over the first's."""
+    low: float
+    """Lower end of the interval that holds with 95 % over all looks."""
+    high: float
+    verdict: Finding
+    """What the second is."""
+    threshold: float
+    """The share of speed that does not matter."""
+    pairs: tuple[tuple[Quad, ...], ...]
+    """The raw samples, nested by pair of processes."""
+
+    @property
+    def quads(self) -> int:
+        """How many quads it rests on."""
+        return sum(map(len, self.pairs))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What may have disturbed it, in words: of each kind of remark how many quads have it, and the first."""
+        kinds: dict[str, list[str]] = {}
+        for quad in itertools.chain(*self.pairs):
+            for kind, remark in {_NUMBER.sub("", remark): remark for remark in quad.remarks}.items():
+                kinds.setdefault(kind, []).append(remark)
+        return tuple(
+            f"{'all' if len(remarks) == self.quads else f'{len(remarks)} of'} {self.quads} quads: {remarks[0]}"
+            for remarks in kinds.values()
+        )
+
+    def sentence(self) -> str:
+        """Say the answer in one sentence."""
+        first, second = self.labels
+        answer = {
+            "faster": f"{second} is {self.ratio - 1:.1%} faster than {first}",
+            "slower": f"{second} is {1 - self.ratio:.1%} slower than {first}",
+            "same": f"{second} is as fast as {first}, within {self.threshold:.1%}",
+            "not resolved": f"whether {second} is as fast as {first} is not resolved",
+        }[self.verdict]
+        evidence = f"{self.quads} quads in {len(self.pairs)} pairs of processes"
+        return f"{answer}: ratio {self.ratio:.3f}, 95% interval {self.low:.3f} to {self.high:.3f}, {evidence}"
+
+
+def compare_speeds(
+    first: Side, second: Side, *, threshold: float = 0.03, seconds: float = 300.0, timeout: float = 120.0
+) -> Comparison:
+    """Run two speed cells in lockstep and say whether the second is faster or slower than the first, in images/s.
+
+    Args:
+        first: the base.
+        second: what is compared with it.
+        threshold: the share of speed that does not matter.
+        seconds: after this time no further pair of processes starts, three pairs excepted.
+        timeout: seconds that a worker may take to build, or for one block.
+
+    Raises:
+        LockstepError: a worker failed, died or took too long; the message names its side.
+    """
+    pairs, estimate, finding = decide_by_pairs(
+        _measured_pairs((first, second), timeout), threshold=threshold, seconds=seconds
+    )
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return Comparison(
+        labels=(first.label, second.label),
+        ratio=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        verdict=finding,
+        threshold=threshold,
+        pairs=pairs,
+    )
+
+
+def decide_by_pairs(
+    measured: Iterable[Sequence[Quad]], *, threshold: float, seconds: float = math.inf
+) -> tuple[tuple[tuple[Quad, ...], ...], Estimate, Finding]:
+    """Take pairs of processes one by one, until the answer is clear or the limits are reached.
+
+    Args:
+        measured: gives the quads of one pair of processes after the other; what is not taken is not measured.
+        threshold: the share of speed that does not matter.
+        seconds: after this time no further pair is taken, three pairs excepted.
+
+    Returns:
+        The pairs that were taken, the ratio with its interval, and what it shows of the second side.
+    """
+    started = time.monotonic()
+    pairs: list[tuple[Quad, ...]] = []
+    for quads in measured:
+        pairs.append(tuple(quads))
+        if len(pairs) < FEWEST_PAIRS:
+            continue
+        estimate = ratio_interval([[quad.log_ratio for quad in pair] for pair in pairs])
+        finding = judge(estimate, threshold)
+        late = time.monotonic() - started >= seconds
+        if finding != "not resolved" or late or len(pairs) == MOST_PAIRS:
+            return tuple(pairs), estimate, finding
+    raise ValueError(f"a comparison needs at least {FEWEST_PAIRS} pairs of processes, not {len(pairs)}")
+
+
+def _measured_pairs(sides: tuple[Side, Side], timeout: float) -> Iterator[tuple[Quad, ...]]:
+    """Yield the quads of one fresh pair of processes after the other, each side leading in turn."""
+    batches = (_batch_size(sides[0]), _batch_size(sides[1]))
+    calls: tuple[int, int] | None = None
+    for number in itertools.count():
+        leader = number % 2
+        with _live_pair(sides, leader, timeout) as runners:
+            if calls is None:  # for good, so that all pairs do the same work
+                calls, length = _block_calls(runners)
+                count = min(QUADS, max(FEW_QUADS, int(PAIR_SECONDS / (4 * length))))
+            quads = quads_of_pair(runners, calls, batches, count=count, leader=leader)
+        yield quads
+
+
+def _batch_size(side: Side) -> int:
+    assert isinstance(side.planned.cell, SpeedCell)
+    return side.planned.cell.batch_size
+
+
+def _block_calls(runners: tuple[Runner, Runner]) -> tuple[tuple[int, int], float]:
+    """Return the calls in a block of each side, so that both take equally long, and their seconds."""
+    (calls, seconds), (other_calls, other_seconds) = map(_calibrate, runners)
+    length = max(seconds, other_seconds)
+    return (
+        max(1, round(calls * length / seconds)),
+        max(1, round(other_calls * length / other_seconds)),
+    ), length
+
+
+def _calibrate(run: Runner) -> tuple[int, float]:
+    """Return how many calls make a block, and the seconds that they took."""
+    run(1)  # the cold start
+    calls = 1
+    while (seconds := run(calls).seconds) < BLOCK_SECONDS:
+        calls = min(10 * calls, math.ceil(1.1 * calls * BLOCK_SECONDS / seconds))
+    return calls, seconds
+
+
+def quads_of_pair(
+    runners: tuple[Runner, Runner], calls: tuple[int, int], batches: tuple[int, int], *, count: int, leader: int = 0
+) -> tuple[Quad, ...]:
+    """Run some quads on two live processes; one more at the start warms both up and is not kept.
+
+    Args:
+        runners: the first and the second side's.
+        calls: in a block of each side.
+        batches: images in a call of each side.
+        count: quads to keep.
+        leader: which side runs the outer two blocks, 0 or 1.
+    """
+    images = (calls[0] * batches[0], calls[1] * batches[1])
+    quads: list[Quad] = []
+    for _ in range(count + 1):
+        blocks: tuple[list[Ran], list[Ran]] = ([], [])
+        for side in (leader, 1 - leader, 1 - leader, leader):
+            blocks[side].append(runners[side](calls[side]))
+        first, second = ((ran[0].seconds, ran[1].seconds) for ran in blocks)
+        remarks = tuple(remark for ran in (*blocks[0], *blocks[1]) for remark in ran.remarks)
+        quads.append(Quad(first=first, second=second, images=images, remarks=remarks))
+    return tuple(quads[1:])
+
+
+@contextlib.contextmanager
+def _live_pair(sides: tuple[Side, Side], leader: int, timeout: float) -> Iterator[tuple[Runner, Runner]]:
+    """Start both sides' processes, the leader's first, and end them on the way out."""
+    with contextlib.ExitStack() as stack:
+        # They build at the same time: nothing is timed yet.
+        workers = {i: stack.enter_context(live_worker(sides[i], timeout=timeout)) for i in (leader, 1 - leader)}
+        for worker in workers.values():
+            worker.answer(Ready)
+        yield workers[0].run, workers[1].run

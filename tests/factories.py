@@ -119,6 +119,7 @@ def speed_cell(
     precision: str = "float32",
     device: str = "cpu",
     compile: bool = False,  # noqa: A002 - the name of the field
+    largest_batch: bool = False,
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -135,6 +136,7 @@ def speed_cell(
         mode=mode,
         machine=machine,
         compile=compile,
+        largest_batch=largest_batch,
     )
     return _keyed(cell, label=label, data=None, code=code, machine=machine, **{"device": device, **fields})
 
@@ -146,6 +148,7 @@ def record(
     status: Status = "ok",
     reason: str = "",
     run: str = "run-1",
+    started: float = 1.7e9,
     **fields: object,
 ) -> Record:
     return Record(
@@ -153,7 +156,7 @@ def record(
         planned=planned,
         status=status,
         reason=reason,
-        started=1.7e9,
+        started=started,
         seconds=12.5,
         measurements=tuple(measurements),
         **fields,

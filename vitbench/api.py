@@ -105,6 +105,7 @@ def run(
     epochs: int | None = None,
     limit: int | float | None = None,
     batch_size: int | None = None,
+    largest_batch: bool = False,
     settings: Mapping[str, Mapping[str, OptionValue]] | None = None,
     timeout: float | None = None,
     rerun: Rerun | None = None,
@@ -129,6 +130,7 @@ def run(
         epochs: in place of the recipe's; marks the results partial.
         limit: images of each split, or a share below 1; marks the results partial.
         batch_size: of the speed cells, beside 1.
+        largest_batch: search the largest batch that fits, too.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "all" runs all; None: what is missing.
@@ -149,6 +151,7 @@ def run(
         "datasets": datasets,
         "seeds": seeds,
         "batch_size": batch_size,
+        "largest_batch": largest_batch,
         "settings": settings or {},
         "data": {name: str(path) for name, path in (data or {}).items()},
         "conditions": {

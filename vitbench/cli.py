@@ -108,6 +108,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> d
 @click.option("--epochs", type=click.IntRange(min=1), help="Train so long; marks the results partial.")
 @click.option("--limit", metavar="N|FRACTION", callback=_limit, help="Images of each split; marks the results partial.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch of the speed cells, beside 1.")
+@click.option("--largest-batch", is_flag=True, help="Search the largest batch that fits, too, and time it.")
 @click.option(
     "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=_pairs, help="A recipe option."
 )
@@ -128,6 +129,7 @@ def run(
     settings: dict[str, str],
     seeds: tuple[int, ...],
     batch_size: int | None,
+    largest_batch: bool,
     timeout: float | None,
     rerun: Rerun | None,
     dry_run: bool,
@@ -149,6 +151,7 @@ def run(
         datasets=datasets,
         seeds=tuple(dict.fromkeys(seeds)),
         batch_size=batch_size,
+        largest_batch=largest_batch,
         settings=_recipe_settings(settings),
         data=data,
         conditions=Conditions(**conditions),
@@ -232,6 +235,23 @@ def show(arguments: tuple[str, ...]) -> None:
     names_folder = len(texts) == 2 or (len(texts) == 1 and (os.sep in texts[0] or Path(texts[0]).is_dir()))
     folder = Path(texts.pop(0)) if names_folder else default_output()
     _show(folder, texts[0] if texts else None)
+
+
+@cli.command()
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Of the runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(device: str, as_json: bool) -> int:
+    """Say what on this machine would spoil a measurement, and what to do about it.
+
+    Exit code 1 when something was found.
+    """
+    from vitbench.doctor import as_data, as_text, examine
+
+    if sys.stderr.isatty():
+        click.echo("Watching the machine for a few seconds.", err=True)
+    examined = examine(device)
+    click.echo(as_data(examined) if as_json else as_text(examined))
+    return 0 if all(check.ok for check in examined.checks) else 1
 
 
 def _list(kind: str, as_json: bool, strict: bool) -> int:

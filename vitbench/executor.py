@@ -25,7 +25,7 @@ from typing import Literal
 
 import msgspec
 
-from vitbench.jobs import Answer, Message, Outcome, Progress, Refusal, Say
+from vitbench.jobs import Answer, Examined, Message, Outcome, Progress, Refusal, Say
 
 __all__ = ["Ending", "LocalExecutor"]
 
@@ -34,14 +34,14 @@ SILENCE_SECONDS = 600.0
 TERMINATE_SECONDS = 3.0
 """What a process group gets between SIGTERM and SIGKILL."""
 
-Result = Outcome | Answer | Refusal
+Result = Outcome | Answer | Refusal | Examined
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
     """How a process ended."""
 
-    kind: Literal["answered", "timeout", "crashed"]
+    kind: Literal["answered", "timeout", "oom", "crashed"]
     seconds: float
     result: Result | None = None
     """What it answered."""
@@ -94,6 +94,7 @@ class LocalExecutor:
                 {**os.environ, **(environment or {})},
             ),
         )
+        killed_before = _memory_kills()
         started = time.monotonic()
         with _hidden_main():
             process.start()
@@ -105,9 +106,12 @@ class LocalExecutor:
             _end_group(process)
             receiver.close()
             held.close()
-        if ending.kind == "crashed":
-            return Ending(kind="crashed", seconds=ending.seconds, reason=_explain_exit(process.exitcode))
-        return ending
+        if ending.kind != "crashed":
+            return ending
+        if process.exitcode == -_SIGKILL and _memory_kills() > killed_before:
+            words = "the system ran out of memory and killed the process"
+            return Ending(kind="oom", seconds=ending.seconds, reason=words)
+        return Ending(kind="crashed", seconds=ending.seconds, reason=_explain_exit(process.exitcode))
 
 
 def _wait(
@@ -143,6 +147,15 @@ def _wait(
                 return Ending(kind="answered", seconds=last_sign - started, result=message)
         if sentinel in ready and not receiver.poll():
             return Ending(kind="crashed", seconds=time.monotonic() - started)
+
+
+def _memory_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """Return how many processes Linux has killed for want of memory since it started; 0 where it does not tell."""
+    try:
+        lines = counters.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _explain_exit(code: int | None) -> str:

@@ -57,6 +57,10 @@ class Job(_Message, frozen=True, kw_only=True):
     """File for the predictions of a quality cell."""
     process: int = 0
     """Which of the cell's processes, from 0."""
+    batch_size: int | None = None
+    """In place of the cell's, while the largest batch is searched and then measured."""
+    probe: bool = False
+    """Only see whether one step of this batch fits in memory."""
 
 
 class MetricsJob(_Message, frozen=True, kw_only=True):
@@ -95,6 +99,7 @@ class Outcome(_Message, frozen=True, kw_only=True, tag=True):
     splits: dict[str, int] = {}
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    evidence: dict[str, float] = {}
 
 
 class Answer(_Message, frozen=True, kw_only=True, tag=True):
@@ -103,4 +108,24 @@ class Answer(_Message, frozen=True, kw_only=True, tag=True):
     prepared: Prepared
 
 
-Message = Progress | Say | Outcome | Answer | Refusal
+class Check(_Message, frozen=True, kw_only=True):
+    """One thing that `vitbench doctor` looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    """What was found, in words."""
+    advice: str = ""
+    """What to do about it; empty where it is well."""
+
+
+class Examined(_Message, frozen=True, kw_only=True, tag=True):
+    """The examining child's result."""
+
+    machine_class: str
+    checks: tuple[Check, ...]
+    noise_floor: float
+    """Interquartile range of equal blocks of a fixed workload, over their median."""
+
+
+Message = Progress | Say | Outcome | Answer | Refusal | Examined

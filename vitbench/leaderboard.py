@@ -115,7 +115,8 @@ def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
         title = planned.data.title if planned.data else cell.dataset
         detail = f"{title}, seed {cell.seed}"
     else:
-        title, detail = "", f"{cell.mode} speed at batch {cell.batch_size}"
+        batch = "the largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
+        title, detail = "", f"{cell.mode} speed at {batch}"
     return Failure(
         model=planned.label,
         dataset=title,

@@ -238,4 +238,5 @@ class _Keyer:
             machine=self.machine,
             compile=conditions.compile,
             channels_last=conditions.channels_last,
+            largest_batch=asked.largest_batch,
         )

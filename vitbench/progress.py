@@ -20,7 +20,7 @@ from vitbench.text import plain
 __all__ = ["Talker", "describe_cell", "describe_seconds"]
 
 _CLEAR = "\r\x1b[2K"
-_HEADLINES = ("top1", "latency_p50", "throughput", "train_throughput")
+_HEADLINES = ("top1", "latency_p50", "throughput", "train_throughput", "largest_batch")
 
 
 class Talker:
@@ -131,7 +131,8 @@ def describe_cell(planned: KeyedCell) -> str:
         title = planned.data.title if planned.data else cell.dataset
         return f"{planned.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
     channels, height, width = cell.input_shape
-    return f"{planned.label}, {cell.mode}, batch {cell.batch_size} of {channels}x{height}x{width}"
+    batch = "largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
+    return f"{planned.label}, {cell.mode}, {batch} of {channels}x{height}x{width}"
 
 
 def describe_seconds(seconds: float) -> str:
@@ -153,4 +154,6 @@ def _headline(record: Record) -> str:
         return f"top1 {100 * value:.2f} %"
     if name == "latency_p50":
         return f"latency {1000 * value:.2f} ms"
+    if name == "largest_batch":
+        return f"largest batch {value:.0f}"
     return f"{value:.0f} images/s" if name else ""

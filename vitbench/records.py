@@ -37,7 +37,7 @@ __all__ = [
 
 SCHEMA = 1
 """Version of the records; a store of another version is refused."""
-METHOD = 1
+METHOD = 2
 """Version of the way numbers are made; part of each key."""
 
 Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "pending"]
@@ -121,6 +121,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     """The machine class."""
     compile: bool = False
     channels_last: bool = False
+    largest_batch: bool = False
+    """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
 
 
 Cell = QualityCell | SpeedCell
@@ -245,6 +247,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """Digest of the Environment, a blob in the store."""
     runtime: dict[str, Any] = {}
     """torch's flags as they were set for the cell."""
+    evidence: tuple[dict[str, float], ...] = ()
+    """What was observed of the machine around the timed region, for each process."""
     facts: dict[str, str] = {}
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}

@@ -22,7 +22,9 @@ __all__ = ["Condition", "Metric", "Row", "unranked"]
 
 _COSTS = frozenset({"params", "macs"})
 """What a model costs wherever it runs: any of its cells may tell."""
-_MACHINE_UNITS = frozenset({"s", "B", "images/s"})
+_STARTUP = frozenset({"cold_start", "compile_seconds"})
+"""Figures that, like latencies, are those of the first image."""
+_MACHINE_UNITS = frozenset({"s", "B", "images/s", "images", "J"})
 """Units of figures that hold for the machine that made them only."""
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
@@ -190,7 +192,7 @@ def _common_batches(speed: _Speed) -> dict[tuple[_Place, _Flags, str], int]:
         for place, records in places.items():
             for record in records:
                 cell = _speed_cell(record)
-                if cell.mode == "training" or cell.batch_size > 1:
+                if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
                     where = place, flags, cell.mode
                     newest[where] = max(newest.get(where, (0.0, 0)), (record.started, cell.batch_size))
     return {where: batch_size for where, (_, batch_size) in newest.items()}
@@ -275,8 +277,10 @@ def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str,
     for record in records:
         cell = _speed_cell(record)
         for measured in record.measurements:
-            latency = measured.name.startswith("latency_")
-            if cell.mode == "training":
+            latency = measured.name.startswith("latency_") or measured.name in _STARTUP
+            if cell.largest_batch:
+                wanted = measured.name.startswith("largest_batch")
+            elif cell.mode == "training":
                 wanted = cell.batch_size == condition.train_batch_size and measured.name.startswith("train_")
             elif cell.batch_size == 1:
                 wanted = latency

@@ -7,25 +7,27 @@ classes, batch size and mode, since blocks of one process are not independent sa
 from __future__ import annotations
 
 import itertools
-import re
-import statistics
+import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
+from vitbench.attempt import Attempt, status_of
 from vitbench.executor import Ending, LocalExecutor
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
-from vitbench.records import KeyedCell, Measurement, QualityCell, Record, SpeedCell, Status, Verdict
+from vitbench.largest import SearchFailed, find_largest
+from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.store import Store
 
-__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "merge_processes", "run_cells", "update_metrics"]
+__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
 
 SPEED_PROCESSES = 3
 SPEED_TIMEOUT = 120.0
 """Seconds for one process of a speed cell; training has no limit but its signs of life."""
+COMPILE_TIMEOUT = 900.0
+"""The same where a model is compiled: a deep one takes minutes on few cores."""
 _TARGET = "vitbench.worker.cell:run_cell"
 
 
@@ -80,27 +82,63 @@ def run_cells(
     Raises:
         KeyboardInterrupt: the user or the system asked to stop.
     """
+
+    def keep(attempt: Attempt, *, interrupted: bool = False) -> None:
+        record = attempt.record(run, environment_digest, metrics, interrupted=interrupted)
+        store.append(record)
+        if not interrupted:
+            on_event(Ended(record=record))
+
     for group in _groups(cells):
-        processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
-        tries = {planned.key: _Try(planned=planned, started=time.time()) for planned in group}
-        for process, planned in itertools.product(range(processes), group):
-            attempt = tries[planned.key]
-            if attempt.failed:
-                continue
-            if not attempt.endings:
-                attempt.started = time.time()
-            try:
-                on_event(Started(planned=planned, process=process, processes=processes))
-                attempt.endings.append(
-                    _run_process(planned, process, store, executor, child_environment, on_event, timeout)
-                )
-            except KeyboardInterrupt:
-                store.append(attempt.record(run, environment_digest, metrics, interrupted=True))
-                raise
-            if attempt.failed or len(attempt.endings) == processes:
-                record = attempt.record(run, environment_digest, metrics)
-                store.append(record)
-                on_event(Ended(record=record))
+        with tempfile.TemporaryDirectory(prefix="vitbench-") as scratch:
+            call = _Call(
+                store=store,
+                executor=executor,
+                environment=child_environment,
+                on_event=on_event,
+                timeout=timeout,
+                scratch=scratch,
+            )
+            _run_group(group, call, keep)
+
+
+def _run_group(group: Sequence[KeyedCell], call: _Call, keep: Callable[..., None]) -> None:
+    """Run the processes of some cells in turn, and keep each attempt when it has ended or was interrupted."""
+    processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
+    attempts = {planned.key: Attempt(planned=planned) for planned in group}
+    for process, planned in itertools.product(range(processes), group):
+        attempt = attempts[planned.key]
+        if attempt.failed:
+            continue
+        if process == 0:
+            attempt.started = time.time()
+        try:
+            call.on_event(Started(planned=planned, process=process, processes=processes))
+            if process == 0 and isinstance(planned.cell, SpeedCell) and planned.cell.largest_batch:
+                _search(attempt, planned.cell, call)
+            if not attempt.failed:
+                batch_size = attempt.largest.batch_size if attempt.largest else None
+                attempt.endings.append(call(planned, process, batch_size))
+        except KeyboardInterrupt:
+            keep(attempt, interrupted=True)
+            raise
+        if attempt.failed or len(attempt.endings) == processes:
+            keep(attempt)
+
+
+def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
+    """Find the largest batch, each try in a process of its own; a failure is the attempt's."""
+    started = time.monotonic()
+
+    def try_batch(size: int) -> tuple[Status, str]:
+        return status_of(call(attempt.planned, 0, size, probe=True))
+
+    try:
+        attempt.largest = find_largest(try_batch, start=cell.batch_size)
+    except SearchFailed as failure:
+        outcome = Outcome(status=failure.status, reason=failure.reason)
+        attempt.endings.append(Ending(kind="answered", seconds=0.0, result=outcome))
+    attempt.search_seconds = time.monotonic() - started
 
 
 def update_metrics(
@@ -135,144 +173,51 @@ def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
     def condition(planned: KeyedCell) -> object:
         cell = planned.cell
         if isinstance(cell, SpeedCell):
-            return cell.num_classes, cell.batch_size, cell.mode
+            return cell.num_classes, cell.batch_size, cell.mode, cell.largest_batch
         return planned.key
 
     for _, group in itertools.groupby(cells, key=condition):
         yield list(group)
 
 
-def _run_process(
-    planned: KeyedCell,
-    process: int,
-    store: Store,
-    executor: LocalExecutor,
-    child_environment: Mapping[str, str],
-    on_event: Callable[[Event], None],
-    timeout: float | None,
-) -> Ending:
-    if planned.unavailable:
-        return Ending(kind="answered", seconds=0.0, result=Outcome(status="failed", reason=planned.unavailable))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Call:
+    """Runs one process of a cell; holds what all processes of a run share."""
 
-    def forward(message: Progress | Say) -> None:
-        if isinstance(message, Say):
-            on_event(Noted(text=message.text))
-        else:
-            on_event(Progressed(planned=planned, progress=message))
+    store: Store
+    executor: LocalExecutor
+    environment: Mapping[str, str]
+    on_event: Callable[[Event], None]
+    timeout: float | None
+    scratch: str
+    """A folder for the time that a group of cells runs."""
 
-    if timeout is None and isinstance(planned.cell, SpeedCell):
-        timeout = SPEED_TIMEOUT
-    return executor.run(
-        _TARGET,
-        Job(
-            planned=planned,
-            weights=str(store.weights_path(planned.key)),
-            predictions=str(store.predictions_path(planned.key)),
-            process=process,
-        ),
-        on_message=forward,
-        timeout=timeout,
-        log=store.log_path(planned.key),
-        environment=child_environment,
-    )
-
-
-@dataclass(kw_only=True, slots=True)
-class _Try:
-    """One attempt at a cell while its processes run."""
-
-    planned: KeyedCell
-    started: float
-    endings: list[Ending] = field(default_factory=list)
-
-    @property
-    def failed(self) -> bool:
-        return bool(self.endings) and _status(self.endings[-1])[0] != "ok"
-
-    def record(
-        self, run: str, environment_digest: str, metrics: Mapping[str, str], *, interrupted: bool = False
-    ) -> Record:
-        """Return the attempt's record, its processes merged."""
-        outcomes = [ending.result for ending in self.endings if isinstance(ending.result, Outcome)]
-        status: Status = "interrupted"
-        reason = "the run was interrupted"
-        if not interrupted:
-            status, reason = _status(self.endings[-1])
-        done = status in ("ok", "invalid")
-        last = outcomes[-1] if outcomes else Outcome(status=status)
-        return Record(
-            run=run,
-            planned=self.planned,
-            status=status,
-            reason=reason,
-            started=self.started,
-            seconds=time.time() - self.started if interrupted else sum(ending.seconds for ending in self.endings),
-            measurements=merge_processes([outcome.measurements for outcome in outcomes]) if done else (),
-            curve=last.curve,
-            preprocess=last.preprocess,
-            environment=environment_digest,
-            runtime=last.runtime,
-            facts=last.facts,
-            splits=last.splits,
-            faults=last.faults,
-            warnings=last.warnings,
-            metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
+    def __call__(
+        self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
+    ) -> Ending:
+        if planned.unavailable:
+            return Ending(kind="answered", seconds=0.0, result=Outcome(status="failed", reason=planned.unavailable))
+        timeout, environment = self.timeout, dict(self.environment)
+        if isinstance(planned.cell, SpeedCell):
+            timeout = timeout or (COMPILE_TIMEOUT if planned.cell.compile else SPEED_TIMEOUT)
+            # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
+            environment |= {"TORCHINDUCTOR_CACHE_DIR": f"{self.scratch}/{planned.key}"} if planned.cell.compile else {}
+        return self.executor.run(
+            _TARGET,
+            Job(
+                planned=planned,
+                weights=str(self.store.weights_path(planned.key)),
+                predictions=str(self.store.predictions_path(planned.key)),
+                process=process,
+                batch_size=batch_size,
+                probe=probe,
+            ),
+            on_message=lambda message: self.on_event(_event(planned, message)),
+            timeout=timeout,
+            log=self.store.log_path(planned.key),
+            environment=environment,
         )
 
 
-def _status(ending: Ending) -> tuple[Status, str]:
-    if isinstance(ending.result, Outcome):
-        return ending.result.status, ending.result.reason
-    return ("timeout" if ending.kind == "timeout" else "crashed"), ending.reason
-
-
-def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:
-    """Return one measurement a name: the median of the processes' values, their range, their samples nested.
-
-    A figure that is the same in every process (parameters, MACs) keeps its own interval.
-    """
-    if len(processes) == 1:
-        return tuple(processes[0])
-    by_name: dict[str, list[Measurement]] = {}
-    for measurement in itertools.chain.from_iterable(processes):
-        by_name.setdefault(measurement.name, []).append(measurement)
-    return tuple(_merge(same) for same in by_name.values())
-
-
-def _merge(same: Sequence[Measurement]) -> Measurement:
-    values = [one.value for one in same if one.value is not None]
-    verdict = _worst([one.verdict for one in same])
-    if len(values) < len(same):
-        return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
-    if len(set(values)) == 1 and not same[0].samples:
-        return msgspec.structs.replace(same[0], verdict=verdict)
-    return msgspec.structs.replace(
-        same[0],
-        value=statistics.median(values),
-        low=min(values),
-        high=max(values),
-        n=len(values),
-        samples=tuple(itertools.chain.from_iterable(one.samples for one in same)),
-        verdict=verdict,
-    )
-
-
-def _worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the worst level, and each kind of reason once, those of the worst process first.
-
-    The reasons of one kind differ from process to process in their numbers.
-    """
-    worst_first = sorted(verdicts, key=lambda one: ("invalid", "warn", "valid").index(one.level))
-    first: dict[str, str] = {}
-    count: Counter[str] = Counter()
-    for reason in itertools.chain.from_iterable(one.reasons for one in worst_first):
-        kind = re.sub(r"[\d.,]+", "#", reason)
-        first.setdefault(kind, reason)
-        count[kind] += 1
-    return Verdict(
-        level=worst_first[0].level,
-        reasons=tuple(
-            reason if count[kind] >= len(verdicts) else f"{reason}, in {count[kind]} of {len(verdicts)} processes"
-            for kind, reason in first.items()
-        ),
-    )
+def _event(planned: KeyedCell, message: Progress | Say) -> Event:
+    return Noted(text=message.text) if isinstance(message, Say) else Progressed(planned=planned, progress=message)

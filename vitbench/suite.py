@@ -47,14 +47,17 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
     batch_sizes: tuple[int, ...] = (1, 32)
     """1 gives the latency; the largest, above 1, gives throughput, memory and training speed."""
     modes: tuple[Mode, ...] = ("inference", "training")
+    largest_batch: bool = False
+    """Whether the largest batch that fits is searched, too."""
 
     @property
-    def cells(self) -> list[tuple[int, Mode]]:
-        """Batch size and mode of each cell: inference at every batch size, training at the largest."""
+    def cells(self) -> list[tuple[int, Mode, bool]]:
+        """Batch size, mode and whether to search from there: inference at every batch size, training at the largest."""
         sizes = sorted(self.batch_sizes)
-        inference: list[tuple[int, Mode]] = [(size, "inference") for size in sizes if "inference" in self.modes]
-        training: list[tuple[int, Mode]] = [(size, "training") for size in sizes[-1:] if "training" in self.modes]
-        return inference + training
+        inference, training = "inference" in self.modes, "training" in self.modes
+        cells: list[tuple[int, Mode, bool]] = [(size, "inference", False) for size in sizes if inference]
+        cells += [(sizes[-1], "inference", True)] if self.largest_batch and sizes and inference else []
+        return cells + [(size, "training", False) for size in sizes[-1:] if training]
 
 
 class Suite(_Data, frozen=True, kw_only=True):
@@ -102,6 +105,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     datasets: tuple[str, ...] = ()
     seeds: tuple[Seed, ...] = ()
     batch_size: Count | None = None
+    largest_batch: bool = False
+    """Search the largest batch that fits, whatever the suite says."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Recipe name to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -130,6 +135,7 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     seed: int = 0
     batch_size: int = 0
     mode: Mode = "inference"
+    largest_batch: bool = False
 
 
 def read_suite(path: Path) -> Suite:
@@ -168,7 +174,9 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
     datasets = _choose_datasets(suite, catalog, selection)
     speed = suite.speed
     if selection.batch_size is not None:
-        speed = SpeedPlan(batch_sizes=tuple(sorted({1, selection.batch_size})), modes=speed.modes)
+        speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
+    if selection.largest_batch:
+        speed = msgspec.structs.replace(speed, largest_batch=True)
     of_suite = {catalog.recipe(name).name: options for name, options in suite.recipes.items()}
     of_user = {catalog.recipe(name).name: options for name, options in selection.settings.items()}
     quality: list[AskedCell] = []
@@ -205,9 +213,15 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
             ]
             timed += [
                 AskedCell(
-                    kind="speed", model=model, dataset=dataset, recipe=recipe.name, batch_size=batch_size, mode=mode
+                    kind="speed",
+                    model=model,
+                    dataset=dataset,
+                    recipe=recipe.name,
+                    batch_size=batch_size,
+                    mode=mode,
+                    largest_batch=largest,
                 )
-                for batch_size, mode in ([] if model.baseline else speed.cells)
+                for batch_size, mode, largest in ([] if model.baseline else speed.cells)
             ]
     for name in sorted(set(of_user) - recipes):
         used = ", ".join(sorted(recipes)) or "none"
@@ -215,7 +229,7 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
     if not quality:
         lacking = "models; give --model" if not entries else "data sets; give --dataset"
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
-    timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.batch_size))
+    timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.largest_batch, cell.batch_size))
     return quality + timed
 
 

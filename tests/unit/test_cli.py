@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--epochs": ("INTEGER RANGE", False, None),
         "--limit": ("N|FRACTION", False, None),
         "--batch-size": ("INTEGER RANGE", False, None),
+        "--largest-batch": FLAG,
         "--set": ("RECIPE.OPTION=VALUE", True, None),
         "--timeout": ("SECONDS", False, None),
         "--rerun": ("[failed|all]", False, None),
@@ -52,6 +53,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--output": ("FILE", False, None),
     },
     "show": {"arguments": ("[DIR] [ID]", False, None)},
+    "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--json": FLAG},
 }
 
 HEAVY = ("torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "timm", "PIL", "pyarrow", "jinja2", "tabulate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -106,6 +107,17 @@ def test_a_kill_is_a_crash_in_words(executor: LocalExecutor) -> None:
     ending = run(executor, "kill_itself")
     assert ending.kind == "crashed"
     assert ending.reason == "the process was killed by SIGKILL; the system may have run out of memory"
+
+
+@pytest.mark.parametrize(("target", "kind"), [("kill_itself", "oom"), ("leave", "crashed")])
+def test_a_kill_while_the_system_kills_for_memory_is_oom(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch, target: str, kind: str
+) -> None:
+    kills = itertools.count()
+    monkeypatch.setattr("vitbench.executor._memory_kills", lambda: next(kills))
+    ending = run(executor, target)
+    assert ending.kind == kind
+    assert ("the system ran out of memory" in ending.reason) == (kind == "oom")
 
 
 def test_a_process_that_takes_too_long_is_ended(executor: LocalExecutor, tmp_path: Path) -> None:

@@ -278,3 +278,27 @@ def test_the_order_of_different_cells_does_not_matter(records):
 def test_nothing_gives_nothing():
     board = build([], [], "top1")
     assert (board.rows, board.failed, board.rank_by) == ((), (), "top1")
+
+
+def test_the_largest_batch_stands_beside_the_fixed_one_and_replaces_nothing():
+    found = f.record(
+        f.speed_cell("a", largest_batch=True),
+        [
+            f.measurement("largest_batch", 700, unit="images"),
+            f.measurement("largest_batch_throughput", 5000.0, unit="images/s"),
+            f.measurement("throughput", 1.0, unit="images/s"),
+        ],
+        started=9e9,
+    )
+    row = only(build([f.quality("a"), *f.speed("a", 900), found], [], "top1").rows)
+    assert (row.metrics["largest_batch"].value, row.metrics["largest_batch_throughput"].value) == (700, 5000)
+    assert row.metrics["throughput"].value == 900
+    assert row.condition.batch_size == 32
+
+
+def test_cold_start_is_that_of_a_single_image():
+    def timed(batch_size, seconds):
+        return f.record(f.speed_cell("a", batch_size=batch_size), [f.measurement("cold_start", seconds, unit="s")])
+
+    row = only(build([f.quality("a"), timed(1, 0.5), timed(32, 0.9)], [], "top1").rows)
+    assert row.metrics["cold_start"].value == 0.5

@@ -12,8 +12,8 @@ import pytest
 
 from vitbench.executor import Ending
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
-from vitbench.records import Environment, KeyedCell, Measurement, Record, Verdict
-from vitbench.runner import Ended, Event, Noted, Progressed, Started, merge_processes, run_cells, update_metrics
+from vitbench.records import Environment, KeyedCell, Measurement, Record
+from vitbench.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
 
 ENVIRONMENT = factories.environment()
@@ -248,61 +248,58 @@ def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int,
 
 
 def test_the_processes_of_a_speed_cell_are_merged(store: Store) -> None:
-    values = {0: 100.0, 1: 120.0, 2: 90.0}
+    values = {0: 100.0, 1: 104.0, 2: 97.0}
     run(store, [FAST], lambda job: measured(values[job.process], samples=((values[job.process],),), unit="images/s"))
     (merged,) = only(store).measurements
     assert merged == Measurement(
         name="throughput",
         value=100.0,
         unit="images/s",
-        low=90.0,
-        high=120.0,
+        low=97.0,
+        high=104.0,
         n=3,
-        samples=((100.0,), (120.0,), (90.0,)),
+        samples=((100.0,), (104.0,), (97.0,)),
     )
 
 
-def one(value: float | None, name: str = "x", **fields: object) -> tuple[Measurement, ...]:
-    return (Measurement(name=name, value=value, **fields),)
+SEARCH = factories.speed_cell("search", largest_batch=True, batch_size=8)
 
 
-def test_one_process_keeps_its_own_interval() -> None:
-    alone = one(0.5, low=0.4, high=0.6, n=100)
-    assert merge_processes([alone]) == alone
+def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_three(store: Store) -> None:
+    def ending(job: Job) -> Ending:
+        if not job.probe:
+            return measured(500.0, "largest_batch_throughput")
+        return answered() if job.batch_size <= 20 else answered(Outcome(status="oom", reason="too large"))
+
+    script, _ = run(store, [SEARCH], ending)
+    jobs = [call["job"] for call in script.calls]
+    assert [job.batch_size for job in jobs if job.probe] == [8, 16, 32, 24, 20, 22, 21]
+    assert [(job.process, job.batch_size) for job in jobs if not job.probe] == [(0, 20), (1, 20), (2, 20)]
+    record = only(store)
+    assert {m.name: m.value for m in record.measurements} == {"largest_batch": 20, "largest_batch_throughput": 500.0}
+    assert record.status == "ok"
 
 
-def test_a_figure_that_is_the_same_everywhere_keeps_its_own_count() -> None:
-    assert merge_processes([one(53_000.0, n=1)] * 3) == one(53_000.0, n=1)
+def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: Store) -> None:
+    def ending(job: Job) -> Ending:
+        return Ending(kind="crashed", seconds=1.0, reason="killed by SIGSEGV") if job.batch_size == 16 else answered()
+
+    script, _ = run(store, [SEARCH], ending)
+    assert all(call["job"].probe for call in script.calls)
+    assert (only(store).status, only(store).reason) == ("crashed", "batch 16: killed by SIGSEGV")
 
 
-def test_a_figure_of_the_first_process_alone_is_kept_as_it_is() -> None:
-    merged = merge_processes([(*one(53_000.0, "params", n=1), *one(1.0, "t")), one(2.0, "t"), one(3.0, "t")])
-    assert {each.name: each.value for each in merged} == {"params": 53_000.0, "t": 2.0}
-    assert merged[0].verdict == Verdict()
-
-
-def test_a_value_that_one_process_lacks_is_no_value() -> None:
-    missing = one(None, verdict=Verdict(level="invalid", reasons=("12 samples",)))
-    (merged,) = merge_processes([one(1.0), missing, one(2.0)])
-    assert (merged.value, merged.low, merged.high) == (None, None, None)
-    assert merged.verdict == Verdict(level="invalid", reasons=("12 samples, in 1 of 3 processes",))
-
-
-def test_the_worst_verdict_holds_and_reasons_that_differ_in_numbers_are_one() -> None:
-    def warned(*reasons: str, level: str = "warn") -> tuple[Measurement, ...]:
-        return one(1.0, verdict=Verdict(level=level, reasons=reasons))
-
-    (merged,) = merge_processes(
-        [warned("load average 4.1 on 2 cores"), warned("load average 3.0 on 2 cores", "slow clock"), one(1.0)]
-    )
-    assert merged.verdict == Verdict(
-        level="warn",
-        reasons=("load average 4.1 on 2 cores, in 2 of 3 processes", "slow clock, in 1 of 3 processes"),
-    )
-    (merged,) = merge_processes([warned("a 1"), warned("a 2"), warned("a 3")])
-    assert merged.verdict.reasons == ("a 1",), "what holds for all of them needs no count"
-    (merged,) = merge_processes([warned("a"), warned("b", level="invalid"), one(1.0)])
-    assert merged.verdict.level == "invalid"
+def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
+    cells = [factories.speed_cell(label, compile=True) for label in ("a", "b")]
+    script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
+    caches = [(call["job"].planned.label, call["environment"].get("TORCHINDUCTOR_CACHE_DIR")) for call in script.calls]
+    by_label = {label: {cache for name, cache in caches if name == label} for label in ("a", "b", FAST.label)}
+    assert by_label[FAST.label] == {None}
+    (of_a,), (of_b,) = by_label["a"], by_label["b"]
+    assert of_a != of_b
+    assert not Path(of_a).parent.exists(), "what was compiled is not left behind"
+    timeouts = {call["job"].planned.label: call["timeout"] for call in script.calls}
+    assert timeouts["a"] > timeouts[FAST.label]
 
 
 def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(store: Store) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import known_models
 import msgspec
 import numpy as np
 import pytest
@@ -97,12 +98,126 @@ def test_tf32_needs_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
             lambda: torch.set_float32_matmul_precision("high"),
             ("float32_matmul_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"),
         ),
+        (lambda: torch.set_default_device("meta"), ("default_device",)),
+        (lambda: torch.autograd.set_detect_anomaly(True), ("anomaly_detection",)),
+        (lambda: torch.set_autocast_enabled("cpu", True), ("autocast.cpu",)),
+        (lambda: torch.set_autocast_enabled("cuda", True), ("autocast.cuda",)),
+        (lambda: torch.set_flush_denormal(True), ("flush_denormal",)),
+        (
+            lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
+            ("fill_uninitialized_memory",),
+        ),
+        (lambda: setattr(torch.backends.mkldnn, "enabled", False), ("mkldnn.enabled",)),
+        (
+            lambda: setattr(torch.backends.cuda.matmul, "allow_fp16_accumulation", True),
+            ("cuda.matmul.allow_fp16_accumulation",),
+        ),
+        (
+            lambda: setattr(torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
+            ("cuda.matmul.allow_fp16_reduced_precision_reduction",),
+        ),
+        (
+            lambda: setattr(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", (False, False)),
+            ("cuda.matmul.allow_bf16_reduced_precision_reduction",),
+        ),
+        (
+            lambda: torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True),
+            ("math_attention_reduced_precision",),
+        ),
     ],
 )
 def test_what_a_model_changes_is_named_and_undone(change, names: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
     with enter() as flags:
         change()
         assert changed_flags(flags) == names
+
+
+def test_inference_mode_that_a_model_leaves_on_is_named_and_undone() -> None:
+    with enter() as flags:
+        left_on = torch.inference_mode()
+        left_on.__enter__()
+        assert changed_flags(flags) == ("grad_enabled", "inference_mode")
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+    assert not torch.ones(1).is_inference()
+
+
+def test_threads_between_operators_are_recorded_and_their_change_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with enter() as flags:
+        assert flags["interop_threads"] == torch.get_num_interop_threads()
+        monkeypatch.setitem(module._WATCHED, "interop_threads", lambda: 77)  # torch lets it be set but once
+        assert changed_flags(flags) == ("interop_threads",)
+
+
+SWITCHES = [name for name, value in module._read_flags().items() if isinstance(value, bool)]
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_is_set_whatever_it_was_and_put_back(name: str) -> None:
+    before = module._read_flags()
+    read, write = module._FLAGS[name]
+    write(not before[name])
+    turned = module._read_flags()
+    try:
+        with enter() as flags:
+            assert changed_flags(flags) == ()
+            assert read() == module._wanted("float32", 1)[name]
+        assert module._read_flags() == turned
+    finally:
+        module._write_flags(before)
+
+
+@pytest.mark.parametrize("level", ["nowhere", "split_k", "everywhere"])
+def test_reduced_precision_of_sums_is_put_back_to_each_of_its_levels(level: str) -> None:
+    name = "cuda.matmul.allow_fp16_reduced_precision_reduction"
+    read, write = module._FLAGS[name]
+    try:
+        write(level)
+        with enter():
+            assert read() == "everywhere"
+        assert read() == level
+    finally:
+        write("everywhere")
+
+
+def test_a_block_within_a_block_gives_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "check_precision", lambda precision, device: None)
+    with enter(precision="tf32", threads=2, seed=8) as outer:
+        first = draw()
+        torch.backends.cudnn.benchmark = True
+        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+            before = module._read_flags()
+            with enter(seed=3) as inner:
+                assert changed_flags(inner) == ()
+                assert torch.backends.cuda.matmul.allow_tf32 is False
+                assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+                assert torch.is_inference_mode_enabled()
+                draw()
+            assert module._read_flags() == before
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+            assert torch.is_inference_mode_enabled()
+        assert changed_flags(outer) == ("cudnn.benchmark",)
+        second = draw()
+    with enter(seed=8):
+        assert (draw(), draw()) == (first, second)
+
+
+def test_the_next_cell_finds_nothing_of_a_model_that_changes_flags() -> None:
+    model, images = known_models.FlagFlipper(), torch.zeros(2, 3, 4, 4)
+    with enter() as flags:
+        model(images)
+        assert changed_flags(flags) == ("threads", "default_dtype", "cudnn.benchmark")
+    with enter() as flags:
+        assert changed_flags(flags) == ()
+        assert known_models.Linear()(images).dtype == torch.float32
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_reduced_precision_is_a_matter_of_autocast_and_every_device_has_it(precision: str) -> None:
+    module.check_precision(precision, "cpu")
+    with enter(precision=precision) as flags:
+        assert flags["autocast.cpu"] is False
+        assert torch.get_default_dtype() == torch.float32
 
 
 def test_flags_are_restored_after_an_error() -> None:

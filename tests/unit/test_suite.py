@@ -247,6 +247,21 @@ def test_quality_cells_come_first_then_speed_cells_grouped_by_what_is_compared()
     ]
 
 
+def test_the_largest_batch_is_searched_on_request_from_the_fixed_batch_on() -> None:
+    def searches(**selection: object) -> list[tuple[int, str]]:
+        return [(cell.batch_size, cell.mode) for cell in asked(**selection) if cell.largest_batch]
+
+    assert searches() == []
+    assert searches(largest_batch=True, models=("vit-p2",)) == [(32, "inference")]
+    assert searches(largest_batch=True, models=("vit-p2",), batch_size=8) == [(8, "inference")]
+    assert SpeedPlan(largest_batch=True, modes=("training",)).cells == [(32, "training", False)]
+    assert SpeedPlan(largest_batch=True, batch_sizes=(1, 8), modes=("inference",)).cells == [
+        (1, "inference", False),
+        (8, "inference", False),
+        (8, "inference", True),
+    ]
+
+
 def test_the_count_of_cells_is_the_product() -> None:
     cells = asked(datasets=("digits", "cifar10"), seeds=(0, 1, 2))
     assert sum(cell.kind == "quality" for cell in cells) == 3 * 2 * 3

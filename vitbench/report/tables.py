@@ -43,6 +43,12 @@ _FIGURES = (
     _Figure("train_throughput", "train", "images/s"),
     _Figure("train_peak_memory", "train peak", "MiB", 2**-20, detail=True),
     _Figure("train_seconds", "train", "s", detail=True),
+    _Figure("cold_start", "cold start", "s", detail=True),
+    _Figure("compile_seconds", "compile", "s", detail=True),
+    _Figure("largest_batch", "largest batch", "images", detail=True),
+    _Figure("largest_batch_throughput", "at largest", "images/s", detail=True),
+    _Figure("energy_per_image", "energy", "mJ/image", 1e3, detail=True),
+    _Figure("variant_agreement", "as float32", "%", 100, detail=True),
 )
 
 

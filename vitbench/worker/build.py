@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
 
 from vitbench.catalog import Catalog
 from vitbench.errors import VitbenchError
-from vitbench.records import KeyedCell
+from vitbench.records import KeyedCell, SpeedCell
 from vitbench.specs import ModelSpec, load_target
 
-__all__ = ["ModelBuildError", "build_model", "facts_of", "find_model", "meta_architecture"]
+__all__ = ["ModelBuildError", "build_model", "facts_of", "find_model", "meta_architecture", "placed"]
 
 
 class ModelBuildError(VitbenchError):
@@ -49,6 +50,17 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
 def facts_of(model: nn.Module) -> dict[str, str]:
     """Return what a model says of itself for the record, in its attribute `facts`."""
     return {str(name): str(value) for name, value in getattr(model, "facts", {}).items()}
+
+
+def placed(model: nn.Module, cell: SpeedCell, device: torch.device) -> nn.Module:
+    """Move a model to its device and memory format, and return it as it is to be called: compiled where asked for.
+
+    Moving changes the model itself; a compiled one shares its parameters.
+    """
+    model = model.to(device)
+    if cell.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return cast(nn.Module, torch.compile(model)) if cell.compile else model
 
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import sys
 import traceback
 from collections.abc import Callable
 
 import msgspec
 
 from vitbench.catalog import load_catalog
+from vitbench.environment import memory_bytes
 from vitbench.errors import VitbenchError
 from vitbench.jobs import Job, Outcome
 from vitbench.measuring.predictions import InvalidPredictions
+from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import QualityCell, Status
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
@@ -26,6 +29,8 @@ def run_cell(request: bytes, send: Send) -> Outcome:
     gc.freeze()  # the memory pass collects several times, and need not look through all of torch at each
     job = msgspec.json.decode(request, type=Job)
     run = run_quality if isinstance(job.planned.cell, QualityCell) else run_speed
+    if job.planned.device == "cpu":
+        _limit_memory()
     try:
         return run(job, load_catalog(), send)
     except (Exception, SystemExit) as error:
@@ -34,13 +39,27 @@ def run_cell(request: bytes, send: Send) -> Outcome:
         return Outcome(status=status, reason=_reason_of(error))
 
 
+def _limit_memory() -> None:
+    """Let an allocation beyond what is free now fail in this process, before the system starts to kill others."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    import psutil
+
+    free = min(memory_bytes(), psutil.virtual_memory().available)
+    # Writable private memory alone (https://man7.org/linux/man-pages/man2/getrlimit.2.html): mapped data do not count.
+    resource.setrlimit(resource.RLIMIT_DATA, (free, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
 def _status_of(error: BaseException) -> Status:
     import torch
 
-    if isinstance(error, InvalidPredictions):
+    if isinstance(error, (InvalidPredictions, InvalidOutput)):
         return "invalid"
     # The CPU allocator raises a plain RuntimeError.
-    allocator = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    words = str(error)
+    allocator = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in words or "bad_alloc" in words)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or allocator:
         return "oom"
     return "failed"

@@ -74,7 +74,8 @@ def doubt(
         msgspec.structs.replace(
             one,
             verdict=Verdict(
-                level="invalid" if one.verdict.level == "invalid" else level, reasons=(*one.verdict.reasons, *reasons)
+                level="invalid" if one.verdict.level == "invalid" else level,
+                reasons=tuple(dict.fromkeys((*one.verdict.reasons, *reasons))),
             ),
         )
         for one in measurements

@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import msgspec
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress
-from vitbench.measuring.evidence import Moment, disturbances, observe
-from vitbench.measuring.predictions import (
-    audit,
-    load_predictions,
-    predict,
-    save_predictions,
-    summarise,
-    validate_logits,
-)
-from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
+from vitbench.measuring.evidence import Moment, disturbances, facts, observe
+from vitbench.measuring.predictions import load_predictions, save_predictions
+from vitbench.protocols import Budget, FitRun, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, Preprocess, load_target
-from vitbench.training import autocast, batches, preprocess, statistics
+from vitbench.training import statistics
 from vitbench.worker.alive import signs_of_life
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
+from vitbench.worker.evaluation import evaluate
 from vitbench.worker.measurements import doubt, measure
 from vitbench.worker.runtime import changed_flags, runtime
 
 __all__ = ["measure_again", "run_quality"]
 
-EVALUATION_BATCH = 256
 SIGN_SECONDS = 1.0
 """The least time between two signs of life."""
 
@@ -67,7 +57,7 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
     planned, cell, info = job.planned, job.planned.cell, job.planned.data
     assert isinstance(cell, QualityCell)
     assert info is not None
-    num_classes = len(info.class_names)
+    num_classes, device = len(info.class_names), torch.device(planned.device)
     spec = find_model(planned, catalog)
     recipe = catalog.recipe(cell.recipe).spec
     log = _Log(send)
@@ -76,14 +66,15 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         how = spec.preprocess or statistics(splits.train)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
-        facts = facts_of(model)
-        start = observe()
+        said = facts_of(model)
+        start = observe(device)
         model = load_target(recipe.fit)(model, _train_val(planned, splits, how), _fit_run(planned, cell, log))
-        end = observe()
+        end = observe(device)
+        model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()
-        predictions, faults = _evaluate(model, planned, cell, splits.test, how, log)
+        found = evaluate(model, planned, splits.test, how, log)
         changed = changed_flags(flags)
-    save_predictions(Path(job.predictions), predictions)
+    save_predictions(Path(job.predictions), found.predictions)
     if recipe.trains and not planned.baseline:
         _save_weights(model, Path(job.weights))
     curve = tuple(log.curve)
@@ -93,27 +84,23 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         device=planned.device,
         precision=cell.precision,
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
-        predictions=predictions,
+        predictions=found.predictions,
         training=_training_log(start, end, planned, cell, splits, curve) if recipe.trains else None,
+        loading=found.loading,
+        agreement=found.agreement,
     )
-    warnings = (f"the model changed torch's {', '.join(changed)}",) if changed else ()
+    warnings = (*([f"the model changed torch's {', '.join(changed)}"] if changed else []), *found.warnings)
     return Outcome(
         status="ok",
-        measurements=doubt(doubt(measure(catalog, subject), "warn", warnings), "invalid", faults),
-        faults=faults,
+        measurements=doubt(doubt(measure(catalog, subject), "warn", warnings), "invalid", found.faults),
+        faults=found.faults,
         warnings=warnings,
         curve=curve,
-        preprocess=PreprocessInfo(
-            mean=how.mean,
-            std=how.std,
-            interpolation=how.interpolation,
-            crop_fraction=how.crop_fraction,
-            image_size=planned.image_size,
-            in_channels=planned.in_channels,
-        ),
+        preprocess=_applied(how, planned),
         runtime=flags,
-        facts=facts,
+        facts=said,
         splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+        evidence=facts(start, end, threads=cell.threads) if recipe.trains else {},
     )
 
 
@@ -173,31 +160,15 @@ def _training_log(
     )
 
 
-def _evaluate(
-    model: nn.Module, planned: KeyedCell, cell: QualityCell, test: Split, how: Preprocess, tick: Callable[[], None]
-) -> tuple[Predictions, tuple[str, ...]]:
-    """Read the test split once, and audit the model on a part of it."""
-    device = torch.device(planned.device)
-    model = model.to(device)
-
-    def ready(images: Tensor) -> Tensor:
-        x = preprocess(images, how, image_size=planned.image_size, in_channels=planned.in_channels)
-        return x.to(memory_format=torch.channels_last) if cell.channels_last else x
-
-    def inputs() -> Iterator[Tensor]:
-        for images, _ in batches(test, batch_size=EVALUATION_BATCH, device=device):
-            yield ready(images)
-
-    def some(rows: NDArray[np.int64]) -> Tensor:
-        return ready(torch.from_numpy(test.images[test.index[rows]]).to(device))
-
-    def context() -> AbstractContextManager[object]:
-        return autocast(cell.precision, device)
-
-    logits = predict(model, inputs(), autocast=context, tick=tick)
-    assert planned.data is not None
-    validate_logits(logits, test.labels, len(planned.data.class_names))
-    return summarise(logits, test.labels), audit(model, logits, some, autocast=context)
+def _applied(how: Preprocess, planned: KeyedCell) -> PreprocessInfo:
+    return PreprocessInfo(
+        mean=how.mean,
+        std=how.std,
+        interpolation=how.interpolation,
+        crop_fraction=how.crop_fraction,
+        image_size=planned.image_size,
+        in_channels=planned.in_channels,
+    )
 
 
 def _save_weights(model: nn.Module, path: Path) -> None:

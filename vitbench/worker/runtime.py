@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import random
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import backends
+from torch.utils import deterministic
 
 from vitbench.errors import UnusableError
 
@@ -30,7 +33,11 @@ Access = tuple[Callable[[], FlagValue], Callable[[Any], object]]
 def _backend(path: str) -> Access:
     """Give reading and writing of an attribute under ``torch.backends``."""
     owner_path, _, name = path.rpartition(".")
-    owner = attrgetter(owner_path)(backends) if owner_path else backends
+    return _attribute(attrgetter(owner_path)(backends) if owner_path else backends, name)
+
+
+def _attribute(owner: object, name: str) -> Access:
+    """Give reading and writing of an attribute."""
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
@@ -52,6 +59,30 @@ def _write_cudnn_tf32(value: Any) -> None:
         backends.cudnn.allow_tf32 = value
 
 
+def _reduction(name: str) -> Access:
+    """Give reading and writing of where cuBLAS may add in reduced precision: nowhere, between its parts, everywhere.
+
+    torch keeps two switches of which one implies the other
+    (https://docs.pytorch.org/docs/stable/notes/numerical_accuracy.html).
+    """
+    levels = ("nowhere", "split_k", "everywhere")
+    matmul = backends.cuda.matmul
+
+    def read() -> FlagValue:
+        return levels[getattr(matmul, name) + getattr(matmul, f"{name}_split_k")]
+
+    return read, lambda level: setattr(matmul, name, (level == "everywhere", level != "nowhere"))
+
+
+def _autocast(device_type: str) -> Access:
+    """Give reading and writing of whether autocast is on: where it was left on, float32 is not float32."""
+    return partial(torch.is_autocast_enabled, device_type), partial(torch.set_autocast_enabled, device_type)
+
+
+def _write_anomaly_detection(enabled: bool) -> None:
+    torch.set_anomaly_enabled(enabled, torch.is_anomaly_check_nan_enabled())
+
+
 _BACKENDS = (
     "fp32_precision",
     "cuda.matmul.fp32_precision",
@@ -65,6 +96,8 @@ _BACKENDS = (
     "cudnn.enabled",
     "cudnn.benchmark",
     "cudnn.deterministic",
+    "mkldnn.enabled",
+    "cuda.matmul.allow_fp16_accumulation",
 )
 
 _FLAGS: Mapping[str, Access] = {
@@ -73,17 +106,40 @@ _FLAGS: Mapping[str, Access] = {
         lambda: str(torch.get_default_dtype()).removeprefix("torch."),
         lambda name: torch.set_default_dtype(getattr(torch, name)),
     ),
+    "default_device": (
+        lambda: str(torch.get_default_device()),
+        # None is what torch starts with; a device, even the same one, costs a little at each call.
+        lambda name: torch.set_default_device(None if name == "cpu" else name),
+    ),
     "grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "anomaly_detection": (torch.is_anomaly_enabled, _write_anomaly_detection),
+    "autocast.cpu": _autocast("cpu"),
+    "autocast.cuda": _autocast("cuda"),
+    # torch tells this of no thread; but half of the smallest normal number is zero only where denormals are flushed.
+    "flush_denormal": (lambda: sys.float_info.min / 2 == 0, torch.set_flush_denormal),
     "deterministic_debug_mode": (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    "fill_uninitialized_memory": _attribute(deterministic, "fill_uninitialized_memory"),
     # Before the backends: these two write their matmul, conv and rnn precisions, which then have the last word.
     "cudnn.allow_tf32": (_read_cudnn_tf32, _write_cudnn_tf32),
     "float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     **{path: _backend(path) for path in _BACKENDS},
+    "cuda.matmul.allow_fp16_reduced_precision_reduction": _reduction("allow_fp16_reduced_precision_reduction"),
+    "cuda.matmul.allow_bf16_reduced_precision_reduction": _reduction("allow_bf16_reduced_precision_reduction"),
     "flash_attention": (backends.cuda.flash_sdp_enabled, backends.cuda.enable_flash_sdp),
     "memory_efficient_attention": (backends.cuda.mem_efficient_sdp_enabled, backends.cuda.enable_mem_efficient_sdp),
     "cudnn_attention": (backends.cuda.cudnn_sdp_enabled, backends.cuda.enable_cudnn_sdp),
     "math_attention": (backends.cuda.math_sdp_enabled, backends.cuda.enable_math_sdp),
+    "math_attention_reduced_precision": (
+        backends.cuda.fp16_bf16_reduction_math_sdp_allowed,
+        backends.cuda.allow_fp16_bf16_reduction_math_sdp,
+    ),
     "transformer_fastpath": (backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled),
+}
+
+_WATCHED: Mapping[str, Callable[[], FlagValue]] = {
+    # A guard keeps the first, and torch lets the second be set once in a process only, so neither is written.
+    "inference_mode": torch.is_inference_mode_enabled,
+    "interop_threads": torch.get_num_interop_threads,
 }
 
 
@@ -96,8 +152,14 @@ def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
     return {
         "threads": threads,
         "default_dtype": "float32",
+        "default_device": "cpu",
         "grad_enabled": True,
+        "anomaly_detection": False,
+        "autocast.cpu": False,
+        "autocast.cuda": False,
+        "flush_denormal": False,
         "deterministic_debug_mode": 0,
+        "fill_uninitialized_memory": True,
         "cudnn.allow_tf32": tf32,
         "float32_matmul_precision": "high" if tf32 else "highest",
         "fp32_precision": "none",
@@ -113,10 +175,16 @@ def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
         # Off, as torch has it: the search would choose other kernels from run to run.
         "cudnn.benchmark": False,
         "cudnn.deterministic": False,
+        "mkldnn.enabled": True,
+        # As torch has them: products of float16 and bfloat16 are added in float32, but between parts.
+        "cuda.matmul.allow_fp16_accumulation": False,
+        "cuda.matmul.allow_fp16_reduced_precision_reduction": "everywhere",
+        "cuda.matmul.allow_bf16_reduced_precision_reduction": "everywhere",
         "flash_attention": True,
         "memory_efficient_attention": True,
         "cudnn_attention": True,
         "math_attention": True,
+        "math_attention_reduced_precision": False,
         "transformer_fastpath": True,
     }
 
@@ -160,11 +228,13 @@ def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> It
     cuda = [torch.device(device).index or 0] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda):
         try:
-            _write_flags(wanted)
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)
-            random.seed(seed)
-            yield {"precision": precision, "seed": seed, "device": device, **wanted}
+            with torch.inference_mode(torch.is_inference_mode_enabled()):
+                _write_flags(wanted)
+                torch.manual_seed(seed)
+                np.random.seed(seed % 2**32)
+                random.seed(seed)
+                watched = {name: read() for name, read in _WATCHED.items()}
+                yield {"precision": precision, "seed": seed, "device": device, **wanted, **watched}
         finally:
             _write_flags(saved)
             np.random.set_state(numpy_state)
@@ -189,4 +259,5 @@ def changed_flags(recorded: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         recorded: what `runtime` yielded; to be called inside its block.
     """
-    return tuple(name for name, value in _read_flags().items() if value != recorded[name])
+    now = _read_flags() | {name: read() for name, read in _WATCHED.items()}
+    return tuple(name for name, value in now.items() if value != recorded[name])

@@ -1,29 +1,39 @@
-"""A speed cell in one process: weigh the model's memory, then time it, in passes of their own."""
+"""A speed cell in one process: start the model cold, weigh it, time it, each in a pass of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitbench.catalog import Catalog
 from vitbench.errors import Skip
 from vitbench.jobs import Job, Outcome, Progress
+from vitbench.measuring.energy import measure_energy
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
-from vitbench.measuring.timing import make_inputs, time_inference, time_training
-from vitbench.protocols import MemoryUse, Subject
+from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
+from vitbench.measuring.steps import Autocast, inference_step, make_inputs, synchronise
+from vitbench.measuring.timing import fresh_input_reasons, time_inference, time_training
+from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject, Timing
 from vitbench.records import SpeedCell
 from vitbench.training import autocast
-from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
+from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture, placed
 from vitbench.worker.measurements import doubt, measure
 from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 __all__ = ["run_speed"]
+
+FRESH_SEED = 1
+"""Seed of the inputs that a model has not seen."""
+PROBE_STEPS = 3
+"""Steps that a batch must survive to fit: the second and third find the optimiser's state and a used allocator."""
 
 
 def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]) -> Outcome:
@@ -34,31 +44,27 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
     planned, cell = job.planned, job.planned.cell
     assert isinstance(cell, SpeedCell)
     spec = find_model(planned, catalog)
-    device = torch.device(cell.device)
-    architecture = meta_architecture(planned, spec, cell.num_classes)
+    bench = _Bench(job, cell)
     send(Progress(stage="measuring"))
-
-    def context() -> AbstractContextManager[object]:
-        return autocast(cell.precision, device)
-
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
+        architecture = meta_architecture(planned, spec, cell.num_classes)
         architecture()  # what a build imports must not count as the model's memory
-        baseline = _baseline(device)
-        model = build_model(planned, spec, cell.num_classes)
-        facts = facts_of(model)
-        model = _placed(model, cell, device)
-        batch = partial(
-            make_inputs, cell.input_shape, batch_size=cell.batch_size, device=device, channels_last=cell.channels_last
-        )
-        memory: MemoryUse | Skip = (
-            baseline
-            if isinstance(baseline, Skip)
-            else measure_memory(model, batch(count=1), baseline=baseline, mode=cell.mode, autocast=context)
-        )
+        if cell.compile:
+            _compile_something(bench.device)  # nor what the compiler imports
+        bench.build(lambda: build_model(planned, spec, cell.num_classes))
+        if job.probe:
+            bench.probe()
+            return Outcome(status="ok")
+        # Only the first process compiles with an empty cache.
+        cold = cell.mode == "inference" and (job.process == 0 or not cell.compile)
+        startup = bench.start() if cold else None
+        memory = bench.weigh()
         allocator = steady_allocator()  # after the memory pass, whose figures it would change
-        time_model = time_inference if cell.mode == "inference" else time_training
-        timing = time_model(model, batch(), autocast=context)
+        timing = bench.timing()
+        energy = bench.energy()
         changed = changed_flags(flags)
+        agreement = bench.agreement() if job.process == 0 else None
+    parts = {"memory": memory, "energy": energy}
     subject = Subject(
         num_classes=cell.num_classes,
         input_shape=cell.input_shape,
@@ -66,22 +72,181 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         precision=cell.precision,
         architecture=architecture if job.process == 0 else None,
         timing=timing,
+        startup=startup,
         memory=None if isinstance(memory, Skip) else memory,
+        energy=None if isinstance(energy, Skip) else energy,
+        agreement=agreement,
     )
-    measurements = measure(catalog, subject, {"memory": str(memory)} if isinstance(memory, Skip) else {})
+    measurements = measure(
+        catalog, subject, {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
+    )
     if not measurements:
         return Outcome(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
-    if changed:
-        measurements = doubt(measurements, "warn", [f"the model changed torch's {', '.join(changed)}"])
-    return Outcome(status="ok", measurements=measurements, runtime=flags | allocator, facts=facts)
+    if cell.largest_batch:
+        measurements = tuple(msgspec.structs.replace(m, name=f"largest_batch_{m.name}") for m in measurements)
+    fault, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
+    faults = (fault,) if fault else ()
+    flipped = f"the model changed torch's {', '.join(changed)}" if changed else None
+    warnings = tuple(words for words in (doubtful, flipped) if words)
+    return Outcome(
+        status="ok",
+        measurements=doubt(doubt(measurements, "warn", warnings), "invalid", faults),
+        runtime=flags | allocator,
+        facts=facts_of(bench.plain),
+        faults=faults,
+        warnings=warnings,
+        evidence=dict(timing.evidence),
+    )
 
 
-def _placed(model: nn.Module, cell: SpeedCell, device: torch.device) -> nn.Module:
-    """Move a model to its device and memory format, and compile it where that is asked for."""
-    model = model.to(device)
-    if cell.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    return cast(nn.Module, torch.compile(model)) if cell.compile else model
+class _Bench:
+    """A model on its device with its inputs, and the passes over it."""
+
+    plain: nn.Module
+    """The model as it was built, on its device."""
+    model: nn.Module
+    """The same, as it is called: compiled where the cell asks for it."""
+
+    def __init__(self, job: Job, cell: SpeedCell) -> None:
+        """Read the memory in use when `build` is called, not here."""
+        self.cell = cell
+        self.device = torch.device(cell.device)
+        self.batch_size = job.batch_size or cell.batch_size
+        self.inputs = partial(
+            make_inputs,
+            cell.input_shape,
+            batch_size=self.batch_size,
+            device=self.device,
+            channels_last=cell.channels_last,
+        )
+
+    def context(self) -> AbstractContextManager[object]:
+        """Return the context of each forward pass."""
+        return autocast(self.cell.precision, self.device)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return what scales the loss of a training step: float16 alone needs it."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.cell.precision == "float16")
+
+    def build(self, build: Callable[[], nn.Module]) -> None:
+        """Read the memory in use, then build the model and move it to its device, and keep what that took."""
+        self.baseline = _baseline(self.device)
+        started = time.perf_counter()
+        self.plain = build().to(self.device)
+        self.model = placed(self.plain, self.cell, self.device)
+        synchronise(self.device)
+        self.build_seconds = time.perf_counter() - started
+
+    def probe(self) -> None:
+        """Take a few steps; what does not fit raises."""
+        # The largest batch is searched for inference alone.
+        step = inference_step(self.model, self.inputs(count=1), self.context, num_classes=self.cell.num_classes)
+        with torch.inference_mode():
+            for _ in range(PROBE_STEPS):
+                step()
+            synchronise(self.device)
+
+    def start(self) -> Startup:
+        """Time the first and the second forward pass."""
+        step = inference_step(self.model, self.inputs(count=2), self.context, num_classes=self.cell.num_classes)
+        with torch.inference_mode():
+            first, second = (self._seconds(step) for _ in range(2))
+        return Startup(
+            build_seconds=self.build_seconds,
+            first_call_seconds=first,
+            second_call_seconds=second,
+            compiled=self.cell.compile,
+        )
+
+    def _seconds(self, step: Callable[[], Tensor]) -> float:
+        synchronise(self.device)
+        started = time.perf_counter()
+        step()
+        synchronise(self.device)
+        return time.perf_counter() - started
+
+    def weigh(self) -> MemoryUse | Skip:
+        """Measure the peak of memory."""
+        if isinstance(self.baseline, Skip):
+            return self.baseline
+        inputs = self.inputs(count=1)
+        return measure_memory(self.model, inputs, baseline=self.baseline, mode=self.cell.mode, autocast=self.context)
+
+    def timing(self) -> Timing:
+        """Time forward passes or training steps, and see that the former are no faster on inputs seen before."""
+        # The largest batch leaves no room for more than one.
+        inputs = self.inputs(count=1) if self.cell.largest_batch else self.inputs()
+        classes = self.cell.num_classes
+        if self.cell.mode == "training":
+            return time_training(self.model, inputs, autocast=self.context, num_classes=classes, scaler=self.scaler())
+        timing = time_inference(self.model, inputs, autocast=self.context, num_classes=classes)
+        if self.cell.largest_batch:
+            return timing
+        call_seconds = timing.call_seconds or [seconds / timing.calls_per_block for seconds in timing.block_seconds]
+        with torch.inference_mode():
+            reasons = fresh_input_reasons(
+                self._forward(self.model, self.context),
+                self.inputs(seed=FRESH_SEED),
+                statistics.median(call_seconds),
+                self.device,
+            )
+        return _with_errors(timing, reasons)
+
+    def energy(self) -> EnergyUse | Skip | None:
+        """Measure the energy of forward passes at the fixed batch."""
+        if self.cell.mode != "inference" or self.batch_size == 1 or self.cell.largest_batch:
+            return None
+        step = inference_step(self.model, self.inputs(), self.context, num_classes=self.cell.num_classes)
+        try:
+            with torch.inference_mode():
+                return measure_energy(step, device=self.device, images_per_call=self.batch_size)
+        except Skip as skip:
+            return skip
+
+    def agreement(self) -> Agreement | None:
+        """Compare a variant with the same weights in plain float32, on noise; None where there is nothing to compare.
+
+        It writes into the model, so it comes last.
+        """
+        cell = self.cell
+        variant = is_variant(cell.precision, compile=cell.compile, channels_last=cell.channels_last)
+        if not variant or cell.mode == "training" or cell.largest_batch:
+            return None
+        _fill_zeros(self.plain)
+        inputs = self.inputs()
+        with torch.inference_mode():
+            logits = torch.cat([self._forward(self.model, self.context)(batch).float() for batch in inputs])
+            with runtime(precision="float32", threads=cell.threads, seed=0, device=cell.device):
+                plain = self.plain.to(memory_format=torch.contiguous_format)
+                reference = torch.cat([plain(batch.contiguous()) for batch in inputs])
+        return compare(reference, logits, precision=cell.precision, real_images=False)
+
+    @staticmethod
+    def _forward(model: nn.Module, context: Autocast) -> Callable[[Tensor], Tensor]:
+        def forward(images: Tensor) -> Tensor:
+            with context():
+                logits: Tensor = model(images)
+            return logits
+
+        return forward
+
+
+def _fill_zeros(model: nn.Module) -> None:
+    """Give parameters that are all zero, such as a fresh head, small values, so that errors reach the logits."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.02)
+
+
+def _with_errors(timing: Timing, reasons: Sequence[str]) -> Timing:
+    return replace(timing, errors=(*timing.errors, *reasons))
+
+
+def _compile_something(device: torch.device) -> None:
+    """Compile a tiny model, which imports the compiler and starts what it needs."""
+    with torch.inference_mode():
+        torch.compile(nn.Linear(1, 1, device=device))(torch.ones(1, 1, device=device))
 
 
 def _baseline(device: torch.device) -> MemoryBaseline | Skip:

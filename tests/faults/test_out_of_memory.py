@@ -1,0 +1,55 @@
+"""A batch that does not fit ends its cell as `oom`, and touches neither the machine nor the next cell."""
+
+from __future__ import annotations
+
+import sys
+
+import factories
+import pytest
+
+from vitbench.executor import LocalExecutor, _memory_kills
+from vitbench.jobs import Job, Outcome
+
+OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+TOO_LARGE = 10**9
+"""Images of 8x8: 256 GB."""
+
+
+def speed(executor: LocalExecutor, batch_size: int, *, probe: bool = False) -> Outcome:
+    planned = factories.speed_cell("vit", options=OPTIONS, batch_size=batch_size)
+    job = Job(planned=planned, weights="", predictions="", probe=probe)
+    ending = executor.run("vitbench.worker.cell:run_cell", job, on_message=lambda _: None)
+    assert isinstance(ending.result, Outcome), ending.reason
+    return ending.result
+
+
+def baseline(outcome: Outcome) -> float:
+    """Return the memory in use before the model was built, in bytes."""
+    values = {one.name: one.value for one in outcome.measurements}
+    return values["peak_memory_absolute"] - values["peak_memory"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_batch_that_does_not_fit_is_oom_and_the_next_cell_starts_as_low_as_the_one_before() -> None:
+    executor = LocalExecutor()
+    before = speed(executor, 2)
+    failed = speed(executor, TOO_LARGE)
+    after = speed(executor, 2)
+    assert failed.status == "oom"
+    assert "allocate" in failed.reason
+    assert baseline(after) == pytest.approx(baseline(before), rel=0.05)
+    assert (before.status, after.status) == ("ok", "ok")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_probe_says_what_fits_and_what_does_not() -> None:
+    executor = LocalExecutor()
+    assert speed(executor, 64, probe=True).status == "ok"
+    assert speed(executor, TOO_LARGE, probe=True).status == "oom"
+
+
+def test_processes_that_the_system_killed_for_memory_are_counted(tmp_path) -> None:
+    counters = tmp_path / "vmstat"
+    counters.write_text("nr_free_pages 12\noom_kill 3\nswap_ra 0\n")
+    assert _memory_kills(counters) == 3
+    assert _memory_kills(tmp_path / "nowhere") == 0

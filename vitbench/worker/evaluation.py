@@ -1,0 +1,147 @@
+"""Read the test split once with a trained model, then see whether what it says may be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitbench.measuring.audits import audit
+from vitbench.measuring.loading import measure_loading
+from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
+from vitbench.measuring.predictions import predict, summarise, validate_logits
+from vitbench.protocols import Agreement, Loading, Predictions, Split
+from vitbench.records import KeyedCell, QualityCell
+from vitbench.specs import Preprocess
+from vitbench.training import autocast, batches, preprocess
+from vitbench.worker.runtime import runtime
+
+__all__ = ["Evaluation", "evaluate"]
+
+EVALUATION_BATCH = 256
+LOADING_BATCH = 64
+"""Smaller, so that a slow model on a CPU is timed over enough batches before long."""
+COMPARED_IMAGES = 512
+"""Images on which a variant is held against float32: a class that changes on one image in a hundred is seen."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What an evaluation gave."""
+
+    predictions: Predictions
+    agreement: Agreement | None
+    """None where the cell is plain float32."""
+    loading: Loading | None
+    """None for a baseline."""
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def evaluate(
+    model: nn.Module, planned: KeyedCell, test: Split, how: Preprocess, tick: Callable[[], None]
+) -> Evaluation:
+    """Predict the test split as the cell asks, audit the model, time loading, and hold a variant against float32.
+
+    Args:
+        model: trained; it is left in eval mode, on the cell's device, in torch's own memory format.
+        planned: the cell.
+        test: the test split.
+        how: makes the model's input.
+        tick: called after each batch, as a sign of life.
+
+    Raises:
+        InvalidOutput: the model gives something that is no logits.
+        InvalidPredictions: its logits cannot be scored.
+    """
+    bench = _Evaluator(model, planned, test, how)
+    everything = np.arange(len(test))
+    assert planned.data is not None
+    logits = predict(bench.called, bench.inputs(everything), autocast=bench.context, tick=tick)
+    validate_logits(logits, test.labels, len(planned.data.class_names))
+    # The model as it is, not compiled: what is looked for is in its own code, and other batch sizes are compiled anew.
+    faults, warnings = audit(bench.plain, logits, bench.images, autocast=bench.context)
+    loading = None if planned.baseline else bench.loading()
+    agreement = bench.agreement(logits) if bench.variant else None
+    if agreement is not None:
+        faults = (*faults, *filter(None, [disagreement(agreement)]))
+        warnings = (*warnings, *filter(None, [unjudged(agreement)]))
+    return Evaluation(
+        predictions=summarise(logits, test.labels),
+        agreement=agreement,
+        loading=loading,
+        faults=faults,
+        warnings=warnings,
+    )
+
+
+class _Evaluator:
+    """A trained model in the cell's conditions, and its test images."""
+
+    plain: nn.Module
+    """The model as `fit` returned it."""
+    called: nn.Module
+    """The same, compiled where the cell asks for it."""
+
+    def __init__(self, model: nn.Module, planned: KeyedCell, test: Split, how: Preprocess) -> None:
+        cell = planned.cell
+        assert isinstance(cell, QualityCell)
+        self.planned, self.cell, self.test, self.how = planned, cell, test, how
+        self.device = torch.device(planned.device)
+        # A baseline is no network, and computes as it does whatever was asked for.
+        self.variant = not planned.baseline and is_variant(cell.precision, cell.compile, cell.channels_last)
+        self.plain = model.to(self.device)
+        if cell.channels_last:
+            self.plain = self.plain.to(memory_format=torch.channels_last)
+        compiled = self.variant and cell.compile
+        self.called = cast(nn.Module, torch.compile(self.plain)) if compiled else self.plain
+
+    def context(self) -> AbstractContextManager[object]:
+        """Return the context of each forward pass."""
+        return autocast(self.cell.precision, self.device)
+
+    def images(self, rows: Rows) -> Tensor:
+        """Return the model's input float32[B, C, S, S] for some rows of the test split, in the cell's format."""
+        test, planned = self.test, self.planned
+        some = Split(images=test.images, index=test.index[rows], labels=test.labels[rows])
+        [(images, _)] = batches(some, batch_size=len(rows), device=self.device)
+        x = preprocess(images, self.how, image_size=planned.image_size, in_channels=planned.in_channels)
+        return x.to(memory_format=torch.channels_last) if self.cell.channels_last else x
+
+    def inputs(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield the model's input in batches."""
+        for start in range(0, len(rows), EVALUATION_BATCH):
+            yield self.images(rows[start : start + EVALUATION_BATCH])
+
+    def loading(self) -> Loading:
+        """Time batches from the cache on, without and with the model."""
+
+        def forward(images: Tensor) -> Tensor:
+            with self.context():
+                logits: Tensor = self.called(images)
+            return logits
+
+        with torch.inference_mode():
+            return measure_loading(
+                self.images, forward, count=len(self.test), batch_size=LOADING_BATCH, device=self.device
+            )
+
+    def agreement(self, logits: Tensor) -> Agreement:
+        """Hold the variant's logits of some images against those of the same weights in plain float32.
+
+        It changes the weights' memory format, so it comes last.
+        """
+        cell = self.cell
+        rows = np.random.default_rng(0).permutation(len(self.test))[:COMPARED_IMAGES]
+        with runtime(precision="float32", threads=cell.threads, seed=cell.seed, device=self.planned.device):
+            plain = self.plain.to(memory_format=torch.contiguous_format)
+            reference = predict(plain, (images.contiguous() for images in self.inputs(rows)))
+        return compare(reference, logits[rows], precision=cell.precision, real_images=True)

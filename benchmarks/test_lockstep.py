@@ -5,20 +5,20 @@
 * A model against itself with a tenth more work: found at least eighteen times of twenty.
 
 `VITBENCH_ROUNDS` says how many times instead of twenty; a comparison takes half a minute to a minute. Each prints a
-line, beside it the machine's own noise: the interquartile range over the median of a fixed block of matrix products.
+line, beside it the machine's noise floor, as `vitbench doctor` measures it.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
-import numpy as np
 import psutil
 import pytest
 from plain_loop import side
 
 from vitbench.lockstep import Comparison, compare_speeds
+from vitbench.measuring.noise import relative_spread
+from vitbench.worker.noise_floor import block_seconds, fixed_work
 
 ROUNDS = int(os.environ.get("VITBENCH_ROUNDS", "20"))
 VIT = {"patch_size": 4, "depth": 2, "width": 96, "heads": 3, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
@@ -26,22 +26,9 @@ RESNET = {"width": 16, "checkpoint": ""}
 SMALL_VIT = {"image_size": 32, "batch_size": 4, "mode": "inference"}
 
 
-def noise_floor() -> float:
-    """Return the interquartile range over the median of three seconds of blocks that always do the same."""
-    factor = np.random.default_rng(0).standard_normal((256, 256), dtype=np.float32)
-    seconds = []
-    for _ in range(30):
-        start = time.perf_counter()
-        for _ in range(100):
-            factor @ factor
-        seconds.append(time.perf_counter() - start)
-    low, middle, high = np.percentile(seconds, (25, 50, 75))
-    return float((high - low) / middle)
-
-
 def show(found: Comparison) -> None:
-    load = psutil.getloadavg()[0]
-    print(f"\n{found.sentence()}; load {load:.1f}, matmul IQR {noise_floor():.1%}; {'; '.join(found.reasons)}")
+    load, floor = psutil.getloadavg()[0], relative_spread(block_seconds(fixed_work()))
+    print(f"\n{found.sentence()}; load {load:.1f}, noise floor {floor:.1%}; {'; '.join(found.reasons)}")
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])

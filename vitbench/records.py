@@ -35,7 +35,7 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the records; a store of another version is refused."""
 METHOD = 2
 """Version of the way numbers are made; part of each key."""

@@ -43,7 +43,7 @@ SPEED = SpeedCell(
     machine="a machine",
 )
 QUALITY_ID = "0bbcccd4cbebd295"
-SPEED_ID = "3e651dce68c1f100"
+SPEED_ID = "2c4bde97d7ea37d0"
 
 
 def test_an_id_is_the_same_in_every_version_and_process() -> None:
@@ -102,6 +102,7 @@ def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, ob
         {"machine": "another"},
         {"compile": True},
         {"channels_last": True},
+        {"largest_batch": True},
     ],
 )
 def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, object]) -> None:
@@ -115,7 +116,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),
-        *("machine", "compile", "channels_last"),
+        *("machine", "compile", "channels_last", "largest_batch"),
     }
 
 

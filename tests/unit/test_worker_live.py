@@ -76,7 +76,7 @@ def test_a_model_that_is_not_finite_or_gives_no_logits_is_an_error(probe: Probe)
 
 
 def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu: ([], []))
+    monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu, gpu_peers: ([], []))
     with model_block(factories.speed_cell()) as block:
         assert block(1).remarks == ()
         probe.register_forward_hook(lambda *_: torch.backends.cudnn.__setattr__("benchmark", True))

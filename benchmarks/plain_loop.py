@@ -103,8 +103,8 @@ def _train(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6)
 
     def step(images: torch.Tensor) -> torch.Tensor:
-        loss = nn.functional.cross_entropy(model(images), torch.zeros(len(images), dtype=torch.int64))
         optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), torch.zeros(len(images), dtype=torch.int64))
         loss.backward()
         optimiser.step()
         return loss

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -221,6 +222,8 @@ def _child(
 
     encode = msgspec.json.encode
     answer: Result = load_target(target)(request, lambda message: sender.send_bytes(encode(message)))
+    # Semaphores that libraries made (torch's compiler does) outlive a process that just stops, and are warned of later.
+    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
     sys.stdout.flush()
     sys.stderr.flush()
     sender.send_bytes(encode(answer))

@@ -18,6 +18,7 @@ from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell, Measurement
 from vitbench.specs import ModelSpec
+from vitbench.worker import speed
 from vitbench.worker.speed import run_speed
 
 OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
@@ -222,7 +223,15 @@ def test_a_probe_runs_the_batch_that_it_is_told_and_measures_nothing() -> None:
     assert set(seen) - {1} == {12}, "one image is for the count of operations"
 
 
+def test_a_batch_that_takes_too_long_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "PROBE_SECONDS", 0.02)
+    slow = partial(known_models.Sleeper, 0.05)
+    outcome = speed_of(slow, batch_size=4, largest_batch=True, job={"batch_size": 12, "probe": True})
+    assert (outcome.status, outcome.reason) == ("timeout", "takes 0.1 s a step, over 0.02 s")
+
+
 def test_figures_of_the_largest_batch_have_names_of_their_own() -> None:
     found = figures(speed_of(known_models.Linear, batch_size=4, largest_batch=True, job={"batch_size": 12}))
     assert {"largest_batch_throughput", "largest_batch_peak_memory"} <= set(found)
+    assert "largest_batch_cold_start" not in found
     assert all(name.startswith("largest_batch_") for name in found)

@@ -30,6 +30,8 @@ from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 __all__ = ["run_speed"]
 
+PROBE_SECONDS = 5.0
+"""A batch whose steps take longer is not worth the search: throughput has long been flat."""
 FRESH_SEED = 1
 """Seed of the inputs that a model has not seen."""
 PROBE_STEPS = 3
@@ -53,10 +55,9 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
             _compile_something(bench.device)  # nor what the compiler imports
         bench.build(lambda: build_model(planned, spec, cell.num_classes))
         if job.probe:
-            bench.probe()
-            return Outcome(status="ok")
+            return bench.probe()
         # Only the first process compiles with an empty cache.
-        cold = cell.mode == "inference" and (job.process == 0 or not cell.compile)
+        cold = cell.mode == "inference" and not cell.largest_batch and (job.process == 0 or not cell.compile)
         startup = bench.start() if cold else None
         memory = bench.weigh()
         allocator = steady_allocator()  # after the memory pass, whose figures it would change
@@ -137,14 +138,15 @@ class _Bench:
         synchronise(self.device)
         self.build_seconds = time.perf_counter() - started
 
-    def probe(self) -> None:
-        """Take a few steps; what does not fit raises."""
+    def probe(self) -> Outcome:
+        """Take a few steps; what does not fit raises, and what takes too long is a `timeout`."""
         # The largest batch is searched for inference alone.
         step = inference_step(self.model, self.inputs(count=1), self.context, num_classes=self.cell.num_classes)
         with torch.inference_mode():
-            for _ in range(PROBE_STEPS):
-                step()
-            synchronise(self.device)
+            seconds = [self._seconds(step) for _ in range(PROBE_STEPS)]
+        if min(seconds) > PROBE_SECONDS:
+            return Outcome(status="timeout", reason=f"takes {min(seconds):.1f} s a step, over {PROBE_SECONDS:g} s")
+        return Outcome(status="ok")
 
     def start(self) -> Startup:
         """Time the first and the second forward pass."""

@@ -41,11 +41,23 @@ class Results:
         """Return the leaderboard as a table: one row a model and condition, one column a metric's value."""
         import pandas as pd
 
-        columns = ["rank", "model", "dataset", "recipe", "device", "precision", "machine", "partial", "baseline"]
+        columns = [
+            "rank",
+            "rank_last",
+            "model",
+            "dataset",
+            "recipe",
+            "device",
+            "precision",
+            "machine",
+            "partial",
+            "baseline",
+        ]
         return pd.DataFrame(
             [
                 {
                     "rank": row.rank,
+                    "rank_last": row.rank_last,
                     "model": row.model,
                     "baseline": row.baseline,
                     "recipe": row.recipe,
@@ -187,14 +199,19 @@ def load(folder: str | Path | None = None) -> Results:
         StoreError: it is missing, unreadable or of another version.
     """
     from vitbench.leaderboard import build
+    from vitbench.outcomes import read_outcomes
     from vitbench.store import Store
 
     place = Path(folder) if folder else default_output()
     with Store.open(place, create=False) as store:
-        records = _relabelled(store.records(), store)
-        return Results(
-            folder=place, records=tuple(records), leaderboard=build(records, store.pending(), store.rank_by())
+        records, rank_by = _relabelled(store.records(), store), store.rank_by()
+        leaderboard = build(
+            records,
+            store.pending(),
+            rank_by,
+            outcomes=lambda record: read_outcomes(store.predictions_path(record.key), rank_by),
         )
+    return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
 
 
 def _relabelled(records: Sequence[Record], store: Store) -> list[Record]:

@@ -1,20 +1,26 @@
 """Rows to a ranking: a pure function of what the store holds, without catalog or torch.
 
 Ranks are given among rows of equal conditions only, by figures that are not invalid, and never to partial results.
+They are ranges, as wide as what is known of the figures; see `vitbench.ranking`.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from vitbench.outcomes import Outcomes
+from vitbench.ranking import Entry, Resolution, rank
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 from vitbench.rows import Condition, Metric, Row, unranked
-from vitbench.statistics import Estimate, standings
 
-__all__ = ["Condition", "Failure", "Leaderboard", "Metric", "Row", "build"]
+__all__ = ["Condition", "Failure", "Leaderboard", "Metric", "Resolution", "Row", "build"]
+
+MOST_PAIRED = 1000
+"""Rows of one condition whose predictions are read and compared pair by pair; of more, intervals are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,34 +46,47 @@ class Leaderboard:
     rank_by: str
     rows: tuple[Row, ...]
     failed: tuple[Failure, ...]
+    resolutions: Mapping[Condition, Resolution]
+    """What the test set can tell, where rows were compared on its images."""
 
 
-def build(records: Iterable[Record], pending: Sequence[KeyedCell], rank_by: str) -> Leaderboard:
+def _unknown(record: Record) -> None:
+    """Say that nothing is known of single images."""
+
+
+def build(
+    records: Iterable[Record],
+    pending: Sequence[KeyedCell],
+    rank_by: str,
+    outcomes: Callable[[Record], Outcomes | None] = _unknown,
+) -> Leaderboard:
     """Return the leaderboard of some records.
 
     Args:
         records: All attempts, the newest last; of each cell the newest counts.
         pending: Cells that were planned and never ended.
         rank_by: Name of the metric to rank by.
+        outcomes: Gives the scores of single images that are behind a record's `rank_by`, where they are known. Rows
+            that have them are compared on the same images, others by their intervals.
     """
     newest = newest_by_id(records)
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
-    return Leaderboard(rank_by=rank_by, rows=tuple(_ranked(unranked(newest.values()), rank_by)), failed=tuple(failed))
-
-
-def _ranked(rows: Iterable[Row], rank_by: str) -> list[Row]:
-    """Return rows with their ranks, condition by condition, full ones before partial, the best first in each."""
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in unranked(newest.values()):
         by_condition[row.condition].append(row)
-    ordered = []
+    rows: list[Row] = []
+    resolutions = {}
     for condition in sorted(by_condition, key=_order):
         members = by_condition[condition]
         able = [row for row in members if _can_rank(row, rank_by)]
         unable = [row for row in members if not _can_rank(row, rank_by)]
-        ordered += sorted(_with_ranks(able, rank_by) + unable, key=lambda row: _merit(row, rank_by))
-    return ordered
+        known = [_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
+        ranked, resolution = _with_ranks(able, known, rank_by)
+        rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
+        if resolution is not None:
+            resolutions[condition] = resolution
+    return Leaderboard(rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions)
 
 
 def _can_rank(row: Row, rank_by: str) -> bool:
@@ -81,15 +100,51 @@ def _can_rank(row: Row, rank_by: str) -> bool:
     )
 
 
-def _with_ranks(rows: Sequence[Row], rank_by: str) -> list[Row]:
+def _outcomes(
+    row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Outcomes | None]
+) -> tuple[Outcomes, ...]:
+    """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's figures."""
+    found = []
+    for record in (newest[each] for each in row.ids):
+        if not isinstance(record.planned.cell, QualityCell):
+            continue
+        measured = next((m.value for m in record.measurements if m.name == rank_by), None)
+        known = outcomes(record) if measured is not None else None
+        if known is None or measured is None:
+            return ()
+        # A plugin may give the metric's name to something else.
+        if not math.isclose(known.scores.mean(dtype=float), measured, rel_tol=1e-6):
+            return ()
+        found.append(known)
+    return tuple(found)
+
+
+def _with_ranks(
+    rows: Sequence[Row], outcomes: Sequence[tuple[Outcomes, ...]], rank_by: str
+) -> tuple[list[Row], Resolution | None]:
     metrics = [row.metrics[rank_by] for row in rows]
-    estimates = [Estimate(value=m.value, low=m.low, high=m.high) for m in metrics if m.value is not None]
     better = metrics[0].better if metrics else "higher"
     assert better in ("higher", "lower")
-    return [
-        replace(row, rank=standing.rank, tied_with=tuple(rows[i].model for i in standing.ties))
-        for row, standing in zip(rows, standings(estimates, better), strict=True)
+    ranking = rank([_entry(metric, known) for metric, known in zip(metrics, outcomes, strict=True)], better)
+    ranked = [
+        replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(rows[i].model for i in s.ties))
+        for row, s in zip(rows, ranking.standings, strict=True)
     ]
+    return ranked, ranking.resolution
+
+
+def _entry(metric: Metric, outcomes: tuple[Outcomes, ...]) -> Entry:
+    """Return a figure with the error of its sample and that of its seeds in one interval."""
+    assert metric.value is not None
+    low = metric.value if metric.low is None else metric.low
+    high = metric.value if metric.high is None else metric.high
+    if metric.spread is not None and metric.n is not None:
+        from scipy.special import stdtrit
+
+        of_seeds = float(stdtrit(metric.n - 1, 0.975)) * metric.spread / math.sqrt(metric.n)
+        low = metric.value - math.hypot(metric.value - low, of_seeds)
+        high = metric.value + math.hypot(high - metric.value, of_seeds)
+    return Entry(value=metric.value, low=low, high=high, outcomes=outcomes)
 
 
 def _merit(row: Row, rank_by: str) -> tuple[object, ...]:

@@ -38,8 +38,11 @@ class Metric:
     unit: str
     better: Literal["higher", "lower", "neither", ""]
     low: float | None
-    """Lower end of the 95 % interval, or of the range over processes; over several seeds: the lowest of theirs."""
+    """Lower end of the 95 % interval, or of the range over processes; over several seeds: the mean of theirs, so that
+    it is the error of the images alone."""
     high: float | None
+    spread: float | None
+    """Standard deviation from seed to seed; None for one seed."""
     n: int | None
     """What it rests on: images, samples or processes; over several seeds: their number."""
     verdict: Level
@@ -82,9 +85,11 @@ class Row:
     """One model under one condition."""
 
     rank: int | None
-    """None: partial, or without a valid figure to rank by."""
+    """First of the ranks that it may have; None: partial, or without a valid figure to rank by."""
+    rank_last: int | None
+    """Last of them; see `vitbench.ranking`."""
     tied_with: tuple[str, ...]
-    """Models whose 95 % intervals of the ranking metric overlap with this one's."""
+    """Models that are neither better nor worse for certain."""
     model: str
     """Label: the name with options, or what the suite calls it."""
     recipe: str
@@ -259,6 +264,7 @@ def _row(
     metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place.machine)
     return Row(
         rank=None,
+        rank_last=None,
         tied_with=(),
         model=planned.label,
         recipe=entry.recipe,
@@ -326,6 +332,7 @@ def _metric(measurements: Mapping[int, Measurement]) -> Metric:
         better=first.better,
         low=pooled.low if pooled else None,
         high=pooled.high if pooled else None,
+        spread=pooled.spread if pooled else None,
         n=len(known) if others else first.n,
         verdict=max((m.verdict.level for m in measurements.values()), key=_LEVELS.index),
         reasons=tuple(reasons),

@@ -1,8 +1,17 @@
-"""Intervals and ranks: what may be said of figures that rest on a sample.
+"""Intervals and tests: what may be said of figures that rest on a sample. N images, B resamples.
 
 Wilson's score interval: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
 JASA 22 (1927), equation 4; Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical
 Science 16 (2001), recommend it for its coverage near 0 and 1, where the normal interval has none.
+
+Bootstrap: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13, percentile intervals.
+
+Two models on the same images: Q. McNemar, "Note on the sampling error of the difference between correlated proportions
+or percentages", Psychometrika 12 (1947), in its exact form. Several seeds: A. B. Owen, "The pigeonhole bootstrap",
+Annals of Applied Statistics 1 (2007): seeds and images are resampled apart from one another, and the squared errors add
+up; S. K. Banerjee, "Approximate confidence interval for linear functions of means of k populations when the population
+variances are not equal", Sankhya 22 (1960): how to add errors of which some are badly known. Many pairs: S. Holm, "A
+simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979).
 
 Interval of a ratio of speeds: T. Kalibera and R. Jones, "Rigorous benchmarking in reasonable time", ISMM 2013: where
 samples are nested, the figures of the highest level, here of pairs of processes, are what the interval rests on.
@@ -13,19 +22,37 @@ Biometrika 64 (1977): the same, higher level at each look.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["Estimate", "Finding", "Standing", "judge", "pool", "ratio_interval", "standings", "wilson"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Estimate",
+    "Finding",
+    "bootstrap",
+    "bootstrap_interval",
+    "crossed_margin",
+    "holm",
+    "judge",
+    "mcnemar",
+    "mcnemar_gap",
+    "pool",
+    "ratio_interval",
+    "wilson",
+]
 
 Finding = Literal["faster", "slower", "same", "not resolved"]
 
 LOOK_CONFIDENCE = 0.975
 """Level of each of up to eight looks (after 3 to 10 pairs of processes), for 95 % over all of them. Simulated at a true
 difference of exactly the threshold: 4.5 % are called different; at 95 % for each look it would be 8 %."""
+RESAMPLES = 1000
+"""Ends of a 95 % percentile interval then vary by about a tenth of the standard error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,16 +62,8 @@ class Estimate:
     value: float
     low: float | None = None
     high: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """Where one of several estimates stands among them."""
-
-    rank: int
-    """1 + the number of estimates with a better value; equal values share a rank."""
-    ties: tuple[int, ...]
-    """Positions of the others that cannot be told apart from it."""
+    spread: float | None = None
+    """Standard deviation over repetitions; None for a single one."""
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -69,18 +88,164 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def pool(estimates: Sequence[Estimate]) -> Estimate:
-    """Return the mean of one or more repetitions, from the lowest low to the highest high.
+    """Return the mean of repetitions on one sample, such as seeds on one test set, with its two errors apart.
 
-    That hull holds the spread from run to run and the sampling error of each run; it is wider than a 95 % interval
-    of the mean, which two or three repetitions cannot support.
+    `low` and `high` are the means of theirs: the error of the sample, which all repetitions share, so that more of them
+    do not make it smaller. `spread` is the standard deviation from one repetition to another.
     """
     if len(estimates) == 1:
         return estimates[0]
+    values = [e.value for e in estimates]
+    lows = [e.low for e in estimates if e.low is not None]
+    highs = [e.high for e in estimates if e.high is not None]
+    complete = len(lows) == len(highs) == len(values)
     return Estimate(
-        value=math.fsum(e.value for e in estimates) / len(estimates),
-        low=min(e.value if e.low is None else e.low for e in estimates),
-        high=max(e.value if e.high is None else e.high for e in estimates),
+        value=fmean(values),
+        low=fmean(lows) if complete else None,
+        high=fmean(highs) if complete else None,
+        spread=stdev(values),
     )
+
+
+def bootstrap(statistic: Callable[[NDArray[np.intp]], float | NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    """Return a statistic of `RESAMPLES` samples of n things, each drawn from these n with replacement.
+
+    The draws are the same at each call.
+
+    Args:
+        statistic: takes intp ``[n]``, the positions of the things that were drawn; gives a number or an array.
+        n: at least 1.
+
+    Returns:
+        float64 ``[RESAMPLES, ...]``
+    """
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    return np.array([statistic(random.integers(n, size=n)) for _ in range(RESAMPLES)], dtype=np.float64)
+
+
+def bootstrap_interval(statistic: Callable[[NDArray[np.intp]], float], n: int) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval of a statistic of n things; see `bootstrap`.
+
+    Returns:
+        Low and high; None where all samples give the same, as with one image or a model that is always right: these
+        say nothing about the spread, and an interval of no width would be wrong.
+    """
+    import numpy as np
+
+    low, high = np.quantile(bootstrap(statistic, n), [0.025, 0.975])
+    return (float(low), float(high)) if low < high else None
+
+
+def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> NDArray[np.float64]:
+    """Return the two-sided p-values of McNemar's exact test: a binomial test of 1/2.
+
+    Args:
+        only_first: images that the first model alone has right; a count, or an array of any shape.
+        only_second: images that the second model alone has right; the same shape.
+
+    Returns:
+        float64 of that shape; 1 where no image tells the two apart.
+    """
+    import numpy as np
+    from scipy.special import bdtr
+
+    first, second = (np.asarray(count, dtype=np.int64) for count in (only_first, only_second))
+    tail: NDArray[np.float64] = bdtr(np.minimum(first, second).astype(np.float64), first + second, 0.5)
+    return np.minimum(1.0, 2 * tail)
+
+
+def mcnemar_gap(discordant: int, level: float) -> int:
+    """Return the least difference, in images, that `mcnemar` calls significant at some level.
+
+    Args:
+        discordant: images that one of the two models alone has right; where these are too few for any difference to be
+            significant, the fewest that suffice stand in for them, all on one side.
+        level: the largest p-value that counts.
+    """
+    import numpy as np
+
+    total = max(discordant, _fewest(level))
+    minority = np.arange(total // 2 + 1)
+    return total - 2 * int(np.flatnonzero(mcnemar(total - minority, minority) <= level)[-1])
+
+
+def crossed_margin(
+    level: float,
+    image_variance: ArrayLike,
+    images: int,
+    seed_variances: tuple[ArrayLike, ArrayLike],
+    seeds: tuple[ArrayLike, ArrayLike],
+) -> NDArray[np.float64]:
+    """Return the difference of two models that chance does not exceed: means over the same images and over own seeds.
+
+    The squared error is that of the images plus that of both models' seeds, as a bootstrap over seeds and images
+    together has it but for its noise. (What is due to one seed and one image is in both: counted twice, in the
+    bootstrap three times, so that the margin is rather too wide.) The quantiles of a bootstrap of two or three seeds
+    would be far too narrow: each error is taken with a quantile of its own, Student's t, for the seeds with Welch's
+    degrees of freedom. The level of the sum is then at least the one asked for (Banerjee). All arguments but `level`
+    and `images` are numbers or arrays of one shape.
+
+    Args:
+        level: chance that a difference of nothing but chance lies beyond the margin.
+        image_variance: variance over images of the paired differences of means over seeds.
+        images: N; infinite margins where these are too few for the level, even if all took one side.
+        seed_variances: of each model, the variance over seeds of its mean over images; NaN for one seed, which is
+            taken to vary as the other model's do, and as not varying where both have one.
+        seeds: of each model, their number.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    variances = np.asarray(image_variance, dtype=np.float64)
+    if images < _fewest(level):
+        return np.full_like(variances, math.inf)
+    squared, freedom = _seed_error(seed_variances, seeds)
+    of_images = stdtrit(images - 1, 1 - level / 2) ** 2 * variances / images
+    of_seeds = stdtrit(freedom, 1 - level / 2) ** 2 * squared
+    margin: NDArray[np.float64] = np.sqrt(of_images + of_seeds)
+    return margin
+
+
+def _seed_error(
+    seed_variances: tuple[ArrayLike, ArrayLike], seeds: tuple[ArrayLike, ArrayLike]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the squared error of a difference that two models' seeds cause, and its degrees of freedom (Welch)."""
+    import numpy as np
+
+    first, second = (np.asarray(variance, dtype=np.float64) for variance in seed_variances)
+    n_first, n_second = (np.asarray(number, dtype=np.float64) for number in seeds)
+    alone = np.isnan(first) | np.isnan(second)
+    a = np.nan_to_num(np.where(np.isnan(first), second, first) / n_first)
+    b = np.nan_to_num(np.where(np.isnan(second), first, second) / n_second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        welch = (a + b) ** 2 / (a**2 / (n_first - 1) + b**2 / (n_second - 1))
+    # Two errors that rest on one model's seeds are no better known than these.
+    freedom = np.where(alone, np.maximum(n_first, n_second) - 1, welch)
+    return a + b, np.maximum(np.nan_to_num(freedom, nan=1.0), 1.0)
+
+
+def _fewest(level: float) -> int:
+    """Return how many images, all on one side, a test of signs needs at some level."""
+    return math.ceil(math.log2(2 / level))
+
+
+def holm(significant: Callable[[float], NDArray[np.bool_]], count: int, level: float = 0.05) -> NDArray[np.bool_]:
+    """Return which of several hypotheses are rejected, with a chance of `level` that any of these is true.
+
+    Args:
+        significant: says which are rejected at some level, each by itself; bool ``[count]``.
+        count: number of hypotheses.
+        level: for all of them together.
+    """
+    rejected = significant(level / count)
+    while not rejected.all():
+        more = significant(level / (count - int(rejected.sum())))
+        if more.sum() == rejected.sum():
+            break
+        rejected = more
+    return rejected
 
 
 def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:
@@ -132,31 +297,3 @@ def judge(ratio: Estimate, threshold: float) -> Finding:
     if ratio.low > highest:
         return "faster"
     return "same" if lowest < ratio.low and ratio.high < highest else "not resolved"
-
-
-def standings(estimates: Sequence[Estimate], better: Literal["higher", "lower"]) -> list[Standing]:
-    """Rank estimates by value, and name those whose intervals overlap.
-
-    Overlap of intervals is a careful rule: it calls some models tied that a paired test could tell apart.
-    An estimate without an interval is taken as exact.
-    """
-    sign = 1 if better == "higher" else -1
-    ascending = sorted(sign * e.value for e in estimates)
-    ties = _overlaps([(e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in estimates])
-    return [
-        Standing(rank=1 + len(estimates) - bisect_right(ascending, sign * e.value), ties=tuple(sorted(others)))
-        for e, others in zip(estimates, ties, strict=True)
-    ]
-
-
-def _overlaps(intervals: Sequence[tuple[float, float]]) -> list[list[int]]:
-    """Return for each interval the positions of those that it shares a point with, in time of sorting and output."""
-    found: list[list[int]] = [[] for _ in intervals]
-    by_low = sorted(range(len(intervals)), key=lambda i: intervals[i][0])
-    for place, i in enumerate(by_low):
-        for j in by_low[place + 1 :]:
-            if intervals[j][0] > intervals[i][1]:
-                break
-            found[i].append(j)
-            found[j].append(i)
-    return found

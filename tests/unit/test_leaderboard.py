@@ -1,10 +1,17 @@
+from collections.abc import Callable
+from statistics import fmean
+
 import factories as f
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitbench import leaderboard
 from vitbench.leaderboard import Row, build
+from vitbench.outcomes import Outcomes
+from vitbench.records import Record
 from vitbench.statistics import wilson
 
 
@@ -49,15 +56,20 @@ def test_batch_1_alone_gives_latency_and_costs_only():
     assert row.condition.batch_size is None
 
 
-def test_seeds_are_averaged_within_the_hull_of_their_intervals():
+def test_seeds_are_averaged_and_the_errors_of_images_and_seeds_stand_apart():
     records = [f.quality("vit", correct, seed=seed) for seed, correct in enumerate((330, 340, 350))]
     row = only(build(records, [], "top1").rows)
     top1 = row.metrics["top1"]
+    intervals = [wilson(correct, 360) for correct in (330, 340, 350)]
     assert row.seeds == (0, 1, 2)
-    assert top1.value == pytest.approx(340 / 360)
-    assert (top1.low, top1.high, top1.n) == (wilson(330, 360)[0], wilson(350, 360)[1], 3)
+    assert (top1.value, top1.spread, top1.n) == (pytest.approx(340 / 360), pytest.approx(10 / 360), 3)
+    assert (top1.low, top1.high) == pytest.approx(tuple(fmean(ends) for ends in zip(*intervals, strict=True)))
     nll = row.metrics["nll"]
-    assert (nll.value, nll.low, nll.high) == (0.25, 0.25, 0.25)
+    assert (nll.value, nll.low, nll.high, nll.spread) == (0.25, None, None, 0.0)
+
+
+def test_one_seed_has_no_spread():
+    assert only(build([f.quality("vit", 340)], [], "top1").rows).metrics["top1"].spread is None
 
 
 def test_the_worst_verdict_over_the_seeds_counts_and_says_its_seed():
@@ -110,13 +122,115 @@ def test_ranks_follow_better():
     assert [(row.rank, row.model) for row in build(records, [], "latency_p50").rows] == [(1, "fast"), (2, "slow")]
 
 
-def test_overlapping_intervals_tie_both_ways():
-    rows = by_model(build([f.quality("a", 340), f.quality("b", 338), f.quality("c", 200)], [], "top1").rows)
-    assert {m: (rows[m].rank, rows[m].tied_with) for m in rows} == {
-        "a": (1, ("b",)),
-        "b": (2, ("a",)),
-        "c": (3, ()),
+def standings(rows: tuple[Row, ...]) -> dict[str, tuple[int | None, int | None, tuple[str, ...]]]:
+    return {row.model: (row.rank, row.rank_last, row.tied_with) for row in rows}
+
+
+def test_overlapping_intervals_share_a_range_of_ranks():
+    board = build([f.quality("a", 340), f.quality("b", 338), f.quality("c", 200)], [], "top1")
+    assert standings(board.rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",)), "c": (3, 3, ())}
+    assert board.resolutions == {}
+
+
+def scores(right: range, n: int = 360, images: str = "test") -> Outcomes:
+    found = np.zeros(n, dtype=bool)
+    found[right] = True
+    return Outcomes(scores=found, images=images)
+
+
+def known(**of: Outcomes) -> Callable[[Record], Outcomes | None]:
+    """Return what is known of each label's images, with its seed where it has several."""
+    return lambda record: of.get(record.planned.label, of.get(f"{record.planned.label}{record.planned.cell.seed}"))
+
+
+def test_rows_with_scores_are_compared_on_the_same_images():
+    records = [f.quality("a", 340), f.quality("b", 325), f.quality("c", 322)]
+    outcomes = known(a=scores(range(340)), b=scores(range(325)), c=scores(range(322)))
+    board = build(records, [], "top1", outcomes)
+    # Of a and b fifteen images tell, all on one side; of b and c three.
+    assert standings(board.rows) == {"a": (1, 1, ()), "b": (2, 3, ("c",)), "c": (2, 3, ("b",))}
+    assert standings(build(records, [], "top1").rows)["a"] == (1, 3, ("b", "c"))
+    assert {condition.dataset: (found.pairs, found.images) for condition, found in board.resolutions.items()} == {
+        "digits": (3, 360)
     }
+
+
+def test_one_row_without_scores_does_not_take_them_from_the_others():
+    records = [f.quality("a", 340), f.quality("b", 325), f.quality("c", 322)]
+    board = build(records, [], "top1", known(a=scores(range(340)), b=scores(range(325))))
+    assert standings(board.rows) == {"a": (1, 2, ("c",)), "b": (2, 3, ("c",)), "c": (1, 3, ("a", "b"))}
+    [resolution] = board.resolutions.values()
+    assert resolution.models == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [scores(range(325), images="others"), scores(range(326)), None],
+    ids=["other images", "not the figure in the record", "unknown"],
+)
+def test_scores_that_do_not_belong_together_are_not_paired(other):
+    records = [f.quality("a", 340), f.quality("b", 325)]
+    board = build(records, [], "top1", known(a=scores(range(340)), **({"b": other} if other else {})))
+    assert standings(board.rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+    assert board.resolutions == {}
+
+
+def test_all_seeds_of_a_row_are_compared_or_none():
+    records = [f.quality("a", 340, seed=seed) for seed in (0, 1, 2)] + [f.quality("b", 300, seed=0)]
+    outcomes = {f"a{seed}": scores(range(340)) for seed in (0, 1, 2)} | {"b": scores(range(300))}
+    [resolution] = build(records, [], "top1", known(**outcomes)).resolutions.values()
+    assert resolution.models == 2
+    del outcomes["a1"]
+    assert build(records, [], "top1", known(**outcomes)).resolutions == {}
+
+
+def test_scores_are_asked_of_what_may_be_ranked_only():
+    asked = []
+
+    def outcomes(record: Record) -> None:
+        asked.append(record.planned.label)
+
+    records = [
+        *(f.quality("good"), *f.speed("good"), f.quality("bad", verdict="invalid"), f.quality("cut", limit=100)),
+        f.record(f.quality_cell("failed"), status="failed"),
+    ]
+    build(records, [], "top1", outcomes)
+    assert asked == ["good"]
+    build(records, [], "throughput", outcomes)
+    assert asked == ["good"], "a quality record knows nothing of speed"
+
+
+def test_ranks_of_more_rows_than_can_be_paired_follow_the_intervals(monkeypatch):
+    monkeypatch.setattr(leaderboard, "MOST_PAIRED", 1)
+    records = [f.quality("a", 340), f.quality("b", 325)]
+    board = build(records, [], "top1", known(a=scores(range(340)), b=scores(range(325))))
+    assert standings(board.rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+
+
+def test_without_scores_the_error_of_the_seeds_widens_the_intervals():
+    steady = [f.quality("a", 340, seed=0), f.quality("a", 340, seed=1)]
+    varied = [f.quality("a", 345, seed=0), f.quality("a", 335, seed=1)]
+    other = f.quality("b", 300)
+    assert standings(build([*steady, other], [], "top1").rows)["a"] == (1, 1, ())
+    assert standings(build([*varied, other], [], "top1").rows)["a"] == (1, 2, ("b",))
+
+
+def test_stored_speeds_differ_where_the_ranges_of_their_processes_are_disjoint():
+    records = [each for m, v in (("a", 1000), ("b", 1040), ("c", 1080)) for each in (f.quality(m), *f.speed(m, v))]
+    # Each range is from 2 % below to 3 % above.
+    assert standings(build(records, [], "throughput").rows) == {
+        "c": (1, 2, ("b",)),
+        "b": (1, 3, ("a", "c")),
+        "a": (2, 3, ("b",)),
+    }
+
+
+def test_equal_costs_share_a_range_and_others_do_not():
+    sizes = {"a": 100, "b": 100, "c": 101}
+    records = [
+        f.record(f.quality_cell(m), [f.measurement("params", n, unit="1", better="lower")]) for m, n in sizes.items()
+    ]
+    assert standings(build(records, [], "params").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",)), "c": (3, 3, ())}
 
 
 def test_an_invalid_rank_metric_is_shown_and_not_ranked():
@@ -254,11 +368,11 @@ def test_recipes_share_a_ranking_and_their_options_tell_them_apart():
         ),
     ]
     rows = build(cells, [], "top1").rows
-    assert [(row.rank, row.model, row.recipe) for row in rows] == [
-        (1, "vit", "recipes/finetune"),
-        (2, "vit", "recipes/supervised"),
-        (3, "long", "recipes/supervised:epochs=40"),
-        (4, "long", "recipes/supervised:epochs=20"),
+    assert [(row.rank, row.rank_last, row.model, row.recipe) for row in rows] == [
+        (1, 2, "vit", "recipes/finetune"),
+        (1, 2, "vit", "recipes/supervised"),
+        (3, 4, "long", "recipes/supervised:epochs=40"),
+        (3, 4, "long", "recipes/supervised:epochs=20"),
     ]
 
 
@@ -268,7 +382,7 @@ def test_one_label_for_two_models_is_told_apart_by_options():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.permutations([f.quality(str(i), 300 + 5 * i, seed=i % 2) for i in range(6)] + f.speed("3", 50)))
+@given(st.permutations([f.quality(str(i), 100 + 50 * i, seed=i % 2) for i in range(6)] + f.speed("3", 50)))
 def test_the_order_of_different_cells_does_not_matter(records):
     rows = build(records, [], "top1").rows
     assert [(row.rank, row.model) for row in rows] == [(i + 1, str(5 - i)) for i in range(6)]

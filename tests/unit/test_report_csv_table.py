@@ -34,6 +34,7 @@ def test_timms_columns_have_timms_units():
         "infer_gmacs": "0.0015",
     }
     assert (row["top1_low"], row["top1_high"]) == ("91.5752", "96.3752")
+    assert row["rank_last"] == "1"
     assert (row["rank"], row["partial"], row["seeds"], row["peak_memory"]) == ("1", "False", "0", str(12 << 20))
     assert (row["train_samples_per_sec"], row["train_batch_size"]) == ("411.5", "32")
 
@@ -52,6 +53,11 @@ def test_pandas_reads_numbers_and_gaps():
     assert table["rank"].isna().tolist() == [False, False, True]
     assert table["infer_samples_per_sec"].isna().tolist() == [False, True, True]
     assert table["partial"].tolist() == [False, False, True]
+
+
+def test_a_range_of_ranks_is_two_numbers():
+    found = rows(render(build([f.quality(m, n) for m, n in (("a", 340), ("b", 338), ("c", 99))], [], "top1"), "csv"))
+    assert [(row["rank"], row["rank_last"]) for row in found] == [("1", "2"), ("1", "2"), ("3", "3")]
 
 
 def test_doubts_travel_with_the_numbers():
@@ -90,5 +96,5 @@ def test_a_metric_cannot_take_the_place_of_a_column(name):
 
 def test_an_empty_leaderboard_is_a_header():
     text = render(build([], [], "top1"), "csv")
-    assert text.startswith('"rank","model",')
+    assert text.startswith('"rank","rank_last","model",')
     assert text.count("\n") == 1

@@ -18,6 +18,7 @@ def test_the_schema():
     metrics = row.pop("metrics")
     assert row == {
         "rank": 1,
+        "rank_last": 1,
         "tied_with": [],
         "model": "vit",
         "dataset": "digits",
@@ -39,7 +40,8 @@ def test_the_schema():
         "partial": False,
         "baseline": False,
     }
-    assert list(metrics["top1"]) == ["value", "unit", "better", "low", "high", "n", "verdict", "reasons"]
+    assert list(metrics["top1"]) == [*("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")]
+    assert metrics["top1"]["spread"] is None
     assert metrics["peak_memory"]["value"] == 12 << 20
     assert metrics["top1"]["value"] == 340 / 360
     assert board["failed"] == [
@@ -66,6 +68,13 @@ def test_rows_of_other_conditions_can_be_told_apart(change, told):
     [plain] = [row for row in rows if not change.items() <= row["conditions"].items()]
     [other] = [row for row in rows if change.items() <= row["conditions"].items()]
     assert other["conditions"] == plain["conditions"] | told
+
+
+def test_ranges_of_ranks_and_the_spread_over_seeds():
+    records = [f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 338)]
+    rows = json.loads(render(build(records, [], "top1"), "json"))["rows"]
+    assert [(row["rank"], row["rank_last"], row["tied_with"]) for row in rows] == [(1, 2, ["a"]), (1, 2, ["b"])]
+    assert rows[1]["metrics"]["top1"]["spread"] == pytest.approx(6 / 360 / 2**0.5)
 
 
 def test_a_number_that_json_lacks_is_null():

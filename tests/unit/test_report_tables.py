@@ -63,13 +63,13 @@ def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
     assert section.notes[0] == "Ranked by joules (lower is better)."
 
 
-def test_ties_baselines_and_notes():
+def test_ranges_baselines_and_notes():
     section = only_section(f.quality("a", 340), f.quality("b", 338), f.quality("m", 36, baseline=True))
-    assert section.ranks == ("=1", "=2", "3")
+    assert section.ranks == ("1-2", "1-2", "3")
     assert section.models == ("a", "b", "m (baseline)")
     assert section.notes == (
         "Ranked by top1 (higher is better), on 360 test images.",
-        "= The 95 % interval overlaps with that of another row: their order is not resolved.",
+        "A rank such as 1-2 is a range; rows differ where their 95 % intervals do not overlap.",
         "Recipe: recipes/supervised.",
     )
 
@@ -132,9 +132,20 @@ def test_partial_sections_say_how_they_were_cut():
     assert section.notes[0] == "Partial results are never ranked; they are listed by top1 (higher is better)."
 
 
-def test_seeds_are_said():
-    section = only_section(f.quality("a", 340), f.quality("a", 341, seed=1), f.quality("b", 300))
-    assert "Quality is the mean over 1-2 seeds; its interval spans the intervals of all of them." in section.notes
+def test_seeds_are_said_and_have_a_column_of_their_own():
+    section = only_section(f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 250))
+    assert column(section, "sd of seeds") == ("1.2", "")
+    assert (
+        "Quality is the mean over 1-2 seeds: the interval is the error of the images, the sd that from seed to seed."
+        in section.notes
+    )
+    assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).figures]
+
+
+def test_seeds_have_no_spread_beside_a_figure_of_speed():
+    section = only_section(f.quality("a"), f.quality("a", seed=1), *f.speed("a"), rank_by="throughput")
+    assert "Quality is the mean over 2 seeds." in section.notes
+    assert "sd of" not in [c.title for c in section.figures]
 
 
 def test_two_data_sets_of_one_name_are_told_apart():

@@ -59,7 +59,7 @@ def _rows(board: Leaderboard) -> list[dict[str, Any]]:
 
 
 _FIXED_COLUMNS = (
-    *("rank", "model", "baseline", "partial", "dataset", "img_size"),
+    *("rank", "rank_last", "model", "baseline", "partial", "dataset", "img_size"),
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size"),
     *("recipe", "seeds", "limit", "epochs", "machine", "device", "precision", "threads", "compile", "channels_last"),
@@ -73,7 +73,7 @@ def _fixed(row: Row) -> dict[str, Any]:
     low, high = (interval.low, interval.high) if interval else (None, None)
     doubtful = {name: metric for name, metric in row.metrics.items() if metric.verdict != "valid"}
     cells = (
-        *(row.rank, row.model, row.baseline, condition.partial, condition.dataset, row.image_size),
+        *(row.rank, row.rank_last, row.model, row.baseline, condition.partial, condition.dataset, row.image_size),
         *(top1, _error(top1), _percent(low), _percent(high), top5, _error(top5)),
         *(_scaled(_value(row, "params"), 1e6), _scaled(_value(row, "macs"), 1e9)),
         *(_value(row, "throughput"), condition.batch_size),

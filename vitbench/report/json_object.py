@@ -30,6 +30,7 @@ def render_json(board: Leaderboard) -> str:
 def _row(row: Row) -> dict[str, Any]:
     return {
         "rank": row.rank,
+        "rank_last": row.rank_last,
         "tied_with": row.tied_with,
         "model": row.model,
         "dataset": row.condition.dataset,
@@ -66,6 +67,7 @@ def _metric(metric: Metric) -> dict[str, Any]:
         "better": metric.better,
         "low": metric.low,
         "high": metric.high,
+        "spread": metric.spread,
         "n": metric.n,
         "verdict": metric.verdict,
         "reasons": metric.reasons,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
+from vitbench.report.ranking_notes import ranking_notes
 
 __all__ = ["Column", "Missing", "Section", "missing", "sections"]
 
@@ -94,7 +95,7 @@ def sections(board: Leaderboard, *, detailed: bool) -> list[Section]:
         by_condition[row.condition].append(row)
     data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in by_condition})
     return [
-        _section(condition, rows, board.rank_by, detailed=detailed, ambiguous=data_sets[condition.dataset] > 1)
+        _section(board, condition, rows, detailed=detailed, ambiguous=data_sets[condition.dataset] > 1)
         for condition, rows in by_condition.items()
     ]
 
@@ -118,7 +119,10 @@ def _cells_in_words(failures: Sequence[Failure]) -> str:
     return "; ".join(quality + (speed if len(speed) < 2 else [f"{len(speed)} speed cells"]))
 
 
-def _section(condition: Condition, rows: Sequence[Row], rank_by: str, *, detailed: bool, ambiguous: bool) -> Section:
+def _section(
+    board: Leaderboard, condition: Condition, rows: Sequence[Row], *, detailed: bool, ambiguous: bool
+) -> Section:
+    rank_by = board.rank_by
     models = _model_names(rows)
     shown = _shown_figures(rows, rank_by, detailed=detailed)
     columns = [column for figure in shown for column in _columns(figure, rows, interval=figure.metric == rank_by)]
@@ -134,7 +138,7 @@ def _section(condition: Condition, rows: Sequence[Row], rank_by: str, *, detaile
         models=tuple(models),
         figures=tuple(columns),
         notes=(
-            *_ranking_notes(rows, rank_by),
+            *ranking_notes(rows, rank_by, board.resolutions.get(condition)),
             *_recipe_notes(rows, models),
             *_verdict_notes(rows, models, shown),
         ),
@@ -142,7 +146,9 @@ def _section(condition: Condition, rows: Sequence[Row], rank_by: str, *, detaile
 
 
 def _rank(row: Row) -> str:
-    return "-" if row.rank is None else f"={row.rank}" if row.tied_with else str(row.rank)
+    if row.rank is None:
+        return "-"
+    return str(row.rank) if row.rank == row.rank_last else f"{row.rank}-{row.rank_last}"
 
 
 def _model_names(rows: Sequence[Row]) -> list[str]:
@@ -183,7 +189,7 @@ def _other_figure(rows: Sequence[Row], metric: str) -> _Figure:
 
 
 def _columns(figure: _Figure, rows: Sequence[Row], *, interval: bool) -> list[Column]:
-    """Return the column of a figure and, where asked and known, that of its interval."""
+    """Return the column of a figure and, where asked and known, those of its interval and its spread over seeds."""
     metrics = [row.metrics.get(figure.metric) for row in rows]
     decimals = _percent_decimals(metrics) if figure.unit == "%" else None
 
@@ -198,13 +204,17 @@ def _columns(figure: _Figure, rows: Sequence[Row], *, interval: bool) -> list[Co
         ),
     )
     ends = [None if m is None or m.low is None or m.high is None else (text(m.low), text(m.high)) for m in metrics]
-    if not interval or not any(ends):
+    if not interval:
         return [values]
+    deviations = tuple("" if m is None or m.spread is None else text(m.spread) for m in metrics)
+    spread = [Column(title="sd of", unit="seeds", cells=deviations)] if any(deviations) else []
+    if not any(ends):
+        return [values, *spread]
     low_width = max(len(low) for low, _ in filter(None, ends))
     high_width = max(len(high) for _, high in filter(None, ends))
     cells = tuple(f"[{pair[0]:>{low_width}}, {pair[1]:>{high_width}}]" if pair else "" for pair in ends)
     title, unit = ("95 %", "interval") if figure.unit == "%" else ("", "range")
-    return [values, Column(title=title, unit=unit, cells=cells)]
+    return [values, Column(title=title, unit=unit, cells=cells), *spread]
 
 
 def _percent_decimals(metrics: Sequence[Metric | None]) -> int:
@@ -225,34 +235,6 @@ def _rounded(value: float) -> str:
         if size >= 1
         else f"{value:.3g}"
     )
-
-
-def _ranking_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
-    metric = next((row.metrics[rank_by] for row in rows if rank_by in row.metrics), None)
-    if metric is None:
-        return [f"Not ranked: no row has {rank_by}."]
-    direction = f"{rank_by} ({metric.better} is better)"
-    if rows[0].condition.partial:
-        notes = [f"Partial results are never ranked; they are listed by {direction}."]
-    elif all(row.rank is None for row in rows):
-        notes = [f"Not ranked: no row has a valid {rank_by}."]
-    else:
-        notes = [f"Ranked by {direction}{_images(rows, rank_by)}."]
-    if any(row.tied_with for row in rows):
-        kind = "95 % interval" if metric.unit == "fraction" else "range"
-        notes.append(f"= The {kind} overlaps with that of another row: their order is not resolved.")
-    seeds = {len(row.seeds) for row in rows}
-    if max(seeds) > 1:
-        count = f"{min(seeds - {0})}-{max(seeds)}" if len(seeds - {0}) > 1 else str(max(seeds))
-        notes.append(f"Quality is the mean over {count} seeds; its interval spans the intervals of all of them.")
-    return notes
-
-
-def _images(rows: Sequence[Row], rank_by: str) -> str:
-    """Say how many test images a proportion rests on, where that is one number."""
-    metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
-    counts = {metric.n for metric in metrics if metric.unit == "fraction" and metric.n}
-    return f", on {counts.pop():,} test images" if len(counts) == 1 else ""
 
 
 def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:

@@ -1,0 +1,80 @@
+"""What is said under a table of its ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import factories as f
+import numpy as np
+import pytest
+
+from vitbench.leaderboard import build
+from vitbench.outcomes import Outcomes
+from vitbench.records import Record
+from vitbench.report.ranking_notes import ranking_notes
+from vitbench.statistics import mcnemar_gap
+
+HEAD = "Ranked by top1 (higher is better), on {} test images."
+
+
+def notes(correct: Mapping[str, int], *, n: int = 360, unknown: str = "") -> list[str]:
+    """Return the notes under rows of so many right images, the first ones, but for one row of unknown images."""
+
+    def outcomes(record: Record) -> Outcomes | None:
+        label = record.planned.label
+        return None if label == unknown else Outcomes(scores=np.arange(n) < correct[label], images="test")
+
+    board = build([f.quality(label, count, n=n) for label, count in correct.items()], [], "top1", outcomes)
+    return ranking_notes(board.rows, "top1", board.resolutions.get(board.rows[0].condition))
+
+
+def test_ranges_and_the_smallest_gap_are_explained():
+    gap = 100 * mcnemar_gap(2, 0.05 / 3) / 360
+    assert notes({"a": 340, "b": 338, "c": 336}) == [
+        HEAD.format(360),
+        "A rank such as 1-2 is a range, from 1 + the rows that are significantly better to all but those significantly "
+        "worse (paired tests on the same images, 5 % over 3 pairs by Holm).",
+        f"The smallest gap that these images can resolve between neighbours here: {gap:.2g} points of top1.",
+    ]
+
+
+def test_ranks_that_are_no_ranges_need_no_explanation():
+    found = notes({"a": 340, "b": 300})
+    assert len(found) == 2
+    assert "range" not in "".join(found)
+    assert "The smallest gap" in found[1]
+
+
+def test_rows_that_could_not_be_paired_are_said():
+    found = notes({"a": 340, "b": 338, "c": 336}, unknown="c")
+    assert "5 % over 1 pair by Holm" in found[1]
+    assert (
+        found[2]
+        == "Rows without stored predictions of the same images differ where their 95 % intervals do not overlap."
+    )
+
+
+def test_a_test_set_too_small_for_any_difference_says_so():
+    assert notes({"a": 5, "b": 0}, n=5)[-1] == "Test images: 5, too few to tell any two rows apart."
+
+
+def test_speeds_say_what_their_ranges_are():
+    records = [each for m, v in (("a", 1000), ("b", 1040)) for each in (f.quality(m), *f.speed(m, v))]
+    rows = build(records, [], "throughput").rows
+    assert ranking_notes(rows, "throughput", None) == [
+        "Ranked by throughput (higher is better).",
+        "A rank such as 1-2 is a range; rows differ where their ranges do not overlap.",
+    ]
+
+
+def test_the_gap_of_a_likelihood_is_in_its_unit():
+    random = np.random.RandomState(0)
+    found = {m: random.exponential(size=400).astype(np.float32) for m in "ab"}
+    records = [
+        f.record(f.quality_cell(m), [f.measurement("nll", float(v.mean(dtype=float)), unit="nat", better="lower")])
+        for m, v in found.items()
+    ]
+    board = build(records, [], "nll", lambda record: Outcomes(scores=found[record.planned.label], images="test"))
+    [resolution] = board.resolutions.values()
+    assert resolution.gap == pytest.approx(1.97 * np.std(found["a"] - found["b"], ddof=1) / 20, rel=0.01)
+    assert ranking_notes(board.rows, "nll", resolution)[-1].endswith(f"here: {resolution.gap:.2g} nat.")

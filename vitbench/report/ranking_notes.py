@@ -1,0 +1,76 @@
+"""What stands under a table on its ranks: by what, how sure, and how small a difference can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vitbench.leaderboard import Resolution, Row
+
+__all__ = ["ranking_notes"]
+
+
+def ranking_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
+    """Return the sentences for the rows of one condition."""
+    return [*_order_notes(rows, rank_by), *_range_notes(rows, rank_by, resolution), *_seed_notes(rows, rank_by)]
+
+
+def _order_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
+    metric = next((row.metrics[rank_by] for row in rows if rank_by in row.metrics), None)
+    if metric is None:
+        return [f"Not ranked: no row has {rank_by}."]
+    direction = f"{rank_by} ({metric.better} is better)"
+    if rows[0].condition.partial:
+        notes = [f"Partial results are never ranked; they are listed by {direction}."]
+    elif all(row.rank is None for row in rows):
+        notes = [f"Not ranked: no row has a valid {rank_by}."]
+    else:
+        notes = [f"Ranked by {direction}{_images(rows, rank_by)}."]
+    return notes
+
+
+def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
+    """Say what a range of ranks means here, and how small a difference this test set can show."""
+    ranked = [row for row in rows if row.rank is not None]
+    ranges = any(row.rank != row.rank_last for row in ranked)
+    fraction = bool(ranked) and ranked[0].metrics[rank_by].unit == "fraction"
+    overlap = f"differ where their {'95 % intervals' if fraction else 'ranges'} do not overlap"
+    if resolution is None:
+        return [f"A rank such as 1-2 is a range; rows {overlap}."] if ranges else []
+    notes = []
+    if ranges:
+        tests = f"{resolution.pairs:,} pair{'s' if resolution.pairs > 1 else ''}"
+        notes.append(
+            "A rank such as 1-2 is a range, from 1 + the rows that are significantly better to all but those "
+            f"significantly worse (paired tests on the same images, 5 % over {tests} by Holm)."
+        )
+    if resolution.models < len(ranked):
+        notes.append(f"Rows without stored predictions of the same images {overlap}.")
+    unit = f"points of {rank_by}" if fraction else ranked[0].metrics[rank_by].unit
+    if resolution.gap is None:
+        notes.append(f"Test images: {resolution.images:,}, too few to tell any two rows apart.")
+    elif resolution.gap:
+        smallest = f"{resolution.gap * (100 if fraction else 1):.2g} {unit}"
+        notes.append(f"The smallest gap that these images can resolve between neighbours here: {smallest}.")
+    return notes
+
+
+def _seed_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
+    seeds = {len(row.seeds) for row in rows}
+    if max(seeds) < 2:
+        return []
+    count = f"{min(seeds - {0})}-{max(seeds)}" if len(seeds - {0}) > 1 else str(max(seeds))
+    errors = (
+        ": the interval is the error of the images, the sd that from seed to seed" if _spread(rows, rank_by) else ""
+    )
+    return [f"Quality is the mean over {count} seeds{errors}."]
+
+
+def _spread(rows: Sequence[Row], rank_by: str) -> bool:
+    return any(row.metrics[rank_by].spread is not None for row in rows if rank_by in row.metrics)
+
+
+def _images(rows: Sequence[Row], rank_by: str) -> str:
+    """Say how many test images a proportion rests on, where that is one number."""
+    metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
+    counts = {metric.n for metric in metrics if metric.unit == "fraction" and metric.n}
+    return f", on {counts.pop():,} test images" if len(counts) == 1 else ""

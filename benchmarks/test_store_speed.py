@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import factories
 import msgspec
+import numpy as np
 import pytest
 
 from vitbench.leaderboard import build
+from vitbench.outcomes import Outcomes
+from vitbench.ranking import Entry, rank
 from vitbench.report import render
 from vitbench.store import Store
 
@@ -52,6 +55,17 @@ def test_rank_10_000_records(benchmark, store):
     board = benchmark(build, store.records(), [], store.rank_by())
     assert len(board.rows) == NUM_MODELS
     assert board.rows[0].metrics["throughput"].value is not None
+
+
+def test_rank_500_models_by_10_000_images(benchmark):
+    random = np.random.RandomState(0)
+    easy = random.normal(1.3, 1.5, 10_000)
+    scores = [easy + 0.001 * i + random.randn(10_000) > 0 for i in range(500)]
+    entries = [
+        Entry(value=float(each.mean()), low=0.0, high=1.0, outcomes=(Outcomes(scores=each, images="test"),))
+        for each in scores
+    ]
+    assert benchmark(rank, entries, "higher").resolution.pairs == 124_750
 
 
 @pytest.mark.parametrize("kind", ["table", "md", "csv", "json"])

@@ -95,3 +95,11 @@ def main_module(request: bytes, send: Send) -> Outcome:
 def large(request: bytes, send: Send) -> Outcome:
     """Answer with more than a pipe holds."""
     return Outcome(status="ok", reason="x" * 1_000_000)
+
+
+def run_cell_in_200_mib(request: bytes, send: Send) -> Outcome:
+    """Run a cell on a machine that has little memory left."""
+    from vitbench.worker import cell
+
+    cell.memory_bytes = lambda: 200 << 20
+    return cell.run_cell(request, send)

@@ -15,12 +15,14 @@ import msgspec
 from vitbench.executor import Ending
 from vitbench.jobs import Outcome
 from vitbench.largest import LargestBatch
-from vitbench.records import KeyedCell, Measurement, QualityCell, Record, Status, Verdict
+from vitbench.records import KeyedCell, Measurement, QualityCell, Record, Status, Verdict, doubt
 
 __all__ = ["Attempt", "merge_processes", "status_of"]
 
 PROCESSES_AGREE = 0.10
 """Range of the processes' values over their median; beyond it the machine, not the model, makes the difference."""
+SINGLES_AGREE = 0.50
+"""The same for what each process does once, such as a cold start."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,9 +52,15 @@ class Attempt:
         if not interrupted:
             status, reason = status_of(self.endings[-1])
         done = status in ("ok", "invalid")
+        faults, warnings = (
+            tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
+            for found in ([outcome.faults for outcome in outcomes], [outcome.warnings for outcome in outcomes])
+        )
         measurements = merge_processes([outcome.measurements for outcome in outcomes]) if done else ()
-        if self.largest and done:
+        measurements = doubt(doubt(measurements, "warn", warnings), "invalid", faults)
+        if self.largest:
             measurements = (self.largest.measurement(), *measurements)
+            reason = reason and f"at the largest batch, {self.largest.batch_size}: {reason}"
         last = outcomes[-1] if outcomes else Outcome(status=status)
         return Record(
             run=run,
@@ -71,8 +79,8 @@ class Attempt:
             facts=last.facts,
             splits=last.splits,
             evidence=tuple(outcome.evidence for outcome in outcomes if outcome.evidence),
-            faults=last.faults,
-            warnings=last.warnings,
+            faults=faults,
+            warnings=warnings,
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 
@@ -105,7 +113,7 @@ def _merge(same: Sequence[Measurement]) -> Measurement:
     if len(set(values)) == 1 and not same[0].samples:
         return msgspec.structs.replace(same[0], verdict=verdict)
     middle = statistics.median(values)
-    if same[0].samples and max(values) - min(values) > PROCESSES_AGREE * middle:
+    if max(values) - min(values) > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * middle:
         differ = f"the processes differ by {(max(values) - min(values)) / middle:.0%}"
         verdict = Verdict(level="invalid" if verdict.level == "invalid" else "warn", reasons=(*verdict.reasons, differ))
     return msgspec.structs.replace(

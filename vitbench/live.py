@@ -26,9 +26,6 @@ from vitbench.records import KeyedCell
 
 __all__ = ["Answer", "Failed", "LiveWorker", "LockstepError", "Order", "Ran", "Ready", "Run", "Side", "live_worker"]
 
-LAST_SECONDS = 5.0
-"""What a worker gets to end after it has closed its side of the talk."""
-
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all messages."""
@@ -59,7 +56,9 @@ class Ran(_Message, frozen=True, kw_only=True, tag=True):
     seconds: float
     """Wall time of the block."""
     remarks: tuple[str, ...] = ()
-    """What may have disturbed it, in words."""
+    """What may make it doubtful, in words."""
+    disturbed: bool = False
+    """Whether the machine is among the reasons: the processor, the host, the load, the quota, the GPU."""
 
 
 class Failed(_Message, frozen=True, kw_only=True, tag=True):
@@ -145,7 +144,7 @@ class LiveWorker:
         """Sleep until the worker answers.
 
         Raises:
-            LockstepError: the answer is a failure, is late, or will never come.
+            LockstepError: the answer is a failure or not the one wanted, is late, or will never come.
         """
         assert self._process.stdout is not None
         watch = threading.Timer(self._timeout, self._give_up)
@@ -154,12 +153,11 @@ class LiveWorker:
             line = self._process.stdout.readline()
         finally:
             watch.cancel()
+            watch.join()  # so that it does not kill later, when the number may be another process's
         if self._late:
             raise self._error(f"took more than {self._timeout:g} s")
         if not line:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(LAST_SECONDS)  # for its own exit code
-            self.end()
+            self.end()  # what closed its end of the pipe is ending, and has its own exit code already
             raise self._error(self._how_it_ended())
         try:
             answer = msgspec.json.decode(line, type=Answer)
@@ -169,7 +167,8 @@ class LiveWorker:
             ) from error
         if isinstance(answer, Failed):
             raise self._error(answer.reason)
-        assert isinstance(answer, wanted)
+        if not isinstance(answer, wanted):
+            raise self._error(f"answered {type(answer).__name__} where {wanted.__name__} was due")
         return answer
 
     def send(self, message: Order | Run) -> None:
@@ -179,16 +178,17 @@ class LiveWorker:
             self._process.stdin.write(msgspec.json.encode(message) + b"\n")
 
     def end(self) -> None:
-        """End the process, and whatever it started."""
-        self._kill()
-        self._process.wait()
+        """End the process, and whatever it started; nothing happens where that is done."""
+        if self._process.returncode is None:  # once waited for, its number may be another process's
+            self._kill()
+            self._process.wait()
 
     def _give_up(self) -> None:
         self._late = True
         self._kill()
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS forbids it where all are dead
             if hasattr(os, "killpg"):
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:

@@ -5,6 +5,10 @@ by the machine's mood. So both are alive and built, and one sleeps while the oth
 a drift of the machine falls on both alike. After some quads a fresh pair of processes starts, since a process's
 memory layout alone moves its speed by a per cent or two. Pairs are added while the answer is open.
 
+On a disturbed machine a few pairs prove nothing. A neighbour may slow one process of a pair for its whole life, as
+where it keeps to that one's core: one model against itself was 10 % slower in three pairs out of three beside a
+compiler. Where most quads are disturbed, all pairs are run, and must agree.
+
 The statistics and the rule are in vitbench/statistics.py, what a worker does in vitbench/worker/live.py. Pairing by
 turns is that of pyperf and of Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013.
 """
@@ -18,9 +22,11 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from vitbench.live import LockstepError, Ran, Ready, Side, live_worker
 from vitbench.records import SpeedCell
+from vitbench.runner import COMPILE_TIMEOUT, SPEED_TIMEOUT
 from vitbench.statistics import Estimate, Finding, judge, ratio_interval
 
 __all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
@@ -33,6 +39,9 @@ FEW_QUADS, PAIR_SECONDS = 3, 10.0
 """... or fewer where they take longer than this, but never fewer than three."""
 FEWEST_PAIRS, MOST_PAIRS = 3, 10
 """Pairs of processes before the first look, and at most."""
+FEWEST_DISTURBED = 6
+"""Pairs of processes for an answer from a disturbed machine. By chance six agree in sign in 3 % of cases, five in 6 %:
+W. J. Dixon and A. M. Mood, "The statistical sign test", JASA 41 (1946)."""
 
 Runner = Callable[[int], Ran]
 """Runs some calls as one block."""
@@ -50,7 +59,9 @@ class Quad:
     images: tuple[int, int]
     """Images in a block of each side."""
     remarks: tuple[str, ...] = ()
-    """What may have disturbed it, in words."""
+    """What may make it doubtful, in words."""
+    disturbed: bool = False
+    """Whether the machine disturbed one of its blocks."""
 
     @property
     def log_ratio(self) -> float:
@@ -84,16 +95,22 @@ class Comparison:
         return sum(map(len, self.pairs))
 
     @property
+    def disturbed(self) -> int:
+        """How many of its quads the machine disturbed."""
+        return sum(quad.disturbed for quad in itertools.chain(*self.pairs))
+
+    @property
     def reasons(self) -> tuple[str, ...]:
-        """What may have disturbed it, in words: of each kind of remark how many quads have it, and the first."""
+        """What makes it doubtful, in words: of each kind of remark how many quads have it, and the first."""
         kinds: dict[str, list[str]] = {}
         for quad in itertools.chain(*self.pairs):
             for kind, remark in {_NUMBER.sub("", remark): remark for remark in quad.remarks}.items():
                 kinds.setdefault(kind, []).append(remark)
-        return tuple(
-            f"{'all' if len(remarks) == self.quads else f'{len(remarks)} of'} {self.quads} quads: {remarks[0]}"
-            for remarks in kinds.values()
-        )
+        remarks = tuple(f"{self._share(len(remarks))} quads: {remarks[0]}" for remarks in kinds.values())
+        if not _mostly_disturbed(self.pairs):
+            return remarks
+        rule = f"a difference counts only where {FEWEST_DISTURBED} or more pairs of processes all agree on its sign"
+        return (f"{self._share(self.disturbed)} quads were disturbed: {rule}", *remarks)
 
     def sentence(self) -> str:
         """Say the answer in one sentence."""
@@ -105,11 +122,16 @@ class Comparison:
             "not resolved": f"whether {second} is as fast as {first} is not resolved",
         }[self.verdict]
         evidence = f"{self.quads} quads in {len(self.pairs)} pairs of processes"
+        if _mostly_disturbed(self.pairs):
+            evidence += f", disturbed in {self._share(self.disturbed)} quads"
         return f"{answer}: ratio {self.ratio:.3f}, 95% interval {self.low:.3f} to {self.high:.3f}, {evidence}"
+
+    def _share(self, quads: int) -> str:
+        return f"{'all' if quads == self.quads else f'{quads} of'} {self.quads}"
 
 
 def compare_speeds(
-    first: Side, second: Side, *, threshold: float = 0.03, seconds: float = 300.0, timeout: float = 120.0
+    first: Side, second: Side, *, threshold: float = 0.03, seconds: float = 300.0, timeout: float | None = None
 ) -> Comparison:
     """Run two speed cells in lockstep and say whether the second is faster or slower than the first, in images/s.
 
@@ -118,7 +140,8 @@ def compare_speeds(
         second: what is compared with it.
         threshold: the share of speed that does not matter.
         seconds: after this time no further pair of processes starts, three pairs excepted.
-        timeout: seconds that a worker may take to build, or for one block.
+        timeout: seconds that a worker may take to build, or for one block; None: what a run gives a process, 120 s,
+            or 900 s for a side that is compiled.
 
     Raises:
         LockstepError: a worker failed, died or took too long; the message names its side.
@@ -144,6 +167,8 @@ def decide_by_pairs(
 ) -> tuple[tuple[tuple[Quad, ...], ...], Estimate, Finding]:
     """Take pairs of processes one by one, until the answer is clear or the limits are reached.
 
+    While most quads are disturbed no answer is clear, and the last look is stricter: see `FEWEST_DISTURBED`.
+
     Args:
         measured: gives the quads of one pair of processes after the other; what is not taken is not measured.
         threshold: the share of speed that does not matter.
@@ -160,13 +185,26 @@ def decide_by_pairs(
             continue
         estimate = ratio_interval([[quad.log_ratio for quad in pair] for pair in pairs])
         finding = judge(estimate, threshold)
-        late = time.monotonic() - started >= seconds
-        if finding != "not resolved" or late or len(pairs) == MOST_PAIRS:
+        last = len(pairs) == MOST_PAIRS or time.monotonic() - started >= seconds
+        if _mostly_disturbed(pairs) and not (last and _holds_in_disturbance(finding, pairs)):
+            finding = "not resolved"
+        if last or finding != "not resolved":
             return tuple(pairs), estimate, finding
     raise ValueError(f"a comparison needs at least {FEWEST_PAIRS} pairs of processes, not {len(pairs)}")
 
 
-def _measured_pairs(sides: tuple[Side, Side], timeout: float) -> Iterator[tuple[Quad, ...]]:
+def _mostly_disturbed(pairs: Sequence[Sequence[Quad]]) -> bool:
+    disturbed = [quad.disturbed for pair in pairs for quad in pair]
+    return 2 * sum(disturbed) > len(disturbed)
+
+
+def _holds_in_disturbance(finding: Finding, pairs: Sequence[Sequence[Quad]]) -> bool:
+    """Say whether the pairs are enough and, for a difference, whether all point the same way."""
+    signs = {median(quad.log_ratio for quad in pair) > 0 for pair in pairs}
+    return len(pairs) >= FEWEST_DISTURBED and (finding == "same" or len(signs) == 1)
+
+
+def _measured_pairs(sides: tuple[Side, Side], timeout: float | None) -> Iterator[tuple[Quad, ...]]:
     """Yield the quads of one fresh pair of processes after the other, each side leading in turn."""
     batches = (_batch_size(sides[0]), _batch_size(sides[1]))
     calls: tuple[int, int] | None = None
@@ -178,6 +216,11 @@ def _measured_pairs(sides: tuple[Side, Side], timeout: float) -> Iterator[tuple[
                 count = min(QUADS, max(FEW_QUADS, int(PAIR_SECONDS / (4 * length))))
             quads = quads_of_pair(runners, calls, batches, count=count, leader=leader)
         yield quads
+
+
+def _patience(side: Side) -> float:
+    assert isinstance(side.planned.cell, SpeedCell)
+    return COMPILE_TIMEOUT if side.planned.cell.compile else SPEED_TIMEOUT
 
 
 def _batch_size(side: Side) -> int:
@@ -196,10 +239,12 @@ def _block_calls(runners: tuple[Runner, Runner]) -> tuple[tuple[int, int], float
 
 
 def _calibrate(run: Runner) -> tuple[int, float]:
-    """Return how many calls make a block, and the seconds that they took."""
-    run(1)  # the cold start
+    """Return how many calls make a block, and the seconds that they take.
+
+    Of two blocks the shorter one counts: a disturbed one would make all later ones too short.
+    """
     calls = 1
-    while (seconds := run(calls).seconds) < BLOCK_SECONDS:
+    while (seconds := min(run(calls).seconds, run(calls).seconds)) < BLOCK_SECONDS:
         calls = min(10 * calls, math.ceil(1.1 * calls * BLOCK_SECONDS / seconds))
     return calls, seconds
 
@@ -224,16 +269,23 @@ def quads_of_pair(
             blocks[side].append(runners[side](calls[side]))
         first, second = ((ran[0].seconds, ran[1].seconds) for ran in blocks)
         remarks = tuple(remark for ran in (*blocks[0], *blocks[1]) for remark in ran.remarks)
-        quads.append(Quad(first=first, second=second, images=images, remarks=remarks))
+        disturbed = any(ran.disturbed for ran in (*blocks[0], *blocks[1]))
+        quads.append(Quad(first=first, second=second, images=images, remarks=remarks, disturbed=disturbed))
     return tuple(quads[1:])
 
 
 @contextlib.contextmanager
-def _live_pair(sides: tuple[Side, Side], leader: int, timeout: float) -> Iterator[tuple[Runner, Runner]]:
-    """Start both sides' processes, the leader's first, and end them on the way out."""
+def _live_pair(sides: tuple[Side, Side], leader: int, timeout: float | None) -> Iterator[tuple[Runner, Runner]]:
+    """Start both sides' processes cold, the leader's first, and end them on the way out."""
     with contextlib.ExitStack() as stack:
         # They build at the same time: nothing is timed yet.
-        workers = {i: stack.enter_context(live_worker(sides[i], timeout=timeout)) for i in (leader, 1 - leader)}
+        workers = {
+            i: stack.enter_context(live_worker(sides[i], timeout=timeout or _patience(sides[i])))
+            for i in (leader, 1 - leader)
+        }
         for worker in workers.values():
             worker.answer(Ready)
+        # The first call compiles, and tunes by time, which the other side must not disturb: one after the other.
+        for worker in workers.values():
+            worker.run(1)
         yield workers[0].run, workers[1].run

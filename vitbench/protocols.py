@@ -180,6 +180,8 @@ class Startup:
     second_call_seconds: float
     """The second one, which compiles and sets up nothing."""
     compiled: bool
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed it, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "canonical_name",
     "digest",
+    "doubt",
     "newest_by_id",
 ]
 
@@ -299,3 +300,22 @@ def canonical_name(name: str, options: dict[str, OptionValue], defaults: dict[st
 
 def _text(value: OptionValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def doubt(
+    measurements: Iterable[Measurement], level: Literal["warn", "invalid"], reasons: Iterable[str]
+) -> tuple[Measurement, ...]:
+    """Return measurements that are trusted no more than `level`, for these reasons; none changes without a reason."""
+    reasons = tuple(reasons)
+    if not reasons:
+        return tuple(measurements)
+    return tuple(
+        msgspec.structs.replace(
+            one,
+            verdict=Verdict(
+                level="invalid" if one.verdict.level == "invalid" else level,
+                reasons=tuple(dict.fromkeys((*one.verdict.reasons, *reasons))),
+            ),
+        )
+        for one in measurements
+    )

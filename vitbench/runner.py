@@ -200,8 +200,9 @@ class _Call:
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
             timeout = timeout or (COMPILE_TIMEOUT if planned.cell.compile else SPEED_TIMEOUT)
+        if planned.cell.compile:
             # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
-            environment |= {"TORCHINDUCTOR_CACHE_DIR": f"{self.scratch}/{planned.key}"} if planned.cell.compile else {}
+            environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
         return self.executor.run(
             _TARGET,
             Job(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vitbench import Measurement, Skip
-from vitbench.protocols import Subject
+from vitbench import Measurement, Skip, Verdict
+from vitbench.protocols import Startup, Subject
 
 
 def startup(subject: Subject) -> Iterator[Measurement]:
@@ -17,12 +17,13 @@ def startup(subject: Subject) -> Iterator[Measurement]:
     start = subject.startup
     if start is None:
         raise Skip("there is no start")
-    yield _seconds("cold_start", start.build_seconds + start.first_call_seconds)
+    yield _seconds("cold_start", start.build_seconds + start.first_call_seconds, start)
     if start.compiled:
-        yield _seconds("compile_seconds", start.first_call_seconds - start.second_call_seconds)
+        yield _seconds("compile_seconds", start.first_call_seconds - start.second_call_seconds, start)
 
 
-def _seconds(name: str, value: float) -> Measurement:
+def _seconds(name: str, value: float, start: Startup) -> Measurement:
     # Without samples: that they differ from process to process (the first one reads from disk what the others find in
     # memory) is in the nature of a start, and no doubt on it.
-    return Measurement(name=name, value=value, n=1)
+    verdict = Verdict(level="warn" if start.warnings else "valid", reasons=start.warnings)
+    return Measurement(name=name, value=value, n=1, verdict=verdict)

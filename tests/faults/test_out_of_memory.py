@@ -10,15 +10,24 @@ import pytest
 from vitbench.executor import LocalExecutor, _memory_kills
 from vitbench.jobs import Job, Outcome
 
-OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+RESNET = {"width": 16, "checkpoint": ""}
+VIT = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
 TOO_LARGE = 10**9
 """Images of 8x8: 256 GB."""
 
 
-def speed(executor: LocalExecutor, batch_size: int, *, probe: bool = False) -> Outcome:
-    planned = factories.speed_cell("vit", options=OPTIONS, batch_size=batch_size)
+def speed(
+    executor: LocalExecutor,
+    batch_size: int,
+    *,
+    probe: bool = False,
+    model: str = "vit",
+    options: dict[str, object] = VIT,
+    target: str = "vitbench.worker.cell:run_cell",
+) -> Outcome:
+    planned = factories.speed_cell(model, options=options, batch_size=batch_size)
     job = Job(planned=planned, weights="", predictions="", probe=probe)
-    ending = executor.run("vitbench.worker.cell:run_cell", job, on_message=lambda _: None)
+    ending = executor.run(target, job, on_message=lambda _: None)
     assert isinstance(ending.result, Outcome), ending.reason
     return ending.result
 
@@ -46,6 +55,17 @@ def test_a_probe_says_what_fits_and_what_does_not() -> None:
     executor = LocalExecutor()
     assert speed(executor, 64, probe=True).status == "ok"
     assert speed(executor, TOO_LARGE, probe=True).status == "oom"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+@pytest.mark.parametrize("batch_size", [8_000, 20_000, 100_000])
+def test_a_library_that_cannot_have_its_memory_is_oom_too(batch_size: int) -> None:
+    def probe(batch_size: int) -> Outcome:
+        target = "executor_targets:run_cell_in_200_mib"
+        return speed(LocalExecutor(), batch_size, probe=True, model="resnet18", options=RESNET, target=target)
+
+    assert probe(16).status == "ok"
+    assert probe(batch_size).status == "oom", "whichever allocation is the one that fails"
 
 
 def test_processes_that_the_system_killed_for_memory_are_counted(tmp_path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -152,6 +154,41 @@ def test_an_answer_of_another_version_is_said_so(tmp_path: Path) -> None:
     strange = Side(planned=factories.speed_cell(), label="old", python=str(other))
     with pytest.raises(LockstepError, match=r"^old: its vitbench is of another version"):
         compare(strange, strange)
+
+
+def test_an_answer_that_is_not_due_is_an_error(tmp_path: Path) -> None:
+    hasty = tmp_path / "hasty"
+    hasty.write_text('#!/bin/sh\nread order\necho \'{"type":"Ran","seconds":0.1}\'\n')
+    hasty.chmod(0o755)
+    side = Side(planned=factories.speed_cell(), label="old", python=str(hasty))
+    with pytest.raises(LockstepError, match=r"^old: answered Ran where Ready was due$"):
+        compare(side, side)
+
+
+@pytest.mark.parametrize("target", ["leaving", "broken"])
+def test_a_process_is_killed_only_while_its_number_is_its_own(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    ours: list[bool] = []
+
+    def killpg(pid: int, number: int) -> None:
+        ours.append(Path(f"/proc/{pid}").exists())  # a zombie's number is not given to another yet
+        kill(pid, number)
+
+    kill = os.killpg
+    monkeypatch.setattr(os, "killpg", killpg)
+    with pytest.raises(LockstepError), live_worker(side(target), timeout=PATIENCE) as worker:
+        worker.answer(Ready)
+    assert ours == [True]
+
+
+def test_what_a_dead_worker_started_is_ended(tmp_path: Path) -> None:
+    told = tmp_path / "pids"
+    with live_worker(side("stuck", file=str(told)), timeout=0.2) as worker:
+        pids = told_pids(told)
+        os.kill(pids[0], signal.SIGKILL)
+        # Its child holds the pipe.
+        with pytest.raises(LockstepError, match=r"^vit: took more than 0.2 s$"):
+            worker.answer(Ready)
+    assert wait_for(lambda: not any(map(is_alive, pids)))
 
 
 def test_a_real_model_runs_in_its_own_folder_and_environment(tmp_path: Path) -> None:

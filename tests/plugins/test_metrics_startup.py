@@ -28,6 +28,15 @@ def test_compiling_is_what_the_first_call_takes_over_the_second() -> None:
     assert measured(compiled=True) == {"cold_start": 8.5, "compile_seconds": 7.75}
 
 
+def test_what_disturbed_the_start_is_in_the_verdict_of_both() -> None:
+    start = Startup(
+        build_seconds=0.5, first_call_seconds=8.0, second_call_seconds=0.25, compiled=True, warnings=("a load",)
+    )
+    found = list(startup.startup(subject(start)))
+    assert [one.name for one in found] == ["cold_start", "compile_seconds"]
+    assert {one.verdict for one in found} == {Verdict(level="warn", reasons=("a load",))}
+
+
 def test_without_a_start() -> None:
     with pytest.raises(Skip, match="no start"):
         list(startup.startup(subject(None)))

@@ -101,3 +101,29 @@ def test_the_largest_batch_stands_before_its_figures() -> None:
         ("largest_batch_throughput", 5.0, None, None),
     ]
     assert record.seconds == 4.0
+
+
+def test_a_failure_at_the_largest_batch_keeps_what_the_search_found() -> None:
+    attempt = Attempt(planned=SPEED, endings=[ended("oom")], largest=LargestBatch(batch_size=96, too_large=100))
+    record = attempt.record("run", "e", {})
+    assert (record.status, record.reason) == ("oom", "at the largest batch, 96: why")
+    assert [m.name for m in record.measurements] == ["largest_batch"]
+
+
+def test_what_one_process_found_counts_for_all_and_is_said_once() -> None:
+    endings = [
+        ended(measurements=one(1.0), faults=("it disagrees",)),
+        ended(measurements=one(1.0), warnings=("it changed a flag",)),
+        ended(measurements=one(1.0), warnings=("it changed a flag",)),
+    ]
+    record = Attempt(planned=SPEED, endings=endings).record("run", "e", {})
+    assert (record.faults, record.warnings) == (("it disagrees",), ("it changed a flag",))
+    assert record.measurements[0].verdict == Verdict(level="invalid", reasons=("it changed a flag", "it disagrees"))
+
+
+def test_what_a_process_does_once_may_differ_more() -> None:
+    def merged(*values: float) -> Verdict:
+        return merge_processes([one(value, "cold_start") for value in values])[0].verdict
+
+    assert merged(1.0, 1.0, 1.4) == Verdict()
+    assert merged(1.0, 1.0, 9.0) == Verdict(level="warn", reasons=("the processes differ by 800%",))

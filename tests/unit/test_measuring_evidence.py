@@ -61,6 +61,19 @@ def test_a_process_that_hardly_ran_is_invalid() -> None:
     assert errors[0].startswith("had the processor 50% of the time")
 
 
+def test_a_thread_that_sleeps_while_others_compute_was_not_disturbed() -> None:
+    """OMP_WAIT_POLICY=passive, or a model that waits for its own threads."""
+    assert disturbances(START, replace(QUIET, thread=1.3), threads=2, on_cpu=True) == ([], [])
+
+
+@pytest.mark.parametrize("counts", [{"ran": 4.0, "waited": 0.1}, {"ran": 5.5, "waited": -0.1}])
+def test_where_an_ended_thread_took_its_counts_along_the_calling_thread_tells(counts: dict[str, float]) -> None:
+    end = replace(QUIET, **counts)
+    assert disturbances(START, end, threads=2, on_cpu=True) == ([], [])
+    for thread, share in ((1.8, 0.8), (2.02, 1.0), (0.5, 0.0)):
+        assert facts(START, replace(end, thread=thread), threads=2)["processor_share"] == pytest.approx(share)
+
+
 def test_without_the_kernels_schedule_the_calling_thread_tells() -> None:
     start, end = replace(START, ran=0.0, waited=0.0), replace(QUIET, ran=0.0, waited=0.0)
     assert disturbances(start, end, threads=2, on_cpu=True) == ([], [])
@@ -112,7 +125,7 @@ def test_what_the_gpu_says_counts() -> None:
 def test_facts_are_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {
         "seconds": 1.0,
-        "processor_share": pytest.approx(0.99),
+        "processor_share": pytest.approx(1.98 / 1.99),
         "involuntary_switches": 30.0,
         "stolen_share": pytest.approx(0.005),
         "load": 2.0,

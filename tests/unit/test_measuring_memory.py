@@ -227,6 +227,7 @@ def test_on_cuda_the_allocators_peaks_and_the_devices_figure(
     with monkeypatch.context() as patch:  # a tiny model cannot be moved to a device that is not there
         patch.setattr(memory, "_take_steps", lambda *_, **__: None)
         patch.setattr(memory.nn, "Linear", lambda *_, **__: None)
+        patch.setattr(memory, "training_step", lambda *_: None)
         patch.setattr(memory.torch, "ones", lambda *_, **__: None)
         patch.setattr(memory, "_reset_peak", lambda _: None)
         baseline = memory_baseline(cuda)

@@ -10,7 +10,15 @@ from known_models import DynamicShape, Linear, OnMeta
 from torch import Tensor, nn
 
 from vitbench.measuring import steps
-from vitbench.measuring.steps import InvalidOutput, check_output, inference_step, make_inputs, training_step
+from vitbench.measuring.steps import (
+    InvalidOutput,
+    check_output,
+    forward_of,
+    inference_step,
+    make_inputs,
+    seconds_of,
+    training_step,
+)
 
 CPU = torch.device("cpu")
 
@@ -123,13 +131,44 @@ def test_a_scaled_step_that_overflows_changes_no_weight() -> None:
     assert torch.equal(model[1].weight, before)
 
 
+def test_a_forward_pass_is_the_models_under_autocast_in_the_mode_that_it_is_in() -> None:
+    model = nn.Sequential(linear(), nn.Dropout(0.0)).train()
+    (batch,) = make_inputs((3, 2, 2), batch_size=2, device=CPU, count=1)
+    forward = forward_of(model, lambda: torch.autocast("cpu", torch.bfloat16))
+    assert model.training
+    assert forward(batch).dtype == torch.bfloat16
+    assert torch.allclose(forward(batch).float(), model(batch), atol=0.05)
+
+
+def test_seconds_are_from_an_idle_device_to_one_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waiting = 0, 5_000_000_000  # the device still has work of five seconds
+
+    def synchronise(device: torch.device) -> None:
+        nonlocal now, waiting
+        now, waiting = now + waiting, 0
+
+    def call() -> None:
+        nonlocal now, waiting
+        now, waiting = now + 1_000_000, 20_000_000
+
+    monkeypatch.setattr(steps, "synchronise", synchronise)
+    monkeypatch.setattr(steps.time, "perf_counter_ns", lambda: now)
+    assert seconds_of(call, CPU) == 0.021
+
+
+class Deferred(torch.Tensor):
+    """A tensor that could compute its values when they are read."""
+
+
 IMAGES = torch.zeros(2, 3, 4, 4)
 
 
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
-        ((torch.zeros(2, 10), None), "the model gave a tuple; it must give a tensor of logits"),
+        ((torch.zeros(2, 10), None), "the model gave a tuple; it must give a plain tensor of logits"),
+        (torch.zeros(2, 10).as_subclass(Deferred), "the model gave a Deferred; it must give a plain tensor of logits"),
+        (nn.Parameter(torch.zeros(2, 10)), "the model gave a Parameter; it must give a plain tensor of logits"),
         (torch.zeros(2, 10, device="meta"), "the model's output is on meta, not on cpu"),
         (
             torch.zeros(2, 7),

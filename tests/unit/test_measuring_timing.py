@@ -87,9 +87,36 @@ def test_warm_up_of_a_drifting_model_is_capped_and_said(clock: Clock) -> None:
 def test_noise_is_answered_with_more_blocks_then_with_a_verdict(clock: Clock) -> None:
     noisy = time_inference(Slow(clock, lambda n: 0.11 if n < 4 else 0.10 + 0.02 * (n % 2)), inputs(8))
     assert len(noisy.block_seconds) == 7
-    assert (noisy.warnings, noisy.errors) == (("IQR 20% of the median",), ())
+    pulled = "the slowest blocks pull the mean 9% away from the median"
+    assert (noisy.warnings, noisy.errors) == (("IQR 20% of the median", pulled), ())
     wild = time_inference(Slow(clock, lambda n: 0.11 if n < 4 else 0.10 + 0.10 * (n % 2)), inputs(8))
     assert (wild.warnings, wild.errors) == ((), ("IQR 67% of the median",))
+
+
+def test_one_slow_block_that_pulls_the_mean_is_told(clock: Clock) -> None:
+    result = time_inference(Slow(clock, lambda n: 0.19 if n == 6 else 0.11), inputs(8))
+    assert len(result.block_seconds) == 5
+    assert result.warnings == ("the slowest blocks pull the mean 15% away from the median",)
+
+
+def test_a_slow_model_is_warmed_up_in_three_blocks_too(clock: Clock) -> None:
+    steady = time_inference(Slow(clock, lambda n: 1.6), inputs(8))
+    assert steady.warmup_seconds == pytest.approx([1.6] * 4)
+    assert steady.warnings == ()
+    settling = [9.0, 1.8, 1.4, 1.2] + [1.2] * 10
+    result = time_inference(Slow(clock, lambda n: settling[n]), inputs(8))
+    assert result.warmup_seconds == pytest.approx([9.0, 1.8, 1.4, 1.2])
+    assert result.warnings == ("the last 3 warm-up blocks differ by 43%",)
+
+
+def test_a_slower_model_is_warmed_up_in_as_many_blocks_as_five_seconds_hold(clock: Clock) -> None:
+    settling = [2.6, 2.6, 2.2] + [2.2] * 10
+    result = time_inference(Slow(clock, lambda n: settling[n]), inputs(8))
+    assert result.warmup_seconds == pytest.approx([2.6, 2.6])
+    settling = [2.6, 2.4, 2.2] + [2.2] * 10
+    result = time_inference(Slow(clock, lambda n: settling[n]), inputs(8))
+    assert result.warmup_seconds == pytest.approx([2.6, 2.4, 2.2])
+    assert result.warnings == ("the last 2 warm-up blocks differ by 9%",)
 
 
 def test_a_slow_model_ends_with_three_blocks_of_one_call(clock: Clock) -> None:
@@ -122,8 +149,10 @@ def test_single_calls_are_judged_as_such(clock: Clock) -> None:
 
 
 def test_blocks_that_drift_are_told(clock: Clock) -> None:
-    result = time_inference(Slow(clock, lambda n: 0.1 * 1.04 ** max(0, n - 4)), inputs(8))
-    assert any(reason.startswith("the times drift") for reason in result.warnings)
+    for seconds, blocks in ((0.1, 7), (0.2, 5)):
+        result = time_inference(Slow(clock, lambda n, s=seconds: s * 1.04 ** max(0, n - 4)), inputs(8))
+        assert len(result.block_seconds) == blocks
+        assert any(reason.startswith("the times drift") for reason in result.warnings)
 
 
 def test_the_evidence_is_of_the_timed_region(clock: Clock) -> None:
@@ -214,27 +243,106 @@ def test_inference_runs_in_eval_mode_without_gradients_under_autocast_on_changin
     assert [entry[3] for entry in seen[:8]] == [id(batch) for batch in batches] * 2
 
 
-def test_new_inputs_are_no_slower_than_those_seen_before(clock: Clock) -> None:
-    model = Slow(clock, lambda n: 0.009 if n == 0 else 0.001)  # the first call of a pass may be slow
-    assert fresh_input_reasons(model, inputs(1), 0.001, CPU) == []
+class Remembering:
+    """Takes a millisecond for what it remembers of earlier batches and 8.3 for anything else."""
 
+    def __init__(self, clock: Clock, *, size: int, forgets: bool) -> None:
+        self.clock, self.size, self.forgets = clock, size, forgets
+        self.kept: list[bytes] = []
+        self.calls = 0
 
-def test_a_model_that_keeps_results_is_told(clock: Clock) -> None:
-    seen: set[int] = set()
-
-    def cached(images: torch.Tensor) -> torch.Tensor:
-        clock.now_ns += 1_000_000 if id(images) in seen else 8_300_000
-        seen.add(id(images))
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        key = images.numpy().tobytes()
+        self.clock.now_ns += 1_000_000 if key in self.kept else 8_300_000
+        if key in self.kept and self.forgets:
+            self.kept.remove(key)
+        if key not in self.kept and (self.forgets or len(self.kept) < self.size):
+            self.kept.append(key)
+            del self.kept[: -self.size]
         return images
 
-    assert fresh_input_reasons(cached, inputs(1), 0.001, CPU) == [
+
+def fresh() -> tuple[torch.Tensor, ...]:
+    return make_inputs((3, 2, 2), batch_size=1, device=CPU, seed=1)
+
+
+@pytest.mark.parametrize(("size", "forgets"), [(4, False), (4, True), (1000, False)])
+def test_a_model_that_keeps_results_is_told(size: int, forgets: bool, clock: Clock) -> None:
+    model = Remembering(clock, size=size, forgets=forgets)
+    for batch in inputs(1) * 3:
+        model(batch)
+    assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == [
         "inputs seen before run 8.3 times faster than fresh ones: the model keeps results"
     ]
+    assert model.calls == 3 * 4 + 3 * 4 + 2 * 4, "in three rounds, and each fresh batch once"
 
 
-def test_a_model_that_is_slower_call_by_call_keeps_no_results(clock: Clock) -> None:
-    model = Slow(clock, lambda n: 0.003)
-    assert fresh_input_reasons(model, inputs(1), 0.001, CPU) == []
+def test_a_model_that_gains_nothing_on_inputs_that_take_turns_is_not_accused(clock: Clock) -> None:
+    model = Remembering(clock, size=3, forgets=True)
+    assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == []
+
+
+def test_a_model_that_knows_a_tensor_by_its_place_is_told(clock: Clock) -> None:
+    known: set[int] = set()
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        clock.now_ns += 1_000_000 if images.data_ptr() in known else 3_000_000
+        known.add(images.data_ptr())
+        return images
+
+    assert len(fresh_input_reasons(model, inputs(1), fresh(), CPU)) == 1
+
+
+def test_a_sound_model_is_cleared_by_the_first_round(clock: Clock) -> None:
+    model = Slow(clock, lambda n: 0.009 if n == 5 else 0.001)  # the first fresh call is slow
+    assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == []
+    assert model.calls == 4 + 2 * 2
+
+
+@pytest.mark.parametrize(("old", "new"), [(0.001, 0.0019), (10e-6, 55e-6)], ids=["a little", "within the noise"])
+def test_a_small_difference_is_no_memory(old: float, new: float, clock: Clock) -> None:
+    seen, others = inputs(1), fresh()
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        clock.now_ns += round(1e9 * (old if any(images is one for one in seen) else new))
+        return images
+
+    assert fresh_input_reasons(model, seen, others, CPU) == []
+
+
+@pytest.mark.parametrize("disturbed_rounds", [{0}, {0, 1}, {1, 2}])
+def test_a_machine_that_is_disturbed_for_a_while_is_no_memory(disturbed_rounds: set[int], clock: Clock) -> None:
+    seen, others = inputs(1), fresh()
+    rounds = [[others[0], others[3]], [others[1]], [others[2]]]
+    slow = [batch for turn in disturbed_rounds for batch in rounds[turn]]
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        clock.now_ns += 9_000_000 if any(images is one for one in slow) else 1_000_000
+        return images
+
+    assert fresh_input_reasons(model, seen, others, CPU) == []
+
+
+def test_seen_and_fresh_inputs_lie_in_the_cache_alike(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that holds two batches, and a model that reads its input from there or, slowly, from memory."""
+    cache: list[torch.Tensor] = []
+
+    def read(batch: torch.Tensor) -> torch.Tensor:
+        cache[:] = [*(one for one in cache if one is not batch), batch][-2:]
+        return batch
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        clock.now_ns += 1_000_000 if any(images is one for one in cache) else 9_000_000
+        return read(images)
+
+    monkeypatch.setattr(torch.Tensor, "sum", read)
+    assert fresh_input_reasons(model, inputs(1)[:1], fresh(), CPU) == []
+
+
+def test_a_model_that_only_reads_its_input_keeps_no_results() -> None:
+    seen, others = (make_inputs((3, 224, 224), batch_size=1, device=CPU, seed=seed) for seed in (0, 1))
+    assert fresh_input_reasons(lambda images: images.mean(dim=(2, 3)), seen, others, CPU) == []
 
 
 def test_a_real_model_on_a_real_clock(monkeypatch: pytest.MonkeyPatch) -> None:

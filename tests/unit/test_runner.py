@@ -12,7 +12,7 @@ import pytest
 
 from vitbench.executor import Ending
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
-from vitbench.records import Environment, KeyedCell, Measurement, Record
+from vitbench.records import Environment, KeyedCell, Measurement, Record, Verdict
 from vitbench.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
 
@@ -142,8 +142,11 @@ def test_a_record_holds_what_the_process_said(store: Store) -> None:
     run(store, [A], lambda _: answered(outcome, 12.5))
     record = only(store)
     assert (record.status, record.seconds, record.planned) == ("ok", 12.5, A)
-    for name in ("measurements", "curve", "runtime", "facts", "splits", "faults"):
+    for name in ("curve", "runtime", "facts", "splits", "faults"):
         assert getattr(record, name) == getattr(outcome, name)
+    (top1,) = record.measurements
+    assert top1.value == 0.5
+    assert top1.verdict == Verdict(level="invalid", reasons=outcome.faults)
     assert record.metrics == METRICS
     assert record.environment == environment_digest(ENVIRONMENT)
     assert msgspec.json.decode(store.blob(record.environment), type=Environment) == ENVIRONMENT
@@ -290,7 +293,7 @@ def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: S
 
 
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
-    cells = [factories.speed_cell(label, compile=True) for label in ("a", "b")]
+    cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
     script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
     caches = [(call["job"].planned.label, call["environment"].get("TORCHINDUCTOR_CACHE_DIR")) for call in script.calls]
     by_label = {label: {cache for name, cache in caches if name == label} for label in ("a", "b", FAST.label)}

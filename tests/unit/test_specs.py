@@ -72,7 +72,10 @@ def test_a_wrong_model_is_refused(fields: dict[str, object], words: str) -> None
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"better": "up"}, "better must be higher, lower or neither"), ({"needs": "speed"}, "needs must be one of architecture")],
+    [
+        ({"better": "up"}, "better must be higher, lower or neither"),
+        ({"needs": "speed"}, "needs must be one of architecture"),
+    ],
 )
 def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):

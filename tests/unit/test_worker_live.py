@@ -80,8 +80,19 @@ def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch
     with model_block(factories.speed_cell()) as block:
         assert block(1).remarks == ()
         probe.register_forward_hook(lambda *_: torch.backends.cudnn.__setattr__("benchmark", True))
-        assert block(1).remarks == ("the model changed torch's cudnn.benchmark",)
+        changed = block(1)
+        assert changed.remarks == ("the model changed torch's cudnn.benchmark",)
+        assert not changed.disturbed, "the machine did not do it"
     assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize(("slight", "grave"), [(["a load"], []), ([], ["no processor"])])
+def test_a_block_that_the_machine_disturbed_says_so(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, slight: list[str], grave: list[str]
+) -> None:
+    monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu, gpu_peers: (slight, grave))
+    with model_block(factories.speed_cell()) as block:
+        assert block(1).disturbed
 
 
 def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,8 +131,9 @@ def test_a_model_that_is_wrong_in_a_variant_only_is_found_there(
     assert f" of {IMAGES} images get another class" in fault
 
 
-def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiler is a fake: what it makes of the model, and what is called, is what matters."""
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Put a fake in the place of the compiler, whose code is wrong by some error."""
 
     class Compiled(nn.Module):
         def __init__(self, model: nn.Module, error: float) -> None:
@@ -142,12 +143,27 @@ def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(monkeypatch: pyt
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.model(images) + self.error * torch.arange(10)
 
-    for error, faults in ((1e-6, 0), (1e-2, 1)):
-        monkeypatch.setattr(torch, "compile", lambda model, error=error: Compiled(model, error))
-        found = evaluated(Net(), compile=True)
-        assert len(found.faults) == faults
-        assert found.agreement is not None
-        assert found.agreement.largest_error > 1e-7
+    return lambda error: monkeypatch.setattr(torch, "compile", lambda model: Compiled(model, error))
+
+
+@pytest.mark.parametrize("error", [1e-2, 10.0], ids=["small", "large"])
+def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(
+    error: float, compiled: Callable[[float], None]
+) -> None:
+    compiled(1e-6)
+    found = evaluated(Net(), compile=True)
+    assert found.faults == ()
+    assert found.agreement is not None
+    assert found.agreement.largest_error > 1e-7
+    compiled(error)
+    [fault] = evaluated(Net(), compile=True).faults
+    assert fault.startswith(DISAGREES), "a mistake of the compiler is no dependence on the order of the images"
+
+
+def test_a_compiled_model_is_audited_as_the_model_that_it_is(compiled: Callable[[float], None]) -> None:
+    compiled(0.0)
+    [fault] = evaluated(Net(lambda images, logits: logits - logits.mean(0)), compile=True).faults
+    assert fault.startswith("predictions are dependent on the order of the images or on the batch size")
 
 
 def test_a_head_of_zeros_cannot_be_judged() -> None:

@@ -8,7 +8,6 @@ Shapes: B images in a batch, N images in all, C channels, H height, W width, K c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -18,28 +17,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitbench.measuring.predictions import predict
-from vitbench.measuring.steps import Autocast, synchronise
+from vitbench.measuring.steps import Autocast, forward_of
+from vitbench.measuring.timing import FRESH_ROUNDS, fresh_input_reasons
 
-__all__ = ["audit"]
+__all__ = ["AUDIT_IMAGES", "audit"]
 
 AUDIT_IMAGES = 128
-"""Images of the second pass: a fault that touches one image in fifty is missed once in thirteen audits."""
+"""Images that are enough for an audit: a fault that touches one image in fifty is missed once in thirteen audits."""
 AUDIT_BATCHES = 8 / 3
 """Batches of the second pass, the last one shorter. They are 48 images, which no first pass has, and fewer of a small
-set, so that each image always has other neighbours."""
+set, so that the images always have other neighbours."""
 AUDIT_TOLERANCE = 0.02
 """Share of the largest logit by which two classes must differ before their order counts. Kernels for other batch sizes
 add in another order, and in bfloat16, of eight bits, classes nearer than this may swap by rounding alone."""
 TIMED_IMAGES = 4
 """Batch size for the times of seen and of fresh inputs."""
-TIMED_PAIRS = 3
-"""Times of each kind, of which the least counts: nothing makes a call faster than it is."""
-TIMED_ROUNDS = 3
-"""How often in a row fresh inputs must be slower, so that no disturbance of the machine looks like a memory."""
-SEEN_FASTER = 2.0
-"""How many times faster seen inputs may be; of a sound model both take the same time."""
-CLOCK_NOISE = 50e-6
-"""Seconds by which two short calls differ by chance: an interrupt, a page fault."""
+TIMED_FRESH = 3 * FRESH_ROUNDS
+"""Batches that the model has never seen, for the same."""
 FRESH_NOISE = 1e-3
 """Noise that makes an image one that was never seen, in standard deviations of the normalised pixels."""
 
@@ -47,13 +41,19 @@ Images = Callable[[NDArray[np.int64]], Tensor]
 
 
 def audit(
-    model: nn.Module, logits: Tensor, images: Images, *, autocast: Autocast = nullcontext
+    model: nn.Module,
+    rows: NDArray[np.int64],
+    logits: Tensor,
+    images: Images,
+    *,
+    autocast: Autocast = nullcontext,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Look for what makes the predictions of a model unreliable.
 
     Args:
         model: as the first pass left it.
-        logits: ``[N, K]`` of the first pass, finite.
+        rows: int64 ``[N]``, the images to run again, in another order than in the first pass or in one batch of it.
+        logits: ``[N, K]``, what this very model, no variant of it, gave for these rows in the first pass; finite.
         images: gives the preprocessed images ``[B, C, H, W]`` of some rows, on the model's device.
         autocast: makes the context of each forward pass, as in the first.
 
@@ -63,7 +63,6 @@ def audit(
     Raises:
         InvalidOutput: another batch size gives something that is no logits.
     """
-    rows = np.random.default_rng(0).permutation(len(logits))[:AUDIT_IMAGES]
     size = max(1, int(len(rows) / AUDIT_BATCHES))
 
     def again() -> Tensor:
@@ -75,7 +74,7 @@ def audit(
     second, drew = _watching_generators(again, images(rows[:1]).device)
     faults = [
         *(f"{name} was in training mode during evaluation" for name in training[:1]),
-        *_second_pass(logits[rows], second, again),
+        *_second_pass(logits, second, again),
         *_changed_buffers(model, buffers),
         *_remembers(model, images(rows[:TIMED_IMAGES]), autocast),
     ]
@@ -127,26 +126,7 @@ def _watching_generators(run: Callable[[], Tensor], device: torch.device) -> tup
 def _remembers(model: nn.Module, images: Tensor, autocast: Autocast) -> list[str]:
     """Time the same images again and again, in turn with images that the model has never seen."""
     generator = torch.Generator(images.device).manual_seed(0)
-    # All are in memory before anything is timed, and written in the same way, as new memory is slower by itself.
-    seen, *fresh = (torch.empty_like(images).zero_() for _ in range(1 + TIMED_ROUNDS * TIMED_PAIRS))
-
-    def seconds(batch: Tensor, noise: float) -> float:
-        batch.normal_(generator=generator).mul_(noise).add_(images)
-        synchronise(images.device)
-        start = time.perf_counter()
-        with autocast():
-            model(batch)
-        synchronise(images.device)
-        return time.perf_counter() - start
-
+    noise = (torch.empty_like(images).normal_(generator=generator) for _ in range(TIMED_FRESH))
+    fresh = [images + FRESH_NOISE * one for one in noise]
     with torch.inference_mode():
-        for _ in range(TIMED_ROUNDS):
-            repeated, unseen = [], []
-            for _ in range(TIMED_PAIRS):
-                seconds(seen, 0)  # so that it is still there for a model that keeps one result
-                repeated.append(seconds(seen, 0))
-                unseen.append(seconds(fresh.pop(), FRESH_NOISE))
-            least, most = min(repeated), min(unseen)
-            if most <= SEEN_FASTER * least or most - least <= CLOCK_NOISE:
-                return []
-    return [f"inputs seen before run {most / least:.1f} times faster: the model keeps results"]
+        return fresh_input_reasons(forward_of(model, autocast), [images], fresh, images.device)

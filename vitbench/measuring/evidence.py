@@ -196,14 +196,14 @@ def facts(start: Moment, end: Moment, *, threads: int) -> dict[str, float]:
 
 
 def _processor_share(start: Moment, end: Moment) -> float:
-    """Return the share of the wanted processor time that the process got."""
-    # The calling thread computes or spins, so on a quiet machine it is never off the processor. Beside the run delay
-    # of all threads this also sees throttling by a quota and waiting for swapped memory.
-    calling = (end.thread - start.thread) / (end.wall - start.wall)
-    wanted = end.ran - start.ran + end.waited - start.waited
-    if wanted <= 0:
-        return calling
-    return min(calling, (end.ran - start.ran) / wanted)
+    """Return the share of the wanted processor time that the process got, 0 to 1."""
+    # The run delay, which counts a stop by a quota as well, and does not ask what threads do that have nothing to do:
+    # they spin or sleep (OMP_WAIT_POLICY).
+    ran, waited = end.ran - start.ran, end.waited - start.waited
+    if ran > 0 and waited >= 0:
+        return ran / (ran + waited)
+    # The scheduler tells nothing, or took the counts of a thread that ended out of its sums.
+    return min(1.0, max(0.0, (end.thread - start.thread) / (end.wall - start.wall)))
 
 
 def _throttled_share(start: Moment, end: Moment, threads: int) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from vitbench.measuring.evidence import disturbances, observe
 from vitbench.measuring.noise import noise_reasons
-from vitbench.measuring.steps import synchronise
+from vitbench.measuring.steps import seconds_of
 from vitbench.protocols import Loading
 
 __all__ = ["measure_loading"]
@@ -28,8 +29,8 @@ ENOUGH_SECONDS = 0.4
 FEW_BATCHES = 3
 """A slow model ends with this many batches of each kind."""
 MOST_BATCHES = 50
-PARTS = 3
-"""Single batches of a few milliseconds scatter; the medians of this many parts of them must agree."""
+PARTS = 5
+"""Single batches of a few milliseconds scatter; the means of this many parts of them are judged, as blocks are."""
 
 
 def measure_loading(
@@ -55,7 +56,7 @@ def measure_loading(
 
     def seconds(number: int) -> tuple[float, ...]:
         rows = np.arange(number * batch_size, (number + 1) * batch_size) % count
-        return tuple(_seconds(work, rows, device) for work in works.values())
+        return tuple(seconds_of(partial(work, rows), device) for work in works.values())
 
     seconds(0)
     times: list[tuple[float, ...]] = []
@@ -67,7 +68,7 @@ def measure_loading(
     data, end_to_end = zip(*times, strict=True)
     warnings, errors = disturbances(start, end, threads=torch.get_num_threads(), on_cpu=device.type == "cpu")
     for name, batch_seconds in zip(works, (data, end_to_end), strict=True):
-        noisy, useless = noise_reasons(_medians(batch_seconds))
+        noisy, useless = noise_reasons(_parts(batch_seconds))
         warnings += [f"{name}: {reason}" for reason in noisy]
         errors += [f"{name}: {reason}" for reason in useless]
     return Loading(
@@ -79,13 +80,5 @@ def measure_loading(
     )
 
 
-def _seconds(work: Callable[[NDArray[np.int64]], Tensor], rows: NDArray[np.int64], device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    work(rows)
-    synchronise(device)
-    return time.perf_counter() - start
-
-
-def _medians(seconds: Sequence[float]) -> list[float]:
-    return [float(np.median(part)) for part in np.array_split(seconds, PARTS)]
+def _parts(seconds: Sequence[float]) -> list[float]:
+    return [float(np.mean(part)) for part in np.array_split(seconds, min(PARTS, len(seconds)))]

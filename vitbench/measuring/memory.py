@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from vitbench.errors import Skip
 from vitbench.measuring.gpu import process_memory
-from vitbench.measuring.steps import Autocast, inference_step, synchronise, training_step
+from vitbench.measuring.steps import Autocast, Step, inference_step, synchronise, training_step
 from vitbench.measuring.training_memory import TrainingMemory, split_training_memory, weight_bytes
 from vitbench.protocols import MemoryUse
 
@@ -62,7 +62,7 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
     """
     if device.type not in ("cpu", "cuda"):
         raise Skip(f"peak memory cannot be measured on {device.type}: its allocator keeps no peak")
-    _take_steps(nn.Linear(1, 1, device=device), [torch.ones(1, 1, device=device)], "training", nullcontext, count=1)
+    _take_steps(training_step(nn.Linear(1, 1, device=device), [torch.ones(1, 1, device=device)]), device, count=1)
     _reset_peak(device)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -77,6 +77,7 @@ def measure_memory(
     baseline: MemoryBaseline,
     mode: Mode,
     autocast: Autocast = nullcontext,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> MemoryUse:
     """Return the peak of one forward pass or one training step, weights, inputs and optimiser state included.
 
@@ -88,12 +89,17 @@ def measure_memory(
         baseline: from before the model and the inputs were built.
         mode: a forward pass in eval mode, or a training step with AdamW.
         autocast: makes the context of each forward pass.
+        scaler: scales the loss of a training step, as float16 needs.
 
     Raises:
         Skip: peak memory cannot be measured here; the message says why.
     """
     device = baseline.device
-    _take_steps(model, inputs, mode, autocast, count=2)
+    if mode == "inference":
+        with torch.inference_mode():
+            _take_steps(inference_step(model, inputs, autocast), device, count=2)
+    else:
+        _take_steps(training_step(model, inputs, autocast, scaler=scaler), device, count=2)
     if device.type == "cuda":
         peak, absolute = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
     else:
@@ -131,16 +137,13 @@ def _device_bytes(baseline: MemoryBaseline) -> int | None:
     return max(0, baseline.device_free - free)
 
 
-def _take_steps(model: nn.Module, inputs: Sequence[Tensor], mode: Mode, autocast: Autocast, *, count: int) -> None:
+def _take_steps(step: Step, device: torch.device, *, count: int) -> None:
     """Take some steps, and let the peak start again before the last."""
-    device = inputs[0].device
-    with torch.inference_mode(mode == "inference"):
-        step = (inference_step if mode == "inference" else training_step)(model, inputs, autocast)
-        for _ in range(count):
-            synchronise(device)
-            _reset_peak(device)
-            step()
+    for _ in range(count):
         synchronise(device)
+        _reset_peak(device)
+        step()
+    synchronise(device)
 
 
 def _give_back(device: torch.device) -> None:

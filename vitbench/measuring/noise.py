@@ -16,14 +16,17 @@ from numpy.typing import NDArray
 __all__ = ["call_noise_reasons", "noise_reasons", "relative_spread"]
 
 SPREAD_WARNING = 0.05
-"""Interquartile range of the blocks over their median; models that differ by less than this are hard to tell apart."""
+"""Interquartile range of the blocks over their median, or distance of their mean from it; models that differ by less
+than this are hard to tell apart."""
 SPREAD_ERROR = 0.25
-"""Beyond it, the median says little."""
+"""Beyond it, neither the median nor the mean says much."""
 DRIFT_WARNING = 0.10
 """Change from the first third to the last, as a share of the first."""
 DRIFT_DEVIATIONS = 3.0
-"""Standard deviations of Kendall's statistic that chance exceeds three times in a thousand; seven blocks in perfect
-order reach them."""
+"""Standard deviations of Kendall's statistic that chance exceeds three times in a thousand, for single calls."""
+FEW_TIMES, FEW_CHANCE = 10, 0.02
+"""So many times or fewer, such as blocks, need an order that chance makes no more often than this, one way or the
+other: five in perfect order have it, six with one pair of neighbours swapped, seven with two."""
 PARTS = 5
 """Parts of single calls whose medians are held against each other, as blocks are."""
 GROUP_LEAST = 64
@@ -44,8 +47,16 @@ def relative_spread(values: Sequence[float]) -> float:
 
 
 def noise_reasons(block_seconds: Sequence[float]) -> tuple[list[str], list[str]]:
-    """Return (warnings, errors) in words on the spread and the trend of blocks, given in the order of time."""
-    warnings, errors = _spread_reasons(block_seconds)
+    """Return (warnings, errors) in words on blocks whose mean is the result, given in the order of time.
+
+    Their quartiles must agree, their mean must not be made by one block of many, and they must not drift.
+    """
+    middle = float(np.median(block_seconds))
+    pull = float(np.mean(block_seconds)) / middle - 1
+    pulling = "slowest" if pull > 0 else "fastest"
+    pulled = f"the {pulling} blocks pull the mean {abs(pull):.0%} away from the median"
+    spread = relative_spread(block_seconds)
+    warnings, errors = _graded((spread, f"IQR {spread:.0%} of the median"), (abs(pull), pulled))
     return [*warnings, *_drift_reasons(block_seconds)], errors
 
 
@@ -56,23 +67,22 @@ def call_noise_reasons(call_seconds: Sequence[float]) -> tuple[list[str], list[s
     calls must neither drift nor be of two kinds, between which a percentile would choose by chance.
     """
     parts = np.array_split(call_seconds, min(PARTS, len(call_seconds)))
-    warnings, errors = _spread_reasons([float(np.median(part)) for part in parts])
+    spread = relative_spread([float(np.median(part)) for part in parts])
+    warnings, errors = _graded((spread, f"IQR {spread:.0%} of the median"))
     return [*warnings, *_drift_reasons(call_seconds), *_group_reasons(call_seconds)], errors
 
 
-def _spread_reasons(seconds: Sequence[float]) -> tuple[list[str], list[str]]:
-    spread = relative_spread(seconds)
-    reasons = [f"IQR {spread:.0%} of the median"]
-    if spread > SPREAD_ERROR:
-        return [], reasons
-    return (reasons if spread > SPREAD_WARNING else []), []
+def _graded(*found: tuple[float, str]) -> tuple[list[str], list[str]]:
+    """Return as (warnings, errors) the words of those shares that are too large."""
+    warnings = [words for share, words in found if SPREAD_WARNING < share <= SPREAD_ERROR]
+    return warnings, [words for share, words in found if share > SPREAD_ERROR]
 
 
 def _drift_reasons(seconds: Sequence[float]) -> list[str]:
     """Say so where times get longer or shorter by more than noise explains, by the test of Mann and Kendall.
 
     Mann, Econometrica 13 (1945) 245; Kendall, Biometrika 30 (1938) 81. It counts the pairs that are in order, so it
-    holds for noise of any distribution.
+    holds for noise of any distribution: by the exact distribution for a few times, by the normal one for many.
     """
     count = len(seconds)
     if count < 3:
@@ -80,12 +90,30 @@ def _drift_reasons(seconds: Sequence[float]) -> list[str]:
     values = np.asarray(seconds)
     first, last = np.median(values[: count // 3]), np.median(values[-(count // 3) :])
     change = float(last / first - 1)
-    in_order = np.triu(np.sign(values[None, :] - values[:, None])).sum()
+    in_order = abs(int(np.triu(np.sign(values[None, :] - values[:, None])).sum()))
     deviation = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
-    if abs(change) <= DRIFT_WARNING or abs(in_order) - 1 <= DRIFT_DEVIATIONS * deviation:
+    if count <= FEW_TIMES:
+        is_trend = _chance_of_order(count, in_order) <= FEW_CHANCE
+    else:
+        is_trend = in_order - 1 > DRIFT_DEVIATIONS * deviation
+    if abs(change) <= DRIFT_WARNING or not is_trend:
         return []
     compared = "longer" if change > 0 else "less"
     return [f"the times drift: the last third takes {abs(change):.0%} {compared} than the first"]
+
+
+def _chance_of_order(count: int, in_order: int) -> float:
+    """Return how often chance puts times into an order so good, one way or the other.
+
+    Args:
+        count: times.
+        in_order: pairs in order less pairs out of order, absolute.
+    """
+    chances = np.ones(1)  # of each number of pairs out of order, built up one time after the other
+    for place in range(2, count + 1):
+        chances = np.convolve(chances, np.full(place, 1 / place))
+    swapped = (count * (count - 1) // 2 - in_order) // 2
+    return float(min(1.0, 2 * chances[: swapped + 1].sum()))
 
 
 def _group_reasons(seconds: Sequence[float]) -> list[str]:

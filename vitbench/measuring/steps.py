@@ -8,6 +8,7 @@ Shapes: B images in a batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle
@@ -23,8 +24,10 @@ __all__ = [
     "InvalidOutput",
     "Step",
     "check_output",
+    "forward_of",
     "inference_step",
     "make_inputs",
+    "seconds_of",
     "synchronise",
     "training_step",
 ]
@@ -53,10 +56,12 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None)
         num_classes: K; None: any.
 
     Raises:
-        InvalidOutput: it is no tensor, on another device than the images, not ``[B, K]``, or not of a floating type.
+        InvalidOutput: it is no tensor or one of a subclass, on another device than the images, not ``[B, K]``, or not
+            of a floating type.
     """
-    if not isinstance(output, Tensor):
-        raise InvalidOutput(f"the model gave a {type(output).__name__}; it must give a tensor of logits")
+    # A subclass may put its work off until it is read, and of a timed block the last output alone is read.
+    if type(output) is not Tensor:
+        raise InvalidOutput(f"the model gave a {type(output).__name__}; it must give a plain tensor of logits")
     if output.device != images.device:
         raise InvalidOutput(f"the model's output is on {output.device}, not on {images.device}")
     if output.ndim != 2 or len(output) != len(images) or num_classes not in (None, output.shape[1]):
@@ -88,6 +93,17 @@ def make_inputs(
     return tuple(batch.to(device, memory_format=layout) for batch in batches)
 
 
+def forward_of(model: nn.Module, autocast: Autocast) -> Callable[[Tensor], Tensor]:
+    """Return a function that runs one forward pass on a batch ``[B, C, H, W]``, in the mode that the model is in."""
+
+    def forward(images: Tensor) -> Tensor:
+        with autocast():
+            logits: Tensor = model(images)
+        return logits
+
+    return forward
+
+
 def inference_step(
     model: nn.Module, inputs: Sequence[Tensor], autocast: Autocast = nullcontext, *, num_classes: int | None = None
 ) -> Step:
@@ -97,14 +113,14 @@ def inference_step(
     `check_output` does.
     """
     model.eval()
+    forward = forward_of(model, autocast)
     buffers = cycle(inputs)
     unchecked = True
 
     def step() -> Tensor:
         nonlocal unchecked
         images = next(buffers)
-        with autocast():
-            logits: Tensor = model(images)
+        logits = forward(images)
         if unchecked:
             check_output(logits, images, num_classes)
             unchecked = False
@@ -166,3 +182,12 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    """Return the wall seconds of a call, from an idle device until the device has done all that the call gave it."""
+    synchronise(device)
+    start = time.perf_counter_ns()
+    call()
+    synchronise(device)
+    return (time.perf_counter_ns() - start) / 1e9

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from vitbench.measuring.evidence import disturbances, facts, observe
 from vitbench.measuring.noise import call_noise_reasons, noise_reasons, relative_spread
-from vitbench.measuring.steps import Autocast, Step, check_output, inference_step, synchronise, training_step
+from vitbench.measuring.steps import Autocast, Step, check_output, inference_step, seconds_of, training_step
 from vitbench.protocols import Timing
 
 __all__ = ["Block", "WarmUp", "fresh_input_reasons", "time_inference", "time_training", "warm_up"]
@@ -36,8 +37,9 @@ STABLE_BLOCKS = 3
 """Warm-up ends when this many blocks in a row agree ..."""
 STABLE_SPREAD = 0.05
 """... within this share of their median, largest to smallest ..."""
-WARMUP_SECONDS = 0.5
-"""... or after this time, not counting the cold start, and at least one more block."""
+WARMUP_SECONDS, SLOW_WARMUP_SECONDS = 0.5, 5.0
+"""... or after the first time, not counting the cold start, if so many have run; and before the second in any case, but
+for one block."""
 ENOUGH_BLOCKS = 5
 """Blocks for a median with quartiles."""
 QUIET_SPREAD = 0.03
@@ -51,9 +53,15 @@ ENOUGH_CALLS, ENOUGH_CALL_SECONDS = 64, 0.6
 MOST_CALLS, MOST_CALL_SECONDS = 662, 10.0
 """Never more calls than a 99th percentile needs, and never longer than this."""
 CLOCKS_AGREE = 0.10
-"""CUDA events and the wall clock may differ by this share; beyond it the host, not the device, was measured."""
+"""CUDA events and the wall clock may differ by this share. The events stand at both ends of a block on the current
+stream, so what they miss is work that the model left on other streams, or a clock is wrong. A device that waits for
+its host within the block looks busy to both."""
 FRESH_FACTOR = 2.0
-"""How much slower an input may be when it is new; what a buffer gains by lying in a cache is far less."""
+"""How many times slower an input may be when it is new; to a sound model it makes no difference."""
+FRESH_ROUNDS = 3
+"""How often in a row new inputs must be slower."""
+CLOCK_NOISE = 50e-6
+"""Seconds by which two short calls differ by chance: an interrupt, a page fault."""
 
 
 def time_inference(
@@ -168,16 +176,18 @@ class Block:
 
     def __call__(self, calls: int) -> float:
         """Return the wall seconds of some calls, pipelined, and of one synchronisation at their end."""
-        synchronise(self.device)
-        start = time.perf_counter_ns()
-        if self.events:
-            self.events[0].record(torch.cuda.current_stream(self.device))
-        for _ in range(calls):
-            output = self.step()
-        if self.events:
-            self.events[1].record(torch.cuda.current_stream(self.device))
-        synchronise(self.device)
-        seconds = (time.perf_counter_ns() - start) / 1e9
+        output: Tensor
+
+        def pipelined() -> None:
+            nonlocal output
+            if self.events:
+                self.events[0].record(torch.cuda.current_stream(self.device))
+            for _ in range(calls):
+                output = self.step()
+            if self.events:
+                self.events[1].record(torch.cuda.current_stream(self.device))
+
+        seconds = seconds_of(pipelined, self.device)
         if self.events:
             self.device_seconds += self.events[0].elapsed_time(self.events[1]) / 1e3
         self.wall_seconds += seconds
@@ -192,7 +202,9 @@ class Block:
         if self.events:
             gap = abs(self.wall_seconds - self.device_seconds) / self.wall_seconds
             if gap > CLOCKS_AGREE:
-                warnings.append(f"CUDA events and the wall clock differ by {gap:.0%}")
+                warnings.append(
+                    f"CUDA events and the wall clock differ by {gap:.0%}: work on other streams, or a wrong clock"
+                )
         return warnings, [] if self.finite else ["the model's output was not finite"]
 
 
@@ -224,12 +236,12 @@ def warm_up(block: Block) -> WarmUp:
         steady.append(seconds[-1])
         last = steady[-STABLE_BLOCKS:]
         spread = (max(last) - min(last)) / float(np.median(last))
+        elapsed = time.perf_counter() - started
         full = len(last) == STABLE_BLOCKS
-        if full and spread <= STABLE_SPREAD:
-            return WarmUp(seconds=tuple(seconds), calls=calls)
-        if time.perf_counter() - started >= WARMUP_SECONDS:
-            unsteady = (f"the last {STABLE_BLOCKS} warm-up blocks differ by {spread:.0%}",) if full else ()
-            return WarmUp(seconds=tuple(seconds), calls=calls, warnings=unsteady)
+        out_of_time = elapsed >= WARMUP_SECONDS if full else elapsed + last[-1] > SLOW_WARMUP_SECONDS
+        if out_of_time or (full and spread <= STABLE_SPREAD):
+            unsteady = f"the last {len(last)} warm-up blocks differ by {spread:.0%}"
+            return WarmUp(seconds=tuple(seconds), calls=calls, warnings=(unsteady,) if spread > STABLE_SPREAD else ())
 
 
 def _measure_blocks(block: Block, calls: int) -> list[float]:
@@ -259,31 +271,33 @@ def _measure_calls(block: Block) -> list[float]:
 
 
 def fresh_input_reasons(
-    step_on: Callable[[Tensor], Tensor], fresh: Sequence[Tensor], repeated_seconds: float, device: torch.device
+    step_on: Callable[[Tensor], Tensor], seen: Sequence[Tensor], fresh: Sequence[Tensor], device: torch.device
 ) -> list[str]:
-    """Say so where a model is fast on inputs that it has seen before only.
+    """Say so where a model is fast on inputs only because it has seen them before.
+
+    Both kinds are timed one call at a time and in turn, and the least times of each are compared: nothing makes a call
+    faster than it is. Fresh ones must be slower in every one of three rounds, so that no disturbance of the machine
+    looks like a memory; a sound model is cleared by the first.
 
     Args:
-        step_on: runs one forward pass on a batch.
-        fresh: batches that the model has not seen, each of which is run twice.
-        repeated_seconds: median wall time of a call on batches that take turns, as `time_inference` measures it.
+        step_on: runs one forward pass on a batch ``[B, C, H, W]``.
+        seen: batches that the model has run before, as the buffers of `time_inference`.
+        fresh: batches of the same shape that it has never run; at least three. Each is run at most once.
         device: where the model computes.
     """
-    first, again = (min(_call_seconds(step_on, batch, device) for batch in fresh) for _ in range(2))
-    # The second run, timed in the same way, clears a model that is merely slow in calls which are not pipelined, and a
-    # machine that has become busy.
-    if first <= FRESH_FACTOR * max(repeated_seconds, again):
-        return []
-    faster = first / repeated_seconds
-    return [f"inputs seen before run {faster:.1f} times faster than fresh ones: the model keeps results"]
 
+    def seconds(batch: Tensor) -> float:
+        batch.sum()  # both kinds begin with what the processor's cache holds of a batch that was just read
+        return seconds_of(partial(step_on, batch), device)
 
-def _call_seconds(step_on: Callable[[Tensor], Tensor], batch: Tensor, device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter_ns()
-    step_on(batch)
-    synchronise(device)
-    return (time.perf_counter_ns() - start) / 1e9
+    for turn in range(FRESH_ROUNDS):
+        for batch in seen:  # in their rotation, so that a model which keeps a few results has them again
+            step_on(batch)
+        pairs = [(seconds(old), seconds(new)) for old, new in zip(cycle(seen), fresh[turn::FRESH_ROUNDS], strict=False)]
+        repeated, unseen = (min(times) for times in zip(*pairs, strict=True))
+        if unseen <= FRESH_FACTOR * repeated or unseen - repeated <= CLOCK_NOISE:
+            return []
+    return [f"inputs seen before run {unseen / repeated:.1f} times faster than fresh ones: the model keeps results"]
 
 
 @contextmanager

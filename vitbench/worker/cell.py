@@ -23,6 +23,15 @@ __all__ = ["run_cell"]
 
 Send = Callable[[msgspec.Struct], None]
 
+_LACK_OF_MEMORY = (
+    "defaultcpuallocator",
+    "bad_alloc",
+    "cannot allocate memory",
+    "could not create a primitive",  # oneDNN, where it cannot have its scratch memory
+    "out of memory",  # CUDA outside of torch's allocator, MPS
+    "alloc_failed",  # cuBLAS, cuDNN
+)
+
 
 def run_cell(request: bytes, send: Send) -> Outcome:
     """Decode a job, run it, and return its outcome; no exception leaves this function."""
@@ -49,7 +58,8 @@ def _limit_memory() -> None:
 
     free = min(memory_bytes(), psutil.virtual_memory().available)
     # Writable private memory alone (https://man7.org/linux/man-pages/man2/getrlimit.2.html): mapped data do not count.
-    resource.setrlimit(resource.RLIMIT_DATA, (free, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    limit = psutil.Process().memory_info().data + free
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _status_of(error: BaseException) -> Status:
@@ -57,10 +67,10 @@ def _status_of(error: BaseException) -> Status:
 
     if isinstance(error, (InvalidPredictions, InvalidOutput)):
         return "invalid"
-    # The CPU allocator raises a plain RuntimeError.
-    words = str(error)
-    allocator = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in words or "bad_alloc" in words)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or allocator:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return "oom"
+    # What is not torch's own allocator for CUDA raises a plain RuntimeError.
+    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LACK_OF_MEMORY):
         return "oom"
     return "failed"
 

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitbench.measuring.audits import audit
+from vitbench.measuring.audits import AUDIT_IMAGES, audit
 from vitbench.measuring.loading import measure_loading
 from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
 from vitbench.measuring.predictions import predict, summarise, validate_logits
+from vitbench.measuring.steps import forward_of
 from vitbench.protocols import Agreement, Loading, Predictions, Split
 from vitbench.records import KeyedCell, QualityCell
 from vitbench.specs import Preprocess
@@ -67,8 +68,7 @@ def evaluate(
     assert planned.data is not None
     logits = predict(bench.called, bench.inputs(everything), autocast=bench.context, tick=tick)
     validate_logits(logits, test.labels, len(planned.data.class_names))
-    # The model as it is, not compiled: what is looked for is in its own code, and other batch sizes are compiled anew.
-    faults, warnings = audit(bench.plain, logits, bench.images, autocast=bench.context)
+    faults, warnings = bench.audit(logits)
     loading = None if planned.baseline else bench.loading()
     agreement = bench.agreement(logits) if bench.variant else None
     if agreement is not None:
@@ -121,17 +121,33 @@ class _Evaluator:
         for start in range(0, len(rows), EVALUATION_BATCH):
             yield self.images(rows[start : start + EVALUATION_BATCH])
 
+    def sample(self, count: int) -> Rows:
+        """Return so many rows of the test split, or all that there are, drawn with a fixed seed."""
+        return np.random.default_rng(0).permutation(len(self.test))[:count]
+
+    def audit(self, logits: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Audit the model as it is: what is looked for is in its own code, and other batch sizes are compiled anew.
+
+        Whether compiled code is right, `agreement` tells. Here its logits would make every mistake of the compiler
+        look like a dependence on the order of the images, so eager ones take their place.
+        """
+        rows = self.sample(AUDIT_IMAGES)
+        first = logits[rows] if self.called is self.plain else self.eager(rows)
+        return audit(self.plain, rows, first, self.images, autocast=self.context)
+
+    def eager(self, rows: Rows) -> Tensor:
+        """Return what the model, not compiled, gives for some rows."""
+        return predict(self.plain, self.inputs(rows), autocast=self.context)
+
     def loading(self) -> Loading:
         """Time batches from the cache on, without and with the model."""
-
-        def forward(images: Tensor) -> Tensor:
-            with self.context():
-                logits: Tensor = self.called(images)
-            return logits
-
         with torch.inference_mode():
             return measure_loading(
-                self.images, forward, count=len(self.test), batch_size=LOADING_BATCH, device=self.device
+                self.images,
+                forward_of(self.called, self.context),
+                count=len(self.test),
+                batch_size=LOADING_BATCH,
+                device=self.device,
             )
 
     def agreement(self, logits: Tensor) -> Agreement:
@@ -140,7 +156,7 @@ class _Evaluator:
         It changes the weights' memory format, so it comes last.
         """
         cell = self.cell
-        rows = np.random.default_rng(0).permutation(len(self.test))[:COMPARED_IMAGES]
+        rows = self.sample(COMPARED_IMAGES)
         with runtime(precision="float32", threads=cell.threads, seed=cell.seed, device=self.planned.device):
             plain = self.plain.to(memory_format=torch.contiguous_format)
             reference = predict(plain, (images.contiguous() for images in self.inputs(rows)))

@@ -78,7 +78,8 @@ def model_block(planned: KeyedCell) -> Iterator[Block]:
             slight, grave = disturbances(start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1)
             changed = changed_flags(flags)
             changes = [f"the model changed torch's {', '.join(changed)}"] if changed else []
-            return Ran(seconds=seconds, remarks=(*warnings, *grave, *slight, *changes))
+            remarks = (*warnings, *grave, *slight, *changes)
+            return Ran(seconds=seconds, remarks=remarks, disturbed=bool(grave or slight))
 
         yield block
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal
 
 import msgspec
 
@@ -16,7 +15,7 @@ from vitbench.protocols import Subject
 from vitbench.records import Measurement, Verdict
 from vitbench.specs import MetricSpec, load_target
 
-__all__ = ["doubt", "measure"]
+__all__ = ["measure"]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -62,21 +61,3 @@ def _complete(measured: Measurement, spec: MetricSpec) -> Measurement:
             complete, value=None, low=None, high=None, verdict=Verdict(level="invalid", reasons=reasons)
         )
     return complete
-
-
-def doubt(
-    measurements: Iterable[Measurement], level: Literal["warn", "invalid"], reasons: Sequence[str]
-) -> tuple[Measurement, ...]:
-    """Return measurements that are trusted no more than `level`, for these reasons; none changes without a reason."""
-    if not reasons:
-        return tuple(measurements)
-    return tuple(
-        msgspec.structs.replace(
-            one,
-            verdict=Verdict(
-                level="invalid" if one.verdict.level == "invalid" else level,
-                reasons=tuple(dict.fromkeys((*one.verdict.reasons, *reasons))),
-            ),
-        )
-        for one in measurements
-    )

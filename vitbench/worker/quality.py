@@ -19,13 +19,13 @@ from vitbench.jobs import Job, MetricsJob, Outcome, Progress
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Subject, TrainingLog, TrainVal
-from vitbench.records import KeyedCell, PreprocessInfo, QualityCell
+from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import statistics
 from vitbench.worker.alive import signs_of_life
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.evaluation import evaluate
-from vitbench.worker.measurements import doubt, measure
+from vitbench.worker.measurements import measure
 from vitbench.worker.runtime import changed_flags, runtime
 
 __all__ = ["measure_again", "run_quality"]
@@ -92,7 +92,7 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
     warnings = (*([f"the model changed torch's {', '.join(changed)}"] if changed else []), *found.warnings)
     return Outcome(
         status="ok",
-        measurements=doubt(doubt(measure(catalog, subject), "warn", warnings), "invalid", found.faults),
+        measurements=measure(catalog, subject),
         faults=found.faults,
         warnings=warnings,
         curve=curve,

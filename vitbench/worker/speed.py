@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vitbench.catalog import Catalog
 from vitbench.errors import Skip
 from vitbench.jobs import Job, Outcome, Progress
 from vitbench.measuring.energy import measure_energy
+from vitbench.measuring.evidence import disturbances, observe
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
 from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
-from vitbench.measuring.steps import Autocast, inference_step, make_inputs, synchronise
+from vitbench.measuring.steps import forward_of, inference_step, make_inputs, seconds_of, synchronise
 from vitbench.measuring.timing import fresh_input_reasons, time_inference, time_training
 from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject, Timing
 from vitbench.records import SpeedCell
 from vitbench.training import autocast
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture, placed
-from vitbench.worker.measurements import doubt, measure
+from vitbench.worker.measurements import measure
 from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 __all__ = ["run_speed"]
@@ -51,8 +50,6 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         architecture = meta_architecture(planned, spec, cell.num_classes)
         architecture()  # what a build imports must not count as the model's memory
-        if cell.compile:
-            _compile_something(bench.device)  # nor what the compiler imports
         bench.build(lambda: build_model(planned, spec, cell.num_classes))
         if job.probe:
             return bench.probe()
@@ -62,6 +59,7 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         memory = bench.weigh()
         allocator = steady_allocator()  # after the memory pass, whose figures it would change
         timing = bench.timing()
+        remembered = bench.remembered()
         energy = bench.energy()
         changed = changed_flags(flags)
         agreement = bench.agreement() if job.process == 0 else None
@@ -85,13 +83,13 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         return Outcome(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     if cell.largest_batch:
         measurements = tuple(msgspec.structs.replace(m, name=f"largest_batch_{m.name}") for m in measurements)
-    fault, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
-    faults = (fault,) if fault else ()
+    wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
+    faults = (*remembered, *([wrong] if wrong else []))
     flipped = f"the model changed torch's {', '.join(changed)}" if changed else None
     warnings = tuple(words for words in (doubtful, flipped) if words)
     return Outcome(
         status="ok",
-        measurements=doubt(doubt(measurements, "warn", warnings), "invalid", faults),
+        measurements=measurements,
         runtime=flags | allocator,
         facts=facts_of(bench.plain),
         faults=faults,
@@ -125,13 +123,10 @@ class _Bench:
         """Return the context of each forward pass."""
         return autocast(self.cell.precision, self.device)
 
-    def scaler(self) -> torch.amp.GradScaler:
-        """Return what scales the loss of a training step: float16 alone needs it."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.cell.precision == "float16")
-
     def build(self, build: Callable[[], nn.Module]) -> None:
         """Read the memory in use, then build the model and move it to its device, and keep what that took."""
         self.baseline = _baseline(self.device)
+        self.began = observe(self.device)
         started = time.perf_counter()
         self.plain = build().to(self.device)
         self.model = placed(self.plain, self.cell, self.device)
@@ -143,7 +138,7 @@ class _Bench:
         # The largest batch is searched for inference alone.
         step = inference_step(self.model, self.inputs(count=1), self.context, num_classes=self.cell.num_classes)
         with torch.inference_mode():
-            seconds = [self._seconds(step) for _ in range(PROBE_STEPS)]
+            seconds = [seconds_of(step, self.device) for _ in range(PROBE_STEPS)]
         if min(seconds) > PROBE_SECONDS:
             return Outcome(status="timeout", reason=f"takes {min(seconds):.1f} s a step, over {PROBE_SECONDS:g} s")
         return Outcome(status="ok")
@@ -152,47 +147,51 @@ class _Bench:
         """Time the first and the second forward pass."""
         step = inference_step(self.model, self.inputs(count=2), self.context, num_classes=self.cell.num_classes)
         with torch.inference_mode():
-            first, second = (self._seconds(step) for _ in range(2))
+            first, second = (seconds_of(step, self.device) for _ in range(2))
+        warnings, errors = disturbances(
+            self.began, observe(self.device), threads=self.cell.threads, on_cpu=self.device.type == "cpu"
+        )
         return Startup(
             build_seconds=self.build_seconds,
             first_call_seconds=first,
             second_call_seconds=second,
             compiled=self.cell.compile,
+            warnings=(*errors, *warnings),
         )
-
-    def _seconds(self, step: Callable[[], Tensor]) -> float:
-        synchronise(self.device)
-        started = time.perf_counter()
-        step()
-        synchronise(self.device)
-        return time.perf_counter() - started
 
     def weigh(self) -> MemoryUse | Skip:
         """Measure the peak of memory."""
         if isinstance(self.baseline, Skip):
             return self.baseline
-        inputs = self.inputs(count=1)
-        return measure_memory(self.model, inputs, baseline=self.baseline, mode=self.cell.mode, autocast=self.context)
+        if self.cell.compile and self.device.type == "cpu":
+            return Skip("on the CPU the memory of a compiled model cannot be told from the compiler's own")
+        return measure_memory(
+            self.model,
+            self.inputs(count=1),
+            baseline=self.baseline,
+            mode=self.cell.mode,
+            autocast=self.context,
+            scaler=self._scaler(),
+        )
 
     def timing(self) -> Timing:
-        """Time forward passes or training steps, and see that the former are no faster on inputs seen before."""
+        """Time forward passes or training steps."""
         # The largest batch leaves no room for more than one.
-        inputs = self.inputs(count=1) if self.cell.largest_batch else self.inputs()
+        self.buffers = self.inputs(count=1) if self.cell.largest_batch else self.inputs()
         classes = self.cell.num_classes
         if self.cell.mode == "training":
-            return time_training(self.model, inputs, autocast=self.context, num_classes=classes, scaler=self.scaler())
-        timing = time_inference(self.model, inputs, autocast=self.context, num_classes=classes)
-        if self.cell.largest_batch:
-            return timing
-        call_seconds = timing.call_seconds or [seconds / timing.calls_per_block for seconds in timing.block_seconds]
-        with torch.inference_mode():
-            reasons = fresh_input_reasons(
-                self._forward(self.model, self.context),
-                self.inputs(seed=FRESH_SEED),
-                statistics.median(call_seconds),
-                self.device,
+            return time_training(
+                self.model, self.buffers, autocast=self.context, num_classes=classes, scaler=self._scaler()
             )
-        return _with_errors(timing, reasons)
+        return time_inference(self.model, self.buffers, autocast=self.context, num_classes=classes)
+
+    def remembered(self) -> list[str]:
+        """Say so where the model was fast on the timed inputs only because it had seen them before."""
+        if self.cell.mode == "training" or self.cell.largest_batch:
+            return []
+        fresh = self.inputs(seed=FRESH_SEED)
+        with torch.inference_mode():
+            return fresh_input_reasons(forward_of(self.model, self.context), self.buffers, fresh, self.device)
 
     def energy(self) -> EnergyUse | Skip | None:
         """Measure the energy of forward passes at the fixed batch."""
@@ -217,20 +216,15 @@ class _Bench:
         _fill_zeros(self.plain)
         inputs = self.inputs()
         with torch.inference_mode():
-            logits = torch.cat([self._forward(self.model, self.context)(batch).float() for batch in inputs])
+            logits = torch.cat([forward_of(self.model, self.context)(batch).float() for batch in inputs])
             with runtime(precision="float32", threads=cell.threads, seed=0, device=cell.device):
                 plain = self.plain.to(memory_format=torch.contiguous_format)
                 reference = torch.cat([plain(batch.contiguous()) for batch in inputs])
         return compare(reference, logits, precision=cell.precision, real_images=False)
 
-    @staticmethod
-    def _forward(model: nn.Module, context: Autocast) -> Callable[[Tensor], Tensor]:
-        def forward(images: Tensor) -> Tensor:
-            with context():
-                logits: Tensor = model(images)
-            return logits
-
-        return forward
+    def _scaler(self) -> torch.amp.GradScaler:
+        """Return what scales the loss of a training step: float16 alone needs it."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.cell.precision == "float16")
 
 
 def _fill_zeros(model: nn.Module) -> None:
@@ -239,16 +233,6 @@ def _fill_zeros(model: nn.Module) -> None:
         for parameter in model.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.02)
-
-
-def _with_errors(timing: Timing, reasons: Sequence[str]) -> Timing:
-    return replace(timing, errors=(*timing.errors, *reasons))
-
-
-def _compile_something(device: torch.device) -> None:
-    """Compile a tiny model, which imports the compiler and starts what it needs."""
-    with torch.inference_mode():
-        torch.compile(nn.Linear(1, 1, device=device))(torch.ones(1, 1, device=device))
 
 
 def _baseline(device: torch.device) -> MemoryBaseline | Skip:

@@ -170,6 +170,9 @@ def test_a_model_that_changes_flags_is_named_and_the_next_finds_them_as_they_wer
     outcome = speed_of(known_models.FlagFlipper, batch_size=4)
     for flag in ("threads", "default_dtype", "cudnn.benchmark"):
         assert flag in outcome.warnings[0]
+    assert torch.get_default_dtype() == torch.float32, (
+        "nor did it change anything here when its operations were counted"
+    )
     after = speed_of(known_models.Linear, batch_size=4)
     assert after.warnings == ()
     assert (after.runtime["threads"], after.runtime["default_dtype"]) == (1, "float32")

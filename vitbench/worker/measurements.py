@@ -14,6 +14,7 @@ from vitbench.errors import Skip
 from vitbench.protocols import Subject
 from vitbench.records import Measurement, Verdict
 from vitbench.specs import MetricSpec, load_target
+from vitbench.worker.runtime import kept_flags
 
 __all__ = ["measure"]
 
@@ -29,11 +30,12 @@ def measure(catalog: Catalog, subject: Subject, lacking: Mapping[str, str] = _NO
         lacking: why a part that the subject should have is missing; its metrics are recorded without a value.
     """
     measurements: list[Measurement] = []
-    for offer in catalog.metrics.values():
-        if offer.spec.needs in lacking:
-            measurements.append(_complete(_without_value(offer.spec.name, lacking[offer.spec.needs]), offer.spec))
-        elif getattr(subject, offer.spec.needs) is not None:
-            measurements.extend(_complete(measured, offer.spec) for measured in _call(offer, subject))
+    with kept_flags():
+        for offer in catalog.metrics.values():
+            if offer.spec.needs in lacking:
+                measurements.append(_complete(_without_value(offer.spec.name, lacking[offer.spec.needs]), offer.spec))
+            elif getattr(subject, offer.spec.needs) is not None:
+                measurements.extend(_complete(measured, offer.spec) for measured in _call(offer, subject))
     return tuple(measurements)
 
 

@@ -23,7 +23,7 @@ from torch.utils import deterministic
 
 from vitbench.errors import UnusableError
 
-__all__ = ["changed_flags", "check_precision", "runtime", "steady_allocator"]
+__all__ = ["changed_flags", "check_precision", "kept_flags", "runtime", "steady_allocator"]
 
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 FlagValue = bool | int | str
@@ -239,6 +239,16 @@ def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> It
             _write_flags(saved)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+
+
+@contextmanager
+def kept_flags() -> Iterator[None]:
+    """Put torch's flags back to what they were, whatever the block does: a metric may run the model's code, too."""
+    saved = _read_flags()
+    try:
+        yield
+    finally:
+        _write_flags(saved)
 
 
 def steady_allocator() -> dict[str, int]:

@@ -127,6 +127,9 @@ def record_text(store: Store, asked: str) -> str:
             "",
             _aligned(["metric", "value", "95 % or range", "n", "verdict"], map(_cells_of, record.measurements)),
         ]
+    if record.evidence:
+        lines += ["", "observed while it was measured, for each process:"]
+        lines += ["  ".join(f"{name} {value:.4g}" for name, value in one.items()) for one in record.evidence]
     if record.curve:
         lines += ["", *(_curve_line(row) for row in record.curve)]
     return "\n".join(lines)

@@ -36,6 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
                 curve=({"epoch": 1.0, "loss": 0.53},),
                 splits={"train": 1294, "val": 143, "test": 360},
                 facts={"stem": "cifar"},
+                evidence=({"processor_share": 0.98765, "load": 1.0},),
             )
         )
         store.append(factories.record(TIMED, status="timeout", reason="took more than 120 s", run=run))
@@ -115,3 +116,7 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
 def test_an_id_that_finds_no_single_record_is_refused(store: Store, asked: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         record_text(store, asked)
+
+
+def test_a_record_tells_what_was_observed_of_the_machine(store: Store) -> None:
+    assert "processor_share 0.9877  load 1" in record_text(store, DONE.id).splitlines()

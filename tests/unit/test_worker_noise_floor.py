@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitbench.worker.noise_floor import BLOCK_SECONDS, block_seconds, fixed_work
+from vitbench.worker.noise_floor import BLOCK_SECONDS, STARTS, block_seconds, fixed_work
 
 
 class Clock:
@@ -38,10 +38,14 @@ def test_a_slow_block_shows() -> None:
     assert block_seconds(clock.work, blocks=4, clock=clock) == pytest.approx([0.2, 0.2, 0.3, 0.2])
 
 
-def test_the_work_is_one_product_on_one_thread_and_the_threads_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_is_a_product_and_small_operations_on_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     work = fixed_work()
     work()
-    assert torch.equal(work(), torch.full((256, 256), 256.0))  # 256 products of 0.5 and 2
+    product, count = work()
+    assert torch.equal(product, torch.full((256, 256), 256.0))  # 256 products of 0.5 and 2
+    assert count.item() == 2 * STARTS
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     seen = set()

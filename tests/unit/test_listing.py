@@ -42,6 +42,11 @@ CATALOG = Catalog(
 )
 
 
+@pytest.fixture(autouse=True)
+def _a_terminal_of_100_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 def test_models_are_listed_with_their_options_below() -> None:
     assert as_text(CATALOG, "models").splitlines() == [
         "mine/net     A net",

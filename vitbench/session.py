@@ -26,7 +26,8 @@ from vitbench.provenance import metric_versions
 from vitbench.records import KeyedCell, Record
 from vitbench.runner import run_cells, update_metrics
 from vitbench.store import FILE_NAME, Store, environment_digest
-from vitbench.suite import Selection, Suite, expand, read_suite
+from vitbench.suite import Selection, Suite, expand
+from vitbench.suite_file import read_suite
 
 __all__ = ["Plan", "Rerun", "execute", "is_wanted", "known_seconds", "plan"]
 

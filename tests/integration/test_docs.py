@@ -17,7 +17,8 @@ from vitbench import hookspecs
 from vitbench.catalog import load_catalog
 from vitbench.cli import cli
 from vitbench.specs import load_target
-from vitbench.suite import Selection, expand, read_suite
+from vitbench.suite import Selection, expand
+from vitbench.suite_file import read_suite
 
 ROOT = Path(__file__).parents[2]
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("vitbench_") and callable(value)]

@@ -20,8 +20,8 @@ from vitbench.suite import (
     SpeedPlan,
     Suite,
     expand,
-    read_suite,
 )
+from vitbench.suite_file import read_suite
 
 HEAD = 'name = "mine"\nsummary = "a suite"\n'
 DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}

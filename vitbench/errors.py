@@ -45,3 +45,11 @@ def did_you_mean(name: str, candidates: object) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     close.sort(key=lambda candidate: not candidate.startswith(name))  # "seed" means "seeds" rather than "speed"
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error in one line: vitbench's own sentences as they are, others with their type in front."""
+    words = " ".join(str(error).split())
+    if isinstance(error, VitbenchError):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

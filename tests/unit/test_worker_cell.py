@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitbench.errors import UsageError
+from vitbench.errors import UsageError, reason_of
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
-from vitbench.worker.cell import _reason_of, _status_of
+from vitbench.worker.cell import _status_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,6 @@ def test_status(error: BaseException, status: str) -> None:
 
 
 def test_reason() -> None:
-    assert _reason_of(UsageError("give it a name.")) == "give it a name."
-    assert _reason_of(ValueError("two\n  lines")) == "ValueError: two lines"
-    assert _reason_of(KeyError()) == "KeyError"
+    assert reason_of(UsageError("give it a name.")) == "give it a name."
+    assert reason_of(ValueError("two\n  lines")) == "ValueError: two lines"
+    assert reason_of(KeyError()) == "KeyError"

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from vitbench.errors import VitbenchError
-from vitbench.live import Answer, Failed, Order, Ran, Ready, Run
+from vitbench.live import Order, Ran, Ready, Run
 from vitbench.measuring import evidence
 from vitbench.records import KeyedCell
 from vitbench.worker import build, live
@@ -164,10 +164,3 @@ def test_a_worker_that_never_rests_is_not_waited_for(monkeypatch: pytest.MonkeyP
     live._rest()
     over.set()
     spinner.join()
-
-
-def test_a_failure_is_one_line() -> None:
-    assert live._reason_of(VitbenchError("a sentence\nof ours")) == "a sentence of ours"
-    assert live._reason_of(ValueError("no such\nfile")) == "ValueError: no such file"
-    assert live._reason_of(MemoryError()) == "MemoryError"
-    assert msgspec.json.decode(msgspec.json.encode(Failed(reason="x")), type=Answer) == Failed(reason="x")

@@ -11,7 +11,7 @@ import msgspec
 
 from vitbench.catalog import load_catalog
 from vitbench.environment import memory_bytes
-from vitbench.errors import VitbenchError
+from vitbench.errors import reason_of
 from vitbench.jobs import Job, Outcome
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
@@ -45,7 +45,7 @@ def run_cell(request: bytes, send: Send) -> Outcome:
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status = _status_of(error)
-        return Outcome(status=status, reason=_reason_of(error))
+        return Outcome(status=status, reason=reason_of(error))
 
 
 def _limit_memory() -> None:
@@ -73,11 +73,3 @@ def _status_of(error: BaseException) -> Status:
     if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LACK_OF_MEMORY):
         return "oom"
     return "failed"
-
-
-def _reason_of(error: BaseException) -> str:
-    """Return one line: vitbench's own sentences as they are, others with their type in front."""
-    words = " ".join(str(error).split())
-    if isinstance(error, VitbenchError):
-        return words
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__

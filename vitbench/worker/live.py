@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from vitbench.errors import VitbenchError
+from vitbench.errors import VitbenchError, reason_of
 from vitbench.live import Answer, Failed, Order, Ran, Ready, Run
 from vitbench.records import KeyedCell, SpeedCell
 from vitbench.specs import load_target
@@ -124,7 +124,7 @@ def main() -> None:
         _serve(lines.get, say)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        say(Failed(reason=_reason_of(error)))
+        say(Failed(reason=reason_of(error)))
 
 
 def _serve(hear: Callable[[], bytes], say: Callable[[Answer], None]) -> NoReturn:
@@ -158,11 +158,6 @@ def _rest() -> None:
         before = time.process_time()
         time.sleep(REST_STEP)
         busy = time.process_time() - before > REST_STEP / 5
-
-
-def _reason_of(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    return words if isinstance(error, VitbenchError) else f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
 def _end() -> NoReturn:

@@ -186,9 +186,9 @@ def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:
     script = (
-        "import sys, vitbench.cli as cli\n"
-        "listing = cli._list\n"
-        "cli._list = lambda *arguments: [listing(*arguments) for _ in range(100)] and 0\n"  # more than a pipe holds
+        "import sys, vitbench.cli as cli, vitbench.cli.catalog as catalog\n"
+        "listing = catalog._list\n"
+        "catalog._list = lambda *arguments: [listing(*arguments) for _ in range(100)] and 0\n"  # more than a pipe holds
         "sys.argv = ['vitbench', 'ls', 'models', '--json']\n"
         "cli.main()\n"
     )

@@ -1,9 +1,8 @@
-"""The command line: one thin function a command, heavy imports inside. Data go to stdout, talk to stderr."""
+"""`vitbench run`: train, evaluate and time models."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,54 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitbench import __version__
-from vitbench.errors import StoreError, UsageError, VitbenchError
+from vitbench.cli.leaderboard import print_leaderboard
+from vitbench.errors import UsageError
 from vitbench.text import plain
 
 if TYPE_CHECKING:
     from vitbench.records import Record
-    from vitbench.report import Format
     from vitbench.session import Plan, Rerun
     from vitbench.specs import OptionValue
 
-__all__ = ["cli", "main"]
-
-INTERRUPTED = 130
-KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
-
-
-def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
-    try:
-        # Not `cli.main`, which has words and exit codes of its own for an interruption and for a closed pipe.
-        with cli.make_context("vitbench", sys.argv[1:] or ["--help"]) as context:
-            code = cli.invoke(context)
-    except click.exceptions.Exit as ended:  # --help and --version
-        code = ended.exit_code
-    except click.ClickException as error:
-        click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
-        code = error.exit_code
-    except VitbenchError as error:
-        click.echo(f"Error: {plain(str(error))}", err=True)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        click.echo("Interrupted; the same command goes on where it stopped.", err=True)
-        code = INTERRUPTED
-    except BrokenPipeError:  # `vitbench ... | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="vitbench")
-def cli() -> None:
-    """Which image-classification backbone should I use, on my hardware and my data, and how sure are we?
-
-    \b
-    Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
-    4 output folder unusable; 5 nothing selected; 130 interrupted.
-    """
+__all__ = ["run"]
 
 
 def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | float | None:
@@ -89,7 +50,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> d
     return pairs
 
 
-@cli.command()
+@click.command()
 @click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and data sets are given]")
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model in place of the suite's.")
@@ -173,7 +134,7 @@ def run(
         planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=" ".join(["vitbench", *sys.argv[1:]])
     )
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
-        _print_leaderboard(folder, "json" if as_json else "table", None)
+        print_leaderboard(folder, "json" if as_json else "table", None)
     say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
     return code
 
@@ -186,84 +147,6 @@ def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]
             raise UsageError(f'--set "{name}={value}" must be written RECIPE.OPTION=VALUE.')
         settings.setdefault(recipe, {})[option] = value
     return settings
-
-
-@cli.command()
-@click.argument("kind", type=click.Choice(KINDS))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error (exit 3).")
-def ls(kind: str, as_json: bool, strict_plugins: bool) -> int:
-    """List what the installed plugins offer."""
-    return _list(kind, as_json, strict_plugins)
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error (exit 3).")
-def plugins(as_json: bool, strict_plugins: bool) -> int:
-    """List the plugins and their problems; the same as `vitbench ls plugins`."""
-    return _list("plugins", as_json, strict_plugins)
-
-
-@cli.command()
-@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "md", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="Of the output.",
-)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file in place of stdout.")
-def leaderboard(folder: Path | None, form: Format, output: Path | None) -> None:
-    """Print the leaderboard of a results folder."""
-    from vitbench.api import default_output
-
-    _print_leaderboard(folder or default_output(), form, output)
-
-
-@cli.command()
-@click.argument("arguments", nargs=-1, metavar="[DIR] [ID]")
-def show(arguments: tuple[str, ...]) -> None:
-    """Show one record by its id, or all cells with status, log and weights."""
-    from vitbench.api import default_output
-
-    if len(arguments) > 2:
-        raise click.UsageError("give at most a folder and an id")
-    texts = list(arguments)
-    names_folder = len(texts) == 2 or (len(texts) == 1 and (os.sep in texts[0] or Path(texts[0]).is_dir()))
-    folder = Path(texts.pop(0)) if names_folder else default_output()
-    _show(folder, texts[0] if texts else None)
-
-
-@cli.command()
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Of the runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(device: str, as_json: bool) -> int:
-    """Say what on this machine would spoil a measurement, and what to do about it.
-
-    Exit code 1 when something was found.
-    """
-    from vitbench.doctor import as_data, as_text, examine
-
-    if sys.stderr.isatty():
-        click.echo("Watching the machine for a few seconds.", err=True)
-    examined = examine(device)
-    click.echo(as_data(examined) if as_json else as_text(examined))
-    return 0 if all(check.ok for check in examined.checks) else 1
-
-
-def _list(kind: str, as_json: bool, strict: bool) -> int:
-    from vitbench.catalog import load_catalog
-    from vitbench.listing import as_data, as_text
-
-    catalog = load_catalog()
-    click.echo(as_data(catalog, kind) if as_json else as_text(catalog, kind))
-    if kind != "plugins":
-        for problem in catalog.problems:
-            click.echo(f"warning: {problem}", err=True)
-    return 3 if strict and catalog.problems else 0
 
 
 def _print_plan(planned: Plan, folder: Path, rerun: Rerun | None, as_json: bool) -> None:
@@ -279,25 +162,3 @@ def _print_plan(planned: Plan, folder: Path, rerun: Rerun | None, as_json: bool)
             newest, seconds = store.newest_by_key(), known_seconds(store.records())
     wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in cells}
     click.echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))
-
-
-def _print_leaderboard(folder: Path, form: Format, output: Path | None) -> None:
-    from vitbench.api import load
-    from vitbench.report import render
-
-    text = render(load(folder).leaderboard, form)
-    if output is None:
-        click.echo(text)
-        return
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{output} cannot be written: {error.strerror}.") from error
-
-
-def _show(folder: Path, asked: str | None) -> None:
-    from vitbench.inspection import record_text, store_text
-    from vitbench.store import Store
-
-    with Store.open(folder, create=False) as store:
-        click.echo(record_text(store, asked) if asked else store_text(store))

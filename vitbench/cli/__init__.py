@@ -1,0 +1,59 @@
+"""The command line: one thin function a command, heavy imports inside. Data go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from vitbench import __version__
+from vitbench.cli.catalog import ls, plugins
+from vitbench.cli.doctor import doctor
+from vitbench.cli.leaderboard import leaderboard
+from vitbench.cli.run import run
+from vitbench.cli.show import show
+from vitbench.errors import VitbenchError
+from vitbench.text import plain
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
+    try:
+        # Not `cli.main`, which has words and exit codes of its own for an interruption and for a closed pipe.
+        with cli.make_context("vitbench", sys.argv[1:] or ["--help"]) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as ended:  # --help and --version
+        code = ended.exit_code
+    except click.ClickException as error:
+        click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
+        code = error.exit_code
+    except VitbenchError as error:
+        click.echo(f"Error: {plain(str(error))}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("Interrupted; the same command goes on where it stopped.", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `vitbench ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vitbench")
+def cli() -> None:
+    """Which image-classification backbone should I use, on my hardware and my data, and how sure are we?
+
+    \b
+    Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
+    4 output folder unusable; 5 nothing selected; 130 interrupted.
+    """
+
+
+for _command in (run, ls, plugins, leaderboard, show, doctor):
+    cli.add_command(_command)

@@ -1,0 +1,26 @@
+"""`vitbench doctor`: what would spoil a measurement."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Of the runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(device: str, as_json: bool) -> int:
+    """Say what on this machine would spoil a measurement, and what to do about it.
+
+    Exit code 1 when something was found.
+    """
+    from vitbench.doctor import as_data, as_text, examine
+
+    if sys.stderr.isatty():
+        click.echo("Watching the machine for a few seconds.", err=True)
+    examined = examine(device)
+    click.echo(as_data(examined) if as_json else as_text(examined))
+    return 0 if all(check.ok for check in examined.checks) else 1

@@ -1,7 +1,8 @@
-"""What the harness itself costs: start-up, catalog, expansion, and the start of a cell.
+"""What the harness itself costs: start-up, its part in pytest's start, catalog, expansion, and the start of a cell.
 
-Goals, on a quiet machine: `vitbench --help` and `vitbench ls models` under 0.3 s, 10,000 cells expanded in under 1 s,
-a second cell started in under 0.3 s.
+Goals, on a quiet machine: `vitbench --help` and `vitbench ls models` under 0.3 s, pytest's start longer by less than
+0.05 s, 10,000 cells expanded in under 1 s, a second cell started in under 0.3 s. Run with
+``pytest benchmarks/test_harness_speed.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ def test_start_up(benchmark: BenchmarkFixture, arguments: list[str]) -> None:
         subprocess.run, args=(command,), kwargs={"capture_output": True, "check": True}, rounds=10, warmup_rounds=2
     )
     assert finished.stdout
+
+
+@pytest.mark.benchmark(group="start of pytest")
+@pytest.mark.parametrize("more", ["", ", vitbench.pytest_plugin"], ids=["without", "with-vitbench"])
+def test_start_of_pytest(benchmark: BenchmarkFixture, more: str) -> None:
+    """What pytest loads at its start, without and with our plugin."""
+    command = [sys.executable, "-c", f"import pytest, pytest_benchmark.plugin{more}"]
+    benchmark.pedantic(subprocess.run, args=(command,), kwargs={"check": True}, rounds=20, warmup_rounds=2)
 
 
 def test_catalog(benchmark: BenchmarkFixture) -> None:

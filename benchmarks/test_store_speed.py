@@ -1,7 +1,8 @@
-"""Reading 10,000 records and ranking them: each is meant to take under a second.
+"""Reading 10,000 records and ranking them: each is meant to take under a second, all of `vitbench leaderboard` two.
 
 The store is that of a long-lived folder: 2,500 models, each with a quality cell and three speed cells. Run with
-``pytest benchmarks/test_store_speed.py``; the factory of fake records is that of the tests.
+``pytest benchmarks/test_store_speed.py``; the factory of fake records is that of the tests. To append one record is to
+wait for the disk twice; it has no target.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from vitbench.api import load
 from vitbench.leaderboard import build
 from vitbench.outcomes import Outcomes
 from vitbench.ranking import Entry, rank
@@ -49,6 +51,23 @@ def test_read_10_000_records(benchmark, store):
 
 def test_read_newest_by_key(benchmark, store):
     assert len(benchmark(store.newest_by_key)) == 4 * NUM_MODELS
+
+
+def test_append_a_record(benchmark, tmp_path):
+    with Store.open(tmp_path, create=True) as opened:
+        run = opened.begin_run(
+            command="vitbench run", version="0", suite="", environment=factories.environment(), rank_by="top1"
+        )
+        record = msgspec.structs.replace(factories.quality("model", 90), run=run)
+        opened.plan(run, [record.planned])
+        benchmark.pedantic(opened.append, args=(record,), rounds=50, warmup_rounds=1)
+        assert len(opened.records()) >= 1
+
+
+def test_leaderboard_of_10_000_records(benchmark, store):
+    """From the folder to the text, as the command goes."""
+    text = benchmark.pedantic(lambda: render(load(store.folder).leaderboard, "table"), rounds=5, warmup_rounds=1)
+    assert f"model-{NUM_MODELS - 1}" in text
 
 
 def test_rank_10_000_records(benchmark, store):

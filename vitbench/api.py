@@ -14,6 +14,7 @@ import msgspec
 
 from vitbench.errors import UsageError
 from vitbench.specs import OptionValue
+from vitbench.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,69 +39,41 @@ class Results:
     """Of the run that gave these results: 0 when all of its cells are ok, else 1."""
 
     def rows(self) -> pd.DataFrame:
-        """Return the leaderboard as a table: one row a model and condition, one column a metric's value."""
-        import pandas as pd
+        """Return the leaderboard as a tidy table: one row a model and condition, some columns for each metric."""
+        from vitbench.frames import rows_frame
 
-        columns = [
-            "rank",
-            "rank_last",
-            "model",
-            "dataset",
-            "recipe",
-            "device",
-            "precision",
-            "machine",
-            "partial",
-            "baseline",
-        ]
-        return pd.DataFrame(
-            [
-                {
-                    "rank": row.rank,
-                    "rank_last": row.rank_last,
-                    "model": row.model,
-                    "baseline": row.baseline,
-                    "recipe": row.recipe,
-                    "seeds": row.seeds,
-                    "partial": row.condition.partial,
-                    **dataclasses.asdict(row.condition),
-                    **{name: metric.value for name, metric in row.metrics.items()},
-                }
-                for row in self.leaderboard.rows
-            ],
-            columns=None if self.leaderboard.rows else columns,
-        )
+        return rows_frame(self.leaderboard)
 
     def measurements(self) -> pd.DataFrame:
         """Return all measurements of the newest attempts, one row each, with interval, verdict and conditions."""
-        import pandas as pd
+        from vitbench.frames import measurements_frame
 
-        from vitbench.records import newest_by_id
+        return measurements_frame(self.records)
 
-        return pd.DataFrame(
-            [
-                {
-                    "id": record.id,
-                    "model": record.planned.label,
-                    **{
-                        name: value
-                        for name, value in msgspec.to_builtins(record.planned.cell).items()
-                        if name != "model"
-                    },
-                    "status": record.status,
-                    "metric": measurement.name,
-                    "value": measurement.value,
-                    "low": measurement.low,
-                    "high": measurement.high,
-                    "n": measurement.n,
-                    "unit": measurement.unit,
-                    "verdict": measurement.verdict.level,
-                    "reasons": "; ".join(measurement.verdict.reasons),
-                }
-                for record in newest_by_id(self.records).values()
-                for measurement in record.measurements
-            ]
-        )
+    def page(self) -> str:
+        """Return the leaderboard as one HTML page that needs no other file.
+
+        Raises:
+            UnusableError: the packages of the extra `html` are not installed.
+            StoreError: the folder can no longer be read.
+        """
+        from vitbench.detail import read_details
+        from vitbench.report.html import render_html
+        from vitbench.store import Store
+
+        with Store.open(self.folder, create=False) as store:
+            details = read_details(store, self.leaderboard, self.records)
+        return render_html(self.leaderboard, details)
+
+    def pictures(self) -> dict[str, bytes]:
+        """Return the Pareto pictures and training curves as PNG and SVG files, by file name.
+
+        Raises:
+            UnusableError: the package of the extra `plots` is not installed.
+        """
+        from vitbench.report.plots import render_pictures
+
+        return render_pictures(self.leaderboard, self.records)
 
 
 def run(
@@ -123,6 +96,8 @@ def run(
     rerun: Rerun | None = None,
     compile: bool = False,  # noqa: A002 - the word of the command line
     channels_last: bool = False,
+    plugins: Sequence[str | Path] = (),
+    no_plugins: Sequence[str] = (),
     strict_plugins: bool = False,
     quiet: bool = False,
 ) -> Results:
@@ -148,6 +123,8 @@ def run(
         rerun: "failed" runs failed cells again, "all" runs all; None: what is missing.
         compile: use torch.compile.
         channels_last: use the channels-last memory format.
+        plugins: plugin files, beside the installed plugins; what they offer is called as the file is.
+        no_plugins: installed plugins to leave out.
         strict_plugins: make any problem with a plugin an error.
         quiet: say nothing on stderr.
 
@@ -156,6 +133,7 @@ def run(
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
     from vitbench import session
+    from vitbench.discovery import select_plugins
     from vitbench.suite import Selection
 
     asked = {
@@ -182,10 +160,17 @@ def run(
         raise UsageError(f"vitbench.run(): {error}") from error
     if rerun not in (None, "failed", "all"):
         raise UsageError(f'vitbench.run(): rerun must be None, "failed" or "all", not {rerun!r}')
+    for name, given in (("plugins", plugins), ("no_plugins", no_plugins)):
+        if isinstance(given, (str, Path)):
+            raise UsageError(f"vitbench.run(): {name} must be a list, not {given!r}")
     if timeout is not None and timeout <= 0:
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     planned = session.plan(
-        str(suite) if suite else None, selection, strict_plugins=strict_plugins, say=_silent if quiet else _say
+        str(suite) if suite else None,
+        selection,
+        plugins=select_plugins(plugins, no_plugins),
+        strict_plugins=strict_plugins,
+        say=_silent if quiet else _say,
     )
     folder = Path(output) if output else default_output()
     code = session.execute(planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command="vitbench.run()")
@@ -232,7 +217,7 @@ def default_output() -> Path:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def _silent(text: str) -> None:

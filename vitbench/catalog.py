@@ -1,37 +1,43 @@
 """Find plugins, load each alone, and gather what they offer. The only module that runs pluggy.
 
-A plugin passes five stages: name, load, register, call, validate. What fails at one of them becomes a `Problem` with
-its owner; the other plugins go on.
+A plugin passes six stages: name, require (`vitbench.discovery`), load, register, call, validate. What fails at one of
+them becomes a `Problem` with its owner; the other plugins go on.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
+import dataclasses
 import inspect
-import os
-import re
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
 from vitbench import hookspecs
+from vitbench.discovery import (
+    ALLOW_LIST,
+    GROUP,
+    Candidate,
+    Plugin,
+    PluginSelection,
+    Problem,
+    Stage,
+    discover,
+    problem_of,
+    select_plugins,
+)
 from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.isolation import stdout_kept, undone
 from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
 
-__all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "Problem", "load_catalog"]
+__all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "PluginSelection", "Problem", "load_catalog", "select_plugins"]
 
-GROUP = "vitbench"
-ALLOW_LIST = "VITBENCH_PLUGINS"
-Stage = Literal["name", "load", "register", "call", "validate"]
 Spec = TypeVar("Spec", ModelSpec, DatasetSpec, RecipeSpec, MetricSpec, SuiteSpec)
 
-_PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _KINDS: Mapping[str, tuple[str, type]] = MappingProxyType(
     {
         "models": ("vitbench_models", ModelSpec),
@@ -41,33 +47,6 @@ _KINDS: Mapping[str, tuple[str, type]] = MappingProxyType(
         "suites": ("vitbench_suites", SuiteSpec),
     }
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plugin:
-    """A plugin that was found, and where it comes from."""
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    """What the entry point names: ``package`` or ``package.module``, perhaps with ``:attribute``."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """What went wrong with a plugin, at which stage."""
-
-    plugin: str
-    distribution: str
-    version: str
-    stage: Stage
-    error: str
-    traceback: str = ""
-
-    def __str__(self) -> str:
-        owner = f"{self.distribution} {self.version}" if self.distribution else "unknown distribution"
-        return f"plugin {self.plugin} ({owner}), {self.stage}: {self.error}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +65,8 @@ class Catalog:
 
     plugins: tuple[Plugin, ...] = ()
     problems: tuple[Problem, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Installed plugins that were not to be loaded."""
     models: Mapping[str, Offer[ModelSpec]] = field(default_factory=dict)
     datasets: Mapping[str, Offer[DatasetSpec]] = field(default_factory=dict)
     recipes: Mapping[str, Offer[RecipeSpec]] = field(default_factory=dict)
@@ -117,6 +98,10 @@ class Catalog:
         """Return the suite that a full or short name means; raises as `model` does."""
         return self._find("suite", self.suites, name)
 
+    def fatal(self, *, strict: bool) -> tuple[Problem, ...]:
+        """Return the problems that end a command: those of plugin files, and all where plugins are taken strictly."""
+        return tuple(problem for problem in self.problems if strict or problem.severity == "fatal")
+
     def _find(self, kind: str, offers: Mapping[str, Offer[Spec]], name: str) -> Offer[Spec]:
         if name in offers:
             return offers[name]
@@ -125,97 +110,101 @@ class Catalog:
             return offers[same[0]]
         if same:
             raise UsageError(f'{kind} "{name}" is ambiguous; give one of: {", ".join(sorted(same))}.')
-        for problem in self.problems:
-            if problem.plugin == name.partition("/")[0] and "/" in name:
+        plugin, slash, _ = name.partition("/")
+        lost = [problem for problem in self.problems if problem.severity != "warning"]
+        for problem in lost:
+            if slash and problem.plugin == plugin:
                 raise UnusableError(f'{kind} "{name}" cannot be had: {problem}.')
+        if slash and plugin in self.left_out:
+            raise UsageError(f'unknown {kind} "{name}": plugin {plugin} is left out ({ALLOW_LIST}, --no-plugin).')
         known = [*offers, *(full.partition("/")[2] for full in offers)]
         hint = did_you_mean(name, known) or f' See "vitbench ls {kind}s".'
-        raise UsageError(f'unknown {kind} "{name}".{hint}{_broken(self.problems)}')
+        raise UsageError(f'unknown {kind} "{name}".{hint}{_broken(lost)}')
 
 
-def load_catalog(allow: str | None = None) -> Catalog:
-    """Load the installed plugins.
+def load_catalog(selection: PluginSelection | None = None) -> Catalog:
+    """Load plugins.
 
     Args:
-        allow: comma-separated plugin names, the only ones to load; None reads ``VITBENCH_PLUGINS``, and all are loaded
-            where that is unset.
+        selection: which; None: all that are installed, or those that ``VITBENCH_PLUGINS`` names.
+
+    Raises:
+        UsageError: the selection leaves out a plugin that is not there, or names a file as an installed plugin is.
     """
-    allow = os.environ.get(ALLOW_LIST) if allow is None else allow
-    wanted = None if allow is None else {name.strip() for name in allow.split(",") if name.strip()}
+    found = discover(selection or select_plugins())
     plugins: list[Plugin] = []
-    problems: list[Problem] = []
+    problems: list[Problem] = list(found.problems)
     gathered: dict[str, dict[str, Offer[Any]]] = {kind: {} for kind in _KINDS}
-    entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name)
-    entries = [entry for entry in entries if wanted is None or entry.name in wanted]
-    counts = Counter(entry.name for entry in entries)
-    for entry in entries:
-        plugin = Plugin(
-            name=entry.name,
-            distribution=entry.dist.name if entry.dist else "",
-            version=entry.dist.version if entry.dist else "",
-            module=entry.value,
-        )
-        claimants = [other.dist.name for other in entries if other.name == entry.name and other.dist]
-        if not _PLUGIN_NAME.match(entry.name):
-            problems.append(
-                _problem(plugin, "name", f'the name "{entry.name}" may hold letters, digits, ".", "_", "-"')
-            )
-        elif counts[entry.name] > 1:
-            problems.append(
-                _problem(plugin, "name", f"the name is claimed by {' and '.join(claimants)}; uninstall all but one")
-            )
-        else:
-            offers, found = _gather(plugin, entry)
-            problems.extend(found)
+    with stdout_kept():
+        for candidate in found.candidates:
+            offers, some = _gather(candidate)
+            problems.extend(some)
             if offers is not None:
-                plugins.append(plugin)
-                for kind, some in offers.items():
-                    gathered[kind].update(some)
-    missing = sorted((wanted or set()) - set(counts))
-    problems.extend(
-        Problem(
-            plugin=name, distribution="", version="", stage="name", error=f"{ALLOW_LIST} names it; it is not installed"
-        )
-        for name in missing
-    )
+                plugins.append(candidate.plugin)
+                for kind, named in offers.items():
+                    gathered[kind].update(named)
     return Catalog(
         plugins=tuple(plugins),
-        problems=tuple(problems),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.plugin, problem.distribution))),
+        left_out=found.left_out,
         **{kind: MappingProxyType(dict(sorted(offers.items()))) for kind, offers in gathered.items()},
     )
 
 
-def _gather(
-    plugin: Plugin, entry: importlib.metadata.EntryPoint
-) -> tuple[dict[str, dict[str, Offer[Any]]] | None, list[Problem]]:
+def _gather(candidate: Candidate) -> tuple[dict[str, dict[str, Offer[Any]]] | None, list[Problem]]:
     """Load, register, call and validate one plugin. No offers at all where it does not register."""
-    try:
-        module = entry.load()
-    except (Exception, SystemExit) as error:
-        return None, [_problem(plugin, "load", error)]
+    manager, problems = _hooks_of(candidate)
+    if manager is None:
+        return None, problems
+    offers, found = _ask(candidate.plugin, manager)
+    return offers, [*problems, *found]
+
+
+def _hooks_of(candidate: Candidate) -> tuple[pluggy.PluginManager | None, list[Problem]]:
+    """Load one plugin and register its hooks with a manager of its own."""
+    plugin, failures = candidate.plugin, list[Problem]()
+    stage: Stage = "load"
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    try:
-        manager.register(module, name=plugin.name)
-        manager.check_pending()
-        _refuse_unmarked(module)
-    except (Exception, SystemExit) as error:
-        return None, [_problem(plugin, "register", error)]
+    with undone() as remarks:
+        try:
+            module = candidate.load()
+            stage = "register"
+            manager.register(module, name=plugin.name)
+            manager.check_pending()
+            _refuse_unmarked(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
+            failures.append(problem_of(plugin, stage, error))
+    return None if failures else manager, [*_warnings(plugin, "load", remarks), *failures]
+
+
+def _ask(plugin: Plugin, manager: pluggy.PluginManager) -> tuple[dict[str, dict[str, Offer[Any]]], list[Problem]]:
+    """Call each hook of a plugin; one that fails loses only its own offers."""
     offers: dict[str, dict[str, Offer[Any]]] = {}
     problems: list[Problem] = []
-    for kind, (hook, wanted) in _KINDS.items():
-        try:
-            caller = getattr(manager.hook, hook)
-            answers = caller()
-            if len(answers) < len(caller.get_hookimpls()):  # pluggy drops None, so a forgotten return would be silent
-                raise TypeError("must return an iterable, not None")
-            results = [spec for answer in answers for spec in _materialise(answer)]
-        except (Exception, SystemExit) as error:
-            problems.append(_problem(plugin, "call", error, prefix=f"{hook}: "))
-            continue
-        offers[kind], found = _validate(plugin, hook, wanted, results)
-        problems.extend(found)
-    return offers, problems
+    with undone() as remarks:
+        for kind, (hook, wanted) in _KINDS.items():
+            try:
+                caller = getattr(manager.hook, hook)
+                answers = caller()
+                if len(answers) < len(caller.get_hookimpls()):  # pluggy drops None: a forgotten return would be silent
+                    raise TypeError("must return an iterable, not None")
+                results = [spec for answer in answers for spec in _materialise(answer)]
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                problems.append(problem_of(plugin, "call", error, where=hook))
+                continue
+            offers[kind], found = _validate(plugin, hook, wanted, results)
+            problems.extend(found)
+    return offers, [*_warnings(plugin, "call", remarks), *problems]
+
+
+def _warnings(plugin: Plugin, stage: Stage, remarks: Iterable[str]) -> list[Problem]:
+    """Return what a plugin did and was undone as problems that lose nothing."""
+    return [dataclasses.replace(problem_of(plugin, stage, remark), severity="warning") for remark in remarks]
 
 
 def _refuse_unmarked(module: object) -> None:
@@ -245,7 +234,7 @@ def _validate(
             if not isinstance(result, wanted):
                 raise TypeError(f"gave {type(result).__name__} where {wanted.__name__} is wanted")
         except Exception as error:
-            problems.append(_problem(plugin, "validate", error, prefix=f"{hook}: "))
+            problems.append(problem_of(plugin, "validate", error, where=hook))
         else:
             specs.append(result)
     counts = Counter(spec.name for spec in specs)
@@ -254,7 +243,7 @@ def _validate(
             name = f"{plugin.name}/{spec.name}"
             offers[name] = Offer(name=name, plugin=plugin, spec=spec)
     problems.extend(
-        _problem(plugin, "validate", f'{hook}: gave the name "{name}" {count} times; none is used')
+        problem_of(plugin, "validate", f'gave the name "{name}" {count} times; none is used', where=hook)
         for name, count in sorted(counts.items())
         if count > 1
     )
@@ -267,23 +256,6 @@ def _suite_spec(path: Path) -> SuiteSpec:
     with path.open("rb") as file:
         head = tomllib.load(file)
     return SuiteSpec(name=head.get("name", ""), path=str(path), summary=head.get("summary", ""))
-
-
-def _problem(plugin: Plugin, stage: Stage, error: BaseException | str, prefix: str = "") -> Problem:
-    if isinstance(error, BaseException):
-        trace = "".join(traceback.format_exception(error))
-        text = " ".join(str(error).split())
-        words = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    else:
-        trace, words = "", error
-    return Problem(
-        plugin=plugin.name,
-        distribution=plugin.distribution,
-        version=plugin.version,
-        stage=stage,
-        error=prefix + words,
-        traceback=trace,
-    )
 
 
 def _broken(problems: Iterable[Problem]) -> str:

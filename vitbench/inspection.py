@@ -109,7 +109,7 @@ def record_text(store: Store, asked: str) -> str:
         "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started)),
         "took": describe_seconds(record.seconds),
         "asked": msgspec.json.encode(planned.cell).decode(),
-        "model": f"{provenance.model.distribution} {provenance.model.version}, code {provenance.model.code_hash[:12]}",
+        "model": f"{provenance.model.owner}, code {provenance.model.code_hash[:12]}",
         "data": f"{planned.data.title}, fingerprint {planned.data.fingerprint[:12]}" if planned.data else "",
         "images": ", ".join(f"{name} {count}" for name, count in record.splits.items()),
         "checkpoint": provenance.checkpoint_sha256,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from vitbench.discovery import PluginSelection
 from vitbench.records import (
     Environment,
     KeyedCell,
@@ -27,6 +28,7 @@ class PrepareRequest(_Message, frozen=True, kw_only=True):
     conditions: Conditions
     data_paths: dict[str, str] = {}
     """Data set name to absolute folder."""
+    plugins: PluginSelection = PluginSelection()
 
 
 class Prepared(_Message, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Job(_Message, frozen=True, kw_only=True):
     """In place of the cell's, while the largest batch is searched and then measured."""
     probe: bool = False
     """Only see whether one step of this batch fits in memory."""
+    plugins: PluginSelection = PluginSelection()
 
 
 class MetricsJob(_Message, frozen=True, kw_only=True):
@@ -70,6 +73,7 @@ class MetricsJob(_Message, frozen=True, kw_only=True):
     predictions: str
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    plugins: PluginSelection = PluginSelection()
 
 
 class Progress(_Message, frozen=True, kw_only=True, tag=True):

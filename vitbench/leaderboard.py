@@ -17,7 +17,17 @@ from vitbench.ranking import Entry, Resolution, rank
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 from vitbench.rows import Condition, Metric, Row, unranked
 
-__all__ = ["Condition", "Failure", "Leaderboard", "Metric", "Resolution", "Row", "build"]
+__all__ = [
+    "Condition",
+    "Failure",
+    "Leaderboard",
+    "Metric",
+    "Resolution",
+    "Row",
+    "build",
+    "interval_entry",
+    "seed_outcomes",
+]
 
 MOST_PAIRED = 1000
 """Rows of one condition whose predictions are read and compared pair by pair; of more, intervals are."""
@@ -48,6 +58,13 @@ class Leaderboard:
     failed: tuple[Failure, ...]
     resolutions: Mapping[Condition, Resolution]
     """What the test set can tell, where rows were compared on its images."""
+
+    def by_condition(self) -> dict[Condition, list[Row]]:
+        """Return the rows of each condition, in their order."""
+        found: dict[Condition, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            found[row.condition].append(row)
+        return dict(found)
 
 
 def _unknown(record: Record) -> None:
@@ -81,7 +98,7 @@ def build(
         members = by_condition[condition]
         able = [row for row in members if _can_rank(row, rank_by)]
         unable = [row for row in members if not _can_rank(row, rank_by)]
-        known = [_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
+        known = [seed_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
         ranked, resolution = _with_ranks(able, known, rank_by)
         rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
         if resolution is not None:
@@ -100,7 +117,7 @@ def _can_rank(row: Row, rank_by: str) -> bool:
     )
 
 
-def _outcomes(
+def seed_outcomes(
     row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Outcomes | None]
 ) -> tuple[Outcomes, ...]:
     """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's figures."""
@@ -125,7 +142,7 @@ def _with_ranks(
     metrics = [row.metrics[rank_by] for row in rows]
     better = metrics[0].better if metrics else "higher"
     assert better in ("higher", "lower")
-    ranking = rank([_entry(metric, known) for metric, known in zip(metrics, outcomes, strict=True)], better)
+    ranking = rank([interval_entry(metric, known) for metric, known in zip(metrics, outcomes, strict=True)], better)
     ranked = [
         replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(rows[i].model for i in s.ties))
         for row, s in zip(rows, ranking.standings, strict=True)
@@ -133,7 +150,7 @@ def _with_ranks(
     return ranked, ranking.resolution
 
 
-def _entry(metric: Metric, outcomes: tuple[Outcomes, ...]) -> Entry:
+def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...]) -> Entry:
     """Return a figure with the error of its sample and that of its seeds in one interval."""
     assert metric.value is not None
     low = metric.value if metric.low is None else metric.low
@@ -148,19 +165,19 @@ def _entry(metric: Metric, outcomes: tuple[Outcomes, ...]) -> Entry:
 
 
 def _merit(row: Row, rank_by: str) -> tuple[object, ...]:
-    """Sort key: ranked rows, then rows by value (partial or invalid), then those without one."""
+    """Sort key: by value those that are ranked or partial, then the invalid ones; at last those without a value."""
     metric = row.metrics.get(rank_by)
     if metric is None or metric.value is None:
         return (2, 0.0, row.model)
     value = metric.value if metric.better == "lower" else -metric.value
-    return (0 if row.rank is not None or row.condition.partial else 1, value, row.model)
+    return (1 if metric.verdict == "invalid" else 0, value, row.model)
 
 
 def _order(condition: Condition) -> tuple[object, ...]:
     c = condition
     return (
         *(c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
-        *(c.precision, c.compile, c.channels_last, c.limit or 0, c.epochs or 0),
+        *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from vitbench.catalog import Catalog, Offer
 from vitbench.specs import ModelSpec
+from vitbench.text import plain
 
 __all__ = ["as_data", "as_text"]
 
@@ -25,8 +26,8 @@ def as_text(catalog: Catalog, kind: str) -> str:
     width = max(map(len, offers))
     lines: list[str] = []
     for name, offer in offers.items():
-        lines.append(_line(name, width, offer.spec.summary))
-        details = _details(offer.spec)
+        lines.append(_line(name, width, plain(offer.spec.summary)))
+        details = plain(_details(offer.spec))
         if details:
             lines.append(_line("", width, details))
     return "\n".join(lines)
@@ -104,9 +105,9 @@ def _plugins_text(catalog: Catalog) -> str:
     }
     width = max((len(plugin.name) for plugin in catalog.plugins), default=0)
     lines = [
-        _line(plugin.name, width, f"{plugin.distribution} {plugin.version}: {counts[plugin.name] or 'offers nothing'}")
+        _line(plain(plugin.name), width, plain(f"{plugin.owner}: {counts[plugin.name] or 'offers nothing'}"))
         for plugin in catalog.plugins
     ]
     if catalog.problems:
-        lines += ["", "Problems:", *(f"  {problem}" for problem in catalog.problems)]
+        lines += ["", "Problems:", *(f"  {plain(str(problem))}" for problem in catalog.problems)]
     return "\n".join(lines) or "no plugins"

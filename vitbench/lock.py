@@ -15,8 +15,8 @@ __all__ = ["lock"]
 
 
 @contextmanager
-def lock(folder: Path, *, command: str = "vitbench run") -> Iterator[None]:
-    """Hold an output folder, made where it is missing, for this process alone.
+def lock(folder: Path, *, command: str = "vitbench run", remedy: str = "give another --output") -> Iterator[None]:
+    """Hold a folder, made where it is missing, for this process alone.
 
     The operating system drops the lock when the process ends in whatever way, so no stale lock is left; the file
     ``lock`` stays and says who holds it.
@@ -28,13 +28,13 @@ def lock(folder: Path, *, command: str = "vitbench run") -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); {remedy}") from error
     try:
         try:
             _take(descriptor)
         except OSError as error:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another vitbench process"
-            raise StoreError(f"{holder} is using {folder}; wait for it or give another --output") from error
+            raise StoreError(f"{holder} is using {folder}; wait for it or {remedy}") from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{command} (pid {os.getpid()} on {socket.gethostname()})\n".encode())
         yield

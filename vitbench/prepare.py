@@ -43,7 +43,7 @@ def prepare_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> 
     try:
         asked = msgspec.json.decode(request, type=PrepareRequest)
         with signs_of_life(send, "preparing"):  # a data set may have to be fetched
-            return Answer(prepared=prepare(asked, load_catalog(), lambda text: send(Say(text=text))))
+            return Answer(prepared=prepare(asked, load_catalog(asked.plugins), lambda text: send(Say(text=text))))
     except VitbenchError as error:
         return Refusal(message=str(error), exit_code=error.exit_code)
     except Exception as error:

@@ -17,12 +17,15 @@ __all__ = ["library_versions", "metric_versions", "origin"]
 
 @cache
 def origin(plugin: Plugin) -> PluginOrigin:
-    """Return a plugin's distribution and version, and the SHA-256 over the names and bytes of its source files."""
+    """Return a plugin's distribution and version, and the SHA-256 of its code.
+
+    That is of the file, for a plugin file; else over the names and bytes of the source files.
+    """
     return PluginOrigin(
         plugin=plugin.name,
         distribution=plugin.distribution,
         version=plugin.version,
-        code_hash=_code_hash(plugin.module),
+        code_hash=plugin.sha256 or _code_hash(plugin.module),
     )
 
 

@@ -167,9 +167,16 @@ class PluginOrigin(_Data, frozen=True, kw_only=True):
 
     plugin: str
     distribution: str
+    """The package that brings it, or the path of a plugin file."""
     version: str
+    """Of the distribution; empty for a plugin file."""
     code_hash: str
     """SHA-256 over the plugin's source files."""
+
+    @property
+    def owner(self) -> str:
+        """Distribution and version in words."""
+        return f"{self.distribution} {self.version}".strip()
 
 
 class Provenance(_Data, frozen=True, kw_only=True):

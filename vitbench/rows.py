@@ -65,6 +65,8 @@ class Condition:
     threads: int
     compile: bool
     channels_last: bool
+    method: int
+    """Version of the way numbers are made, `vitbench.records.METHOD`."""
     limit: int | float | None
     """Images (int) or share (float) of each split; None: all."""
     epochs: int | None
@@ -110,14 +112,17 @@ class _Place(NamedTuple):
     threads: int
 
 
-class _Flags(NamedTuple):
+class _Manner(NamedTuple):
+    """How a model was computed, and by which version of our method it was measured."""
+
     precision: str
     compile: bool
     channels_last: bool
+    method: int
 
 
 class _Subject(NamedTuple):
-    """What quality and speed are joined on, beside the flags."""
+    """What quality and speed are joined on, beside the manner."""
 
     model: str
     options: bytes
@@ -130,7 +135,7 @@ class _Task(NamedTuple):
 
     dataset: str
     fingerprint: str
-    flags: _Flags
+    manner: _Manner
     limit: int | float | None
     epochs: int | None
 
@@ -144,7 +149,7 @@ class _Entry(NamedTuple):
     recipe_options: bytes
 
 
-_Speed = dict[tuple[_Subject, _Flags], dict[_Place, list[Record]]]
+_Speed = dict[tuple[_Subject, _Manner], dict[_Place, list[Record]]]
 
 
 def unranked(records: Iterable[Record]) -> list[Row]:
@@ -166,7 +171,7 @@ def _grouped(records: Iterable[Record]) -> tuple[dict[_Entry, list[Record]], _Sp
             entries[_entry(record.planned, cell)].append(record)
         elif record.status == "ok":
             subject = _Subject(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
-            speed[subject, _flags(cell)][_Place(cell.machine, cell.device, cell.threads)].append(record)
+            speed[subject, _manner(record.planned)][_Place(cell.machine, cell.device, cell.threads)].append(record)
     return entries, speed
 
 
@@ -176,7 +181,7 @@ def _entry(planned: KeyedCell, cell: QualityCell) -> _Entry:
     shape = (planned.in_channels, side, side)
     return _Entry(
         subject=_Subject(cell.model, _canonical(cell.options), len(data.class_names), shape),
-        task=_Task(data.title, data.fingerprint, _flags(cell), cell.limit, cell.epochs),
+        task=_Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
     )
@@ -186,19 +191,20 @@ def _canonical(options: Mapping[str, OptionValue]) -> bytes:
     return msgspec.json.encode(options, order="deterministic")
 
 
-def _flags(cell: QualityCell | SpeedCell) -> _Flags:
-    return _Flags(cell.precision, cell.compile, cell.channels_last)
+def _manner(planned: KeyedCell) -> _Manner:
+    cell = planned.cell
+    return _Manner(cell.precision, cell.compile, cell.channels_last, planned.provenance.method)
 
 
-def _common_batches(speed: _Speed) -> dict[tuple[_Place, _Flags, str], int]:
+def _common_batches(speed: _Speed) -> dict[tuple[_Place, _Manner, str], int]:
     """Return the batch size of each mode that was measured last: a table compares at one only."""
-    newest: dict[tuple[_Place, _Flags, str], tuple[float, int]] = {}
-    for (_, flags), places in speed.items():
+    newest: dict[tuple[_Place, _Manner, str], tuple[float, int]] = {}
+    for (_, manner), places in speed.items():
         for place, records in places.items():
             for record in records:
                 cell = _speed_cell(record)
                 if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
-                    where = place, flags, cell.mode
+                    where = place, manner, cell.mode
                     newest[where] = max(newest.get(where, (0.0, 0)), (record.started, cell.batch_size))
     return {where: batch_size for where, (_, batch_size) in newest.items()}
 
@@ -217,8 +223,8 @@ def _placed(
     unused = dict(speed)
     for entry, attempts in entries.items():
         good = [record for record in attempts if record.status == "ok"]
-        timed = speed.get((entry.subject, entry.task.flags), {})
-        unused.pop((entry.subject, entry.task.flags), None)
+        timed = speed.get((entry.subject, entry.task.manner), {})
+        unused.pop((entry.subject, entry.task.manner), None)
         if not good and not timed:
             continue
         planned = attempts[-1].planned
@@ -230,8 +236,8 @@ def _placed(
         rows += [(entry, good, planned, place) for place in places]
     for entry, good, planned, places in baselines:
         rows += [(entry, good, planned, place) for place in candidates.get(entry.task) or places]
-    for (subject, flags), by_place in unused.items():
-        entry = _Entry(subject, _Task("", "", flags, None, None), "", b"{}")
+    for (subject, manner), by_place in unused.items():
+        entry = _Entry(subject, _Task("", "", manner, None, None), "", b"{}")
         rows += [(entry, [], records[-1].planned, place) for place, records in by_place.items()]
     return rows
 
@@ -246,7 +252,7 @@ def _row(
     good: Sequence[Record],
     place: _Place,
     speed: _Speed,
-    batches: Mapping[tuple[_Place, _Flags, str], int],
+    batches: Mapping[tuple[_Place, _Manner, str], int],
 ) -> Row:
     task = entry.task
     condition = Condition(
@@ -255,12 +261,12 @@ def _row(
         limit=task.limit,
         epochs=task.epochs,
         **place._asdict(),
-        **task.flags._asdict(),
-        batch_size=batches.get((place, task.flags, "inference")),
-        train_batch_size=batches.get((place, task.flags, "training")),
+        **task.manner._asdict(),
+        batch_size=batches.get((place, task.manner, "inference")),
+        train_batch_size=batches.get((place, task.manner, "training")),
     )
     by_seed = {record.planned.cell.seed: record for record in good if isinstance(record.planned.cell, QualityCell)}
-    timed = speed.get((entry.subject, task.flags), {}).get(place, [])
+    timed = speed.get((entry.subject, task.manner), {}).get(place, [])
     metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place.machine)
     return Row(
         rank=None,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from vitbench.attempt import Attempt, status_of
+from vitbench.discovery import PluginSelection
 from vitbench.executor import Ending, LocalExecutor
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
 from vitbench.largest import SearchFailed, find_largest
@@ -75,6 +76,7 @@ def run_cells(
     child_environment: Mapping[str, str],
     executor: LocalExecutor,
     on_event: Callable[[Event], None],
+    plugins: PluginSelection,
     timeout: float | None = None,
 ) -> None:
     """Run cells in order and append one record for each. An interruption is recorded, then raised again.
@@ -98,6 +100,7 @@ def run_cells(
                 on_event=on_event,
                 timeout=timeout,
                 scratch=scratch,
+                plugins=plugins,
             )
             _run_group(group, call, keep)
 
@@ -142,7 +145,12 @@ def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
 
 
 def update_metrics(
-    records: Sequence[Record], *, store: Store, metrics: Mapping[str, str], executor: LocalExecutor
+    records: Sequence[Record],
+    *,
+    store: Store,
+    metrics: Mapping[str, str],
+    executor: LocalExecutor,
+    plugins: PluginSelection,
 ) -> list[str]:
     """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
 
@@ -154,7 +162,13 @@ def update_metrics(
         path = store.predictions_path(record.key)
         if record.status != "ok" or record.metrics == metrics or not isinstance(record.planned.cell, QualityCell):
             continue
-        job = MetricsJob(planned=record.planned, predictions=str(path), faults=record.faults, warnings=record.warnings)
+        job = MetricsJob(
+            planned=record.planned,
+            predictions=str(path),
+            faults=record.faults,
+            warnings=record.warnings,
+            plugins=plugins,
+        )
         ending = executor.run(
             "vitbench.worker.quality:measure_again", job, on_message=lambda _: None, log=store.log_path(record.key)
         )
@@ -191,6 +205,7 @@ class _Call:
     timeout: float | None
     scratch: str
     """A folder for the time that a group of cells runs."""
+    plugins: PluginSelection
 
     def __call__(
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
@@ -212,6 +227,7 @@ class _Call:
                 process=process,
                 batch_size=batch_size,
                 probe=probe,
+                plugins=self.plugins,
             ),
             on_message=lambda message: self.on_event(_event(planned, message)),
             timeout=timeout,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from vitbench import __version__
-from vitbench.catalog import Catalog, load_catalog
+from vitbench.catalog import Catalog, PluginSelection, Problem, load_catalog, select_plugins
 from vitbench.errors import NothingSelectedError, StoreError, UnusableError, UsageError, VitbenchError
 from vitbench.executor import LocalExecutor
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
@@ -29,7 +29,7 @@ from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.suite import Selection, Suite, expand
 from vitbench.suite_file import read_suite
 
-__all__ = ["Plan", "Rerun", "execute", "is_wanted", "known_seconds", "plan"]
+__all__ = ["Plan", "Rerun", "execute", "is_wanted", "known_seconds", "plan", "stoppable"]
 
 Rerun = Literal["failed", "all"]
 _DONE = ("ok", "skipped")
@@ -44,33 +44,48 @@ class Plan:
     prepared: Prepared
     metrics: dict[str, str]
     """Code hash of each installed metric on predictions."""
+    plugins: PluginSelection
     executor: LocalExecutor
 
 
-def plan(suite: str | None, selection: Selection, *, strict_plugins: bool, say: Callable[[str], None]) -> Plan:
+def plan(
+    suite: str | None,
+    selection: Selection,
+    *,
+    strict_plugins: bool,
+    say: Callable[[str], None],
+    plugins: PluginSelection | None = None,
+) -> Plan:
     """Read a suite, expand it, and prepare its cells in a child process. Nothing is written but the data cache.
 
     Without a suite it is `quick`; or none, so that recipes keep their own defaults, where the selection names both
-    models and data sets.
+    models and data sets. Without a selection of plugins it is that of the environment.
 
     Raises:
         UsageError: an unknown name, a wrong option, a wrong suite file.
         NothingSelectedError: no cell is left.
-        UnusableError: data, a device or, with `strict_plugins`, a plugin that cannot be used.
+        UnusableError: data, a device, a plugin file or, with `strict_plugins`, any plugin that cannot be used.
     """
-    catalog = load_catalog()
+    plugins = plugins or select_plugins()
+    catalog = load_catalog(plugins)
+    _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
     path = None if suite is None and selection.models and selection.datasets else _suite_path(suite or "quick", catalog)
     found = read_suite(path) if path else Suite(name="selection", summary="Models and data sets of the command line")
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
     cells = expand(found, catalog, selection)
-    _report_problems(catalog, strict_plugins, say)
+    _refuse(catalog.fatal(strict=strict_plugins))
+    for problem in catalog.problems:
+        say(f"warning: {problem}")
     executor = LocalExecutor()
     ending = executor.run(
         "vitbench.prepare:prepare_in_child",
         PrepareRequest(
-            cells=tuple(cells), conditions=conditions, data_paths=_data_paths(found, path, selection, catalog)
+            cells=tuple(cells),
+            conditions=conditions,
+            data_paths=_data_paths(found, path, selection, catalog),
+            plugins=plugins,
         ),
         on_message=lambda message: say(message.text) if isinstance(message, Say) else None,
     )
@@ -80,6 +95,7 @@ def plan(suite: str | None, selection: Selection, *, strict_plugins: bool, say: 
             suite_text=path.read_text(encoding="utf-8") if path else "",
             prepared=ending.result.prepared,
             metrics=metric_versions(catalog),
+            plugins=plugins,
             executor=executor,
         )
     if isinstance(ending.result, Refusal):
@@ -102,7 +118,7 @@ def execute(
     if (folder / FILE_NAME).exists():
         Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
     cells = planned.prepared.cells
-    with lock(folder), Store.open(folder, create=True) as store, _stoppable():
+    with lock(folder), Store.open(folder, create=True) as store, stoppable():
         newest = store.newest_by_key()
         todo = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
         identity = store.begin_run(
@@ -120,7 +136,9 @@ def execute(
         try:
             running = {cell.key for cell in todo}
             kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
-            for sentence in update_metrics(kept, store=store, metrics=planned.metrics, executor=planned.executor):
+            for sentence in update_metrics(
+                kept, store=store, metrics=planned.metrics, executor=planned.executor, plugins=planned.plugins
+            ):
                 talker.note(sentence)
             run_cells(
                 todo,
@@ -132,6 +150,7 @@ def execute(
                 executor=planned.executor,
                 on_event=talker,
                 timeout=timeout,
+                plugins=planned.plugins,
             )
         finally:
             talker.close()
@@ -183,16 +202,14 @@ def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: 
     return {full.get(name, name): str(folder.absolute()) for name, folder in paths.items()}
 
 
-def _report_problems(catalog: Catalog, strict: bool, say: Callable[[str], None]) -> None:
-    if strict and catalog.problems:
-        raise UnusableError("; ".join(map(str, catalog.problems)))
-    for problem in catalog.problems:
-        say(f"warning: {problem}")
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise UnusableError("; ".join(map(str, problems)))
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Make SIGTERM stop a run as Ctrl-C does. Signals can be set in the main thread only."""
+def stoppable() -> Iterator[None]:
+    """Make SIGTERM stop what runs as Ctrl-C does. Signals can be set in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -36,4 +36,5 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         fit="vitbench_recipes.evaluate:fit",
         summary="Train nothing: score a model with its own head, whose class count must match",
         model_options={"head": "own"},
+        trains=False,
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import factories
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,6 +22,7 @@ from vitbench.cli import main
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.jobs import Prepared, PrepareRequest
 from vitbench.prepare import prepare
+from vitbench.store import Store, environment_digest
 from vitbench.suite import Conditions, ModelEntry, Selection, Suite, expand
 
 Refuse = Callable[..., str]
@@ -284,6 +289,74 @@ def test_data_that_are_neither_here_nor_to_be_had(monkeypatch: pytest.MonkeyPatc
     text = refusal(UnusableError, dataset="cifar10")
     for word in ("data set cifar10", str(tmp_path / "cifar10"), "--data cifar10=PATH"):
         assert word in text
+
+
+# What `vitbench leaderboard` refuses.
+
+
+@pytest.fixture
+def leaderboard(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run ``vitbench leaderboard`` in a format, and return its one line of complaint, or the table."""
+
+    def call(exit_code: int, folder: Path, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["vitbench", "leaderboard", str(folder), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        assert ended.value.code == exit_code, err
+        if not exit_code:
+            assert err == ""
+            return out
+        assert out == ""
+        (line,) = err.splitlines()
+        assert line.startswith("Error: ")
+        return line
+
+    return call
+
+
+FORMATS = ("table", "md", "csv", "json", "latex", "html")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_store_without_a_run_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
+    Store.open(tmp_path, create=True).close()
+    assert f"{tmp_path} holds no run yet; start one with vitbench run" in leaderboard(4, tmp_path, "--format", form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_folder_that_holds_no_results_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
+        assert f"{place} holds no results" in leaderboard(4, place, "--format", form)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_store_of_another_version_is_refused(leaderboard: Callable[..., str], tmp_path: Path) -> None:
+    Store.open(tmp_path, create=True).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "vitbench.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "written by another version of vitbench (store version 99" in leaderboard(4, tmp_path)
+
+
+def test_a_store_that_is_damaged_is_refused(leaderboard: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "vitbench.sqlite").write_bytes(b"SQLite format 3\0" + bytes(200))
+    assert str(tmp_path) in leaderboard(4, tmp_path)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_store_of_failures_alone_lists_them(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
+    failed = factories.record(factories.quality_cell("mine/net"), status="failed", reason="no kernel image")
+    with Store.open(tmp_path, create=True) as store:
+        environment = factories.environment()
+        run = store.begin_run(command="", version="0", suite="", environment=environment, rank_by="top1")
+        store.plan(run, [failed.planned])
+        store.append(msgspec.structs.replace(failed, run=run, environment=environment_digest(environment)))
+    out = leaderboard(0, tmp_path, "--format", form)
+    if form == "csv":
+        assert out.count("\n") == 1
+    else:
+        assert "no kernel image" in out
 
 
 # The same through the command line and the preparing child; few, since that child takes seconds to start.

@@ -7,15 +7,21 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
+import vitbench
 from vitbench import hookspecs
-from vitbench.catalog import load_catalog
+from vitbench.catalog import load_catalog, select_plugins
 from vitbench.cli import cli
+from vitbench.pytest_plugin import ModelBenchmark
+from vitbench.discovery import Stage
+from vitbench.scaffold import write_package
 from vitbench.specs import load_target
 from vitbench.suite import Selection, expand
 from vitbench.suite_file import read_suite
@@ -81,12 +87,76 @@ def test_the_suite_of_the_docs_is_a_suite(tmp_path):
     ]
 
 
+def test_the_benchmarks_of_the_docs_run(tmp_path):
+    [code] = blocks("docs/pytest-benchmark.md", "python")
+    (tmp_path / "test_speed.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable"]
+    finished = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    assert "4 passed" in finished.stdout, finished.stdout
+
+
+def test_the_fixture_is_documented_with_its_exact_signature():
+    page = " ".join((ROOT / "docs" / "pytest-benchmark.md").read_text(encoding="utf-8").split())
+    parameters = list(inspect.signature(ModelBenchmark.__call__).parameters.values())[1:]
+    call = ", ".join(
+        one.name if one.default is one.empty else f"{one.name}={one.default!r}".replace("'", '"') for one in parameters
+    )
+    assert f"`vitbench_benchmark({call})`" in page
+    for one in parameters:
+        assert f"| `{one.name}` |" in page
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented_with_its_exact_signature(hook):
     page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
     signature = inspect.signature(getattr(hookspecs, hook))
-    assert f"## `{hook}() -> {signature.return_annotation}`" in page
+    heading = f"## `{hook}() -> {signature.return_annotation}`\n\nSince "
+    assert heading in page
+    assert re.match(r"\d+\.\d+\. Gives ", page.partition(heading)[2])
     assert not signature.parameters
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_in_every_hooks_docstring_gives_what_it_promises(hook, tmp_path):
+    example = textwrap.dedent(inspect.getdoc(getattr(hookspecs, hook)).partition("Example::\n")[2])
+    (tmp_path / "mine.toml").write_text('name = "mine"\nsummary = "x"\n')
+    path = tmp_path / "fake_example.py"
+    path.write_text(f"from pathlib import Path\n\nimport vitbench\n\n{example}")
+    catalog = load_catalog(select_plugins([path]))
+    assert catalog.problems == ()
+    offers = getattr(catalog, hook.removeprefix("vitbench_"))
+    assert [offer.plugin.distribution for offer in offers.values()].count(str(path)) == 1
+
+
+@pytest.mark.slow
+def test_the_examples_of_all_hooks_are_one_plugin_file_that_runs(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("\n".join(blocks("docs/plugin-hooks.md", "python")))
+    [suite] = [block for block in blocks("docs/plugin-hooks.md", "toml") if block.startswith("# small.toml")]
+    (tmp_path / "small.toml").write_text(suite)
+    catalog = load_catalog(select_plugins([path]))
+    for hook in HOOKS:
+        offers = getattr(catalog, hook.removeprefix("vitbench_")).values()
+        assert any(offer.plugin.name == "mine" for offer in offers), f"{hook} has no example"
+    results = vitbench.run("mine/small", plugins=[path], output=tmp_path / "results", quiet=True, strict_plugins=True)
+    [record] = results.records
+    origins = record.planned.provenance
+    assert {origin.plugin for origin in (origins.model, origins.recipe, origins.dataset)} == {"mine"}
+    found = {measurement.name: measurement.value for measurement in record.measurements}
+    assert found["error"] == pytest.approx(1 - found["top1"])
+    assert found["top1"] == 1
+
+
+def test_the_package_of_the_docs_is_what_plugin_new_writes(tmp_path):
+    [text] = [block for block in blocks("docs/plugin-hooks.md", "toml") if block.startswith("[project]")]
+    write_package("mine", tmp_path)
+    shown, written = (tomllib.loads(toml)["project"] for toml in (text, (tmp_path / "pyproject.toml").read_text()))
+    assert (shown["name"], shown["entry-points"]) == (written["name"], written["entry-points"])
+
+
+def test_every_stage_of_loading_is_documented():
+    page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\w+) \|", page, flags=re.MULTILINE)[1:] == list(get_args(Stage))
 
 
 def test_the_hooks_are_the_five_of_the_design():
@@ -95,11 +165,18 @@ def test_the_hooks_are_the_five_of_the_design():
     )
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+GROUPS = {name: command for name, command in cli.commands.items() if isinstance(command, click.Group)}
+COMMANDS = {
+    **{name: command for name, command in cli.commands.items() if name not in GROUPS},
+    **{f"{name} {sub}": command for name, group in GROUPS.items() for sub, command in group.commands.items()},
+}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_usage_in_the_docs_has_every_option(name):
     usage = blocks("docs/cli.md", "")[0]
     [lines] = re.findall(rf"^vitbench {name} (.*?)(?=^vitbench|\Z)", usage, flags=re.MULTILINE | re.DOTALL)
-    command = cli.commands[name]
+    command = COMMANDS[name]
     options = {
         option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.catalog import Catalog, Offer, Plugin, Problem, load_catalog
+from vitbench.catalog import Catalog, Offer, Plugin, PluginSelection, Problem, load_catalog
 from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import ModelSpec
 
@@ -43,6 +43,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return write
 
 
+def loaded(*names: str, exclude: tuple[str, ...] = ()) -> Catalog:
+    """Load these installed plugins alone."""
+    return load_catalog(PluginSelection(allowed=names, excluded=exclude))
+
+
 def models(body: str, decorator: str = "@vitbench.hookimpl", hook: str = "vitbench_models") -> str:
     return f"import vitbench\n\n{decorator}\ndef {hook}():\n    {body}\n"
 
@@ -60,6 +65,11 @@ BROKEN = {
         "config",
     ),
     "a hook without its marker": (models(f"return [{SPEC}]", decorator=""), "register", "lacks the decorator"),
+    "an error whose text is an error": (
+        "class E(Exception):\n    def __str__(self):\n        raise RuntimeError('no text')\n\nraise E",
+        "load",
+        "E",
+    ),
     "an error in a hook": (models("1 / 0"), "call", "vitbench_models: ZeroDivisionError: division by zero"),
     "an exit in a hook": (models("raise SystemExit"), "call", "vitbench_models: SystemExit"),
     "a generator that raises midway": (models(f"yield {SPEC}; 1 / 0"), "call", "vitbench_models: ZeroDivisionError"),
@@ -86,7 +96,7 @@ def test_a_broken_plugin_is_a_problem_and_the_others_go_on(case: str, install: I
     code, stage, words = BROKEN[case]
     install("bad", code)
     install("good", GOOD)
-    catalog = load_catalog("bad,good")
+    catalog = loaded("bad", "good")
     assert list(catalog.models) == ["good/net"]
     (problem,) = catalog.problems
     assert (problem.plugin, problem.distribution, problem.version) == ("bad", "vitbench-bad", "1.2")
@@ -104,7 +114,7 @@ def test_what_a_partly_broken_plugin_offers_well_is_kept(install: Install) -> No
         + '\n@vitbench.hookimpl\ndef vitbench_recipes():\n    return [vitbench.RecipeSpec(name="r", fit="a:b", '
         'summary="x"), "nonsense"]\n',
     )
-    catalog = load_catalog("half")
+    catalog = loaded("half")
     assert list(catalog.recipes) == ["half/r"]
     assert [problem.stage for problem in catalog.problems] == ["call", "validate"]
 
@@ -113,7 +123,7 @@ def test_two_distributions_that_claim_one_name_are_both_refused_and_named(instal
     install("twin", GOOD, distribution="first-dist", version="1.0")
     install("twin", GOOD, distribution="second-dist", version="2.0")
     install("good", GOOD)
-    catalog = load_catalog("twin,good")
+    catalog = loaded("twin", "good")
     assert list(catalog.models) == ["good/net"]
     assert {problem.distribution for problem in catalog.problems} == {"first-dist", "second-dist"}
     for problem in catalog.problems:
@@ -124,7 +134,7 @@ def test_two_distributions_that_claim_one_name_are_both_refused_and_named(instal
 
 def test_a_bad_plugin_name_is_refused_before_its_code_runs(install: Install) -> None:
     install("bad name", "raise SystemExit('must not run')")
-    (problem,) = load_catalog("bad name").problems
+    (problem,) = loaded("bad name").problems
     assert problem.stage == "name"
     assert 'the name "bad name" may hold letters' in problem.error
 
@@ -137,14 +147,14 @@ def test_a_plugin_can_be_a_class_or_an_instance_in_a_module(install: Install, tm
     )
     (entry_points,) = tmp_path.rglob("entry_points.txt")
     entry_points.write_text(f"[vitbench]\nobj = {module}:plugin\n")
-    catalog = load_catalog("obj")
+    catalog = loaded("obj")
     assert catalog.problems == ()
     assert list(catalog.models) == ["obj/n"]
 
 
 def test_an_offer_knows_where_it_comes_from(install: Install) -> None:
     module = install("good", GOOD)
-    catalog = load_catalog("good")
+    catalog = loaded("good")
     plugin = Plugin(name="good", distribution="vitbench-good", version="1.2", module=module)
     assert catalog.plugins == (plugin,)
     assert catalog.models["good/net"].plugin == plugin
@@ -159,13 +169,43 @@ def test_the_allow_list_decides_what_is_loaded(install: Install, monkeypatch: py
     assert catalog.problems == ()
 
 
+def test_an_excluded_plugin_is_not_loaded_and_its_names_say_so(install: Install) -> None:
+    install("good", GOOD)
+    install("bad", "raise SystemExit('must not run')")
+    catalog = loaded("good", "bad", exclude=("bad",))
+    assert catalog.problems == ()
+    assert list(catalog.models) == ["good/net"]
+    with pytest.raises(UsageError, match=r'model "bad/net": plugin bad is left out \(VITBENCH_PLUGINS, --no-plugin\)'):
+        catalog.model("bad/net")
+
+
+def test_to_exclude_a_plugin_that_is_not_there_is_a_mistake(install: Install) -> None:
+    install("good", GOOD)
+    with pytest.raises(UsageError, match=r'no installed plugin is called "godo"\. Did you mean "good"'):
+        load_catalog(PluginSelection(excluded=("godo",)))
+
+
+def test_a_panic_in_a_hook_is_a_problem(install: Install) -> None:
+    install("panic", models("raise type('Panic', (BaseException,), {})('index')"))
+    (problem,) = loaded("panic").problems
+    assert (problem.stage, problem.error) == ("call", "vitbench_models: Panic: index")
+
+
+@pytest.mark.parametrize("code", ["raise KeyboardInterrupt", models("raise KeyboardInterrupt")])
+def test_an_interruption_is_no_problem_of_the_plugin(code: str, install: Install) -> None:
+    install("slow", code)
+    with pytest.raises(KeyboardInterrupt):
+        loaded("slow")
+
+
 def test_an_empty_allow_list_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITBENCH_PLUGINS", "")
-    assert load_catalog() == Catalog(plugins=(), problems=())
+    catalog = load_catalog()
+    assert (catalog.plugins, catalog.problems, dict(catalog.models)) == ((), (), {})
 
 
 def test_an_allowed_plugin_that_is_not_installed_is_a_problem() -> None:
-    assert [str(problem) for problem in load_catalog("absent").problems] == [
+    assert [str(problem) for problem in loaded("absent").problems] == [
         "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it; it is not installed"
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 # Option or argument -> what it takes, whether it repeats, its default as far as the user can see it.
 FLAG = ("flag", False, False)
+PLUGINS = {"--plugin": ("FILE.py", True, None), "--no-plugin": ("NAME", True, None), "--strict-plugins": FLAG}
 COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
     "run": {
         "--suite": ("NAME|FILE.toml", False, None),
@@ -37,23 +39,57 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--compile": FLAG,
         "--channels-last": FLAG,
         "--dry-run": FLAG,
-        "--strict-plugins": FLAG,
+        **PLUGINS,
         "--quiet": FLAG,
         "--json": FLAG,
     },
     "ls": {
         "kind": ("{models|datasets|recipes|metrics|suites|plugins}", False, None),
         "--json": FLAG,
-        "--strict-plugins": FLAG,
+        **PLUGINS,
     },
-    "plugins": {"--json": FLAG, "--strict-plugins": FLAG},
+    "plugins": {"--json": FLAG, **PLUGINS},
+    "plugin": {},
+    "plugin new": {"name": ("NAME", False, None), "--path": ("PATH", False, None)},
     "leaderboard": {
         "folder": ("[DIR]", False, None),
-        "--format": ("[table|md|csv|json]", False, "table"),
+        "--format": ("[table|md|csv|json|latex|html]", False, "table"),
         "--output": ("FILE", False, None),
+        "--readme": ("FILE", False, None),
+        "--plots": FLAG,
     },
     "show": {"arguments": ("[DIR] [ID]", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--json": FLAG},
+    "compare": {
+        "first": ("A", False, None),
+        "second": ("B", False, None),
+        "--output": ("PATH", False, None),
+        "--model": ("M", True, None),
+        "--dataset": ("D", False, None),
+        "--device": ("cpu|cuda|cuda:N|mps", False, None),
+        "--threshold": ("SHARE", False, None),
+        "--measure": FLAG,
+        "--json": FLAG,
+    },
+    "track": {
+        "--base": ("REF", False, None),
+        "--head": ("REF", False, None),
+        "--model": ("M[:k=v,...]", True, None),
+        "--mode": ("[inference|training]", True, None),
+        "--batch-size": ("INTEGER RANGE", False, None),
+        "--image-size": ("INTEGER RANGE", False, None),
+        "--num-classes": ("INTEGER RANGE", False, None),
+        "--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"),
+        "--threads": ("INTEGER RANGE", False, None),
+        "--threshold": ("SHARE", False, None),
+        "--seconds": ("S", False, None),
+        "--repo": ("DIR", False, "."),
+        "--install": ("COMMAND", False, "pip install -e ."),
+        "--inherit-packages": FLAG,
+        "--allow-differences": FLAG,
+        "--json": FLAG,
+        "--output": ("FILE", False, None),
+    },
 }
 
 HEAVY = ("torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "timm", "PIL", "pyarrow", "jinja2", "tabulate")
@@ -80,25 +116,35 @@ def takes(param: click.Parameter, context: click.Context) -> tuple[object, bool,
     return param.make_metavar(context), param.multiple, default if isinstance(default, str) else None
 
 
+def commands(group: click.Group = cli, prefix: str = "") -> dict[str, click.Command]:
+    """Return all commands, those of groups too, by what is typed."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found[prefix + name] = command
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+    return found
+
+
 def test_the_surface_is_frozen() -> None:
     found = {}
-    for name, command in cli.commands.items():
+    for name, command in commands().items():
         context = click.Context(command)
         found[name] = {param.opts[0]: takes(param, context) for param in command.params}
     assert found == COMMANDS
 
 
 def test_no_option_has_a_short_or_a_second_name() -> None:
-    for command in cli.commands.values():
+    for command in commands().values():
         assert all(len(param.opts) == 1 and not param.secondary_opts for param in command.params)
 
 
-@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS]])
+@pytest.mark.parametrize("command", [(), *[tuple(name.split()) for name in COMMANDS]])
 def test_help_works_everywhere_and_names_every_option(command: tuple[str, ...], run: Run) -> None:
     code, out, err = run(*command, "--help")
     assert (code, err) == (0, "")
     assert out.startswith("Usage: ")
-    for option in COMMANDS[command[0]] if command else COMMANDS:
+    for option in COMMANDS[" ".join(command)] if command else COMMANDS:
         assert not option.startswith("--") or option in out
     assert run(*command, "-h") == (code, out, err)
 
@@ -143,7 +189,17 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["ls"], "Missing argument"),
         (["ls", "modles"], "'modles' is not one of"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
+        (["plugin"], "Missing command"),
+        (["plugin", "nwe"], "No such command"),
+        (["plugin", "new"], "Missing argument"),
+        (["plugin", "new", "a b"], '"a b" cannot name a package'),
+        (["plugins", "--no-plugin", "scrach"], 'no installed plugin is called "scrach". Did you mean "scratch"?'),
+        (["plugins", "--plugin", "absent.py"], "plugin file absent.py cannot be read: No such file or directory"),
         (["leaderboard", "--format", "xml"], "'xml' is not one of"),
+        (["track"], "Missing option '--base'"),
+        (["track", "--base", "x", "--mode", "sleep"], "'sleep' is not one of 'inference', 'training'"),
+        (["track", "--base", "x", "--threshold", "1"], "1.0 is not in the range 0<x<1"),
+        (["track", "--base", "x", "--repo", "/no/such"], "--repo: /no/such is no folder"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], words: str, run: Run) -> None:
@@ -176,8 +232,19 @@ def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monke
     assert run("ls", "plugins", "--strict-plugins") == (code, out, err)
 
 
+def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("plugin", "new", "mine")
+    assert code == 0
+    assert all(Path(line).is_file() for line in out.splitlines())
+    assert err == 'Next: pip install -e "vitbench-mine[test]" && pytest vitbench-mine\n'
+    words = "vitbench-mine holds files already, and nothing is overwritten; give another --path."
+    assert run("plugin", "new", "mine") == (4, "", f"Error: {words}\n")
+    assert run("plugin", "new", "mine", "--path", "other")[0] == 0
+
+
 def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt() -> None:
+    def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)

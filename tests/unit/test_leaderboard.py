@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vitbench import leaderboard
 from vitbench.leaderboard import Row, build
 from vitbench.outcomes import Outcomes
-from vitbench.records import Record
+from vitbench.records import METHOD, Record
 from vitbench.statistics import wilson
 
 
@@ -289,6 +289,41 @@ def test_ranks_are_given_within_one_condition_only(other):
     assert len({row.condition for row in rows}) == 2
     assert by_model(rows)["a"].rank == 1
     assert by_model(rows)["b"].rank == (None if "limit" in other else 1)
+
+
+def of_method(record: Record, method: int) -> Record:
+    provenance = msgspec.structs.replace(record.planned.provenance, method=method)
+    return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, provenance=provenance))
+
+
+def test_figures_of_two_methods_are_never_ranked_together_nor_joined():
+    records = [f.quality("a", 350), f.quality("b", 340), *f.speed("b", 900)]
+    rows = build([of_method(records[0], METHOD - 1), *records[1:]], [], "top1").rows
+    assert [(row.model, row.rank, row.rank_last, row.condition.method) for row in rows] == [
+        ("b", 1, 1, METHOD),
+        ("a", 1, 1, METHOD - 1),
+    ]
+    mixed = [records[1], *(of_method(each, METHOD - 1) for each in records[2:])]
+    quality, speed = build(mixed, [], "top1").rows
+    assert "throughput" not in quality.metrics
+    assert (speed.condition.dataset, speed.condition.method) == ("", METHOD - 1)
+
+
+def test_a_baseline_of_another_method_stands_apart():
+    records = [f.quality("a", 350), *f.speed("a"), of_method(f.quality("knn", 340, baseline=True), METHOD - 1)]
+    assert [(row.model, row.rank) for row in build(records, [], "top1").rows] == [("a", 1), ("knn", 1)]
+
+
+@pytest.mark.parametrize("partial", [{}, {"limit": 100}])
+def test_invalid_figures_are_listed_after_all_others_that_have_one(partial):
+    records = [
+        f.quality("bad", 359, verdict="invalid", **partial),
+        *(f.quality("good", 300, **partial), f.quality("better", 340, **partial)),
+        f.record(f.quality_cell("none", **partial), [f.measurement("nll", 1.0, better="lower")]),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [row.model for row in rows] == ["better", "good", "bad", "none"]
+    assert rows[2].rank is None
 
 
 def test_speed_of_another_precision_shape_or_option_is_not_joined():

@@ -105,5 +105,27 @@ def test_json_of_plugins_holds_problems_with_their_traceback() -> None:
             "stage": "load",
             "error": "no torch",
             "traceback": "Traceback ...",
+            "severity": "error",
         }
     ]
+
+
+def test_a_plugin_file_is_listed_by_its_path_and_hash() -> None:
+    plugin = Plugin(name="mine", distribution="models/mine.py", version="", module="mine", sha256="0f" * 32)
+    catalog = Catalog(plugins=(plugin,))
+    assert as_text(catalog, "plugins") == "mine  models/mine.py: offers nothing"
+    [listed] = json.loads(as_data(catalog, "plugins"))["plugins"]
+    assert (listed["distribution"], listed["version"], listed["sha256"]) == ("models/mine.py", "", "0f" * 32)
+
+
+def test_words_from_outside_are_only_text() -> None:
+    evil = "\x1b[2J\u202e<script>"
+    plugin = Plugin(name="mine", distribution=evil, version="1", module="mine")
+    problem = Problem(plugin="bad", distribution="d", version="1", stage="load", error=evil)
+    net = ModelSpec(name="net", build=len, summary=evil, options={"checkpoint": evil})
+    offer = Offer(name="mine/net", plugin=plugin, spec=net)
+    catalog = Catalog(plugins=(plugin,), problems=(problem,), models={"mine/net": offer})
+    for text in (as_text(catalog, "plugins"), as_text(catalog, "models")):
+        assert text.count("\\x1b[2J\\u202e<script>") == 2
+        assert "\x1b" not in text
+        assert "\u202e" not in text

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
 from vitbench.report import render
-from vitbench.report.csv_table import frame
 from vitbench.text import plain
 
 HOSTILE = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "'quoted", "'=x", "\t=1", "a,b", 'a"b', "1e5", "007", "\uff1d1+1"]
@@ -66,11 +65,15 @@ def test_doubts_travel_with_the_numbers():
     assert "throughput invalid: busy" in row["reasons"]
 
 
-def test_the_frame_keeps_names_and_types():
-    table = frame(build([f.quality("=a", 340), f.quality("p", limit=9)], [], "top1"))
-    assert table["model"].tolist() == ["=a", "p"]
-    assert table["rank"].tolist() == [1, None]
-    assert type(table["rank"][0]) is int
+def test_rows_say_by_what_they_are_ranked_and_on_which_fronts_they_stand():
+    records = [f.quality("a", 340), *f.speed("a", 500), f.quality("b", 330), *f.speed("b", 400), f.quality("c", 300)]
+    found = rows(render(build(records, [], "top1"), "csv"))
+    assert [(row["rank_by"], row["method"]) for row in found] == [("top1", "2")] * 3
+    assert [(row["pareto_speed"], row["pareto_speed_memory"]) for row in found] == [
+        ("True", "True"),
+        ("False", "False"),
+        ("", ""),
+    ]
 
 
 @settings(max_examples=80, deadline=None)

@@ -6,14 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
+from vitbench.records import METHOD
 from vitbench.report import render
 
 
 def test_the_schema():
     records = [f.quality("vit", 340), *f.speed("vit"), f.record(f.quality_cell("b"), status="oom", reason="9 GiB")]
     board = json.loads(render(build(records, [f.speed_cell("c")], "top1"), "json"))
-    assert list(board) == ["schema", "rows", "failed"]
-    assert board["schema"] == 1
+    assert list(board) == ["schema", "rank_by", "rows", "failed", "sentences"]
+    assert (board["schema"], board["rank_by"]) == (2, "top1")
+    assert board["sentences"] == ["On digits the only model is vit, with 94.4 % top1."]
     [row] = board["rows"]
     metrics = row.pop("metrics")
     assert row == {
@@ -32,6 +34,7 @@ def test_the_schema():
             "train_batch_size": 32,
             "compile": False,
             "channels_last": False,
+            "method": METHOD,
             "limit": None,
             "epochs": None,
             "fingerprint": f.data_info("digits").fingerprint,
@@ -39,6 +42,7 @@ def test_the_schema():
         "seeds": [0],
         "partial": False,
         "baseline": False,
+        "pareto": {"speed": True, "speed_memory": True},
     }
     assert list(metrics["top1"]) == [*("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")]
     assert metrics["top1"]["spread"] is None

@@ -1,10 +1,12 @@
 import unicodedata
 
 import factories as f
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.leaderboard import build
+from vitbench.records import METHOD
 from vitbench.report.tables import Section, missing, sections
 from vitbench.text import plain
 
@@ -69,7 +71,7 @@ def test_ranges_baselines_and_notes():
     assert section.models == ("a", "b", "m (baseline)")
     assert section.notes == (
         "Ranked by top1 (higher is better), on 360 test images.",
-        "A rank such as 1-2 is a range; rows differ where their 95 % intervals do not overlap.",
+        "A rank may be a range; rows differ where their 95 % intervals do not overlap.",
         "Recipe: recipes/supervised.",
     )
 
@@ -125,6 +127,44 @@ def test_conditions_say_where_and_how():
     )
 
 
+def test_an_invalid_ranking_figure_is_marked_and_stands_after_the_ranked_rows():
+    section = only_section(f.quality("bad", 359, verdict="invalid"), f.quality("good", 300))
+    assert section.models == ("good", "bad")
+    assert section.ranks == ("1", "-")
+    assert column(section, "top1 %") == ("83.3", "!99.7")
+    assert section.notes[-1] == "! invalid, bad (top1): the model is order-dependent."
+
+
+def test_an_older_method_is_said():
+    planned = f.quality_cell("a")
+    provenance = msgspec.structs.replace(planned.provenance, method=METHOD - 1)
+    section = only_section(f.record(msgspec.structs.replace(planned, provenance=provenance), [f.top1(340)]))
+    assert section.conditions.endswith(f"float32; method {METHOD - 1}")
+
+
+def test_the_front_is_named_where_there_is_something_to_compare():
+    records = [
+        *(f.quality("a", 350), *f.speed("a", 500), f.quality("b", 340), *f.speed("b", 900)),
+        *(f.quality("c", 330), *f.speed("c", 100), f.quality("knn", 355, baseline=True)),
+    ]
+    assert "Pareto front, top1 and throughput: a, b." in only_section(*records).notes
+    assert not [note for note in only_section(*records[:4]).notes if note.startswith("Pareto")]
+    assert not [note for note in only_section(*records, rank_by="throughput").notes if note.startswith("Pareto")]
+
+
+def test_memory_brings_further_rows_onto_the_front():
+    light = f.record(
+        f.speed_cell("c"), [f.measurement("throughput", 100), f.measurement("peak_memory", 1, better="lower")]
+    )
+    records = [f.quality("a", 350), *f.speed("a", 500), f.quality("c", 330), light]
+    assert "Pareto front, top1 and throughput: a; with peak memory also: c." in only_section(*records).notes
+
+
+def test_the_front_of_partial_results_says_so():
+    records = [f.quality("a", 350, limit=99), *f.speed("a", 500), f.quality("b", 340, limit=99), *f.speed("b", 900)]
+    assert "Pareto front of partial results, top1 and throughput: a, b." in only_section(*records).notes
+
+
 def test_partial_sections_say_how_they_were_cut():
     section = only_section(f.quality("a", limit=2000, epochs=2))
     assert section.title == "digits, partial: limit 2000, epochs 2"
@@ -149,8 +189,6 @@ def test_seeds_have_no_spread_beside_a_figure_of_speed():
 
 
 def test_two_data_sets_of_one_name_are_told_apart():
-    import msgspec
-
     other = msgspec.structs.replace(f.data_info(), fingerprint="feedbeef" * 8)
     titles = [s.title for s in sections(build([f.quality(), f.quality("b", data=other)], [], "top1"), detailed=False)]
     assert sorted(titles) == sorted([f"digits (data {f.data_info().fingerprint[:8]})", "digits (data feedbeef)"])

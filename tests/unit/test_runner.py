@@ -10,6 +10,7 @@ import factories
 import msgspec
 import pytest
 
+from vitbench.discovery import PluginSelection
 from vitbench.executor import Ending
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
 from vitbench.records import Environment, KeyedCell, Measurement, Record, Verdict
@@ -88,6 +89,7 @@ def run(
         child_environment={"HF_HUB_OFFLINE": "1"},
         executor=script,
         on_event=events.append,
+        plugins=PluginSelection(),
         **arguments,
     )
     return script, events
@@ -181,6 +183,7 @@ def test_a_record_is_in_the_store_before_it_is_announced(store: Store) -> None:
         child_environment={},
         executor=Script(lambda _: answered()),
         on_event=look,
+        plugins=PluginSelection(),
     )
     assert stored == [True, True]
 
@@ -319,11 +322,16 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
     )
     again = Script(lambda _: measured(0.75, "top1"))
     new = {"metrics/top1": "changed"}
-    assert update_metrics([old, current, *others], store=store, metrics=new, executor=again) == []
+    plugins = PluginSelection(excluded=("timm",))
+    told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
+    assert told == []
     (call,) = again.calls
     assert call["target"] == "vitbench.worker.quality:measure_again"
     assert call["job"] == MetricsJob(
-        planned=A, predictions=str(store.predictions_path(A.key)), faults=("the model depends on the order",)
+        planned=A,
+        predictions=str(store.predictions_path(A.key)),
+        faults=("the model depends on the order",),
+        plugins=plugins,
     )
     record = only(store)
     assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
@@ -333,6 +341,6 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
 def test_metrics_that_cannot_be_computed_again_stay_and_say_so(store: Store) -> None:
     old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
     gone = Script(lambda _: Ending(kind="crashed", seconds=1.0, reason="exit code 1"))
-    (sentence,) = update_metrics([old], store=store, metrics={}, executor=gone)
+    (sentence,) = update_metrics([old], store=store, metrics={}, executor=gone, plugins=PluginSelection())
     assert sentence.startswith("the metrics of a could not be computed again from ")
     assert store.records() == []

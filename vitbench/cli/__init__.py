@@ -9,10 +9,14 @@ import click
 
 from vitbench import __version__
 from vitbench.cli.catalog import ls, plugins
+from vitbench.cli.check import check
+from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
 from vitbench.cli.leaderboard import leaderboard
+from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
 from vitbench.cli.show import show
+from vitbench.cli.track import track
 from vitbench.errors import VitbenchError
 from vitbench.text import plain
 
@@ -55,5 +59,5 @@ def cli() -> None:
     """
 
 
-for _command in (run, ls, plugins, leaderboard, show, doctor):
+for _command in (run, ls, plugins, plugin, leaderboard, show, doctor, check, track, compare):
     cli.add_command(_command)

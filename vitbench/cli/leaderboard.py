@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from vitbench.errors import StoreError
+from vitbench.errors import StoreError, UsageError
+from vitbench.text import plain
 
 if TYPE_CHECKING:
+    from vitbench.api import Results
     from vitbench.report import Format
 
-__all__ = ["leaderboard", "print_leaderboard"]
+__all__ = ["leaderboard", "print_table"]
 
 
 @click.command()
@@ -20,29 +23,87 @@ __all__ = ["leaderboard", "print_leaderboard"]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "md", "csv", "json"]),
+    type=click.Choice(["table", "md", "csv", "json", "latex", "html"]),
     default="table",
     show_default=True,
     help="Of the output.",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file in place of stdout.")
-def leaderboard(folder: Path | None, form: Format, output: Path | None) -> None:
-    """Print the leaderboard of a results folder."""
-    from vitbench.api import default_output
-
-    print_leaderboard(folder or default_output(), form, output)
-
-
-def print_leaderboard(folder: Path, form: Format, output: Path | None) -> None:
-    """Print the leaderboard of a folder, or write it to a file."""
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Rewrite the block between the markers in this Markdown file.",
+)
+@click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
+def leaderboard(
+    folder: Path | None, form: Format | Literal["html"], output: Path | None, readme: Path | None, plots: bool
+) -> None:
+    """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
     from vitbench.api import load
+    from vitbench.files import replace_file
+
+    given = click.get_current_context().get_parameter_source("form") is not click.core.ParameterSource.DEFAULT
+    if (readme or plots) and (given or output):
+        raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
+    results = load(folder)
+    if readme:
+        _rewrite(readme, results)
+    if plots:
+        _draw(results)
+    if output:
+        replace_file(output, _content(results, form).encode())
+    elif form == "table" and not (readme or plots):
+        print_table(results)
+    elif not (readme or plots):
+        # In UTF-8 as in a file, whatever the terminal takes.
+        click.echo(_content(results, form).encode(), nl=False)
+
+
+def print_table(results: Results) -> None:
+    """Print the table and its sentences on stdout, in the characters that it takes."""
     from vitbench.report import render
 
-    text = render(load(folder).leaderboard, form)
-    if output is None:
-        click.echo(text)
-        return
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    click.echo(render(results.leaderboard, "table", unicode=encoding.startswith("utf")), nl=False)
+
+
+def _content(results: Results, form: Format | Literal["html"]) -> str:
+    from vitbench.report import render
+
+    return results.page() if form == "html" else render(results.leaderboard, form)
+
+
+def _rewrite(readme: Path, results: Results) -> None:
+    """Put the table between the markers of a file, unless it stands there already."""
+    from vitbench.files import replace_file
+    from vitbench.report import render
+    from vitbench.report.readme_block import with_block
+
     try:
-        output.write_text(text + "\n", encoding="utf-8")
+        before = readme.read_bytes()
     except OSError as error:
-        raise StoreError(f"{output} cannot be written: {error.strerror}.") from error
+        raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
+    try:
+        after = with_block(before, render(results.leaderboard, "md"))
+    except UsageError as error:
+        raise UsageError(f"{readme}: {error}") from error
+    if after != before:
+        replace_file(readme, after)
+    click.echo(plain(f"{readme} {'has' if after != before else 'had'} the present table."), err=True)
+
+
+def _draw(results: Results) -> None:
+    """Write the pictures of a results folder, and say where they are."""
+    from vitbench.files import replace_file
+
+    pictures = results.pictures()
+    place = results.folder / "plots"
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
+    for name, content in pictures.items():
+        replace_file(place / name, content)
+        click.echo(plain(str(place / name)), err=True)
+    if not pictures:
+        click.echo("Nothing to draw: no row has both a figure to rank by and a throughput, none a curve.", err=True)

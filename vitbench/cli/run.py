@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitbench.cli.leaderboard import print_leaderboard
-from vitbench.errors import UsageError
+from vitbench.cli.leaderboard import print_table
+from vitbench.cli.pairs import read_pairs
+from vitbench.cli.plugin_options import plugin_options
+from vitbench.errors import UnusableError, UsageError, reason_of
 from vitbench.text import plain
 
 if TYPE_CHECKING:
+    from vitbench.api import Results
     from vitbench.records import Record
     from vitbench.session import Plan, Rerun
     from vitbench.specs import OptionValue
@@ -37,25 +40,12 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     return number
 
 
-def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Split each NAME=VALUE."""
-    pairs: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise click.BadParameter(f'"{text}" must be written {param.metavar}')
-        if name in pairs:
-            raise click.BadParameter(f'"{name}" is given twice')
-        pairs[name] = value
-    return pairs
-
-
 @click.command()
 @click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and data sets are given]")
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model in place of the suite's.")
 @click.option("--dataset", "datasets", multiple=True, metavar="D", help="A data set in place of the suite's.")
-@click.option("--data", multiple=True, metavar="NAME=PATH", callback=_pairs, help="Where a data set lies.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a data set lies.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")
 @click.option(
     "--precision",
@@ -71,14 +61,14 @@ def _pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> d
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch of the speed cells, beside 1.")
 @click.option("--largest-batch", is_flag=True, help="Search the largest batch that fits, too, and time it.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=_pairs, help="A recipe option."
+    "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=read_pairs, help="A recipe option."
 )
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each process.")
 @click.option("--rerun", type=click.Choice(["failed", "all"]), help="Run these again. [default: what is missing]")
 @click.option("--compile", is_flag=True, help="Use torch.compile.")
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and run nothing.")
-@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error.")
+@plugin_options
 @click.option("--quiet", is_flag=True, help="Say nothing while running.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
 def run(
@@ -94,6 +84,8 @@ def run(
     timeout: float | None,
     rerun: Rerun | None,
     dry_run: bool,
+    plugin_files: tuple[str, ...],
+    no_plugins: tuple[str, ...],
     strict_plugins: bool,
     quiet: bool,
     as_json: bool,
@@ -104,9 +96,12 @@ def run(
     The same command again runs only what is missing.
     """
     from vitbench import session
-    from vitbench.api import default_output
+    from vitbench.api import default_output, load
+    from vitbench.catalog import select_plugins
+    from vitbench.report import render
     from vitbench.suite import Conditions, Selection
 
+    plugins = select_plugins(plugin_files, no_plugins)
     selection = Selection(
         models=models,
         datasets=datasets,
@@ -125,18 +120,37 @@ def run(
 
     if sys.stderr.isatty():
         say("Preparing: opening the data, checking the models.")
-    planned = session.plan(suite, selection, strict_plugins=strict_plugins, say=say)
+    planned = session.plan(suite, selection, plugins=plugins, strict_plugins=strict_plugins, say=say)
     folder = output or default_output()
     if dry_run:
         _print_plan(planned, folder, rerun, as_json)
         return 0
     code = session.execute(
-        planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=" ".join(["vitbench", *sys.argv[1:]])
+        planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=shlex.join(["vitbench", *sys.argv[1:]])
     )
+    results = load(folder)
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
-        print_leaderboard(folder, "json" if as_json else "table", None)
+        if as_json:
+            click.echo(render(results.leaderboard, "json"), nl=False)
+        else:
+            print_table(results)
+    say(_write_page(results))
     say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
     return code
+
+
+def _write_page(results: Results) -> str:
+    """Write the page into the results folder; return a line that says where it is, or why it is not."""
+    from vitbench.files import replace_file
+
+    place = results.folder / "leaderboard.html"
+    try:
+        replace_file(place, results.page().encode())
+    except UnusableError as error:
+        return f"No page was written: {error}"
+    except Exception as error:  # whatever happens to the page, the run has its results
+        return f"warning: the page {place} could not be written: {reason_of(error)}"
+    return f"The page of this leaderboard: {place}"
 
 
 def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]:

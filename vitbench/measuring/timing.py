@@ -28,7 +28,16 @@ from vitbench.measuring.noise import call_noise_reasons, noise_reasons, relative
 from vitbench.measuring.steps import Autocast, Step, check_output, inference_step, seconds_of, training_step
 from vitbench.protocols import Timing
 
-__all__ = ["Block", "WarmUp", "fresh_input_reasons", "time_inference", "time_training", "warm_up"]
+__all__ = [
+    "Block",
+    "Measure",
+    "WarmUp",
+    "fresh_input_reasons",
+    "time_inference",
+    "time_step",
+    "time_training",
+    "warm_up",
+]
 
 # The limits below let three processes of a small model end within five seconds, cold start included.
 BLOCK_SECONDS = 0.1
@@ -81,7 +90,7 @@ def time_inference(
     """
     step = inference_step(model, inputs, autocast, num_classes=num_classes)
     with torch.inference_mode():
-        return _time(step, "inference", inputs[0], num_classes)
+        return time_step(step, "inference", inputs[0], num_classes)
 
 
 def time_training(
@@ -107,20 +116,40 @@ def time_training(
         InvalidOutput: the model's output is no batch of logits.
     """
     step = training_step(model, inputs, autocast, num_classes=num_classes, scaler=scaler)
-    return _time(step, "training", inputs[0], num_classes)
+    return time_step(step, "training", inputs[0], num_classes)
 
 
-def _time(step: Step, mode: Literal["inference", "training"], batch: Tensor, num_classes: int | None) -> Timing:
-    """Warm up, measure, and judge what was measured."""
+def time_step(
+    step: Step,
+    mode: Literal["inference", "training"],
+    batch: Tensor,
+    num_classes: int | None,
+    measure: Measure | None = None,
+) -> Timing:
+    """Warm up, measure, and judge what was measured.
+
+    Args:
+        step: a forward pass, called under `torch.inference_mode`, or a training step.
+        mode: which of the two; forward passes on one image are timed call by call.
+        batch: ``[B, C, H, W]``, a batch as the step takes it.
+        num_classes: K, where it is to be checked.
+        measure: another clock and another loop than those of this module.
+
+    Raises:
+        InvalidOutput: the step's output is no batch of logits.
+    """
     device, threads = batch.device, torch.get_num_threads()
     single = mode == "inference" and len(batch) == 1
     check = partial(check_output, images=batch, num_classes=num_classes)
     with _no_garbage_collection():
-        block = Block(step, device, cross_check=not single, check=check)
+        block = Block(step, device, cross_check=not single and measure is None, check=check)
         warm = warm_up(block)
         block.forget()
         start = observe(device)
-        seconds = _measure_calls(block) if single else _measure_blocks(block, warm.calls)
+        if measure is not None:
+            seconds = measure(block, warm)
+        else:
+            seconds = _measure_calls(block) if single else _measure_blocks(block, warm.calls)
         end = observe(device)
     findings = (
         call_noise_reasons(seconds) if single else noise_reasons(seconds),
@@ -191,10 +220,14 @@ class Block:
         if self.events:
             self.device_seconds += self.events[0].elapsed_time(self.events[1]) / 1e3
         self.wall_seconds += seconds
+        self.look_at(output)
+        return seconds
+
+    def look_at(self, output: Tensor) -> None:
+        """Check an output, outside the timed region; wait for a device that has not finished it."""
         if self.check is not None:
             self.check(output)
         self.finite = self.finite and bool(output.isfinite().all())
-        return seconds
 
     def findings(self) -> tuple[list[str], list[str]]:
         """Return (warnings, errors) in words."""
@@ -218,6 +251,10 @@ class WarmUp:
     """Calls that make a block of the least length."""
     warnings: tuple[str, ...] = ()
     """That the pace was not steady at the end, in words."""
+
+
+Measure = Callable[[Block, WarmUp], list[float]]
+"""Times a step that is warm, and returns the seconds of each single call, or of each block of `WarmUp.calls` calls."""
 
 
 def warm_up(block: Block) -> WarmUp:

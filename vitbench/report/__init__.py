@@ -1,4 +1,4 @@
-"""Leaderboards as text: pure functions of rows, one module for each format.
+"""Leaderboards as text, pictures and a page: pure functions of rows and records, one module for each format.
 
 Names of models, data sets and machines come from anywhere. In every format they come out as text: no escape sequence
 reaches a terminal, no tag or table border a page, no formula a spreadsheet.
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "render"]
 
-Format = Literal["table", "md", "csv", "json"]
+Format = Literal["table", "md", "csv", "json", "latex"]
 
 
-def render(board: Leaderboard, kind: Format) -> str:
-    """Return a leaderboard as text that ends with a newline."""
+def render(board: Leaderboard, kind: Format, *, unicode: bool = True) -> str:
+    """Return a leaderboard as text that ends with a newline; a table in plain ASCII unless `unicode`."""
     if kind == "json":
         from vitbench.report.json_object import render_json
 
@@ -30,6 +30,10 @@ def render(board: Leaderboard, kind: Format) -> str:
         from vitbench.report.markdown import render_markdown
 
         return render_markdown(board)
+    if kind == "latex":
+        from vitbench.report.latex import render_latex
+
+        return render_latex(board)
     from vitbench.report.terminal import render_terminal
 
-    return render_terminal(board)
+    return render_terminal(board, unicode=unicode)

@@ -12,37 +12,28 @@ apostrophe: dropping one leading apostrophe gives each name back. Control charac
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any
+import io
+from typing import Any
 
 from vitbench.leaderboard import Leaderboard, Row
+from vitbench.pareto import OnFront, on_fronts
 from vitbench.text import plain
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["frame", "render_csv"]
+__all__ = ["render_csv"]
 
 _FORMULA_STARTS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")
 """What makes a spreadsheet compute, its full-width forms (OWASP, "CSV Injection"), and our own mark."""
 _IN_TIMM = frozenset({"top1", "top5", "params", "macs", "throughput", "train_throughput"})
 
 
-def frame(board: Leaderboard) -> pd.DataFrame:
-    """Return the leaderboard as a data frame, names as they are, None where there is no figure."""
-    import pandas as pd
-
-    # Columns of objects: a missing rank must not make floats of the other ranks.
-    return pd.DataFrame(_rows(board), columns=_column_names(board), dtype=object)
-
-
 def render_csv(board: Leaderboard) -> str:
     """Return the leaderboard as CSV with a header, ending with a newline."""
-    import pandas as pd
-
     names = _column_names(board)
-    rows = [[_safe(row[name]) for name in names] for row in _rows(board)]
-    table = pd.DataFrame(rows, columns=[_safe(name) for name in names], dtype=object)
-    return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow([_safe(name) for name in names])
+    writer.writerows([_safe(row[name]) for name in names] for row in _rows(board))
+    return text.getvalue()
 
 
 def _other_metrics(board: Leaderboard) -> list[str]:
@@ -54,8 +45,11 @@ def _column_names(board: Leaderboard) -> list[str]:
 
 
 def _rows(board: Leaderboard) -> list[dict[str, Any]]:
-    others = _other_metrics(board)
-    return [{name: _value(row, name) for name in others} | _fixed(row) for row in board.rows]
+    others, places = _other_metrics(board), on_fronts(board.rows, board.rank_by)
+    return [
+        {name: _value(row, name) for name in others} | _fixed(row, place, board.rank_by)
+        for row, place in zip(board.rows, places, strict=True)
+    ]
 
 
 _FIXED_COLUMNS = (
@@ -63,11 +57,11 @@ _FIXED_COLUMNS = (
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size"),
     *("recipe", "seeds", "limit", "epochs", "machine", "device", "precision", "threads", "compile", "channels_last"),
-    *("verdict", "reasons"),
+    *("method", "rank_by", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
 )
 
 
-def _fixed(row: Row) -> dict[str, Any]:
+def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     condition, interval = row.condition, row.metrics.get("top1")
     top1, top5 = _percent(_value(row, "top1")), _percent(_value(row, "top5"))
     low, high = (interval.low, interval.high) if interval else (None, None)
@@ -81,6 +75,7 @@ def _fixed(row: Row) -> dict[str, Any]:
         *(row.recipe, " ".join(map(str, row.seeds)), condition.limit, condition.epochs),
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),
+        *(condition.method, rank_by, place.speed, place.speed_memory),
         "invalid" if any(m.verdict == "invalid" for m in doubtful.values()) else "warn" if doubtful else "valid",
         "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),
     )

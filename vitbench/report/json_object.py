@@ -1,6 +1,7 @@
 """The leaderboard as one JSON object, for programs; values in base units (fractions, seconds, bytes, images/s).
 
-``{"schema", "rows", "failed"}``; the keys of each part are those of the functions below, and only grow with `SCHEMA`.
+``{"schema", "rank_by", "rows", "failed", "sentences"}``; the keys of each part are those of the functions below, and
+only grow with `SCHEMA`.
 Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the terminal that shows it.
 """
 
@@ -10,10 +11,12 @@ import json
 from typing import Any
 
 from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
+from vitbench.pareto import OnFront, on_fronts
+from vitbench.report.sentence import closing_sentences
 
 __all__ = ["SCHEMA", "render_json"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the object."""
 
 
@@ -21,13 +24,15 @@ def render_json(board: Leaderboard) -> str:
     """Return the leaderboard as JSON, indented, ending with a newline."""
     content = {
         "schema": SCHEMA,
-        "rows": [_row(row) for row in board.rows],
+        "rank_by": board.rank_by,
+        "rows": [_row(row, place) for row, place in zip(board.rows, on_fronts(board.rows, board.rank_by), strict=True)],
         "failed": [_failure(failure) for failure in board.failed],
+        "sentences": closing_sentences(board),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, place: OnFront) -> dict[str, Any]:
     return {
         "rank": row.rank,
         "rank_last": row.rank_last,
@@ -42,6 +47,7 @@ def _row(row: Row) -> dict[str, Any]:
         "seeds": row.seeds,
         "partial": row.condition.partial,
         "baseline": row.baseline,
+        "pareto": {"speed": place.speed, "speed_memory": place.speed_memory},
         "metrics": {name: _metric(metric) for name, metric in row.metrics.items()},
     }
 
@@ -54,6 +60,7 @@ def _conditions(condition: Condition) -> dict[str, Any]:
         "train_batch_size": condition.train_batch_size,
         "compile": condition.compile,
         "channels_last": condition.channels_last,
+        "method": condition.method,
         "limit": condition.limit,
         "epochs": condition.epochs,
         "fingerprint": condition.fingerprint,

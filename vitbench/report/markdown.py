@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterable, Sequence
 
 from vitbench.leaderboard import Leaderboard
+from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Section, missing, sections
 from vitbench.text import plain
 
-__all__ = ["render_markdown"]
+__all__ = ["escaped", "render_markdown"]
 
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
-"""HTML and mentions: entities, since GitHub looks for mentions after it has dropped backslashes."""
-_SPECIAL = re.compile(r"[\\`*|\[\]~$#!]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown gives a meaning; an underscore between letters or digits has none."""
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;", ":": "&#58;", ".": "&#46;"}
+"""HTML, mentions and links: entities, since GitHub looks for the latter after it has dropped backslashes."""
+_LINKED = re.compile(r"[&<>@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_SPECIAL = re.compile(r"[\\`*|\[\]~$!]|(?<![^\W_])_|_(?![^\W_])|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
+"""What Markdown gives a meaning, some only where a line begins; an underscore between letters or digits has none."""
 
 
 def render_markdown(board: Leaderboard) -> str:
@@ -22,20 +24,21 @@ def render_markdown(board: Leaderboard) -> str:
     parts = [_section(section) for section in sections(board, detailed=True)] or ["No results yet."]
     if board.failed:
         rows = [[entry.model, entry.status, entry.cells, entry.reason] for entry in missing(board)]
-        escaped = [[_escaped(text) for text in row] for row in rows]
-        table = _table(["model", "status", "cells", "reason"], escaped, ["left"] * 4)
+        cells = [[escaped(text) for text in row] for row in rows]
+        table = _table(["model", "status", "cells", "reason"], cells, ["left"] * 4)
         parts.append(f"### Without a result\n\n{table}")
+    parts += map(escaped, closing_sentences(board))
     return "\n\n".join(parts) + "\n"
 
 
 def _section(section: Section) -> str:
     titles = [" ".join(filter(None, (column.title, column.unit))) for column in section.figures]
-    names = [_escaped(model) for model in section.models]
+    names = [escaped(model) for model in section.models]
     rows = zip(section.ranks, names, *(column.cells for column in section.figures), strict=True)
     align = ["right", "left", *["right"] * len(titles)]
-    notes = "\n".join(f"- {_escaped(note)}" for note in section.notes)
-    heading = f"### {_escaped(section.title)}\n\n{_escaped(section.conditions)}"
-    return f"{heading}\n\n{_table(['rank', 'model', *map(_escaped, titles)], rows, align)}\n\n{notes}"
+    notes = "\n".join(f"- {escaped(note)}" for note in section.notes)
+    heading = f"### {escaped(section.title)}\n\n{escaped(section.conditions)}"
+    return f"{heading}\n\n{_table(['rank', 'model', *map(escaped, titles)], rows, align)}\n\n{notes}"
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str]) -> str:
@@ -44,6 +47,7 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence
     return tabulate(list(rows), headers=titles, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
-def _escaped(text: str) -> str:
-    text = _SPECIAL.sub(lambda match: "\\" + match[0], plain(text))
-    return re.sub("[&<>@]", lambda match: _ENTITIES[match[0]], text)
+def escaped(text: str) -> str:
+    """Return text that means nothing in Markdown, on one line, in a table too."""
+    text = _SPECIAL.sub(lambda match: "\\" + match[0], plain(text).strip())
+    return _LINKED.sub(lambda match: _ENTITIES[match[0]], text)

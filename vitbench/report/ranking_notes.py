@@ -35,12 +35,12 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     fraction = bool(ranked) and ranked[0].metrics[rank_by].unit == "fraction"
     overlap = f"differ where their {'95 % intervals' if fraction else 'ranges'} do not overlap"
     if resolution is None:
-        return [f"A rank such as 1-2 is a range; rows {overlap}."] if ranges else []
+        return [f"A rank may be a range; rows {overlap}."] if ranges else []
     notes = []
     if ranges:
         tests = f"{resolution.pairs:,} pair{'s' if resolution.pairs > 1 else ''}"
         notes.append(
-            "A rank such as 1-2 is a range, from 1 + the rows that are significantly better to all but those "
+            "A rank may be a range, from 1 + the rows that are significantly better to all but those "
             f"significantly worse (paired tests on the same images, 5 % over {tests} by Holm)."
         )
     if resolution.models < len(ranked):

@@ -1,11 +1,16 @@
-"""The leaderboard for a terminal of 100 columns. ASCII but for the names, which come out without control characters."""
+"""The leaderboard for a terminal of 100 columns, and what it says in words. Names come out without control characters.
+
+In Unicode, or in plain ASCII with all other characters as escapes. Widths are those of the display: a wide character
+takes two columns, a combining one none (https://www.unicode.org/reports/tr11/).
+"""
 
 from __future__ import annotations
 
 import re
-import textwrap
+from collections.abc import Sequence
 
 from vitbench.leaderboard import Leaderboard
+from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Section, missing, sections
 from vitbench.text import plain
 
@@ -15,69 +20,102 @@ WIDTH = 100
 _NARROWEST_NAME = 12
 _JOINT = re.compile(r"(?<=[/:,._ -])")
 """Where a long name may be broken: after a separator."""
+_RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff"
+"""Blocks that are written from right to left (https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types)."""
+_RIGHT_TO_LEFT_RUN = re.compile(f"[{_RIGHT_TO_LEFT}]+(?: [{_RIGHT_TO_LEFT}]+)*")
+_LEFT_TO_RIGHT_MARK, _EN_DASH, _RULE = "\u200e", "\u2013", "\u2500"
 
 
-def render_terminal(board: Leaderboard) -> str:
-    """Return the leaderboard as text tables, ending with a newline."""
-    parts = [_section(section) for section in sections(board, detailed=False)]
-    if not parts:
-        parts.append("No results yet.")
+def render_terminal(board: Leaderboard, *, unicode: bool = True) -> str:
+    """Return the leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`."""
+    parts = [_section(section, unicode) for section in sections(board, detailed=False)] or ["No results yet."]
     if board.failed:
-        parts.append(_missing(board))
-    return "\n\n".join(parts) + "\n"
+        parts.append(_missing(board, unicode))
+    parts += ["\n".join(_wrapped(sentence, unicode)) for sentence in closing_sentences(board)]
+    text = "\n\n".join(parts) + "\n"
+    # A terminal that orders its text by direction would else draw the figures after such a name into it.
+    return _RIGHT_TO_LEFT_RUN.sub(rf"\g<0>{_LEFT_TO_RIGHT_MARK}", text)
 
 
-def _section(section: Section) -> str:
-    names = [plain(model) for model in section.models]
-    table = _table(section, names)
-    excess = max(map(len, table.splitlines())) - WIDTH
+def _section(section: Section, unicode: bool) -> str:
+    names = [_shown(model, unicode) for model in section.models]
+    table = _table(section, [[name] for name in names], unicode)
+    excess = max(map(_width, table.splitlines())) - WIDTH
     if excess > 0:
-        width = max(_NARROWEST_NAME, max(map(len, names)) - excess)
-        table = _table(section, [_broken(name, width) for name in names])
-    lines = [*_wrapped(section.title), *_wrapped(section.conditions), "", table, ""]
+        width = max(_NARROWEST_NAME, max(map(_width, names)) - excess)
+        table = _table(section, [_broken(name, width) for name in names], unicode)
+    lines = [*_wrapped(section.title, unicode), *_wrapped(section.conditions, unicode), "", table, ""]
     for note in section.notes:
-        lines += _wrapped(note, hang="  ")
+        lines += _wrapped(note, unicode, hang="  ")
     return "\n".join(lines)
 
 
-def _table(section: Section, names: list[str]) -> str:
-    from tabulate import SEPARATING_LINE, tabulate
+def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool) -> str:
+    """Return a table in which a model's name may take several lines."""
+    from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
 
+    ranks = [rank.replace("-", _EN_DASH) if unicode and len(rank) > 1 else rank for rank in section.ranks]
     # The heads are rows: tabulate pads real ones by two columns each. Units stand in the lower of the two.
     rows = [
-        ["", "", *(column.title for column in section.figures)],
-        ["rank", "model", *(column.unit for column in section.figures)],
+        ["", "", *(_shown(column.title, unicode) for column in section.figures)],
+        ["rank", "model", *(_shown(column.unit, unicode) for column in section.figures)],
         SEPARATING_LINE,
-        *zip(section.ranks, names, *(column.cells for column in section.figures), strict=True),
     ]
+    for rank, (name, *more), *cells in zip(ranks, names, *(column.cells for column in section.figures), strict=True):
+        rows += [[rank, name, *cells], *(["", line, *[""] * len(cells)] for line in more)]
+    rule, row = Line("", _RULE if unicode else "-", "  ", ""), DataRow("", "  ", "")
     return tabulate(
         rows,
-        tablefmt="simple",
+        tablefmt=TableFormat(
+            lineabove=rule,
+            linebelowheader=None,
+            linebetweenrows=None,
+            linebelow=rule,
+            headerrow=row,
+            datarow=row,
+            padding=0,
+            with_header_hide=None,
+        ),
         colalign=["right", "left", *["right"] * len(section.figures)],
         # Else a model called 1e5 becomes 100000.
         disable_numparse=True,
     )
 
 
-def _missing(board: Leaderboard) -> str:
+def _missing(board: Leaderboard, unicode: bool) -> str:
     count = len(board.failed)
     lines = [f"Without a result: {count} cell{'s' if count != 1 else ''}"]
     for entry in missing(board):
-        lines += _wrapped(f"{entry.model}: {entry.status} ({entry.cells})", hang="  ")
+        lines += _wrapped(f"{entry.model}: {entry.status} ({entry.cells})", unicode, hang="  ")
         if entry.reason != entry.status:
-            lines += _wrapped(entry.reason, indent="    ", hang="    ")
+            lines += _wrapped(entry.reason, unicode, indent="    ", hang="    ")
     return "\n".join(lines)
 
 
-def _wrapped(text: str, *, indent: str = "", hang: str = "") -> list[str]:
-    return textwrap.wrap(plain(text), WIDTH, initial_indent=indent, subsequent_indent=hang, break_on_hyphens=False)
+def _shown(text: str, unicode: bool) -> str:
+    text = plain(text)
+    return text if unicode else text.encode("ascii", "backslashreplace").decode()
 
 
-def _broken(name: str, width: int) -> str:
+def _width(text: str) -> int:
+    from wcwidth import wcswidth
+
+    return wcswidth(text)
+
+
+def _wrapped(text: str, unicode: bool, *, indent: str = "", hang: str = "") -> list[str]:
+    from wcwidth import wrap
+
+    return wrap(_shown(text, unicode), WIDTH, initial_indent=indent, subsequent_indent=hang, break_on_hyphens=False)
+
+
+def _broken(name: str, width: int) -> list[str]:
     """Break a name into lines of at most some width, after separators where it can."""
+    from wcwidth import wrap
+
     lines = [""]
     for piece in _JOINT.split(name):
-        if len(lines[-1]) + len(piece) > width and lines[-1]:
+        if _width(lines[-1]) + _width(piece) > width and lines[-1]:
             lines.append("")
         lines[-1] += piece
-    return "\n".join(line[i : i + width] for line in lines for i in range(0, len(line), width))
+    return [part for line in lines for part in wrap(line, width, break_on_hyphens=False) or [""]]

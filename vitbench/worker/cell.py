@@ -41,7 +41,7 @@ def run_cell(request: bytes, send: Send) -> Outcome:
     if job.planned.device == "cpu":
         _limit_memory()
     try:
-        return run(job, load_catalog(), send)
+        return run(job, load_catalog(job.plugins), send)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status = _status_of(error)

@@ -115,7 +115,7 @@ def measure_again(request: bytes, send: Callable[[msgspec.Struct], None]) -> Out
         precision=job.planned.cell.precision,
         predictions=predictions,
     )
-    measurements = doubt(measure(load_catalog(), subject), "warn", job.warnings)
+    measurements = doubt(measure(load_catalog(job.plugins), subject), "warn", job.warnings)
     return Outcome(status="ok", measurements=doubt(measurements, "invalid", job.faults))
 
 

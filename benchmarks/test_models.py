@@ -1,0 +1,44 @@
+"""Every built-in model: a forward pass on one image, and a training step on two.
+
+What is timed: the calls that `vitbench run` times, with random weights, so that nothing is downloaded; models of 224
+pixels get 112, to save time. A model that is new in the catalog is covered by itself. There is no target: runs on one
+quiet machine are compared with each other,
+
+    pytest benchmarks/test_models.py --benchmark-save=before
+    pytest benchmarks/test_models.py --benchmark-compare
+
+and take under four minutes each on two cores. One model: ``-k vit-p4-d8``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from vitbench.catalog import load_catalog
+from vitbench.pytest_plugin import ModelBenchmark
+
+TOO_LARGE = {"timm/resnetv2_152x4_bit.goog_in21k"}
+"""928 M parameters: a training step takes 15 GB."""
+MODELS = {
+    name + (":pretrained=false" if "pretrained" in offer.spec.options else ""): offer.spec
+    for name, offer in load_catalog().models.items()
+    if offer.plugin.distribution == "vitbench"
+    and not (offer.spec.is_baseline or offer.spec.resolve or name in TOO_LARGE)
+}
+ALL = pytest.mark.parametrize(
+    ("model", "image_size"),
+    [(name, 112 if spec.image_size == 224 else None) for name, spec in MODELS.items()],
+    ids=MODELS,
+)
+
+
+@pytest.mark.benchmark(group="forward pass, 1 image")
+@ALL
+def test_forward(vitbench_benchmark: ModelBenchmark, model: str, image_size: int | None) -> None:
+    assert vitbench_benchmark(model, image_size=image_size)["params"] > 0
+
+
+@pytest.mark.benchmark(group="training step, 2 images")
+@ALL
+def test_train_step(vitbench_benchmark: ModelBenchmark, model: str, image_size: int | None) -> None:
+    assert vitbench_benchmark(model, "training", batch_size=2, image_size=image_size)["params"] > 0

@@ -1,0 +1,204 @@
+"""`vitbench compare` from the command line: exit codes, one line for each mistake, and both models live in turn."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import comparisons as c
+import factories as f
+import msgspec
+import psutil
+import pytest
+
+from vitbench import lockstep
+from vitbench.cli import main
+from vitbench.comparing import remeasure
+from vitbench.environment import machine_class
+from vitbench.live import Side
+from vitbench.records import Record
+
+Vitbench = Callable[..., tuple[int, str, str]]
+TESTS = str(Path(__file__).parents[1])
+GOOD, BAD, NEAR = c.right(380), c.right(350), c.right(380, start=2)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vitbench:
+    """Run the command line in this process."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", "compare", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Return a folder in which b is worse than a, c the same, d not told apart, e on other data, and f failed."""
+    failed = f.record(f.quality_cell("f"), status="oom", reason="out of memory")
+    parts = [c.quality(label, scores) for label, scores in (("a", GOOD), ("b", BAD), ("c", GOOD), ("d", NEAR))]
+    return c.write(tmp_path / "results", *parts, c.quality("e", GOOD, data=f.data_info("pets")), [failed])
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "words"),
+    [
+        (("a", "c"), 0, "Outcome: same (exit code 0)."),
+        (("b", "a"), 0, "Outcome: improved (exit code 0)."),
+        (("a", "b"), 10, "Outcome: regressed (exit code 10)."),
+        (("a", "e"), 12, "Outcome: not comparable (exit code 12)."),
+        (("a", "d"), 13, "Outcome: not resolved (exit code 13)."),
+    ],
+)
+def test_the_exit_code_is_the_outcome(
+    call: Vitbench, results: Path, names: tuple[str, str], code: int, words: str
+) -> None:
+    found, out, err = call(*names, "--output", results)
+    assert (found, err) == (code, "")
+    assert out.splitlines()[-1] == words
+    found, out, err = call(*names, "--output", results, "--json")
+    assert (found, err) == (code, "")
+    assert json.loads(out)["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["a", "f"], 11, "digits, seed 0: oom, out of memory"),
+        (["a", "bb"], 11, 'has no model "bb". Did you mean "b"?'),
+        (["a", "b", "--dataset", "pets"], 11, '"a" has no such result'),
+        (["a", "b", "--device", "cuda"], 11, '"a" has no such result'),
+        (["a", "a"], 2, "are the same model"),
+        (["a", "b", "--model", "a"], 2, "--model restricts two folders"),
+        (["a", "b", "--threshold", "0"], 2, "0.0 is not in the range 0<x<1"),
+        (["a"], 2, "Missing argument 'B'"),
+        (["a", "b", "--measure"], 11, "nothing to measure again"),
+    ],
+)
+def test_a_mistake_is_one_line(call: Vitbench, results: Path, arguments: list[str], code: int, words: str) -> None:
+    found, out, err = call(*arguments, "--output", results)
+    assert (found, out) == (code, "")
+    (line,) = err.splitlines()
+    assert line.startswith("Error: ")
+    assert words in line
+
+
+def test_two_folders_are_told_from_two_names(
+    call: Vitbench, tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = c.write(tmp_path / "other", c.quality("a", BAD), c.quality("b", BAD))
+    assert call(results, other)[0] == 10
+    assert call("results", "other", "--model", "b")[0] == 0
+    assert call("other", "results", "--model", "a")[0] == 0
+    assert call("./results", "other/", "--dataset", "digits")[0] == 10
+    code, _, err = call("results", "a")
+    assert code == 2
+    assert '"results" is a folder and "a" is not' in err
+    assert call("./nowhere", "other")[0] == 4
+    # With --output both are names, even where folders are called so.
+    c.write(tmp_path / "a", c.quality("x", GOOD))
+    c.write(tmp_path / "b", c.quality("x", GOOD))
+    assert call("a", "b")[0] == 0
+    assert call("a", "b", "--output", "results")[0] == 10
+    monkeypatch.setenv("VITBENCH_OUTPUT", "results")
+    assert call("c", "d")[0] == 13
+
+
+def test_a_folder_that_is_none_is_exit_4(call: Vitbench, tmp_path: Path) -> None:
+    code, out, err = call("a", "b", "--output", tmp_path / "nowhere")
+    assert (code, out) == (4, "")
+    assert len(err.splitlines()) == 1
+
+
+def test_nothing_is_written(call: Vitbench, results: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    call("a", "b", "--output", results)
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "\0", "\udc80", "", "a/b/c", "a:", "--"])
+def test_no_name_is_too_strange(call: Vitbench, results: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITBENCH_OUTPUT", str(results))
+    code, out, err = call("--", "a", name)
+    assert code in (2, 11)
+    assert out == ""
+    assert len(err.splitlines()) == 1
+
+
+def test_hostile_names_reach_no_terminal(call: Vitbench, tmp_path: Path) -> None:
+    name = "\x1b[2J<script>\u202e|\n"
+    results = c.write(tmp_path / "results", c.quality("a", GOOD), c.quality(name, BAD))
+    code, out, _ = call("a", name, "--output", results)
+    assert code == 10
+    assert "\\x1b[2J<script>\\u202e|\\n" in out
+    code, _, err = call("a", name + "?", "--output", results)
+    assert code == 11
+    assert "\x1b" not in err
+    assert len(err.splitlines()) == 1
+
+
+# In lockstep
+
+
+@pytest.fixture
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers sleep for the option `seconds` in place of running a model, for as short as can be."""
+
+    def side(**fields: Any) -> Side:
+        environment = {**fields.pop("environment"), "PYTHONPATH": TESTS}
+        return Side(**fields, environment=environment, target="lockstep_targets:sleeper")
+
+    monkeypatch.setattr(remeasure, "Side", side)
+    monkeypatch.setattr(lockstep, "BLOCK_SECONDS", 0.02)
+    monkeypatch.setattr(lockstep, "QUADS", 3)
+
+
+def here(label: str, seconds: float) -> list[Record]:
+    """Return the stored throughput of a model that sleeps, as if it were measured on this machine."""
+    replace = msgspec.structs.replace
+    throughput = c.speeds(label, 1000, options={"seconds": seconds}, machine=machine_class("cpu"))[1]
+    planned = throughput.planned
+    made = replace(planned.provenance, torch=importlib.metadata.version("torch"))
+    return [replace(throughput, planned=replace(planned, provenance=made))]
+
+
+def test_a_model_that_takes_longer_is_found_slower_in_turn(call: Vitbench, tmp_path: Path, sleepers: None) -> None:
+    results = c.write(tmp_path / "results", here("vit", 0.02), here("resnet18", 0.03))
+    before = set(psutil.Process().children(recursive=True))
+    assert call("vit", "resnet18", "--output", results)[0] == 13
+    code, out, err = call("vit", "resnet18", "--output", results, "--measure", "--threshold", "0.1", "--json")
+    assert code == 10
+    speed = json.loads(out)["pairs"][0]["speed"]["throughput"]
+    assert speed["finding"] == "worse"
+    assert speed["measured"]["ratio"] == pytest.approx(2 / 3, rel=0.1)
+    assert speed["measured"]["pairs"] >= 3
+    assert err.splitlines() == ["Measuring vit and resnet18 in turn, throughput; this takes up to five minutes."]
+    remaining = set(psutil.Process().children(recursive=True)) - before
+    assert not [process for process in remaining if "vitbench.worker.live" in process.cmdline()]
+
+
+def test_another_machine_is_refused(call: Vitbench, tmp_path: Path, sleepers: None) -> None:
+    results = c.write(tmp_path / "results", c.speeds("vit", 1000), c.speeds("resnet18", 1000))
+    code, out, err = call("vit", "resnet18", "--output", results, "--measure")
+    assert (code, out) == (12, "")
+    assert f"was measured with machine {f.MACHINE}, and this is {machine_class('cpu')}" in err
+
+
+def test_an_interruption_ends_it(call: Vitbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remeasure, "compare_speeds", interrupt)
+    results = c.write(tmp_path / "results", here("vit", 0.02), here("resnet18", 0.03))
+    code, out, _ = call("vit", "resnet18", "--output", results, "--measure")
+    assert (code, out) == (130, "")

@@ -1,0 +1,409 @@
+"""The page in a real browser, from disk: Chromium shows it, sorts, filters, hides, copies and draws; nothing leaves it.
+
+Without a browser these tests are skipped; with ``VITBENCH_REQUIRE_BROWSER`` set, they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import factories
+import msgspec
+import pages
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from vitbench.report.html import render_html
+from vitbench.text import plain
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SPEEDS = {"vit": 900.0, "resnet": 10_000.0, "hybrid": 2_000.0, "mixer": 80.0}
+
+
+@dataclass
+class Watched:
+    """A page, and what it did that it should not."""
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", lambda message: self.faults.append(f"console {message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("request", lambda request: self._check(request.url))
+
+    def _check(self, url: str) -> None:
+        if not url.startswith(("file:", "blob:", "data:")):
+            self.faults.append(f"request: {url}")
+
+    def open(self, path: Path, fragment: str = "") -> Page:
+        self.page.goto(path.as_uri() + fragment)
+        self.page.locator("html[data-ready=yes]").wait_for(state="attached")
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    if executable is None:
+        assert not os.environ.get("VITBENCH_REQUIRE_BROWSER"), "VITBENCH_REQUIRE_BROWSER is set, but there is none"
+        pytest.skip(f"no browser is installed ({', '.join(NAMES)})")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def watched(browser) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(15_000)
+    found = Watched(context.new_page())
+    found.watch()
+    yield found
+    context.close()
+    assert found.faults == []
+
+
+@pytest.fixture(scope="module")
+def plain_page(tmp_path_factory) -> Path:
+    """A page of four models, a baseline and a failure, on one data set and part of another."""
+    folder = tmp_path_factory.mktemp("plain")
+    records = [
+        record
+        for i, (name, speed) in enumerate(SPEEDS.items())
+        for record in pages.model(folder, name, 350 - i, speed, seeds=(0, 1), verdict="warn" if i else "valid")
+    ]
+    records += [
+        factories.quality("chance", 36, baseline=True),
+        factories.quality("vit", 100, limit=200, n=200, data=factories.data_info("cifar10")),
+        factories.record(factories.quality_cell("broken"), status="oom", reason="too large"),
+    ]
+    return written(folder, records)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    return written(folder, pages.hostile_records(folder), command=pages.HOSTILE[0], machine=pages.HOSTILE[2])
+
+
+def written(folder: Path, records, **fields) -> Path:
+    path = folder / "page.html"
+    path.write_text(render_html(*pages.board_of(records, pages.FakeStore(folder, **fields))), encoding="utf-8")
+    return path
+
+
+def models(page: Page, section: int = 0) -> list[str]:
+    return page.locator(f"#s{section} table.board tbody bdi").all_inner_texts()
+
+
+def columns(page: Page) -> list[str]:
+    return page.locator("#s0 table.board thead th").evaluate_all("heads => heads.map((head) => head.dataset.key)")
+
+
+def test_the_rows_are_there_and_the_picture_is_drawn(watched, plain_page):
+    page = watched.open(plain_page)
+    assert models(page) == ["vit", "resnet", "hybrid", "mixer", "chance"]
+    assert models(page, 1) == ["vit"]
+    picture = page.locator("#s0 .picture svg").first
+    expect(picture).to_be_visible()
+    assert picture.locator("text", has_text="mixer").count() == 1
+    assert picture.locator(".mark-symbol.role-mark path").count() == len(SPEEDS)
+    expect(page.locator("#missing")).to_contain_text("too large")
+
+
+def test_a_click_sorts_by_number_the_best_first(watched, plain_page):
+    page = watched.open(plain_page)
+    head = page.locator("#s0 th[data-key=throughput]")
+    for order, expected in (
+        ("descending", ["resnet", "hybrid", "vit", "mixer", "chance"]),
+        ("ascending", ["mixer", "vit", "hybrid", "resnet", "chance"]),  # a row without a figure stays last
+    ):
+        head.click()
+        expect(head).to_have_attribute("aria-sort", order)
+        assert models(page) == expected
+    page.locator("#s0 th[data-key=latency_p50]").click()
+    assert models(page) == ["resnet", "hybrid", "vit", "mixer", "chance"]
+    page.locator("#s0 th[data-key=model]").click()
+    assert models(page) == ["chance", "hybrid", "mixer", "resnet", "vit"]
+    page.locator("#s0 th[data-key=rank]").click()
+    assert models(page) == ["vit", "resnet", "hybrid", "mixer", "chance"]
+
+
+def test_typing_filters_the_rows(watched, plain_page):
+    page = watched.open(plain_page)
+    page.get_by_label("Filter rows").fill("resn")
+    expect(page.locator("#s0 table.board tbody tr")).to_have_count(1)
+    assert models(page) == ["resnet"]
+    expect(page.get_by_role("status")).to_have_text("1 of 6 rows")
+    page.get_by_label("Filter rows").fill("nothing like it")
+    expect(page.locator("#s0 table.board tbody")).to_have_text("No row fits the filter.")
+    page.get_by_label("Filter rows").fill("")
+    assert len(models(page)) == 5
+
+
+def test_names_are_found_as_they_are_read(watched, hostile_page):
+    page = watched.open(hostile_page)
+    for text, expected in (("<script>", pages.HOSTILE[0]), ("a|b", "a|b"), ("nlines", "two\\nlines")):
+        page.get_by_label("Filter rows").fill(text)
+        assert models(page) == [expected]
+    for mark_up in ("href", "strip", "&lt;"):
+        page.get_by_label("Filter rows").fill(mark_up)
+        assert models(page) == []
+
+
+def test_conditions_are_chosen(watched, plain_page):
+    page = watched.open(plain_page)
+    page.get_by_label("Conditions").select_option("s1")
+    expect(page.locator("#s0")).to_be_hidden()
+    expect(page.locator("#s1")).to_be_visible()
+    page.get_by_label("Conditions").select_option("")
+    expect(page.locator("#s0")).to_be_visible()
+
+
+def test_columns_are_hidden_and_shown(watched, plain_page):
+    page = watched.open(plain_page)
+    assert "params" in columns(page)
+    assert "latency_p95" not in columns(page)
+    page.locator("#columns summary").click()
+    page.locator("#columns input[value=params]").uncheck()
+    page.locator("#columns input[value=latency_p95]").check()
+    assert "params" not in columns(page)
+    assert "latency_p95" in columns(page)
+    page.keyboard.press("Escape")
+    expect(page.locator("#columns fieldset")).to_be_hidden()
+
+
+@pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "without"])
+def test_the_table_is_copied_as_it_is_shown(watched, plain_page, clipboard):
+    page = watched.page
+    page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
+        if clipboard
+        else """Object.defineProperty(navigator, 'clipboard', {value: undefined});
+        document.execCommand = () => { window.copied = getSelection().toString() || document.activeElement.value;
+          return true; }"""
+    )
+    page = watched.open(plain_page)
+    page.get_by_label("Conditions").select_option("s0")
+    page.locator("#s0 th[data-key=throughput]").click()
+    page.get_by_label("Filter rows").fill("t")
+    page.get_by_role("button", name="Copy as Markdown").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    title, conditions, *table = page.evaluate("copied").strip().split("\n\n")
+    assert title == "### digits"
+    assert conditions.startswith("AMD EPYC 9B14, 2 cores; cpu")
+    [lines] = [each.splitlines() for each in table]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    assert len({len(row) for row in cells}) == 1
+    shown = columns(page)
+    assert [row[shown.index("model")].strip() for row in cells[2:]] == ["resnet", "vit"]
+    assert [row[shown.index("throughput")].strip() for row in cells[2:]] == ["\\~10,000", "900"]
+
+
+def test_a_panel_draws_its_charts_when_it_is_opened(watched, plain_page):
+    page = watched.open(plain_page)
+    panel = page.locator("#s0 details.panel").first
+    assert panel.locator("svg").count() == 0
+    panel.locator("summary").click()
+    expect(panel.locator(".chart[data-drawn=done]")).to_have_count(5)
+    assert panel.locator("svg.marks").count() == 5
+    expect(panel.locator("svg.marks").first).to_be_visible()
+    assert page.evaluate("location.hash") == f"#{panel.get_attribute('id')}"
+    assert panel.locator("svg .mark-line path").count() >= 4  # two seeds in both curves
+    for chart in panel.locator(".chart").all():
+        described = chart.locator(".drawing").get_attribute("aria-label") or chart.locator("svg [aria-label]").first
+        assert described
+        assert chart.locator(".text").inner_text()
+
+
+def test_a_link_opens_its_panel(watched, plain_page):
+    address = re.findall(r'<a href="(#m-\w+)">', plain_page.read_text(encoding="utf-8"))[2]
+    page = watched.open(plain_page, address)
+    expect(page.locator(f"{address} .chart[data-drawn=done]")).to_have_count(5)
+    assert page.locator("details.panel[open]").count() == 1
+    page.locator("#s0 table.board tbody a").first.click()
+    expect(page.locator("details.panel[open]")).to_have_count(2)
+
+
+def test_a_point_tells_its_figures_and_opens_its_panel(watched, plain_page):
+    page = watched.open(plain_page)
+    points = page.locator("#s0 .chart:not([hidden]) .mark-symbol.role-mark path")
+    points.nth(2).hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    expect(tooltip).to_contain_text("hybrid")
+    expect(tooltip).to_contain_text("2,000 images/s")
+    expect(tooltip).to_contain_text("doubtful")
+    points.nth(2).click()
+    expect(page.locator("details.panel[open] summary")).to_contain_text("hybrid")
+
+
+def test_the_other_axis_is_chosen(watched, plain_page):
+    page = watched.open(plain_page)
+    page.locator("#s0").get_by_label("latency").check()
+    shown = page.locator("#s0 .picture .chart:not([hidden])")
+    expect(shown).to_have_attribute("data-drawn", "done")
+    assert "latency_p50 (ms), lower is better" in shown.locator("svg").text_content()
+
+
+CONTRASTS = """() => {
+  const probe = document.body.appendChild(document.createElement("p"));
+  const light = (name) => {
+    probe.style.color = `var(--${name})`;
+    const [r, g, b] = getComputedStyle(probe).color.match(/[\\d.]+/g).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  return ["ink", "muted", "accent", "warn", "invalid"].flatMap((name) =>
+    ["paper", "sheet"].map((ground) => [name, ground, ratio(light(name), light(ground))]));
+}"""
+"""Contrast of each colour of text on each ground: https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio"""
+
+
+def test_colours_follow_the_scheme_at_once_with_contrast(watched, plain_page):
+    page = watched.open(plain_page)
+    label = page.locator("#s0 .picture svg text", has_text="mixer")
+    for scheme, ground, ink in (
+        ("light", "rgb(255, 255, 255)", "rgb(27, 33, 40)"),
+        ("dark", "rgb(17, 22, 28)", "rgb(228, 232, 236)"),
+    ):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+        assert label.evaluate("text => getComputedStyle(text).fill") == ink
+        assert [each for each in page.evaluate(CONTRASTS) if each[2] < 4.5] == []
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert label.evaluate("text => getComputedStyle(text).fill") == "rgb(0, 0, 0)"
+    assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--paper')") == "#fff"
+    expect(page.locator(".toolbar")).to_be_hidden()
+    expect(page.locator("#s0 .axes")).to_be_hidden()
+    expect(page.locator("#s0 table.board")).to_be_visible()
+
+
+def test_a_phone_scrolls_the_table_and_not_the_page(watched, plain_page):
+    watched.page.set_viewport_size({"width": 375, "height": 800})
+    page = watched.open(plain_page)
+    page.locator("details.panel summary").first.click()
+    expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(5)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    box = page.locator("#s0 .scroll").first
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    for chart in page.locator(".chart svg.marks:visible").all():
+        assert chart.bounding_box()["width"] <= 375
+
+
+def test_the_keyboard_reaches_every_control(watched, plain_page):
+    page = watched.open(plain_page)
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                """() => {
+                  const at = document.activeElement;
+                  return at.id || at.closest("th")?.dataset.key || at.closest("[id]")?.id + " " + at.tagName;
+                }"""
+            )
+        )
+    assert {"search", "conditions", "columns SUMMARY", "copy", "throughput", "s0 INPUT"} <= reached
+    page.locator("#s0 th[data-key=throughput] [role=button]").focus()
+    page.keyboard.press("Enter")
+    assert models(page)[0] == "resnet"
+    assert (
+        page.locator("#s0 th[data-key=throughput] [role=button]").evaluate(
+            "button => getComputedStyle(button).outlineStyle"
+        )
+        == "solid"
+    )
+
+
+def test_the_page_is_read_without_scripts(browser, plain_page):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(plain_page.as_uri())
+    expect(page.locator("#s0 table.board tbody tr")).to_have_count(5)
+    expect(page.locator(".toolbar")).to_be_hidden()
+    expect(page.locator("#s0 .picture .text").first).to_contain_text("On the Pareto front: ")
+    page.locator("details.panel summary").first.click()
+    expect(page.locator("details.panel[open]")).to_contain_text("Make this row again")
+    context.close()
+
+
+def test_hostile_names_stay_text(watched, hostile_page):
+    page = watched.open(hostile_page)
+    assert sorted(models(page)) == sorted(map(plain, pages.HOSTILE))
+    assert page.locator("#s0 h2").inner_text() == plain(pages.HOSTILE[0] + pages.HOSTILE[1])
+    assert page.evaluate("document.documentElement.scrollWidth") == 1200
+    for i in (0, 3, 12):
+        panel = page.locator("details.panel").nth(i)
+        panel.locator("summary").click()
+        expect(panel.locator(".chart[data-drawn=done]")).to_have_count(5)
+    names = {plain(name) for name in pages.HOSTILE}
+    assert set(page.locator("details.panel .name").all_text_contents()) == names
+    assert names <= set(page.locator("section[aria-labelledby=data-title] bdi").all_inner_texts())
+    labels = page.locator("details.panel").first.locator("svg .role-axis-label text").all_text_contents()
+    assert "</script>" in labels
+    assert page.locator("script").count() == 4
+    assert page.locator("img, [onmouseover], [onerror], iframe, object, embed, link").count() == 0
+    points = page.locator(".picture .chart:not([hidden]) .mark-symbol.role-mark path")
+    for i in range(points.count()):
+        points.nth(i).dispatch_event("mousemove")
+    assert page.locator("#vg-tooltip-element script").count() == 0
+
+
+def test_hostile_names_survive_markdown(watched, hostile_page):
+    watched.page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
+    )
+    page = watched.open(hostile_page)
+    page.get_by_role("button", name="Copy as Markdown").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    rows = [line for line in page.evaluate("copied").splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(pages.HOSTILE)
+    assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert not any(set(row) & set("<>") for row in rows)
+
+
+def test_nothing_in_the_policy_lets_a_planted_script_run(watched, plain_page, tmp_path):
+    planted = tmp_path / "planted.html"
+    text = plain_page.read_text(encoding="utf-8")
+    planted.write_text(
+        text.replace("<h1>", "<script>alert(1)</script><img src=x onerror=alert(2)><h1>"), encoding="utf-8"
+    )
+    watched.open(planted)
+    assert not [fault for fault in watched.faults if fault.startswith("dialog")]
+    assert len([fault for fault in watched.faults if "Content Security Policy" in fault]) >= 2
+    watched.faults.clear()
+
+
+def test_a_page_without_rows_opens(watched, tmp_path):
+    failed = factories.record(factories.quality_cell("a"), status="failed", reason="it broke")
+    page = watched.open(written(tmp_path, [failed]))
+    expect(page.locator("header")).to_contain_text("No results yet.")
+    expect(page.locator("#missing")).to_contain_text("it broke")
+
+
+def test_a_curve_that_diverged_is_drawn(watched, tmp_path):
+    record = msgspec.structs.replace(
+        factories.quality("a"), curve=({"loss": 2.0}, {"loss": float("nan")}, {"loss": float("inf")})
+    )
+    page = watched.open(written(tmp_path, [record]))
+    page.locator("details.panel summary").click()
+    expect(page.locator(".chart[data-drawn=done]")).to_have_count(1)

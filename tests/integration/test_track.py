@@ -1,0 +1,266 @@
+"""Two commits of a plugin's repository, each in an environment of its own: from the command line to the exit code.
+
+Its models sleep, so that the machine's noise hardly matters. The environments see this one's packages, torch and
+vitbench among them, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vitbench import lockstep
+from vitbench.cli import main
+from vitbench.tracking.environments import Recipe
+from vitbench.tracking.outcome import Result, Tracked
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="the shell lines are those of Unix"),
+]
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
+INSTALL = "pip install --quiet --no-deps --no-build-isolation --no-index -e ."
+MADE_HERE = ["--inherit-packages", "--install", INSTALL]
+FILES = {
+    "pyproject.toml": """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "vitbench-napping"
+version = "1.0"
+dependencies = ["vitbench"]
+
+[project.entry-points.vitbench]
+napping = "napping"
+
+[tool.hatch.build.targets.wheel]
+packages = ["src/napping"]
+""",
+    "src/napping/__init__.py": """
+import vitbench
+from napping.seconds import SECONDS
+
+
+@vitbench.hookimpl
+def vitbench_models():
+    for name in SECONDS:
+        yield vitbench.ModelSpec(name=name, build="napping.models:build", summary="Sleeps", arguments={"name": name})
+""",
+    "src/napping/models.py": """
+import time
+
+from torch import nn
+
+from napping.seconds import SECONDS
+
+
+class Sleeper(nn.Module):
+    def __init__(self, seconds, in_channels, num_classes):
+        super().__init__()
+        self.seconds = seconds
+        self.head = nn.Linear(in_channels, num_classes)
+
+    def forward(self, images):
+        time.sleep(self.seconds)
+        return self.head(images.mean(dim=(2, 3)))
+
+
+def build(*, name, num_classes, image_size, in_channels):
+    return Sleeper(SECONDS[name], in_channels, num_classes)
+""",
+}
+SECONDS = {
+    "base": {"steady": 0.02, "slowing": 0.02, "leaving": 0.02, "breaking": 0.02},
+    "head": {"steady": 0.02, "slowing": 0.03, "coming": 0.02, "breaking": "not a number"},
+}
+Track = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with the commits ``base`` and ``head``, of which the second is checked out."""
+    folder = tmp_path_factory.mktemp("napping")
+    git(folder, "init", "--quiet")
+    for tag, seconds in SECONDS.items():
+        for name, text in {**FILES, "src/napping/seconds.py": f"SECONDS = {seconds!r}\n"}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        git(folder, "add", "--all")
+        git(folder, "commit", "--quiet", "-m", tag)
+        git(folder, "tag", tag)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the environments, which the tests share as the runs of one user do."""
+    return tmp_path_factory.mktemp("track")
+
+
+@pytest.fixture
+def track(
+    repository: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Track]:
+    """Run ``vitbench track`` in the repository; no process, no worktree and no change of its files may stay."""
+    for name, value in {"BLOCK_SECONDS": 0.02, "QUADS": 3, "MOST_PAIRS": 3, "FEWEST_DISTURBED": 3}.items():
+        monkeypatch.setattr(lockstep, name, value)  # as little as can be, on a disturbed machine too
+    monkeypatch.setenv("VITBENCH_TRACK", str(cache))
+    monkeypatch.chdir(repository)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", "track", "--threads", "1", "--device", "cpu", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    before, processes = state(repository), set(psutil.Process().children(recursive=True))
+    yield call
+    assert state(repository) == before
+    assert set(psutil.Process().children(recursive=True)) <= processes
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def state(repository: Path) -> tuple[str, ...]:
+    asked = (["worktree", "list"], ["status", "--porcelain", "--ignored"], ["for-each-ref"])
+    return tuple(git(repository, *arguments) for arguments in asked)
+
+
+def read(out: str) -> dict[str, Result]:
+    import msgspec
+
+    return {result.model: result for result in msgspec.json.decode(out, type=Tracked).results}
+
+
+def test_a_slower_model_is_a_regression(track: Track, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("# Before\n")
+    asked = ["--base", "base", "--head", "head", "--model", "slowing", "--json", "--output", str(summary)]
+    code, out, err = track(*asked, *MADE_HERE)
+    assert code == 10, err
+    found = read(out)["napping/slowing"]
+    assert found.verdict == "regressed"
+    assert found.ratio == pytest.approx(2 / 3, rel=0.1)
+    assert found.pairs >= 3
+    assert [line for line in err.splitlines() if line.startswith("Making")] == [
+        f"Making the environment of {side}, {side} ({git(Path(), 'rev-parse', side)[:10]})." for side in SECONDS
+    ]
+    assert summary.read_text().startswith("# Before\n### vitbench track\n\n**Slower by more than 3.0%: napping/slowing")
+
+
+def test_a_commit_against_itself_is_no_regression(track: Track) -> None:
+    code, out, err = track(
+        "--base", "base", "--head", "base", "--model", "steady", "--threshold", "0.2", "--json", *MADE_HERE
+    )
+    assert code in (0, 13), err
+    assert read(out)["napping/steady"].ratio == pytest.approx(1, rel=0.2)
+    assert "Making" not in err, "the environment is kept"
+
+
+def test_what_one_side_lacks_or_cannot_build_is_no_data(track: Track) -> None:
+    models = [word for name in ("leaving", "coming", "breaking") for word in ("--model", name)]
+    code, out, err = track("--base", "base", "--head", "head", *models, *MADE_HERE)
+    assert code == 11, err
+    assert 'napping/leaving, inference: head: unknown model "leaving".' in out
+    assert 'napping/coming, inference: base: unknown model "coming".' in out
+    assert "napping/breaking, inference: head: TypeError: " in out
+
+
+def test_an_installed_copy_in_place_of_the_working_tree_is_not_comparable(
+    track: Track, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    info = copy / "vitbench_napping-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vitbench-napping\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[vitbench]\nnapping = napping\n")
+    (copy / "napping").mkdir()
+    for file in (repository / "src" / "napping").glob("*.py"):
+        (copy / "napping" / file.name).write_text(file.read_text())
+    monkeypatch.setenv("PYTHONPATH", str(copy))
+    code, out, err = track("--base", "base", "--model", "steady", *MADE_HERE)
+    assert code == 12, err
+    assert "head would measure installed code that is not its checkout's" in " ".join(out.split())
+    assert "head: the working tree (" in out
+
+
+def test_an_install_that_fails_is_one_line_and_leaves_nothing(track: Track, cache: Path) -> None:
+    before = set(cache.iterdir())
+    code, out, err = track("--base", "base", "--install", "echo so it goes; exit 7")
+    assert (code, out) == (3, "")
+    title = f"base ({git(Path(), 'rev-parse', 'base')[:10]})"
+    assert err.splitlines() == [
+        f"Making the environment of base, {title}.",
+        "so it goes",
+        f'Error: base, {title}: "echo so it goes; exit 7" failed with exit code 7.',
+    ]
+    assert set(cache.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--base", "nothing"], 2, '--base: {repository} has no commit "nothing"'),
+        (["--base", "base", "--head", "nothing"], 2, '--head: {repository} has no commit "nothing"'),
+        (["--base", "base", "--repo", "/"], 2, "/ is not in the working tree of a git repository"),
+    ],
+)
+def test_a_mistake_is_one_line(track: Track, repository: Path, arguments: list[str], code: int, words: str) -> None:
+    found, out, err = track(*arguments)
+    assert (found, out) == (code, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert words.format(repository=repository) in last
+
+
+def test_an_interruption_ends_what_runs_and_leaves_nothing(repository: Path, tmp_path: Path) -> None:
+    cache, before = tmp_path / "cache", state(repository)
+    command = [sys.executable, "-m", "vitbench", "track", "--base", "base", "--install", "true"]
+    environment = {**os.environ, "VITBENCH_TRACK": str(cache)}
+    with subprocess.Popen(command, cwd=repository, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        # Making an environment takes seconds, of which this is the first.
+        wait_for(lambda: list(cache.glob("*/environment/*")))
+        assert state(repository) != before, "the worktree is there"
+        running = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("Interrupted")
+    assert running
+    assert psutil.wait_procs(running, timeout=PATIENCE)[1] == []
+    assert state(repository) == before
+    assert [path.name for path in cache.iterdir()] == ["lock"]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_the_environments_are_kept_by_the_recipe(repository: Path, cache: Path) -> None:
+    from vitbench.tracking.checkouts import find_repository
+
+    found = find_repository(repository)
+    recipe = Recipe(install=INSTALL, inherit_packages=True)
+    for ref in SECONDS:
+        home = recipe.home(cache, found, found.commit("--base", ref))
+        assert (home / "checkout" / "pyproject.toml").exists()
+        assert not (home / "checkout" / ".git").exists()

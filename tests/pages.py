@@ -1,0 +1,178 @@
+"""Fake results folders for the page: plausible records with curves, samples, predictions and evidence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import factories
+import msgspec
+import numpy as np
+
+from vitbench.detail import Details, read_details
+from vitbench.leaderboard import Leaderboard, build
+from vitbench.records import DataInfo, KeyedCell, QualityCell, Record
+from vitbench.store import Run
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script>",
+    '" onmouseover="alert(1)',
+    "'><img src=x onerror=alert(1)>",
+    "a|b",
+    "two\nlines",
+    '=HYPERLINK("http://x")',
+    "1e5",
+    "007",
+    "\u202egnp.exe",
+    "\u05e9\u05dc\u05d5\u05dd",
+    "{{ 7 * 7 }} ${7} @x",
+    "x" * 300,
+)
+SUITE = 'name = "quick"\nsummary = "for tests"\n\n[[models]]\nname = "scratch/vit"\nlabel = "vit"\n'
+
+
+class FakeStore:
+    """What the page reads of a store, without a database."""
+
+    def __init__(
+        self, folder: Path, *, command: str = "vitbench run", suite: str = SUITE, machine: str = factories.MACHINE
+    ) -> None:
+        self.folder = folder
+        self._blobs = {
+            hashlib.sha256(content).hexdigest(): content
+            for content in (suite.encode(), msgspec.json.encode(factories.environment(machine)))
+        }
+        suite_digest, environment_digest = self._blobs
+        self._runs = [
+            Run(
+                id="run-1",
+                started=1.7e9,
+                command=command,
+                version="0.1.0",
+                suite=suite_digest,
+                environment=environment_digest,
+                rank_by="top1",
+            )
+        ]
+
+    def runs(self) -> list[Run]:
+        return self._runs
+
+    def blob(self, digest: str) -> bytes:
+        return self._blobs[digest]
+
+    def predictions_path(self, key: str) -> Path:
+        return self.folder / f"{key}.npz"
+
+
+def save(path: Path, labels: Sequence[int], classes: Sequence[int], confidence: Sequence[float] | None = None) -> None:
+    """Write predictions of one class an image."""
+    if confidence is None:
+        confidence = [0.9] * len(labels)
+    np.savez_compressed(
+        path,
+        labels=np.asarray(labels, dtype=np.int64),
+        top_classes=np.asarray(classes, dtype=np.int64)[:, None],
+        top_probabilities=np.asarray(confidence, dtype=np.float32)[:, None],
+        true_log_probability=np.zeros(len(labels), dtype=np.float32),
+        num_classes=np.int64(10),
+    )
+
+
+def model(
+    folder: Path,
+    label: str,
+    correct: int,
+    images_per_second: float,
+    *,
+    seeds: Sequence[int] = (0,),
+    epochs: int = 40,
+    data: DataInfo | None = None,
+    n: int = 360,
+    verdict: str = "valid",
+    reason: str = "",
+    recipe: str = "recipes/supervised",
+    **fields: object,
+) -> list[Record]:
+    """Return one model's records, with predictions beside them of which `correct` of `n` are right."""
+    data = data or factories.data_info()
+    random = np.random.default_rng(correct)
+    records = []
+    for seed in seeds:
+        one = factories.quality(label, correct, n=n, seed=seed, data=data, recipe=recipe, **fields)
+        labels = np.arange(n) % len(data.class_names)
+        wrong = random.permutation(n)[correct:]
+        classes = labels.copy()
+        classes[wrong] = (labels[wrong] + random.integers(1, len(data.class_names), len(wrong))) % len(data.class_names)
+        save(folder / f"{one.key}.npz", labels, classes, random.beta(8, 1, n))
+        records.append(
+            msgspec.structs.replace(
+                one,
+                curve=tuple(
+                    {"epoch": e + 1.0, "loss": 2.3 / (e + 1), "lr": 1e-3, "val_top1": 1 - 0.9 / (e + 1)}
+                    for e in range(epochs)
+                ),
+                splits={"train": 1294, "val": 143, "test": n},
+                evidence=(_EVIDENCE,),
+            )
+        )
+    speed = factories.speed(
+        label, images_per_second, num_classes=len(data.class_names), verdict=verdict, reason=reason, **fields
+    )
+    return records + [_with_samples(one, random) for one in speed]
+
+
+_EVIDENCE = {"seconds": 1.5, "processor_share": 0.998, "involuntary_switches": 3.0, "stolen_share": 0.01, "load": 1.1}
+
+
+def _with_samples(record: Record, random: np.random.Generator) -> Record:
+    measurements = tuple(
+        msgspec.structs.replace(
+            one, samples=tuple(tuple((one.value * random.gamma(40, 1 / 40, 600)).tolist()) for _ in range(3))
+        )
+        if one.name == "latency_p50"
+        else one
+        for one in record.measurements
+    )
+    return msgspec.structs.replace(record, measurements=measurements, evidence=(_EVIDENCE,) * 3)
+
+
+def board_of(
+    records: Sequence[Record], store: FakeStore, pending: Sequence[KeyedCell] = ()
+) -> tuple[Leaderboard, Details]:
+    """Return the leaderboard of some records, and what is behind it."""
+    board = build(records, pending, "top1")
+    return board, read_details(store, board, records)
+
+
+def hostile_records(folder: Path) -> list[Record]:
+    """Return records whose every name is hostile: models, data set, classes, machine, reasons, options, recipe."""
+    data = msgspec.structs.replace(
+        factories.data_info(num_classes=len(HOSTILE)),
+        title=HOSTILE[0] + HOSTILE[1],
+        class_names=HOSTILE,
+        notes=HOSTILE,
+    )
+    machine = HOSTILE[2] + HOSTILE[5]
+    records = []
+    for i, name in enumerate(HOSTILE):
+        records += model(
+            folder,
+            name,
+            300 + i,
+            1000.0 * (i + 1),
+            data=data,
+            machine=machine,
+            verdict="warn",
+            reason=HOSTILE[i],
+            options={HOSTILE[0]: name},
+            recipe=HOSTILE[3],
+            epochs=3,
+        )
+    failed = msgspec.structs.replace(records[0], status="failed", reason=HOSTILE[0])
+    cell = failed.planned.cell
+    assert isinstance(cell, QualityCell)
+    planned = factories.quality_cell("</title>", data=data, machine=machine, options={"a": HOSTILE[1]})
+    return [*records, msgspec.structs.replace(failed, planned=planned)]

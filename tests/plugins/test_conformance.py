@@ -1,0 +1,118 @@
+"""All built-in plugins keep the contracts of their hooks, by the conformance kit that every package can use.
+
+Large models have their shapes checked as they are, and their values at smaller options, so that this takes seconds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vitbench.catalog import load_catalog
+from vitbench.testing import building, checks_of, parametrize_checks, run_checks
+
+Check = Callable[[], None]
+PLUGINS = {"baseline", "datasets", "metrics", "recipes", "scratch", "suites", "timm"}
+SMALLER = (
+    "vit-p4-d12:depth=1,dropout=0.1",
+    "vit-p8-d12:depth=1",
+    "vit-tiny:depth=1",
+    "resnet18:width=16",
+    "resnet34:width=8",
+    "resnet50:width=8",
+    "hybrid:depth=1,width=64,heads=4",
+    "hybrid:depth=1,width=64,heads=4,frozen=false",
+)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setattr(building, "MOST_PARAMETERS", 6_000_000)
+    monkeypatch.setattr(building, "MOST_MACS", 800_000_000)
+
+
+@parametrize_checks("scratch")
+def test_scratch(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("scratch", models=SMALLER)
+def test_scratch_at_smaller_options(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("timm")
+def test_timm(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("baseline")
+def test_baseline(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("recipes")
+def test_recipes(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("metrics")
+def test_metrics(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("datasets")
+def test_datasets(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("suites")
+def test_suites(check: Check) -> None:
+    check()
+
+
+def test_no_built_in_plugin_is_left_out() -> None:
+    assert {plugin.name for plugin in load_catalog().plugins if plugin.distribution == "vitbench"} == PLUGINS
+    assert {f"test_{plugin}" for plugin in PLUGINS} <= set(globals())
+
+
+def picture(seed: int) -> bytes:
+    side = 6 + seed % 3
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side + 1, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_folder(root: Path) -> None:
+    for number, (split, name) in enumerate((s, n) for s in ("train", "test") for n in ("cat", "dog", "<b>")):
+        (root / split / name).mkdir(parents=True)
+        for image in range(5):
+            (root / split / name / f"{image}.png").write_bytes(picture(10 * number + image))
+
+
+def write_parquet(root: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for split, first in (("train", 0), ("test", 100)):
+        images = [{"bytes": picture(first + row), "path": None} for row in range(12)]
+        table = pa.table({"image": images, "label": [row % 3 for row in range(12)]})
+        pq.write_table(table, root / f"{split}-00000-of-00001.parquet", row_group_size=5)
+
+
+@pytest.mark.parametrize(("layout", "write"), [("folder", write_folder), ("parquet", write_parquet)])
+def test_layouts_with_files(layout: str, write: Callable[[Path], None], tmp_path: Path) -> None:
+    write(tmp_path)
+    outcomes = run_checks(checks_of(f"datasets/{layout}", data={layout: tmp_path}))
+    assert {outcome.check: outcome.reason for outcome in outcomes if outcome.status != "passed"} == {
+        "check_dataset_sizes": "it declares neither classes nor shape nor sizes",
+        "check_dataset_batches_agree": "it offers image(i) alone",
+    }

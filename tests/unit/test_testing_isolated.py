@@ -1,0 +1,152 @@
+"""`vitbench check`: each subject in a child of its own, so that a crash or a hang fails one check; its exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vitbench.cli import main
+from vitbench.testing import Outcome, isolated
+from vitbench.testing.report import as_text
+
+Run = Callable[..., tuple[int, str, str]]
+
+PLUGIN = '''
+"""A plugin with one good recipe and several bad ones."""
+import os, signal, time
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_recipes():
+    for name in ("good", "crashes", "exits", "hangs", "wrong"):
+        yield vitbench.RecipeSpec(name=name, fit=f"conformance_child:{name}", summary="A recipe", trains=False)
+
+def good(model, data, run):
+    return model
+
+def crashes(model, data, run):
+    if run.budget.epochs == 2:
+        print("about to crash", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return model
+
+def exits(model, data, run):
+    os._exit(7)
+
+def hangs(model, data, run):
+    time.sleep(100)
+
+def wrong(model, data, run):
+    return None
+'''
+
+
+@pytest.fixture(autouse=True)
+def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "vitbench_mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vitbench-mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[vitbench]\nmine = conformance_child\n")
+    (tmp_path / "conformance_child.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process and return its exit code, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", "check", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def checked(subject: str) -> list[Outcome]:
+    return list(isolated.check_plugin(subject, models=(), data={}, say=lambda _: None))
+
+
+def test_what_passes_in_a_child_passes() -> None:
+    outcomes = checked("mine/good")
+    assert [outcome.status for outcome in outcomes if outcome.check == "check_recipe_returns_model"] == ["passed"]
+    assert {outcome.status for outcome in outcomes} == {"passed", "skipped"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_crash_fails_the_check_under_way_and_keeps_the_others_from_running() -> None:
+    first, *others = checked("mine/crashes")
+    assert (first.check, first.status) == ("check_recipe_returns_model", "failed")
+    assert first.reason == "the process was killed by SIGSEGV; its last words: about to crash"
+    assert {(one.status, one.reason) for one in others} == {("skipped", "not run: check_recipe_returns_model failed")}
+
+
+def test_an_exit_fails_the_check_under_way() -> None:
+    first, *_ = checked("mine/exits")
+    assert first.reason == "the process ended with exit code 7 before it answered"
+
+
+def test_a_hang_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "SECONDS", 4.0)
+    first, *others = checked("mine/hangs")
+    assert first.status == "failed"
+    assert first.reason == "the checks took more than 4 s until this one; does it wait for something?"
+    assert {outcome.status for outcome in others} == {"skipped"}
+
+
+def test_the_command_tells_what_passed_and_what_did_not(run: Run) -> None:
+    code, out, err = run("mine/good")
+    assert (code, err) == (0, "")
+    assert out.startswith("mine/good\n  passed   check_recipe_returns_model ")
+    assert out.endswith("8 checks: 4 passed, 4 skipped\n")
+    code, out, err = run("mine/wrong", "--json")
+    assert (code, err) == (1, "")
+    content = json.loads(out)
+    assert content["plugin"] == "mine/wrong"
+    assert set(content["outcomes"][0]) == {"check", "subject", "status", "reason", "seconds"}
+    assert content["outcomes"][0]["reason"] == "fit gave NoneType; return the module that is to be evaluated"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["mien"], 2, 'Error: unknown plugin "mien". Did you mean "mine"?'),
+        (["mine/godo"], 2, 'Error: plugin mine offers no "godo". Did you mean "mine/good"?'),
+        (["mine", "--data", "x"], 2, '"x" must be written NAME=PATH'),
+        ([], 2, "Missing argument 'PLUGIN'"),
+        (["broken"], 3, "Error: plugin broken (vitbench-broken 1.0), load: ZeroDivisionError: division by zero."),
+    ],
+)
+def test_what_cannot_be_checked_is_one_line_and_an_exit_code(
+    arguments: list[str], code: int, words: str, run: Run, tmp_path: Path
+) -> None:
+    info = tmp_path / "vitbench_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vitbench-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[vitbench]\nbroken = conformance_broken\n")
+    (tmp_path / "conformance_broken.py").write_text("1 / 0\n")
+    found, out, err = run(*arguments)
+    assert (found, out) == (code, "")
+    (line,) = err.splitlines()
+    assert words in line
+
+
+def test_the_table_shows_names_from_anywhere_as_text() -> None:
+    outcomes = [
+        Outcome(check="check_a", subject="mine/\u202enet", status="failed", reason="<script>\x1b[2J|", seconds=1.234),
+        Outcome(check="check_long", subject="mine/\u202enet", status="passed", seconds=0.5),
+    ]
+    assert as_text(outcomes).splitlines() == [
+        r"mine/\u202enet",
+        r"  FAILED   check_a      1.23 s  <script>\x1b[2J|",
+        "  passed   check_long   0.50 s",
+        "",
+        "2 checks: 1 passed, 1 failed",
+        r"  mine/\u202enet: check_a",
+    ]

@@ -1,0 +1,93 @@
+"""Programs are run to their end, and nothing of them stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vitbench.tracking.commands import last_line, run
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
+PARENT_OF_A_SLEEPER = "sleep 600 & echo $! > pid; wait"
+
+
+def wait_for(condition: Callable[[], object]) -> bool:
+    until = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_words_are_run_without_a_shell_and_a_line_with_one(tmp_path: Path) -> None:
+    words = run([sys.executable, "-c", "import sys; print(sys.argv[1])", "$A && b"], cwd=tmp_path, environment={})
+    assert words.stdout == b"$A && b\n"
+    line = run("echo $A && pwd; exit 3", cwd=tmp_path, environment={"A": "x", "PATH": os.defpath})
+    assert (line.returncode, line.stdout) == (3, f"x\n{tmp_path}\n".encode())
+
+
+def test_stdin_is_what_is_given_and_else_empty(tmp_path: Path) -> None:
+    environment = {"PATH": os.defpath}
+    assert run(["cat"], cwd=tmp_path, environment=environment, given=b"a\nb").stdout == b"a\nb"
+    assert run(["cat"], cwd=tmp_path, environment=environment).stdout == b""
+
+
+def test_aloud_all_goes_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    done = run("echo out; echo err >&2", cwd=tmp_path, environment={"PATH": os.defpath}, aloud=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+    out, err = capfd.readouterr()
+    assert (out, sorted(err.split())) == ("", ["err", "out"])
+
+
+def test_what_takes_too_long_ends_with_what_it_started(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=1)
+    pid = int((tmp_path / "pid").read_text())
+    assert wait_for(lambda: not is_alive(pid))
+
+
+def test_an_interruption_ends_it_with_what_it_started(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+
+    def interrupt() -> None:
+        wait_for(lambda: told.exists() and told.read_text())
+        os.kill(os.getpid(), 2)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=PATIENCE)
+    pid = int(told.read_text())
+    assert wait_for(lambda: not is_alive(pid))
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run([str(tmp_path / "none")], cwd=tmp_path, environment={})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b"one\ntwo \n\n", "two"),
+        (b"", "it said nothing"),
+        (b" \n", "it said nothing"),
+        (b"a\xff", "a\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_the_last_line_says_why(text: bytes, line: str) -> None:
+    assert last_line(text) == line

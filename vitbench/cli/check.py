@@ -1,0 +1,33 @@
+"""`vitbench check`: does a plugin keep the contracts of its hooks?"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from vitbench.cli.pairs import read_pairs
+
+__all__ = ["check"]
+
+
+@click.command()
+@click.argument("plugin", metavar="PLUGIN")
+@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="Check this model of the plugin alone.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a data set of it lies.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: bool) -> int:
+    """Run the conformance checks of a plugin (scratch), or of one of its offers (scratch/vit).
+
+    Exit code 1 when a check failed, 3 when the plugin is broken.
+    """
+    from vitbench.testing.isolated import check_plugin
+    from vitbench.testing.report import as_data, as_text
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(text, err=True)
+
+    outcomes = list(check_plugin(plugin, models=models, data=data, say=say))
+    click.echo(as_data(plugin, outcomes) if as_json else as_text(outcomes))
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

@@ -1,0 +1,105 @@
+"""`vitbench compare`: two models of one results folder, or two results folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vitbench.errors import UsageError
+from vitbench.text import plain
+
+if TYPE_CHECKING:
+    from vitbench.comparing.comparison import Comparison
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Results folder of two models. [default: vitbench-results]"
+)
+@click.option("--model", "models", multiple=True, metavar="M", help="A model of two folders. [default: all of both]")
+@click.option("--dataset", metavar="D", help="The data set that counts. [default: all]")
+@click.option("--device", metavar="cpu|cuda|cuda:N|mps", help="The device that counts. [default: all]")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    metavar="SHARE",
+    default=0.03,
+    show_default=True,
+    help="Difference of speed that does not matter.",
+)
+@click.option("--measure", is_flag=True, help="Time both again, in turn, on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
+def compare(
+    first: str,
+    second: str,
+    output: Path | None,
+    models: tuple[str, ...],
+    dataset: str | None,
+    device: str | None,
+    threshold: float,
+    measure: bool,
+    as_json: bool,
+) -> int:
+    """Hold B against A: two models of one results folder, or two results folders.
+
+    \b
+    Exit codes: 0 B is the same or better; 10 worse for certain; 11 no data; 12 not comparable;
+    13 not resolved; else as for vitbench.
+    """
+    found = _found(first, second, output, models, {"dataset": dataset, "device": device}, threshold)
+    if measure:
+        from vitbench.comparing.remeasure import remeasure
+
+        found = remeasure(found, lambda text: click.echo(plain(text), err=True))
+    if as_json:
+        from vitbench.report.comparison_json import render_comparison_json as render
+    else:
+        from vitbench.report.comparison import render_comparison as render
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
+        click.echo(render(found), nl=False)
+    return found.exit_code
+
+
+def _found(
+    first: str,
+    second: str,
+    output: Path | None,
+    models: tuple[str, ...],
+    place: dict[str, str | None],
+    threshold: float,
+) -> Comparison:
+    from vitbench.api import default_output
+    from vitbench.comparing.compare import compare_folders, compare_models
+    from vitbench.comparing.folder import open_folder
+
+    folders = [output is None and _is_folder(text) for text in (first, second)]
+    if all(folders):
+        return compare_folders(
+            open_folder(Path(first)), open_folder(Path(second)), models=models, threshold=threshold, **place
+        )
+    if any(folders):
+        named, other = (first, second) if folders[0] else (second, first)
+        raise UsageError(f'"{named}" is a folder and "{other}" is not: give two folders or two models.')
+    if models:
+        raise UsageError("--model restricts two folders; A and B are models here.")
+    return compare_models(open_folder(output or default_output()), (first, second), threshold=threshold, **place)
+
+
+def _is_folder(text: str) -> bool:
+    """Say whether an argument is a results folder, or written as a path: a model's name may hold a slash."""
+    from vitbench.store import FILE_NAME
+
+    if text.startswith((".", os.sep)) or text.endswith(os.sep):
+        return True
+    try:
+        return (Path(text) / FILE_NAME).exists()
+    except OSError:  # too long for a path, or not ours to look into
+        return False

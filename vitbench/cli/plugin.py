@@ -1,0 +1,32 @@
+"""`vitbench plugin new`: write a package with a plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vitbench.text import plain
+
+__all__ = ["plugin"]
+
+
+@click.group(no_args_is_help=False)
+def plugin() -> None:
+    """Make plugins. `vitbench plugins` lists them."""
+
+
+@plugin.command()
+@click.argument("name")
+@click.option("--path", type=click.Path(path_type=Path), help="Folder of the package. [default: vitbench-NAME]")
+def new(name: str, path: Path | None) -> None:
+    """Write a package for the plugin NAME: one model, its conformance test, pyproject.toml and README.
+
+    Nothing is overwritten.
+    """
+    from vitbench.scaffold import distribution_of, write_package
+
+    folder = path or Path(distribution_of(name))
+    for file in write_package(name, folder):
+        click.echo(plain(str(file)))
+    click.echo(plain(f'Next: pip install -e "{folder}[test]" && pytest {folder}'), err=True)

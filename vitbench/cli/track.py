@@ -1,0 +1,110 @@
+"""`vitbench track`: has a change made models slower?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vitbench.errors import StoreError
+from vitbench.text import plain
+
+if TYPE_CHECKING:
+    from vitbench.records import Mode
+
+__all__ = ["track"]
+
+
+@click.command()
+@click.option("--base", required=True, metavar="REF", help="The commit to compare with.")
+@click.option("--head", metavar="REF", help="The commit in question. [default: the working tree, as installed here]")
+@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="[default: the checkouts' own models]")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    type=click.Choice(["inference", "training"]),
+    default=["inference"],
+    help="What to time. [default: inference]",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images in a batch.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Side of the images, for models that follow the data.",
+)
+@click.option("--num-classes", type=click.IntRange(min=1), default=10, show_default=True, help="Classes to tell apart.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")
+@click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: all cores]")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    default=0.03,
+    show_default=True,
+    help="The share of speed that does not matter.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    default=300.0,
+    show_default=True,
+    help="Start no more processes for a model after this time.",
+)
+@click.option(
+    "--repo",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=".",
+    help="A folder in the repository. [default: the present one]",
+)
+@click.option(
+    "--install", metavar="COMMAND", default="pip install -e .", show_default=True, help="Installs a checkout."
+)
+@click.option("--inherit-packages", is_flag=True, help="Environments see the packages of the present one, torch too.")
+@click.option("--allow-differences", is_flag=True, help="Compare under unlike versions of Python or torch.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Append Markdown to this file.")
+def track(
+    models: tuple[str, ...],
+    modes: tuple[Mode, ...],
+    install: str,
+    inherit_packages: bool,
+    as_json: bool,
+    output: Path | None,
+    **asked: Any,
+) -> int:
+    """Say whether a change has made models slower, by measuring two commits in turn on this machine.
+
+    \b
+    Exit codes: 0 the same or faster; 10 slower; 11 no data; 12 not comparable; 13 not resolved. Of several
+    models the first of 10, 12, 11, 13 counts.
+    """
+    from vitbench.tracking import report
+    from vitbench.tracking.environments import Recipe
+    from vitbench.tracking.track import Question
+    from vitbench.tracking.track import track as compare
+
+    question = Question(
+        models=tuple(dict.fromkeys(models)),
+        modes=tuple(dict.fromkeys(modes)),
+        recipe=Recipe(install=install, inherit_packages=inherit_packages),
+        **asked,
+    )
+    tracked = compare(question, lambda text: click.echo(plain(text), err=True))
+    click.echo(report.as_json(tracked) if as_json else report.as_text(tracked))
+    if output:
+        _append(output, report.as_markdown(tracked))
+    return tracked.exit_code
+
+
+def _append(output: Path, text: str) -> None:
+    try:
+        with output.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror}.") from error

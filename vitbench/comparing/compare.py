@@ -1,0 +1,190 @@
+"""Two models of one results folder, or two results folders: find what belongs together, and come to one outcome.
+
+Holm's correction runs over all pairs that are tested on the same images, as in a ranking (vitbench/ranking.py), so that
+few of many equal models are called worse. The outcome of several pairs is that of the worst.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from vitbench.comparing.comparison import Comparison
+from vitbench.comparing.contrast import Candidate, Contrast, contrast, judge_quality, unlike_conditions
+from vitbench.comparing.folder import Folder, NoDataError, in_words
+from vitbench.comparing.paired import LEVEL
+from vitbench.errors import UsageError
+from vitbench.outcomes import Outcomes, read_outcomes
+from vitbench.records import Record
+from vitbench.rows import Row
+from vitbench.statistics import holm
+
+__all__ = ["THRESHOLD", "compare_folders", "compare_models"]
+
+THRESHOLD = 0.03
+"""The share of speed that does not matter, unless another is asked for."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Found:
+    """What was found so far."""
+
+    pairs: list[Contrast] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def compare_models(
+    folder: Folder,
+    names: tuple[str, str],
+    *,
+    dataset: str | None = None,
+    device: str | None = None,
+    threshold: float = THRESHOLD,
+) -> Comparison:
+    """Compare two models of one folder, wherever both have results.
+
+    Args:
+        folder: holds both.
+        names: of the base and of the model that is held against it, as `Folder.rows` takes them.
+        dataset: the one that counts.
+        device: the one that counts.
+        threshold: the share of speed that does not matter.
+
+    Raises:
+        UsageError: both names mean the same, or one means several models.
+        NoDataError: a model is unknown or has no such result.
+    """
+    first, second = (folder.rows(name, dataset=dataset, device=device) for name in names)
+    if any(row is other for row in first for other in second):
+        raise UsageError(f'"{names[0]}" and "{names[1]}" are the same model of {folder.path}.')
+    found = _Found()
+    _compare_rows((folder, folder), (first, second), threshold, found)
+    return _concluded(names, False, folder.board.rank_by, threshold, found)
+
+
+def compare_folders(
+    first: Folder,
+    second: Folder,
+    *,
+    models: Sequence[str] = (),
+    dataset: str | None = None,
+    device: str | None = None,
+    threshold: float = THRESHOLD,
+) -> Comparison:
+    """Compare each model that two folders both have, or each of `models`; the first folder is the base.
+
+    Raises:
+        UsageError: a name means several models.
+        NoDataError: the folders have no model in common.
+    """
+    found = _Found()
+    shared = [name for name in first.names() if name in second.names()]
+    if not (models or shared):
+        raise NoDataError(f"{first.path} and {second.path} have no model in common.")
+    for side, own, other in (("A", first, second), ("B", second, first)):
+        alone = [name for name in own.names() if name not in other.names()]
+        if alone and not models:
+            found.notes.append(f"Only {side} has {', '.join(alone)}.")
+    rank_by = first.board.rank_by
+    if second.board.rank_by != rank_by:
+        found.notes.append(f"A is ranked by {rank_by}, B by {second.board.rank_by}; {rank_by} decides.")
+    for name in models or shared:
+        try:
+            rows = [folder.rows(name, dataset=dataset, device=device) for folder in (first, second)]
+        except NoDataError as error:
+            found.missing.append(str(error))
+        else:
+            _compare_rows((first, second), (rows[0], rows[1]), threshold, found)
+    return _concluded((str(first.path), str(second.path)), True, rank_by, threshold, found)
+
+
+def _compare_rows(
+    folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequence[Row]], threshold: float, found: _Found
+) -> None:
+    """Compare the rows of two models, and say which have no counterpart."""
+    pairs = _counterparts(*rows)
+    for pair in pairs:
+        first, second = (_candidate(folder, row) for folder, row in zip(folders, pair, strict=True))
+        found.pairs.append(contrast(first, second, folders[0].board.rank_by, threshold))
+    for side in (0, 1):
+        other, (counterpart, *_) = folders[1 - side], rows[1 - side]
+        for row in rows[side]:
+            if any(row is pair[side] for pair in pairs):
+                continue
+            place = f"{row.condition.dataset or 'no data set'}, {row.condition.device}"
+            label = other.planned(counterpart).label
+            failed = [each for each in other.failures(label, row.condition.dataset) if each.kind == "quality"]
+            if failed:
+                found.missing.append(f"{'BA'[side]} has no result of {label} on {place} ({in_words(failed)}).")
+            else:
+                found.notes.append(f"Only {'AB'[side]} has {row.model} on {place}, {row.condition.precision}.")
+
+
+def _candidate(folder: Folder, row: Row) -> Candidate:
+    def outcomes(record: Record, metric: str) -> Outcomes | None:
+        return read_outcomes(folder.predictions(record.key), metric)
+
+    return Candidate(
+        row=row,
+        newest=folder.newest,
+        failures=folder.failures(folder.planned(row).label, row.condition.dataset),
+        outcomes=outcomes,
+    )
+
+
+def _counterparts(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return the rows that can be compared, each once with the one most like it; if there are none, the likest two.
+
+    Raises:
+        UsageError: one row has several counterparts, and none is more like it than the others.
+    """
+    pairs = sorted(itertools.product(first, second), key=lambda pair: _distance(*pair))
+    taken: list[tuple[Row, Row]] = []
+    for pair in pairs:
+        rivals = [each for each in taken if each[0] is pair[0] or each[1] is pair[1]]
+        distance = _distance(*pair)
+        if distance[0] == 0 and any(_distance(*each) == distance for each in rivals):
+            names = dict.fromkeys(f"{row.model} [{row.recipe}] on {row.condition.device}" for row in pair + rivals[0])
+            raise UsageError(
+                f"several rows can be compared; give --dataset or --device, or one of these: {', '.join(names)}."
+            )
+        if not rivals and (distance[0] == 0 or not taken):
+            taken.append(pair)
+    return taken
+
+
+def _distance(first: Row, second: Row) -> tuple[int, int, bool]:
+    """Return how unlike two rows are; those whose first number is not 0 cannot be compared."""
+    general, of_speed = unlike_conditions(first.condition, second.condition)
+    return len(general), len(of_speed), first.recipe != second.recipe
+
+
+def _concluded(names: tuple[str, str], folders: bool, rank_by: str, threshold: float, found: _Found) -> Comparison:
+    return Comparison(
+        names=names,
+        folders=folders,
+        rank_by=rank_by,
+        threshold=threshold,
+        pairs=tuple(_judged_together(found.pairs)),
+        missing=tuple(found.missing),
+        notes=tuple(found.notes),
+    )
+
+
+def _judged_together(pairs: Sequence[Contrast]) -> list[Contrast]:
+    """Judge the ranking metric of all pairs with Holm's correction over those that are tested on the same images."""
+    import numpy as np
+
+    judged = list(pairs)
+    p_values = {i: q.paired.p_value for i, pair in enumerate(pairs) for q in pair.quality[:1] if q.finding and q.paired}
+    if not p_values:
+        return judged
+    values = np.array(list(p_values.values()))
+    significant = holm(lambda level: values <= level, len(values), LEVEL)
+    for i, holds in zip(p_values, significant.tolist(), strict=True):
+        first, *others = pairs[i].quality
+        first = replace(first, finding=judge_quality(first, significant=holds))
+        judged[i] = replace(pairs[i], quality=(first, *others))
+    return judged

@@ -1,0 +1,71 @@
+"""What a comparison comes to: its pairs of rows, one outcome, and the exit code that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vitbench.comparing.contrast import Contrast
+from vitbench.comparing.speed_ratio import Judgement
+
+__all__ = ["EXIT_CODES", "Comparison", "Outcome", "outcome_of"]
+
+Outcome = Literal["regressed", "no data", "not comparable", "not resolved", "improved", "same"]
+EXIT_CODES: Mapping[Outcome, int] = {
+    "regressed": 10,
+    "not comparable": 12,
+    "no data": 11,
+    "not resolved": 13,
+    "improved": 0,
+    "same": 0,
+}
+"""The worst first: the outcome of several is the first that occurs."""
+_OF_FINDINGS: Mapping[Judgement, Outcome] = {
+    "worse": "regressed",
+    "no data": "no data",
+    "not comparable": "not comparable",
+    "not resolved": "not resolved",
+    "better": "improved",
+    "same": "same",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """All pairs of rows that were compared."""
+
+    names: tuple[str, str]
+    """What A and B are, as they were given."""
+    folders: bool
+    """Whether A and B are folders; else they are models of one."""
+    rank_by: str
+    threshold: float
+    """The share of speed that does not matter."""
+    pairs: tuple[Contrast, ...]
+    missing: tuple[str, ...]
+    """What one of the two has no result of, in words."""
+    notes: tuple[str, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the pairs'."""
+        return _worst([*map(outcome_of, self.pairs), *(["no data"] if self.missing else [])])
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return EXIT_CODES[self.outcome]
+
+
+def outcome_of(pair: Contrast) -> Outcome:
+    """Return what all that is judged of a pair comes to: its ranking metric and its speeds."""
+    if pair.unlike:
+        return "not comparable"
+    findings = [each.finding for each in pair.quality if each.finding] + [each.finding for each in pair.speeds]
+    outcomes = [_OF_FINDINGS[finding] for finding in findings]
+    return _worst([*outcomes, *(["no data"] if pair.missing or not outcomes else [])])
+
+
+def _worst(outcomes: Sequence[str]) -> Outcome:
+    return next(outcome for outcome in EXIT_CODES if outcome in outcomes)

@@ -1,0 +1,308 @@
+"""Two rows held against each other: quality on the same images, speed as it is stored, cost; and what may be concluded.
+
+Rows of unlike conditions are not compared. Speed and memory have conditions of their own (machine, device, threads,
+batch size): quality is compared where these differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
+from vitbench.comparing.speed_ratio import Judgement, Samples, Speed, stored_speed
+from vitbench.leaderboard import Failure, interval_entry, seed_outcomes
+from vitbench.outcomes import Outcomes
+from vitbench.records import Mode, QualityCell, Record, SpeedCell
+from vitbench.rows import Condition, Metric, Row
+
+__all__ = [
+    "Candidate",
+    "Contrast",
+    "Cost",
+    "Quality",
+    "Unlike",
+    "contrast",
+    "judge_quality",
+    "unlike_conditions",
+]
+
+OF_SPEED = frozenset({"machine", "device", "threads", "batch_size", "train_batch_size"})
+"""Conditions that only speed and memory must share."""
+SPEEDS: Mapping[str, Mode] = {"throughput": "inference", "latency_p50": "inference", "train_throughput": "training"}
+"""Figures of speed that are judged, and the mode that each is measured in."""
+_BATCHES = {
+    "throughput": "batch_size",
+    "peak_memory": "batch_size",
+    "train_throughput": "train_batch_size",
+    "train_peak_memory": "train_batch_size",
+}
+"""The condition that is a figure's batch size; latency is that of batch 1."""
+_COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
+_ANYWHERE = frozenset({"params", "macs"})
+"""Costs that no machine changes."""
+_QUALITY_UNITS = frozenset({"fraction", "nat"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One model's row and what lies behind it."""
+
+    row: Row
+    newest: Mapping[str, Record]
+    """The newest attempt at each cell of its folder, by id."""
+    failures: Sequence[Failure]
+    """The model's cells without a result."""
+    outcomes: Callable[[Record, str], Outcomes | None]
+    """Gives the scores of single images behind a record's metric, where they are known."""
+
+    def records(self) -> list[Record]:
+        """Return the good records that the row is made of."""
+        return [self.newest[each] for each in self.row.ids]
+
+    def timed(self, metric: str) -> Record:
+        """Return the record that a figure of speed comes from."""
+        batch = getattr(self.row.condition, _BATCHES[metric]) if metric in _BATCHES else 1
+        wanted = (SPEEDS[metric], batch, False)
+        return next(
+            record
+            for record in self.records()
+            if isinstance(cell := record.planned.cell, SpeedCell)
+            and (cell.mode, cell.batch_size, cell.largest_batch) == wanted
+        )
+
+    def samples(self, metric: str) -> Samples:
+        """Return the raw samples of a figure of speed."""
+        return next(one.samples for one in self.timed(metric).measurements if one.name == metric)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unlike:
+    """A condition that differs."""
+
+    condition: str
+    """A field of `vitbench.rows.Condition`."""
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """A figure of quality, or whatever else is ranked by."""
+
+    metric: str
+    first: Metric
+    second: Metric
+    paired: PairedDifference | None
+    """None where scores of the same images are not known."""
+    finding: Judgement | None
+    """None: not judged, since it is not ranked by."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """A figure of which the plain difference says all."""
+
+    metric: str
+    first: Metric
+    second: Metric
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contrast:
+    """The second of two rows held against the first."""
+
+    first: Row
+    second: Row
+    rank_by: str
+    unlike: tuple[Unlike, ...]
+    """Why nothing is compared."""
+    unlike_speed: tuple[Unlike, ...]
+    """Why figures of speed and memory are not compared, or some of them."""
+    quality: tuple[Quality, ...] = ()
+    """What is ranked by first."""
+    speeds: tuple[Speed, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    missing: tuple[str, ...] = ()
+    """What one of the two lacks and should have, in words."""
+    notes: tuple[str, ...] = ()
+    """What else differs, or is to be known."""
+
+
+def unlike_conditions(first: Condition, second: Condition) -> tuple[list[Unlike], list[Unlike]]:
+    """Return in what two conditions differ: for all figures, and for those of speed and memory alone.
+
+    A batch size that only one of them has is none: the other's figures are missing. Titles of data sets do not count,
+    their fingerprints do.
+    """
+    general: list[Unlike] = []
+    of_speed: list[Unlike] = []
+    for field in fields(Condition):
+        name = field.name
+        one, other = getattr(first, name), getattr(second, name)
+        absent = name.endswith("batch_size") and None in (one, other)
+        if name == "dataset" or one == other or absent:
+            continue
+        (of_speed if name in OF_SPEED else general).append(
+            Unlike(condition=name, first=_in_words(name, first), second=_in_words(name, second))
+        )
+    return general, of_speed
+
+
+def _in_words(name: str, condition: Condition) -> str:
+    value = getattr(condition, name)
+    if name == "fingerprint":
+        return f"{condition.dataset} ({value[:8]})" if value else "none"
+    return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def contrast(first: Candidate, second: Candidate, rank_by: str, threshold: float) -> Contrast:
+    """Hold the second of two rows against the first.
+
+    Args:
+        first: the base.
+        second: what is judged.
+        rank_by: the metric that decides on quality.
+        threshold: the share of speed that does not matter.
+    """
+    unlike, unlike_speed = unlike_conditions(first.row.condition, second.row.condition)
+    found = Contrast(
+        first=first.row, second=second.row, rank_by=rank_by, unlike=tuple(unlike), unlike_speed=tuple(unlike_speed)
+    )
+    if unlike:
+        return found
+    return replace(
+        found,
+        quality=tuple(_quality(first, second, name, rank_by) for name in _quality_names(first, second, rank_by)),
+        speeds=tuple(
+            _speed(first, second, name, found.unlike_speed, threshold) for name in SPEEDS if _both(first, second, name)
+        ),
+        costs=tuple(
+            Cost(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
+            for name in _COSTS
+            if _both(first, second, name) and name != rank_by and not _blocking(found.unlike_speed, name)
+        ),
+        missing=tuple(_missing(first, second, rank_by)),
+        notes=tuple(_notes(first, second)),
+    )
+
+
+def _both(first: Candidate, second: Candidate, metric: str) -> bool:
+    return metric in first.row.metrics and metric in second.row.metrics
+
+
+def _blocking(unlike_speed: Sequence[Unlike], metric: str) -> list[Unlike]:
+    """Return the conditions that keep a figure from being compared."""
+    if metric in _ANYWHERE:
+        return []
+    batches = {"batch_size", "train_batch_size"} - {_BATCHES.get(metric)}
+    return [each for each in unlike_speed if each.condition not in batches]
+
+
+def _quality_names(first: Candidate, second: Candidate, rank_by: str) -> list[str]:
+    """Return what both have of quality: what is ranked by, unless it is judged as a speed, then the others."""
+    measured = {
+        one.name
+        for record in first.records()
+        if isinstance(record.planned.cell, QualityCell)
+        for one in record.measurements
+        if one.unit in _QUALITY_UNITS
+    }
+    usual = ("top1", "top5", "nll")
+    others = sorted(measured, key=lambda name: (usual.index(name) if name in usual else len(usual), name))
+    names = dict.fromkeys([rank_by, *others])
+    return [name for name in names if name not in SPEEDS and _both(first, second, name)]
+
+
+def _quality(first: Candidate, second: Candidate, metric: str, rank_by: str) -> Quality:
+    known = [
+        seed_outcomes(each.row, each.newest, metric, lambda record, each=each: each.outcomes(record, metric))  # type: ignore[misc]
+        for each in (first, second)
+    ]
+    found = Quality(
+        metric=metric,
+        first=first.row.metrics[metric],
+        second=second.row.metrics[metric],
+        paired=paired_difference(*known),
+        finding=None,
+    )
+    return replace(found, finding=judge_quality(found)) if metric == rank_by else found
+
+
+def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judgement:
+    """Say what a difference shows.
+
+    Args:
+        quality: two figures and what is known of them.
+        significant: whether the paired difference is, where more than its own p-value decides.
+    """
+    first, second, paired = quality.first, quality.second, quality.paired
+    if first.value is None or second.value is None:
+        return "no data"
+    if "invalid" in (first.verdict, second.verdict) or first.better not in ("higher", "lower"):
+        return "not resolved"
+    ahead: Judgement = "better" if (second.value > first.value) == (first.better == "higher") else "worse"
+    if paired is not None:
+        significant = paired.p_value <= LEVEL if significant is None else significant
+        return ahead if significant else "same" if paired.alike else "not resolved"
+    one, other = interval_entry(first, ()), interval_entry(second, ())
+    if one.high < other.low or other.high < one.low:
+        return ahead
+    return "same" if one.low == one.high == other.low == other.high else "not resolved"
+
+
+def _speed(first: Candidate, second: Candidate, metric: str, unlike_speed: Sequence[Unlike], threshold: float) -> Speed:
+    figures = first.row.metrics[metric], second.row.metrics[metric]
+    found = Speed(
+        metric=metric, first=figures[0], second=figures[1], ratio=None, finding="not comparable", reason="", cells=None
+    )
+    blocking = [each.condition for each in _blocking(unlike_speed, metric)]
+    if blocking:
+        return replace(found, reason=f"{metric} was measured under other conditions ({', '.join(blocking)})")
+    samples = first.samples(metric), second.samples(metric)
+    ratio, finding, reason = stored_speed(metric, figures, samples, threshold)
+    cells = first.timed(metric).planned, second.timed(metric).planned
+    return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
+
+
+def _missing(first: Candidate, second: Candidate, rank_by: str) -> Iterator[str]:
+    """Yield what one has and the other lacks: what is ranked by in any case, a speed where its cell failed."""
+    for side, own, other in (("A", first, second), ("B", second, first)):
+        for metric in dict.fromkeys([rank_by, *SPEEDS]):
+            if metric in own.row.metrics or metric not in other.row.metrics:
+                continue
+            kind = "speed" if metric in SPEEDS else "quality"
+            reasons = [f"{f.detail}: {f.status}, {f.reason}" for f in own.failures if f.kind == kind]
+            if reasons or metric == rank_by:
+                yield f"{side} has no {metric}" + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def _notes(first: Candidate, second: Candidate) -> Iterator[str]:
+    """Yield what differs and is no condition, and what the figures rest on."""
+    one, other = first.row, second.row
+    if one.condition.partial:
+        yield "Both results are partial: these are not the figures of a full run."
+    pairs = {
+        "Recipe": (one.recipe, other.recipe),
+        "Input size": (f"{one.image_size} pixels", f"{other.image_size} pixels"),
+        "Seeds": tuple(", ".join(map(str, each.seeds)) or "none" for each in (one, other)),
+        **_origins(first, second),
+    }
+    for what, (a, b) in pairs.items():
+        if a != b:
+            yield f"{what}: A {a}; B {b}."
+
+
+def _origins(first: Candidate, second: Candidate) -> dict[str, tuple[str, str]]:
+    """Return what two versions of one model are made of: nothing of two models."""
+    a, b = first.records()[0].planned, second.records()[0].planned
+    made = (a.provenance, b.provenance)
+    found = {"torch": (made[0].torch, made[1].torch)}
+    if a.cell.model == b.cell.model:
+        names = sorted(k for k in a.cell.options | b.cell.options if a.cell.options.get(k) != b.cell.options.get(k))
+        options = [", ".join(f"{k}={each.cell.options.get(k)}" for k in names) for each in (a, b)]
+        found["Options"] = (options[0], options[1])
+        code = [f"{each.model.distribution} {each.model.version} ({each.model.code_hash[:8]})" for each in made]
+        found["Code"] = (code[0], code[1])
+        found["Checkpoint"] = (made[0].checkpoint_sha256[:8] or "none", made[1].checkpoint_sha256[:8] or "none")
+    return found

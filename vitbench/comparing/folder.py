@@ -1,0 +1,118 @@
+"""A results folder, read once, and which of its rows a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitbench.errors import UsageError, VitbenchError, did_you_mean
+from vitbench.options import complete_options, parse_model
+from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
+from vitbench.rows import Row
+
+if TYPE_CHECKING:
+    from vitbench.leaderboard import Failure, Leaderboard
+
+__all__ = ["Folder", "NoDataError", "in_words", "open_folder"]
+
+
+class NoDataError(VitbenchError):
+    """There is nothing to compare: a model is missing, or has no result."""
+
+    exit_code = 11
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folder:
+    """What a results folder holds."""
+
+    path: Path
+    board: Leaderboard
+    newest: Mapping[str, Record]
+    """The newest attempt at each cell, by id."""
+    predictions: Callable[[str], Path]
+    """Gives the place of a cell's predictions by its key."""
+
+    def names(self) -> list[str]:
+        """Return what the models are called in the table, those without any result too."""
+        return list(dict.fromkeys([row.model for row in self.board.rows] + [each.model for each in self.board.failed]))
+
+    def planned(self, row: Row) -> KeyedCell:
+        """Return a cell of a row."""
+        return self.newest[row.ids[0]].planned
+
+    def failures(self, label: str, dataset: str) -> list[Failure]:
+        """Return the cells of a model that have no result, of those on one data set and of speed."""
+        return [each for each in self.board.failed if each.model == label and each.dataset in ("", dataset)]
+
+    def rows(self, name: str, *, dataset: str | None = None, device: str | None = None) -> list[Row]:
+        """Return the rows of one model, at least one.
+
+        Args:
+            name: as in the table, with or without the recipe in brackets; or a full or short name with options.
+            dataset: title of the one data set that counts, or the name that it is asked for by.
+            device: the one device that counts.
+
+        Raises:
+            UsageError: several models are meant.
+            NoDataError: there is no such model, or it has no such result.
+        """
+        rows = [row for row in self.board.rows if name in (row.model, f"{row.model} [{row.recipe}]")]
+        failed = [each for each in self.board.failed if each.model == name]
+        if failed and not rows:
+            raise NoDataError(f'"{name}" has no result in {self.path}: {in_words(failed)}.')
+        rows = rows or [row for row in self.board.rows if self._is_meant(row, name)]
+        meant = list(dict.fromkeys(row.model for row in rows))
+        if len(meant) > 1:
+            raise UsageError(f'"{name}" means several models of {self.path}: {", ".join(meant)}.')
+        if not meant:
+            hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {self.path}."
+            raise NoDataError(f'{self.path} has no model "{name}".{hint}')
+        found = [row for row in rows if self._fits(row, dataset) and device in (None, row.condition.device)]
+        if not found:
+            places = dict.fromkeys(
+                f"{row.condition.dataset or 'no data set'} on {row.condition.device}" for row in rows
+            )
+            raise NoDataError(f'"{name}" has no such result in {self.path}; it has {", ".join(places)}.')
+        return found
+
+    def _is_meant(self, row: Row, name: str) -> bool:
+        cell = self.planned(row).cell
+        asked, options = parse_model(name)
+        if asked not in (cell.model, cell.model.partition("/")[2]):
+            return False
+        return complete_options(f'model "{asked}"', cell.options, options) == cell.options
+
+    def _fits(self, row: Row, dataset: str | None) -> bool:
+        cells = [self.newest[each].planned.cell for each in row.ids]
+        asked = {cell.dataset for cell in cells if isinstance(cell, QualityCell)}
+        return dataset in {None, row.condition.dataset, *asked, *(each.partition("/")[2] for each in asked)}
+
+
+def in_words(failures: Sequence[Failure]) -> str:
+    """Return what has no result, and why."""
+    return "; ".join(
+        f"{each.detail}: {each.status}" + (f", {each.reason}" if each.reason != each.status else "")
+        for each in failures
+    )
+
+
+def open_folder(path: Path) -> Folder:
+    """Read a results folder.
+
+    Raises:
+        StoreError: it is missing, unreadable or of another version, or holds no run.
+    """
+    from vitbench.api import load
+    from vitbench.store import Store
+
+    results = load(path)
+    with Store.open(path, create=False) as store:
+        return Folder(
+            path=path,
+            board=results.leaderboard,
+            newest=newest_by_id(results.records),
+            predictions=store.predictions_path,
+        )

@@ -1,0 +1,224 @@
+"""Two models on the same images: how far they are apart, how sure that is, and what would tell more. N images.
+
+Interval of the difference of two shares that are right: T. Tango, "Equivalence test and confidence interval for the
+difference in proportions for the paired-sample design", Statistics in Medicine 17 (1998). Several seeds, and scores
+that are not right or wrong: `vitbench.statistics.crossed_margin`.
+
+Images that a larger test set would need: R. J. Connor, "Sample size for testing differences in proportions for the
+paired-sample design", Biometrics 43 (1987).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from vitbench.outcomes import Outcomes
+from vitbench.statistics import crossed_margin, mcnemar, mcnemar_gap
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["LEVEL", "POWER", "PairedDifference", "Split", "images_needed", "paired_difference", "tango"]
+
+LEVEL = 0.05
+"""Chance of calling two models different that are not."""
+POWER = 0.8
+"""Chance that as many images as `images_needed` says show a difference that is there."""
+_SMALLEST_P = 1e-12
+"""Smaller p-values are not told from it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """Where two models' answers differ: positions of images in the test set."""
+
+    first: tuple[int, ...]
+    """Images that the first alone has right; of several seeds: that it has right in a larger share of its own."""
+    second: tuple[int, ...]
+    agreement: float
+    """Share of the images that both have right, or both wrong, equally often."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairedDifference:
+    """The second model's mean score less the first's, on the same images."""
+
+    value: float
+    low: float | None
+    """Lower end of the 95 % interval; None where the images are too few for any, or show no spread at all."""
+    high: float | None
+    p_value: float
+    """Two-sided: McNemar's exact test for one seed each and answers that are right or wrong, else Student's t."""
+    images: int
+    seeds: tuple[int, int]
+    alike: bool
+    """Whether each image has the same score from both, of several seeds in the mean."""
+    resolvable: float | None
+    """The least difference that these images and seeds would call significant; None as for `low`, or where no
+    difference would be."""
+    of_seeds: float | None
+    """What of `resolvable` is due to the seeds, which more images would not mend; None for one seed each."""
+    needed: int | None
+    """Images that would show a true difference of `value` in four of five cases; None for several seeds, or no
+    difference."""
+    split: Split | None
+    """None where scores are not right or wrong."""
+
+
+def paired_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> PairedDifference | None:
+    """Compare two models, each with the outcomes of one or more seeds.
+
+    Returns:
+        None where there are none of either, or not all are of the same images.
+    """
+    if not first or not second or len({outcomes.images for outcomes in (*first, *second)}) > 1:
+        return None
+    import numpy as np
+
+    scores, others = _over_seeds(first), _over_seeds(second)
+    split = _split(scores, others) if all(each.scores.dtype == np.bool_ for each in (*first, *second)) else None
+    if split is not None and len(first) == len(second) == 1:
+        return _of_shares(split, len(scores))
+    return _of_means(others - scores, first, second, split)
+
+
+def _split(first: NDArray[np.float64], second: NDArray[np.float64]) -> Split:
+    import numpy as np
+
+    ahead, behind = np.flatnonzero(first > second), np.flatnonzero(second > first)
+    agreement = 1 - (len(ahead) + len(behind)) / len(first)
+    return Split(first=tuple(ahead.tolist()), second=tuple(behind.tolist()), agreement=agreement)
+
+
+def _of_shares(split: Split, images: int) -> PairedDifference:
+    """Compare two models of one seed each, whose answers are right or wrong."""
+    only_first, only_second = len(split.first), len(split.second)
+    low, high = tango(only_first, only_second, images)
+    gap = mcnemar_gap(only_first + only_second, LEVEL) / images
+    value, discordant = (only_second - only_first) / images, (only_first + only_second) / images
+    return PairedDifference(
+        value=value,
+        low=low,
+        high=high,
+        p_value=float(mcnemar(only_first, only_second)),
+        images=images,
+        seeds=(1, 1),
+        alike=not discordant,
+        resolvable=gap if gap <= 1 else None,
+        of_seeds=None,
+        needed=images_needed(value, discordant, discordant - value**2) if value else None,
+        split=split,
+    )
+
+
+def _of_means(
+    differences: NDArray[np.float64],
+    first: Sequence[Outcomes],
+    second: Sequence[Outcomes],
+    split: Split | None,
+) -> PairedDifference:
+    """Compare two models by Student's t, with the errors of images and of seeds."""
+    images, value = len(differences), float(differences.mean())
+    variance = float(differences.var(ddof=1)) if images > 1 else 0.0
+    seeds = len(first), len(second)
+    of_seeds = _seed_variance(first), _seed_variance(second)
+
+    def margin(level: float) -> float:
+        return float(crossed_margin(level, variance, images, of_seeds, seeds))
+
+    widest = margin(LEVEL)
+    known = 0 < widest < math.inf  # an interval of no width would be wrong
+    one_each = seeds == (1, 1)
+    return PairedDifference(
+        value=value,
+        low=value - widest if known else None,
+        high=value + widest if known else None,
+        p_value=_p_value(abs(value), margin),
+        images=images,
+        seeds=seeds,
+        alike=not differences.any(),
+        resolvable=widest if known else None,
+        of_seeds=float(crossed_margin(LEVEL, 0.0, images, of_seeds, seeds)) if known and not one_each else None,
+        needed=images_needed(value, variance, variance) if one_each and value and variance else None,
+        split=split,
+    )
+
+
+def _over_seeds(outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:
+    """Return the mean score of each image."""
+    import numpy as np
+
+    return np.stack([each.scores for each in outcomes]).mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
+
+
+def _seed_variance(outcomes: Sequence[Outcomes]) -> float:
+    """Return the variance over seeds of the mean score; NaN for one seed."""
+    import numpy as np
+
+    means = [each.scores.mean(dtype=np.float64) for each in outcomes]
+    return float(np.var(means, ddof=1)) if len(means) > 1 else math.nan
+
+
+def _p_value(difference: float, margin: Callable[[float], float]) -> float:
+    """Return the least level at which a difference lies beyond the margin, by bisection of its logarithm."""
+    low, high = math.log(_SMALLEST_P), 0.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if difference > margin(math.exp(middle)) else (middle, high)
+    return math.exp(high)
+
+
+def tango(only_first: int, only_second: int, images: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return Tango's score interval of the second's share of right images less the first's.
+
+    It holds all differences that a score test does not reject. McNemar's exact test is a little stricter than this
+    test is at 0, so a p-value just above the level may go with an interval that just leaves 0 out.
+
+    Args:
+        only_first: images that the first alone has right.
+        only_second: images that the second alone has right.
+        images: all of them, at least 1.
+        level: chance that the interval does not hold the true difference.
+    """
+    z = NormalDist().inv_cdf(1 - level / 2)
+    value = (only_second - only_first) / images
+
+    def score(difference: float) -> float:
+        """Return how many standard errors, under this true difference, the observed one lies above it."""
+        # The chance that the first alone is right, at its likeliest under this difference.
+        b = (2 * images - only_second + only_first) * difference - only_first - only_second
+        c = only_first * difference * (difference - 1)
+        chance = (math.sqrt(max(b * b - 8 * images * c, 0.0)) - b) / (4 * images)
+        variance = images * (2 * chance + difference * (1 - difference))
+        above = images * (value - difference)
+        return above / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, above)
+
+    return _crossing(score, z, -1.0, value), _crossing(score, -z, value, 1.0)
+
+
+def _crossing(score: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+    """Return where a falling function takes a value, by bisection."""
+    if low == high:  # 0 images wrong of one, all wrong of the other: the end of what is possible
+        return low
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if score(middle) > wanted else (low, middle)
+    return (low + high) / 2
+
+
+def images_needed(difference: float, null_variance: float, variance: float) -> int:
+    """Return how many images show a true difference with a chance of `POWER`, at `LEVEL`.
+
+    Args:
+        difference: of the mean scores, not 0.
+        null_variance: variance of an image's difference of scores if there were no difference: for right and wrong,
+            the share of images on which the two disagree.
+        variance: variance of an image's difference of scores.
+    """
+    of_level, of_power = NormalDist().inv_cdf(1 - LEVEL / 2), NormalDist().inv_cdf(POWER)
+    return math.ceil(((of_level * math.sqrt(null_variance) + of_power * math.sqrt(variance)) / difference) ** 2)

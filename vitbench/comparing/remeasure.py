@@ -1,0 +1,165 @@
+"""Stored speeds measured again, both models in lockstep (vitbench/lockstep.py), to resolve what the stored ones do not.
+
+What both have stored is timed, under the same conditions: the forward pass at the fixed batch (throughput) and at
+batch 1 (which stands for latency_p50), and the training step. Nothing is timed unless this machine, its device and its
+torch are those of the records; the store is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from vitbench.catalog import Catalog, load_catalog
+from vitbench.comparing.comparison import Comparison
+from vitbench.comparing.contrast import Contrast
+from vitbench.comparing.folder import NoDataError
+from vitbench.comparing.speed_ratio import Judgement, Measured, Speed
+from vitbench.errors import UnusableError, UsageError, VitbenchError
+from vitbench.executor import LocalExecutor
+from vitbench.jobs import Answer, PrepareRequest, Refusal
+from vitbench.lockstep import LockstepError, Side, compare_speeds
+from vitbench.provenance import origin
+from vitbench.records import KeyedCell
+from vitbench.resolve import hub_answers
+from vitbench.statistics import Estimate, Finding
+from vitbench.suite import Conditions
+
+__all__ = ["NotComparableError", "remeasure"]
+
+_JUDGEMENTS: Mapping[Finding, Judgement] = {
+    "faster": "better",
+    "slower": "worse",
+    "same": "same",
+    "not resolved": "not resolved",
+}
+
+
+class NotComparableError(VitbenchError):
+    """What was asked for cannot be measured here."""
+
+    exit_code = 12
+
+
+def remeasure(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
+    """Return a comparison with its speeds judged by two live processes in turn.
+
+    A worker that fails loses its own figure only, which then has no data.
+
+    Raises:
+        NoDataError: no speed is stored of both.
+        NotComparableError: this is another machine, device or torch than the records', a model is not installed, or A
+            and B are one model here.
+    """
+    cells = [speed.cells for pair in comparison.pairs for speed in pair.speeds if speed.cells]
+    if not cells:
+        raise NoDataError(
+            "there is nothing to measure again: A and B have no speeds that were stored under like conditions."
+        )
+    catalog = load_catalog()
+    _refuse_elsewhere([each for both in cells for each in both])
+    for first, second in cells:
+        if first.cell == second.cell:
+            raise NotComparableError(
+                f"--measure runs what is installed here, and A and B are the same {first.label} here; to compare two "
+                "versions of its code, install them side by side under two names."
+            )
+    changed = {each.id: _changed(each, catalog) for both in cells for each in both}
+    environment = _child_environment([each for both in cells for each in both], catalog, say)
+
+    def again(pair: Contrast) -> Contrast:
+        notes = [changed[cell.id] for speed in pair.speeds for cell in speed.cells or ()]
+        return replace(
+            pair,
+            speeds=tuple(_measured(pair, speed, comparison.threshold, environment, say) for speed in pair.speeds),
+            notes=(*pair.notes, *dict.fromkeys(filter(None, notes))),
+        )
+
+    return replace(comparison, pairs=tuple(map(again, comparison.pairs)))
+
+
+def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
+    """Refuse to measure where records would be held against another machine's or another torch's figures."""
+    executor = LocalExecutor()
+    for device in dict.fromkeys(cell.device for cell in cells):
+        # In a child: this process must not touch a GPU that others are to be timed on.
+        request = PrepareRequest(cells=(), conditions=Conditions(device=device))
+        ending = executor.run("vitbench.prepare:prepare_in_child", request, on_message=lambda _: None)
+        if isinstance(ending.result, Refusal):
+            raise NotComparableError(
+                f"the records are of device {device}, which cannot be used here: {ending.result.message}"
+            )
+        if not isinstance(ending.result, Answer):
+            raise UnusableError(f"looking at this machine failed: {ending.reason}")
+        here = ending.result.prepared.environment
+        for cell in cells:
+            for what, stored, now in (
+                ("machine", cell.machine, here.machine),
+                ("torch", cell.provenance.torch, here.versions.get("torch", "")),
+            ):
+                if cell.device == device and stored != now:
+                    raise NotComparableError(
+                        f"{cell.label} was measured with {what} {stored}, and this is {now}: --measure would compare "
+                        f"neither; run it where the records were made, or run vitbench run here first."
+                    )
+
+
+def _changed(cell: KeyedCell, catalog: Catalog) -> str:
+    """Return in words that a model's code is no longer that of its record; empty where it is.
+
+    Raises:
+        NotComparableError: the model is not installed.
+    """
+    try:
+        plugin = catalog.model(cell.cell.model).plugin
+    except (UsageError, UnusableError) as error:
+        raise NotComparableError(f"{cell.label} cannot be measured here: {error}") from error
+    now, then = origin(plugin), cell.provenance.model
+    if now.code_hash == then.code_hash:
+        return ""
+    return (
+        f"The code of {cell.label} has changed since its record ({then.distribution} {then.version}, "
+        f"{then.code_hash[:8]}; now {now.version}, {now.code_hash[:8]}): measured is what is installed."
+    )
+
+
+def _child_environment(cells: list[KeyedCell], catalog: Catalog, say: Callable[[str], None]) -> dict[str, str]:
+    """Return the workers' variables: as in a run, a hub that does not answer is asked once only."""
+    from_hub = any(
+        catalog.model(cell.cell.model).spec.downloads
+        and cell.cell.options.get("pretrained", True)
+        and not cell.provenance.checkpoint_sha256
+        for cell in cells
+    )
+    return {"HF_HUB_OFFLINE": "1"} if from_hub and not hub_answers(say) else {}
+
+
+def _measured(
+    pair: Contrast, speed: Speed, threshold: float, environment: Mapping[str, str], say: Callable[[str], None]
+) -> Speed:
+    """Return a speed as it is found in lockstep; one that cannot be compared stays as it is."""
+    if speed.cells is None:
+        return speed
+    names = (pair.first.model, pair.second.model)
+    if names[0] == names[1]:
+        names = (f"{names[0]} (A)", f"{names[1]} (B)")
+    say(f"Measuring {names[0]} and {names[1]} in turn, {speed.metric}; this takes up to five minutes.")
+    first, second = (
+        Side(planned=planned, label=label, environment=environment)
+        for planned, label in zip(speed.cells, names, strict=True)
+    )
+    try:
+        found = compare_speeds(first, second, threshold=threshold)
+    except LockstepError as error:
+        return replace(speed, finding="no data", reason=f"{speed.metric} could not be measured in turn: {error}")
+    ratio = Estimate(value=found.ratio, low=found.low, high=found.high)
+    if speed.first.better == "lower":  # a time, where images per second were compared
+        ratio = Estimate(value=1 / found.ratio, low=1 / found.high, high=1 / found.low)
+    measured = Measured(ratio=ratio, pairs=len(found.pairs), quads=found.quads, reasons=found.reasons)
+    unresolved = f"{speed.metric}: {len(found.pairs)} pairs of processes in turn leave it open"
+    return replace(
+        speed,
+        finding=_JUDGEMENTS[found.verdict],
+        reason=unresolved if found.verdict == "not resolved" else "",
+        measured=measured,
+    )

@@ -1,0 +1,125 @@
+"""What two speeds that were measured before say of each other: a ratio with its interval, and a strict rule.
+
+An interval over processes holds what one process and the next differ by, and not what two runs, or two hours of one
+run, differ by: the machine has moods (vitbench/lockstep.py). So stored speeds are called different only where the
+ranges of their processes are disjoint, too, and never the same; two live processes in turn can say more.
+
+Interval: Student's t over the logarithms of the processes' figures, with the degrees of freedom of B. L. Welch, "The
+generalization of 'Student's' problem when several different population variances are involved", Biometrika 34 (1947).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median, variance
+from typing import Literal
+
+from vitbench.records import KeyedCell
+from vitbench.rows import Metric
+from vitbench.statistics import Estimate, judge
+
+__all__ = ["Judgement", "Measured", "Samples", "Speed", "process_ratio", "stored_speed"]
+
+Judgement = Literal["better", "worse", "same", "not resolved", "not comparable", "no data"]
+"""What the second of two figures is against the first."""
+Samples = Sequence[Sequence[float]]
+"""Raw samples, one sequence for each process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What two live processes in turn said of both (vitbench/lockstep.py)."""
+
+    ratio: Estimate
+    """The second's figure to the first's, with an interval that holds with 95 % over all looks."""
+    pairs: int
+    """Pairs of processes."""
+    quads: int
+    reasons: tuple[str, ...]
+    """What makes it doubtful, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed:
+    """A figure of speed of both, and what it shows."""
+
+    metric: str
+    first: Metric
+    second: Metric
+    ratio: Estimate | None
+    """The second's stored figure to the first's with its 95 % interval; None where raw samples are missing or figures
+    are not comparable."""
+    finding: Judgement
+    """By what was measured in turn, where it was; else by the stored figures."""
+    reason: str
+    """What keeps it from being resolved, in words; empty where nothing does."""
+    cells: tuple[KeyedCell, KeyedCell] | None
+    """Of both, to measure them again; None where that would compare nothing."""
+    measured: Measured | None = None
+
+
+def process_ratio(first: Samples, second: Samples) -> Estimate | None:
+    """Return the second's figure to the first's, by the medians of their processes, with a 95 % interval.
+
+    Returns:
+        None where either has less than two processes, from which no spread can be had.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    figures = [[math.log(median(process)) for process in processes] for processes in (first, second)]
+    centre = fmean(figures[1]) - fmean(figures[0])
+    errors = [variance(own) / len(own) for own in figures]
+    half = 0.0
+    if sum(errors) > 0:
+        freedom = sum(errors) ** 2 / sum(error**2 / (len(own) - 1) for error, own in zip(errors, figures, strict=True))
+        half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(errors))
+    return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half))
+
+
+def stored_speed(
+    metric: str, figures: tuple[Metric, Metric], samples: tuple[Samples, Samples], threshold: float
+) -> tuple[Estimate | None, Judgement, str]:
+    """Return the ratio of two stored figures, what it shows of the second, and why it does not show more.
+
+    Args:
+        metric: its name, for the reason.
+        figures: of both, with the ranges of their processes.
+        samples: of both.
+        threshold: the share of speed that does not matter.
+    """
+    first, second = figures
+    for side, figure in zip("AB", figures, strict=True):
+        if figure.value is None:
+            return None, "no data", f"{metric} of {side} has no value: {_first(figure.reasons)}"
+    ratio = process_ratio(*samples)
+    for side, figure in zip("AB", figures, strict=True):
+        if figure.verdict == "invalid":
+            return ratio, "not resolved", f"{metric} of {side} is invalid: {_first(figure.reasons)}"
+    if ratio is None:
+        return None, "not resolved", f"{metric}: raw samples of two processes each are not stored"
+    (low, high), (other_low, other_high) = _ends(first), _ends(second)
+    if low <= other_high and other_low <= high:
+        return ratio, "not resolved", f"{metric}: the ranges of the processes overlap"
+    # Times are turned round: half the time is twice the speed.
+    speeds = ratio if first.better == "higher" else process_ratio(*reversed(samples))
+    assert speeds is not None
+    finding = judge(speeds, threshold)
+    if finding in ("faster", "slower"):
+        return ratio, "better" if finding == "faster" else "worse", ""
+    words = f"{metric}: the interval does not lie beyond the {threshold:.1%} that do not matter"
+    return ratio, "not resolved", words
+
+
+def _first(reasons: Sequence[str]) -> str:
+    """Return the first of some reasons, and how many more there are."""
+    more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else "no reason given"
+
+
+def _ends(figure: Metric) -> tuple[float, float]:
+    """Return the range over processes; what is not known reaches to infinity."""
+    return -math.inf if figure.low is None else figure.low, math.inf if figure.high is None else figure.high

@@ -1,0 +1,218 @@
+"""What lies behind a row's figures: which classes are confused, whether probabilities are true, how latencies spread.
+
+Reliability of probabilities: A. Niculescu-Mizil and R. Caruana, "Predicting good probabilities with supervised
+learning", ICML 2005, with the bins of C. Guo et al., "On calibration of modern neural networks", ICML 2017, section 2.
+
+Shapes: N images, S seeds, K classes.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitbench.statistics import wilson
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CALIBRATION_BINS",
+    "MOST_CLASSES",
+    "SHOWN_SHARE",
+    "Bin",
+    "Confusion",
+    "Histogram",
+    "TopOne",
+    "calibration",
+    "confusion",
+    "histogram",
+    "read_top_one",
+]
+
+CALIBRATION_BINS = 15
+"""Of equal width and closed on the right, as those of the metric ``ece``."""
+MOST_CLASSES = 20
+"""Classes of which a matrix can still be read; of more, the worst pairs are told."""
+MOST_PAIRS = 15
+SHOWN_SHARE = 0.99
+"""Share of the samples that a histogram's bars hold: a few stalls would press the others into one bar."""
+HISTOGRAM_BINS = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopOne:
+    """The likeliest class of each of N test images, by one seed."""
+
+    labels: NDArray[np.int64]
+    """int64[N]"""
+    classes: NDArray[np.int64]
+    """int64[N]"""
+    confidence: NDArray[np.float64]
+    """float64[N]: the probability of that class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confusion:
+    """How often each class was taken for which, summed over seeds."""
+
+    counts: tuple[tuple[int, int, int], ...]
+    """(true class, top-1 class, images), without zeros, by class; of more than `MOST_CLASSES` classes the most frequent
+    mistakes only, the worst first."""
+    whole: bool
+    """Whether `counts` is the whole matrix."""
+    images: int
+    """N * S."""
+    wrong: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bin:
+    """The images of one range of confidence."""
+
+    low: float
+    high: float
+    images: int
+    """Summed over seeds; at least 1."""
+    confidence: float
+    """Mean."""
+    accuracy: float
+    accuracy_low: float
+    """95 % Wilson interval for as many images as one seed has here on the average: seeds share their images."""
+    accuracy_high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Histogram:
+    """How many samples fall between neighbouring edges."""
+
+    edges: tuple[float, ...]
+    """B + 1."""
+    counts: tuple[int, ...]
+    """B."""
+    beyond: int
+    """Samples above the last edge."""
+    largest: float
+    processes: int
+
+    @property
+    def samples(self) -> int:
+        """All samples."""
+        return sum(self.counts) + self.beyond
+
+
+def read_top_one(path: Path) -> TopOne | None:
+    """Read the likeliest classes from a file of predictions; nothing in the file is run.
+
+    Args:
+        path: written by `vitbench.measuring.predictions.save_predictions`.
+
+    Returns:
+        None where the file is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
+            return TopOne(
+                labels=file["labels"],
+                classes=file["top_classes"][:, 0],
+                confidence=file["top_probabilities"][:, 0].astype(np.float64),
+            )
+    except (OSError, EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def confusion(predicted: Sequence[TopOne], num_classes: int) -> Confusion:
+    """Count what was taken for what, over all seeds.
+
+    Args:
+        predicted: of each seed, at least one.
+        num_classes: K.
+    """
+    import numpy as np
+
+    labels = np.concatenate([one.labels for one in predicted])
+    classes = np.concatenate([one.classes for one in predicted])
+    wrong = labels != classes
+    whole = num_classes <= MOST_CLASSES
+    chosen = np.ones_like(wrong) if whole else wrong
+    # One number a pair: a matrix of thousands of classes would not fit into memory.
+    pairs, counts = np.unique(labels[chosen] * num_classes + classes[chosen], return_counts=True)
+    if not whole:
+        worst = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+        pairs, counts = pairs[worst], counts[worst]
+    return Confusion(
+        counts=tuple(
+            (*divmod(pair, num_classes), count) for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
+        ),
+        whole=whole,
+        images=len(labels),
+        wrong=int(wrong.sum()),
+    )
+
+
+def calibration(predicted: Sequence[TopOne]) -> tuple[Bin, ...]:
+    """Return the bins of top-1 confidence that hold an image.
+
+    Args:
+        predicted: of each seed, at least one.
+    """
+    import numpy as np
+
+    confidence = np.concatenate([one.confidence for one in predicted])
+    right = np.concatenate([one.classes == one.labels for one in predicted])
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    place = np.searchsorted(edges[1:-1], confidence, side="left")
+    images = np.bincount(place, minlength=CALIBRATION_BINS)
+    correct = np.bincount(place, weights=right, minlength=CALIBRATION_BINS)
+    total = np.bincount(place, weights=confidence, minlength=CALIBRATION_BINS)
+    bins = []
+    for i in np.flatnonzero(images).tolist():
+        count, accuracy = int(images[i]), float(correct[i] / images[i])
+        of_one = max(1, round(count / len(predicted)))
+        low, high = wilson(round(accuracy * of_one), of_one)
+        bins.append(
+            Bin(
+                low=float(edges[i]),
+                high=float(edges[i + 1]),
+                images=count,
+                confidence=float(total[i] / count),
+                accuracy=accuracy,
+                accuracy_low=low,
+                accuracy_high=high,
+            )
+        )
+    return tuple(bins)
+
+
+def histogram(processes: Sequence[Sequence[float]]) -> Histogram | None:
+    """Count samples in bars of equal width from the smallest to the quantile `SHOWN_SHARE`.
+
+    Args:
+        processes: the samples of each process; the bars hold all of them together.
+
+    Returns:
+        None without samples.
+    """
+    import numpy as np
+
+    samples = np.concatenate([np.asarray(one, dtype=np.float64) for one in processes]) if processes else np.empty(0)
+    if not samples.size:
+        return None
+    low, high = float(samples.min()), float(np.quantile(samples, SHOWN_SHARE))
+    shown = samples[samples <= high]
+    # Equal samples are one bar, and not forty of no width.
+    counts, edges = np.histogram(shown, bins=HISTOGRAM_BINS if low < high else 1, range=(low, max(high, low * 1.01)))
+    return Histogram(
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
+        beyond=int(samples.size - shown.size),
+        largest=float(samples.max()),
+        processes=len(processes),
+    )

@@ -1,0 +1,76 @@
+"""How each metric is shown: its title, the unit for readers, its digits. Tables, sentences and pictures share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitbench.leaderboard import Metric, Row
+
+__all__ = ["FIGURES", "Figure", "figure_of", "in_words", "percent_decimals", "rounded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A metric's place in the tables."""
+
+    metric: str
+    title: str
+    unit: str
+    """The unit that it is shown in."""
+    scale: float = 1.0
+    """What to multiply the metric's value by."""
+    detail: bool = False
+    """Left out where there is little room."""
+
+
+FIGURES = (
+    Figure("top1", "top1", "%", 100),
+    Figure("top5", "top5", "%", 100, detail=True),
+    Figure("throughput", "", "images/s"),
+    Figure("latency_p50", "p50", "ms", 1e3),
+    Figure("latency_p95", "p95", "ms", 1e3, detail=True),
+    Figure("peak_memory", "peak", "MiB", 2**-20),
+    Figure("params", "params", "M", 1e-6),
+    Figure("macs", "", "GMACs", 1e-9),
+    Figure("train_throughput", "train", "images/s"),
+    Figure("train_peak_memory", "train peak", "MiB", 2**-20, detail=True),
+    Figure("train_seconds", "train", "s", detail=True),
+    Figure("cold_start", "cold start", "s", detail=True),
+    Figure("compile_seconds", "compile", "s", detail=True),
+    Figure("largest_batch", "largest batch", "images", detail=True),
+    Figure("largest_batch_throughput", "at largest", "images/s", detail=True),
+    Figure("energy_per_image", "energy", "mJ/image", 1e3, detail=True),
+    Figure("variant_agreement", "as float32", "%", 100, detail=True),
+)
+_KNOWN = {figure.metric: figure for figure in FIGURES}
+
+
+def figure_of(metric: str, rows: Sequence[Row]) -> Figure:
+    """Return how a metric is shown; one without a place here in its own unit, fractions in percent."""
+    if metric in _KNOWN:
+        return _KNOWN[metric]
+    unit = next((row.metrics[metric].unit for row in rows if metric in row.metrics), "")
+    return Figure(metric, metric, "%", 100) if unit == "fraction" else Figure(metric, metric, unit)
+
+
+def rounded(value: float) -> str:
+    """Return a number to about three significant digits, whole from 100 on."""
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+
+
+def percent_decimals(metrics: Sequence[Metric | None]) -> int:
+    """Return two where the sample is large enough for the second decimal to mean something, else one."""
+    halves = [(m.high - m.low) / 2 for m in metrics if m and m.low is not None and m.high is not None]
+    return 2 if halves and max(halves) < 0.01 else 1
+
+
+def in_words(figure: Figure, value: float, decimals: int = 1) -> str:
+    """Return a value, in the metric's own unit, with the unit for readers: ``98.6 %``, ``1,234 images/s``."""
+    shown = value * figure.scale
+    return f"{shown:.{decimals}f} %" if figure.unit == "%" else f"{rounded(shown)} {figure.unit}".rstrip()

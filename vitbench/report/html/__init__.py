@@ -1,0 +1,173 @@
+"""The leaderboard as a page: one file that opens from disk, needs no network, and can be read without its scripts.
+
+Mark-up is made by jinja2 with autoescape; data for scripts stand as JSON in elements that no browser runs. Every name
+goes through `vitbench.text.plain` on its way out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from vitbench.detail import Details, RowDetail, RunDetail
+from vitbench.errors import UnusableError
+from vitbench.leaderboard import Condition, Leaderboard, Row
+from vitbench.report.html.charts import Chart
+from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
+from vitbench.report.html.pareto_chart import Picture, pictures
+from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
+from vitbench.report.html.specs import CONFIG, TEMPLATES
+from vitbench.report.html.table import Column, columns, rank_text
+from vitbench.report.naming import conditions_in_words, model_names, titles
+from vitbench.report.ranking_notes import ranking_notes
+from vitbench.report.sentence import closing_sentences
+from vitbench.report.tables import missing
+from vitbench.text import plain
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["render_html"]
+
+_NEEDED = ("itables", "jinja2", "vl_convert")
+MOST_CLASS_NAMES = 20
+"""Class names that the list of data sets gives."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Section:
+    """The rows of one condition."""
+
+    title: str
+    conditions: str
+    rows: tuple[Row, ...]
+    ranks: tuple[str, ...]
+    columns: tuple[Column, ...]
+    pictures: tuple[Picture, ...]
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]
+
+
+def render_html(board: Leaderboard, details: Details) -> str:
+    """Return the leaderboard as one HTML file.
+
+    Args:
+        board: what the tables say.
+        details: of the same rows.
+
+    Raises:
+        UnusableError: the packages of the extra ``html`` are not installed.
+    """
+    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise UnusableError(f'the page needs {", ".join(lacking)}; install it: pip install "vitbench[html]"')
+    sections = _sections(board, details.rows)
+    script = _source("page.js")
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            board=board,
+            details=details,
+            sections=sections,
+            columns=list({column.key: column for section in sections for column in section.columns}.values()),
+            summary=closing_sentences(board),
+            missing=missing(board),
+            suites=_suites(details.runs),
+            most_class_names=MOST_CLASS_NAMES,
+            charts=_Charts(),
+            libraries={"datatables": table_library(), "vega": chart_library()},
+            policy=policy(script),
+            script=script,
+            style=_source("page.css"),
+        )
+    )
+
+
+class _Charts:
+    """The charts of a page, numbered as the templates place them."""
+
+    def __init__(self) -> None:
+        self._charts: list[Chart] = []
+
+    def number(self, chart: Chart) -> int:
+        """Keep a chart; return its number."""
+        self._charts.append(chart)
+        return len(self._charts) - 1
+
+    def json(self) -> str:
+        """Return the data of all charts so far, for the page's script."""
+        charts = [chart.compact() for chart in self._charts]
+        return json_text({"config": CONFIG, "templates": TEMPLATES, "charts": charts})
+
+
+def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Section]:
+    by_condition = board.by_condition()
+    names = titles(by_condition)
+    detail_of = dict(zip(map(id, board.rows), details, strict=True))
+    return [
+        _section(board, condition, names[condition], rows, [detail_of[id(row)] for row in rows])
+        for condition, rows in by_condition.items()
+    ]
+
+
+def _section(
+    board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
+) -> _Section:
+    names, ranks = model_names(rows), [rank_text(row) for row in rows]
+    return _Section(
+        title=title,
+        conditions=conditions_in_words(condition),
+        rows=tuple(rows),
+        ranks=tuple(ranks),
+        columns=tuple(columns(rows, board.rank_by)),
+        pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
+        panels=tuple(
+            panel(row, name, detail, rank, board.rank_by)
+            for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)
+        ),
+        notes=tuple(ranking_notes(rows, board.rank_by, board.resolutions.get(condition))),
+    )
+
+
+def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:
+    """Return each suite text once: the runs that used it, and its lines."""
+    used: dict[str, list[str]] = {}
+    for run in runs:
+        if run.suite:
+            used.setdefault(run.suite, []).append(run.id)
+    return [(", ".join(ids), text.expandtabs(4).splitlines()) for text, ids in used.items()]
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def shown(value: Any) -> Any:
+        """Make invisible characters of a name visible, whichever expression brings it."""
+        if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+            return value
+        return plain(value)
+
+    found = Environment(
+        loader=PackageLoader("vitbench.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["utc"] = lambda seconds: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    found.filters["evidence"] = evidence_in_words
+    return found
+
+
+@cache
+def _source(name: str) -> str:
+    from importlib.resources import files
+
+    return (files("vitbench.report.html") / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,182 @@
+"""The panel of one row: all its figures with their reasons, its charts, what it is made of, how to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vitbench.detail import CellDetail, RowDetail
+from vitbench.leaderboard import Metric, Row
+from vitbench.records import PluginOrigin, digest
+from vitbench.report.figures import figure_of, in_words, percent_decimals
+from vitbench.report.html.charts import (
+    Chart,
+    calibration_chart,
+    confusion_chart,
+    confusion_in_words,
+    curve_charts,
+    latency_chart,
+)
+from vitbench.report.naming import conditions_in_words
+
+__all__ = ["FigureLine", "Panel", "evidence_in_words", "panel", "panel_id"]
+
+_NOT_EVIDENCE = frozenset({"seconds", "threads", "usable_cores"})
+"""Names that tell of the conditions, not of a disturbance."""
+_VERDICTS = {"valid": "valid", "warn": "~ doubtful", "invalid": "! invalid"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FigureLine:
+    """One figure in words."""
+
+    metric: str
+    value: str
+    interval: str
+    n: str
+    level: str
+    verdict: str
+    """With its reasons."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """What the panel of a row says."""
+
+    id: str
+    name: str
+    summary: str
+    figures: tuple[FigureLine, ...]
+    charts: tuple[Chart, ...]
+    pairs: tuple[tuple[str, str, int], ...]
+    """Of many classes, the most frequent mistakes: true, predicted, images."""
+    mistakes: str
+    """The same in words, where there is no chart that says it."""
+    facts: Mapping[str, str]
+    cells: tuple[CellDetail, ...]
+    command: str
+    note: str
+
+
+def panel_id(row: Row) -> str:
+    """Return a name for the row's panel that stays when the page is written again."""
+    # Batch sizes become known with the first timing, of whichever model.
+    condition = replace(row.condition, batch_size=None, train_batch_size=None)
+    return f"m-{digest((row.model, row.recipe, condition))[:10]}"
+
+
+def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Panel:
+    """Return what the panel of one row says.
+
+    Args:
+        row: of the leaderboard.
+        name: what the table calls it.
+        detail: what is behind it.
+        rank: as text.
+        rank_by: the ranking metric.
+    """
+    main = row.metrics.get(rank_by)
+    known = main is not None and main.value is not None
+    value = f"{rank_by} {_value(rank_by, main, row)}" if known and main else f"no {rank_by}"
+    found = detail.confusion
+    pictured = confusion_chart(detail)
+    charts = (*curve_charts(detail.curves), pictured, calibration_chart(detail), latency_chart(detail, row))
+    names = detail.class_names
+    return Panel(
+        id=panel_id(row),
+        name=name,
+        summary=f"{value}, rank {rank}" if row.rank is not None else f"{value}, not ranked",
+        figures=tuple(_figure(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
+        charts=tuple(chart for chart in charts if chart is not None),
+        pairs=tuple((names[true], names[taken], images) for true, taken, images in found.counts)
+        if found and pictured is None
+        else (),
+        mistakes=confusion_in_words(detail) if found and pictured is None else "",
+        facts={name: text for name, text in _facts(row, detail).items() if text},
+        cells=detail.cells,
+        command=detail.reproduction.command,
+        note=detail.reproduction.note,
+    )
+
+
+def evidence_in_words(cell: CellDetail) -> str:
+    """Return what was observed of the machine, over the processes of a cell."""
+    parts = [
+        f"{name.replace('_', ' ')} {_range(name, *ends)}"
+        for name, ends in cell.evidence.items()
+        if name not in _NOT_EVIDENCE and any(ends)
+    ]
+    if not cell.processes:
+        return ""
+    return f"{cell.processes} process{'es' if cell.processes > 1 else ''}: {', '.join(parts) or 'nothing disturbed it'}"
+
+
+def _range(name: str, low: float, high: float) -> str:
+    if name.endswith("_share"):
+        return f"{low:.1%}" if f"{low:.1%}" == f"{high:.1%}" else f"{low:.1%} to {high:.1%}"
+    return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
+
+
+def _figure(name: str, row: Row) -> FigureLine:
+    metric = row.metrics[name]
+    words = "; ".join(metric.reasons)
+    return FigureLine(
+        metric=name,
+        value=_value(name, metric, row) if metric.value is not None else "–",  # noqa: RUF001 - an en dash
+        interval=_interval(name, metric, row),
+        n="" if metric.n is None else f"{metric.n:,}",
+        level=metric.verdict,
+        verdict=_VERDICTS[metric.verdict] + (f": {words}" if words else ""),
+    )
+
+
+def _value(name: str, metric: Metric, row: Row) -> str:
+    assert metric.value is not None
+    figure = figure_of(name, [row])
+    return in_words(figure, metric.value, percent_decimals([metric])).removesuffix(" 1")
+
+
+def _interval(name: str, metric: Metric, row: Row) -> str:
+    if metric.low is None or metric.high is None:
+        return ""
+    figure, decimals = figure_of(name, [row]), percent_decimals([metric])
+    low, high = (in_words(figure, end, decimals).removesuffix(f" {figure.unit}") for end in (metric.low, metric.high))
+    spread = "" if metric.spread is None else f", sd {in_words(figure, metric.spread, decimals)}"
+    return f"{low} to {high}{spread}"
+
+
+def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
+    used = detail.preprocess
+    size = f"{row.image_size} x {row.image_size} pixels"
+    preprocess = (
+        f"{size}, channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
+        f"{used.interpolation}, crop {used.crop_fraction:g}"
+        if used
+        else size
+    )
+    return {
+        "model": _with_options(detail.name, detail.options),
+        "recipe": _with_options(row.recipe, detail.recipe_options),
+        "seeds": ", ".join(map(str, row.seeds)),
+        "images": ", ".join(f"{name} {count:,}" for name, count in detail.splits.items()),
+        "input": preprocess,
+        "conditions": conditions_in_words(row.condition),
+        "torch": ", ".join(detail.torch),
+        "libraries": ", ".join(f"{name} {version}" for name, version in detail.libraries.items()),
+        "checkpoint": f"SHA-256 {detail.checkpoint}" if detail.checkpoint else "",
+        **{f"{part} from": "; ".join(map(_origin, origins)) for part, origins in detail.origins.items()},
+        "it says": ", ".join(f"{name} {value}" for name, value in detail.facts.items()),
+    }
+
+
+def _origin(origin: PluginOrigin) -> str:
+    return f"plugin {origin.plugin} of {origin.distribution} {origin.version}, code {origin.code_hash[:12]}"
+
+
+def _with_options(name: str, options: Mapping[str, object]) -> str:
+    listed = ", ".join(f"{key}={value}" for key, value in options.items() if value != "")
+    return f"{name}: {listed}" if listed else name
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

@@ -1,0 +1,151 @@
+"""The page's table of one section: cells as text for readers, and as raw numbers to sort by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vitbench.leaderboard import Metric, Row
+from vitbench.report.figures import FIGURES, Figure, figure_of, percent_decimals, rounded
+
+__all__ = ["Cell", "Column", "columns", "rank_text"]
+
+_MORE = ("nll", "ece", "macro_f1")
+"""Metrics of the page's table that the other formats have no place for."""
+_MARKS = {"valid": "", "warn": "~", "invalid": "!"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One figure of one row."""
+
+    text: str
+    order: str
+    """The raw number; empty where there is none."""
+    verdict: str = "valid"
+    strip: tuple[float, float, float] | None = None
+    """Of an interval: low, value and high as percentages of the section's range."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column."""
+
+    key: str
+    """The metric, or what is told of it; the same in all sections."""
+    title: str
+    unit: str
+    better: str
+    detail: bool
+    """Hidden until it is asked for, where scripts run."""
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """Title and unit."""
+        return " ".join(filter(None, (self.title, self.unit)))
+
+
+def columns(rows: Sequence[Row], rank_by: str) -> list[Column]:
+    """Return the columns of the rows of one condition, the ranking metric with its interval first."""
+    first = figure_of(rank_by, rows)
+    others = [*FIGURES, *(figure_of(name, rows) for name in _MORE)]
+    shown = [first, *(figure for figure in others if figure.metric != rank_by)]
+    shown = [figure for figure in shown if any(figure.metric in row.metrics for row in rows)]
+    found = [_column(figure, rows) for figure in shown]
+    return [*found[:1], *_interval(first, rows), *found[1:]] if first in shown else found
+
+
+def rank_text(row: Row) -> str:
+    """Return a rank or the range that it may be in."""
+    if row.rank is None:
+        return "–"  # noqa: RUF001 - an en dash
+    return str(row.rank) if row.rank == row.rank_last else f"{row.rank}–{row.rank_last}"  # noqa: RUF001
+
+
+def _column(figure: Figure, rows: Sequence[Row]) -> Column:
+    metrics = [row.metrics.get(figure.metric) for row in rows]
+    text = _writer(figure, metrics)
+    return Column(
+        key=figure.metric,
+        # "GMACs" says what it is by itself; "images/s" does not.
+        title=figure.title or ("" if figure.metric in figure.unit.lower() else figure.metric),
+        unit=figure.unit,
+        better=next((metric.better for metric in metrics if metric), ""),
+        detail=figure.detail or figure.metric in _MORE,
+        cells=tuple(_cell(metric, text) for metric in metrics),
+    )
+
+
+def _writer(figure: Figure, metrics: Sequence[Metric | None]) -> Callable[[float], str]:
+    """Return how a column writes its values: all percentages with the same number of decimals."""
+    if figure.unit == "%":
+        decimals = percent_decimals(metrics)
+        return lambda value: f"{value * figure.scale:.{decimals}f}"
+    return lambda value: rounded(value * figure.scale)
+
+
+def _cell(metric: Metric | None, text: Callable[[float], str]) -> Cell:
+    if metric is None:
+        return Cell(text="", order="")
+    if metric.value is None:
+        return Cell(text=f"{_MARKS[metric.verdict]}–", order="", verdict=metric.verdict)  # noqa: RUF001
+    return Cell(text=_MARKS[metric.verdict] + text(metric.value), order=f"{metric.value:.8g}", verdict=metric.verdict)
+
+
+def _interval(figure: Figure, rows: Sequence[Row]) -> list[Column]:
+    """Return the interval of the ranking metric, drawn to scale, and its spread over seeds; each only where known."""
+    metrics = [row.metrics.get(figure.metric) for row in rows]
+    text = _writer(figure, metrics)
+    ends = [_ends(metric) for metric in metrics]
+    # Baselines may lie far below: they would leave no room for the others.
+    models = [pair for pair, row in zip(ends, rows, strict=True) if pair and not row.baseline]
+    scale = models or [pair for pair in ends if pair]
+    if not scale:
+        return []
+    low, high = min(pair[0] for pair in scale), max(pair[2] for pair in scale)
+    better = next(metric.better for metric in metrics if metric)
+    interval = Column(
+        key=f"{figure.metric}_interval",
+        title="95 %" if figure.unit == "%" else figure.metric,
+        unit="interval" if figure.unit == "%" else "range",
+        better=better,
+        detail=False,
+        cells=tuple(
+            Cell(
+                text=f"{text(pair[0])}–{text(pair[2])}",  # noqa: RUF001
+                order=f"{pair[0]:.8g}",
+                strip=_strip(pair, low, high),
+            )
+            if pair
+            else Cell(text="", order="")
+            for pair in ends
+        ),
+    )
+    spread = Column(
+        key=f"{figure.metric}_sd",
+        title="sd of",
+        unit="seeds",
+        better="lower",
+        detail=False,
+        cells=tuple(
+            Cell(text="", order="")
+            if m is None or m.spread is None
+            else Cell(text=text(m.spread), order=f"{m.spread:.8g}")
+            for m in metrics
+        ),
+    )
+    return [interval, spread] if any(cell.order for cell in spread.cells) else [interval]
+
+
+def _ends(metric: Metric | None) -> tuple[float, float, float] | None:
+    if metric is None or metric.value is None or metric.low is None or metric.high is None:
+        return None
+    return metric.low, metric.value, metric.high
+
+
+def _strip(ends: tuple[float, float, float], low: float, high: float) -> tuple[float, float, float] | None:
+    if high <= low or ends[0] < low or ends[2] > high:
+        return None
+    start, middle, end = (100 * (value - low) / (high - low) for value in ends)
+    return start, middle, end

@@ -1,0 +1,185 @@
+// What the page does beyond being read: sorts, filters, hides columns, copies, and draws charts when they come into sight.
+"use strict";
+(() => {
+  const { config, templates, charts } = JSON.parse(document.getElementById("data").textContent);
+  // The libraries stand in the page as compressed modules; a module can only be imported from an address.
+  const library = async (id) => {
+    const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const source = await new Response(unpacked).text();
+    const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const module = await import(address);
+    URL.revokeObjectURL(address);
+    return module.default;
+  };
+
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // Charts
+
+  const records = (columns) => {
+    const [names, values] = [Object.keys(columns), Object.values(columns)];
+    return values[0].map((_, i) => Object.fromEntries(names.map((name, k) => [name, values[k][i]])));
+  };
+
+  // A template's strings that begin with "@" stand for the chart's words; null takes the key away.
+  const filled = (part, words) => {
+    if (typeof part === "string") return part.startsWith("@") ? words[part.slice(1)] ?? undefined : part;
+    if (Array.isArray(part)) return part.map((each) => filled(each, words));
+    if (part === null || typeof part !== "object") return part;
+    return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, filled(value, words)]));
+  };
+
+  const specification = ({ kind, words, data }, description) => {
+    const datasets = Object.fromEntries(Object.entries(data).map(([name, columns]) => [name, records(columns)]));
+    const spec = filled(templates[kind], words);
+    // Vega warns of a scale's field without values.
+    const layer = spec.layer.filter((each) => datasets[each.data?.name]?.length !== 0);
+    return { ...spec, layer, description, datasets };
+  };
+
+  const embedding = library("vega");
+
+  const draw = async (place) => {
+    if (place.dataset.drawn || place.closest("[hidden], details:not([open])")) return;
+    place.dataset.drawn = "begun";
+    const spec = specification(charts[place.dataset.chart], place.querySelector(".text").textContent);
+    const embed = await embedding;
+    const { view } = await embed(place.querySelector(".drawing"), spec, {
+      mode: "vega-lite", renderer: "svg", actions: false, ast: true, config, defaultStyle: false,
+      tooltip: { disableDefaultStyle: true },
+    });
+    view.addEventListener("click", (_, item) => { if (item?.datum?.id) location.hash = item.datum.id; });
+    place.dataset.drawn = "done";
+  };
+
+  const drawVisible = async (root = document) => { for (const place of all(".chart", root)) await draw(place); };
+
+  for (const axes of all(".axes")) {
+    const places = all(".chart", axes.parentElement);
+    axes.hidden = false;
+    axes.addEventListener("change", ({ target }) => {
+      places.forEach((place, i) => { place.hidden = String(i) !== target.value; });
+      drawVisible(axes.parentElement);
+    });
+  }
+
+  // Panels
+
+  document.addEventListener("toggle", ({ target }) => {
+    if (!target.open || !target.classList.contains("panel")) return;
+    history.replaceState(null, "", `#${target.id}`);
+    drawVisible(target);
+  }, true);
+
+  const openTarget = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    if (target?.tagName !== "DETAILS") return;
+    target.open = true;
+    target.scrollIntoView();
+    target.querySelector("summary").focus({ preventScroll: true });
+  };
+  addEventListener("hashchange", openTarget);
+
+  // Tables
+
+  const toolbar = document.querySelector(".toolbar");
+  const said = document.getElementById("said");
+  const say = (text) => { said.textContent = text; };
+  const FIRST = { higher: ["desc", "asc"], lower: ["asc", "desc"] };
+
+  // Rows without a figure come last in both directions.
+  const compare = (sign) => (a, b) => (a === "") - (b === "") || sign * (a - b);
+
+  const makeTables = (DataTable) => {
+    const unasked = new Set(all("#columns input:not([checked])").map(({ value }) => value));
+    DataTable.type("figure", "order", { asc: compare(1), desc: compare(-1) });
+    return all("table.board").map((table) => new DataTable(table, {
+      autoWidth: false, info: false, order: [], paging: false,
+      layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
+      language: { zeroRecords: "No row fits the filter." },
+      columns: all("thead th", table).map(({ dataset }) => ({
+        name: dataset.key,
+        type: dataset.key === "model" ? "html" : "figure",
+        searchable: dataset.key === "model",
+        orderSequence: FIRST[dataset.better] ?? ["asc", "desc"],
+        visible: !unasked.has(dataset.key),
+      })),
+    }));
+  };
+
+  const showColumn = (tables, key, visible) => {
+    for (const table of tables) table.column(`${key}:name`).visible(visible, false);
+  };
+
+  const sectionOf = (table) => table.table().node().closest("section");
+
+  const searchIn = (tables, text) => {
+    for (const table of tables) table.search(text).draw();
+    const shown = tables.reduce((sum, table) => sum + table.rows({ search: "applied" }).count(), 0);
+    const count = tables.reduce((sum, table) => sum + table.rows().count(), 0);
+    say(text ? `${shown} of ${count} rows` : "");
+  };
+
+  // Markdown for GitHub: what has a meaning there is escaped.
+  const markdownText = (text) => text.trim().replace(/\s+/g, " ")
+    .replace(/[\\`*_|[\]~$#!]/g, "\\$&").replace(/[&<>@]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+  const markdownTable = (table) => {
+    const node = table.table().node();
+    const line = (row) => `| ${[...row.cells].map((cell) => markdownText(cell.textContent)).join(" | ")} |`;
+    const head = node.tHead.rows[0];
+    const rule = `|${[...head.cells].map((cell) => (cell.dataset.key === "model" ? ":---" : "---:")).join("|")}|`;
+    const rows = table.rows({ search: "applied", order: "applied" }).nodes().toArray();
+    return [line(head), rule, ...rows.map(line)].join("\n");
+  };
+
+  const markdown = (tables) => tables.filter((table) => !sectionOf(table).hidden).map((table) => {
+    const [title, conditions] = ["h2", "h2 + p"].map((part) => sectionOf(table).querySelector(part).textContent);
+    return `### ${markdownText(title)}\n\n${markdownText(conditions)}\n\n${markdownTable(table)}\n`;
+  }).join("\n");
+
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // Not allowed, or a page from disk has no clipboard here.
+      const area = Object.assign(document.createElement("textarea"), { value: text });
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      if (!done) return say("The browser refused to copy.");
+    }
+    return say("Copied.");
+  };
+
+  const connect = (tables) => {
+    const search = document.getElementById("search");
+    const conditions = document.getElementById("conditions");
+    search.addEventListener("input", () => searchIn(tables, search.value));
+    document.getElementById("copy").addEventListener("click", () => copy(markdown(tables)));
+    conditions?.addEventListener("change", () => {
+      for (const section of all("section.condition")) section.hidden = conditions.value !== "" && section.id !== conditions.value;
+      drawVisible();
+    });
+    const menu = document.getElementById("columns");
+    menu.addEventListener("change", ({ target }) => showColumn(tables, target.value, target.checked));
+    document.addEventListener("click", ({ target }) => { if (!menu.contains(target)) menu.open = false; });
+    menu.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape") return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+    toolbar.hidden = false;
+  };
+
+  const start = async () => {
+    if (toolbar) connect(makeTables(await library("datatables")));
+    performance.mark("tables");
+    openTarget();
+    await drawVisible();
+    performance.mark("drawn");
+    document.documentElement.dataset.ready = "yes";
+  };
+  start();
+})();

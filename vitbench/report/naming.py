@@ -1,0 +1,69 @@
+"""What rows and conditions are called: the shortest names that tell them apart. Text as it came, not escaped."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from vitbench.leaderboard import Condition, Row
+from vitbench.records import METHOD
+
+__all__ = ["conditions_in_words", "model_names", "places", "titles"]
+
+
+def model_names(rows: Sequence[Row]) -> list[str]:
+    """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
+    counts = Counter(row.model for row in rows)
+    return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
+
+
+def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
+    """Return each condition's data set, with its fingerprint where two share a name, and how it was cut short."""
+    conditions = list(conditions)
+    data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in conditions})
+    found = {}
+    for condition in conditions:
+        title = condition.dataset or "speed alone"
+        if data_sets[condition.dataset] > 1:
+            title += f" (data {condition.fingerprint[:8]})"
+        cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
+        cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []
+        found[condition] = f"{title}, partial: {', '.join(cuts)}" if cuts else title
+    return found
+
+
+def places(conditions: Iterable[Condition]) -> dict[Condition, str]:
+    """Return names that tell all conditions apart: titles, and what differs between those of one title."""
+    alike: dict[str, list[Condition]] = defaultdict(list)
+    found = titles(conditions)
+    for condition, title in found.items():
+        alike[title].append(condition)
+    for title, group in alike.items():
+        shared = set.intersection(*(set(_parts(condition)) for condition in group))
+        for condition in group:
+            own = [part for part in _parts(condition) if part not in shared]
+            found[condition] = f"{title} ({'; '.join(own)})" if own else title
+    return found
+
+
+def conditions_in_words(condition: Condition) -> str:
+    """Return machine, device, precision, flags and batch sizes."""
+    return "; ".join(_parts(condition))
+
+
+def _parts(condition: Condition) -> list[str]:
+    inference, training = condition.batch_size, condition.train_batch_size
+    if inference == training:
+        batches = [f"batch {inference}"] if inference else []
+    else:
+        batches = [f"inference at batch {inference}"] if inference else []
+        batches += [f"training at batch {training}"] if training else []
+    return [
+        condition.machine,
+        f"{condition.device}, {condition.threads} thread{'s' if condition.threads != 1 else ''}",
+        condition.precision,
+        *["compiled"] * condition.compile,
+        *["channels last"] * condition.channels_last,
+        *[f"method {condition.method}"] * (condition.method != METHOD),
+        *[", ".join([*batches, "latency at batch 1"])] * bool(batches),
+    ]

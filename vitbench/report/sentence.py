@@ -1,0 +1,193 @@
+"""A leaderboard in words: which model wins, by how much, whether that is sure, and which is fast and nearly as good.
+
+Names stand in the sentences as they came: each format escapes all text that it takes from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitbench.leaderboard import Leaderboard, Metric, Resolution, Row
+from vitbench.report.figures import Figure, figure_of, in_words, percent_decimals, rounded
+from vitbench.report.naming import model_names, places
+
+__all__ = ["NEAR", "closing_sentences"]
+
+NEAR = 0.01
+"""How far a fraction may be from the best and count as nearly as good: one point."""
+_ROUNDING = 1e-9
+"""Of 0.986 - 0.976, which is one point, too."""
+_MOST_NAMES = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entrant:
+    """A ranked row."""
+
+    name: str
+    row: Row
+    value: float
+    """Of the ranking metric."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Contest:
+    """The ranked rows of one condition, the best first, and how their figures are written."""
+
+    place: str
+    rank_by: str
+    figure: Figure
+    decimals: int
+    models: Sequence[_Entrant]
+    baselines: Sequence[_Entrant]
+    resolution: Resolution | None
+    """None unless all rows were compared on the same images."""
+
+    def words(self, entrant: _Entrant) -> str:
+        """Return ``98.6 % top1``."""
+        return f"{in_words(self.figure, entrant.value, self.decimals)} {self.rank_by}"
+
+    def seeds(self) -> int:
+        """Return over how many seeds the best model's figure is a mean; 1: over none."""
+        best = self.models[0].row
+        return len(best.seeds) if best.metrics[self.rank_by].spread is not None else 1
+
+    def gap(self, size: float) -> str:
+        """Return a difference, never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
+        if self.figure.unit != "%":
+            return in_words(self.figure, size)
+        points = f"{100 * size:.{self.decimals}f}"
+        return f"{points if float(points) else format(100 * size, '.1g')} points"
+
+
+def closing_sentences(board: Leaderboard) -> list[str]:
+    """Return what to say of each condition, one text each, in the leaderboard's order; nothing of speed alone."""
+    by_condition = board.by_condition()
+    names = places(by_condition)
+    return [
+        " ".join(_sentences(names[condition], rows, board.rank_by, board.resolutions.get(condition)))
+        for condition, rows in by_condition.items()
+        if condition.dataset or any(row.rank is not None for row in rows)
+    ]
+
+
+def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
+    if rows[0].condition.partial:
+        return [f"Partial results are never ranked: {place}."]
+    ranked = [
+        _Entrant(name=name, row=row, value=value)
+        for row, name in zip(rows, model_names(rows), strict=True)
+        if row.rank is not None and (value := row.metrics[rank_by].value) is not None
+    ]
+    if not ranked:
+        return [f"On {place} nothing is ranked: no row has a valid {rank_by}."]
+    contest = _Contest(
+        place=place,
+        rank_by=rank_by,
+        figure=figure_of(rank_by, rows),
+        decimals=percent_decimals([entrant.row.metrics[rank_by] for entrant in ranked]),
+        models=[entrant for entrant in ranked if not entrant.row.baseline],
+        baselines=[entrant for entrant in ranked if entrant.row.baseline],
+        resolution=resolution if resolution and resolution.models == len(ranked) else None,
+    )
+    if not contest.models:
+        best = contest.baselines[0]
+        return [f"On {place} only baselines are ranked; the best is {best.name} with {contest.words(best)}."]
+    return [_winner(contest), *_baseline(contest), *_fastest(contest)]
+
+
+def _winner(contest: _Contest) -> str:
+    best, *others = contest.models
+    if not others:
+        return f"On {contest.place} the only model is {best.name}, with {contest.words(best)}."
+    level = [model.name for model in contest.models if model.value == best.value]
+    if len(level) > 1:
+        return f"On {contest.place} {_listed(level)} are level and best, with {contest.words(best)}."
+    seeds = f" (mean of {contest.seeds()} seeds)" if contest.seeds() > 1 else ""
+    gap = abs(best.value - others[0].value)
+    lead = f"{contest.gap(gap)} ahead of {others[0].name}; {_certainty(contest, gap)}"
+    return f"On {contest.place} {best.name} is best with {contest.words(best)}{seeds}, {lead}."
+
+
+def _certainty(contest: _Contest, gap: float) -> str:
+    """Say whether the best model is told apart from the next, and from the others."""
+    best, following, *others = contest.models
+    unresolved = sum(_tied(best, other) for other in others)
+    rest = f"{unresolved} other model{'s' if unresolved != 1 else ''}"
+    if not _tied(best, following):
+        return "the gap is resolved" + (f", but not that to {rest}" if unresolved else "")
+    words = "the gap is not resolved" + (f", nor that to {rest}" if unresolved else "")
+    resolution = contest.resolution
+    if resolution is None:
+        return words
+    seeds = f" and {contest.seeds()} seeds" if contest.seeds() > 1 else ""
+    images = f"these {resolution.images:,} images{seeds}"
+    if resolution.gap is None:
+        return f"{words} ({images} are too few to tell any two apart)"
+    # Of pairs that disagree more than neighbours do, even a larger gap may not be resolved.
+    smallest = f"{100 * resolution.gap:.2g} points" if contest.figure.unit == "%" else contest.gap(resolution.gap)
+    return words + (f" ({images} resolve gaps from {smallest})" if gap < resolution.gap else "")
+
+
+def _tied(one: _Entrant, other: _Entrant) -> bool:
+    return other.row.model in one.row.tied_with and one.row.model in other.row.tied_with
+
+
+def _baseline(contest: _Contest) -> list[str]:
+    """Name a baseline that the best model does not beat."""
+    best = contest.models[0]
+    lower = best.row.metrics[contest.rank_by].better == "lower"
+    for baseline in contest.baselines:
+        lead = best.value - baseline.value if lower else baseline.value - best.value
+        figures = f"The baseline {baseline.name}, with {contest.words(baseline)},"
+        if lead == 0:
+            return [f"{figures} is as good."]
+        if lead > 0:
+            sure = ", but the gap is not resolved" if _tied(best, baseline) else ""
+            return [f"{figures} is better than any model by {contest.gap(lead)}{sure}."]
+        if _tied(best, baseline):
+            return [f"{figures} is not told apart from it."]
+    return []
+
+
+def _fastest(contest: _Contest) -> list[str]:
+    """Name the fastest of the models that are nearly as good, with its ratio to the best."""
+    best = contest.models[0]
+    if contest.figure.unit != "%" or len(contest.models) == 1:
+        return []
+    near = [model for model in contest.models if abs(model.value - best.value) <= NEAR + _ROUNDING]
+    timed = [(metric, model) for model in near if (metric := model.row.metrics.get("throughput"))]
+    invalid = sum(metric.verdict == "invalid" for metric, _ in timed)
+    usable = [(value, metric, model) for metric, model in timed if (value := _valid(metric)) is not None]
+    if not usable:
+        return ["Within a point of the best no throughput is valid."] if invalid else []
+    value, metric, fastest = max(usable, key=lambda each: each[0])
+    words = f"Fastest within a point of the best: {fastest.name}, {rounded(value)} images/s"
+    against = next((each for each in usable if each[2] is best and fastest.value != best.value), None)
+    if against:
+        ratio = rounded(value / against[0])
+        words += f", {'about' if ratio == '1.00' else f'{ratio} times'} as fast as {best.name}"
+    doubts = ["doubtful"] * ("warn" in (metric.verdict, against[1].verdict if against else ""))
+    doubts += ["the ranges overlap"] * bool(against and _low(metric, value) <= _high(against[1], against[0]))
+    words += f" ({'; '.join(doubts)})" if doubts else ""
+    left_out = f"; {invalid} invalid throughput{'s are' if invalid > 1 else ' is'} left out" if invalid else ""
+    return [f"{words}{left_out}."]
+
+
+def _valid(metric: Metric) -> float | None:
+    return None if metric.verdict == "invalid" else metric.value
+
+
+def _low(metric: Metric, value: float) -> float:
+    return value if metric.low is None else metric.low
+
+
+def _high(metric: Metric, value: float) -> float:
+    return value if metric.high is None else metric.high
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return ``a, b and c``, the first few of many."""
+    shown = [*names[:_MOST_NAMES], *[f"{len(names) - _MOST_NAMES} more"] * (len(names) > _MOST_NAMES)]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,0 +1,68 @@
+"""``vitbench plugin new``: a complete package with one model and its test, from the files in ``template/``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from vitbench import __version__
+from vitbench.discovery import GROUP
+from vitbench.errors import StoreError, UsageError
+
+__all__ = ["distribution_of", "write_package"]
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?\Z", re.IGNORECASE)
+"""Names of projects (https://packaging.python.org/specifications/name-format), less the dot: a TOML key has none."""
+
+
+def distribution_of(name: str) -> str:
+    """Return the name of the package for a plugin, as pytest-something is to pytest."""
+    return f"vitbench-{name}"
+
+
+def write_package(name: str, folder: Path) -> list[Path]:
+    """Write a package for the plugin `name`, and return its files.
+
+    Raises:
+        UsageError: the name is no name of a package, or belongs to another plugin or module.
+        StoreError: the folder holds files already, or cannot be written.
+    """
+    module = f"vitbench_{re.sub('[_-]+', '_', name).lower()}"  # the prefix keeps it clear of keywords and libraries
+    _check_names(name, module)
+    names = {"plugin": name, "distribution": distribution_of(name), "module": module, "version": __version__}
+    template = files("vitbench.scaffold") / "template"
+    places = {
+        "pyproject.toml": "pyproject.toml.txt",
+        "README.md": "README.md.txt",
+        f"src/{module}/__init__.py": "hooks.py.txt",
+        f"src/{module}/net.py": "net.py.txt",
+        "tests/test_conformance.py": "test_conformance.py.txt",
+    }
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise StoreError(f"{folder} holds files already, and nothing is overwritten; give another --path.")
+        for place, source in places.items():
+            path = folder / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(Template((template / source).read_text("utf-8")).substitute(names), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}.") from error
+    return [folder / place for place in places]
+
+
+def _check_names(name: str, module: str) -> None:
+    if not _NAME.match(name):
+        raise UsageError(
+            f'"{name}" cannot name a package: it may hold letters, digits, "_" and "-", and begins and ends with '
+            "one of the first two."
+        )
+    if name.lower().startswith("vitbench"):
+        raise UsageError(f'"{name}": leave out "vitbench"; the package is called {distribution_of("NAME")}.')
+    if name in importlib.metadata.entry_points(group=GROUP).names:
+        raise UsageError(f'a plugin called "{name}" is installed already; see "vitbench plugins".')
+    if importlib.util.find_spec(module):
+        raise UsageError(f'"{name}": a module {module} is installed already; choose another name.')

@@ -1,0 +1,226 @@
+"""What the checks of models share: how a model is built and called, at which sizes, and what it costs.
+
+Shapes: B images in a batch, C channels, S side in pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitbench.errors import Skip, UnusableError, UsageError
+from vitbench.measuring.flops import count_macs, count_params
+from vitbench.measuring.steps import InvalidOutput, check_output
+from vitbench.specs import load_target
+from vitbench.testing.cases import ModelCase
+from vitbench.testing.checks import CheckFailed, need, raised
+from vitbench.testing.fitting import fit
+
+__all__ = [
+    "CLASSES",
+    "alive",
+    "build",
+    "cheapest_device",
+    "logits_of",
+    "noise",
+    "own_channels",
+    "sample",
+    "seed_all",
+    "shape_device",
+    "sizes",
+]
+
+CLASSES = 10
+"""K, where nothing else is asked for."""
+SIZES = (32, 8, 64)
+"""Sides that a model may meet which follows the data: those of CIFAR, of the digits, of Tiny ImageNet. The values of
+such a model are checked at the first that it takes."""
+MOST_PARAMETERS = 40_000_000
+MOST_MACS = 6_000_000_000
+"""Of one image. A model that costs more (a ResNet-50, a ViT-S or a ConvNeXt-T at 224 pixels do not) has its shapes
+checked, on the meta device, and not its values."""
+
+
+def build(
+    case: ModelCase,
+    *,
+    num_classes: int = CLASSES,
+    image_size: int | None = None,
+    in_channels: int | None = None,
+    device: str = "cpu",
+    fitted: bool = True,
+) -> nn.Module:
+    """Return the model as `build` gives it, and as its recipe leaves it where it is a baseline.
+
+    Args:
+        case: the model.
+        num_classes: K.
+        image_size: S; None: what the model declares, else the first of `SIZES` that it takes.
+        in_channels: C; None: what it declares, else three.
+        device: ``cpu`` or ``meta``.
+        fitted: whether a baseline's recipe is called.
+
+    Raises:
+        CheckFailed: it raised, or gave no module.
+        Skip: what it requires is not installed, or its weights cannot be had.
+    """
+    side, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
+    model = _build(case, num_classes, side, channels, device)
+    if case.recipe is None or not fitted:
+        return model
+    return fit(case.recipe, model, num_classes=num_classes, image_size=side, in_channels=channels)
+
+
+def _build(case: ModelCase, num_classes: int, image_size: int, in_channels: int, device: str) -> nn.Module:
+    asked = {"num_classes": num_classes, "image_size": image_size, "in_channels": in_channels}
+    need(case.spec.requires)
+    call = f"build({', '.join(f'{name}={value}' for name, value in asked.items())})"
+    try:
+        model = _call_build(case, asked, device)
+    except UnusableError as error:
+        if case.spec.downloads:
+            raise Skip(f"needs weights: {error}") from error
+        raise CheckFailed(f"{call} raised {raised(error)}") from error
+    except Exception as error:
+        where = " on the meta device" if device == "meta" else ""
+        raise CheckFailed(f"{call} raised {raised(error)}{where}") from error
+    if not isinstance(model, nn.Module):
+        raise CheckFailed(f"{call} gave {type(model).__name__}; return a torch.nn.Module")
+    return model
+
+
+def _call_build(case: ModelCase, asked: dict[str, int], device: str) -> Any:
+    weightless = {"pretrained": False} if "pretrained" in case.spec.options else {}
+    options = {**case.spec.options, **weightless, **case.options}
+    # The CPU is the default already; a context that says so would show in torch's flags.
+    with torch.device(device) if device != "cpu" else nullcontext():
+        return load_target(case.spec.build)(**asked, **case.spec.arguments, **options)
+
+
+@functools.cache
+def sizes(case: ModelCase) -> tuple[int, ...]:
+    """Return the sides that the model takes: the declared one, or those of `SIZES` that `build` does not refuse.
+
+    Raises:
+        CheckFailed: `build` refuses all of them with UsageError.
+    """
+    if case.spec.image_size is not None:
+        return (case.spec.image_size,)
+    need(case.spec.requires)
+    taken, refusal = [], ""
+    for size in SIZES:
+        try:
+            _call_build(case, {"num_classes": CLASSES, "image_size": size, "in_channels": own_channels(case)}, "meta")
+        except UsageError as error:
+            refusal = str(error)
+            continue
+        except Exception:  # no refusal; the checks that build it will tell
+            taken.append(size)
+        else:
+            taken.append(size)
+    if not taken:
+        asked = ", ".join(map(str, sorted(SIZES)))
+        raise CheckFailed(f"build refuses images of {asked} pixels ({refusal}); declare the image_size that it takes")
+    return tuple(taken)
+
+
+def own_channels(case: ModelCase) -> int:
+    """Return the channels that the model declares, else three."""
+    return case.spec.in_channels or 3
+
+
+@functools.cache
+def _cost(case: ModelCase) -> tuple[int, int] | None:
+    """Return parameters and multiply-accumulates of one image; None where the meta device cannot tell."""
+    if case.spec.is_baseline:
+        return None
+    try:
+        model = build(case, device="meta").eval()
+        return count_params(model), count_macs(model, (own_channels(case), sizes(case)[0], sizes(case)[0]))
+    except Exception:
+        return None
+
+
+def shape_device(case: ModelCase) -> str:
+    """Return the device on which shapes alone are checked: ``meta`` where the model builds there, else ``cpu``."""
+    return "cpu" if _cost(case) is None else "meta"
+
+
+def cheapest_device(case: ModelCase) -> str:
+    """Return ``cpu``, or ``meta`` for a model that is too large to run here."""
+    return "meta" if _excess(case) else "cpu"
+
+
+def _excess(case: ModelCase) -> str:
+    """Return how large a model is that is too large to run here; nothing for others."""
+    parameters, macs = _cost(case) or (0, 0)
+    if parameters <= MOST_PARAMETERS and macs <= MOST_MACS:
+        return ""
+    return f"{parameters / 1e6:.0f} M parameters, {macs / 1e9:.1f} GMACs"
+
+
+def sample(case: ModelCase, *, num_classes: int = CLASSES) -> nn.Module:
+    """Return a model whose values are to be checked, in eval mode, and `alive`.
+
+    Raises:
+        Skip: it is too large to run here; or as `build`.
+        CheckFailed: as `build`.
+    """
+    excess = _excess(case)
+    if excess:
+        raise Skip(f"too large to run here ({excess}), its shapes are checked; smaller options show the rest")
+    sizes(case)  # found out before the seed is set, since building draws
+    seed_all(0)
+    return alive(build(case, num_classes=num_classes)).eval()
+
+
+def alive(model: nn.Module) -> nn.Module:
+    """Fill the parameters that are all zero with small numbers: behind a head of zeros no logit tells anything."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1, generator=generator)
+    return model
+
+
+def seed_all(seed: int) -> None:
+    """Seed all generators as a run does."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+def noise(
+    case: ModelCase,
+    count: int,
+    *,
+    image_size: int | None = None,
+    in_channels: int | None = None,
+    device: str = "cpu",
+) -> Tensor:
+    """Return images float32 ``[B, C, S, S]`` of normal noise, always the same."""
+    side, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
+    generator = torch.Generator().manual_seed(count)
+    return torch.randn(count, channels, side, side, generator=generator).to(device)
+
+
+def logits_of(model: nn.Module, images: Tensor, num_classes: int = CLASSES) -> Tensor:
+    """Return the logits ``[B, K]``, or raise CheckFailed where the model raises or gives something else."""
+    try:
+        output = model(images)
+    except Exception as error:
+        shape = list(images.shape)
+        raise CheckFailed(f"forward of images {shape} raised {raised(error)}") from error
+    try:
+        check_output(output, images, num_classes)
+    except InvalidOutput as error:
+        raise CheckFailed(str(error)) from error
+    assert isinstance(output, Tensor)
+    return output

@@ -1,0 +1,87 @@
+"""What is checked: one offer of a plugin, with what its checks need beside it. Data only, and light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vitbench.catalog import Catalog, PluginSelection
+from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, OptionValue, RecipeSpec, SuiteSpec
+
+__all__ = [
+    "Case",
+    "DatasetCase",
+    "FamilyCase",
+    "MetricCase",
+    "ModelCase",
+    "PluginCase",
+    "RecipeCase",
+    "SuiteCase",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PluginCase:
+    """A whole plugin."""
+
+    plugin: str
+    """The name of its entry point, or of its file."""
+    alone: PluginSelection
+    """What loads it and no other plugin."""
+    remarks: tuple[str, ...] = ()
+    """What it did at loading that had to be undone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ModelCase:
+    """A model. Two cases are never equal, so that what was found out about one can be kept for its other checks."""
+
+    spec: ModelSpec
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """Options in place of the spec's defaults. ``pretrained`` is false where not given: checks need no weights."""
+    recipe: RecipeSpec | None = None
+    """A baseline's own recipe: it brings the baseline its values, and is called before anything is checked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FamilyCase:
+    """An open family of models."""
+
+    spec: ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetCase:
+    """A data set or a layout."""
+
+    spec: DatasetSpec
+    root: Path | None = None
+    """The folder that holds its files; None where nobody has said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeCase:
+    """A recipe."""
+
+    spec: RecipeSpec
+    model: ModelSpec | None = None
+    """The baseline that it is for; None: it takes any model, and gets a small one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricCase:
+    """A metric."""
+
+    spec: MetricSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuiteCase:
+    """A suite, and the catalog in which its names are looked up."""
+
+    spec: SuiteSpec
+    catalog: Catalog
+
+
+Case = PluginCase | ModelCase | FamilyCase | DatasetCase | RecipeCase | MetricCase | SuiteCase

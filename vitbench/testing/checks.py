@@ -1,0 +1,132 @@
+"""A check and what comes of it, as values. A check that raises anything has failed, with a reason in one line."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vitbench.errors import Skip, UsageError, did_you_mean, reason_of
+from vitbench.resolve import first_missing
+from vitbench.specs import load_target
+from vitbench.testing.cases import Case
+
+__all__ = ["Check", "CheckFailed", "Outcome", "Status", "expected_reasons", "need", "raised", "run_checks"]
+
+Status = Literal["passed", "failed", "skipped", "expected", "unexpectedly passed"]
+NO_FAILURES: Mapping[str, str] = {}
+
+
+class CheckFailed(AssertionError):  # noqa: N818 - as Skip
+    """A contract is broken; the message says what was found and what to do, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of one check."""
+
+    check: str
+    """Name of the check function."""
+    subject: str
+    """What was checked: a plugin, or ``plugin/name``, perhaps with options."""
+    status: Status
+    """``expected``: it failed as it was said to; ``unexpectedly passed``: it did not."""
+    reason: str = ""
+    """Why it failed or was skipped, in one line."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One contract of one offer. Calling it runs it here: nothing, or `CheckFailed`, or `Skip`."""
+
+    subject: str
+    target: str
+    """Import string of the check function."""
+    case: Case
+
+    @property
+    def name(self) -> str:
+        """The name of the check function."""
+        return self.target.partition(":")[2]
+
+    def __call__(self) -> None:
+        """Run it under the flags and seeds of a run, and leave torch's flags and all generators as they were."""
+        import torch
+
+        from vitbench.worker.runtime import runtime
+
+        with runtime(precision="float32", threads=torch.get_num_threads(), seed=0, device="cpu"):
+            load_target(self.target)(self.case)
+
+
+def run_checks(checks: Iterable[Check], *, expected_failures: Mapping[str, str] = NO_FAILURES) -> list[Outcome]:
+    """Run checks in this process, one after the other, and return what came of each.
+
+    Args:
+        checks: of `checks_of`.
+        expected_failures: why which checks fail: ``check_name`` or ``model: check_name`` to a reason.
+
+    Raises:
+        UsageError: `expected_failures` names no check, or gives no reason.
+    """
+    checks = list(checks)
+    expected = expected_reasons(checks, expected_failures)
+    return [_outcome(check, reason) for check, reason in zip(checks, expected, strict=True)]
+
+
+def expected_reasons(checks: Sequence[Check], expected_failures: Mapping[str, str]) -> list[str]:
+    """Return for each check why it is expected to fail, or an empty text; raises as `run_checks` does."""
+    names = [(f"{check.subject}: {check.name}", f"{_short(check)}: {check.name}", check.name) for check in checks]
+    known = {key for keys in names for key in keys}
+    for key, reason in expected_failures.items():
+        if key not in known:
+            raise UsageError(f'expected_failures names "{key}", which is no check.{did_you_mean(key, sorted(known))}')
+        if not reason.strip():
+            raise UsageError(f'expected_failures: say why "{key}" is expected to fail.')
+    return [next((expected_failures[key] for key in keys if key in expected_failures), "") for keys in names]
+
+
+def _short(check: Check) -> str:
+    return check.subject.partition("/")[2] or check.subject
+
+
+def _outcome(check: Check, expected: str) -> Outcome:
+    started = time.perf_counter()
+    status: Status = "unexpectedly passed" if expected else "passed"
+    reason = f"it was expected to fail: {expected}" if expected else ""
+    try:
+        check()
+    except Skip as skip:
+        status, reason = "skipped", _line(skip)
+    except CheckFailed as failure:
+        status, reason = ("expected", expected) if expected else ("failed", _line(failure))
+    except (Exception, SystemExit) as error:
+        status, reason = ("expected", expected) if expected else ("failed", f"the check met {raised(error)}")
+    seconds = time.perf_counter() - started
+    return Outcome(check=check.name, subject=check.subject, status=status, reason=reason, seconds=seconds)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def need(modules: Iterable[str]) -> None:
+    """Raise Skip where a module that an offer requires is not installed."""
+    missing = first_missing(modules)
+    if missing:
+        raise Skip(f"needs {missing}; pip install {missing}")
+
+
+def raised(error: BaseException) -> str:
+    """Return an error in one line, with its place in the plugin's code: the last outside of torch and of vitbench."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(Path(frame.filename))]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{reason_of(error)}{place}"
+
+
+def _is_ours(file: Path) -> bool:
+    return {"torch", "vitbench"} & set(file.parts[-4:-1]) != set() or file.name.startswith("<")

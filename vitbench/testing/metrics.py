@@ -1,0 +1,164 @@
+"""Checks of metrics: each function is one contract of `MetricSpec.measure`, on made-up subjects (`subjects`)."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Iterator
+from itertools import pairwise
+
+from vitbench.errors import Skip
+from vitbench.protocols import Subject
+from vitbench.records import Measurement
+from vitbench.specs import MetricSpec, load_target
+from vitbench.testing.cases import MetricCase
+from vitbench.testing.checks import CheckFailed, raised
+from vitbench.testing.subjects import scenes, shuffled
+
+__all__ = [
+    "check_metric_direction",
+    "check_metric_figures",
+    "check_metric_leaves_inputs",
+    "check_metric_order_invariant",
+    "check_metric_values",
+]
+
+ROUNDING = 1e-5
+"""Relative difference that the order of a sum in float32 explains."""
+
+
+def check_metric_figures(case: MetricCase) -> None:
+    """The measurements are named as the spec declares, each once for a subject; none that it declares stays away."""
+    spec, given = case.spec, set()
+    declared = set(spec.figures or (spec.name,))
+    for _, measurements in _measured(case):
+        names = [measurement.name for measurement in measurements]
+        for measurement in measurements:
+            _check_declared(measurement, spec, declared)
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise CheckFailed(f'measure gave "{twice[0]}" twice; give each figure once')
+        given |= set(names)
+    missing = sorted(declared - given)
+    if missing:
+        raise CheckFailed(f'measure never gave "{missing[0]}"; leave it out of the spec, or give it')
+
+
+def _check_declared(measurement: Measurement, spec: MetricSpec, declared: set[str]) -> None:
+    if measurement.name not in declared:
+        names = ", ".join(sorted(declared))
+        raise CheckFailed(f'measure gave "{measurement.name}", the spec says {names}; name it in figures')
+    if spec.figures:  # each of several figures may have a unit and a direction of its own
+        return
+    for what, said, of_spec in (
+        ("unit", measurement.unit, spec.unit),
+        ("better", measurement.better, spec.better),
+    ):
+        if said not in ("", of_spec):
+            raise CheckFailed(f'measure says {what}="{said}", the spec says "{of_spec}"; make them equal, or omit one')
+
+
+def check_metric_values(case: MetricCase) -> None:
+    """Values are finite and lie in their intervals; where there is none, the verdict says why."""
+    for where, measurements in _measured(case):
+        for measurement in measurements:
+            name, value = measurement.name, measurement.value
+            if value is None:
+                if measurement.verdict.level == "valid":
+                    raise CheckFailed(f"{name} has no value and no reason ({where}); give a verdict, or raise Skip")
+                continue
+            if not math.isfinite(value):
+                raise CheckFailed(f"{name} is {value} ({where}); give None with a verdict, or raise Skip")
+            low = value if measurement.low is None else measurement.low
+            high = value if measurement.high is None else measurement.high
+            slack = ROUNDING * max(abs(value), abs(low), abs(high))
+            if not low - slack <= value <= high + slack:
+                raise CheckFailed(f"{name} is {value:g}, outside of its interval from {low:g} to {high:g} ({where})")
+
+
+def check_metric_direction(case: MetricCase) -> None:
+    """The best subject has the best value and the worst the worst, in the declared direction."""
+    compared = False
+    for scene in scenes(case.spec.needs):
+        best, middle, worst = ({one.name: one for one in _call(case, subject)} for subject in scene.subjects)
+        for name in best.keys() & worst.keys():
+            better = best[name].better or case.spec.better
+            values = [one[name].value for one in (best, middle, worst) if name in one and one[name].value is not None]
+            if better == "neither" or best[name].value is None or worst[name].value is None:
+                continue
+            compared = True
+            _check_order(name, better, [float(value) for value in values if value is not None], scene.name)
+    if not compared:
+        raise Skip("it declares no direction" if case.spec.better == "neither" else "no subject of the kit has a value")
+
+
+def _check_order(name: str, better: str, values: list[float], where: str) -> None:
+    """Check values that are given from the best subject to the worst."""
+    sign = 1 if better == "higher" else -1
+    worth = [sign * value for value in values]
+    slack = ROUNDING * max(map(abs, worth))
+    if worth[0] <= worth[-1] + slack or any(a < b - slack for a, b in pairwise(worth)):
+        shown = ", ".join(f"{value:g}" for value in values)
+        raise CheckFailed(f"{name} is {shown} from the best subject to the worst ({where}), and better is {better}")
+
+
+def check_metric_order_invariant(case: MetricCase) -> None:
+    """The order of the images makes no difference."""
+    if case.spec.needs != "predictions":
+        raise Skip("it needs no predictions")
+    for scene in scenes(case.spec.needs):
+        plain, other = _call(case, scene.middle), _call(case, shuffled(scene.middle))
+        for first, second in zip(plain, other, strict=True):
+            if first.value is None or second.value is None:
+                continue
+            if not math.isclose(first.value, second.value, rel_tol=ROUNDING, abs_tol=1e-12):
+                raise CheckFailed(
+                    f"{first.name} is {first.value:g}, and {second.value:g} for the same images in another order"
+                )
+
+
+def check_metric_leaves_inputs(case: MetricCase) -> None:
+    """The subject is the same after as before: other metrics read it, too."""
+    if case.spec.needs == "architecture":
+        raise Skip("it gets a model of its own")
+    for scene in scenes(case.spec.needs):
+        part = getattr(scene.middle, case.spec.needs)
+        before = pickle.dumps(part)
+        _call(case, scene.middle)
+        if pickle.dumps(part) != before:
+            raise CheckFailed(f"measure changed the {case.spec.needs} that it reads; compute on a copy")
+
+
+def _measured(case: MetricCase) -> Iterator[tuple[str, list[Measurement]]]:
+    """Give the measurements of all subjects; raise the metric's Skip where it skips every one of them."""
+    skip, measured = None, False
+    for scene in scenes(case.spec.needs):
+        for subject in scene.subjects:
+            try:
+                yield scene.name, _measure(case, subject)
+                measured = True
+            except Skip as error:
+                skip = error
+    if skip and not measured:
+        raise skip
+
+
+def _call(case: MetricCase, subject: Subject) -> list[Measurement]:
+    """Return the measurements of a subject; none where the metric skips it."""
+    try:
+        return _measure(case, subject)
+    except Skip:
+        return []
+
+
+def _measure(case: MetricCase, subject: Subject) -> list[Measurement]:
+    try:
+        measurements = list(load_target(case.spec.measure)(subject))
+    except Skip:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"measure raised {raised(error)}; raise Skip where it does not apply") from error
+    others = [type(one).__name__ for one in measurements if not isinstance(one, Measurement)]
+    if others:
+        raise CheckFailed(f"measure gave {others[0]}; give vitbench.Measurement")
+    return measurements

@@ -1,0 +1,291 @@
+"""Checks of models: each function is one contract of `ModelSpec.build` and of the module that it gives.
+
+Images are noise, since only relations between outputs are checked. Parameters that are all zero are filled first
+(`alive`): a head of zeros would hide everything behind it.
+
+Shapes: B images in a batch, C channels, S side in pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitbench.errors import Skip
+from vitbench.measuring.flops import count_macs
+from vitbench.specs import load_target
+from vitbench.testing.building import (
+    CLASSES,
+    alive,
+    build,
+    cheapest_device,
+    logits_of,
+    noise,
+    own_channels,
+    sample,
+    seed_all,
+    shape_device,
+    sizes,
+)
+from vitbench.testing.cases import FamilyCase, ModelCase
+from vitbench.testing.checks import CheckFailed, need, raised
+from vitbench.testing.fitting import tensors_of
+from vitbench.worker.runtime import changed_flags, runtime
+
+__all__ = [
+    "check_family_refuses_unknown_names",
+    "check_model_batch_independent",
+    "check_model_builds",
+    "check_model_builds_on_meta",
+    "check_model_builds_share_nothing",
+    "check_model_declared_size",
+    "check_model_eval_deterministic",
+    "check_model_follows_data",
+    "check_model_gradients",
+    "check_model_leaves_flags",
+    "check_model_leaves_inputs",
+    "check_model_leaves_random_state",
+    "check_model_logits",
+    "check_model_same_seed",
+    "check_model_state_dict",
+]
+
+BATCH_TOLERANCE = 1e-3
+"""Share of the largest logit by which an image's logits may differ with its batch mates: kernels for other batch sizes
+add in another order, which deep models in float32 make 1e-5 of; batch statistics make 1e-1 of it."""
+
+
+def check_model_builds(case: ModelCase) -> None:
+    """`build` gives a module on the CPU, for 2 classes and for 10, from the spec's arguments and options alone."""
+    for num_classes in (2, CLASSES):
+        model = build(case, num_classes=num_classes, device=cheapest_device(case))
+        for name, tensor in tensors_of(model):
+            if tensor.device.type not in ("cpu", "meta"):
+                raise CheckFailed(f"{name} is on {tensor.device}; build on the CPU, the core moves the model")
+
+
+def check_model_declared_size(case: ModelCase) -> None:
+    """The model takes images of the size and the channels that its spec declares."""
+    if case.spec.image_size is None and case.spec.in_channels is None:
+        raise Skip("it declares neither image_size nor in_channels")
+    _shape_check(case, sizes(case)[0], own_channels(case))
+
+
+def check_model_follows_data(case: ModelCase) -> None:
+    """Where the spec leaves size or channels to the data, the model takes small and large, gray and colour images."""
+    if case.spec.image_size is not None and case.spec.in_channels is not None:
+        raise Skip("it declares image_size and in_channels")
+    for size in sizes(case):
+        _shape_check(case, size, own_channels(case))
+    if case.spec.in_channels is None:
+        _shape_check(case, sizes(case)[0], 1)
+
+
+def _shape_check(case: ModelCase, image_size: int, in_channels: int) -> None:
+    device = shape_device(case)
+    model = build(case, image_size=image_size, in_channels=in_channels, device=device).eval()
+    images = noise(case, 2, image_size=image_size, in_channels=in_channels, device=device)
+    with torch.no_grad():
+        logits_of(model, images)
+
+
+def check_model_builds_on_meta(case: ModelCase) -> None:
+    """The model builds and runs on the meta device, where parameters and multiply-accumulates are counted."""
+    if case.spec.is_baseline:
+        raise Skip("nothing is counted of a baseline")
+    model = build(case, device="meta").to("meta").eval()
+    shape = (own_channels(case), sizes(case)[0], sizes(case)[0])
+    try:
+        count_macs(model, shape)
+    except Exception as error:
+        raise CheckFailed(f"forward raised {raised(error)} on the meta device; let no value decide a shape") from error
+
+
+def check_model_logits(case: ModelCase) -> None:
+    """Images float32 ``[B, C, S, S]`` give finite logits float32 ``[B, K]``, one image as well as several."""
+    for num_classes, count in ((2, 1), (CLASSES, 2)):
+        model = sample(case, num_classes=num_classes)
+        with torch.inference_mode():
+            logits = logits_of(model, noise(case, count), num_classes)
+        if logits.dtype != torch.float32:
+            raise CheckFailed(f"the logits are {_short(logits.dtype)}; they must be float32")
+        if not logits.isfinite().all():
+            raise CheckFailed("logits are not finite for normal noise; look for a division by zero or an overflow")
+
+
+def check_model_eval_deterministic(case: ModelCase) -> None:
+    """In eval mode the same images give the same logits, and evaluation changes nothing of the model."""
+    model, images = sample(case), noise(case, 2)
+    before = {name: tensor.clone() for name, tensor in tensors_of(model)}
+    with torch.inference_mode():
+        first, second = logits_of(model, images.clone()), logits_of(model, images.clone())
+    if not torch.equal(first, second):
+        raise CheckFailed("two passes over the same images differ; is a part in training mode after eval()?")
+    changed = [name for name, tensor in tensors_of(model) if not torch.equal(tensor, before[name])]
+    if changed:
+        raise CheckFailed(f"evaluation changed {changed[0]}; eval() must leave all parameters and buffers as they are")
+
+
+def check_model_batch_independent(case: ModelCase) -> None:
+    """An image's logits do not depend on the images beside it."""
+    model, images = sample(case), noise(case, 3)
+    with torch.inference_mode():
+        together = logits_of(model, images)
+        alone = torch.cat([logits_of(model, image[None]) for image in images])
+    difference = (together - alone).abs().max() / together.abs().max()
+    if difference > BATCH_TOLERANCE:
+        raise CheckFailed(
+            f"an image's logits change by {difference:.1%} with its batch mates; use no statistics of the batch in eval"
+        )
+
+
+def check_model_leaves_inputs(case: ModelCase) -> None:
+    """The images are the caller's: the model does not write into them."""
+    model, images = sample(case), noise(case, 2)
+    before = images.clone()
+    with torch.inference_mode():
+        logits_of(model, images)
+    if not torch.equal(images, before):
+        raise CheckFailed("forward changed its input in place; compute on a copy")
+
+
+def check_model_gradients(case: ModelCase) -> None:
+    """A backward pass in train mode reaches every trainable parameter with a finite gradient that is not zero."""
+    model = sample(case).train()
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not trainable:
+        raise Skip("it has no trainable parameters")
+    loss = F.cross_entropy(logits_of(model, noise(case, 4)), torch.arange(4))
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise CheckFailed(f"no gradient flows back from the logits: {raised(error)}") from error
+    for what, wrong in (
+        ("gets no gradient", [name for name, parameter in trainable if parameter.grad is None]),
+        ("gets a gradient of zeros", [name for name, p in trainable if p.grad is not None and not p.grad.any()]),
+        ("gets a gradient that is not finite", [name for name, p in trainable if not _finite(p.grad)]),
+    ):
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            raise CheckFailed(f"{wrong[0]}{more} {what}; use it in forward, or freeze it by requires_grad_(False)")
+
+
+def check_model_state_dict(case: ModelCase) -> None:
+    """All that the logits depend on is in the state dict: tensors, and a fresh model that loads them is the same."""
+    if case.spec.is_baseline:
+        raise Skip("a baseline's weights are not stored")
+    model, images = sample(case), noise(case, 2)
+    with torch.no_grad():
+        logits_of(model.train(), images.clone())  # moves the running statistics, as training does
+    state = model.eval().state_dict()
+    others = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise CheckFailed(f"the state dict holds {others[0]}, which is no tensor; weights are stored as tensors alone")
+    seed_all(1)
+    fresh = build(case).eval()
+    try:
+        fresh.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise CheckFailed(f"its state dict does not load into a fresh model: {raised(error)}") from error
+    with torch.inference_mode():
+        if not torch.equal(logits_of(model, images), logits_of(fresh, images)):
+            raise CheckFailed("a fresh model with its state dict gives other logits; make all its state buffers")
+
+
+def check_model_same_seed(case: ModelCase) -> None:
+    """After the same seed, `build` gives the same weights."""
+    first = dict(tensors_of(sample(case)))
+    for name, tensor in tensors_of(sample(case)):
+        if name not in first or not torch.equal(tensor, first[name]):
+            raise CheckFailed(f"{name} differs after the same seed; draw from torch's, numpy's or random's generator")
+
+
+def check_model_builds_share_nothing(case: ModelCase) -> None:
+    """Two builds are two models: no parameter or buffer lies in the same memory."""
+    first = sample(case)
+    second = alive(build(case))
+    used = {tensor.untyped_storage().data_ptr() for _, tensor in tensors_of(first) if tensor.numel()}
+    shared = [name for name, tensor in tensors_of(second) if tensor.numel() and _address(tensor) in used]
+    if shared:
+        raise CheckFailed(f"two builds share {shared[0]}; make all modules anew in build, and keep none in the module")
+
+
+def check_model_leaves_random_state(case: ModelCase) -> None:
+    """`build` draws from the generators and seeds none of them; evaluation does not even draw."""
+    model = sample(case)
+    after = []
+    for seed in (1, 2):
+        seed_all(seed)
+        build(case, fitted=False)
+        after.append(_generators())
+    reset = [name for name, state in after[0].items() if after[1][name] == state]
+    if reset:
+        raise CheckFailed(f"build seeds the generator of {reset[0]}; the run's seed is the user's")
+    before = _generators()
+    with torch.inference_mode():
+        logits_of(model, noise(case, 2))
+    moved = [name for name, state in _generators().items() if before[name] != state]
+    if moved:
+        raise CheckFailed(f"evaluation draws from or seeds the generator of {moved[0]}; it must use no random numbers")
+
+
+def check_model_leaves_flags(case: ModelCase) -> None:
+    """Building, training and evaluating leave torch's threads, default type, grad mode and other flags alone."""
+    threads = torch.get_num_threads()  # before the model may have set them
+    sample(case)
+    with runtime(precision="float32", threads=threads, seed=0, device="cpu") as flags:
+        model = build(case)
+        _refuse_changes("build", changed_flags(flags))
+        logits = logits_of(model.train(), noise(case, 2))
+        _refuse_changes("forward in train mode", changed_flags(flags))
+        if logits.requires_grad:
+            logits.sum().backward()  # type: ignore[no-untyped-call]
+        logits_of(model.eval(), noise(case, 2))  # under no guard, which would put the grad mode back
+        _refuse_changes("forward in eval mode", changed_flags(flags))
+
+
+def check_family_refuses_unknown_names(case: FamilyCase) -> None:
+    """`resolve` raises LookupError with a sentence for a name that the family does not have."""
+    need(case.spec.requires)
+    assert case.spec.resolve is not None
+    name = "no-such-model"
+    try:
+        found = load_target(case.spec.resolve)(name)
+    except LookupError as error:
+        if not error.args or " " not in str(error.args[0]):
+            raise CheckFailed(f'resolve("{name}") says {error}; say in a sentence what is wrong') from error
+        return
+    except Exception as error:
+        raise CheckFailed(f'resolve("{name}") raised {raised(error)}; it must be LookupError') from error
+    raise CheckFailed(f'resolve("{name}") gave {found!r:.80}; raise LookupError for a name that there is not')
+
+
+def _refuse_changes(act: str, changed: tuple[str, ...]) -> None:
+    if changed:
+        raise CheckFailed(f"{act} changes torch's {', '.join(changed)}; leave global flags to the user")
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _finite(gradient: Tensor | None) -> bool:
+    return gradient is None or bool(gradient.isfinite().all())
+
+
+def _generators() -> dict[str, object]:
+    """Return the states of the generators that a model might draw from, as values that compare."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": pickle.dumps(np.random.get_state()),
+        "random": random.getstate(),
+    }
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,62 @@
+"""The pytest front of the conformance kit. pytest is imported when it is used, so that nothing else needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitbench.errors import Skip
+from vitbench.testing.checks import NO_FAILURES, Check, expected_reasons
+from vitbench.testing.plan import checks_of
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["parametrize_checks"]
+
+_NO_DATA: Mapping[str, str | Path] = {}
+
+
+def parametrize_checks(
+    plugin: str,
+    *,
+    models: Sequence[str] = (),
+    data: Mapping[str, str | Path] = _NO_DATA,
+    expected_failures: Mapping[str, str] = NO_FAILURES,
+) -> pytest.MarkDecorator:
+    """Return a decorator that calls ``def test_conformance(check): check()`` once for each check of a plugin.
+
+    A check that is expected to fail is ``xfail(strict=True)``: when it passes one day, the test says so.
+
+    Args:
+        plugin, models, data: as in `checks_of`.
+        expected_failures: why which checks fail: ``check_name`` or ``model: check_name`` to a reason.
+
+    Raises:
+        UsageError, UnusableError: as `checks_of` and `run_checks` do.
+    """
+    import pytest
+
+    checks = checks_of(plugin, models=models, data=data)
+    return pytest.mark.parametrize(
+        "check",
+        [
+            pytest.param(
+                partial(_call, check),
+                id=f"{check.subject.partition('/')[2] or check.subject}-{check.name}",
+                marks=[pytest.mark.xfail(strict=True, reason=reason)] if reason else [],
+            )
+            for check, reason in zip(checks, expected_reasons(checks, expected_failures), strict=True)
+        ],
+    )
+
+
+def _call(check: Callable[[], None] | Check) -> None:
+    import pytest
+
+    try:
+        check()
+    except Skip as skip:
+        pytest.skip(str(skip))

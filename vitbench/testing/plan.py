@@ -1,0 +1,254 @@
+"""Which checks a plugin gets: from its name to a list of checks. Imports nothing heavy, and runs none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from vitbench.catalog import Catalog, Offer, PluginSelection, load_catalog, select_plugins
+from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.options import complete_options, parse_model
+from vitbench.records import canonical_name
+from vitbench.resolve import first_missing
+from vitbench.specs import ModelSpec, RecipeSpec, load_target
+from vitbench.testing.cases import (
+    Case,
+    DatasetCase,
+    FamilyCase,
+    MetricCase,
+    ModelCase,
+    PluginCase,
+    RecipeCase,
+    SuiteCase,
+)
+from vitbench.testing.checks import Check
+
+__all__ = ["CHECKS", "checks_for", "checks_of", "select"]
+
+CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        PluginCase: ("vitbench.testing.plugins", ("check_plugin_lists_lightly", "check_plugin_loads_quietly")),
+        ModelCase: (
+            "vitbench.testing.models",
+            (
+                "check_model_builds",
+                "check_model_declared_size",
+                "check_model_follows_data",
+                "check_model_builds_on_meta",
+                "check_model_logits",
+                "check_model_eval_deterministic",
+                "check_model_batch_independent",
+                "check_model_leaves_inputs",
+                "check_model_gradients",
+                "check_model_state_dict",
+                "check_model_same_seed",
+                "check_model_builds_share_nothing",
+                "check_model_leaves_random_state",
+                "check_model_leaves_flags",
+            ),
+        ),
+        FamilyCase: ("vitbench.testing.models", ("check_family_refuses_unknown_names",)),
+        DatasetCase: (
+            "vitbench.testing.datasets",
+            (
+                "check_dataset_missing",
+                "check_dataset_sizes",
+                "check_dataset_images",
+                "check_dataset_labels",
+                "check_dataset_class_names",
+                "check_dataset_every_class",
+                "check_dataset_splits_disjoint",
+                "check_dataset_order_stable",
+                "check_dataset_batches_agree",
+            ),
+        ),
+        RecipeCase: (
+            "vitbench.testing.recipes",
+            (
+                "check_recipe_returns_model",
+                "check_recipe_trains",
+                "check_recipe_loss_falls",
+                "check_recipe_seed",
+                "check_recipe_budget",
+                "check_recipe_device",
+                "check_recipe_sees_its_split",
+                "check_recipe_leaves_flags",
+            ),
+        ),
+        MetricCase: (
+            "vitbench.testing.metrics",
+            (
+                "check_metric_figures",
+                "check_metric_values",
+                "check_metric_direction",
+                "check_metric_order_invariant",
+                "check_metric_leaves_inputs",
+            ),
+        ),
+        SuiteCase: ("vitbench.testing.suites", ("check_suite_parses", "check_suite_names")),
+    }
+)
+"""For each kind of case the module of its checks, and their names in the order in which they run."""
+
+_NO_DATA: Mapping[str, str | Path] = {}
+
+
+def checks_of(
+    plugin: str,
+    *,
+    models: Sequence[str] = (),
+    data: Mapping[str, str | Path] = _NO_DATA,
+    plugins: PluginSelection | None = None,
+) -> list[Check]:
+    """Return the checks of a plugin, or of one of its offers.
+
+    Args:
+        plugin: a plugin's name, or ``plugin/name``; a member of a family, too; or the path of a plugin file.
+        models: check these alone: ``name`` or ``name:option=value,...``.
+        data: where data sets lie that have files, by name.
+        plugins: what is loaded, `plugin` being a name; None: all that is installed, and the plugin file.
+
+    Raises:
+        UsageError: an unknown name, or an option that a model does not have.
+        UnusableError: the plugin is broken, or a folder of `data` is not there.
+    """
+    if plugins is None:
+        plugin, plugins = select(plugin)
+    catalog = load_catalog(plugins)
+    name, _, member = plugin.partition("/")
+    _check_plugin(name, catalog)
+    roots = _roots(name, data, catalog)
+    if models:
+        cases = [_asked_model(name, text, catalog) for text in models]
+    elif member:
+        cases = _asked(plugin, name, roots, catalog)
+    else:
+        cases = [(name, _plugin_case(name, catalog, plugins)), *_cases(name, roots, catalog)]
+    return [check for subject, case in cases for check in checks_for(subject, case)]
+
+
+def checks_for(subject: str, case: Case) -> list[Check]:
+    """Return the checks of one case, installed or not; the report calls it by `subject`."""
+    module, functions = CHECKS[type(case)]
+    return [Check(subject=subject, target=f"{module}:{function}", case=case) for function in functions]
+
+
+def select(plugin: str) -> tuple[str, PluginSelection]:
+    """Return the name of a plugin and what is to be loaded for it; a plugin may be named by its file.
+
+    Raises:
+        UsageError: the file cannot be a plugin.
+    """
+    if not plugin.endswith(".py"):
+        return plugin, select_plugins()
+    plugins = select_plugins(files=[plugin])
+    return plugins.files[0].name, plugins
+
+
+def _check_plugin(name: str, catalog: Catalog) -> None:
+    for problem in catalog.problems:
+        if problem.plugin == name and problem.severity != "warning":
+            raise UnusableError(f"{problem}.")
+    known = [plugin.name for plugin in catalog.plugins]
+    if name not in known:
+        raise UsageError(f'unknown plugin "{name}".{did_you_mean(name, known)} See "vitbench plugins".')
+
+
+def _plugin_case(name: str, catalog: Catalog, plugins: PluginSelection) -> PluginCase:
+    files = tuple(file for file in plugins.files if file.name == name)
+    return PluginCase(
+        plugin=name,
+        alone=PluginSelection(allowed=() if files else (name,), files=files),
+        remarks=tuple(problem.error for problem in catalog.problems if problem.plugin == name),
+    )
+
+
+def _asked(full: str, plugin: str, roots: Mapping[str, Path], catalog: Catalog) -> list[tuple[str, Case]]:
+    """Return all offers of that name, of any kind; or the member of a family."""
+    offers = list(_cases(plugin, roots, catalog))
+    cases = [(name, case) for name, case in offers if name == full]
+    if not cases and f"{plugin}/*" not in catalog.models:
+        hint = did_you_mean(full, [name for name, _ in offers])
+        raise UsageError(f'plugin {plugin} offers no "{full.partition("/")[2]}".{hint} See "vitbench check {plugin}".')
+    return cases or [_asked_model(plugin, full, catalog)]
+
+
+def _roots(plugin: str, data: Mapping[str, str | Path], catalog: Catalog) -> dict[str, Path]:
+    """Return the folders by full name."""
+    roots = {}
+    for name, path in data.items():
+        full = name if "/" in name else f"{plugin}/{name}"
+        if full not in catalog.datasets or not full.startswith(f"{plugin}/"):
+            own = [other for other in catalog.datasets if other.startswith(f"{plugin}/")]
+            hint = f" Its data sets: {', '.join(own)}." if own else ""
+            raise UsageError(f'plugin {plugin} has no data set "{name}".{hint}')
+        roots[full] = Path(path).expanduser().absolute()
+        if not roots[full].is_dir():
+            raise UnusableError(f"data set {full}: there is no folder {roots[full]}; correct --data {name}=PATH.")
+    return roots
+
+
+def _cases(plugin: str, roots: Mapping[str, Path], catalog: Catalog) -> Iterator[tuple[str, Case]]:
+    """Give all offers of a plugin with their full names."""
+
+    def own(offer: Offer[Any]) -> bool:
+        return offer.plugin.name == plugin
+
+    for name, model in catalog.models.items():
+        if own(model):
+            yield name, _model_case(plugin, model.spec, catalog)
+    for name, dataset in catalog.datasets.items():
+        if own(dataset):
+            yield name, DatasetCase(spec=dataset.spec, root=roots.get(name))
+    for name, recipe in catalog.recipes.items():
+        if own(recipe):
+            yield name, RecipeCase(spec=recipe.spec, model=_baseline_of(plugin, name, catalog))
+    for name, metric in catalog.metrics.items():
+        if own(metric):
+            yield name, MetricCase(spec=metric.spec)
+    for name, suite in catalog.suites.items():
+        if own(suite):
+            yield name, SuiteCase(spec=suite.spec, catalog=catalog)
+
+
+def _model_case(plugin: str, spec: ModelSpec, catalog: Catalog) -> ModelCase | FamilyCase:
+    if spec.resolve:
+        return FamilyCase(spec=spec)
+    return ModelCase(spec=spec, recipe=_recipe_of(plugin, spec, catalog).spec if _is_fitted(spec) else None)
+
+
+def _is_fitted(spec: ModelSpec) -> bool:
+    """Return whether a model gives nothing before its own recipe has been called."""
+    return spec.is_baseline and bool(spec.recipe)
+
+
+def _recipe_of(plugin: str, spec: ModelSpec, catalog: Catalog) -> Offer[RecipeSpec]:
+    """Return the recipe that a model names; one of its own plugin, where a short name is not unique."""
+    return catalog.recipes.get(f"{plugin}/{spec.recipe}") or catalog.recipe(spec.recipe)
+
+
+def _baseline_of(plugin: str, recipe: str, catalog: Catalog) -> ModelSpec | None:
+    """Return the baseline of a plugin that names a recipe as its own."""
+    own = (offer.spec for offer in catalog.models.values() if offer.plugin.name == plugin and _is_fitted(offer.spec))
+    return next((spec for spec in own if _recipe_of(plugin, spec, catalog).name == recipe), None)
+
+
+def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
+    """Return a model that was asked for by name, its options complete, and what the report calls it."""
+    name, given = parse_model(text)
+    offer = catalog.model(name if name.startswith(f"{plugin}/") else f"{plugin}/{name}")
+    spec = offer.spec
+    if spec.resolve is not None and not offer.name.endswith("/*") and not first_missing(spec.requires):
+        try:
+            spec = load_target(spec.resolve)(offer.name.partition("/")[2])
+        except LookupError as error:
+            raise UsageError(f"model {offer.name}: {error.args[0] if error.args else error}") from error
+    case = _model_case(plugin, spec, catalog)
+    if isinstance(case, FamilyCase):
+        return offer.name, case
+    options = complete_options(f"model {offer.name}", spec.options, given)
+    changed = {key: options[key.replace("-", "_")] for key in given}
+    subject = canonical_name(offer.name, options, dict(spec.options))
+    return subject, ModelCase(spec=spec, options=changed, recipe=case.recipe)

@@ -1,0 +1,165 @@
+"""``python -m vitbench.tracking.describe``: what this environment's vitbench would measure of some models.
+
+It reads a request on stdin and writes a description to stdout, where nothing else may write.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vitbench.catalog import Catalog, Plugin, load_catalog
+from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
+from vitbench.jobs import Refusal
+from vitbench.options import complete_options, parse_model
+from vitbench.provenance import library_versions, origin
+from vitbench.records import KeyedCell, Mode, Provenance, SpeedCell, canonical_name, digest
+from vitbench.resolve import first_missing
+from vitbench.specs import ModelSpec, OptionValue, load_target
+from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Request
+
+__all__ = ["describe", "main"]
+
+IN_CHANNELS = 3
+"""Of a model that follows the data."""
+_UNTRAINED: Mapping[str, OptionValue] = {"pretrained": False}
+"""Random weights take as long as trained ones, and nothing is downloaded."""
+
+
+def main() -> None:
+    """Answer the request on stdin."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what plugins print
+    text = sys.stdin.buffer.read()
+    known = msgspec.json.decode(text, type=Greeting).protocol == PROTOCOL
+    answer = describe(msgspec.json.decode(text, type=Request)) if known else Greeting()
+    with answers:
+        answers.write(msgspec.json.encode(answer))
+
+
+def describe(request: Request) -> Description:
+    """Return what this environment would measure; what a model lacks is told with the model."""
+    from vitbench import environment
+
+    try:
+        device = environment.resolve_device(request.device)
+    except VitbenchError as error:
+        return Description(refusal=_refusal(error))
+    described = environment.describe(device)
+    planner = _Planner(
+        request=request,
+        catalog=load_catalog(),
+        device=device,
+        machine=described.machine,
+        threads=request.threads or environment.usable_cores(),
+        torch_version=described.versions.get("torch", ""),
+    )
+    return Description(
+        python=described.python,
+        versions=described.versions,
+        models={text: planner.plan(text) for text in request.models or planner.own()},
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Planner:
+    """What the cells of all models share."""
+
+    request: Request
+    catalog: Catalog
+    device: str
+    machine: str
+    threads: int
+    torch_version: str
+
+    def own(self) -> list[str]:
+        """Return the full names of the models whose code lies in the checkout, but families and baselines."""
+        return [
+            name
+            for name, offer in self.catalog.models.items()
+            if offer.spec.resolve is None and not offer.spec.is_baseline and self._in_checkout(offer.plugin)
+        ]
+
+    def plan(self, text: str) -> Described | Refusal:
+        try:
+            name, given = parse_model(text)
+            offer = self.catalog.model(name)
+            if missing := first_missing(offer.spec.requires):
+                raise UnusableError(f"model {offer.name} needs {missing}; pip install {missing}.")
+            spec = _member(offer.name, offer.spec)
+            untrained = {option: value for option, value in _UNTRAINED.items() if option in spec.options}
+            defaults = {**spec.options, **untrained}
+            options = complete_options(f"model {offer.name}", defaults, given)
+        except Exception as error:  # a plugin's, too
+            return _refusal(error)
+        cells = (
+            self._cell(offer.name, offer.plugin, spec, options, canonical_name(offer.name, options, defaults), mode)
+            for mode in self.request.modes
+        )
+        return Described(cells=tuple(cells), in_checkout=self._in_checkout(offer.plugin))
+
+    def _cell(
+        self, name: str, plugin: Plugin, spec: ModelSpec, options: dict[str, OptionValue], label: str, mode: Mode
+    ) -> KeyedCell:
+        size, channels = spec.image_size or self.request.image_size, spec.in_channels or IN_CHANNELS
+        cell = SpeedCell(
+            model=name,
+            options=options,
+            num_classes=self.request.num_classes,
+            input_shape=(channels, size, size),
+            device=self.device,
+            threads=self.threads,
+            batch_size=self.request.batch_size,
+            mode=mode,
+            machine=self.machine,
+        )
+        provenance = Provenance(
+            model=origin(plugin), libraries=library_versions(spec.requires), torch=self.torch_version
+        )
+        return KeyedCell(
+            cell=cell,
+            id=digest(cell),
+            key=digest((digest(cell), provenance)),
+            label=label,
+            provenance=provenance,
+            image_size=size,
+            in_channels=channels,
+            machine=self.machine,
+            device=self.device,
+        )
+
+    def _in_checkout(self, plugin: Plugin) -> bool:
+        """Whether a plugin's code is the checkout's own and no copy, as in an environment that lies in the checkout."""
+        found = importlib.util.find_spec(plugin.module.partition(":")[0].partition(".")[0])
+        assert found is not None  # the catalog has loaded it
+        places = [Path(place).resolve() for place in found.submodule_search_locations or [found.origin or os.devnull]]
+        installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
+        folder = Path(self.request.folder).resolve()
+        return any(folder in place.parents and not installed & set(place.parents) for place in places)
+
+
+def _member(name: str, spec: ModelSpec) -> ModelSpec:
+    """Return a family's member, complete; another model as it is."""
+    if spec.resolve is None:
+        return spec
+    try:
+        member: ModelSpec = load_target(spec.resolve)(name.partition("/")[2])
+    except LookupError as error:
+        raise UsageError(f"model {name}: {error.args[0] if error.args else error}") from error
+    return member
+
+
+def _refusal(error: Exception) -> Refusal:
+    code = error.exit_code if isinstance(error, VitbenchError) else UnusableError.exit_code
+    return Refusal(message=reason_of(error), exit_code=code)
+
+
+if __name__ == "__main__":
+    main()

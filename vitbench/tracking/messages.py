@@ -1,0 +1,61 @@
+"""What `vitbench track` asks of each side's own vitbench, which may be an older or a newer one, and what that answers.
+
+Lines of msgspec JSON. Both begin with the protocol's version, which each end reads before the rest.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from vitbench.jobs import Refusal
+from vitbench.records import KeyedCell, Mode
+
+__all__ = ["PROTOCOL", "Described", "Description", "Greeting", "Request"]
+
+PROTOCOL = 1
+"""Raised with each change of the messages here, of those in vitbench/live.py, or of `KeyedCell`."""
+
+
+class Greeting(msgspec.Struct, frozen=True, kw_only=True):
+    """What every version's messages hold."""
+
+    protocol: int = PROTOCOL
+
+
+class Request(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to describe."""
+
+    models: tuple[str, ...]
+    """``M[:k=v,...]``; empty: all models whose code lies in the checkout, but families and baselines."""
+    modes: tuple[Mode, ...]
+    batch_size: int
+    image_size: int
+    """Side of the images for a model that follows the data."""
+    num_classes: int
+    device: str
+    """As the user writes it."""
+    threads: int | None
+    """None: all usable cores."""
+    folder: str
+    """The checkout."""
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """A model that one side offers."""
+
+    cells: tuple[KeyedCell, ...]
+    """A speed cell for each mode that was asked for, in that order."""
+    in_checkout: bool
+    """Whether its plugin's code lies in the checkout."""
+
+
+class Description(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One side's answer."""
+
+    refusal: Refusal | None = None
+    """Why nothing at all can be measured, as where there is no such device."""
+    python: str = ""
+    versions: dict[str, str] = {}
+    """Installed versions of the packages that make the numbers."""
+    models: dict[str, Described | Refusal] = {}
+    """By the text that was asked for, else by full name: what would be measured, or why nothing."""

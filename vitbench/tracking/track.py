@@ -1,0 +1,195 @@
+"""The way from two commits to one verdict: make the sides, ask them, compare what both have.
+
+**Several comparisons.** One comparison calls a model that is slower by exactly the threshold "slower" in 4.5 % of cases
+(see vitbench/statistics.py), and of ten such models one or another soon is. So where there are several, an alarm counts
+only when it comes twice: what was slower is measured again with fresh processes. That both are wrong has a chance of
+0.2 %, or 5 % for any of 25 comparisons. Bonferroni's correction would widen every interval and so cost pairs in every
+comparison; this costs time for alarms alone. The second figure is the one reported: the first was picked for being low.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitbench.live import LockstepError, Side
+from vitbench.lockstep import Comparison, compare_speeds
+from vitbench.records import Mode
+from vitbench.session import stoppable
+from vitbench.tracking.asking import ask
+from vitbench.tracking.checkouts import find_repository
+from vitbench.tracking.environments import Place, Recipe, cache_folder, in_place, prepared_place
+from vitbench.tracking.matching import LABELS, Match, matched
+from vitbench.tracking.messages import Description, Request
+from vitbench.tracking.outcome import EXIT_CODES, VERDICTS, Result, SideInfo, Tracked, Verdict, verdict_of_all
+
+__all__ = ["Question", "settled", "track"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What the user wants to know."""
+
+    base: str
+    """A commit, by any name that git knows."""
+    head: str | None
+    """None: the working tree as it is, with the present interpreter."""
+    repo: Path
+    models: tuple[str, ...]
+    """``M[:k=v,...]``; empty: all models whose code lies in the checkouts."""
+    modes: tuple[Mode, ...]
+    batch_size: int
+    image_size: int
+    num_classes: int
+    device: str
+    threads: int | None
+    threshold: float
+    """The share of speed that does not matter."""
+    seconds: float
+    """After this time no further pair of processes starts for one comparison."""
+    allow_differences: bool
+    recipe: Recipe
+
+    def request(self, place: Place) -> Request:
+        """Return what to ask of a side."""
+        return Request(
+            models=self.models,
+            modes=self.modes,
+            batch_size=self.batch_size,
+            image_size=self.image_size,
+            num_classes=self.num_classes,
+            device=self.device,
+            threads=self.threads,
+            folder=str(place.folder),
+        )
+
+
+def track(question: Question, say: Callable[[str], None]) -> Tracked:
+    """Compare two commits.
+
+    Args:
+        question: what to compare.
+        say: gets a sentence before what takes long.
+
+    Raises:
+        UsageError: no repository, no such commit, or a model that neither side has.
+        UnusableError: an environment cannot be made, or the device is not there.
+        StoreError: the folder of environments cannot be used, or another process does.
+        NothingSelectedError: no model.
+    """
+    repository = find_repository(question.repo)
+    refs = {label: ref for label, ref in zip(LABELS, (question.base, question.head), strict=True) if ref is not None}
+    commits = {label: repository.commit(f"--{label}", ref) for label, ref in refs.items()}  # all, before one is made
+    with stoppable(), cache_folder() as cache:
+        places = [
+            prepared_place(
+                label, ref, commits[label], repository=repository, recipe=question.recipe, cache=cache, say=say
+            )
+            for label, ref in refs.items()
+        ]
+        places += [] if question.head else [in_place(repository)]
+        base, head = (ask(place, question.request(place)) for place in places)
+        found = matched(
+            (base, head),
+            question.models,
+            question.modes,
+            question.batch_size,
+            allow_differences=question.allow_differences,
+        )
+        matches = [one for one in found if isinstance(one, Match)]
+        results = []
+        for one in found:
+            if isinstance(one, Match):
+                say(f"Measuring {_in_words(one)} ({matches.index(one) + 1} of {len(matches)}).")
+                results.append(_measured(one, places, question, family=len(matches)))
+            else:
+                results.append(one)
+    return _tracked(question, places, (base, head), matches, tuple(results))
+
+
+def settled(compare: Callable[[], Comparison], *, family: int) -> tuple[Comparison, Verdict, tuple[str, ...]]:
+    """Compare, and once more where the answer is an alarm and one of several; see above.
+
+    Args:
+        compare: makes one comparison.
+        family: how many comparisons are made in all.
+
+    Returns:
+        The comparison to report, what it comes to, and what to say of it.
+    """
+    first = compare()
+    if family == 1 or first.verdict != "slower":
+        return first, VERDICTS[first.verdict], first.reasons
+    second = compare()
+    figures = f"ratio {first.ratio:.3f}, interval {first.low:.3f} to {first.high:.3f}"
+    if second.verdict == "slower":
+        return second, "regressed", (f"measured twice; the first time, too, it was slower: {figures}", *second.reasons)
+    words = f"measured twice; slower the first time only, which among {family} comparisons is no proof: {figures}"
+    return second, "not resolved", (words, *second.reasons)
+
+
+def _measured(match: Match, places: list[Place], question: Question, *, family: int) -> Result:
+    base, head = (
+        Side(
+            planned=cell,
+            label=place.label,
+            python=place.python,
+            environment=place.environment,
+            cwd=place.folder,
+        )
+        for place, cell in zip(places, match.cells, strict=True)
+    )
+    cell = match.cell
+    try:
+        found, verdict, reasons = settled(
+            lambda: compare_speeds(base, head, threshold=question.threshold, seconds=question.seconds), family=family
+        )
+    except LockstepError as error:
+        return Result(
+            model=match.model, mode=cell.mode, batch_size=cell.batch_size, verdict="no data", reasons=(str(error),)
+        )
+    return Result(
+        model=match.model,
+        mode=cell.mode,
+        batch_size=cell.batch_size,
+        verdict=verdict,
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        pairs=len(found.pairs),
+        quads=found.quads,
+        reasons=(*match.remarks, *reasons),
+    )
+
+
+def _in_words(match: Match) -> str:
+    return f"{match.model}, {match.cell.mode} at batch {match.cell.batch_size}"
+
+
+def _tracked(
+    question: Question,
+    places: list[Place],
+    answers: tuple[Description | str, ...],
+    matches: list[Match],
+    results: tuple[Result, ...],
+) -> Tracked:
+    base, head = (
+        SideInfo(title=place.title, python=answer.python, versions=answer.versions)
+        if isinstance(answer, Description)
+        else SideInfo(title=place.title)
+        for place, answer in zip(places, answers, strict=True)
+    )
+    cell = matches[0].cell if matches else None
+    verdict = verdict_of_all(results)
+    return Tracked(
+        base=base,
+        head=head,
+        machine=cell.machine if cell else "",
+        device=cell.device if cell else "",
+        threads=cell.threads if cell else 0,
+        threshold=question.threshold,
+        verdict=verdict,
+        exit_code=EXIT_CODES[verdict],
+        results=results,
+    )

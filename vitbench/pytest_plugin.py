@@ -58,6 +58,7 @@ class ModelBenchmark:
             disabled; the step then runs once.
         """
         from vitbench.errors import VitbenchError
+        from vitbench.text import plain
 
         self.called = True
         try:
@@ -75,10 +76,11 @@ class ModelBenchmark:
             given = given_model(model, conditions)
             info = benchmark_model(given, conditions, self._run, timed=self._benchmark.enabled)
         except VitbenchError as error:
-            raise pytest.fail.Exception(f"vitbench_benchmark: {error}", pytrace=False) from None
+            raise pytest.fail.Exception(f"vitbench_benchmark: {plain(str(error))}", pytrace=False) from None
         self._benchmark.extra_info.update(info)
         if info["verdict"] in ("warn", "invalid"):
-            self._doubts.append(f"{self._benchmark.fullname}: {info['verdict']}: {'; '.join(info['reasons'])}")
+            why = plain("; ".join(info["reasons"]))
+            self._doubts.append(f"{self._benchmark.fullname}: {info['verdict']}: {why}")
         return self._benchmark.extra_info
 
     def _run(self, step: Step, rounds: int, calls: int, after: Callable[[], None]) -> Sequence[float]:

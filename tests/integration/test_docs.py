@@ -19,8 +19,8 @@ import vitbench
 from vitbench import hookspecs
 from vitbench.catalog import load_catalog, select_plugins
 from vitbench.cli import cli
-from vitbench.pytest_plugin import ModelBenchmark
 from vitbench.discovery import Stage
+from vitbench.pytest_plugin import ModelBenchmark
 from vitbench.scaffold import write_package
 from vitbench.specs import load_target
 from vitbench.suite import Selection, expand
@@ -54,16 +54,9 @@ def test_the_readmes_python_example_runs(tmp_path):
     assert (tmp_path / "try" / "vitbench.sqlite").exists()
 
 
-def test_the_readmes_plugin_is_found_and_builds(tmp_path, monkeypatch):
+def test_the_readmes_plugin_is_found_and_builds(tmp_path):
     (tmp_path / "mine.py").write_text(blocks("README.md", "python")[1])
-    project = tomllib.loads(blocks("README.md", "toml")[0])["project"]
-    [(name, module)] = project["entry-points"]["vitbench"].items()
-    info = tmp_path / f"{project['name']}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text(f"[vitbench]\n{name} = {module}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    catalog = load_catalog()
+    catalog = load_catalog(select_plugins(files=[str(tmp_path / "mine.py")]))
     assert catalog.problems == ()
     model = load_target(catalog.model("mine/linear").spec.build)(num_classes=3, image_size=8, in_channels=1)
     assert sum(parameter.numel() for parameter in model.parameters()) == 3 * 64 + 3

@@ -21,7 +21,6 @@ Check = Callable[[], None]
 PLUGINS = {"baseline", "datasets", "metrics", "recipes", "scratch", "suites", "timm"}
 SMALLER = (
     "vit-p4-d12:depth=1,dropout=0.1",
-    "vit-p8-d12:depth=1",
     "vit-tiny:depth=1",
     "resnet18:width=16",
     "resnet34:width=8",

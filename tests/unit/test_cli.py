@@ -60,6 +60,12 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
     },
     "show": {"arguments": ("[DIR] [ID]", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--json": FLAG},
+    "check": {
+        "plugin": ("PLUGIN", False, None),
+        "--model": ("M[:k=v,...]", True, None),
+        "--data": ("NAME=PATH", True, None),
+        "--json": FLAG,
+    },
     "compare": {
         "first": ("A", False, None),
         "second": ("B", False, None),

@@ -99,6 +99,7 @@ def test_a_step_is_judged_by_the_rules_of_a_run(monkeypatch: pytest.MonkeyPatch)
     """The loop's times make the result; the warm-up, which had its own, does not."""
     monkeypatch.setattr(timing, "BLOCK_SECONDS", 1e-5)
     monkeypatch.setattr(timing, "WARMUP_SECONDS", 0.0)
+    monkeypatch.setattr(benchmarking, "NOISY_SECONDS", 0.0)
     monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: (["a load"], ["a quota"]))
     images = torch.ones(2, 3, 4, 4)
 

@@ -131,13 +131,14 @@ def test_a_mistake_is_one_line(package: pytest.Pytester) -> None:
     @pytest.mark.parametrize("arguments", [
         {"model": "scratch/vitt"}, {"model": 3}, {"model": build, "mode": "infrence"},
         {"model": build, "batch_size": 0}, {"model": build, "device": "gpu"}, {"model": lambda **_: None},
+        {"model": "two\\nlines"},
     ])
     def test_wrong(vitbench_benchmark, arguments):
         vitbench_benchmark(**arguments)
     """,
         "--tb=short",
     )
-    done.assert_outcomes(failed=6)
+    done.assert_outcomes(failed=7)
     done.stdout.fnmatch_lines(
         [
             'vitbench_benchmark: unknown model "scratch/vitt". Did you mean "scratch/vit"?',
@@ -146,6 +147,7 @@ def test_a_mistake_is_one_line(package: pytest.Pytester) -> None:
             "vitbench_benchmark: batch_size must be a positive whole number, not 0.",
             "vitbench_benchmark: unknown device 'gpu'*",
             "vitbench_benchmark: <lambda>: build returned NoneType, not a torch.nn.Module",
+            r'vitbench_benchmark: unknown model "two\nlines".*',
         ]
     )
     done.stdout.no_fnmatch_line("*During handling*")

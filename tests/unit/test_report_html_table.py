@@ -78,6 +78,15 @@ def test_intervals_are_drawn_to_the_scale_of_the_models():
     assert chance is None  # a baseline so far below would press the others together
 
 
+def test_a_baseline_among_the_models_widens_the_scale():
+    rows = rows_of(
+        factories.quality("a", 340), factories.quality("b", 335), factories.quality("knn", 341, baseline=True)
+    )
+    knn, best, _ = (cell.strip for cell in column(rows, "top1_interval").cells)
+    assert knn[2] == pytest.approx(100)
+    assert best[2] < 100
+
+
 def test_baselines_alone_have_a_scale_of_their_own():
     rows = rows_of(factories.quality("chance", 36, baseline=True))
     assert column(rows, "top1_interval").cells[0].strip is not None

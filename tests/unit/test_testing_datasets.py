@@ -314,9 +314,9 @@ def test_of_a_large_split_some_images_are_compared(monkeypatch: pytest.MonkeyPat
             read.extend(index.tolist())
             return super().images(index)
 
-    monkeypatch.setattr(datasets, "MOST_IMAGES", 5)
+    monkeypatch.setattr(datasets, "MOST_BYTES", 5 * 48)
     assert failed(run(of(Watched), only="check_dataset_splits_disjoint")) == {}
-    assert read == [0, 7, 14, 21, 29, 0, 2, 5, 8, 11]
+    assert read == [0, 0, 7, 14, 21, 29, 0, 0, 2, 5, 8, 11]
 
 
 def test_a_data_set_whose_module_is_not_installed_is_skipped() -> None:

@@ -178,6 +178,14 @@ def test_every_check_function_is_planned_and_none_other(kind: type) -> None:
     assert all(getattr(import_module(name), function).__doc__.count("\n") == 0 for function in functions)
 
 
+def test_every_check_is_documented_with_its_contract() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    for module, functions in CHECKS.values():
+        for function in functions:
+            contract = getattr(import_module(module), function).__doc__.rstrip(".").replace("``", "`")
+            assert f"| `{function}` | {contract} |" in page
+
+
 def test_the_kit_imports_nothing_heavy_before_a_check_runs() -> None:
     script = (
         "import sys, vitbench.testing as kit\n"

@@ -27,6 +27,7 @@ __all__ = [
     "alive",
     "build",
     "cheapest_device",
+    "counts",
     "logits_of",
     "noise",
     "own_channels",
@@ -136,14 +137,24 @@ def own_channels(case: ModelCase) -> int:
 
 
 @functools.cache
-def _cost(case: ModelCase) -> tuple[int, int] | None:
-    """Return parameters and multiply-accumulates of one image; None where the meta device cannot tell."""
-    if case.spec.is_baseline:
-        return None
+def counts(case: ModelCase) -> tuple[int, int]:
+    """Return the parameters, and the multiply-accumulates of one image, as they are counted: on the meta device.
+
+    Raises:
+        CheckFailed, Skip: as `build`; or the forward pass raised.
+    """
+    model = build(case, device="meta").to("meta").eval()
     try:
-        model = build(case, device="meta").eval()
         return count_params(model), count_macs(model, (own_channels(case), sizes(case)[0], sizes(case)[0]))
-    except Exception:
+    except Exception as error:
+        raise CheckFailed(f"forward raised {raised(error)} on the meta device; let no value decide a shape") from error
+
+
+def _cost(case: ModelCase) -> tuple[int, int] | None:
+    """Return `counts`, or None where there are none."""
+    try:
+        return None if case.spec.is_baseline else counts(case)
+    except (CheckFailed, Skip):
         return None
 
 

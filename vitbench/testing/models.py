@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitbench.errors import Skip
-from vitbench.measuring.flops import count_macs
 from vitbench.specs import load_target
 from vitbench.testing.building import (
     CLASSES,
     alive,
     build,
     cheapest_device,
+    counts,
     logits_of,
     noise,
     own_channels,
@@ -98,12 +98,7 @@ def check_model_builds_on_meta(case: ModelCase) -> None:
     """The model builds and runs on the meta device, where parameters and multiply-accumulates are counted."""
     if case.spec.is_baseline:
         raise Skip("nothing is counted of a baseline")
-    model = build(case, device="meta").to("meta").eval()
-    shape = (own_channels(case), sizes(case)[0], sizes(case)[0])
-    try:
-        count_macs(model, shape)
-    except Exception as error:
-        raise CheckFailed(f"forward raised {raised(error)} on the meta device; let no value decide a shape") from error
+    counts(case)
 
 
 def check_model_logits(case: ModelCase) -> None:

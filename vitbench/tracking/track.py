@@ -88,7 +88,7 @@ def track(question: Question, say: Callable[[str], None]) -> Tracked:
             )
             for label, ref in refs.items()
         ]
-        places += [] if question.head else [in_place(repository)]
+        places += [in_place(repository)] if question.head is None else []
         base, head = (ask(place, question.request(place)) for place in places)
         found = matched(
             (base, head),

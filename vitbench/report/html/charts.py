@@ -81,7 +81,8 @@ def curve_charts(curves: Sequence[Curve]) -> list[Chart]:
                 kind="curve",
                 title=f"Training: {name}",
                 text=f"{name} by epoch, up to {epochs[-1]:g}: {ends}.",
-                words={"y": name, "seeds": list(columns)},
+                # Else a short training has an epoch 1.5.
+                words={"y": name, "seeds": list(columns), "ticks": max(1, min(6, math.floor(epochs[-1] - epochs[0])))},
                 data={"points": {"epoch": [number(epoch) for epoch in epochs], **columns}},
             )
         )

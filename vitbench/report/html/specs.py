@@ -98,8 +98,15 @@ _PARETO = _layered(
         "encoding": {"x": _X, "y": _Y | {"field": "y_low"}, "y2": {"field": "y_high"}},
     },
     {
+        "transform": [
+            {
+                "calculate": "datum.model + ', ' + datum.y_text + ', ' + datum.x_text + ', ' + datum.verdict",
+                "as": "told",
+            }
+        ],
         "mark": {"type": "point", "size": 90, "strokeWidth": 1.5, "opacity": 1, "cursor": "pointer"},
         "encoding": {
+            "description": {"field": "told"},
             "x": _X,
             "y": _Y,
             "shape": {
@@ -145,7 +152,7 @@ _CURVE = _layered(
             "x": _axis(
                 "epoch",
                 "epoch",
-                axis={"tickMinStep": 1, "tickCount": 6, "grid": False},
+                axis={"tickCount": "@ticks", "grid": False},
                 scale={"zero": False, "nice": False},
             ),
             "y": _axis("value", "@y", axis=_PLAIN_NUMBERS),

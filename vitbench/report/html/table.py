@@ -98,12 +98,9 @@ def _interval(figure: Figure, rows: Sequence[Row]) -> list[Column]:
     metrics = [row.metrics.get(figure.metric) for row in rows]
     text = _writer(figure, metrics)
     ends = [_ends(metric) for metric in metrics]
-    # Baselines may lie far below: they would leave no room for the others.
-    models = [pair for pair, row in zip(ends, rows, strict=True) if pair and not row.baseline]
-    scale = models or [pair for pair in ends if pair]
-    if not scale:
+    scale = _range(ends, rows)
+    if scale is None:
         return []
-    low, high = min(pair[0] for pair in scale), max(pair[2] for pair in scale)
     better = next(metric.better for metric in metrics if metric)
     interval = Column(
         key=f"{figure.metric}_interval",
@@ -115,7 +112,7 @@ def _interval(figure: Figure, rows: Sequence[Row]) -> list[Column]:
             Cell(
                 text=f"{text(pair[0])}–{text(pair[2])}",  # noqa: RUF001
                 order=f"{pair[0]:.8g}",
-                strip=_strip(pair, low, high),
+                strip=_strip(pair, *scale),
             )
             if pair
             else Cell(text="", order="")
@@ -142,6 +139,20 @@ def _ends(metric: Metric | None) -> tuple[float, float, float] | None:
     if metric is None or metric.value is None or metric.low is None or metric.high is None:
         return None
     return metric.low, metric.value, metric.high
+
+
+def _range(ends: Sequence[tuple[float, float, float] | None], rows: Sequence[Row]) -> tuple[float, float] | None:
+    """Return what the drawn intervals span: the models', and those of baselines among them.
+
+    A baseline far below would leave no room for the others.
+    """
+    known = [(pair, row.baseline) for pair, row in zip(ends, rows, strict=True) if pair]
+    models = [pair for pair, baseline in known if not baseline] or [pair for pair, _ in known]
+    if not models:
+        return None
+    low, high = min(pair[0] for pair in models), max(pair[2] for pair in models)
+    among = [pair for pair, _ in known if low <= pair[1] <= high]
+    return min(pair[0] for pair in among), max(pair[2] for pair in among)
 
 
 def _strip(ends: tuple[float, float, float], low: float, high: float) -> tuple[float, float, float] | None:

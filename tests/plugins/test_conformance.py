@@ -33,7 +33,7 @@ SMALLER = (
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(building, "MOST_PARAMETERS", 6_000_000)
+    monkeypatch.setattr(building, "MOST_PARAMETERS", 3_000_000)
     monkeypatch.setattr(building, "MOST_MACS", 800_000_000)
 
 
@@ -49,6 +49,11 @@ def test_scratch_at_smaller_options(check: Check) -> None:
 
 @parametrize_checks("timm")
 def test_timm(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("timm", models=("test_vit", "test_resnet"))  # which timm has for its own tests
+def test_small_members_of_timm(check: Check) -> None:
     check()
 
 

@@ -93,10 +93,10 @@ def test_an_exit_fails_the_check_under_way() -> None:
 
 
 def test_a_hang_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "SECONDS", 4.0)
+    monkeypatch.setattr(isolated, "SECONDS", 1.0)
     first, *others = checked("mine/hangs")
     assert first.status == "failed"
-    assert first.reason == "the checks took more than 4 s until this one; does it wait for something?"
+    assert first.reason == "the checks took more than 1 s until this one; does it wait for something?"
     assert {outcome.status for outcome in others} == {"skipped"}
 
 

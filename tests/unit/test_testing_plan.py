@@ -300,11 +300,12 @@ def only(name: str, check: str) -> Outcome:
     return outcome
 
 
-def test_a_plugin_that_imports_torch_when_it_is_listed_is_caught(install: Install) -> None:
-    install("heavy", "import torch\n" + PLUGIN)
+def test_a_plugin_that_imports_torch_when_it_is_listed_is_caught(install: Install, tmp_path: Path) -> None:
+    module = install("heavy", "import torch\n" + PLUGIN)
+    (tmp_path / module / "torch.py").touch()  # a light one, for the process that lists
     outcome = only("heavy", "check_plugin_lists_lightly")
     assert outcome.status == "failed"
-    assert outcome.reason.startswith("listing it imports torch, numpy; import them in the modules that its import")
+    assert outcome.reason.startswith("listing it imports torch; import them in the modules that its import")
     install("light")
     assert only("light", "check_plugin_lists_lightly").status == "passed"
 

@@ -9,6 +9,9 @@ import pytest
 
 # Before torch is imported, and inherited by every process that a test starts.
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+# A pytest that a test starts is no worker of ours: pytest-benchmark would be off in it.
+for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Results", "default_output", "load", "run"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Results:
     """What an output folder holds."""
 
@@ -37,6 +37,10 @@ class Results:
     leaderboard: Leaderboard
     exit_code: int = 0
     """Of the run that gave these results: 0 when all of its cells are ok, else 1."""
+
+    def __repr__(self) -> str:
+        """Return one line: the records hold every raw sample."""
+        return f"Results({str(self.folder)!r}, {len(self.records)} records, {len(self.leaderboard.rows)} rows)"
 
     def rows(self) -> pd.DataFrame:
         """Return the leaderboard as a tidy table: one row a model and condition, some columns for each metric."""

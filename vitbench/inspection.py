@@ -96,8 +96,8 @@ def record_text(store: Store, asked: str) -> str:
         if record.id.startswith(asked) or record.key.startswith(asked)
     ]
     if len(found) != 1:
-        words = "no record" if not found else f"{len(found)} records"
-        raise UsageError(f'{words} in {store.folder} have an id that begins with "{asked}"; see `vitbench show`.')
+        words = "no record has" if not found else f"{len(found)} records have"
+        raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; see `vitbench show`.')
     record = found[0]
     planned, weights, log = record.planned, store.weights_path(record.key), store.log_path(record.key)
     provenance = planned.provenance

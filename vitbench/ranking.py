@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median_high
+from statistics import median_low
 from typing import TYPE_CHECKING, Literal
 
 from vitbench.outcomes import Outcomes
@@ -61,7 +61,7 @@ class Resolution:
 
     gap: float | None
     """The smallest difference that is significant at Holm's first and strictest step between models which disagree as
-    neighbours in this ranking do (median); None where no difference would be."""
+    neighbours in this ranking do (the lower median, so that one far-off baseline does not set it); None where no difference would be."""
     models: int
     """P"""
     images: int
@@ -210,8 +210,8 @@ def _gap(sample: _Sample) -> float | None:
     order = np.argsort(sample.means)
     i, j = order[:-1], order[1:]
     if sample.exact.all():
-        discordant = median_high(np.rint(_squares(sample, i, j)).astype(int).tolist())
+        discordant = median_low(np.rint(_squares(sample, i, j)).astype(int).tolist())
         gap = mcnemar_gap(discordant, level) / sample.images
         return gap if gap <= 1 else None
-    gap = float(np.median(_margins(sample, i, j, level)))
+    gap = float(np.quantile(_margins(sample, i, j, level), 0.5, method="lower"))
     return gap if math.isfinite(gap) else None

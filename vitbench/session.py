@@ -17,13 +17,14 @@ import msgspec
 
 from vitbench import __version__
 from vitbench.catalog import Catalog, PluginSelection, Problem, load_catalog, select_plugins
-from vitbench.errors import NothingSelectedError, StoreError, UnusableError, UsageError, VitbenchError
+from vitbench.errors import NothingSelectedError, StoreError, UnusableError, UsageError, VitbenchError, did_you_mean
 from vitbench.executor import LocalExecutor
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
 from vitbench.lock import lock
+from vitbench.options import parse_model
 from vitbench.progress import Talker
 from vitbench.provenance import metric_versions
-from vitbench.records import KeyedCell, Record
+from vitbench.records import KeyedCell, Record, canonical_name
 from vitbench.runner import run_cells, update_metrics
 from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.suite import Selection, Suite, expand
@@ -74,6 +75,7 @@ def plan(
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
+    _check_labels(found, catalog, selection)
     cells = expand(found, catalog, selection)
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
@@ -191,6 +193,32 @@ def _suite_path(suite: str, catalog: Catalog) -> Path:
     if suite.endswith(".toml"):
         return Path(suite)
     return Path(catalog.suite(suite).spec.path)
+
+
+def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
+    """Refuse a label with options or of another suite: tables show labels, which mean nothing outside their suite."""
+    names = {name for full in catalog.models for name in (full, full.partition("/")[2])}
+    own = _labels(suite)
+    for text in selection.models:
+        name, options = parse_model(text)
+        if name in names or "/" in name or (name in own and not options):
+            continue
+        if name in own:
+            raise UsageError(f'"{name}" is a label of the suite {suite.name} and takes no options; give {own[name]}.')
+        for offer in catalog.suites.values():
+            labels = _labels(read_suite(Path(offer.spec.path)))
+            if name in labels:
+                known = offer.name.partition("/")[2]
+                raise UsageError(
+                    f'"{name}" is a label of the suite {known}; add --suite {known}, or give {labels[name]}.'
+                )
+        if hint := did_you_mean(name, own):
+            raise UsageError(f'unknown model "{name}".{hint}')
+
+
+def _labels(suite: Suite) -> dict[str, str]:
+    """Return what each label stands for, as a user would write it."""
+    return {entry.label: canonical_name(entry.name, entry.options, {}) for entry in suite.models if entry.label}
 
 
 def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog) -> dict[str, str]:

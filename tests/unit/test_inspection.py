@@ -112,7 +112,7 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
     assert "weights" not in text
 
 
-@pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record in"), ("", "2 records in")])
+@pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record has"), ("", "2 records have")])
 def test_an_id_that_finds_no_single_record_is_refused(store: Store, asked: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         record_text(store, asked)

@@ -76,7 +76,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),
         *(condition.method, rank_by, place.speed, place.speed_memory),
-        "invalid" if any(m.verdict == "invalid" for m in doubtful.values()) else "warn" if doubtful else "valid",
+        "invalid" if any(m.verdict == "invalid" and m.value is not None for m in doubtful.values()) else "warn" if any(m.value is not None for m in doubtful.values()) else "valid",
         "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),
     )
     return dict(zip(_FIXED_COLUMNS, cells, strict=True))

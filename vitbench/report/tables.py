@@ -117,7 +117,13 @@ def _shown_figures(rows: Sequence[Row], rank_by: str, *, detailed: bool) -> list
     """Return the ranking metric, then those of the table that some row has."""
     first = figure_of(rank_by, rows)
     others = [figure for figure in FIGURES if figure.metric != rank_by and (detailed or not figure.detail)]
-    return [figure for figure in (first, *others) if any(figure.metric in row.metrics for row in rows)]
+    return [figure for figure in (first, *others) if any(_is_shown(figure, row) for row in rows)]
+
+
+def _is_shown(figure: Figure, row: Row) -> bool:
+    """Whether a row needs a figure's column; a detail that could not be had anywhere, such as energy, needs none."""
+    metric = row.metrics.get(figure.metric)
+    return metric is not None and (metric.value is not None or not figure.detail)
 
 
 def _columns(figure: Figure, rows: Sequence[Row], *, interval: bool) -> list[Column]:

@@ -171,7 +171,7 @@ def _hooks_of(candidate: Candidate) -> tuple[pluggy.PluginManager | None, list[P
             module = candidate.load()
             stage = "register"
             manager.register(module, name=plugin.name)
-            manager.check_pending()
+            _refuse_unknown(module)
             _refuse_unmarked(module)
         except KeyboardInterrupt:
             raise
@@ -205,6 +205,16 @@ def _ask(plugin: Plugin, manager: pluggy.PluginManager) -> tuple[dict[str, dict[
 def _warnings(plugin: Plugin, stage: Stage, remarks: Iterable[str]) -> list[Problem]:
     """Return what a plugin did and was undone as problems that lose nothing."""
     return [dataclasses.replace(problem_of(plugin, stage, remark), severity="warning") for remark in remarks]
+
+
+def _refuse_unknown(module: object) -> None:
+    """A misspelt hook would never be called."""
+    known = [hook for hook, _ in _KINDS.values()]
+    for name in dir(module):
+        marked = getattr(getattr(module, name, None), f"{GROUP}_impl", None)
+        hook = (marked.get("specname") or name) if isinstance(marked, dict) else None
+        if hook is not None and hook not in known:
+            raise TypeError(f"unknown hook {hook!r}.{did_you_mean(hook, known)} There are: {', '.join(known)}")
 
 
 def _refuse_unmarked(module: object) -> None:

@@ -250,11 +250,13 @@ def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
-    assert run("ls", "models") == (130, "", "Interrupted; the same command goes on where it stopped.\n")
+    assert run("ls", "models") == (130, "", "Interrupted.\n")
+    monkeypatch.setattr("vitbench.session.plan", interrupt)
+    assert run("run") == (130, "", "Interrupted; the same command goes on where it stopped.\n")
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

@@ -40,7 +40,8 @@ def main() -> None:
         click.echo(f"Error: {plain(str(error))}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
-        click.echo("Interrupted; the same command goes on where it stopped.", err=True)
+        goes_on = "; the same command goes on where it stopped" if sys.argv[1:2] == ["run"] else ""
+        click.echo(f"Interrupted{goes_on}.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +56,8 @@ def cli() -> None:
 
     \b
     Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
-    4 output folder unusable; 5 nothing selected; 130 interrupted.
+    4 output folder unusable; 5 nothing selected; 130 interrupted. compare and track: 10 regressed; 11 no data;
+    12 not comparable; 13 not resolved.
     """
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from vitbench.records import Precision, Record
     from vitbench.session import Rerun
     from vitbench.store import Store
+    from vitbench.suite import Selection
 
 __all__ = ["Results", "default_output", "load", "run"]
 
@@ -177,8 +180,61 @@ def run(
         say=_silent if quiet else _say,
     )
     folder = Path(output) if output else default_output()
-    code = session.execute(planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command="vitbench.run()")
+    others = {
+        "--suite": suite or None,
+        "--output": output or None,
+        "--timeout": timeout,
+        "--rerun": rerun,
+        "--plugin": tuple(plugins),
+        "--no-plugin": tuple(no_plugins),
+        "--strict-plugins": strict_plugins,
+        "--quiet": quiet,
+    }
+    command = _command_line(selection, others)
+    code = session.execute(planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=command)
     return dataclasses.replace(load(folder), exit_code=code)
+
+
+def _command_line(selection: Selection, others: Mapping[str, object]) -> str:
+    """Return the command line that asks for the same, so that a record tells in one way how it came about.
+
+    Args:
+        selection: what is asked for, over the suite.
+        others: the other options: a value, all values, or whether a flag is set; None: not given.
+    """
+    conditions = msgspec.structs.asdict(selection.conditions)
+    untouched = msgspec.structs.asdict(type(selection.conditions)())
+    options = {
+        **others,
+        "--model": selection.models,
+        "--dataset": selection.datasets,
+        "--data": tuple(f"{name}={path}" for name, path in selection.data.items()),
+        "--seed": selection.seeds,
+        "--batch-size": selection.batch_size,
+        "--largest-batch": selection.largest_batch,
+        "--set": tuple(
+            f"{recipe}.{name}={_written(value)}"
+            for recipe, values in selection.settings.items()
+            for name, value in values.items()
+        ),
+        **{f"--{name.replace('_', '-')}": each for name, each in conditions.items() if each != untouched[name]},
+    }
+    words = ["vitbench", "run"]
+    for option, given in options.items():
+        if isinstance(given, bool):
+            words += [option] * given
+        elif given is not None:
+            words += [
+                word for each in (given if isinstance(given, tuple) else (given,)) for word in (option, _written(each))
+            ]
+    return shlex.join(words)
+
+
+def _written(value: object) -> str:
+    """Return a value as the command line reads it: a fraction has a dot and no exponent."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value)
 
 
 def load(folder: str | Path | None = None) -> Results:

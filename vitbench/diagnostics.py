@@ -207,8 +207,9 @@ def histogram(processes: Sequence[Sequence[float]]) -> Histogram | None:
         return None
     low, high = float(samples.min()), float(np.quantile(samples, SHOWN_SHARE))
     shown = samples[samples <= high]
-    # Equal samples are one bar, and not forty of no width.
-    counts, edges = np.histogram(shown, bins=HISTOGRAM_BINS if low < high else 1, range=(low, max(high, low * 1.01)))
+    # Equal samples are one bar of some width, and not forty of none.
+    bins, end = (HISTOGRAM_BINS, high) if low < high else (1, low * 1.01)
+    counts, edges = np.histogram(shown, bins=bins, range=(low, end))
     return Histogram(
         edges=tuple(edges.tolist()),
         counts=tuple(counts.tolist()),

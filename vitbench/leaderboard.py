@@ -7,7 +7,7 @@ They are ranges, as wide as what is known of the figures; see `vitbench.ranking`
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,7 +15,8 @@ from typing import Literal
 from vitbench.outcomes import Outcomes
 from vitbench.ranking import Entry, Resolution, rank
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
-from vitbench.rows import Condition, Metric, Row, unranked
+from vitbench.rows import COSTS, Condition, Metric, Row, unranked
+from vitbench.text import plain
 
 __all__ = [
     "Condition",
@@ -26,6 +27,7 @@ __all__ = [
     "Row",
     "build",
     "interval_entry",
+    "model_names",
     "seed_outcomes",
 ]
 
@@ -47,6 +49,7 @@ class Failure:
     id: str
     detail: str
     """Which of the model's cells, in words."""
+    planned: KeyedCell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,11 +102,18 @@ def build(
         able = [row for row in members if _can_rank(row, rank_by)]
         unable = [row for row in members if not _can_rank(row, rank_by)]
         known = [seed_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
-        ranked, resolution = _with_ranks(able, known, rank_by)
+        names = [name for row, name in zip(members, model_names(members), strict=True) if _can_rank(row, rank_by)]
+        ranked, resolution = _with_ranks(able, names, known, rank_by)
         rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
         if resolution is not None:
             resolutions[condition] = resolution
     return Leaderboard(rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions)
+
+
+def model_names(rows: Sequence[Row]) -> list[str]:
+    """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
+    counts = Counter(row.model for row in rows)
+    return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
 
 
 def _can_rank(row: Row, rank_by: str) -> bool:
@@ -137,24 +147,30 @@ def seed_outcomes(
 
 
 def _with_ranks(
-    rows: Sequence[Row], outcomes: Sequence[tuple[Outcomes, ...]], rank_by: str
+    rows: Sequence[Row], names: Sequence[str], outcomes: Sequence[tuple[Outcomes, ...]], rank_by: str
 ) -> tuple[list[Row], Resolution | None]:
     metrics = [row.metrics[rank_by] for row in rows]
     better = metrics[0].better if metrics else "higher"
     assert better in ("higher", "lower")
-    ranking = rank([interval_entry(metric, known) for metric, known in zip(metrics, outcomes, strict=True)], better)
+    exact = rank_by in COSTS
+    entries = [interval_entry(metric, known, exact=exact) for metric, known in zip(metrics, outcomes, strict=True)]
+    ranking = rank(entries, better)
     ranked = [
-        replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(rows[i].model for i in s.ties))
+        replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(names[i] for i in s.ties))
         for row, s in zip(rows, ranking.standings, strict=True)
     ]
     return ranked, ranking.resolution
 
 
-def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...]) -> Entry:
-    """Return a figure with the error of its sample and that of its seeds in one interval."""
+def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...], *, exact: bool) -> Entry:
+    """Return a figure with the error of its sample and that of its seeds in one interval.
+
+    A figure without an interval may be anywhere, unless it is `exact`.
+    """
     assert metric.value is not None
-    low = metric.value if metric.low is None else metric.low
-    high = metric.value if metric.high is None else metric.high
+    low, high = (metric.value, metric.value) if exact else (-math.inf, math.inf)
+    low = low if metric.low is None else metric.low
+    high = high if metric.high is None else metric.high
     if metric.spread is not None and metric.n is not None:
         from scipy.special import stdtrit
 
@@ -194,7 +210,8 @@ def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
         dataset=title,
         kind="quality" if isinstance(cell, QualityCell) else "speed",
         status=status,
-        reason=reason or status,
+        reason=reason if plain(reason).strip() else status,
         id=planned.id,
         detail=detail,
+        planned=planned,
     )

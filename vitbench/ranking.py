@@ -37,7 +37,7 @@ class Entry:
 
     value: float
     low: float
-    """Lower end of an interval that holds all errors; the value itself where it is exact."""
+    """Lower end of an interval that holds all errors: the value itself where it is exact, infinite where not known."""
     high: float
     outcomes: tuple[Outcomes, ...] = ()
     """Of each seed, all on the same images; empty where they are not known."""

@@ -33,7 +33,7 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], command: str, suite: 
     Args:
         planned: a cell of the row, a quality cell where it has one.
         seeds: of the row.
-        command: the command line of the run that made the cell; ``vitbench.run()`` of a run from Python.
+        command: the command line of the run that made the cell.
         suite: the text of that run's suite; empty where it had none.
     """
     words = _words(command)
@@ -43,7 +43,7 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], command: str, suite: 
     chosen += [word for seed in seeds for word in ("--seed", str(seed))]
     if words is None:
         head = ["vitbench", "run", *(["--suite", "suite.toml"] if suite else [])]
-        note = "The run was started from Python: this command says the same."
+        note = "The run's own command is not known: this one is made of the row's settings."
         needs = " Save the suite below as suite.toml." if suite else ""
         return Reproduction(command=shlex.join([*head, *chosen, *_conditions(planned)]), note=note + needs)
     kept = _narrowed(words, planned)

@@ -18,13 +18,13 @@ from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record,
 from vitbench.specs import OptionValue
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["Condition", "Metric", "Row", "unranked"]
+__all__ = ["COSTS", "MACHINE_UNITS", "Condition", "Metric", "Row", "unranked"]
 
-_COSTS = frozenset({"params", "macs"})
-"""What a model costs wherever it runs: any of its cells may tell."""
+COSTS = frozenset({"params", "macs"})
+"""What a model costs wherever it runs: any of its cells may tell, and tells it exactly."""
 _STARTUP = frozenset({"cold_start", "compile_seconds"})
 """Figures that, like latencies, are those of the first image."""
-_MACHINE_UNITS = frozenset({"s", "B", "images/s", "images", "J"})
+MACHINE_UNITS = frozenset({"s", "B", "images/s", "images", "J"})
 """Units of figures that hold for the machine that made them only."""
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
@@ -91,7 +91,7 @@ class Row:
     rank_last: int | None
     """Last of them; see `vitbench.ranking`."""
     tied_with: tuple[str, ...]
-    """Models that are neither better nor worse for certain."""
+    """Rows that are neither better nor worse for certain, by the names that tell rows apart."""
     model: str
     """Label: the name with options, or what the suite calls it."""
     recipe: str
@@ -102,6 +102,8 @@ class Row:
     """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
+    other_batches: Mapping[str, tuple[int, ...]]
+    """By mode, where its speed was measured, but not at the condition's batch: at which it was."""
     ids: tuple[str, ...]
     """The cells that it is made of."""
 
@@ -267,7 +269,7 @@ def _row(
     )
     by_seed = {record.planned.cell.seed: record for record in good if isinstance(record.planned.cell, QualityCell)}
     timed = speed.get((entry.subject, task.manner), {}).get(place, [])
-    metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place.machine)
+    metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place)
     return Row(
         rank=None,
         rank_last=None,
@@ -279,6 +281,7 @@ def _row(
         image_size=planned.image_size,
         condition=condition,
         metrics=metrics,
+        other_batches=_other_batches(timed, condition),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
     )
 
@@ -298,9 +301,18 @@ def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str,
                 wanted = latency
             else:
                 wanted = cell.batch_size == condition.batch_size and not latency
-            if wanted or measured.name in _COSTS:
+            if wanted or measured.name in COSTS:
                 metrics[measured.name] = _metric({0: measured})
     return metrics
+
+
+def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for cell in map(_speed_cell, records):
+        if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
+            found[cell.mode].add(cell.batch_size)
+    fixed = {"inference": condition.batch_size, "training": condition.train_batch_size}
+    return {mode: tuple(sorted(batches)) for mode, batches in found.items() if fixed[mode] not in batches}
 
 
 def _speed_cell(record: Record) -> SpeedCell:
@@ -309,11 +321,11 @@ def _speed_cell(record: Record) -> SpeedCell:
     return cell
 
 
-def _quality_metrics(by_seed: Mapping[int, Record], machine: str) -> dict[str, Metric]:
+def _quality_metrics(by_seed: Mapping[int, Record], place: _Place) -> dict[str, Metric]:
     measured: dict[str, dict[int, Measurement]] = defaultdict(dict)
     for seed, record in sorted(by_seed.items()):
         for measurement in record.measurements:
-            if measurement.unit not in _MACHINE_UNITS or record.planned.machine == machine:
+            if measurement.unit not in MACHINE_UNITS or _own_place(record.planned) == place:
                 measured[measurement.name][seed] = measurement
     return {name: _metric(measurements) for name, measurements in measured.items()}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,18 @@ def test_hostile_names_reach_no_terminal(call: Vitbench, tmp_path: Path) -> None
     assert code == 11
     assert "\x1b" not in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_every_terminal_gets_the_characters_that_it_takes(tmp_path: Path, encoding: str) -> None:
+    name = "\u6a21\u578b"
+    results = c.write(tmp_path / "results", c.quality("a", GOOD), c.quality(name, BAD))
+    command = [sys.executable, "-m", "vitbench", "compare", "a", name, "--output", str(results)]
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (10, b"")
+    shown = name if encoding == "utf-8" else "\\u6a21\\u578b"
+    assert f"B  {shown}" in done.stdout.decode(encoding)
 
 
 # In lockstep

@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from vitbench.report.html import render_html
+from vitbench.report.markdown import escaped
 from vitbench.text import plain
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -393,6 +394,27 @@ def test_hostile_names_survive_markdown(watched, hostile_page):
     assert len(rows) == 2 + len(pages.HOSTILE)
     assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert not any(set(row) & set("<>") for row in rows)
+
+
+MARKDOWN = (
+    *("http://example.org/a_b", "https://x", "WWW.example.org", "www.x www.y", "a.b:c", "someone@example.org", "#7"),
+    *("_it_", "snake_case", "\u00e9_\u00e9", "__init__.py", "- list", "+", "=", "1. list", "12) list", "123. no"),
+    *("a|b", "a\\|b", "`code`", "[link](http://x)", "![img](x)", "~~gone~~", "$x$", "&lt;", "a  b"),
+)
+
+
+def test_the_page_and_the_command_escape_the_same_for_markdown(watched, plain_page):
+    watched.page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
+    )
+    page = watched.open(plain_page)
+    copied = """name => {
+      document.getElementById("s0-title").textContent = name;
+      document.getElementById("copy").click();
+      return window.copied.split("\\n", 1)[0];
+    }"""
+    for name in (*MARKDOWN, *map(plain, pages.HOSTILE)):
+        assert page.evaluate(copied, name) == "### " + escaped(" ".join(name.split()))
 
 
 def test_nothing_in_the_policy_lets_a_planted_script_run(watched, plain_page, tmp_path):

@@ -164,6 +164,33 @@ def test_a_missing_extra_is_exit_3(run: Run, results: Path, monkeypatch: pytest.
     assert not (results / "plots").exists()
 
 
+def test_pictures_of_an_earlier_leaderboard_are_removed_and_nothing_else(run: Run, results: Path) -> None:
+    place = results / "plots"
+    place.mkdir()
+    stale = ["curves-2.svg", "pareto-1.png"]
+    others = ["curves.txt", "my-pareto.png", "notes.md", "pareto-old.png"]
+    for name in (*stale, *others):
+        (place / name).write_text("x")
+    code, _, err = run("leaderboard", results, "--plots")
+    assert code == 0
+    assert sorted(each.name for each in place.iterdir()) == sorted([*others, "pareto.png", "pareto.svg"])
+    assert err.splitlines()[:2] == [f"{place / name} is of an earlier leaderboard; removed." for name in stale]
+
+
+def test_what_cannot_be_made_changes_nothing(
+    run: Run, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(START + END)
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        assert run("leaderboard", results, "--readme", readme, "--plots")[0] == 3
+    assert readme.read_text() == START + END
+    readme.write_text("no markers")
+    assert run("leaderboard", results, "--readme", readme, "--plots")[0] == 2
+    assert not (results / "plots").exists()
+
+
 # The end of a run, whose cells are all there.
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import comparisons as c
 import factories as f
+import msgspec
 import pytest
 
 from vitbench.comparing.compare import compare_folders, compare_models
@@ -255,6 +256,38 @@ def test_another_batch_keeps_its_own_figures_apart_only(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("fields", [{"machine": "other"}, {"batch_size": 64}])
+def test_a_figure_of_the_machine_that_is_ranked_by_has_its_conditions_too(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    here = c.write(tmp_path / "a", c.speeds("m", 1000), rank_by="peak_memory")
+    there = c.write(tmp_path / "b", c.speeds("m", 1000, **fields), rank_by="peak_memory")
+    pair = only(compare_folders(open_folder(here), open_folder(there)))
+    assert findings(pair)["peak_memory"] == "not comparable"
+    assert pair.quality[0].difference is None
+    like = only(compare_folders(open_folder(here), open_folder(here)))
+    assert findings(like)["peak_memory"] != "not comparable"
+
+
+def test_another_training_batch_leaves_peak_memory_comparable(tmp_path: Path) -> None:
+    parts = [c.speeds("m", 1000)[:2], c.speeds("m", 1000, batch_size=64)[2:]]
+    here = c.write(tmp_path / "a", c.speeds("m", 1000), rank_by="peak_memory")
+    there = c.write(tmp_path / "b", *parts, rank_by="peak_memory")
+    pair = only(compare_folders(open_folder(here), open_folder(there)))
+    assert [each.condition for each in pair.unlike_speed] == ["train_batch_size"]
+    assert findings(pair)["peak_memory"] != "not comparable"
+
+
+def test_the_time_of_a_training_is_that_of_its_machine(tmp_path: Path) -> None:
+    folders = [
+        open_folder(c.write(tmp_path / machine, [f.quality("m", machine=machine)], rank_by="train_seconds"))
+        for machine in ("one", "other")
+    ]
+    found = compare_folders(*folders)
+    assert findings(only(found))["train_seconds"] == "not comparable"
+    assert found.exit_code == 12
+
+
 def test_partial_results_of_one_kind_are_compared_and_said_to_be_partial(tmp_path: Path) -> None:
     found = models(tmp_path, c.quality("a", GOOD, limit=100), c.quality("b", BAD, limit=100))
     assert found.outcome == "regressed"
@@ -344,6 +377,59 @@ def test_a_speed_that_failed_is_no_data_and_one_never_asked_for_is_nothing(tmp_p
     assert "B has no throughput (inference speed at batch 32: oom, out of memory)" in only(found).missing
 
 
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ({}, "no data"),
+        ({"device": "cuda", "machine": f.GPU_MACHINE}, "same"),
+        ({"threads": 8}, "same"),
+        ({"precision": "bfloat16"}, "same"),
+        ({"batch_size": 64}, "same"),
+        ({"batch_size": 1}, "same"),
+        ({"mode": "training"}, "same"),
+        ({"largest_batch": True}, "same"),
+    ],
+)
+def test_only_the_cell_that_would_have_told_is_counted(tmp_path: Path, fields: dict[str, object], outcome: str) -> None:
+    failed = f.record(f.speed_cell("b", **fields), status="oom", reason="out of memory")
+    parts = c.quality("a", GOOD), c.quality("b", GOOD), c.speeds("a", 1000)[1:2]
+    assert models(tmp_path, *parts, [failed]).outcome == outcome
+
+
+@pytest.mark.parametrize(("batch_size", "outcome"), [(64, "no data"), (1, "same")])
+def test_where_nothing_was_timed_any_batch_would_have_told(tmp_path: Path, batch_size: int, outcome: str) -> None:
+    failed = f.record(f.speed_cell("a", batch_size=batch_size), status="oom", reason="out of memory")
+    first = c.write(tmp_path / "a", c.quality("a", GOOD), c.speeds("a", 1000)[1:2])
+    second = c.write(tmp_path / "b", c.quality("a", GOOD), [failed])
+    assert compare_folders(open_folder(first), open_folder(second)).outcome == outcome
+
+
+def test_a_failure_in_another_precision_is_not_counted_against_a_row(tmp_path: Path) -> None:
+    half = {"precision": "bfloat16"}
+    parts = c.quality("a", GOOD), c.quality("a", GOOD, data=f.data_info("pets")), c.quality("b", GOOD)
+    for fields, outcome in ((half, "same"), ({}, "no data")):
+        lost = f.record(f.quality_cell("b", data=f.data_info("pets"), **fields), status="failed", reason="no disk")
+        assert models(tmp_path / outcome, *parts, [lost]).outcome == outcome
+
+
+def test_a_plugins_figure_with_the_name_of_a_speed_has_no_samples(tmp_path: Path) -> None:
+    parts = [
+        f.record(f.quality_cell(label), [f.top1(340), f.measurement("throughput", value, unit="images/s")])
+        for label, value in (("a", 5.0), ("b", 9.0))
+    ]
+    pair = only(models(tmp_path / "alone", parts))
+    assert findings(pair)["throughput"] == "not resolved"
+    assert pair.speeds[0].cells is None
+    # Nor those of the speed that it hides.
+    pair = only(models(tmp_path / "beside", parts, c.speeds("a", 1000), c.speeds("b", 2000)))
+    assert findings(pair) == {
+        "top1": "not resolved",
+        "throughput": "not resolved",
+        "latency_p50": "better",
+        "train_throughput": "better",
+    }
+
+
 def test_without_the_ranking_metric_of_one_there_is_no_data(tmp_path: Path) -> None:
     lost = f.record(f.quality_cell("b"), status="failed", reason="ValueError: x")
     found = models(tmp_path, c.quality("a", GOOD), [lost], c.speeds("a", 1000), c.speeds("b", 2000))
@@ -371,10 +457,61 @@ def test_every_model_of_both_folders_is_compared_and_the_worst_counts(tmp_path: 
     found = compare_folders(open_folder(first), open_folder(second))
     assert {pair.first.model: outcome_of(pair) for pair in found.pairs} == {"x": "same", "y": "regressed"}
     assert found.outcome == "regressed"
-    assert found.notes == ("Only A has old.", "Only B has new.")
+    assert found.notes == ("Only B has new.",)
     assert compare_folders(open_folder(first), open_folder(second), models=["x"]).outcome == "same"
-    back = compare_folders(open_folder(second), open_folder(first))
+    back = compare_folders(open_folder(second), open_folder(first), models=["x", "y"])
     assert back.outcome == "improved"
+
+
+def test_a_model_that_the_base_alone_has_is_no_data(tmp_path: Path) -> None:
+    first = open_folder(c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in ("x", "old", "older")]))
+    second = open_folder(c.write(tmp_path / "b", c.quality("x", GOOD)))
+    lost = compare_folders(first, second)
+    assert (lost.outcome, lost.missing, lost.notes) == ("no data", ("Only A has old.", "Only A has older."), ())
+    added = compare_folders(second, first)
+    assert (added.outcome, added.missing, added.notes) == ("same", (), ("Only B has old, older.",))
+
+
+def test_a_model_that_is_asked_for_twice_is_compared_once(tmp_path: Path) -> None:
+    """A p-value of 0.03 would be corrected over two pairs."""
+    first = open_folder(c.write(tmp_path / "a", c.quality("v", c.right(380))))
+    second = open_folder(c.write(tmp_path / "b", c.quality("v", c.right(374))))
+    for names in (["v", "v"], ["v", "scratch/v"]):
+        found = compare_folders(first, second, models=names)
+        assert (len(found.pairs), found.outcome) == (1, "regressed")
+
+
+def renamed(label: str, model: str, scores: object) -> object:
+    """Return a quality record of a model whose name in the table is another."""
+    record, known = c.quality(label, scores)
+    cell = msgspec.structs.replace(record.planned.cell, model=model)
+    return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, cell=cell)), known
+
+
+@pytest.mark.parametrize(
+    ("other", "name", "note"),
+    [
+        (
+            renamed("net", "other/resnet", BAD),
+            "other/resnet:patch_size=4",
+            "Model: A scratch/net:patch_size=4; B other",
+        ),
+        (c.quality("net", BAD, **OTHER), "scratch/net:patch_size=2", "Options: A patch_size=4; B patch_size=2."),
+    ],
+)
+def test_two_models_of_one_name_are_compared_only_where_that_is_asked_for(
+    tmp_path: Path, other: object, name: str, note: str
+) -> None:
+    first = open_folder(c.write(tmp_path / "a", c.quality("net", GOOD), c.speeds("net", 1000)))
+    second = open_folder(c.write(tmp_path / "b", other))
+    found = compare_folders(first, second)
+    assert [(each.condition, each.first, each.second) for each in only(found).unlike] == [
+        ("model", "scratch/net:patch_size=4", name)
+    ]
+    assert found.exit_code == 12
+    asked = compare_folders(first, second, models=["net"])
+    assert asked.outcome == "regressed"
+    assert [each for each in only(asked).notes if each.startswith(note)]
 
 
 def test_a_model_that_fails_in_one_folder_is_no_data(tmp_path: Path) -> None:
@@ -422,3 +559,34 @@ def test_many_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:
     assert 0.02 < only(alone).quality[0].paired.p_value < 0.05
     assert alone.outcome == "regressed"
     assert together.outcome == "not resolved"
+    (judged,) = [pair.quality[0] for pair in together.pairs if pair.first.model == "v"]
+    assert judged.together == 5
+    assert judged.paired is not None
+    assert judged.paired.level == pytest.approx(0.01)
+    # What could be seen, and what it would take, are of that level: the gap seen is below the one and asks for more.
+    assert judged.paired.resolvable is not None
+    assert abs(judged.paired.value) < judged.paired.resolvable
+    assert judged.paired.needed is not None
+    assert only(alone).quality[0].paired.needed is not None
+    assert judged.paired.needed > only(alone).quality[0].paired.needed
+
+
+def test_the_level_after_some_are_found_is_that_of_the_others(tmp_path: Path) -> None:
+    names = ["u", "v", "w"]
+    first = c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in names])
+    second = c.write(tmp_path / "b", c.quality("u", BAD), c.quality("v", NEAR), c.quality("w", NEAR))
+    found = compare_folders(open_folder(first), open_folder(second))
+    assert {pair.quality[0].paired.level for pair in found.pairs if pair.quality[0].paired} == {0.025}
+
+
+def test_stored_speeds_share_their_level_over_all_figures_of_all_pairs(tmp_path: Path) -> None:
+    """What is slower by itself is not resolved among nine."""
+    unsteady = (0.97, 1.0, 1.03)
+    first, second = (
+        open_folder(c.write(tmp_path / side, *[c.speeds(name, speed, processes=unsteady) for name in "xyz"]))
+        for side, speed in (("a", 1000), ("b", 880))
+    )
+    alone, together = compare_folders(first, second, models=["x"]), compare_folders(first, second)
+    assert set(findings(only(alone)).values()) == {"worse"}
+    assert {each.finding for pair in together.pairs for each in pair.speeds} == {"not resolved"}
+    assert "corrected over 9 figures, does not" in together.pairs[0].speeds[0].reason

@@ -109,6 +109,13 @@ def test_equal_samples_are_one_bar():
     assert found.edges[0] == 2.0 < found.edges[1]
 
 
+def test_of_samples_that_are_close_together_those_beyond_are_beyond_the_last_edge():
+    found = histogram([[1 + i / 20_000 for i in range(100)] + [1.008]])
+    assert found is not None
+    assert found.beyond == 1
+    assert found.edges[-1] < found.largest
+
+
 @pytest.mark.parametrize("processes", [[], [[]]], ids=["none", "empty"])
 def test_without_samples_there_is_no_histogram(processes):
     assert histogram(processes) is None

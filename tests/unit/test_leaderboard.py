@@ -233,6 +233,51 @@ def test_equal_costs_share_a_range_and_others_do_not():
     assert standings(build(records, [], "params").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",)), "c": (3, 3, ())}
 
 
+def test_a_figure_without_an_interval_is_told_apart_from_none():
+    exact, unknown = f.quality("a", 340), f.record(f.quality_cell("b"), [f.measurement("top1", 0.1, unit="fraction")])
+    assert standings(build([exact, unknown], [], "top1").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+    times = [f.quality("a"), f.quality("b")]
+    assert standings(build(times, [], "train_seconds").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_seeds_do_not_make_a_figure_without_an_interval_certain(better):
+    records = [
+        f.record(f.quality_cell(m, seed=s), [f.measurement("kappa", v + s / 1000, unit="1", better=better)])
+        for m, v in (("a", 0.9), ("b", 0.1))
+        for s in (0, 1)
+    ]
+    assert {row.rank_last for row in build(records, [], "kappa").rows} == {2}
+
+
+def test_rows_of_one_model_are_tied_by_the_names_that_tell_them_apart():
+    records = [f.quality("a", n, recipe=f"recipes/{r}") for n, r in ((340, "r1"), (325, "r2"), (305, "r3"))]
+    rows = build([*records, f.quality("b", 100)], [], "top1").rows
+    assert [row.tied_with for row in rows] == [
+        ("a [recipes/r2]",),
+        ("a [recipes/r1]", "a [recipes/r3]"),
+        ("a [recipes/r2]",),
+        (),
+    ]
+
+
+@pytest.mark.parametrize("place", [{"threads": 8}, {"machine": f.GPU_MACHINE}, {"device": "cuda"}])
+def test_a_time_of_training_stands_where_it_was_taken_only(place):
+    own = only(build([f.quality("vit"), *f.speed("vit")], [], "top1").rows)
+    other = only(build([f.quality("vit"), *f.speed("vit", **place)], [], "top1").rows)
+    assert ("train_seconds" in own.metrics, "train_seconds" in other.metrics) == (True, False)
+    assert other.metrics["top1"].value == 340 / 360
+
+
+def test_a_row_knows_at_which_batches_it_was_measured_where_the_table_has_another():
+    newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
+    rows = by_model(build([f.quality("a"), f.quality("b"), *f.speed("a"), *f.speed("b"), *newer], [], "top1").rows)
+    assert rows["a"].condition.batch_size == 64
+    assert "throughput" not in rows["b"].metrics
+    assert rows["b"].other_batches == {"inference": (32,), "training": (32,)}
+    assert rows["a"].other_batches == {}
+
+
 def test_an_invalid_rank_metric_is_shown_and_not_ranked():
     rows = by_model(build([f.quality("good", 300), f.quality("bad", 359, verdict="invalid")], [], "top1").rows)
     assert (rows["good"].rank, rows["bad"].rank) == (1, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import comparisons as c
 import factories as f
 import pytest
+from wcwidth import wcswidth
 
 from vitbench.comparing.compare import compare_folders, compare_models
 from vitbench.comparing.comparison import Comparison
@@ -19,6 +20,7 @@ from vitbench.report.comparison_json import SCHEMA, render_comparison_json
 from vitbench.report.comparison_words import p_value, verdict
 from vitbench.statistics import Estimate
 
+LONG = "m" * 120
 GOOD, BAD, NEAR = c.right(380), c.right(350), c.right(378, start=3)
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -207,6 +209,68 @@ def test_names_stay_text_and_lines_stay_narrow(tmp_path: Path, name: str) -> Non
     assert not any(mark in rendered for mark in ("\x1b", "\u202e", "\u200b", "two\nlines"))
     assert json.loads(render_comparison_json(found))["pairs"][0]["b"]["model"] == name
     assert render_comparison_json(found).isascii()
+
+
+@pytest.mark.parametrize("metric", [LONG, "\u6a21\u578b" * 60, "a b-" * 40])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_metrics_and_wide_names_keep_to_the_width_of_the_display(tmp_path: Path, metric: str, unicode: bool) -> None:
+    wide = "\u6a21\u578b" * 70
+    parts = [
+        f.record(
+            f.quality_cell(label), [f.measurement(metric, value, unit="u" * 30, low=value - 0.1, high=value + 0.1)]
+        )
+        for label, value in (("a", 0.5), (wide, 0.6))
+    ]
+    folder = open_folder(c.write(tmp_path, parts, rank_by=metric))
+    rendered = render_comparison(compare_models(folder, ("a", wide)), unicode=unicode)
+    assert max(map(wcswidth, rendered.splitlines())) <= WIDTH
+    assert rendered.isascii() or unicode
+
+
+def test_a_name_that_is_cut_keeps_both_ends(tmp_path: Path) -> None:
+    names = [f"first {LONG} last", f"first {LONG} end"]
+    parts = [
+        f.record(f.quality_cell(label), [f.measurement(name, 0.5, unit="nat") for name in names]) for label in "ab"
+    ]
+    found = models(tmp_path, parts)
+    cut = [line.split("...")[1].split()[:2] for line in render_comparison(found).splitlines() if "..." in line]
+    assert [part[0][-1] + part[1] for part in cut] == ["mend", "mlast"]
+
+
+def test_what_many_pairs_cost_is_said_and_contradicts_nothing(tmp_path: Path) -> None:
+    names = ["v", "w", "x", "y", "z"]
+    first = c.write(tmp_path / "a", *[c.quality(name, c.right(380)) for name in names])
+    parts = [c.quality(name, c.right(380, start=1)) for name in names[1:]]
+    second = c.write(tmp_path / "b", c.quality("v", c.right(374)), *parts)
+    words = text(compare_folders(open_folder(first), open_folder(second)))
+    assert "1.5 points less (95 % interval of the difference -3.2 to -0.5, p 0.031;" in words
+    assert (
+        "p 0.031; corrected over 5 pairs: p up to 0.01 counts). These 400 images resolve gaps from 2.0 points" in words
+    )
+    alone = text(compare_folders(open_folder(first), open_folder(second), models=["v"]))
+    assert "corrected" not in alone
+
+
+def test_two_models_of_one_name_are_said_to_be_two(tmp_path: Path) -> None:
+    folders = [
+        open_folder(c.write(tmp_path / str(size), c.quality("net", GOOD, options={"patch_size": size})))
+        for size in (2, 4)
+    ]
+    words = text(compare_folders(*folders))
+    assert "two models of one name: A scratch/net:patch_size=2, B scratch/net:patch_size=4." in words
+    assert "--model with that name compares them all the same." in words
+    assert "Verdict: B is another model than A." in words
+
+
+def test_a_ranking_figure_of_other_machines_is_not_comparable(tmp_path: Path) -> None:
+    folders = [
+        open_folder(c.write(tmp_path / machine, [f.quality("m", machine=machine)], rank_by="train_seconds"))
+        for machine in ("one", "two")
+    ]
+    found = compare_folders(*folders)
+    assert "Verdict: Not comparable: train_seconds." in text(found)
+    (pair,) = json.loads(render_comparison_json(found))["pairs"]
+    assert pair["quality"]["train_seconds"]["difference"] is None
 
 
 def test_a_long_name_is_called_a_or_b(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from vitbench.report.html.charts import (
     number,
 )
 from vitbench.report.html.panels import panel, panel_id
-from vitbench.report.html.pareto_chart import MOST_LABELS, pictures
+from vitbench.report.html.pareto_chart import pictures
 from vitbench.report.html.specs import CONFIG, TEMPLATES
+from vitbench.report.pareto_points import MOST_LABELS
 
 
 def filled(part: Any, words: dict[str, Any]) -> Any:
@@ -143,6 +144,7 @@ def test_an_axis_over_a_wide_range_is_logarithmic(detailed):
         )
         return drawn(rows)["throughput"].words
 
+    assert words(200.0)["scale"] == "linear"  # 20 times, and not more
     assert (words(199.0)["scale"], words(199.0)["zero"]) == ("linear", False)
     assert (words(201.0)["scale"], words(201.0)["zero"]) == ("log", None)
 

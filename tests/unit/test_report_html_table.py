@@ -97,6 +97,11 @@ def test_a_metric_without_interval_has_no_column_for_it():
     assert [each.key for each in columns(rows, "train_seconds")][:2] == ["train_seconds", "top1"]
 
 
+def test_a_metric_without_interval_keeps_its_spread_over_seeds():
+    rows = rows_of(*(factories.quality(seed=seed) for seed in range(2)))
+    assert [each.key for each in columns(rows, "train_seconds")][:3] == ["train_seconds", "train_seconds_sd", "top1"]
+
+
 def test_a_metric_that_no_row_has_gives_no_column():
     rows = rows_of(factories.quality())
     assert "ece" not in [each.key for each in columns(rows, "ece")]

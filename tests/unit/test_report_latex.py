@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import factories as f
@@ -167,3 +168,14 @@ def test_several_tables_have_labels_of_their_own_and_nothing_says_so():
     text = render(build([f.quality("a"), f.quality("a", precision="bfloat16")], [], "top1"), "latex")
     assert text.count(r"\label{tab:vitbench-1}") == text.count(r"\label{tab:vitbench-2}") == 1
     assert "No results yet." in render(build([], [], "top1"), "latex")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.sampled_from(["[x]", "*", "[2pt]", "*a", "[", "{}["]), st.text("[]*{} a", min_size=1)))
+def test_no_line_of_a_table_begins_with_what_would_be_an_argument(name):
+    """Of the end of the line before, or of the rule: ``\\\\[2pt]``, ``\\midrule[2pt]``."""
+    failed = [f.record(f.quality_cell(each), status="failed", reason="x") for each in ("first", name)]
+    text = render(build([f.quality("a"), *failed], [], "top1"), "latex")
+    assert not [line for line in text.split("\n") if re.match(r"\s*[\[*]", line)]
+    [*_, line] = table_of(text.partition("Without a result.")[2])
+    assert read(line[0]) == name

@@ -15,6 +15,7 @@ from PIL import Image
 from vitbench.errors import UnusableError
 from vitbench.leaderboard import build
 from vitbench.records import Record
+from vitbench.report.pareto_points import MOST_LABELS, place
 from vitbench.report.plots import render_pictures
 
 HOSTILE = [
@@ -121,6 +122,29 @@ def test_many_models_stay_readable():
 def test_speeds_of_two_orders_have_a_logarithmic_axis_in_plain_numbers():
     records = [trained("a", 350), *f.speed("a", 20), trained("b", 340), *f.speed("b", 2000)]
     assert {"100", "1,000"} <= set(texts(pictures(*records)["pareto.svg"]))
+
+
+def test_pictures_here_and_on_the_page_share_their_limits():
+    def some_of(count: int) -> list[str]:
+        records = [
+            each for i in range(count) for each in (f.quality(f"m{i:02}", 359 - i), *f.speed(f"m{i:02}", 100 - i))
+        ]
+        return [text for text in texts(pictures(*records)["pareto.svg"]) if re.fullmatch(r"m\d\d", text)]
+
+    assert len(some_of(MOST_LABELS)) == MOST_LABELS
+    assert some_of(MOST_LABELS + 1) == ["m00"]
+    for fastest, logarithmic in ((200, False), (201, True)):
+        records = [f.quality("a", 350), *f.speed("a", 10), f.quality("b", 340), *f.speed("b", fastest)]
+        assert place(build(records, [], "top1").rows, "top1", "throughput").logarithmic is logarithmic
+
+
+def test_an_invalid_baseline_is_no_line_and_is_told():
+    for verdict, near, left_out in (("warn", ["knn"], ()), ("invalid", [], ("knn (invalid top1)",))):
+        records = [f.quality("a", 350), *f.speed("a", 10), f.quality("knn", 345, verdict=verdict, baseline=True)]
+        placed = place(build(records, [], "top1").rows, "top1", "throughput")
+        assert ([level.name for level in placed.near], placed.far, placed.left_out) == (near, (), left_out)
+        shown = texts(pictures(*records)["pareto.svg"])
+        assert any("knn" in text for text in shown) == bool(near)
 
 
 def test_each_table_has_its_pictures_and_curves_are_drawn_once():

@@ -11,6 +11,7 @@ import pytest
 from vitbench.leaderboard import build
 from vitbench.outcomes import Outcomes
 from vitbench.records import Record
+from vitbench.report.figures import figure_of, threshold_in_words
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.statistics import mcnemar_gap
 
@@ -29,12 +30,12 @@ def notes(correct: Mapping[str, int], *, n: int = 360, unknown: str = "") -> lis
 
 
 def test_ranges_and_the_smallest_gap_are_explained():
-    gap = 100 * mcnemar_gap(2, 0.05 / 3) / 360
+    assert 0.0190 < mcnemar_gap(2, 0.05 / 3) / 360 < 0.0195  # rounded up: a gap of 1.9 points would not do
     assert notes({"a": 340, "b": 338, "c": 336}) == [
         HEAD.format(360),
         "A rank may be a range, from 1 + the rows that are significantly better to all but those significantly "
         "worse (paired tests on the same images, 5 % over 3 pairs by Holm).",
-        f"The smallest gap that these images can resolve between neighbours here: {gap:.2g} points of top1.",
+        "The smallest gap that these images can resolve between neighbours here: 2.0 points of top1.",
     ]
 
 
@@ -77,4 +78,22 @@ def test_the_gap_of_a_likelihood_is_in_its_unit():
     board = build(records, [], "nll", lambda record: Outcomes(scores=found[record.planned.label], images="test"))
     [resolution] = board.resolutions.values()
     assert resolution.gap == pytest.approx(1.97 * np.std(found["a"] - found["b"], ddof=1) / 20, rel=0.01)
-    assert ranking_notes(board.rows, "nll", resolution)[-1].endswith(f"here: {resolution.gap:.2g} nat.")
+    assert ranking_notes(board.rows, "nll", resolution)[-1].endswith(
+        f"here: {threshold_in_words(figure_of('nll', board.rows), resolution.gap)}."
+    )
+
+
+def test_of_several_seeds_the_gap_is_that_of_images_and_seeds():
+    correct = {"a": (340, 339), "b": (338, 336)}
+    records = [f.quality(m, n, seed=seed) for m, counts in correct.items() for seed, n in enumerate(counts)]
+    right = {r.id: n for r, n in zip(records, (n for counts in correct.values() for n in counts), strict=True)}
+    board = build(records, [], "top1", lambda r: Outcomes(scores=np.arange(360) < right[r.id], images="test"))
+    found = ranking_notes(board.rows, "top1", next(iter(board.resolutions.values())))
+    assert [note for note in found if note.startswith("The smallest gap that these images and seeds can resolve ")]
+
+
+def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
+    rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
+    assert ranking_notes(rows, "train_seconds", None)[-1] == (
+        "A rank may be a range; rows differ where their ranges do not overlap; those without one are not told apart."
+    )

@@ -42,7 +42,7 @@ def test_a_gap_that_is_resolved():
 def test_a_gap_that_is_not_and_what_the_images_resolve():
     assert compared({"a": 340, "b": 338, "c": 337}) == (
         "On digits a is best with 94.4 % top1, 0.6 points ahead of b; the gap is not resolved, nor that to 1 other "
-        "model (these 360 images resolve gaps from 1.9 points)."
+        "model (these 360 images resolve gaps from 2.0 points)."
     )
 
 
@@ -162,7 +162,7 @@ def test_lower_is_better_and_units():
         for name, value in (("a", 0.25), ("b", 0.281))
     ]
     assert said(*records, *f.speed("a"), *f.speed("b"), rank_by="nll") == (
-        "On digits a is best with 0.25 nat nll, 0.031 nat ahead of b; the gap is resolved."
+        "On digits a is best with 0.25 nat nll, 0.031 nat ahead of b; the gap is not resolved."
     )
 
 
@@ -205,3 +205,35 @@ def test_rows_of_one_model_say_their_recipe():
     assert text.startswith(
         "On digits a [recipes/supervised] is best with 94.4 % top1, 11.1 points ahead of a [recipes/f"
     )
+
+
+def test_rows_of_one_model_are_tied_by_their_recipes():
+    # The best row ties with the third, and the second does, too; all three are of one model.
+    figures = {"r1": (0.9, 0.85, 0.95), "r2": (0.84, 0.83, 0.845), "r3": (0.83, 0.7, 0.9)}
+    records = [
+        f.record(f.quality_cell("a", recipe=f"recipes/{recipe}"), [f.measurement("kappa", value, low=low, high=high)])
+        for recipe, (value, low, high) in figures.items()
+    ]
+    assert said(*records, rank_by="kappa") == (
+        "On digits a [recipes/r1] is best with 0.9 kappa, 0.06 ahead of a [recipes/r2]; the gap is resolved, but not "
+        "that to 1 other model."
+    )
+
+
+def test_a_count_of_nothing_has_no_unit():
+    records = [
+        f.record(f.quality_cell(m), [f.measurement("kappa", v, unit="1", low=v - 0.01, high=v + 0.01)])
+        for m, v in (("a", 0.9), ("b", 0.8))
+    ]
+    assert said(*records, rank_by="kappa").startswith("On digits a is best with 0.9 kappa, 0.1 ahead of b;")
+
+
+def test_what_seeds_and_images_resolve_is_said_of_both():
+    def outcomes(record: Record) -> Outcomes:
+        return Outcomes(scores=np.arange(360) < counts[record.id], images="test")
+
+    # The best has one seed; the seeds of the other widen the gap.
+    records = [f.quality("a", 340), *(f.quality("b", 337 + seed, seed=seed) for seed in (0, 1))]
+    counts = {record.id: round(record.measurements[0].value * 360) for record in records}
+    board = build(records, [], "top1", outcomes)
+    assert "(these 360 images and seeds resolve gaps from " in only(board)

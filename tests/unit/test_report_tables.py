@@ -209,3 +209,10 @@ def test_many_seeds_of_a_failure_are_counted():
     records = [f.record(f.quality_cell("a", seed=i), status="failed", reason="x") for i in range(5)]
     [found] = missing(build(records, [], "top1"))
     assert found.cells == "digits, seed 0; digits, seed 1; 3 more"
+
+
+def test_a_row_that_was_measured_at_another_batch_is_said():
+    newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
+    notes = only_section(f.quality("a"), f.quality("b"), *f.speed("b"), *newer).notes
+    assert "Measured at other batches only, and so not shown: b (inference at 32, training at 32)." in notes
+    assert not [note for note in only_section(f.quality("a"), *f.speed("a")).notes if note.startswith("Measured")]

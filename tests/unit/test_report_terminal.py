@@ -165,3 +165,16 @@ def test_no_text_of_a_user_leaves_its_place(name):
 def test_nothing_yet_says_so_and_names_what_is_pending():
     text = table(pending=(f.quality_cell("vit"),))
     assert text == "No results yet.\n\nWithout a result: 1 cell\nvit: pending (digits, seed 0)\n    not started\n"
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("name", ["m" * 120, "\u6a21" * 60], ids=["narrow", "wide"])
+def test_a_metric_with_a_long_name_leaves_the_table_its_width(name, unicode):
+    rows = [
+        (f.record(f.quality_cell(m), [f.measurement(name, v, unit="nat", low=v - 0.1, high=v + 0.1)]), *f.speed(m))
+        for m, v in (("a/model-of-some-length", 0.5), ("b", 0.6))
+    ]
+    text = table(*(record for row in rows for record in row), rank_by=name, unicode=unicode)
+    assert max(map(wcswidth, text.splitlines())) <= WIDTH
+    assert ("\u2026" if unicode else "...") in text
+    assert [row[2] for row in cells(text) if row[0]] == ["0.6", "0.5"]

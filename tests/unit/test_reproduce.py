@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import factories
 import msgspec
 import pytest
 
+import vitbench
+from vitbench import session
 from vitbench.catalog import load_catalog
 from vitbench.cli import cli
+from vitbench.errors import StoreError
 from vitbench.reproduce import reproduction
 from vitbench.suite import Selection, expand
 from vitbench.suite_file import read_suite
@@ -76,15 +81,95 @@ def test_speed_alone_keeps_the_runs_data_sets():
     )
 
 
-def test_a_run_from_python_is_told_by_its_settings():
+PLUGIN = """import vitbench
+from vitbench.specs import ModelSpec
+
+
+@vitbench.hookimpl
+def vitbench_models():
+    return [ModelSpec(name="net", build="torch.nn:Identity", summary="For a test.")]
+"""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return what a run would have been, and its stored command: a function of what starts it."""
+    found: dict[str, Any] = {}
+
+    def plan(suite, selection, *, plugins, strict_plugins, say):
+        catalog = load_catalog(plugins)
+        path = suite if suite and suite.endswith(".toml") else catalog.suite("quick").spec.path
+        found.update(suite=suite, plugins=plugins, strict_plugins=strict_plugins, data=selection.data)
+        found.update(cells=expand(read_suite(Path(path)), catalog, selection), conditions=selection.conditions)
+
+    def execute(_, folder, **others):
+        found.update(others, folder=folder)
+        raise StoreError("no run here")
+
+    monkeypatch.setattr(session, "plan", plan)
+    monkeypatch.setattr(session, "execute", execute)
+
+    def call(start: Callable[[], object]) -> tuple[dict[str, Any], str]:
+        found.clear()
+        with pytest.raises(StoreError, match="no run here"):
+            start()
+        return {name: value for name, value in found.items() if name != "command"}, found["command"]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"suite": "quick"},
+        {"suite": "mine.toml", "output": Path("my results"), "quiet": True},
+        {"models": ["scratch/vit:depth=2,patch_size=2", "resnet18-w16"], "datasets": ["digits"]},
+        {"models": ["vit-p4"], "datasets": ["mine"], "data": {"mine": Path("a b"), "digits": "/d"}},
+        {"device": "cuda:1", "precision": "bfloat16", "threads": 3, "compile": True, "channels_last": True},
+        {"seeds": [3, 0], "epochs": 2, "limit": 100},
+        {"limit": 0.5},
+        {"limit": 1.0},
+        {"limit": 1e-05},
+        {"batch_size": 64, "largest_batch": True},
+        {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},
+        {"timeout": 2.5, "rerun": "failed", "strict_plugins": True},
+        {"plugins": [Path("my_net.py")], "models": ["my_net/net"], "no_plugins": ["timm"]},
+    ],
+    ids=lambda arguments: ", ".join(arguments) or "nothing",
+)
+def test_a_run_from_python_keeps_the_command_that_asks_for_the_same(arguments, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_net.py").write_text(PLUGIN, encoding="utf-8")
+    Path("mine.toml").write_text('datasets = ["digits"]\n' + SUITE, encoding="utf-8")
+    from_python, text = asked(lambda: vitbench.run(**arguments))
+    words = shlex.split(text)
+    assert words[:2] == ["vitbench", "run"]
+    from_shell, _ = asked(lambda: cli.commands["run"].main(words[2:], standalone_mode=False))
+    assert from_shell == from_python
+
+
+def test_a_row_of_a_run_from_python_keeps_what_the_run_was_given(asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_net.py").write_text(PLUGIN, encoding="utf-8")
+    given = {"plugins": ["my_net.py"], "no_plugins": ["timm"], "data": {"digits": "/d"}, "batch_size": 64}
+    _, text = asked(lambda: vitbench.run(**given, largest_batch=True, quiet=True))
+    assert command(factories.quality_cell("vit-p2"), text) == (
+        "vitbench run --suite quick --plugin my_net.py --no-plugin timm --data digits=/d --batch-size 64 "
+        "--largest-batch --model vit-p2 --dataset digits --seed 0"
+    )
+
+
+def test_a_run_whose_command_is_not_known_is_told_by_its_settings():
     planned = factories.quality_cell(
         "vit-p2", limit=100, epochs=2, recipe_options={"epochs": 2, "augment": False, "init": ""}, threads=2
     )
-    found = reproduction(planned, (1,), "vitbench.run()", SUITE)
+    found = reproduction(planned, (1,), "a script", SUITE)
     assert found.command == (
         "vitbench run --suite suite.toml --model vit-p2 --dataset digits --seed 1 --device cpu --precision float32 "
         "--threads 2 --limit 100 --epochs 2 --set recipes/supervised.augment=false --set recipes/supervised.epochs=2"
     )
+    assert found.note.startswith("The run's own command is not known")
     assert "Save the suite below as suite.toml" in found.note
 
 

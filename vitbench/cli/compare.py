@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vitbench.cli.leaderboard import takes_unicode
 from vitbench.errors import UsageError
 from vitbench.text import plain
 
@@ -59,13 +60,19 @@ def compare(
         from vitbench.comparing.remeasure import remeasure
 
         found = remeasure(found, lambda text: click.echo(plain(text), err=True))
-    if as_json:
-        from vitbench.report.comparison_json import render_comparison_json as render
-    else:
-        from vitbench.report.comparison import render_comparison as render
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
-        click.echo(render(found), nl=False)
+        click.echo(_rendered(found, as_json), nl=False)
     return found.exit_code
+
+
+def _rendered(found: Comparison, as_json: bool) -> str:
+    if as_json:
+        from vitbench.report.comparison_json import render_comparison_json
+
+        return render_comparison_json(found)
+    from vitbench.report.comparison import render_comparison
+
+    return render_comparison(found, unicode=takes_unicode())
 
 
 def _found(

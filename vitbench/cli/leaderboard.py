@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,10 +13,15 @@ from vitbench.errors import StoreError, UsageError
 from vitbench.text import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vitbench.api import Results
     from vitbench.report import Format
 
-__all__ = ["leaderboard", "print_table"]
+__all__ = ["leaderboard", "print_table", "takes_unicode"]
+
+_PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
+"""Names that are ours in the folder of pictures."""
 
 
 @click.command()
@@ -46,10 +52,13 @@ def leaderboard(
     if (readme or plots) and (given or output):
         raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
     results = load(folder)
-    if readme:
-        _rewrite(readme, results)
-    if plots:
-        _draw(results)
+    # All is made before anything is written, so that what cannot be made changes nothing.
+    rewritten = _rewritten(readme, results) if readme else None
+    pictures = results.pictures() if plots else None
+    if readme and rewritten:
+        _rewrite(readme, *rewritten)
+    if pictures is not None:
+        _draw(results.folder / "plots", pictures)
     if output:
         replace_file(output, _content(results, form).encode())
     elif form == "table" and not (readme or plots):
@@ -63,8 +72,12 @@ def print_table(results: Results) -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
     from vitbench.report import render
 
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    click.echo(render(results.leaderboard, "table", unicode=encoding.startswith("utf")), nl=False)
+    click.echo(render(results.leaderboard, "table", unicode=takes_unicode()), nl=False)
+
+
+def takes_unicode() -> bool:
+    """Say whether stdout takes all characters."""
+    return (sys.stdout.encoding or "ascii").lower().startswith("utf")
 
 
 def _content(results: Results, form: Format | Literal["html"]) -> str:
@@ -73,9 +86,8 @@ def _content(results: Results, form: Format | Literal["html"]) -> str:
     return results.page() if form == "html" else render(results.leaderboard, form)
 
 
-def _rewrite(readme: Path, results: Results) -> None:
-    """Put the table between the markers of a file, unless it stands there already."""
-    from vitbench.files import replace_file
+def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
+    """Return what a file holds, and what it is to hold: the present table between its markers."""
     from vitbench.report import render
     from vitbench.report.readme_block import with_block
 
@@ -84,22 +96,30 @@ def _rewrite(readme: Path, results: Results) -> None:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        after = with_block(before, render(results.leaderboard, "md"))
+        return before, with_block(before, render(results.leaderboard, "md"))
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
+
+
+def _rewrite(readme: Path, before: bytes, after: bytes) -> None:
+    """Write a file, unless it has the present table already."""
+    from vitbench.files import replace_file
+
     if after != before:
         replace_file(readme, after)
     click.echo(plain(f"{readme} {'has' if after != before else 'had'} the present table."), err=True)
 
 
-def _draw(results: Results) -> None:
-    """Write the pictures of a results folder, and say where they are."""
+def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
+    """Write pictures into a folder, take away those of an earlier leaderboard, and say where they are."""
     from vitbench.files import replace_file
 
-    pictures = results.pictures()
-    place = results.folder / "plots"
     try:
         place.mkdir(exist_ok=True)
+        for old in sorted(place.iterdir()):
+            if _PICTURE.fullmatch(old.name) and old.name not in pictures:
+                old.unlink()
+                click.echo(plain(f"{old} is of an earlier leaderboard; removed."), err=True)
     except OSError as error:
         raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
     for name, content in pictures.items():

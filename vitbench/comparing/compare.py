@@ -1,7 +1,8 @@
 """Two models of one results folder, or two results folders: find what belongs together, and come to one outcome.
 
 Holm's correction runs over all pairs that are tested on the same images, as in a ranking (vitbench/ranking.py), so that
-few of many equal models are called worse. The outcome of several pairs is that of the worst.
+few of many equal models are called worse; stored speeds share their level over all figures of all pairs. The outcome
+of several pairs is that of the worst.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from vitbench.comparing.comparison import Comparison
-from vitbench.comparing.contrast import Candidate, Contrast, contrast, judge_quality, unlike_conditions
+from vitbench.comparing.contrast import (
+    Candidate,
+    Contrast,
+    contrast,
+    judge_quality,
+    tested_speeds,
+    unlike_conditions,
+)
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL
 from vitbench.errors import UsageError
@@ -30,7 +38,7 @@ THRESHOLD = 0.03
 class _Found:
     """What was found so far."""
 
-    pairs: list[Contrast] = field(default_factory=list)
+    pairs: list[tuple[Candidate, Candidate]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -60,8 +68,8 @@ def compare_models(
     if any(row is other for row in first for other in second):
         raise UsageError(f'"{names[0]}" and "{names[1]}" are the same model of {folder.path}.')
     found = _Found()
-    _compare_rows((folder, folder), (first, second), threshold, found)
-    return _concluded(names, False, folder.board.rank_by, threshold, found)
+    _pair_rows((folder, folder), (first, second), found)
+    return _concluded(names, found, folder.board.rank_by, threshold, folders=False, same_model=False)
 
 
 def compare_folders(
@@ -75,6 +83,8 @@ def compare_folders(
 ) -> Comparison:
     """Compare each model that two folders both have, or each of `models`; the first folder is the base.
 
+    What the tables call the same may be two models: they are compared only where `models` asks for it.
+
     Raises:
         UsageError: a name means several models.
         NoDataError: the folders have no model in common.
@@ -83,10 +93,10 @@ def compare_folders(
     shared = [name for name in first.names() if name in second.names()]
     if not (models or shared):
         raise NoDataError(f"{first.path} and {second.path} have no model in common.")
-    for side, own, other in (("A", first, second), ("B", second, first)):
-        alone = [name for name in own.names() if name not in other.names()]
-        if alone and not models:
-            found.notes.append(f"Only {side} has {', '.join(alone)}.")
+    if not models:
+        found.missing += [f"Only A has {name}." for name in first.names() if name not in shared]
+        added = [name for name in second.names() if name not in shared]
+        found.notes += [f"Only B has {', '.join(added)}."] if added else []
     rank_by = first.board.rank_by
     if second.board.rank_by != rank_by:
         found.notes.append(f"A is ranked by {rank_by}, B by {second.board.rank_by}; {rank_by} decides.")
@@ -96,18 +106,17 @@ def compare_folders(
         except NoDataError as error:
             found.missing.append(str(error))
         else:
-            _compare_rows((first, second), (rows[0], rows[1]), threshold, found)
-    return _concluded((str(first.path), str(second.path)), True, rank_by, threshold, found)
+            _pair_rows((first, second), (rows[0], rows[1]), found)
+    names = (str(first.path), str(second.path))
+    return _concluded(names, found, rank_by, threshold, folders=True, same_model=not models)
 
 
-def _compare_rows(
-    folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequence[Row]], threshold: float, found: _Found
-) -> None:
-    """Compare the rows of two models, and say which have no counterpart."""
+def _pair_rows(folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequence[Row]], found: _Found) -> None:
+    """Pair the rows of two models, each pair once however often it is asked for, and say which have no counterpart."""
     pairs = _counterparts(*rows)
     for pair in pairs:
-        first, second = (_candidate(folder, row) for folder, row in zip(folders, pair, strict=True))
-        found.pairs.append(contrast(first, second, folders[0].board.rank_by, threshold))
+        if not any(one.row is pair[0] and other.row is pair[1] for one, other in found.pairs):
+            found.pairs.append((_candidate(folders[0], pair[0]), _candidate(folders[1], pair[1])))
     for side in (0, 1):
         other, (counterpart, *_) = folders[1 - side], rows[1 - side]
         for row in rows[side]:
@@ -115,7 +124,7 @@ def _compare_rows(
                 continue
             place = f"{row.condition.dataset or 'no data set'}, {row.condition.device}"
             label = other.planned(counterpart).label
-            failed = [each for each in other.failures(label, row.condition.dataset) if each.kind == "quality"]
+            failed = [each for each in other.failures(label, row.condition) if each.kind == "quality"]
             if failed:
                 found.missing.append(f"{'BA'[side]} has no result of {label} on {place} ({in_words(failed)}).")
             else:
@@ -129,7 +138,7 @@ def _candidate(folder: Folder, row: Row) -> Candidate:
     return Candidate(
         row=row,
         newest=folder.newest,
-        failures=folder.failures(folder.planned(row).label, row.condition.dataset),
+        failures=folder.failures(folder.planned(row).label, row.condition),
         outcomes=outcomes,
     )
 
@@ -161,15 +170,22 @@ def _distance(first: Row, second: Row) -> tuple[int, int, bool]:
     return len(general), len(of_speed), first.recipe != second.recipe
 
 
-def _concluded(names: tuple[str, str], folders: bool, rank_by: str, threshold: float, found: _Found) -> Comparison:
+def _concluded(
+    names: tuple[str, str], found: _Found, rank_by: str, threshold: float, *, folders: bool, same_model: bool
+) -> Comparison:
+    speeds = sum(len(tested_speeds(*pair, same_model=same_model)) for pair in found.pairs)
+    pairs = [
+        contrast(*pair, rank_by=rank_by, threshold=threshold, together=speeds, same_model=same_model)
+        for pair in found.pairs
+    ]
     return Comparison(
         names=names,
         folders=folders,
         rank_by=rank_by,
         threshold=threshold,
-        pairs=tuple(_judged_together(found.pairs)),
-        missing=tuple(found.missing),
-        notes=tuple(found.notes),
+        pairs=tuple(_judged_together(pairs)),
+        missing=tuple(dict.fromkeys(found.missing)),
+        notes=tuple(dict.fromkeys(found.notes)),
     )
 
 
@@ -183,8 +199,12 @@ def _judged_together(pairs: Sequence[Contrast]) -> list[Contrast]:
         return judged
     values = np.array(list(p_values.values()))
     significant = holm(lambda level: values <= level, len(values), LEVEL)
+    # The largest p-value that counts, now that these are found.
+    level = LEVEL / max(1, len(values) - int(significant.sum()))
     for i, holds in zip(p_values, significant.tolist(), strict=True):
         first, *others = pairs[i].quality
+        assert first.paired is not None
+        first = replace(first, paired=replace(first.paired, level=level), together=len(values))
         first = replace(first, finding=judge_quality(first, significant=holds))
         judged[i] = replace(pairs[i], quality=(first, *others))
     return judged

@@ -13,8 +13,8 @@ from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.outcomes import Outcomes
-from vitbench.records import Mode, QualityCell, Record, SpeedCell
-from vitbench.rows import Condition, Metric, Row
+from vitbench.records import KeyedCell, Mode, QualityCell, Record, SpeedCell
+from vitbench.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
 
 __all__ = [
     "Candidate",
@@ -24,6 +24,7 @@ __all__ = [
     "Unlike",
     "contrast",
     "judge_quality",
+    "tested_speeds",
     "unlike_conditions",
 ]
 
@@ -36,6 +37,7 @@ _BATCHES = {
     "peak_memory": "batch_size",
     "train_throughput": "train_batch_size",
     "train_peak_memory": "train_batch_size",
+    "energy_per_image": "batch_size",
 }
 """The condition that is a figure's batch size; latency is that of batch 1."""
 _COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
@@ -52,7 +54,7 @@ class Candidate:
     newest: Mapping[str, Record]
     """The newest attempt at each cell of its folder, by id."""
     failures: Sequence[Failure]
-    """The model's cells without a result."""
+    """The model's cells without a result, of those that might be the row's."""
     outcomes: Callable[[Record, str], Outcomes | None]
     """Gives the scores of single images behind a record's metric, where they are known."""
 
@@ -60,20 +62,19 @@ class Candidate:
         """Return the good records that the row is made of."""
         return [self.newest[each] for each in self.row.ids]
 
-    def timed(self, metric: str) -> Record:
-        """Return the record that a figure of speed comes from."""
+    def timed(self, metric: str) -> tuple[KeyedCell, Samples] | None:
+        """Return the cell that a figure of speed comes from and its raw samples; None for a plugin's of that name."""
         batch = getattr(self.row.condition, _BATCHES[metric]) if metric in _BATCHES else 1
         wanted = (SPEEDS[metric], batch, False)
-        return next(
-            record
+        found = (
+            (record.planned, one.samples)
             for record in self.records()
             if isinstance(cell := record.planned.cell, SpeedCell)
             and (cell.mode, cell.batch_size, cell.largest_batch) == wanted
+            for one in record.measurements
+            if one.name == metric and one.value == self.row.metrics[metric].value
         )
-
-    def samples(self, metric: str) -> Samples:
-        """Return the raw samples of a figure of speed."""
-        return next(one.samples for one in self.timed(metric).measurements if one.name == metric)
+        return next(found, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +82,7 @@ class Unlike:
     """A condition that differs."""
 
     condition: str
-    """A field of `vitbench.rows.Condition`."""
+    """A field of `vitbench.rows.Condition`, or ``model``."""
     first: str
     second: str
 
@@ -97,6 +98,13 @@ class Quality:
     """None where scores of the same images are not known."""
     finding: Judgement | None
     """None: not judged, since it is not ranked by."""
+    together: int = 1
+    """Pairs that are judged together by this metric, this one among them."""
+
+    @property
+    def difference(self) -> float | None:
+        """The second's value less the first's; None where that means nothing."""
+        return None if self.finding == "not comparable" else _difference(self.first, self.second)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +114,15 @@ class Cost:
     metric: str
     first: Metric
     second: Metric
+
+    @property
+    def difference(self) -> float | None:
+        """The second's value less the first's; None where one has none."""
+        return _difference(self.first, self.second)
+
+
+def _difference(first: Metric, second: Metric) -> float | None:
+    return None if first.value is None or second.value is None else second.value - first.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +173,30 @@ def _in_words(name: str, condition: Condition) -> str:
     return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def contrast(first: Candidate, second: Candidate, rank_by: str, threshold: float) -> Contrast:
+def _in_full(planned: KeyedCell) -> str:
+    """Return a model's full name with all its options."""
+    options = ",".join(f"{name}={value}" for name, value in sorted(planned.cell.options.items()))
+    return f"{planned.cell.model}:{options}" if options else planned.cell.model
+
+
+def _unlike(first: Candidate, second: Candidate, same_model: bool) -> tuple[list[Unlike], list[Unlike]]:
+    """Return what keeps all figures from being compared, and what those of speed and memory."""
+    general, of_speed = unlike_conditions(first.row.condition, second.row.condition)
+    names = [_in_full(each.records()[0].planned) for each in (first, second)]
+    if same_model and names[0] != names[1]:
+        general.append(Unlike(condition="model", first=names[0], second=names[1]))
+    return general, of_speed
+
+
+def tested_speeds(first: Candidate, second: Candidate, *, same_model: bool) -> list[str]:
+    """Return the figures of speed that both have, under conditions like enough to compare them."""
+    unlike, unlike_speed = _unlike(first, second, same_model)
+    return [name for name in SPEEDS if not unlike and _both(first, second, name) and not _blocking(unlike_speed, name)]
+
+
+def contrast(
+    first: Candidate, second: Candidate, rank_by: str, threshold: float, *, together: int, same_model: bool
+) -> Contrast:
     """Hold the second of two rows against the first.
 
     Args:
@@ -164,8 +204,10 @@ def contrast(first: Candidate, second: Candidate, rank_by: str, threshold: float
         second: what is judged.
         rank_by: the metric that decides on quality.
         threshold: the share of speed that does not matter.
+        together: figures of speed that are compared at once, in all pairs.
+        same_model: whether only two results of one model can be compared.
     """
-    unlike, unlike_speed = unlike_conditions(first.row.condition, second.row.condition)
+    unlike, unlike_speed = _unlike(first, second, same_model)
     found = Contrast(
         first=first.row, second=second.row, rank_by=rank_by, unlike=tuple(unlike), unlike_speed=tuple(unlike_speed)
     )
@@ -173,9 +215,14 @@ def contrast(first: Candidate, second: Candidate, rank_by: str, threshold: float
         return found
     return replace(
         found,
-        quality=tuple(_quality(first, second, name, rank_by) for name in _quality_names(first, second, rank_by)),
+        quality=tuple(
+            _quality(first, second, name, rank_by, found.unlike_speed)
+            for name in _quality_names(first, second, rank_by)
+        ),
         speeds=tuple(
-            _speed(first, second, name, found.unlike_speed, threshold) for name in SPEEDS if _both(first, second, name)
+            _speed(first, second, name, found.unlike_speed, threshold, together)
+            for name in SPEEDS
+            if _both(first, second, name)
         ),
         costs=tuple(
             Cost(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
@@ -214,15 +261,18 @@ def _quality_names(first: Candidate, second: Candidate, rank_by: str) -> list[st
     return [name for name in names if name not in SPEEDS and _both(first, second, name)]
 
 
-def _quality(first: Candidate, second: Candidate, metric: str, rank_by: str) -> Quality:
+def _quality(first: Candidate, second: Candidate, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
+    figures = first.row.metrics[metric], second.row.metrics[metric]
+    if figures[0].unit in MACHINE_UNITS and _blocking(unlike_speed, metric):
+        return Quality(metric=metric, first=figures[0], second=figures[1], paired=None, finding="not comparable")
     known = [
         seed_outcomes(each.row, each.newest, metric, lambda record, each=each: each.outcomes(record, metric))  # type: ignore[misc]
         for each in (first, second)
     ]
     found = Quality(
         metric=metric,
-        first=first.row.metrics[metric],
-        second=second.row.metrics[metric],
+        first=figures[0],
+        second=figures[1],
         paired=paired_difference(*known),
         finding=None,
     )
@@ -245,13 +295,20 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
     if paired is not None:
         significant = paired.p_value <= LEVEL if significant is None else significant
         return ahead if significant else "same" if paired.alike else "not resolved"
-    one, other = interval_entry(first, ()), interval_entry(second, ())
+    one, other = (interval_entry(metric, (), exact=quality.metric in COSTS) for metric in (first, second))
     if one.high < other.low or other.high < one.low:
         return ahead
     return "same" if one.low == one.high == other.low == other.high else "not resolved"
 
 
-def _speed(first: Candidate, second: Candidate, metric: str, unlike_speed: Sequence[Unlike], threshold: float) -> Speed:
+def _speed(
+    first: Candidate,
+    second: Candidate,
+    metric: str,
+    unlike_speed: Sequence[Unlike],
+    threshold: float,
+    together: int,
+) -> Speed:
     figures = first.row.metrics[metric], second.row.metrics[metric]
     found = Speed(
         metric=metric, first=figures[0], second=figures[1], ratio=None, finding="not comparable", reason="", cells=None
@@ -259,9 +316,10 @@ def _speed(first: Candidate, second: Candidate, metric: str, unlike_speed: Seque
     blocking = [each.condition for each in _blocking(unlike_speed, metric)]
     if blocking:
         return replace(found, reason=f"{metric} was measured under other conditions ({', '.join(blocking)})")
-    samples = first.samples(metric), second.samples(metric)
-    ratio, finding, reason = stored_speed(metric, figures, samples, threshold)
-    cells = first.timed(metric).planned, second.timed(metric).planned
+    one, other = first.timed(metric), second.timed(metric)
+    samples = one[1] if one else (), other[1] if other else ()
+    ratio, finding, reason = stored_speed(metric, figures, samples, threshold, together)
+    cells = (one[0], other[0]) if one and other else None
     return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
 
 
@@ -271,10 +329,27 @@ def _missing(first: Candidate, second: Candidate, rank_by: str) -> Iterator[str]
         for metric in dict.fromkeys([rank_by, *SPEEDS]):
             if metric in own.row.metrics or metric not in other.row.metrics:
                 continue
-            kind = "speed" if metric in SPEEDS else "quality"
-            reasons = [f"{f.detail}: {f.status}, {f.reason}" for f in own.failures if f.kind == kind]
+            reasons = [
+                f"{each.detail}: {each.status}, {each.reason}"
+                for each in own.failures
+                if _would_have_told(each.planned, metric, own.row.condition, other.row.condition)
+            ]
             if reasons or metric == rank_by:
                 yield f"{side} has no {metric}" + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Condition) -> bool:
+    """Say whether a cell is the one that a row's figure would come from, or its counterpart to the other row's."""
+    cell = planned.cell
+    if isinstance(cell, QualityCell) or metric not in SPEEDS:
+        return isinstance(cell, QualityCell) and metric not in SPEEDS
+    place = (cell.machine, cell.device, cell.threads)
+    if place not in [(each.machine, each.device, each.threads) for each in (own, other)]:
+        return False
+    batch = getattr(own, _BATCHES[metric]) if metric in _BATCHES else 1
+    like = cell.mode == SPEEDS[metric] and not cell.largest_batch
+    # Where nothing was timed at all, no batch size is the common one.
+    return like and (cell.batch_size == batch if batch else cell.mode == "training" or cell.batch_size > 1)
 
 
 def _notes(first: Candidate, second: Candidate) -> Iterator[str]:
@@ -294,10 +369,12 @@ def _notes(first: Candidate, second: Candidate) -> Iterator[str]:
 
 
 def _origins(first: Candidate, second: Candidate) -> dict[str, tuple[str, str]]:
-    """Return what two versions of one model are made of: nothing of two models."""
+    """Return what two versions of one model are made of; of two models their names, where the table has one."""
     a, b = first.records()[0].planned, second.records()[0].planned
     made = (a.provenance, b.provenance)
     found = {"torch": (made[0].torch, made[1].torch)}
+    if a.cell.model != b.cell.model and first.row.model == second.row.model:
+        found["Model"] = (_in_full(a), _in_full(b))
     if a.cell.model == b.cell.model:
         names = sorted(k for k in a.cell.options | b.cell.options if a.cell.options.get(k) != b.cell.options.get(k))
         options = [", ".join(f"{k}={each.cell.options.get(k)}" for k in names) for each in (a, b)]

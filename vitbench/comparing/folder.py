@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.options import complete_options, parse_model
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
-from vitbench.rows import Row
+from vitbench.rows import Condition, Row
 
 if TYPE_CHECKING:
     from vitbench.leaderboard import Failure, Leaderboard
@@ -43,9 +43,16 @@ class Folder:
         """Return a cell of a row."""
         return self.newest[row.ids[0]].planned
 
-    def failures(self, label: str, dataset: str) -> list[Failure]:
-        """Return the cells of a model that have no result, of those on one data set and of speed."""
-        return [each for each in self.board.failed if each.model == label and each.dataset in ("", dataset)]
+    def failures(self, label: str, condition: Condition) -> list[Failure]:
+        """Return the cells of a model that have no result, of those on a condition's data set and of speed.
+
+        They are computed as the condition says; machine, device and threads are of no account here.
+        """
+        return [
+            each
+            for each in self.board.failed
+            if each.model == label and each.dataset in ("", condition.dataset) and _is_like(each.planned, condition)
+        ]
 
     def rows(self, name: str, *, dataset: str | None = None, device: str | None = None) -> list[Row]:
         """Return the rows of one model, at least one.
@@ -89,6 +96,12 @@ class Folder:
         cells = [self.newest[each].planned.cell for each in row.ids]
         asked = {cell.dataset for cell in cells if isinstance(cell, QualityCell)}
         return dataset in {None, row.condition.dataset, *asked, *(each.partition("/")[2] for each in asked)}
+
+
+def _is_like(planned: KeyedCell, condition: Condition) -> bool:
+    names = ["precision", "compile", "channels_last"]
+    names += ["limit", "epochs"] if isinstance(planned.cell, QualityCell) else []
+    return all(getattr(planned.cell, name) == getattr(condition, name) for name in names)
 
 
 def in_words(failures: Sequence[Failure]) -> str:

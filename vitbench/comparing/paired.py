@@ -58,16 +58,41 @@ class PairedDifference:
     seeds: tuple[int, int]
     alike: bool
     """Whether each image has the same score from both, of several seeds in the mean."""
-    resolvable: float | None
-    """The least difference that these images and seeds would call significant; None as for `low`, or where no
-    difference would be."""
-    of_seeds: float | None
-    """What of `resolvable` is due to the seeds, which more images would not mend; None for one seed each."""
-    needed: int | None
-    """Images that would show a true difference of `value` in four of five cases; None for several seeds, or no
-    difference."""
+    variance: float
+    """Over images, of the differences of the mean scores."""
+    seed_variances: tuple[float, float]
+    """Of each model, over seeds, of the mean score; NaN for one seed."""
     split: Split | None
     """None where scores are not right or wrong."""
+    level: float = LEVEL
+    """The largest p-value that counts: less than `LEVEL` among several pairs that are judged together."""
+
+    @property
+    def resolvable(self) -> float | None:
+        """The least difference that these images and seeds would call significant; None where none would be."""
+        if self.seeds == (1, 1) and self.split is not None:
+            gap = mcnemar_gap(len(self.split.first) + len(self.split.second), self.level) / self.images
+            return gap if gap <= 1 else None
+        margin = self._margin(self.variance)
+        return margin if 0 < margin < math.inf else None  # an interval of no width would be wrong
+
+    @property
+    def of_seeds(self) -> float | None:
+        """What of `resolvable` is due to the seeds, which more images would not mend; None for one seed each."""
+        return None if self.seeds == (1, 1) or self.resolvable is None else self._margin(0.0)
+
+    @property
+    def needed(self) -> int | None:
+        """Images that would show a true difference of `value` in four of five cases; None for several seeds."""
+        if self.seeds != (1, 1) or not self.value or not (self.split or self.variance):
+            return None
+        # Of right and wrong: if there were no difference, as often unlike.
+        null_variance = self.variance + (self.value**2 if self.split else 0)
+        return images_needed(self.value, null_variance, self.variance, self.level)
+
+    def _margin(self, variance: float) -> float:
+        """Return the difference that chance does not exceed, given the variance over images."""
+        return float(crossed_margin(self.level, variance, self.images, self.seed_variances, self.seeds))
 
 
 def paired_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> PairedDifference | None:
@@ -99,7 +124,6 @@ def _of_shares(split: Split, images: int) -> PairedDifference:
     """Compare two models of one seed each, whose answers are right or wrong."""
     only_first, only_second = len(split.first), len(split.second)
     low, high = tango(only_first, only_second, images)
-    gap = mcnemar_gap(only_first + only_second, LEVEL) / images
     value, discordant = (only_second - only_first) / images, (only_first + only_second) / images
     return PairedDifference(
         value=value,
@@ -109,9 +133,8 @@ def _of_shares(split: Split, images: int) -> PairedDifference:
         images=images,
         seeds=(1, 1),
         alike=not discordant,
-        resolvable=gap if gap <= 1 else None,
-        of_seeds=None,
-        needed=images_needed(value, discordant, discordant - value**2) if value else None,
+        variance=discordant - value**2,
+        seed_variances=(math.nan, math.nan),
         split=split,
     )
 
@@ -133,7 +156,6 @@ def _of_means(
 
     widest = margin(LEVEL)
     known = 0 < widest < math.inf  # an interval of no width would be wrong
-    one_each = seeds == (1, 1)
     return PairedDifference(
         value=value,
         low=value - widest if known else None,
@@ -142,9 +164,8 @@ def _of_means(
         images=images,
         seeds=seeds,
         alike=not differences.any(),
-        resolvable=widest if known else None,
-        of_seeds=float(crossed_margin(LEVEL, 0.0, images, of_seeds, seeds)) if known and not one_each else None,
-        needed=images_needed(value, variance, variance) if one_each and value and variance else None,
+        variance=variance,
+        seed_variances=of_seeds,
         split=split,
     )
 
@@ -211,14 +232,15 @@ def _crossing(score: Callable[[float], float], wanted: float, low: float, high: 
     return (low + high) / 2
 
 
-def images_needed(difference: float, null_variance: float, variance: float) -> int:
-    """Return how many images show a true difference with a chance of `POWER`, at `LEVEL`.
+def images_needed(difference: float, null_variance: float, variance: float, level: float = LEVEL) -> int:
+    """Return how many images show a true difference with a chance of `POWER`.
 
     Args:
         difference: of the mean scores, not 0.
         null_variance: variance of an image's difference of scores if there were no difference: for right and wrong,
             the share of images on which the two disagree.
         variance: variance of an image's difference of scores.
+        level: the largest p-value that counts.
     """
-    of_level, of_power = NormalDist().inv_cdf(1 - LEVEL / 2), NormalDist().inv_cdf(POWER)
+    of_level, of_power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
     return math.ceil(((of_level * math.sqrt(null_variance) + of_power * math.sqrt(variance)) / difference) ** 2)

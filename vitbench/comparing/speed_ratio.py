@@ -2,7 +2,8 @@
 
 An interval over processes holds what one process and the next differ by, and not what two runs, or two hours of one
 run, differ by: the machine has moods (vitbench/lockstep.py). So stored speeds are called different only where the
-ranges of their processes are disjoint, too, and never the same; two live processes in turn can say more.
+ranges of their processes are disjoint, too, and never the same; two live processes in turn can say more. Of many
+figures that are compared at once, each is judged at its share of the level (Bonferroni).
 
 Interval: Student's t over the logarithms of the processes' figures, with the degrees of freedom of B. L. Welch, "The
 generalization of 'Student's' problem when several different population variances are involved", Biometrika 34 (1947).
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, variance
 from typing import Literal
 
+from vitbench.comparing.paired import LEVEL
 from vitbench.records import KeyedCell
 from vitbench.rows import Metric
 from vitbench.statistics import Estimate, judge
@@ -60,8 +62,13 @@ class Speed:
     measured: Measured | None = None
 
 
-def process_ratio(first: Samples, second: Samples) -> Estimate | None:
-    """Return the second's figure to the first's, by the medians of their processes, with a 95 % interval.
+def process_ratio(first: Samples, second: Samples, level: float = LEVEL) -> Estimate | None:
+    """Return the second's figure to the first's, by the medians of their processes, with its interval.
+
+    Args:
+        first: of the base.
+        second: of what is judged.
+        level: chance that the interval does not hold the true ratio.
 
     Returns:
         None where either has less than two processes, from which no spread can be had.
@@ -76,12 +83,12 @@ def process_ratio(first: Samples, second: Samples) -> Estimate | None:
     half = 0.0
     if sum(errors) > 0:
         freedom = sum(errors) ** 2 / sum(error**2 / (len(own) - 1) for error, own in zip(errors, figures, strict=True))
-        half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(errors))
+        half = float(stdtrit(freedom, 1 - level / 2)) * math.sqrt(sum(errors))
     return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half))
 
 
 def stored_speed(
-    metric: str, figures: tuple[Metric, Metric], samples: tuple[Samples, Samples], threshold: float
+    metric: str, figures: tuple[Metric, Metric], samples: tuple[Samples, Samples], threshold: float, together: int = 1
 ) -> tuple[Estimate | None, Judgement, str]:
     """Return the ratio of two stored figures, what it shows of the second, and why it does not show more.
 
@@ -90,6 +97,7 @@ def stored_speed(
         figures: of both, with the ranges of their processes.
         samples: of both.
         threshold: the share of speed that does not matter.
+        together: figures that are compared at once, this one among them.
     """
     first, second = figures
     for side, figure in zip("AB", figures, strict=True):
@@ -105,12 +113,14 @@ def stored_speed(
     if low <= other_high and other_low <= high:
         return ratio, "not resolved", f"{metric}: the ranges of the processes overlap"
     # Times are turned round: half the time is twice the speed.
-    speeds = ratio if first.better == "higher" else process_ratio(*reversed(samples))
+    base, judged = samples if first.better == "higher" else samples[::-1]
+    speeds = process_ratio(base, judged, LEVEL / together)
     assert speeds is not None
     finding = judge(speeds, threshold)
     if finding in ("faster", "slower"):
         return ratio, "better" if finding == "faster" else "worse", ""
-    words = f"{metric}: the interval does not lie beyond the {threshold:.1%} that do not matter"
+    corrected = f", corrected over {together} figures," if together > 1 else ""
+    words = f"{metric}: the interval{corrected} does not lie beyond the {threshold:.1%} that do not matter"
     return ratio, "not resolved", words
 
 

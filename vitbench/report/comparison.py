@@ -1,11 +1,11 @@
 """A comparison for a terminal of 100 columns: for each pair a table, what it rests on, and the verdict in words.
 
-ASCII but for the names, which come out without control characters.
+ASCII but for the names. These come out without control characters, or wholly as escapes where only ASCII is taken.
+Widths are those of the display, as in the leaderboard's table.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from vitbench.comparing.comparison import Comparison
@@ -21,50 +21,75 @@ from vitbench.text import plain
 __all__ = ["WIDTH", "render_comparison"]
 
 WIDTH = 100
+_NARROWEST_NAME = 12
+_WIDEST_UNIT = 12
 _MARKS = {"valid": "", "warn": "~", "invalid": "!"}
 _SPEED_WORDS = {"better": "faster", "worse": "slower"}
 _ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
 
 
-def render_comparison(comparison: Comparison) -> str:
-    """Return a comparison as text that ends with a newline."""
-    lines = _wrapped(f"A  {comparison.names[0]}", hang="   ") + _wrapped(f"B  {comparison.names[1]}", hang="   ")
+def render_comparison(comparison: Comparison, *, unicode: bool = True) -> str:
+    """Return a comparison as text that ends with a newline; in ASCII unless `unicode`."""
+    lines = []
+    for side, name in zip("AB", comparison.names, strict=True):
+        lines += _wrapped(f"{side}  {name}", unicode, hang="   ")
     for pair in comparison.pairs:
-        lines += ["", *_pair(comparison, pair)]
+        lines += ["", *_pair(comparison, pair, unicode)]
     if comparison.missing or comparison.notes:
-        lines += ["", *_sentences([*comparison.missing, *comparison.notes])]
-    return "\n".join([*lines, "", *_sentences([closing(comparison)])]) + "\n"
+        lines += ["", *_sentences([*comparison.missing, *comparison.notes], unicode)]
+    return "\n".join([*lines, "", *_sentences([closing(comparison)], unicode)]) + "\n"
 
 
-def _pair(comparison: Comparison, pair: Contrast) -> list[str]:
+def _pair(comparison: Comparison, pair: Contrast, unicode: bool) -> list[str]:
     rows = (pair.first, pair.second)
     names = [row.model for row in rows]
     place = titles([pair.first.condition])[pair.first.condition]
     model = "" if tuple(names) == comparison.names else f"{' and '.join(dict.fromkeys(names))}, "
-    lines = _wrapped(f"{model}{place}")
+    lines = _wrapped(f"{model}{place}", unicode)
     if not pair.unlike:
-        lines += [*_wrapped(conditions_in_words(pair.first.condition)), "", _table(pair, rows), ""]
-    lines += _sentences(notes(comparison, pair))
-    return [*lines, "", *_wrapped("Verdict: " + " ".join(verdict(comparison, pair)), hang="  ")]
+        lines += [*_wrapped(conditions_in_words(pair.first.condition), unicode), "", _table(pair, rows, unicode), ""]
+    lines += _sentences(notes(comparison, pair), unicode)
+    return [*lines, "", *_wrapped("Verdict: " + " ".join(verdict(comparison, pair)), unicode, hang="  ")]
 
 
-def _table(pair: Contrast, rows: Sequence[Row]) -> str:
+def _table(pair: Contrast, rows: Sequence[Row], unicode: bool) -> str:
+    """Return the figures; names of metrics are cut short where the table would be too wide."""
+    parts = [
+        (["quality", "", "A", "B", "B - A", "95 % interval", "p", ""], [_quality_row(q, rows) for q in pair.quality]),
+        (
+            ["speed", "", "A", "B", "B / A", "95 % interval", "", ""],
+            [line for speed in pair.speeds for line in _speed_rows(speed, rows)],
+        ),
+        (["cost", "", "A", "B", "B - A", "", "", ""], [_cost_row(cost, rows) for cost in pair.costs]),
+    ]
+    parts = [
+        (
+            head,
+            [
+                [_shown(name, unicode), _short(_shown(unit, unicode), _WIDEST_UNIT), *cells]
+                for name, unit, *cells in lines
+            ],
+        )
+        for head, lines in parts
+        if lines
+    ]
+    if not parts:
+        return "Nothing that both have."
+    table = _tabulated(parts)
+    excess = max(map(_width, table.splitlines())) - WIDTH
+    if excess > 0:
+        names = [line[0] for _, lines in parts for line in lines]
+        widest = max(_NARROWEST_NAME, max(map(_width, names)) - excess)
+        table = _tabulated([(head, [[_short(line[0], widest), *line[1:]] for line in lines]) for head, lines in parts])
+    return table
+
+
+def _tabulated(parts: Sequence[tuple[list[str], list[list[str]]]]) -> str:
     from tabulate import SEPARATING_LINE, tabulate
 
     content: list[Sequence[str]] = []
-    if pair.quality:
-        content += [["quality", "", "A", "B", "B - A", "95 % interval", "p", ""], SEPARATING_LINE]
-        content += [_quality_row(quality, rows) for quality in pair.quality]
-    if pair.speeds:
-        content += [SEPARATING_LINE] * bool(content)
-        content += [["speed", "", "A", "B", "B / A", "95 % interval", "", ""], SEPARATING_LINE]
-        content += [line for speed in pair.speeds for line in _speed_rows(speed, rows)]
-    if pair.costs:
-        content += [SEPARATING_LINE] * bool(content)
-        content += [["cost", "", "A", "B", "B - A", "", "", ""], SEPARATING_LINE]
-        content += [_cost_row(cost, rows) for cost in pair.costs]
-    if not content:
-        return "Nothing that both have."
+    for head, lines in parts:
+        content += [*[SEPARATING_LINE] * bool(content), head, SEPARATING_LINE, *lines]
     # A name in a cell such as 1e5 must not be read as a number.
     return tabulate(content, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
 
@@ -90,12 +115,9 @@ def _cost_row(cost: Cost, rows: Sequence[Row]) -> list[str]:
 
 def _values(figures: Quality | Cost, figure: Figure, decimals: int) -> list[str]:
     """Return name, unit, both values and their difference."""
-    first, second = figures.first, figures.second
-    difference = ""
-    if first.value is not None and second.value is not None:
-        difference = signed(figure, second.value - first.value, decimals)
-    shown = [_value(metric, figure, decimals) for metric in (first, second)]
-    return [plain(figures.metric), plain(figure.unit), *shown, difference]
+    difference = "" if figures.difference is None else signed(figure, figures.difference, decimals)
+    shown = [_value(metric, figure, decimals) for metric in (figures.first, figures.second)]
+    return [figures.metric, figure.unit, *shown, difference]
 
 
 def _value(metric: Metric, figure: Figure, decimals: int = 1) -> str:
@@ -122,9 +144,33 @@ def _ratio(ratio: Estimate | None) -> list[str]:
     return [rounded(ratio.value), ends]
 
 
-def _sentences(sentences: Sequence[str]) -> list[str]:
-    return [line for sentence in sentences for line in _wrapped(sentence, hang="  ")]
+def _sentences(sentences: Sequence[str], unicode: bool) -> list[str]:
+    return [line for sentence in sentences for line in _wrapped(sentence, unicode, hang="  ")]
 
 
-def _wrapped(text: str, *, hang: str = "") -> list[str]:
-    return textwrap.wrap(plain(text), WIDTH, subsequent_indent=hang, break_on_hyphens=False)
+def _wrapped(text: str, unicode: bool, *, hang: str = "") -> list[str]:
+    from wcwidth import wrap
+
+    return wrap(_shown(text, unicode), WIDTH, subsequent_indent=hang, break_on_hyphens=False)
+
+
+def _shown(text: str, unicode: bool) -> str:
+    text = plain(text)
+    return text if unicode else text.encode("ascii", "backslashreplace").decode()
+
+
+def _short(text: str, width: int) -> str:
+    """Return text of at most some width, the middle left out where it is longer."""
+    from wcwidth import clip
+
+    full = _width(text)
+    if full <= width:
+        return text
+    tail = (width - 3) // 2
+    return clip(text, 0, width - 3 - tail).rstrip() + "..." + clip(text, full - tail, full).lstrip()
+
+
+def _width(text: str) -> int:
+    from wcwidth import wcswidth
+
+    return wcswidth(text)

@@ -52,7 +52,7 @@ def _pair(comparison: Comparison, pair: Contrast) -> dict[str, Any]:
         "unlike_speed": [_unlike(each) for each in pair.unlike_speed],
         "quality": {quality.metric: _quality(quality) for quality in pair.quality},
         "speed": {speed.metric: _speed(speed) for speed in pair.speeds},
-        "cost": {cost.metric: {**_both(cost), "difference": _difference(cost)} for cost in pair.costs},
+        "cost": {cost.metric: {**_both(cost), "difference": cost.difference} for cost in pair.costs},
         "missing": pair.missing,
         "notes": notes(comparison, pair),
         "verdict": verdict(comparison, pair),
@@ -76,11 +76,6 @@ def _both(figures: Quality | Speed | Cost) -> dict[str, Any]:
     }
 
 
-def _difference(figures: Quality | Cost) -> float | None:
-    first, second = figures.first.value, figures.second.value
-    return None if first is None or second is None else second - first
-
-
 def _metric(metric: Metric) -> dict[str, Any]:
     return {
         "value": metric.value,
@@ -97,7 +92,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
     paired = quality.paired
     return {
         **_both(quality),
-        "difference": _difference(quality),
+        "difference": quality.difference,
         "finding": quality.finding,
         "paired": _paired(paired) if paired else None,
     }
@@ -109,6 +104,7 @@ def _paired(paired: PairedDifference) -> dict[str, Any]:
         "low": paired.low,
         "high": paired.high,
         "p_value": paired.p_value,
+        "level": paired.level,
         "images": paired.images,
         "seeds": {"a": paired.seeds[0], "b": paired.seeds[1]},
         "resolvable": paired.resolvable,

@@ -12,7 +12,7 @@ from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.contrast import Contrast, Cost, Quality, Unlike
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Speed
-from vitbench.report.figures import Figure, figure_of, percent_decimals, rounded
+from vitbench.report.figures import Figure, figure_of, gap_in_words, percent_decimals, rounded
 from vitbench.rows import Metric
 
 __all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
@@ -32,11 +32,7 @@ def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
 
 def gap(figure: Figure, size: float, decimals: int) -> str:
     """Return a difference, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
-    shown = abs(size) * figure.scale
-    if figure.unit != "%":
-        return f"{rounded(shown)} {figure.unit}".rstrip()
-    points = f"{shown:.{decimals}f}"
-    return f"{points if float(points) or not shown else f'{shown:.1g}'} points"
+    return gap_in_words(figure, abs(size), decimals)
 
 
 def p_value(value: float) -> str:
@@ -47,7 +43,7 @@ def p_value(value: float) -> str:
 def notes(comparison: Comparison, pair: Contrast) -> list[str]:
     """Return what stands under a pair's table."""
     if pair.unlike:
-        return [f"Not compared, since conditions differ: {_differing(pair.unlike)}."]
+        return list(_refusals(pair))
     first, second = names_of(comparison, pair)
     judged = next((quality for quality in pair.quality if quality.finding), None)
     found = list(_test_notes(judged, first, second)) if judged else []
@@ -63,6 +59,18 @@ def notes(comparison: Comparison, pair: Contrast) -> list[str]:
     return [*found, *(f"{each}." for each in pair.missing), *pair.notes]
 
 
+def _refusals(pair: Contrast) -> Iterator[str]:
+    """Say why a pair is not compared."""
+    models = [each for each in pair.unlike if each.condition == "model"]
+    conditions = [each for each in pair.unlike if each.condition != "model"]
+    if conditions:
+        yield f"Not compared, since conditions differ: {_differing(conditions)}."
+    for each in models:
+        yield f"Not compared, since these are two models of one name: A {each.first}, B {each.second}."
+        if not conditions:
+            yield "--model with that name compares them all the same."
+
+
 def _differing(unlike: Sequence[Unlike]) -> str:
     return "; ".join(f"{each.condition.replace('_', ' ')} (A {each.first}, B {each.second})" for each in unlike)
 
@@ -72,6 +80,8 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
     name, paired = judged.metric, judged.paired
     if "invalid" in (judged.first.verdict, judged.second.verdict):
         yield f"{name} is invalid and resolves nothing: {'; '.join((*judged.first.reasons, *judged.second.reasons))}."
+    if judged.finding == "not comparable":
+        return
     if paired is None:
         if judged.first.low is not None or judged.second.low is not None:
             yield f"{name} is compared by 95 % intervals: predictions of the same images are not stored."
@@ -124,8 +134,10 @@ def _mark_notes(pair: Contrast) -> Iterator[str]:
 def verdict(comparison: Comparison, pair: Contrast) -> list[str]:
     """Return what a pair comes to, in sentences."""
     names = names_of(comparison, pair)
-    if pair.unlike:
+    if any(each.condition != "model" for each in pair.unlike):
         return [f"{names[1]} cannot be compared with {names[0]} under unlike conditions."]
+    if pair.unlike:
+        return [f"{names[1]} is another model than {names[0]}."]
     found = [sentence for quality in pair.quality if quality.finding for sentence in _of_quality(pair, quality, names)]
     found += _of_speeds(pair.speeds, names)
     if pair.missing:
@@ -136,13 +148,16 @@ def verdict(comparison: Comparison, pair: Contrast) -> list[str]:
 def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Iterator[str]:
     first, second = names
     paired, metric = quality.paired, quality.metric
-    if quality.first.value is None or quality.second.value is None:
+    if quality.finding == "not comparable":
+        yield f"Not comparable: {metric}."
+        return
+    difference = quality.difference
+    if difference is None:
         yield f"{metric} has no value to compare."
         return
     figure = figure_of(metric, [pair.first, pair.second])
     decimals = percent_decimals([quality.first, quality.second])
-    difference = quality.second.value - quality.first.value
-    sure = _sure(figure, paired, decimals)
+    sure = _sure(figure, quality, decimals)
     if quality.finding in ("better", "worse"):
         yield f"{second} is {quality.finding} than {first}: {gap(figure, difference, decimals)} of {metric}{sure}."
     elif quality.finding == "same":
@@ -158,11 +173,17 @@ def _more(difference: float) -> str:
     return "more" if difference > 0 else "less" if difference < 0 else "difference"
 
 
-def _sure(figure: Figure, paired: PairedDifference | None, decimals: int) -> str:
-    if paired is None or paired.low is None or paired.high is None:
-        return "" if paired is None else f" (p {p_value(paired.p_value)})"
-    low, high = (signed(figure, end, decimals) for end in (paired.low, paired.high))
-    return f" (95 % interval of the difference {low} to {high}, p {p_value(paired.p_value)})"
+def _sure(figure: Figure, quality: Quality, decimals: int) -> str:
+    paired = quality.paired
+    if paired is None:
+        return ""
+    words = f"p {p_value(paired.p_value)}"
+    if paired.low is not None and paired.high is not None:
+        low, high = (signed(figure, end, decimals) for end in (paired.low, paired.high))
+        words = f"95 % interval of the difference {low} to {high}, {words}"
+    if quality.together > 1:
+        words += f"; corrected over {quality.together} pairs: p up to {paired.level:.2g} counts"
+    return f" ({words})"
 
 
 def signed(figure: Figure, value: float, decimals: int) -> str:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from vitbench.leaderboard import Metric, Row
 
-__all__ = ["FIGURES", "Figure", "figure_of", "in_words", "percent_decimals", "rounded"]
+__all__ = [
+    "FIGURES",
+    "Figure",
+    "figure_of",
+    "gap_in_words",
+    "in_words",
+    "percent_decimals",
+    "rounded",
+    "threshold_in_words",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,9 @@ def figure_of(metric: str, rows: Sequence[Row]) -> Figure:
     if metric in _KNOWN:
         return _KNOWN[metric]
     unit = next((row.metrics[metric].unit for row in rows if metric in row.metrics), "")
-    return Figure(metric, metric, "%", 100) if unit == "fraction" else Figure(metric, metric, unit)
+    if unit == "fraction":
+        return Figure(metric, metric, "%", 100)
+    return Figure(metric, metric, "" if unit == "1" else unit)
 
 
 def rounded(value: float) -> str:
@@ -74,3 +87,27 @@ def in_words(figure: Figure, value: float, decimals: int = 1) -> str:
     """Return a value, in the metric's own unit, with the unit for readers: ``98.6 %``, ``1,234 images/s``."""
     shown = value * figure.scale
     return f"{shown:.{decimals}f} %" if figure.unit == "%" else f"{rounded(shown)} {figure.unit}".rstrip()
+
+
+def gap_in_words(figure: Figure, size: float, decimals: int) -> str:
+    """Return a difference, in the metric's own unit, never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
+    shown = size * figure.scale
+    if figure.unit != "%":
+        return _with_unit(rounded(shown), figure)
+    points = f"{shown:.{decimals}f}"
+    return _with_unit(points if float(points) or not shown else f"{shown:.1g}", figure)
+
+
+def threshold_in_words(figure: Figure, size: float) -> str:
+    """Return the smallest difference of some kind, above 0, to two digits: rounded up, since less would not do."""
+    shown = size * figure.scale
+    places = 1 - math.floor(math.log10(shown))
+    # 100 * 0.07 is a little more than 7.
+    up = math.ceil(shown * 10.0**places * (1 - 1e-12))
+    return _with_unit(f"{Decimal(up).scaleb(-places):,f}", figure)
+
+
+def _with_unit(number: str, figure: Figure) -> str:
+    """Return a number, written out without an exponent, with the unit of a difference."""
+    written = f"{Decimal(number.replace(',', '')):,f}"
+    return f"{written} {'points' if figure.unit == '%' else figure.unit}".rstrip()

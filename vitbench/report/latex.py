@@ -107,4 +107,5 @@ def _table(
 
 
 def _line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    # A rule, or the end of the line before, would take what begins so for its argument.
+    return re.sub(r"^(?=[\[*])", "{}", " & ".join(cells)) + r" \\"

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from vitbench.leaderboard import Condition, Row
+from vitbench.leaderboard import Condition, model_names
 from vitbench.records import METHOD
 
 __all__ = ["conditions_in_words", "model_names", "places", "titles"]
-
-
-def model_names(rows: Sequence[Row]) -> list[str]:
-    """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
-    counts = Counter(row.model for row in rows)
-    return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
 
 
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vitbench.leaderboard import Resolution, Row
+from vitbench.report.figures import figure_of, threshold_in_words
+from vitbench.rows import COSTS
 
 __all__ = ["ranking_notes"]
 
@@ -34,6 +36,8 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     ranges = any(row.rank != row.rank_last for row in ranked)
     fraction = bool(ranked) and ranked[0].metrics[rank_by].unit == "fraction"
     overlap = f"differ where their {'95 % intervals' if fraction else 'ranges'} do not overlap"
+    if rank_by not in COSTS and any(row.metrics[rank_by].low is None for row in ranked):
+        overlap += "; those without one are not told apart"
     if resolution is None:
         return [f"A rank may be a range; rows {overlap}."] if ranges else []
     notes = []
@@ -45,12 +49,14 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
         )
     if resolution.models < len(ranked):
         notes.append(f"Rows without stored predictions of the same images {overlap}.")
-    unit = f"points of {rank_by}" if fraction else ranked[0].metrics[rank_by].unit
+    seeds = _spread(ranked, rank_by)
     if resolution.gap is None:
-        notes.append(f"Test images: {resolution.images:,}, too few to tell any two rows apart.")
+        few = "with these seeds too few" if seeds else "too few"
+        notes.append(f"Test images: {resolution.images:,}, {few} to tell any two rows apart.")
     elif resolution.gap:
-        smallest = f"{resolution.gap * (100 if fraction else 1):.2g} {unit}"
-        notes.append(f"The smallest gap that these images can resolve between neighbours here: {smallest}.")
+        sample = "images and seeds" if seeds else "images"
+        smallest = threshold_in_words(figure_of(rank_by, ranked), resolution.gap) + f" of {rank_by}" * fraction
+        notes.append(f"The smallest gap that these {sample} can resolve between neighbours here: {smallest}.")
     return notes
 
 

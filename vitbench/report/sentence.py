@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard import Leaderboard, Metric, Resolution, Row
-from vitbench.report.figures import Figure, figure_of, in_words, percent_decimals, rounded
+from vitbench.report.figures import (
+    Figure,
+    figure_of,
+    gap_in_words,
+    in_words,
+    percent_decimals,
+    rounded,
+    threshold_in_words,
+)
 from vitbench.report.naming import model_names, places
 
 __all__ = ["NEAR", "closing_sentences"]
@@ -54,11 +62,8 @@ class _Contest:
         return len(best.seeds) if best.metrics[self.rank_by].spread is not None else 1
 
     def gap(self, size: float) -> str:
-        """Return a difference, never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
-        if self.figure.unit != "%":
-            return in_words(self.figure, size)
-        points = f"{100 * size:.{self.decimals}f}"
-        return f"{points if float(points) else format(100 * size, '.1g')} points"
+        """Return a difference: ``0.8 points``."""
+        return gap_in_words(self.figure, size, self.decimals)
 
 
 def closing_sentences(board: Leaderboard) -> list[str]:
@@ -121,17 +126,18 @@ def _certainty(contest: _Contest, gap: float) -> str:
     resolution = contest.resolution
     if resolution is None:
         return words
-    seeds = f" and {contest.seeds()} seeds" if contest.seeds() > 1 else ""
-    images = f"these {resolution.images:,} images{seeds}"
+    spread = any(each.row.metrics[contest.rank_by].spread is not None for each in (*contest.models, *contest.baselines))
+    images = f"these {resolution.images:,} images{' and seeds' * spread}"
     if resolution.gap is None:
         return f"{words} ({images} are too few to tell any two apart)"
     # Of pairs that disagree more than neighbours do, even a larger gap may not be resolved.
-    smallest = f"{100 * resolution.gap:.2g} points" if contest.figure.unit == "%" else contest.gap(resolution.gap)
-    return words + (f" ({images} resolve gaps from {smallest})" if gap < resolution.gap else "")
+    if gap >= resolution.gap:
+        return words
+    return f"{words} ({images} resolve gaps from {threshold_in_words(contest.figure, resolution.gap)})"
 
 
 def _tied(one: _Entrant, other: _Entrant) -> bool:
-    return other.row.model in one.row.tied_with and one.row.model in other.row.tied_with
+    return other.name in one.row.tied_with and one.name in other.row.tied_with
 
 
 def _baseline(contest: _Contest) -> list[str]:

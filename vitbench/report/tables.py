@@ -101,6 +101,7 @@ def _section(board: Leaderboard, title: str, condition: Condition, rows: Sequenc
         notes=(
             *ranking_notes(rows, rank_by, board.resolutions.get(condition)),
             *_front_notes(rows, models, rank_by),
+            *_batch_notes(rows, models),
             *_recipe_notes(rows, models),
             *_verdict_notes(rows, models, shown),
         ),
@@ -165,6 +166,20 @@ def _front_notes(rows: Sequence[Row], models: Sequence[str], rank_by: str) -> li
     more = [model for model, place in zip(models, places, strict=True) if place.speed_memory and not place.speed]
     note = f"Pareto front{partial}, {rank_by} and throughput: {', '.join(best)}"
     return [f"{note}; with peak memory also: {', '.join(more)}." if more else f"{note}."]
+
+
+def _batch_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+    """Name the rows whose speed was measured, but not at the batch that this table compares at."""
+    where = [
+        f"{model} ({', '.join(f'{mode} at {_listed(batches)}' for mode, batches in row.other_batches.items())})"
+        for row, model in zip(rows, models, strict=True)
+        if row.other_batches
+    ]
+    return [f"Measured at other batches only, and so not shown: {', '.join(where)}."] if where else []
+
+
+def _listed(batches: Sequence[int]) -> str:
+    return " and ".join(map(str, batches))
 
 
 def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:

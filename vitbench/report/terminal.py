@@ -18,12 +18,13 @@ __all__ = ["WIDTH", "render_terminal"]
 
 WIDTH = 100
 _NARROWEST_NAME = 12
+_NARROWEST_HEAD = 8
 _JOINT = re.compile(r"(?<=[/:,._ -])")
 """Where a long name may be broken: after a separator."""
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks that are written from right to left (https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types)."""
 _RIGHT_TO_LEFT_RUN = re.compile(f"[{_RIGHT_TO_LEFT}]+(?: [{_RIGHT_TO_LEFT}]+)*")
-_LEFT_TO_RIGHT_MARK, _EN_DASH, _RULE = "\u200e", "\u2013", "\u2500"
+_LEFT_TO_RIGHT_MARK, _EN_DASH, _ELLIPSIS, _RULE = "\u200e", "\u2013", "\u2026", "\u2500"
 
 
 def render_terminal(board: Leaderboard, *, unicode: bool = True) -> str:
@@ -43,22 +44,28 @@ def _section(section: Section, unicode: bool) -> str:
     excess = max(map(_width, table.splitlines())) - WIDTH
     if excess > 0:
         width = max(_NARROWEST_NAME, max(map(_width, names)) - excess)
-        table = _table(section, [_broken(name, width) for name in names], unicode)
+        broken = [_broken(name, width) for name in names]
+        table = _table(section, broken, unicode)
+        excess = max(map(_width, table.splitlines())) - WIDTH
+    if excess > 0:
+        # A metric may be called anything; the notes have its whole name.
+        heads = max(_width(_shown(text, unicode)) for column in section.figures for text in (column.title, column.unit))
+        table = _table(section, broken, unicode, widest_head=max(_NARROWEST_HEAD, min(heads, WIDTH) - excess))
     lines = [*_wrapped(section.title, unicode), *_wrapped(section.conditions, unicode), "", table, ""]
     for note in section.notes:
         lines += _wrapped(note, unicode, hang="  ")
     return "\n".join(lines)
 
 
-def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool) -> str:
-    """Return a table in which a model's name may take several lines."""
+def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool, *, widest_head: int = WIDTH) -> str:
+    """Return a table in which a model's name may take several lines, and longer heads are cut."""
     from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
 
     ranks = [rank.replace("-", _EN_DASH) if unicode and len(rank) > 1 else rank for rank in section.ranks]
     # The heads are rows: tabulate pads real ones by two columns each. Units stand in the lower of the two.
     rows = [
-        ["", "", *(_shown(column.title, unicode) for column in section.figures)],
-        ["rank", "model", *(_shown(column.unit, unicode) for column in section.figures)],
+        ["", "", *(_cut(_shown(column.title, unicode), widest_head, unicode) for column in section.figures)],
+        ["rank", "model", *(_cut(_shown(column.unit, unicode), widest_head, unicode) for column in section.figures)],
         SEPARATING_LINE,
     ]
     for rank, (name, *more), *cells in zip(ranks, names, *(column.cells for column in section.figures), strict=True):
@@ -101,6 +108,15 @@ def _width(text: str) -> int:
     from wcwidth import wcswidth
 
     return wcswidth(text)
+
+
+def _cut(text: str, width: int, unicode: bool) -> str:
+    if _width(text) <= width:
+        return text
+    dots = _ELLIPSIS if unicode else "..."
+    while _width(text) > width - len(dots):
+        text = text[:-1]
+    return text + dots
 
 
 def _wrapped(text: str, unicode: bool, *, indent: str = "", hang: str = "") -> list[str]:

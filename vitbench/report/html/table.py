@@ -99,14 +99,11 @@ def _interval(figure: Figure, rows: Sequence[Row]) -> list[Column]:
     text = _writer(figure, metrics)
     ends = [_ends(metric) for metric in metrics]
     scale = _range(ends, rows)
-    if scale is None:
-        return []
-    better = next(metric.better for metric in metrics if metric)
-    interval = Column(
+    interval = scale and Column(
         key=f"{figure.metric}_interval",
         title="95 %" if figure.unit == "%" else figure.metric,
         unit="interval" if figure.unit == "%" else "range",
-        better=better,
+        better=next(metric.better for metric in metrics if metric),
         detail=False,
         cells=tuple(
             Cell(
@@ -132,7 +129,8 @@ def _interval(figure: Figure, rows: Sequence[Row]) -> list[Column]:
             for m in metrics
         ),
     )
-    return [interval, spread] if any(cell.order for cell in spread.cells) else [interval]
+    known = any(metric is not None and metric.spread is not None for metric in metrics)
+    return [*([interval] if interval else []), *([spread] if known else [])]
 
 
 def _ends(metric: Metric | None) -> tuple[float, float, float] | None:

@@ -121,9 +121,12 @@
     say(text ? `${shown} of ${count} rows` : "");
   };
 
-  // Markdown for GitHub: what has a meaning there is escaped.
+  // Markdown for GitHub, by the rules of report/markdown.py: names mean nothing there, and make no links.
+  const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;", ":": "&#58;", ".": "&#46;" };
+  const LINKED = /[&<>@#]|:(?=\/\/)|(?<=www)\./gi;
+  const SPECIAL = /[\\`*|[\]~$!]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]/gu;
   const markdownText = (text) => text.trim().replace(/\s+/g, " ")
-    .replace(/[\\`*_|[\]~$#!]/g, "\\$&").replace(/[&<>@]/g, (c) => `&#${c.charCodeAt(0)};`);
+    .replace(SPECIAL, "\\$&").replace(LINKED, (found) => ENTITIES[found]);
 
   const markdownTable = (table) => {
     const node = table.table().node();

@@ -1,0 +1,54 @@
+"""Differences in words."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitbench.report.figures import Figure, gap_in_words, threshold_in_words
+
+SHARE, NAT, PLAIN = Figure("top1", "top1", "%", 100), Figure("nll", "nll", "nat"), Figure("kappa", "kappa", "")
+
+
+@pytest.mark.parametrize(
+    ("figure", "size", "words"),
+    [
+        (SHARE, 0.008, "0.8 points"),
+        (SHARE, 0.0, "0.0 points"),
+        (SHARE, 1e-7, "0.00001 points"),
+        (NAT, 0.031, "0.031 nat"),
+        (NAT, 1.23e-7, "0.000000123 nat"),
+        (NAT, 12345.6, "12,346 nat"),
+        (PLAIN, 0.1, "0.1"),
+    ],
+)
+def test_a_gap(figure, size, words):
+    assert gap_in_words(figure, size, 1) == words
+
+
+@pytest.mark.parametrize(
+    ("figure", "size", "words"),
+    [
+        (SHARE, 1.0, "100 points"),
+        (SHARE, 0.07, "7.0 points"),
+        (SHARE, 0.0191, "2.0 points"),
+        (SHARE, 0.501, "51 points"),
+        (SHARE, 0.996, "100 points"),
+        (NAT, 0.000001234, "0.0000013 nat"),
+        (NAT, 12345, "13,000 nat"),
+        (PLAIN, 0.2, "0.20"),
+    ],
+)
+def test_a_threshold_is_rounded_up(figure, size, words):
+    assert threshold_in_words(figure, size) == words
+
+
+@given(st.floats(1e-9, 1e6))
+def test_a_threshold_is_never_below_what_it_says(size):
+    words = threshold_in_words(PLAIN, size)
+    assert re.fullmatch(r"[\d,]+(\.\d+)?", words)
+    shown = float(words.replace(",", ""))
+    assert size * (1 - 1e-9) <= shown <= size * 1.11

@@ -61,7 +61,8 @@ class Resolution:
 
     gap: float | None
     """The smallest difference that is significant at Holm's first and strictest step between models which disagree as
-    neighbours in this ranking do (the lower median, so that one far-off baseline does not set it); None where no difference would be."""
+    neighbours in this ranking do (the lower median, so that one far-off baseline does not set it); None where no
+    difference would be."""
     models: int
     """P"""
     images: int

@@ -121,6 +121,14 @@ def test_a_readme_that_cannot_be_rewritten_stays(
     assert readme.read_text() == content
 
 
+@pytest.mark.parametrize("suffix", ["md", "csv", "json", "tex", "html", "txt"])
+def test_the_suffix_of_the_file_says_the_format(run: Run, results: Path, tmp_path: Path, suffix: str) -> None:
+    form = {"tex": "latex", "txt": "table"}.get(suffix, suffix)
+    assert run("leaderboard", results, "--output", str(tmp_path / f"a.{suffix}"))[0] == 0
+    assert run("leaderboard", results, "--output", str(tmp_path / "b"), "--format", form)[0] == 0
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["leaderboard", "print_table", "takes_unicode"]
 
+_SUFFIXES: dict[str, Format | Literal["html"]] = {
+    ".md": "md",
+    ".csv": "csv",
+    ".json": "json",
+    ".tex": "latex",
+    ".html": "html",
+}
 _PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
 """Names that are ours in the folder of pictures."""
 
@@ -31,8 +38,7 @@ _PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
     "form",
     type=click.Choice(["table", "md", "csv", "json", "latex", "html"]),
     default="table",
-    show_default=True,
-    help="Of the output.",
+    help="Of the output. [default: what the suffix of --output says, else table]",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file in place of stdout.")
 @click.option(
@@ -51,6 +57,8 @@ def leaderboard(
     given = click.get_current_context().get_parameter_source("form") is not click.core.ParameterSource.DEFAULT
     if (readme or plots) and (given or output):
         raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
+    if output and not given:
+        form = _SUFFIXES.get(output.suffix.lower(), form)
     results = load(folder)
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None

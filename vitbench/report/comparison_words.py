@@ -12,7 +12,7 @@ from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.contrast import Contrast, Cost, Quality, Unlike
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Speed
-from vitbench.report.figures import Figure, figure_of, gap_in_words, percent_decimals, rounded
+from vitbench.report.figures import Figure, figure_of, gap_in_words, percent_decimals, rounded, threshold_in_words
 from vitbench.rows import Metric
 
 __all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
@@ -166,7 +166,7 @@ def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Ite
         size = gap(figure, difference, decimals)
         yield f"Whether {metric} differs is not resolved: {second} has {size} {_more(difference)}{sure}."
         if paired is not None and "invalid" not in (quality.first.verdict, quality.second.verdict):
-            yield from _resolving(figure, paired, decimals)
+            yield from _resolving(figure, paired)
 
 
 def _more(difference: float) -> str:
@@ -194,21 +194,21 @@ def signed(figure: Figure, value: float, decimals: int) -> str:
     return f"{sign if float(text.replace(',', '')) else ''}{text}"
 
 
-def _resolving(figure: Figure, paired: PairedDifference, decimals: int) -> Iterator[str]:
+def _resolving(figure: Figure, paired: PairedDifference) -> Iterator[str]:
     """Say what gap could be seen, and what would show this one."""
     images = f"These {paired.images:,} images"
     if paired.resolvable is None:
         yield f"{images} are too few to tell any two models apart."
         return
-    smallest = gap(figure, paired.resolvable, decimals)
+    smallest = threshold_in_words(figure, paired.resolvable)
     if paired.of_seeds is None:
         words = f"{images} resolve gaps from {smallest} between models that disagree so often"
         if paired.needed and paired.needed > paired.images:
             words += f"; a true gap of the size seen would take about {_about(paired.needed)} images"
-            words += " to be found in four tries of five"
+            words += " to be found in nearly four tries of five"
         yield f"{words}."
         return
-    share = gap(figure, paired.of_seeds, decimals)
+    share = threshold_in_words(figure, paired.of_seeds)
     more = "more seeds" if 2 * paired.of_seeds**2 > paired.resolvable**2 else "a larger test set"
     yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help first."
 

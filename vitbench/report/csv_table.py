@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from vitbench.leaderboard import Leaderboard, Row
@@ -76,10 +77,15 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),
         *(condition.method, rank_by, place.speed, place.speed_memory),
-        "invalid" if any(m.verdict == "invalid" and m.value is not None for m in doubtful.values()) else "warn" if any(m.value is not None for m in doubtful.values()) else "valid",
+        _worst([m.verdict for m in doubtful.values() if m.value is not None]),
         "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),
     )
     return dict(zip(_FIXED_COLUMNS, cells, strict=True))
+
+
+def _worst(verdicts: Sequence[str]) -> str:
+    """Return the worst verdict on a row's figures; one that could not be had is none."""
+    return next((level for level in ("invalid", "warn") if level in verdicts), "valid")
 
 
 def _value(row: Row, name: str) -> float | None:

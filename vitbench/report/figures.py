@@ -99,8 +99,10 @@ def gap_in_words(figure: Figure, size: float, decimals: int) -> str:
 
 
 def threshold_in_words(figure: Figure, size: float) -> str:
-    """Return the smallest difference of some kind, above 0, to two digits: rounded up, since less would not do."""
+    """Return the smallest difference of some kind, to two digits: rounded up, since less would not do."""
     shown = size * figure.scale
+    if not shown:
+        return _with_unit("0", figure)
     places = 1 - math.floor(math.log10(shown))
     # 100 * 0.07 is a little more than 7.
     up = math.ceil(shown * 10.0**places * (1 - 1e-12))

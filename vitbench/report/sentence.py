@@ -79,7 +79,7 @@ def closing_sentences(board: Leaderboard) -> list[str]:
 
 def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
     if rows[0].condition.partial:
-        return [f"Partial results are never ranked: {place}."]
+        return [f"Partial results are never ranked: {place}.", *_seen(rows, rank_by)]
     ranked = [
         _Entrant(name=name, row=row, value=value)
         for row, name in zip(rows, model_names(rows), strict=True)
@@ -100,6 +100,19 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
         best = contest.baselines[0]
         return [f"On {place} only baselines are ranked; the best is {best.name} with {contest.words(best)}."]
     return [_winner(contest), *_baseline(contest), *_fastest(contest)]
+
+
+def _seen(rows: Sequence[Row], rank_by: str) -> list[str]:
+    """Give the first few figures of partial rows, which stand in the order of their merit."""
+    figure = figure_of(rank_by, rows)
+    known = [
+        f"{name} {in_words(figure, metric.value, percent_decimals([metric]))}"
+        for row, name in zip(rows, model_names(rows), strict=True)
+        if (metric := row.metrics.get(rank_by)) is not None and metric.value is not None and metric.verdict != "invalid"
+    ]
+    if not known:
+        return []
+    return [f"{rank_by} so far: {', '.join(known[:_MOST_NAMES])}; a run without --limit and --epochs ranks them."]
 
 
 def _winner(contest: _Contest) -> str:

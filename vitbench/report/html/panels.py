@@ -133,7 +133,7 @@ def _figure(name: str, row: Row) -> FigureLine:
 def _value(name: str, metric: Metric, row: Row) -> str:
     assert metric.value is not None
     figure = figure_of(name, [row])
-    return in_words(figure, metric.value, percent_decimals([metric])).removesuffix(" 1")
+    return in_words(figure, metric.value, percent_decimals([metric]))
 
 
 def _interval(name: str, metric: Metric, row: Row) -> str:

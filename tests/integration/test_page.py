@@ -246,6 +246,16 @@ def test_a_panel_draws_its_charts_when_it_is_opened(watched, plain_page):
         assert chart.locator(".text").inner_text()
 
 
+def test_open_panels_out_of_sight_are_laid_out_and_painted(watched, plain_page):
+    page = watched.open(plain_page)
+    page.evaluate("for (const panel of document.querySelectorAll('details.panel')) panel.open = true")
+    page.evaluate("new Promise(requestAnimationFrame)")
+    painted = page.locator("details.panel .facts").evaluate_all(
+        "parts => parts.map((part) => part.checkVisibility({ contentVisibilityAuto: true }))"
+    )
+    assert painted == [True] * 6
+
+
 def test_a_link_opens_its_panel(watched, plain_page):
     address = re.findall(r'<a href="(#m-\w+)">', plain_page.read_text(encoding="utf-8"))[2]
     page = watched.open(plain_page, address)

@@ -187,6 +187,14 @@ def test_a_nan_in_a_curve_makes_no_broken_page(render):
     assert "NaN" not in re.findall(r'id="data">(.*?)</script>', text, flags=re.DOTALL)[0]
 
 
+def test_a_figure_that_could_not_be_had_is_not_called_invalid(render):
+    lacking = factories.measurement("energy_per_image", None, unit="J", verdict="invalid", reasons=["no counter"])
+    record = factories.record(factories.speed_cell("a"), [lacking])
+    text = Reader(render(factories.quality("a"), record)).text
+    assert "not available: no counter" in text
+    assert "invalid: no counter" not in text
+
+
 @pytest.mark.parametrize("lacking", ["itables", "jinja2", "vl_convert"])
 def test_without_the_extra_the_error_names_it(lacking, render, monkeypatch):
     find = importlib.util.find_spec

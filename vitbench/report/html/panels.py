@@ -120,13 +120,15 @@ def _range(name: str, low: float, high: float) -> str:
 def _figure(name: str, row: Row) -> FigureLine:
     metric = row.metrics[name]
     words = "; ".join(metric.reasons)
+    # What could not be had, such as the energy of a CPU, is no figure that is wrong.
+    level, verdict = ("valid", "not available") if metric.value is None else (metric.verdict, _VERDICTS[metric.verdict])
     return FigureLine(
         metric=name,
         value=_value(name, metric, row) if metric.value is not None else "–",  # noqa: RUF001 - an en dash
         interval=_interval(name, metric, row),
         n="" if metric.n is None else f"{metric.n:,}",
-        level=metric.verdict,
-        verdict=_VERDICTS[metric.verdict] + (f": {words}" if words else ""),
+        level=level,
+        verdict=verdict + (f": {words}" if words else ""),
     )
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from vitbench.comparing.compare import compare_folders, compare_models
 from vitbench.comparing.comparison import EXIT_CODES, Comparison, outcome_of
-from vitbench.comparing.contrast import Contrast, unlike_conditions
+from vitbench.comparing.conditions import unlike_conditions
+from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.folder import NoDataError, open_folder
 from vitbench.errors import StoreError, UsageError
 from vitbench.rows import Condition

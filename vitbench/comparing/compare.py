@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from vitbench.comparing.comparison import Comparison
+from vitbench.comparing.conditions import unlike_conditions
 from vitbench.comparing.contrast import (
     Candidate,
     Contrast,
     contrast,
     judge_quality,
     tested_speeds,
-    unlike_conditions,
 )
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL

@@ -7,13 +7,14 @@ batch size): quality is compared where these differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
+from vitbench.comparing.conditions import BATCHES, SPEEDS, Unlike, blocking, unlike_conditions
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.outcomes import Outcomes
-from vitbench.records import KeyedCell, Mode, QualityCell, Record, SpeedCell
+from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 from vitbench.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
 
 __all__ = [
@@ -21,28 +22,12 @@ __all__ = [
     "Contrast",
     "Cost",
     "Quality",
-    "Unlike",
     "contrast",
     "judge_quality",
     "tested_speeds",
-    "unlike_conditions",
 ]
 
-OF_SPEED = frozenset({"machine", "device", "threads", "batch_size", "train_batch_size"})
-"""Conditions that only speed and memory must share."""
-SPEEDS: Mapping[str, Mode] = {"throughput": "inference", "latency_p50": "inference", "train_throughput": "training"}
-"""Figures of speed that are judged, and the mode that each is measured in."""
-_BATCHES = {
-    "throughput": "batch_size",
-    "peak_memory": "batch_size",
-    "train_throughput": "train_batch_size",
-    "train_peak_memory": "train_batch_size",
-    "energy_per_image": "batch_size",
-}
-"""The condition that is a figure's batch size; latency is that of batch 1."""
 _COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
-_ANYWHERE = frozenset({"params", "macs"})
-"""Costs that no machine changes."""
 _QUALITY_UNITS = frozenset({"fraction", "nat"})
 
 
@@ -64,7 +49,7 @@ class Candidate:
 
     def timed(self, metric: str) -> tuple[KeyedCell, Samples] | None:
         """Return the cell that a figure of speed comes from and its raw samples; None for a plugin's of that name."""
-        batch = getattr(self.row.condition, _BATCHES[metric]) if metric in _BATCHES else 1
+        batch = getattr(self.row.condition, BATCHES[metric]) if metric in BATCHES else 1
         wanted = (SPEEDS[metric], batch, False)
         found = (
             (record.planned, one.samples)
@@ -75,16 +60,6 @@ class Candidate:
             if one.name == metric and one.value == self.row.metrics[metric].value
         )
         return next(found, None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unlike:
-    """A condition that differs."""
-
-    condition: str
-    """A field of `vitbench.rows.Condition`, or ``model``."""
-    first: str
-    second: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,33 +121,6 @@ class Contrast:
     """What else differs, or is to be known."""
 
 
-def unlike_conditions(first: Condition, second: Condition) -> tuple[list[Unlike], list[Unlike]]:
-    """Return in what two conditions differ: for all figures, and for those of speed and memory alone.
-
-    A batch size that only one of them has is none: the other's figures are missing. Titles of data sets do not count,
-    their fingerprints do.
-    """
-    general: list[Unlike] = []
-    of_speed: list[Unlike] = []
-    for field in fields(Condition):
-        name = field.name
-        one, other = getattr(first, name), getattr(second, name)
-        absent = name.endswith("batch_size") and None in (one, other)
-        if name == "dataset" or one == other or absent:
-            continue
-        (of_speed if name in OF_SPEED else general).append(
-            Unlike(condition=name, first=_in_words(name, first), second=_in_words(name, second))
-        )
-    return general, of_speed
-
-
-def _in_words(name: str, condition: Condition) -> str:
-    value = getattr(condition, name)
-    if name == "fingerprint":
-        return f"{condition.dataset} ({value[:8]})" if value else "none"
-    return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
-
-
 def _in_full(planned: KeyedCell) -> str:
     """Return a model's full name with all its options."""
     options = ",".join(f"{name}={value}" for name, value in sorted(planned.cell.options.items()))
@@ -191,7 +139,7 @@ def _unlike(first: Candidate, second: Candidate, same_model: bool) -> tuple[list
 def tested_speeds(first: Candidate, second: Candidate, *, same_model: bool) -> list[str]:
     """Return the figures of speed that both have, under conditions like enough to compare them."""
     unlike, unlike_speed = _unlike(first, second, same_model)
-    return [name for name in SPEEDS if not unlike and _both(first, second, name) and not _blocking(unlike_speed, name)]
+    return [name for name in SPEEDS if not unlike and _both(first, second, name) and not blocking(unlike_speed, name)]
 
 
 def contrast(
@@ -227,7 +175,7 @@ def contrast(
         costs=tuple(
             Cost(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
             for name in _COSTS
-            if _both(first, second, name) and name != rank_by and not _blocking(found.unlike_speed, name)
+            if _both(first, second, name) and name != rank_by and not blocking(found.unlike_speed, name)
         ),
         missing=tuple(_missing(first, second, rank_by)),
         notes=tuple(_notes(first, second)),
@@ -236,14 +184,6 @@ def contrast(
 
 def _both(first: Candidate, second: Candidate, metric: str) -> bool:
     return metric in first.row.metrics and metric in second.row.metrics
-
-
-def _blocking(unlike_speed: Sequence[Unlike], metric: str) -> list[Unlike]:
-    """Return the conditions that keep a figure from being compared."""
-    if metric in _ANYWHERE:
-        return []
-    batches = {"batch_size", "train_batch_size"} - {_BATCHES.get(metric)}
-    return [each for each in unlike_speed if each.condition not in batches]
 
 
 def _quality_names(first: Candidate, second: Candidate, rank_by: str) -> list[str]:
@@ -263,7 +203,7 @@ def _quality_names(first: Candidate, second: Candidate, rank_by: str) -> list[st
 
 def _quality(first: Candidate, second: Candidate, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
     figures = first.row.metrics[metric], second.row.metrics[metric]
-    if figures[0].unit in MACHINE_UNITS and _blocking(unlike_speed, metric):
+    if figures[0].unit in MACHINE_UNITS and blocking(unlike_speed, metric):
         return Quality(metric=metric, first=figures[0], second=figures[1], paired=None, finding="not comparable")
     known = [
         seed_outcomes(each.row, each.newest, metric, lambda record, each=each: each.outcomes(record, metric))  # type: ignore[misc]
@@ -313,9 +253,9 @@ def _speed(
     found = Speed(
         metric=metric, first=figures[0], second=figures[1], ratio=None, finding="not comparable", reason="", cells=None
     )
-    blocking = [each.condition for each in _blocking(unlike_speed, metric)]
-    if blocking:
-        return replace(found, reason=f"{metric} was measured under other conditions ({', '.join(blocking)})")
+    keeping = [each.condition for each in blocking(unlike_speed, metric)]
+    if keeping:
+        return replace(found, reason=f"{metric} was measured under other conditions ({', '.join(keeping)})")
     one, other = first.timed(metric), second.timed(metric)
     samples = one[1] if one else (), other[1] if other else ()
     ratio, finding, reason = stored_speed(metric, figures, samples, threshold, together)
@@ -346,7 +286,7 @@ def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Con
     place = (cell.machine, cell.device, cell.threads)
     if place not in [(each.machine, each.device, each.threads) for each in (own, other)]:
         return False
-    batch = getattr(own, _BATCHES[metric]) if metric in _BATCHES else 1
+    batch = getattr(own, BATCHES[metric]) if metric in BATCHES else 1
     like = cell.mode == SPEEDS[metric] and not cell.largest_batch
     # Where nothing was timed at all, no batch size is the common one.
     return like and (cell.batch_size == batch if batch else cell.mode == "training" or cell.batch_size > 1)

@@ -9,10 +9,12 @@ import json
 from typing import Any
 
 from vitbench.comparing.comparison import Comparison, outcome_of
-from vitbench.comparing.contrast import Contrast, Cost, Quality, Unlike
+from vitbench.comparing.conditions import Unlike
+from vitbench.comparing.contrast import Contrast, Cost, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Speed
 from vitbench.report.comparison_words import notes, verdict
+from vitbench.report.json_object import figure_object
 from vitbench.rows import Metric, Row
 from vitbench.statistics import Estimate
 
@@ -71,21 +73,14 @@ def _both(figures: Quality | Speed | Cost) -> dict[str, Any]:
     return {
         "unit": figures.first.unit,
         "better": figures.first.better,
-        "a": _metric(figures.first),
-        "b": _metric(figures.second),
+        "a": _figure(figures.first),
+        "b": _figure(figures.second),
     }
 
 
-def _metric(metric: Metric) -> dict[str, Any]:
-    return {
-        "value": metric.value,
-        "low": metric.low,
-        "high": metric.high,
-        "spread": metric.spread,
-        "n": metric.n,
-        "verdict": metric.verdict,
-        "reasons": metric.reasons,
-    }
+def _figure(metric: Metric) -> dict[str, Any]:
+    """Return a side's figure; unit and direction are common to both sides."""
+    return {name: value for name, value in figure_object(metric).items() if name not in ("unit", "better")}
 
 
 def _quality(quality: Quality) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from vitbench.comparing.comparison import Comparison, outcome_of
-from vitbench.comparing.contrast import Contrast, Cost, Quality, Unlike
+from vitbench.comparing.conditions import Unlike
+from vitbench.comparing.contrast import Contrast, Cost, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Speed
 from vitbench.report.figures import Figure, figure_of, gap_in_words, percent_decimals, rounded, threshold_in_words

@@ -14,7 +14,7 @@ from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
 from vitbench.pareto import OnFront, on_fronts
 from vitbench.report.sentence import closing_sentences
 
-__all__ = ["SCHEMA", "render_json"]
+__all__ = ["SCHEMA", "figure_object", "render_json"]
 
 SCHEMA = 2
 """Version of the object."""
@@ -48,7 +48,7 @@ def _row(row: Row, place: OnFront) -> dict[str, Any]:
         "partial": row.condition.partial,
         "baseline": row.baseline,
         "pareto": {"speed": place.speed, "speed_memory": place.speed_memory},
-        "metrics": {name: _metric(metric) for name, metric in row.metrics.items()},
+        "metrics": {name: figure_object(metric) for name, metric in row.metrics.items()},
     }
 
 
@@ -67,7 +67,8 @@ def _conditions(condition: Condition) -> dict[str, Any]:
     }
 
 
-def _metric(metric: Metric) -> dict[str, Any]:
+def figure_object(metric: Metric) -> dict[str, Any]:
+    """Return one figure as an object."""
     return {
         "value": metric.value,
         "unit": metric.unit,

@@ -1,0 +1,69 @@
+"""In what the conditions of two rows differ, and which figures that keeps from being compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from vitbench.records import Mode
+from vitbench.rows import COSTS, Condition
+
+__all__ = ["BATCHES", "OF_SPEED", "SPEEDS", "Unlike", "blocking", "unlike_conditions"]
+
+OF_SPEED = frozenset({"machine", "device", "threads", "batch_size", "train_batch_size"})
+"""Conditions that only speed and memory must share."""
+SPEEDS: Mapping[str, Mode] = {"throughput": "inference", "latency_p50": "inference", "train_throughput": "training"}
+"""Figures of speed that are judged, and the mode that each is measured in."""
+BATCHES = {
+    "throughput": "batch_size",
+    "peak_memory": "batch_size",
+    "train_throughput": "train_batch_size",
+    "train_peak_memory": "train_batch_size",
+    "energy_per_image": "batch_size",
+}
+"""The condition that is a figure's batch size; latency is that of batch 1."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unlike:
+    """A condition that differs."""
+
+    condition: str
+    """A field of `vitbench.rows.Condition`, or ``model``."""
+    first: str
+    second: str
+
+
+def unlike_conditions(first: Condition, second: Condition) -> tuple[list[Unlike], list[Unlike]]:
+    """Return in what two conditions differ: for all figures, and for those of speed and memory alone.
+
+    A batch size that only one of them has is none: the other's figures are missing. Titles of data sets do not count,
+    their fingerprints do.
+    """
+    general: list[Unlike] = []
+    of_speed: list[Unlike] = []
+    for field in fields(Condition):
+        name = field.name
+        one, other = getattr(first, name), getattr(second, name)
+        absent = name.endswith("batch_size") and None in (one, other)
+        if name == "dataset" or one == other or absent:
+            continue
+        (of_speed if name in OF_SPEED else general).append(
+            Unlike(condition=name, first=_in_words(name, first), second=_in_words(name, second))
+        )
+    return general, of_speed
+
+
+def _in_words(name: str, condition: Condition) -> str:
+    value = getattr(condition, name)
+    if name == "fingerprint":
+        return f"{condition.dataset} ({value[:8]})" if value else "none"
+    return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def blocking(unlike_speed: Sequence[Unlike], metric: str) -> list[Unlike]:
+    """Return the conditions that keep a figure from being compared."""
+    if metric in COSTS:
+        return []
+    batches = {"batch_size", "train_batch_size"} - {BATCHES.get(metric)}
+    return [each for each in unlike_speed if each.condition not in batches]

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vitbench.catalog import load_catalog
-from vitbench.live import Ran, Side
+from vitbench.live import Order, Ran, Side
 from vitbench.records import KeyedCell, SpeedCell
 from vitbench.worker.build import build_model, find_model
 from vitbench.worker.live import model_block
@@ -45,17 +45,18 @@ def side(
 
 
 @contextmanager
-def plain(planned: KeyedCell) -> Iterator[Block]:
+def plain(order: Order) -> Iterator[Block]:
     """Loop over a model of vitbench's."""
-    yield _loop(build_model(planned, find_model(planned, load_catalog()), NUM_CLASSES), planned)
+    planned = order.planned
+    yield _loop(build_model(planned, find_model(planned, load_catalog(order.plugins)), NUM_CLASSES), planned)
 
 
 @contextmanager
-def timm_vit(planned: KeyedCell) -> Iterator[Block]:
+def timm_vit(order: Order) -> Iterator[Block]:
     """Loop over timm's Vision Transformer, of the size that the options of ``scratch/vit`` say."""
     from timm.models.vision_transformer import VisionTransformer
 
-    options = planned.cell.options
+    planned, options = order.planned, order.planned.cell.options
     model = VisionTransformer(
         img_size=planned.image_size,
         patch_size=options["patch_size"],
@@ -68,9 +69,9 @@ def timm_vit(planned: KeyedCell) -> Iterator[Block]:
 
 
 @contextmanager
-def more_work(planned: KeyedCell) -> Iterator[Block]:
+def more_work(order: Order) -> Iterator[Block]:
     """Do what vitbench does, and every tenth call twice."""
-    with model_block(planned) as block:
+    with model_block(order) as block:
         yield lambda calls: block(calls + round(MORE * calls))
 
 

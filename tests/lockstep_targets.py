@@ -11,27 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vitbench.live import Ran
-from vitbench.records import KeyedCell
+from vitbench.live import Order, Ran
 
 Block = Callable[[int], Ran]
 
 
 @contextmanager
-def sleeper(planned: KeyedCell) -> Iterator[Block]:
+def sleeper(order: Order) -> Iterator[Block]:
     """Sleep for the option `seconds` at each call."""
 
     def block(calls: int) -> Ran:
         start = time.perf_counter()
         for _ in range(calls):
-            time.sleep(float(planned.cell.options["seconds"]))
+            time.sleep(float(order.planned.cell.options["seconds"]))
         return Ran(seconds=time.perf_counter() - start, remarks=("slept",))
 
     yield block
 
 
 @contextmanager
-def talker(planned: KeyedCell) -> Iterator[Block]:
+def talker(order: Order) -> Iterator[Block]:
     """Print, in all the ways there are, and read what is not meant for it."""
 
     def block(calls: int) -> Ran:
@@ -45,14 +44,14 @@ def talker(planned: KeyedCell) -> Iterator[Block]:
 
 
 @contextmanager
-def broken(planned: KeyedCell) -> Iterator[Block]:
+def broken(order: Order) -> Iterator[Block]:
     """Fail to build."""
     raise ValueError("no such\nweights")
     yield
 
 
 @contextmanager
-def failing(planned: KeyedCell) -> Iterator[Block]:
+def failing(order: Order) -> Iterator[Block]:
     """Fail in a block, by trying to leave the process."""
 
     def block(calls: int) -> Ran:
@@ -62,7 +61,7 @@ def failing(planned: KeyedCell) -> Iterator[Block]:
 
 
 @contextmanager
-def killed(planned: KeyedCell) -> Iterator[Block]:
+def killed(order: Order) -> Iterator[Block]:
     """Die in the third block, as where memory runs out."""
     blocks = 0
 
@@ -77,7 +76,7 @@ def killed(planned: KeyedCell) -> Iterator[Block]:
 
 
 @contextmanager
-def leaving(planned: KeyedCell) -> Iterator[Block]:
+def leaving(order: Order) -> Iterator[Block]:
     """End without an answer, but not without a word."""
     print("the last words", file=sys.stderr, flush=True)
     os._exit(7)
@@ -85,11 +84,11 @@ def leaving(planned: KeyedCell) -> Iterator[Block]:
 
 
 @contextmanager
-def stuck(planned: KeyedCell) -> Iterator[Block]:
+def stuck(order: Order) -> Iterator[Block]:
     """Never become ready; beside it a child that inherits all pipes. Writes both process ids to the option `file`."""
     child = os.fork()
     if child == 0:
         time.sleep(600)
-    Path(str(planned.cell.options["file"])).write_text(f"{os.getpid()} {child}\n")
+    Path(str(order.planned.cell.options["file"])).write_text(f"{os.getpid()} {child}\n")
     time.sleep(600)
     yield

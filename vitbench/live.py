@@ -21,6 +21,7 @@ from typing import IO, TypeVar
 
 import msgspec
 
+from vitbench.discovery import PluginSelection
 from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell
 
@@ -38,6 +39,8 @@ class Order(_Message, frozen=True, kw_only=True):
     """A speed cell."""
     target: str
     """Import string of the block maker."""
+    plugins: PluginSelection | None = None
+    """Which plugins to load; None: what the worker's own environment says."""
 
 
 class Run(_Message, frozen=True, kw_only=True):
@@ -91,6 +94,8 @@ class Side:
     """Working folder; None: that of this process."""
     target: str = "vitbench.worker.live:model_block"
     """Import string of the block maker; see `vitbench.worker.live.Maker`."""
+    plugins: PluginSelection | None = None
+    """Which plugins its worker loads; None: what its environment says."""
 
 
 @contextlib.contextmanager
@@ -121,7 +126,7 @@ def live_worker(side: Side, *, timeout: float) -> Iterator[LiveWorker]:
         with process:
             worker = LiveWorker(side.label, process, errors, timeout)
             try:
-                worker.send(Order(planned=side.planned, target=side.target))
+                worker.send(Order(planned=side.planned, target=side.target, plugins=side.plugins))
                 yield worker
             finally:
                 worker.end()

@@ -2,8 +2,9 @@
 
 Blocks of one process are no independent samples of the machine, and two processes that run one after the other differ
 by the machine's mood. So both are alive and built, and one sleeps while the other runs, in the order A B B A, a *quad*:
-a drift of the machine falls on both alike. After some quads a fresh pair of processes starts, since a process's
-memory layout alone moves its speed by a per cent or two. Pairs are added while the answer is open.
+a drift of the machine falls on both alike. A pair of processes runs quads until their median is known well, or for ten
+seconds. Then a fresh pair starts, since a process's memory layout alone moves its speed by a per cent or two. Pairs are
+added while the answer is open.
 
 On a disturbed machine a few pairs prove nothing. A neighbour may slow one process of a pair for its whole life, as
 where it keeps to that one's core: one model against itself was 10 % slower in three pairs out of three beside a
@@ -22,7 +23,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 
 from vitbench.live import LockstepError, Ran, Ready, Side, live_worker
 from vitbench.records import SpeedCell
@@ -31,12 +32,15 @@ from vitbench.statistics import Estimate, Finding, judge, ratio_interval
 
 __all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
 
-BLOCK_SECONDS = 0.1
-"""The least length of a block: a thousand times what telling a worker costs the caches."""
-QUADS = 8
-"""Quads of a pair of processes, whose median is one figure ..."""
+BLOCK_SECONDS = 0.03
+"""The least length of a block. The shorter, the less a machine's mood changes within a quad, and the more quads there
+are: on a disturbed machine, blocks of 0.1 s scatter no less and left a pair's median twice as uncertain."""
+QUADS = 20
+"""At least so many quads of a pair of processes, whose median is one figure ..."""
 FEW_QUADS, PAIR_SECONDS = 3, 10.0
-"""... or fewer where they take longer than this, but never fewer than three."""
+"""... and as many as fit into this time while they scatter, but never fewer than three."""
+SHARP = 0.005
+"""Standard error of the figure that is small enough: processes differ by more."""
 FEWEST_PAIRS, MOST_PAIRS = 3, 10
 """Pairs of processes before the first look, and at most."""
 FEWEST_DISTURBED = 6
@@ -213,8 +217,8 @@ def _measured_pairs(sides: tuple[Side, Side], timeout: float | None) -> Iterator
         with _live_pair(sides, leader, timeout) as runners:
             if calls is None:  # for good, so that all pairs do the same work
                 calls, length = _block_calls(runners)
-                count = min(QUADS, max(FEW_QUADS, int(PAIR_SECONDS / (4 * length))))
-            quads = quads_of_pair(runners, calls, batches, count=count, leader=leader)
+                most = max(FEW_QUADS, int(PAIR_SECONDS / (4 * length)))
+            quads = quads_of_pair(runners, calls, batches, fewest=min(QUADS, most), most=most, leader=leader)
         yield quads
 
 
@@ -250,7 +254,13 @@ def _calibrate(run: Runner) -> tuple[int, float]:
 
 
 def quads_of_pair(
-    runners: tuple[Runner, Runner], calls: tuple[int, int], batches: tuple[int, int], *, count: int, leader: int = 0
+    runners: tuple[Runner, Runner],
+    calls: tuple[int, int],
+    batches: tuple[int, int],
+    *,
+    fewest: int,
+    most: int,
+    leader: int = 0,
 ) -> tuple[Quad, ...]:
     """Run some quads on two live processes; one more at the start warms both up and is not kept.
 
@@ -258,12 +268,13 @@ def quads_of_pair(
         runners: the first and the second side's.
         calls: in a block of each side.
         batches: images in a call of each side.
-        count: quads to keep.
+        fewest: quads to keep, at least.
+        most: quads to keep where their median is still uncertain.
         leader: which side runs the outer two blocks, 0 or 1.
     """
     images = (calls[0] * batches[0], calls[1] * batches[1])
     quads: list[Quad] = []
-    for _ in range(count + 1):
+    while len(quads) <= most and (len(quads) <= fewest or not _sharp(quads[1:])):
         blocks: tuple[list[Ran], list[Ran]] = ([], [])
         for side in (leader, 1 - leader, 1 - leader, leader):
             blocks[side].append(runners[side](calls[side]))
@@ -272,6 +283,13 @@ def quads_of_pair(
         disturbed = any(ran.disturbed for ran in (*blocks[0], *blocks[1]))
         quads.append(Quad(first=first, second=second, images=images, remarks=remarks, disturbed=disturbed))
     return tuple(quads[1:])
+
+
+def _sharp(quads: Sequence[Quad]) -> bool:
+    """Say whether the median of some quads is known well: its standard error, under normal noise of their IQR."""
+    lower, _, upper = quantiles((quad.log_ratio for quad in quads), n=4)
+    sigma = (upper - lower) / 1.349
+    return math.sqrt(math.pi / 2 / len(quads)) * sigma <= SHARP
 
 
 @contextlib.contextmanager

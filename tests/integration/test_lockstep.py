@@ -30,6 +30,7 @@ def _short_and_without_remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     """Measure as little as can be, and leave no process."""
     monkeypatch.setattr(lockstep, "BLOCK_SECONDS", 0.02)
     monkeypatch.setattr(lockstep, "QUADS", 3)
+    monkeypatch.setattr(lockstep, "SHARP", 1.0)
     before = set(psutil.Process().children(recursive=True))
     yield
     assert set(psutil.Process().children(recursive=True)) <= before

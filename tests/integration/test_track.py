@@ -113,7 +113,13 @@ def track(
     repository: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Track]:
     """Run ``vitbench track`` in the repository; no process, no worktree and no change of its files may stay."""
-    for name, value in {"BLOCK_SECONDS": 0.02, "QUADS": 3, "MOST_PAIRS": 3, "FEWEST_DISTURBED": 3}.items():
+    for name, value in {
+        "BLOCK_SECONDS": 0.02,
+        "QUADS": 3,
+        "SHARP": 1.0,
+        "MOST_PAIRS": 3,
+        "FEWEST_DISTURBED": 3,
+    }.items():
         monkeypatch.setattr(lockstep, name, value)  # as little as can be, on a disturbed machine too
     monkeypatch.setenv("VITBENCH_TRACK", str(cache))
     monkeypatch.chdir(repository)

@@ -24,6 +24,8 @@ from vitbench.live import Ran, Ready, Side
 from vitbench.lockstep import Comparison, Quad, compare_speeds, decide_by_pairs, quads_of_pair
 
 SIMULATIONS = 400
+FEW_QUADS = 8
+"""Of a pair, whose number makes its figure sharper, but not the rule over pairs another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +58,13 @@ class Machine:
                 seconds = 0.1 * (1.0, slowdown)[side] * math.exp(process[side])
                 return lambda calls: Ran(seconds=seconds * math.exp(next(noise)), disturbed=self.disturbed)
 
-            yield quads_of_pair((runner(0), runner(1)), (1, 1), (1, 1), count=lockstep.QUADS, leader=number % 2)
+            yield quads_of_pair(
+                (runner(0), runner(1)), (1, 1), (1, 1), fewest=FEW_QUADS, most=FEW_QUADS, leader=number % 2
+            )
 
     def _noise(self, rng: np.random.Generator) -> Iterator[float]:
         """Give what the blocks of a pair of processes meet, in the order in which they run."""
-        count = 4 * (lockstep.QUADS + 1)
+        count = 4 * (FEW_QUADS + 1)
         fresh = self.block * rng.standard_t(3, count) / math.sqrt(3)
         drift = np.cumsum(rng.normal(0, self.drift, count))
         bursts = (rng.random(count) < self.burst) * rng.exponential(0.3, count)
@@ -205,7 +209,7 @@ def test_a_steady_drift_cancels_in_each_quad() -> None:
     def drifting(calls: int) -> Ran:
         return Ran(seconds=0.1 * math.exp(0.05 * next(clock)))
 
-    for quad in quads_of_pair((drifting, drifting), (1, 1), (1, 1), count=4):
+    for quad in quads_of_pair((drifting, drifting), (1, 1), (1, 1), fewest=4, most=4):
         assert quad.log_ratio == pytest.approx(0)
 
 
@@ -228,7 +232,23 @@ def test_a_quad_is_disturbed_where_one_of_its_blocks_is(block: int) -> None:
     def run(calls: int) -> Ran:
         return Ran(seconds=1.0, disturbed=next(clock) == block)
 
-    assert [quad.disturbed for quad in quads_of_pair((run, run), (1, 1), (1, 1), count=2)] == [True, False]
+    assert [quad.disturbed for quad in quads_of_pair((run, run), (1, 1), (1, 1), fewest=2, most=2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("spread", "count"),
+    [(0.0, 4), (0.004, 4), (0.05, 12)],
+    ids=["without noise", "with little", "with much"],
+)
+def test_quads_are_added_while_they_scatter(spread: float, count: int) -> None:
+    # The ratios are 1 - s and 1 + s in turn: their IQR is 2 s, and the standard error of their median 1.86 s / sqrt(n).
+    numbers = itertools.count()
+
+    def slow(calls: int) -> Ran:
+        return Ran(seconds=math.exp(spread * (-1) ** (next(numbers) // 2)))
+
+    quads = quads_of_pair((lambda calls: Ran(seconds=1.0), slow), (1, 1), (1, 1), fewest=4, most=12)
+    assert len(quads) == count
 
 
 @pytest.mark.parametrize(("leader", "order"), [(0, "ABBA" * 3), (1, "BAAB" * 3)])
@@ -242,7 +262,7 @@ def test_turns_are_abba_and_the_first_four_blocks_are_warm_up(leader: int, order
 
         return run
 
-    quads = quads_of_pair((runner("A", 100), runner("B", 1000)), (3, 5), (2, 7), count=2, leader=leader)
+    quads = quads_of_pair((runner("A", 100), runner("B", 1000)), (3, 5), (2, 7), fewest=2, most=2, leader=leader)
     assert "".join(turns) == order
     outer, inner = (5, 8), (6, 7)
     a, b = (outer, inner) if leader == 0 else (inner, outer)
@@ -306,11 +326,11 @@ def compared(workers: FakeWorkers, **batch_sizes: int) -> Comparison:
 def test_both_sides_get_blocks_of_equal_length_in_fresh_pairs_that_each_leads_in_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    workers = FakeWorkers(monkeypatch, {"a": 0.004, "b": 0.05})
+    workers = FakeWorkers(monkeypatch, {"a": 0.0012, "b": 0.015})
     found = compared(workers, a=8, b=64)
     assert found.labels == ("a", "b")
     assert workers.started == ["a", "b", "b", "a", "a", "b"]
-    # Cold; two of one call to learn the pace, of ten, of 28 for a tenth of a second and a tenth over; then the quads.
+    # Cold; two of one call to learn the pace, of ten, of 28 for 30 ms and a tenth over; then the quads.
     # b's 3 calls take longer, so a gets as many as take that long.
     assert workers.told[:10] == [
         ("a", 1),
@@ -321,13 +341,13 @@ def test_both_sides_get_blocks_of_equal_length_in_fresh_pairs_that_each_leads_in
         *[("b", 1)] * 2,
     ]
     assert workers.told[10:16] == [("b", 3), ("b", 3), ("a", 38), ("b", 3), ("b", 3), ("a", 38)]
-    second_pair = 12 + 4 * 9
+    second_pair = 12 + 4 * 21
     assert workers.told[second_pair : second_pair + 3] == [("b", 1), ("a", 1), ("b", 3)], "cold, too"
     assert workers.told[-1] == ("a", 38), "calls stay as they are"
-    assert len(workers.told) == 12 + 2 * 2 + 3 * 4 * 9
-    assert found.quads == 24
-    # 8 images in 4 ms against 64 images in 50 ms.
-    assert found.ratio == pytest.approx((64 / 0.05) / (8 / 0.004))
+    assert len(workers.told) == 12 + 2 * 2 + 3 * 4 * 21
+    assert found.quads == 60
+    # 8 images in 1.2 ms against 64 images in 15 ms.
+    assert found.ratio == pytest.approx((64 / 0.015) / (8 / 0.0012))
     assert found.verdict == "slower"
 
 
@@ -347,10 +367,10 @@ def test_one_disturbed_block_does_not_make_all_blocks_short() -> None:
     disturbed = iter([1, 1, 1, 5, 5, 1, 1, 1])  # times as long
 
     def run(calls: int) -> Ran:
-        return Ran(seconds=0.004 * calls * next(disturbed))
+        return Ran(seconds=0.0012 * calls * next(disturbed))
 
     calls, seconds = lockstep._calibrate(run)
-    assert (calls, seconds) == (28, pytest.approx(0.112))
+    assert (calls, seconds) == (28, pytest.approx(0.0336))
 
 
 @pytest.mark.parametrize(("seconds", "quads"), [(0.3, 8), (0.6, 4), (20.0, 3)])

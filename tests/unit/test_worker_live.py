@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import factories
 import msgspec
@@ -15,14 +17,33 @@ import pytest
 import torch
 from torch import nn
 
+from vitbench.catalog import select_plugins
 from vitbench.errors import VitbenchError
 from vitbench.live import Order, Ran, Ready, Run
 from vitbench.measuring import evidence
-from vitbench.records import KeyedCell
 from vitbench.worker import build, live
 from vitbench.worker.live import model_block
 
 OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+
+
+OF_ONE_FILE = """
+import vitbench
+from torch import nn
+
+
+@vitbench.hookimpl
+def vitbench_models():
+    yield vitbench.ModelSpec(name="flat", build="of_one_file:build", summary="A linear model")
+
+
+def build(*, num_classes, image_size, in_channels):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+"""
+
+
+def order(label: str = "vit", **of_cell: object) -> Order:
+    return Order(planned=factories.speed_cell(label, **of_cell), target="")
 
 
 class Probe(nn.Module):
@@ -49,35 +70,35 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
 
 
 def test_a_cells_model_is_called_under_the_cells_conditions(probe: Probe) -> None:
-    with model_block(factories.speed_cell(batch_size=5, precision="bfloat16")) as block:
+    with model_block(order(batch_size=5, precision="bfloat16")) as block:
         assert block(3).seconds > 0
         assert probe.seen == [(False, True, True, (5, 1, 8, 8), 1)] * 3
     weight = probe.linear.weight.clone()
-    with model_block(factories.speed_cell(batch_size=5, mode="training")) as block:
+    with model_block(order(batch_size=5, mode="training")) as block:
         block(2)
         assert probe.seen[3:] == [(True, False, False, (5, 1, 8, 8), 1)] * 2
     assert not torch.equal(weight, probe.linear.weight)
 
 
 def test_a_plugins_model_is_built() -> None:
-    with model_block(factories.speed_cell("vit", options=OPTIONS)) as block:
+    with model_block(order("vit", options=OPTIONS)) as block:
         assert block(1).seconds > 0
 
 
 def test_a_model_that_is_not_finite_or_gives_no_logits_is_an_error(probe: Probe) -> None:
-    with model_block(factories.speed_cell()) as block:
+    with model_block(order()) as block:
         block(1)
         probe.factor = float("nan")
         with pytest.raises(VitbenchError, match="the model's output was not finite"):
             block(1)
     probe.factor, probe.linear = 1.0, nn.Linear(64, 7)
-    with model_block(factories.speed_cell()) as block, pytest.raises(VitbenchError, match=r"shape \(32, 7\)"):
+    with model_block(order()) as block, pytest.raises(VitbenchError, match=r"shape \(32, 7\)"):
         block(1)
 
 
 def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu, gpu_peers: ([], []))
-    with model_block(factories.speed_cell()) as block:
+    with model_block(order()) as block:
         assert block(1).remarks == ()
         probe.register_forward_hook(lambda *_: torch.backends.cudnn.__setattr__("benchmark", True))
         changed = block(1)
@@ -91,7 +112,7 @@ def test_a_block_that_the_machine_disturbed_says_so(
     probe: Probe, monkeypatch: pytest.MonkeyPatch, slight: list[str], grave: list[str]
 ) -> None:
     monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu, gpu_peers: (slight, grave))
-    with model_block(factories.speed_cell()) as block:
+    with model_block(order()) as block:
         assert block(1).disturbed
 
 
@@ -107,14 +128,29 @@ def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.
     moments = itertools.count()
     monkeypatch.setattr(evidence, "observe", lambda device: (next(moments), len(probe.seen), str(device)))
     monkeypatch.setattr(evidence, "disturbances", disturbances)
-    with model_block(factories.speed_cell()) as block:
+    with model_block(order()) as block:
         assert block(3).remarks == ("no processor", "a load")
         assert block(5).remarks == ("no processor", "a load")
     assert asked == [((0, 0, "cpu"), (1, 3, "cpu"), 1, True), ((2, 3, "cpu"), (3, 8, "cpu"), 1, True)]
 
 
+def test_a_model_of_a_plugin_file_is_built_from_the_text_that_was_read(tmp_path: Path) -> None:
+    file = tmp_path / "of_one_file.py"
+    file.write_text(OF_ONE_FILE)
+    plugins = select_plugins([file])
+    file.unlink()
+    planned = factories.speed_cell(options={})
+    cell = msgspec.structs.replace(planned.cell, model="of_one_file/flat")
+    planned = msgspec.structs.replace(planned, cell=cell)
+    try:
+        with model_block(Order(planned=planned, target="", plugins=plugins)) as block:
+            assert block(2).seconds > 0
+    finally:
+        sys.modules.pop("of_one_file", None)
+
+
 @contextlib.contextmanager
-def counting(planned: KeyedCell) -> Iterator[live.Block]:
+def counting(order: Order) -> Iterator[live.Block]:
     """Give blocks of a second for each call, and say whether garbage is collected meanwhile."""
 
     def block(calls: int) -> Ran:

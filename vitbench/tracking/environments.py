@@ -60,7 +60,7 @@ class Recipe:
     def home(self, cache: Path, repository: Repository, commit: str) -> Path:
         """Return the folder of a commit's checkout and environment, which cannot be moved."""
         present = sys.prefix if self.inherit_packages else ""
-        made_by = (sys.executable, platform.python_version(), self.install, present)
+        made_by = (sys.base_prefix, platform.python_version(), self.install, present)
         return cache / digest((str(cache), str(repository.store), commit, *made_by))
 
 

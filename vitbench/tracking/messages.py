@@ -12,7 +12,7 @@ from vitbench.records import KeyedCell, Mode
 
 __all__ = ["PROTOCOL", "Described", "Description", "Greeting", "Request"]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised with each change of the messages here, of those in vitbench/live.py, or of `KeyedCell`."""
 
 

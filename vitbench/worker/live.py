@@ -25,7 +25,7 @@ import msgspec
 
 from vitbench.errors import VitbenchError, reason_of
 from vitbench.live import Answer, Failed, Order, Ran, Ready, Run
-from vitbench.records import KeyedCell, SpeedCell
+from vitbench.records import SpeedCell
 from vitbench.specs import load_target
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ REST_STEP, REST_MOST = 0.005, 0.5
 
 
 Block = Callable[[int], Ran]
-Maker = Callable[[KeyedCell], AbstractContextManager[Block]]
+Maker = Callable[[Order], AbstractContextManager[Block]]
 """Builds what is to be timed and gives a function that times some calls of it as one block. The process never leaves
 the context; it is there for the settings that the blocks need."""
 
 
 @contextmanager
-def model_block(planned: KeyedCell) -> Iterator[Block]:
+def model_block(order: Order) -> Iterator[Block]:
     """Build a speed cell's model and give its timed steps, under the same conditions as in a run."""
     import torch
 
@@ -57,12 +57,13 @@ def model_block(planned: KeyedCell) -> Iterator[Block]:
     from vitbench.worker.build import build_model, find_model, placed
     from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
-    cell = planned.cell
+    planned, cell = order.planned, order.planned.cell
     assert isinstance(cell, SpeedCell)
     device = torch.device(cell.device)
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         steady_allocator()
-        model = placed(build_model(planned, find_model(planned, load_catalog()), cell.num_classes), cell, device)
+        found = find_model(planned, load_catalog(order.plugins))
+        model = placed(build_model(planned, found, cell.num_classes), cell, device)
         timed = TimedBlock(_step(model, cell, device), device, cross_check=True)
 
         def block(calls: int) -> Ran:
@@ -131,7 +132,7 @@ def _serve(hear: Callable[[], bytes], say: Callable[[Answer], None]) -> NoReturn
     """Build what is ordered, then answer line by line."""
     order = msgspec.json.decode(hear(), type=Order)
     maker: Maker = load_target(order.target)
-    with maker(order.planned) as block:
+    with maker(order) as block:
         # From here on garbage is collected between blocks only, and the collector need not look through all of torch.
         gc.collect()
         gc.freeze()

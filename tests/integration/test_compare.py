@@ -175,6 +175,7 @@ def sleepers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remeasure, "Side", side)
     monkeypatch.setattr(lockstep, "BLOCK_SECONDS", 0.02)
     monkeypatch.setattr(lockstep, "QUADS", 3)
+    monkeypatch.setattr(lockstep, "SHARP", 1.0)
 
 
 def here(label: str, seconds: float) -> list[Record]:
@@ -199,6 +200,16 @@ def test_a_model_that_takes_longer_is_found_slower_in_turn(call: Vitbench, tmp_p
     assert err.splitlines() == ["Measuring vit and resnet18 in turn, throughput; this takes up to five minutes."]
     remaining = set(psutil.Process().children(recursive=True)) - before
     assert not [process for process in remaining if "vitbench.worker.live" in process.cmdline()]
+
+
+def test_a_plugin_file_is_for_measuring(call: Vitbench, tmp_path: Path) -> None:
+    results = c.write(tmp_path / "results", c.speeds("vit", 1000), c.speeds("resnet18", 1000))
+    code, out, err = call("vit", "resnet18", "--output", results, "--plugin", "mine.py")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: --plugin goes with --measure")
+    code, out, err = call("vit", "resnet18", "--output", results, "--plugin", "absent.py", "--measure")
+    assert (code, out) == (2, "")
+    assert "plugin file absent.py cannot be read" in err
 
 
 def test_another_machine_is_refused(call: Vitbench, tmp_path: Path, sleepers: None) -> None:

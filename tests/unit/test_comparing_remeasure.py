@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,28 @@ import factories as f
 import msgspec
 import pytest
 
+from vitbench.catalog import select_plugins
 from vitbench.comparing import remeasure as module
 from vitbench.comparing.compare import compare_folders, compare_models
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.folder import NoDataError, open_folder
 from vitbench.comparing.remeasure import NotComparableError, remeasure
+from vitbench.errors import UnusableError
 from vitbench.executor import Ending
 from vitbench.jobs import Answer, Prepared, Refusal
 from vitbench.live import LockstepError
 from vitbench.lockstep import Comparison as Lockstep
 from vitbench.lockstep import Quad, Side
-from vitbench.records import Record
+from vitbench.records import PluginOrigin, Record
 
+MINE = """
+import vitbench
+
+
+@vitbench.hookimpl
+def vitbench_models():
+    yield vitbench.ModelSpec(name="net", build="mine:build", summary="A model")
+"""
 QUAD = Quad(first=(1.0, 1.0), second=(1.0, 1.0), images=(32, 32), remarks=("vit: load average 3",))
 Answers = Callable[[Side, Side], Lockstep]
 
@@ -164,6 +175,40 @@ def test_a_model_that_is_gone_is_refused(tmp_path: Path, lab: Lab) -> None:
     found = compare_models(open_folder(c.write(tmp_path, *parts)), ("vit", "gone"))
     with pytest.raises(NotComparableError, match='gone cannot be measured here: unknown model "scratch/gone"'):
         remeasure(found, silent)
+
+
+def test_a_model_of_a_plugin_file_is_found_in_the_file(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = PluginOrigin(plugin="mine", distribution="mine.py", version="", code_hash="c0de")
+
+    def of_file(record: Record) -> Record:
+        planned = record.planned
+        cell = msgspec.structs.replace(planned.cell, model="mine/net")
+        made_by = msgspec.structs.replace(planned.provenance, model=file)
+        return msgspec.structs.replace(record, planned=msgspec.structs.replace(planned, cell=cell, provenance=made_by))
+
+    parts = c.speeds("vit", 1000), map(of_file, c.speeds("net", 1000))
+    found = compare_models(open_folder(c.write(tmp_path / "results", *parts)), ("vit", "net"))
+    with pytest.raises(NotComparableError, match=r"It came from the plugin file mine\.py: give that with --plugin\."):
+        remeasure(found, silent)
+    Path("mine.py").write_text(MINE)
+    plugins = select_plugins(["mine.py"])
+    try:
+        notes = remeasure(found, silent, plugins).pairs[0].notes
+    finally:
+        sys.modules.pop("mine", None)
+    assert {side.plugins for sides in lab.asked for side in sides} == {plugins}
+    assert "The code of net has changed since its record (mine.py, c0de; now mine.py, " in " ".join(notes)
+
+
+def test_a_plugin_file_that_breaks_is_no_comparison(tmp_path: Path, lab: Lab) -> None:
+    file = tmp_path / "breaks.py"
+    file.write_text("1 / 0")
+    with pytest.raises(UnusableError, match=r"plugin breaks .*, load: ZeroDivisionError"):
+        remeasure(two_models(tmp_path), silent, select_plugins([file]))
+    assert lab.asked == []
 
 
 def test_code_that_has_changed_since_is_said(tmp_path: Path, lab: Lab) -> None:

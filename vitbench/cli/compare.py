@@ -37,6 +37,7 @@ __all__ = ["compare"]
     help="Difference of speed that does not matter.",
 )
 @click.option("--measure", is_flag=True, help="Time both again, in turn, on this machine.")
+@click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin in one file, to measure.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
 def compare(
     first: str,
@@ -47,6 +48,7 @@ def compare(
     device: str | None,
     threshold: float,
     measure: bool,
+    plugin_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Hold B against A: two models of one results folder, or two results folders.
@@ -55,11 +57,14 @@ def compare(
     Exit codes: 0 B is the same or better; 10 worse for certain; 11 no data; 12 not comparable;
     13 not resolved; else as for vitbench.
     """
+    if plugin_files and not measure:
+        raise UsageError("--plugin goes with --measure: what is stored is compared without any plugin.")
     found = _found(first, second, output, models, {"dataset": dataset, "device": device}, threshold)
     if measure:
+        from vitbench.catalog import select_plugins
         from vitbench.comparing.remeasure import remeasure
 
-        found = remeasure(found, lambda text: click.echo(plain(text), err=True))
+        found = remeasure(found, lambda text: click.echo(plain(text), err=True), select_plugins(plugin_files))
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
         click.echo(_rendered(found, as_json), nl=False)
     return found.exit_code

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
-from vitbench.catalog import Catalog, load_catalog
+from vitbench.catalog import Catalog, PluginSelection, load_catalog
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.folder import NoDataError
@@ -41,12 +42,18 @@ class NotComparableError(VitbenchError):
     exit_code = 12
 
 
-def remeasure(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
+def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: PluginSelection | None = None) -> Comparison:
     """Return a comparison with its speeds judged by two live processes in turn.
 
     A worker that fails loses its own figure only, which then has no data.
 
+    Args:
+        comparison: of what is stored.
+        say: gets a sentence before what takes long.
+        plugins: which to load; None: all that are installed, or those that the environment names.
+
     Raises:
+        UnusableError: a plugin file that does not work.
         NoDataError: no speed is stored of both.
         NotComparableError: this is another machine, device or torch than the records', a model is not installed, or A
             and B are one model here.
@@ -56,7 +63,9 @@ def remeasure(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
         raise NoDataError(
             "there is nothing to measure again: A and B have no speeds that were stored under like conditions."
         )
-    catalog = load_catalog()
+    catalog = load_catalog(plugins)
+    if problems := catalog.fatal(strict=False):
+        raise UnusableError(f"{problems[0]}.")
     _refuse_elsewhere([each for both in cells for each in both])
     for first, second in cells:
         if first.cell == second.cell:
@@ -66,12 +75,13 @@ def remeasure(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
             )
     changed = {each.id: _changed(each, catalog) for both in cells for each in both}
     environment = _child_environment([each for both in cells for each in both], catalog, say)
+    side = partial(Side, environment=environment, plugins=plugins)
 
     def again(pair: Contrast) -> Contrast:
         notes = [changed[cell.id] for speed in pair.speeds for cell in speed.cells or ()]
         return replace(
             pair,
-            speeds=tuple(_measured(pair, speed, comparison.threshold, environment, say) for speed in pair.speeds),
+            speeds=tuple(_measured(pair, speed, comparison.threshold, side, say) for speed in pair.speeds),
             notes=(*pair.notes, *dict.fromkeys(filter(None, notes))),
         )
 
@@ -113,13 +123,16 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
     try:
         plugin = catalog.model(cell.cell.model).plugin
     except (UsageError, UnusableError) as error:
-        raise NotComparableError(f"{cell.label} cannot be measured here: {error}") from error
+        made_by = cell.provenance.model
+        of_file = not made_by.version and made_by.distribution.endswith(".py")
+        remedy = f" It came from the plugin file {made_by.distribution}: give that with --plugin." if of_file else ""
+        raise NotComparableError(f"{cell.label} cannot be measured here: {error}{remedy}") from error
     now, then = origin(plugin), cell.provenance.model
     if now.code_hash == then.code_hash:
         return ""
     return (
-        f"The code of {cell.label} has changed since its record ({then.distribution} {then.version}, "
-        f"{then.code_hash[:8]}; now {now.version}, {now.code_hash[:8]}): measured is what is installed."
+        f"The code of {cell.label} has changed since its record ({then.owner}, "
+        f"{then.code_hash[:8]}; now {now.owner}, {now.code_hash[:8]}): measured is what is there now."
     )
 
 
@@ -135,7 +148,7 @@ def _child_environment(cells: list[KeyedCell], catalog: Catalog, say: Callable[[
 
 
 def _measured(
-    pair: Contrast, speed: Speed, threshold: float, environment: Mapping[str, str], say: Callable[[str], None]
+    pair: Contrast, speed: Speed, threshold: float, side: Callable[..., Side], say: Callable[[str], None]
 ) -> Speed:
     """Return a speed as it is found in lockstep; one that cannot be compared stays as it is."""
     if speed.cells is None:
@@ -144,10 +157,7 @@ def _measured(
     if names[0] == names[1]:
         names = (f"{names[0]} (A)", f"{names[1]} (B)")
     say(f"Measuring {names[0]} and {names[1]} in turn, {speed.metric}; this takes up to five minutes.")
-    first, second = (
-        Side(planned=planned, label=label, environment=environment)
-        for planned, label in zip(speed.cells, names, strict=True)
-    )
+    first, second = (side(planned=planned, label=label) for planned, label in zip(speed.cells, names, strict=True))
     try:
         found = compare_speeds(first, second, threshold=threshold)
     except LockstepError as error:

@@ -134,13 +134,12 @@ def discover(selection: PluginSelection) -> Discovery:
     Raises:
         UsageError: no plugin has a name that is to be left out, or one has the name of a plugin file.
     """
-    entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name)
+    entries, problems = _entry_points()
     names = {entry.name for entry in entries}
     allowed = names if selection.allowed is None else names.intersection(selection.allowed)
     chosen = allowed.difference(selection.excluded)
     _check_names(selection, names, chosen)
     candidates: list[Candidate] = []
-    problems: list[Problem] = []
     for entry in entries:
         if entry.name not in chosen:
             continue
@@ -192,6 +191,32 @@ def _check_names(selection: PluginSelection, installed: set[str], chosen: set[st
                 f'plugin file {file.shown}: an installed plugin is called "{file.name}", too; rename the file, or '
                 f"leave that one out with --no-plugin {file.name}."
             )
+
+
+def _entry_points() -> tuple[list[EntryPoint], list[Problem]]:
+    """Return vitbench's entry points by name, and the packages whose entry points cannot be read."""
+    try:
+        entries, problems = list(importlib.metadata.entry_points(group=GROUP)), list[Problem]()
+    except Exception:  # one package's file is malformed, and with it the answer for all
+        entries, problems = _entry_points_one_by_one()
+    return sorted(entries, key=lambda entry: entry.name), problems
+
+
+def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[Problem]]:
+    """Do the same package by package, which takes longer; of two with one name, the first on the path counts."""
+    entries: dict[str, list[EntryPoint]] = {}
+    problems: list[Problem] = []
+    for distribution in importlib.metadata.distributions():
+        name = distribution.name or ""
+        if name in entries:
+            continue
+        entries[name] = []
+        try:
+            entries[name] = list(distribution.entry_points.select(group=GROUP))
+        except Exception as error:
+            owner = Plugin(name=name, distribution=name, version=distribution.version or "", module="")
+            problems.append(problem_of(owner, "name", error, where="its entry_points.txt cannot be read"))
+    return [entry for of_one in entries.values() for entry in of_one], problems
 
 
 def _plugin_of(entry: EntryPoint) -> Plugin:

@@ -128,3 +128,17 @@ def test_a_file_may_not_be_called_as_an_installed_plugin_is_unless_that_is_left_
     assert [c.plugin.distribution for c in discovery.candidates if c.plugin.name == "scratch"] == [
         str(tmp_path / "scratch.py")
     ]
+
+
+@pytest.mark.parametrize("text", [b"[vitbench]\nno_value\n", b"\xff\xfe[vitbench]"], ids=["no value", "no text"])
+def test_a_package_with_damaged_entry_points_does_not_hide_the_others(
+    text: bytes, install: Install, tmp_path: Path
+) -> None:
+    install("mine")
+    install("damaged")
+    (tmp_path / "damaged" / "damaged_dist-1.2.dist-info" / "entry_points.txt").write_bytes(text)
+    discovery = found("mine", "scratch")
+    assert [candidate.plugin.name for candidate in discovery.candidates] == ["mine", "scratch"]
+    [problem] = discovery.problems
+    assert (problem.distribution, problem.version, problem.stage) == ("damaged-dist", "1.2", "name")
+    assert problem.error.startswith("its entry_points.txt cannot be read: ")

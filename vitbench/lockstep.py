@@ -8,7 +8,7 @@ added while the answer is open.
 
 On a disturbed machine a few pairs prove nothing. A neighbour may slow one process of a pair for its whole life, as
 where it keeps to that one's core: one model against itself was 10 % slower in three pairs out of three beside a
-compiler. Where most quads are disturbed, all pairs are run, and must agree.
+compiler. Where most quads are disturbed, pairs are run until the limit, and a difference counts only where all agree.
 
 The statistics and the rule are in vitbench/statistics.py, what a worker does in vitbench/worker/live.py. Pairing by
 turns is that of pyperf and of Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013.

@@ -6,6 +6,7 @@ called. docs/pytest-benchmark.md is its page.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelBenchmark"]
 
+_WALL_CLOCKS = (time.perf_counter, time.time, time.monotonic)
+"""pytest-benchmark's timers by which images per second have a meaning: others count no time that a device takes."""
 _DOUBTS: pytest.StashKey[list[str]] = pytest.StashKey()
 """A line for each benchmark whose verdict is not `valid`."""
 
@@ -57,11 +60,13 @@ class ModelBenchmark:
             ``benchmark.extra_info``: conditions, figures and verdict. The figures are None where pytest-benchmark is
             disabled; the step then runs once.
         """
-        from vitbench.errors import VitbenchError
+        from vitbench.errors import UsageError, VitbenchError
         from vitbench.text import plain
 
         self.called = True
         try:
+            if (timer := self._benchmark._timer) not in _WALL_CLOCKS:
+                raise UsageError(f"{timer.__name__} is no wall clock; leave out --benchmark-timer.")
             from vitbench.worker.benchmark import benchmark_model
             from vitbench.worker.given import Conditions, given_model
 

@@ -18,7 +18,8 @@ import pytest
 
 from vitbench import lockstep
 from vitbench.cli import main
-from vitbench.tracking.environments import Recipe
+from vitbench.tracking.checkouts import find_repository
+from vitbench.tracking.environments import Recipe, prepared_place
 from vitbench.tracking.outcome import Result, Tracked
 
 pytestmark = [
@@ -80,6 +81,23 @@ def build(*, name, num_classes, image_size, in_channels):
     return Sleeper(SECONDS[name], in_channels, num_classes)
 """,
 }
+SEES = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "seeing"
+version = "1.0"
+"""
+SEEING = """
+import importlib.util; print("numpy in the build:", importlib.util.find_spec("numpy"), flush=True)
+
+
+def build_wheel(*_):
+    raise SystemExit("seen enough")
+"""
 SECONDS = {
     "base": {"steady": 0.02, "slowing": 0.02, "leaving": 0.02, "breaking": 0.02},
     "head": {"steady": 0.02, "slowing": 0.03, "coming": 0.02, "breaking": "not a number"},
@@ -106,6 +124,19 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the environments, which the tests share as the runs of one user do."""
     return tmp_path_factory.mktemp("track")
+
+
+@pytest.fixture(scope="module")
+def made(repository: Path, cache: Path) -> dict[str, Path]:
+    """Return the folder of each commit's environment, made here or by a test before."""
+    found = find_repository(repository)
+    recipe = Recipe(install=INSTALL, inherit_packages=True)
+    homes = {}
+    for ref in SECONDS:
+        commit = found.commit("--base", ref)
+        place = prepared_place("base", ref, commit, repository=found, recipe=recipe, cache=cache, say=print)
+        homes[ref] = place.folder.parent
+    return homes
 
 
 @pytest.fixture
@@ -164,13 +195,10 @@ def test_a_slower_model_is_a_regression(track: Track, tmp_path: Path) -> None:
     assert found.verdict == "regressed"
     assert found.ratio == pytest.approx(2 / 3, rel=0.1)
     assert found.pairs >= 3
-    assert [line for line in err.splitlines() if line.startswith("Making")] == [
-        f"Making the environment of {side}, {side} ({git(Path(), 'rev-parse', side)[:10]})." for side in SECONDS
-    ]
     assert summary.read_text().startswith("# Before\n### vitbench track\n\n**Slower by more than 3.0%: napping/slowing")
 
 
-def test_a_commit_against_itself_is_no_regression(track: Track) -> None:
+def test_a_commit_against_itself_is_no_regression(track: Track, made: dict[str, Path]) -> None:
     code, out, err = track(
         "--base", "base", "--head", "base", "--model", "steady", "--threshold", "0.2", "--json", *MADE_HERE
     )
@@ -224,6 +252,9 @@ def test_an_install_that_fails_is_one_line_and_leaves_nothing(track: Track, cach
     [
         (["--base", "nothing"], 2, '--base: {repository} has no commit "nothing"'),
         (["--base", "base", "--head", "nothing"], 2, '--head: {repository} has no commit "nothing"'),
+        (["--base", "base", "--threshold", "nan"], 2, "'nan' is not a finite number"),
+        (["--base", "base", "--output", "/no/such/folder/x.md"], 4, "/no/such/folder/x.md cannot be written: No such"),
+        (["--base", "base", "--device", "gpu"], 2, "head: unknown device 'gpu'"),
         (["--base", "base", "--repo", "/"], 2, "/ is not in the working tree of a git repository"),
     ],
 )
@@ -261,12 +292,19 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_the_environments_are_kept_by_the_recipe(repository: Path, cache: Path) -> None:
-    from vitbench.tracking.checkouts import find_repository
-
-    found = find_repository(repository)
-    recipe = Recipe(install=INSTALL, inherit_packages=True)
-    for ref in SECONDS:
-        home = recipe.home(cache, found, found.commit("--base", ref))
-        assert (home / "checkout" / "pyproject.toml").exists()
+def test_an_environment_has_the_files_of_its_commit_and_is_no_worktree(made: dict[str, Path]) -> None:
+    for ref, home in made.items():
+        assert repr(SECONDS[ref]) in (home / "checkout" / "src" / "napping" / "seconds.py").read_text()
         assert not (home / "checkout" / ".git").exists()
+
+
+def test_an_isolated_build_does_not_see_the_present_packages(made: dict[str, Path], tmp_path: Path) -> None:
+    """An old build tool of theirs would take the place of the one that the checkout asks for."""
+    (tmp_path / "pyproject.toml").write_text(SEES)
+    (tmp_path / "backend.py").write_text(SEEING)
+    python = made["base"] / "environment" / "bin" / "python"
+    command = [python, "-m", "pip", "wheel", "--no-deps", "--no-index", "--verbose", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "numpy in the build: None" in done.stdout + done.stderr
+    seen = subprocess.run([python, "-c", SEEING.splitlines()[1]], capture_output=True, text=True, check=True)
+    assert "ModuleSpec" in seen.stdout, "outside of a build it sees them"

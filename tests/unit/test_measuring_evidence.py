@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -96,6 +97,14 @@ def test_load_and_the_hosts_share() -> None:
     end = replace(QUIET, stolen=0.2, load=4.12)
     expected = ["the host took 10% of the processors", "load average 4.1 on 2 cores"]
     assert disturbances(START, end, threads=2, on_cpu=True) == (expected, [])
+
+
+def test_the_hosts_share_of_a_short_region_is_counted_from_an_earlier_moment_on() -> None:
+    tick = replace(START, wall=10.03, ran=5.03, thread=1.03, stolen=0.01 * (os.cpu_count() or 1))
+    quiet, grave = disturbances(START, tick, threads=1, on_cpu=True, since=replace(START, wall=9.8))
+    assert (quiet, grave) == ([], [])
+    [reason], _ = disturbances(START, tick, threads=1, on_cpu=True)
+    assert reason == "the host took 33% of the processors"
 
 
 def test_a_quota_that_stopped_the_process_is_told() -> None:

@@ -278,3 +278,13 @@ def test_pytest_starts_without_anything_heavy(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:xdist"]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_timer_that_is_no_wall_clock_is_refused(package: pytest.Pytester) -> None:
+    tests = """
+    def test_module(vitbench_benchmark):
+        vitbench_benchmark(Sleepy())
+    """
+    done = run(package, tests, "--benchmark-timer=time.process_time")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*vitbench_benchmark: process_time is no wall clock; leave out --benchmark-timer."])

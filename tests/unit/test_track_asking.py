@@ -24,6 +24,7 @@ REQUEST = Request(
     device="cpu",
     threads=1,
     folder="/",
+    tree="/",
 )
 
 

@@ -91,8 +91,6 @@ def test_a_shallow_clone_is_told_of(template: Path, tmp_path: Path) -> None:
 
 def test_the_state_tells_of_changes_without_touching_the_index(repository: Repository) -> None:
     short = git(repository.folder, "rev-parse", "HEAD")[:10]
-    (repository.folder / "new").touch()
-    assert repository.state() == short
     # The same content with another time: `status` would note that in the index.
     os.utime(repository.folder / "file", (1, 1))
     index = (repository.store / "index").read_bytes()
@@ -100,6 +98,24 @@ def test_the_state_tells_of_changes_without_touching_the_index(repository: Repos
     assert (repository.store / "index").read_bytes() == index
     (repository.folder / "file").write_text("changed\n")
     assert repository.state() == f"{short} with changes"
+
+
+def test_a_new_file_is_a_change_unless_git_ignores_it(repository: Repository) -> None:
+    short = git(repository.folder, "rev-parse", "HEAD")[:10]
+    (repository.store / "info").mkdir(exist_ok=True)
+    (repository.store / "info" / "exclude").write_text("built\n")
+    (repository.folder / "built").touch()
+    assert repository.state() == short
+    (repository.folder / "new").touch()
+    assert repository.state() == f"{short} with changes"
+
+
+def test_a_repository_of_another_user_is_told_with_gits_own_remedy(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UsageError, match=r"belongs to another user; run: git config --global --add safe\.directory /"):
+        find_repository(repository.folder)
 
 
 def snapshot(repository: Repository) -> tuple[str, str, bytes, list[str]]:

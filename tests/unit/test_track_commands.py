@@ -61,6 +61,13 @@ def test_what_takes_too_long_ends_with_what_it_started(tmp_path: Path) -> None:
     assert wait_for(lambda: not is_alive(pid))
 
 
+def test_what_it_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    line = "sleep 600 >/dev/null 2>&1 & echo $! > pid"
+    assert run(line, cwd=tmp_path, environment={"PATH": os.environ["PATH"]}).returncode == 0
+    pid = int((tmp_path / "pid").read_text())
+    assert wait_for(lambda: not is_alive(pid))
+
+
 def test_an_interruption_ends_it_with_what_it_started(tmp_path: Path) -> None:
     told = tmp_path / "pid"
 

@@ -24,6 +24,16 @@ from vitbench.tracking.messages import PROTOCOL, Described, Description, Greetin
 ROOT = Path(__file__).parents[2]
 
 
+COPIED = """
+import vitbench
+
+
+@vitbench.hookimpl
+def vitbench_models():
+    yield vitbench.ModelSpec(name="net", build="copied:build", summary="A model")
+"""
+
+
 def request(*models: str, **fields: Any) -> Request:
     known: dict[str, Any] = {
         "modes": ("inference",),
@@ -33,6 +43,7 @@ def request(*models: str, **fields: Any) -> Request:
         "device": "cpu",
         "threads": 1,
         "folder": str(ROOT),
+        "tree": str(fields.get("folder", ROOT)),
     }
     return Request(models=models, **{**known, **fields})
 
@@ -89,7 +100,7 @@ def test_a_device_that_is_not_there_refuses_everything() -> None:
 def test_without_names_it_is_the_checkouts_own_models_without_families_and_baselines(tmp_path: Path) -> None:
     own = describe(request()).models
     assert "scratch/vit" in own
-    assert all(isinstance(each, Described) and each.in_checkout for each in own.values())
+    assert all(isinstance(each, Described) and each.of_checkout for each in own.values())
     assert not [name for name in own if name.startswith("baseline/") or name.endswith("*")]
     assert describe(request(folder=str(tmp_path))).models == {}
 
@@ -97,6 +108,48 @@ def test_without_names_it_is_the_checkouts_own_models_without_families_and_basel
 def test_a_copy_in_an_environment_inside_the_checkout_is_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.sysconfig, "get_path", lambda kind: str(ROOT / "plugins"))
     assert describe(request()).models == {}
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a copy of a plugin from a folder, as ``pip install .`` does, and return the folder."""
+    tree, site = tmp_path / "tree", tmp_path / "site"
+    info = site / "copied_dist-1.0.dist-info"
+    info.mkdir(parents=True)
+    tree.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: copied-dist\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[vitbench]\ncopied = copied\n")
+    (info / "direct_url.json").write_text(json.dumps({"url": tree.as_uri(), "dir_info": {}}))
+    (site / "copied.py").write_text(COPIED)
+    monkeypatch.syspath_prepend(str(site))
+    module._installed_from.cache_clear()
+    yield tree
+    module._installed_from.cache_clear()
+    sys.modules.pop("copied", None)
+
+
+def test_a_copy_is_the_checkouts_where_it_was_installed_just_now_but_not_in_place(installed: Path) -> None:
+    made, in_place = (
+        describe(request("copied/net", folder=str(installed), tree=str(tree)))
+        for tree in (installed.with_name("elsewhere"), installed)
+    )
+    found = [description.models["copied/net"] for description in (made, in_place)]
+    assert [one.of_checkout for one in found if isinstance(one, Described)] == [True, False]
+    assert "copied/net" in describe(request(folder=str(installed), tree=str(installed.with_name("elsewhere")))).models
+
+
+def test_a_package_of_the_working_tree_in_another_checkouts_environment_is_told(
+    installed: Path, tmp_path: Path
+) -> None:
+    checkout = tmp_path / "checkout"
+    assert describe(request("vit", folder=str(checkout), tree=str(installed))).elsewhere == ("copied-dist",)
+    assert describe(request("vit", folder=str(installed), tree=str(installed))).elsewhere == ()
+
+
+def test_a_plugin_that_is_broken_is_told(installed: Path) -> None:
+    (installed.with_name("site") / "copied.py").write_text("import no_such_module_anywhere")
+    problems = describe(request("vit")).problems
+    assert "copied-dist 1.0), load: ModuleNotFoundError" in problems["copied"]
 
 
 @pytest.fixture
@@ -160,7 +213,7 @@ def test_to_another_protocol_it_says_its_own_whatever_else_is_asked() -> None:
 def test_the_protocol_is_raised_with_its_messages() -> None:
     """Where this fails, raise `PROTOCOL`: a vitbench of before does not understand what has changed."""
     messages = (Request, Description, live.Order, live.Run, live.Ready, live.Ran, live.Failed)
-    assert (PROTOCOL, digest([shape(message) for message in messages])) == (2, "8487035d5051f9c8")
+    assert (PROTOCOL, digest([shape(message) for message in messages])) == (2, "3ccdda88b4f90ae3")
 
 
 def shape(kind: Any) -> Any:

@@ -62,11 +62,20 @@ def kept(cache: Path, name: str, age: float) -> Path:
 
 
 def test_only_the_last_used_environments_are_kept(cache: Path) -> None:
-    homes = [kept(cache, f"{number}", age=number) for number in range(KEPT + 2)]
+    homes = [kept(cache, f"{number:016x}", age=number) for number in range(KEPT + 2)]
     with cache_folder() as folder:
         assert folder == cache
         (homes[-1] / "complete").touch()  # used
     assert [home.exists() for home in homes] == [True] * (KEPT - 1) + [False] * 2 + [True]
+
+
+def test_what_a_killed_process_left_half_made_is_deleted_and_nothing_else(cache: Path) -> None:
+    half, other = cache / "0123456789abcdef", cache / "mine"
+    for folder in (half, other):
+        (folder / "environment").mkdir(parents=True)
+    with cache_folder():
+        pass
+    assert (half.exists(), other.exists()) == (False, True)
 
 
 def test_one_process_at_a_time(cache: Path) -> None:

@@ -19,10 +19,10 @@ UNKNOWN = Refusal(message='unknown model "new".', exit_code=2)
 
 
 def described(
-    label: str = "vit", *, in_checkout: bool = True, modes: tuple[str, ...] = ("inference",), **cell: Any
+    label: str = "vit", *, of_checkout: bool = True, modes: tuple[str, ...] = ("inference",), **cell: Any
 ) -> Described:
     cells = tuple(factories.speed_cell(label, mode=mode, **cell) for mode in modes)
-    return Described(cells=cells, in_checkout=in_checkout)
+    return Described(cells=cells, of_checkout=of_checkout)
 
 
 def side(python: str = "3.11.9", **models: Described | Refusal) -> Description:
@@ -114,7 +114,7 @@ def test_an_asked_model_of_two_sides_that_cannot_be_asked_is_unusable() -> None:
         ({"device": "cuda"}, "unlike device: cpu in base, cuda in head"),
         ({"threads": 2}, "unlike threads: 1 in base, 2 in head"),
         ({"num_classes": 5}, "unlike num classes: 10 in base, 5 in head"),
-        ({"in_checkout": False}, "head would measure installed code that is not its checkout's; "),
+        ({"of_checkout": False}, "head would measure installed code that is not its checkout's; "),
     ],
 )
 @pytest.mark.parametrize("allow", [True, False])
@@ -131,7 +131,7 @@ def with_provenance(**changed: Any) -> Described:
         planned = factories.speed_cell()
         return msgspec.structs.replace(planned, provenance=msgspec.structs.replace(planned.provenance, **changed))
 
-    return Described(cells=(cell(),), in_checkout=True)
+    return Described(cells=(cell(),), of_checkout=True)
 
 
 def test_another_method_is_not_comparable_whatever_is_allowed() -> None:
@@ -164,3 +164,38 @@ def test_other_defaults_are_compared_and_told() -> None:
         "unlike option depth: 4 in base, 8 in head",
         "unlike option new: none in base, true in head",
     )
+
+
+def test_a_plugin_that_head_broke_is_an_error_and_no_missing_model() -> None:
+    problem = {"scratch": "plugin scratch (vitbench 0.1.0), load: ImportError: gone"}
+    base, head = side(vit=described()), side()
+    with pytest.raises(UnusableError, match=r"^head: plugin scratch .*, load: ImportError: gone\.$"):
+        match(base, msgspec.structs.replace(head, problems=problem))
+    with pytest.raises(NothingSelectedError):  # broken before, too, and none of its models is asked for
+        match(*(msgspec.structs.replace(head, problems=problem),) * 2)
+    other = {"other": "plugin other (x 1), load: ImportError: gone"}
+    assert isinstance(only(match(base, msgspec.structs.replace(base, problems=other))), Match)
+
+
+def test_why_base_lacks_a_model_is_told_where_its_plugin_is_broken() -> None:
+    base = Description(
+        python="3.11.9", problems={"scratch": "plugin scratch (vitbench 0.1.0), load: ImportError: gone"}
+    )
+    head = Description(python="3.11.9", models={"scratch/vit": described()})
+    one = only(match(base, head))
+    assert isinstance(one, Result)
+    [reason] = one.reasons
+    assert reason.startswith(
+        "base has no such model in its checkout: plugin scratch (vitbench 0.1.0), load: ImportError"
+    )
+
+
+def test_a_package_of_the_repository_that_both_sides_share_is_told() -> None:
+    base = msgspec.structs.replace(side(vit=described()), elsewhere=("core",))
+    one = only(match(base, side(vit=described())))
+    assert isinstance(one, Result)
+    assert one.verdict == "not comparable"
+    assert one.reasons == (
+        "base would use core of the working tree, not of its checkout; have --install install that too",
+    )
+    assert isinstance(only(match(base, side(vit=described()), allow=True)), Match)

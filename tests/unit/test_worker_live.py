@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import factories
 import msgspec
@@ -97,7 +99,7 @@ def test_a_model_that_is_not_finite_or_gives_no_logits_is_an_error(probe: Probe)
 
 
 def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu, gpu_peers: ([], []))
+    monkeypatch.setattr(evidence, "disturbances", lambda *_, **__: ([], []))
     with model_block(order()) as block:
         assert block(1).remarks == ()
         probe.register_forward_hook(lambda *_: torch.backends.cudnn.__setattr__("benchmark", True))
@@ -111,7 +113,7 @@ def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch
 def test_a_block_that_the_machine_disturbed_says_so(
     probe: Probe, monkeypatch: pytest.MonkeyPatch, slight: list[str], grave: list[str]
 ) -> None:
-    monkeypatch.setattr(evidence, "disturbances", lambda start, end, threads, on_cpu, gpu_peers: (slight, grave))
+    monkeypatch.setattr(evidence, "disturbances", lambda *_, **__: (slight, grave))
     with model_block(order()) as block:
         assert block(1).disturbed
 
@@ -120,18 +122,38 @@ def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.
     asked = []
 
     def disturbances(
-        start: object, end: object, *, threads: int, on_cpu: bool, gpu_peers: int
-    ) -> tuple[list[str], list[str]]:
-        asked.append((start, end, threads, on_cpu))
+        start: Any, end: Any, *, threads: int, on_cpu: bool, gpu_peers: int, since: Any
+    ) -> tuple[Any, Any]:
+        asked.append((start.seen, end.seen, threads, on_cpu, gpu_peers))
         return ["a load"], ["no processor"]
 
-    moments = itertools.count()
-    monkeypatch.setattr(evidence, "observe", lambda device: (next(moments), len(probe.seen), str(device)))
+    monkeypatch.setattr(
+        evidence, "observe", lambda device: SimpleNamespace(wall=0.0, seen=(len(probe.seen), str(device)))
+    )
     monkeypatch.setattr(evidence, "disturbances", disturbances)
     with model_block(order()) as block:
         assert block(3).remarks == ("no processor", "a load")
         assert block(5).remarks == ("no processor", "a load")
-    assert asked == [((0, 0, "cpu"), (1, 3, "cpu"), 1, True), ((2, 3, "cpu"), (3, 8, "cpu"), 1, True)]
+    assert asked == [((0, "cpu"), (3, "cpu"), 1, True, 1), ((3, "cpu"), (8, "cpu"), 1, True, 1)]
+
+
+def test_the_hosts_share_is_counted_over_the_last_fifth_of_a_second_at_least(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Built at 0; blocks of 30 ms, and as long a wait for the other side: 0.06 to 0.09, 0.12 to 0.15, ...
+    times = iter(itertools.chain([0.0], *((0.06 * i, 0.06 * i + 0.03) for i in range(1, 7))))
+    spans = []
+
+    def disturbances(start: Any, end: Any, *, since: Any, **_: Any) -> tuple[list[str], list[str]]:
+        spans.append((round(since.wall, 2), round(end.wall, 2)))
+        return [], []
+
+    monkeypatch.setattr(evidence, "observe", lambda device: SimpleNamespace(wall=next(times)))
+    monkeypatch.setattr(evidence, "disturbances", disturbances)
+    with model_block(order()) as block:
+        for _ in range(6):
+            block(1)
+    assert spans == [(0, 0.09), (0, 0.15), (0, 0.21), (0.06, 0.27), (0.12, 0.33), (0.18, 0.39)]
 
 
 def test_a_model_of_a_plugin_file_is_built_from_the_text_that_was_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vitbench.cli.finite import FiniteRange
 from vitbench.cli.leaderboard import takes_unicode
 from vitbench.errors import UsageError
 from vitbench.text import plain
@@ -30,7 +31,7 @@ __all__ = ["compare"]
 @click.option("--device", metavar="cpu|cuda|cuda:N|mps", help="The device that counts. [default: all]")
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    type=FiniteRange(min=0, max=1, min_open=True, max_open=True),
     metavar="SHARE",
     default=0.03,
     show_default=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vitbench.cli.finite import FiniteRange
 from vitbench.cli.leaderboard import print_table
 from vitbench.cli.pairs import read_pairs
 from vitbench.cli.plugin_options import plugin_options
@@ -63,7 +64,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
 @click.option(
     "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=read_pairs, help="A recipe option."
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each process.")
+@click.option("--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="For each process.")
 @click.option("--rerun", type=click.Choice(["failed", "all"]), help="Run these again. [default: what is missing]")
 @click.option("--compile", is_flag=True, help="Use torch.compile.")
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")

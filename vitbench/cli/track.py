@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vitbench.cli.finite import FiniteRange
 from vitbench.errors import StoreError
 from vitbench.text import plain
 
@@ -41,7 +43,7 @@ __all__ = ["track"]
 @click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: all cores]")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="SHARE",
     default=0.03,
     show_default=True,
@@ -49,7 +51,7 @@ __all__ = ["track"]
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="S",
     default=300.0,
     show_default=True,
@@ -95,10 +97,13 @@ def track(
         recipe=Recipe(install=install, inherit_packages=inherit_packages),
         **asked,
     )
+    if output:
+        _append(output, "")  # what cannot be written is told before anything is measured
     tracked = compare(question, lambda text: click.echo(plain(text), err=True))
-    click.echo(report.as_json(tracked) if as_json else report.as_text(tracked))
     if output:
         _append(output, report.as_markdown(tracked))
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
+        click.echo(report.as_json(tracked) if as_json else report.as_text(tracked))
     return tracked.exit_code
 
 

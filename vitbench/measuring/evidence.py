@@ -125,7 +125,7 @@ def _clock_mhz(root: Path = Path("/")) -> float | None:
 
 
 def disturbances(
-    start: Moment, end: Moment, *, threads: int, on_cpu: bool, gpu_peers: int = 0
+    start: Moment, end: Moment, *, threads: int, on_cpu: bool, gpu_peers: int = 0, since: Moment | None = None
 ) -> tuple[list[str], list[str]]:
     """Return (warnings, errors) in words on the time between two moments.
 
@@ -135,12 +135,14 @@ def disturbances(
         threads: torch's threads.
         on_cpu: whether the model runs on the CPU; on a GPU, the host's threads rightly wait.
         gpu_peers: other processes on the GPU that are known to be idle meanwhile.
+        since: an earlier moment, from which on the host's share is counted: it moves in ticks of 10 ms, and one of them
+            is a large share of a short region. None: `start`.
     """
     warnings, errors = _processor_reasons(start, end, threads) if on_cpu else ([], [])
     throttled = _throttled_share(start, end, threads if on_cpu else 1)
     if throttled is not None and throttled > THROTTLED_WARNING:
         warnings.append(f"the quota stopped the process for {throttled:.0%} of the time")
-    stolen = _stolen_share(start, end)
+    stolen = _stolen_share(since or start, end)
     if stolen > STOLEN_WARNING:
         warnings.append(f"the host took {stolen:.0%} of the processors")
     # The load average counts the whole host, so it is held against the host's cores.

@@ -45,10 +45,10 @@ class Repository:
         raise UsageError(f'{option}: {self.folder} has no commit "{ref}"; {hint}.')
 
     def state(self) -> str:
-        """Return the commit of the working tree in short, and whether tracked files differ from it."""
+        """Return the commit of the working tree in short, and whether files that git does not ignore differ from it."""
         commit = self.commit("--head", "HEAD")[:SHORT]
         # Without its locks, `status` leaves the index as it is.
-        code, changes = _git(self.folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        code, changes = _git(self.folder, "--no-optional-locks", "status", "--porcelain")
         return f"{commit} with changes" if code == 0 and changes else commit
 
 
@@ -62,6 +62,8 @@ def find_repository(folder: Path) -> Repository:
     if not folder.is_dir():
         raise UsageError(f"--repo: {folder} is no folder.")
     code, top = _git(folder, "rev-parse", "--show-toplevel")
+    if "safe.directory" in top:
+        raise UsageError(f"git refuses {folder.absolute()}, which belongs to another user; run: {top}")
     if code != 0:
         raise UsageError(f"{folder.absolute()} is not in the working tree of a git repository ({top}); give --repo.")
     _, store = _git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir")

@@ -51,6 +51,7 @@ def run(
             _end_group(process)
             process.wait()  # `with` does not, after Ctrl-C
             raise
+        _end_group(process)  # what it left running would run beside the measurement
     return subprocess.CompletedProcess(command, process.returncode, out or b"", err or b"")
 
 

@@ -5,10 +5,13 @@ It reads a request on stdin and writes a description to stdout, where nothing el
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import importlib.util
 import os
 import sys
 import sysconfig
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +56,10 @@ def describe(request: Request) -> Description:
     except VitbenchError as error:
         return Description(refusal=_refusal(error))
     described = environment.describe(device)
+    catalog = load_catalog()
     planner = _Planner(
         request=request,
-        catalog=load_catalog(),
+        catalog=catalog,
         device=device,
         machine=described.machine,
         threads=request.threads or environment.usable_cores(),
@@ -64,6 +68,8 @@ def describe(request: Request) -> Description:
     return Description(
         python=described.python,
         versions=described.versions,
+        problems={problem.plugin: str(problem) for problem in catalog.problems if problem.severity != "warning"},
+        elsewhere=tuple(sorted(_installed_from(Path(request.tree)) - _installed_from(Path(request.folder)))),
         models={text: planner.plan(text) for text in request.models or planner.own()},
     )
 
@@ -80,11 +86,11 @@ class _Planner:
     torch_version: str
 
     def own(self) -> list[str]:
-        """Return the full names of the models whose code lies in the checkout, but families and baselines."""
+        """Return the full names of the models whose code is the checkout's, but families and baselines."""
         return [
             name
             for name, offer in self.catalog.models.items()
-            if offer.spec.resolve is None and not offer.spec.is_baseline and self._in_checkout(offer.plugin)
+            if offer.spec.resolve is None and not offer.spec.is_baseline and self._of_checkout(offer.plugin)
         ]
 
     def plan(self, text: str) -> Described | Refusal:
@@ -103,7 +109,10 @@ class _Planner:
             self._cell(offer.name, offer.plugin, spec, options, canonical_name(offer.name, options, defaults), mode)
             for mode in self.request.modes
         )
-        return Described(cells=tuple(cells), in_checkout=self._in_checkout(offer.plugin))
+        return Described(
+            cells=tuple(cells),
+            of_checkout=self._of_checkout(offer.plugin),
+        )
 
     def _cell(
         self, name: str, plugin: Plugin, spec: ModelSpec, options: dict[str, OptionValue], label: str, mode: Mode
@@ -135,14 +144,40 @@ class _Planner:
             device=self.device,
         )
 
-    def _in_checkout(self, plugin: Plugin) -> bool:
-        """Whether a plugin's code is the checkout's own and no copy, as in an environment that lies in the checkout."""
-        found = importlib.util.find_spec(plugin.module.partition(":")[0].partition(".")[0])
-        assert found is not None  # the catalog has loaded it
-        places = [Path(place).resolve() for place in found.submodule_search_locations or [found.origin or os.devnull]]
-        installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
-        folder = Path(self.request.folder).resolve()
-        return any(folder in place.parents and not installed & set(place.parents) for place in places)
+    def _of_checkout(self, plugin: Plugin) -> bool:
+        """Whether a plugin's code is the checkout's; a copy of it in place may be an old one."""
+        folder = Path(self.request.folder)
+        in_place = self.request.folder == self.request.tree
+        return _lies_in(folder, plugin) or (not in_place and plugin.distribution in _installed_from(folder))
+
+
+def _lies_in(checkout: Path, plugin: Plugin) -> bool:
+    """Return whether a plugin's code lies in a checkout; an environment that lies there holds copies."""
+    found = importlib.util.find_spec(plugin.package)
+    assert found is not None  # the catalog has loaded it
+    places = [Path(place).resolve() for place in found.submodule_search_locations or [found.origin or os.devnull]]
+    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
+    folder = checkout.resolve()
+    return any(folder in place.parents and not installed & set(place.parents) for place in places)
+
+
+@functools.cache
+def _installed_from(folder: Path) -> frozenset[str]:
+    """Return the names of the distributions that were installed from a folder or one below it, by PEP 610."""
+    found: dict[str, bool] = {}  # of two with one name the first on the path is the one that is used
+    for distribution in importlib.metadata.distributions():
+        found.setdefault(distribution.name or "", _is_from(distribution, folder))
+    return frozenset(name for name, is_from in found.items() if is_from)
+
+
+def _is_from(distribution: importlib.metadata.Distribution, folder: Path) -> bool:
+    try:
+        url = msgspec.json.decode(distribution.read_text("direct_url.json") or "{}").get("url", "")
+    except (msgspec.DecodeError, AttributeError, OSError, UnicodeDecodeError):
+        return False
+    scheme, _, path = url.partition("://")
+    place = Path(urllib.request.url2pathname(path)).resolve()
+    return scheme == "file" and (place == folder.resolve() or folder.resolve() in place.parents)
 
 
 def _member(name: str, spec: ModelSpec) -> ModelSpec:

@@ -27,6 +27,8 @@ __all__ = ["Place", "Recipe", "cache_folder", "in_place", "prepared_place"]
 
 KEPT = 6
 """Environments that stay in the cache, the last used ones: each may hold a torch of its own."""
+DIGITS = 16
+"""Of an environment's name, a `digest`."""
 _DONE = "complete"
 _SAFE = {"PYTHONSAFEPATH": "1"}
 """What is installed is measured, not what lies in the working folder."""
@@ -174,7 +176,11 @@ def _inherit(venv: Path) -> None:
     scheme = {"base": str(venv), "platbase": str(venv)}
     own = Path(sysconfig.get_path("purelib", "venv", vars=scheme))
     present = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
-    lines = [f"import site; site.addsitedir({folder!r})\n" for folder in present if Path(folder).is_dir()]
+    # Not in pip's isolated build, whose tools are those that the checkout asks for.
+    unless = "any('pip-build-env-' in place for place in sys.path)"
+    lines = [
+        f"import site, sys; {unless} or site.addsitedir({folder!r})\n" for folder in present if Path(folder).is_dir()
+    ]
     # .pth files are read in the order of their names: this one last, so that the checkout's own comes first.
     (own / "~present.pth").write_text("".join(lines), encoding="utf-8")
 
@@ -198,7 +204,10 @@ def _activated(venv: Path) -> dict[str, str]:
 
 
 def _prune(cache: Path) -> None:
-    """Delete all environments but the last used ones."""
+    """Delete all environments but the last used ones, and what a process that was killed left half made."""
+    for home in cache.glob("[0-9a-f]" * DIGITS):
+        if not (home / _DONE).exists():
+            shutil.rmtree(home, ignore_errors=True)
     complete = sorted(cache.glob(f"*/{_DONE}"), key=lambda mark: mark.stat().st_mtime, reverse=True)
     for mark in complete[KEPT:]:
         shutil.rmtree(mark.parent, ignore_errors=True)

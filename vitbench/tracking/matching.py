@@ -54,6 +54,7 @@ def matched(
         UsageError, UnusableError: an asked model that neither side has.
         NothingSelectedError: nothing is asked, and neither side's checkout has a model.
     """
+    _refuse_broken(*answers)
     both = [answer for answer in answers if isinstance(answer, Description)]
     offered = [name for answer in both for name in answer.models]
     found: list[Match | Result] = []
@@ -79,8 +80,20 @@ def _model(label: str, answer: Description | str, name: str) -> Described | Refu
     if isinstance(found, Described):
         return found
     if found is None:
-        return Refusal(message=f"{label} has no such model in its checkout", exit_code=UsageError.exit_code)
+        problem = answer.problems.get(name.partition("/")[0])
+        why = f": {problem}" if problem else ""
+        return Refusal(message=f"{label} has no such model in its checkout{why}", exit_code=UsageError.exit_code)
     return Refusal(message=f"{label}: {found.message}", exit_code=found.exit_code)
+
+
+def _refuse_broken(base: Description | str, head: Description | str) -> None:
+    """Refuse a head that broke a plugin which base has whole: its models are not missing, they are lost."""
+    if isinstance(base, str) or isinstance(head, str):
+        return
+    whole = {one.cells[0].cell.model.partition("/")[0] for one in base.models.values() if isinstance(one, Described)}
+    for plugin, words in head.problems.items():
+        if plugin in whole and plugin not in base.problems:
+            raise UnusableError(f"head: {words}.")
 
 
 def _check_known(sides: Iterable[Described | Refusal]) -> None:
@@ -110,7 +123,7 @@ def _match(
             continue
         base, head = present[0].cells[i], present[1].cells[i]
         grave = [*_foreign_code(present), *_unlike_work(base, head)]
-        slight = list(_unlike_software(base, head, answers))
+        slight = [*_shared_code(answers), *_unlike_software(base, head, answers)]
         if grave or (slight and not allow_differences):
             reasons = (*grave, *slight)
             yield Result(model=label, mode=mode, batch_size=batch_size, verdict="not comparable", reasons=reasons)
@@ -119,10 +132,18 @@ def _match(
 
 
 def _foreign_code(sides: Sequence[Described]) -> Iterator[str]:
-    """Tell where one side would measure its checkout and the other a copy, perhaps an old one."""
-    if sides[0].in_checkout != sides[1].in_checkout:
-        label = LABELS[sides[0].in_checkout]
+    """Tell where one side would measure its checkout and the other some other code, perhaps an old copy."""
+    if sides[0].of_checkout != sides[1].of_checkout:
+        label = LABELS[sides[0].of_checkout]
         yield f"{label} would measure installed code that is not its checkout's; install that with pip install -e"
+
+
+def _shared_code(answers: Sequence[Description]) -> Iterator[str]:
+    """Tell where a side would use other packages of the repository as the user's working tree has them."""
+    for label, answer in zip(LABELS, answers, strict=True):
+        if answer.elsewhere:
+            names = ", ".join(answer.elsewhere)
+            yield f"{label} would use {names} of the working tree, not of its checkout; have --install install that too"
 
 
 def _unlike_work(base: KeyedCell, head: KeyedCell) -> Iterator[str]:

@@ -38,6 +38,8 @@ class Request(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None: all usable cores."""
     folder: str
     """The checkout."""
+    tree: str
+    """The user's working tree, whose code no other checkout should use; the checkout itself where that is measured."""
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -45,8 +47,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     cells: tuple[KeyedCell, ...]
     """A speed cell for each mode that was asked for, in that order."""
-    in_checkout: bool
-    """Whether its plugin's code lies in the checkout."""
+    of_checkout: bool
+    """Whether its plugin's code is the checkout's: it lies there, or was installed from there just now."""
 
 
 class Description(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,5 +59,9 @@ class Description(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     python: str = ""
     versions: dict[str, str] = {}
     """Installed versions of the packages that make the numbers."""
+    problems: dict[str, str] = {}
+    """What is wrong with plugins, by their names."""
+    elsewhere: tuple[str, ...] = ()
+    """Packages whose code would be that of the user's working tree, and not of the checkout."""
     models: dict[str, Described | Refusal] = {}
     """By the text that was asked for, else by full name: what would be measured, or why nothing."""

@@ -86,7 +86,7 @@ def _notes(results: Iterable[Result]) -> list[str]:
         more = len(result.reasons) - _MOST_REASONS
         shown = [*result.reasons[:_MOST_REASONS], *([f"and {more} more (--json)"] if more > 0 else [])]
         if shown:
-            notes.append(f"{result.model}, {result.mode}: {'; '.join(shown)}.")
+            notes.append(f"{result.model}, {result.mode}: {'; '.join(shown).rstrip('.')}.")
     return notes
 
 

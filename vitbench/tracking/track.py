@@ -1,15 +1,15 @@
 """The way from two commits to one verdict: make the sides, ask them, compare what both have.
 
-**Several comparisons.** One comparison calls a model that is slower by exactly the threshold "slower" in 4.5 % of cases
+**Several comparisons.** One comparison calls a model that is slower by exactly the threshold "slower" in 2.5 % of cases
 (see vitbench/statistics.py), and of ten such models one or another soon is. So where there are several, an alarm counts
 only when it comes twice: what was slower is measured again with fresh processes. That both are wrong has a chance of
-0.2 %, or 5 % for any of 25 comparisons. Bonferroni's correction would widen every interval and so cost pairs in every
+less than 0.1 %. Bonferroni's correction would widen every interval and so cost pairs in every
 comparison; this costs time for alarms alone. The second figure is the one reported: the first was picked for being low.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from vitbench.lockstep import Comparison, compare_speeds
 from vitbench.records import Mode
 from vitbench.session import stoppable
 from vitbench.tracking.asking import ask
-from vitbench.tracking.checkouts import find_repository
+from vitbench.tracking.checkouts import Repository, find_repository
 from vitbench.tracking.environments import Place, Recipe, cache_folder, in_place, prepared_place
 from vitbench.tracking.matching import LABELS, Match, matched
 from vitbench.tracking.messages import Description, Request
@@ -51,7 +51,11 @@ class Question:
     allow_differences: bool
     recipe: Recipe
 
-    def request(self, place: Place) -> Request:
+    def refs(self) -> dict[str, str]:
+        """Return the commits that get environments, by the label of their side."""
+        return {"base": self.base} | ({} if self.head is None else {"head": self.head})
+
+    def request(self, place: Place, tree: Path) -> Request:
         """Return what to ask of a side."""
         return Request(
             models=self.models,
@@ -62,6 +66,7 @@ class Question:
             device=self.device,
             threads=self.threads,
             folder=str(place.folder),
+            tree=str(tree),
         )
 
 
@@ -79,19 +84,14 @@ def track(question: Question, say: Callable[[str], None]) -> Tracked:
         NothingSelectedError: no model.
     """
     repository = find_repository(question.repo)
-    refs = {label: ref for label, ref in zip(LABELS, (question.base, question.head), strict=True) if ref is not None}
-    commits = {label: repository.commit(f"--{label}", ref) for label, ref in refs.items()}  # all, before one is made
+    commits = {label: repository.commit(f"--{label}", ref) for label, ref in question.refs().items()}
     with stoppable(), cache_folder() as cache:
-        places = [
-            prepared_place(
-                label, ref, commits[label], repository=repository, recipe=question.recipe, cache=cache, say=say
-            )
-            for label, ref in refs.items()
-        ]
-        places += [in_place(repository)] if question.head is None else []
-        base, head = (ask(place, question.request(place)) for place in places)
+        places, answers = zip(
+            *_sides(question, repository, commits, cache, say),
+            strict=True,
+        )
         found = matched(
-            (base, head),
+            answers,
             question.models,
             question.modes,
             question.batch_size,
@@ -105,7 +105,23 @@ def track(question: Question, say: Callable[[str], None]) -> Tracked:
                 results.append(_measured(one, places, question, family=len(matches)))
             else:
                 results.append(one)
-    return _tracked(question, places, (base, head), matches, tuple(results))
+    return _tracked(question, places, answers, matches, tuple(results))
+
+
+def _sides(
+    question: Question, repository: Repository, commits: Mapping[str, str], cache: Path, say: Callable[[str], None]
+) -> list[tuple[Place, Description | str]]:
+    """Return base and head with what each would measure; head is asked first, since in place it answers at once."""
+    refs, sides = question.refs(), []
+    for label in reversed(LABELS):
+        if label in refs:
+            place = prepared_place(
+                label, refs[label], commits[label], repository=repository, recipe=question.recipe, cache=cache, say=say
+            )
+        else:
+            place = in_place(repository)
+        sides.append((place, ask(place, question.request(place, repository.folder))))
+    return sides[::-1]
 
 
 def settled(compare: Callable[[], Comparison], *, family: int) -> tuple[Comparison, Verdict, tuple[str, ...]]:
@@ -129,7 +145,7 @@ def settled(compare: Callable[[], Comparison], *, family: int) -> tuple[Comparis
     return second, "not resolved", (words, *second.reasons)
 
 
-def _measured(match: Match, places: list[Place], question: Question, *, family: int) -> Result:
+def _measured(match: Match, places: Sequence[Place], question: Question, *, family: int) -> Result:
     base, head = (
         Side(
             planned=cell,
@@ -169,8 +185,8 @@ def _in_words(match: Match) -> str:
 
 def _tracked(
     question: Question,
-    places: list[Place],
-    answers: tuple[Description | str, ...],
+    places: Sequence[Place],
+    answers: Sequence[Description | str],
     matches: list[Match],
     results: tuple[Result, ...],
 ) -> Tracked:

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "Maker", "main", "model_block"]
 
+WINDOW = 0.2
+"""Seconds before the end of a block over which the host's share is counted; the other side's blocks lie in it, too."""
 REST_STEP, REST_MOST = 0.005, 0.5
 """Seconds: a process is at rest that computes for less than a fifth of the first; the second is waited at most."""
 
@@ -65,6 +68,7 @@ def model_block(order: Order) -> Iterator[Block]:
         found = find_model(planned, load_catalog(order.plugins))
         model = placed(build_model(planned, found, cell.num_classes), cell, device)
         timed = TimedBlock(_step(model, cell, device), device, cross_check=True)
+        starts = deque([observe(device)])
 
         def block(calls: int) -> Ran:
             timed.forget()
@@ -72,11 +76,16 @@ def model_block(order: Order) -> Iterator[Block]:
                 start = observe(device)
                 seconds = timed(calls)
                 end = observe(device)
+            starts.append(start)
+            while len(starts) > 1 and end.wall - starts[1].wall >= WINDOW:
+                starts.popleft()
             warnings, errors = timed.findings()
             if errors:
                 raise VitbenchError("; ".join(errors))
             # The other side's process is on the same GPU and waits.
-            slight, grave = disturbances(start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1)
+            slight, grave = disturbances(
+                start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0]
+            )
             changed = changed_flags(flags)
             changes = [f"the model changed torch's {', '.join(changed)}"] if changed else []
             remarks = (*warnings, *grave, *slight, *changes)

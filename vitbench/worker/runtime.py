@@ -258,6 +258,8 @@ def steady_allocator() -> dict[str, int]:
     to take 9,000 page faults in one process and 1,300 in another, and a fifth more time
     (https://man7.org/linux/man-pages/man3/mallopt.3.html).
     """
+    if sys.platform == "win32":  # has no handle of the whole process
+        return {}
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     wanted = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 1 << 30)}
     return {name: value for name, (code, value) in wanted.items() if mallopt is not None and mallopt(code, value) == 1}

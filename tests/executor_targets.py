@@ -36,6 +36,11 @@ def talk(request: bytes, send: Send) -> Outcome:
     return Outcome(status="ok", facts={"variable": os.environ.get("VITBENCH_TEST_VARIABLE", "")})
 
 
+def diverge(request: bytes, send: Send) -> Outcome:
+    """Answer with numbers that JSON does not have."""
+    return Outcome(status="ok", curve=({"epoch": 1.0, "loss": float("nan"), "largest": float("inf")},))
+
+
 def fail(request: bytes, send: Send) -> Outcome:
     """Raise."""
     raise ValueError("this text is in the log")

@@ -81,6 +81,7 @@ class Attempt:
             evidence=tuple(outcome.evidence for outcome in outcomes if outcome.evidence),
             faults=faults,
             warnings=warnings,
+            measured_by=tuple(dict.fromkeys(itertools.chain.from_iterable(one.measured_by for one in outcomes))),
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections import Counter
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ from vitbench.discovery import (
 )
 from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.isolation import stdout_kept, undone
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
+from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec, sources_of
 
 __all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "PluginSelection", "Problem", "load_catalog", "select_plugins"]
 
@@ -73,8 +74,12 @@ class Catalog:
     metrics: Mapping[str, Offer[MetricSpec]] = field(default_factory=dict)
     suites: Mapping[str, Offer[SuiteSpec]] = field(default_factory=dict)
 
-    def model(self, name: str) -> Offer[ModelSpec]:
+    def model(self, name: str, *, home: str = "") -> Offer[ModelSpec]:
         """Return the model, or the family with the member's name, that a full or short name means.
+
+        Args:
+            name: full or short.
+            home: the plugin that says the name, in a spec or a suite; what it offers itself goes before all others.
 
         Raises:
             UsageError: the name is unknown or ambiguous.
@@ -84,15 +89,15 @@ class Catalog:
         family = self.models.get(f"{plugin}/*") if member else None
         if family and name not in self.models and member != "*":
             return Offer(name=name, plugin=family.plugin, spec=family.spec)
-        return self._find("model", self.models, name)
+        return self._find("model", self.models, name, home)
 
-    def dataset(self, name: str) -> Offer[DatasetSpec]:
-        """Return the data set that a full or short name means; raises as `model` does."""
-        return self._find("dataset", self.datasets, name)
+    def dataset(self, name: str, *, home: str = "") -> Offer[DatasetSpec]:
+        """Return the data set that a full or short name means; arguments and errors as those of `model`."""
+        return self._find("dataset", self.datasets, name, home)
 
-    def recipe(self, name: str) -> Offer[RecipeSpec]:
-        """Return the recipe that a full or short name means; raises as `model` does."""
-        return self._find("recipe", self.recipes, name)
+    def recipe(self, name: str, *, home: str = "") -> Offer[RecipeSpec]:
+        """Return the recipe that a full or short name means; arguments and errors as those of `model`."""
+        return self._find("recipe", self.recipes, name, home)
 
     def suite(self, name: str) -> Offer[SuiteSpec]:
         """Return the suite that a full or short name means; raises as `model` does."""
@@ -102,9 +107,10 @@ class Catalog:
         """Return the problems that end a command: those of plugin files, and all where plugins are taken strictly."""
         return tuple(problem for problem in self.problems if strict or problem.severity == "fatal")
 
-    def _find(self, kind: str, offers: Mapping[str, Offer[Spec]], name: str) -> Offer[Spec]:
-        if name in offers:
-            return offers[name]
+    def _find(self, kind: str, offers: Mapping[str, Offer[Spec]], name: str, home: str = "") -> Offer[Spec]:
+        for full in (name, f"{home}/{name}"):
+            if full in offers:
+                return offers[full]
         same = [full for full in offers if full.partition("/")[2] == name]
         if len(same) == 1:
             return offers[same[0]]
@@ -119,7 +125,7 @@ class Catalog:
             raise UsageError(f'unknown {kind} "{name}": plugin {plugin} is left out ({ALLOW_LIST}, --no-plugin).')
         known = [*offers, *(full.partition("/")[2] for full in offers)]
         hint = did_you_mean(name, known) or f' See "vitbench ls {kind}s".'
-        raise UsageError(f'unknown {kind} "{name}".{hint}{_broken(lost)}')
+        raise UsageError(f'unknown {kind} "{name}".{hint}{_broken(lost)}{_absent(self.left_out)}')
 
 
 def load_catalog(selection: PluginSelection | None = None) -> Catalog:
@@ -137,12 +143,14 @@ def load_catalog(selection: PluginSelection | None = None) -> Catalog:
     gathered: dict[str, dict[str, Offer[Any]]] = {kind: {} for kind in _KINDS}
     with stdout_kept():
         for candidate in found.candidates:
-            offers, some = _gather(candidate)
+            plugin, offers, some = _gather(candidate)
             problems.extend(some)
-            if offers is not None:
-                plugins.append(candidate.plugin)
-                for kind, named in offers.items():
-                    gathered[kind].update(named)
+            if plugin is not None:
+                plugins.append(plugin)
+            for kind, named in offers.items():
+                gathered[kind].update(named)
+    gathered["metrics"], doubled = _with_own_figures(gathered["metrics"])
+    problems.extend(doubled)
     return Catalog(
         plugins=tuple(plugins),
         problems=tuple(sorted(problems, key=lambda problem: (problem.plugin, problem.distribution))),
@@ -151,13 +159,20 @@ def load_catalog(selection: PluginSelection | None = None) -> Catalog:
     )
 
 
-def _gather(candidate: Candidate) -> tuple[dict[str, dict[str, Offer[Any]]] | None, list[Problem]]:
-    """Load, register, call and validate one plugin. No offers at all where it does not register."""
+def _gather(candidate: Candidate) -> tuple[Plugin | None, dict[str, dict[str, Offer[Any]]], list[Problem]]:
+    """Load, register, call and validate one plugin. No plugin where it does not register."""
     manager, problems = _hooks_of(candidate)
     if manager is None:
-        return None, problems
-    offers, found = _ask(candidate.plugin, manager)
-    return offers, [*problems, *found]
+        return None, {}, problems
+    specs, found = _ask(candidate.plugin, manager)
+    sources = {module for some in specs.values() for spec in some for module in sources_of(spec)}
+    others = sources - {candidate.plugin.package, "vitbench", *sys.stdlib_module_names}
+    plugin = dataclasses.replace(candidate.plugin, sources=tuple(sorted(others)))
+    offers = {
+        kind: {(name := f"{plugin.name}/{spec.name}"): Offer(name=name, plugin=plugin, spec=spec) for spec in some}
+        for kind, some in specs.items()
+    }
+    return plugin, offers, [*problems, *found]
 
 
 def _hooks_of(candidate: Candidate) -> tuple[pluggy.PluginManager | None, list[Problem]]:
@@ -180,9 +195,9 @@ def _hooks_of(candidate: Candidate) -> tuple[pluggy.PluginManager | None, list[P
     return None if failures else manager, [*_warnings(plugin, "load", remarks), *failures]
 
 
-def _ask(plugin: Plugin, manager: pluggy.PluginManager) -> tuple[dict[str, dict[str, Offer[Any]]], list[Problem]]:
-    """Call each hook of a plugin; one that fails loses only its own offers."""
-    offers: dict[str, dict[str, Offer[Any]]] = {}
+def _ask(plugin: Plugin, manager: pluggy.PluginManager) -> tuple[dict[str, list[Any]], list[Problem]]:
+    """Return the specs of each kind; a hook that fails loses only its own."""
+    specs: dict[str, list[Any]] = {}
     problems: list[Problem] = []
     with undone() as remarks:
         for kind, (hook, wanted) in _KINDS.items():
@@ -197,9 +212,9 @@ def _ask(plugin: Plugin, manager: pluggy.PluginManager) -> tuple[dict[str, dict[
             except BaseException as error:
                 problems.append(problem_of(plugin, "call", error, where=hook))
                 continue
-            offers[kind], found = _validate(plugin, hook, wanted, results)
+            specs[kind], found = _validate(plugin, hook, wanted, results)
             problems.extend(found)
-    return offers, [*_warnings(plugin, "call", remarks), *problems]
+    return specs, [*_warnings(plugin, "call", remarks), *problems]
 
 
 def _warnings(plugin: Plugin, stage: Stage, remarks: Iterable[str]) -> list[Problem]:
@@ -218,11 +233,18 @@ def _refuse_unknown(module: object) -> None:
 
 
 def _refuse_unmarked(module: object) -> None:
-    """A hook without its marker would be silently ignored."""
-    for name, (hook, _) in _KINDS.items():
-        function = getattr(module, hook, None)
-        if inspect.isroutine(function) and not hasattr(function, f"{GROUP}_impl"):
-            raise TypeError(f"{hook} lacks the decorator @vitbench.hookimpl, so its {name} would be lost")
+    """A hook without its marker would be silently ignored, a misspelt one too."""
+    kinds = {hook: kind for kind, (hook, _) in _KINDS.items()}
+    home = module.__name__ if inspect.ismodule(module) else getattr(module, "__module__", "")
+    for name in dir(module):
+        function = getattr(module, name, None) if name.startswith(f"{GROUP}_") else None
+        if not inspect.isroutine(function) or hasattr(function, f"{GROUP}_impl"):
+            continue
+        if name in kinds:
+            raise TypeError(f"{name} lacks the decorator @vitbench.hookimpl, so its {kinds[name]} would be lost")
+        if function.__module__ == home:  # and not imported
+            hint = did_you_mean(name, kinds)
+            raise TypeError(f"{name} is no hook, and only hooks may be called {GROUP}_...{hint}")
 
 
 def _materialise(answer: object) -> list[object]:
@@ -231,10 +253,8 @@ def _materialise(answer: object) -> list[object]:
     return list(answer)
 
 
-def _validate(
-    plugin: Plugin, hook: str, wanted: type, results: list[object]
-) -> tuple[dict[str, Offer[Any]], list[Problem]]:
-    offers: dict[str, Offer[Any]] = {}
+def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) -> tuple[list[Any], list[Problem]]:
+    """Return the specs among what a hook gave, each of a name of its own."""
     problems: list[Problem] = []
     specs: list[Any] = []
     for result in results:
@@ -248,16 +268,31 @@ def _validate(
         else:
             specs.append(result)
     counts = Counter(spec.name for spec in specs)
-    for spec in specs:
-        if counts[spec.name] == 1:
-            name = f"{plugin.name}/{spec.name}"
-            offers[name] = Offer(name=name, plugin=plugin, spec=spec)
     problems.extend(
         problem_of(plugin, "validate", f'gave the name "{name}" {count} times; none is used', where=hook)
         for name, count in sorted(counts.items())
         if count > 1
     )
-    return offers, problems
+    return [spec for spec in specs if counts[spec.name] == 1], problems
+
+
+def _with_own_figures(metrics: Mapping[str, Offer[MetricSpec]]) -> tuple[dict[str, Offer[MetricSpec]], list[Problem]]:
+    """Return the metrics whose figures have one owner: tables know a figure by its name alone.
+
+    Of two that claim a figure vitbench's own keeps it; of others neither, as with the names of plugins.
+    """
+    claims: dict[str, list[Offer[MetricSpec]]] = defaultdict(list)
+    for offer in metrics.values():
+        for figure in dict.fromkeys(offer.spec.figures or (offer.spec.name,)):
+            claims[figure].append(offer)
+    refused: dict[str, Problem] = {}
+    for figure, offers in claims.items():
+        for offer in offers if len(offers) > 1 else ():
+            if offer.plugin.distribution != "vitbench":
+                others = ", ".join(other.name for other in offers if other is not offer)
+                words = f'metric {offer.spec.name} gives the figure "{figure}", as {others} does; call it otherwise'
+                refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
+    return {name: offer for name, offer in metrics.items() if name not in refused}, list(refused.values())
 
 
 def _suite_spec(path: Path) -> SuiteSpec:
@@ -271,3 +306,8 @@ def _suite_spec(path: Path) -> SuiteSpec:
 def _broken(problems: Iterable[Problem]) -> str:
     names = sorted({problem.plugin for problem in problems})
     return f' (Broken plugins: {", ".join(names)}; see "vitbench plugins".)' if names else ""
+
+
+def _absent(left_out: Iterable[str]) -> str:
+    names = ", ".join(left_out)
+    return f" (Left out by {ALLOW_LIST} or --no-plugin: {names}.)" if names else ""

@@ -28,7 +28,6 @@ from vitbench.leaderboard import Leaderboard, Row
 from vitbench.records import (
     DataInfo,
     Environment,
-    KeyedCell,
     PluginOrigin,
     PreprocessInfo,
     QualityCell,
@@ -100,7 +99,8 @@ class RowDetail:
     splits: Mapping[str, int]
     facts: Mapping[str, str]
     origins: Mapping[str, tuple[PluginOrigin, ...]]
-    """Of model, recipe and data set; several where cells were made by different versions."""
+    """Of model, recipe and data set, and of metrics that are not vitbench's own; several where cells were made by
+    different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
     libraries: Mapping[str, str]
@@ -202,7 +202,7 @@ def _row(
         preprocess=main.preprocess,
         splits=main.splits,
         facts=main.facts,
-        origins=_origins([record.planned for record in records]),
+        origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
         libraries=planned.provenance.libraries,
         checkpoint=planned.provenance.checkpoint_sha256,
@@ -256,11 +256,12 @@ def _speed_name(cell: SpeedCell) -> str:
     return f"{cell.mode}, {'largest batch' if cell.largest_batch else f'batch {cell.batch_size}'}"
 
 
-def _origins(cells: Sequence[KeyedCell]) -> dict[str, tuple[PluginOrigin, ...]]:
+def _origins(records: Sequence[Record]) -> dict[str, tuple[PluginOrigin, ...]]:
     found: dict[str, dict[PluginOrigin, None]] = defaultdict(dict)
-    for planned in cells:
-        made_of = planned.provenance
+    for record in records:
+        made_of = record.planned.provenance
         for name, origin in (("model", made_of.model), ("recipe", made_of.recipe), ("data set", made_of.dataset)):
             if origin is not None:
                 found[name][origin] = None
-    return {name: tuple(origins) for name, origins in found.items()}
+        found["metrics"].update(dict.fromkeys(record.foreign_metrics))
+    return {name: tuple(origins) for name, origins in found.items() if origins}

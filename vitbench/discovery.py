@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,13 @@ class Plugin:
     """What the entry point names: ``package`` or ``package.module``, perhaps with ``:attribute``."""
     sha256: str = ""
     """Of a plugin file; empty for an installed plugin."""
+    sources: tuple[str, ...] = ()
+    """Other top-level modules that its specs name; they are its code, too, where no other package brings them."""
+
+    @property
+    def package(self) -> str:
+        """The top-level module that it is, or lies in."""
+        return EntryPoint(self.name, self.module, GROUP).module.partition(".")[0]
 
     @property
     def owner(self) -> str:
@@ -153,7 +160,7 @@ def discover(selection: PluginSelection) -> Discovery:
         Problem(
             plugin=name, distribution="", version="", stage="name", error=f"{ALLOW_LIST} names it; it is not installed"
         )
-        for name in sorted(set(selection.allowed or ()) - names)
+        for name in sorted(set(selection.allowed or ()) - names - {file.name for file in selection.files})
     )
     left_out = tuple(sorted(names - chosen))
     return Discovery(candidates=tuple(candidates), problems=tuple(problems), left_out=left_out)
@@ -204,26 +211,35 @@ def _entry_points() -> tuple[list[EntryPoint], list[Problem]]:
 
 def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[Problem]]:
     """Do the same package by package, which takes longer; of two with one name, the first on the path counts."""
-    entries: dict[str, list[EntryPoint]] = {}
+    from packaging.utils import canonicalize_name
+
+    entries: list[EntryPoint] = []
     problems: list[Problem] = []
+    seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
-        name = distribution.name or ""
-        if name in entries:
+        name, version = _name_and_version(distribution)
+        if name and canonicalize_name(name) in seen:
             continue
-        entries[name] = []
+        seen.add(canonicalize_name(name))
         try:
-            entries[name] = list(distribution.entry_points.select(group=GROUP))
+            entries.extend(distribution.entry_points.select(group=GROUP))
         except Exception as error:
-            owner = Plugin(name=name, distribution=name, version=distribution.version or "", module="")
+            owner = Plugin(name=name, distribution=name, version=version, module="")
             problems.append(problem_of(owner, "name", error, where="its entry_points.txt cannot be read"))
-    return [entry for of_one in entries.values() for entry in of_one], problems
+    return entries, problems
 
 
 def _plugin_of(entry: EntryPoint) -> Plugin:
-    """Return an entry point's plugin; metadata that are damaged give no name or no version."""
-    owner = entry.dist
-    name, version = (owner.name, owner.version) if owner else ("", "")
-    return Plugin(name=entry.name, distribution=name or "", version=version or "", module=entry.value)
+    name, version = _name_and_version(entry.dist) if entry.dist else ("", "")
+    return Plugin(name=entry.name, distribution=name, version=version, module=entry.value)
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Return what the metadata say; damaged ones give nothing."""
+    try:
+        return distribution.name or "", distribution.version or ""
+    except Exception:  # no text
+        return "", ""
 
 
 def _candidate_of(file: PluginFile) -> Candidate:
@@ -241,19 +257,25 @@ def _fault_of(entry: EntryPoint, entries: Iterable[EntryPoint]) -> tuple[Stage, 
         return "name", f"the name is claimed by {' and '.join(claimants)}; uninstall all but one"
     if not EntryPoint.pattern.match(entry.value):
         return "name", f'the entry point "{entry.value}" is not of the form "module" or "module:attribute"'
-    for line in (entry.dist.requires if entry.dist else None) or ():
-        if _WANTS_A_VERSION.match(line) and not _is_met(line):
-            return "require", f"it needs {line}, and this is vitbench {__version__}"
-    return None
+    unmet = _unmet(entry.dist) if entry.dist else ""
+    return ("require", unmet) if unmet else None
+
+
+def _unmet(distribution: Distribution) -> str:
+    """Return which requirement on vitbench (PEP 508) does not hold for this one, or cannot be read; empty: none."""
+    line = ""
+    try:
+        for line in distribution.requires or ():
+            if _WANTS_A_VERSION.match(line) and not _is_met(line):
+                return f"it needs {line}, and this is vitbench {__version__}"
+    except Exception as error:  # markers and metadata can be wrong in many ways, and stand in a file of anybody
+        return f"its {f'requirement {line}' if line else 'metadata'} cannot be read: {reason_of(error)}"
+    return ""
 
 
 def _is_met(line: str) -> bool:
-    """Return whether a requirement on vitbench (PEP 508) holds for this one; one that cannot be read does not."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
-    try:
-        requirement = Requirement(line)
-    except InvalidRequirement:
-        return False
+    requirement = Requirement(line)
     applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     return not applies or requirement.specifier.contains(__version__, prereleases=True)

@@ -76,7 +76,7 @@ class LocalExecutor:
 
         Args:
             target: import string of the function.
-            request: encoded as msgspec JSON.
+            request: encoded as msgspec JSON; messages and the answer come back as msgpack.
             on_message: gets progress and sentences as they come.
             timeout: seconds for the whole call; None: no limit but 600 s without a sign of life.
             log: file for the child's stdout and stderr; None: both go to this process's stderr.
@@ -112,7 +112,7 @@ class LocalExecutor:
         if process.exitcode == -_SIGKILL and _memory_kills() > killed_before:
             words = "the system ran out of memory and killed the process"
             return Ending(kind="oom", seconds=ending.seconds, reason=words)
-        return Ending(kind="crashed", seconds=ending.seconds, reason=_explain_exit(process.exitcode))
+        return Ending(kind="crashed", seconds=ending.seconds, reason=_explain_exit(process.exitcode, log))
 
 
 def _wait(
@@ -123,7 +123,7 @@ def _wait(
     on_message: Callable[[Progress | Say], None],
 ) -> Ending:
     """Sleep until the child answers, ends, or is out of time."""
-    decoder = msgspec.json.Decoder(Message)
+    decoder = msgspec.msgpack.Decoder(Message)
     last_sign = started
     while True:
         now = time.monotonic()
@@ -159,12 +159,12 @@ def _memory_kills(counters: Path = Path("/proc/vmstat")) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def _explain_exit(code: int | None) -> str:
+def _explain_exit(code: int | None, log: Path | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
         return f"the process was killed by {name}{hint}"
-    return f"the process ended with exit code {code} before it answered; its log tells more"
+    return f"the process ended with exit code {code} before it answered{'; its log tells more' if log else ''}"
 
 
 def _end_group(process: multiprocessing.process.BaseProcess) -> None:
@@ -220,7 +220,7 @@ def _child(
     os.environ.update(environment)
     from vitbench.specs import load_target
 
-    encode = msgspec.json.encode
+    encode = msgspec.msgpack.encode  # and not JSON, which cannot say that a loss became nan
     answer: Result = load_target(target)(request, lambda message: sender.send_bytes(encode(message)))
     # Semaphores that libraries made (torch's compiler does) outlive a process that just stops, and are warned of later.
     multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]

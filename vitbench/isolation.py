@@ -1,42 +1,61 @@
 """What a plugin does to this process while it is loaded or asked is undone, and told.
 
-stdout belongs to the answer of a command (``--json``), and relative paths to the working folder. Nothing here stops a
-plugin that ends the process, hangs, or changes torch: plugins are code that the user trusts.
+stdout belongs to the answer of a command (``--json``), the standard streams and the environment to all, relative paths
+to the working folder. Nothing here stops a plugin that ends the process, hangs, or changes torch: plugins are code that
+the user trusts. Filters of warnings stay changed, since libraries set their own as they are imported (numpy, torch).
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import TYPE_CHECKING, TextIO
 
-__all__ = ["stdout_kept", "undone"]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["stdout_kept", "undone", "working_folder"]
 
 SHOWN = 60
 """Characters of what a plugin wrote that are told."""
+OF_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR"})
+"""Environment variables that scikit-learn and torchvision set for themselves as they are imported."""
 
 
 @contextlib.contextmanager
 def undone() -> Iterator[list[str]]:
-    """Send what Python code writes to stdout to stderr, and put the working folder back.
+    """Send what Python code writes to stdout to stderr; put streams, environment and working folder back.
 
-    Yields a list that holds, afterwards, one sentence for each thing that was undone.
+    Yields a list that holds, afterwards, one sentence for each thing that was done.
     """
     remarks: list[str] = []
-    folder, heard = _working_folder(), _Heard()
-    try:
-        with contextlib.redirect_stdout(cast(IO[str], heard)):
+    folder, variables, places = working_folder(), dict(os.environ), list(sys.path)
+    heard = _ToStderr()
+    out, err = _text(heard), _text(_ToStderr())
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
             yield remarks
-    finally:
-        after = _working_folder()
-        if folder and after != folder:
-            os.chdir(folder)
-            remarks.append(f"changed the working folder to {after or 'one that is gone'}; it was put back")
-        if heard.beginning.strip():
-            remarks.append(f"wrote to stdout, which was sent to stderr: {heard.told()}")
+        finally:
+            replaced = [stream for stream, ours in ((sys.stdout, out), (sys.stderr, err)) if stream is not ours]
+            for stream in replaced:
+                with contextlib.suppress(Exception):  # it may be anything
+                    stream.flush()
+            after = working_folder()
+            if folder and after != folder:
+                os.chdir(folder)
+                remarks.append(f"changed the working folder to {after or 'one that is gone'}; it was put back")
+            if heard.beginning.strip():
+                remarks.append(f"wrote to stdout, which was sent to stderr: {heard.told()}")
+            if replaced:
+                remarks.append("replaced sys.stdout or sys.stderr; they were put back")
+            if changed := _put_back(variables):
+                remarks.append(f"changed environment variables ({', '.join(changed)}); they were put back")
+            if sys.path != places:  # what its import strings name may lie there
+                remarks.append("changed the module path (sys.path); it stays so")
 
 
 @contextlib.contextmanager
@@ -62,19 +81,48 @@ def stdout_kept() -> Iterator[None]:
         os.close(kept)
 
 
-class _Heard:
-    """stderr, which also keeps the beginning of what is written. A plugin may hold on to it, as a logger does."""
+def working_folder() -> Path | None:
+    """Return the working folder; None where it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
+class _ToStderr(io.RawIOBase):
+    """The bytes of a stream that ends in the stderr of its making, and keeps the beginning of what is written.
+
+    A plugin may hold on to it, as a logger does; may wrap it in a stream of its own, whose end closes it; and may take
+    its file descriptor and close that. stderr is left as it is by all of these.
+    """
 
     def __init__(self) -> None:
         self.beginning = ""
+        self._stderr: TextIO | None = sys.stderr  # None: a process without a console
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stderr, name)
+    def writable(self) -> bool:
+        return True
 
-    def write(self, text: str) -> int:
-        """Write to stderr, and return the number of characters."""
+    def isatty(self) -> bool:
+        return self._stderr is not None and self._stderr.isatty()
+
+    def fileno(self) -> int:
+        """Return a file descriptor of its own for stderr."""
+        if self._stderr is None:
+            return super().fileno()
+        return os.dup(self._stderr.fileno())
+
+    def close(self) -> None:
+        """Stay open."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write to stderr, and return the number of bytes."""
+        content = bytes(data)
+        text = content.decode("utf-8", errors="backslashreplace")
         self.beginning += text[: SHOWN + 1 - len(self.beginning)]
-        return sys.stderr.write(text)
+        if self._stderr is not None:
+            self._stderr.write(text)
+        return len(content)
 
     def told(self) -> str:
         """Return the beginning as a quotation in one line."""
@@ -82,8 +130,17 @@ class _Heard:
         return f'"{words[:SHOWN]}{"..." if len(words) > SHOWN else ""}"'
 
 
-def _working_folder() -> Path | None:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:  # it was removed
-        return None
+def _text(stream: _ToStderr) -> io.TextIOWrapper:
+    return io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True)  # type: ignore[arg-type]
+
+
+def _put_back(variables: dict[str, str]) -> list[str]:
+    """Give the environment these variables again, and return the names of those that had changed."""
+    names = sorted({*variables, *os.environ} - OF_LIBRARIES)
+    changed = [name for name in names if os.environ.get(name) != variables.get(name)]
+    for name in changed:
+        if name in variables:
+            os.environ[name] = variables[name]
+        else:
+            del os.environ[name]
+    return changed

@@ -11,6 +11,7 @@ from vitbench.records import (
     Environment,
     KeyedCell,
     Measurement,
+    PluginOrigin,
     PreprocessInfo,
     Status,
 )
@@ -29,6 +30,8 @@ class PrepareRequest(_Message, frozen=True, kw_only=True):
     data_paths: dict[str, str] = {}
     """Data set name to absolute folder."""
     plugins: PluginSelection = PluginSelection()
+    build: bool = True
+    """Whether each model is built once, so that a wrong option shows before the run."""
 
 
 class Prepared(_Message, frozen=True, kw_only=True):
@@ -104,6 +107,7 @@ class Outcome(_Message, frozen=True, kw_only=True, tag=True):
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     evidence: dict[str, float] = {}
+    measured_by: tuple[PluginOrigin, ...] = ()
 
 
 class Answer(_Message, frozen=True, kw_only=True, tag=True):

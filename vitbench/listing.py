@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import textwrap
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -38,13 +40,14 @@ def as_data(catalog: Catalog, kind: str) -> str:
     content: Any
     if kind == "plugins":
         content = {
-            "plugins": [dataclasses.asdict(plugin) for plugin in catalog.plugins],
-            "problems": [dataclasses.asdict(problem) for problem in catalog.problems],
+            "plugins": [_fields(plugin) for plugin in catalog.plugins],
+            "problems": [_fields(problem) for problem in catalog.problems],
+            "left_out": catalog.left_out,
         }
     else:
         content = [
             {
-                **{field.name: getattr(offer.spec, field.name) for field in dataclasses.fields(offer.spec)},
+                **_fields(offer.spec),
                 "name": name,
                 "plugin": offer.plugin.name,
                 "distribution": offer.plugin.distribution,
@@ -52,19 +55,29 @@ def as_data(catalog: Catalog, kind: str) -> str:
             }
             for name, offer in getattr(catalog, kind).items()
         ]
-    encoded = msgspec.json.encode(content, enc_hook=_plain)
-    return msgspec.json.format(encoded, indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def _fields(values: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass as JSON can hold them."""
+    return {field.name: _plain(getattr(values, field.name)) for field in dataclasses.fields(values)}
 
 
 def _plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it knows: read-only mappings, functions."""
-    if hasattr(value, "items"):
-        return dict(value)
-    if callable(value):
-        return f"{value.__module__}:{value.__qualname__}"
+    """Return a value as JSON can hold it: functions by their names, what JSON does not know as Python shows it."""
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if isinstance(value, (str, PurePath)):
+        return str(value).encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_plain(str(name)): _plain(each) for name, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+        return _fields(value)
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}:{value.__qualname__}"
+    return repr(value)
 
 
 def _details(spec: Any) -> str:
@@ -108,6 +121,8 @@ def _plugins_text(catalog: Catalog) -> str:
         _line(plain(plugin.name), width, plain(f"{plugin.owner}: {counts[plugin.name] or 'offers nothing'}"))
         for plugin in catalog.plugins
     ]
+    if catalog.left_out:
+        lines += ["", _line("Left out:", len("Left out:"), plain(", ".join(catalog.left_out)))]
     if catalog.problems:
         lines += ["", "Problems:", *(f"  {plain(str(problem))}" for problem in catalog.problems)]
     return "\n".join(lines) or "no plugins"

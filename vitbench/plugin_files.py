@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 import msgspec
 
 from vitbench.errors import UsageError
+from vitbench.isolation import working_folder
 
 __all__ = ["PluginFile", "load_file", "read_files"]
 
@@ -95,13 +96,17 @@ class _ReadBefore(SourceFileLoader):
 
 def _whole(path: Path) -> Path:
     """Return the absolute path; a link keeps its own name, by which the plugin is called."""
-    path = path.expanduser()
-    return path.parent.resolve() / path.name
+    try:
+        path = path.expanduser()
+        return path.parent.resolve() / path.name
+    except (OSError, RuntimeError) as error:  # a working folder that was removed; a user that is not there
+        words = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise UsageError(f"plugin file {path} cannot be found: {words}.") from error
 
 
 def _read(path: Path) -> PluginFile:
-    here = Path.cwd()
-    shown = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    here = working_folder()
+    shown = str(path.relative_to(here) if here and path.is_relative_to(here) else path)
     try:
         file = PluginFile(path=str(path), shown=shown, source=path.read_bytes())
     except OSError as error:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from vitbench.catalog import Catalog, load_catalog
+from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
-from vitbench.provenance import library_versions, origin
+from vitbench.provenance import key_of, library_versions, origin
 from vitbench.records import (
     Cell,
     DataInfo,
     KeyedCell,
+    PluginOrigin,
     Provenance,
     QualityCell,
     SpeedCell,
@@ -76,6 +78,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         threads=request.conditions.threads or environment.usable_cores(),
         torch_version=described.versions.get("torch", ""),
         catalog=catalog,
+        origin=cache(origin),
     )
     cells: dict[str, KeyedCell] = {}
     built: set[str] = set()
@@ -85,7 +88,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         keyed = keyer.key(asked, model, info)
         cells.setdefault(keyed.id, keyed)
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
-        if form not in built and not keyed.unavailable:
+        if request.build and form not in built and not keyed.unavailable:
             built.add(form)
             check_build(keyed, model, info)
     return Prepared(
@@ -165,6 +168,7 @@ class _Keyer:
     threads: int
     torch_version: str
     catalog: Catalog
+    origin: Callable[[Plugin], PluginOrigin]
 
     def key(self, asked: AskedCell, model: ResolvedModel, data: DataInfo) -> KeyedCell:
         image_size = model.spec.image_size or data.shape[1]
@@ -180,9 +184,9 @@ class _Keyer:
         data_plugin = dataset.plugin.name if dataset else data.plugin
         origins = {plugin.name: plugin for plugin in self.catalog.plugins}
         provenance = Provenance(
-            model=origin(model.plugin),
-            recipe=origin(recipe) if quality else None,
-            dataset=origin(origins[data_plugin]) if quality else None,
+            model=self.origin(model.plugin),
+            recipe=self.origin(recipe) if quality else None,
+            dataset=self.origin(origins[data_plugin]) if quality else None,
             data_fingerprint=data.fingerprint if quality else "",
             checkpoint_sha256=model.checkpoint_sha256,
             libraries=library_versions(model.spec.requires),
@@ -192,7 +196,7 @@ class _Keyer:
         return KeyedCell(
             cell=cell,
             id=cell_id,
-            key=digest((cell_id, provenance)),
+            key=key_of(cell_id, provenance),
             label=model.label,
             baseline=model.spec.is_baseline,
             provenance=provenance,
@@ -201,7 +205,7 @@ class _Keyer:
             in_channels=in_channels,
             machine=self.machine,
             device=self.device,
-            unavailable=f"it needs {model.missing}; pip install {model.missing}" if model.missing else "",
+            unavailable=model.unavailable,
         )
 
     def _quality(self, asked: AskedCell, model: ResolvedModel) -> QualityCell:

@@ -174,9 +174,19 @@ class PluginOrigin(_Data, frozen=True, kw_only=True):
     """SHA-256 over the plugin's source files."""
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a plugin file."""
+        return not self.version and self.distribution.endswith(".py")
+
+    @property
     def owner(self) -> str:
         """Distribution and version in words."""
         return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def in_words(self) -> str:
+        """All of it in words."""
+        return f"plugin {self.plugin} of {self.owner}, code {self.code_hash[:12]}"
 
 
 class Provenance(_Data, frozen=True, kw_only=True):
@@ -267,6 +277,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """What else the model did that it should not, such as changing torch's flags."""
     metrics: dict[str, str] = {}
     """Code hash of each metric that was computed from the predictions."""
+    measured_by: tuple[PluginOrigin, ...] = ()
+    """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
 
     @property
     def id(self) -> str:
@@ -277,6 +289,11 @@ class Record(_Data, frozen=True, kw_only=True):
     def key(self) -> str:
         """Hash of what was asked and what it was made of."""
         return self.planned.key
+
+    @property
+    def foreign_metrics(self) -> tuple[PluginOrigin, ...]:
+        """Of the plugins that gave its figures those that are not vitbench's own."""
+        return tuple(origin for origin in self.measured_by if origin.distribution != "vitbench")
 
 
 def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.catalog import Catalog, Plugin
-from vitbench.errors import UnusableError, UsageError
+from vitbench.errors import UnusableError, UsageError, reason_of
 from vitbench.options import model_options
 from vitbench.records import DataInfo, KeyedCell, canonical_name
 from vitbench.specs import ModelSpec, OptionValue, load_target
@@ -33,26 +33,29 @@ class ResolvedModel:
     options: dict[str, OptionValue]
     label: str
     checkpoint_sha256: str
-    missing: str
-    """The first required module that is not installed."""
+    unavailable: str
+    """Why it cannot be had here: a required module is not installed, or its family's `resolve` fails."""
 
 
 def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> ResolvedModel:
-    """Complete a family's member, its options and its label; hash its checkpoint."""
+    """Complete a family's member, its options and its label; hash its checkpoint.
+
+    Raises:
+        UsageError: the family does not know the member, an option is wrong, or there are no weights to score.
+        UnusableError: a checkpoint cannot be read.
+    """
     offer = catalog.model(asked.name)
     spec, options, label = offer.spec, asked.options, asked.label
     recipe = catalog.recipe(recipe_name).spec
     missing = first_missing(spec.requires)
-    if asked.family and not missing:
-        member = asked.name.partition("/")[2]
-        try:
-            spec = load_target(spec.resolve)(member) if spec.resolve else spec
-        except LookupError as error:
-            raise UsageError(f"model {asked.name}: {error.args[0] if error.args else error}") from error
+    unavailable = f"it needs {missing}; pip install {missing}" if missing else ""
+    if asked.family and not unavailable:
+        spec, unavailable = _member(asked.name, spec)
+    if asked.family and not unavailable:
         options = model_options(f"model {asked.name}", spec, recipe, options)
         label = label or canonical_name(asked.name, options, dict(spec.options))
     checkpoint = str(options.get("checkpoint", ""))
-    if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not missing:
+    if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not unavailable:
         raise UsageError(f"model {asked.name} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")
     sha256 = ""
     if checkpoint:
@@ -60,7 +63,7 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         options = {**options, "checkpoint": str(path)}
         sha256 = _file_sha256(path, asked.name)
     trained = sha256 or (spec.pretrained_on and options.get("pretrained", True))
-    if not (recipe.trains or trained or missing or spec.is_baseline):
+    if not (recipe.trains or trained or unavailable or spec.is_baseline):
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     return ResolvedModel(
         name=asked.name,
@@ -69,8 +72,24 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         options=options,
         label=label or asked.name,
         checkpoint_sha256=sha256,
-        missing=missing,
+        unavailable=unavailable,
     )
+
+
+def _member(name: str, family: ModelSpec) -> tuple[ModelSpec, str]:
+    """Return a family's member; or the family, and why its `resolve` gives none."""
+    assert family.resolve is not None
+    try:
+        spec = load_target(family.resolve)(name.partition("/")[2])
+        if not isinstance(spec, ModelSpec):
+            raise TypeError(f"resolve returned {type(spec).__name__}, not a ModelSpec")
+    except LookupError as error:
+        raise UsageError(f"model {name}: {error.args[0] if error.args else error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
+        return family, f"its family could not be asked: {reason_of(error)}"
+    return spec, ""
 
 
 def check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> None:
@@ -91,7 +110,9 @@ def check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> Non
             meta_architecture(planned, model.spec, num_classes)()
     except (UsageError, UnusableError) as error:
         raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit, and panics of extensions that are no Exception
         return
 
 

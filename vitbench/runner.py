@@ -175,7 +175,14 @@ def update_metrics(
         if isinstance(ending.result, Outcome):
             new = {measurement.name: measurement for measurement in ending.result.measurements}
             others = [measurement for measurement in record.measurements if measurement.name not in new]
-            store.append(msgspec.structs.replace(record, measurements=(*others, *new.values()), metrics=dict(metrics)))
+            store.append(
+                msgspec.structs.replace(
+                    record,
+                    measurements=(*others, *new.values()),
+                    measured_by=tuple(dict.fromkeys((*record.measured_by, *ending.result.measured_by))),
+                    metrics=dict(metrics),
+                )
+            )
         else:
             kept.append(f"the metrics of {record.planned.label} could not be computed again from {path}")
     return kept

@@ -18,7 +18,7 @@ import msgspec
 from vitbench import __version__
 from vitbench.catalog import Catalog, PluginSelection, Problem, load_catalog, select_plugins
 from vitbench.errors import NothingSelectedError, StoreError, UnusableError, UsageError, VitbenchError, did_you_mean
-from vitbench.executor import LocalExecutor
+from vitbench.executor import Ending, LocalExecutor
 from vitbench.jobs import Answer, Prepared, PrepareRequest, Refusal, Say
 from vitbench.lock import lock
 from vitbench.options import parse_model
@@ -27,7 +27,7 @@ from vitbench.provenance import metric_versions
 from vitbench.records import KeyedCell, Record, canonical_name
 from vitbench.runner import run_cells, update_metrics
 from vitbench.store import FILE_NAME, Store, environment_digest
-from vitbench.suite import Selection, Suite, expand
+from vitbench.suite import Selection, Suite, expand, is_dataset
 from vitbench.suite_file import read_suite
 
 __all__ = ["Plan", "Rerun", "execute", "is_wanted", "known_seconds", "plan", "stoppable"]
@@ -70,27 +70,25 @@ def plan(
     plugins = plugins or select_plugins()
     catalog = load_catalog(plugins)
     _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
-    path = None if suite is None and selection.models and selection.datasets else _suite_path(suite or "quick", catalog)
+    no_suite = suite is None and selection.models and selection.datasets
+    path, home = (None, "") if no_suite else _suite_path(suite or "suites/quick", catalog)
     found = read_suite(path) if path else Suite(name="selection", summary="Models and data sets of the command line")
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
     _check_labels(found, catalog, selection)
-    cells = expand(found, catalog, selection)
+    cells = expand(found, catalog, selection, home=home)
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")
     executor = LocalExecutor()
-    ending = executor.run(
-        "vitbench.prepare:prepare_in_child",
-        PrepareRequest(
-            cells=tuple(cells),
-            conditions=conditions,
-            data_paths=_data_paths(found, path, selection, catalog),
-            plugins=plugins,
-        ),
-        on_message=lambda message: say(message.text) if isinstance(message, Say) else None,
+    request = PrepareRequest(
+        cells=tuple(cells),
+        conditions=conditions,
+        data_paths=_data_paths(found, path, selection, catalog, home),
+        plugins=plugins,
     )
+    ending = _prepare(request, executor, say)
     if isinstance(ending.result, Answer):
         return Plan(
             suite=found,
@@ -105,6 +103,26 @@ def plan(
         kind = next((error for error in errors if error.exit_code == ending.result.exit_code), UnusableError)
         raise kind(ending.result.message)
     raise UnusableError(f"preparing the run failed: {ending.reason}")
+
+
+def _prepare(request: PrepareRequest, executor: LocalExecutor, say: Callable[[str], None]) -> Ending:
+    """Prepare cells in a child; where a model's build may have ended it, again without building any.
+
+    So that model ends its own cells' processes alone, with a reason.
+    """
+
+    def prepare(request: PrepareRequest) -> Ending:
+        return executor.run(
+            "vitbench.prepare:prepare_in_child",
+            request,
+            on_message=lambda message: say(message.text) if isinstance(message, Say) else None,
+        )
+
+    ending = prepare(request)
+    if ending.kind not in ("crashed", "oom"):
+        return ending
+    say(f"warning: preparing the run failed: {ending.reason}; trying again without building the models first.")
+    return prepare(msgspec.structs.replace(request, build=False))
 
 
 def execute(
@@ -189,10 +207,12 @@ def _announce(
         note(f"{failed} of those ended without a result; --rerun failed runs them again.")
 
 
-def _suite_path(suite: str, catalog: Catalog) -> Path:
+def _suite_path(suite: str, catalog: Catalog) -> tuple[Path, str]:
+    """Return a suite's file, and the plugin that ships it, if one does."""
     if suite.endswith(".toml"):
-        return Path(suite)
-    return Path(catalog.suite(suite).spec.path)
+        return Path(suite), ""
+    offer = catalog.suite(suite)
+    return Path(offer.spec.path), offer.plugin.name
 
 
 def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
@@ -206,7 +226,10 @@ def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
         if name in own:
             raise UsageError(f'"{name}" is a label of the suite {suite.name} and takes no options; give {own[name]}.')
         for offer in catalog.suites.values():
-            labels = _labels(read_suite(Path(offer.spec.path)))
+            try:
+                labels = _labels(read_suite(Path(offer.spec.path)))
+            except UsageError:  # a broken suite is told to those who ask for it
+                continue
             if name in labels:
                 known = offer.name.partition("/")[2]
                 raise UsageError(
@@ -221,13 +244,16 @@ def _labels(suite: Suite) -> dict[str, str]:
     return {entry.label: canonical_name(entry.name, entry.options, {}) for entry in suite.models if entry.label}
 
 
-def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog) -> dict[str, str]:
+def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog, home: str) -> dict[str, str]:
     """Return the folder of each data set by its full name; a suite's paths are relative to its file."""
-    home = path.parent if path else Path()
-    paths = {name: home / Path(folder).expanduser() for name, folder in suite.data.items()}
-    paths |= {name: Path(folder).expanduser() for name, folder in selection.data.items()}
-    full = {name.partition("/")[2]: name for name in catalog.datasets}
-    return {full.get(name, name): str(folder.absolute()) for name, folder in paths.items()}
+
+    def full(name: str, home: str = "") -> str:
+        return catalog.dataset(name, home=home).name if is_dataset(name, catalog) else name
+
+    base = path.parent if path else Path()
+    paths = {full(name, home): base / Path(folder).expanduser() for name, folder in suite.data.items()}
+    paths |= {full(name): Path(folder).expanduser() for name, folder in selection.data.items()}
+    return {name: str(folder.absolute()) for name, folder in paths.items()}
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "RecipeSpec",
     "SuiteSpec",
     "load_target",
+    "sources_of",
 ]
 
 OptionValue = bool | int | float | str
@@ -38,6 +39,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\*)\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def sources_of(spec: object) -> set[str]:
+    """Return the top-level modules that a spec's import strings name, or that functions in their place come from."""
+    modules = []
+    for role in ("build", "resolve", "open", "detect", "fit", "measure"):
+        target = getattr(spec, role, None)
+        code = getattr(target, "func", target)  # of a functools.partial
+        modules.append(code.partition(":")[0] if isinstance(code, str) else getattr(code, "__module__", ""))
+    return {module.partition(".")[0] for module in modules if module}
 
 
 def load_target(target: Target) -> Callable[..., Any]:
@@ -76,6 +87,13 @@ def _check_summary(owner: str, summary: object) -> None:
         raise ValueError(f"{owner}: summary must be one line of text")
 
 
+def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
+    """Return several texts as a tuple; one alone would be taken letter by letter."""
+    if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'{owner}: {role} must be a tuple of texts, such as ("one",) with its comma, not {words!r}')
+    return tuple(words)
+
+
 def _freeze_options(owner: str, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
     for name, value in options.items():
         if not isinstance(name, str) or not name.isidentifier():
@@ -99,6 +117,8 @@ class Preprocess:
     """The share of the resized shorter side that the centre crop keeps, where images are larger than the input."""
 
     def __post_init__(self) -> None:
+        if not all(isinstance(values, (tuple, list)) for values in (self.mean, self.std)):
+            raise ValueError("preprocess: mean and std must be tuples, such as (0.5,) with its comma")
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError("preprocess: mean and std need one value per channel, for one or three channels")
         if min(self.std) <= 0:
@@ -129,7 +149,8 @@ class ModelSpec:
     preprocess: Preprocess | None = None
     """Input normalisation; None takes the statistics of the training split."""
     recipe: str = ""
-    """The recipe it takes where a suite names none; empty: ``supervised``, or ``finetune`` when pretrained."""
+    """The recipe it takes where a suite names none, full or of the same plugin; empty: ``recipes/supervised``, or
+    ``recipes/finetune`` when pretrained."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Options with their defaults, whose types they keep. ``checkpoint`` is a path; its SHA-256 is recorded."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -160,6 +181,8 @@ class ModelSpec:
             raise ValueError(f"{owner}: in_channels must be None, 1 or 3, not {self.in_channels!r}")
         object.__setattr__(self, "options", _freeze_options(owner, self.options))
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))
 
     @property
     def is_baseline(self) -> bool:
@@ -169,7 +192,7 @@ class ModelSpec:
     @property
     def default_recipe(self) -> str:
         """The recipe it takes where nothing names one."""
-        return self.recipe or ("finetune" if self.pretrained_on else "supervised")
+        return self.recipe or ("recipes/finetune" if self.pretrained_on else "recipes/supervised")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +235,8 @@ class DatasetSpec:
         _check_summary(owner, self.summary)
         if self.detect is not None:
             _check_target(owner, "detect", self.detect)
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        object.__setattr__(self, "augmentations", _freeze_words(owner, "augmentations", self.augmentations))
         if not set(self.augmentations) <= {"crop", "flip"}:
             raise ValueError(f"{owner}: augmentations may hold 'crop' and 'flip', not {self.augmentations!r}")
         object.__setattr__(self, "sizes", MappingProxyType(dict(self.sizes)))
@@ -276,6 +301,7 @@ class MetricSpec:
             raise ValueError(f"{owner}: better must be higher, lower or neither, not {self.better!r}")
         if self.needs not in get_args(Part):
             raise ValueError(f"{owner}: needs must be one of {', '.join(get_args(Part))}, not {self.needs!r}")
+        object.__setattr__(self, "figures", _freeze_words(owner, "figures", self.figures))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

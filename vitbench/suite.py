@@ -20,6 +20,7 @@ __all__ = [
     "Selection",
     "Suite",
     "expand",
+    "is_dataset",
 ]
 
 
@@ -135,30 +136,36 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     largest_batch: bool = False
 
 
-def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCell]:
+def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "") -> list[AskedCell]:
     """Return the cells that a suite and a selection ask for, in the order in which they run.
+
+    Args:
+        suite: what to run.
+        catalog: what its names mean.
+        selection: what the user wants of it, or in place of it.
+        home: the plugin that ships the suite; short names in it mean this plugin's offers first.
 
     Raises:
         UsageError: an unknown name, a wrong option, or two equal cells in the suite.
         NothingSelectedError: no cell is left.
     """
     _check_rank_by(suite.rank_by, catalog)
-    entries = _choose_models(suite, catalog, selection.models)
-    datasets = _choose_datasets(suite, catalog, selection)
+    entries = _choose_models(suite, catalog, selection.models, home)
+    datasets = _choose_datasets(suite, catalog, selection, home)
     speed = suite.speed
     if selection.batch_size is not None:
         speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
     if selection.largest_batch:
         speed = msgspec.structs.replace(speed, largest_batch=True)
-    of_suite = {catalog.recipe(name).name: options for name, options in suite.recipes.items()}
+    of_suite = {catalog.recipe(name, home=home).name: options for name, options in suite.recipes.items()}
     of_user = {catalog.recipe(name).name: options for name, options in selection.settings.items()}
     quality: list[AskedCell] = []
     timed: list[AskedCell] = []
     places: dict[bytes, str] = {}
     recipes: set[str] = set()
     for place, entry in entries:
-        offer = catalog.model(entry.name)
-        recipe = catalog.recipe(_recipe_name(entry, offer.spec, suite))
+        offer = catalog.model(entry.name, home=home)
+        recipe = _recipe_of(entry, offer, suite, catalog, home)
         recipes.add(recipe.name)
         options: Mapping[str, OptionValue] = recipe.spec.options
         for source, given in (
@@ -206,11 +213,18 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection) -> list[AskedCe
     return quality + timed
 
 
-def _recipe_name(entry: ModelEntry, spec: ModelSpec, suite: Suite) -> str:
+def _recipe_of(
+    entry: ModelEntry, offer: Offer[ModelSpec], suite: Suite, catalog: Catalog, home: str
+) -> Offer[RecipeSpec]:
     """Return an entry's recipe: its own, a baseline's, the suite's, or what the model's weights ask for."""
+    spec = offer.spec
     own = spec.recipe if spec.is_baseline else ""
     untrained = str(entry.options.get("pretrained", "")).lower() in ("false", "0", "no")
-    return entry.recipe or own or suite.recipe or ("supervised" if untrained else spec.default_recipe)
+    if name := entry.recipe or ("" if own else suite.recipe):
+        return catalog.recipe(name, home=home)
+    if untrained and not own:
+        return catalog.recipe("recipes/supervised")
+    return catalog.recipe(spec.default_recipe, home=offer.plugin.name)
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
@@ -234,7 +248,7 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -
     )
 
 
-def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str]) -> list[tuple[str, ModelEntry]]:
+def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str], home: str) -> list[tuple[str, ModelEntry]]:
     """Return the entries to run, each with its place for messages."""
     listed = [(f"models[{index}]", entry) for index, entry in enumerate(suite.models)]
     if not wanted:
@@ -245,15 +259,17 @@ def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str]) -> lis
         same = [(place, entry) for place, entry in listed if entry.label == name and not options]
         if not same:
             offer = catalog.model(name)
-            same = [(place, entry) for place, entry in listed if _is_asked(catalog, entry, offer, options)]
+            same = [(place, entry) for place, entry in listed if _is_asked(catalog, entry, offer, options, home)]
         new = [] if same else [(f"--model {text}", ModelEntry(name=offer.name, options=dict(options)))]
         chosen.extend(item for item in same + new if item not in chosen)
     return chosen
 
 
-def _is_asked(catalog: Catalog, entry: ModelEntry, offer: Offer[ModelSpec], options: Mapping[str, str]) -> bool:
+def _is_asked(
+    catalog: Catalog, entry: ModelEntry, offer: Offer[ModelSpec], options: Mapping[str, str], home: str
+) -> bool:
     """Whether a suite's entry is the asked model: its name, or its exact options if it has a label."""
-    if catalog.model(entry.name).name != offer.name:
+    if catalog.model(entry.name, home=home).name != offer.name:
         return False
     if not options and not entry.label:
         return True
@@ -265,15 +281,15 @@ def _is_asked(catalog: Catalog, entry: ModelEntry, offer: Offer[ModelSpec], opti
     )
 
 
-def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection) -> list[str]:
+def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[str]:
     """Return the full names of known data sets, and the names that ``--data`` or ``[data]`` defines."""
     paths = {**suite.data, **selection.data}
     chosen: list[str] = []
     for name in selection.datasets or suite.datasets:
-        if name in paths and not _known(catalog, name):
+        if name in paths and not is_dataset(name, catalog):
             full = name
         else:
-            offer = catalog.dataset(name)
+            offer = catalog.dataset(name, home="" if selection.datasets else home)
             if offer.spec.is_layout:
                 raise UsageError(
                     f'"{name}" is a layout, not a data set; give yours any name: --data mine=DIR --dataset mine.'
@@ -283,10 +299,11 @@ def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection) -> li
             raise UsageError(f'data set "{name}" is selected twice; name it once.')
         chosen.append(full)
     for name in selection.data:
-        if name not in chosen and not _known(catalog, name):
+        if name not in chosen and not is_dataset(name, catalog):
             raise UsageError(f'--data defines the data set "{name}", but nothing selects it; add --dataset {name}.')
     return chosen
 
 
-def _known(catalog: Catalog, name: str) -> bool:
+def is_dataset(name: str, catalog: Catalog) -> bool:
+    """Return whether a full or short name is that of an installed data set, perhaps of several."""
     return any(name in (full, full.partition("/")[2]) for full in catalog.datasets)

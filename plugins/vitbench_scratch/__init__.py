@@ -96,7 +96,7 @@ def _hybrids() -> Iterator[ModelSpec]:
         image_size=224,
         in_channels=3,
         preprocess=IMAGENET,
-        recipe="supervised",
+        recipe="recipes/supervised",
         options={
             "patch_size": 7,
             "depth": 12,

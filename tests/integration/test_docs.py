@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
+import msgspec
 import pytest
 
 import vitbench
@@ -27,6 +29,9 @@ from vitbench.suite import Selection, expand
 from vitbench.suite_file import read_suite
 
 ROOT = Path(__file__).parents[2]
+OFFERED = ("ModelSpec", "DatasetSpec", "RecipeSpec", "MetricSpec", "SuiteSpec", "Preprocess", "Measurement", "Verdict")
+"""The types that the author of a plugin makes."""
+REQUIRED = object()
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("vitbench_") and callable(value)]
 
 
@@ -107,6 +112,38 @@ def test_every_hook_is_documented_with_its_exact_signature(hook):
     assert heading in page
     assert re.match(r"\d+\.\d+\. Gives ", page.partition(heading)[2])
     assert not signature.parameters
+
+
+def defaults(kind: type) -> dict[str, object]:
+    """Return the default of each field, `REQUIRED` where there is none."""
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else msgspec.structs.fields(kind)
+    absent = (dataclasses.MISSING, msgspec.NODEFAULT)
+    return {
+        one.name: one.default_factory()
+        if one.default_factory not in absent
+        else (REQUIRED if one.default in absent else one.default)
+        for one in fields
+    }
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_every_field_is_documented_with_its_default_and_no_other(name):
+    page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+    [table] = re.findall(rf"^\| `{name}` \|.*\n\| --- .*\n((?:\|.*\n)+)", page, flags=re.MULTILINE)
+    lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+    found = {field: default for field, _, default, _ in lines}
+    assert list(found) == [f"`{field}`" for field in defaults(getattr(vitbench, name))]
+    for field, default in defaults(getattr(vitbench, name)).items():
+        shown = found[f"`{field}`"]
+        assert (REQUIRED if shown == "required" else eval(shown.strip("`"), vars(vitbench))) == default, field
+
+
+def test_every_type_that_an_author_makes_has_a_table_of_fields():
+    assert set(OFFERED) == {name for name in vitbench.__all__ if isinstance(getattr(vitbench, name), type)} - {
+        "Results",
+        "Skip",
+        "VitbenchError",
+    }
 
 
 @pytest.mark.parametrize("hook", HOOKS)

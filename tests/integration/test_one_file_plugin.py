@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -109,10 +110,14 @@ def test_a_file_runs_is_recorded_with_its_hash_and_a_change_makes_new_cells(plug
     )
     assert record.metrics["fake_file/error"] == first
     assert value(record, "error") == pytest.approx(1 - value(record, "top1"))
-    assert "model       fake_file.py, code " + first[:12] in call("show", "results", record.id)[1]
+    shown = call("show", "results", record.id)[1]
+    for part in ("model  ", "metrics"):
+        assert f"{part}     plugin fake_file of fake_file.py, code {first[:12]}\n" in shown
 
-    # From Python, and by the absolute path: the same cells.
-    same = vitbench.run("fake_file/one", plugins=[plugin], limit=100, output="results", quiet=True)
+    # From Python, by the absolute path and from another folder: the same cells.
+    with contextlib.chdir("/"):
+        place = plugin.with_name("results")
+        same = vitbench.run("fake_file/one", plugins=[plugin], limit=100, output=place, quiet=True)
     assert len(same.records) == 1
 
     plugin.write_text(PLUGIN + "\n# changed\n")

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import site
-import subprocess
 import sys
-import venv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fresh_environment import OFFLINE, fresh_environment
 
 TINY = Path(__file__).parents[1] / "third_party" / "vitbench-tiny"
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
-    """Return a folder and a function that runs a module of a fresh environment there.
-
-    The environment sees the packages of this one, torch among them, and has its own place for new ones.
-    """
-    folder = tmp_path_factory.mktemp("third-party")
-    venv.create(folder / "venv", with_pip=False, symlinks=True)
-    python = folder / "venv" / "bin" / "python"
-    [own] = (folder / "venv" / "lib").glob("python*/site-packages")
-    present = [path for path in (*site.getsitepackages(), site.getusersitepackages()) if Path(path).is_dir()]
-    own.joinpath("present.pth").write_text(
-        "".join(f"import site; site.addsitedir({path!r})\n" for path in present), encoding="utf-8"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"OMP_NUM_THREADS": "1", "VITBENCH_CACHE": str(folder / "cache")}
-
-    def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        finished = subprocess.run(
-            [str(python), "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert finished.returncode == code, finished.stdout + finished.stderr
-        return finished
-
-    return folder, run
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the environment's layout is that of Unix")
-def test_a_foreign_package_is_installed_listed_checked_run_and_uninstalled(environment: tuple[Path, Run]) -> None:
-    folder, run = environment
+def test_a_foreign_package_is_installed_listed_checked_run_and_uninstalled(tmp_path: Path) -> None:
+    run = fresh_environment(tmp_path).run
     assert "tiny" not in run("vitbench", "plugins").stdout
     # A copy, since the build writes beside the source.
-    source = shutil.copytree(TINY, folder / "vitbench-tiny")
-    run("pip", "install", "--quiet", "--no-index", "--no-build-isolation", str(source))
+    source = shutil.copytree(TINY, tmp_path / "vitbench-tiny")
+    run("pip", "install", *OFFLINE, str(source))
 
     plugins = {plugin["name"]: plugin for plugin in json.loads(run("vitbench", "plugins", "--json").stdout)["plugins"]}
     assert (plugins["tiny"]["distribution"], plugins["tiny"]["version"]) == ("vitbench-tiny", "1.2")

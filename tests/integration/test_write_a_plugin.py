@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fresh_environment import OFFLINE, FreshEnvironment, fresh_environment
 
-PAGE = Path(__file__).parents[2] / "docs" / "write-a-plugin.md"
-FILES = {
-    match["path"]: match["text"]
-    for match in re.finditer(
-        r"^```(?:python|toml)\n(?P<text># (?P<path>\S+)\n.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-}
-QUICKLY = ("--set", "supervised.epochs=2", "--threads", "1")
+PAGE = (Path(__file__).parents[2] / "docs" / "write-a-plugin.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+FILES = {text.split()[1]: text for language, text in BLOCKS if language in ("python", "toml")}
+COMMANDS = [shlex.split(line, comments=True) for language, text in BLOCKS if not language for line in text.splitlines()]
+ONE_FILE, INSTALL, PLUGINS, CHECK, RANK, SUITE = COMMANDS
+SAVE, COMPARE = (shlex.split(command) for command in re.findall(r"`(pytest [^`]+)`", PAGE))
+QUICKLY = ("--set", "supervised.epochs=1", "--threads", "1", "--batch-size", "2")
+UNIX = pytest.mark.skipif(sys.platform == "win32", reason="the environment's layout is that of Unix")
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder with the files of the page, and beside them what an editable installation writes."""
-    folder = tmp_path_factory.mktemp("mobile")
+def write_files(folder: Path) -> None:
     for path, text in FILES.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
-    info = folder / "src" / "vitbench_mobile-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vitbench-mobile\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[vitbench]\nmobile = vitbench_mobile\n")
-    return folder
 
 
-def python(folder: Path, *arguments: str, installed: bool = True) -> str:
-    path = {"PYTHONPATH": str(folder / "src")} if installed else {}
-    finished = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
+    """Return an environment whose folder has the files of the page, with their package installed as the page says."""
+    environment = fresh_environment(tmp_path_factory.mktemp("mobile"))
+    write_files(environment.folder)
+    environment.run(*INSTALL, *OFFLINE)
+    return environment
 
 
 def rows(output: str) -> dict[str, dict]:
@@ -65,40 +53,69 @@ def test_the_page_shows_a_file_for_each_hook() -> None:
     }
 
 
-@pytest.mark.slow
-def test_one_file_is_ranked_against_the_built_in_models(package: Path) -> None:
-    selection = ["--model", "mobile/v3-small", "--model", "vit-p4", "--model", "baseline/majority"]
-    command = ["vitbench", "run", "--plugin", "./mobile.py", *selection, "--suite", "quick", *QUICKLY]
-    found = rows(python(package, *command, "--output", "one-file", "--json", installed=False))
-    assert set(found) == {"mobile/v3-small", "vit-p4", "baseline/majority"}
-    assert all(row["rank"] for row in found.values())
-    assert found["mobile/v3-small"]["metrics"]["throughput"]["value"] > 0
-    again = subprocess.run(
-        [sys.executable, "-m", *command, "--output", "one-file", "--dry-run", "--json"],
-        cwd=package,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not any(cell["run"] for cell in json.loads(again.stdout))
+def test_the_page_goes_from_one_file_to_a_package_that_is_checked_ranked_and_tracked() -> None:
+    assert [" ".join(command[:2]) for command in COMMANDS] == [
+        "vitbench run",
+        "pip install",
+        "vitbench plugins",
+        "vitbench check",
+        "vitbench run",
+        "vitbench run",
+    ]
+    assert [command[1].partition("=")[0] for command in (SAVE, COMPARE)] == ["--benchmark-save", "--benchmark-compare"]
 
 
+@UNIX
 @pytest.mark.slow
-def test_the_package_is_listed_checked_and_its_suite_runs(package: Path) -> None:
-    assert "mobile/v3-small" in python(package, "vitbench", "ls", "models")
-    checked = json.loads(python(package, "vitbench", "check", "mobile", "--json"))
-    assert {outcome["status"] for outcome in checked["outcomes"]} <= {"passed", "skipped"}
-    found = rows(python(package, "vitbench", "run", "--suite", "bars", *QUICKLY, "--json"))
+def test_one_file_and_then_its_package_are_ranked_against_the_built_in_models(newcomer: FreshEnvironment) -> None:
+    def one_file(*more: str) -> str:
+        """Run the first command of the page, where the package is not installed yet."""
+        command = [sys.executable, "-m", *ONE_FILE, *QUICKLY, "--json", *more]
+        finished = subprocess.run(command, cwd=newcomer.folder, capture_output=True, text=True, check=False)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    first = rows(one_file())
+    assert not any(cell["run"] for cell in json.loads(one_file("--dry-run")))
+    planned = json.loads(newcomer.run(*RANK, *QUICKLY, "--json", "--dry-run").stdout)
+    assert {cell["model"] for cell in planned if cell["run"]} == {"mobile/v3-small"}, "the others are there already"
+    second = rows(newcomer.run(*RANK, *QUICKLY, "--json").stdout)
+    for found in (first, second):
+        assert set(found) == {"mobile/v3-small", "vit-p4", "baseline/majority"}
+        assert all(row["rank"] for row in found.values())
+        assert found["mobile/v3-small"]["metrics"]["throughput"]["value"] > 0
+    name = "confidence_when_wrong"  # computed for the results that were there before it, too
+    assert name not in first["baseline/majority"]["metrics"]
+    assert name in second["baseline/majority"]["metrics"]
+
+
+@UNIX
+@pytest.mark.slow
+def test_the_package_is_listed_and_checked(newcomer: FreshEnvironment) -> None:
+    listed = newcomer.run(*PLUGINS).stdout
+    assert "mobile    vitbench-mobile 0.1.0: 1 model, 1 dataset, 1 recipe, 1 metric, 1 suite\n" in listed
+    assert "Problems" not in listed
+    outcomes = json.loads(newcomer.run(*CHECK, "--json").stdout)["outcomes"]
+    assert {outcome["status"] for outcome in outcomes} <= {"passed", "skipped"}
+    offers = ("v3-small", "bars", "confidence_when_wrong", "sgd")
+    assert {outcome["subject"] for outcome in outcomes} == {"mobile", *(f"mobile/{name}" for name in offers)}
+
+
+@UNIX
+@pytest.mark.slow
+def test_its_suite_runs(newcomer: FreshEnvironment) -> None:
+    found = rows(newcomer.run(*SUITE, *QUICKLY, "--json").stdout)
     assert set(found) == {"mobile/v3-small", "vit", "baseline/majority"}
     assert found["mobile/v3-small"]["recipe"] == "mobile/sgd"
     assert "confidence_when_wrong" in found["baseline/majority"]["metrics"]
 
 
+@UNIX
 @pytest.mark.slow
-def test_its_tests_pass_and_its_speed_is_saved_and_compared(package: Path) -> None:
-    python(package, "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-save=before")
-    [saved] = (package / ".benchmarks").rglob("*_before.json")
+def test_its_tests_pass_and_its_speed_is_saved_and_compared(newcomer: FreshEnvironment) -> None:
+    newcomer.run(*SAVE, "-q", "-p", "no:cacheprovider", "tests")
+    [saved] = (newcomer.folder / ".benchmarks").rglob("*_before.json")
     [benchmark] = json.loads(saved.read_text())["benchmarks"]
     assert benchmark["extra_info"]["images_per_second"] > 0
-    compared = python(package, "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-only", "--benchmark-compare=0001")
+    compared = newcomer.run(*COMPARE, "-q", "-p", "no:cacheprovider", "--benchmark-only", "tests").stdout
     assert "0001_before" in compared

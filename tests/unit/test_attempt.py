@@ -9,7 +9,7 @@ from vitbench.attempt import Attempt, merge_processes, status_of
 from vitbench.executor import Ending
 from vitbench.jobs import Outcome
 from vitbench.largest import LargestBatch
-from vitbench.records import Measurement, Verdict
+from vitbench.records import Measurement, PluginOrigin, Verdict
 
 SPEED = factories.speed_cell("a")
 
@@ -127,3 +127,12 @@ def test_what_a_process_does_once_may_differ_more() -> None:
 
     assert merged(1.0, 1.0, 1.4) == Verdict()
     assert merged(1.0, 1.0, 9.0) == Verdict(level="warn", reasons=("the processes differ by 800%",))
+
+
+def test_the_plugins_of_all_processes_metrics_are_kept_once() -> None:
+    first, second = (
+        PluginOrigin(plugin=name, distribution="d", version="1", code_hash="c0de") for name in ("first", "second")
+    )
+    attempt = Attempt(planned=factories.speed_cell())
+    attempt.endings = [ended(measured_by=(first,)), ended(measured_by=(second, first)), ended(measured_by=(first,))]
+    assert attempt.record("run", "digest", {}).measured_by == (first, second)

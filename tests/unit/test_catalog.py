@@ -65,6 +65,11 @@ BROKEN = {
         "config",
     ),
     "a hook without its marker": (models(f"return [{SPEC}]", decorator=""), "register", "lacks the decorator"),
+    "a misspelt hook without its marker": (
+        models(f"return [{SPEC}]", decorator="", hook="vitbench_model"),
+        "register",
+        'vitbench_model is no hook, and only hooks may be called vitbench_... Did you mean "vitbench_models"?',
+    ),
     "an error whose text is an error": (
         "class E(Exception):\n    def __str__(self):\n        raise RuntimeError('no text')\n\nraise E",
         "load",
@@ -81,6 +86,11 @@ BROKEN = {
     "no return": (models("pass"), "call", "vitbench_models: TypeError: must return an iterable, not None"),
     "a lone spec": (models(f"return {SPEC}"), "call", "must return an iterable, not ModelSpec"),
     "a lone text": (models('return "net"'), "call", "must return an iterable, not str"),
+    "a tuple without its comma": (
+        models('yield vitbench.ModelSpec(name="n", build="b:b", summary="x", requires=("timm"))'),
+        "call",
+        "vitbench_models: ValueError: model n: requires must be a tuple of texts",
+    ),
     "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: gave str where ModelSpec"),
     "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'gave the name "net" 2 times; none is used'),
     "a suite that is not there": (
@@ -155,9 +165,24 @@ def test_a_plugin_can_be_a_class_or_an_instance_in_a_module(install: Install, tm
 def test_an_offer_knows_where_it_comes_from(install: Install) -> None:
     module = install("good", GOOD)
     catalog = loaded("good")
-    plugin = Plugin(name="good", distribution="vitbench-good", version="1.2", module=module)
+    plugin = Plugin(name="good", distribution="vitbench-good", version="1.2", module=module, sources=("good",))
     assert catalog.plugins == (plugin,)
     assert catalog.models["good/net"].plugin == plugin
+
+
+def test_a_function_that_is_imported_may_be_called_as_it_is(install: Install) -> None:
+    other = install("other", "def vitbench_greeting():\n    pass\n")
+    install("good", f"from {other} import vitbench_greeting\nvitbench_version = 3\n{GOOD}")
+    assert loaded("good").problems == ()
+
+
+def test_a_misspelt_method_without_its_marker_is_a_problem(install: Install, tmp_path: Path) -> None:
+    module = install("obj", "class P:\n    def vitbench_model(self):\n        pass\n\nplugin = P()\n")
+    [entry_points] = tmp_path.rglob("entry_points.txt")
+    entry_points.write_text(f"[vitbench]\nobj = {module}:plugin\n")
+    [problem] = loaded("obj").problems
+    assert problem.stage == "register"
+    assert "vitbench_model is no hook" in problem.error
 
 
 def test_the_allow_list_decides_what_is_loaded(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,6 +253,13 @@ def offers(*names: str) -> dict[str, Offer[ModelSpec]]:
     return {name: offer(name) for name in names}
 
 
+def test_what_is_left_out_is_told_to_who_asks_for_what_is_not_there() -> None:
+    with pytest.raises(UsageError) as caught:
+        loaded("scratch").suite("quick")
+    assert 'unknown suite "quick".' in str(caught.value)
+    assert "(Left out by VITBENCH_PLUGINS or --no-plugin: baseline, datasets, " in str(caught.value)
+
+
 BROKEN_PLUGIN = Problem(plugin="broken", distribution="vitbench-broken", version="2", stage="load", error="no torch")
 CATALOG = Catalog(models=offers("a/net", "b/net", "a/vit", "zoo/*", "zoo/own"), problems=(BROKEN_PLUGIN,))
 
@@ -258,3 +290,49 @@ def test_a_name_that_finds_nothing_says_what_to_do(name: str, error: type[Except
     with pytest.raises(error) as caught:
         CATALOG.model(name)
     assert words in str(caught.value)
+
+
+METRICS = """
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_metrics():
+    for name, figures in {offers}.items():
+        yield vitbench.MetricSpec(
+            name=name, measure="a:b", unit="1", better="lower", needs="predictions", summary="x", figures=figures
+        )
+"""
+
+
+def test_a_figure_of_vitbench_stays_its_own(install: Install) -> None:
+    install("copy", METRICS.format(offers={"top1": (), "mine": ("mine_a", "ece"), "sound": ("a", "b")}))
+    catalog = loaded("metrics", "copy")
+    assert [name for name in catalog.metrics if name.startswith("copy/")] == ["copy/sound"]
+    assert {"metrics/top1", "metrics/ece"} <= set(catalog.metrics)
+    assert [(problem.plugin, problem.stage, problem.severity) for problem in catalog.problems] == [
+        ("copy", "validate", "error")
+    ] * 2
+    words = 'vitbench_metrics: metric mine gives the figure "ece", as metrics/ece does; call it otherwise'
+    assert words in [problem.error for problem in catalog.problems]
+
+
+def test_of_two_foreign_metrics_with_one_figure_neither_is_used(install: Install) -> None:
+    install("left", METRICS.format(offers={"f1": ("f1", "f2")}))
+    install("right", METRICS.format(offers={"other": ("f2",), "own": ("f3", "f3")}))
+    catalog = loaded("left", "right")
+    assert list(catalog.metrics) == ["right/own"]
+    assert [problem.plugin for problem in catalog.problems] == ["left", "right"]
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset", "recipe"])
+def test_a_short_name_means_an_offer_of_its_own_plugin_first(kind: str) -> None:
+    spec = ModelSpec(name="same", build="a:b", summary="x")  # the name is all that is looked at
+    plugin = Plugin(name="p", distribution="d", version="1", module="m")
+    offers = {name: Offer(name=name, plugin=plugin, spec=spec) for name in ("left/same", "right/same", "right/one")}
+    find = getattr(Catalog(**{f"{kind}s": offers}), kind)
+    assert find("same", home="right").name == "right/same"
+    assert find("left/same", home="right").name == "left/same"
+    assert find("one", home="left").name == "right/one"
+    for home in ("", "third"):
+        with pytest.raises(UsageError, match=f'{kind} "same" is ambiguous; give one of: left/same, right/same'):
+            find("same", home=home)

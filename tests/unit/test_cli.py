@@ -75,6 +75,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--device": ("cpu|cuda|cuda:N|mps", False, None),
         "--threshold": ("SHARE", False, None),
         "--measure": FLAG,
+        "--plugin": ("FILE.py", True, None),
         "--json": FLAG,
     },
     "track": {
@@ -243,10 +244,11 @@ def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pyt
     code, out, err = run("plugin", "new", "mine")
     assert code == 0
     assert all(Path(line).is_file() for line in out.splitlines())
-    assert err == 'Next: pip install -e "vitbench-mine[test]" && pytest vitbench-mine\n'
+    assert err == "Next: pip install -e 'vitbench-mine[test]' && pytest vitbench-mine\n"
     words = "vitbench-mine holds files already, and nothing is overwritten; give another --path."
     assert run("plugin", "new", "mine") == (4, "", f"Error: {words}\n")
-    assert run("plugin", "new", "mine", "--path", "other")[0] == 0
+    err = run("plugin", "new", "mine", "--path", "o $HOME")[2]
+    assert err == "Next: pip install -e 'o $HOME[test]' && pytest 'o $HOME'\n"
 
 
 def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,15 @@ def test_cells_of_different_code_are_told(tmp_path, store):
     assert all(isinstance(origin, PluginOrigin) for origin in origins)
 
 
+def test_metrics_that_are_not_vitbenchs_own_are_told(tmp_path, store):
+    own, foreign = (
+        PluginOrigin(plugin=name, distribution=name, version="1", code_hash="c0de") for name in ("vitbench", "other")
+    )
+    record = factories.quality()
+    assert "metrics" not in only([msgspec.structs.replace(record, measured_by=(own,))], store).origins
+    assert only([msgspec.structs.replace(record, measured_by=(own, foreign))], store).origins["metrics"] == (foreign,)
+
+
 def test_settings_are_those_of_the_newest_cell(tmp_path, store):
     old = msgspec.structs.replace(factories.quality(seed=0), started=1.0, splits={"test": 1})
     new = msgspec.structs.replace(factories.quality(seed=1), started=2.0, splits={"test": 2})

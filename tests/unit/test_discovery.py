@@ -56,7 +56,7 @@ def test_a_requirement_that_holds_or_is_not_on_this_vitbench_is_no_problem(line:
 
 @pytest.mark.parametrize(
     "line",
-    ["vitbench>=99", "VitBench>=99", "vitbench (>=99)", "vitbench[html]>=99", "vitbench<0.0.1", "vitbench>=>1"],
+    ["vitbench>=99", "VitBench>=99", "vitbench (>=99)", "vitbench[html]>=99", "vitbench<0.0.1"],
 )
 def test_a_requirement_that_this_vitbench_does_not_meet_is_a_problem(line: str, install: Install) -> None:
     install("mine", line)
@@ -65,6 +65,29 @@ def test_a_requirement_that_this_vitbench_does_not_meet_is_a_problem(line: str, 
     [problem] = discovery.problems
     assert (problem.stage, problem.severity) == ("require", "error")
     assert problem.error == f"it needs {line}, and this is vitbench {vitbench.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("vitbench>=>1", "requirement vitbench>=>1 cannot be read: InvalidRequirement"),
+        ('vitbench>=0.0.1; os_name ~= "posix"', 'os_name ~= "posix" cannot be read: UndefinedComparison'),
+    ],
+)
+def test_a_requirement_that_cannot_be_read_is_a_problem_of_its_package(line: str, words: str, install: Install) -> None:
+    install("mine", line)
+    discovery = found("mine", "scratch")
+    assert [candidate.plugin.name for candidate in discovery.candidates] == ["scratch"]
+    [problem] = discovery.problems
+    assert (problem.stage, words in problem.error) == ("require", True), problem.error
+
+
+def test_metadata_that_are_no_text_are_a_problem_of_their_package(install: Install, tmp_path: Path) -> None:
+    install("mine")
+    (tmp_path / "mine" / "mine_dist-1.2.dist-info" / "METADATA").write_bytes(b"Name: mine-dist\nAuthor: \xe9\n")
+    [problem] = found("mine", "scratch").problems
+    assert (problem.stage, problem.distribution) == ("require", "")
+    assert problem.error.startswith("its metadata cannot be read: UnicodeDecodeError")
 
 
 def test_a_prerelease_of_this_vitbench_meets_what_it_will_meet(
@@ -119,6 +142,14 @@ def test_a_file_comes_after_the_installed_plugins_whatever_the_allow_list_says(
     assert "alone" not in discovery.left_out
 
 
+def test_an_allow_list_may_name_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITBENCH_PLUGINS", "scratch,alone,absent")
+    (tmp_path / "alone.py").touch()
+    discovery = discover(select_plugins([tmp_path / "alone.py"]))
+    assert [candidate.plugin.name for candidate in discovery.candidates] == ["scratch", "alone"]
+    assert [problem.plugin for problem in discovery.problems] == ["absent"]
+
+
 def test_a_file_may_not_be_called_as_an_installed_plugin_is_unless_that_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "scratch.py").touch()
     selection = select_plugins([tmp_path / "scratch.py"])
@@ -142,3 +173,25 @@ def test_a_package_with_damaged_entry_points_does_not_hide_the_others(
     [problem] = discovery.problems
     assert (problem.distribution, problem.version, problem.stage) == ("damaged-dist", "1.2", "name")
     assert problem.error.startswith("its entry_points.txt cannot be read: ")
+
+
+def test_beside_damaged_entry_points_no_package_without_metadata_is_lost(install: Install, tmp_path: Path) -> None:
+    install("mine", metadata=False)
+    install("other", metadata=False)
+    install("twice")
+    older = tmp_path / "mine" / "Twice_Dist-1.0.dist-info"  # behind the other on the path, and spelt otherwise
+    older.mkdir()
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: Twice_Dist\nVersion: 1.0\n")
+    (older / "entry_points.txt").write_text("[vitbench]\ntwice = old_code\n")
+    install("damaged")
+    (tmp_path / "damaged" / "damaged_dist-1.2.dist-info" / "entry_points.txt").write_text("[vitbench]\nno_value\n")
+    discovery = found("mine", "other", "twice")
+    assert [candidate.plugin.name for candidate in discovery.candidates] == ["mine", "other", "twice"]
+    assert [problem.distribution for problem in discovery.problems] == ["damaged-dist"]
+
+
+@pytest.mark.parametrize("value", ["pack", "pack.hooks:plugin", "pack.hooks : plugin", " pack:p [extra]"])
+def test_a_plugin_knows_its_package(value: str, install: Install) -> None:
+    install("mine", value=value)
+    [candidate] = found("mine").candidates
+    assert candidate.plugin.package == "pack"

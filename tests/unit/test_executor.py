@@ -79,6 +79,12 @@ def test_the_environment_is_that_of_the_call_not_of_the_server(
     assert result.facts == {"variable": "of the parent, set late"}
 
 
+def test_a_loss_may_become_nan(executor: LocalExecutor) -> None:
+    result = run(executor, "diverge").result
+    assert isinstance(result, Outcome)
+    assert str(result.curve) == "({'epoch': 1.0, 'loss': nan, 'largest': inf},)"
+
+
 def test_a_log_is_appended_to(executor: LocalExecutor, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     log.write_text("an earlier attempt\n")

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import factories
+import msgspec
 import pytest
 
 from vitbench.errors import UsageError
 from vitbench.inspection import plan_data, plan_text, record_text, store_text
+from vitbench.records import PluginOrigin
 from vitbench.store import Store
 
 DONE, NEW = factories.quality_cell("done"), factories.quality_cell("new")
@@ -100,7 +102,7 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
         "status      ok",
         f"id          {DONE.id}",
         f"key         {DONE.key}",
-        "model       vitbench 0.1.0, code c0de",
+        "model       plugin scratch of vitbench 0.1.0, code c0de",
         "images      train 1294, val 143, test 360",
         "facts       stem cifar",
         "epoch 1  loss 0.53",
@@ -110,6 +112,24 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
     assert top1.split() == ["top1", "0.5", "fraction", *top1.split()[3:6], "360", "valid"]
     assert next(line for line in text.splitlines() if line.startswith("ece")).endswith("invalid: too few images")
     assert "weights" not in text
+
+
+def test_a_record_names_all_plugins_that_made_it(tmp_path: Path) -> None:
+    origins = {
+        name: PluginOrigin(plugin=name, distribution=f"vitbench-{name}", version="1", code_hash="c0de")
+        for name in ("recipe", "dataset", "metric")
+    }
+    own = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
+    record = factories.quality()
+    made_of = msgspec.structs.replace(record.planned.provenance, recipe=origins["recipe"], dataset=origins["dataset"])
+    planned = msgspec.structs.replace(record.planned, provenance=made_of)
+    measured_by = own, origins["metric"]
+    with Store.open(tmp_path / "whole", create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.append(msgspec.structs.replace(record, run=run, planned=planned, measured_by=measured_by))
+        lines = record_text(store, record.id).splitlines()
+    for name, plugin in (("recipe", "recipe"), ("data set", "dataset"), ("metrics", "metric")):
+        assert f"{name:<11} plugin {plugin} of vitbench-{plugin} 1, code c0de" in lines
 
 
 @pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record has"), ("", "2 records have")])

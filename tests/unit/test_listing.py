@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +94,39 @@ def test_json_of_models_holds_every_field_and_the_origin() -> None:
     assert net["build"] == "builtins:len"
     assert longer["build"] == "mine:b"
     assert set(ModelSpec.__dataclass_fields__) <= set(net)
+
+
+class Weights:
+    def __repr__(self) -> str:
+        return "Weights(v2)"
+
+
+def test_json_holds_whatever_a_spec_holds() -> None:
+    odd = {
+        "weights": Path("w.pt"),
+        "layers": {(1, 2): Weights()},
+        "cut": "\ud800",
+        "share": float("nan"),
+        "kinds": [functools.partial(max, 1), len],
+    }
+    spec = ModelSpec(name="net", build=functools.partial(len), summary="A net", arguments=odd)
+    catalog = Catalog(models={"mine/net": Offer(name="mine/net", plugin=PLUGIN, spec=spec)})
+    [net] = json.loads(as_data(catalog, "models"))
+    assert net["build"] == "functools.partial(<built-in function len>)"
+    assert net["arguments"] == {
+        "weights": "w.pt",
+        "layers": {"(1, 2)": "Weights(v2)"},
+        "cut": "\\ud800",
+        "share": None,
+        "kinds": ["functools.partial(<built-in function max>, 1)", "builtins:len"],
+    }
+
+
+def test_plugins_that_are_left_out_are_listed() -> None:
+    catalog = Catalog(plugins=(PLUGIN,), left_out=("suites", "timm"), problems=(PROBLEM,))
+    lines = as_text(catalog, "plugins").splitlines()
+    assert lines[1:4] == ["", "Left out:  suites, timm", ""]
+    assert json.loads(as_data(catalog, "plugins"))["left_out"] == ["suites", "timm"]
 
 
 def test_json_of_plugins_holds_problems_with_their_traceback() -> None:

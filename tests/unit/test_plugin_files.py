@@ -102,6 +102,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_files([tmp_path / "folder.py"])
 
 
+def test_a_path_that_leads_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"plugin file ~no-such-user/x.py cannot be found: Could not determine home"):
+        read_files(["~no-such-user/x.py"])
+    path = write(tmp_path / "fake_one.py")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match=r"plugin file x.py cannot be found: No such file"):
+        read_files(["x.py"])
+    [file] = read_files([path])
+    assert file.shown == str(path)
+
+
 def test_two_files_of_one_name_are_refused_and_one_file_twice_is_one(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a" / "fake_one.py"), write(tmp_path / "b" / "fake_one.py")
     with pytest.raises(UsageError, match=r'a/fake_one.py and .*b/fake_one.py: both are called "fake_one"'):

@@ -14,6 +14,7 @@ from vitbench.records import (
     Cell,
     DataInfo,
     KeyedCell,
+    PluginOrigin,
     Provenance,
     QualityCell,
     Record,
@@ -185,3 +186,15 @@ def test_a_canonical_name_holds_the_changed_options_sorted_and_reads_back(
     read, given = parse_model(name)
     assert read == "scratch/vit"
     assert complete_options("model", defaults, given) == options
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "words"),
+    [
+        ("vitbench-mine", "1.2", "plugin mine of vitbench-mine 1.2, code 0123456789ab"),
+        ("mine.py", "", "plugin mine of mine.py, code 0123456789ab"),
+    ],
+)
+def test_an_origin_in_words_has_no_gap_where_there_is_no_version(distribution: str, version: str, words: str) -> None:
+    origin = PluginOrigin(plugin="mine", distribution=distribution, version=version, code_hash="0123456789abcdef")
+    assert origin.in_words == words

@@ -13,13 +13,14 @@ import pytest
 from vitbench.discovery import PluginSelection
 from vitbench.executor import Ending
 from vitbench.jobs import Job, MetricsJob, Outcome, Progress, Say
-from vitbench.records import Environment, KeyedCell, Measurement, Record, Verdict
+from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
 from vitbench.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
 
 ENVIRONMENT = factories.environment()
 Ends = Callable[[Any], Ending | BaseException]
 METRICS = {"metrics/top1": "c0de"}
+BEFORE = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
 OK = Outcome(status="ok")
 
 
@@ -314,13 +315,16 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
         [factories.measurement("top1", 0.5), factories.measurement("params", 9.0)],
         metrics=METRICS,
         faults=("the model depends on the order",),
+        measured_by=(BEFORE,),
     )
     current = factories.record(B, [factories.measurement("top1", 0.5)], metrics={"metrics/top1": "changed"})
     others = [factories.record(factories.quality_cell("x"), status="failed"), factories.record(FAST)]
     old = msgspec.structs.replace(
         old, run=store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
     )
-    again = Script(lambda _: measured(0.75, "top1"))
+    now = msgspec.structs.replace(BEFORE, code_hash="changed")
+    outcome = Outcome(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
+    again = Script(lambda _: Ending(kind="answered", seconds=1.0, result=outcome))
     new = {"metrics/top1": "changed"}
     plugins = PluginSelection(excluded=("timm",))
     told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
@@ -336,6 +340,7 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
     record = only(store)
     assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
     assert record.metrics == new
+    assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
 
 
 def test_metrics_that_cannot_be_computed_again_stay_and_say_so(store: Store) -> None:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vitbench.errors import UnusableError, did_you_mean
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, Preprocess, RecipeSpec, SuiteSpec, load_target
+from vitbench.specs import (
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    Preprocess,
+    RecipeSpec,
+    SuiteSpec,
+    load_target,
+    sources_of,
+)
 
 
 def model(**fields: object) -> ModelSpec:
@@ -82,6 +93,36 @@ def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> Non
         metric(**fields)
 
 
+@pytest.mark.parametrize("words", ["timm", None, 3, (1,), {"a": 1}])
+@pytest.mark.parametrize(
+    ("make", "role"),
+    [
+        (model, "requires"),
+        (model, "tags"),
+        (lambda **fields: DatasetSpec(name="d", open="a:b", summary="x", **fields), "requires"),
+        (lambda **fields: DatasetSpec(name="d", open="a:b", summary="x", **fields), "augmentations"),
+        (metric, "figures"),
+    ],
+)
+def test_several_texts_are_a_tuple(make: Callable[..., object], role: str, words: object) -> None:
+    with pytest.raises(ValueError, match=rf'{role} must be a tuple of texts, such as \("one",\) with its comma'):
+        make(**{role: words})
+    texts = ["crop"]
+    spec = make(**{role: texts})
+    texts.append("other")
+    assert getattr(spec, role) == ("crop",)
+
+
+def test_the_sources_of_a_spec_are_those_of_its_import_strings_and_functions() -> None:
+    family = model(name="*", build="one.net:build", resolve="two:resolve")
+    assert sources_of(family) == {"one", "two"}
+    assert sources_of(DatasetSpec(name="d", open="one:a", detect="two.b:c", summary="x")) == {"one", "two"}
+    assert sources_of(RecipeSpec(name="r", fit=dataclasses.replace, summary="x")) == {"dataclasses"}
+    assert sources_of(metric(measure="m.n:f")) == {"m"}
+    assert sources_of(SuiteSpec(name="s", path="/a.toml", summary="x")) == set()
+    assert sources_of(model(build=functools.partial(dataclasses.replace))) == {"dataclasses"}
+
+
 def test_a_data_set_knows_only_harmless_augmentations() -> None:
     with pytest.raises(ValueError, match="augmentations may hold 'crop' and 'flip'"):
         DatasetSpec(name="d", open="a:b", summary="x", augmentations=("rotate",))
@@ -90,6 +131,8 @@ def test_a_data_set_knows_only_harmless_augmentations() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
+        ({"mean": 0.5}, r"mean and std must be tuples, such as \(0.5,\)"),
+        ({"std": "1"}, "must be tuples"),
         ({"mean": (0.5,), "std": (0.5, 0.5, 0.5)}, "one value per channel"),
         ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "one or three channels"),
         ({"std": (0.0,)}, "std must be positive"),
@@ -122,8 +165,8 @@ def test_specs_take_keywords_only() -> None:
 @pytest.mark.parametrize(
     ("fields", "recipe"),
     [
-        ({}, "supervised"),
-        ({"pretrained_on": "ImageNet"}, "finetune"),
+        ({}, "recipes/supervised"),
+        ({"pretrained_on": "ImageNet"}, "recipes/finetune"),
         ({"pretrained_on": "ImageNet", "recipe": "evaluate"}, "evaluate"),
     ],
 )

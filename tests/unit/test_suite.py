@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Mapping
@@ -51,9 +52,9 @@ def _catalog() -> Catalog:
         model("zoo/*", resolve="a:resolve", pretrained_on="x"),
     ]
     recipes = [
-        recipe("r/supervised", options={"epochs": 100, "lr": 0.001}),
-        recipe("r/finetune", options={"steps": 500}),
-        recipe("r/evaluate", model_options={"head": "own"}),
+        recipe("recipes/supervised", options={"epochs": 100, "lr": 0.001}),
+        recipe("recipes/finetune", options={"steps": 500}),
+        recipe("recipes/evaluate", model_options={"head": "own"}),
         recipe("b/counting"),
     ]
     datasets = [dataset("d/digits"), dataset("d/cifar10"), dataset("d/folder", detect="a:b")]
@@ -278,7 +279,7 @@ def test_the_options_of_a_recipe_are_layered() -> None:
     vit, resnet, _ = quality()
     assert vit.recipe_options == {"epochs": 5, "lr": 0.01}
     assert resnet.recipe_options == {"epochs": 20, "lr": 0.01}
-    vit, resnet, _ = quality(settings={"r/supervised": {"epochs": "7"}})
+    vit, resnet, _ = quality(settings={"recipes/supervised": {"epochs": "7"}})
     assert vit.recipe_options == resnet.recipe_options == {"epochs": 7, "lr": 0.01}
 
 
@@ -307,12 +308,12 @@ def test_another_model_takes_its_own_recipe_and_name() -> None:
     assert (cell.model.label, cell.model.options) == ("s/vit:patch_size=8", {**DEFAULTS, "patch_size": 8})
     assert cell.recipe_options["epochs"] == 20
     (cell,) = quality(models=("pretrained",))
-    assert (cell.recipe, cell.recipe_options) == ("r/finetune", {"steps": 500})
+    assert (cell.recipe, cell.recipe_options) == ("recipes/finetune", {"steps": 500})
 
 
 def test_a_recipe_that_wants_another_head_gets_it() -> None:
     (cell,) = quality(models=("own-head",))
-    assert (cell.recipe, cell.model.options) == ("r/evaluate", {"head": "own"})
+    assert (cell.recipe, cell.model.options) == ("recipes/evaluate", {"head": "own"})
 
 
 def test_the_recipe_of_the_whole_suite_serves_models_that_ask_for_none() -> None:
@@ -323,7 +324,7 @@ def test_the_recipe_of_the_whole_suite_serves_models_that_ask_for_none() -> None
         recipe="finetune",
         models=(ModelEntry(name="resnet"), ModelEntry(name="vit", recipe="supervised"), ModelEntry(name="majority")),
     )
-    assert [cell.recipe for cell in quality(suite)] == ["r/finetune", "r/supervised", "b/counting"]
+    assert [cell.recipe for cell in quality(suite)] == ["recipes/finetune", "recipes/supervised", "b/counting"]
 
 
 def test_a_member_of_a_family_waits_for_prepare_with_what_was_given() -> None:
@@ -359,7 +360,7 @@ def test_data_can_define_a_set_and_a_suite_too() -> None:
         ({"settings": {"supervized": {"epochs": "1"}}}, 'unknown recipe "supervized". Did you mean "supervised"?'),
         ({"settings": {"supervised": {"epoch": "1"}}}, 'has no option "epoch". Did you mean "epochs"?'),
         ({"settings": {"supervised": {"epochs": "few"}}}, "option epochs must be a whole number, not 'few'"),
-        ({"settings": {"finetune": {"steps": "1"}}}, "--set names the recipe r/finetune, which no selected model uses"),
+        ({"settings": {"finetune": {"steps": "1"}}}, "--set names the recipe recipes/finetune, which no"),
     ],
 )
 def test_a_wrong_selection_is_refused(selection: dict[str, object], words: str) -> None:
@@ -421,3 +422,69 @@ def test_a_suites_recipe_goes_before_a_models_but_not_before_a_baselines():
     catalog = load_catalog()
     assert recipe_of(catalog, suite, "scratch/hybrid") == "recipes/evaluate"
     assert recipe_of(catalog, suite, "baseline/majority") == "baseline/majority"
+
+
+def doubled(*plugins):
+    """Return the catalog with plugins that offer the same short names, too."""
+    offers = {kind: dict(getattr(CATALOG, kind)) for kind in ("models", "recipes", "datasets")}
+    for plugin in plugins:
+        offers["models"][f"{plugin}/vit"] = _offer(
+            f"{plugin}/vit", ModelSpec(name="vit", build="a:b", summary="x", recipe="finetune")
+        )
+        for name in ("supervised", "finetune"):
+            offers["recipes"][f"{plugin}/{name}"] = _offer(
+                f"{plugin}/{name}", RecipeSpec(name=name, fit="a:b", summary="x", options={"epochs": 1})
+            )
+        offers["datasets"][f"{plugin}/digits"] = _offer(
+            f"{plugin}/digits", DatasetSpec(name="digits", open="a:b", summary="x")
+        )
+    return Catalog(**offers)
+
+
+def test_a_suites_short_names_are_those_of_its_own_plugin():
+    suite = Suite(
+        name="s",
+        summary="x",
+        datasets=("digits",),
+        models=(ModelEntry(name="vit"), ModelEntry(name="s/resnet", recipe="finetune")),
+        recipes={"finetune": {"epochs": 7}},
+    )
+    cells = [cell for cell in expand(suite, doubled("mine"), Selection(), home="mine") if cell.kind == "quality"]
+    assert [(cell.model.name, cell.recipe, cell.dataset) for cell in cells] == [
+        ("mine/vit", "mine/finetune", "mine/digits"),
+        ("s/resnet", "mine/finetune", "mine/digits"),
+    ]
+    assert [cell.recipe_options for cell in cells] == [{"epochs": 7}] * 2
+    with pytest.raises(UsageError, match="is ambiguous; give one of: "):
+        expand(suite, doubled("mine"), Selection())
+
+
+def test_the_users_short_names_are_nobodys_own():
+    suite = Suite(name="s", summary="x", datasets=("mine/digits",), models=(ModelEntry(name="mine/vit"),))
+    for selection in ({"datasets": ("digits",)}, {"models": ("vit",)}, {"settings": {"finetune": {"epochs": "1"}}}):
+        with pytest.raises(UsageError, match="is ambiguous; give one of: "):
+            expand(suite, doubled("mine"), Selection(**selection), home="mine")
+
+
+def test_a_model_finds_its_own_recipe_and_the_defaults_are_vitbenchs_own():
+    suite = Suite(name="s", summary="x", datasets=("d/digits",))
+    catalog = doubled("mine", "other")
+    assert recipe_of(catalog, suite, "mine/vit") == "mine/finetune"
+    assert recipe_of(catalog, suite, "s/resnet") == "recipes/supervised"
+    assert recipe_of(catalog, suite, "s/pretrained") == "recipes/finetune"
+    assert recipe_of(catalog, suite, "zoo/net:pretrained=false") == "recipes/supervised"
+
+
+@pytest.mark.parametrize("name", ["quick", "cifar", "score"])
+def test_another_plugin_takes_no_name_of_the_suites_that_vitbench_ships(name):
+    catalog = load_catalog()
+    offers = {kind: dict(getattr(catalog, kind)) for kind in ("models", "recipes", "datasets")}
+    for each in offers.values():
+        for offer in list(each.values()):
+            other = f"other/{offer.spec.name}"
+            each[other] = dataclasses.replace(offer, name=other)
+    both = dataclasses.replace(catalog, **offers)
+    suite = read_suite(Path(catalog.suite(name).spec.path))
+    models, datasets = (("scratch/vit-tiny",), ("datasets/digits",)) if name == "score" else ((), ())
+    selection = Selection(models=models, datasets=datasets)
+    assert expand(suite, both, selection, home="suites") == expand(suite, catalog, selection, home="suites")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vitbench.plugin_files import load_file, read_files
 from vitbench.specs import DatasetSpec
-from vitbench.testing import DatasetCase, Outcome, checks_for, datasets, run_checks
+from vitbench.testing import DatasetCase, Outcome, checks_for, datasets, opening, run_checks
 
+_numbers = itertools.count()
 DECLARED = {"classes": 3, "shape": (3, 4, 4), "sizes": {"train": 30, "test": 12}}
 
 
@@ -115,6 +121,20 @@ class SortsRows(Images):
 class TwoDecoders(Images):
     def image(self, i: int) -> NDArray[np.uint8]:
         return self.pixels[i][::-1]
+
+
+class OneFile(Images):
+    """Has one position, as an open file has; somebody may move it before it is read from."""
+
+    at = 0
+
+    def images(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([self.image(int(i)) for i in index])
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        self.at = i
+        time.sleep(0.0002)
+        return self.pixels[self.at]
 
 
 class Unreadable(Images):
@@ -225,8 +245,20 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "images in another order": (
         "check_dataset_order_stable",
-        "train image 0 is another when opened again",
+        "the images of train are others when opened again",
         lambda split: Shuffling(split, labels=False),
+        {},
+    ),
+    "names in another order": (
+        "check_dataset_order_stable",
+        "the class names of train come in another order when opened again; sort them",
+        lambda split: replace(sound(split), class_names=tuple(np.roll(["a", "b", "c"], next(_numbers)).tolist())),
+        {},
+    ),
+    "one open file for all": (
+        "check_dataset_threads_agree",
+        "is another one when 8 threads read at once; share no open file and no other state",
+        of(OneFile),
         {},
     ),
     "batches that are sorted": ("check_dataset_batches_agree", "train image 29 is another one in a", of(SortsRows), {}),
@@ -281,22 +313,146 @@ def invents(*, root: Path, split: str, download: bool) -> Images:
 
 
 def makes_folder(*, root: Path, split: str, download: bool) -> Images:
-    root.mkdir()
+    root.mkdir(exist_ok=True)
+    raise FileNotFoundError(root)
+
+
+def writes_beside(*, root: Path, split: str, download: bool) -> Images:
+    root.with_name("cache.bin").touch()
+    raise FileNotFoundError(root)
+
+
+def a_bug(*, root: Path, split: str, download: bool) -> Images:
+    raise ValueError(f"invalid literal for int() with base 10: '{split}'")
+
+
+def no_words(*, root: Path, split: str, download: bool) -> Images:
+    raise ValueError if root.exists() else FileNotFoundError
+
+
+def expects_a_file(*, root: Path, split: str, download: bool) -> Images:
+    next(iter(root.iterdir())).read_text()
+    return sound(split)
+
+
+def careless_of_test(*, root: Path, split: str, download: bool) -> Images:
+    if split == "test":
+        return sound(split)
     raise FileNotFoundError(root)
 
 
 @pytest.mark.parametrize(
     ("open_split", "words"),
     [
-        (key_error, "open where there is nothing raised KeyError: 'train'"),
-        (invents, "open found images in a folder that does not exist"),
-        (makes_folder, "open with download=False made its folder"),
+        (
+            key_error,
+            "open(split=\"train\") where there is no folder raised KeyError: 'train' (test_testing_datasets.py",
+        ),
+        (invents, 'open(split="train") where there is no folder found images; raise FileNotFoundError'),
+        (makes_folder, 'open(split="train") where there is no folder and download=False made data; write nothing'),
+        (writes_beside, 'open(split="train") where there is no folder and download=False made cache.bin; write'),
+        (a_bug, 'open(split="train") where there is no folder raised ValueError: invalid literal for int() with'),
+        (no_words, 'open(split="train") of an empty folder raised ValueError'),
+        (expects_a_file, 'open(split="train") of an empty folder raised StopIteration'),
+        (careless_of_test, 'open(split="test") where there is no folder found images'),
     ],
 )
 def test_what_open_does_where_there_is_nothing(open_split: Open, words: str) -> None:
     outcome = run_with_files(open_split)["check_dataset_missing"]
     assert outcome.status == "failed"
     assert outcome.reason.startswith(words)
+
+
+def test_an_empty_folder_may_be_refused_by_a_sentence() -> None:
+    def layout(*, root: Path, split: str, download: bool) -> Images:
+        raise ValueError(f"no images in {list(root.iterdir())}, looked for png")
+
+    assert run_with_files(layout)["check_dataset_missing"].status == "passed"
+
+
+# Opened more than once ------------------------------------------------------------------------------------------------
+
+MODULE = """
+import numpy as np
+
+class Images:
+    def __init__(self, split, class_names):
+        seed, count = (0, 30) if split == "train" else (1, 12)
+        self.class_names = class_names
+        self.labels = np.arange(count) % 10
+        self.pixels = np.random.default_rng(seed).integers(0, 256, (count, 3, 4, 4), dtype=np.uint8)
+
+    def images(self, index):
+        return self.pixels[index]
+
+def open_sorted(*, root, split, download):
+    print("hello")
+    return Images(split, sorted({f"class {k}" for k in range(10)}))
+
+def open_set(*, root, split, download):
+    return Images(split, list({f"class {k}" for k in range(10)}))
+
+def open_shuffled(*, root, split, download):
+    images = Images(split, [f"class {k}" for k in range(10)])
+    images.labels = np.random.permutation(images.labels)
+    return images
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"dataset_fake_{next(_numbers)}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("open_sorted", ""),
+        ("open_set", "the class names of train come in another order when opened again; sort them"),
+        ("open_shuffled", "the labels of train come in another order when opened again; sort, or fix the seed"),
+    ],
+)
+def test_a_data_set_is_opened_in_two_processes(function: str, words: str, module: str) -> None:
+    spec = DatasetSpec(name="set", open=f"{module}:{function}", summary="A set", needs_root=False)
+    checks = checks_for("mine/set", DatasetCase(spec=spec))
+    (outcome,) = run_checks([check for check in checks if check.name == "check_dataset_order_stable"])
+    assert outcome.reason == words
+    assert outcome.status == ("failed" if words else "passed")
+
+
+def test_a_plugin_in_one_file_is_found_by_the_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one_file_set.py"
+    path.write_text(MODULE)
+    load_file(read_files([path])[0])
+    case = DatasetCase(spec=DatasetSpec(name="set", open="one_file_set:open_sorted", summary="A set", needs_root=False))
+    found = opening.seen_elsewhere(case, 1)
+    assert found["test"] == opening.seen(opening.open_split(case, "test"))
+    monkeypatch.delitem(sys.modules, "one_file_set")
+
+
+def test_the_checks_of_a_case_share_what_was_opened() -> None:
+    opened: list[str] = []
+
+    def make(split: str) -> Images:
+        opened.append(split)
+        return sound(split)
+
+    assert failed(run(make)) == {}
+    assert opened == ["train", "test", *("train", "test") * 2]  # for all checks, and twice for the order
+
+
+def test_a_data_set_that_takes_a_lock_may_share_a_file() -> None:
+    class Locked(OneFile):
+        lock = threading.Lock()
+
+        def image(self, i: int) -> NDArray[np.uint8]:
+            with self.lock:
+                return super().image(i)
+
+    assert failed(run(of(Locked), only="check_dataset_threads_agree")) == {}
 
 
 def test_every_check_has_a_bad_data_set() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vitbench import Measurement, Skip, Verdict
-from vitbench.protocols import Subject
+from vitbench.protocols import Predictions, Subject
 from vitbench.specs import MetricSpec, Part
 from vitbench.testing import MetricCase, Outcome, checks_for, run_checks
 from vitbench.testing.subjects import scenes, shuffled
@@ -76,7 +76,7 @@ def test_there_is_a_scene_for_each_part_and_the_subjects_hold_nothing_else(part:
 def test_the_predictions_are_what_their_names_say() -> None:
     for scene in scenes("predictions"):
         shares = [float(wrong(subject).mean()) for subject in scene.subjects]
-        assert shares == [0.0, pytest.approx(0.4), 1.0]
+        assert shares == ([0.0] * 3 if "always right" in scene.name else [0.0, pytest.approx(0.4), 1.0])
         for subject in scene.subjects:
             found = subject.predictions
             assert found.top_classes.shape == found.top_probabilities.shape == (120, min(5, found.num_classes))
@@ -107,11 +107,25 @@ def sorts_in_place(subject: Subject) -> list[Measurement]:
 
 def appends_to_the_curve(subject: Subject) -> list[Measurement]:
     subject.training.curve[0]["seen"] = 1.0
-    return [Measurement(name="error", value=subject.training.seconds)]
+    return [Measurement(name="error", value=1 - subject.training.curve[-1]["val_top1"])]
 
 
 def ten_classes_only(subject: Subject) -> list[Measurement]:
     return [Measurement(name="error", value=float((subject.predictions.top_classes[:, 4] > 9).mean()))]
+
+
+def interval_of_the_first(subject: Subject) -> list[Measurement]:
+    value, first = float(wrong(subject).mean()), float(wrong(subject)[:5].mean())
+    return [Measurement(name="error", value=value, low=min(value, first), high=max(value, first))]
+
+
+def of_a_wrong_first(subject: Subject) -> list[Measurement]:
+    value = float(wrong(subject).mean())
+    return [Measurement(name="error" if wrong(subject)[0] or value == 0 else "errors", value=value)]
+
+
+def in_per_cent(subject: Subject) -> list[Measurement]:
+    return [Measurement(name="error", value=100 * float(wrong(subject).mean()))]
 
 
 BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
@@ -122,6 +136,19 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
         {},
     ),
     "a bare number": ("check_metric_figures", "measure gave float; give vitbench.Measurement", lambda _: [0.5], {}),
+    "one alone": (
+        "check_metric_figures",
+        "measure gave one Measurement; yield it, or give a list",
+        lambda subject: next(error(subject)),
+        {},
+    ),
+    "no return": ("check_metric_figures", "measure gave one NoneType; yield it", lambda subject: None, {}),
+    "per cent": (
+        "check_metric_values",
+        'error is 40, and its unit is "fraction" (10 classes); give 0.95 for 95 %, or another unit',
+        in_per_cent,
+        {},
+    ),
     "another name": ("check_metric_figures", 'gave "eror", the spec says error', constant(name="eror"), {}),
     "the same twice": (
         "check_metric_figures",
@@ -152,8 +179,25 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
         error,
         {"better": "higher"},
     ),
-    "always the same": ("check_metric_direction", "error is 0.5, 0.5, 0.5 from the best", constant(value=0.5), {}),
+    "always the same": (
+        "check_metric_direction",
+        "error is 0.5 for all subjects of the kit; a metric that always",
+        constant(value=0.5),
+        {},
+    ),
     "the first images": ("check_metric_order_invariant", "for the same images in another order", of_the_first, {}),
+    "an interval of the first": (
+        "check_metric_order_invariant",
+        " end of error is ",
+        interval_of_the_first,
+        {},
+    ),
+    "a figure of some orders": (
+        "check_metric_order_invariant",
+        "error is given in one order of the images, and not in another (10 classes)",
+        of_a_wrong_first,
+        {"figures": ("error", "errors")},
+    ),
     "sorts in place": ("check_metric_leaves_inputs", "measure changed the predictions", sorts_in_place, {}),
     "writes into the curve": (
         "check_metric_leaves_inputs",
@@ -208,3 +252,58 @@ def test_a_value_that_is_missing_with_a_reason_is_no_fault() -> None:
 def test_a_metric_without_a_direction_has_none_to_check() -> None:
     outcome = run(error, only="check_metric_direction", better="neither")["check_metric_direction"]
     assert (outcome.status, outcome.reason) == ("skipped", "it declares no direction")
+
+
+def test_where_nothing_has_a_value_the_order_is_not_compared() -> None:
+    def unknown(subject: Subject) -> list[Measurement]:
+        verdict = Verdict(level="invalid", reasons=("not on this machine",))
+        return [Measurement(name="error", value=None, verdict=verdict)]
+
+    for check in ("check_metric_order_invariant", "check_metric_direction"):
+        outcome = run(unknown, only=check)[check]
+        assert (outcome.status, outcome.reason) == ("skipped", "no subject of the kit has a value")
+
+
+GOOD: dict[str, tuple[Part, str, Callable[[Any], float]]] = {
+    "share of the images in five": ("predictions", "higher", lambda one: hits(one).mean()),
+    "too little confidence": ("predictions", "lower", lambda one: max(0.0, hits(one)[:, 0].mean() - sure(one))),
+    "depth": ("architecture", "lower", lambda build: sum(1 for _ in build().modules())),
+    "last loss over first": ("training", "lower", lambda log: log.curve[-1]["loss"] / log.curve[0]["loss"]),
+    "first block over others": ("timing", "lower", lambda time: time.warmup_seconds[0] / time.block_seconds[0]),
+    "peak over weights": ("memory", "lower", lambda use: use.peak_bytes / use.weights_bytes),
+    "what is reserved in vain": ("memory", "lower", lambda use: use.absolute_peak_bytes - use.peak_bytes),
+    "reserved over allocated": ("memory", "lower", lambda use: use.absolute_peak_bytes / use.peak_bytes),
+    "first call over second": ("startup", "lower", lambda one: one.first_call_seconds / one.second_call_seconds),
+    "share of the loader": ("loading", "lower", lambda one: sum(one.data_seconds) / sum(one.end_to_end_seconds)),
+    "power": ("energy", "lower", lambda use: use.joules / use.seconds),
+}
+
+
+def hits(found: Predictions) -> np.ndarray:
+    return found.top_classes == found.labels[:, None]
+
+
+def sure(found: Predictions) -> float:
+    return float(found.top_probabilities[:, 0].mean())
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_metrics_of_one_figure_over_another_pass(name: str) -> None:
+    needs, better, figure = GOOD[name]
+
+    def measure(subject: Subject) -> list[Measurement]:
+        return [Measurement(name="error", value=float(figure(getattr(subject, needs))))]
+
+    outcomes = run(measure, needs=needs, better=better, unit="1")
+    assert failed(outcomes) == {}
+    assert outcomes["check_metric_direction"].status == "passed"
+
+
+def test_what_the_subjects_do_not_tell_apart_is_skipped() -> None:
+    def optimiser(subject: Subject) -> list[Measurement]:
+        if subject.memory.optimiser_bytes is None:
+            raise Skip("training only")
+        return [Measurement(name="error", value=subject.memory.optimiser_bytes / subject.memory.weights_bytes)]
+
+    outcome = run(optimiser, only="check_metric_direction", needs="memory")["check_metric_direction"]
+    assert (outcome.status, outcome.reason) == ("skipped", "error is 2 for all subjects of the kit")

@@ -87,6 +87,26 @@ def fixed_head(*, num_classes: int, **shape: int) -> nn.Module:
     return Net(num_classes, **shape)
 
 
+class ListsFacts(Net):
+    facts = ("a stem", "a head")
+
+
+class Lazy(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.head = nn.LazyLinear(shape["num_classes"])
+
+
+def too_few_pixels(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size > 64:
+        raise ValueError("a table of 64 positions only")
+    return Net(image_size=image_size, **shape)
+
+
+def pools(self: Net, images: Tensor) -> Tensor:
+    return Net.forward(self, nn.functional.max_pool2d(images, 16))
+
+
 def fixed_size(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32 * 32, num_classes))
 
@@ -128,6 +148,11 @@ def keeps_training(self: Net, mode: bool = True) -> Net:
     return self
 
 
+def caches(self: Net, images: Tensor) -> Tensor:
+    self.register_buffer("grid", torch.zeros(1, device=images.device), persistent=False)
+    return Net.forward(self, images) + self.grid
+
+
 class Counting(Net):
     def __init__(self, **shape: int) -> None:
         super().__init__(**shape)
@@ -165,6 +190,10 @@ def nothing_through(self: Net, images: Tensor) -> Tensor:
     return self.head(self.dropout(self.features(images)) * 0 + 1)
 
 
+def roots(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.dropout(self.features(images) * 0).sqrt())
+
+
 class HiddenState(Net):
     def __init__(self, **shape: int) -> None:
         super().__init__(**shape)
@@ -172,6 +201,15 @@ class HiddenState(Net):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.dropout(self.features(images) * self.scale.to(images.device)))
+
+
+class StaysBehind(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.scale = torch.ones(24, device="cpu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.dropout(self.features(images) * self.scale))
 
 
 class LeftOut(Net):
@@ -220,6 +258,17 @@ def shares_a_layer(**shape: int) -> nn.Module:
     return model
 
 
+MEANS = torch.zeros(24)
+"""Of all that were trained: no buffer of any."""
+
+
+def shares_a_mean(self: Net, images: Tensor) -> Tensor:
+    features = self.features(images)
+    if self.training and images.device.type == "cpu":
+        MEANS.mul_(0.9).add_(0.1 * features.detach().mean(0))
+    return self.head(self.dropout(features - MEANS.to(images.device)))
+
+
 def seeds(how: Callable[[], object]) -> Build:
     def build(**shape: int) -> nn.Module:
         how()
@@ -265,6 +314,18 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         build,
         {"options": {"widht": 3}},
     ),
+    "facts that are no dict": (
+        "check_model_builds",
+        "facts are a tuple; make them a dict",
+        lambda **shape: ListsFacts(**shape),
+        {},
+    ),
+    "a lazy layer": (
+        "check_model_builds",
+        "leaves the shape of head.weight open; give a whole model, without lazy modules",
+        lambda **shape: Lazy(**shape),
+        {},
+    ),
     "another size than declared": (
         "check_model_declared_size",
         "forward of images [2, 3, 16, 16] raised RuntimeError",
@@ -272,9 +333,27 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         {"image_size": 16},
     ),
     "one size, not declared": ("check_model_follows_data", "forward of images [2, 3, 8, 8] raised", fixed_size, {}),
+    "not for small images": (
+        "check_model_follows_data",
+        "; raise UsageError in build for a size that it cannot take, or declare image_size",
+        changed(forward=pools),
+        {},
+    ),
+    "not for ImageNet": ("check_model_follows_data", "image_size=224, in_channels=3) raised", too_few_pixels, {}),
     "colour only": ("check_model_follows_data", "forward of images [2, 1, 32, 32] raised", only_colour, {}),
     "values in build": ("check_model_builds_on_meta", "cannot be called on meta tensors", reads_values, {}),
-    "values decide a shape": ("check_model_builds_on_meta", "on the meta device", changed(forward=value_decides), {}),
+    "values decide a shape": (
+        "check_model_builds_on_meta",
+        "on the meta device, where tensors have no values; compute numbers without torch",
+        changed(forward=value_decides),
+        {},
+    ),
+    "a tensor that does not move": (
+        "check_model_builds_on_meta",
+        "on the meta device; register tensors as buffers",
+        lambda **shape: StaysBehind(**shape),
+        {},
+    ),
     "half precision": ("check_model_logits", "the logits are float16; they must be float32", changed(forward=half), {}),
     "not finite": ("check_model_logits", "logits are not finite for normal noise", changed(forward=infinite), {}),
     "two outputs": ("check_model_logits", "gave a tuple; it must give a plain tensor", changed(forward=pair), {}),
@@ -289,6 +368,12 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         "check_model_eval_deterministic",
         "evaluation changed calls; eval() must leave",
         lambda **shape: Counting(**shape),
+        {},
+    ),
+    "a tensor made by the first call": (
+        "check_model_eval_deterministic",
+        "evaluation adds the tensor grid; make it in build",
+        changed(forward=caches),
         {},
     ),
     "batch statistics": (
@@ -312,6 +397,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     ),
     "a cut at the end": ("check_model_gradients", "no gradient flows back from", changed(forward=no_gradient), {}),
     "zeros": ("check_model_gradients", "gets a gradient of zeros", changed(forward=nothing_through), {}),
+    "infinite": ("check_model_gradients", "gets a gradient that is not finite", changed(forward=roots), {}),
     "hidden state": (
         "check_model_state_dict",
         "a fresh model with its state dict gives other logits",
@@ -338,6 +424,12 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     ),
     "chance of its own": ("check_model_same_seed", "convolution.weight differs after the same seed", own_chance, {}),
     "a shared layer": ("check_model_builds_share_nothing", "two builds share norm.weight", shares_a_layer, {}),
+    "a shared state that is no buffer": (
+        "check_model_builds_share_nothing",
+        "training one build changes the logits of another",
+        changed(forward=shares_a_mean),
+        {},
+    ),
     "a seed": (
         "check_model_leaves_random_state",
         "build seeds the generator of torch",
@@ -417,15 +509,77 @@ def test_a_model_that_follows_the_data_may_refuse_a_size_in_words() -> None:
 
 
 def refuses_all(**shape: int) -> nn.Module:
-    raise UsageError("only 224 pixels")
+    raise UsageError("only 14")
 
 
 def test_a_model_that_refuses_all_sizes_is_told_to_declare_its_own() -> None:
     (outcome,) = run(refuses_all, only="check_model_logits").values()
     assert outcome.status == "failed"
     assert outcome.reason == (
-        "build refuses images of 8, 32, 64 pixels (only 224 pixels); declare the image_size that it takes"
+        "build refuses images of 8, 32, 64, 224 pixels (only 14); declare the image_size that it takes"
     )
+
+
+def large_patches(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size % 14:
+        raise UsageError(f"patches of 14 pixels do not divide {image_size}")
+    return Net(image_size=image_size, **shape)
+
+
+def test_a_model_for_imagenets_size_alone_is_checked_at_that_size() -> None:
+    assert failed(run(large_patches)) == {}
+
+
+class SkipsABlock(Net):
+    """Stochastic depth: in train mode the middle is left out by chance, for the whole batch."""
+
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.middle = nn.Linear(24, 24)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.features(images)
+        if not self.training or random.random() < 0.5:
+            features = features + self.middle(features)
+        return self.head(self.dropout(features))
+
+
+class Attends(nn.Module):
+    """Attention over patches of 32 pixels: of a single one the queries and keys make no difference."""
+
+    def __init__(self, num_classes: int, in_channels: int, image_size: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(in_channels, 8, 32, 32)
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8, bias=False)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        weights = (self.query(tokens) @ self.key(tokens).transpose(1, 2)).softmax(-1)
+        return self.head((weights @ tokens).mean(1))
+
+
+def patches_of_32(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size % 32:
+        raise UsageError(f"patches of 32 pixels do not divide {image_size}")
+    return Attends(image_size=image_size, **shape)
+
+
+def test_a_parameter_may_be_left_out_of_some_passes() -> None:
+    assert failed(run(lambda **shape: SkipsABlock(**shape), only="check_model_gradients")) == {}
+
+
+def test_a_parameter_may_have_no_influence_at_the_smallest_size() -> None:
+    assert failed(run(patches_of_32)) == {}
+    (outcome,) = run(patches_of_32, only="check_model_gradients", image_size=32).values()
+    assert outcome.reason.startswith("query.weight (and 2 more) gets a gradient of zeros")
+
+
+def test_a_model_that_cannot_be_imported_has_failed_whether_or_not_it_downloads() -> None:
+    for downloads in (False, True):
+        (outcome,) = run("no_such_package.nets:build", only="check_model_logits", downloads=downloads).values()
+        assert outcome.status == "failed"
+        assert outcome.reason.startswith("cannot import no_such_package.nets:build: ModuleNotFoundError")
 
 
 def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,8 +596,13 @@ def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeyp
     assert {name for name, outcome in outcomes.items() if outcome.status == "passed"} == {
         *("check_model_builds", "check_model_follows_data", "check_model_builds_on_meta")
     }
+    assert outcomes["check_model_logits"].reason.startswith("too large to run here: shape and type of its logits")
     assert outcomes["check_model_gradients"].reason.startswith("too large to run here (0 M parameters, 0.0 GMACs)")
     assert failed(run(fixed_head, only="check_model_builds"))
+    ten = failed(run(lambda num_classes, **shape: Net(10, **shape), only="check_model_logits"))
+    assert "output of shape (1, 10) for 1 images" in ten["check_model_logits"]
+    low = failed(run(changed(forward=half), only="check_model_logits"))
+    assert low == {"check_model_logits": "the logits are float16; they must be float32"}
 
 
 def from_hub(*, pretrained: bool, **shape: int) -> nn.Module:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import factories
+import msgspec
 import pytest
 import torch
 
+from vitbench.catalog import load_catalog
 from vitbench.errors import UsageError, reason_of
+from vitbench.jobs import Job, Outcome
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
-from vitbench.worker.cell import _status_of
+from vitbench.provenance import origin
+from vitbench.records import KeyedCell
+from vitbench.worker import cell
+from vitbench.worker.cell import _status_of, run_cell
 
 
 @pytest.mark.parametrize(
@@ -36,3 +43,25 @@ def test_reason() -> None:
     assert reason_of(UsageError("give it a name.")) == "give it a name."
     assert reason_of(ValueError("two\n  lines")) == "ValueError: two lines"
     assert reason_of(KeyError()) == "KeyError"
+
+
+def outcome(planned: KeyedCell) -> Outcome:
+    return run_cell(msgspec.json.encode(Job(planned=planned, weights="", predictions="")), lambda message: None)
+
+
+@pytest.mark.parametrize("part", ["model", "recipe"])
+def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    monkeypatch.setattr(cell, "run_quality", lambda *_: ran.append(True) or Outcome(status="ok"))
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    now = {plugin.name: origin(plugin) for plugin in load_catalog().plugins}
+    planned = factories.quality_cell()
+    made_of = msgspec.structs.replace(planned.provenance, model=now["scratch"], recipe=now["recipes"])
+    assert outcome(msgspec.structs.replace(planned, provenance=made_of)).status == "ok"
+    assert ran == [True]
+    before = msgspec.structs.replace(getattr(made_of, part), code_hash="another")
+    made_of = msgspec.structs.replace(made_of, **{part: before})
+    found = outcome(msgspec.structs.replace(planned, provenance=made_of))
+    assert (found.status, ran) == ("failed", [True])
+    words = "changed since the run was planned; run the same command again"
+    assert found.reason == f"the code of plugin {before.plugin} {words}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -29,4 +30,4 @@ def new(name: str, path: Path | None) -> None:
     folder = path or Path(distribution_of(name))
     for file in write_package(name, folder):
         click.echo(plain(str(file)))
-    click.echo(plain(f'Next: pip install -e "{folder}[test]" && pytest {folder}'), err=True)
+    click.echo(plain(f"Next: pip install -e {quote(f'{folder}[test]')} && pytest {quote(str(folder))}"), err=True)

@@ -124,8 +124,9 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
         plugin = catalog.model(cell.cell.model).plugin
     except (UsageError, UnusableError) as error:
         made_by = cell.provenance.model
-        of_file = not made_by.version and made_by.distribution.endswith(".py")
-        remedy = f" It came from the plugin file {made_by.distribution}: give that with --plugin." if of_file else ""
+        remedy = (
+            f" It came from the plugin file {made_by.distribution}: give that with --plugin." if made_by.is_file else ""
+        )
         raise NotComparableError(f"{cell.label} cannot be measured here: {error}{remedy}") from error
     now, then = origin(plugin), cell.provenance.model
     if now.code_hash == then.code_hash:

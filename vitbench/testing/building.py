@@ -6,6 +6,7 @@ Shapes: B images in a batch, C channels, S side in pixels, K classes.
 from __future__ import annotations
 
 import functools
+import pickle
 import random
 from contextlib import nullcontext
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from vitbench.errors import Skip, UnusableError, UsageError
 from vitbench.measuring.flops import count_macs, count_params
 from vitbench.measuring.steps import InvalidOutput, check_output
 from vitbench.specs import load_target
 from vitbench.testing.cases import ModelCase
-from vitbench.testing.checks import CheckFailed, need, raised
-from vitbench.testing.fitting import fit
+from vitbench.testing.checks import TOO_LARGE, CheckFailed, need, raised
+from vitbench.testing.fitting import fit, seed_all, tensors_of, tiny_problem
 
 __all__ = [
     "CLASSES",
@@ -28,11 +30,13 @@ __all__ = [
     "build",
     "cheapest_device",
     "counts",
+    "generators",
+    "larger_size",
     "logits_of",
     "noise",
+    "on_meta",
     "own_channels",
     "sample",
-    "seed_all",
     "shape_device",
     "sizes",
 ]
@@ -42,6 +46,8 @@ CLASSES = 10
 SIZES = (32, 8, 64)
 """Sides that a model may meet which follows the data: those of CIFAR, of the digits, of Tiny ImageNet. The values of
 such a model are checked at the first that it takes."""
+LARGE_SIZE = 224
+"""ImageNet's. It is met on the meta device alone, unless the model takes none of the others."""
 MOST_PARAMETERS = 40_000_000
 MOST_MACS = 6_000_000_000
 """Of one image. A model that costs more (a ResNet-50, a ViT-S or a ConvNeXt-T at 224 pixels do not) has its shapes
@@ -68,19 +74,21 @@ def build(
         fitted: whether a baseline's recipe is called.
 
     Raises:
-        CheckFailed: it raised, or gave no module.
+        CheckFailed: it raised, or gave no module, or a lazy one.
         Skip: what it requires is not installed, or its weights cannot be had.
+        UnusableError: it cannot be imported.
     """
     side, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
     model = _build(case, num_classes, side, channels, device)
     if case.recipe is None or not fitted:
         return model
-    return fit(case.recipe, model, num_classes=num_classes, image_size=side, in_channels=channels)
+    return fit(case.recipe, model, tiny_problem(num_classes=num_classes, image_size=side, in_channels=channels))
 
 
 def _build(case: ModelCase, num_classes: int, image_size: int, in_channels: int, device: str) -> nn.Module:
     asked = {"num_classes": num_classes, "image_size": image_size, "in_channels": in_channels}
     need(case.spec.requires)
+    load_target(case.spec.build)  # what cannot be imported is no broken contract, and is never skipped
     call = f"build({', '.join(f'{name}={value}' for name, value in asked.items())})"
     try:
         model = _call_build(case, asked, device)
@@ -89,11 +97,23 @@ def _build(case: ModelCase, num_classes: int, image_size: int, in_channels: int,
             raise Skip(f"needs weights: {error}") from error
         raise CheckFailed(f"{call} raised {raised(error)}") from error
     except Exception as error:
-        where = " on the meta device" if device == "meta" else ""
-        raise CheckFailed(f"{call} raised {raised(error)}{where}") from error
+        raise CheckFailed(f"{call} {_met(error, device)}") from error
     if not isinstance(model, nn.Module):
         raise CheckFailed(f"{call} gave {type(model).__name__}; return a torch.nn.Module")
+    lazy = [name for name, tensor in tensors_of(model) if is_lazy(tensor)]
+    if lazy:
+        raise CheckFailed(f"{call} leaves the shape of {lazy[0]} open; give a whole model, without lazy modules")
     return model
+
+
+def _met(error: Exception, device: str) -> str:
+    """Return what a model's code raised; on the meta device with what to do about it."""
+    words = f"raised {raised(error)}"
+    if device != "meta":
+        return words
+    if "meta tensor" in str(error):
+        return f"{words} on the meta device, where tensors have no values; compute numbers without torch"
+    return f"{words} on the meta device; register tensors as buffers, and let no value decide a shape"
 
 
 def _call_build(case: ModelCase, asked: dict[str, int], device: str) -> Any:
@@ -106,7 +126,7 @@ def _call_build(case: ModelCase, asked: dict[str, int], device: str) -> Any:
 
 @functools.cache
 def sizes(case: ModelCase) -> tuple[int, ...]:
-    """Return the sides that the model takes: the declared one, or those of `SIZES` that `build` does not refuse.
+    """Return the sides that the model takes: the declared one, or all that `build` does not refuse, `LARGE_SIZE` last.
 
     Raises:
         CheckFailed: `build` refuses all of them with UsageError.
@@ -115,7 +135,7 @@ def sizes(case: ModelCase) -> tuple[int, ...]:
         return (case.spec.image_size,)
     need(case.spec.requires)
     taken, refusal = [], ""
-    for size in SIZES:
+    for size in (*SIZES, LARGE_SIZE):
         try:
             _call_build(case, {"num_classes": CLASSES, "image_size": size, "in_channels": own_channels(case)}, "meta")
         except UsageError as error:
@@ -126,9 +146,15 @@ def sizes(case: ModelCase) -> tuple[int, ...]:
         else:
             taken.append(size)
     if not taken:
-        asked = ", ".join(map(str, sorted(SIZES)))
+        asked = ", ".join(map(str, sorted((*SIZES, LARGE_SIZE))))
         raise CheckFailed(f"build refuses images of {asked} pixels ({refusal}); declare the image_size that it takes")
     return tuple(taken)
+
+
+def larger_size(case: ModelCase) -> int | None:
+    """Return the largest side that a model which follows the data can be run at; None: the first is the largest."""
+    first, *others = sizes(case)
+    return max((size for size in others if first < size < LARGE_SIZE), default=None)
 
 
 def own_channels(case: ModelCase) -> int:
@@ -137,17 +163,27 @@ def own_channels(case: ModelCase) -> int:
 
 
 @functools.cache
+def on_meta(case: ModelCase, num_classes: int) -> nn.Module:
+    """Return the model in eval mode on the meta device, where shapes are checked; kept for the case's other checks.
+
+    Raises:
+        CheckFailed, Skip, UnusableError: as `build`.
+    """
+    return build(case, num_classes=num_classes, device="meta").to("meta").eval()
+
+
+@functools.cache
 def counts(case: ModelCase) -> tuple[int, int]:
     """Return the parameters, and the multiply-accumulates of one image, as they are counted: on the meta device.
 
     Raises:
-        CheckFailed, Skip: as `build`; or the forward pass raised.
+        CheckFailed, Skip, UnusableError: as `build`; or the forward pass raised.
     """
-    model = build(case, device="meta").to("meta").eval()
+    model = on_meta(case, CLASSES)
     try:
         return count_params(model), count_macs(model, (own_channels(case), sizes(case)[0], sizes(case)[0]))
     except Exception as error:
-        raise CheckFailed(f"forward raised {raised(error)} on the meta device; let no value decide a shape") from error
+        raise CheckFailed(f"forward {_met(error, 'meta')}") from error
 
 
 def _cost(case: ModelCase) -> tuple[int, int] | None:
@@ -176,19 +212,19 @@ def _excess(case: ModelCase) -> str:
     return f"{parameters / 1e6:.0f} M parameters, {macs / 1e9:.1f} GMACs"
 
 
-def sample(case: ModelCase, *, num_classes: int = CLASSES) -> nn.Module:
+def sample(case: ModelCase, *, num_classes: int = CLASSES, image_size: int | None = None) -> nn.Module:
     """Return a model whose values are to be checked, in eval mode, and `alive`.
 
     Raises:
         Skip: it is too large to run here; or as `build`.
-        CheckFailed: as `build`.
+        CheckFailed, UnusableError: as `build`.
     """
     excess = _excess(case)
     if excess:
-        raise Skip(f"too large to run here ({excess}), its shapes are checked; smaller options show the rest")
+        raise Skip(f"{TOO_LARGE} ({excess}), its shapes are checked; smaller options show the rest")
     sizes(case)  # found out before the seed is set, since building draws
     seed_all(0)
-    return alive(build(case, num_classes=num_classes)).eval()
+    return alive(build(case, num_classes=num_classes, image_size=image_size)).eval()
 
 
 def alive(model: nn.Module) -> nn.Module:
@@ -201,11 +237,13 @@ def alive(model: nn.Module) -> nn.Module:
     return model
 
 
-def seed_all(seed: int) -> None:
-    """Seed all generators as a run does."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
+def generators() -> dict[str, object]:
+    """Return the states of the generators that a plugin might draw from, by name, as values that compare."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": pickle.dumps(np.random.get_state()),
+        "random": random.getstate(),
+    }
 
 
 def noise(

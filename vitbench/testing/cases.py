@@ -21,16 +21,16 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PluginCase:
-    """A whole plugin."""
+    """A whole plugin. Two cases are never equal, so that a plugin is loaded once for all of its checks."""
 
     plugin: str
     """The name of its entry point, or of its file."""
     alone: PluginSelection
     """What loads it and no other plugin."""
-    remarks: tuple[str, ...] = ()
-    """What it did at loading that had to be undone."""
+    catalog: Catalog
+    """In which the names that it says are looked up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,22 +51,23 @@ class FamilyCase:
     spec: ModelSpec
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DatasetCase:
-    """A data set or a layout."""
+    """A data set or a layout. Two cases are never equal, so that its splits can be kept open for its other checks."""
 
     spec: DatasetSpec
     root: Path | None = None
     """The folder that holds its files; None where nobody has said."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecipeCase:
-    """A recipe."""
+    """A recipe. Two cases are never equal, as with models."""
 
     spec: RecipeSpec
     model: ModelSpec | None = None
-    """The baseline that it is for; None: it takes any model, and gets a small one."""
+    """The plugin's own model that names it: a baseline gets nothing else, another one where a small network will not
+    do; None: it takes any model, and gets the small network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

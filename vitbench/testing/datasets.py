@@ -1,17 +1,19 @@
 """Checks of data sets: each function is one contract of `DatasetSpec.open` and of the images that it gives.
 
-All labels are read, and of the images of a large split as many as `MOST_BYTES` allow, evenly spaced.
+All labels are read, and of the images 200 of each split, evenly spaced; where the splits are compared, as many as
+`MOST_BYTES` allow.
 
 Shapes: N images in a split, B images in a batch, C channels, H height, W width, K classes.
 """
 
 from __future__ import annotations
 
-import hashlib
+import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,17 @@ from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
 from vitbench.testing.cases import DatasetCase
 from vitbench.testing.checks import CheckFailed, need, raised
+from vitbench.testing.opening import (
+    SPLITS,
+    SplitName,
+    hash_of,
+    images_of,
+    open_anew,
+    open_split,
+    rows_of,
+    seen,
+    seen_elsewhere,
+)
 
 __all__ = [
     "check_dataset_batches_agree",
@@ -32,35 +45,46 @@ __all__ = [
     "check_dataset_order_stable",
     "check_dataset_sizes",
     "check_dataset_splits_disjoint",
+    "check_dataset_threads_agree",
 ]
 
-SplitName = Literal["train", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "test")
 MOST_BYTES = 1 << 28
 """Of decoded pixels of each split, where images are compared: all of CIFAR, or 1,700 images of 224 pixels."""
-SOME_IMAGES = 200
-"""Of each split, where some tell enough."""
+THREADS = 8
+ROWS = 32
+"""Of each split, that every thread reads."""
 
 
 def check_dataset_missing(case: DatasetCase) -> None:
-    """Where there is nothing, `open` raises FileNotFoundError, or ValueError with a sentence; it downloads nothing."""
+    """Without a folder `open` raises FileNotFoundError, in an empty one that or ValueError; it writes nothing."""
     need(case.spec.requires)
     if not case.spec.needs_root:
         raise Skip("it reads no files")
-    with tempfile.TemporaryDirectory() as folder:
-        nothing = Path(folder, "nothing")
-        try:
-            load_target(case.spec.open)(root=nothing, split="train", download=False)
-        except (FileNotFoundError, ValueError):
-            pass
-        except Exception as error:
-            raise CheckFailed(
-                f"open where there is nothing raised {raised(error)}; it must be FileNotFoundError"
-            ) from error
-        else:
-            raise CheckFailed("open found images in a folder that does not exist; raise FileNotFoundError")
-        if nothing.exists():
-            raise CheckFailed("open with download=False made its folder; write nothing")
+    for split in SPLITS:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder, "data")
+            _refuses(case, root, split, (FileNotFoundError,), "where there is no folder")
+            root.mkdir()
+            _refuses(case, root, split, (FileNotFoundError, ValueError), "of an empty folder")
+
+
+def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[Exception], ...], where: str) -> None:
+    """Open what holds nothing; raise CheckFailed unless one of these errors comes of it, and nothing else."""
+    before = sorted(root.parent.rglob("*"))
+    call = f'open(split="{split}") {where}'
+    try:
+        load_target(case.spec.open)(root=root, split=split, download=False)
+    except kinds as error:
+        if isinstance(error, ValueError) and len(str(error).split()) < 3:
+            raise CheckFailed(f"{call} raised {raised(error)}; say in a sentence what is missing") from error
+    except Exception as error:
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise CheckFailed(f"{call} raised {raised(error)}; it must be {names}") from error
+    else:
+        raise CheckFailed(f"{call} found images; raise FileNotFoundError")
+    made = sorted(set(root.parent.rglob("*")) - set(before))
+    if made:
+        raise CheckFailed(f"{call} and download=False made {made[0].relative_to(root.parent)}; write nothing")
 
 
 def check_dataset_sizes(case: DatasetCase) -> None:
@@ -69,13 +93,13 @@ def check_dataset_sizes(case: DatasetCase) -> None:
     if spec.classes is None and spec.shape is None and not spec.sizes:
         raise Skip("it declares neither classes nor shape nor sizes")
     for split in SPLITS:
-        images = _open(case, split)
+        images = open_split(case, split)
         found = len(images.labels)
         if found != spec.sizes.get(split, found):
             raise CheckFailed(f"{split} has {found} images, the spec says {spec.sizes[split]}")
         if len(images.class_names) != (spec.classes or len(images.class_names)):
             raise CheckFailed(f"{split} has {len(images.class_names)} classes, the spec says {spec.classes}")
-        for row, image in _images(images, SOME_IMAGES):
+        for row, image in _some(images):
             if image.shape != (spec.shape or image.shape):
                 raise CheckFailed(f"{split} image {row} is {list(image.shape)}, the spec says {list(spec.shape or ())}")
 
@@ -83,7 +107,7 @@ def check_dataset_sizes(case: DatasetCase) -> None:
 def check_dataset_images(case: DatasetCase) -> None:
     """Images are arrays uint8 ``[C, H, W]`` of one channel or three."""
     for split in SPLITS:
-        for row, image in _images(_open(case, split), SOME_IMAGES):
+        for row, image in _some(open_split(case, split)):
             if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
                 kind = getattr(image, "dtype", type(image).__name__)
                 raise CheckFailed(f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255")
@@ -94,7 +118,7 @@ def check_dataset_images(case: DatasetCase) -> None:
 def check_dataset_labels(case: DatasetCase) -> None:
     """Labels are an array int64 ``[N]``, each in 0..K-1."""
     for split in SPLITS:
-        images = _open(case, split)
+        images = open_split(case, split)
         labels: Any = images.labels
         if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
             kind = f"{labels.dtype}{list(labels.shape)}" if isinstance(labels, np.ndarray) else type(labels).__name__
@@ -107,7 +131,7 @@ def check_dataset_labels(case: DatasetCase) -> None:
 
 def check_dataset_class_names(case: DatasetCase) -> None:
     """The class names are texts, two or more, all different, and the same in both splits."""
-    names = [list(_open(case, split).class_names) for split in SPLITS]
+    names = [list(open_split(case, split).class_names) for split in SPLITS]
     if names[0] != names[1]:
         raise CheckFailed("train and test have other class names, or in another order; take both from one list")
     if len(names[0]) < 2 or not all(isinstance(name, str) and name for name in names[0]):
@@ -120,7 +144,7 @@ def check_dataset_class_names(case: DatasetCase) -> None:
 def check_dataset_every_class(case: DatasetCase) -> None:
     """Each class has an image in the train and in the test split."""
     for split in SPLITS:
-        images = _open(case, split)
+        images = open_split(case, split)
         absent = np.setdiff1d(np.arange(len(images.class_names)), images.labels)
         if len(absent):
             name = images.class_names[absent[0]]
@@ -129,7 +153,7 @@ def check_dataset_every_class(case: DatasetCase) -> None:
 
 def check_dataset_splits_disjoint(case: DatasetCase) -> None:
     """No image of the test split is in the train split, by the hash of its pixels."""
-    train, test = ([(row, _hash(image)) for row, image in _many(_open(case, split))] for split in SPLITS)
+    train, test = ([(row, hash_of(image)) for row, image in _many(open_split(case, split))] for split in SPLITS)
     seen = {key: row for row, key in train}
     both = [(row, seen[key]) for row, key in test if key in seen]
     if both:
@@ -141,24 +165,31 @@ def check_dataset_splits_disjoint(case: DatasetCase) -> None:
 
 
 def check_dataset_order_stable(case: DatasetCase) -> None:
-    """Opened twice, the labels and the images come in the same order."""
+    """Opened in two processes, the class names, the labels and the images come in the same order."""
+    open_split(case, "train")  # or skip
+    if isinstance(case.spec.open, str):
+        # One after the other would take twice as long; texts are hashed, and so sets of them ordered, by these seeds.
+        with ThreadPoolExecutor() as pool:
+            first, second = pool.map(lambda hash_seed: seen_elsewhere(case, hash_seed), (1, 2))
+    else:  # a function itself, in tests, which no other process can find
+        first, second = ({split: seen(open_anew(case, split)) for split in SPLITS} for _ in range(2))
     for split in SPLITS:
-        first, second = _open(case, split), _open(case, split)
-        if not np.array_equal(first.labels, second.labels):
+        one, other = first[split], second[split]
+        if one.class_names != other.class_names:
+            raise CheckFailed(f"the class names of {split} come in another order when opened again; sort them")
+        if one.labels != other.labels:
             raise CheckFailed(f"the labels of {split} come in another order when opened again; sort, or fix the seed")
-        pairs = zip(_images(first, SOME_IMAGES), _images(second, SOME_IMAGES), strict=True)
-        for (row, one), (_, other) in pairs:
-            if not np.array_equal(one, other):
-                raise CheckFailed(f"{split} image {row} is another when opened again; sort, or fix the seed")
+        if one.images != other.images:
+            raise CheckFailed(f"the images of {split} are others when opened again; sort, or fix the seed")
 
 
 def check_dataset_batches_agree(case: DatasetCase) -> None:
     """`images(index)` gives the images of these rows in their order, the same as `image(i)` where both are offered."""
     for split in SPLITS:
-        source: Any = _open(case, split)
+        source: Any = open_split(case, split)
         if not hasattr(source, "images"):
             raise Skip("it offers image(i) alone")
-        rows = _rows(len(source.labels), SOME_IMAGES)[::-1].copy()
+        rows = rows_of(source)[::-1].copy()
         together = source.images(rows)
         if len(together) != len(rows):
             raise CheckFailed(f"images(index) of {split} gave {len(together)} images for {len(rows)} rows")
@@ -168,45 +199,44 @@ def check_dataset_batches_agree(case: DatasetCase) -> None:
                 raise CheckFailed(f"{split} image {row} is another one in a batch than alone; keep the order of index")
 
 
-def _open(case: DatasetCase, split: SplitName) -> ImageSet:
-    """Open a split, or raise Skip where nobody has said where its files lie."""
-    need(case.spec.requires)
-    if case.spec.needs_root and case.root is None:
-        raise Skip(f"needs its files: --data {case.spec.name}=PATH")
-    root = case.root if case.spec.needs_root else None
+def check_dataset_threads_agree(case: DatasetCase) -> None:
+    """Several threads may read at once: each gets the images that one alone gets."""
+    for split in SPLITS:
+        images = open_split(case, split)
+        rows = rows_of(images, ROWS)
+        alone = {row: hash_of(image) for row, image in images_of(images, rows)}
+        orders = [np.roll(rows, number * len(rows) // THREADS) for number in range(THREADS)]
+        for row, found in _read_at_once(images, orders):
+            if found != alone[row]:
+                raise CheckFailed(
+                    f"{split} image {row} is another one when {THREADS} threads read at once; share no open file "
+                    "and no other state between calls, or take a lock"
+                )
+
+
+def _read_at_once(images: ImageSet, orders: list[NDArray[np.int64]]) -> Iterator[tuple[int, str]]:
+    """Give rows and hashes of their images, which one thread for each order reads one by one."""
+
+    def read(rows: NDArray[np.int64]) -> list[tuple[int, str]]:
+        return [(row, hash_of(image)) for one in rows for row, image in images_of(images, [int(one)])]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads meet often
     try:
-        images = load_target(case.spec.open)(root=root, split=split, download=False)
-        labels, names = len(images.labels), len(images.class_names)
-    except Exception as error:
-        raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error
-    if not labels or not names:
-        raise CheckFailed(f'open(split="{split}") gave {labels} images and {names} classes; there must be some')
-    found: ImageSet = images
-    return found
+        with ThreadPoolExecutor(len(orders)) as pool:
+            for found in pool.map(read, orders):
+                yield from found
+    except CheckFailed as failure:
+        raise CheckFailed(f"with {len(orders)} threads at once {failure}") from failure
+    finally:
+        sys.setswitchinterval(interval)
 
 
-def _images(images: ImageSet, most: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Give rows and their images, evenly spaced, `most` at most; by batches where they are offered."""
-    source: Any = images
-    rows = _rows(len(images.labels), most)
-    for some in np.array_split(rows, -(-len(rows) // 256)):
-        try:
-            batch = source.images(some) if hasattr(source, "images") else [source.image(int(row)) for row in some]
-        except Exception as error:
-            raise CheckFailed(f"reading the images {some[0]} to {some[-1]} raised {raised(error)}") from error
-        yield from zip(some.tolist(), batch, strict=True)
+def _some(images: ImageSet) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    return images_of(images, rows_of(images))
 
 
 def _many(images: ImageSet) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Give rows and their images, as many as `MOST_BYTES` allow."""
-    [(_, first)] = _images(images, 1)
-    return _images(images, max(1, MOST_BYTES // first.nbytes))
-
-
-def _rows(count: int, most: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
-
-
-def _hash(image: NDArray[np.uint8]) -> bytes:
-    pixels = np.ascontiguousarray(image)
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+    [(_, first)] = images_of(images, [0])
+    return images_of(images, rows_of(images, max(1, MOST_BYTES // first.nbytes)))

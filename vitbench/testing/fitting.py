@@ -2,35 +2,41 @@
 
 Each class has a picture of its own, which noise hides in part; some classes have more images than others, so that
 even counting them teaches something. The split's images lie among others, which its index does not name, as they do
-in the image cache.
+in the image cache; they are gray and larger than the model's input, so that only `preprocess` makes the one of the
+other.
 
-Shapes: N images, C channels, S side in pixels, K classes.
+Shapes: N images, C channels of the model's input, S its side in pixels, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitbench.jobs import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
-from vitbench.specs import Preprocess, RecipeSpec, load_target
+from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.testing.checks import CheckFailed, raised
 
-__all__ = ["TRAIN_IMAGES", "fit", "tensors_of", "tiny_problem"]
+__all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "seed_all", "tensors_of", "tiny_problem"]
 
 TRAIN_IMAGES, VAL_IMAGES, OTHER_IMAGES = 192, 48, 60
+PREPROCESS = Preprocess(mean=(0.75,), std=(0.5,))
+"""Images of it have the mean -0.5; by their own statistics they would have 0, and without normalisation 0.5."""
 
 
 def tiny_problem(
     *,
     num_classes: int = 3,
     image_size: int = 8,
-    in_channels: int = 1,
+    in_channels: int = 3,
     others: int = 0,
     folder: Path | None = None,
 ) -> TrainVal:
@@ -38,15 +44,15 @@ def tiny_problem(
 
     Args:
         num_classes: K.
-        image_size: S.
-        in_channels: C.
+        image_size: S; the images have half as many pixels more on each side.
+        in_channels: C; the images have one.
         others: seed of all that a recipe must not look at: images that no index names, and the test split's file.
         folder: where the images are to lie as they do in the image cache; None: in memory.
     """
     rng = np.random.default_rng(0)
     count = TRAIN_IMAGES + VAL_IMAGES
     labels = np.maximum(np.arange(count) % (num_classes + 1) - 1, 0)  # class 0 has twice as many as each other
-    shape = (in_channels, image_size, image_size)
+    shape = (1, image_size * 3 // 2, image_size * 3 // 2)
     pictures = rng.integers(0, 256, (num_classes, *shape))
     images = (0.6 * pictures[labels] + 0.4 * rng.integers(0, 256, (count, *shape))).astype(np.uint8)
     rows = rng.permutation(count + OTHER_IMAGES)
@@ -66,7 +72,7 @@ def tiny_problem(
         class_names=tuple(f"class {k}" for k in range(num_classes)),
         image_size=image_size,
         in_channels=in_channels,
-        preprocess=Preprocess(mean=(0.5,) * in_channels, std=(0.25,) * in_channels),
+        preprocess=PREPROCESS,
         augmentations=("crop",),
     )
 
@@ -82,24 +88,22 @@ def _write(folder: Path, pool: NDArray[np.uint8], unseen: np.random.Generator, n
 def fit(
     recipe: RecipeSpec,
     model: nn.Module,
+    data: TrainVal,
     *,
-    data: TrainVal | None = None,
     seed: int = 0,
-    epochs: int = 20,
+    epochs: int | None = 20,
+    options: Mapping[str, OptionValue] | None = None,
     device: str = "cpu",
-    num_classes: int = 3,
-    image_size: int = 8,
-    in_channels: int = 1,
 ) -> nn.Module:
     """Train a model on the tiny problem by a recipe and return what the recipe returns, not compiled.
 
     Args:
         recipe: with its own options.
         model: on the CPU.
-        data: the problem; None: `tiny_problem` of the next three.
-        num_classes, image_size, in_channels: K, S, C.
-        seed: of the run, and of torch.
-        epochs: the user's budget.
+        data: of `tiny_problem`.
+        seed: of the run, and of all generators.
+        epochs: the user's budget; None: none, as in most runs.
+        options: in place of the recipe's own.
         device: where.
 
     Raises:
@@ -110,12 +114,10 @@ def fit(
         precision="float32",
         seed=seed,
         budget=Budget(epochs=epochs),
-        options=recipe.options,
-        log=lambda **_: None,
+        options=recipe.options if options is None else options,
+        log=_log,
     )
-    if data is None:
-        data = tiny_problem(num_classes=num_classes, image_size=image_size, in_channels=in_channels)
-    torch.manual_seed(seed)
+    seed_all(seed)
     try:
         fitted = load_target(recipe.fit)(model, data, run)
     except Exception as error:
@@ -124,6 +126,21 @@ def fit(
         raise CheckFailed(f"fit gave {type(fitted).__name__}; return the module that is to be evaluated")
     whole: nn.Module = getattr(fitted, "_orig_mod", fitted)
     return whole
+
+
+def _log(*, epoch: float | None = None, epochs: int | None = None, **values: float) -> None:
+    """Take what `FitRun.log` takes, and raise where a run would: a row of the curve holds numbers."""
+    msgspec.json.encode(Progress(epoch=epoch, epochs=epochs))
+    if epoch is not None and float(epoch).is_integer():
+        for value in values.values():
+            float(value)
+
+
+def seed_all(seed: int) -> None:
+    """Seed all generators as a run does."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

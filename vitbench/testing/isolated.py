@@ -1,4 +1,4 @@
-"""Both ends of `vitbench check`: the checks of each subject run in a child process of their own.
+"""Both ends of `vitbench check`: the checks of each offer run in a child process of their own.
 
 A plugin that crashes the interpreter, or hangs, fails the check that was under way; those that were to follow on the
 same subject are skipped, and the other subjects go on. The child writes each outcome into a file as it comes, so that
@@ -16,6 +16,7 @@ import msgspec
 from vitbench import jobs
 from vitbench.catalog import PluginSelection
 from vitbench.executor import Ending, LocalExecutor
+from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import Check, Outcome, run_checks
 from vitbench.testing.plan import checks_of, select
 
@@ -39,8 +40,8 @@ class CheckJob(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_plugin(
     plugin: str, *, models: Sequence[str], data: Mapping[str, str], say: Callable[[str], None]
-) -> Iterator[Outcome]:
-    """Run the checks of a plugin and give their outcomes in order.
+) -> Iterator[list[Outcome]]:
+    """Run the checks of a plugin and give the outcomes of one subject after the other, as they come.
 
     Args:
         plugin, models, data: as in `checks_of`, which raises before the first outcome.
@@ -51,6 +52,10 @@ def check_plugin(
     executor = LocalExecutor()
     for subject in dict.fromkeys(check.subject for check in checks):
         say(f"Checking {subject}.")
+        own = [check for check in checks if check.subject == subject]
+        if all(isinstance(check.case, PluginCase) for check in own):  # which start processes themselves
+            yield run_checks(own)
+            continue
         with tempfile.TemporaryDirectory(prefix="vitbench-check-") as folder:
             job = CheckJob(
                 plugin=name,
@@ -64,9 +69,7 @@ def check_plugin(
             ending = executor.run(
                 f"{__name__}:{check_in_child.__name__}", job, on_message=lambda _: None, timeout=SECONDS, log=log
             )
-            yield from _complete(
-                [check for check in checks if check.subject == subject], _read(Path(job.outcomes)), ending, log
-            )
+            yield _complete(own, _read(Path(job.outcomes)), ending, log)
 
 
 def _read(path: Path) -> list[Outcome]:

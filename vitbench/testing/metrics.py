@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from vitbench.errors import Skip
@@ -25,6 +25,9 @@ __all__ = [
 
 ROUNDING = 1e-5
 """Relative difference that the order of a sum in float32 explains."""
+RESAMPLING = 0.5
+"""Difference of an interval's end, over its width, that a bootstrap over images in another order explains."""
+NO_VALUE = "no subject of the kit has a value"
 
 
 def check_metric_figures(case: MetricCase) -> None:
@@ -59,7 +62,7 @@ def _check_declared(measurement: Measurement, spec: MetricSpec, declared: set[st
 
 
 def check_metric_values(case: MetricCase) -> None:
-    """Values are finite and lie in their intervals; where there is none, the verdict says why."""
+    """Values are finite and lie in their intervals, fractions in -1..1; where there is none, the verdict says why."""
     for where, measurements in _measured(case):
         for measurement in measurements:
             name, value = measurement.name, measurement.value
@@ -69,6 +72,11 @@ def check_metric_values(case: MetricCase) -> None:
                 continue
             if not math.isfinite(value):
                 raise CheckFailed(f"{name} is {value} ({where}); give None with a verdict, or raise Skip")
+            unit = measurement.unit or case.spec.unit
+            if unit == "fraction" and abs(value) > 1 + ROUNDING:
+                raise CheckFailed(
+                    f'{name} is {value:g}, and its unit is "fraction" ({where}); give 0.95 for 95 %, or another unit'
+                )
             low = value if measurement.low is None else measurement.low
             high = value if measurement.high is None else measurement.high
             slack = ROUNDING * max(abs(value), abs(low), abs(high))
@@ -77,8 +85,8 @@ def check_metric_values(case: MetricCase) -> None:
 
 
 def check_metric_direction(case: MetricCase) -> None:
-    """The best subject has the best value and the worst the worst, in the declared direction."""
-    compared = False
+    """The best subject has the best value and the worst the worst, in the declared direction, where they differ."""
+    compared, equal = False, ""
     for scene in scenes(case.spec.needs):
         best, middle, worst = ({one.name: one for one in _call(case, subject)} for subject in scene.subjects)
         for name in best.keys() & worst.keys():
@@ -86,10 +94,17 @@ def check_metric_direction(case: MetricCase) -> None:
             values = [one[name].value for one in (best, middle, worst) if name in one and one[name].value is not None]
             if better == "neither" or best[name].value is None or worst[name].value is None:
                 continue
+            numbers = [float(value) for value in values if value is not None]
+            if math.isclose(min(numbers), max(numbers), rel_tol=ROUNDING):
+                equal = f"{name} is {numbers[0]:g} for all subjects of the kit"
+                continue
             compared = True
-            _check_order(name, better, [float(value) for value in values if value is not None], scene.name)
-    if not compared:
-        raise Skip("it declares no direction" if case.spec.better == "neither" else "no subject of the kit has a value")
+            _check_order(name, better, numbers, scene.name)
+    if compared:
+        return
+    if equal and case.spec.needs == "predictions":  # right and wrong, sure and unsure: something must tell them apart
+        raise CheckFailed(f"{equal}; a metric that always says the same ranks nothing")
+    raise Skip(equal or ("it declares no direction" if case.spec.better == "neither" else NO_VALUE))
 
 
 def _check_order(name: str, better: str, values: list[float], where: str) -> None:
@@ -99,22 +114,41 @@ def _check_order(name: str, better: str, values: list[float], where: str) -> Non
     slack = ROUNDING * max(map(abs, worth))
     if worth[0] <= worth[-1] + slack or any(a < b - slack for a, b in pairwise(worth)):
         shown = ", ".join(f"{value:g}" for value in values)
-        raise CheckFailed(f"{name} is {shown} from the best subject to the worst ({where}), and better is {better}")
+        raise CheckFailed(
+            f"{name} is {shown} from the best subject to the worst ({where}), and better is {better}; correct better, "
+            "or raise Skip where it says nothing"
+        )
 
 
 def check_metric_order_invariant(case: MetricCase) -> None:
-    """The order of the images makes no difference."""
+    """The order of the images makes no difference to figures, values and intervals."""
     if case.spec.needs != "predictions":
         raise Skip("it needs no predictions")
+    compared = False
     for scene in scenes(case.spec.needs):
-        plain, other = _call(case, scene.middle), _call(case, shuffled(scene.middle))
-        for first, second in zip(plain, other, strict=True):
-            if first.value is None or second.value is None:
-                continue
-            if not math.isclose(first.value, second.value, rel_tol=ROUNDING, abs_tol=1e-12):
-                raise CheckFailed(
-                    f"{first.name} is {first.value:g}, and {second.value:g} for the same images in another order"
-                )
+        plain, other = ({one.name: one for one in _call(case, of)} for of in (scene.middle, shuffled(scene.middle)))
+        if plain.keys() != other.keys():
+            name = min(plain.keys() ^ other.keys())
+            raise CheckFailed(f"{name} is given in one order of the images, and not in another ({scene.name})")
+        for name, first in plain.items():
+            for what, one, two, slack in _pairs(first, other[name]):
+                compared = compared or one is not None
+                if (one is None) != (two is None) or not math.isclose(
+                    one or 0.0, two or 0.0, rel_tol=ROUNDING, abs_tol=max(slack, 1e-12)
+                ):
+                    raise CheckFailed(f"{what} is {one}, and {two} for the same images in another order ({scene.name})")
+    if not compared:
+        raise Skip(NO_VALUE)
+
+
+def _pairs(first: Measurement, other: Measurement) -> list[tuple[str, float | None, float | None, float]]:
+    """Return what is compared of a figure: its name, two values, and how far they may lie apart."""
+    width = 0.0 if first.low is None or first.high is None else first.high - first.low
+    return [
+        (first.name, first.value, other.value, 0.0),
+        (f"the low end of {first.name}", first.low, other.low, RESAMPLING * width),
+        (f"the high end of {first.name}", first.high, other.high, RESAMPLING * width),
+    ]
 
 
 def check_metric_leaves_inputs(case: MetricCase) -> None:
@@ -153,8 +187,11 @@ def _call(case: MetricCase, subject: Subject) -> list[Measurement]:
 
 def _measure(case: MetricCase, subject: Subject) -> list[Measurement]:
     try:
-        measurements = list(load_target(case.spec.measure)(subject))
-    except Skip:
+        given = load_target(case.spec.measure)(subject)
+        if isinstance(given, Measurement) or not isinstance(given, Iterable):
+            raise CheckFailed(f"measure gave one {type(given).__name__}; yield it, or give a list of measurements")
+        measurements = list(given)
+    except (Skip, CheckFailed):
         raise
     except Exception as error:
         raise CheckFailed(f"measure raised {raised(error)}; raise Skip where it does not apply") from error

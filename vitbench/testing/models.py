@@ -8,37 +8,36 @@ Shapes: B images in a batch, C channels, S side in pixels, K classes.
 
 from __future__ import annotations
 
-import pickle
-import random
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitbench.errors import Skip
-from vitbench.specs import load_target
 from vitbench.testing.building import (
     CLASSES,
+    LARGE_SIZE,
     alive,
     build,
     cheapest_device,
     counts,
+    generators,
+    larger_size,
     logits_of,
     noise,
+    on_meta,
     own_channels,
     sample,
-    seed_all,
     shape_device,
     sizes,
 )
-from vitbench.testing.cases import FamilyCase, ModelCase
-from vitbench.testing.checks import CheckFailed, need, raised
-from vitbench.testing.fitting import tensors_of
+from vitbench.testing.cases import ModelCase
+from vitbench.testing.checks import TOO_LARGE, CheckFailed, raised
+from vitbench.testing.fitting import seed_all, tensors_of
 from vitbench.worker.runtime import changed_flags, runtime
 
 __all__ = [
-    "check_family_refuses_unknown_names",
     "check_model_batch_independent",
     "check_model_builds",
     "check_model_builds_on_meta",
@@ -58,12 +57,18 @@ __all__ = [
 BATCH_TOLERANCE = 1e-3
 """Share of the largest logit by which an image's logits may differ with its batch mates: kernels for other batch sizes
 add in another order, which deep models in float32 make 1e-5 of; batch statistics make 1e-1 of it."""
+PASSES = 8
+"""Backward passes that a parameter gets to be reached: a part may be left out at random, or be for some images only."""
 
 
 def check_model_builds(case: ModelCase) -> None:
     """`build` gives a module on the CPU, for 2 classes and for 10, from the spec's arguments and options alone."""
+    device = cheapest_device(case)
     for num_classes in (2, CLASSES):
-        model = build(case, num_classes=num_classes, device=cheapest_device(case))
+        model = on_meta(case, num_classes) if device == "meta" else build(case, num_classes=num_classes)
+        facts = getattr(model, "facts", {})
+        if not isinstance(facts, Mapping):
+            raise CheckFailed(f"the model's facts are a {type(facts).__name__}; make them a dict of texts")
         for name, tensor in tensors_of(model):
             if tensor.device.type not in ("cpu", "meta"):
                 raise CheckFailed(f"{name} is on {tensor.device}; build on the CPU, the core moves the model")
@@ -80,15 +85,26 @@ def check_model_follows_data(case: ModelCase) -> None:
     """Where the spec leaves size or channels to the data, the model takes small and large, gray and colour images."""
     if case.spec.image_size is not None and case.spec.in_channels is not None:
         raise Skip("it declares image_size and in_channels")
-    for size in sizes(case):
-        _shape_check(case, size, own_channels(case))
+    first, *others = sizes(case)
+    _shape_check(case, first, own_channels(case))
     if case.spec.in_channels is None:
-        _shape_check(case, sizes(case)[0], 1)
+        _shape_check(case, first, 1)
+    for size in others:
+        if size == LARGE_SIZE and shape_device(case) == "cpu":
+            continue
+        try:
+            _shape_check(case, size, own_channels(case))
+        except CheckFailed as failure:
+            cure = "raise UsageError in build for a size that it cannot take, or declare image_size"
+            raise CheckFailed(f"{failure}; {cure}") from failure
 
 
 def _shape_check(case: ModelCase, image_size: int, in_channels: int) -> None:
     device = shape_device(case)
-    model = build(case, image_size=image_size, in_channels=in_channels, device=device).eval()
+    if device == "meta" and (image_size, in_channels) == (sizes(case)[0], own_channels(case)):
+        model = on_meta(case, CLASSES)
+    else:
+        model = build(case, image_size=image_size, in_channels=in_channels, device=device).to(device).eval()
     images = noise(case, 2, image_size=image_size, in_channels=in_channels, device=device)
     with torch.no_grad():
         logits_of(model, images)
@@ -103,14 +119,18 @@ def check_model_builds_on_meta(case: ModelCase) -> None:
 
 def check_model_logits(case: ModelCase) -> None:
     """Images float32 ``[B, C, S, S]`` give finite logits float32 ``[B, K]``, one image as well as several."""
-    for num_classes, count in ((2, 1), (CLASSES, 2)):
-        model = sample(case, num_classes=num_classes)
+    device = cheapest_device(case)
+    shapes = ((2, 1), (CLASSES, 2)) if device == "cpu" else ((2, 1),)  # ten classes have met the checks of sizes
+    for num_classes, count in shapes:
+        model = sample(case, num_classes=num_classes) if device == "cpu" else on_meta(case, num_classes)
         with torch.inference_mode():
-            logits = logits_of(model, noise(case, count), num_classes)
+            logits = logits_of(model, noise(case, count, device=device), num_classes)
         if logits.dtype != torch.float32:
             raise CheckFailed(f"the logits are {_short(logits.dtype)}; they must be float32")
-        if not logits.isfinite().all():
+        if device == "cpu" and not logits.isfinite().all():
             raise CheckFailed("logits are not finite for normal noise; look for a division by zero or an overflow")
+    if device == "meta":
+        raise Skip(f"{TOO_LARGE}: shape and type of its logits are right, their values are not checked")
 
 
 def check_model_eval_deterministic(case: ModelCase) -> None:
@@ -121,7 +141,11 @@ def check_model_eval_deterministic(case: ModelCase) -> None:
         first, second = logits_of(model, images.clone()), logits_of(model, images.clone())
     if not torch.equal(first, second):
         raise CheckFailed("two passes over the same images differ; is a part in training mode after eval()?")
-    changed = [name for name, tensor in tensors_of(model) if not torch.equal(tensor, before[name])]
+    after = dict(tensors_of(model))
+    added = [name for name in after if name not in before]
+    if added:
+        raise CheckFailed(f"evaluation adds the tensor {added[0]}; make it in build")
+    changed = [name for name, tensor in after.items() if not torch.equal(tensor, before[name])]
     if changed:
         raise CheckFailed(f"evaluation changed {changed[0]}; eval() must leave all parameters and buffers as they are")
 
@@ -150,24 +174,41 @@ def check_model_leaves_inputs(case: ModelCase) -> None:
 
 
 def check_model_gradients(case: ModelCase) -> None:
-    """A backward pass in train mode reaches every trainable parameter with a finite gradient that is not zero."""
-    model = sample(case).train()
-    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    """Backward passes in train mode reach every trainable parameter with a finite gradient that is not zero."""
+    missed = _unreached(sample(case), noise(case, 4 * PASSES))
+    larger = larger_size(case)
+    if missed and larger is not None:  # one token attends to nothing but itself, whatever its queries are
+        still = _unreached(sample(case, image_size=larger), noise(case, 4 * PASSES, image_size=larger))
+        missed = {name: gradient for name, gradient in missed.items() if name in still}
+    for what, names in (
+        ("no gradient", [name for name, gradient in missed.items() if gradient is None]),
+        ("a gradient of zeros", [name for name, gradient in missed.items() if gradient is not None]),
+    ):
+        if names:
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise CheckFailed(f"{names[0]}{more} gets {what}; use it in forward, or freeze it by requires_grad_(False)")
+
+
+def _unreached(model: nn.Module, images: Tensor) -> dict[str, Tensor | None]:
+    """Return the gradients that are none, or all zero, after up to `PASSES` passes, by the parameter's name."""
+    trainable = {name: parameter for name, parameter in model.train().named_parameters() if parameter.requires_grad}
     if not trainable:
         raise Skip("it has no trainable parameters")
-    loss = F.cross_entropy(logits_of(model, noise(case, 4)), torch.arange(4))
-    try:
-        loss.backward()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        raise CheckFailed(f"no gradient flows back from the logits: {raised(error)}") from error
-    for what, wrong in (
-        ("gets no gradient", [name for name, parameter in trainable if parameter.grad is None]),
-        ("gets a gradient of zeros", [name for name, p in trainable if p.grad is not None and not p.grad.any()]),
-        ("gets a gradient that is not finite", [name for name, p in trainable if not _finite(p.grad)]),
-    ):
-        if wrong:
-            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            raise CheckFailed(f"{wrong[0]}{more} {what}; use it in forward, or freeze it by requires_grad_(False)")
+    missed: dict[str, Tensor | None] = {}
+    for batch in images.chunk(PASSES):
+        loss = F.cross_entropy(logits_of(model, batch), torch.arange(len(batch)))
+        try:
+            loss.backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise CheckFailed(f"no gradient flows back from the logits: {raised(error)}") from error
+        gradients = {name: parameter.grad for name, parameter in trainable.items()}
+        infinite = [name for name, grad in gradients.items() if grad is not None and not grad.isfinite().all()]
+        if infinite:
+            raise CheckFailed(f"{infinite[0]} gets a gradient that is not finite; look for a division or root of zero")
+        missed = {name: grad for name, grad in gradients.items() if grad is None or not grad.any()}
+        if not missed:
+            break
+    return missed
 
 
 def check_model_state_dict(case: ModelCase) -> None:
@@ -201,13 +242,19 @@ def check_model_same_seed(case: ModelCase) -> None:
 
 
 def check_model_builds_share_nothing(case: ModelCase) -> None:
-    """Two builds are two models: no parameter or buffer lies in the same memory."""
+    """Two builds are two models: no parameter or buffer lies in the same memory, and training one leaves the other."""
     first = sample(case)
     second = alive(build(case))
-    used = {tensor.untyped_storage().data_ptr() for _, tensor in tensors_of(first) if tensor.numel()}
-    shared = [name for name, tensor in tensors_of(second) if tensor.numel() and _address(tensor) in used]
+    used = {tensor.untyped_storage().data_ptr() for _, tensor in tensors_of(first)} - {0}  # an empty one has none
+    shared = [name for name, tensor in tensors_of(second) if tensor.untyped_storage().data_ptr() in used]
     if shared:
         raise CheckFailed(f"two builds share {shared[0]}; make all modules anew in build, and keep none in the module")
+    with torch.no_grad():
+        before = logits_of(second.eval(), noise(case, 2))
+        logits_of(first.train(), noise(case, 4))  # moves running statistics, wherever they are kept
+        after = logits_of(second, noise(case, 2))
+    if not torch.equal(before, after):
+        raise CheckFailed("training one build changes the logits of another; keep all state in the model, as buffers")
 
 
 def check_model_leaves_random_state(case: ModelCase) -> None:
@@ -217,14 +264,14 @@ def check_model_leaves_random_state(case: ModelCase) -> None:
     for seed in (1, 2):
         seed_all(seed)
         build(case, fitted=False)
-        after.append(_generators())
+        after.append(generators())
     reset = [name for name, state in after[0].items() if after[1][name] == state]
     if reset:
         raise CheckFailed(f"build seeds the generator of {reset[0]}; the run's seed is the user's")
-    before = _generators()
+    before = generators()
     with torch.inference_mode():
         logits_of(model, noise(case, 2))
-    moved = [name for name, state in _generators().items() if before[name] != state]
+    moved = [name for name, state in generators().items() if before[name] != state]
     if moved:
         raise CheckFailed(f"evaluation draws from or seeds the generator of {moved[0]}; it must use no random numbers")
 
@@ -244,42 +291,9 @@ def check_model_leaves_flags(case: ModelCase) -> None:
         _refuse_changes("forward in eval mode", changed_flags(flags))
 
 
-def check_family_refuses_unknown_names(case: FamilyCase) -> None:
-    """`resolve` raises LookupError with a sentence for a name that the family does not have."""
-    need(case.spec.requires)
-    assert case.spec.resolve is not None
-    name = "no-such-model"
-    try:
-        found = load_target(case.spec.resolve)(name)
-    except LookupError as error:
-        if not error.args or " " not in str(error.args[0]):
-            raise CheckFailed(f'resolve("{name}") says {error}; say in a sentence what is wrong') from error
-        return
-    except Exception as error:
-        raise CheckFailed(f'resolve("{name}") raised {raised(error)}; it must be LookupError') from error
-    raise CheckFailed(f'resolve("{name}") gave {found!r:.80}; raise LookupError for a name that there is not')
-
-
 def _refuse_changes(act: str, changed: tuple[str, ...]) -> None:
     if changed:
         raise CheckFailed(f"{act} changes torch's {', '.join(changed)}; leave global flags to the user")
-
-
-def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
-
-
-def _finite(gradient: Tensor | None) -> bool:
-    return gradient is None or bool(gradient.isfinite().all())
-
-
-def _generators() -> dict[str, object]:
-    """Return the states of the generators that a model might draw from, as values that compare."""
-    return {
-        "torch": torch.get_rng_state().tolist(),
-        "numpy": pickle.dumps(np.random.get_state()),
-        "random": random.getstate(),
-    }
 
 
 def _short(dtype: torch.dtype) -> str:

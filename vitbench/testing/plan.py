@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from vitbench.catalog import Catalog, Offer, PluginSelection, load_catalog, select_plugins
-from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.catalog import ALLOW_LIST, Catalog, Offer, PluginSelection, load_catalog, select_plugins
+from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
 from vitbench.options import complete_options, parse_model
 from vitbench.records import canonical_name
 from vitbench.resolve import first_missing
@@ -29,7 +29,15 @@ __all__ = ["CHECKS", "checks_for", "checks_of", "select"]
 
 CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
-        PluginCase: ("vitbench.testing.plugins", ("check_plugin_lists_lightly", "check_plugin_loads_quietly")),
+        PluginCase: (
+            "vitbench.testing.plugins",
+            (
+                "check_plugin_lists_lightly",
+                "check_plugin_loads_quietly",
+                "check_plugin_imports_quietly",
+                "check_plugin_recipes_known",
+            ),
+        ),
         ModelCase: (
             "vitbench.testing.models",
             (
@@ -49,7 +57,7 @@ CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
                 "check_model_leaves_flags",
             ),
         ),
-        FamilyCase: ("vitbench.testing.models", ("check_family_refuses_unknown_names",)),
+        FamilyCase: ("vitbench.testing.families", ("check_family_refuses_unknown_names",)),
         DatasetCase: (
             "vitbench.testing.datasets",
             (
@@ -62,6 +70,7 @@ CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
                 "check_dataset_splits_disjoint",
                 "check_dataset_order_stable",
                 "check_dataset_batches_agree",
+                "check_dataset_threads_agree",
             ),
         ),
         RecipeCase: (
@@ -72,6 +81,7 @@ CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
                 "check_recipe_loss_falls",
                 "check_recipe_seed",
                 "check_recipe_budget",
+                "check_recipe_preprocesses",
                 "check_recipe_device",
                 "check_recipe_sees_its_split",
                 "check_recipe_leaves_flags",
@@ -105,20 +115,23 @@ def checks_of(
     """Return the checks of a plugin, or of one of its offers.
 
     Args:
-        plugin: a plugin's name, or ``plugin/name``; a member of a family, too; or the path of a plugin file.
-        models: check these alone: ``name`` or ``name:option=value,...``.
+        plugin: a plugin's name, or ``plugin/name``; a member of a family, too. The path of a plugin file may stand for
+            its name.
+        models: check these alone: ``name`` or ``name:option=value,...``. `plugin` is then a plugin's name.
         data: where data sets lie that have files, by name.
         plugins: what is loaded, `plugin` being a name; None: all that is installed, and the plugin file.
 
     Raises:
         UsageError: an unknown name, or an option that a model does not have.
-        UnusableError: the plugin is broken, or a folder of `data` is not there.
+        UnusableError: the plugin is broken, or its `resolve` is, or a folder of `data` is not there.
     """
     if plugins is None:
         plugin, plugins = select(plugin)
     catalog = load_catalog(plugins)
     name, _, member = plugin.partition("/")
     _check_plugin(name, catalog)
+    if models and member:
+        raise UsageError(f'"{plugin}" and a model are two things to check; give "{name}" and the model.')
     roots = _roots(name, data, catalog)
     if models:
         cases = [_asked_model(name, text, catalog) for text in models]
@@ -136,24 +149,29 @@ def checks_for(subject: str, case: Case) -> list[Check]:
 
 
 def select(plugin: str) -> tuple[str, PluginSelection]:
-    """Return the name of a plugin and what is to be loaded for it; a plugin may be named by its file.
+    """Return the name of a plugin or of its offer, and what is to be loaded for it; a file may stand for the plugin.
 
     Raises:
         UsageError: the file cannot be a plugin.
     """
-    if not plugin.endswith(".py"):
+    above, slash, last = plugin.rpartition("/")
+    path, offer = (above, slash + last) if above.endswith(".py") else (plugin, "")
+    if not path.endswith(".py"):
         return plugin, select_plugins()
-    plugins = select_plugins(files=[plugin])
-    return plugins.files[0].name, plugins
+    plugins = select_plugins(files=[path])
+    return plugins.files[0].name + offer, plugins
 
 
 def _check_plugin(name: str, catalog: Catalog) -> None:
     for problem in catalog.problems:
         if problem.plugin == name and problem.severity != "warning":
             raise UnusableError(f"{problem}.")
+    if name in catalog.left_out:
+        raise UsageError(f'plugin "{name}" is left out by {ALLOW_LIST}; add it to that list.')
     known = [plugin.name for plugin in catalog.plugins]
     if name not in known:
-        raise UsageError(f'unknown plugin "{name}".{did_you_mean(name, known)} See "vitbench plugins".')
+        hint = did_you_mean(name, known) or " If it is a package of yours, install it (pip install -e .)."
+        raise UsageError(f'unknown plugin "{name}".{hint} See "vitbench plugins".')
 
 
 def _plugin_case(name: str, catalog: Catalog, plugins: PluginSelection) -> PluginCase:
@@ -161,7 +179,7 @@ def _plugin_case(name: str, catalog: Catalog, plugins: PluginSelection) -> Plugi
     return PluginCase(
         plugin=name,
         alone=PluginSelection(allowed=() if files else (name,), files=files),
-        remarks=tuple(problem.error for problem in catalog.problems if problem.plugin == name),
+        catalog=catalog,
     )
 
 
@@ -204,7 +222,7 @@ def _cases(plugin: str, roots: Mapping[str, Path], catalog: Catalog) -> Iterator
             yield name, DatasetCase(spec=dataset.spec, root=roots.get(name))
     for name, recipe in catalog.recipes.items():
         if own(recipe):
-            yield name, RecipeCase(spec=recipe.spec, model=_baseline_of(plugin, name, catalog))
+            yield name, RecipeCase(spec=recipe.spec, model=_model_of(plugin, name, catalog))
     for name, metric in catalog.metrics.items():
         if own(metric):
             yield name, MetricCase(spec=metric.spec)
@@ -225,14 +243,15 @@ def _is_fitted(spec: ModelSpec) -> bool:
 
 
 def _recipe_of(plugin: str, spec: ModelSpec, catalog: Catalog) -> Offer[RecipeSpec]:
-    """Return the recipe that a model names; one of its own plugin, where a short name is not unique."""
-    return catalog.recipes.get(f"{plugin}/{spec.recipe}") or catalog.recipe(spec.recipe)
+    """Return the recipe that a model names, found as a run finds it."""
+    return catalog.recipe(spec.recipe, home=plugin)
 
 
-def _baseline_of(plugin: str, recipe: str, catalog: Catalog) -> ModelSpec | None:
-    """Return the baseline of a plugin that names a recipe as its own."""
-    own = (offer.spec for offer in catalog.models.values() if offer.plugin.name == plugin and _is_fitted(offer.spec))
-    return next((spec for spec in own if _recipe_of(plugin, spec, catalog).name == recipe), None)
+def _model_of(plugin: str, recipe: str, catalog: Catalog) -> ModelSpec | None:
+    """Return the model of a plugin that names one of its recipes; a baseline before others."""
+    own = [offer.spec for offer in catalog.models.values() if offer.plugin.name == plugin and not offer.spec.resolve]
+    named = [spec for spec in own if spec.recipe in (recipe, recipe.partition("/")[2])]
+    return min(named, key=lambda spec: not spec.is_baseline, default=None)
 
 
 def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
@@ -240,11 +259,8 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     name, given = parse_model(text)
     offer = catalog.model(name if name.startswith(f"{plugin}/") else f"{plugin}/{name}")
     spec = offer.spec
-    if spec.resolve is not None and not offer.name.endswith("/*") and not first_missing(spec.requires):
-        try:
-            spec = load_target(spec.resolve)(offer.name.partition("/")[2])
-        except LookupError as error:
-            raise UsageError(f"model {offer.name}: {error.args[0] if error.args else error}") from error
+    if not offer.name.endswith("/*") and not first_missing(spec.requires):
+        spec = _member(offer)
     case = _model_case(plugin, spec, catalog)
     if isinstance(case, FamilyCase):
         return offer.name, case
@@ -252,3 +268,19 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     changed = {key: options[key.replace("-", "_")] for key in given}
     subject = canonical_name(offer.name, options, dict(spec.options))
     return subject, ModelCase(spec=spec, options=changed, recipe=case.recipe)
+
+
+def _member(offer: Offer[ModelSpec]) -> ModelSpec:
+    """Return a model's spec; that of a family's member as the family completes it."""
+    if offer.spec.resolve is None:
+        return offer.spec
+    resolve = load_target(offer.spec.resolve)
+    try:
+        spec = resolve(offer.name.partition("/")[2])
+    except LookupError as error:
+        raise UsageError(f"model {offer.name}: {error.args[0] if error.args else error}") from error
+    except Exception as error:
+        raise UnusableError(f"model {offer.name}: resolve raised {reason_of(error)}, not LookupError.") from error
+    if not isinstance(spec, ModelSpec):
+        raise UnusableError(f"model {offer.name}: resolve gave {type(spec).__name__}; it must return a ModelSpec.")
+    return spec

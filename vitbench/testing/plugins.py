@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 
+from vitbench import jobs
+from vitbench.errors import Skip, VitbenchError
+from vitbench.executor import LocalExecutor
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import CheckFailed
+from vitbench.testing.fresh import Loaded, import_in_child
 
-__all__ = ["check_plugin_lists_lightly", "check_plugin_loads_quietly"]
+__all__ = [
+    "check_plugin_imports_quietly",
+    "check_plugin_lists_lightly",
+    "check_plugin_loads_quietly",
+    "check_plugin_recipes_known",
+]
 
-HEAVY = ("torch", "torchvision", "timm", "numpy", "pandas", "scipy", "sklearn")
 SECONDS = 60.0
-
-_LIST = f"""
-import json, sys, msgspec
-from vitbench.catalog import PluginSelection, load_catalog
-before = set(sys.modules)
-load_catalog(msgspec.json.decode(sys.stdin.buffer.read(), type=PluginSelection))
-print()
-print(json.dumps([name for name in {HEAVY} if name in sys.modules and name not in before]))
-"""
+"""For loading a plugin, and for importing what it names; the largest libraries take ten."""
 
 
 def check_plugin_lists_lightly(case: PluginCase) -> None:
-    """Listing what the plugin offers imports neither torch nor numpy nor what else takes long."""
-    finished = subprocess.run(
-        [sys.executable, "-c", _LIST],
-        input=msgspec.json.encode(case.alone),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    if finished.returncode:
-        raise CheckFailed(f"listing it ended with {finished.stderr.decode(errors='replace').strip().splitlines()[-1]}")
-    imported = json.loads(finished.stdout.splitlines()[-1])
+    """Listing what the plugin offers imports none of torch, torchvision, timm, numpy, pandas, scipy and sklearn."""
+    imported = _loaded(case).imported
     if imported:
         raise CheckFailed(
             f"listing it imports {', '.join(imported)}; import them in the modules that its import strings name"
@@ -47,6 +38,59 @@ def check_plugin_lists_lightly(case: PluginCase) -> None:
 
 
 def check_plugin_loads_quietly(case: PluginCase) -> None:
-    """Loading the plugin prints nothing and changes nothing that others rely on, such as the working folder."""
-    if case.remarks:
-        raise CheckFailed(case.remarks[0])
+    """Loading it prints nothing and leaves folder, environment, sys.path, random and warning filters as they were."""
+    loaded = _loaded(case)
+    if loaded.problems:
+        raise CheckFailed(loaded.problems[0])
+    if loaded.changed:
+        raise CheckFailed(f"loading it changes {loaded.changed[0]}; leave to the user what the whole process shares")
+
+
+def check_plugin_imports_quietly(case: PluginCase) -> None:
+    """Importing what its import strings name leaves torch's flags and all generators as they were."""
+    ending = LocalExecutor().run(
+        f"{import_in_child.__module__}:{import_in_child.__name__}",
+        case.alone,
+        on_message=lambda _: None,
+        timeout=SECONDS,
+        log=Path(os.devnull),
+    )
+    if not isinstance(ending.result, jobs.Outcome):
+        raise CheckFailed(f"importing what its import strings name: {ending.reason.partition(';')[0]}")
+    if ending.result.reason:
+        raise CheckFailed(ending.result.reason)
+
+
+def check_plugin_recipes_known(case: PluginCase) -> None:
+    """The recipes that its models name are known: its own, or those of an installed package."""
+    named = [offer for offer in case.catalog.models.values() if offer.plugin.name == case.plugin and offer.spec.recipe]
+    if not named:
+        raise Skip("its models name no recipe")
+    if case.catalog.left_out:
+        raise Skip(f"plugins are left out: {', '.join(case.catalog.left_out)}")
+    for offer in named:
+        try:
+            case.catalog.recipe(offer.spec.recipe, home=case.plugin)
+        except VitbenchError as error:
+            raise CheckFailed(f"model {offer.name}: {error} If another package offers it, require it.") from error
+
+
+@functools.cache
+def _loaded(case: PluginCase) -> Loaded:
+    """Load the plugin in a fresh process."""
+    try:
+        finished = subprocess.run(
+            [sys.executable, "-m", "vitbench.testing.fresh"],
+            input=msgspec.json.encode(case.alone),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CheckFailed(f"listing it takes more than {SECONDS:g} s; does it wait for something?") from error
+    if finished.returncode:
+        said = finished.stderr.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "")
+        raise CheckFailed(f"listing it ended with exit code {finished.returncode}; its last words: {last}")
+    return msgspec.json.decode(finished.stdout.splitlines()[-1], type=Loaded)

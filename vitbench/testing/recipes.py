@@ -1,8 +1,8 @@
 """Checks of recipes: each function is one contract of `RecipeSpec.fit`, on a tiny problem and a tiny model.
 
-A recipe that is for one baseline gets that baseline, each other one a small convolutional network.
+A recipe that is for one model of its plugin gets that model, each other one a small convolutional network: `learner`.
 
-Shapes: N images, K classes.
+Shapes: N images, B images in a batch, K classes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitbench.errors import Skip
+from vitbench.errors import Skip, UsageError
 from vitbench.measuring.steps import InvalidOutput, check_output
-from vitbench.protocols import TrainVal
-from vitbench.specs import load_target
 from vitbench.testing.cases import RecipeCase
 from vitbench.testing.checks import CheckFailed
-from vitbench.testing.fitting import TRAIN_IMAGES, fit, tensors_of, tiny_problem
+from vitbench.testing.fitting import PREPROCESS, TRAIN_IMAGES, fit, tensors_of
+from vitbench.testing.learner import CLASSES, learner, own_model, problem
 from vitbench.training import batches, preprocess
 from vitbench.worker.runtime import changed_flags, runtime
 
@@ -30,38 +30,26 @@ __all__ = [
     "check_recipe_device",
     "check_recipe_leaves_flags",
     "check_recipe_loss_falls",
+    "check_recipe_preprocesses",
     "check_recipe_returns_model",
     "check_recipe_seed",
     "check_recipe_sees_its_split",
     "check_recipe_trains",
 ]
 
-CLASSES = 3
 SHORT = 2
 """Epochs, where learning does not matter."""
-
-
-class TinyNet(nn.Module):
-    """A convolution and a head that starts at zero, so that the loss starts at ``ln K``.
-
-    It draws no random numbers, so that all chance in a training is the recipe's.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(1, 8, kernel_size=3, stride=2, padding=1)
-        self.head = nn.Linear(8 * 16, CLASSES)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``[B, 1, 8, 8]`` to logits ``[B, K]``."""
-        return self.head(F.relu(self.convolution(images)).flatten(1))  # type: ignore[no-any-return]
+SHORT_OPTIONS = {"epochs": SHORT, "steps": 8}
+"""What makes a run short that has no budget; the two are the options that `vitbench.training.total_steps` reads."""
+LONG = (20, 200)
+"""Epochs, where it does: the second for recipes whose steps are small or few."""
+MOST_PASSES = 4
+"""Over an image in an epoch: SAM makes two, AugMix three."""
 
 
 def check_recipe_returns_model(case: RecipeCase) -> None:
-    """`fit` returns a module that maps images to finite logits ``[B, K]`` of all classes."""
-    logits, _ = _predict(fit(case.spec, _model(case), epochs=SHORT))
+    """`fit` without a budget returns a module that maps images to finite logits ``[B, K]`` of all classes."""
+    logits, _ = _predict(_fit_without_budget(case), case)
     if not logits.isfinite().all():
         raise CheckFailed(
             "the fitted model's logits are not finite; lower the default learning rate, or clip gradients"
@@ -70,42 +58,66 @@ def check_recipe_returns_model(case: RecipeCase) -> None:
 
 def check_recipe_trains(case: RecipeCase) -> None:
     """`fit` changes the model's state where the spec says ``trains=True``, and leaves it alone where it says False."""
-    model = _model(case)
+    model = learner(case)
     before = _state(model)
-    changed = not _same(before, _state(fit(case.spec, model, epochs=SHORT)))
+    changed = not _same(before, _state(fit(case.spec, model, problem(case), epochs=SHORT)))
     if changed != case.spec.trains:
         found = "changes" if changed else "does not change"
-        raise CheckFailed(f"fit {found} the model, and the spec says trains={case.spec.trains}; correct one of them")
+        says = f"the spec says trains={case.spec.trains}; correct one of them"
+        raise CheckFailed(f"fit {found} the model, and {says}{_few_images(case)}")
 
 
 def check_recipe_loss_falls(case: RecipeCase) -> None:
-    """On a tiny problem the loss of the training images falls below that of a guess, ``ln K``."""
+    """The loss falls below 0.9 of the labels' entropy, which counting reaches; a named model's below its first one."""
     _needs_training(case)
-    logits, labels = _predict(fit(case.spec, _model(case)))
-    loss, guess = F.cross_entropy(logits, labels).item(), math.log(CLASSES)
-    if not loss < 0.999 * guess:
-        raise CheckFailed(f"after 20 epochs the loss is {loss:.3f}, no better than that of a guess, {guess:.3f}")
+    limit, what = _limit(case)
+    for epochs in LONG:
+        loss = F.cross_entropy(*_predict(_fit(case, epochs=epochs), case)).item()
+        if loss < limit:
+            return
+        if not loss < 2 * limit:  # not slow: it makes things worse
+            break
+    raise CheckFailed(
+        f"after {epochs} epochs the loss is {loss:.3f}, and {what} {limit:.3f}; does it learn from the images and "
+        f"their labels?{_few_images(case)}"
+    )
 
 
 def check_recipe_seed(case: RecipeCase) -> None:
-    """On the CPU the same seed gives the same weights, and another seed gives others where passes are made."""
+    """On the CPU the same seed gives the same weights, and another seed gives others where batches are drawn."""
     _needs_training(case)
-    first, again, other = (_Counted(case, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (_Watched(case, seed=seed) for seed in (0, 0, 1))
     if not _same(first.state, again.state):
         raise CheckFailed("the same seed gives other weights; draw from a generator that is seeded with run.seed")
-    if first.images and _same(first.state, other.state):
+    # Where each epoch shows what the first has shown, such as all images at once, there is nothing to draw.
+    if _same(first.state, other.state) and len(first.batches) > len(_Watched(case, epochs=1).batches):
         raise CheckFailed("another seed gives the same weights; shuffle by a generator that is seeded with run.seed")
 
 
 def check_recipe_budget(case: RecipeCase) -> None:
-    """The user's epochs are kept: three times as many epochs are three times as many images, and no more."""
+    """The user's epochs are kept: each shows every image once (SAM: twice), three show three times as many images."""
     _needs_training(case)
-    one, three = (_Counted(case, epochs=epochs).images for epochs in (1, 3))
+    one, three = (_Watched(case, epochs=epochs).images for epochs in (1, 3))
     if not one:
-        raise Skip("it makes no passes in train mode")
-    if not 2 * one < three <= 4 * one:
+        raise Skip(f"it makes no passes in train mode{_few_images(case)}")
+    if one > MOST_PASSES * TRAIN_IMAGES or not 2 * one < three <= 4 * one:
         raise CheckFailed(
             f"1 epoch of {TRAIN_IMAGES} images shows the model {one} images, 3 epochs {three}; keep run.budget.epochs"
+        )
+
+
+def check_recipe_preprocesses(case: RecipeCase) -> None:
+    """Images reach the model as `data.preprocess` makes them: of its size and channels, and normalised by it alone."""
+    _needs_training(case)
+    seen = _Watched(case)
+    if not seen.inputs:
+        raise Skip("it makes no passes")
+    mean = seen.sum_of_means / seen.inputs
+    wanted = (0.5 - PREPROCESS.mean[0]) / PREPROCESS.std[0]
+    if not mean < wanted / 2:  # what augmentation adds is less
+        raise CheckFailed(
+            f"the model's inputs have the mean {mean:.2f}, by data.preprocess it is {wanted:.2f}; "
+            "make them by vitbench.training.preprocess, as in the test"
         )
 
 
@@ -116,7 +128,7 @@ def check_recipe_device(case: RecipeCase) -> None:
     if torch.accelerator.is_available():
         devices.append(str(torch.accelerator.current_accelerator()))
     for device in devices:
-        model = fit(case.spec, _model(case), epochs=1, device=device)
+        model = _fit(case, epochs=1, device=device)
         away = [name for name, tensor in tensors_of(model) if tensor.device.type != device]
         if away:
             raise CheckFailed(f"with run.device {device}, {away[0]} of the fitted model is elsewhere; use run.device")
@@ -126,8 +138,8 @@ def check_recipe_sees_its_split(case: RecipeCase) -> None:
     """Only the rows of its two splits have an influence; not the images beside them, the test split above all."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         first, second = (
-            _state(fit(case.spec, _model(case), epochs=SHORT, data=_problem(Path(folder, str(others)), others)))
-            for others in (0, 1)
+            _state(fit(case.spec, learner(case), data, epochs=SHORT))
+            for data in (problem(case, folder=Path(folder, str(others)), others=others) for others in (0, 1))
         )
     if not _same(first, second):
         raise CheckFailed(
@@ -138,7 +150,7 @@ def check_recipe_sees_its_split(case: RecipeCase) -> None:
 def check_recipe_leaves_flags(case: RecipeCase) -> None:
     """`fit` leaves torch's threads, default type, grad mode and other flags alone."""
     with runtime(precision="float32", threads=torch.get_num_threads(), seed=0, device="cpu") as flags:
-        fit(case.spec, _model(case), epochs=SHORT)
+        _fit(case, epochs=SHORT)
         changed = changed_flags(flags)
     if changed:
         raise CheckFailed(f"fit changes torch's {', '.join(changed)}; leave global flags to the user")
@@ -149,39 +161,70 @@ def _needs_training(case: RecipeCase) -> None:
         raise Skip("it trains nothing")
 
 
-def _model(case: RecipeCase) -> nn.Module:
-    torch.manual_seed(0)
-    if case.model is None:
-        return TinyNet()
-    build = load_target(case.model.build)
-    model: nn.Module = build(
-        num_classes=CLASSES, image_size=8, in_channels=1, **case.model.arguments, **case.model.options
-    )
-    return model
+def _few_images(case: RecipeCase) -> str:
+    """Return a hint for recipes that drop a short batch, and so drop all that there is."""
+    size = case.spec.options.get("batch_size", 0)
+    if not isinstance(size, int) or size <= TRAIN_IMAGES:
+        return ""
+    return f"; of {TRAIN_IMAGES} images there is no batch of {size}: keep the last, short one where it is the only one"
 
 
-def _problem(folder: Path | None = None, others: int = 0) -> TrainVal:
-    return tiny_problem(num_classes=CLASSES, folder=folder, others=others)
+def _fit(case: RecipeCase, **how: Any) -> nn.Module:
+    return fit(case.spec, learner(case), problem(case), **how)
 
 
-class _Counted:
-    """A fit whose images in train mode were counted, and the state that it left."""
+def _fit_without_budget(case: RecipeCase) -> nn.Module:
+    """Fit by options that are short, or by the recipe's own where it refuses those."""
+    own = case.spec.options
+    short = {name: min(own[name], most) for name, most in SHORT_OPTIONS.items() if type(own.get(name)) is int}
+    try:
+        return _fit(case, epochs=None, options={**own, **short})
+    except CheckFailed as failure:
+        if not isinstance(failure.__cause__, UsageError):
+            raise CheckFailed(f"without --epochs, where run.budget.epochs is None, {failure}") from failure
+    return _fit(case, epochs=None)
+
+
+def _limit(case: RecipeCase) -> tuple[float, str]:
+    """Return the loss that a recipe has to come below, and what it is."""
+    own = own_model(case)
+    if own is None:
+        share = torch.from_numpy(problem(case).train.labels).bincount() / TRAIN_IMAGES
+        return 0.9 * -(share * share.log()).sum().item(), "must be below 0.9 of the labels' entropy,"
+    if own.spec.is_baseline:
+        return 0.999 * math.log(CLASSES), "must be below that of a guess,"
+    return F.cross_entropy(*_predict(learner(case), case)).item(), "was before"
+
+
+class _Watched:
+    """A fit whose passes were watched, and the state that it left."""
 
     def __init__(self, case: RecipeCase, *, seed: int = 0, epochs: int = SHORT) -> None:
         self.images = 0
-        model = _model(case)
-        model.register_forward_pre_hook(self._count)  # a copy of the model, such as an average's, keeps the hook
-        self.state = _state(fit(case.spec, model, seed=seed, epochs=epochs))
+        """Shown in train mode."""
+        self.batches: set[bytes] = set()
+        """The different inputs in train mode."""
+        self.inputs = 0
+        """Images of all passes."""
+        self.sum_of_means = 0.0
+        """Of these images."""
+        model = learner(case)
+        model.register_forward_pre_hook(self._watch)  # a copy of the model, such as an average's, keeps the hook
+        self.state = _state(fit(case.spec, model, problem(case), seed=seed, epochs=epochs))
 
-    def _count(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _watch(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        images = inputs[0].detach().float()
+        self.inputs += len(images)
+        self.sum_of_means += len(images) * images.mean().item()
         if model.training and torch.is_grad_enabled():
-            self.images += len(inputs[0])
+            self.images += len(images)
+            self.batches.add(images.cpu().numpy().tobytes())
 
 
 @torch.no_grad()
-def _predict(model: nn.Module) -> tuple[Tensor, Tensor]:
+def _predict(model: nn.Module, case: RecipeCase) -> tuple[Tensor, Tensor]:
     """Return logits ``[N, K]`` and labels ``[N]`` of the training images."""
-    data = _problem()
+    data = problem(case)
     [(images, labels)] = batches(data.train, batch_size=TRAIN_IMAGES, device=torch.device("cpu"))
     inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
     logits = model.eval()(inputs)

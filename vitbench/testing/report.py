@@ -1,32 +1,38 @@
-"""What `vitbench check` prints: a table for each subject, and a sum. Text and JSON."""
+"""What `vitbench check` prints: a block of lines for each subject, and a sum. Text and JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 
 import msgspec
 
-from vitbench.testing.checks import Outcome, Status
+from vitbench.testing.checks import TOO_LARGE, Outcome, Status
 from vitbench.text import plain
 
-__all__ = ["as_data", "as_text"]
+__all__ = ["as_data", "subject_text", "sum_text"]
 
 STATUSES: tuple[Status, ...] = ("passed", "failed", "skipped")
 
 
-def as_text(outcomes: Sequence[Outcome]) -> str:
-    """Return a block of lines for each subject, one a check, and how many passed; the failed ones again at the end."""
-    lines: list[str] = []
-    width = max((len(outcome.check) for outcome in outcomes), default=0)
-    for subject, own in groupby(outcomes, key=lambda outcome: outcome.subject):
-        lines += [plain(subject), *(_line(outcome, width) for outcome in own), ""]
+def subject_text(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes of one subject, one a line, below its name."""
+    width = max(len(outcome.check) for outcome in outcomes)
+    return "\n".join([plain(outcomes[0].subject), *(_line(outcome, width) for outcome in outcomes)])
+
+
+def sum_text(outcomes: Sequence[Outcome]) -> str:
+    """Return how many checks passed, and below it the failed ones and the models that were too large for the rest."""
     counts = Counter(outcome.status for outcome in outcomes)
     parts = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    lines.append(f"{len(outcomes)} checks: {parts or 'none'}")
-    lines += [f"  {plain(bad.subject)}: {bad.check}" for bad in outcomes if bad.status == "failed"]
-    return "\n".join(lines)
+    large = dict.fromkeys(outcome.subject for outcome in outcomes if outcome.reason.startswith(TOO_LARGE))
+    return "\n".join(
+        [
+            f"{len(outcomes)} checks: {parts or 'none'}",
+            *(f"  {plain(subject)}: shapes only, {TOO_LARGE}" for subject in large),
+            *(f"  {plain(bad.subject)}: {bad.check}" for bad in outcomes if bad.status == "failed"),
+        ]
+    )
 
 
 def _line(outcome: Outcome, width: int) -> str:

@@ -1,6 +1,8 @@
 """Made-up subjects for the checks of metrics: for each part that a metric may need, a good, a middling and a bad one.
 
-The bad one is bad in all respects: wrong and sure of it, slow and uneven, large, far from float32.
+The bad one is bad in all respects: wrong and sure of it, or right and unsure; slow and uneven, large, far from float32.
+Of figures that metrics may divide by one another each grows by a power of its own, the part that is overhead faster,
+so that a share of it or a ratio grows, too.
 
 Shapes: N images, K classes.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -116,16 +119,25 @@ def _predictions() -> list[Scene]:
             worst=_predicted(classes, right=0.0, confidence=1.0),
         )
         for classes in (10, 2)
+    ] + [
+        Scene(
+            name="always right, 10 classes",
+            best=_predicted(10, right=1.0, confidence=1.0),
+            middle=_predicted(10, right=1.0, confidence=0.8),
+            worst=_predicted(10, right=1.0, confidence=0.5),
+        )
     ]
 
 
 def _architecture() -> list[Scene]:
     def make(factor: float) -> Callable[[], nn.Module]:
         def architecture() -> nn.Module:
-            width = int(8 * factor)
+            width, depth = int(8 * factor), int(factor)
+            sides = [3] + [width] * depth
             with torch.device("meta"):
-                layers = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(width * 64, 10)]
-                return nn.Sequential(*layers).eval()
+                blocks = [(nn.Conv2d(a, b, 3, padding=1), nn.ReLU()) for a, b in pairwise(sides)]
+                layers = [layer for block in blocks for layer in block]
+                return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 64, 10)).eval()
 
         return architecture
 
@@ -135,7 +147,12 @@ def _architecture() -> list[Scene]:
 def _training() -> list[Scene]:
     def make(factor: float) -> TrainingLog:
         curve = tuple(
-            {"epoch": float(epoch), "loss": factor * 2.0 / epoch, "lr": 0.001, "val_top1": 1 - factor * 0.2 / epoch}
+            {
+                "epoch": float(epoch),
+                "loss": factor * 2.0 / epoch ** (1 / factor),
+                "lr": 0.001,
+                "val_top1": 1 - factor * 0.2 / epoch ** (1 / factor),
+            }
             for epoch in range(1, 6)
         )
         return TrainingLog(seconds=10 * factor, images=1000, curve=curve)
@@ -153,7 +170,7 @@ def _timing() -> list[Scene]:
                 block_seconds=tuple((0.1 * uneven[:20]).tolist()),
                 calls_per_block=10,
                 call_seconds=tuple((0.01 * uneven).tolist()) if mode == "inference" else (),
-                warmup_seconds=tuple((0.2 * uneven[:3]).tolist()),
+                warmup_seconds=tuple((0.2 * factor**0.5 * uneven[:3]).tolist()),
             )
 
         return timing
@@ -166,13 +183,20 @@ def _memory() -> list[Scene]:
     def make(mode: Mode) -> Callable[[float], MemoryUse]:
         def memory(factor: float) -> MemoryUse:
             weights = int(factor * 4 * MIB)
-            parts = {"gradient_bytes": weights, "optimiser_bytes": 2 * weights, "activation_bytes": 3 * weights}
+            activations = int(3 * factor**0.25 * weights)
+            peak, baseline = int(10 * factor**0.5 * weights), int(8 * factor**2 * MIB)
+            absolute = baseline + int(1.1 * factor**0.25 * peak)
+            parts = {
+                "gradient_bytes": weights,
+                "optimiser_bytes": 2 * weights,
+                "activation_bytes": activations,
+            }
             return MemoryUse(
                 mode=mode,
-                peak_bytes=10 * weights,
-                absolute_peak_bytes=10 * weights + 100 * MIB,
-                baseline_bytes=100 * MIB,
-                device_bytes=11 * weights,
+                peak_bytes=peak,
+                absolute_peak_bytes=absolute,
+                baseline_bytes=baseline,
+                device_bytes=int(1.1 * factor**0.25 * absolute),
                 weights_bytes=weights,
                 **(parts if mode == "training" else {}),
             )
@@ -187,7 +211,7 @@ def _startup() -> list[Scene]:
     def make(compiled: bool) -> Callable[[float], Startup]:
         return lambda factor: Startup(
             build_seconds=factor,
-            first_call_seconds=factor * (10.0 if compiled else 0.2),
+            first_call_seconds=factor**1.5 * (10.0 if compiled else 0.2),
             second_call_seconds=factor * 0.1,
             compiled=compiled,
         )
@@ -197,14 +221,19 @@ def _startup() -> list[Scene]:
 
 def _loading() -> list[Scene]:
     def make(factor: float) -> Loading:
-        return Loading(batch_size=32, data_seconds=(0.01 * factor,) * 20, end_to_end_seconds=(0.05 * factor,) * 20)
+        uneven = factor * (1 + 0.01 * factor * np.sin(np.arange(20)))
+        return Loading(
+            batch_size=32,
+            data_seconds=tuple((0.01 * factor**0.5 * uneven).tolist()),
+            end_to_end_seconds=tuple((0.05 * uneven).tolist()),
+        )
 
     return [_scene("twenty batches", "loading", make)]
 
 
 def _energy() -> list[Scene]:
     def make(factor: float) -> EnergyUse:
-        return EnergyUse(joules=100 * factor, idle_watts=10.0, seconds=2 * factor, images=1000)
+        return EnergyUse(joules=100 * factor**2, idle_watts=10.0, seconds=2 * factor, images=1000)
 
     return [_scene("a thousand images", "energy", make)]
 

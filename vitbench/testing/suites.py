@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitbench.errors import NothingSelectedError, Skip, VitbenchError
+from vitbench.options import complete_options
 from vitbench.resolve import first_missing
 from vitbench.specs import load_target
-from vitbench.suite import Selection, Suite, expand
+from vitbench.suite import ModelEntry, Selection, Suite, expand
 from vitbench.suite_file import read_suite
 from vitbench.testing.cases import SuiteCase
 from vitbench.testing.checks import CheckFailed
@@ -24,20 +25,23 @@ def check_suite_parses(case: SuiteCase) -> None:
 
 def check_suite_names(case: SuiteCase) -> None:
     """All models, options, data sets, recipes and the figure to rank by are known; members of families, too."""
-    suite = _read(case)
+    suite, home = _read(case), _home(case)
     try:
-        expand(suite, case.catalog, Selection())
+        expand(suite, case.catalog, Selection(), home=home)
     except NothingSelectedError:  # models or data sets are left to the user
         pass
     except VitbenchError as error:
         raise CheckFailed(f"{error} If another package offers it, require that package.") from error
-    for name in filter(None, [suite.recipe, *(entry.recipe for entry in suite.models), *suite.recipes]):
-        try:
-            case.catalog.recipe(name)
-        except VitbenchError as error:
-            raise CheckFailed(str(error)) from error
-    for entry in suite.models:
-        _check_member(entry.name, case)
+    _check_recipes(suite, case, home)
+    missing = dict.fromkeys(filter(None, [_check_member(entry, case, home) for entry in suite.models]))
+    if missing:
+        raise Skip(" ".join(missing))
+
+
+def _home(case: SuiteCase) -> str:
+    """Return the plugin that ships the suite: its short names mean this plugin's offers first."""
+    owners = (offer.plugin.name for offer in case.catalog.suites.values() if offer.spec == case.spec)
+    return next(owners, "")
 
 
 def _read(case: SuiteCase) -> Suite:
@@ -47,15 +51,31 @@ def _read(case: SuiteCase) -> Suite:
         raise CheckFailed(str(error)) from error
 
 
-def _check_member(name: str, case: SuiteCase) -> None:
-    """Ask a family whether it has the member."""
-    spec = case.catalog.model(name).spec
+def _check_recipes(suite: Suite, case: SuiteCase, home: str) -> None:
+    """Look up all recipes and the options of ``[recipes.NAME]``; of those, too, that no listed model uses."""
+    try:
+        for name in filter(None, [suite.recipe, *(entry.recipe for entry in suite.models)]):
+            case.catalog.recipe(name, home=home)
+        for name, given in suite.recipes.items():
+            defaults = case.catalog.recipe(name, home=home).spec.options
+            complete_options(f"[recipes] of the suite: recipe {name}", defaults, given)
+    except VitbenchError as error:
+        raise CheckFailed(str(error)) from error
+
+
+def _check_member(entry: ModelEntry, case: SuiteCase, home: str) -> str:
+    """Ask a family whether it has the member and its options; return what has to be installed for that."""
+    spec = case.catalog.model(entry.name, home=home).spec
     if spec.resolve is None:
-        return
+        return ""
     missing = first_missing(spec.requires)
     if missing:
-        raise Skip(f"{name} needs {missing}; pip install {missing}")
+        return f"{entry.name} needs {missing}; pip install {missing}."
     try:
-        load_target(spec.resolve)(name.partition("/")[2])
+        member = load_target(spec.resolve)(entry.name.partition("/")[2])
+        complete_options(f"model {entry.name}", member.options, entry.options)
     except LookupError as error:
-        raise CheckFailed(f"model {name}: {error.args[0] if error.args else error}") from error
+        raise CheckFailed(f"model {entry.name}: {error.args[0] if error.args else error}") from error
+    except VitbenchError as error:
+        raise CheckFailed(str(error)) from error
+    return ""

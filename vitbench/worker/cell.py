@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from vitbench.catalog import load_catalog
+from vitbench.catalog import Catalog, load_catalog
 from vitbench.environment import memory_bytes
-from vitbench.errors import reason_of
+from vitbench.errors import UnusableError, reason_of
 from vitbench.jobs import Job, Outcome
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
-from vitbench.records import QualityCell, Status
+from vitbench.provenance import origin
+from vitbench.records import KeyedCell, QualityCell, Status
+from vitbench.worker.measurements import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
 
@@ -41,11 +43,28 @@ def run_cell(request: bytes, send: Send) -> Outcome:
     if job.planned.device == "cpu":
         _limit_memory()
     try:
-        return run(job, load_catalog(job.plugins), send)
+        catalog = load_catalog(job.plugins)
+        _check_code(job.planned, catalog)
+        outcome = run(job, catalog, send)
+        return msgspec.structs.replace(outcome, measured_by=measured_by(catalog, outcome.measurements))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status = _status_of(error)
         return Outcome(status=status, reason=reason_of(error))
+
+
+def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
+    """Refuse to run other code than the record would name.
+
+    Raises:
+        UnusableError: a plugin was edited since the run was planned.
+    """
+    plugins = {plugin.name: plugin for plugin in catalog.plugins}
+    for made_of in (planned.provenance.model, planned.provenance.recipe):
+        if made_of and made_of.plugin in plugins and origin(plugins[made_of.plugin]).code_hash != made_of.code_hash:
+            raise UnusableError(
+                f"the code of plugin {made_of.plugin} changed since the run was planned; run the same command again"
+            )
 
 
 def _limit_memory() -> None:

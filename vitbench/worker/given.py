@@ -102,13 +102,14 @@ def _named(text: str, conditions: Conditions) -> Given:
     offer = catalog.model(short)
     if offer.spec.is_baseline:
         raise UsageError(f"model {offer.name} is a baseline; its speed says nothing.")
-    recipe, family = offer.spec.default_recipe, offer.spec.resolve is not None
+    recipe = catalog.recipe(offer.spec.default_recipe, home=offer.plugin.name)
+    family = offer.spec.resolve is not None
     options: dict[str, OptionValue] = {**written}
     if not family:
-        options = model_options(f"model {offer.name}", offer.spec, catalog.recipe(recipe).spec, options)
-    resolved = resolve_model(AskedModel(name=offer.name, options=options, family=family), recipe, catalog)
-    if resolved.missing:
-        raise UnusableError(f"model {offer.name} needs {resolved.missing}; pip install {resolved.missing}.")
+        options = model_options(f"model {offer.name}", offer.spec, recipe.spec, options)
+    resolved = resolve_model(AskedModel(name=offer.name, options=options, family=family), recipe.name, catalog)
+    if resolved.unavailable:
+        raise UnusableError(f"model {offer.name}: {resolved.unavailable}.")
     spec = resolved.spec
     size = conditions.image_size or spec.image_size or IMAGE_SIZE
     channels = spec.in_channels or IN_CHANNELS

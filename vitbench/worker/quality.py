@@ -25,7 +25,7 @@ from vitbench.training import statistics
 from vitbench.worker.alive import signs_of_life
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.evaluation import evaluate
-from vitbench.worker.measurements import measure
+from vitbench.worker.measurements import measure, measured_by
 from vitbench.worker.runtime import changed_flags, runtime
 
 __all__ = ["measure_again", "run_quality"]
@@ -115,8 +115,13 @@ def measure_again(request: bytes, send: Callable[[msgspec.Struct], None]) -> Out
         precision=job.planned.cell.precision,
         predictions=predictions,
     )
-    measurements = doubt(measure(load_catalog(job.plugins), subject), "warn", job.warnings)
-    return Outcome(status="ok", measurements=doubt(measurements, "invalid", job.faults))
+    catalog = load_catalog(job.plugins)
+    measurements = doubt(measure(catalog, subject), "warn", job.warnings)
+    return Outcome(
+        status="ok",
+        measurements=doubt(measurements, "invalid", job.faults),
+        measured_by=measured_by(catalog, measurements),
+    )
 
 
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:

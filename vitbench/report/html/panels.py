@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from vitbench.detail import CellDetail, RowDetail
 from vitbench.leaderboard import Metric, Row
-from vitbench.records import PluginOrigin, digest
+from vitbench.records import digest
 from vitbench.report.figures import figure_of, in_words, percent_decimals
 from vitbench.report.html.charts import (
     Chart,
@@ -166,13 +166,9 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         "torch": ", ".join(detail.torch),
         "libraries": ", ".join(f"{name} {version}" for name, version in detail.libraries.items()),
         "checkpoint": f"SHA-256 {detail.checkpoint}" if detail.checkpoint else "",
-        **{f"{part} from": "; ".join(map(_origin, origins)) for part, origins in detail.origins.items()},
+        **{f"{part} from": "; ".join(one.in_words for one in origins) for part, origins in detail.origins.items()},
         "it says": ", ".join(f"{name} {value}" for name, value in detail.facts.items()),
     }
-
-
-def _origin(origin: PluginOrigin) -> str:
-    return f"plugin {origin.plugin} of {origin.distribution} {origin.version}, code {origin.code_hash[:12]}"
 
 
 def _with_options(name: str, options: Mapping[str, object]) -> str:

@@ -1,0 +1,114 @@
+"""The child's side of the checks of plugins: what loading one, and importing what it names, does to a fresh process.
+
+In the process of the tests its modules have mostly been imported before, and do nothing any more.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from vitbench import jobs
+from vitbench.catalog import Catalog, PluginSelection, load_catalog
+from vitbench.resolve import first_missing
+from vitbench.specs import load_target
+
+__all__ = ["HEAVY", "Loaded", "import_in_child", "tell_loading"]
+
+HEAVY = ("torch", "torchvision", "timm", "numpy", "pandas", "scipy", "sklearn")
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What loading plugins, and asking them what they offer, did."""
+
+    imported: tuple[str, ...]
+    """Which of `HEAVY` it imported."""
+    problems: tuple[str, ...]
+    """What failed, or had to be undone."""
+    changed: tuple[str, ...]
+    """What it changed that others rely on."""
+
+
+def tell_loading() -> None:
+    """Load the plugins that standard input selects, and write a `Loaded` as JSON into the last line of stdout."""
+    selection = msgspec.json.decode(sys.stdin.buffer.read(), type=PluginSelection)
+    imported, before = set(sys.modules), _surroundings()
+    catalog = load_catalog(selection)
+    after = _surroundings()
+    asked = {*(selection.allowed or ()), *(file.name for file in selection.files)}
+    loaded = Loaded(
+        imported=tuple(name for name in HEAVY if name in sys.modules and name not in imported),
+        problems=tuple(problem.error for problem in catalog.problems if problem.plugin in asked),
+        changed=tuple(name for name, state in after.items() if state != before.get(name)),
+    )
+    print(f"\n{msgspec.json.encode(loaded).decode()}")
+
+
+def _surroundings() -> dict[str, object]:
+    """Return what a plugin finds and is to leave, as values that compare, by what the report calls them."""
+    everywhere = [entry for entry in warnings.filters if entry[1] is None and entry[3] is None]  # no message, no module
+    return {
+        "sys.path": list(sys.path),
+        "the generator of random": random.getstate(),
+        "the warning filters of all modules": everywhere,
+        **{f"the environment variable {name}": os.environ.get(name) for name in (*os.environ, *_KNOWN)},
+    }
+
+
+_KNOWN = frozenset(os.environ)
+"""Variables at the start: one that was taken away changed, too."""
+
+
+def import_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> jobs.Outcome:
+    """Import what the offers of the selected plugins name; the reason says what first changed torch or a generator."""
+    import torch
+
+    from vitbench.testing.building import generators
+    from vitbench.worker.runtime import changed_flags, runtime
+
+    selection = msgspec.json.decode(request, type=PluginSelection)
+    with runtime(precision="float32", threads=torch.get_num_threads(), seed=0, device="cpu") as flags:
+        before = generators()
+        for target in _targets(load_catalog(selection)):
+            try:
+                load_target(target)
+            except Exception:  # the checks that call it will tell
+                continue
+            changed = changed_flags(flags)
+            if changed:
+                return _told(f"importing {target} changes torch's {', '.join(changed)}")
+            moved = [name for name, state in generators().items() if state != before[name]]
+            if moved:
+                return _told(f"importing {target} draws from or seeds the generator of {moved[0]}")
+    return jobs.Outcome(status="ok")
+
+
+def _told(what: str) -> jobs.Outcome:
+    return jobs.Outcome(status="failed", reason=f"{what}; do it in the function, or not at all")
+
+
+def _targets(catalog: Catalog) -> Iterator[str]:
+    """Give the import strings of all offers; what they require must be there, or they are left out."""
+    for model in catalog.models.values():
+        if not first_missing(model.spec.requires):
+            yield from _strings(model.spec.build, model.spec.resolve)
+    for dataset in catalog.datasets.values():
+        if not first_missing(dataset.spec.requires):
+            yield from _strings(dataset.spec.open, dataset.spec.detect)
+    for recipe in catalog.recipes.values():
+        yield from _strings(recipe.spec.fit)
+    for metric in catalog.metrics.values():
+        yield from _strings(metric.spec.measure)
+
+
+def _strings(*targets: object) -> Iterator[str]:
+    yield from (target for target in targets if isinstance(target, str))
+
+
+if __name__ == "__main__":
+    tell_loading()

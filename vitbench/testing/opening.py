@@ -1,0 +1,187 @@
+"""Opening and reading data sets for their checks; also in a process of its own, which hashes texts by another seed.
+
+``python -c "from vitbench.testing.opening import tell; tell()"`` is that process.
+
+Shapes: N images in a split, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vitbench.errors import Skip
+from vitbench.protocols import ImageSet
+from vitbench.specs import Target, load_target
+from vitbench.testing.cases import DatasetCase
+from vitbench.testing.checks import CheckFailed, need, raised
+
+__all__ = [
+    "SOME_IMAGES",
+    "SPLITS",
+    "Seen",
+    "SplitName",
+    "hash_of",
+    "images_of",
+    "open_anew",
+    "open_split",
+    "rows_of",
+    "seen",
+    "seen_elsewhere",
+    "tell",
+]
+
+SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "test")
+SOME_IMAGES = 200
+"""Of each split, where some tell enough."""
+SECONDS = 120.0
+"""For another process to open both splits."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is compared of a split that is opened more than once."""
+
+    class_names: tuple[str, ...]
+    labels: str
+    """Their hash."""
+    images: tuple[str, ...]
+    """Hashes of `SOME_IMAGES`."""
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What another process is to open."""
+
+    target: str
+    root: str | None
+    file: str
+    """Where the target's module lies, if it can be found by no name: a plugin in one file."""
+
+
+@functools.lru_cache(maxsize=len(SPLITS))
+def open_split(case: DatasetCase, split: SplitName) -> ImageSet:
+    """Return a split, kept open for the other checks of the same case; raises as `open_anew`."""
+    return open_anew(case, split)
+
+
+def open_anew(case: DatasetCase, split: SplitName) -> ImageSet:
+    """Open a split.
+
+    Raises:
+        Skip: nobody has said where its files lie, or what it requires is not installed.
+        CheckFailed: it cannot be opened, or is empty.
+    """
+    need(case.spec.requires)
+    if case.spec.needs_root and case.root is None:
+        raise Skip(f"needs its files: --data {case.spec.name}=PATH")
+    root = case.root if case.spec.needs_root else None
+    return _open(case.spec.open, root, split)
+
+
+def _open(target: Target, root: Path | None, split: SplitName) -> ImageSet:
+    try:
+        images = load_target(target)(root=root, split=split, download=False)
+        labels, names = len(images.labels), len(images.class_names)
+    except Exception as error:
+        raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error
+    if not labels or not names:
+        raise CheckFailed(f'open(split="{split}") gave {labels} images and {names} classes; there must be some')
+    found: ImageSet = images
+    return found
+
+
+def images_of(images: ImageSet, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Give rows and their images uint8 ``[C, H, W]``; by batches where they are offered.
+
+    Raises:
+        CheckFailed: they cannot be read.
+    """
+    source: Any = images
+    for some in np.array_split(np.asarray(rows, dtype=np.int64), -(-len(rows) // 256)):
+        try:
+            batch = source.images(some) if hasattr(source, "images") else [source.image(int(row)) for row in some]
+        except Exception as error:
+            raise CheckFailed(f"reading the images {some[0]} to {some[-1]} raised {raised(error)}") from error
+        yield from zip(some.tolist(), batch, strict=True)
+
+
+def rows_of(images: ImageSet, most: int = SOME_IMAGES) -> NDArray[np.int64]:
+    """Return rows that are evenly spaced, `most` at most."""
+    count = len(images.labels)
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def hash_of(array: NDArray[Any]) -> str:
+    """Return a hash of an array's shape and values."""
+    values = np.ascontiguousarray(array)
+    return hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def seen(images: ImageSet) -> Seen:
+    """Return what is compared of a split."""
+    return Seen(
+        class_names=tuple(map(str, images.class_names)),
+        labels=hash_of(np.asarray(images.labels)),
+        images=tuple(hash_of(np.asarray(image)) for _, image in images_of(images, rows_of(images))),
+    )
+
+
+def seen_elsewhere(case: DatasetCase, hash_seed: int) -> dict[SplitName, Seen]:
+    """Return what another process sees of both splits, in which sets of texts have another order.
+
+    Raises:
+        CheckFailed: it ended with an error.
+    """
+    assert isinstance(case.spec.open, str)
+    module = case.spec.open.partition(":")[0]
+    file = getattr(sys.modules.get(module), "__file__", None)
+    root = str(case.root) if case.spec.needs_root else None
+    finished = subprocess.run(
+        [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"],
+        input=msgspec.json.encode(_Asked(target=case.spec.open, root=root, file=file or "")),
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONHASHSEED": str(hash_seed),
+        },
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if finished.returncode:
+        last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise CheckFailed(f"in a process of its own, opening it ended with {' '.join(last)}")
+    return msgspec.json.decode(finished.stdout.splitlines()[-1], type=dict[SplitName, Seen])
+
+
+def tell() -> None:
+    """Open what the standard input asks for, and print what is seen of it."""
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
+    module = asked.target.partition(":")[0]
+    if asked.file and importlib.util.find_spec(module.partition(".")[0]) is None:
+        _load(module, asked.file)
+    root = Path(asked.root) if asked.root is not None else None
+    found = {split: msgspec.to_builtins(seen(_open(asked.target, root, split))) for split in SPLITS}
+    print()
+    print(json.dumps(found))
+
+
+def _load(name: str, file: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)

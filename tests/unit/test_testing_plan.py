@@ -1,4 +1,4 @@
-"""Which checks a plugin gets, what comes of them as values, and the two checks of plugins and suites."""
+"""Which checks a plugin gets, what comes of them as values, and the checks of suites."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from vitbench import Skip
 from vitbench.catalog import load_catalog
 from vitbench.errors import UnusableError, UsageError
-from vitbench.specs import SuiteSpec
+from vitbench.specs import SuiteSpec, load_target
 from vitbench.testing import (
     Check,
     CheckFailed,
@@ -49,6 +49,10 @@ def vitbench_datasets():
     yield vitbench.DatasetSpec(name="shapes", open="mine.shapes:open", summary="Shapes")
 
 def resolve(name):
+    if name == "gives-none":
+        return None
+    if name == "breaks":
+        raise ValueError("odd")
     if name != "known":
         raise LookupError(f"no net is called {name}")
     return vitbench.ModelSpec(name=name, build="zoo:build", summary="A member", options={"depth": 2})
@@ -141,6 +145,15 @@ def test_one_offer_a_member_and_models_with_options(install: Install) -> None:
         ),
         ({"plugin": "bad"}, UnusableError, "plugin bad (vitbench-bad 1.2), load: ModuleNotFoundError"),
         ({"plugin": "./no_such_file.py"}, UsageError, "plugin file no_such_file.py cannot be read"),
+        ({"plugin": "./no_such_file.py/net"}, UsageError, "plugin file no_such_file.py cannot be read"),
+        ({"plugin": "nothing_alike"}, UsageError, "of yours, install it (pip install -e .). See"),
+        ({"plugin": "mine/nope", "models": ["net"]}, UsageError, '"mine/nope" and a model are two things to check'),
+        ({"plugin": "mine/gives-none"}, UnusableError, "model mine/gives-none: resolve gave NoneType; it must return"),
+        (
+            {"plugin": "mine/breaks"},
+            UnusableError,
+            "model mine/breaks: resolve raised ValueError: odd, not LookupError",
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_said_before_anything_runs(
@@ -155,6 +168,13 @@ def test_what_cannot_be_checked_is_said_before_anything_runs(
     assert words in str(caught.value)
 
 
+def test_a_plugin_that_is_left_out_is_not_called_unknown(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("mine")
+    monkeypatch.setenv("VITBENCH_PLUGINS", "scratch")
+    with pytest.raises(UsageError, match='plugin "mine" is left out by VITBENCH_PLUGINS; add it to that list'):
+        checks_of("mine")
+
+
 def test_data_are_given_by_short_or_full_name(install: Install, tmp_path: Path) -> None:
     install("mine")
     for name in ("shapes", "mine/shapes"):
@@ -166,6 +186,11 @@ def test_a_plugin_file_is_checked_by_its_path(tmp_path: Path) -> None:
     checks = checks_of(str(tmp_path / "one_file_plugin.py"))
     assert {check.subject for check in checks} >= {"one_file_plugin", "one_file_plugin/net"}
     assert [outcome.status for outcome in run_checks(checks[:2])] == ["passed", "passed"]
+
+
+def test_one_offer_of_a_plugin_file_is_checked_by_the_files_path_and_its_name(tmp_path: Path) -> None:
+    (tmp_path / "other_file_plugin.py").write_text(PLUGIN.replace("%(module)s", "other_file_plugin"))
+    assert {check.subject for check in checks_of(f"{tmp_path}/other_file_plugin.py/net")} == {"other_file_plugin/net"}
 
 
 @pytest.mark.parametrize("kind", CHECKS, ids=lambda kind: kind.__name__)
@@ -210,6 +235,10 @@ def breaks(case: object) -> None:
     raise SystemExit(3)
 
 
+def not_there(case: object) -> None:
+    load_target("no_such_package:build")
+
+
 def skips(case: object) -> None:
     raise Skip("no weights")
 
@@ -240,6 +269,13 @@ def test_an_expected_failure_is_named_by_check_or_by_subject_and_check(key: str)
     assert told(outcomes) == [("fails", "expected", "frozen on purpose"), ("passes", "passed", "")]
 
 
+def test_what_is_no_broken_contract_is_no_expected_failure() -> None:
+    expected = {"breaks": "a reason", "not_there": "a reason"}
+    outcomes = run_checks([check(breaks), check(not_there)], expected_failures=expected)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
+    assert outcomes[1].reason.startswith("cannot import no_such_package:build: ModuleNotFoundError")
+
+
 def test_one_subjects_expected_failure_is_not_anothers() -> None:
     outcomes = run_checks([check(fails), check(fails, "mine/vit")], expected_failures={"vit: fails": "a reason"})
     assert [outcome.status for outcome in outcomes] == ["failed", "expected"]
@@ -268,15 +304,21 @@ def test_the_decorator_names_its_cases_and_expects_failures_strictly(install: In
     (name, params), *_ = [parametrize_checks("mine", expected_failures=reasons).mark.args]
     assert name == "check"
     ids = [param.id for param in params]
-    assert ids[:3] == [
+    assert ids[:5] == [
         "mine-check_plugin_lists_lightly",
         "mine-check_plugin_loads_quietly",
+        "mine-check_plugin_imports_quietly",
+        "mine-check_plugin_recipes_known",
         "*-check_family_refuses_unknown_names",
     ]
     marked = {param.id: param.marks[0] for param in params if param.marks}
     assert list(marked) == ["net-check_model_gradients"]
     assert marked["net-check_model_gradients"].name == "xfail"
-    assert marked["net-check_model_gradients"].kwargs == {"strict": True, "reason": "frozen on purpose"}
+    assert marked["net-check_model_gradients"].kwargs == {
+        "strict": True,
+        "raises": CheckFailed,
+        "reason": "frozen on purpose",
+    }
 
 
 @parametrize_checks("suites")
@@ -292,29 +334,7 @@ def test_a_skip_is_pytests_skip() -> None:
         param.values[0]()
 
 
-# Plugins and suites ---------------------------------------------------------------------------------------------------
-
-
-def only(name: str, check: str) -> Outcome:
-    (outcome,) = run_checks([one for one in checks_of(name) if one.name == check])
-    return outcome
-
-
-def test_a_plugin_that_imports_torch_when_it_is_listed_is_caught(install: Install, tmp_path: Path) -> None:
-    module = install("heavy", "import torch\n" + PLUGIN)
-    (tmp_path / module / "torch.py").touch()  # a light one, for the process that lists
-    outcome = only("heavy", "check_plugin_lists_lightly")
-    assert outcome.status == "failed"
-    assert outcome.reason.startswith("listing it imports torch; import them in the modules that its import")
-    install("light")
-    assert only("light", "check_plugin_lists_lightly").status == "passed"
-
-
-def test_a_plugin_that_prints_when_it_is_loaded_is_caught(install: Install) -> None:
-    install("loud", "print('hello')\n" + PLUGIN)
-    outcome = only("loud", "check_plugin_loads_quietly")
-    assert outcome.status == "failed"
-    assert "print" in outcome.reason or "stdout" in outcome.reason
+# Suites ---------------------------------------------------------------------------------------------------------------
 
 
 SUITE = """

@@ -117,9 +117,10 @@ def fit(
         options=recipe.options if options is None else options,
         log=_log,
     )
+    function = load_target(recipe.fit)  # what cannot be imported is no broken contract
     seed_all(seed)
     try:
-        fitted = load_target(recipe.fit)(model, data, run)
+        fitted = function(model, data, run)
     except Exception as error:
         raise CheckFailed(f"fit raised {raised(error)}") from error
     if not isinstance(fitted, nn.Module):

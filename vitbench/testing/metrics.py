@@ -186,8 +186,9 @@ def _call(case: MetricCase, subject: Subject) -> list[Measurement]:
 
 
 def _measure(case: MetricCase, subject: Subject) -> list[Measurement]:
+    measure = load_target(case.spec.measure)  # what cannot be imported is no broken contract
     try:
-        given = load_target(case.spec.measure)(subject)
+        given = measure(subject)
         if isinstance(given, Measurement) or not isinstance(given, Iterable):
             raise CheckFailed(f"measure gave one {type(given).__name__}; yield it, or give a list of measurements")
         measurements = list(given)

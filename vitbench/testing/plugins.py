@@ -92,5 +92,6 @@ def _loaded(case: PluginCase) -> Loaded:
     if finished.returncode:
         said = finished.stderr.decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "")
-        raise CheckFailed(f"listing it ended with exit code {finished.returncode}; its last words: {last}")
+        words = f"; its last words: {last}" if last else ""
+        raise CheckFailed(f"listing it ended with exit code {finished.returncode}{words}")
     return msgspec.json.decode(finished.stdout.splitlines()[-1], type=Loaded)

@@ -9,8 +9,8 @@ In a package's tests, one line a plugin::
         check()
 
 Each check is a plain function of one case (`ModelCase`, `DatasetCase`, ...) and one contract, in the modules
-``vitbench.testing.models``, ``datasets``, ``recipes``, ``metrics``, ``suites`` and ``plugins``. It returns nothing, or
-raises `CheckFailed`, or `vitbench.Skip` where it does not apply. docs/conformance.md lists them all.
+``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``suites`` and ``plugins``. It
+returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply; docs/conformance.md lists all.
 """
 
 from __future__ import annotations

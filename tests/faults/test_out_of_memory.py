@@ -7,8 +7,10 @@ import sys
 import factories
 import pytest
 
+from vitbench.catalog import load_catalog
 from vitbench.executor import LocalExecutor, _memory_kills
 from vitbench.jobs import Job, Outcome
+from vitbench.provenance import origin
 
 RESNET = {"width": 16, "checkpoint": ""}
 VIT = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
@@ -25,7 +27,8 @@ def speed(
     options: dict[str, object] = VIT,
     target: str = "vitbench.worker.cell:run_cell",
 ) -> Outcome:
-    planned = factories.speed_cell(model, options=options, batch_size=batch_size)
+    code = origin(load_catalog().model(model).plugin).code_hash
+    planned = factories.speed_cell(model, options=options, batch_size=batch_size, code=code)
     job = Job(planned=planned, weights="", predictions="", probe=probe)
     ending = executor.run(target, job, on_message=lambda _: None)
     assert isinstance(ending.result, Outcome), ending.reason

@@ -7,7 +7,7 @@ on one quiet machine are compared with each other,
     pytest benchmarks/test_models.py --benchmark-save=before
     pytest benchmarks/test_models.py --benchmark-compare
 
-and are meant to take under four minutes on two quiet cores. One model: ``-k vit-p4-d8``.
+and take about five minutes on two quiet cores, one of them for the largest model. One model: ``-k vit-p4-d8``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Records to rows, not yet ranked: which attempts belong together, and what a row says.
+"""Records to rows, not yet ranked: what a row says of the attempts that belong together (vitbench/grouping.py).
 
 A row is a model with its options on one data set, under one recipe and one set of conditions. Quality is averaged over
-seeds; speed is joined on the model, its options, the number of classes, the input shape, precision and flags.
+seeds.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
-from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record, SpeedCell
+from vitbench.grouping import Entry, Manner, Place, SpeedRecords, common_batches, grouped, own_place, placed, speed_cell
+from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record
 from vitbench.specs import OptionValue
 from vitbench.statistics import Estimate, pool
 
@@ -108,153 +109,22 @@ class Row:
     """The cells that it is made of."""
 
 
-class _Place(NamedTuple):
-    machine: str
-    device: str
-    threads: int
-
-
-class _Manner(NamedTuple):
-    """How a model was computed, and by which version of our method it was measured."""
-
-    precision: str
-    compile: bool
-    channels_last: bool
-    method: int
-
-
-class _Subject(NamedTuple):
-    """What quality and speed are joined on, beside the manner."""
-
-    model: str
-    options: bytes
-    num_classes: int
-    input_shape: tuple[int, int, int]
-
-
-class _Task(NamedTuple):
-    """What quality rows must share to stand in one table."""
-
-    dataset: str
-    fingerprint: str
-    manner: _Manner
-    limit: int | float | None
-    epochs: int | None
-
-
-class _Entry(NamedTuple):
-    """What quality records must share to be seeds of one row."""
-
-    subject: _Subject
-    task: _Task
-    recipe: str
-    recipe_options: bytes
-
-
-_Speed = dict[tuple[_Subject, _Manner], dict[_Place, list[Record]]]
-
-
 def unranked(records: Iterable[Record]) -> list[Row]:
     """Return the rows that some records make, of each cell the newest attempt only, the newest last."""
-    entries, speed = _grouped(records)
-    batches = _common_batches(speed)
-    placed = _placed(entries, speed)
-    rows = [_row(planned, entry, good, place, speed, batches) for entry, good, planned, place in placed]
-    return _told_apart(rows, [entry for entry, *_ in placed])
-
-
-def _grouped(records: Iterable[Record]) -> tuple[dict[_Entry, list[Record]], _Speed]:
-    """Return quality records of any status by the row they belong to, and good speed records by subject and place."""
-    entries: dict[_Entry, list[Record]] = defaultdict(list)
-    speed: _Speed = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        cell = record.planned.cell
-        if isinstance(cell, QualityCell):
-            entries[_entry(record.planned, cell)].append(record)
-        elif record.status == "ok":
-            subject = _Subject(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
-            speed[subject, _manner(record.planned)][_Place(cell.machine, cell.device, cell.threads)].append(record)
-    return entries, speed
-
-
-def _entry(planned: KeyedCell, cell: QualityCell) -> _Entry:
-    data, side = planned.data, planned.image_size
-    assert data is not None  # every quality cell has its data
-    shape = (planned.in_channels, side, side)
-    return _Entry(
-        subject=_Subject(cell.model, _canonical(cell.options), len(data.class_names), shape),
-        task=_Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),
-        recipe=cell.recipe,
-        recipe_options=_canonical(cell.recipe_options),
-    )
-
-
-def _canonical(options: Mapping[str, OptionValue]) -> bytes:
-    return msgspec.json.encode(options, order="deterministic")
-
-
-def _manner(planned: KeyedCell) -> _Manner:
-    cell = planned.cell
-    return _Manner(cell.precision, cell.compile, cell.channels_last, planned.provenance.method)
-
-
-def _common_batches(speed: _Speed) -> dict[tuple[_Place, _Manner, str], int]:
-    """Return the batch size of each mode that was measured last: a table compares at one only."""
-    newest: dict[tuple[_Place, _Manner, str], tuple[float, int]] = {}
-    for (_, manner), places in speed.items():
-        for place, records in places.items():
-            for record in records:
-                cell = _speed_cell(record)
-                if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
-                    where = place, manner, cell.mode
-                    newest[where] = max(newest.get(where, (0.0, 0)), (record.started, cell.batch_size))
-    return {where: batch_size for where, (_, batch_size) in newest.items()}
-
-
-def _placed(
-    entries: Mapping[_Entry, list[Record]], speed: _Speed
-) -> list[tuple[_Entry, list[Record], KeyedCell, _Place]]:
-    """Return each row to be: what it is, its good quality records, a cell to name it by, and where it was measured.
-
-    A model has a row wherever its speed was measured, else where it was evaluated. A baseline has no speed of its own:
-    it stands wherever the models do that it is to be compared with.
-    """
-    rows = []
-    candidates: dict[_Task, dict[_Place, None]] = defaultdict(dict)
-    baselines = []
-    unused = dict(speed)
-    for entry, attempts in entries.items():
-        good = [record for record in attempts if record.status == "ok"]
-        timed = speed.get((entry.subject, entry.task.manner), {})
-        unused.pop((entry.subject, entry.task.manner), None)
-        if not good and not timed:
-            continue
-        planned = attempts[-1].planned
-        places = list(timed) or [_own_place(planned)]
-        if planned.baseline and not timed:
-            baselines.append((entry, good, planned, places))
-            continue
-        candidates[entry.task].update(dict.fromkeys(places))
-        rows += [(entry, good, planned, place) for place in places]
-    for entry, good, planned, places in baselines:
-        rows += [(entry, good, planned, place) for place in candidates.get(entry.task) or places]
-    for (subject, manner), by_place in unused.items():
-        entry = _Entry(subject, _Task("", "", manner, None, None), "", b"{}")
-        rows += [(entry, [], records[-1].planned, place) for place, records in by_place.items()]
-    return rows
-
-
-def _own_place(planned: KeyedCell) -> _Place:
-    return _Place(planned.machine, planned.device, planned.cell.threads)
+    entries, speed = grouped(records)
+    batches = common_batches(speed)
+    found = placed(entries, speed)
+    rows = [_row(planned, entry, good, place, speed, batches) for entry, good, planned, place in found]
+    return _told_apart(rows, [entry for entry, *_ in found])
 
 
 def _row(
     planned: KeyedCell,
-    entry: _Entry,
+    entry: Entry,
     good: Sequence[Record],
-    place: _Place,
-    speed: _Speed,
-    batches: Mapping[tuple[_Place, _Manner, str], int],
+    place: Place,
+    speed: SpeedRecords,
+    batches: Mapping[tuple[Place, Manner, str], int],
 ) -> Row:
     task = entry.task
     condition = Condition(
@@ -290,7 +160,7 @@ def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str,
     """Take latency from batch 1, training figures from the training batch, the others from the fixed batch."""
     metrics = {}
     for record in records:
-        cell = _speed_cell(record)
+        cell = speed_cell(record)
         for measured in record.measurements:
             latency = measured.name.startswith("latency_") or measured.name in _STARTUP
             if cell.largest_batch:
@@ -308,24 +178,18 @@ def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str,
 
 def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str, tuple[int, ...]]:
     found: dict[str, set[int]] = defaultdict(set)
-    for cell in map(_speed_cell, records):
+    for cell in map(speed_cell, records):
         if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
             found[cell.mode].add(cell.batch_size)
     fixed = {"inference": condition.batch_size, "training": condition.train_batch_size}
     return {mode: tuple(sorted(batches)) for mode, batches in found.items() if fixed[mode] not in batches}
 
 
-def _speed_cell(record: Record) -> SpeedCell:
-    cell = record.planned.cell
-    assert isinstance(cell, SpeedCell)
-    return cell
-
-
-def _quality_metrics(by_seed: Mapping[int, Record], place: _Place) -> dict[str, Metric]:
+def _quality_metrics(by_seed: Mapping[int, Record], place: Place) -> dict[str, Metric]:
     measured: dict[str, dict[int, Measurement]] = defaultdict(dict)
     for seed, record in sorted(by_seed.items()):
         for measurement in record.measurements:
-            if measurement.unit not in MACHINE_UNITS or _own_place(record.planned) == place:
+            if measurement.unit not in MACHINE_UNITS or own_place(record.planned) == place:
                 measured[measurement.name][seed] = measurement
     return {name: _metric(measurements) for name, measurements in measured.items()}
 
@@ -357,7 +221,7 @@ def _metric(measurements: Mapping[int, Measurement]) -> Metric:
     )
 
 
-def _told_apart(rows: Sequence[Row], entries: Sequence[_Entry]) -> list[Row]:
+def _told_apart(rows: Sequence[Row], entries: Sequence[Entry]) -> list[Row]:
     """Add the options that differ to the names of rows that would look the same."""
     models = _suffixes([(row.condition, row.model) for row in rows], [entry.subject.options for entry in entries])
     recipes = _suffixes(

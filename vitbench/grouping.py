@@ -1,0 +1,170 @@
+"""Which attempts belong together: the quality records that are seeds of one row, and the speeds measured beside them.
+
+Quality and speed are joined on the model, its options, the number of classes, the input shape, precision and flags.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
+from vitbench.specs import OptionValue
+
+__all__ = [
+    "Entry",
+    "Manner",
+    "Place",
+    "SpeedRecords",
+    "Subject",
+    "Task",
+    "common_batches",
+    "grouped",
+    "own_place",
+    "placed",
+    "speed_cell",
+]
+
+
+class Place(NamedTuple):
+    """Where a figure was measured."""
+
+    machine: str
+    device: str
+    threads: int
+
+
+class Manner(NamedTuple):
+    """How a model was computed, and by which version of our method it was measured."""
+
+    precision: str
+    compile: bool
+    channels_last: bool
+    method: int
+
+
+class Subject(NamedTuple):
+    """What quality and speed are joined on, beside the manner."""
+
+    model: str
+    options: bytes
+    num_classes: int
+    input_shape: tuple[int, int, int]
+
+
+class Task(NamedTuple):
+    """What quality rows must share to stand in one table."""
+
+    dataset: str
+    fingerprint: str
+    manner: Manner
+    limit: int | float | None
+    epochs: int | None
+
+
+class Entry(NamedTuple):
+    """What quality records must share to be seeds of one row."""
+
+    subject: Subject
+    task: Task
+    recipe: str
+    recipe_options: bytes
+
+
+SpeedRecords = dict[tuple[Subject, Manner], dict[Place, list[Record]]]
+
+
+def grouped(records: Iterable[Record]) -> tuple[dict[Entry, list[Record]], SpeedRecords]:
+    """Return quality records of any status by the row they belong to, and good speed records by subject and place."""
+    entries: dict[Entry, list[Record]] = defaultdict(list)
+    speed: SpeedRecords = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        cell = record.planned.cell
+        if isinstance(cell, QualityCell):
+            entries[_entry(record.planned, cell)].append(record)
+        elif record.status == "ok":
+            subject = Subject(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
+            speed[subject, _manner(record.planned)][Place(cell.machine, cell.device, cell.threads)].append(record)
+    return entries, speed
+
+
+def _entry(planned: KeyedCell, cell: QualityCell) -> Entry:
+    data, side = planned.data, planned.image_size
+    assert data is not None  # every quality cell has its data
+    shape = (planned.in_channels, side, side)
+    return Entry(
+        subject=Subject(cell.model, _canonical(cell.options), len(data.class_names), shape),
+        task=Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),
+        recipe=cell.recipe,
+        recipe_options=_canonical(cell.recipe_options),
+    )
+
+
+def _canonical(options: Mapping[str, OptionValue]) -> bytes:
+    return msgspec.json.encode(options, order="deterministic")
+
+
+def _manner(planned: KeyedCell) -> Manner:
+    cell = planned.cell
+    return Manner(cell.precision, cell.compile, cell.channels_last, planned.provenance.method)
+
+
+def common_batches(speed: SpeedRecords) -> dict[tuple[Place, Manner, str], int]:
+    """Return the batch size of each mode that was measured last: a table compares at one only."""
+    newest: dict[tuple[Place, Manner, str], tuple[float, int]] = {}
+    for (_, manner), places in speed.items():
+        for place, records in places.items():
+            for record in records:
+                cell = speed_cell(record)
+                if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
+                    where = place, manner, cell.mode
+                    newest[where] = max(newest.get(where, (0.0, 0)), (record.started, cell.batch_size))
+    return {where: batch_size for where, (_, batch_size) in newest.items()}
+
+
+def placed(
+    entries: Mapping[Entry, list[Record]], speed: SpeedRecords
+) -> list[tuple[Entry, list[Record], KeyedCell, Place]]:
+    """Return each row to be: what it is, its good quality records, a cell to name it by, and where it was measured.
+
+    A model has a row wherever its speed was measured, else where it was evaluated. A baseline has no speed of its own:
+    it stands wherever the models do that it is to be compared with.
+    """
+    rows = []
+    candidates: dict[Task, dict[Place, None]] = defaultdict(dict)
+    baselines = []
+    unused = dict(speed)
+    for entry, attempts in entries.items():
+        good = [record for record in attempts if record.status == "ok"]
+        timed = speed.get((entry.subject, entry.task.manner), {})
+        unused.pop((entry.subject, entry.task.manner), None)
+        if not good and not timed:
+            continue
+        planned = attempts[-1].planned
+        places = list(timed) or [own_place(planned)]
+        if planned.baseline and not timed:
+            baselines.append((entry, good, planned, places))
+            continue
+        candidates[entry.task].update(dict.fromkeys(places))
+        rows += [(entry, good, planned, place) for place in places]
+    for entry, good, planned, places in baselines:
+        rows += [(entry, good, planned, place) for place in candidates.get(entry.task) or places]
+    for (subject, manner), by_place in unused.items():
+        entry = Entry(subject, Task("", "", manner, None, None), "", b"{}")
+        rows += [(entry, [], records[-1].planned, place) for place, records in by_place.items()]
+    return rows
+
+
+def own_place(planned: KeyedCell) -> Place:
+    """Return where a cell ran."""
+    return Place(planned.machine, planned.device, planned.cell.threads)
+
+
+def speed_cell(record: Record) -> SpeedCell:
+    """Return the cell of a speed record."""
+    cell = record.planned.cell
+    assert isinstance(cell, SpeedCell)
+    return cell

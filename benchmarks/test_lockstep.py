@@ -4,7 +4,7 @@
 * A model against itself: called different at most once in twenty.
 * A model against itself with a tenth more work: found at least eighteen times of twenty.
 
-`VITBENCH_ROUNDS` says how many times instead of twenty; a comparison takes half a minute to a minute. Each prints a
+`VITBENCH_ROUNDS` says how many times instead of twenty; a comparison takes one to three minutes. Each prints a
 line, beside it the machine's noise floor, as `vitbench doctor` measures it.
 """
 

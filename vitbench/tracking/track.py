@@ -86,10 +86,7 @@ def track(question: Question, say: Callable[[str], None]) -> Tracked:
     repository = find_repository(question.repo)
     commits = {label: repository.commit(f"--{label}", ref) for label, ref in question.refs().items()}
     with stoppable(), cache_folder() as cache:
-        places, answers = zip(
-            *_sides(question, repository, commits, cache, say),
-            strict=True,
-        )
+        places, answers = zip(*_sides(question, repository, commits, cache, say), strict=True)
         found = matched(
             answers,
             question.models,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import torch
 
-from vitbench.jobs import Outcome
+from vitbench.execution.messages import Outcome
 
 
 def answer(request: bytes, send: Callable[[msgspec.Struct], None]) -> Outcome:

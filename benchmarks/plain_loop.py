@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from vitbench.catalog import load_catalog
-from vitbench.live import Order, Ran, Side
+from vitbench.lockstep.process import Order, Ran, Side
+from vitbench.lockstep.worker import model_block
 from vitbench.records import KeyedCell, SpeedCell
 from vitbench.worker.build import build_model, find_model
-from vitbench.worker.live import model_block
 from vitbench.worker.runtime import steady_allocator
 
 BATCHES = 4
@@ -40,7 +40,7 @@ def side(
         planned=msgspec.structs.replace(planned, cell=cell, image_size=image_size),
         label=target or model,
         environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
-        target=f"plain_loop:{target}" if target else "vitbench.worker.live:model_block",
+        target=f"plain_loop:{target}" if target else "vitbench.lockstep.worker:model_block",
     )
 
 

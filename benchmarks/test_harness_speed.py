@@ -15,8 +15,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from vitbench.catalog import load_catalog
-from vitbench.executor import LocalExecutor
-from vitbench.suite import ModelEntry, Selection, Suite, expand
+from vitbench.execution.executor import LocalExecutor
+from vitbench.planning.suite import ModelEntry, Selection, Suite, expand
 
 
 class Nothing(msgspec.Struct):

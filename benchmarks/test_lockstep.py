@@ -16,9 +16,9 @@ import psutil
 import pytest
 from plain_loop import side
 
+from vitbench.doctor.noise_floor import block_seconds, fixed_work
 from vitbench.lockstep import Comparison, compare_speeds
 from vitbench.measuring.noise import relative_spread
-from vitbench.worker.noise_floor import block_seconds, fixed_work
 
 ROUNDS = int(os.environ.get("VITBENCH_ROUNDS", "20"))
 VIT = {"patch_size": 4, "depth": 2, "width": 96, "heads": 3, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}

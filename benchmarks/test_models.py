@@ -15,7 +15,7 @@ from __future__ import annotations
 import pytest
 
 from vitbench.catalog import load_catalog
-from vitbench.pytest_plugin import ModelBenchmark
+from vitbench.pytest_plugin.fixture import ModelBenchmark
 
 LARGE = "timm/resnetv2_152x4_bit.goog_in21k"
 """928 M parameters: a training step takes 15 GB, and is left out."""

@@ -11,8 +11,8 @@ import shutil
 import pages
 import pytest
 
-from vitbench.detail import read_details
 from vitbench.report.html import render_html
+from vitbench.report.html.details import read_details
 
 NUM_MODELS = 200
 MOST_BYTES = 3_000_000

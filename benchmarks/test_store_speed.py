@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from vitbench.api import load
-from vitbench.leaderboard import build
-from vitbench.outcomes import Outcomes
-from vitbench.ranking import Entry, rank
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.ranking import Entry, rank
 from vitbench.report import render
 from vitbench.store import Store
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from vitbench.jobs import Outcome, Progress, Say
+from vitbench.execution.messages import Outcome, Progress, Say
 
 Send = Callable[[msgspec.Struct], None]
 

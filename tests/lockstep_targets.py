@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vitbench.live import Order, Ran
+from vitbench.lockstep.process import Order, Ran
 
 Block = Callable[[int], Ran]
 

@@ -10,9 +10,9 @@ import factories
 import msgspec
 import numpy as np
 
-from vitbench.detail import Details, read_details
-from vitbench.leaderboard import Leaderboard, build
+from vitbench.leaderboard.leaderboard import Leaderboard, build
 from vitbench.records import DataInfo, KeyedCell, QualityCell, Record
+from vitbench.report.html.details import Details, read_details
 from vitbench.store import Run
 
 HOSTILE = (

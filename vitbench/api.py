@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vitbench.errors import UsageError
+from vitbench.printable import plain
 from vitbench.specs import OptionValue
-from vitbench.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vitbench.leaderboard import Leaderboard
+    from vitbench.leaderboard.leaderboard import Leaderboard
+    from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
-    from vitbench.session import Rerun
+    from vitbench.running.session import Rerun
     from vitbench.store import Store
-    from vitbench.suite import Selection
 
 __all__ = ["Results", "default_output", "load", "run"]
 
@@ -47,13 +47,13 @@ class Results:
 
     def rows(self) -> pd.DataFrame:
         """Return the leaderboard as a tidy table: one row a model and condition, some columns for each metric."""
-        from vitbench.frames import rows_frame
+        from vitbench.leaderboard.frames import rows_frame
 
         return rows_frame(self.leaderboard)
 
     def measurements(self) -> pd.DataFrame:
         """Return all measurements of the newest attempts, one row each, with interval, verdict and conditions."""
-        from vitbench.frames import measurements_frame
+        from vitbench.leaderboard.frames import measurements_frame
 
         return measurements_frame(self.records)
 
@@ -64,8 +64,8 @@ class Results:
             UnusableError: the packages of the extra `html` are not installed.
             StoreError: the folder can no longer be read.
         """
-        from vitbench.detail import read_details
         from vitbench.report.html import render_html
+        from vitbench.report.html.details import read_details
         from vitbench.store import Store
 
         with Store.open(self.folder, create=False) as store:
@@ -78,7 +78,7 @@ class Results:
         Raises:
             UnusableError: the package of the extra `plots` is not installed.
         """
-        from vitbench.report.plots import render_pictures
+        from vitbench.report.plots.pictures import render_pictures
 
         return render_pictures(self.leaderboard, self.records)
 
@@ -139,9 +139,9 @@ def run(
         VitbenchError: a user's mistake or a lack; its ``exit_code`` is the command line's.
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
-    from vitbench import session
-    from vitbench.discovery import select_plugins
-    from vitbench.suite import Selection
+    from vitbench.catalog.discovery import select_plugins
+    from vitbench.planning.suite import Selection
+    from vitbench.running import session
 
     asked = {
         "models": models,
@@ -243,8 +243,8 @@ def load(folder: str | Path | None = None) -> Results:
     Raises:
         StoreError: it is missing, unreadable or of another version.
     """
-    from vitbench.leaderboard import build
-    from vitbench.outcomes import read_outcomes
+    from vitbench.leaderboard.image_scores import read_outcomes
+    from vitbench.leaderboard.leaderboard import build
     from vitbench.store import Store
 
     place = Path(folder) if folder else default_output()

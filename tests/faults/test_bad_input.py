@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from vitbench.catalog import load_catalog
 from vitbench.cli import main
 from vitbench.errors import UnusableError, UsageError, VitbenchError
-from vitbench.jobs import Prepared, PrepareRequest
-from vitbench.prepare import prepare
+from vitbench.execution.messages import Prepared, PrepareRequest
+from vitbench.planning.prepare import prepare
+from vitbench.planning.suite import Conditions, ModelEntry, Selection, Suite, expand
 from vitbench.store import Store, environment_digest
-from vitbench.suite import Conditions, ModelEntry, Selection, Suite, expand
 
 Refuse = Callable[..., str]
 

@@ -8,9 +8,9 @@ import factories
 import pytest
 
 from vitbench.catalog import load_catalog
-from vitbench.executor import LocalExecutor, _memory_kills
-from vitbench.jobs import Job, Outcome
-from vitbench.provenance import origin
+from vitbench.catalog.provenance import origin
+from vitbench.execution.executor import LocalExecutor, _memory_kills
+from vitbench.execution.messages import Job, Outcome
 
 RESNET = {"width": 16, "checkpoint": ""}
 VIT = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}

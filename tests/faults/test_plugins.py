@@ -13,8 +13,8 @@ import pytest
 
 import vitbench
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
+from vitbench.catalog.provenance import origin
 from vitbench.errors import UnusableError, UsageError
-from vitbench.provenance import origin
 
 DISTRIBUTIONS = Path(__file__).parents[1] / "fixtures" / "distributions"
 FOLDERS = sorted(str(path) for path in DISTRIBUTIONS.iterdir())

@@ -17,11 +17,11 @@ import msgspec
 import psutil
 import pytest
 
-from vitbench import lockstep
 from vitbench.cli import main
 from vitbench.comparing import remeasure
 from vitbench.environment import machine_class
-from vitbench.live import Side
+from vitbench.lockstep import compare as lockstep
+from vitbench.lockstep.process import Side
 from vitbench.records import Record
 
 Vitbench = Callable[..., tuple[int, str, str]]
@@ -199,7 +199,7 @@ def test_a_model_that_takes_longer_is_found_slower_in_turn(call: Vitbench, tmp_p
     assert speed["measured"]["pairs"] >= 3
     assert err.splitlines() == ["Measuring vit and resnet18 in turn, throughput; this takes up to five minutes."]
     remaining = set(psutil.Process().children(recursive=True)) - before
-    assert not [process for process in remaining if "vitbench.worker.live" in process.cmdline()]
+    assert not [process for process in remaining if "vitbench.lockstep.worker" in process.cmdline()]
 
 
 def test_a_plugin_file_is_for_measuring(call: Vitbench, tmp_path: Path) -> None:

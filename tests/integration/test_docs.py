@@ -20,13 +20,13 @@ import pytest
 import vitbench
 from vitbench import hookspecs
 from vitbench.catalog import load_catalog, select_plugins
+from vitbench.catalog.discovery import Stage
 from vitbench.cli import cli
-from vitbench.discovery import Stage
-from vitbench.pytest_plugin import ModelBenchmark
+from vitbench.planning.suite import Selection, expand
+from vitbench.planning.suite_file import read_suite
+from vitbench.pytest_plugin.fixture import ModelBenchmark
 from vitbench.scaffold import write_package
 from vitbench.specs import load_target
-from vitbench.suite import Selection, expand
-from vitbench.suite_file import read_suite
 
 ROOT = Path(__file__).parents[2]
 OFFERED = ("ModelSpec", "DatasetSpec", "RecipeSpec", "MetricSpec", "SuiteSpec", "Preprocess", "Measurement", "Verdict")

@@ -15,9 +15,9 @@ import msgspec
 import psutil
 import pytest
 
-from vitbench import lockstep
-from vitbench.live import LockstepError, Ready, Side, live_worker
 from vitbench.lockstep import Comparison, compare_speeds
+from vitbench.lockstep import compare as lockstep
+from vitbench.lockstep.process import LockstepError, Ready, Side, live_worker
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
@@ -100,7 +100,7 @@ def test_a_worker_that_is_stuck_is_ended_with_what_it_started(tmp_path: Path) ->
 
 PARENT = """
 import sys, time, msgspec
-from vitbench.live import Side, live_worker
+from vitbench.lockstep.process import Side, live_worker
 from vitbench.records import KeyedCell
 
 planned = msgspec.json.decode(sys.argv[1], type=KeyedCell)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import vitbench
-from vitbench import session
 from vitbench.catalog import select_plugins
 from vitbench.cli import main
 from vitbench.errors import UnusableError
+from vitbench.planning.suite import Conditions, Selection
 from vitbench.records import PluginOrigin, Record
-from vitbench.suite import Conditions, Selection
+from vitbench.running import session
 
 Vitbench = Callable[..., tuple[int, str, str]]
 

@@ -18,9 +18,9 @@ import pages
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from vitbench.printable import plain
 from vitbench.report.html import render_html
 from vitbench.report.markdown import escaped
-from vitbench.text import plain
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (

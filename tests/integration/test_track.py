@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vitbench import lockstep
 from vitbench.cli import main
+from vitbench.lockstep import compare as lockstep
 from vitbench.tracking.checkouts import find_repository
 from vitbench.tracking.environments import Recipe, prepared_place
 from vitbench.tracking.outcome import Result, Tracked

@@ -9,7 +9,7 @@ import factories
 import msgspec
 import pytest
 
-from vitbench.options import complete_options, parse_model
+from vitbench.catalog.options import complete_options, parse_model
 from vitbench.records import (
     Cell,
     DataInfo,

@@ -18,7 +18,7 @@ from vitbench.cli.run import run
 from vitbench.cli.show import show
 from vitbench.cli.track import track
 from vitbench.errors import VitbenchError
-from vitbench.text import plain
+from vitbench.printable import plain
 
 __all__ = ["cli", "main"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vitbench.cli.plugin_options import plugin_options
-from vitbench.text import plain
+from vitbench.printable import plain
 
 __all__ = ["ls", "plugins"]
 
@@ -33,7 +33,7 @@ def plugins(as_json: bool, plugin_files: tuple[str, ...], no_plugins: tuple[str,
 
 def _list(kind: str, as_json: bool, files: tuple[str, ...], without: tuple[str, ...], strict: bool) -> int:
     from vitbench.catalog import load_catalog, select_plugins
-    from vitbench.listing import as_data, as_text
+    from vitbench.catalog.listing import as_data, as_text
 
     catalog = load_catalog(select_plugins(files, without))
     click.echo(as_data(catalog, kind) if as_json else as_text(catalog, kind))

@@ -12,7 +12,7 @@ import click
 from vitbench.cli.finite import FiniteRange
 from vitbench.cli.leaderboard import takes_unicode
 from vitbench.errors import UsageError
-from vitbench.text import plain
+from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.comparing.comparison import Comparison
@@ -73,10 +73,10 @@ def compare(
 
 def _rendered(found: Comparison, as_json: bool) -> str:
     if as_json:
-        from vitbench.report.comparison_json import render_comparison_json
+        from vitbench.comparing.report_json import render_comparison_json
 
         return render_comparison_json(found)
-    from vitbench.report.comparison import render_comparison
+    from vitbench.comparing.report import render_comparison
 
     return render_comparison(found, unicode=takes_unicode())
 

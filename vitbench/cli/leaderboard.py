@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from vitbench.errors import StoreError, UsageError
-from vitbench.text import plain
+from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from shlex import quote
 
 import click
 
-from vitbench.text import plain
+from vitbench.printable import plain
 
 __all__ = ["plugin"]
 

@@ -15,12 +15,12 @@ from vitbench.cli.leaderboard import print_table
 from vitbench.cli.pairs import read_pairs
 from vitbench.cli.plugin_options import plugin_options
 from vitbench.errors import UnusableError, UsageError, reason_of
-from vitbench.text import plain
+from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.api import Results
     from vitbench.records import Record
-    from vitbench.session import Plan, Rerun
+    from vitbench.running.session import Plan, Rerun
     from vitbench.specs import OptionValue
 
 __all__ = ["run"]
@@ -96,11 +96,11 @@ def run(
 
     The same command again runs only what is missing.
     """
-    from vitbench import session
     from vitbench.api import default_output, load
     from vitbench.catalog import select_plugins
+    from vitbench.planning.suite import Conditions, Selection
     from vitbench.report import render
-    from vitbench.suite import Conditions, Selection
+    from vitbench.running import session
 
     plugins = select_plugins(plugin_files, no_plugins)
     selection = Selection(
@@ -165,8 +165,8 @@ def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]
 
 
 def _print_plan(planned: Plan, folder: Path, rerun: Rerun | None, as_json: bool) -> None:
-    from vitbench.inspection import plan_data, plan_text
-    from vitbench.session import is_wanted, known_seconds
+    from vitbench.report.inspection import plan_data, plan_text
+    from vitbench.running.session import is_wanted, known_seconds
     from vitbench.store import FILE_NAME, Store
 
     cells = planned.prepared.cells

@@ -25,7 +25,7 @@ def show(arguments: tuple[str, ...]) -> None:
 
 
 def _show(folder: Path, asked: str | None) -> None:
-    from vitbench.inspection import record_text, store_text
+    from vitbench.report.inspection import record_text, store_text
     from vitbench.store import Store
 
     with Store.open(folder, create=False) as store:

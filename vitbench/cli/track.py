@@ -10,7 +10,7 @@ import click
 
 from vitbench.cli.finite import FiniteRange
 from vitbench.errors import StoreError
-from vitbench.text import plain
+from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.records import Mode

@@ -1,8 +1,8 @@
 """Two models of one results folder, or two results folders: find what belongs together, and come to one outcome.
 
-Holm's correction runs over all pairs that are tested on the same images, as in a ranking (vitbench/ranking.py), so that
-few of many equal models are called worse; stored speeds share their level over all figures of all pairs. The outcome
-of several pairs is that of the worst.
+Holm's correction runs over all pairs that are tested on the same images, as in a ranking
+(vitbench/leaderboard/ranking.py), so that few of many equal models are called worse; stored speeds share their level
+over all figures of all pairs. The outcome of several pairs is that of the worst.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from vitbench.comparing.contrast import (
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL
 from vitbench.errors import UsageError
-from vitbench.outcomes import Outcomes, read_outcomes
+from vitbench.leaderboard.image_scores import Outcomes, read_outcomes
+from vitbench.leaderboard.rows import Row
 from vitbench.records import Record
-from vitbench.rows import Row
 from vitbench.statistics import holm
 
 __all__ = ["THRESHOLD", "compare_folders", "compare_models"]

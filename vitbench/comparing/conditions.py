@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from vitbench.leaderboard.rows import COSTS, Condition
 from vitbench.records import Mode
-from vitbench.rows import COSTS, Condition
 
 __all__ = ["BATCHES", "OF_SPEED", "SPEEDS", "Unlike", "blocking", "unlike_conditions"]
 
@@ -29,7 +29,7 @@ class Unlike:
     """A condition that differs."""
 
     condition: str
-    """A field of `vitbench.rows.Condition`, or ``model``."""
+    """A field of `vitbench.leaderboard.rows.Condition`, or ``model``."""
     first: str
     second: str
 

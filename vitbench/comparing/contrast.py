@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from vitbench.comparing.conditions import BATCHES, SPEEDS, Unlike, blocking, unlike_conditions
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Judgement, Samples, Speed, stored_speed
-from vitbench.leaderboard import Failure, interval_entry, seed_outcomes
-from vitbench.outcomes import Outcomes
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
+from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
-from vitbench.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
 
 __all__ = [
     "Candidate",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitbench.catalog.options import complete_options, parse_model
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
-from vitbench.options import complete_options, parse_model
+from vitbench.leaderboard.rows import Condition, Row
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
-from vitbench.rows import Condition, Row
 
 if TYPE_CHECKING:
-    from vitbench.leaderboard import Failure, Leaderboard
+    from vitbench.leaderboard.leaderboard import Failure, Leaderboard
 
 __all__ = ["Folder", "NoDataError", "in_words", "open_folder"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from vitbench.outcomes import Outcomes
+from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.statistics import crossed_margin, mcnemar, mcnemar_gap
 
 if TYPE_CHECKING:

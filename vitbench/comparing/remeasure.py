@@ -1,4 +1,4 @@
-"""Stored speeds measured again, both models in lockstep (vitbench/lockstep.py), to resolve what the stored ones do not.
+"""Stored speeds measured again, both models in lockstep (vitbench/lockstep/), to resolve what the stored ones do not.
 
 What both have stored is timed, under the same conditions: the forward pass at the fixed batch (throughput) and at
 batch 1 (which stands for latency_p50), and the training step. Nothing is timed unless this machine, its device and its
@@ -12,19 +12,19 @@ from dataclasses import replace
 from functools import partial
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
+from vitbench.catalog.provenance import origin
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.folder import NoDataError
 from vitbench.comparing.speed_ratio import Judgement, Measured, Speed
 from vitbench.errors import UnusableError, UsageError, VitbenchError
-from vitbench.executor import LocalExecutor
-from vitbench.jobs import Answer, PrepareRequest, Refusal
+from vitbench.execution.executor import LocalExecutor
+from vitbench.execution.messages import Answer, PrepareRequest, Refusal
 from vitbench.lockstep import LockstepError, Side, compare_speeds
-from vitbench.provenance import origin
+from vitbench.planning.resolve import hub_answers
+from vitbench.planning.suite import Conditions
 from vitbench.records import KeyedCell
-from vitbench.resolve import hub_answers
 from vitbench.statistics import Estimate, Finding
-from vitbench.suite import Conditions
 
 __all__ = ["NotComparableError", "remeasure"]
 
@@ -94,7 +94,7 @@ def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
     for device in dict.fromkeys(cell.device for cell in cells):
         # In a child: this process must not touch a GPU that others are to be timed on.
         request = PrepareRequest(cells=(), conditions=Conditions(device=device))
-        ending = executor.run("vitbench.prepare:prepare_in_child", request, on_message=lambda _: None)
+        ending = executor.run("vitbench.planning.prepare:prepare_in_child", request, on_message=lambda _: None)
         if isinstance(ending.result, Refusal):
             raise NotComparableError(
                 f"the records are of device {device}, which cannot be used here: {ending.result.message}"

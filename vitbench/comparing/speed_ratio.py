@@ -1,7 +1,7 @@
 """What two speeds that were measured before say of each other: a ratio with its interval, and a strict rule.
 
 An interval over processes holds what one process and the next differ by, and not what two runs, or two hours of one
-run, differ by: the machine has moods (vitbench/lockstep.py). So stored speeds are called different only where the
+run, differ by: the machine has moods (vitbench/lockstep/). So stored speeds are called different only where the
 ranges of their processes are disjoint, too, and never the same; two live processes in turn can say more. Of many
 figures that are compared at once, each is judged at its share of the level (Bonferroni).
 
@@ -18,8 +18,8 @@ from statistics import fmean, median, variance
 from typing import Literal
 
 from vitbench.comparing.paired import LEVEL
+from vitbench.leaderboard.rows import Metric
 from vitbench.records import KeyedCell
-from vitbench.rows import Metric
 from vitbench.statistics import Estimate, judge
 
 __all__ = ["Judgement", "Measured", "Samples", "Speed", "process_ratio", "stored_speed"]
@@ -32,7 +32,7 @@ Samples = Sequence[Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What two live processes in turn said of both (vitbench/lockstep.py)."""
+    """What two live processes in turn said of both (vitbench/lockstep/compare.py)."""
 
     ratio: Estimate
     """The second's figure to the first's, with an interval that holds with 95 % over all looks."""

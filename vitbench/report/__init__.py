@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from vitbench.leaderboard import Leaderboard
+    from vitbench.leaderboard.leaderboard import Leaderboard
 
 __all__ = ["Format", "render"]
 

@@ -16,9 +16,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from vitbench.leaderboard import Leaderboard, Row
-from vitbench.pareto import OnFront, on_fronts
-from vitbench.text import plain
+from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.leaderboard.pareto import OnFront, on_fronts
+from vitbench.printable import plain
 
 __all__ = ["render_csv"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from vitbench.leaderboard import Metric, Row
+from vitbench.leaderboard.leaderboard import Metric, Row
 
 __all__ = [
     "FIGURES",

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vitbench.leaderboard import Condition, Failure, Leaderboard, Metric, Row
-from vitbench.pareto import OnFront, on_fronts
+from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Metric, Row
+from vitbench.leaderboard.pareto import OnFront, on_fronts
 from vitbench.report.sentence import closing_sentences
 
 __all__ = ["SCHEMA", "figure_object", "render_json"]

@@ -10,10 +10,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from vitbench.leaderboard import Leaderboard
+from vitbench.leaderboard.leaderboard import Leaderboard
+from vitbench.printable import plain
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Missing, Section, missing, sections
-from vitbench.text import plain
 
 __all__ = ["render_latex"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from vitbench.leaderboard import Leaderboard
+from vitbench.leaderboard.leaderboard import Leaderboard
+from vitbench.printable import plain
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Section, missing, sections
-from vitbench.text import plain
 
 __all__ = ["escaped", "render_markdown"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from vitbench.leaderboard import Condition, model_names
+from vitbench.leaderboard.leaderboard import Condition, model_names
 from vitbench.records import METHOD
 
 __all__ = ["conditions_in_words", "model_names", "places", "titles"]

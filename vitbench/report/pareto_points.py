@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitbench.leaderboard import Metric, Row
-from vitbench.pareto import front
+from vitbench.leaderboard.leaderboard import Metric, Row
+from vitbench.leaderboard.pareto import front
 from vitbench.report.figures import Figure, figure_of, in_words
 from vitbench.report.naming import model_names
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vitbench.leaderboard import Resolution, Row
+from vitbench.leaderboard.leaderboard import Resolution, Row
+from vitbench.leaderboard.rows import COSTS
 from vitbench.report.figures import figure_of, threshold_in_words
-from vitbench.rows import COSTS
 
 __all__ = ["ranking_notes"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitbench.leaderboard import Leaderboard, Metric, Resolution, Row
+from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Resolution, Row
 from vitbench.report.figures import (
     Figure,
     figure_of,

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitbench.leaderboard import Condition, Failure, Leaderboard, Row
-from vitbench.pareto import on_fronts
+from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row
+from vitbench.leaderboard.pareto import on_fronts
 from vitbench.report.figures import FIGURES, Figure, figure_of, percent_decimals, rounded
 from vitbench.report.naming import conditions_in_words, model_names, titles
 from vitbench.report.ranking_notes import ranking_notes

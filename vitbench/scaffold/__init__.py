@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from vitbench import __version__
-from vitbench.discovery import GROUP
+from vitbench.catalog.discovery import GROUP
 from vitbench.errors import StoreError, UsageError
 
 __all__ = ["distribution_of", "write_package"]

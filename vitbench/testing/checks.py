@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitbench.errors import Skip, UnusableError, UsageError, did_you_mean, reason_of
-from vitbench.resolve import first_missing
+from vitbench.planning.resolve import first_missing
 from vitbench.specs import load_target
 from vitbench.testing.cases import Case, PluginCase
 

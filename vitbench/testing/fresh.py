@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from vitbench import jobs
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
-from vitbench.resolve import first_missing
+from vitbench.execution import messages as jobs
+from vitbench.planning.resolve import first_missing
 from vitbench.specs import load_target
 
 __all__ = ["HEAVY", "Loaded", "import_in_child", "tell_loading"]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from vitbench import jobs
 from vitbench.catalog import PluginSelection
-from vitbench.executor import Ending, LocalExecutor
+from vitbench.execution import messages as jobs
+from vitbench.execution.executor import Ending, LocalExecutor
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import Check, Outcome, run_checks
 from vitbench.testing.plan import checks_of, select

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from vitbench.catalog import ALLOW_LIST, Catalog, Offer, PluginSelection, load_catalog, select_plugins
+from vitbench.catalog.options import complete_options, parse_model
 from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
-from vitbench.options import complete_options, parse_model
+from vitbench.planning.resolve import first_missing
 from vitbench.records import canonical_name
-from vitbench.resolve import first_missing
 from vitbench.specs import ModelSpec, RecipeSpec, load_target
 from vitbench.testing.cases import (
     Case,

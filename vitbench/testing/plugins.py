@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from vitbench import jobs
 from vitbench.errors import Skip, VitbenchError
-from vitbench.executor import LocalExecutor
+from vitbench.execution import messages as jobs
+from vitbench.execution.executor import LocalExecutor
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import CheckFailed
 from vitbench.testing.fresh import Loaded, import_in_child

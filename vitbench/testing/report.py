@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vitbench.printable import plain
 from vitbench.testing.checks import TOO_LARGE, Outcome, Status
-from vitbench.text import plain
 
 __all__ = ["as_data", "subject_text", "sum_text"]
 

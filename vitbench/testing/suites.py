@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vitbench.catalog.options import complete_options
 from vitbench.errors import NothingSelectedError, Skip, VitbenchError
-from vitbench.options import complete_options
-from vitbench.resolve import first_missing
+from vitbench.planning.resolve import first_missing
+from vitbench.planning.suite import ModelEntry, Selection, Suite, expand
+from vitbench.planning.suite_file import read_suite
 from vitbench.specs import load_target
-from vitbench.suite import ModelEntry, Selection, Suite, expand
-from vitbench.suite_file import read_suite
 from vitbench.testing.cases import SuiteCase
 from vitbench.testing.checks import CheckFailed
 

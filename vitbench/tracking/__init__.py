@@ -2,6 +2,6 @@
 
 Each commit gets a checkout and a Python environment of its own (checkouts.py, environments.py). Each environment is
 asked what its vitbench would measure (asking.py, messages.py, describe.py), what both have is matched (matching.py) and
-compared in lockstep (track.py, on vitbench/lockstep.py), and the answers become one table and one exit code
+compared in lockstep (track.py, on vitbench/lockstep/compare.py), and the answers become one table and one exit code
 (outcome.py, report.py).
 """

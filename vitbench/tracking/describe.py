@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
+from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.provenance import library_versions, origin
 from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
-from vitbench.jobs import Refusal
-from vitbench.options import complete_options, parse_model
-from vitbench.provenance import library_versions, origin
+from vitbench.execution.messages import Refusal
+from vitbench.planning.resolve import first_missing
 from vitbench.records import KeyedCell, Mode, Provenance, SpeedCell, canonical_name, digest
-from vitbench.resolve import first_missing
 from vitbench.specs import ModelSpec, OptionValue, load_target
 from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Request
 

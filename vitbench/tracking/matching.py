@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError
-from vitbench.jobs import Refusal
+from vitbench.execution.messages import Refusal
 from vitbench.records import KeyedCell, Mode, SpeedCell
 from vitbench.tracking.messages import Described, Description
 from vitbench.tracking.outcome import Result

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
-from vitbench.jobs import Refusal
+from vitbench.execution.messages import Refusal
 from vitbench.records import KeyedCell, Mode
 
 __all__ = ["PROTOCOL", "Described", "Description", "Greeting", "Request"]
 
-PROTOCOL = 2
-"""Raised with each change of the messages here, of those in vitbench/live.py, or of `KeyedCell`."""
+PROTOCOL = 3
+"""Raised with each change of the messages here, of those in vitbench/lockstep/process.py, or of `KeyedCell`."""
 
 
 class Greeting(msgspec.Struct, frozen=True, kw_only=True):

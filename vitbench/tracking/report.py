@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from vitbench.printable import plain
 from vitbench.report.markdown import escaped
-from vitbench.text import plain
 from vitbench.tracking.outcome import Result, SideInfo, Tracked, Verdict
 
 __all__ = ["as_json", "as_markdown", "as_text"]

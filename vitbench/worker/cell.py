@@ -10,14 +10,14 @@ from collections.abc import Callable
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
+from vitbench.catalog.provenance import origin
 from vitbench.environment import memory_bytes
 from vitbench.errors import UnusableError, reason_of
-from vitbench.jobs import Job, Outcome
+from vitbench.execution.messages import Job, Outcome
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
-from vitbench.provenance import origin
 from vitbench.records import KeyedCell, QualityCell, Status
-from vitbench.worker.measurements import measured_by
+from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
 

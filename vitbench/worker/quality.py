@@ -15,17 +15,17 @@ from torch import nn
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
-from vitbench.jobs import Job, MetricsJob, Outcome, Progress
+from vitbench.execution.messages import Job, MetricsJob, Outcome, Progress
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import statistics
-from vitbench.worker.alive import signs_of_life
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
 from vitbench.worker.evaluation import evaluate
-from vitbench.worker.measurements import measure, measured_by
+from vitbench.worker.heartbeat import signs_of_life
+from vitbench.worker.metrics import measure, measured_by
 from vitbench.worker.runtime import changed_flags, runtime
 
 __all__ = ["measure_again", "run_quality"]

@@ -13,7 +13,7 @@ from torch import nn
 
 from vitbench.catalog import Catalog
 from vitbench.errors import Skip
-from vitbench.jobs import Job, Outcome, Progress
+from vitbench.execution.messages import Job, Outcome, Progress
 from vitbench.measuring.energy import measure_energy
 from vitbench.measuring.evidence import disturbances, observe
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
@@ -24,7 +24,7 @@ from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject
 from vitbench.records import SpeedCell
 from vitbench.training import autocast
 from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture, placed
-from vitbench.worker.measurements import measure
+from vitbench.worker.metrics import measure
 from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 __all__ = ["run_speed"]

@@ -1,7 +1,7 @@
 """The leaderboard as a page: one file that opens from disk, needs no network, and can be read without its scripts.
 
 Mark-up is made by jinja2 with autoescape; data for scripts stand as JSON in elements that no browser runs. Every name
-goes through `vitbench.text.plain` on its way out.
+goes through `vitbench.printable.plain` on its way out.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from vitbench.detail import Details, RowDetail, RunDetail
 from vitbench.errors import UnusableError
-from vitbench.leaderboard import Condition, Leaderboard, Row
+from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
+from vitbench.printable import plain
 from vitbench.report.html.charts import Chart
+from vitbench.report.html.details import Details, RowDetail, RunDetail
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
 from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
@@ -25,7 +26,6 @@ from vitbench.report.naming import conditions_in_words, model_names, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import missing
-from vitbench.text import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment

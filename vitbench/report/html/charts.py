@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitbench.detail import Curve, RowDetail
-from vitbench.diagnostics import SHOWN_SHARE, Histogram
-from vitbench.leaderboard import Row
-from vitbench.text import plain
+from vitbench.leaderboard.leaderboard import Row
+from vitbench.printable import plain
+from vitbench.report.html.details import Curve, RowDetail
+from vitbench.report.html.diagnostics import SHOWN_SHARE, Histogram
 
 __all__ = [
     "Chart",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vitbench.detail import CellDetail, RowDetail
-from vitbench.leaderboard import Metric, Row
+from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.records import digest
 from vitbench.report.figures import figure_of, in_words, percent_decimals
 from vitbench.report.html.charts import (
@@ -17,6 +16,7 @@ from vitbench.report.html.charts import (
     curve_charts,
     latency_chart,
 )
+from vitbench.report.html.details import CellDetail, RowDetail
 from vitbench.report.naming import conditions_in_words
 
 __all__ = ["FigureLine", "Panel", "evidence_in_words", "panel", "panel_id"]

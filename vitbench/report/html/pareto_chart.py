@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vitbench.leaderboard import Row
+from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.figures import Figure, in_words
 from vitbench.report.html.charts import Chart, Value, number
 from vitbench.report.pareto_points import AXES, VERDICTS, Placement, Point, place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vitbench.leaderboard import Metric, Row
+from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.report.figures import FIGURES, Figure, figure_of, percent_decimals, rounded
 
 __all__ = ["Cell", "Column", "columns", "rank_text"]

@@ -1,0 +1,173 @@
+"""The hash of a plugin's code: whose files count, and that it is that of the files as they are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import factories as f
+import msgspec
+import pytest
+
+from vitbench.catalog import PluginSelection, load_catalog
+from vitbench.catalog.provenance import key_of, metric_versions, origin
+from vitbench.errors import UnusableError
+from vitbench.records import PluginOrigin, digest
+
+Install = Callable[..., Path]
+_numbers = itertools.count()
+
+HOOKS = """
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_models():
+    yield vitbench.ModelSpec(name="net", build="{build}", summary="A net")
+
+@vitbench.hookimpl
+def vitbench_metrics():
+    yield vitbench.MetricSpec(
+        name="m", measure="{build}", unit="1", better="lower", needs="predictions", summary="A metric"
+    )
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a distribution of a package with the plugin `mine`; return the package's folder."""
+
+    def write(value: str = "{}", build: str = "{}:build") -> Path:
+        name = f"vitbench_traced_{next(_numbers)}"
+        info = tmp_path / name / "mine_dist-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine-dist\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[vitbench]\nmine = {value.format(name)}\n")
+        package = info.parent / name
+        package.mkdir()
+        (package / "__init__.py").write_text(HOOKS.format(build=build.format(name)))
+        monkeypatch.syspath_prepend(str(info.parent))
+        return package
+
+    return write
+
+
+def bring(package: Path, module: str, *, distribution: str) -> Path:
+    """Install a module beside a package, as pip does for this distribution; "" is by hand. Return its file."""
+    file = package.parent / f"{module}.py"
+    file.write_text("def build(): ...\n")
+    if distribution:
+        info = package.parent / f"{distribution.replace('-', '_')}-1.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")
+        (info / "RECORD").write_text(f"{module}.py,,\n")
+    return file
+
+
+def code_hash() -> str:
+    [plugin] = load_catalog(PluginSelection(allowed=("mine",))).plugins
+    return origin(plugin).code_hash
+
+
+def test_a_change_is_seen_in_the_same_process(install: Install) -> None:
+    package = install()
+    [plugin] = load_catalog(PluginSelection(allowed=("mine",))).plugins
+    before = origin(plugin)
+    assert (before.owner, before.is_file) == ("mine-dist 1", False)
+    catalog = load_catalog(PluginSelection(allowed=("mine",)))
+    assert metric_versions(catalog) == {"mine/m": before.code_hash}
+    (package / "net.py").write_text("x = 1\n")
+    assert origin(plugin).code_hash != before.code_hash
+    assert metric_versions(catalog) == {"mine/m": origin(plugin).code_hash}
+
+
+def test_hidden_files_and_what_is_no_file_do_not_count(install: Install) -> None:
+    package = install()
+    before = code_hash()
+    (package / ".#net.py").symlink_to("somebody@a-machine.42:1")  # the lock of Emacs
+    (package / "net.py").symlink_to("absent.py")
+    (package / "folder.py").mkdir()
+    (package / ".ipynb_checkpoints").mkdir()
+    (package / ".ipynb_checkpoints" / "net-checkpoint.py").write_text("x = 1\n")
+    assert code_hash() == before
+
+
+def test_a_package_in_a_hidden_folder_counts(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = install()
+    place = tmp_path / ".local"
+    package.parent.rename(place)
+    monkeypatch.syspath_prepend(str(place))
+    before = code_hash()
+    (place / package.name / "net.py").write_text("x = 1\n")
+    assert code_hash() != before
+
+
+def test_a_source_that_cannot_be_read_is_one_sentence(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = install()
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        UnusableError, match=r"plugin mine \(mine-dist 1\): its source .*__init__.py cannot be read: Perm"
+    ):
+        code_hash()
+    assert package.exists()
+
+
+def test_code_that_is_gone_is_an_error_and_no_hash_of_nothing(install: Install) -> None:
+    package = install()
+    [plugin] = load_catalog(PluginSelection(allowed=("mine",))).plugins
+    (package / "__init__.py").unlink()
+    with pytest.raises(UnusableError, match=rf"plugin mine \(mine-dist 1\): the source of {package.name} is not found"):
+        origin(plugin)
+
+
+def test_an_entry_point_with_blanks_has_the_hash_of_its_package(install: Install) -> None:
+    package = install(value="{} : plugin")
+    (package / "__init__.py").write_text("class plugin: ...\n")
+    before = code_hash()
+    (package / "net.py").write_text("x = 1\n")
+    assert code_hash() != before
+
+
+@pytest.mark.parametrize(
+    ("distribution", "counts"),
+    [("", True), ("mine-dist", True), ("other-dist", False)],
+    ids=["by hand", "own", "other"],
+)
+def test_a_module_beside_the_plugin_counts_unless_another_package_brings_it(
+    distribution: str, counts: bool, install: Install
+) -> None:
+    package = install(build="{}_net:build")
+    file = bring(package, f"{package.name}_net", distribution=distribution)
+    before = code_hash()
+    file.write_text("def build(): return 1\n")
+    assert (code_hash() != before) == counts
+
+
+@pytest.mark.parametrize("build", ["json:loads", "vitbench.api:run", "{}.net:build"])
+def test_other_modules_are_looked_for_only_where_specs_name_some(build: str, install: Install) -> None:
+    install(build=build)
+    [plugin] = load_catalog(PluginSelection(allowed=("mine",))).plugins
+    assert plugin.sources == ()
+
+
+def test_the_place_of_a_plugin_file_is_not_in_the_key_and_its_code_is() -> None:
+    made_of = f.quality_cell().provenance
+
+    def key(distribution: str, code: str = "c0de") -> str:
+        file = PluginOrigin(plugin="mine", distribution=distribution, version="", code_hash=code)
+        return key_of("id", msgspec.structs.replace(made_of, model=file, recipe=file, dataset=file))
+
+    assert key("mine.py") == key("/elsewhere/mine.py")
+    assert key("mine.py") != key("mine.py", "other")
+
+
+def test_the_key_of_installed_plugins_holds_all_that_they_are_made_of() -> None:
+    made_of = f.quality_cell().provenance
+    assert key_of("id", made_of) == digest(("id", made_of))
+    assert key_of("id", made_of) != key_of("other", made_of)
+    renamed = msgspec.structs.replace(made_of.model, distribution="another")
+    assert key_of("id", made_of) != key_of("id", msgspec.structs.replace(made_of, model=renamed))

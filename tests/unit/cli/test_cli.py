@@ -1,0 +1,296 @@
+"""The command line is a contract: its names are frozen here, and its start stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from vitbench.cli import cli, main
+
+Run = Callable[..., tuple[int, str, str]]
+
+# Option or argument -> what it takes, whether it repeats, its default as far as the user can see it.
+FLAG = ("flag", False, False)
+PLUGINS = {"--plugin": ("FILE.py", True, None), "--no-plugin": ("NAME", True, None), "--strict-plugins": FLAG}
+COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
+    "run": {
+        "--suite": ("NAME|FILE.toml", False, None),
+        "--output": ("PATH", False, None),
+        "--model": ("M[:k=v,...]", True, None),
+        "--dataset": ("D", True, None),
+        "--data": ("NAME=PATH", True, None),
+        "--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"),
+        "--precision": ("[float32|bfloat16|float16|tf32]", False, "float32"),
+        "--threads": ("INTEGER RANGE", False, None),
+        "--seed": ("INTEGER RANGE", True, None),
+        "--epochs": ("INTEGER RANGE", False, None),
+        "--limit": ("N|FRACTION", False, None),
+        "--batch-size": ("INTEGER RANGE", False, None),
+        "--largest-batch": FLAG,
+        "--set": ("RECIPE.OPTION=VALUE", True, None),
+        "--timeout": ("SECONDS", False, None),
+        "--rerun": ("[failed|all]", False, None),
+        "--compile": FLAG,
+        "--channels-last": FLAG,
+        "--dry-run": FLAG,
+        **PLUGINS,
+        "--quiet": FLAG,
+        "--json": FLAG,
+    },
+    "ls": {
+        "kind": ("{models|datasets|recipes|metrics|suites|plugins}", False, None),
+        "--json": FLAG,
+        **PLUGINS,
+    },
+    "plugins": {"--json": FLAG, **PLUGINS},
+    "plugin": {},
+    "plugin new": {"name": ("NAME", False, None), "--path": ("PATH", False, None)},
+    "leaderboard": {
+        "folder": ("[DIR]", False, None),
+        "--format": ("[table|md|csv|json|latex|html]", False, "table"),
+        "--output": ("FILE", False, None),
+        "--readme": ("FILE", False, None),
+        "--plots": FLAG,
+    },
+    "show": {"arguments": ("[DIR] [ID]", False, None)},
+    "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--json": FLAG},
+    "check": {
+        "plugin": ("PLUGIN", False, None),
+        "--model": ("M[:k=v,...]", True, None),
+        "--data": ("NAME=PATH", True, None),
+        "--json": FLAG,
+    },
+    "compare": {
+        "first": ("A", False, None),
+        "second": ("B", False, None),
+        "--output": ("PATH", False, None),
+        "--model": ("M", True, None),
+        "--dataset": ("D", False, None),
+        "--device": ("cpu|cuda|cuda:N|mps", False, None),
+        "--threshold": ("SHARE", False, None),
+        "--measure": FLAG,
+        "--plugin": ("FILE.py", True, None),
+        "--json": FLAG,
+    },
+    "track": {
+        "--base": ("REF", False, None),
+        "--head": ("REF", False, None),
+        "--model": ("M[:k=v,...]", True, None),
+        "--mode": ("[inference|training]", True, None),
+        "--batch-size": ("INTEGER RANGE", False, None),
+        "--image-size": ("INTEGER RANGE", False, None),
+        "--num-classes": ("INTEGER RANGE", False, None),
+        "--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"),
+        "--threads": ("INTEGER RANGE", False, None),
+        "--threshold": ("SHARE", False, None),
+        "--seconds": ("S", False, None),
+        "--repo": ("DIR", False, "."),
+        "--install": ("COMMAND", False, "pip install -e ."),
+        "--inherit-packages": FLAG,
+        "--allow-differences": FLAG,
+        "--json": FLAG,
+        "--output": ("FILE", False, None),
+    },
+}
+
+HEAVY = ("torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "timm", "PIL", "pyarrow", "jinja2", "tabulate")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process and return its exit code, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def takes(param: click.Parameter, context: click.Context) -> tuple[object, bool, object]:
+    if getattr(param, "is_flag", False):
+        return FLAG
+    default: Any = param.get_default(context)
+    return param.make_metavar(context), param.multiple, default if isinstance(default, str) else None
+
+
+def commands(group: click.Group = cli, prefix: str = "") -> dict[str, click.Command]:
+    """Return all commands, those of groups too, by what is typed."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found[prefix + name] = command
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+    return found
+
+
+def test_the_surface_is_frozen() -> None:
+    found = {}
+    for name, command in commands().items():
+        context = click.Context(command)
+        found[name] = {param.opts[0]: takes(param, context) for param in command.params}
+    assert found == COMMANDS
+
+
+def test_no_option_has_a_short_or_a_second_name() -> None:
+    for command in commands().values():
+        assert all(len(param.opts) == 1 and not param.secondary_opts for param in command.params)
+
+
+@pytest.mark.parametrize("command", [(), *[tuple(name.split()) for name in COMMANDS]])
+def test_help_works_everywhere_and_names_every_option(command: tuple[str, ...], run: Run) -> None:
+    code, out, err = run(*command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    for option in COMMANDS[" ".join(command)] if command else COMMANDS:
+        assert not option.startswith("--") or option in out
+    assert run(*command, "-h") == (code, out, err)
+
+
+def test_the_help_tells_the_exit_codes(run: Run) -> None:
+    _, out, _ = run("--help")
+    for words in ("0 all cells ok", "1 a cell", "2 usage", "3 data", "4 output", "5 nothing", "130 interrupted"):
+        assert words in " ".join(out.split())
+
+
+def test_without_a_command_the_help_is_shown(run: Run) -> None:
+    assert run() == run("--help")
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    import vitbench
+
+    assert run("--version") == (0, f"vitbench, version {vitbench.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu"], "No such command"),
+        (["run", "--modle", "vit"], "--modle"),
+        (["run", "--precision", "float8"], "'float8' is not one of 'float32', 'bfloat16', 'float16', 'tf32'"),
+        (["run", "--rerun", "some"], "'some' is not one of 'failed', 'all'"),
+        (["run", "--threads", "0"], "0 is not in the range x>=1"),
+        (["run", "--epochs", "0"], "0 is not in the range x>=1"),
+        (["run", "--seed", "-1"], "-1 is not in the range x>=0"),
+        (["run", "--batch-size", "0"], "0 is not in the range x>=1"),
+        (["run", "--timeout", "0"], "0.0 is not in the range x>0"),
+        (["run", "--limit", "0"], "a number of images must be at least 1, not 0"),
+        (["run", "--limit", "1.5"], "a fraction must be above 0 and at most 1, not 1.5"),
+        (["run", "--limit", "0.0"], "a fraction must be above 0"),
+        (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
+        (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
+        (["run", "--data", "pets="], '"pets=" must be written NAME=PATH'),
+        (["run", "--data", "pets=a", "--data", "pets=b"], '"pets" is given twice'),
+        (["run", "--set", "supervised.epochs"], '"supervised.epochs" must be written RECIPE.OPTION=VALUE'),
+        (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
+        (["ls"], "Missing argument"),
+        (["ls", "modles"], "'modles' is not one of"),
+        (["show", "a", "b", "c"], "at most a folder and an id"),
+        (["plugin"], "Missing command"),
+        (["plugin", "nwe"], "No such command"),
+        (["plugin", "new"], "Missing argument"),
+        (["plugin", "new", "a b"], '"a b" cannot name a package'),
+        (["plugins", "--no-plugin", "scrach"], 'no installed plugin is called "scrach". Did you mean "scratch"?'),
+        (["plugins", "--plugin", "absent.py"], "plugin file absent.py cannot be read: No such file or directory"),
+        (["leaderboard", "--format", "xml"], "'xml' is not one of"),
+        (["track"], "Missing option '--base'"),
+        (["track", "--base", "x", "--mode", "sleep"], "'sleep' is not one of 'inference', 'training'"),
+        (["track", "--base", "x", "--threshold", "1"], "1.0 is not in the range 0<x<1"),
+        (["track", "--base", "x", "--repo", "/no/such"], "--repo: /no/such is no folder"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], words: str, run: Run) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("Error: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "show"])
+def test_a_results_folder_that_is_not_there_is_exit_4(command: str, run: Run, tmp_path: object) -> None:
+    code, out, err = run(command, f"{tmp_path}/nowhere")
+    assert (code, out) == (4, "")
+    (line,) = err.splitlines()
+    assert line.startswith("Error: ")
+    assert "nowhere" in line
+
+
+def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITBENCH_PLUGINS", "recipes,absent")
+    words = "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it; it is not installed"
+    code, out, err = run("ls", "recipes")
+    assert (code, err) == (0, f"warning: {words}\n")
+    assert "recipes/supervised" in out
+    assert run("ls", "recipes", "--strict-plugins")[0] == 3
+    code, out, err = run("plugins", "--strict-plugins")
+    assert (code, err) == (3, "")
+    assert words in out
+    assert run("ls", "plugins", "--strict-plugins") == (code, out, err)
+
+
+def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("plugin", "new", "mine")
+    assert code == 0
+    assert all(Path(line).is_file() for line in out.splitlines())
+    assert err == "Next: pip install -e 'vitbench-mine[test]' && pytest vitbench-mine\n"
+    words = "vitbench-mine holds files already, and nothing is overwritten; give another --path."
+    assert run("plugin", "new", "mine") == (4, "", f"Error: {words}\n")
+    err = run("plugin", "new", "mine", "--path", "o $HOME")[2]
+    assert err == "Next: pip install -e 'o $HOME[test]' && pytest 'o $HOME'\n"
+
+
+def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
+    assert run("ls", "models") == (130, "", "Interrupted.\n")
+    monkeypatch.setattr("vitbench.running.session.plan", interrupt)
+    assert run("run") == (130, "", "Interrupted; the same command goes on where it stopped.\n")
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    script = (
+        "import sys, vitbench.cli as cli, vitbench.cli.catalog as catalog\n"
+        "listing = catalog._list\n"
+        "catalog._list = lambda *arguments: [listing(*arguments) for _ in range(100)] and 0\n"  # more than a pipe holds
+        "sys.argv = ['vitbench', 'ls', 'models', '--json']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"[\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_the_start_imports_nothing_heavy() -> None:
+    commands = [["--help"], ["plugins"], *(["ls", kind] for kind in ("models", "datasets", "recipes", "suites"))]
+    script = (
+        "import sys\n"
+        "from vitbench.cli import main\n"
+        f"for command in {commands}:\n"
+        "    sys.argv = ['vitbench', *command]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, (command, ended.code)\n"
+        f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "scratch/vit-p4-d8" in done.stdout
+    assert done.stderr == "[]\n"

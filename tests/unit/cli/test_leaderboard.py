@@ -1,0 +1,266 @@
+"""`vitbench leaderboard`, and the end of `vitbench run`: what goes to which stream and file, with which exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import factories as f
+import msgspec
+import pytest
+
+import vitbench
+from vitbench.cli import main
+from vitbench.errors import UnusableError
+from vitbench.records import Record
+from vitbench.report.readme_block import END, START
+from vitbench.store import Store
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process and return its exit code, stdout and stderr."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def fill(folder: Path, *records: Record) -> Path:
+    with Store.open(folder, create=True) as store:
+        name = store.begin_run(
+            command="vitbench run", version="0", suite="", environment=f.environment(), rank_by="top1"
+        )
+        store.plan(name, [record.planned for record in records])
+        for record in records:
+            store.append(msgspec.structs.replace(record, run=name))
+    return folder
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return fill(tmp_path / "results", f.quality("vit", 340), *f.speed("vit"), f.quality("m\u00e9", 300))
+
+
+def test_the_table_ends_with_what_it_says(run: Run, results: Path) -> None:
+    code, out, err = run("leaderboard", results)
+    assert (code, err) == (0, "")
+    assert out.startswith("digits\n")
+    assert out.endswith("Fastest within\na point of the best: vit, 1,000 images/s.\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "start"), [("md", "### digits\n"), ("csv", '"rank","rank_last"'), ("json", "{\n"), ("latex", "% Needs")]
+)
+def test_stdout_and_a_file_hold_the_same(form: str, start: str, run: Run, results: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    code, out, err = run("leaderboard", results, "--format", form)
+    assert (code, err) == (0, "")
+    assert out.startswith(start)
+    assert out.endswith("\n")
+    assert not out.endswith("\n\n")
+    assert run("leaderboard", results, "--format", form, "--output", place) == (0, "", "")
+    assert place.read_bytes() == out.encode()
+
+
+def test_a_stdout_without_unicode_gets_ascii(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    for form in ("table", "csv"):
+        monkeypatch.setattr(sys, "argv", ["vitbench", "leaderboard", str(results), "--format", form])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+    narrow.flush()
+    written = narrow.buffer.getvalue()
+    table, _, csv = written.partition(b'"rank"')
+    assert b"m\\xe9" in table
+    assert table.isascii()
+    assert "m\u00e9".encode() in csv  # data are UTF-8, as in a file
+
+
+def test_the_readme_is_rewritten_once(run: Run, results: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_bytes(f"# x\r\n{START}\r\n{END}\r\n".encode())
+    code, out, err = run("leaderboard", results, "--readme", readme)
+    assert (code, out, err) == (0, "", f"{readme} has the present table.\n")
+    content = readme.read_bytes()
+    assert b"| vit" in content
+    assert content.count(b"\n") == content.count(b"\r\n")
+    before = readme.stat()
+    assert run("leaderboard", results, "--readme", readme) == (0, "", f"{readme} had the present table.\n")
+    assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("text", f"the line {START} is not there"), (START * 2 + END, "is there 2 times"), (END + START, "exchange")],
+)
+def test_a_readme_that_cannot_be_rewritten_stays(
+    content: str, words: str, run: Run, results: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(content)
+    code, out, err = run("leaderboard", results, "--readme", readme)
+    assert (code, out) == (2, "")
+    [line] = err.splitlines()
+    assert line.startswith(f"Error: {readme}: ")
+    assert words in line
+    assert readme.read_text() == content
+
+
+@pytest.mark.parametrize("suffix", ["md", "csv", "json", "tex", "html", "txt"])
+def test_the_suffix_of_the_file_says_the_format(run: Run, results: Path, tmp_path: Path, suffix: str) -> None:
+    form = {"tex": "latex", "txt": "table"}.get(suffix, suffix)
+    assert run("leaderboard", results, "--output", str(tmp_path / f"a.{suffix}"))[0] == 0
+    assert run("leaderboard", results, "--output", str(tmp_path / "b"), "--format", form)[0] == 0
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--readme", "{}/nowhere.md"], 2, "does not exist"),
+        (["--readme", "{}"], 2, "is a directory"),
+        (["--output", "{}"], 2, "is a directory"),
+        (["--output", "{}/no/such/file"], 4, "cannot be written: No such file or directory"),
+        (["--plots", "--format", "csv"], 2, "leave out --format and --output"),
+        (["--plots", "--output", "{}/x"], 2, "leave out --format and --output"),
+    ],
+)
+def test_places_that_cannot_be_are_one_line(
+    arguments: list[str], code: int, words: str, run: Run, results: Path, tmp_path: Path
+) -> None:
+    found, out, err = run("leaderboard", results, *(argument.format(tmp_path) for argument in arguments))
+    assert (found, out) == (code, "")
+    [line] = err.splitlines()
+    assert line.startswith("Error: ")
+    assert words in line
+
+
+def test_pictures_lie_in_the_results_folder_and_are_named(run: Run, results: Path) -> None:
+    code, out, err = run("leaderboard", results, "--plots")
+    assert (code, out) == (0, "")
+    places = [results / "plots" / name for name in ("pareto.png", "pareto.svg")]
+    assert err.splitlines() == list(map(str, places))
+    assert all(place.stat().st_size for place in places)
+
+
+def test_nothing_to_draw_is_said(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("leaderboard", fill(tmp_path / "r", f.quality("vit")), "--plots")
+    assert (code, out) == (0, "")
+    assert err.startswith("Nothing to draw: ")
+
+
+def test_a_missing_extra_is_exit_3(run: Run, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, out, err = run("leaderboard", results, "--plots")
+    assert (code, out) == (3, "")
+    assert 'pip install "vitbench[plots]"' in err
+    assert not (results / "plots").exists()
+
+
+def test_pictures_of_an_earlier_leaderboard_are_removed_and_nothing_else(run: Run, results: Path) -> None:
+    place = results / "plots"
+    place.mkdir()
+    stale = ["curves-2.svg", "pareto-1.png"]
+    others = ["curves.txt", "my-pareto.png", "notes.md", "pareto-old.png"]
+    for name in (*stale, *others):
+        (place / name).write_text("x")
+    code, _, err = run("leaderboard", results, "--plots")
+    assert code == 0
+    assert sorted(each.name for each in place.iterdir()) == sorted([*others, "pareto.png", "pareto.svg"])
+    assert err.splitlines()[:2] == [f"{place / name} is of an earlier leaderboard; removed." for name in stale]
+
+
+def test_what_cannot_be_made_changes_nothing(
+    run: Run, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(START + END)
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        assert run("leaderboard", results, "--readme", readme, "--plots")[0] == 3
+    assert readme.read_text() == START + END
+    readme.write_text("no markers")
+    assert run("leaderboard", results, "--readme", readme, "--plots")[0] == 2
+    assert not (results / "plots").exists()
+
+
+# The end of a run, whose cells are all there.
+
+
+@pytest.fixture
+def end_of_run(results: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``vitbench run`` on results that are there: it has nothing to prepare and ends with this exit code."""
+    monkeypatch.setattr("vitbench.running.session.plan", lambda *_, **__: None)
+    monkeypatch.setattr("vitbench.running.session.execute", lambda *_, **__: 1)
+    monkeypatch.setattr(vitbench.Results, "page", lambda self: "<!doctype html>")
+    return lambda *arguments: run("run", "--output", results, *arguments)
+
+
+def test_a_run_ends_with_table_sentence_and_page(end_of_run: Run, results: Path) -> None:
+    code, out, err = end_of_run()
+    page = results / "leaderboard.html"
+    assert code == 1
+    assert out.startswith("digits\n")
+    assert " is best with 94.4 % top1" in out
+    assert f"The page of this leaderboard: {page}" in err.splitlines()
+    assert page.read_text() == "<!doctype html>"
+
+
+def test_json_alone_is_on_stdout(end_of_run: Run, results: Path) -> None:
+    code, out, err = end_of_run("--json")
+    assert code == 1
+    assert json.loads(out)["sentences"][0].startswith("On digits vit is best")
+    assert "leaderboard.html" in err
+
+
+def test_quiet_is_the_table_alone(end_of_run: Run, results: Path) -> None:
+    code, out, err = end_of_run("--quiet")
+    assert (code, err) == (1, "")
+    assert out.startswith("digits\n")
+    assert (results / "leaderboard.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            UnusableError('the page needs jinja2; install it: pip install "vitbench[html]"'),
+            "No page was written: the page",
+        ),
+        (ZeroDivisionError("a fault\nof ours"), "could not be written: ZeroDivisionError: a fault of ours"),
+    ],
+)
+def test_a_page_that_fails_hides_nothing_and_changes_no_exit_code(
+    error: Exception, words: str, end_of_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(vitbench.Results, "page", fail)
+    code, out, err = end_of_run()
+    assert code == 1
+    assert out.startswith("digits\n")
+    assert [line for line in err.splitlines() if words in line]
+    assert "Traceback" not in err
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(end_of_run: Run, results: Path) -> None:
+    (results / "leaderboard.html").mkdir()
+    code, out, err = end_of_run()
+    assert (code, out[:7]) == (1, "digits\n")
+    assert [line for line in err.splitlines() if line.startswith("warning: the page ")]

@@ -1,0 +1,593 @@
+"""Two models or two folders held against each other: what is paired, what is refused, and what it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import comparisons as c
+import factories as f
+import msgspec
+import pytest
+
+from vitbench.comparing.compare import compare_folders, compare_models
+from vitbench.comparing.comparison import EXIT_CODES, Comparison, outcome_of
+from vitbench.comparing.conditions import unlike_conditions
+from vitbench.comparing.contrast import Contrast
+from vitbench.comparing.folder import NoDataError, open_folder
+from vitbench.errors import StoreError, UsageError
+from vitbench.leaderboard.rows import Condition
+
+GOOD, BAD = c.right(380), c.right(350)
+"""Scores of which the second is worse for certain: 30 images are right for the first alone."""
+NEAR = c.right(380, start=2)
+"""Scores that differ from the good ones on two images each way."""
+OTHER = {"options": {"patch_size": 2}}
+
+
+def models(folder: Path, *parts: object, names: tuple[str, str] = ("a", "b"), **settings: object) -> Comparison:
+    return compare_models(open_folder(c.write(folder, *parts)), names, **settings)
+
+
+def only(found: Comparison) -> Contrast:
+    (pair,) = found.pairs
+    return pair
+
+
+def findings(pair: Contrast) -> dict[str, str | None]:
+    return {each.metric: each.finding for each in (*pair.quality, *pair.speeds)}
+
+
+# The rule
+
+
+def test_the_exit_codes_are_those_of_the_design() -> None:
+    assert list(EXIT_CODES.items()) == [
+        ("regressed", 10),
+        ("not comparable", 12),
+        ("no data", 11),
+        ("not resolved", 13),
+        ("improved", 0),
+        ("same", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "finding", "outcome"),
+    [
+        (GOOD, BAD, "worse", "regressed"),
+        (BAD, GOOD, "better", "improved"),
+        (GOOD, GOOD, "same", "same"),
+        (GOOD, NEAR, "not resolved", "not resolved"),
+    ],
+)
+def test_quality_alone(tmp_path: Path, first: object, second: object, finding: str, outcome: str) -> None:
+    found = models(tmp_path, c.quality("a", first), c.quality("b", second))
+    assert findings(only(found)) == {"top1": finding, "ece": None}
+    assert (found.outcome, found.exit_code) == (outcome, EXIT_CODES[outcome])
+
+
+@pytest.mark.parametrize(
+    ("speed", "finding", "outcome"),
+    [(2000, "better", "improved"), (500, "worse", "regressed"), (1005, "not resolved", "not resolved")],
+)
+def test_speed_counts_as_much_as_quality(tmp_path: Path, speed: float, finding: str, outcome: str) -> None:
+    found = models(tmp_path, c.quality("a", GOOD), c.quality("b", GOOD), c.speeds("a", 1000), c.speeds("b", speed))
+    assert findings(only(found)) == {
+        "top1": "same",
+        "ece": None,
+        "throughput": finding,
+        "latency_p50": finding,
+        "train_throughput": finding,
+    }
+    assert found.outcome == outcome
+
+
+def test_a_better_model_that_is_slower_has_regressed(tmp_path: Path) -> None:
+    found = models(tmp_path, c.quality("a", BAD), c.quality("b", GOOD), c.speeds("a", 1000), c.speeds("b", 500))
+    assert found.outcome == "regressed"
+
+
+def test_the_threshold_is_the_users(tmp_path: Path) -> None:
+    folder = open_folder(
+        c.write(
+            tmp_path, c.speeds("a", 1000, processes=(0.999, 1, 1.001)), c.speeds("b", 950, processes=(0.999, 1, 1.001))
+        )
+    )
+    assert compare_models(folder, ("a", "b")).outcome == "regressed"
+    assert compare_models(folder, ("a", "b"), threshold=0.10).outcome == "not resolved"
+
+
+def test_an_invalid_speed_is_not_resolved_whatever_its_figure(tmp_path: Path) -> None:
+    found = models(tmp_path, c.speeds("a", 1000), c.speeds("b", 100, verdict="invalid"))
+    assert set(findings(only(found)).values()) == {"not resolved"}
+
+
+def test_an_invalid_accuracy_is_not_resolved_whatever_its_figure(tmp_path: Path) -> None:
+    found = models(tmp_path, c.quality("a", GOOD), c.quality("b", BAD, verdict="invalid"))
+    assert findings(only(found))["top1"] == "not resolved"
+
+
+def test_without_predictions_intervals_decide(tmp_path: Path) -> None:
+    parts = c.quality("a", c.right(380)), c.quality("b", c.right(370)), c.quality("c", c.right(300))
+    folder = open_folder(c.write(tmp_path, *parts, predictions=False))
+    near, far = (compare_models(folder, ("a", name)) for name in "bc")
+    assert only(near).quality[0].paired is None
+    assert findings(only(near))["top1"] == "not resolved"
+    assert findings(only(far))["top1"] == "worse"
+
+
+@pytest.mark.parametrize(("second", "finding"), [(0.2, "better"), (0.6, "worse"), (0.41, "not resolved")])
+def test_a_lower_figure_is_better_where_that_is_so(tmp_path: Path, second: float, finding: str) -> None:
+    parts = [
+        f.record(
+            f.quality_cell(label),
+            [f.measurement("nll", value, unit="nat", better="lower", low=value - 0.05, high=value + 0.05, n=400)],
+        )
+        for label, value in (("a", 0.4), ("b", second))
+    ]
+    folder = open_folder(c.write(tmp_path, parts, rank_by="nll"))
+    assert findings(only(compare_models(folder, ("a", "b")))) == {"nll": finding}
+
+
+@pytest.mark.parametrize(("second", "finding"), [(100.0, "better"), (300.0, "worse"), (200.0, "same")])
+def test_an_exact_figure_may_be_ranked_by(tmp_path: Path, second: float, finding: str) -> None:
+    parts = [
+        f.record(f.speed_cell(label), [f.measurement("params", value, unit="1", better="lower")])
+        for label, value in (("a", 200.0), ("b", second))
+    ]
+    pair = only(compare_models(open_folder(c.write(tmp_path, parts, rank_by="params")), ("a", "b")))
+    assert findings(pair) == {"params": finding}
+    assert pair.costs == ()
+
+
+def test_several_seeds_are_one_comparison(tmp_path: Path) -> None:
+    parts = [
+        c.quality(label, c.right(380, start=start), seed=seed)
+        for label, start in (("a", 0), ("b", 3))
+        for seed in range(3)
+    ]
+    pair = only(models(tmp_path, *parts))
+    assert pair.quality[0].paired is not None
+    assert pair.quality[0].paired.seeds == (3, 3)
+
+
+def test_costs_are_plain(tmp_path: Path) -> None:
+    pair = only(models(tmp_path, c.speeds("a", 1000), c.speeds("b", 1000)))
+    assert [cost.metric for cost in pair.costs] == ["peak_memory", "train_peak_memory", "params", "macs"]
+
+
+# Conditions
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fingerprint", "other"),
+        ("precision", "bfloat16"),
+        ("compile", True),
+        ("channels_last", True),
+        ("limit", 100),
+        ("epochs", 3),
+        ("method", 1),
+    ],
+)
+def test_what_all_figures_must_share(field: str, value: object) -> None:
+    condition = a_condition()
+    general, of_speed = unlike_conditions(condition, replace(condition, **{field: value}))
+    assert [each.condition for each in general] == [field]
+    assert of_speed == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("machine", "other"), ("device", "cuda"), ("threads", 2), ("batch_size", 64), ("train_batch_size", 64)],
+)
+def test_what_speed_must_share(field: str, value: object) -> None:
+    condition = a_condition()
+    general, of_speed = unlike_conditions(condition, replace(condition, **{field: value}))
+    assert general == []
+    assert [each.condition for each in of_speed] == [field]
+
+
+def test_a_title_or_an_absent_batch_is_no_difference() -> None:
+    condition = a_condition()
+    assert unlike_conditions(condition, replace(condition, dataset="digits (unverified)")) == ([], [])
+    assert unlike_conditions(condition, replace(condition, batch_size=None)) == ([], [])
+
+
+def a_condition() -> Condition:
+    return Condition(
+        dataset="digits",
+        fingerprint="f00d",
+        machine=f.MACHINE,
+        device="cpu",
+        precision="float32",
+        threads=1,
+        compile=False,
+        channels_last=False,
+        method=2,
+        limit=None,
+        epochs=None,
+        batch_size=32,
+        train_batch_size=32,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "condition"),
+    [
+        ({"data": f.data_info("pets")}, "fingerprint"),
+        ({"precision": "bfloat16"}, "precision"),
+        ({"compile": True}, "compile"),
+        ({"limit": 100}, "limit"),
+        ({"epochs": 2}, "epochs"),
+    ],
+)
+def test_unlike_conditions_are_refused_by_name(tmp_path: Path, fields: dict[str, object], condition: str) -> None:
+    found = models(tmp_path, c.quality("a", GOOD), c.quality("b", BAD, **fields))
+    pair = only(found)
+    assert [each.condition for each in pair.unlike] == [condition]
+    assert (pair.quality, pair.speeds, pair.costs) == ((), (), ())
+    assert found.exit_code == 12
+
+
+def test_quality_is_compared_across_machines_and_speed_is_not(tmp_path: Path) -> None:
+    here = c.write(tmp_path / "a", c.quality("m", GOOD), c.speeds("m", 1000))
+    there = c.write(tmp_path / "b", c.quality("m", GOOD, machine="other"), c.speeds("m", 100, machine="other"))
+    found = compare_folders(open_folder(here), open_folder(there))
+    assert [(each.condition, each.first, each.second) for each in only(found).unlike_speed] == [
+        ("machine", f.MACHINE, "other")
+    ]
+    assert findings(only(found))["top1"] == "same"
+    assert findings(only(found))["throughput"] == "not comparable"
+    assert [cost.metric for cost in only(found).costs] == ["params", "macs"]
+    assert found.exit_code == 12
+    worse = c.write(tmp_path / "c", c.quality("m", BAD, machine="other"), c.speeds("m", 100, machine="other"))
+    assert compare_folders(open_folder(here), open_folder(worse)).exit_code == 10
+
+
+def test_another_batch_keeps_its_own_figures_apart_only(tmp_path: Path) -> None:
+    here = c.write(tmp_path / "a", c.speeds("m", 1000))
+    there = c.write(tmp_path / "b", c.speeds("m", 2000, batch_size=64))
+    assert findings(only(compare_folders(open_folder(here), open_folder(there)))) == {
+        "throughput": "not comparable",
+        "latency_p50": "better",
+        "train_throughput": "not comparable",
+    }
+
+
+@pytest.mark.parametrize("fields", [{"machine": "other"}, {"batch_size": 64}])
+def test_a_figure_of_the_machine_that_is_ranked_by_has_its_conditions_too(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    here = c.write(tmp_path / "a", c.speeds("m", 1000), rank_by="peak_memory")
+    there = c.write(tmp_path / "b", c.speeds("m", 1000, **fields), rank_by="peak_memory")
+    pair = only(compare_folders(open_folder(here), open_folder(there)))
+    assert findings(pair)["peak_memory"] == "not comparable"
+    assert pair.quality[0].difference is None
+    like = only(compare_folders(open_folder(here), open_folder(here)))
+    assert findings(like)["peak_memory"] != "not comparable"
+
+
+def test_another_training_batch_leaves_peak_memory_comparable(tmp_path: Path) -> None:
+    parts = [c.speeds("m", 1000)[:2], c.speeds("m", 1000, batch_size=64)[2:]]
+    here = c.write(tmp_path / "a", c.speeds("m", 1000), rank_by="peak_memory")
+    there = c.write(tmp_path / "b", *parts, rank_by="peak_memory")
+    pair = only(compare_folders(open_folder(here), open_folder(there)))
+    assert [each.condition for each in pair.unlike_speed] == ["train_batch_size"]
+    assert findings(pair)["peak_memory"] != "not comparable"
+
+
+def test_the_time_of_a_training_is_that_of_its_machine(tmp_path: Path) -> None:
+    folders = [
+        open_folder(c.write(tmp_path / machine, [f.quality("m", machine=machine)], rank_by="train_seconds"))
+        for machine in ("one", "other")
+    ]
+    found = compare_folders(*folders)
+    assert findings(only(found))["train_seconds"] == "not comparable"
+    assert found.exit_code == 12
+
+
+def test_partial_results_of_one_kind_are_compared_and_said_to_be_partial(tmp_path: Path) -> None:
+    found = models(tmp_path, c.quality("a", GOOD, limit=100), c.quality("b", BAD, limit=100))
+    assert found.outcome == "regressed"
+    assert any("partial" in note for note in only(found).notes)
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["b", "scratch/b", "b:patch_size=4", "scratch/b:patch-size=4"])
+def test_a_model_is_named_as_in_the_table_or_in_full(tmp_path: Path, name: str) -> None:
+    found = models(tmp_path, c.quality("a", GOOD), c.quality("b", BAD), names=("a", name))
+    assert only(found).second.model == "b"
+    assert found.names == ("a", name)
+
+
+def test_options_tell_models_apart(tmp_path: Path) -> None:
+    folder = open_folder(c.write(tmp_path, c.quality("a", GOOD), c.quality("a", BAD, **OTHER)))
+    found = compare_models(folder, ("scratch/a:patch_size=4", "a:patch_size=2"))
+    assert [row.model for row in (only(found).first, only(found).second)] == ["a:patch_size=4", "a:patch_size=2"]
+    assert "Options: A patch_size=4; B patch_size=2." in only(found).notes
+    with pytest.raises(UsageError, match="means several models"):
+        compare_models(folder, ("scratch/a", "a:patch_size=2"))
+
+
+def test_recipes_tell_rows_apart(tmp_path: Path) -> None:
+    parts = c.quality("a", GOOD), c.quality("a", BAD, recipe="recipes/finetune"), c.quality("b", BAD)
+    folder = open_folder(c.write(tmp_path, *parts))
+    found = compare_models(folder, ("a [recipes/supervised]", "a [recipes/finetune]"))
+    assert found.outcome == "regressed"
+    assert "Recipe: A recipes/supervised; B recipes/finetune." in only(found).notes
+    like = compare_models(folder, ("a", "b"))
+    assert only(like).first.recipe == "recipes/supervised"
+    assert like.notes == ("Only A has a on digits, cpu, float32.",)
+
+
+def test_rows_that_fit_equally_well_are_asked_for(tmp_path: Path) -> None:
+    parts = [c.quality("a", GOOD, recipe=f"recipes/{name}") for name in ("one", "two")]
+    with pytest.raises(UsageError, match=r"several rows can be compared; .*a \[recipes/one\] on cpu"):
+        models(tmp_path, *parts, c.quality("b", BAD))
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "words"),
+    [
+        (("a", "vit-p5"), NoDataError, 'has no model "vit-p5". Did you mean "vit-p4"?'),
+        (("a", "nothing"), NoDataError, "See vitbench leaderboard"),
+        (("a", "a"), UsageError, "are the same model"),
+        (("a", "scratch/a"), UsageError, "are the same model"),
+        (("a", "a:depth=3"), UsageError, 'no option "depth"'),
+        (("a", "lost"), NoDataError, '"lost" has no result in .*: digits, seed 0: timeout, took more than 5 s'),
+        (("a", "late"), NoDataError, '"late" has no result in .*: digits, seed 0: pending, not started'),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_one_sentence(
+    tmp_path: Path, names: tuple[str, str], error: type[Exception], words: str
+) -> None:
+    lost = f.record(f.quality_cell("lost"), status="timeout", reason="took more than 5 s")
+    parts = c.quality("a", GOOD), c.quality("vit-p4", GOOD), [lost]
+    folder = open_folder(c.write(tmp_path, *parts, pending=[f.quality_cell("late")]))
+    with pytest.raises(error, match=words) as caught:
+        compare_models(folder, names)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_data_set_or_a_device_may_be_chosen(tmp_path: Path) -> None:
+    pets = f.data_info("images/pets", title="Pets (unverified)")
+    parts = [c.quality(m, s, data=d) for m, s in (("a", GOOD), ("b", BAD)) for d in (f.data_info(), pets)]
+    folder = open_folder(c.write(tmp_path, *parts))
+    assert len(compare_models(folder, ("a", "b")).pairs) == 2
+    for name in ("Pets (unverified)", "images/pets", "pets"):
+        assert only(compare_models(folder, ("a", "b"), dataset=name)).first.condition.dataset == "Pets (unverified)"
+    assert len(compare_models(folder, ("a", "b"), device="cpu").pairs) == 2
+    with pytest.raises(NoDataError, match=r'"a" has no such result in .*; it has .*digits on cpu'):
+        compare_models(folder, ("a", "b"), device="cuda")
+
+
+# What is missing
+
+
+def test_a_speed_that_failed_is_no_data_and_one_never_asked_for_is_nothing(tmp_path: Path) -> None:
+    parts = c.quality("a", GOOD), c.quality("b", GOOD), c.speeds("a", 1000)
+    assert models(tmp_path / "never", *parts).outcome == "same"
+    failed = f.record(f.speed_cell("b"), status="oom", reason="out of memory")
+    found = models(tmp_path / "failed", *parts, [failed])
+    assert found.outcome == "no data"
+    assert "B has no throughput (inference speed at batch 32: oom, out of memory)" in only(found).missing
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ({}, "no data"),
+        ({"device": "cuda", "machine": f.GPU_MACHINE}, "same"),
+        ({"threads": 8}, "same"),
+        ({"precision": "bfloat16"}, "same"),
+        ({"batch_size": 64}, "same"),
+        ({"batch_size": 1}, "same"),
+        ({"mode": "training"}, "same"),
+        ({"largest_batch": True}, "same"),
+    ],
+)
+def test_only_the_cell_that_would_have_told_is_counted(tmp_path: Path, fields: dict[str, object], outcome: str) -> None:
+    failed = f.record(f.speed_cell("b", **fields), status="oom", reason="out of memory")
+    parts = c.quality("a", GOOD), c.quality("b", GOOD), c.speeds("a", 1000)[1:2]
+    assert models(tmp_path, *parts, [failed]).outcome == outcome
+
+
+@pytest.mark.parametrize(("batch_size", "outcome"), [(64, "no data"), (1, "same")])
+def test_where_nothing_was_timed_any_batch_would_have_told(tmp_path: Path, batch_size: int, outcome: str) -> None:
+    failed = f.record(f.speed_cell("a", batch_size=batch_size), status="oom", reason="out of memory")
+    first = c.write(tmp_path / "a", c.quality("a", GOOD), c.speeds("a", 1000)[1:2])
+    second = c.write(tmp_path / "b", c.quality("a", GOOD), [failed])
+    assert compare_folders(open_folder(first), open_folder(second)).outcome == outcome
+
+
+def test_a_failure_in_another_precision_is_not_counted_against_a_row(tmp_path: Path) -> None:
+    half = {"precision": "bfloat16"}
+    parts = c.quality("a", GOOD), c.quality("a", GOOD, data=f.data_info("pets")), c.quality("b", GOOD)
+    for fields, outcome in ((half, "same"), ({}, "no data")):
+        lost = f.record(f.quality_cell("b", data=f.data_info("pets"), **fields), status="failed", reason="no disk")
+        assert models(tmp_path / outcome, *parts, [lost]).outcome == outcome
+
+
+def test_a_plugins_figure_with_the_name_of_a_speed_has_no_samples(tmp_path: Path) -> None:
+    parts = [
+        f.record(f.quality_cell(label), [f.top1(340), f.measurement("throughput", value, unit="images/s")])
+        for label, value in (("a", 5.0), ("b", 9.0))
+    ]
+    pair = only(models(tmp_path / "alone", parts))
+    assert findings(pair)["throughput"] == "not resolved"
+    assert pair.speeds[0].cells is None
+    # Nor those of the speed that it hides.
+    pair = only(models(tmp_path / "beside", parts, c.speeds("a", 1000), c.speeds("b", 2000)))
+    assert findings(pair) == {
+        "top1": "not resolved",
+        "throughput": "not resolved",
+        "latency_p50": "better",
+        "train_throughput": "better",
+    }
+
+
+def test_without_the_ranking_metric_of_one_there_is_no_data(tmp_path: Path) -> None:
+    lost = f.record(f.quality_cell("b"), status="failed", reason="ValueError: x")
+    found = models(tmp_path, c.quality("a", GOOD), [lost], c.speeds("a", 1000), c.speeds("b", 2000))
+    assert found.outcome == "no data"
+    assert only(found).missing == ("B has no top1 (digits, seed 0: failed, ValueError: x)",)
+
+
+def test_a_data_set_that_only_one_has_is_said(tmp_path: Path) -> None:
+    pets = f.data_info("pets")
+    parts = c.quality("a", GOOD), c.quality("a", GOOD, data=pets), c.quality("b", GOOD)
+    found = models(tmp_path / "never", *parts)
+    assert (found.outcome, found.notes) == ("same", ("Only A has a on pets, cpu, float32.",))
+    lost = f.record(f.quality_cell("b", data=pets), status="failed", reason="no disk")
+    found = models(tmp_path / "failed", *parts, [lost])
+    assert found.outcome == "no data"
+    assert found.missing == ("B has no result of b on pets, cpu (pets, seed 0: failed, no disk).",)
+
+
+# Two folders
+
+
+def test_every_model_of_both_folders_is_compared_and_the_worst_counts(tmp_path: Path) -> None:
+    first = c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in ("x", "y", "old")])
+    second = c.write(tmp_path / "b", c.quality("x", GOOD), c.quality("y", BAD), c.quality("new", GOOD))
+    found = compare_folders(open_folder(first), open_folder(second))
+    assert {pair.first.model: outcome_of(pair) for pair in found.pairs} == {"x": "same", "y": "regressed"}
+    assert found.outcome == "regressed"
+    assert found.notes == ("Only B has new.",)
+    assert compare_folders(open_folder(first), open_folder(second), models=["x"]).outcome == "same"
+    back = compare_folders(open_folder(second), open_folder(first), models=["x", "y"])
+    assert back.outcome == "improved"
+
+
+def test_a_model_that_the_base_alone_has_is_no_data(tmp_path: Path) -> None:
+    first = open_folder(c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in ("x", "old", "older")]))
+    second = open_folder(c.write(tmp_path / "b", c.quality("x", GOOD)))
+    lost = compare_folders(first, second)
+    assert (lost.outcome, lost.missing, lost.notes) == ("no data", ("Only A has old.", "Only A has older."), ())
+    added = compare_folders(second, first)
+    assert (added.outcome, added.missing, added.notes) == ("same", (), ("Only B has old, older.",))
+
+
+def test_a_model_that_is_asked_for_twice_is_compared_once(tmp_path: Path) -> None:
+    """A p-value of 0.03 would be corrected over two pairs."""
+    first = open_folder(c.write(tmp_path / "a", c.quality("v", c.right(380))))
+    second = open_folder(c.write(tmp_path / "b", c.quality("v", c.right(374))))
+    for names in (["v", "v"], ["v", "scratch/v"]):
+        found = compare_folders(first, second, models=names)
+        assert (len(found.pairs), found.outcome) == (1, "regressed")
+
+
+def renamed(label: str, model: str, scores: object) -> object:
+    """Return a quality record of a model whose name in the table is another."""
+    record, known = c.quality(label, scores)
+    cell = msgspec.structs.replace(record.planned.cell, model=model)
+    return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, cell=cell)), known
+
+
+@pytest.mark.parametrize(
+    ("other", "name", "note"),
+    [
+        (
+            renamed("net", "other/resnet", BAD),
+            "other/resnet:patch_size=4",
+            "Model: A scratch/net:patch_size=4; B other",
+        ),
+        (c.quality("net", BAD, **OTHER), "scratch/net:patch_size=2", "Options: A patch_size=4; B patch_size=2."),
+    ],
+)
+def test_two_models_of_one_name_are_compared_only_where_that_is_asked_for(
+    tmp_path: Path, other: object, name: str, note: str
+) -> None:
+    first = open_folder(c.write(tmp_path / "a", c.quality("net", GOOD), c.speeds("net", 1000)))
+    second = open_folder(c.write(tmp_path / "b", other))
+    found = compare_folders(first, second)
+    assert [(each.condition, each.first, each.second) for each in only(found).unlike] == [
+        ("model", "scratch/net:patch_size=4", name)
+    ]
+    assert found.exit_code == 12
+    asked = compare_folders(first, second, models=["net"])
+    assert asked.outcome == "regressed"
+    assert [each for each in only(asked).notes if each.startswith(note)]
+
+
+def test_a_model_that_fails_in_one_folder_is_no_data(tmp_path: Path) -> None:
+    first = c.write(tmp_path / "a", c.quality("x", GOOD), c.quality("y", GOOD))
+    lost = f.record(f.quality_cell("y"), status="crashed", reason="killed")
+    second = c.write(tmp_path / "b", c.quality("x", GOOD), [lost])
+    found = compare_folders(open_folder(first), open_folder(second))
+    assert found.outcome == "no data"
+    assert "digits, seed 0: crashed, killed" in found.missing[0]
+    assert compare_folders(open_folder(first), open_folder(second), models=["z"]).outcome == "no data"
+
+
+def test_folders_without_a_common_model_are_refused(tmp_path: Path) -> None:
+    first, second = (open_folder(c.write(tmp_path / name, c.quality(name, GOOD))) for name in "ab")
+    with pytest.raises(NoDataError, match="have no model in common"):
+        compare_folders(first, second)
+    with pytest.raises(StoreError):
+        open_folder(tmp_path / "nowhere")
+
+
+def test_the_base_says_what_is_ranked_by(tmp_path: Path) -> None:
+    first = c.write(tmp_path / "a", c.quality("x", GOOD))
+    second = c.write(tmp_path / "b", c.quality("x", GOOD), rank_by="nll")
+    found = compare_folders(open_folder(first), open_folder(second))
+    assert found.rank_by == "top1"
+    assert found.notes == ("A is ranked by top1, B by nll; top1 decides.",)
+
+
+def test_what_changed_between_two_runs_of_a_model_is_said(tmp_path: Path) -> None:
+    first = c.write(tmp_path / "a", c.quality("x", GOOD))
+    second = c.write(tmp_path / "b", c.quality("x", GOOD, code="beef"))
+    found = compare_folders(open_folder(first), open_folder(second))
+    assert only(found).notes == ("Code: A vitbench 0.1.0 (c0de); B vitbench 0.1.0 (beef).",)
+
+
+def test_many_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:
+    """A p-value of 0.03 is worse by itself, and not among five."""
+    names = ["v", "w", "x", "y", "z"]
+    first = c.write(tmp_path / "a", *[c.quality(name, c.right(380)) for name in names])
+    parts = [c.quality(name, c.right(380, start=1)) for name in names[1:]]
+    second = c.write(tmp_path / "b", c.quality("v", c.right(374)), *parts)
+    alone = compare_folders(open_folder(first), open_folder(second), models=["v"])
+    together = compare_folders(open_folder(first), open_folder(second))
+    assert only(alone).quality[0].paired is not None
+    assert 0.02 < only(alone).quality[0].paired.p_value < 0.05
+    assert alone.outcome == "regressed"
+    assert together.outcome == "not resolved"
+    (judged,) = [pair.quality[0] for pair in together.pairs if pair.first.model == "v"]
+    assert judged.together == 5
+    assert judged.paired is not None
+    assert judged.paired.level == pytest.approx(0.01)
+    # What could be seen, and what it would take, are of that level: the gap seen is below the one and asks for more.
+    assert judged.paired.resolvable is not None
+    assert abs(judged.paired.value) < judged.paired.resolvable
+    assert judged.paired.needed is not None
+    assert only(alone).quality[0].paired.needed is not None
+    assert judged.paired.needed > only(alone).quality[0].paired.needed
+
+
+def test_the_level_after_some_are_found_is_that_of_the_others(tmp_path: Path) -> None:
+    names = ["u", "v", "w"]
+    first = c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in names])
+    second = c.write(tmp_path / "b", c.quality("u", BAD), c.quality("v", NEAR), c.quality("w", NEAR))
+    found = compare_folders(open_folder(first), open_folder(second))
+    assert {pair.quality[0].paired.level for pair in found.pairs if pair.quality[0].paired} == {0.025}
+
+
+def test_stored_speeds_share_their_level_over_all_figures_of_all_pairs(tmp_path: Path) -> None:
+    """What is slower by itself is not resolved among nine."""
+    unsteady = (0.97, 1.0, 1.03)
+    first, second = (
+        open_folder(c.write(tmp_path / side, *[c.speeds(name, speed, processes=unsteady) for name in "xyz"]))
+        for side, speed in (("a", 1000), ("b", 880))
+    )
+    alone, together = compare_folders(first, second, models=["x"]), compare_folders(first, second)
+    assert set(findings(only(alone)).values()) == {"worse"}
+    assert {each.finding for pair in together.pairs for each in pair.speeds} == {"not resolved"}
+    assert "corrected over 9 figures, does not" in together.pairs[0].speeds[0].reason

@@ -1,0 +1,233 @@
+"""One call in a process of its own: what it answers, how it can end, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vitbench.execution import executor as executor_module
+from vitbench.execution.executor import Ending, LocalExecutor
+from vitbench.execution.messages import Outcome, Progress, Refusal, Say
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
+
+
+@pytest.fixture(scope="module")
+def executor() -> LocalExecutor:
+    executor = LocalExecutor()
+    assert run(executor, "echo").kind == "answered"  # the fork server's start counts for no test
+    return executor
+
+
+def run(executor: LocalExecutor, target: str, text: str = "", **arguments: object) -> Ending:
+    arguments = {"on_message": lambda _: None, "timeout": PATIENCE, **arguments}
+    return executor.run(f"executor_targets:{target}", Say(text=text), **arguments)
+
+
+def wait_for(condition: Callable[[], object]) -> bool:
+    until = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_answer_comes_back(executor: LocalExecutor) -> None:
+    ending = run(executor, "echo", "a text")
+    assert ending.kind == "answered"
+    assert ending.result == Outcome(status="ok", reason="a text")
+    assert ending.seconds > 0
+
+
+def test_an_answer_larger_than_a_pipe_comes_back_whole(executor: LocalExecutor) -> None:
+    result = run(executor, "large").result
+    assert isinstance(result, Outcome)
+    assert len(result.reason) == 1_000_000
+
+
+def test_messages_are_forwarded_in_order_and_output_goes_to_the_log(executor: LocalExecutor, tmp_path: Path) -> None:
+    messages: list[object] = []
+    log = tmp_path / "log.txt"
+    ending = run(executor, "talk", on_message=messages.append, log=log, environment={"VITBENCH_TEST_VARIABLE": "set"})
+    assert messages == [Progress(epoch=1, epochs=2, stage="training"), Say(text="half way")]
+    assert ending.result == Outcome(status="ok", facts={"variable": "set"})
+    assert sorted(log.read_text().splitlines()) == ["written to stderr", "written to stdout"]
+
+
+def test_the_environment_is_that_of_the_call_not_of_the_server(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VITBENCH_TEST_VARIABLE", "of the parent, set late")
+    result = run(executor, "talk", log=tmp_path / "log.txt").result
+    assert isinstance(result, Outcome)
+    assert result.facts == {"variable": "of the parent, set late"}
+
+
+def test_a_loss_may_become_nan(executor: LocalExecutor) -> None:
+    result = run(executor, "diverge").result
+    assert isinstance(result, Outcome)
+    assert str(result.curve) == "({'epoch': 1.0, 'loss': nan, 'largest': inf},)"
+
+
+def test_a_log_is_appended_to(executor: LocalExecutor, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("an earlier attempt\n")
+    run(executor, "talk", log=log)
+    assert log.read_text().startswith("an earlier attempt\nwritten to")
+
+
+def test_an_exception_is_a_crash_whose_traceback_is_in_the_log(executor: LocalExecutor, tmp_path: Path) -> None:
+    ending = run(executor, "fail", log=tmp_path / "log.txt")
+    assert (ending.kind, ending.result) == ("crashed", None)
+    assert ending.reason == "the process ended with exit code 1 before it answered; its log tells more"
+    assert "ValueError: this text is in the log" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_target_that_does_not_exist_is_a_crash(executor: LocalExecutor, tmp_path: Path) -> None:
+    ending = run(executor, "no_such_function", log=tmp_path / "log.txt")
+    assert ending.kind == "crashed"
+    assert "cannot import executor_targets:no_such_function" in (tmp_path / "log.txt").read_text()
+
+
+def test_an_exit_is_a_crash_with_its_code(executor: LocalExecutor) -> None:
+    assert run(executor, "leave").reason.startswith("the process ended with exit code 7 before it answered")
+
+
+def test_a_kill_is_a_crash_in_words(executor: LocalExecutor) -> None:
+    ending = run(executor, "kill_itself")
+    assert ending.kind == "crashed"
+    assert ending.reason == "the process was killed by SIGKILL; the system may have run out of memory"
+
+
+@pytest.mark.parametrize(("target", "kind"), [("kill_itself", "oom"), ("leave", "crashed")])
+def test_a_kill_while_the_system_kills_for_memory_is_oom(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch, target: str, kind: str
+) -> None:
+    kills = itertools.count()
+    monkeypatch.setattr("vitbench.execution.executor._memory_kills", lambda: next(kills))
+    ending = run(executor, target)
+    assert ending.kind == kind
+    assert ("the system ran out of memory" in ending.reason) == (kind == "oom")
+
+
+def test_a_process_that_takes_too_long_is_ended(executor: LocalExecutor, tmp_path: Path) -> None:
+    ending = run(executor, "sleep", str(tmp_path / "pid"), timeout=2)
+    assert (ending.kind, ending.reason) == ("timeout", "took more than 2 s")
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_process_that_is_deaf_is_ended_too(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "TERMINATE_SECONDS", 0.2)
+    assert run(executor, "sleep_stubbornly", str(tmp_path / "pid"), timeout=2).kind == "timeout"
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_silent_process_is_taken_for_stuck(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "SILENCE_SECONDS", 2.0)
+    ending = run(executor, "sleep", str(tmp_path / "pid"), timeout=None)
+    assert (ending.kind, ending.reason) == ("timeout", "no sign of life for 2 s")
+
+
+def test_grandchildren_end_with_the_process_even_if_they_ignore_sigterm(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    result = run(executor, "leave_a_grandchild", str(tmp_path / "ready")).result
+    assert isinstance(result, Outcome)
+    assert wait_for(lambda: not is_alive(int(result.reason)))
+
+
+def test_a_crash_is_seen_at_once_though_a_grandchild_holds_the_pipes(executor: LocalExecutor, tmp_path: Path) -> None:
+    ending = run(executor, "crash_beside_a_grandchild", str(tmp_path / "pid"))
+    assert ending.kind == "crashed"
+    assert "exit code 9" in ending.reason
+    assert wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+
+
+def test_an_interruption_ends_the_process_and_goes_on(executor: LocalExecutor, tmp_path: Path) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(executor, "talk", on_message=interrupt, log=tmp_path / "log.txt")
+    assert run(executor, "echo", "still works").kind == "answered"
+
+
+def test_the_script_of_the_user_is_not_run_again(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = sys.modules["__main__"]
+    result = run(executor, "main_module").result
+    assert isinstance(result, Outcome)
+    assert result.reason == "not run again"
+    assert sys.modules["__main__"] is script
+
+
+def test_what_goes_wrong_in_prepare_is_refused_in_one_line(executor: LocalExecutor, tmp_path: Path) -> None:
+    ending = executor.run(
+        "vitbench.planning.prepare:prepare_in_child",
+        Say(text="no request"),
+        on_message=lambda _: None,
+        timeout=PATIENCE,
+        log=tmp_path / "log.txt",
+    )
+    assert isinstance(ending.result, Refusal)
+    assert ending.result.exit_code == 3
+    assert ending.result.message.startswith("preparing the run failed: ValidationError: ")
+    assert "\n" not in ending.result.message
+
+
+PARENT = """
+import multiprocessing, sys
+from vitbench.execution.executor import LocalExecutor
+from vitbench.execution.messages import Say
+
+MARK = "run again"
+executor = LocalExecutor()
+multiprocessing.get_context("forkserver").set_forkserver_preload([])  # quick: the targets need no torch
+sys.path.insert(0, {tests!r})
+print(executor.run("executor_targets:{target}", Say(text={text!r}), on_message=print, timeout=600).result.reason)
+"""
+
+
+def parent(target: str, text: str = "") -> str:
+    return PARENT.format(tests=str(Path(__file__).parents[2]), target=target, text=text)
+
+
+def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = subprocess.Popen([sys.executable, "-c", parent("sleep", str(pid))])
+    assert wait_for(lambda: pid.exists() and pid.read_text())
+    child = int(pid.read_text())
+    assert is_alive(child)
+    os.kill(script.pid, signal.SIGKILL)
+    script.wait()
+    assert wait_for(lambda: not is_alive(child))
+
+
+@pytest.mark.parametrize("way", ["file", "stdin"])
+def test_a_script_without_a_main_guard_runs_once(way: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(parent("main_module") + "print('the end')\n")
+    with script.open() as file:
+        command = [sys.executable, str(script)] if way == "file" else [sys.executable, "-"]
+        done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["not run again", "the end"]
+    assert done.stderr == ""

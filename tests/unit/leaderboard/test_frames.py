@@ -1,0 +1,115 @@
+"""The tidy tables: the same columns and types however much there is, and the leaderboard's own figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import factories as f
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitbench.leaderboard.frames import (
+    MEASUREMENT_COLUMNS,
+    METRIC_COLUMNS,
+    ROW_COLUMNS,
+    measurements_frame,
+    rows_frame,
+)
+from vitbench.leaderboard.leaderboard import build
+from vitbench.statistics import wilson
+
+PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"
+
+
+def types(table: pd.DataFrame) -> dict[str, str]:
+    return {
+        str(name): "string[python]" if kind == pd.StringDtype("python") else str(kind)
+        for name, kind in table.dtypes.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "records", [[], [f.record(f.quality_cell(), status="failed")], [f.quality(limit=9)], f.speed()]
+)
+def test_columns_and_types_do_not_depend_on_what_there_is(records):
+    table = rows_frame(build(records, [], "top1"))
+    of_metric = {"top1" + part: kind for part, kind in METRIC_COLUMNS.items()}
+    expected = dict(ROW_COLUMNS) | of_metric
+    assert {name: kind for name, kind in types(table).items() if name in expected} == expected
+    assert list(table.columns)[: len(expected)] == list(expected)
+    assert types(measurements_frame(records)) == dict(MEASUREMENT_COLUMNS)
+
+
+def test_a_row_has_its_interval_its_verdicts_and_its_fronts():
+    records = [
+        *(f.quality("a", 340), f.quality("a", 346, seed=1), *f.speed("a", 900, verdict="warn", reason="load")),
+        f.quality("knn", 100, baseline=True),
+        f.quality("cut", 300, limit=0.5),
+    ]
+    first, second, third = rows_frame(build(records, [], "top1")).to_dict("records")
+    assert (first["model"], first["rank"], first["rank_last"], first["seeds"]) == ("a", 1, 1, (0, 1))
+    assert first["top1"] == pytest.approx(343 / 360)
+    assert first["top1_low"] == pytest.approx((wilson(340, 360)[0] + wilson(346, 360)[0]) / 2)
+    assert first["top1_sd"] == pytest.approx(6 / 360 / 2**0.5)
+    assert (first["top1_n"], first["top1_verdict"], first["top1_reasons"]) == (2, "valid", "")
+    assert (first["throughput"], first["throughput_verdict"], first["throughput_reasons"]) == (900, "warn", "load")
+    assert (first["pareto_speed"], first["batch_size"], first["method"], first["rank_by"]) == (True, 32, 2, "top1")
+    assert second["baseline"]
+    assert all(pd.isna(second[f"throughput{part}"]) for part in METRIC_COLUMNS)
+    assert pd.isna(second["pareto_speed"])
+    assert (third["partial"], third["limit"], pd.isna(third["rank"])) == (True, 0.5, True)
+
+
+def test_a_limit_is_a_whole_number_of_images_or_a_share():
+    table = rows_frame(build([f.quality("a", limit=200), f.quality("a", limit=0.5), f.quality("a")], [], "top1"))
+    assert sorted(map(repr, table["limit"])) == ["0.5", "200", "None"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(), st.integers(0, 360))
+def test_names_and_figures_stay_as_they_are(name, correct):
+    [row] = rows_frame(build([f.quality(name, correct)], [], "top1")).to_dict("records")
+    assert (row["model"], row["top1"]) == (name, correct / 360)
+
+
+@pytest.mark.parametrize("name", ["rank", "model", "top1_low"])
+def test_a_metric_cannot_take_the_place_of_a_column(name):
+    measured = [f.top1(340), f.measurement(name, 5.0)]
+    [row] = rows_frame(build([f.record(f.quality_cell("vit"), measured)], [], "top1")).to_dict("records")
+    assert (row["rank"], row["model"]) == (1, "vit")
+    assert row["top1_low"] == (5.0 if name == "top1_low" else wilson(340, 360)[0])
+
+
+def test_measurements_say_what_they_are_of():
+    table = measurements_frame([f.quality("vit", 340, seed=3), *f.speed("vit", 900)])
+    assert table["metric"].tolist()[:3] == ["top1", "nll", "train_seconds"]
+    top1, *_ = table.to_dict("records")
+    assert {name: top1[name] for name in ("model", "name", "kind", "dataset", "seed", "value", "n", "verdict")} == {
+        "model": "vit",
+        "name": "scratch/vit",
+        "kind": "quality",
+        "dataset": "digits",
+        "seed": 3,
+        "value": 340 / 360,
+        "n": 360,
+        "verdict": "valid",
+    }
+    assert (top1["low"], top1["high"]) == wilson(340, 360)
+    assert (top1["options"], top1["recipe_options"], top1["input_shape"]) == ('{"patch_size":4}', "{}", (1, 8, 8))
+    speed = table[table["kind"] == "speed"]
+    assert set(speed["batch_size"]) == {1, 32}
+    assert set(speed["mode"]) == {"inference", "training"}
+    assert speed["dataset"].isna().all()
+    assert table[table["kind"] == "quality"]["mode"].isna().all()
+
+
+def test_only_the_newest_attempts_are_there():
+    table = measurements_frame([f.quality("vit", 300), f.quality("vit", 340)])
+    assert table[table["metric"] == "top1"]["value"].tolist() == [340 / 360]
+
+
+@pytest.mark.parametrize("name", [*ROW_COLUMNS, *MEASUREMENT_COLUMNS, *(f"METRIC{part}" for part in METRIC_COLUMNS)])
+def test_every_column_is_documented(name):
+    assert f"`{name}`" in PAGE.read_text(encoding="utf-8")

@@ -1,0 +1,498 @@
+from collections.abc import Callable
+from statistics import fmean
+
+import factories as f
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitbench.leaderboard import leaderboard
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.leaderboard import Row, build
+from vitbench.records import METHOD, Record
+from vitbench.statistics import wilson
+
+
+def only(rows: tuple[Row, ...]) -> Row:
+    [row] = rows
+    return row
+
+
+def by_model(rows: tuple[Row, ...]) -> dict[str, Row]:
+    return {row.model: row for row in rows}
+
+
+def test_a_row_joins_quality_and_speed():
+    records = [f.quality("vit", 340), *f.speed("vit", 1000.0)]
+    row = only(build(records, [], "top1").rows)
+    assert (row.rank, row.model, row.seeds, row.baseline, row.image_size) == (1, "vit", (0,), False, 8)
+    assert row.recipe == "recipes/supervised"
+    c = row.condition
+    assert (c.dataset, c.machine, c.device, c.precision, c.threads) == ("digits", f.MACHINE, "cpu", "float32", 1)
+    assert (c.batch_size, c.train_batch_size, c.partial) == (32, 32, False)
+    assert set(row.metrics) == {
+        *("top1", "nll", "train_seconds", "params", "macs", "throughput", "peak_memory"),
+        *("latency_p50", "latency_p95", "train_throughput", "train_peak_memory"),
+    }
+    top1 = row.metrics["top1"]
+    assert (top1.value, top1.low, top1.high) == (340 / 360, *wilson(340, 360))
+    assert (top1.unit, top1.better, top1.n, top1.verdict, top1.reasons) == ("fraction", "higher", 360, "valid", ())
+    assert set(row.ids) == {record.id for record in records}
+
+
+def test_each_speed_figure_comes_from_its_own_cell():
+    metrics = only(build([f.quality("vit"), *f.speed("vit", 1000.0)], [], "top1").rows).metrics
+    assert metrics["latency_p50"].value == pytest.approx(0.002)
+    assert metrics["throughput"].value == 1000
+    assert metrics["peak_memory"].value == 12 << 20  # of batch 32; batch 1 has a peak of its own
+    assert metrics["train_throughput"].value == pytest.approx(1000 / 3)
+
+
+def test_batch_1_alone_gives_latency_and_costs_only():
+    row = only(build([f.quality("vit"), f.speed("vit")[0]], [], "top1").rows)
+    assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}
+    assert row.condition.batch_size is None
+
+
+def test_seeds_are_averaged_and_the_errors_of_images_and_seeds_stand_apart():
+    records = [f.quality("vit", correct, seed=seed) for seed, correct in enumerate((330, 340, 350))]
+    row = only(build(records, [], "top1").rows)
+    top1 = row.metrics["top1"]
+    intervals = [wilson(correct, 360) for correct in (330, 340, 350)]
+    assert row.seeds == (0, 1, 2)
+    assert (top1.value, top1.spread, top1.n) == (pytest.approx(340 / 360), pytest.approx(10 / 360), 3)
+    assert (top1.low, top1.high) == pytest.approx(tuple(fmean(ends) for ends in zip(*intervals, strict=True)))
+    nll = row.metrics["nll"]
+    assert (nll.value, nll.low, nll.high, nll.spread) == (0.25, None, None, 0.0)
+
+
+def test_one_seed_has_no_spread():
+    assert only(build([f.quality("vit", 340)], [], "top1").rows).metrics["top1"].spread is None
+
+
+def test_the_worst_verdict_over_the_seeds_counts_and_says_its_seed():
+    records = [f.quality("vit", 340), f.quality("vit", 341, seed=1, verdict="warn")]
+    top1 = only(build(records, [], "top1").rows).metrics["top1"]
+    assert (top1.verdict, top1.reasons) == ("warn", ("seed 1: the model is order-dependent",))
+
+
+def test_the_newest_attempt_of_an_id_counts_whatever_its_code():
+    records = [f.quality("vit", 300, code="old"), f.quality("vit", 350, code="new")]
+    assert only(build(records, [], "top1").rows).metrics["top1"].value == 350 / 360
+    assert only(build(records[::-1], [], "top1").rows).metrics["top1"].value == 300 / 360
+
+
+def test_a_newer_failure_takes_the_row_away_and_stands_in_failed():
+    good = f.quality("vit", 340)
+    board = build([good, f.record(good.planned, status="timeout", reason="no sign of life for 600 s")], [], "top1")
+    assert board.rows == ()
+    [failure] = board.failed
+    assert (failure.model, failure.dataset, failure.kind) == ("vit", "digits", "quality")
+    assert (failure.status, failure.reason) == ("timeout", "no sign of life for 600 s")
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted"])
+def test_every_status_but_ok_is_failed_and_never_a_row(status):
+    board = build([f.record(f.quality_cell(), status=status), f.record(f.speed_cell(), status=status)], [], "top1")
+    assert board.rows == ()
+    assert [(x.kind, x.status, x.reason) for x in board.failed] == [(k, status, status) for k in ("quality", "speed")]
+
+
+def test_an_interrupted_repetition_takes_no_result_away():
+    done, again = f.quality("vit", 340), f.record(f.quality_cell("vit"), status="interrupted")
+    assert again.key == done.key
+    board = build([done, again], [], "top1")
+    assert [row.model for row in board.rows] == ["vit"]
+    assert board.failed == ()
+
+
+def test_pending_cells_are_failed_as_not_started():
+    board = build([], [f.quality_cell("a"), f.speed_cell("b")], "top1")
+    assert [(x.model, x.dataset, x.status, x.reason) for x in board.failed] == [
+        ("a", "digits", "pending", "not started"),
+        ("b", "", "pending", "not started"),
+    ]
+
+
+def test_ranks_follow_better():
+    records = [f.quality("slow", 350), *f.speed("slow", 10), f.quality("fast", 340), *f.speed("fast", 1000)]
+    assert [row.model for row in build(records, [], "top1").rows] == ["slow", "fast"]
+    assert [(row.rank, row.model) for row in build(records, [], "latency_p50").rows] == [(1, "fast"), (2, "slow")]
+
+
+def standings(rows: tuple[Row, ...]) -> dict[str, tuple[int | None, int | None, tuple[str, ...]]]:
+    return {row.model: (row.rank, row.rank_last, row.tied_with) for row in rows}
+
+
+def test_overlapping_intervals_share_a_range_of_ranks():
+    board = build([f.quality("a", 340), f.quality("b", 338), f.quality("c", 200)], [], "top1")
+    assert standings(board.rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",)), "c": (3, 3, ())}
+    assert board.resolutions == {}
+
+
+def scores(right: range, n: int = 360, images: str = "test") -> Outcomes:
+    found = np.zeros(n, dtype=bool)
+    found[right] = True
+    return Outcomes(scores=found, images=images)
+
+
+def known(**of: Outcomes) -> Callable[[Record], Outcomes | None]:
+    """Return what is known of each label's images, with its seed where it has several."""
+    return lambda record: of.get(record.planned.label, of.get(f"{record.planned.label}{record.planned.cell.seed}"))
+
+
+def test_rows_with_scores_are_compared_on_the_same_images():
+    records = [f.quality("a", 340), f.quality("b", 325), f.quality("c", 322)]
+    outcomes = known(a=scores(range(340)), b=scores(range(325)), c=scores(range(322)))
+    board = build(records, [], "top1", outcomes)
+    # Of a and b fifteen images tell, all on one side; of b and c three.
+    assert standings(board.rows) == {"a": (1, 1, ()), "b": (2, 3, ("c",)), "c": (2, 3, ("b",))}
+    assert standings(build(records, [], "top1").rows)["a"] == (1, 3, ("b", "c"))
+    assert {condition.dataset: (found.pairs, found.images) for condition, found in board.resolutions.items()} == {
+        "digits": (3, 360)
+    }
+
+
+def test_one_row_without_scores_does_not_take_them_from_the_others():
+    records = [f.quality("a", 340), f.quality("b", 325), f.quality("c", 322)]
+    board = build(records, [], "top1", known(a=scores(range(340)), b=scores(range(325))))
+    assert standings(board.rows) == {"a": (1, 2, ("c",)), "b": (2, 3, ("c",)), "c": (1, 3, ("a", "b"))}
+    [resolution] = board.resolutions.values()
+    assert resolution.models == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [scores(range(325), images="others"), scores(range(326)), None],
+    ids=["other images", "not the figure in the record", "unknown"],
+)
+def test_scores_that_do_not_belong_together_are_not_paired(other):
+    records = [f.quality("a", 340), f.quality("b", 325)]
+    board = build(records, [], "top1", known(a=scores(range(340)), **({"b": other} if other else {})))
+    assert standings(board.rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+    assert board.resolutions == {}
+
+
+def test_all_seeds_of_a_row_are_compared_or_none():
+    records = [f.quality("a", 340, seed=seed) for seed in (0, 1, 2)] + [f.quality("b", 300, seed=0)]
+    outcomes = {f"a{seed}": scores(range(340)) for seed in (0, 1, 2)} | {"b": scores(range(300))}
+    [resolution] = build(records, [], "top1", known(**outcomes)).resolutions.values()
+    assert resolution.models == 2
+    del outcomes["a1"]
+    assert build(records, [], "top1", known(**outcomes)).resolutions == {}
+
+
+def test_scores_are_asked_of_what_may_be_ranked_only():
+    asked = []
+
+    def outcomes(record: Record) -> None:
+        asked.append(record.planned.label)
+
+    records = [
+        *(f.quality("good"), *f.speed("good"), f.quality("bad", verdict="invalid"), f.quality("cut", limit=100)),
+        f.record(f.quality_cell("failed"), status="failed"),
+    ]
+    build(records, [], "top1", outcomes)
+    assert asked == ["good"]
+    build(records, [], "throughput", outcomes)
+    assert asked == ["good"], "a quality record knows nothing of speed"
+
+
+def test_ranks_of_more_rows_than_can_be_paired_follow_the_intervals(monkeypatch):
+    monkeypatch.setattr(leaderboard, "MOST_PAIRED", 1)
+    records = [f.quality("a", 340), f.quality("b", 325)]
+    board = build(records, [], "top1", known(a=scores(range(340)), b=scores(range(325))))
+    assert standings(board.rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+
+
+def test_without_scores_the_error_of_the_seeds_widens_the_intervals():
+    steady = [f.quality("a", 340, seed=0), f.quality("a", 340, seed=1)]
+    varied = [f.quality("a", 345, seed=0), f.quality("a", 335, seed=1)]
+    other = f.quality("b", 300)
+    assert standings(build([*steady, other], [], "top1").rows)["a"] == (1, 1, ())
+    assert standings(build([*varied, other], [], "top1").rows)["a"] == (1, 2, ("b",))
+
+
+def test_stored_speeds_differ_where_the_ranges_of_their_processes_are_disjoint():
+    records = [each for m, v in (("a", 1000), ("b", 1040), ("c", 1080)) for each in (f.quality(m), *f.speed(m, v))]
+    # Each range is from 2 % below to 3 % above.
+    assert standings(build(records, [], "throughput").rows) == {
+        "c": (1, 2, ("b",)),
+        "b": (1, 3, ("a", "c")),
+        "a": (2, 3, ("b",)),
+    }
+
+
+def test_equal_costs_share_a_range_and_others_do_not():
+    sizes = {"a": 100, "b": 100, "c": 101}
+    records = [
+        f.record(f.quality_cell(m), [f.measurement("params", n, unit="1", better="lower")]) for m, n in sizes.items()
+    ]
+    assert standings(build(records, [], "params").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",)), "c": (3, 3, ())}
+
+
+def test_a_figure_without_an_interval_is_told_apart_from_none():
+    exact, unknown = f.quality("a", 340), f.record(f.quality_cell("b"), [f.measurement("top1", 0.1, unit="fraction")])
+    assert standings(build([exact, unknown], [], "top1").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+    times = [f.quality("a"), f.quality("b")]
+    assert standings(build(times, [], "train_seconds").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_seeds_do_not_make_a_figure_without_an_interval_certain(better):
+    records = [
+        f.record(f.quality_cell(m, seed=s), [f.measurement("kappa", v + s / 1000, unit="1", better=better)])
+        for m, v in (("a", 0.9), ("b", 0.1))
+        for s in (0, 1)
+    ]
+    assert {row.rank_last for row in build(records, [], "kappa").rows} == {2}
+
+
+def test_rows_of_one_model_are_tied_by_the_names_that_tell_them_apart():
+    records = [f.quality("a", n, recipe=f"recipes/{r}") for n, r in ((340, "r1"), (325, "r2"), (305, "r3"))]
+    rows = build([*records, f.quality("b", 100)], [], "top1").rows
+    assert [row.tied_with for row in rows] == [
+        ("a [recipes/r2]",),
+        ("a [recipes/r1]", "a [recipes/r3]"),
+        ("a [recipes/r2]",),
+        (),
+    ]
+
+
+@pytest.mark.parametrize("place", [{"threads": 8}, {"machine": f.GPU_MACHINE}, {"device": "cuda"}])
+def test_a_time_of_training_stands_where_it_was_taken_only(place):
+    own = only(build([f.quality("vit"), *f.speed("vit")], [], "top1").rows)
+    other = only(build([f.quality("vit"), *f.speed("vit", **place)], [], "top1").rows)
+    assert ("train_seconds" in own.metrics, "train_seconds" in other.metrics) == (True, False)
+    assert other.metrics["top1"].value == 340 / 360
+
+
+def test_a_row_knows_at_which_batches_it_was_measured_where_the_table_has_another():
+    newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
+    rows = by_model(build([f.quality("a"), f.quality("b"), *f.speed("a"), *f.speed("b"), *newer], [], "top1").rows)
+    assert rows["a"].condition.batch_size == 64
+    assert "throughput" not in rows["b"].metrics
+    assert rows["b"].other_batches == {"inference": (32,), "training": (32,)}
+    assert rows["a"].other_batches == {}
+
+
+def test_an_invalid_rank_metric_is_shown_and_not_ranked():
+    rows = by_model(build([f.quality("good", 300), f.quality("bad", 359, verdict="invalid")], [], "top1").rows)
+    assert (rows["good"].rank, rows["bad"].rank) == (1, None)
+    assert rows["bad"].metrics["top1"].value == 359 / 360
+    assert rows["good"].tied_with == ()
+
+
+def test_an_invalid_throughput_does_not_unrank_a_valid_top1():
+    records = [f.quality("vit", 340), *f.speed("vit", verdict="invalid", reason="8 threads on a quota of 2 cores")]
+    row = only(build(records, [], "top1").rows)
+    assert (row.rank, row.metrics["throughput"].verdict) == (1, "invalid")
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_has_no_value_and_no_rank(value):
+    record = f.record(f.quality_cell(), [f.measurement("top1", value, reasons=("no test images",))])
+    row = only(build([record], [], "top1").rows)
+    assert (row.rank, row.metrics["top1"].value, row.metrics["top1"].reasons) == (None, None, ("no test images",))
+
+
+def test_partial_results_stand_apart_unranked_and_sorted():
+    records = [
+        f.quality("full", 300),
+        *(f.quality(name, correct, limit=200, epochs=2) for name, correct in (("p1", 330), ("p2", 350))),
+        f.quality("p3", 359, limit=100),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [(row.model, row.rank, row.tied_with) for row in rows] == [
+        ("full", 1, ()),
+        ("p3", None, ()),
+        ("p2", None, ()),
+        ("p1", None, ()),
+    ]
+    assert [(r.condition.partial, r.condition.limit, r.condition.epochs) for r in rows] == [
+        (False, None, None),
+        (True, 100, None),
+        (True, 200, 2),
+        (True, 200, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": f.data_info("cifar10")},
+        {"precision": "bfloat16"},
+        {"compile": True},
+        {"limit": 0.5},
+        {"machine": f.GPU_MACHINE, "device": "cuda"},
+    ],
+)
+def test_ranks_are_given_within_one_condition_only(other):
+    rows = build([f.quality("a", 350), f.quality("b", 300, **other)], [], "top1").rows
+    assert len({row.condition for row in rows}) == 2
+    assert by_model(rows)["a"].rank == 1
+    assert by_model(rows)["b"].rank == (None if "limit" in other else 1)
+
+
+def of_method(record: Record, method: int) -> Record:
+    provenance = msgspec.structs.replace(record.planned.provenance, method=method)
+    return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, provenance=provenance))
+
+
+def test_figures_of_two_methods_are_never_ranked_together_nor_joined():
+    records = [f.quality("a", 350), f.quality("b", 340), *f.speed("b", 900)]
+    rows = build([of_method(records[0], METHOD - 1), *records[1:]], [], "top1").rows
+    assert [(row.model, row.rank, row.rank_last, row.condition.method) for row in rows] == [
+        ("b", 1, 1, METHOD),
+        ("a", 1, 1, METHOD - 1),
+    ]
+    mixed = [records[1], *(of_method(each, METHOD - 1) for each in records[2:])]
+    quality, speed = build(mixed, [], "top1").rows
+    assert "throughput" not in quality.metrics
+    assert (speed.condition.dataset, speed.condition.method) == ("", METHOD - 1)
+
+
+def test_a_baseline_of_another_method_stands_apart():
+    records = [f.quality("a", 350), *f.speed("a"), of_method(f.quality("knn", 340, baseline=True), METHOD - 1)]
+    assert [(row.model, row.rank) for row in build(records, [], "top1").rows] == [("a", 1), ("knn", 1)]
+
+
+@pytest.mark.parametrize("partial", [{}, {"limit": 100}])
+def test_invalid_figures_are_listed_after_all_others_that_have_one(partial):
+    records = [
+        f.quality("bad", 359, verdict="invalid", **partial),
+        *(f.quality("good", 300, **partial), f.quality("better", 340, **partial)),
+        f.record(f.quality_cell("none", **partial), [f.measurement("nll", 1.0, better="lower")]),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [row.model for row in rows] == ["better", "good", "bad", "none"]
+    assert rows[2].rank is None
+
+
+def test_speed_of_another_precision_shape_or_option_is_not_joined():
+    strangers = [
+        *f.speed("vit", precision="bfloat16"),
+        *f.speed("vit", num_classes=100),
+        *f.speed("vit", options={"patch_size": 2}),
+    ]
+    rows = build([f.quality("vit"), *strangers], [], "top1").rows
+    assert "throughput" not in rows[0].metrics
+    assert rows[0].rank == 1
+    assert [(row.rank, row.condition.dataset, row.seeds) for row in rows[1:]] == [(None, "", ())] * 3
+
+
+def test_a_model_measured_on_two_machines_has_two_rows_and_baselines_stand_by_each():
+    records = [
+        f.quality("vit", 340),
+        *f.speed("vit", 1000),
+        *f.speed("vit", 90_000, machine=f.GPU_MACHINE, device="cuda"),
+        f.quality("majority", 36, baseline=True),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [(r.condition.machine, r.model, r.rank, r.baseline) for r in rows] == [
+        (f.MACHINE, "vit", 1, False),
+        (f.MACHINE, "majority", 2, True),
+        (f.GPU_MACHINE, "vit", 1, False),
+        (f.GPU_MACHINE, "majority", 2, True),
+    ]
+    assert [row.metrics["throughput"].value for row in rows if row.model == "vit"] == [1000, 90_000]
+    # How long training took is a fact of the machine that trained.
+    assert ["train_seconds" in row.metrics for row in rows if row.model == "vit"] == [True, False]
+
+
+def test_a_baseline_alone_has_its_row():
+    row = only(build([f.quality("majority", 36, baseline=True)], [], "top1").rows)
+    assert (row.rank, row.baseline, row.condition.machine) == (1, True, f.MACHINE)
+
+
+def test_speed_stays_with_its_data_set_where_quality_failed():
+    records = [f.record(f.quality_cell("vit"), status="crashed", reason="signal 11"), *f.speed("vit", 500)]
+    board = build(records, [], "top1")
+    row = only(board.rows)
+    assert (row.condition.dataset, row.rank, row.seeds) == ("digits", None, ())
+    assert row.metrics["throughput"].value == 500
+    assert [failure.reason for failure in board.failed] == ["signal 11"]
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_the_table_compares_at_the_batch_that_was_measured_last(batch_size):
+    later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
+    records = [f.quality("a"), *f.speed("a", 100), *later, f.quality("b"), *f.speed("b", 200)]
+    rows = by_model(build(records, [], "top1").rows)
+    assert {row.condition.batch_size for row in rows.values()} == {batch_size}
+    assert rows["a"].metrics["throughput"].value == 900
+    assert "throughput" not in rows["b"].metrics, "at another batch it is no figure to compare with"
+
+
+def test_threads_change_speed_but_not_what_quality_is_averaged_over():
+    records = [
+        f.quality("vit", 330, threads=1),
+        f.quality("vit", 340, threads=2),
+        *f.speed("vit", 100, threads=1),
+        *f.speed("vit", 180, threads=2),
+    ]
+    rows = build(records, [], "top1").rows
+    assert [(r.condition.threads, r.metrics["throughput"].value) for r in rows] == [(1, 100), (2, 180)]
+    assert {(r.seeds, r.metrics["top1"].value) for r in rows} == {((0,), 340 / 360)}
+
+
+def test_recipes_share_a_ranking_and_their_options_tell_them_apart():
+    cells = [
+        f.quality("vit", 340),
+        f.quality("vit", 350, recipe="recipes/finetune"),
+        *(
+            f.record(f.quality_cell("long", recipe_options={"epochs": n, "lr": 0.1}), [f.top1(200 + n)])
+            for n in (20, 40)
+        ),
+    ]
+    rows = build(cells, [], "top1").rows
+    assert [(row.rank, row.rank_last, row.model, row.recipe) for row in rows] == [
+        (1, 2, "vit", "recipes/finetune"),
+        (1, 2, "vit", "recipes/supervised"),
+        (3, 4, "long", "recipes/supervised:epochs=40"),
+        (3, 4, "long", "recipes/supervised:epochs=20"),
+    ]
+
+
+def test_one_label_for_two_models_is_told_apart_by_options():
+    rows = build([f.quality("vit", 350), f.quality("vit", 340, options={"patch_size": 2})], [], "top1").rows
+    assert [row.model for row in rows] == ["vit:patch_size=4", "vit:patch_size=2"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations([f.quality(str(i), 100 + 50 * i, seed=i % 2) for i in range(6)] + f.speed("3", 50)))
+def test_the_order_of_different_cells_does_not_matter(records):
+    rows = build(records, [], "top1").rows
+    assert [(row.rank, row.model) for row in rows] == [(i + 1, str(5 - i)) for i in range(6)]
+    assert [row.model for row in rows if "throughput" in row.metrics] == ["3"]
+
+
+def test_nothing_gives_nothing():
+    board = build([], [], "top1")
+    assert (board.rows, board.failed, board.rank_by) == ((), (), "top1")
+
+
+def test_the_largest_batch_stands_beside_the_fixed_one_and_replaces_nothing():
+    found = f.record(
+        f.speed_cell("a", largest_batch=True),
+        [
+            f.measurement("largest_batch", 700, unit="images"),
+            f.measurement("largest_batch_throughput", 5000.0, unit="images/s"),
+            f.measurement("throughput", 1.0, unit="images/s"),
+        ],
+        started=9e9,
+    )
+    row = only(build([f.quality("a"), *f.speed("a", 900), found], [], "top1").rows)
+    assert (row.metrics["largest_batch"].value, row.metrics["largest_batch_throughput"].value) == (700, 5000)
+    assert row.metrics["throughput"].value == 900
+    assert row.condition.batch_size == 32
+
+
+def test_cold_start_is_that_of_a_single_image():
+    def timed(batch_size, seconds):
+        return f.record(f.speed_cell("a", batch_size=batch_size), [f.measurement("cold_start", seconds, unit="s")])
+
+    row = only(build([f.quality("a"), timed(1, 0.5), timed(32, 0.9)], [], "top1").rows)
+    assert row.metrics["cold_start"].value == 0.5

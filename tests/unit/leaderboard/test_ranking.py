@@ -1,0 +1,251 @@
+"""Ranks as ranges: which pairs are tested and how, what follows for ranks, and how often chance alone makes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.ranking import Entry, Ranking, rank
+from vitbench.statistics import mcnemar, mcnemar_gap
+
+Scores = NDArray[np.bool_] | NDArray[np.float32]
+
+
+def exact(value: float) -> Entry:
+    return Entry(value=value, low=value, high=value)
+
+
+def between(low: float, high: float) -> Entry:
+    return Entry(value=(low + high) / 2, low=low, high=high)
+
+
+def entry(*seeds: Scores, images: str = "test", width: float = 1.0) -> Entry:
+    """Return an entry whose interval alone would tell nothing."""
+    value = float(np.mean([scores.mean() for scores in seeds]))
+    outcomes = tuple(Outcomes(scores=scores, images=images) for scores in seeds)
+    return Entry(value=value, low=value - width, high=value + width, outcomes=outcomes)
+
+
+def ranges(ranking: Ranking) -> list[tuple[int, int]]:
+    return [(standing.rank, standing.rank_last) for standing in ranking.standings]
+
+
+def right(correct: Sequence[int], images: int) -> NDArray[np.bool_]:
+    scores = np.zeros(images, dtype=bool)
+    scores[list(correct)] = True
+    return scores
+
+
+def test_without_scores_intervals_decide():
+    ranking = rank([between(0.95, 0.97), between(0.93, 0.955), between(0.90, 0.94), between(0.5, 0.6)], "higher")
+    assert ranges(ranking) == [(1, 2), (1, 3), (2, 3), (4, 4)]
+    assert [standing.ties for standing in ranking.standings] == [(1,), (0, 2), (1,), ()]
+    assert ranking.resolution is None
+
+
+def test_lower_may_be_better():
+    assert ranges(rank([between(1, 2), between(3, 4), between(3.5, 5)], "lower")) == [(1, 1), (2, 3), (2, 3)]
+    assert ranges(rank([between(1, 2), between(3, 4), between(3.5, 5)], "higher")) == [(3, 3), (1, 2), (1, 2)]
+
+
+def test_exact_figures_share_a_range_only_where_they_are_equal():
+    assert ranges(rank([exact(3.0), exact(5.0), exact(5.0), exact(1.0)], "higher")) == [(3, 3), (1, 2), (1, 2), (4, 4)]
+
+
+def test_one_model_and_none():
+    assert ranges(rank([exact(1.0)], "higher")) == [(1, 1)]
+    assert rank([], "higher").standings == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(sorted), max_size=10))
+def test_ranges_follow_from_the_overlaps(intervals):
+    ranking = rank([Entry(value=low, low=low, high=high) for low, high in intervals], "higher")
+    for i, (low, high) in enumerate(intervals):
+        others = [each for j, each in enumerate(intervals) if j != i]
+        above, below = sum(a > high for a, _ in others), sum(b < low for _, b in others)
+        assert ranges(ranking)[i] == (1 + above, len(intervals) - below)
+        assert len(ranking.standings[i].ties) == len(others) - above - below
+
+
+def test_a_paired_test_tells_apart_what_intervals_cannot():
+    better, worse = entry(right(range(60), 100)), entry(right(range(50), 100))  # ten images, all on one side
+    assert ranges(rank([worse, better], "higher")) == [(2, 2), (1, 1)]
+    assert ranges(rank([worse, better], "lower")) == [(1, 1), (2, 2)]
+
+
+def test_and_keeps_together_what_intervals_would_not():
+    """Five images on one side have p = 0.06; the intervals are made disjoint to see that they do not count."""
+    ranking = rank([entry(right(range(n), 100), width=0.0) for n in (55, 50)], "higher")
+    assert ranges(ranking) == [(1, 2), (1, 2)]
+
+
+def test_the_gap_of_one_pair_is_that_of_mcnemar_at_five_percent():
+    ranking = rank([entry(right(range(60), 100)), entry(right(range(51, 100), 100))], "higher")
+    discordant = 51 + 40
+    assert ranking.resolution is not None
+    assert ranking.resolution.gap == mcnemar_gap(discordant, 0.05) / 100
+    assert (ranking.resolution.pairs, ranking.resolution.models, ranking.resolution.images) == (1, 2, 100)
+
+
+def test_holm_runs_over_all_pairs():
+    """Six images on one side are 3 %: enough for one pair, too little among three."""
+    one, other = right(range(56), 100), right(range(50), 100)
+    third = right(range(53), 100)
+    assert ranges(rank([entry(one), entry(other)], "higher")) == [(1, 1), (2, 2)]
+    assert ranges(rank([entry(one), entry(other), entry(third)], "higher")) == [(1, 3)] * 3
+    # A hopeless third leaves its two pairs rejected first, and the last pair its whole 5 %.
+    hopeless = entry(right([], 100))
+    assert ranges(rank([entry(one), entry(other), hopeless], "higher")) == [(1, 1), (2, 2), (3, 3)]
+
+
+@given(st.integers(0, 2**30), st.integers(2, 5), st.integers(1, 40))
+def test_pairs_are_tested_as_by_hand(seed, models, images):
+    random = np.random.RandomState(seed)
+    scores = [random.rand(images) < share for share in random.rand(models)]
+    ranking = rank([entry(each) for each in scores], "higher")
+    pairs = {
+        (i, j): float(mcnemar((a & ~b).sum(), (b & ~a).sum()))
+        for i, a in enumerate(scores)
+        for j, b in enumerate(scores)
+        if i < j
+    }
+    for i, standing in enumerate(ranking.standings):
+        surely = {j for pair, p in pairs.items() if i in pair and p <= 0.05 / len(pairs) for j in pair if j != i}
+        hardly = {j for pair, p in pairs.items() if i in pair and p > 0.05 for j in pair if j != i}
+        assert surely.isdisjoint(standing.ties)
+        assert hardly <= set(standing.ties)
+
+
+def test_scores_of_other_images_are_never_paired():
+    scores = right(range(60), 100), right(range(50), 100)
+    ranking = rank([entry(scores[0]), entry(scores[1], images="others")], "higher")
+    assert ranges(ranking) == [(1, 2), (1, 2)]
+    assert ranking.resolution is None
+
+
+def test_the_commonest_images_are_paired_and_the_others_compared_by_intervals():
+    first, second = entry(right(range(60), 100)), entry(right(range(50), 100))
+    stranger = entry(right(range(90), 100), images="others", width=0.01)
+    unknown = between(0.1, 0.2)
+    ranking = rank([stranger, first, second, unknown], "higher")
+    assert ranking.resolution is not None
+    assert ranking.resolution.models == 2
+    assert [ranges(ranking)[i] for i in (1, 2)] == [(1, 3), (2, 4)]
+
+
+def test_seeds_on_different_images_are_not_paired():
+    torn = Entry(
+        value=0.5,
+        low=0.0,
+        high=1.0,
+        outcomes=tuple(Outcomes(scores=right(range(50), 100), images=name) for name in ("test", "others")),
+    )
+    assert rank([torn, entry(right(range(60), 100))], "higher").resolution is None
+
+
+@pytest.mark.parametrize("scores", [right([], 50), right(range(50), 50), right(range(20), 50)])
+def test_the_same_predictions_are_never_different(scores):
+    assert ranges(rank([entry(scores)] * 3, "higher")) == [(1, 3)] * 3
+    assert ranges(rank([entry(scores, scores)] * 3, "higher")) == [(1, 3)] * 3
+    assert ranges(rank([entry(scores.astype(np.float32))] * 3, "higher")) == [(1, 3)] * 3
+
+
+def test_all_right_and_all_wrong_are_different():
+    for seeds in (1, 2, 3):
+        entries = [entry(*[right(range(n), 50)] * seeds) for n in (0, 50)]
+        assert ranges(rank(entries, "higher")) == [(2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_image_shows_nothing(seeds):
+    ranking = rank([entry(*[right(chosen, 1)] * seeds) for chosen in ([], [0])], "higher")
+    assert ranges(ranking) == [(1, 2), (1, 2)]
+    assert ranking.resolution is not None
+    assert ranking.resolution.gap is None
+
+
+def test_few_seeds_that_vary_say_less_than_seeds_that_agree():
+    alike = [entry(*[right(range(n), 400)] * 2) for n in (300, 330)]
+    varied = [entry(right(range(n - 40), 400), right(range(n + 40), 400)) for n in (300, 330)]
+    assert ranges(rank(alike, "higher")) == [(2, 2), (1, 1)]
+    assert ranges(rank(varied, "higher")) == [(1, 2), (1, 2)]
+
+
+def test_a_model_of_one_seed_is_no_surer_than_one_of_several():
+    steady, varied = entry(right(range(330), 400)), entry(right(range(260), 400), right(range(340), 400))
+    assert ranges(rank([steady, varied], "higher")) == [(1, 2), (1, 2)]
+    assert ranges(rank([steady, entry(right(range(300), 400))], "higher")) == [(1, 1), (2, 2)]
+
+
+def test_log_likelihoods_are_compared_image_by_image():
+    random = np.random.RandomState(0)
+    hard = random.exponential(size=500).astype(np.float32)
+    entries = [entry(hard), entry(hard + np.float32(0.02) + 0.05 * random.randn(500).astype(np.float32))]
+    ranking = rank(entries, "lower")
+    assert ranges(ranking) == [(1, 1), (2, 2)]
+    assert ranking.resolution is not None
+    assert ranking.resolution.gap == pytest.approx(1.96 * 0.05 / math.sqrt(500), rel=0.1)
+    shuffled = entry(random.permutation(entries[1].outcomes[0].scores))
+    assert ranges(rank([entries[0], shuffled], "lower")) == [(1, 2), (1, 2)], "the same values of other images"
+
+
+def test_a_difference_of_the_gap_is_resolved_and_a_smaller_one_is_not():
+    ranking = rank([entry(right(range(n), 1000)) for n in (900, 880)], "higher")
+    assert ranking.resolution is not None
+    least = mcnemar_gap(20, 0.05)
+    assert ranking.resolution.gap == least / 1000
+    b = (20 + least) // 2
+    first, second = right(range(b), 1000), right(range(b, 20), 1000)
+    assert ranges(rank([entry(first), entry(second)], "higher")) == [(1, 1), (2, 2)]
+    first, second = right(range(b - 1), 1000), right(range(b - 1, 20), 1000)
+    assert ranges(rank([entry(first), entry(second)], "higher")) == [(1, 2), (1, 2)]
+
+
+def share_of_false_alarms(
+    models: int, seeds: Sequence[int], seed_error: float, *, runs: int, score: Callable[[NDArray[np.float64]], Scores]
+) -> float:
+    """Return how often models that differ by chance only are ranked; images are hard or easy for all of them."""
+    random = np.random.RandomState(sum(seeds))
+    alarms = 0
+    for _ in range(runs):
+        easy = random.normal(1.3, 1.5, 300)
+        entries = [
+            entry(*(score(easy + seed_error * random.randn() + random.randn(300)) for _ in range(seeds[model])))
+            for model in range(models)
+        ]
+        alarms += any(found != (1, models) for found in ranges(rank(entries, "higher")))
+    return alarms / runs
+
+
+@pytest.mark.parametrize(
+    ("seeds", "seed_error"),
+    [
+        ([1] * 4, 0.0),
+        ([2] * 4, 0.2),
+        ([2] * 4, 0.6),
+        ([3] * 4, 0.6),
+        ([1, 3, 3, 3], 0.2),
+    ],
+)
+def test_equal_models_are_called_different_in_five_percent_of_runs_at_most(seeds, seed_error):
+    """Four models, so six pairs; 300 runs at 5 % would exceed 8 % once in a hundred times."""
+    assert share_of_false_alarms(4, seeds, seed_error, runs=300, score=lambda margin: margin > 0) <= 0.08
+
+
+def test_so_are_models_of_equal_likelihood():
+    found = share_of_false_alarms(4, [1] * 4, 0.0, runs=300, score=lambda margin: np.log1p(np.exp(-margin)))
+    assert 0.01 <= found <= 0.08, "the tests of means are nearly exact, so that some alarms must come"
+
+
+def test_different_models_are_told_apart():
+    random = np.random.RandomState(5)
+    easy = random.normal(1.3, 1.5, 1000)
+    entries = [entry(*(easy + shift + 0.5 * random.randn(1000) > 0 for _ in range(3))) for shift in (0.0, 0.5, 1.0)]
+    assert ranges(rank(entries, "higher")) == [(3, 3), (2, 2), (1, 1)]

@@ -1,0 +1,74 @@
+"""A family's member: what `resolve` may do, and what it cannot do to the other models of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import factories
+import pytest
+
+from vitbench.catalog import Catalog, Offer, Plugin
+from vitbench.errors import UsageError
+from vitbench.planning.resolve import ResolvedModel, check_build, resolve_model
+from vitbench.planning.suite import AskedModel
+from vitbench.specs import ModelSpec, RecipeSpec, Target
+
+PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m")
+
+
+def resolved(resolve: Target) -> ResolvedModel:
+    family = ModelSpec(name="*", build="a:b", summary="x", resolve=resolve)
+    recipe = RecipeSpec(name="sgd", fit="a:b", summary="x")
+    catalog = Catalog(
+        models={"zoo/*": Offer(name="zoo/*", plugin=PLUGIN, spec=family)},
+        recipes={"r/sgd": Offer(name="r/sgd", plugin=PLUGIN, spec=recipe)},
+    )
+    return resolve_model(AskedModel(name="zoo/net", family=True), "r/sgd", catalog)
+
+
+def raising(error: BaseException) -> Callable[..., object]:
+    def function(*_: object, **__: object) -> object:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("resolve", "words"),
+    [
+        (raising(ValueError("two\nlines")), "ValueError: two lines"),
+        (raising(SystemExit(3)), "SystemExit: 3"),
+        (raising(BaseException("a panic")), "BaseException: a panic"),
+        (lambda name: None, "TypeError: resolve returned NoneType, not a ModelSpec"),
+        ("no_such_module:resolve", "cannot import no_such_module:resolve: ModuleNotFoundError"),
+    ],
+)
+def test_a_family_that_cannot_be_asked_makes_its_member_unavailable(resolve: Target, words: str) -> None:
+    model = resolved(resolve)
+    assert model.unavailable.startswith(f"its family could not be asked: {words}")
+    assert model.label == "zoo/net"
+
+
+def test_a_member_that_the_family_does_not_know_is_the_users_mistake() -> None:
+    with pytest.raises(UsageError, match="model zoo/net: there is no net here"):
+        resolved(raising(LookupError("there is no net here")))
+    with pytest.raises(KeyboardInterrupt):
+        resolved(raising(KeyboardInterrupt()))
+
+
+def test_a_member_is_completed() -> None:
+    model = resolved(lambda name: ModelSpec(name=name, build="a:b", summary="x", options={"width": 3}))
+    assert (model.spec.name, model.options, model.unavailable) == ("net", {"width": 3}, "")
+
+
+@pytest.mark.parametrize("error", [ValueError(), SystemExit(3), BaseException()], ids=repr)
+def test_a_build_that_fails_waits_for_its_cell(error: BaseException) -> None:
+    model = resolved(lambda name: ModelSpec(name=name, build=raising(error), summary="x"))
+    check_build(factories.quality_cell(), model, factories.data_info())
+
+
+def test_a_wrong_option_and_ctrl_c_end_the_preparation() -> None:
+    for error in (UsageError("width is odd"), KeyboardInterrupt()):
+        model = resolved(lambda name, error=error: ModelSpec(name=name, build=raising(error), summary="x"))
+        with pytest.raises(type(error)):
+            check_build(factories.quality_cell(), model, factories.data_info())

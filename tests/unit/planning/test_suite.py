@@ -1,0 +1,483 @@
+"""A suite file becomes cells, in order and completely; what is wrong in it is named with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
+from vitbench.catalog.options import complete_options, parse_model
+from vitbench.errors import NothingSelectedError, UsageError
+from vitbench.planning.suite import AskedCell, ModelEntry, Selection, SpeedPlan, Suite, expand
+from vitbench.planning.suite_file import read_suite
+from vitbench.specs import DatasetSpec, ModelSpec, OptionValue, RecipeSpec
+
+HEAD = 'name = "mine"\nsummary = "a suite"\n'
+DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}
+
+
+def _offer(name: str, spec: object) -> Offer:
+    plugin = Plugin(name=name.partition("/")[0], distribution="d", version="1", module="m")
+    return Offer(name=name, plugin=plugin, spec=spec)
+
+
+def _catalog() -> Catalog:
+    def model(name: str, **fields: object) -> Offer[ModelSpec]:
+        return _offer(name, ModelSpec(name=name.partition("/")[2], build="a:b", summary="x", **fields))
+
+    def recipe(name: str, **fields: object) -> Offer[RecipeSpec]:
+        return _offer(name, RecipeSpec(name=name.partition("/")[2], fit="a:b", summary="x", **fields))
+
+    def dataset(name: str, **fields: object) -> Offer[DatasetSpec]:
+        return _offer(name, DatasetSpec(name=name.partition("/")[2], open="a:b", summary="x", **fields))
+
+    models = [
+        model("s/vit", options=DEFAULTS),
+        model("s/resnet"),
+        model("s/own-head", options={"head": "new"}, recipe="evaluate"),
+        model("s/pretrained", pretrained_on="ImageNet"),
+        model("b/majority", tags=("baseline",), recipe="counting"),
+        model("zoo/*", resolve="a:resolve", pretrained_on="x"),
+    ]
+    recipes = [
+        recipe("recipes/supervised", options={"epochs": 100, "lr": 0.001}),
+        recipe("recipes/finetune", options={"steps": 500}),
+        recipe("recipes/evaluate", model_options={"head": "own"}),
+        recipe("b/counting"),
+    ]
+    datasets = [dataset("d/digits"), dataset("d/cifar10"), dataset("d/folder", detect="a:b")]
+    return Catalog(
+        models={offer.name: offer for offer in models},
+        recipes={offer.name: offer for offer in recipes},
+        datasets={offer.name: offer for offer in datasets},
+    )
+
+
+CATALOG = _catalog()
+SUITE = Suite(
+    name="mine",
+    summary="x",
+    datasets=("digits",),
+    models=(
+        ModelEntry(name="vit", options={"patch_size": 2}, label="vit-p2", recipe_options={"epochs": 5}),
+        ModelEntry(name="resnet"),
+        ModelEntry(name="majority"),
+    ),
+    recipes={"supervised": {"lr": 0.01, "epochs": 20}},
+)
+
+
+def asked(suite: Suite = SUITE, **selection: object) -> list[AskedCell]:
+    return expand(suite, CATALOG, Selection(**selection))
+
+
+def quality(suite: Suite = SUITE, **selection: object) -> list[AskedCell]:
+    return [cell for cell in asked(suite, **selection) if cell.kind == "quality"]
+
+
+# Reading
+
+
+def test_a_suite_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        HEAD + 'datasets = ["digits"]\nseeds = [0, 1]\nrank_by = "nll"\nthreads = 1\n'
+        '[[models]]\nname = "scratch/vit"\noptions = {patch_size = 2}\nlabel = "vit-p2"\n'
+        "[recipes.supervised]\nepochs = 20\n[speed]\nbatch_sizes = [1, 8]\nmodes = ['inference']\n"
+        '[data]\npets = "images"\n'
+    )
+    assert read_suite(path) == Suite(
+        name="mine",
+        summary="a suite",
+        rank_by="nll",
+        datasets=("digits",),
+        seeds=(0, 1),
+        threads=1,
+        models=(ModelEntry(name="scratch/vit", options={"patch_size": 2}, label="vit-p2"),),
+        recipes={"supervised": {"epochs": 20}},
+        speed=SpeedPlan(batch_sizes=(1, 8), modes=("inference",)),
+        data={"pets": "images"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEAD + 'dataset = ["digits"]', 'unknown key `dataset`. Did you mean "datasets"?'),
+        (HEAD + '[[models]]\nname = "a"\noption = {}', 'unknown key `models[0].option`. Did you mean "options"?'),
+        (
+            HEAD + '[[models]]\nname = "a"\n[[models]]\nname = "b"\nseed = 1',
+            "unknown key `models[1].seed`. Known: name, options, label, recipe, recipe_options.",
+        ),
+        (HEAD + "[speed]\nbatchsizes = [1]", 'unknown key `speed.batchsizes`. Did you mean "batch_sizes"?'),
+        ('name = "mine"', "the key `summary` is missing"),
+        (HEAD + '[[models]]\nlabel = "a"', "the key `models[0].name` is missing"),
+        (HEAD + 'seeds = ["one"]', "`seeds[0]`: expected `int`, got `str`"),
+        (HEAD + "seeds = 1", "`seeds`: expected `array`, got `int`"),
+        (HEAD + '[speed]\nmodes = ["sleeping"]', "`speed.modes[0]`: invalid enum value 'sleeping'"),
+        (HEAD + '[[models]]\nname = "a"\noptions = {sizes = [1]}', "`models[0].options[...]`: expected"),
+        (HEAD + "[recipes.supervised]\nepochs = [1]", "`recipes[...][...]`: expected"),
+        (HEAD + "seeds = [0\n[speed]", "(at line 4, column"),
+        (HEAD + 'datasets = ["a", "b", "a"]', "`datasets` holds 'a' twice"),
+        (HEAD + "seeds = [0, 1, 0]", "`seeds` holds 0 twice"),
+        (HEAD + "seeds = []", "`seeds` is empty"),
+        (HEAD + "seeds = [-1]", "`seeds` must hold whole numbers from 0 on"),
+        (HEAD + "threads = 0", "`threads` must be at least 1"),
+        (HEAD + "[speed]\nbatch_sizes = [1, 1]", "`speed.batch_sizes` holds 1 twice"),
+        (HEAD + "[speed]\nbatch_sizes = [0]", "`speed.batch_sizes` must hold whole numbers from 1 on"),
+        (
+            HEAD + '[[models]]\nname = "a"\nlabel = "x"\n[[models]]\nname = "b"\nlabel = "x"',
+            "`models` gives the label 'x' to two models",
+        ),
+    ],
+)
+def test_a_wrong_suite_file_is_refused_with_file_and_place(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_suite(path)
+    assert str(caught.value).startswith(f"suite file {path}")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_suite_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no\.toml cannot be read: No such file"):
+        read_suite(tmp_path / "no.toml")
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'name = "caf\xe9"')
+    with pytest.raises(UsageError, match=r"latin\.toml is not UTF-8"):
+        read_suite(latin)
+    folder = tmp_path / "folder.toml"
+    folder.mkdir()
+    with pytest.raises(UsageError, match=r"folder\.toml cannot be read"):
+        read_suite(folder)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("given", "complete"),
+    [
+        ({}, {}),
+        ({"patch-size": 2}, {"patch_size": 2}),
+        ({"patch_size": "2"}, {"patch_size": 2}),
+        ({"dropout": 1}, {"dropout": 1.0}),
+        ({"dropout": "1e-1"}, {"dropout": 0.1}),
+        ({"frozen": "False"}, {"frozen": False}),
+        ({"frozen": "yes"}, {"frozen": True}),
+        ({"head": "own"}, {"head": "own"}),
+    ],
+)
+def test_options_take_their_declared_type(given: dict[str, OptionValue], complete: dict[str, OptionValue]) -> None:
+    made = complete_options("model vit", DEFAULTS, given)
+    assert made == {**DEFAULTS, **complete}
+    assert {name: type(value) for name, value in made.items()} == {k: type(v) for k, v in DEFAULTS.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"patchsize": 2}, 'has no option "patchsize". Did you mean "patch_size"? Its options: dropout, frozen'),
+        ({"patch_size": "two"}, "option patch_size must be a whole number, not 'two'"),
+        ({"patch_size": 2.0}, "option patch_size must be a whole number, not 2.0"),
+        ({"patch_size": True}, "option patch_size must be a whole number, not True"),
+        ({"dropout": "much"}, "option dropout must be a number, not 'much'"),
+        ({"dropout": True}, "option dropout must be a number, not True"),
+        ({"frozen": 1}, "option frozen must be true or false, not 1"),
+        ({"frozen": "maybe"}, "option frozen must be true or false, not 'maybe'"),
+        ({"head": 5}, "option head must be text, not 5"),
+    ],
+)
+def test_a_wrong_option_is_refused(given: dict[str, OptionValue], words: str) -> None:
+    with pytest.raises(UsageError, match=f"^model vit.*{re.escape(words)}"):
+        complete_options("model vit", DEFAULTS, given)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options"),
+    [
+        ("scratch/vit", "scratch/vit", {}),
+        ("vit:depth=4,patch-size=2", "vit", {"depth": "4", "patch_size": "2"}),
+        ("vit:checkpoint=a,b.pt,depth=4", "vit", {"checkpoint": "a,b.pt", "depth": "4"}),
+        (r"vit:checkpoint=C:\a=b.pt", "vit", {"checkpoint": r"C:\a=b.pt"}),
+        ("vit:checkpoint=", "vit", {"checkpoint": ""}),
+    ],
+)
+def test_a_model_with_options_is_split(text: str, name: str, options: dict[str, str]) -> None:
+    assert parse_model(text) == (name, options)
+
+
+@pytest.mark.parametrize("text", ["vit:", "vit:depth", "vit:=4"])
+def test_an_option_without_a_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="must be written key=value"):
+        parse_model(text)
+
+
+# Expansion
+
+
+def test_quality_cells_come_first_then_speed_cells_grouped_by_what_is_compared() -> None:
+    cells = asked()
+    shown = [
+        (cell.kind, cell.model.label, cell.mode if cell.kind == "speed" else "", cell.batch_size) for cell in cells
+    ]
+    assert shown == [
+        ("quality", "vit-p2", "", 0),
+        ("quality", "s/resnet", "", 0),
+        ("quality", "b/majority", "", 0),
+        ("speed", "vit-p2", "inference", 1),
+        ("speed", "s/resnet", "inference", 1),
+        ("speed", "vit-p2", "inference", 32),
+        ("speed", "s/resnet", "inference", 32),
+        ("speed", "vit-p2", "training", 32),
+        ("speed", "s/resnet", "training", 32),
+    ]
+
+
+def test_the_largest_batch_is_searched_on_request_from_the_fixed_batch_on() -> None:
+    def searches(**selection: object) -> list[tuple[int, str]]:
+        return [(cell.batch_size, cell.mode) for cell in asked(**selection) if cell.largest_batch]
+
+    assert searches() == []
+    assert searches(largest_batch=True, models=("vit-p2",)) == [(32, "inference")]
+    assert searches(largest_batch=True, models=("vit-p2",), batch_size=8) == [(8, "inference")]
+    assert SpeedPlan(largest_batch=True, modes=("training",)).cells == [(32, "training", False)]
+    assert SpeedPlan(largest_batch=True, batch_sizes=(1, 8), modes=("inference",)).cells == [
+        (1, "inference", False),
+        (8, "inference", False),
+        (8, "inference", True),
+    ]
+
+
+def test_the_count_of_cells_is_the_product() -> None:
+    cells = asked(datasets=("digits", "cifar10"), seeds=(0, 1, 2))
+    assert sum(cell.kind == "quality" for cell in cells) == 3 * 2 * 3
+    assert sum(cell.kind == "speed" for cell in cells) == 2 * 2 * 3
+    assert {cell.dataset for cell in cells} == {"d/digits", "d/cifar10"}
+
+
+def test_baselines_get_no_speed_cells() -> None:
+    (cell,) = asked(models=("majority",))
+    assert (cell.kind, cell.model.baseline, cell.recipe) == ("quality", True, "b/counting")
+
+
+def test_the_options_of_a_recipe_are_layered() -> None:
+    vit, resnet, _ = quality()
+    assert vit.recipe_options == {"epochs": 5, "lr": 0.01}
+    assert resnet.recipe_options == {"epochs": 20, "lr": 0.01}
+    vit, resnet, _ = quality(settings={"recipes/supervised": {"epochs": "7"}})
+    assert vit.recipe_options == resnet.recipe_options == {"epochs": 7, "lr": 0.01}
+
+
+def test_a_model_that_the_suite_lists_keeps_the_suites_settings() -> None:
+    for name in ("vit-p2", "vit:patch_size=2", "vit:patch-size=2"):
+        (cell,) = quality(models=(name,))
+        assert (cell.model.label, cell.model.options["patch_size"]) == ("vit-p2", 2)
+        assert cell.recipe_options["epochs"] == 5
+
+
+def test_a_name_means_an_entry_without_a_label_and_not_a_labelled_variant() -> None:
+    (cell,) = quality(models=("vit",))
+    assert (cell.model.label, cell.model.options) == ("s/vit", DEFAULTS)
+    unlabelled = Suite(
+        name="m",
+        summary="x",
+        datasets=("digits",),
+        models=(ModelEntry(name="vit", options={"patch_size": 2}, recipe_options={"epochs": 7}),),
+    )
+    (cell,) = quality(unlabelled, models=("s/vit",))
+    assert (cell.model.options["patch_size"], cell.recipe_options["epochs"]) == (2, 7)
+
+
+def test_another_model_takes_its_own_recipe_and_name() -> None:
+    (cell,) = quality(models=("vit:patch_size=8",))
+    assert (cell.model.label, cell.model.options) == ("s/vit:patch_size=8", {**DEFAULTS, "patch_size": 8})
+    assert cell.recipe_options["epochs"] == 20
+    (cell,) = quality(models=("pretrained",))
+    assert (cell.recipe, cell.recipe_options) == ("recipes/finetune", {"steps": 500})
+
+
+def test_a_recipe_that_wants_another_head_gets_it() -> None:
+    (cell,) = quality(models=("own-head",))
+    assert (cell.recipe, cell.model.options) == ("recipes/evaluate", {"head": "own"})
+
+
+def test_the_recipe_of_the_whole_suite_serves_models_that_ask_for_none() -> None:
+    suite = Suite(
+        name="m",
+        summary="x",
+        datasets=("digits",),
+        recipe="finetune",
+        models=(ModelEntry(name="resnet"), ModelEntry(name="vit", recipe="supervised"), ModelEntry(name="majority")),
+    )
+    assert [cell.recipe for cell in quality(suite)] == ["recipes/finetune", "recipes/supervised", "b/counting"]
+
+
+def test_a_member_of_a_family_waits_for_prepare_with_what_was_given() -> None:
+    (cell,) = quality(models=("zoo/some_net:pretrained=false",))
+    assert cell.model.family
+    assert (cell.model.name, cell.model.options) == ("zoo/some_net", {"pretrained": "false"})
+
+
+def test_the_batch_size_replaces_the_suites_beside_one() -> None:
+    timed = [(cell.mode, cell.batch_size) for cell in asked(models=("resnet",), batch_size=64) if cell.kind == "speed"]
+    assert timed == [("inference", 1), ("inference", 64), ("training", 64)]
+    timed = [(cell.mode, cell.batch_size) for cell in asked(models=("resnet",), batch_size=1) if cell.kind == "speed"]
+    assert timed == [("inference", 1), ("training", 1)]
+
+
+def test_data_can_define_a_set_and_a_suite_too() -> None:
+    assert {cell.dataset for cell in asked(datasets=("pets",), data={"pets": "/p"})} == {"pets"}
+    suite = Suite(name="m", summary="x", datasets=("pets",), models=(ModelEntry(name="vit"),), data={"pets": "p"})
+    assert {cell.dataset for cell in asked(suite)} == {"pets"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({"models": ("vti",)}, 'unknown model "vti". Did you mean "vit"?'),
+        ({"models": ("vit:patchsize=2",)}, 'has no option "patchsize". Did you mean "patch_size"?'),
+        ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: none.'),
+        ({"models": ("vit", "s/vit:patch_size=2", "vit:patch_size=4", "vit:patch-size=4")}, "are the same model"),
+        ({"datasets": ("digit",)}, 'unknown dataset "digit". Did you mean "digits"?'),
+        ({"datasets": ("digits", "d/digits")}, 'data set "d/digits" is selected twice'),
+        ({"datasets": ("folder",)}, '"folder" is a layout, not a data set'),
+        ({"data": {"pets": "/p"}}, '--data defines the data set "pets", but nothing selects it; add --dataset pets.'),
+        ({"settings": {"supervized": {"epochs": "1"}}}, 'unknown recipe "supervized". Did you mean "supervised"?'),
+        ({"settings": {"supervised": {"epoch": "1"}}}, 'has no option "epoch". Did you mean "epochs"?'),
+        ({"settings": {"supervised": {"epochs": "few"}}}, "option epochs must be a whole number, not 'few'"),
+        ({"settings": {"finetune": {"steps": "1"}}}, "--set names the recipe recipes/finetune, which no"),
+    ],
+)
+def test_a_wrong_selection_is_refused(selection: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        asked(**selection)
+    assert words in str(caught.value)
+
+
+def test_two_equal_models_in_a_suite_are_refused_with_their_places() -> None:
+    entries = (ModelEntry(name="vit"), ModelEntry(name="resnet"), ModelEntry(name="s/vit", options={"patch-size": 4}))
+    suite = Suite(name="m", summary="x", datasets=("digits",), models=entries)
+    with pytest.raises(UsageError, match=r"models\[0\] and models\[2\] are the same model"):
+        asked(suite)
+
+
+@pytest.mark.parametrize(
+    ("suite", "words"),
+    [
+        (Suite(name="m", summary="x", datasets=("digits",)), "no models; give --model"),
+        (Suite(name="m", summary="x", models=(ModelEntry(name="vit"),)), "no data sets; give --dataset"),
+    ],
+)
+def test_a_suite_that_selects_nothing_says_what_to_give(suite: Suite, words: str) -> None:
+    with pytest.raises(NothingSelectedError, match=words):
+        asked(suite)
+
+
+def test_ten_thousand_cells_expand_completely_and_without_repetition() -> None:
+    depths, seeds = range(1, 51), range(200)
+    offer = _offer("s/deep", ModelSpec(name="deep", build="a:b", summary="x", options={"depth": 0}))
+    catalog = Catalog(models={"s/deep": offer}, recipes=CATALOG.recipes, datasets=CATALOG.datasets)
+    suite = Suite(
+        name="m",
+        summary="x",
+        datasets=("digits",),
+        seeds=tuple(seeds),
+        models=tuple(ModelEntry(name="deep", options={"depth": depth}) for depth in depths),
+        speed=SpeedPlan(modes=()),
+    )
+    cells = expand(suite, catalog, Selection())
+    assert [(cell.model.options["depth"], cell.seed) for cell in cells] == list(itertools.product(depths, seeds))
+    assert len(cells) == 10_000
+
+
+def recipe_of(catalog, suite, model):
+    [cell] = [cell for cell in expand(suite, catalog, Selection(models=(model,))) if cell.kind == "quality"]
+    return cell.recipe
+
+
+def test_a_member_of_a_pretrained_family_is_fine_tuned_unless_it_starts_from_nothing():
+    suite = Suite(name="s", summary="A suite", datasets=("digits",))
+    catalog = load_catalog()
+    assert recipe_of(catalog, suite, "timm/resnet18.a1_in1k") == "recipes/finetune"
+    assert recipe_of(catalog, suite, "timm/resnet18:pretrained=false") == "recipes/supervised"
+
+
+def test_a_suites_recipe_goes_before_a_models_but_not_before_a_baselines():
+    suite = Suite(name="s", summary="A suite", datasets=("digits",), recipe="evaluate")
+    catalog = load_catalog()
+    assert recipe_of(catalog, suite, "scratch/hybrid") == "recipes/evaluate"
+    assert recipe_of(catalog, suite, "baseline/majority") == "baseline/majority"
+
+
+def doubled(*plugins):
+    """Return the catalog with plugins that offer the same short names, too."""
+    offers = {kind: dict(getattr(CATALOG, kind)) for kind in ("models", "recipes", "datasets")}
+    for plugin in plugins:
+        offers["models"][f"{plugin}/vit"] = _offer(
+            f"{plugin}/vit", ModelSpec(name="vit", build="a:b", summary="x", recipe="finetune")
+        )
+        for name in ("supervised", "finetune"):
+            offers["recipes"][f"{plugin}/{name}"] = _offer(
+                f"{plugin}/{name}", RecipeSpec(name=name, fit="a:b", summary="x", options={"epochs": 1})
+            )
+        offers["datasets"][f"{plugin}/digits"] = _offer(
+            f"{plugin}/digits", DatasetSpec(name="digits", open="a:b", summary="x")
+        )
+    return Catalog(**offers)
+
+
+def test_a_suites_short_names_are_those_of_its_own_plugin():
+    suite = Suite(
+        name="s",
+        summary="x",
+        datasets=("digits",),
+        models=(ModelEntry(name="vit"), ModelEntry(name="s/resnet", recipe="finetune")),
+        recipes={"finetune": {"epochs": 7}},
+    )
+    cells = [cell for cell in expand(suite, doubled("mine"), Selection(), home="mine") if cell.kind == "quality"]
+    assert [(cell.model.name, cell.recipe, cell.dataset) for cell in cells] == [
+        ("mine/vit", "mine/finetune", "mine/digits"),
+        ("s/resnet", "mine/finetune", "mine/digits"),
+    ]
+    assert [cell.recipe_options for cell in cells] == [{"epochs": 7}] * 2
+    with pytest.raises(UsageError, match="is ambiguous; give one of: "):
+        expand(suite, doubled("mine"), Selection())
+
+
+def test_the_users_short_names_are_nobodys_own():
+    suite = Suite(name="s", summary="x", datasets=("mine/digits",), models=(ModelEntry(name="mine/vit"),))
+    for selection in ({"datasets": ("digits",)}, {"models": ("vit",)}, {"settings": {"finetune": {"epochs": "1"}}}):
+        with pytest.raises(UsageError, match="is ambiguous; give one of: "):
+            expand(suite, doubled("mine"), Selection(**selection), home="mine")
+
+
+def test_a_model_finds_its_own_recipe_and_the_defaults_are_vitbenchs_own():
+    suite = Suite(name="s", summary="x", datasets=("d/digits",))
+    catalog = doubled("mine", "other")
+    assert recipe_of(catalog, suite, "mine/vit") == "mine/finetune"
+    assert recipe_of(catalog, suite, "s/resnet") == "recipes/supervised"
+    assert recipe_of(catalog, suite, "s/pretrained") == "recipes/finetune"
+    assert recipe_of(catalog, suite, "zoo/net:pretrained=false") == "recipes/supervised"
+
+
+@pytest.mark.parametrize("name", ["quick", "cifar", "score"])
+def test_another_plugin_takes_no_name_of_the_suites_that_vitbench_ships(name):
+    catalog = load_catalog()
+    offers = {kind: dict(getattr(catalog, kind)) for kind in ("models", "recipes", "datasets")}
+    for each in offers.values():
+        for offer in list(each.values()):
+            other = f"other/{offer.spec.name}"
+            each[other] = dataclasses.replace(offer, name=other)
+    both = dataclasses.replace(catalog, **offers)
+    suite = read_suite(Path(catalog.suite(name).spec.path))
+    models, datasets = (("scratch/vit-tiny",), ("datasets/digits",)) if name == "score" else ((), ())
+    selection = Selection(models=models, datasets=datasets)
+    assert expand(suite, both, selection, home="suites") == expand(suite, catalog, selection, home="suites")

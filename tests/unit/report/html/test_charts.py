@@ -1,0 +1,272 @@
+"""The charts: each is a valid Vega-Lite specification, and says in words what it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair
+import factories
+import msgspec
+import numpy as np
+import pages
+import pytest
+
+from vitbench.report.html.charts import (
+    calibration_chart,
+    confusion_chart,
+    confusion_in_words,
+    curve_charts,
+    latency_chart,
+    number,
+)
+from vitbench.report.html.details import Curve
+from vitbench.report.html.panels import panel, panel_id
+from vitbench.report.html.pareto_chart import pictures
+from vitbench.report.html.specs import CONFIG, TEMPLATES
+from vitbench.report.pareto_points import MOST_LABELS
+
+
+def filled(part: Any, words: dict[str, Any]) -> Any:
+    """Put a chart's words into its template, as the page's script does."""
+    if isinstance(part, str):
+        return words[part[1:]] if part.startswith("@") else part
+    if isinstance(part, list):
+        return [filled(each, words) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: new for key, value in part.items() if (new := filled(value, words)) is not None}
+
+
+def specification(chart) -> dict[str, Any]:
+    compact = chart.compact()
+    data = {
+        name: [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        for name, columns in compact["data"].items()
+    }
+    return filled(TEMPLATES[chart.kind], compact["words"]) | {"datasets": data, "config": CONFIG}
+
+
+@pytest.fixture
+def detailed(tmp_path):
+    def make(*records, pending=()):
+        board, details = pages.board_of(
+            [r for each in records for r in (each if isinstance(each, list) else [each])], pages.FakeStore(tmp_path)
+        )
+        return board.rows, details.rows
+
+    return make
+
+
+def drawn(rows, rank_by="top1"):
+    return {each.name: each.chart for each in pictures(rows, rank_by, [panel_id(row) for row in rows])}
+
+
+def points(chart):
+    columns = chart.data["points"]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def test_every_chart_is_a_valid_specification(tmp_path, detailed):
+    rows, details = detailed(
+        pages.model(tmp_path, "a", 350, 500.0, seeds=(0, 1)),
+        pages.model(tmp_path, "b", 340, 50_000.0),
+        factories.quality("chance", 335, baseline=True),
+    )
+    shown = panel(rows[0], "a", details[0], "1", "top1").charts
+    charts = [*shown, *drawn(rows).values()]
+    assert {chart.kind for chart in charts} == set(TEMPLATES)
+    for chart in charts:
+        altair.LayerChart.from_dict(specification(chart), validate=True)
+
+
+def test_the_front_is_marked_and_named(detailed):
+    rows, _ = detailed(
+        factories.quality("slow", 350),
+        factories.speed("slow", 500.0),
+        factories.quality("fast", 340),
+        factories.speed("fast", 2000.0),
+        factories.quality("beaten", 330),
+        factories.speed("beaten", 1000.0),
+    )
+    chart = drawn(rows)["throughput"]
+    assert {point["model"]: point["front"] for point in points(chart)} == {"slow": True, "fast": True, "beaten": False}
+    assert "slow (97.2 %, 500 images/s); fast (94.4 %, 2,000 images/s)." in chart.text
+    # Latency is better when it is lower: the same models, the other way round.
+    assert drawn(rows)["latency"].text.index("fast (") < drawn(rows)["latency"].text.index("slow (")
+
+
+def test_an_invalid_figure_is_shown_off_the_front(detailed):
+    rows, _ = detailed(
+        factories.quality("good", 340),
+        factories.speed("good", 500.0),
+        factories.quality("bad", 350),
+        factories.speed("bad", 2000.0, verdict="invalid", reason="r"),
+        factories.quality("so-so", 345),
+        factories.speed("so-so", 400.0, verdict="warn", reason="r"),
+    )
+    found = {point["model"]: (point["verdict"], point["front"]) for point in points(drawn(rows)["throughput"])}
+    assert found == {"bad": ("invalid", False), "so-so": ("doubtful", True), "good": ("valid", True)}
+
+
+def test_both_intervals_are_in_the_units_of_the_table(detailed):
+    rows, _ = detailed(
+        factories.quality("a", 350), factories.speed("a", 500.0), factories.quality("b"), factories.speed("b")
+    )
+    [point] = [each for each in points(drawn(rows)["throughput"]) if each["model"] == "a"]
+    assert (point["x_low"], point["x"], point["x_high"]) == (490, 500, 515)
+    assert (point["y_low"], point["y"], point["y_high"]) == pytest.approx((94.96, 97.222, 98.48), abs=0.05)
+    [memory] = [each for each in points(drawn(rows)["latency"]) if each["model"] == "a"]
+    assert memory["x"] == 4  # milliseconds
+
+
+def test_a_baseline_is_a_level_where_it_is_near_and_a_word_where_not(detailed):
+    rows, _ = detailed(
+        factories.quality("a", 350),
+        factories.speed("a", 500.0),
+        factories.quality("b", 330),
+        factories.speed("b", 600.0),
+        factories.quality("near", 325, baseline=True),
+        factories.quality("chance", 36, baseline=True),
+        factories.quality("untimed", 340),
+    )
+    chart = drawn(rows)["throughput"]
+    assert chart.data["levels"]["model"] == ["near"]
+    assert chart.text.endswith("Not in the picture: untimed (no throughput), chance (10.0 %).")
+
+
+def test_an_axis_over_a_wide_range_is_logarithmic(detailed):
+    def words(fastest):
+        rows, _ = detailed(
+            factories.quality("a", 350),
+            factories.speed("a", 10.0),
+            factories.quality("b"),
+            factories.speed("b", fastest),
+        )
+        return drawn(rows)["throughput"].words
+
+    assert words(200.0)["scale"] == "linear"  # 20 times, and not more
+    assert (words(199.0)["scale"], words(199.0)["zero"]) == ("linear", False)
+    assert (words(201.0)["scale"], words(201.0)["zero"]) == ("log", None)
+
+
+def test_of_many_points_only_the_front_is_labelled_and_labels_stay_inside(detailed):
+    def labels(count):
+        rows, _ = detailed(
+            *(
+                each
+                for i in range(count)
+                for each in (factories.quality(f"m{i:02}", 300 + i), factories.speed(f"m{i:02}", 100.0 + i))
+            )
+        )
+        return points(drawn(rows)["throughput"])
+
+    assert all(point["labelled"] for point in labels(MOST_LABELS))
+    many = labels(MOST_LABELS + 1)
+    assert [point["model"] for point in many if point["labelled"]] == [f"m{MOST_LABELS}"]
+    assert {point["model"]: point["leftwards"] for point in many} == {f"m{i:02}": i > 9 for i in range(MOST_LABELS + 1)}
+
+
+def test_there_is_no_picture_of_one_model_or_of_equal_figures(detailed):
+    one, _ = detailed(factories.quality("a"), factories.speed("a"))
+    assert drawn(one) == {}
+    two, _ = detailed(
+        factories.quality("a"), factories.speed("a", 5.0), factories.quality("b", 1), factories.speed("b", 9.0)
+    )
+    assert set(drawn(two)) == {"throughput", "latency"}  # memory and parameters are the same
+    assert "throughput" not in drawn(two, rank_by="throughput")
+
+
+def test_curves_of_seeds_share_a_chart_and_gaps_stay_gaps():
+    charts = curve_charts(
+        [
+            Curve(name="loss", seed=0, epochs=(1, 2), values=(2.0, 1.0)),
+            Curve(name="loss", seed=5, epochs=(2, 3), values=(1.5, float("nan"))),
+            Curve(name="val", seed=0, epochs=(1,), values=(0.5,)),
+        ]
+    )
+    assert [chart.title for chart in charts] == ["Training: loss", "Training: val"]
+    assert charts[0].data["points"] == {"epoch": [1, 2, 3], "seed 0": [2, 1, None], "seed 5": [None, 1.5, None]}
+    assert charts[0].text == "loss by epoch, up to 3: seed 0 from 2 to 1; seed 5 from 1.5 to nan."
+
+
+def test_confusion_in_words_names_the_worst(tmp_path, detailed):
+    record = factories.quality("a", seed=0)
+    pages.save(tmp_path / f"{record.key}.npz", [0, 0, 0, 1, 2, 2], [0, 1, 1, 1, 0, 2])
+    _, [detail] = detailed(record)
+    assert (
+        confusion_in_words(detail) == "3 of 6 predictions are wrong; most often 0 taken for 1 (2), 2 taken for 0 (1)."
+    )
+    chart = confusion_chart(detail)
+    assert chart is not None
+    assert chart.data["points"] == {"true": (0, 0, 1, 2, 2), "predicted": (0, 1, 1, 0, 2), "images": (1, 2, 1, 1, 1)}
+
+
+def test_of_many_classes_there_is_a_list_in_place_of_the_matrix(tmp_path, detailed):
+    data = factories.data_info(num_classes=25)
+    record = factories.quality("a", data=data)
+    pages.save(tmp_path / f"{record.key}.npz", np.arange(25), np.where(np.arange(25) == 3, 7, np.arange(25)))
+    [row], [detail] = detailed(record)
+    assert confusion_chart(detail) is None
+    shown = panel(row, "a", detail, "1", "top1")
+    assert shown.pairs == (("3", "7", 1),)
+    assert shown.mistakes.startswith("1 of 25 predictions are wrong")
+
+
+def test_calibration_tells_of_the_fullest_bin(tmp_path, detailed):
+    record = factories.quality("a")
+    pages.save(tmp_path / f"{record.key}.npz", [0] * 5, [0, 0, 0, 1, 0], [0.95, 0.95, 0.95, 0.95, 0.4])
+    _, [detail] = detailed(record)
+    chart = calibration_chart(detail)
+    assert chart is not None
+    assert "93% to 100%, holds 4 predictions: mean confidence 95.0%, accuracy 75.0%" in chart.text
+    assert chart.data["points"]["accuracy"] == [1, 0.75]
+
+
+def test_latency_says_what_it_leaves_out(tmp_path, detailed):
+    [row], [detail] = detailed(pages.model(tmp_path, "a", 340, 1000.0))
+    chart = latency_chart(detail, row)
+    assert chart is not None
+    assert chart.text.startswith("1,800 timed calls of 3 processes: p50 2 ms, p95 3 ms. The bars reach from ")
+    assert "99% of the calls; 18 took longer, up to " in chart.text
+    assert sum(chart.data["points"]["samples"]) == 1782
+
+
+def test_what_is_not_measured_has_no_chart(detailed):
+    [row], [detail] = detailed(factories.quality("a"))
+    assert panel(row, "a", detail, "1", "top1").charts == ()
+
+
+def test_a_panel_gives_every_figure_with_its_reasons(detailed):
+    [row], [detail] = detailed(
+        factories.quality("a"), factories.speed("a", verdict="invalid", reason="IQR 40% of the median")
+    )
+    shown = panel(row, "a", detail, "1", "top1")
+    assert shown.summary == "top1 94.4 %, rank 1"
+    lines = {line.metric: line for line in shown.figures}
+    assert shown.figures[0].metric == "top1"
+    assert set(lines) == set(row.metrics)
+    assert lines["throughput"].verdict == "! invalid: IQR 40% of the median"
+    assert lines["throughput"].value == "1,000 images/s"
+    assert lines["throughput"].interval == "980 to 1,030"
+    assert lines["top1"].verdict == "valid"
+
+
+def test_a_panel_keeps_its_address_and_no_two_share_one(detailed):
+    rows, _ = detailed(
+        factories.quality("a"),
+        factories.quality("b"),
+        factories.quality("a", recipe="recipes/other"),
+        factories.speed("c"),
+    )
+    assert len({panel_id(row) for row in rows}) == 4
+    other = msgspec.structs.replace(factories.quality("a", correct=100), started=9.0)
+    again, _ = detailed(factories.quality("a"), other, factories.quality("a", recipe="recipes/other"))
+    assert {panel_id(row) for row in again} <= {panel_id(row) for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("value", "short"), [(1.0, 1), (1 / 3, 0.33333), (123456.0, 123460), (float("nan"), None), (float("inf"), None)]
+)
+def test_numbers_are_short(value, short):
+    assert number(value) == short
+    assert type(number(value)) is type(short)

@@ -1,0 +1,122 @@
+"""The page's table: text for readers, raw numbers to sort by, marks, and the interval to scale."""
+
+from __future__ import annotations
+
+import factories
+import pytest
+
+from vitbench.leaderboard.leaderboard import build
+from vitbench.report.html.table import columns, rank_text
+
+
+def rows_of(*records):
+    return build([r for each in records for r in (each if isinstance(each, list) else [each])], [], "top1").rows
+
+
+def column(rows, key):
+    [found] = [each for each in columns(rows, "top1") if each.key == key]
+    return found
+
+
+def test_the_ranking_metric_comes_first_with_its_interval():
+    rows = rows_of(factories.quality(), factories.speed())
+    assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "throughput"]
+    assert [each.key for each in columns(rows, "throughput")][:2] == ["throughput", "throughput_interval"]
+
+
+def test_several_seeds_have_their_spread():
+    rows = rows_of(*(factories.quality(correct=340 + seed, seed=seed) for seed in range(2)))
+    assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "top1_sd"]
+    [cell] = column(rows, "top1_sd").cells
+    assert float(cell.order) == pytest.approx(0.5**0.5 / 360)
+
+
+def test_text_is_rounded_and_order_is_not():
+    rows = rows_of(factories.quality(correct=341), factories.speed(images_per_second=1234.5678))
+    [top1], [throughput] = column(rows, "top1").cells, column(rows, "throughput").cells
+    assert (top1.text, float(top1.order)) == ("94.7", pytest.approx(341 / 360))
+    assert (throughput.text, float(throughput.order)) == ("1,235", pytest.approx(1234.5678))
+
+
+def test_marks_are_text():
+    rows = rows_of(
+        factories.quality("a"),
+        factories.speed("a", verdict="warn", reason="r"),
+        factories.quality("b", 330),
+        factories.speed("b", verdict="invalid", reason="r"),
+    )
+    cells = column(rows, "throughput").cells
+    assert [(cell.text, cell.verdict) for cell in cells] == [("~1,000", "warn"), ("!1,000", "invalid")]
+
+
+def test_a_figure_that_is_missing_or_could_not_be_had_has_no_order():
+    broken = factories.record(
+        factories.speed_cell("b"), [factories.measurement("throughput", None, unit="images/s", verdict="invalid")]
+    )
+    rows = rows_of(
+        factories.quality("a"), factories.speed("a"), factories.quality("b", 330), broken, factories.quality("c", 320)
+    )
+    cells = column(rows, "throughput").cells
+    assert [(cell.text, cell.order) for cell in cells] == [("1,000", "1000"), ("!–", ""), ("", "")]  # noqa: RUF001
+
+
+def test_what_the_other_formats_leave_out_is_hidden_at_first():
+    rows = rows_of(factories.quality(), factories.speed())
+    hidden = {each.key for each in columns(rows, "top1") if each.detail}
+    assert {"latency_p95", "train_seconds", "nll"} <= hidden
+    assert not hidden & {"top1", "top1_interval", "throughput", "params"}
+
+
+def test_intervals_are_drawn_to_the_scale_of_the_models():
+    rows = rows_of(
+        factories.quality("best", 350), factories.quality("worst", 330), factories.quality("chance", 36, baseline=True)
+    )
+    best, worst, chance = (cell.strip for cell in column(rows, "top1_interval").cells)
+    assert best[2] == pytest.approx(100)
+    assert worst[0] == pytest.approx(0)
+    assert best[0] < best[1] < best[2]
+    assert chance is None  # a baseline so far below would press the others together
+
+
+def test_a_baseline_among_the_models_widens_the_scale():
+    rows = rows_of(
+        factories.quality("a", 340), factories.quality("b", 335), factories.quality("knn", 341, baseline=True)
+    )
+    knn, best, _ = (cell.strip for cell in column(rows, "top1_interval").cells)
+    assert knn[2] == pytest.approx(100)
+    assert best[2] < 100
+
+
+def test_baselines_alone_have_a_scale_of_their_own():
+    rows = rows_of(factories.quality("chance", 36, baseline=True))
+    assert column(rows, "top1_interval").cells[0].strip is not None
+
+
+def test_a_metric_without_interval_has_no_column_for_it():
+    rows = rows_of(factories.quality())
+    assert [each.key for each in columns(rows, "train_seconds")][:2] == ["train_seconds", "top1"]
+
+
+def test_a_metric_without_interval_keeps_its_spread_over_seeds():
+    rows = rows_of(*(factories.quality(seed=seed) for seed in range(2)))
+    assert [each.key for each in columns(rows, "train_seconds")][:3] == ["train_seconds", "train_seconds_sd", "top1"]
+
+
+def test_a_metric_that_no_row_has_gives_no_column():
+    rows = rows_of(factories.quality())
+    assert "ece" not in [each.key for each in columns(rows, "ece")]
+
+
+@pytest.mark.parametrize(
+    ("correct", "expected"),
+    [((340, 339), ["1–2", "1–2"]), ((350, 200), ["1", "2"])],  # noqa: RUF001
+    ids=["tied", "apart"],
+)
+def test_ranks_are_ranges(correct, expected):
+    rows = rows_of(*(factories.quality(f"m{i}", n) for i, n in enumerate(correct)))
+    assert [rank_text(row) for row in rows] == expected
+
+
+def test_a_partial_row_has_no_rank():
+    [row] = rows_of(factories.quality(limit=10))
+    assert rank_text(row) == "–"  # noqa: RUF001

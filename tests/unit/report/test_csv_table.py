@@ -1,0 +1,103 @@
+import csv
+import io
+
+import factories as f
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitbench.leaderboard.leaderboard import build
+from vitbench.printable import plain
+from vitbench.report import render
+
+HOSTILE = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "'quoted", "'=x", "\t=1", "a,b", 'a"b', "1e5", "007", "\uff1d1+1"]
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_timms_columns_have_timms_units():
+    board = build([f.quality("vit", 340), *f.speed("vit", 1234.5)], [], "top1")
+    [row] = rows(render(board, "csv"))
+    timm = ("model", "img_size", "top1", "top1_err", "param_count", "infer_samples_per_sec", "infer_batch_size")
+    assert {name: row[name] for name in (*timm, "infer_gmacs")} == {
+        "model": "vit",
+        "img_size": "8",
+        "top1": "94.4444",
+        "top1_err": "5.5556",
+        "param_count": "0.053",
+        "infer_samples_per_sec": "1234.5",
+        "infer_batch_size": "32",
+        "infer_gmacs": "0.0015",
+    }
+    assert (row["top1_low"], row["top1_high"]) == ("91.5752", "96.3752")
+    assert row["rank_last"] == "1"
+    assert (row["rank"], row["partial"], row["seeds"], row["peak_memory"]) == ("1", "False", "0", str(12 << 20))
+    assert (row["train_samples_per_sec"], row["train_batch_size"]) == ("411.5", "32")
+
+
+def test_top5_is_in_percent_and_other_metrics_keep_their_units():
+    record = f.record(f.quality_cell(), [f.measurement("top5", 0.75), f.measurement("ece", 0.031)])
+    [row] = rows(render(build([record], [], "top1"), "csv"))
+    assert (row["top5"], row["top5_err"], row["ece"], row["top1"]) == ("75.0", "25.0", "0.031", "")
+
+
+def test_pandas_reads_numbers_and_gaps():
+    board = build([f.quality("a", 340), *f.speed("a"), f.quality("b", 300), f.quality("p", limit=9)], [], "top1")
+    table = pd.read_csv(io.StringIO(render(board, "csv")))
+    assert table["model"].tolist() == ["a", "b", "p"]
+    assert table["rank"].tolist()[:2] == [1, 2]
+    assert table["rank"].isna().tolist() == [False, False, True]
+    assert table["infer_samples_per_sec"].isna().tolist() == [False, True, True]
+    assert table["partial"].tolist() == [False, False, True]
+
+
+def test_a_range_of_ranks_is_two_numbers():
+    found = rows(render(build([f.quality(m, n) for m, n in (("a", 340), ("b", 338), ("c", 99))], [], "top1"), "csv"))
+    assert [(row["rank"], row["rank_last"]) for row in found] == [("1", "2"), ("1", "2"), ("3", "3")]
+
+
+def test_doubts_travel_with_the_numbers():
+    [row] = rows(render(build([f.quality("a"), *f.speed("a", verdict="invalid", reason="busy")], [], "top1"), "csv"))
+    assert row["verdict"] == "invalid"
+    assert "throughput invalid: busy" in row["reasons"]
+
+
+def test_rows_say_by_what_they_are_ranked_and_on_which_fronts_they_stand():
+    records = [f.quality("a", 340), *f.speed("a", 500), f.quality("b", 330), *f.speed("b", 400), f.quality("c", 300)]
+    found = rows(render(build(records, [], "top1"), "csv"))
+    assert [(row["rank_by"], row["method"]) for row in found] == [("top1", "2")] * 3
+    assert [(row["pareto_speed"], row["pareto_speed_memory"]) for row in found] == [
+        ("True", "True"),
+        ("False", "False"),
+        ("", ""),
+    ]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1)))
+def test_any_name_is_text_that_nothing_computes_and_comes_back(name):
+    board = build([f.quality(name, data=f.data_info(title="=data"))], [], "top1")
+    [header, row] = csv.reader(io.StringIO(render(board, "csv")), quoting=csv.QUOTE_NONNUMERIC)
+    found = row[header.index("model")]
+    assert isinstance(found, str)
+    assert not found.lstrip().startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
+    assert found.removeprefix("'") == plain(name) if found.startswith("'") else found == plain(name)
+    assert row[header.index("dataset")] == "'=data"
+
+
+@pytest.mark.parametrize("name", ["model", "rank", "=cmd"])
+def test_a_metric_cannot_take_the_place_of_a_column(name):
+    board = build([f.record(f.quality_cell("vit"), [f.top1(340), f.measurement(name, 5.0)])], [], "top1")
+    [header, row] = csv.reader(io.StringIO(render(board, "csv")))
+    assert header.count(name) == (0 if name == "=cmd" else 1)
+    assert ("'=cmd" in header) == (name == "=cmd")
+    assert (row[header.index("rank")], row[header.index("model")]) == ("1", "vit")
+
+
+def test_an_empty_leaderboard_is_a_header():
+    text = render(build([], [], "top1"), "csv")
+    assert text.startswith('"rank","rank_last","model",')
+    assert text.count("\n") == 1

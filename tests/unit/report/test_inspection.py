@@ -1,0 +1,142 @@
+"""What ``--dry-run`` and ``vitbench show`` say of cells and records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import factories
+import msgspec
+import pytest
+
+from vitbench.errors import UsageError
+from vitbench.records import PluginOrigin
+from vitbench.report.inspection import plan_data, plan_text, record_text, store_text
+from vitbench.store import Store
+
+DONE, NEW = factories.quality_cell("done"), factories.quality_cell("new")
+TIMED = factories.speed_cell("done")
+CELLS = [DONE, NEW, TIMED]
+NEWEST = {DONE.key: factories.record(DONE)}
+WANTED = {DONE.key: False, NEW.key: True, TIMED.key: True}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "results", create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.plan(run, CELLS)
+        store.append(
+            factories.record(
+                DONE,
+                [
+                    factories.top1(180),
+                    factories.measurement("ece", None, verdict="invalid", reasons=["too few images"]),
+                ],
+                run=run,
+                curve=({"epoch": 1.0, "loss": 0.53},),
+                splits={"train": 1294, "val": 143, "test": 360},
+                facts={"stem": "cifar"},
+                evidence=({"processor_share": 0.98765, "load": 1.0},),
+            )
+        )
+        store.append(factories.record(TIMED, status="timeout", reason="took more than 120 s", run=run))
+        yield store
+
+
+def test_a_plan_shows_what_is_kept_and_what_will_run() -> None:
+    lines = plan_text(CELLS, NEWEST, WANTED, {}).splitlines()
+    assert lines[0].split() == ["key", "kind", "status", "now", "took", "cell"]
+    assert [line.split()[:4] for line in lines[1:4]] == [
+        [DONE.key, "quality", "ok", "keep"],
+        [NEW.key, "quality", "-", "run"],
+        [TIMED.key, "speed", "-", "run"],
+    ]
+    assert lines[1].endswith("done on digits, supervised, seed 0")
+    assert lines[-1] == "3 cells, 2 to run"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "summary"),
+    [
+        ({NEW.id: 40.0, TIMED.id: 20.0, DONE.id: 99.0}, "3 cells, 2 to run, about 60 s by earlier records"),
+        ({NEW.id: 40.0}, "3 cells, 2 to run; 1 of them took 40 s before, the others' time is not known"),
+    ],
+)
+def test_a_plan_gives_a_time_only_where_earlier_records_do(seconds: dict[str, float], summary: str) -> None:
+    assert plan_text(CELLS, NEWEST, WANTED, seconds).splitlines()[-1] == summary
+
+
+def test_a_plan_as_json() -> None:
+    done, new, timed = json.loads(plan_data(CELLS, NEWEST, WANTED, {DONE.id: 12.5}))
+    assert (done["id"], done["key"], done["model"]) == (DONE.id, DONE.key, "done")
+    assert (done["status"], done["run"], done["seconds"]) == ("ok", False, 12.5)
+    assert (new["status"], new["run"], new["seconds"]) == (None, True, None)
+    assert (done["cell"]["kind"], timed["cell"]["kind"]) == ("quality", "speed")
+    assert timed["cell"]["batch_size"] == 32
+
+
+def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> None:
+    store.weights_path(DONE.key).write_bytes(b"")
+    lines = store_text(store).splitlines()
+    rows = {line.split()[0]: line for line in lines[1:4]}
+    assert rows[DONE.id].split()[1] == "ok"
+    assert f"  weights/{DONE.key}.safetensors  " in rows[DONE.id]
+    assert rows[NEW.id].split()[1] == "pending"
+    assert rows[TIMED.id].split()[1] == "timeout"
+    assert rows[TIMED.id].endswith("took more than 120 s")
+    assert str(store.folder / "logs") in lines[-1]
+
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "empty", create=True) as empty:
+        assert store_text(empty) == f"{empty.folder} holds no cells yet"
+
+
+@pytest.mark.parametrize("by", ["id", "key"])
+def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: str) -> None:
+    text = record_text(store, getattr(DONE, by)[:10])
+    for words in (
+        "cell        done on digits, supervised, seed 0",
+        "status      ok",
+        f"id          {DONE.id}",
+        f"key         {DONE.key}",
+        "model       plugin scratch of vitbench 0.1.0, code c0de",
+        "images      train 1294, val 143, test 360",
+        "facts       stem cifar",
+        "epoch 1  loss 0.53",
+    ):
+        assert words in text.splitlines()
+    top1 = next(line for line in text.splitlines() if line.startswith("top1"))
+    assert top1.split() == ["top1", "0.5", "fraction", *top1.split()[3:6], "360", "valid"]
+    assert next(line for line in text.splitlines() if line.startswith("ece")).endswith("invalid: too few images")
+    assert "weights" not in text
+
+
+def test_a_record_names_all_plugins_that_made_it(tmp_path: Path) -> None:
+    origins = {
+        name: PluginOrigin(plugin=name, distribution=f"vitbench-{name}", version="1", code_hash="c0de")
+        for name in ("recipe", "dataset", "metric")
+    }
+    own = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
+    record = factories.quality()
+    made_of = msgspec.structs.replace(record.planned.provenance, recipe=origins["recipe"], dataset=origins["dataset"])
+    planned = msgspec.structs.replace(record.planned, provenance=made_of)
+    measured_by = own, origins["metric"]
+    with Store.open(tmp_path / "whole", create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.append(msgspec.structs.replace(record, run=run, planned=planned, measured_by=measured_by))
+        lines = record_text(store, record.id).splitlines()
+    for name, plugin in (("recipe", "recipe"), ("data set", "dataset"), ("metrics", "metric")):
+        assert f"{name:<11} plugin {plugin} of vitbench-{plugin} 1, code c0de" in lines
+
+
+@pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record has"), ("", "2 records have")])
+def test_an_id_that_finds_no_single_record_is_refused(store: Store, asked: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        record_text(store, asked)
+
+
+def test_a_record_tells_what_was_observed_of_the_machine(store: Store) -> None:
+    assert "processor_share 0.9877  load 1" in record_text(store, DONE.id).splitlines()

@@ -1,0 +1,96 @@
+import json
+
+import factories as f
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitbench.leaderboard.leaderboard import build
+from vitbench.records import METHOD
+from vitbench.report import render
+
+
+def test_the_schema():
+    records = [f.quality("vit", 340), *f.speed("vit"), f.record(f.quality_cell("b"), status="oom", reason="9 GiB")]
+    board = json.loads(render(build(records, [f.speed_cell("c")], "top1"), "json"))
+    assert list(board) == ["schema", "rank_by", "rows", "failed", "sentences"]
+    assert (board["schema"], board["rank_by"]) == (2, "top1")
+    assert board["sentences"] == ["On digits the only model is vit, with 94.4 % top1."]
+    [row] = board["rows"]
+    metrics = row.pop("metrics")
+    assert row == {
+        "rank": 1,
+        "rank_last": 1,
+        "tied_with": [],
+        "model": "vit",
+        "dataset": "digits",
+        "recipe": "recipes/supervised",
+        "device": "cpu",
+        "precision": "float32",
+        "machine": f.MACHINE,
+        "conditions": {
+            "threads": 1,
+            "batch_size": 32,
+            "train_batch_size": 32,
+            "compile": False,
+            "channels_last": False,
+            "method": METHOD,
+            "limit": None,
+            "epochs": None,
+            "fingerprint": f.data_info("digits").fingerprint,
+        },
+        "seeds": [0],
+        "partial": False,
+        "baseline": False,
+        "pareto": {"speed": True, "speed_memory": True},
+    }
+    assert list(metrics["top1"]) == [*("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")]
+    assert metrics["top1"]["spread"] is None
+    assert metrics["peak_memory"]["value"] == 12 << 20
+    assert metrics["top1"]["value"] == 340 / 360
+    assert board["failed"] == [
+        {"model": "b", "dataset": "digits", "kind": "quality", "status": "oom", "reason": "9 GiB"},
+        {"model": "c", "dataset": "", "kind": "speed", "status": "pending", "reason": "not started"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"threads": 2}, {"threads": 2}),
+        ({"compile": True}, {"compile": True, "batch_size": None, "train_batch_size": None}),
+        ({"limit": 0.5}, {"limit": 0.5}),
+        ({"epochs": 3}, {"epochs": 3}),
+    ],
+)
+def test_rows_of_other_conditions_can_be_told_apart(change, told):
+    if "threads" in change:
+        records = [*f.speed("vit"), *f.speed("vit", **change)]
+    else:
+        records = [f.quality("vit"), *f.speed("vit"), f.quality("vit", **change)]
+    rows = json.loads(render(build(records, [], "top1"), "json"))["rows"]
+    [plain] = [row for row in rows if not change.items() <= row["conditions"].items()]
+    [other] = [row for row in rows if change.items() <= row["conditions"].items()]
+    assert other["conditions"] == plain["conditions"] | told
+
+
+def test_ranges_of_ranks_and_the_spread_over_seeds():
+    records = [f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 338)]
+    rows = json.loads(render(build(records, [], "top1"), "json"))["rows"]
+    assert [(row["rank"], row["rank_last"], row["tied_with"]) for row in rows] == [(1, 2, ["a"]), (1, 2, ["b"])]
+    assert rows[1]["metrics"]["top1"]["spread"] == pytest.approx(6 / 360 / 2**0.5)
+
+
+def test_a_number_that_json_lacks_is_null():
+    record = f.record(f.quality_cell(), [f.measurement("nll", float("nan"), verdict="invalid", reasons=["diverged"])])
+    [row] = json.loads(render(build([record], [], "top1"), "json"))["rows"]
+    assert (row["rank"], row["metrics"]["nll"]["value"], row["metrics"]["nll"]["reasons"]) == (None, None, ["diverged"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1))
+def test_any_name_comes_back_and_the_text_is_harmless_ascii(name):
+    text = render(build([f.quality(name)], [], "top1"), "json")
+    assert json.loads(text)["rows"][0]["model"] == name
+    assert text.isascii()
+    assert not [c for c in text if (ord(c) < 32 and c != "\n") or c == "\x7f"]

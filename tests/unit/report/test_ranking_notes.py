@@ -1,0 +1,99 @@
+"""What is said under a table of its ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import factories as f
+import numpy as np
+import pytest
+
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.leaderboard import build
+from vitbench.records import Record
+from vitbench.report.figures import figure_of, threshold_in_words
+from vitbench.report.ranking_notes import ranking_notes
+from vitbench.statistics import mcnemar_gap
+
+HEAD = "Ranked by top1 (higher is better), on {} test images."
+
+
+def notes(correct: Mapping[str, int], *, n: int = 360, unknown: str = "") -> list[str]:
+    """Return the notes under rows of so many right images, the first ones, but for one row of unknown images."""
+
+    def outcomes(record: Record) -> Outcomes | None:
+        label = record.planned.label
+        return None if label == unknown else Outcomes(scores=np.arange(n) < correct[label], images="test")
+
+    board = build([f.quality(label, count, n=n) for label, count in correct.items()], [], "top1", outcomes)
+    return ranking_notes(board.rows, "top1", board.resolutions.get(board.rows[0].condition))
+
+
+def test_ranges_and_the_smallest_gap_are_explained():
+    assert 0.0190 < mcnemar_gap(2, 0.05 / 3) / 360 < 0.0195  # rounded up: a gap of 1.9 points would not do
+    assert notes({"a": 340, "b": 338, "c": 336}) == [
+        HEAD.format(360),
+        "A rank may be a range, from 1 + the rows that are significantly better to all but those significantly "
+        "worse (paired tests on the same images, 5 % over 3 pairs by Holm).",
+        "The smallest gap that these images can resolve between neighbours here: 2.0 points of top1.",
+    ]
+
+
+def test_ranks_that_are_no_ranges_need_no_explanation():
+    found = notes({"a": 340, "b": 300})
+    assert len(found) == 2
+    assert "may be" not in "".join(found)
+    assert "The smallest gap" in found[1]
+
+
+def test_rows_that_could_not_be_paired_are_said():
+    found = notes({"a": 340, "b": 338, "c": 336}, unknown="c")
+    assert "5 % over 1 pair by Holm" in found[1]
+    assert (
+        found[2]
+        == "Rows without stored predictions of the same images differ where their 95 % intervals do not overlap."
+    )
+
+
+def test_a_test_set_too_small_for_any_difference_says_so():
+    assert notes({"a": 5, "b": 0}, n=5)[-1] == "Test images: 5, too few to tell any two rows apart."
+
+
+def test_speeds_say_what_their_ranges_are():
+    records = [each for m, v in (("a", 1000), ("b", 1040)) for each in (f.quality(m), *f.speed(m, v))]
+    rows = build(records, [], "throughput").rows
+    assert ranking_notes(rows, "throughput", None) == [
+        "Ranked by throughput (higher is better).",
+        "A rank may be a range; rows differ where their ranges do not overlap.",
+    ]
+
+
+def test_the_gap_of_a_likelihood_is_in_its_unit():
+    random = np.random.RandomState(0)
+    found = {m: random.exponential(size=400).astype(np.float32) for m in "ab"}
+    records = [
+        f.record(f.quality_cell(m), [f.measurement("nll", float(v.mean(dtype=float)), unit="nat", better="lower")])
+        for m, v in found.items()
+    ]
+    board = build(records, [], "nll", lambda record: Outcomes(scores=found[record.planned.label], images="test"))
+    [resolution] = board.resolutions.values()
+    assert resolution.gap == pytest.approx(1.97 * np.std(found["a"] - found["b"], ddof=1) / 20, rel=0.01)
+    assert ranking_notes(board.rows, "nll", resolution)[-1].endswith(
+        f"here: {threshold_in_words(figure_of('nll', board.rows), resolution.gap)}."
+    )
+
+
+def test_of_several_seeds_the_gap_is_that_of_images_and_seeds():
+    correct = {"a": (340, 339), "b": (338, 336)}
+    records = [f.quality(m, n, seed=seed) for m, counts in correct.items() for seed, n in enumerate(counts)]
+    right = {r.id: n for r, n in zip(records, (n for counts in correct.values() for n in counts), strict=True)}
+    board = build(records, [], "top1", lambda r: Outcomes(scores=np.arange(360) < right[r.id], images="test"))
+    found = ranking_notes(board.rows, "top1", next(iter(board.resolutions.values())))
+    assert [note for note in found if note.startswith("The smallest gap that these images and seeds can resolve ")]
+
+
+def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
+    rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
+    assert ranking_notes(rows, "train_seconds", None)[-1] == (
+        "A rank may be a range; rows differ where their ranges do not overlap; those without one are not told apart."
+    )

@@ -1,0 +1,218 @@
+import unicodedata
+
+import factories as f
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitbench.leaderboard.leaderboard import build
+from vitbench.printable import plain
+from vitbench.records import METHOD
+from vitbench.report.tables import Section, missing, sections
+
+
+def only_section(*records: object, rank_by: str = "top1", detailed: bool = False) -> Section:
+    [section] = sections(build(records, [], rank_by), detailed=detailed)
+    return section
+
+
+def column(section: Section, title: str) -> tuple[str, ...]:
+    [cells] = [c.cells for c in section.figures if f"{c.title} {c.unit}".strip() == title]
+    return cells
+
+
+@given(st.text())
+def test_plain_text_has_nothing_invisible_and_keeps_the_rest(text):
+    result = plain(text)
+    assert not {unicodedata.category(c) for c in result} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    if not {unicodedata.category(c) for c in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        assert result == text
+
+
+def test_plain_text_shows_what_was_there():
+    assert plain("a\x1b[31m\nb\u202ec\ud800") == "a\\x1b[31m\\nb\\u202ec\\ud800"
+
+
+def test_figures_have_their_units():
+    section = only_section(f.quality("vit", 340), *f.speed("vit", 1234.0), detailed=True)
+    assert column(section, "top1 %") == ("94.4",)
+    assert column(section, "95 % interval") == ("[91.6, 96.4]",)
+    assert column(section, "images/s") == ("1,234",)
+    assert column(section, "p50 ms") == ("1.62",)
+    assert column(section, "peak MiB") == ("12.0",)
+    assert column(section, "params M") == ("0.053",)
+    assert column(section, "GMACs") == ("0.0015",)
+    assert column(section, "train images/s") == ("411",)
+    assert column(section, "train s") == ("21.5",)
+
+
+def test_a_large_test_set_earns_a_second_decimal():
+    [big] = [f.record(f.quality_cell(), [f.top1(9412, 10_000)])]
+    assert column(only_section(big), "top1 %") == ("94.12",)
+    assert column(only_section(big), "95 % interval") == ("[93.64, 94.56]",)
+
+
+def test_the_ranking_metric_comes_first_with_its_interval():
+    section = only_section(f.quality(), *f.speed("vit", 1000), rank_by="throughput")
+    assert [f"{c.title} {c.unit}".strip() for c in section.figures[:3]] == ["images/s", "range", "top1 %"]
+    assert column(section, "range") == ("[980, 1,030]",)
+
+
+def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
+    record = f.record(f.quality_cell(), [f.measurement("joules", 12.34, unit="J", better="lower")])
+    section = only_section(record, rank_by="joules")
+    assert column(section, "joules J") == ("12.3",)
+    assert section.notes[0] == "Ranked by joules (lower is better)."
+
+
+def test_ranges_baselines_and_notes():
+    section = only_section(f.quality("a", 340), f.quality("b", 338), f.quality("m", 36, baseline=True))
+    assert section.ranks == ("1-2", "1-2", "3")
+    assert section.models == ("a", "b", "m (baseline)")
+    assert section.notes == (
+        "Ranked by top1 (higher is better), on 360 test images.",
+        "A rank may be a range; rows differ where their 95 % intervals do not overlap.",
+        "Recipe: recipes/supervised.",
+    )
+
+
+def test_rows_of_one_model_under_two_recipes_say_which():
+    section = only_section(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
+    assert section.models == ("a [recipes/supervised]", "a [recipes/finetune]")
+
+
+def test_doubts_are_marked_and_explained():
+    section = only_section(
+        f.quality("a", 340),
+        f.quality("b", 338),
+        *f.speed("a", 1000, verdict="warn", reason="load average 4.1 on 2 cores"),
+        *f.speed("b", 500, verdict="invalid", reason="8 threads on a quota of 2 cores"),
+    )
+    assert column(section, "images/s") == ("~1,000", "!500")
+    assert column(section, "top1 %") == ("94.4", "93.9")
+    where = "(throughput, latency_p50, peak_memory, train_throughput)"
+    assert section.notes[-2:] == (
+        f"~ doubtful, a {where}: load average 4.1 on 2 cores.",
+        f"! invalid, b {where}: 8 threads on a quota of 2 cores.",
+    )
+
+
+def test_a_doubt_that_rows_share_is_said_once():
+    records = [f.quality(m, 300, verdict="warn") for m in ("a", "b")]
+    note = only_section(*records).notes[-1]
+    assert note == "~ doubtful, a (top1), b (top1): the model is order-dependent."
+
+
+def test_a_note_gives_one_reason_and_counts_the_rest():
+    record = f.record(f.quality_cell(), [f.measurement("top1", 0.5, verdict="warn", reasons=list("abcde"))])
+    assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; and 4 more."
+
+
+def test_a_value_that_could_not_be_had_is_a_marked_dash():
+    record = f.record(
+        f.quality_cell(), [f.measurement("top1", None, unit="fraction", verdict="invalid", reasons=["row 3 is nan"])]
+    )
+    section = only_section(record)
+    assert column(section, "top1 %") == ("!-",)
+    assert section.ranks == ("-",)
+    assert "Not ranked: no row has a valid top1." in section.notes
+    assert section.notes[-1] == "! invalid, vit (top1): row 3 is nan."
+
+
+def test_conditions_say_where_and_how():
+    fields = {"precision": "bfloat16", "compile": True, "threads": 2}
+    section = only_section(f.quality("a", **fields), *f.speed("a", **fields))
+    assert section.conditions == (
+        "AMD EPYC 9B14, 2 cores; cpu, 2 threads; bfloat16; compiled; batch 32, latency at batch 1"
+    )
+
+
+def test_an_invalid_ranking_figure_is_marked_and_stands_after_the_ranked_rows():
+    section = only_section(f.quality("bad", 359, verdict="invalid"), f.quality("good", 300))
+    assert section.models == ("good", "bad")
+    assert section.ranks == ("1", "-")
+    assert column(section, "top1 %") == ("83.3", "!99.7")
+    assert section.notes[-1] == "! invalid, bad (top1): the model is order-dependent."
+
+
+def test_an_older_method_is_said():
+    planned = f.quality_cell("a")
+    provenance = msgspec.structs.replace(planned.provenance, method=METHOD - 1)
+    section = only_section(f.record(msgspec.structs.replace(planned, provenance=provenance), [f.top1(340)]))
+    assert section.conditions.endswith(f"float32; method {METHOD - 1}")
+
+
+def test_the_front_is_named_where_there_is_something_to_compare():
+    records = [
+        *(f.quality("a", 350), *f.speed("a", 500), f.quality("b", 340), *f.speed("b", 900)),
+        *(f.quality("c", 330), *f.speed("c", 100), f.quality("knn", 355, baseline=True)),
+    ]
+    assert "Pareto front, top1 and throughput: a, b." in only_section(*records).notes
+    assert not [note for note in only_section(*records[:4]).notes if note.startswith("Pareto")]
+    assert not [note for note in only_section(*records, rank_by="throughput").notes if note.startswith("Pareto")]
+
+
+def test_memory_brings_further_rows_onto_the_front():
+    light = f.record(
+        f.speed_cell("c"), [f.measurement("throughput", 100), f.measurement("peak_memory", 1, better="lower")]
+    )
+    records = [f.quality("a", 350), *f.speed("a", 500), f.quality("c", 330), light]
+    assert "Pareto front, top1 and throughput: a; with peak memory also: c." in only_section(*records).notes
+
+
+def test_the_front_of_partial_results_says_so():
+    records = [f.quality("a", 350, limit=99), *f.speed("a", 500), f.quality("b", 340, limit=99), *f.speed("b", 900)]
+    assert "Pareto front of partial results, top1 and throughput: a, b." in only_section(*records).notes
+
+
+def test_partial_sections_say_how_they_were_cut():
+    section = only_section(f.quality("a", limit=2000, epochs=2))
+    assert section.title == "digits, partial: limit 2000, epochs 2"
+    assert section.ranks == ("-",)
+    assert section.notes[0] == "Partial results are never ranked; they are listed by top1 (higher is better)."
+
+
+def test_seeds_are_said_and_have_a_column_of_their_own():
+    section = only_section(f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 250))
+    assert column(section, "sd of seeds") == ("1.2", "")
+    assert (
+        "Quality is the mean over 1-2 seeds: the interval is the error of the images, the sd that from seed to seed."
+        in section.notes
+    )
+    assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).figures]
+
+
+def test_seeds_have_no_spread_beside_a_figure_of_speed():
+    section = only_section(f.quality("a"), f.quality("a", seed=1), *f.speed("a"), rank_by="throughput")
+    assert "Quality is the mean over 2 seeds." in section.notes
+    assert "sd of" not in [c.title for c in section.figures]
+
+
+def test_two_data_sets_of_one_name_are_told_apart():
+    other = msgspec.structs.replace(f.data_info(), fingerprint="feedbeef" * 8)
+    titles = [s.title for s in sections(build([f.quality(), f.quality("b", data=other)], [], "top1"), detailed=False)]
+    assert sorted(titles) == sorted([f"digits (data {f.data_info().fingerprint[:8]})", "digits (data feedbeef)"])
+
+
+def test_missing_cells_of_one_reason_are_put_together():
+    cells = [f.quality_cell("a"), *(f.speed_cell("a", batch_size=n) for n in (1, 32))]
+    records = [f.record(cell, status="failed", reason="no network") for cell in cells]
+    records.append(f.record(f.quality_cell("b"), status="oom", reason="needs 9 GiB"))
+    found = missing(build(records, [], "top1"))
+    assert [(m.model, m.status, m.cells, m.reason) for m in found] == [
+        ("a", "failed", "digits, seed 0; 2 speed cells", "no network"),
+        ("b", "oom", "digits, seed 0", "needs 9 GiB"),
+    ]
+
+
+def test_many_seeds_of_a_failure_are_counted():
+    records = [f.record(f.quality_cell("a", seed=i), status="failed", reason="x") for i in range(5)]
+    [found] = missing(build(records, [], "top1"))
+    assert found.cells == "digits, seed 0; digits, seed 1; 3 more"
+
+
+def test_a_row_that_was_measured_at_another_batch_is_said():
+    newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
+    notes = only_section(f.quality("a"), f.quality("b"), *f.speed("b"), *newer).notes
+    assert "Measured at other batches only, and so not shown: b (inference at 32, training at 32)." in notes
+    assert not [note for note in only_section(f.quality("a"), *f.speed("a")).notes if note.startswith("Measured")]

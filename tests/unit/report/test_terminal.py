@@ -1,0 +1,180 @@
+import re
+
+import factories as f
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from wcwidth import iter_graphemes, wcswidth
+
+from vitbench.leaderboard.leaderboard import build
+from vitbench.printable import plain
+from vitbench.report import render
+from vitbench.report.terminal import WIDTH
+
+MARK = "\u200e"
+HOSTILE = ["1e5", "007", "\x1b[2J\x1b[31mred", "a\nb\r\tc", "\x01", "nan", "=1+1", "a|b", "\u202eevil", "x" * 300]
+
+
+def table(*records: object, rank_by: str = "top1", pending: tuple[object, ...] = (), unicode: bool = True) -> str:
+    return render(build(records, pending, rank_by), "table", unicode=unicode)
+
+
+def cells(text: str) -> list[list[str]]:
+    """Read the rows of the first table by the columns that its rules mark, as they stand on the display."""
+    lines = text.replace(MARK, "").split("\n")
+    rules = [i for i, line in enumerate(lines) if line and not set(line) - {"\u2500", "-", " "} and "  " in line]
+    spans = [match.span() for match in re.finditer(r"\S+", lines[rules[0]])]
+    rows = []
+    for line in lines[rules[1] + 1 : rules[2]]:
+        columns: list[str] = []
+        for cluster in iter_graphemes(line):
+            if wcswidth(cluster):
+                columns += [cluster, *[""] * (wcswidth(cluster) - 1)]
+            else:
+                columns[-1] += cluster
+        rows.append(["".join(columns[start:end]).strip() for start, end in spans])
+    return rows
+
+
+def test_the_whole_table():
+    text = table(
+        f.quality("scratch/vit-p2", 340),
+        *f.speed("scratch/vit-p2", 1000),
+        f.quality("scratch/resnet18", 344),
+        *f.speed("scratch/resnet18", 400, verdict="warn", reason="load average 4.1 on 2 cores"),
+        f.quality("baseline/majority", 37, baseline=True),
+        f.record(f.quality_cell("timm/vit"), status="failed", reason="no network; give checkpoint=PATH"),
+        unicode=False,
+    )
+    assert (
+        text
+        == """\
+digits
+AMD EPYC 9B14, 2 cores; cpu, 1 thread; float32; batch 32, latency at batch 1
+
+----  -----------------  ----  ------------  --------  -----  -----  ------  ------  --------
+                         top1          95 %              p50   peak  params             train
+rank  model                 %      interval  images/s     ms    MiB       M   GMACs  images/s
+----  -----------------  ----  ------------  --------  -----  -----  ------  ------  --------
+ 1-2  scratch/resnet18   95.6  [92.9, 97.2]      ~400  ~5.00  ~12.0   0.053  0.0015      ~133
+ 1-2  scratch/vit-p2     94.4  [91.6, 96.4]     1,000   2.00   12.0   0.053  0.0015       333
+   3  baseline/majority  10.3  [ 7.5, 13.8]
+      (baseline)
+----  -----------------  ----  ------------  --------  -----  -----  ------  ------  --------
+
+Ranked by top1 (higher is better), on 360 test images.
+A rank may be a range; rows differ where their 95 % intervals do not overlap.
+Pareto front, top1 and throughput: scratch/resnet18, scratch/vit-p2.
+Recipe: recipes/supervised.
+~ doubtful, scratch/resnet18 (throughput, latency_p50, peak_memory, train_throughput): load average
+  4.1 on 2 cores.
+
+Without a result: 1 cell
+timm/vit: failed (digits, seed 0)
+    no network; give checkpoint=PATH
+
+On digits scratch/resnet18 is best with 95.6 % top1, 1.1 points ahead of scratch/vit-p2; the gap is
+not resolved. Fastest within a point of the best: scratch/resnet18, 400 images/s (doubtful).
+"""
+    )
+
+
+def test_rules_and_ranges_have_characters_of_their_own_where_there_are_such():
+    text = table(f.quality("a", 340), f.quality("b", 338))
+    assert "\u2500\u2500\u2500\u2500  \u2500\u2500\u2500\u2500\u2500  " in text
+    assert [row[0] for row in cells(text)] == ["1\u20132", "1\u20132"]
+    assert "--" not in text
+    plain_text = table(f.quality("a", 340), f.quality("b", 338), unicode=False)
+    assert [row[0] for row in cells(plain_text)] == ["1-2", "1-2"]
+    assert plain_text.isascii()
+
+
+def test_wide_and_combining_characters_keep_the_columns():
+    names = ["\u6a21\u578b\u4e00\u53f7", "e\u0301te\u0301", "plain", "\U0001f600 face", "\uff21\uff22"]
+    text = table(*(f.quality(name, 340 - 20 * i) for i, name in enumerate(names)))
+    assert [row[1] for row in cells(text)] == names
+    assert [row[2] for row in cells(text)] == ["94.4", "88.9", "83.3", "77.8", "72.2"]
+
+
+def test_a_wide_name_that_is_too_long_is_broken_by_what_it_takes_on_the_display():
+    name = "\u6a21" * 60
+    text = table(f.quality(name), *f.speed(name))
+    assert max(map(wcswidth, text.splitlines())) <= WIDTH
+    assert "".join(row[1] for row in cells(text)) == name
+
+
+def test_names_from_right_to_left_leave_the_figures_in_their_place():
+    name = "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd"
+    text = table(f.quality(name, 340), f.quality("b", 300))
+    # The mark ends the run, without taking room: what follows is again from left to right.
+    assert text.count(name + MARK) == text.count(name) == 2
+    assert cells(text)[0][1:3] == [name, "94.4"]
+    assert MARK not in table(f.quality("b", 300))
+
+
+def test_in_plain_ascii_other_characters_are_escapes():
+    text = table(f.quality("\u6a21", 340, data=f.data_info(title="d\xe4ta")), unicode=False)
+    assert text.isascii()
+    assert text.startswith("d\\xe4ta\n")
+    assert cells(text)[0][1] == "\\u6a21"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(min_size=1, max_size=24), st.integers(0, 360))
+def test_names_and_figures_are_read_back_from_their_columns(name, correct):
+    assume(wcswidth(plain(name)) <= 60)
+    # A combining character joins the gap before it.
+    assume(wcswidth(plain(name)[0]) and next(iter_graphemes(f" {plain(name)}")) == " ")
+    [row] = cells(table(f.quality(name, correct)))
+    assert row[1] == plain(name).strip()
+    assert float(row[2]) == pytest.approx(100 * correct / 360, abs=0.05)
+
+
+def test_a_long_name_is_broken_after_a_separator_and_stays_whole():
+    name = "timm/vit_base_patch16_224.augreg_in21k"
+    text = table(f.quality(name), *f.speed(name))
+    first, second = (row[1] for row in cells(text))
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert first + second == name
+    assert first.endswith(".")
+
+
+def test_names_that_look_like_numbers_stay():
+    text = table(f.quality("1e5", 340), f.quality("007", 300))
+    assert [line.split()[1] for line in text.splitlines() if "[" in line] == ["1e5", "007"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=60)))
+def test_no_text_of_a_user_leaves_its_place(name):
+    text = table(
+        f.quality(name, 340, data=f.data_info(title=name or "x")),
+        f.record(f.quality_cell(name, seed=3), status="failed", reason=f"it said {name}"),
+    )
+    harmless = table(
+        f.quality("n", 340, data=f.data_info(title="t")),
+        f.record(f.quality_cell("n", seed=3), status="failed", reason="it said n"),
+    )
+    assert not [c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160]
+    assert max(map(wcswidth, text.split("\n"))) <= WIDTH
+    if wcswidth(plain(name)) <= 20 and plain(name) == " ".join(plain(name).split()):
+        assert plain(name) in text.replace(MARK, "")
+        assert len(text.split("\n")) == len(harmless.split("\n"))
+
+
+def test_nothing_yet_says_so_and_names_what_is_pending():
+    text = table(pending=(f.quality_cell("vit"),))
+    assert text == "No results yet.\n\nWithout a result: 1 cell\nvit: pending (digits, seed 0)\n    not started\n"
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("name", ["m" * 120, "\u6a21" * 60], ids=["narrow", "wide"])
+def test_a_metric_with_a_long_name_leaves_the_table_its_width(name, unicode):
+    rows = [
+        (f.record(f.quality_cell(m), [f.measurement(name, v, unit="nat", low=v - 0.1, high=v + 0.1)]), *f.speed(m))
+        for m, v in (("a/model-of-some-length", 0.5), ("b", 0.6))
+    ]
+    text = table(*(record for row in rows for record in row), rank_by=name, unicode=unicode)
+    assert max(map(wcswidth, text.splitlines())) <= WIDTH
+    assert ("\u2026" if unicode else "...") in text
+    assert [row[2] for row in cells(text) if row[0]] == ["0.6", "0.5"]

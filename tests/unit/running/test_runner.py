@@ -1,0 +1,351 @@
+"""The parent's half of a run, with scripted endings in place of processes: every planned cell ends as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import factories
+import msgspec
+import pytest
+
+from vitbench.catalog.discovery import PluginSelection
+from vitbench.execution.executor import Ending
+from vitbench.execution.messages import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
+from vitbench.running.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
+from vitbench.store import Store, environment_digest
+
+ENVIRONMENT = factories.environment()
+Ends = Callable[[Any], Ending | BaseException]
+METRICS = {"metrics/top1": "c0de"}
+BEFORE = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
+OK = Outcome(status="ok")
+
+
+def answered(result: Outcome = OK, seconds: float = 1.0) -> Ending:
+    return Ending(kind="answered", seconds=seconds, result=result)
+
+
+def measured(value: float | None, name: str = "throughput", **fields: object) -> Ending:
+    return answered(Outcome(status="ok", measurements=(Measurement(name=name, value=value, **fields),)))
+
+
+class Script:
+    """An executor that ends each process as a test says, and remembers what it was asked."""
+
+    def __init__(self, ending: Ends) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self.calls: list[dict[str, object]] = []
+        self._ending = ending
+
+    def run(
+        self,
+        target: str,
+        request: msgspec.Struct,
+        *,
+        on_message: Callable[[Progress | Say], None],
+        timeout: float | None = None,
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Ending:
+        assert isinstance(request, Job | MetricsJob)
+        if isinstance(request, MetricsJob):
+            self.calls.append({"target": target, "log": log, "job": request})
+            return self._ending(request)
+        self.asked.append((request.planned.label, request.process))
+        self.calls.append(
+            {"target": target, "timeout": timeout, "log": log, "environment": environment, "job": request}
+        )
+        on_message(Progress(epoch=1, epochs=2))
+        on_message(Say(text=f"a word of {request.planned.label}"))
+        ending = self._ending(request)
+        if isinstance(ending, BaseException):
+            raise ending
+        return ending
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path, create=True) as store:
+        yield store
+
+
+def run(
+    store: Store,
+    cells: list[KeyedCell],
+    ending: Ends = lambda _: answered(),
+    **arguments: object,
+) -> tuple[Script, list[Event]]:
+    run_id = store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
+    store.plan(run_id, cells)
+    script, events = Script(ending), []
+    run_cells(
+        cells,
+        store=store,
+        run=run_id,
+        environment_digest=environment_digest(ENVIRONMENT),
+        metrics=METRICS,
+        child_environment={"HF_HUB_OFFLINE": "1"},
+        executor=script,
+        on_event=events.append,
+        plugins=PluginSelection(),
+        **arguments,
+    )
+    return script, events
+
+
+def only(store: Store) -> Record:
+    (record,) = store.records()
+    return record
+
+
+A, B = factories.quality_cell("a"), factories.quality_cell("b")
+FAST, SLOW = factories.speed_cell("fast"), factories.speed_cell("slow")
+FAST_1, SLOW_1 = factories.speed_cell("fast", batch_size=1), factories.speed_cell("slow", batch_size=1)
+
+
+def test_a_quality_cell_is_one_process_and_a_speed_cell_three_in_turn(store: Store) -> None:
+    script, _ = run(store, [A, B, FAST_1, SLOW_1, FAST, SLOW])
+    in_turn = [("fast", 0), ("slow", 0), ("fast", 1), ("slow", 1), ("fast", 2), ("slow", 2)]
+    assert script.asked == [("a", 0), ("b", 0), *in_turn, *in_turn]
+    assert [record.planned.key for record in store.records()] == [
+        cell.key for cell in (A, B, FAST_1, SLOW_1, FAST, SLOW)
+    ]
+
+
+def test_what_a_process_is_told(store: Store) -> None:
+    script, _ = run(store, [A, FAST])
+    quality, speed = script.calls[0], script.calls[1]
+    assert quality["target"] == "vitbench.worker.cell:run_cell"
+    assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
+    assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
+    assert quality["log"] == store.log_path(A.key)
+    assert quality["job"] == Job(
+        planned=A, weights=str(store.weights_path(A.key)), predictions=str(store.predictions_path(A.key))
+    )
+
+
+def test_a_time_out_that_the_user_gives_holds_for_every_process(store: Store) -> None:
+    script, _ = run(store, [A, FAST], timeout=7.0)
+    assert {call["timeout"] for call in script.calls} == {7.0}
+
+
+def test_a_record_holds_what_the_process_said(store: Store) -> None:
+    outcome = Outcome(
+        status="ok",
+        measurements=(factories.top1(180),),
+        curve=({"epoch": 1.0, "loss": 0.5},),
+        runtime={"threads": 1},
+        facts={"stem": "cifar"},
+        splits={"test": 360},
+        faults=("the model depends on the order",),
+    )
+    run(store, [A], lambda _: answered(outcome, 12.5))
+    record = only(store)
+    assert (record.status, record.seconds, record.planned) == ("ok", 12.5, A)
+    for name in ("curve", "runtime", "facts", "splits", "faults"):
+        assert getattr(record, name) == getattr(outcome, name)
+    (top1,) = record.measurements
+    assert top1.value == 0.5
+    assert top1.verdict == Verdict(level="invalid", reasons=outcome.faults)
+    assert record.metrics == METRICS
+    assert record.environment == environment_digest(ENVIRONMENT)
+    assert msgspec.json.decode(store.blob(record.environment), type=Environment) == ENVIRONMENT
+
+
+def test_events_tell_the_start_the_progress_and_the_end(store: Store) -> None:
+    _, events = run(store, [A, FAST])
+    assert events[:4] == [
+        Started(planned=A, process=0, processes=1),
+        Progressed(planned=A, progress=Progress(epoch=1, epochs=2)),
+        Noted(text="a word of a"),
+        Ended(record=store.records()[0]),
+    ]
+    assert [event.process for event in events if isinstance(event, Started) and event.processes == 3] == [0, 1, 2]
+    assert sum(isinstance(event, Ended) for event in events) == 2
+
+
+def test_a_record_is_in_the_store_before_it_is_announced(store: Store) -> None:
+    stored: list[bool] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, Ended):
+            stored.append(event.record in store.records())
+
+    run_id = store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
+    run_cells(
+        [A, FAST],
+        store=store,
+        run=run_id,
+        environment_digest="",
+        metrics={},
+        child_environment={},
+        executor=Script(lambda _: answered()),
+        on_event=look,
+        plugins=PluginSelection(),
+    )
+    assert stored == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "reason"),
+    [
+        (answered(Outcome(status="failed", reason="no weights")), "failed", "no weights"),
+        (answered(Outcome(status="oom", reason="too large")), "oom", "too large"),
+        (answered(Outcome(status="invalid", reason="row 3 is NaN")), "invalid", "row 3 is NaN"),
+        (Ending(kind="timeout", seconds=2.0, reason="took more than 2 s"), "timeout", "took more than 2 s"),
+        (Ending(kind="crashed", seconds=2.0, reason="killed by SIGKILL"), "crashed", "killed by SIGKILL"),
+    ],
+)
+def test_a_failure_is_recorded_stops_its_cell_and_the_others_go_on(
+    ending: Ending, status: str, reason: str, store: Store
+) -> None:
+    def fail(job: Job) -> Ending:
+        bad = job.planned.label == "a" or (job.planned.label == "fast" and job.process == 1)
+        return ending if bad else answered()
+
+    script, _ = run(store, [A, B, FAST, SLOW], fail)
+    assert script.asked == [
+        ("a", 0),
+        ("b", 0),
+        ("fast", 0),
+        ("slow", 0),
+        ("fast", 1),
+        ("slow", 1),
+        ("slow", 2),
+    ]
+    statuses = {record.planned.label: (record.status, record.reason) for record in store.records()}
+    assert statuses == {"a": (status, reason), "b": ("ok", ""), "fast": (status, reason), "slow": ("ok", "")}
+
+
+def test_a_failed_speed_cell_keeps_no_half_measurements(store: Store) -> None:
+    run(store, [FAST], lambda job: measured(100.0) if job.process == 0 else Ending(kind="crashed", seconds=1.0))
+    assert only(store).measurements == ()
+    assert only(store).seconds == 2.0
+
+
+def test_an_unavailable_cell_fails_without_a_process(store: Store) -> None:
+    absent = factories.quality_cell("absent", unavailable="it needs timm; pip install timm")
+    timed = factories.speed_cell("absent", unavailable="it needs timm; pip install timm")
+    script, _ = run(store, [absent, timed, A])
+    assert script.asked == [("a", 0)]
+    assert [(record.status, record.reason) for record in store.records()] == [
+        ("failed", "it needs timm; pip install timm"),
+        ("failed", "it needs timm; pip install timm"),
+        ("ok", ""),
+    ]
+
+
+@pytest.mark.parametrize(("victim", "process"), [("b", 0), ("slow", 0), ("slow", 2)])
+def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int, store: Store) -> None:
+    def interrupt(job: Job) -> Ending | BaseException:
+        return KeyboardInterrupt() if (job.planned.label, job.process) == (victim, process) else measured(1.0)
+
+    cells = [A, B, FAST, SLOW]
+    with pytest.raises(KeyboardInterrupt):
+        run(store, cells, interrupt)
+    newest = {record.planned.label: record for record in store.records()}
+    assert (newest[victim].status, newest[victim].reason) == ("interrupted", "the run was interrupted")
+    assert newest[victim].measurements == ()
+    assert all(record.status == "ok" for label, record in newest.items() if label != victim)
+    ended = set(newest) | {cell.label for cell in store.pending()}
+    assert ended == {"a", "b", "fast", "slow"}, "what did not end is pending, not lost"
+
+
+def test_the_processes_of_a_speed_cell_are_merged(store: Store) -> None:
+    values = {0: 100.0, 1: 104.0, 2: 97.0}
+    run(store, [FAST], lambda job: measured(values[job.process], samples=((values[job.process],),), unit="images/s"))
+    (merged,) = only(store).measurements
+    assert merged == Measurement(
+        name="throughput",
+        value=100.0,
+        unit="images/s",
+        low=97.0,
+        high=104.0,
+        n=3,
+        samples=((100.0,), (104.0,), (97.0,)),
+    )
+
+
+SEARCH = factories.speed_cell("search", largest_batch=True, batch_size=8)
+
+
+def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_three(store: Store) -> None:
+    def ending(job: Job) -> Ending:
+        if not job.probe:
+            return measured(500.0, "largest_batch_throughput")
+        return answered() if job.batch_size <= 20 else answered(Outcome(status="oom", reason="too large"))
+
+    script, _ = run(store, [SEARCH], ending)
+    jobs = [call["job"] for call in script.calls]
+    assert [job.batch_size for job in jobs if job.probe] == [8, 16, 32, 24, 20, 22, 21]
+    assert [(job.process, job.batch_size) for job in jobs if not job.probe] == [(0, 20), (1, 20), (2, 20)]
+    record = only(store)
+    assert {m.name: m.value for m in record.measurements} == {"largest_batch": 20, "largest_batch_throughput": 500.0}
+    assert record.status == "ok"
+
+
+def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: Store) -> None:
+    def ending(job: Job) -> Ending:
+        return Ending(kind="crashed", seconds=1.0, reason="killed by SIGSEGV") if job.batch_size == 16 else answered()
+
+    script, _ = run(store, [SEARCH], ending)
+    assert all(call["job"].probe for call in script.calls)
+    assert (only(store).status, only(store).reason) == ("crashed", "batch 16: killed by SIGSEGV")
+
+
+def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
+    cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
+    script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
+    caches = [(call["job"].planned.label, call["environment"].get("TORCHINDUCTOR_CACHE_DIR")) for call in script.calls]
+    by_label = {label: {cache for name, cache in caches if name == label} for label in ("a", "b", FAST.label)}
+    assert by_label[FAST.label] == {None}
+    (of_a,), (of_b,) = by_label["a"], by_label["b"]
+    assert of_a != of_b
+    assert not Path(of_a).parent.exists(), "what was compiled is not left behind"
+    timeouts = {call["job"].planned.label: call["timeout"] for call in script.calls}
+    assert timeouts["a"] > timeouts[FAST.label]
+
+
+def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(store: Store) -> None:
+    old = factories.record(
+        A,
+        [factories.measurement("top1", 0.5), factories.measurement("params", 9.0)],
+        metrics=METRICS,
+        faults=("the model depends on the order",),
+        measured_by=(BEFORE,),
+    )
+    current = factories.record(B, [factories.measurement("top1", 0.5)], metrics={"metrics/top1": "changed"})
+    others = [factories.record(factories.quality_cell("x"), status="failed"), factories.record(FAST)]
+    old = msgspec.structs.replace(
+        old, run=store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
+    )
+    now = msgspec.structs.replace(BEFORE, code_hash="changed")
+    outcome = Outcome(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
+    again = Script(lambda _: Ending(kind="answered", seconds=1.0, result=outcome))
+    new = {"metrics/top1": "changed"}
+    plugins = PluginSelection(excluded=("timm",))
+    told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
+    assert told == []
+    (call,) = again.calls
+    assert call["target"] == "vitbench.worker.quality:measure_again"
+    assert call["job"] == MetricsJob(
+        planned=A,
+        predictions=str(store.predictions_path(A.key)),
+        faults=("the model depends on the order",),
+        plugins=plugins,
+    )
+    record = only(store)
+    assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
+    assert record.metrics == new
+    assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
+
+
+def test_metrics_that_cannot_be_computed_again_stay_and_say_so(store: Store) -> None:
+    old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
+    gone = Script(lambda _: Ending(kind="crashed", seconds=1.0, reason="exit code 1"))
+    (sentence,) = update_metrics([old], store=store, metrics={}, executor=gone, plugins=PluginSelection())
+    assert sentence.startswith("the metrics of a could not be computed again from ")
+    assert store.records() == []

@@ -1,0 +1,77 @@
+"""What is refused before anything is prepared: names that only look like models."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from vitbench.catalog import Catalog, load_catalog
+from vitbench.errors import UsageError
+from vitbench.planning.suite import Selection, Suite
+from vitbench.running import session
+
+
+@pytest.mark.parametrize(
+    ("suite", "datasets", "model", "message"),
+    [
+        (
+            None,
+            ("cifar10",),
+            "vit-p4",
+            '"vit-p4" is a label of the suite quick; add --suite quick, or give ',
+        ),
+        ("cifar", (), "vit-p4", '"vit-p4" is a label of the suite quick; add --suite quick, or give '),
+        (
+            "quick",
+            (),
+            "vit-p4:depth=3",
+            '"vit-p4" is a label of the suite quick and takes no options; give ',
+        ),
+        ("quick", (), "vit-p5", 'unknown model "vit-p5". Did you mean "vit-p'),
+        ("quick", (), "scratch/vitt", 'unknown model "scratch/vitt". Did you mean "scratch/vit'),
+        ("quick", (), "resnet18-w61", 'unknown model "resnet18-w61". Did you mean "resnet18-w16"?'),
+    ],
+)
+def test_a_label_out_of_place_is_explained(
+    suite: str | None, datasets: tuple[str, ...], model: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        session.plan(suite, Selection(models=(model,), datasets=datasets), strict_plugins=False, say=print)
+    assert str(raised.value).startswith(message)
+
+
+def test_a_broken_suite_of_another_plugin_does_not_answer_for_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "aaa-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aaa\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[vitbench]\naaa = fake_with_a_broken_suite\n")
+    (tmp_path / "broken.toml").write_text('name = "broken"\nsummary = "x"\nno_such_key = 1\n')
+    (tmp_path / "fake_with_a_broken_suite.py").write_text(
+        "import vitbench\n\n@vitbench.hookimpl\ndef vitbench_suites():\n"
+        f"    return ['{tmp_path}/absent.toml', '{tmp_path}/broken.toml']\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for model, words in (("resnt18", 'unknown model "resnt18". Did you mean "resnet18'), ("vit-p4", '"vit-p4" is a ')):
+        with pytest.raises(UsageError) as raised:
+            session.plan("cifar", Selection(models=(model,)), strict_plugins=False, say=print)
+        assert str(raised.value).startswith(words)
+
+
+def test_data_of_an_ambiguous_name_is_refused() -> None:
+    datasets = load_catalog().datasets
+    other = dataclasses.replace(datasets["datasets/cifar10"], name="other/cifar10")
+    catalog = Catalog(datasets={**datasets, "other/cifar10": other})
+
+    def paths(name: str, suite: str = "", home: str = "") -> list[str]:
+        found = Suite(name="s", summary="x", data={suite: "in"} if suite else {})
+        return list(session._data_paths(found, None, Selection(data={name: "there"}), catalog, home))
+
+    assert paths("datasets/cifar10") == ["datasets/cifar10"]
+    assert paths("cifar100") == ["datasets/cifar100"]
+    assert paths("mine", "cifar10", home="other") == ["other/cifar10", "mine"]
+    with pytest.raises(UsageError, match="is ambiguous; give one of: datasets/cifar10, other/cifar10"):
+        paths("cifar10")

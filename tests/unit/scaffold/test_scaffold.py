@@ -1,0 +1,136 @@
+"""`vitbench plugin new` writes a package whose plugin lists and builds, and overwrites nothing."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitbench import __version__
+from vitbench.catalog import PluginSelection, load_catalog
+from vitbench.errors import StoreError, UsageError
+from vitbench.scaffold import write_package
+from vitbench.specs import load_target
+
+Install = Callable[[Path], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a package as an editable one is: its metadata in one folder, its source in another."""
+    before = set(sys.modules)
+
+    def link(folder: Path) -> None:
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        name = project["name"].replace("-", "_")
+        info = tmp_path / "site" / f"{name}-{project['version']}.dist-info"
+        info.mkdir(parents=True)
+        lines = [f"Name: {project['name']}", f"Version: {project['version']}"]
+        lines += [f"Requires-Dist: {requirement}" for requirement in project["dependencies"]]
+        (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
+        points = project["entry-points"]["vitbench"].items()
+        (info / "entry_points.txt").write_text("[vitbench]\n" + "".join(f"{key} = {value}\n" for key, value in points))
+        monkeypatch.syspath_prepend(str(info.parent))
+        monkeypatch.syspath_prepend(str(folder / "src"))
+
+    yield link
+    for module in set(sys.modules) - before:
+        if module.startswith("vitbench_"):
+            del sys.modules[module]
+
+
+@pytest.mark.parametrize("name", ["mine", "My-nets", "class", "a-b__c", "2nets"])
+def test_the_plugin_lists_and_its_model_builds(name: str, tmp_path: Path, install: Install) -> None:
+    write_package(name, tmp_path / "package")
+    install(tmp_path / "package")
+    catalog = load_catalog(PluginSelection(allowed=(name,)))
+    assert catalog.problems == ()
+    [plugin] = catalog.plugins
+    assert plugin.owner == f"vitbench-{name} 0.1.0"
+    spec = catalog.model(f"{name}/net").spec
+    model = load_target(spec.build)(num_classes=5, image_size=9, in_channels=1, **spec.options)
+    assert model(torch.zeros(2, 1, 9, 9)).shape == (2, 5)
+
+
+def test_the_package_is_complete_and_says_which_vitbench_it_was_made_for(tmp_path: Path) -> None:
+    written = write_package("mine", tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in written) == [
+        "README.md",
+        "pyproject.toml",
+        "src/vitbench_mine/__init__.py",
+        "src/vitbench_mine/net.py",
+        "tests/test_conformance.py",
+    ]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(written)
+    assert not any("$" in path.read_text() for path in written)
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    assert f"vitbench>={__version__}" in project["dependencies"]
+    assert '@parametrize_checks("mine")' in (tmp_path / "tests" / "test_conformance.py").read_text()
+
+
+def test_the_package_is_in_the_style_of_vitbench(tmp_path: Path) -> None:
+    ruff = pytest.importorskip("ruff")
+    import subprocess
+
+    write_package("mine", tmp_path)
+    config = Path(__file__).parents[3] / "pyproject.toml"
+    for command in (["check", "--ignore", "D1,TID253"], ["format", "--check"]):
+        done = subprocess.run(
+            [ruff.find_ruff_bin(), *command, "--no-cache", "--config", str(config), str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "cannot name a package"),
+        ("a b", "cannot name a package"),
+        ("-a", "cannot name a package"),
+        ("a-", "cannot name a package"),
+        ("a.b", "cannot name a package"),
+        ("../a", "cannot name a package"),
+        ("netz\n", "cannot name a package"),
+        ("né", "cannot name a package"),
+        ("vitbench-mine", 'leave out "vitbench"; the package is called vitbench-NAME'),
+        ("scratch", 'a plugin called "scratch" is installed already'),
+        ("baselines", "a module vitbench_baselines is installed already"),
+        ("Scratch", "a module vitbench_scratch is installed already"),
+    ],
+)
+def test_a_name_that_would_not_do_writes_nothing(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        write_package(name, tmp_path / "package")
+    assert not (tmp_path / "package").exists()
+
+
+def test_a_plugin_that_is_broken_keeps_its_name(tmp_path: Path, install: Install) -> None:
+    write_package("mine", tmp_path / "package")
+    (tmp_path / "package" / "src" / "vitbench_mine" / "__init__.py").write_text("1 / 0")
+    install(tmp_path / "package")
+    with pytest.raises(UsageError, match='a plugin called "mine" is installed already'):
+        write_package("mine", tmp_path / "again")
+
+
+def test_nothing_is_overwritten_but_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match="holds files already, and nothing is overwritten"):
+        write_package("mine", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    (tmp_path / "empty").mkdir()
+    assert write_package("mine", tmp_path / "empty")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file cannot be written: Not a directory"):
+        write_package("mine", tmp_path / "file")
+    with pytest.raises(StoreError, match="below cannot be written: Not a directory"):
+        write_package("mine", tmp_path / "file" / "below")

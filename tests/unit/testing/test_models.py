@@ -1,0 +1,711 @@
+"""Checks of models: a good model passes them all, and each bad one is caught by the check that names its fault."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vitbench.errors import UnusableError, UsageError
+from vitbench.protocols import FitRun, TrainVal
+from vitbench.specs import ModelSpec, RecipeSpec
+from vitbench.testing import FamilyCase, ModelCase, Outcome, building, checks_for, run_checks
+
+Build = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+class Net(nn.Module):
+    """A small convolutional network that keeps all contracts."""
+
+    def __init__(self, num_classes: int, image_size: int, in_channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(in_channels, 6, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(6 * 4, num_classes)
+        nn.init.zeros_(self.head.weight)
+
+    def features(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(self.norm(self.convolution(images)).relu(), 2).flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.dropout(self.features(images)))
+
+
+def build(*, num_classes: int, image_size: int, in_channels: int, width: int = 6) -> nn.Module:
+    return Net(num_classes, image_size, in_channels)
+
+
+def run(build: Build, *, only: str = "", given: dict[str, Any] | None = None, **fields: Any) -> dict[str, Outcome]:
+    """Run all checks of a model, or only one, and return the outcomes by the check's name."""
+    spec = ModelSpec(name="net", build=build, summary="A net", **fields)
+    checks = checks_for("mine/net", ModelCase(spec=spec, options=given or {}))
+    chosen = [check for check in checks if only in ("", check.name)]
+    return {outcome.check: outcome for outcome in run_checks(chosen)}
+
+
+def failed(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name: outcome.reason for name, outcome in outcomes.items() if outcome.status == "failed"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "skipped"),
+    [
+        ({}, "check_model_declared_size"),
+        ({"image_size": 16, "in_channels": 3}, "check_model_follows_data"),
+        ({"image_size": 16}, ""),
+        ({"in_channels": 1}, ""),
+    ],
+)
+def test_a_good_model_passes_all(fields: dict[str, int], skipped: str) -> None:
+    outcomes = run(build, **fields)
+    assert failed(outcomes) == {}
+    assert [name for name, outcome in outcomes.items() if outcome.status == "skipped"] == ([skipped] if skipped else [])
+
+
+def changed(**methods: Callable[..., Any]) -> Build:
+    """Return a build whose model has other methods."""
+    return lambda **shape: type("Changed", (Net,), methods)(**shape)
+
+
+# Bad models, each by the check that must catch it -------------------------------------------------------------------
+
+
+def fixed_head(*, num_classes: int, **shape: int) -> nn.Module:
+    if num_classes == 2:
+        raise ValueError("only ten classes here")
+    return Net(num_classes, **shape)
+
+
+class ListsFacts(Net):
+    facts = ("a stem", "a head")
+
+
+class Lazy(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.head = nn.LazyLinear(shape["num_classes"])
+
+
+def too_few_pixels(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size > 64:
+        raise ValueError("a table of 64 positions only")
+    return Net(image_size=image_size, **shape)
+
+
+def pools(self: Net, images: Tensor) -> Tensor:
+    return Net.forward(self, nn.functional.max_pool2d(images, 16))
+
+
+def fixed_size(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32 * 32, num_classes))
+
+
+def only_colour(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+    return Net(num_classes, image_size, 3)
+
+
+def reads_values(**shape: int) -> nn.Module:
+    model = Net(**shape)
+    model.rate = torch.linspace(0, 0.1, 3)[1].item()
+    return model
+
+
+def value_decides(self: Net, images: Tensor) -> Tensor:
+    features = self.features(images)
+    return self.head(features if features.sum() > 0 else features * 2)
+
+
+def half(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.features(images)).half()
+
+
+def infinite(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.features(images)) / (images.mean(dim=(1, 2, 3)) * 0)[:, None]
+
+
+def pair(self: Net, images: Tensor) -> Any:
+    return self.head(self.features(images)), images
+
+
+def squeezed(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.features(images)).squeeze(0)
+
+
+def keeps_training(self: Net, mode: bool = True) -> Net:
+    nn.Module.train(self, mode)
+    self.dropout.train()
+    return self
+
+
+def caches(self: Net, images: Tensor) -> Tensor:
+    self.register_buffer("grid", torch.zeros(1, device=images.device), persistent=False)
+    return Net.forward(self, images) + self.grid
+
+
+class Counting(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(images)
+
+
+def batch_mean(self: Net, images: Tensor) -> Tensor:
+    features = self.features(images)
+    return self.head(self.dropout(features - features.mean(0)))
+
+
+def writes_inputs(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.dropout(self.features(images.detach().sub_(0.5))))
+
+
+class Unused(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.forgotten = nn.Linear(3, 3)
+
+
+def detached(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.dropout(self.features(images).detach()))
+
+
+def no_gradient(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.dropout(self.features(images))).detach()
+
+
+def nothing_through(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.dropout(self.features(images)) * 0 + 1)
+
+
+def roots(self: Net, images: Tensor) -> Tensor:
+    return self.head(self.dropout(self.features(images) * 0).sqrt())
+
+
+class HiddenState(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.scale = torch.rand(24)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.dropout(self.features(images) * self.scale.to(images.device)))
+
+
+class StaysBehind(Net):
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.scale = torch.ones(24, device="cpu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.dropout(self.features(images) * self.scale))
+
+
+class LeftOut(Net):
+    """A running mean that training moves, and that is not stored."""
+
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.register_buffer("mean", torch.zeros(24), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.features(images)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * features.detach().mean(0)
+        return self.head(self.dropout(features - self.mean))
+
+
+class ExtraState(Net):
+    def get_extra_state(self) -> dict[str, str]:
+        return {"version": "1"}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+class Renames(Net):
+    def state_dict(self, *arguments: Any, **keywords: Any) -> Any:
+        return {f"module.{name}": tensor for name, tensor in super().state_dict(*arguments, **keywords).items()}
+
+
+FRESH = torch.Generator()
+
+
+def own_chance(**shape: int) -> nn.Module:
+    model = Net(**shape)
+    nn.init.normal_(model.convolution.weight, generator=FRESH)
+    return model
+
+
+SHARED = nn.BatchNorm2d(6)
+
+
+def shares_a_layer(**shape: int) -> nn.Module:
+    model = Net(**shape)
+    if model.norm.weight.device.type == "cpu":
+        model.norm = SHARED
+    return model
+
+
+MEANS = torch.zeros(24)
+"""Of all that were trained: no buffer of any."""
+
+
+def shares_a_mean(self: Net, images: Tensor) -> Tensor:
+    features = self.features(images)
+    if self.training and images.device.type == "cpu":
+        MEANS.mul_(0.9).add_(0.1 * features.detach().mean(0))
+    return self.head(self.dropout(features - MEANS.to(images.device)))
+
+
+def seeds(how: Callable[[], object]) -> Build:
+    def build(**shape: int) -> nn.Module:
+        how()
+        return Net(**shape)
+
+    return build
+
+
+def draws(how: Callable[[], object]) -> Build:
+    def forward(self: Net, images: Tensor) -> Tensor:
+        if not self.training:
+            how()
+        return Net.forward(self, images)
+
+    return changed(forward=forward)
+
+
+def sets_threads(**shape: int) -> nn.Module:
+    torch.set_num_threads(2)
+    return Net(**shape)
+
+
+def sets_dtype_once_called(self: Net, images: Tensor) -> Tensor:
+    logits = Net.forward(self, images)
+    torch.backends.cudnn.benchmark = True
+    return logits
+
+
+def turns_gradients_off(self: Net, images: Tensor) -> Tensor:
+    logits = Net.forward(self, images)
+    if not self.training:
+        torch.set_grad_enabled(False)
+    return logits
+
+
+BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
+    "one class count": ("check_model_builds", "build(num_classes=2, ", fixed_head, {}),
+    "says where it broke": ("check_model_builds", "ValueError: only ten classes here (test_mo", fixed_head, {}),
+    "no module": ("check_model_builds", "gave dict; return a torch.nn.Module", lambda **shape: shape, {}),
+    "an option that build does not take": (
+        "check_model_builds",
+        "unexpected keyword argument 'widht'",
+        build,
+        {"options": {"widht": 3}},
+    ),
+    "facts that are no dict": (
+        "check_model_builds",
+        "facts are a tuple; make them a dict",
+        lambda **shape: ListsFacts(**shape),
+        {},
+    ),
+    "a lazy layer": (
+        "check_model_builds",
+        "leaves the shape of head.weight open; give a whole model, without lazy modules",
+        lambda **shape: Lazy(**shape),
+        {},
+    ),
+    "another size than declared": (
+        "check_model_declared_size",
+        "forward of images [2, 3, 16, 16] raised RuntimeError",
+        fixed_size,
+        {"image_size": 16},
+    ),
+    "one size, not declared": ("check_model_follows_data", "forward of images [2, 3, 8, 8] raised", fixed_size, {}),
+    "not for small images": (
+        "check_model_follows_data",
+        "; raise UsageError in build for a size that it cannot take, or declare image_size",
+        changed(forward=pools),
+        {},
+    ),
+    "not for ImageNet": ("check_model_follows_data", "image_size=224, in_channels=3) raised", too_few_pixels, {}),
+    "colour only": ("check_model_follows_data", "forward of images [2, 1, 32, 32] raised", only_colour, {}),
+    "values in build": ("check_model_builds_on_meta", "cannot be called on meta tensors", reads_values, {}),
+    "values decide a shape": (
+        "check_model_builds_on_meta",
+        "on the meta device, where tensors have no values; compute numbers without torch",
+        changed(forward=value_decides),
+        {},
+    ),
+    "a tensor that does not move": (
+        "check_model_builds_on_meta",
+        "on the meta device; register tensors as buffers",
+        lambda **shape: StaysBehind(**shape),
+        {},
+    ),
+    "half precision": ("check_model_logits", "the logits are float16; they must be float32", changed(forward=half), {}),
+    "not finite": ("check_model_logits", "logits are not finite for normal noise", changed(forward=infinite), {}),
+    "two outputs": ("check_model_logits", "gave a tuple; it must give a plain tensor", changed(forward=pair), {}),
+    "one image": ("check_model_logits", "output of shape (2,) for 1 images", changed(forward=squeezed), {}),
+    "dropout in eval": (
+        "check_model_eval_deterministic",
+        "two passes over the same images differ",
+        changed(train=keeps_training),
+        {},
+    ),
+    "a counter": (
+        "check_model_eval_deterministic",
+        "evaluation changed calls; eval() must leave",
+        lambda **shape: Counting(**shape),
+        {},
+    ),
+    "a tensor made by the first call": (
+        "check_model_eval_deterministic",
+        "evaluation adds the tensor grid; make it in build",
+        changed(forward=caches),
+        {},
+    ),
+    "batch statistics": (
+        "check_model_batch_independent",
+        "with its batch mates; use no statistics of the batch in eval",
+        changed(forward=batch_mean),
+        {},
+    ),
+    "writes its input": ("check_model_leaves_inputs", "changed its input in place", changed(forward=writes_inputs), {}),
+    "an unused layer": (
+        "check_model_gradients",
+        "forgotten.weight (and 1 more) gets no gradient",
+        lambda **shape: Unused(**shape),
+        {},
+    ),
+    "a cut": (
+        "check_model_gradients",
+        "convolution.weight (and 2 more) gets no gradient",
+        changed(forward=detached),
+        {},
+    ),
+    "a cut at the end": ("check_model_gradients", "no gradient flows back from", changed(forward=no_gradient), {}),
+    "zeros": ("check_model_gradients", "gets a gradient of zeros", changed(forward=nothing_through), {}),
+    "infinite": ("check_model_gradients", "gets a gradient that is not finite", changed(forward=roots), {}),
+    "hidden state": (
+        "check_model_state_dict",
+        "a fresh model with its state dict gives other logits",
+        lambda **shape: HiddenState(**shape),
+        {},
+    ),
+    "state that is left out": (
+        "check_model_state_dict",
+        "a fresh model with its state dict gives other logits",
+        lambda **shape: LeftOut(**shape),
+        {},
+    ),
+    "state that is no tensor": (
+        "check_model_state_dict",
+        "holds _extra_state, which is no tensor",
+        lambda **shape: ExtraState(**shape),
+        {},
+    ),
+    "other names": (
+        "check_model_state_dict",
+        "its state dict does not load into a fresh model: RuntimeError",
+        lambda **shape: Renames(**shape),
+        {},
+    ),
+    "chance of its own": ("check_model_same_seed", "convolution.weight differs after the same seed", own_chance, {}),
+    "a shared layer": ("check_model_builds_share_nothing", "two builds share norm.weight", shares_a_layer, {}),
+    "a shared state that is no buffer": (
+        "check_model_builds_share_nothing",
+        "training one build changes the logits of another",
+        changed(forward=shares_a_mean),
+        {},
+    ),
+    "a seed": (
+        "check_model_leaves_random_state",
+        "build seeds the generator of torch",
+        seeds(lambda: torch.manual_seed(0)),
+        {},
+    ),
+    "numpy's seed": (
+        "check_model_leaves_random_state",
+        "build seeds the generator of numpy",
+        seeds(lambda: np.random.seed(0)),
+        {},
+    ),
+    "Python's seed": (
+        "check_model_leaves_random_state",
+        "build seeds the generator of random",
+        seeds(lambda: random.seed(0)),
+        {},
+    ),
+    "draws in eval": (
+        "check_model_leaves_random_state",
+        "evaluation draws from or seeds the generator of torch",
+        draws(lambda: torch.rand(1)),
+        {},
+    ),
+    "seeds in eval": (
+        "check_model_leaves_random_state",
+        "evaluation draws from or seeds the generator of random",
+        draws(lambda: random.seed(7)),
+        {},
+    ),
+    "threads": ("check_model_leaves_flags", "build changes torch's threads", sets_threads, {}),
+    "a flag": (
+        "check_model_leaves_flags",
+        "forward in train mode changes torch's cudnn.benchmark",
+        changed(forward=sets_dtype_once_called),
+        {},
+    ),
+    "grad mode": (
+        "check_model_leaves_flags",
+        "forward in eval mode changes torch's grad_enabled",
+        changed(forward=turns_gradients_off),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_each_bad_model_is_caught_by_name(case: str) -> None:
+    check, words, build, fields = BAD[case]
+    (outcome,) = run(build, only=check, **fields).values()
+    assert (outcome.check, outcome.status) == (check, "failed")
+    assert words in outcome.reason
+
+
+@pytest.mark.parametrize("case", ["values in build", "batch statistics", "an unused layer", "hidden state", "threads"])
+def test_a_fault_fails_no_other_check(case: str) -> None:
+    check, _, build, fields = BAD[case]
+    assert list(failed(run(build, **fields))) == [check]
+
+
+def test_every_check_has_a_bad_model() -> None:
+    names = {check.name for check in checks_for("net", ModelCase(spec=ModelSpec(name="n", build=build, summary="x")))}
+    assert {check for check, *_ in BAD.values()} == names
+
+
+# Sizes, weights, baselines, families ----------------------------------------------------------------------------------
+
+
+def even_sizes(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size != 64:
+        raise UsageError(f"patch_size 64 does not divide {image_size}")
+    return Net(image_size=image_size, **shape)
+
+
+def test_a_model_that_follows_the_data_may_refuse_a_size_in_words() -> None:
+    assert failed(run(even_sizes)) == {}
+
+
+def refuses_all(**shape: int) -> nn.Module:
+    raise UsageError("only 14")
+
+
+def test_a_model_that_refuses_all_sizes_is_told_to_declare_its_own() -> None:
+    (outcome,) = run(refuses_all, only="check_model_logits").values()
+    assert outcome.status == "failed"
+    assert outcome.reason == (
+        "build refuses images of 8, 32, 64, 224 pixels (only 14); declare the image_size that it takes"
+    )
+
+
+def large_patches(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size % 14:
+        raise UsageError(f"patches of 14 pixels do not divide {image_size}")
+    return Net(image_size=image_size, **shape)
+
+
+def test_a_model_for_imagenets_size_alone_is_checked_at_that_size() -> None:
+    assert failed(run(large_patches)) == {}
+
+
+class SkipsABlock(Net):
+    """Stochastic depth: in train mode the middle is left out by chance, for the whole batch."""
+
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.middle = nn.Linear(24, 24)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.features(images)
+        if not self.training or random.random() < 0.5:
+            features = features + self.middle(features)
+        return self.head(self.dropout(features))
+
+
+class Attends(nn.Module):
+    """Attention over patches of 32 pixels: of a single one the queries and keys make no difference."""
+
+    def __init__(self, num_classes: int, in_channels: int, image_size: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(in_channels, 8, 32, 32)
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8, bias=False)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        weights = (self.query(tokens) @ self.key(tokens).transpose(1, 2)).softmax(-1)
+        return self.head((weights @ tokens).mean(1))
+
+
+def patches_of_32(*, image_size: int, **shape: int) -> nn.Module:
+    if image_size % 32:
+        raise UsageError(f"patches of 32 pixels do not divide {image_size}")
+    return Attends(image_size=image_size, **shape)
+
+
+def test_a_parameter_may_be_left_out_of_some_passes() -> None:
+    assert failed(run(lambda **shape: SkipsABlock(**shape), only="check_model_gradients")) == {}
+
+
+def test_a_parameter_may_have_no_influence_at_the_smallest_size() -> None:
+    assert failed(run(patches_of_32)) == {}
+    (outcome,) = run(patches_of_32, only="check_model_gradients", image_size=32).values()
+    assert outcome.reason.startswith("query.weight (and 2 more) gets a gradient of zeros")
+
+
+def test_a_model_that_cannot_be_imported_has_failed_whether_or_not_it_downloads() -> None:
+    for downloads in (False, True):
+        (outcome,) = run("no_such_package.nets:build", only="check_model_logits", downloads=downloads).values()
+        assert outcome.status == "failed"
+        assert outcome.reason.startswith("cannot import no_such_package.nets:build: ModuleNotFoundError")
+
+
+def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def watched(**shape: int) -> nn.Module:
+        model = build(**shape)
+        built.append(next(model.parameters()).device.type)
+        return model
+
+    monkeypatch.setattr(building, "MOST_MACS", 1000)
+    outcomes = run(watched)
+    assert set(built) == {"meta"}
+    assert {name for name, outcome in outcomes.items() if outcome.status == "passed"} == {
+        *("check_model_builds", "check_model_follows_data", "check_model_builds_on_meta")
+    }
+    assert outcomes["check_model_logits"].reason.startswith("too large to run here: shape and type of its logits")
+    assert outcomes["check_model_gradients"].reason.startswith("too large to run here (0 M parameters, 0.0 GMACs)")
+    assert failed(run(fixed_head, only="check_model_builds"))
+    ten = failed(run(lambda num_classes, **shape: Net(10, **shape), only="check_model_logits"))
+    assert "output of shape (1, 10) for 1 images" in ten["check_model_logits"]
+    low = failed(run(changed(forward=half), only="check_model_logits"))
+    assert low == {"check_model_logits": "the logits are float16; they must be float32"}
+
+
+def from_hub(*, pretrained: bool, **shape: int) -> nn.Module:
+    if pretrained:
+        raise UnusableError("the hub cannot be reached")
+    return Net(**shape)
+
+
+def test_no_check_needs_weights_where_the_model_offers_pretrained() -> None:
+    weights = {"pretrained_on": "ImageNet-1k", "downloads": True, "image_size": 16}
+    options = {"pretrained": True}
+    (outcome,) = run(from_hub, only="check_model_logits", options=options, **weights).values()
+    assert outcome.status == "passed"
+    (outcome,) = run(from_hub, only="check_model_logits", options=options, given=options, **weights).values()
+    assert outcome.status == "skipped", "weights that were asked for"
+
+
+def always_from_hub(**shape: int) -> nn.Module:
+    raise UnusableError("the hub cannot be reached")
+
+
+def test_a_model_without_weights_at_hand_is_skipped_and_a_broken_one_is_not() -> None:
+    (outcome,) = run(always_from_hub, only="check_model_logits", image_size=16, downloads=True).values()
+    assert (outcome.status, outcome.reason) == ("skipped", "needs weights: the hub cannot be reached")
+    (outcome,) = run(always_from_hub, only="check_model_logits", image_size=16).values()
+    assert outcome.status == "failed"
+
+
+@pytest.mark.parametrize("declared", [{}, {"image_size": 16}])
+def test_a_model_whose_module_is_not_installed_is_skipped(declared: dict[str, int]) -> None:
+    outcomes = run(build, requires=("no_such_module_anywhere",), **declared)
+    reasons = {outcome.reason for outcome in outcomes.values() if outcome.status == "skipped"}
+    assert {outcome.status for outcome in outcomes.values()} == {"skipped"}
+    assert "needs no_such_module_anywhere; pip install no_such_module_anywhere" in reasons
+
+
+class Mean(nn.Module):
+    """A baseline that gives nothing before its recipe has been called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("logits", torch.empty(0), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits.expand(len(images), -1)
+
+
+def fit_mean(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
+    model.logits = torch.bincount(torch.from_numpy(data.train.labels), minlength=data.num_classes).float()
+    return model
+
+
+def test_a_baseline_is_checked_after_its_own_recipe() -> None:
+    spec = ModelSpec(name="mean", build=lambda **_: Mean(), summary="x", recipe="mine/mean", tags=("baseline",))
+    recipe = RecipeSpec(name="mean", fit=fit_mean, summary="x")
+    outcomes = {one.check: one for one in run_checks(checks_for("m", ModelCase(spec=spec, recipe=recipe)))}
+    assert failed(outcomes) == {}
+    assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
+        "check_model_declared_size": "it declares neither image_size nor in_channels",
+        "check_model_builds_on_meta": "nothing is counted of a baseline",
+        "check_model_gradients": "it has no trainable parameters",
+        "check_model_state_dict": "a baseline's weights are not stored",
+    }
+
+
+def refuse(name: str) -> ModelSpec:
+    raise LookupError(f"zoo has no model {name}")
+
+
+def key_error(name: str) -> ModelSpec:
+    return {}[name]
+
+
+def value_error(name: str) -> ModelSpec:
+    raise ValueError("unknown")
+
+
+def accept(name: str) -> ModelSpec:
+    return ModelSpec(name=name, build=build, summary="x")
+
+
+@pytest.mark.parametrize(
+    ("resolve", "words"),
+    [
+        (refuse, ""),
+        (key_error, "resolve(\"no-such-model\") says 'no-such-model'; say in a sentence what is wrong"),
+        (value_error, 'resolve("no-such-model") raised ValueError: unknown'),
+        (accept, 'resolve("no-such-model") gave ModelSpec('),
+    ],
+)
+def test_a_family_refuses_unknown_names_in_a_sentence(resolve: Callable[[str], ModelSpec], words: str) -> None:
+    case = FamilyCase(spec=ModelSpec(name="*", build=build, summary="x", resolve=resolve))
+    (outcome,) = run_checks(checks_for("zoo/*", case))
+    assert outcome.check == "check_family_refuses_unknown_names"
+    assert outcome.status == ("failed" if words else "passed")
+    assert outcome.reason.startswith(words)
+
+
+def test_checks_leave_flags_and_generators_as_they_were() -> None:
+    torch.manual_seed(5)
+    random.seed(5)
+    before = torch.get_rng_state(), random.getstate(), torch.get_num_threads(), torch.get_default_dtype()
+    run(sets_threads, only="check_model_logits")
+    run(seeds(lambda: torch.set_default_dtype(torch.float64)), only="check_model_leaves_flags")
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (random.getstate(), torch.get_num_threads(), torch.get_default_dtype())

@@ -1,0 +1,67 @@
+"""How a process's error becomes a status and a reason."""
+
+from __future__ import annotations
+
+import factories
+import msgspec
+import pytest
+import torch
+
+from vitbench.catalog import load_catalog
+from vitbench.catalog.provenance import origin
+from vitbench.errors import UsageError, reason_of
+from vitbench.execution.messages import Job, Outcome
+from vitbench.measuring.predictions import InvalidPredictions
+from vitbench.measuring.steps import InvalidOutput
+from vitbench.records import KeyedCell
+from vitbench.worker import cell
+from vitbench.worker.cell import _status_of, run_cell
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InvalidPredictions("image 3 has a logit that is nan"), "invalid"),
+        (InvalidOutput("the model's output is on meta"), "invalid"),
+        (MemoryError(), "oom"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"), "oom"),
+        (RuntimeError("could not create a primitive"), "oom"),
+        (RuntimeError("std::bad_alloc"), "oom"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB)"), "oom"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "oom"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"), "failed"),
+        (ValueError("out of memory is only a word here"), "failed"),
+        (SystemExit(3), "failed"),
+    ],
+)
+def test_status(error: BaseException, status: str) -> None:
+    assert _status_of(error) == status
+
+
+def test_reason() -> None:
+    assert reason_of(UsageError("give it a name.")) == "give it a name."
+    assert reason_of(ValueError("two\n  lines")) == "ValueError: two lines"
+    assert reason_of(KeyError()) == "KeyError"
+
+
+def outcome(planned: KeyedCell) -> Outcome:
+    return run_cell(msgspec.json.encode(Job(planned=planned, weights="", predictions="")), lambda message: None)
+
+
+@pytest.mark.parametrize("part", ["model", "recipe"])
+def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    monkeypatch.setattr(cell, "run_quality", lambda *_: ran.append(True) or Outcome(status="ok"))
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    now = {plugin.name: origin(plugin) for plugin in load_catalog().plugins}
+    planned = factories.quality_cell()
+    made_of = msgspec.structs.replace(planned.provenance, model=now["scratch"], recipe=now["recipes"])
+    assert outcome(msgspec.structs.replace(planned, provenance=made_of)).status == "ok"
+    assert ran == [True]
+    before = msgspec.structs.replace(getattr(made_of, part), code_hash="another")
+    made_of = msgspec.structs.replace(made_of, **{part: before})
+    found = outcome(msgspec.structs.replace(planned, provenance=made_of))
+    assert (found.status, ran) == ("failed", [True])
+    words = "changed since the run was planned; run the same command again"
+    assert found.reason == f"the code of plugin {before.plugin} {words}"

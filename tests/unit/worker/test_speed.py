@@ -1,0 +1,238 @@
+"""A speed cell in this process: what it measures, and that it does not end well without a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import factories
+import known_models
+import msgspec
+import pytest
+import torch
+from torch import nn
+
+from vitbench.catalog import Catalog, Offer, load_catalog
+from vitbench.execution.messages import Job, Outcome
+from vitbench.measuring import timing
+from vitbench.measuring.steps import InvalidOutput
+from vitbench.records import KeyedCell, Measurement
+from vitbench.specs import ModelSpec
+from vitbench.worker import speed
+from vitbench.worker.speed import run_speed
+
+OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+
+
+@pytest.fixture(scope="module")
+def planned() -> KeyedCell:
+    return factories.speed_cell("vit", options=OPTIONS, batch_size=2)
+
+
+@pytest.fixture(autouse=True)
+def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"BLOCK_SECONDS": 0.01, "WARMUP_SECONDS": 0.05, "NOISY_SECONDS": 0.05}.items():
+        monkeypatch.setattr(timing, name, seconds)
+
+
+def measured(planned: KeyedCell, catalog: Catalog) -> tuple[Outcome, list[object]]:
+    sent: list[object] = []
+    return run_speed(Job(planned=planned, weights="", predictions=""), catalog, sent.append), sent
+
+
+def test_it_gives_throughput_memory_and_cost(planned: KeyedCell) -> None:
+    outcome, sent = measured(planned, load_catalog())
+    values = {one.name: one.value for one in outcome.measurements}
+    assert outcome.status == "ok"
+    assert values["params"] == params_of_the_vit()
+    assert values["throughput"] > 0
+    assert "latency_p50" not in values, "that is a matter of batch 1"
+    assert "peak_memory" in values
+    assert len(sent) == 1, "one sign of life before, and silence while it measures"
+    assert outcome.runtime["threads"] == 1
+
+
+def params_of_the_vit() -> int:
+    # 8x8 gray images in patches of 4: 5 tokens of width 16, one block with MLP ratio 2, 10 classes.
+    width, tokens, patch, hidden = 16, 5, 16, 32
+    block = 4 * width * width + 4 * width + 2 * width * hidden + hidden + width + 4 * width
+    return patch * width + width + tokens * width + width + block + 2 * width + 10 * width + 10
+
+
+def test_without_a_metric_it_is_no_success(planned: KeyedCell) -> None:
+    without = Catalog(**{**catalog_fields(load_catalog()), "metrics": {}})
+    outcome, _ = measured(planned, without)
+    assert (outcome.status, outcome.measurements) == ("failed", ())
+    assert "no installed metric" in outcome.reason
+
+
+def catalog_fields(catalog: Catalog) -> dict[str, object]:
+    return {name: getattr(catalog, name) for name in ("plugins", "problems", "models", "datasets", "recipes", "suites")}
+
+
+def test_a_wrong_option_is_an_error_of_the_cell(planned: KeyedCell) -> None:
+    wrong = msgspec.structs.replace(
+        planned, cell=msgspec.structs.replace(planned.cell, options={**OPTIONS, "patchsize": 4})
+    )
+    with pytest.raises(TypeError, match="patchsize"):
+        measured(wrong, load_catalog())
+
+
+# Models with known behaviour
+
+
+def speed_of(model: Callable[..., nn.Module], *, job: dict[str, object] | None = None, **cell: object) -> Outcome:
+    """Measure a model of the test as a plugin's, on images of 1x8x8."""
+
+    def build(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+        return model(num_classes=num_classes, in_channels=in_channels)
+
+    installed = load_catalog()
+    offer = Offer(
+        name="scratch/known",
+        plugin=installed.plugins[0],
+        spec=ModelSpec(name="known", build=build, summary="A model of a test"),
+    )
+    catalog = Catalog(**{**catalog_fields(installed), "metrics": installed.metrics, "models": {"scratch/known": offer}})
+    planned = factories.speed_cell("known", options={}, **cell)
+    return run_speed(Job(planned=planned, weights="", predictions="", **(job or {})), catalog, lambda _: None)
+
+
+def figures(outcome: Outcome) -> dict[str, Measurement]:
+    return {one.name: one for one in outcome.measurements}
+
+
+def test_a_sleeper_has_the_speed_that_it_sleeps_for() -> None:
+    found = figures(speed_of(partial(known_models.Sleeper, 0.004), batch_size=8))
+    assert 1000 < found["throughput"].value <= 2000
+    assert found["throughput"].samples[0]
+
+
+def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept() -> None:
+    class Lazy(known_models.Linear):
+        """Takes 0.2 s to set itself up at the first call."""
+
+        ready = False
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if not self.ready:
+                known_models.time.sleep(0.2)
+                self.ready = True
+            return super().forward(images)
+
+    outcome = speed_of(Lazy, batch_size=1)
+    found = figures(outcome)
+    assert found["cold_start"].value > 0.2 > found["latency_p50"].value
+    assert "compile_seconds" not in found
+    assert outcome.evidence["seconds"] > 0
+
+
+def test_energy_has_a_reason_where_it_has_no_value() -> None:
+    found = figures(speed_of(known_models.Linear, batch_size=8))
+    assert found["energy_per_image"].value is None
+    assert found["energy_per_image"].verdict.reasons[0].startswith("energy needs the counter of an NVIDIA GPU")
+
+
+def test_training_tells_where_its_memory_goes() -> None:
+    found = figures(speed_of(known_models.Linear, batch_size=8, mode="training"))
+    weights = 4 * 20  # one channel to ten classes, and biases
+    assert found["train_memory_weights"].value == found["train_memory_gradients"].value == weights
+    assert found["train_memory_optimiser"].value >= 2 * weights
+    assert found["train_throughput"].value > 0
+    assert "cold_start" not in found
+
+
+def test_a_model_that_keeps_results_is_at_fault() -> None:
+    (fault,) = speed_of(partial(known_models.Caching, 0.02), batch_size=4).faults
+    assert fault.endswith("the model keeps results")
+    assert speed_of(known_models.Linear, batch_size=4).faults == ()
+
+
+def test_outputs_that_are_not_finite_are_invalid() -> None:
+    found = figures(speed_of(known_models.NaNRow, batch_size=32))["throughput"]
+    assert found.verdict.level == "invalid"
+    assert "the model's output was not finite" in found.verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (known_models.OnMeta, "the model's output is on meta, not on cpu"),
+        (partial(known_models.DynamicShape, 20), r"gave an output of shape \(4, 9\) for 4 images; .* \(4, 10\)"),
+    ],
+)
+def test_an_output_that_is_no_batch_of_logits_ends_the_cell(model: Callable[..., nn.Module], words: str) -> None:
+    with pytest.raises(InvalidOutput, match=words):
+        speed_of(model, batch_size=4)
+
+
+def test_a_model_that_changes_flags_is_named_and_the_next_finds_them_as_they_were() -> None:
+    outcome = speed_of(known_models.FlagFlipper, batch_size=4)
+    for flag in ("threads", "default_dtype", "cudnn.benchmark"):
+        assert flag in outcome.warnings[0]
+    assert torch.get_default_dtype() == torch.float32, (
+        "nor did it change anything here when its operations were counted"
+    )
+    after = speed_of(known_models.Linear, batch_size=4)
+    assert after.warnings == ()
+    assert (after.runtime["threads"], after.runtime["default_dtype"]) == (1, "float32")
+
+
+class WrongInBfloat16(known_models.Linear):
+    """Adds half of itself where autocast is on."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(images)
+        return logits * 1.5 if torch.is_autocast_enabled("cpu") else logits
+
+
+def test_a_variant_that_computes_something_else_is_at_fault() -> None:
+    sound = speed_of(known_models.Linear, batch_size=4, precision="bfloat16")
+    assert sound.faults == ()
+    assert 0 < figures(sound)["variant_error"].value < 0.05
+    wrong = speed_of(WrongInBfloat16, batch_size=4, precision="bfloat16")
+    assert wrong.faults[0].startswith("this variant disagrees with float32: the largest error is 5")
+    assert "variant_error" not in figures(speed_of(known_models.Linear, batch_size=4)), "float32 is no variant"
+
+
+def test_a_zero_head_does_not_hide_a_wrong_variant() -> None:
+    class ZeroHead(WrongInBfloat16):
+        def __init__(self, **shape: int) -> None:
+            super().__init__(**shape)
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+
+    assert speed_of(ZeroHead, batch_size=4, precision="bfloat16").faults != ()
+
+
+def test_later_processes_do_not_repeat_what_does_not_change() -> None:
+    later = figures(speed_of(known_models.Linear, batch_size=4, precision="bfloat16", job={"process": 1}))
+    assert "throughput" in later
+    assert not {"params", "macs", "variant_error"} & set(later)
+
+
+def test_a_probe_runs_the_batch_that_it_is_told_and_measures_nothing() -> None:
+    seen = []
+
+    class Counting(known_models.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            return super().forward(images)
+
+    outcome = speed_of(Counting, batch_size=4, largest_batch=True, job={"batch_size": 12, "probe": True})
+    assert (outcome.status, outcome.measurements) == ("ok", ())
+    assert set(seen) - {1} == {12}, "one image is for the count of operations"
+
+
+def test_a_batch_that_takes_too_long_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "PROBE_SECONDS", 0.02)
+    slow = partial(known_models.Sleeper, 0.05)
+    outcome = speed_of(slow, batch_size=4, largest_batch=True, job={"batch_size": 12, "probe": True})
+    assert (outcome.status, outcome.reason) == ("timeout", "takes 0.1 s a step, over 0.02 s")
+
+
+def test_figures_of_the_largest_batch_have_names_of_their_own() -> None:
+    found = figures(speed_of(known_models.Linear, batch_size=4, largest_batch=True, job={"batch_size": 12}))
+    assert {"largest_batch_throughput", "largest_batch_peak_memory"} <= set(found)
+    assert "largest_batch_cold_start" not in found
+    assert all(name.startswith("largest_batch_") for name in found)

@@ -1,0 +1,268 @@
+"""A comparison in sentences: what differs, by how much, how sure that is, and what would resolve the rest.
+
+Names stand in the sentences as they came: each format escapes all text that it takes from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from vitbench.comparing.comparison import Comparison, outcome_of
+from vitbench.comparing.conditions import Unlike
+from vitbench.comparing.contrast import Contrast, Cost, Quality
+from vitbench.comparing.paired import PairedDifference
+from vitbench.comparing.speed_ratio import Speed
+from vitbench.leaderboard.rows import Metric
+from vitbench.report.figures import Figure, figure_of, gap_in_words, percent_decimals, rounded, threshold_in_words
+
+__all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
+
+_MOST_REASONS = 2
+"""Remarks that are said of a measurement; the JSON gives all."""
+_LONGEST_NAME = 40
+"""Longer names would make no sentence."""
+
+
+def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
+    """Return what sentences call the two: their names where these are short and differ, else A and B."""
+    names = pair.first.model, pair.second.model
+    short = max(map(len, names)) <= _LONGEST_NAME
+    return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
+
+
+def gap(figure: Figure, size: float, decimals: int) -> str:
+    """Return a difference, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
+    return gap_in_words(figure, abs(size), decimals)
+
+
+def p_value(value: float) -> str:
+    """Return ``0.043`` or ``<0.001``."""
+    return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
+
+
+def notes(comparison: Comparison, pair: Contrast) -> list[str]:
+    """Return what stands under a pair's table."""
+    if pair.unlike:
+        return list(_refusals(pair))
+    first, second = names_of(comparison, pair)
+    judged = next((quality for quality in pair.quality if quality.finding), None)
+    found = list(_test_notes(judged, first, second)) if judged else []
+    untested = [quality.metric for quality in pair.quality if not (quality.paired or quality.finding)]
+    if untested:
+        found.append(f"{', '.join(untested)}: plain differences, not tested.")
+    if pair.unlike_speed:
+        found.append(f"Speed and memory depend on conditions that differ: {_differing(pair.unlike_speed)}.")
+    if any(speed.ratio for speed in pair.speeds):
+        found.append("Speeds: A and B are medians of their processes; B / A compares the processes' geometric means.")
+    found += [f"{speed.reason}." for speed in pair.speeds if speed.reason and speed.finding != "not comparable"]
+    found += [*_measured_notes(pair.speeds), *_mark_notes(pair)]
+    return [*found, *(f"{each}." for each in pair.missing), *pair.notes]
+
+
+def _refusals(pair: Contrast) -> Iterator[str]:
+    """Say why a pair is not compared."""
+    models = [each for each in pair.unlike if each.condition == "model"]
+    conditions = [each for each in pair.unlike if each.condition != "model"]
+    if conditions:
+        yield f"Not compared, since conditions differ: {_differing(conditions)}."
+    for each in models:
+        yield f"Not compared, since these are two models of one name: A {each.first}, B {each.second}."
+        if not conditions:
+            yield "--model with that name compares them all the same."
+
+
+def _differing(unlike: Sequence[Unlike]) -> str:
+    return "; ".join(f"{each.condition.replace('_', ' ')} (A {each.first}, B {each.second})" for each in unlike)
+
+
+def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
+    """Say by what test the ranking metric is judged, and on how many images the two differ."""
+    name, paired = judged.metric, judged.paired
+    if "invalid" in (judged.first.verdict, judged.second.verdict):
+        yield f"{name} is invalid and resolves nothing: {'; '.join((*judged.first.reasons, *judged.second.reasons))}."
+    if judged.finding == "not comparable":
+        return
+    if paired is None:
+        if judged.first.low is not None or judged.second.low is not None:
+            yield f"{name} is compared by 95 % intervals: predictions of the same images are not stored."
+        return
+    if paired.alike:
+        return
+    if paired.split is not None:
+        a, b, of = len(paired.split.first), len(paired.split.second), f"of {paired.images:,} images"
+        agreement = f"{paired.split.agreement:.1%}"
+        if paired.seeds == (1, 1):
+            words = f"{first} alone is right on {a:,} {of}, {second} alone on {b:,}"
+            yield f"{words}; on {agreement} both are right or both wrong."
+        else:
+            yield (
+                f"{first} is right in a larger share of its seeds on {a:,} {of}, {second} on {b:,}; "
+                f"on {agreement} they are right equally often."
+            )
+    if paired.seeds == (1, 1):
+        test = "McNemar's exact test and Tango's interval" if paired.split else "a paired t-test"
+        yield f"{name}: {test}. One seed each: this compares two trainings, and not what others would give."
+    else:
+        a, b = paired.seeds
+        yield f"{name}: means over {a} and {b} seeds; the test counts the errors of images and of seeds."
+
+
+def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:
+    for speed in speeds:
+        if speed.measured:
+            measured, more = speed.measured, len(speed.measured.reasons) - _MOST_REASONS
+            words = [f"{speed.metric} in turn: {measured.quads} quads in {measured.pairs} pairs of processes"]
+            words += measured.reasons[:_MOST_REASONS]
+            yield "; ".join([*words, *([f"and {more} more remarks"] if more > 0 else [])]) + "."
+
+
+def _mark_notes(pair: Contrast) -> Iterator[str]:
+    """Name the figures that are doubtful or invalid."""
+    for level, words in (("warn", "~ doubtful"), ("invalid", "! invalid")):
+        marked: dict[str, list[str]] = {}
+        figures: list[Quality | Speed | Cost] = [*pair.quality, *pair.speeds, *pair.costs]
+        for each in figures:
+            sides: tuple[tuple[str, Metric], ...] = (("A", each.first), ("B", each.second))
+            for side, metric in sides:
+                if metric.verdict == level:
+                    marked.setdefault(each.metric, []).append(side)
+        if marked:
+            places = ", ".join(f"{metric} ({', '.join(sides)})" for metric, sides in marked.items())
+            yield f"{words}: {places}; vitbench show tells why."
+
+
+def verdict(comparison: Comparison, pair: Contrast) -> list[str]:
+    """Return what a pair comes to, in sentences."""
+    names = names_of(comparison, pair)
+    if any(each.condition != "model" for each in pair.unlike):
+        return [f"{names[1]} cannot be compared with {names[0]} under unlike conditions."]
+    if pair.unlike:
+        return [f"{names[1]} is another model than {names[0]}."]
+    found = [sentence for quality in pair.quality if quality.finding for sentence in _of_quality(pair, quality, names)]
+    found += _of_speeds(pair.speeds, names)
+    if pair.missing:
+        found.append("What is missing keeps the rest from being judged.")
+    return found or ["There is nothing that could be judged."]
+
+
+def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Iterator[str]:
+    first, second = names
+    paired, metric = quality.paired, quality.metric
+    if quality.finding == "not comparable":
+        yield f"Not comparable: {metric}."
+        return
+    difference = quality.difference
+    if difference is None:
+        yield f"{metric} has no value to compare."
+        return
+    figure = figure_of(metric, [pair.first, pair.second])
+    decimals = percent_decimals([quality.first, quality.second])
+    sure = _sure(figure, quality, decimals)
+    if quality.finding in ("better", "worse"):
+        yield f"{second} is {quality.finding} than {first}: {gap(figure, difference, decimals)} of {metric}{sure}."
+    elif quality.finding == "same":
+        yield f"{metric} of both is the same" + (f" on each of {paired.images:,} images." if paired else ".")
+    else:
+        size = gap(figure, difference, decimals)
+        yield f"Whether {metric} differs is not resolved: {second} has {size} {_more(difference)}{sure}."
+        if paired is not None and "invalid" not in (quality.first.verdict, quality.second.verdict):
+            yield from _resolving(figure, paired)
+
+
+def _more(difference: float) -> str:
+    return "more" if difference > 0 else "less" if difference < 0 else "difference"
+
+
+def _sure(figure: Figure, quality: Quality, decimals: int) -> str:
+    paired = quality.paired
+    if paired is None:
+        return ""
+    words = f"p {p_value(paired.p_value)}"
+    if paired.low is not None and paired.high is not None:
+        low, high = (signed(figure, end, decimals) for end in (paired.low, paired.high))
+        words = f"95 % interval of the difference {low} to {high}, {words}"
+    if quality.together > 1:
+        words += f"; corrected over {quality.together} pairs: p up to {paired.level:.2g} counts"
+    return f" ({words})"
+
+
+def signed(figure: Figure, value: float, decimals: int) -> str:
+    """Return a difference with its sign, in the figure's unit; what rounds to nothing has none."""
+    shown = abs(value) * figure.scale
+    text = f"{shown:.{decimals}f}" if figure.unit == "%" else rounded(shown)
+    sign = "-" if value < 0 else "+"
+    return f"{sign if float(text.replace(',', '')) else ''}{text}"
+
+
+def _resolving(figure: Figure, paired: PairedDifference) -> Iterator[str]:
+    """Say what gap could be seen, and what would show this one."""
+    images = f"These {paired.images:,} images"
+    if paired.resolvable is None:
+        yield f"{images} are too few to tell any two models apart."
+        return
+    smallest = threshold_in_words(figure, paired.resolvable)
+    if paired.of_seeds is None:
+        words = f"{images} resolve gaps from {smallest} between models that disagree so often"
+        if paired.needed and paired.needed > paired.images:
+            words += f"; a true gap of the size seen would take about {_about(paired.needed)} images"
+            words += " to be found in nearly four tries of five"
+        yield f"{words}."
+        return
+    share = threshold_in_words(figure, paired.of_seeds)
+    more = "more seeds" if 2 * paired.of_seeds**2 > paired.resolvable**2 else "a larger test set"
+    yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help first."
+
+
+def _about(count: int) -> str:
+    """Return a count to two digits."""
+    digits = max(0, math.floor(math.log10(count)) - 1)
+    return f"{round(count, -digits):,}"
+
+
+def _of_speeds(speeds: Sequence[Speed], names: tuple[str, str]) -> Iterator[str]:
+    first, second = names
+    for finding, word in (("worse", "slower"), ("better", "faster")):
+        found = [_ratio_in_words(speed) for speed in speeds if speed.finding == finding]
+        if found:
+            yield f"{second} is {word} than {first}: {'; '.join(found)}."
+    same = [speed.metric for speed in speeds if speed.finding == "same"]
+    if same:
+        yield f"{second} is as fast as {first} in {', '.join(same)}."
+    stored = [speed for speed in speeds if speed.finding == "not resolved" and not speed.measured]
+    if stored:
+        # Two versions of one model are not both installed.
+        able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in stored)
+        advice = "; --measure runs both in turn, which can" if able else ""
+        yield f"Stored speeds do not resolve {', '.join(speed.metric for speed in stored)}{advice}."
+    measured = [speed.metric for speed in speeds if speed.finding == "not resolved" and speed.measured]
+    if measured:
+        yield f"Not resolved even in turn: {', '.join(measured)}; a quieter machine (vitbench doctor) would help."
+    refused = [speed.metric for speed in speeds if speed.finding == "not comparable"]
+    if refused:
+        yield f"Not comparable: {', '.join(refused)}."
+    absent = [speed.metric for speed in speeds if speed.finding == "no data"]
+    if absent:
+        yield f"No data: {', '.join(absent)}."
+
+
+def _ratio_in_words(speed: Speed) -> str:
+    ratio = speed.measured.ratio if speed.measured else speed.ratio
+    assert ratio is not None
+    assert ratio.low is not None
+    assert ratio.high is not None
+    low, high = rounded(ratio.low), rounded(ratio.high)
+    return f"{speed.metric} {rounded(ratio.value)} times (95 % interval {low} to {high})"
+
+
+def closing(comparison: Comparison) -> str:
+    """Return the last sentence: the outcome, and of several pairs how many have which."""
+    last = f"Outcome: {comparison.outcome} (exit code {comparison.exit_code})."
+    if len(comparison.pairs) + len(comparison.missing) < 2:
+        return last
+    by_outcome: dict[str, list[str]] = {}
+    for pair in comparison.pairs:
+        by_outcome.setdefault(outcome_of(pair), []).append(pair.second.model)
+    counts = [f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in by_outcome.items()]
+    counts += [f"{len(comparison.missing)} without a result"] if comparison.missing else []
+    return f"{'; '.join(counts)}. {last}"

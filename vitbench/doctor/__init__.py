@@ -1,0 +1,1 @@
+"""`vitbench doctor`: is anything on this machine going to distort a measurement?"""

@@ -1,0 +1,83 @@
+"""`vitbench doctor`: what on this machine would spoil a measurement. Asks a child process, and words its answer.
+
+The child is `vitbench.doctor.examine`, since torch is not imported here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import msgspec
+
+from vitbench.errors import UnusableError, UsageError
+from vitbench.execution.executor import LocalExecutor
+from vitbench.execution.messages import Check, Examined, Refusal
+from vitbench.planning.suite import Conditions
+from vitbench.printable import plain
+
+__all__ = ["as_data", "as_text", "examine"]
+
+TIMEOUT = 60.0
+"""Seconds; it takes six on two cores."""
+WIDTH = 110
+
+
+def examine(device: str) -> Examined:
+    """Examine the machine for runs on a device, in a child process.
+
+    Args:
+        device: as the user writes it: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises:
+        UsageError: the word names no kind of device.
+        UnusableError: this machine does not have it; or the examination failed.
+    """
+    ending = LocalExecutor().run(
+        "vitbench.doctor.examine:examine_in_child",
+        Conditions(device=device),
+        on_message=lambda _: None,
+        timeout=TIMEOUT,
+    )
+    if isinstance(ending.result, Examined):
+        return ending.result
+    if isinstance(ending.result, Refusal):
+        kind = UsageError if ending.result.exit_code == UsageError.exit_code else UnusableError
+        raise kind(ending.result.message)
+    raise UnusableError(f"examining the machine failed: {ending.reason}")
+
+
+def as_text(examined: Examined) -> str:
+    """Return the machine class, a line for each check, its advice below it, and a sum."""
+    width = max(len(check.name) for check in examined.checks)
+    lines = [plain(examined.machine_class), ""]
+    for check in examined.checks:
+        lines += _lines(check, width)
+    bad = sum(not check.ok for check in examined.checks)
+    total = f"{len(examined.checks)} checks"
+    return "\n".join([*lines, "", f"{bad} of {total} found something." if bad else f"All is well: {total}."])
+
+
+def _lines(check: Check, width: int) -> list[str]:
+    indent = " " * (width + 6)
+    head = f"{'ok' if check.ok else ' !'}  {check.name.ljust(width)}  "
+    lines = _wrapped(plain(check.found), head, indent)
+    if check.advice:
+        lines += _wrapped(check.advice, f"{indent}-> ", f"{indent}   ")
+    return lines
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    # Neither paths nor options are torn: both are there to be copied.
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def as_data(examined: Examined) -> str:
+    """Return ``{"machine_class", "noise_floor", "checks": [{"name", "ok", "found", "advice"}]}`` as JSON."""
+    content = {
+        "machine_class": examined.machine_class,
+        "noise_floor": examined.noise_floor,
+        "checks": examined.checks,
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()

@@ -1,0 +1,191 @@
+"""A leaderboard and its measurements as tidy pandas tables, in base units (fractions, seconds, bytes, images/s).
+
+The columns and their types are the same however much there is, also of nothing; docs/leaderboard.md lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.leaderboard.pareto import OnFront, on_fronts
+from vitbench.records import Measurement, QualityCell, Record, newest_by_id
+from vitbench.specs import OptionValue
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["measurements_frame", "rows_frame"]
+
+_TEXT, _WHOLE, _TRUTH = "string[python]", "Int64", "boolean"
+
+ROW_COLUMNS: Mapping[str, str] = {
+    "rank": _WHOLE,
+    "rank_last": _WHOLE,
+    "tied_with": "object",
+    "model": _TEXT,
+    "baseline": "bool",
+    "partial": "bool",
+    "dataset": _TEXT,
+    "recipe": _TEXT,
+    "seeds": "object",
+    "image_size": "int64",
+    "machine": _TEXT,
+    "device": _TEXT,
+    "threads": "int64",
+    "precision": _TEXT,
+    "compile": "bool",
+    "channels_last": "bool",
+    "method": "int64",
+    "limit": "object",
+    "epochs": _WHOLE,
+    "batch_size": _WHOLE,
+    "train_batch_size": _WHOLE,
+    "fingerprint": _TEXT,
+    "rank_by": _TEXT,
+    "pareto_speed": _TRUTH,
+    "pareto_speed_memory": _TRUTH,
+}
+METRIC_COLUMNS: Mapping[str, str] = {
+    "": "float64",
+    "_low": "float64",
+    "_high": "float64",
+    "_sd": "float64",
+    "_n": _WHOLE,
+    "_verdict": _TEXT,
+    "_reasons": _TEXT,
+}
+"""What follows a metric's name in the names of its columns."""
+MEASUREMENT_COLUMNS: Mapping[str, str] = {
+    "metric": _TEXT,
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "n": _WHOLE,
+    "unit": _TEXT,
+    "better": _TEXT,
+    "verdict": _TEXT,
+    "reasons": _TEXT,
+    "model": _TEXT,
+    "name": _TEXT,
+    "options": _TEXT,
+    "baseline": "bool",
+    "kind": _TEXT,
+    "dataset": _TEXT,
+    "recipe": _TEXT,
+    "recipe_options": _TEXT,
+    "seed": _WHOLE,
+    "limit": "object",
+    "epochs": _WHOLE,
+    "mode": _TEXT,
+    "batch_size": _WHOLE,
+    "largest_batch": _TRUTH,
+    "num_classes": "int64",
+    "input_shape": "object",
+    "machine": _TEXT,
+    "device": _TEXT,
+    "threads": "int64",
+    "precision": _TEXT,
+    "compile": "bool",
+    "channels_last": "bool",
+    "method": "int64",
+    "status": _TEXT,
+    "id": _TEXT,
+    "key": _TEXT,
+    "run": _TEXT,
+    "started": "float64",
+}
+
+
+def rows_frame(board: Leaderboard) -> pd.DataFrame:
+    """Return one row for each row of a leaderboard; the ranking metric has its columns even where no row has it."""
+    metrics = dict.fromkeys([board.rank_by, *(name for row in board.rows for name in row.metrics)])
+    of_metrics = {name + part: kind for name in metrics for part, kind in METRIC_COLUMNS.items()}
+    # Names come from plugins: a metric's value goes before another's detail, and a column of the row before both.
+    columns = {**ROW_COLUMNS, **of_metrics, **dict.fromkeys(metrics, "float64"), **ROW_COLUMNS}
+    places = on_fronts(board.rows, board.rank_by)
+    rows = [
+        _of_metrics(row) | _of_row(row, place, board.rank_by) for row, place in zip(board.rows, places, strict=True)
+    ]
+    return _typed(rows, columns)
+
+
+def measurements_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row for each measurement of the newest attempts at each cell."""
+    rows = []
+    for record in newest_by_id(records).values():
+        of_record = _of_record(record)
+        rows += [_of_measurement(measurement) | of_record for measurement in record.measurements]
+    return _typed(rows, MEASUREMENT_COLUMNS)
+
+
+def _typed(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in columns.items()}
+    )
+
+
+def _of_row(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
+    own = {name: getattr(row, name) for name in ROW_COLUMNS if name in Row.__dataclass_fields__}
+    shared = {name: getattr(row.condition, name) for name in ROW_COLUMNS if hasattr(row.condition, name)}
+    return own | shared | {"rank_by": rank_by, "pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
+
+
+def _of_metrics(row: Row) -> dict[str, Any]:
+    details = {
+        name + part: value
+        for name, m in row.metrics.items()
+        for part, value in zip(
+            METRIC_COLUMNS, (m.value, m.low, m.high, m.spread, m.n, m.verdict, "; ".join(m.reasons)), strict=True
+        )
+    }
+    return details | {name: metric.value for name, metric in row.metrics.items()}
+
+
+def _of_measurement(measured: Measurement) -> dict[str, Any]:
+    return {
+        "metric": measured.name,
+        "value": measured.value,
+        "low": measured.low,
+        "high": measured.high,
+        "n": measured.n,
+        "unit": measured.unit,
+        "better": measured.better,
+        "verdict": measured.verdict.level,
+        "reasons": "; ".join(measured.verdict.reasons),
+    }
+
+
+def _of_record(record: Record) -> dict[str, Any]:
+    planned, cell = record.planned, record.planned.cell
+    # What one kind of cell has alone is missing from the other.
+    asked = {name: getattr(cell, name) for name in MEASUREMENT_COLUMNS if hasattr(cell, name)}
+    if planned.data:
+        side = planned.image_size
+        asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.data.class_names)
+        asked["input_shape"] = (planned.in_channels, side, side)
+    of_planned = {name: getattr(planned, name) for name in ("id", "key", "baseline", "machine", "device")}
+    return (
+        asked
+        | of_planned
+        | {
+            "kind": "quality" if isinstance(cell, QualityCell) else "speed",
+            "model": planned.label,
+            "name": cell.model,
+            "options": _json(cell.options),
+            "recipe_options": _json(cell.recipe_options) if isinstance(cell, QualityCell) else None,
+            "method": planned.provenance.method,
+            "status": record.status,
+            "run": record.run,
+            "started": record.started,
+        }
+    )
+
+
+def _json(options: Mapping[str, OptionValue]) -> str:
+    return msgspec.json.encode(options, order="deterministic").decode()

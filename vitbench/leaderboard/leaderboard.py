@@ -1,0 +1,217 @@
+"""Rows to a ranking: a pure function of what the store holds, without catalog or torch.
+
+Ranks are given among rows of equal conditions only, by figures that are not invalid, and never to partial results.
+They are ranges, as wide as what is known of the figures; see `vitbench.leaderboard.ranking`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.ranking import Entry, Resolution, rank
+from vitbench.leaderboard.rows import COSTS, Condition, Metric, Row, unranked
+from vitbench.printable import plain
+from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
+
+__all__ = [
+    "Condition",
+    "Failure",
+    "Leaderboard",
+    "Metric",
+    "Resolution",
+    "Row",
+    "build",
+    "interval_entry",
+    "model_names",
+    "seed_outcomes",
+]
+
+MOST_PAIRED = 1000
+"""Rows of one condition whose predictions are read and compared pair by pair; of more, intervals are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A cell without a result."""
+
+    model: str
+    dataset: str
+    """Title; empty for a speed cell."""
+    kind: Literal["quality", "speed"]
+    status: str
+    """Any status but ok; `pending` never started."""
+    reason: str
+    id: str
+    detail: str
+    """Which of the model's cells, in words."""
+    planned: KeyedCell
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaderboard:
+    """Rows, the best first within each condition, and what is missing from them."""
+
+    rank_by: str
+    rows: tuple[Row, ...]
+    failed: tuple[Failure, ...]
+    resolutions: Mapping[Condition, Resolution]
+    """What the test set can tell, where rows were compared on its images."""
+
+    def by_condition(self) -> dict[Condition, list[Row]]:
+        """Return the rows of each condition, in their order."""
+        found: dict[Condition, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            found[row.condition].append(row)
+        return dict(found)
+
+
+def _unknown(record: Record) -> None:
+    """Say that nothing is known of single images."""
+
+
+def build(
+    records: Iterable[Record],
+    pending: Sequence[KeyedCell],
+    rank_by: str,
+    outcomes: Callable[[Record], Outcomes | None] = _unknown,
+) -> Leaderboard:
+    """Return the leaderboard of some records.
+
+    Args:
+        records: All attempts, the newest last; of each cell the newest counts.
+        pending: Cells that were planned and never ended.
+        rank_by: Name of the metric to rank by.
+        outcomes: Gives the scores of single images that are behind a record's `rank_by`, where they are known. Rows
+            that have them are compared on the same images, others by their intervals.
+    """
+    newest = newest_by_id(records)
+    failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
+    failed += [_failure(cell, "pending", "not started") for cell in pending]
+    by_condition: dict[Condition, list[Row]] = defaultdict(list)
+    for row in unranked(newest.values()):
+        by_condition[row.condition].append(row)
+    rows: list[Row] = []
+    resolutions = {}
+    for condition in sorted(by_condition, key=_order):
+        members = by_condition[condition]
+        able = [row for row in members if _can_rank(row, rank_by)]
+        unable = [row for row in members if not _can_rank(row, rank_by)]
+        known = [seed_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
+        names = [name for row, name in zip(members, model_names(members), strict=True) if _can_rank(row, rank_by)]
+        ranked, resolution = _with_ranks(able, names, known, rank_by)
+        rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
+        if resolution is not None:
+            resolutions[condition] = resolution
+    return Leaderboard(rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions)
+
+
+def model_names(rows: Sequence[Row]) -> list[str]:
+    """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
+    counts = Counter(row.model for row in rows)
+    return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
+
+
+def _can_rank(row: Row, rank_by: str) -> bool:
+    metric = row.metrics.get(rank_by)
+    return (
+        metric is not None
+        and metric.value is not None
+        and metric.verdict != "invalid"
+        and metric.better in ("higher", "lower")
+        and not row.condition.partial
+    )
+
+
+def seed_outcomes(
+    row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Outcomes | None]
+) -> tuple[Outcomes, ...]:
+    """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's figures."""
+    found = []
+    for record in (newest[each] for each in row.ids):
+        if not isinstance(record.planned.cell, QualityCell):
+            continue
+        measured = next((m.value for m in record.measurements if m.name == rank_by), None)
+        known = outcomes(record) if measured is not None else None
+        if known is None or measured is None:
+            return ()
+        # A plugin may give the metric's name to something else.
+        if not math.isclose(known.scores.mean(dtype=float), measured, rel_tol=1e-6):
+            return ()
+        found.append(known)
+    return tuple(found)
+
+
+def _with_ranks(
+    rows: Sequence[Row], names: Sequence[str], outcomes: Sequence[tuple[Outcomes, ...]], rank_by: str
+) -> tuple[list[Row], Resolution | None]:
+    metrics = [row.metrics[rank_by] for row in rows]
+    better = metrics[0].better if metrics else "higher"
+    assert better in ("higher", "lower")
+    exact = rank_by in COSTS
+    entries = [interval_entry(metric, known, exact=exact) for metric, known in zip(metrics, outcomes, strict=True)]
+    ranking = rank(entries, better)
+    ranked = [
+        replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(names[i] for i in s.ties))
+        for row, s in zip(rows, ranking.standings, strict=True)
+    ]
+    return ranked, ranking.resolution
+
+
+def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...], *, exact: bool) -> Entry:
+    """Return a figure with the error of its sample and that of its seeds in one interval.
+
+    A figure without an interval may be anywhere, unless it is `exact`.
+    """
+    assert metric.value is not None
+    low, high = (metric.value, metric.value) if exact else (-math.inf, math.inf)
+    low = low if metric.low is None else metric.low
+    high = high if metric.high is None else metric.high
+    if metric.spread is not None and metric.n is not None:
+        from scipy.special import stdtrit
+
+        of_seeds = float(stdtrit(metric.n - 1, 0.975)) * metric.spread / math.sqrt(metric.n)
+        low = metric.value - math.hypot(metric.value - low, of_seeds)
+        high = metric.value + math.hypot(high - metric.value, of_seeds)
+    return Entry(value=metric.value, low=low, high=high, outcomes=outcomes)
+
+
+def _merit(row: Row, rank_by: str) -> tuple[object, ...]:
+    """Sort key: by value those that are ranked or partial, then the invalid ones; at last those without a value."""
+    metric = row.metrics.get(rank_by)
+    if metric is None or metric.value is None:
+        return (2, 0.0, row.model)
+    value = metric.value if metric.better == "lower" else -metric.value
+    return (1 if metric.verdict == "invalid" else 0, value, row.model)
+
+
+def _order(condition: Condition) -> tuple[object, ...]:
+    c = condition
+    return (
+        *(c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
+        *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0),
+    )
+
+
+def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
+    cell = planned.cell
+    if isinstance(cell, QualityCell):
+        title = planned.data.title if planned.data else cell.dataset
+        detail = f"{title}, seed {cell.seed}"
+    else:
+        batch = "the largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
+        title, detail = "", f"{cell.mode} speed at {batch}"
+    return Failure(
+        model=planned.label,
+        dataset=title,
+        kind="quality" if isinstance(cell, QualityCell) else "speed",
+        status=status,
+        reason=reason if plain(reason).strip() else status,
+        id=planned.id,
+        detail=detail,
+        planned=planned,
+    )

@@ -1,0 +1,76 @@
+"""The Pareto front: the rows that no other row beats in one respect without losing in another (Pareto, 1906).
+
+Figures are compared by value. A row whose figure is missing or invalid is on no front and keeps nobody off it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitbench.leaderboard.rows import Condition, Row
+
+__all__ = ["OnFront", "front", "on_fronts"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnFront:
+    """On which fronts of its condition a row stands; None where it lacks a figure that counts."""
+
+    speed: bool | None
+    """Of the ranking metric and throughput."""
+    speed_memory: bool | None
+    """Of these and peak memory."""
+
+
+def front(rows: Sequence[Row], metrics: Sequence[str]) -> frozenset[int]:
+    """Return the positions of the rows that no other row dominates.
+
+    One row dominates another that is no better in any of the metrics and worse in at least one. Equal rows stand on
+    the front together. The rows are of one condition: figures of two are never set against each other.
+    """
+    points = {i: point for i, row in enumerate(rows) if (point := _point(row, metrics)) is not None}
+    found: list[int] = []
+    # Best first: whatever dominates a point comes before it, and so does a point of the front that dominates that.
+    for i in sorted(points, key=points.__getitem__, reverse=True):
+        if not any(_dominates(points[other], points[i]) for other in found):
+            found.append(i)
+    return frozenset(found)
+
+
+def on_fronts(rows: Sequence[Row], rank_by: str) -> list[OnFront]:
+    """Return for each row on which fronts of its own condition it stands."""
+    by_condition: dict[Condition, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        by_condition[row.condition].append(i)
+    found: dict[int, OnFront] = {}
+    for positions in by_condition.values():
+        members = [rows[i] for i in positions]
+        speed = _placed(members, (rank_by, "throughput"))
+        speed_memory = _placed(members, (rank_by, "throughput", "peak_memory"))
+        for i, with_speed, with_both in zip(positions, speed, speed_memory, strict=True):
+            found[i] = OnFront(speed=with_speed, speed_memory=with_both)
+    return [found[i] for i in range(len(rows))]
+
+
+def _placed(rows: Sequence[Row], metrics: Sequence[str]) -> list[bool | None]:
+    on_front = front(rows, metrics)
+    return [None if _point(row, metrics) is None else i in on_front for i, row in enumerate(rows)]
+
+
+def _point(row: Row, metrics: Sequence[str]) -> tuple[float, ...] | None:
+    """Return a row's figures, each turned so that more is better."""
+    point = []
+    for name in metrics:
+        metric = row.metrics.get(name)
+        if metric is None or metric.value is None or metric.verdict == "invalid":
+            return None
+        if metric.better not in ("higher", "lower"):
+            return None
+        point.append(metric.value if metric.better == "higher" else -metric.value)
+    return tuple(point)
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(mine >= its for mine, its in zip(one, other, strict=True))

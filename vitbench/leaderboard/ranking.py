@@ -1,0 +1,218 @@
+"""Estimates to ranks: which of several models differ for certain, and so how far down or up each may stand.
+
+A model's rank is a range: 1 + the number of models that are significantly better, to all but those that are
+significantly worse. Any two models with scores of the same images are tested on these images; Holm's correction runs
+over all of these pairs, since the ranks rest on all of them. Other pairs differ where their intervals are disjoint.
+
+M models, P paired ones among them, N images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from typing import TYPE_CHECKING, Literal
+
+from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.statistics import crossed_margin, holm, mcnemar, mcnemar_gap
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Entry", "Ranking", "Resolution", "Standing", "rank"]
+
+LEVEL = 0.05
+"""Chance of calling any two models different that are not, over all pairs of one ranking."""
+CHUNK = 4096
+"""Images that are multiplied at once, which bounds the float64 copies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What is known of one model's figure."""
+
+    value: float
+    low: float
+    """Lower end of an interval that holds all errors: the value itself where it is exact, infinite where not known."""
+    high: float
+    outcomes: tuple[Outcomes, ...] = ()
+    """Of each seed, all on the same images; empty where they are not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where one of several models stands among them."""
+
+    rank: int
+    """1 + the number of models that are better for certain."""
+    rank_last: int
+    """All models but those that are worse for certain."""
+    ties: tuple[int, ...]
+    """Positions of the others that cannot be told apart from it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolution:
+    """What paired tests on a test set can tell."""
+
+    gap: float | None
+    """The smallest difference that is significant at Holm's first and strictest step between models which disagree as
+    neighbours in this ranking do (the lower median, so that one far-off baseline does not set it); None where no
+    difference would be."""
+    models: int
+    """P"""
+    images: int
+    """N"""
+
+    @property
+    def pairs(self) -> int:
+        """Number of tests."""
+        return math.comb(self.models, 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranking:
+    """Standings in the order of the entries."""
+
+    standings: tuple[Standing, ...]
+    resolution: Resolution | None
+    """None where no two models could be paired."""
+
+
+def rank(entries: Sequence[Entry], better: Literal["higher", "lower"]) -> Ranking:
+    """Rank models of which some cannot be told apart."""
+    import numpy as np
+
+    sign = 1 if better == "higher" else -1
+    ends = np.array([sorted((sign * entry.low, sign * entry.high)) for entry in entries]).reshape(-1, 2)
+    beats = ends[:, None, 0] > ends[None, :, 1]
+    paired = _pairable(entries)
+    resolution = None
+    if len(paired) > 1:
+        sample = _Sample.of([entries[i].outcomes for i in paired])
+        beats[np.ix_(paired, paired)] = _better(sample, sign)
+        resolution = Resolution(gap=_gap(sample), models=len(paired), images=sample.images)
+    first, last = 1 + beats.sum(axis=0), len(entries) - beats.sum(axis=1)
+    alike = ~(beats | beats.T | np.eye(len(entries), dtype=bool))
+    standings = [
+        Standing(rank=int(first[i]), rank_last=int(last[i]), ties=tuple(np.flatnonzero(alike[i]).tolist()))
+        for i in range(len(entries))
+    ]
+    return Ranking(standings=tuple(standings), resolution=resolution)
+
+
+def _pairable(entries: Sequence[Entry]) -> list[int]:
+    """Return the positions of those whose scores are of the same images, of the commonest where these differ."""
+    seen = [{outcome.images for outcome in entry.outcomes} for entry in entries]
+    counts = Counter(next(iter(images)) for images in seen if len(images) == 1)
+    if not counts:
+        return []
+    [(commonest, _)] = counts.most_common(1)
+    return [i for i, images in enumerate(seen) if images == {commonest}]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sample:
+    """All that the tests of all pairs need: sums over images, and what the seeds say."""
+
+    images: int
+    means: NDArray[np.float64]
+    """[P], over images and seeds."""
+    products: NDArray[np.float64]
+    """[P, P], sums over images of products of means over seeds."""
+    seeds: NDArray[np.int64]
+    """[P]"""
+    seed_variances: NDArray[np.float64]
+    """[P], of the mean over images; NaN for one seed."""
+    exact: NDArray[np.bool_]
+    """[P], one seed with each image right or wrong: McNemar's test applies."""
+
+    @classmethod
+    def of(cls, outcomes: Sequence[tuple[Outcomes, ...]]) -> _Sample:
+        import numpy as np
+
+        scores = [own[0].scores if len(own) == 1 else np.mean([o.scores for o in own], axis=0) for own in outcomes]
+        over_images = [[o.scores.mean(dtype=np.float64) for o in own] for own in outcomes]
+        return cls(
+            images=len(scores[0]),
+            means=np.array([np.mean(means) for means in over_images]),
+            products=_products(scores),
+            seeds=np.array([len(own) for own in outcomes]),
+            seed_variances=np.array([np.var(m, ddof=1) if len(m) > 1 else math.nan for m in over_images]),
+            exact=np.array([len(own) == 1 and own[0].scores.dtype == np.bool_ for own in outcomes]),
+        )
+
+
+def _products(scores: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
+    import numpy as np
+
+    total = np.zeros((len(scores), len(scores)))
+    for start in range(0, len(scores[0]), CHUNK):
+        part = np.stack([own[start : start + CHUNK] for own in scores]).astype(np.float64)
+        total += part @ part.T
+    return total
+
+
+def _better(sample: _Sample, sign: int) -> NDArray[np.bool_]:
+    """Return bool [P, P]: whether the model of the row is better than that of the column for certain."""
+    import numpy as np
+
+    size = len(sample.means)
+    i, j = np.triu_indices(size, 1)
+    difference = sign * (sample.means[i] - sample.means[j])
+    exact = sample.exact[i] & sample.exact[j]
+    p_values = _mcnemar(sample, i[exact], j[exact])
+
+    def significant(level: float) -> NDArray[np.bool_]:
+        found = np.abs(difference) > 0
+        found[exact] &= p_values <= level
+        found[~exact] &= np.abs(difference[~exact]) > _margins(sample, i[~exact], j[~exact], level)
+        return found
+
+    different = holm(significant, len(i), LEVEL)
+    better = np.zeros((size, size), dtype=bool)
+    better[i, j] = different & (difference > 0)
+    better[j, i] = different & (difference < 0)
+    return better
+
+
+def _mcnemar(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
+    import numpy as np
+
+    discordant, more = _squares(sample, i, j), sample.images * (sample.means[i] - sample.means[j])
+    return mcnemar(np.rint((discordant + more) / 2), np.rint((discordant - more) / 2))
+
+
+def _squares(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the sum of squared differences of each pair: of right and wrong, the number of discordant images."""
+    own = sample.products.diagonal()
+    return own[i] + own[j] - 2 * sample.products[i, j]
+
+
+def _margins(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp], level: float) -> NDArray[np.float64]:
+    import numpy as np
+
+    centred = _squares(sample, i, j) - sample.images * (sample.means[i] - sample.means[j]) ** 2
+    # Rounding leaves a little less than nothing between models that say the same.
+    variance = np.maximum(centred, 0) / max(sample.images - 1, 1)
+    of_seeds = sample.seed_variances[i], sample.seed_variances[j]
+    return crossed_margin(level, variance, sample.images, of_seeds, (sample.seeds[i], sample.seeds[j]))
+
+
+def _gap(sample: _Sample) -> float | None:
+    """Return the smallest difference that could be resolved between neighbours; see `Resolution`."""
+    import numpy as np
+
+    level = LEVEL / math.comb(len(sample.means), 2)
+    order = np.argsort(sample.means)
+    i, j = order[:-1], order[1:]
+    if sample.exact.all():
+        discordant = median_low(np.rint(_squares(sample, i, j)).astype(int).tolist())
+        gap = mcnemar_gap(discordant, level) / sample.images
+        return gap if gap <= 1 else None
+    gap = float(np.quantile(_margins(sample, i, j, level), 0.5, method="lower"))
+    return gap if math.isfinite(gap) else None

@@ -1,0 +1,257 @@
+"""Records to rows, not yet ranked: what a row says of the attempts that belong together (grouping.py).
+
+A row is a model with its options on one data set, under one recipe and one set of conditions. Quality is averaged over
+seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+
+from vitbench.leaderboard.grouping import (
+    Entry,
+    Manner,
+    Place,
+    SpeedRecords,
+    common_batches,
+    grouped,
+    own_place,
+    placed,
+    speed_cell,
+)
+from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record
+from vitbench.specs import OptionValue
+from vitbench.statistics import Estimate, pool
+
+__all__ = ["COSTS", "MACHINE_UNITS", "Condition", "Metric", "Row", "unranked"]
+
+COSTS = frozenset({"params", "macs"})
+"""What a model costs wherever it runs: any of its cells may tell, and tells it exactly."""
+_STARTUP = frozenset({"cold_start", "compile_seconds"})
+"""Figures that, like latencies, are those of the first image."""
+MACHINE_UNITS = frozenset({"s", "B", "images/s", "images", "J"})
+"""Units of figures that hold for the machine that made them only."""
+_LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One figure of a row."""
+
+    value: float | None
+    """None where it could not be had; never nan or infinite."""
+    unit: str
+    better: Literal["higher", "lower", "neither", ""]
+    low: float | None
+    """Lower end of the 95 % interval, or of the range over processes; over several seeds: the mean of theirs, so that
+    it is the error of the images alone."""
+    high: float | None
+    spread: float | None
+    """Standard deviation from seed to seed; None for one seed."""
+    n: int | None
+    """What it rests on: images, samples or processes; over several seeds: their number."""
+    verdict: Level
+    """The worst over the seeds."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """What rows must share to be compared."""
+
+    dataset: str
+    """Title of the data set; empty for speed that no data set asked for."""
+    fingerprint: str
+    """SHA-256 of labels and pixels."""
+    machine: str
+    """The machine class."""
+    device: str
+    precision: str
+    threads: int
+    compile: bool
+    channels_last: bool
+    method: int
+    """Version of the way numbers are made, `vitbench.records.METHOD`."""
+    limit: int | float | None
+    """Images (int) or share (float) of each split; None: all."""
+    epochs: int | None
+    """Override of the recipes' length; None: their own."""
+    batch_size: int | None
+    """The fixed batch of throughput and peak memory; None where nothing was timed."""
+    train_batch_size: int | None
+    """The batch of training throughput and memory."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether data or training were cut short."""
+        return self.limit is not None or self.epochs is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One model under one condition."""
+
+    rank: int | None
+    """First of the ranks that it may have; None: partial, or without a valid figure to rank by."""
+    rank_last: int | None
+    """Last of them; see `vitbench.leaderboard.ranking`."""
+    tied_with: tuple[str, ...]
+    """Rows that are neither better nor worse for certain, by the names that tell rows apart."""
+    model: str
+    """Label: the name with options, or what the suite calls it."""
+    recipe: str
+    """Full name; with options where the same model has several rows."""
+    seeds: tuple[int, ...]
+    baseline: bool
+    image_size: int
+    """Side of the model's input in pixels."""
+    condition: Condition
+    metrics: Mapping[str, Metric]
+    other_batches: Mapping[str, tuple[int, ...]]
+    """By mode, where its speed was measured, but not at the condition's batch: at which it was."""
+    ids: tuple[str, ...]
+    """The cells that it is made of."""
+
+
+def unranked(records: Iterable[Record]) -> list[Row]:
+    """Return the rows that some records make, of each cell the newest attempt only, the newest last."""
+    entries, speed = grouped(records)
+    batches = common_batches(speed)
+    found = placed(entries, speed)
+    rows = [_row(planned, entry, good, place, speed, batches) for entry, good, planned, place in found]
+    return _told_apart(rows, [entry for entry, *_ in found])
+
+
+def _row(
+    planned: KeyedCell,
+    entry: Entry,
+    good: Sequence[Record],
+    place: Place,
+    speed: SpeedRecords,
+    batches: Mapping[tuple[Place, Manner, str], int],
+) -> Row:
+    task = entry.task
+    condition = Condition(
+        dataset=task.dataset,
+        fingerprint=task.fingerprint,
+        limit=task.limit,
+        epochs=task.epochs,
+        **place._asdict(),
+        **task.manner._asdict(),
+        batch_size=batches.get((place, task.manner, "inference")),
+        train_batch_size=batches.get((place, task.manner, "training")),
+    )
+    by_seed = {record.planned.cell.seed: record for record in good if isinstance(record.planned.cell, QualityCell)}
+    timed = speed.get((entry.subject, task.manner), {}).get(place, [])
+    metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place)
+    return Row(
+        rank=None,
+        rank_last=None,
+        tied_with=(),
+        model=planned.label,
+        recipe=entry.recipe,
+        seeds=tuple(sorted(by_seed)),
+        baseline=planned.baseline,
+        image_size=planned.image_size,
+        condition=condition,
+        metrics=metrics,
+        other_batches=_other_batches(timed, condition),
+        ids=tuple(record.id for record in (*by_seed.values(), *timed)),
+    )
+
+
+def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str, Metric]:
+    """Take latency from batch 1, training figures from the training batch, the others from the fixed batch."""
+    metrics = {}
+    for record in records:
+        cell = speed_cell(record)
+        for measured in record.measurements:
+            latency = measured.name.startswith("latency_") or measured.name in _STARTUP
+            if cell.largest_batch:
+                wanted = measured.name.startswith("largest_batch")
+            elif cell.mode == "training":
+                wanted = cell.batch_size == condition.train_batch_size and measured.name.startswith("train_")
+            elif cell.batch_size == 1:
+                wanted = latency
+            else:
+                wanted = cell.batch_size == condition.batch_size and not latency
+            if wanted or measured.name in COSTS:
+                metrics[measured.name] = _metric({0: measured})
+    return metrics
+
+
+def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for cell in map(speed_cell, records):
+        if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
+            found[cell.mode].add(cell.batch_size)
+    fixed = {"inference": condition.batch_size, "training": condition.train_batch_size}
+    return {mode: tuple(sorted(batches)) for mode, batches in found.items() if fixed[mode] not in batches}
+
+
+def _quality_metrics(by_seed: Mapping[int, Record], place: Place) -> dict[str, Metric]:
+    measured: dict[str, dict[int, Measurement]] = defaultdict(dict)
+    for seed, record in sorted(by_seed.items()):
+        for measurement in record.measurements:
+            if measurement.unit not in MACHINE_UNITS or own_place(record.planned) == place:
+                measured[measurement.name][seed] = measurement
+    return {name: _metric(measurements) for name, measurements in measured.items()}
+
+
+def _metric(measurements: Mapping[int, Measurement]) -> Metric:
+    """Return the mean over seeds; a single measurement as it is."""
+    first, *others = measurements.values()
+    known = [
+        Estimate(value=m.value, low=m.low, high=m.high)
+        for m in measurements.values()
+        if m.value is not None and math.isfinite(m.value)
+    ]
+    pooled = pool(known) if known else None
+    reasons = [
+        f"seed {seed}: {reason}" if others else reason
+        for seed, m in measurements.items()
+        for reason in m.verdict.reasons
+    ]
+    return Metric(
+        value=pooled.value if pooled else None,
+        unit=first.unit,
+        better=first.better,
+        low=pooled.low if pooled else None,
+        high=pooled.high if pooled else None,
+        spread=pooled.spread if pooled else None,
+        n=len(known) if others else first.n,
+        verdict=max((m.verdict.level for m in measurements.values()), key=_LEVELS.index),
+        reasons=tuple(reasons),
+    )
+
+
+def _told_apart(rows: Sequence[Row], entries: Sequence[Entry]) -> list[Row]:
+    """Add the options that differ to the names of rows that would look the same."""
+    models = _suffixes([(row.condition, row.model) for row in rows], [entry.subject.options for entry in entries])
+    recipes = _suffixes(
+        [(row.condition, row.model, row.recipe) for row in rows], [entry.recipe_options for entry in entries]
+    )
+    return [
+        replace(row, model=row.model + model, recipe=row.recipe + recipe)
+        for row, model, recipe in zip(rows, models, recipes, strict=True)
+    ]
+
+
+def _suffixes(looks: Sequence[Hashable], encoded: Sequence[bytes]) -> list[str]:
+    """Return ``:k=v,...`` for each set of options: what those of the same looks do not share."""
+    alike: dict[Hashable, list[set[tuple[str, OptionValue]]]] = defaultdict(list)
+    options = [set(msgspec.json.decode(each, type=dict[str, OptionValue]).items()) for each in encoded]
+    for look, each in zip(looks, options, strict=True):
+        alike[look].append(each)
+    shared = {look: set.intersection(*group) for look, group in alike.items()}
+    texts = [
+        ",".join(f"{name}={value}" for name, value in sorted(each - shared[look]))
+        for look, each in zip(looks, options, strict=True)
+    ]
+    return [f":{text}" if text else "" for text in texts]

@@ -1,0 +1,8 @@
+"""The one way to compare two speeds: two live processes, told in turn to run a block."""
+
+from __future__ import annotations
+
+from vitbench.lockstep.compare import Comparison, Quad, compare_speeds, decide_by_pairs, quads_of_pair
+from vitbench.lockstep.process import LockstepError, Side
+
+__all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]

@@ -1,0 +1,180 @@
+"""The live worker: one model, built, that runs a block of calls whenever it is told to.
+
+``python -m vitbench.lockstep.worker`` reads one line on stdin, the order, builds what it names and answers `Ready`;
+each later line is answered by a block of calls. Lines are msgspec JSON. What was stdin and stdout at the start
+belongs to this talk alone: the model finds an empty stdin, and what it prints goes to stderr. The end of
+stdin, which comes with the end of the parent, ends this process and its group at once.
+
+Torch is imported by the block maker that needs it: one that needs none starts in a moment.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import queue
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from vitbench.errors import VitbenchError, reason_of
+from vitbench.lockstep.process import Answer, Failed, Order, Ran, Ready, Run
+from vitbench.records import SpeedCell
+from vitbench.specs import load_target
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from vitbench.measuring.steps import Step
+
+__all__ = ["Block", "Maker", "main", "model_block"]
+
+WINDOW = 0.2
+"""Seconds before the end of a block over which the host's share is counted; the other side's blocks lie in it, too."""
+REST_STEP, REST_MOST = 0.005, 0.5
+"""Seconds: a process is at rest that computes for less than a fifth of the first; the second is waited at most."""
+
+
+Block = Callable[[int], Ran]
+Maker = Callable[[Order], AbstractContextManager[Block]]
+"""Builds what is to be timed and gives a function that times some calls of it as one block. The process never leaves
+the context; it is there for the settings that the blocks need."""
+
+
+@contextmanager
+def model_block(order: Order) -> Iterator[Block]:
+    """Build a speed cell's model and give its timed steps, under the same conditions as in a run."""
+    import torch
+
+    from vitbench.catalog import load_catalog
+    from vitbench.measuring.evidence import disturbances, observe
+    from vitbench.measuring.timing import Block as TimedBlock
+    from vitbench.worker.build import build_model, find_model, placed
+    from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
+
+    planned, cell = order.planned, order.planned.cell
+    assert isinstance(cell, SpeedCell)
+    device = torch.device(cell.device)
+    with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
+        steady_allocator()
+        found = find_model(planned, load_catalog(order.plugins))
+        model = placed(build_model(planned, found, cell.num_classes), cell, device)
+        timed = TimedBlock(_step(model, cell, device), device, cross_check=True)
+        starts = deque([observe(device)])
+
+        def block(calls: int) -> Ran:
+            timed.forget()
+            with torch.inference_mode(cell.mode == "inference"):
+                start = observe(device)
+                seconds = timed(calls)
+                end = observe(device)
+            starts.append(start)
+            while len(starts) > 1 and end.wall - starts[1].wall >= WINDOW:
+                starts.popleft()
+            warnings, errors = timed.findings()
+            if errors:
+                raise VitbenchError("; ".join(errors))
+            # The other side's process is on the same GPU and waits.
+            slight, grave = disturbances(
+                start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0]
+            )
+            changed = changed_flags(flags)
+            changes = [f"the model changed torch's {', '.join(changed)}"] if changed else []
+            remarks = (*warnings, *grave, *slight, *changes)
+            return Ran(seconds=seconds, remarks=remarks, disturbed=bool(grave or slight))
+
+        yield block
+
+
+def _step(model: nn.Module, cell: SpeedCell, device: torch.device) -> Step:
+    """Return what a block calls: a forward pass or a training step on the cell's batches of noise."""
+    from functools import partial
+
+    import torch
+
+    from vitbench.measuring.steps import inference_step, make_inputs, training_step
+    from vitbench.training import autocast
+
+    inputs = make_inputs(cell.input_shape, batch_size=cell.batch_size, device=device, channels_last=cell.channels_last)
+    context = partial(autocast, cell.precision, device)
+    if cell.mode == "inference":
+        return inference_step(model, inputs, context, num_classes=cell.num_classes)
+    scaler = torch.amp.GradScaler(device.type, enabled=cell.precision == "float16")
+    return training_step(model, inputs, context, num_classes=cell.num_classes, scaler=scaler)
+
+
+def main() -> None:
+    """Serve the parent until it ends."""
+    orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in orders:
+            lines.put(line)
+        _end()
+
+    def say(answer: Answer) -> None:
+        answers.write(msgspec.json.encode(answer) + b"\n")
+
+    # A thread, so that the parent's end is noticed within a build or a block too. It sleeps in the kernel.
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        _serve(lines.get, say)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        say(Failed(reason=reason_of(error)))
+
+
+def _serve(hear: Callable[[], bytes], say: Callable[[Answer], None]) -> NoReturn:
+    """Build what is ordered, then answer line by line."""
+    order = msgspec.json.decode(hear(), type=Order)
+    maker: Maker = load_target(order.target)
+    with maker(order) as block:
+        # From here on garbage is collected between blocks only, and the collector need not look through all of torch.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        say(Ready())
+        while True:
+            calls = msgspec.json.decode(hear(), type=Run).calls
+            gc.collect()
+            ran = block(calls)
+            _rest()
+            say(ran)
+
+
+def _rest() -> None:
+    """Wait until no thread of this process computes.
+
+    The threads of OpenMP spin for a while when their work is done: 10 ms for GNU's with two threads, 200 ms for
+    Intel's, a tenth of the other worker's block and more. To forbid it (``OMP_WAIT_POLICY=passive``) is no way out:
+    a small model on two threads was 2.7 times slower with it.
+    """
+    until = time.monotonic() + REST_MOST
+    busy = True
+    while busy and time.monotonic() < until:
+        before = time.process_time()
+        time.sleep(REST_STEP)
+        busy = time.process_time() - before > REST_STEP / 5
+
+
+def _end() -> NoReturn:
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is to run: a suite and a selection become asked cells, these become keyed ones."""

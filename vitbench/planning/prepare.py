@@ -1,0 +1,246 @@
+"""Asked cells become keyed cells: resolve families, check options, device and data, hash what each cell is made of.
+
+It runs in one child, before anything is written into the output folder. Its errors are exit 2 or 3.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vitbench.catalog import Catalog, Plugin, load_catalog
+from vitbench.catalog.provenance import key_of, library_versions, origin
+from vitbench.errors import UnusableError, VitbenchError
+from vitbench.execution.messages import Answer, Prepared, PrepareRequest, Refusal, Say
+from vitbench.planning.resolve import ResolvedModel, check_build, first_missing, hub_answers, needs_hub, resolve_model
+from vitbench.planning.suite import AskedCell, Conditions
+from vitbench.records import (
+    Cell,
+    DataInfo,
+    KeyedCell,
+    PluginOrigin,
+    Provenance,
+    QualityCell,
+    SpeedCell,
+    digest,
+)
+from vitbench.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from vitbench.data.cache import Side
+
+__all__ = ["prepare", "prepare_in_child"]
+
+
+def prepare_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> Answer | Refusal:
+    """Decode a request, prepare it, and answer; a user's mistake is a `Refusal`, and so is a plugin's."""
+    from vitbench.worker.heartbeat import signs_of_life
+
+    try:
+        asked = msgspec.json.decode(request, type=PrepareRequest)
+        with signs_of_life(send, "preparing"):  # a data set may have to be fetched
+            return Answer(prepared=prepare(asked, load_catalog(asked.plugins), lambda text: send(Say(text=text))))
+    except VitbenchError as error:
+        return Refusal(message=str(error), exit_code=error.exit_code)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        words = f"preparing the run failed: {type(error).__name__}: {' '.join(str(error).split())}"
+        return Refusal(message=f"{words} ({place.filename}:{place.lineno})", exit_code=UnusableError.exit_code)
+
+
+def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None]) -> Prepared:
+    """Return the keyed cells of a request, without repetitions.
+
+    Raises:
+        UsageError: an unknown member of a family, or an option that it does not have.
+        UnusableError: a device, a data set or a checkpoint that is missing or cannot be used.
+    """
+    from vitbench import environment
+    from vitbench.worker.runtime import check_precision
+
+    models = {_asked_key(cell): resolve_model(cell.model, cell.recipe, catalog) for cell in request.cells}
+    device = environment.resolve_device(request.conditions.device)
+    check_precision(request.conditions.precision, device)
+    described = environment.describe(device)
+    data = _open_data(request, models.values(), catalog, say)
+    notes = _describe_data(data.values(), request.conditions.limit)
+    offline = any(needs_hub(model) for model in models.values()) and not hub_answers(say)
+    keyer = _Keyer(
+        conditions=request.conditions,
+        device=device,
+        machine=described.machine,
+        threads=request.conditions.threads or environment.usable_cores(),
+        torch_version=described.versions.get("torch", ""),
+        catalog=catalog,
+        origin=cache(origin),
+    )
+    cells: dict[str, KeyedCell] = {}
+    built: set[str] = set()
+    for asked in request.cells:
+        model = models[_asked_key(asked)]
+        info = data[asked.dataset, _side(model.spec)]
+        keyed = keyer.key(asked, model, info)
+        cells.setdefault(keyed.id, keyed)
+        form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
+        if request.build and form not in built and not keyed.unavailable:
+            built.add(form)
+            check_build(keyed, model, info)
+    return Prepared(
+        cells=tuple(cells.values()),
+        environment=described,
+        child_environment={"HF_HUB_OFFLINE": "1"} if offline else {},
+        notes=notes,
+    )
+
+
+def _asked_key(cell: AskedCell) -> bytes:
+    return msgspec.json.encode((cell.model, cell.recipe), order="deterministic")
+
+
+def _side(spec: ModelSpec) -> Side:
+    """Return the size and the filter in which a model wants its images."""
+    from vitbench.data.cache import Side
+
+    how = spec.preprocess
+    return Side(
+        image_size=spec.image_size,
+        interpolation=how.interpolation if how else "bicubic",
+        crop_fraction=how.crop_fraction if how else 1.0,
+    )
+
+
+def _open_data(
+    request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
+) -> dict[tuple[str, Side], DataInfo]:
+    """Open and cache each data set once, at each size that a model wants."""
+    from vitbench.data.cache import cache_dataset
+    from vitbench.data.locate import default_cache_root, default_data_root, locate
+
+    layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
+    sides = {_side(model.spec) for model in models}
+    opened: dict[tuple[str, Side], DataInfo] = {}
+    for name in dict.fromkeys(cell.dataset for cell in request.cells):
+        offer = catalog.datasets.get(name)
+        short = name.partition("/")[2] if offer else name
+        path = request.data_paths.get(name)
+        located = locate(
+            short,
+            spec=offer.spec if offer else None,
+            plugin=offer.plugin.name if offer else "",
+            layouts=layouts,
+            data_path=Path(path) if path else None,
+            data_root=default_data_root(),
+        )
+        lacking = first_missing(located.spec.requires)
+        if lacking:
+            raise UnusableError(f"data set {short} needs {lacking}; pip install {lacking}.")
+        for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
+            opened[name, side] = info
+    return opened
+
+
+def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
+    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
+    from vitbench.data.splits import load_splits
+
+    notes: dict[str, None] = {}
+    for info in data:
+        splits = load_splits(info, limit=limit)
+        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
+        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
+        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
+    return tuple(notes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Keyer:
+    """What all keyed cells of a run share."""
+
+    conditions: Conditions
+    device: str
+    machine: str
+    threads: int
+    torch_version: str
+    catalog: Catalog
+    origin: Callable[[Plugin], PluginOrigin]
+
+    def key(self, asked: AskedCell, model: ResolvedModel, data: DataInfo) -> KeyedCell:
+        image_size = model.spec.image_size or data.shape[1]
+        in_channels = model.spec.in_channels or data.shape[0]
+        quality = asked.kind == "quality"
+        cell: Cell
+        if quality:
+            cell = self._quality(asked, model)
+        else:
+            cell = self._speed(asked, model, len(data.class_names), (in_channels, image_size, image_size))
+        recipe = self.catalog.recipe(asked.recipe).plugin
+        dataset = self.catalog.datasets.get(asked.dataset)
+        data_plugin = dataset.plugin.name if dataset else data.plugin
+        origins = {plugin.name: plugin for plugin in self.catalog.plugins}
+        provenance = Provenance(
+            model=self.origin(model.plugin),
+            recipe=self.origin(recipe) if quality else None,
+            dataset=self.origin(origins[data_plugin]) if quality else None,
+            data_fingerprint=data.fingerprint if quality else "",
+            checkpoint_sha256=model.checkpoint_sha256,
+            libraries=library_versions(model.spec.requires),
+            torch=self.torch_version,
+        )
+        cell_id = digest(cell)
+        return KeyedCell(
+            cell=cell,
+            id=cell_id,
+            key=key_of(cell_id, provenance),
+            label=model.label,
+            baseline=model.spec.is_baseline,
+            provenance=provenance,
+            data=data if quality else None,
+            image_size=image_size,
+            in_channels=in_channels,
+            machine=self.machine,
+            device=self.device,
+            unavailable=model.unavailable,
+        )
+
+    def _quality(self, asked: AskedCell, model: ResolvedModel) -> QualityCell:
+        conditions = self.conditions
+        return QualityCell(
+            model=model.name,
+            options=model.options,
+            recipe=asked.recipe,
+            recipe_options=asked.recipe_options,
+            dataset=asked.dataset,
+            seed=asked.seed,
+            precision=conditions.precision,
+            threads=self.threads,
+            limit=conditions.limit,
+            epochs=conditions.epochs,
+            compile=conditions.compile,
+            channels_last=conditions.channels_last,
+        )
+
+    def _speed(
+        self, asked: AskedCell, model: ResolvedModel, num_classes: int, input_shape: tuple[int, int, int]
+    ) -> SpeedCell:
+        conditions = self.conditions
+        return SpeedCell(
+            model=model.name,
+            options=model.options,
+            num_classes=num_classes,
+            input_shape=input_shape,
+            device=self.device,
+            precision=conditions.precision,
+            threads=self.threads,
+            batch_size=asked.batch_size,
+            mode=asked.mode,
+            machine=self.machine,
+            compile=conditions.compile,
+            channels_last=conditions.channels_last,
+            largest_batch=asked.largest_batch,
+        )

@@ -1,0 +1,92 @@
+"""A suite file: TOML becomes a Suite, or one sentence that names the key which is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vitbench.errors import UsageError, did_you_mean
+from vitbench.planning.suite import ModelEntry, SpeedPlan, Suite
+
+__all__ = ["read_suite"]
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite file.
+
+    Raises:
+        UsageError: it cannot be read, is no TOML (the line is named), or a key or value is wrong (its path is named).
+    """
+    import tomllib
+
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"suite file {path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"suite file {path} is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"suite file {path} is not valid TOML: {error}.") from error
+    try:
+        suite = msgspec.convert(content, Suite)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"suite file {path}: {_explain(error, content)}") from error
+    _check(suite, path)
+    return suite
+
+
+def _check(suite: Suite, path: Path) -> None:
+    """Check what types cannot say."""
+
+    def fail(where: str, words: str) -> None:
+        raise UsageError(f"suite file {path}: `{where}` {words}.")
+
+    for name, values in (
+        ("datasets", suite.datasets),
+        ("seeds", suite.seeds),
+        ("speed.batch_sizes", suite.speed.batch_sizes),
+    ):
+        repeated = _first_repeated(values)
+        if repeated is not None:
+            fail(name, f"holds {repeated!r} twice")
+    if not suite.seeds:
+        fail("seeds", "is empty; give at least one seed")
+    if any(seed < 0 for seed in suite.seeds):
+        fail("seeds", "must hold whole numbers from 0 on")
+    if any(size < 1 for size in suite.speed.batch_sizes):
+        fail("speed.batch_sizes", "must hold whole numbers from 1 on")
+    if suite.threads is not None and suite.threads < 1:
+        fail("threads", "must be at least 1")
+    labels = [entry.label for entry in suite.models if entry.label]
+    repeated = _first_repeated(labels)
+    if repeated is not None:
+        fail("models", f"gives the label {repeated!r} to two models")
+
+
+def _first_repeated(values: Iterable[Any]) -> Any:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def _explain(error: msgspec.ValidationError, content: Mapping[str, Any]) -> str:
+    """Turn msgspec's words into a sentence with the key's path, and a hint for an unknown key."""
+    words, _, place = str(error).partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", words)
+    if unknown:
+        kind = ModelEntry if place.startswith("models") else SpeedPlan if place.startswith("speed") else Suite
+        known = [item.name for item in msgspec.structs.fields(kind)]
+        where = f"{place}.{unknown[1]}" if place else unknown[1]
+        return f"unknown key `{where}`.{did_you_mean(unknown[1], known)} Known: {', '.join(known)}."
+    missing = re.search(r"missing required field `([^`]*)`", words)
+    if missing:
+        return f"the key `{f'{place}.' if place else ''}{missing[1]}` is missing."
+    return f"`{place}`: {words[:1].lower()}{words[1:]}."

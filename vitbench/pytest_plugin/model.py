@@ -1,0 +1,142 @@
+"""What a test gives to be benchmarked - a name, a module or a function - as one way to build a model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, get_args
+
+from torch import nn
+
+from vitbench.catalog import load_catalog
+from vitbench.catalog.options import model_options, parse_model
+from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.planning.resolve import resolve_model
+from vitbench.planning.suite import AskedModel
+from vitbench.records import Mode, Precision, canonical_name
+from vitbench.specs import OptionValue, load_target
+from vitbench.worker.build import ModelBuildError
+
+__all__ = ["Conditions", "Given", "Model", "given_model"]
+
+Model = str | nn.Module | Callable[..., nn.Module]
+"""``plugin/name:option=value,...``; a module, of which a copy is measured; or
+``build(*, num_classes, image_size, in_channels) -> nn.Module``."""
+
+IMAGE_SIZE, IN_CHANNELS = 32, 3
+"""Of models that follow the data: CIFAR's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditions:
+    """Under which a model is benchmarked."""
+
+    mode: Mode
+    batch_size: int
+    device: str
+    """As a user writes it: ``cpu``, ``cuda:1``, ``auto``."""
+    precision: Precision
+    num_classes: int
+    """K of a model that is built here."""
+    image_size: int | None
+    """Side of the square input in pixels; None: what the model's spec says, else CIFAR's."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("mode", Mode), ("precision", Precision)):
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known:
+                hint = did_you_mean(str(value), known)
+                raise UsageError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}.{hint}")
+        for name in ("batch_size", "num_classes", "image_size"):
+            value = getattr(self, name)
+            if (value is not None or name != "image_size") and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} must be a positive whole number, not {value!r}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A model that can be built."""
+
+    label: str
+    """For the record: its canonical name, or that of its class or function."""
+    build: Callable[[], nn.Module]
+    """Builds it, on the CPU or where its builder puts it."""
+    num_classes: int | None
+    """K of its logits; None: whatever they have."""
+    image_size: int
+    in_channels: int = IN_CHANNELS
+
+
+def given_model(model: Model, conditions: Conditions) -> Given:
+    """Return how a model is built; what can be wrong with a name is wrong now.
+
+    Raises:
+        UsageError: the name or an option is unknown, the model is a baseline, or it is no model at all.
+        UnusableError: the model's plugin is broken, or lacks a module.
+    """
+    if isinstance(model, str):
+        return _named(model, conditions)
+    size = conditions.image_size or IMAGE_SIZE
+    if isinstance(model, nn.Module):
+        return Given(label=type(model).__name__, build=partial(_copy, model), num_classes=None, image_size=size)
+    if not callable(model):
+        raise UsageError(
+            f"the model must be a name, a torch.nn.Module or a function that builds one, not {type(model).__name__}."
+        )
+    label = getattr(model, "__name__", type(model).__name__)
+    arguments = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": IN_CHANNELS}
+    return Given(
+        label=label,
+        build=partial(_build, label, model, arguments),
+        num_classes=conditions.num_classes,
+        image_size=size,
+    )
+
+
+def _named(text: str, conditions: Conditions) -> Given:
+    """Find a model in the catalog and complete its options, as a run does."""
+    catalog = load_catalog()
+    short, written = parse_model(text)
+    offer = catalog.model(short)
+    if offer.spec.is_baseline:
+        raise UsageError(f"model {offer.name} is a baseline; its speed says nothing.")
+    recipe = catalog.recipe(offer.spec.default_recipe, home=offer.plugin.name)
+    family = offer.spec.resolve is not None
+    options: dict[str, OptionValue] = {**written}
+    if not family:
+        options = model_options(f"model {offer.name}", offer.spec, recipe.spec, options)
+    resolved = resolve_model(AskedModel(name=offer.name, options=options, family=family), recipe.name, catalog)
+    if resolved.unavailable:
+        raise UnusableError(f"model {offer.name}: {resolved.unavailable}.")
+    spec = resolved.spec
+    size = conditions.image_size or spec.image_size or IMAGE_SIZE
+    channels = spec.in_channels or IN_CHANNELS
+    label = canonical_name(offer.name, resolved.options, dict(spec.options))
+    arguments = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": channels}
+    return Given(
+        label=label,
+        # Imported here, so that what it imports is not weighed as the model's.
+        build=partial(_build, label, load_target(spec.build), {**arguments, **spec.arguments, **resolved.options}),
+        num_classes=conditions.num_classes,
+        image_size=size,
+        in_channels=channels,
+    )
+
+
+def _build(label: str, build: Callable[..., object], arguments: dict[str, Any]) -> nn.Module:
+    model = build(**arguments)
+    if not isinstance(model, nn.Module):
+        raise ModelBuildError(f"{label}: build returned {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """Copy a module, so that the test's own keeps its weights, its mode and its device."""
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise UsageError(
+            f"the module {type(module).__name__} cannot be copied; give a function that builds it. {reason_of(error)}"
+        ) from error

@@ -1,0 +1,259 @@
+"""What the page shows beside the leaderboard, read once: curves, confusion, calibration, latencies, origins, commands.
+
+From records, stored predictions and the runs' environments and suites; nothing is measured or computed again but what
+the pictures need.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.records import (
+    DataInfo,
+    Environment,
+    PluginOrigin,
+    PreprocessInfo,
+    QualityCell,
+    Record,
+    SpeedCell,
+    newest_by_id,
+)
+from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
+from vitbench.report.html.reproduce import Reproduction, reproduction
+from vitbench.specs import OptionValue
+
+if TYPE_CHECKING:
+    from vitbench.store import Store
+
+__all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
+
+_NOT_CURVES = frozenset({"epoch", "lr"})
+"""Columns of a training log that are no result: the recipe's options give the schedule."""
+MOST_POINTS = 100
+"""Epochs of a curve that are kept; of more, evenly spaced ones and the last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One quantity of one seed's training, by epoch."""
+
+    name: str
+    seed: int
+    epochs: tuple[float, ...]
+    values: tuple[float, ...]
+    """Of each epoch; may be nan or infinite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellDetail:
+    """One of the cells that a row is made of."""
+
+    id: str
+    name: str
+    """Seed, or mode and batch size."""
+    seconds: float
+    """Wall time of the attempt."""
+    run: str
+    processes: int
+    """Those whose machine was observed."""
+    evidence: Mapping[str, tuple[float, float]]
+    """Least and most over the processes, by name."""
+    faults: tuple[str, ...]
+    """Faults and warnings of the record."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowDetail:
+    """What is behind one row."""
+
+    name: str
+    """Full name of the model, ``plugin/name``."""
+    options: Mapping[str, OptionValue]
+    recipe_options: Mapping[str, OptionValue]
+    class_names: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    confusion: Confusion | None
+    """None where no predictions are stored."""
+    calibration: tuple[Bin, ...]
+    latency: Histogram | None
+    """Milliseconds for one image; None where no latency was measured."""
+    cells: tuple[CellDetail, ...]
+    reproduction: Reproduction
+    preprocess: PreprocessInfo | None
+    splits: Mapping[str, int]
+    facts: Mapping[str, str]
+    origins: Mapping[str, tuple[PluginOrigin, ...]]
+    """Of model, recipe and data set, and of metrics that are not vitbench's own; several where cells were made by
+    different versions."""
+    torch: tuple[str, ...]
+    """Version; several likewise."""
+    libraries: Mapping[str, str]
+    checkpoint: str
+    """SHA-256; empty without one."""
+    runtime: Mapping[str, object]
+    """torch's flags."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunDetail:
+    """One run."""
+
+    id: str
+    started: float
+    """Seconds since the epoch."""
+    command: str
+    version: str
+    """Of vitbench."""
+    suite: str
+    """TOML text; empty where models and data sets were named without one."""
+    environment: Environment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Details:
+    """What the page shows beside the leaderboard."""
+
+    rows: tuple[RowDetail, ...]
+    """As the leaderboard's rows."""
+    runs: tuple[RunDetail, ...]
+    """Those that made the rows, and the newest, which is the last."""
+    data: tuple[DataInfo, ...]
+
+
+def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) -> Details:
+    """Read what is behind the rows of a leaderboard.
+
+    Args:
+        store: where the predictions, runs, suites and environments are.
+        board: made of `records`.
+        records: all attempts, the newest last.
+
+    Raises:
+        StoreError: the store lacks what a run refers to.
+    """
+    newest = newest_by_id(records)
+    behind = [[newest[each] for each in row.ids] for row in board.rows]
+    used = {record.run for each in behind for record in each}
+    runs = store.runs()
+    shown = {
+        run.id: RunDetail(
+            id=run.id,
+            started=run.started,
+            command=run.command,
+            version=run.version,
+            suite=store.blob(run.suite).decode(),
+            environment=msgspec.json.decode(store.blob(run.environment), type=Environment),
+        )
+        for run in runs
+        if run.id in used or run is runs[-1]
+    }
+    data = {
+        (planned.data.title, planned.data.fingerprint): planned.data
+        for each in behind
+        for planned in (record.planned for record in each)
+        if planned.data is not None
+    }
+    return Details(
+        rows=tuple(
+            _row(row, each, shown, store.predictions_path) for row, each in zip(board.rows, behind, strict=True)
+        ),
+        runs=tuple(shown.values()),
+        data=tuple(data.values()),
+    )
+
+
+def _row(
+    row: Row, records: Sequence[Record], runs: Mapping[str, RunDetail], predictions: Callable[[str], Path]
+) -> RowDetail:
+    quality = {r.planned.cell.seed: r for r in records if isinstance(r.planned.cell, QualityCell)}
+    # The row's settings are those of its newest quality cell; speed cells have neither recipe nor data.
+    main = max(quality.values() or records, key=lambda record: record.started)
+    planned = main.planned
+    class_names = planned.data.class_names if planned.data else ()
+    predicted = [found for r in quality.values() if (found := read_top_one(predictions(r.key))) is not None]
+    run = runs[main.run]
+    return RowDetail(
+        name=planned.cell.model,
+        options=planned.cell.options,
+        recipe_options=planned.cell.recipe_options if isinstance(planned.cell, QualityCell) else {},
+        class_names=class_names,
+        curves=tuple(curve for seed, record in sorted(quality.items()) for curve in _curves(seed, record)),
+        confusion=confusion(predicted, len(class_names)) if predicted else None,
+        calibration=calibration(predicted) if predicted else (),
+        latency=_latency(records),
+        cells=tuple(_cell(record) for record in records),
+        reproduction=reproduction(planned, row.seeds, run.command, run.suite),
+        preprocess=main.preprocess,
+        splits=main.splits,
+        facts=main.facts,
+        origins=_origins(records),
+        torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
+        libraries=planned.provenance.libraries,
+        checkpoint=planned.provenance.checkpoint_sha256,
+        runtime=main.runtime,
+    )
+
+
+def _curves(seed: int, record: Record) -> list[Curve]:
+    """Return the columns of a training log; an epoch that lacks one is left out of it."""
+    step = math.ceil(len(record.curve) / MOST_POINTS)
+    last = len(record.curve) - 1
+    kept = [(i + 1.0, row) for i, row in enumerate(record.curve) if i % max(step, 1) == 0 or i == last]
+    columns: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for place, row in kept:
+        for name, value in row.items():
+            if name not in _NOT_CURVES:
+                columns[name].append((row.get("epoch", place), value))
+    return [
+        Curve(name=name, seed=seed, epochs=tuple(e for e, _ in points), values=tuple(v for _, v in points))
+        for name, points in columns.items()
+    ]
+
+
+def _latency(records: Sequence[Record]) -> Histogram | None:
+    for record in records:
+        for measured in record.measurements:
+            if measured.name == "latency_p50" and measured.samples:
+                return histogram([[1e3 * seconds for seconds in process] for process in measured.samples])
+    return None
+
+
+def _cell(record: Record) -> CellDetail:
+    cell = record.planned.cell
+    ranges: dict[str, tuple[float, float]] = {}
+    for process in record.evidence:
+        for name, value in process.items():
+            low, high = ranges.get(name, (value, value))
+            ranges[name] = min(low, value), max(high, value)
+    return CellDetail(
+        id=record.id,
+        name=f"seed {cell.seed}" if isinstance(cell, QualityCell) else _speed_name(cell),
+        seconds=record.seconds,
+        run=record.run,
+        processes=len(record.evidence),
+        evidence=ranges,
+        faults=(*record.faults, *record.warnings),
+    )
+
+
+def _speed_name(cell: SpeedCell) -> str:
+    return f"{cell.mode}, {'largest batch' if cell.largest_batch else f'batch {cell.batch_size}'}"
+
+
+def _origins(records: Sequence[Record]) -> dict[str, tuple[PluginOrigin, ...]]:
+    found: dict[str, dict[PluginOrigin, None]] = defaultdict(dict)
+    for record in records:
+        made_of = record.planned.provenance
+        for name, origin in (("model", made_of.model), ("recipe", made_of.recipe), ("data set", made_of.dataset)):
+            if origin is not None:
+                found[name][origin] = None
+        found["metrics"].update(dict.fromkeys(record.foreign_metrics))
+    return {name: tuple(origins) for name, origins in found.items() if origins}

@@ -1,0 +1,166 @@
+"""What ``--dry-run`` and ``vitbench show`` print: cells before they run, and records after. Text and JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from vitbench.errors import UsageError
+from vitbench.printable import plain
+from vitbench.records import KeyedCell, Measurement, Record, newest_by_id
+from vitbench.running.progress import describe_cell, describe_seconds
+from vitbench.store import Store
+
+__all__ = ["plan_data", "plan_text", "record_text", "store_text"]
+
+
+def plan_text(
+    cells: Sequence[KeyedCell], newest: Mapping[str, Record], wanted: Mapping[str, bool], seconds: Mapping[str, float]
+) -> str:
+    """Return one line a cell: key, what happened to it so far, whether it will run, and what time it took before."""
+    rows = [
+        [
+            planned.key,
+            planned.cell.__struct_config__.tag,
+            newest[planned.key].status if planned.key in newest else "-",
+            "run" if wanted[planned.key] else "keep",
+            describe_seconds(seconds[planned.id]) if planned.id in seconds else "",
+            describe_cell(planned),
+        ]
+        for planned in cells
+    ]
+    todo = [planned for planned in cells if wanted[planned.key]]
+    known = [seconds[planned.id] for planned in todo if planned.id in seconds]
+    summary = f"{len(cells)} cells, {len(todo)} to run"
+    if todo and len(known) == len(todo):
+        summary += f", about {describe_seconds(sum(known))} by earlier records"
+    elif known:
+        summary += f"; {len(known)} of them took {describe_seconds(sum(known))} before, the others' time is not known"
+    return _aligned(["key", "kind", "status", "now", "took", "cell"], rows) + f"\n\n{summary}"
+
+
+def plan_data(
+    cells: Sequence[KeyedCell], newest: Mapping[str, Record], wanted: Mapping[str, bool], seconds: Mapping[str, float]
+) -> str:
+    """Return the plan as a JSON list of cells, each with its status, whether it will run, and its earlier time."""
+    content = [
+        {
+            "id": planned.id,
+            "key": planned.key,
+            "model": planned.label,
+            "cell": msgspec.to_builtins(planned.cell),
+            "status": newest[planned.key].status if planned.key in newest else None,
+            "run": wanted[planned.key],
+            "seconds": seconds.get(planned.id),
+        }
+        for planned in cells
+    ]
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def store_text(store: Store) -> str:
+    """Return all cells of a store with status, reason, log and weights."""
+    records = newest_by_id(store.records()).values()
+    rows = []
+    for record in records:
+        weights = store.weights_path(record.key)
+        rows.append(
+            [
+                record.id,
+                record.status,
+                describe_seconds(record.seconds),
+                f"weights/{weights.name}" if weights.exists() else "",
+                describe_cell(record.planned) + (f": {record.reason}" if record.reason else ""),
+            ]
+        )
+    rows += [[planned.id, "pending", "", "", describe_cell(planned)] for planned in store.pending()]
+    if not rows:
+        return f"{store.folder} holds no cells yet"
+    return (
+        _aligned(["id", "status", "took", "weights", "cell"], rows)
+        + f"\n\nLogs are in {store.folder / 'logs'}, by key; `vitbench show {store.folder} ID` shows a record."
+    )
+
+
+def record_text(store: Store, asked: str) -> str:
+    """Return one record, found by the beginning of its id or key.
+
+    Raises:
+        UsageError: no record begins so, or several do.
+    """
+    found = [
+        record
+        for record in newest_by_id(store.records()).values()
+        if record.id.startswith(asked) or record.key.startswith(asked)
+    ]
+    if len(found) != 1:
+        words = "no record has" if not found else f"{len(found)} records have"
+        raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; see `vitbench show`.')
+    record = found[0]
+    planned, weights, log = record.planned, store.weights_path(record.key), store.log_path(record.key)
+    provenance = planned.provenance
+    fields = {
+        "cell": describe_cell(planned),
+        "status": record.status + (f": {record.reason}" if record.reason else ""),
+        "id": record.id,
+        "key": record.key,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started)),
+        "took": describe_seconds(record.seconds),
+        "asked": msgspec.json.encode(planned.cell).decode(),
+        "model": provenance.model.in_words,
+        "recipe": provenance.recipe.in_words if provenance.recipe else "",
+        "data set": provenance.dataset.in_words if provenance.dataset else "",
+        "metrics": "; ".join(origin.in_words for origin in record.foreign_metrics),
+        "data": f"{planned.data.title}, fingerprint {planned.data.fingerprint[:12]}" if planned.data else "",
+        "images": ", ".join(f"{name} {count}" for name, count in record.splits.items()),
+        "checkpoint": provenance.checkpoint_sha256,
+        "facts": ", ".join(f"{name} {value}" for name, value in record.facts.items()),
+        "preprocess": msgspec.json.encode(record.preprocess).decode() if record.preprocess else "",
+        "machine": f"{planned.machine} (ran on {planned.device})",
+        "flags": ", ".join(f"{name}={value}" for name, value in record.runtime.items()),
+        "torch": provenance.torch,
+        "weights": str(weights) if weights.exists() else "",
+        "log": str(log) if log.exists() else "",
+    }
+    lines = [f"{name:<11} {plain(value)}" for name, value in fields.items() if value]
+    if record.measurements:
+        lines += [
+            "",
+            _aligned(["metric", "value", "95 % or range", "n", "verdict"], map(_cells_of, record.measurements)),
+        ]
+    if record.evidence:
+        lines += ["", "observed while it was measured, for each process:"]
+        lines += ["  ".join(f"{name} {value:.4g}" for name, value in one.items()) for one in record.evidence]
+    if record.curve:
+        lines += ["", *(_curve_line(row) for row in record.curve)]
+    return "\n".join(lines)
+
+
+def _cells_of(measurement: Measurement) -> list[str]:
+    interval = f"{measurement.low:.6g} to {measurement.high:.6g}" if _has_interval(measurement) else ""
+    verdict = measurement.verdict
+    return [
+        measurement.name,
+        "-" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}",
+        interval,
+        "" if measurement.n is None else str(measurement.n),
+        verdict.level + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""),
+    ]
+
+
+def _has_interval(measurement: Measurement) -> bool:
+    return measurement.low is not None and measurement.high is not None
+
+
+def _curve_line(row: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in row.items())
+
+
+def _aligned(head: Sequence[str], rows: object) -> str:
+    table = [list(head), *([plain(str(cell)) for cell in row] for row in rows)]  # type: ignore[attr-defined]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )

@@ -1,0 +1,1 @@
+"""The leaderboard's pictures as PNG and SVG, by matplotlib."""

@@ -1,0 +1,149 @@
+"""One attempt at a cell: its processes as they end, merged into one record."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from vitbench.execution.executor import Ending
+from vitbench.execution.messages import Outcome
+from vitbench.records import KeyedCell, Measurement, QualityCell, Record, Status, Verdict, doubt
+from vitbench.running.largest_batch import LargestBatch
+
+__all__ = ["Attempt", "merge_processes", "status_of"]
+
+PROCESSES_AGREE = 0.10
+"""Range of the processes' values over their median; beyond it the machine, not the model, makes the difference."""
+SINGLES_AGREE = 0.50
+"""The same for what each process does once, such as a cold start."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Attempt:
+    """One attempt at a cell while its processes run."""
+
+    planned: KeyedCell
+    started: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+    endings: list[Ending] = field(default_factory=list)
+    largest: LargestBatch | None = None
+    """What the search for the largest batch found."""
+    search_seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last process ended without a result."""
+        return bool(self.endings) and status_of(self.endings[-1])[0] != "ok"
+
+    def record(
+        self, run: str, environment_digest: str, metrics: Mapping[str, str], *, interrupted: bool = False
+    ) -> Record:
+        """Return the attempt's record, its processes merged."""
+        outcomes = [ending.result for ending in self.endings if isinstance(ending.result, Outcome)]
+        status: Status = "interrupted"
+        reason = "the run was interrupted"
+        if not interrupted:
+            status, reason = status_of(self.endings[-1])
+        done = status in ("ok", "invalid")
+        faults, warnings = (
+            tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
+            for found in ([outcome.faults for outcome in outcomes], [outcome.warnings for outcome in outcomes])
+        )
+        measurements = merge_processes([outcome.measurements for outcome in outcomes]) if done else ()
+        measurements = doubt(doubt(measurements, "warn", warnings), "invalid", faults)
+        if self.largest:
+            measurements = (self.largest.measurement(), *measurements)
+            reason = reason and f"at the largest batch, {self.largest.batch_size}: {reason}"
+        last = outcomes[-1] if outcomes else Outcome(status=status)
+        return Record(
+            run=run,
+            planned=self.planned,
+            status=status,
+            reason=reason,
+            started=self.started,
+            seconds=time.time() - self.started
+            if interrupted
+            else self.search_seconds + sum(ending.seconds for ending in self.endings),
+            measurements=measurements,
+            curve=last.curve,
+            preprocess=last.preprocess,
+            environment=environment_digest,
+            runtime=last.runtime,
+            facts=last.facts,
+            splits=last.splits,
+            evidence=tuple(outcome.evidence for outcome in outcomes if outcome.evidence),
+            faults=faults,
+            warnings=warnings,
+            measured_by=tuple(dict.fromkeys(itertools.chain.from_iterable(one.measured_by for one in outcomes))),
+            metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
+        )
+
+
+def status_of(ending: Ending) -> tuple[Status, str]:
+    """Return how a process ended, as a record says it."""
+    if isinstance(ending.result, Outcome):
+        return ending.result.status, ending.result.reason
+    return ("crashed" if ending.kind == "answered" else ending.kind), ending.reason
+
+
+def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:
+    """Return one measurement a name: the median of the processes' values, their range, their samples nested.
+
+    A figure that is the same in every process (parameters, MACs) keeps its own interval.
+    """
+    if len(processes) == 1:
+        return tuple(processes[0])
+    by_name: dict[str, list[Measurement]] = {}
+    for measurement in itertools.chain.from_iterable(processes):
+        by_name.setdefault(measurement.name, []).append(measurement)
+    return tuple(_merge(same) for same in by_name.values())
+
+
+def _merge(same: Sequence[Measurement]) -> Measurement:
+    values = [one.value for one in same if one.value is not None]
+    verdict = _worst([one.verdict for one in same])
+    if len(values) < len(same):
+        return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
+    if len(set(values)) == 1 and not same[0].samples:
+        return msgspec.structs.replace(same[0], verdict=verdict)
+    middle = statistics.median(values)
+    if max(values) - min(values) > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * middle:
+        differ = f"the processes differ by {(max(values) - min(values)) / middle:.0%}"
+        verdict = Verdict(level="invalid" if verdict.level == "invalid" else "warn", reasons=(*verdict.reasons, differ))
+    return msgspec.structs.replace(
+        same[0],
+        value=middle,
+        low=min(values),
+        high=max(values),
+        n=len(values),
+        samples=tuple(itertools.chain.from_iterable(one.samples for one in same)),
+        verdict=verdict,
+    )
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the worst level, and each kind of reason once, those of the worst process first.
+
+    The reasons of one kind differ from process to process in their numbers.
+    """
+    worst_first = sorted(verdicts, key=lambda one: ("invalid", "warn", "valid").index(one.level))
+    first: dict[str, str] = {}
+    count: Counter[str] = Counter()
+    for reason in itertools.chain.from_iterable(one.reasons for one in worst_first):
+        kind = re.sub(r"[\d.,]+", "#", reason)
+        first.setdefault(kind, reason)
+        count[kind] += 1
+    return Verdict(
+        level=worst_first[0].level,
+        reasons=tuple(
+            reason if count[kind] >= len(verdicts) else f"{reason}, in {count[kind]} of {len(verdicts)} processes"
+            for kind, reason in first.items()
+        ),
+    )

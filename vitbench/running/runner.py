@@ -1,0 +1,247 @@
+"""Keyed cells go through the executor and come out as records in the store. The parent's half of a run.
+
+A quality cell is one process. A speed cell is three fresh processes, taken in turn with the other models' of the same
+classes, batch size and mode, since blocks of one process are not independent samples of the machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from vitbench.catalog.discovery import PluginSelection
+from vitbench.execution.executor import Ending, LocalExecutor
+from vitbench.execution.messages import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
+from vitbench.running.attempt import Attempt, status_of
+from vitbench.running.largest_batch import SearchFailed, find_largest
+from vitbench.store import Store
+
+__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
+
+SPEED_PROCESSES = 3
+SPEED_TIMEOUT = 120.0
+"""Seconds for one process of a speed cell; training has no limit but its signs of life."""
+COMPILE_TIMEOUT = 900.0
+"""The same where a model is compiled: a deep one takes minutes on few cores."""
+_TARGET = "vitbench.worker.cell:run_cell"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """A process of a cell is about to start."""
+
+    planned: KeyedCell
+    process: int
+    processes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progressed:
+    """A cell gave a sign of life."""
+
+    planned: KeyedCell
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """A cell has a sentence for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A cell's record is in the store."""
+
+    record: Record
+
+
+Event = Started | Progressed | Noted | Ended
+
+
+def run_cells(
+    cells: Sequence[KeyedCell],
+    *,
+    store: Store,
+    run: str,
+    environment_digest: str,
+    metrics: Mapping[str, str],
+    child_environment: Mapping[str, str],
+    executor: LocalExecutor,
+    on_event: Callable[[Event], None],
+    plugins: PluginSelection,
+    timeout: float | None = None,
+) -> None:
+    """Run cells in order and append one record for each. An interruption is recorded, then raised again.
+
+    Raises:
+        KeyboardInterrupt: the user or the system asked to stop.
+    """
+
+    def keep(attempt: Attempt, *, interrupted: bool = False) -> None:
+        record = attempt.record(run, environment_digest, metrics, interrupted=interrupted)
+        store.append(record)
+        if not interrupted:
+            on_event(Ended(record=record))
+
+    for group in _groups(cells):
+        with tempfile.TemporaryDirectory(prefix="vitbench-") as scratch:
+            call = _Call(
+                store=store,
+                executor=executor,
+                environment=child_environment,
+                on_event=on_event,
+                timeout=timeout,
+                scratch=scratch,
+                plugins=plugins,
+            )
+            _run_group(group, call, keep)
+
+
+def _run_group(group: Sequence[KeyedCell], call: _Call, keep: Callable[..., None]) -> None:
+    """Run the processes of some cells in turn, and keep each attempt when it has ended or was interrupted."""
+    processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
+    attempts = {planned.key: Attempt(planned=planned) for planned in group}
+    for process, planned in itertools.product(range(processes), group):
+        attempt = attempts[planned.key]
+        if attempt.failed:
+            continue
+        if process == 0:
+            attempt.started = time.time()
+        try:
+            call.on_event(Started(planned=planned, process=process, processes=processes))
+            if process == 0 and isinstance(planned.cell, SpeedCell) and planned.cell.largest_batch:
+                _search(attempt, planned.cell, call)
+            if not attempt.failed:
+                batch_size = attempt.largest.batch_size if attempt.largest else None
+                attempt.endings.append(call(planned, process, batch_size))
+        except KeyboardInterrupt:
+            keep(attempt, interrupted=True)
+            raise
+        if attempt.failed or len(attempt.endings) == processes:
+            keep(attempt)
+
+
+def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
+    """Find the largest batch, each try in a process of its own; a failure is the attempt's."""
+    started = time.monotonic()
+
+    def try_batch(size: int) -> tuple[Status, str]:
+        return status_of(call(attempt.planned, 0, size, probe=True))
+
+    try:
+        attempt.largest = find_largest(try_batch, start=cell.batch_size)
+    except SearchFailed as failure:
+        outcome = Outcome(status=failure.status, reason=failure.reason)
+        attempt.endings.append(Ending(kind="answered", seconds=0.0, result=outcome))
+    attempt.search_seconds = time.monotonic() - started
+
+
+def update_metrics(
+    records: Sequence[Record],
+    *,
+    store: Store,
+    metrics: Mapping[str, str],
+    executor: LocalExecutor,
+    plugins: PluginSelection,
+) -> list[str]:
+    """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
+
+    Returns:
+        A sentence for each record whose metrics stay as they are, with the reason.
+    """
+    kept: list[str] = []
+    for record in records:
+        path = store.predictions_path(record.key)
+        if record.status != "ok" or record.metrics == metrics or not isinstance(record.planned.cell, QualityCell):
+            continue
+        job = MetricsJob(
+            planned=record.planned,
+            predictions=str(path),
+            faults=record.faults,
+            warnings=record.warnings,
+            plugins=plugins,
+        )
+        ending = executor.run(
+            "vitbench.worker.quality:measure_again", job, on_message=lambda _: None, log=store.log_path(record.key)
+        )
+        if isinstance(ending.result, Outcome):
+            new = {measurement.name: measurement for measurement in ending.result.measurements}
+            others = [measurement for measurement in record.measurements if measurement.name not in new]
+            store.append(
+                msgspec.structs.replace(
+                    record,
+                    measurements=(*others, *new.values()),
+                    measured_by=tuple(dict.fromkeys((*record.measured_by, *ending.result.measured_by))),
+                    metrics=dict(metrics),
+                )
+            )
+        else:
+            kept.append(f"the metrics of {record.planned.label} could not be computed again from {path}")
+    return kept
+
+
+def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
+    """Yield quality cells one by one, and together the speed cells that are compared with each other."""
+
+    def condition(planned: KeyedCell) -> object:
+        cell = planned.cell
+        if isinstance(cell, SpeedCell):
+            return cell.num_classes, cell.batch_size, cell.mode, cell.largest_batch
+        return planned.key
+
+    for _, group in itertools.groupby(cells, key=condition):
+        yield list(group)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Call:
+    """Runs one process of a cell; holds what all processes of a run share."""
+
+    store: Store
+    executor: LocalExecutor
+    environment: Mapping[str, str]
+    on_event: Callable[[Event], None]
+    timeout: float | None
+    scratch: str
+    """A folder for the time that a group of cells runs."""
+    plugins: PluginSelection
+
+    def __call__(
+        self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
+    ) -> Ending:
+        if planned.unavailable:
+            return Ending(kind="answered", seconds=0.0, result=Outcome(status="failed", reason=planned.unavailable))
+        timeout, environment = self.timeout, dict(self.environment)
+        if isinstance(planned.cell, SpeedCell):
+            timeout = timeout or (COMPILE_TIMEOUT if planned.cell.compile else SPEED_TIMEOUT)
+        if planned.cell.compile:
+            # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
+            environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
+        return self.executor.run(
+            _TARGET,
+            Job(
+                planned=planned,
+                weights=str(self.store.weights_path(planned.key)),
+                predictions=str(self.store.predictions_path(planned.key)),
+                process=process,
+                batch_size=batch_size,
+                probe=probe,
+                plugins=self.plugins,
+            ),
+            on_message=lambda message: self.on_event(_event(planned, message)),
+            timeout=timeout,
+            log=self.store.log_path(planned.key),
+            environment=environment,
+        )
+
+
+def _event(planned: KeyedCell, message: Progress | Say) -> Event:
+    return Noted(text=message.text) if isinstance(message, Say) else Progressed(planned=planned, progress=message)

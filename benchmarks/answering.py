@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import torch
 
-from vitbench.execution.messages import Outcome
+from vitbench.execution.executor import Send
+
+__all__ = ["Torch", "answer"]
 
 
-def answer(request: bytes, send: Callable[[msgspec.Struct], None]) -> Outcome:
+class Torch(msgspec.Struct):
+    """What the child has at hand."""
+
+    version: str = ""
+
+
+def answer(request: bytes, folder: Path | None, send: Send) -> Torch:
     """Answer at once, with torch at hand."""
-    return Outcome(status="ok", facts={"torch": str(torch.__version__)})
+    return Torch(version=str(torch.__version__))

@@ -12,10 +12,11 @@ import sys
 
 import msgspec
 import pytest
+from answering import Torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from vitbench.catalog import load_catalog
-from vitbench.execution.executor import LocalExecutor
+from vitbench.execution.local import LocalExecutor
 from vitbench.planning.suite import ModelEntry, Selection, Suite, expand
 
 
@@ -63,7 +64,7 @@ def test_starting_a_second_process(benchmark: BenchmarkFixture) -> None:
     executor = LocalExecutor()
 
     def start() -> object:
-        return executor.run("answering:answer", Nothing(), on_message=lambda _: None).result
+        return executor.run("answering:answer", Nothing(), Torch).answer
 
     start()  # the fork server starts, and imports torch
     assert benchmark.pedantic(start, rounds=10) is not None

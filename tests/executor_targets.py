@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
-from vitbench.execution.messages import Outcome, Progress, Say
-
-Send = Callable[[msgspec.Struct], None]
+from vitbench.errors import UsageError
+from vitbench.execution.executor import Send
+from vitbench.execution.messages import CellResult, Progress, Say
 
 IGNORES_SIGTERM = (
     "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -22,67 +21,67 @@ IGNORES_SIGTERM = (
 )
 
 
-def echo(request: bytes, send: Send) -> Outcome:
+def echo(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Answer with the text of a `Say`."""
-    return Outcome(status="ok", reason=json.loads(request)["text"])
+    return CellResult(status="ok", reason=msgspec.msgpack.decode(request)["text"])
 
 
-def talk(request: bytes, send: Send) -> Outcome:
+def talk(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Send progress and sentences, and write to both outputs, before the answer."""
     send(Progress(epoch=1, epochs=2, stage="training"))
     print("written to stdout")
     send(Say(text="half way"))
     print("written to stderr", file=sys.stderr)
-    return Outcome(status="ok", facts={"variable": os.environ.get("VITBENCH_TEST_VARIABLE", "")})
+    return CellResult(status="ok", facts={"variable": os.environ.get("VITBENCH_TEST_VARIABLE", "")})
 
 
-def diverge(request: bytes, send: Send) -> Outcome:
+def diverge(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Answer with numbers that JSON does not have."""
-    return Outcome(status="ok", curve=({"epoch": 1.0, "loss": float("nan"), "largest": float("inf")},))
+    return CellResult(status="ok", curve=({"epoch": 1.0, "loss": float("nan"), "largest": float("inf")},))
 
 
-def fail(request: bytes, send: Send) -> Outcome:
+def fail(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Raise."""
     raise ValueError("this text is in the log")
 
 
-def leave(request: bytes, send: Send) -> Outcome:
+def leave(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """End without a word."""
     os._exit(7)
 
 
-def kill_itself(request: bytes, send: Send) -> Outcome:
+def kill_itself(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Do what the kernel does when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("not reached")
 
 
-def sleep(request: bytes, send: Send) -> Outcome:
+def sleep(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Write the own process id to the file that is named, and do not end."""
-    with open(json.loads(request)["text"], "w") as file:  # noqa: PTH123 - nothing but the standard calls
+    with open(msgspec.msgpack.decode(request)["text"], "w") as file:  # noqa: PTH123 - nothing but the standard calls
         file.write(str(os.getpid()))
     time.sleep(600)
     raise AssertionError("not reached")
 
 
-def sleep_stubbornly(request: bytes, send: Send) -> Outcome:
+def sleep_stubbornly(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """As `sleep`, deaf to SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return sleep(request, send)
+    return sleep(request, folder, send)
 
 
-def leave_a_grandchild(request: bytes, send: Send) -> Outcome:
+def leave_a_grandchild(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Start a process that is deaf to SIGTERM, and answer with its id as soon as it is."""
-    ready = json.loads(request)["text"]
+    ready = msgspec.msgpack.decode(request)["text"]
     grandchild = subprocess.Popen([sys.executable, "-c", IGNORES_SIGTERM, ready])
     while not os.path.exists(ready):  # noqa: PTH110
         time.sleep(0.01)
-    return Outcome(status="ok", reason=str(grandchild.pid))
+    return CellResult(status="ok", reason=str(grandchild.pid))
 
 
-def crash_beside_a_grandchild(request: bytes, send: Send) -> Outcome:
+def crash_beside_a_grandchild(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Die while a grandchild holds every pipe open."""
-    ready = json.loads(request)["text"]
+    ready = msgspec.msgpack.decode(request)["text"]
     pid = os.fork()
     if pid == 0:
         time.sleep(600)
@@ -92,19 +91,38 @@ def crash_beside_a_grandchild(request: bytes, send: Send) -> Outcome:
     os._exit(9)
 
 
-def main_module(request: bytes, send: Send) -> Outcome:
+def main_module(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Tell whether the parent's script was run again here."""
-    return Outcome(status="ok", reason=getattr(sys.modules["__main__"], "MARK", "not run again"))
+    return CellResult(status="ok", reason=getattr(sys.modules["__main__"], "MARK", "not run again"))
 
 
-def large(request: bytes, send: Send) -> Outcome:
+def large(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Answer with more than a pipe holds."""
-    return Outcome(status="ok", reason="x" * 1_000_000)
+    return CellResult(status="ok", reason="x" * 1_000_000)
 
 
-def run_cell_in_200_mib(request: bytes, send: Send) -> Outcome:
+def run_cell_in_200_mib(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Run a cell on a machine that has little memory left."""
     from vitbench.worker import cell
 
     cell.memory_bytes = lambda: 200 << 20
-    return cell.run_cell(request, send)
+    return cell.run_cell(request, folder, send)
+
+
+def refuse(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Refuse as a user's mistake is."""
+    raise UsageError("there is no such thing")
+
+
+def copy_file(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Read one file of the folder and write another."""
+    assert folder is not None
+    (folder / "out.txt").write_text((folder / "in.txt").read_text().upper())
+    return CellResult(status="ok")
+
+
+def answer_with_something_else(request: bytes, folder: Path | None, send: Send) -> msgspec.Struct:
+    """Send and answer what nobody asked for."""
+    send(CellResult(status="ok"))
+    send(Say(text="this is understood"))
+    return Say(text="no result of a cell")

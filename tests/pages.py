@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from vitbench.leaderboard.leaderboard import Leaderboard, build
+from vitbench.planning.suite import Selection
 from vitbench.records import DataInfo, KeyedCell, QualityCell, Record
 from vitbench.report.html.details import Details, read_details
 from vitbench.store import Run
@@ -54,6 +55,7 @@ class FakeStore:
                 suite=suite_digest,
                 environment=environment_digest,
                 rank_by="top1",
+                selection=msgspec.json.encode(Selection()).decode(),
             )
         ]
 

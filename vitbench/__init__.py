@@ -7,6 +7,7 @@ from vitbench.errors import Skip, VitbenchError
 from vitbench.hookspecs import hookimpl
 from vitbench.records import Measurement, Verdict
 from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, Preprocess, RecipeSpec, SuiteSpec
+from vitbench.version import __version__
 
 __all__ = [
     "DatasetSpec",
@@ -20,8 +21,8 @@ __all__ = [
     "SuiteSpec",
     "Verdict",
     "VitbenchError",
+    "__version__",
     "hookimpl",
     "load",
     "run",
 ]
-__version__ = "0.1.0"

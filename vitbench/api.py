@@ -1,16 +1,14 @@
-"""From Python: `run()` a suite, `load()` results. The command line is a thin layer over the same functions."""
+"""The front: `run()` a suite, `load()` results. The command line calls the same functions."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,9 +23,8 @@ if TYPE_CHECKING:
     from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
     from vitbench.running.session import Rerun
-    from vitbench.store import Store
 
-__all__ = ["Results", "default_output", "load", "run"]
+__all__ = ["Results", "load", "run", "say", "select"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -139,102 +136,62 @@ def run(
         VitbenchError: a user's mistake or a lack; its ``exit_code`` is the command line's.
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
-    from vitbench.catalog.discovery import select_plugins
-    from vitbench.planning.suite import Selection
+    from vitbench.execution.choice import chosen_executor
+    from vitbench.planning.plan import plan
     from vitbench.running import session
+    from vitbench.store import default_output
 
-    asked = {
-        "models": models,
-        "datasets": datasets,
-        "seeds": seeds,
-        "batch_size": batch_size,
-        "largest_batch": largest_batch,
-        "settings": settings or {},
-        "data": {name: str(path) for name, path in (data or {}).items()},
-        "conditions": {
-            "device": device,
-            "precision": precision,
-            "threads": threads,
-            "limit": limit,
-            "epochs": epochs,
-            "compile": compile,
-            "channels_last": channels_last,
-        },
-    }
-    try:
-        selection = msgspec.convert(asked, Selection)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"vitbench.run(): {error}") from error
+    selection = select(
+        suite=suite,
+        models=models,
+        datasets=datasets,
+        data=data,
+        seeds=seeds,
+        batch_size=batch_size,
+        largest_batch=largest_batch,
+        settings=settings,
+        plugins=plugins,
+        no_plugins=no_plugins,
+        device=device,
+        precision=precision,
+        threads=threads,
+        limit=limit,
+        epochs=epochs,
+        compile=compile,
+        channels_last=channels_last,
+    )
     if rerun not in (None, "failed", "all"):
         raise UsageError(f'vitbench.run(): rerun must be None, "failed" or "all", not {rerun!r}')
-    for name, given in (("plugins", plugins), ("no_plugins", no_plugins)):
-        if isinstance(given, (str, Path)):
-            raise UsageError(f"vitbench.run(): {name} must be a list, not {given!r}")
     if timeout is not None and timeout <= 0:
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
-    planned = session.plan(
-        str(suite) if suite else None,
-        selection,
-        plugins=select_plugins(plugins, no_plugins),
-        strict_plugins=strict_plugins,
-        say=_silent if quiet else _say,
-    )
+    executor = chosen_executor()
+    planned = plan(selection, executor=executor, strict_plugins=strict_plugins, say=_silent if quiet else say)
     folder = Path(output) if output else default_output()
-    others = {
-        "--suite": suite or None,
-        "--output": output or None,
-        "--timeout": timeout,
-        "--rerun": rerun,
-        "--plugin": tuple(plugins),
-        "--no-plugin": tuple(no_plugins),
-        "--strict-plugins": strict_plugins,
-        "--quiet": quiet,
-    }
-    command = _command_line(selection, others)
-    code = session.execute(planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=command)
+    code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
     return dataclasses.replace(load(folder), exit_code=code)
 
 
-def _command_line(selection: Selection, others: Mapping[str, object]) -> str:
-    """Return the command line that asks for the same, so that a record tells in one way how it came about.
+def select(**asked: Any) -> Selection:
+    """Return what the arguments of `run` select, checked; those that are left out are as by default.
 
-    Args:
-        selection: what is asked for, over the suite.
-        others: the other options: a value, all values, or whether a flag is set; None: not given.
+    Raises:
+        UsageError: an argument has a wrong type or value.
     """
-    conditions = msgspec.structs.asdict(selection.conditions)
-    untouched = msgspec.structs.asdict(type(selection.conditions)())
-    options = {
-        **others,
-        "--model": selection.models,
-        "--dataset": selection.datasets,
-        "--data": tuple(f"{name}={path}" for name, path in selection.data.items()),
-        "--seed": selection.seeds,
-        "--batch-size": selection.batch_size,
-        "--largest-batch": selection.largest_batch,
-        "--set": tuple(
-            f"{recipe}.{name}={_written(value)}"
-            for recipe, values in selection.settings.items()
-            for name, value in values.items()
-        ),
-        **{f"--{name.replace('_', '-')}": each for name, each in conditions.items() if each != untouched[name]},
-    }
-    words = ["vitbench", "run"]
-    for option, given in options.items():
-        if isinstance(given, bool):
-            words += [option] * given
-        elif given is not None:
-            words += [
-                word for each in (given if isinstance(given, tuple) else (given,)) for word in (option, _written(each))
-            ]
-    return shlex.join(words)
+    from vitbench.planning.suite import Conditions, Selection
 
-
-def _written(value: object) -> str:
-    """Return a value as the command line reads it: a fraction has a dot and no exponent."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value)
+    for name in ("plugins", "no_plugins"):
+        if isinstance(asked.get(name), (str, Path)):
+            raise UsageError(f"vitbench.run(): {name} must be a list, not {asked[name]!r}")
+    asked["suite"] = str(asked.get("suite") or "")
+    asked["data"] = {name: str(path) for name, path in (asked.get("data") or {}).items()}
+    asked["plugins"] = tuple(map(str, asked.get("plugins", ())))
+    asked["seeds"] = tuple(dict.fromkeys(asked.get("seeds", ())))
+    asked["settings"] = asked.get("settings") or {}
+    asked["conditions"] = {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked}
+    try:
+        return msgspec.convert(asked, Selection)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"vitbench.run(): {error}") from error
 
 
 def load(folder: str | Path | None = None) -> Results:
@@ -243,41 +200,18 @@ def load(folder: str | Path | None = None) -> Results:
     Raises:
         StoreError: it is missing, unreadable or of another version.
     """
-    from vitbench.leaderboard.image_scores import read_outcomes
-    from vitbench.leaderboard.leaderboard import build
-    from vitbench.store import Store
+    from vitbench.leaderboard.results import read_results
+    from vitbench.store import default_output
 
     place = Path(folder) if folder else default_output()
-    with Store.open(place, create=False) as store:
-        records, rank_by = _relabelled(store.records(), store), store.rank_by()
-        leaderboard = build(
-            records,
-            store.pending(),
-            rank_by,
-            outcomes=lambda record: read_outcomes(store.predictions_path(record.key), rank_by),
-        )
+    records, leaderboard = read_results(place)
     return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
 
 
-def _relabelled(records: Sequence[Record], store: Store) -> list[Record]:
-    """Return records under the labels that the newest run gives their models: a label is in no key."""
-    runs = store.runs()
-    labels = {cell.id: cell.label for cell in store.planned(runs[-1].id)} if runs else {}
-    return [
-        record
-        if labels.get(record.id, record.planned.label) == record.planned.label
-        else msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, label=labels[record.id]))
-        for record in records
-    ]
-
-
-def default_output() -> Path:
-    """Return ``VITBENCH_OUTPUT``, else ``vitbench-results``."""
-    return Path(os.environ.get("VITBENCH_OUTPUT") or "vitbench-results")
-
-
-def _say(text: str) -> None:
-    print(plain(text), file=sys.stderr, flush=True)
+def say(text: str) -> None:
+    """Say a sentence on stderr, unless nobody reads any more: that must not end a run."""
+    with contextlib.suppress(BrokenPipeError):
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 def _silent(text: str) -> None:

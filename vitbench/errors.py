@@ -33,6 +33,12 @@ class NothingSelectedError(VitbenchError):
     exit_code = 5
 
 
+def error_of(exit_code: int, message: str) -> VitbenchError:
+    """Return the error that has an exit code, for what another process refused; UnusableError where none has."""
+    kinds: tuple[type[VitbenchError], ...] = (UsageError, UnusableError, StoreError, NothingSelectedError)
+    return next((kind for kind in kinds if kind.exit_code == exit_code), UnusableError)(message)
+
+
 class Skip(Exception):  # noqa: N818 - a word that a metric says, not a fault
     """Raised by a metric that does not apply to a subject; its message is the reason that is recorded."""
 

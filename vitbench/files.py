@@ -1,15 +1,22 @@
-"""Write a file whole or not at all, so that a reader never finds half of one."""
+"""Files that others may read or write at the same time: written whole or not at all, and a folder for one process.
+
+The lock is one of the operating system, which no crash leaves behind.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vitbench.errors import StoreError
 
-__all__ = ["replace_file"]
+__all__ = ["lock", "replace_file"]
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -34,3 +41,49 @@ def replace_file(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def lock(folder: Path, *, command: str = "vitbench run", remedy: str = "give another --output") -> Iterator[None]:
+    """Hold a folder, made where it is missing, for this process alone.
+
+    The operating system drops the lock when the process ends in whatever way, so no stale lock is left; the file
+    ``lock`` stays and says who holds it.
+
+    Raises:
+        StoreError: another process holds the folder, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); {remedy}") from error
+    try:
+        try:
+            _take(descriptor)
+        except OSError as error:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another vitbench process"
+            raise StoreError(f"{holder} is using {folder}; wait for it or {remedy}") from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{command} (pid {os.getpid()} on {socket.gethostname()})\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        # Windows locks bytes against reading, too: take one far behind the text.
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

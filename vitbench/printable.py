@@ -1,10 +1,10 @@
-"""Text from outside, made safe to print."""
+"""Text made fit to print: what comes from outside made safe, durations in words."""
 
 from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["plain"]
+__all__ = ["describe_seconds", "plain"]
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -15,3 +15,14 @@ def plain(text: str) -> str:
     So no name moves the cursor, turns the reading direction or starts a line (Unicode's Cc, Cf, Cs, Zl, Zp).
     """
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a duration in words: ``0.4 s``, ``38 s``, ``4 min``, ``2.5 h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    if seconds < 7170:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -36,8 +36,8 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 2
-"""Version of the records; a store of another version is refused."""
+SCHEMA = 3
+"""Version of the store and its records; an earlier one is migrated or refused (vitbench/store.py)."""
 METHOD = 2
 """Version of the way numbers are made; part of each key."""
 
@@ -124,6 +124,11 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
+
+    @property
+    def in_words(self) -> str:
+        """Mode and batch."""
+        return f"{self.mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
 
 
 Cell = QualityCell | SpeedCell
@@ -242,6 +247,16 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     """The device it runs on; for a quality cell this is no part of the id."""
     unavailable: str = ""
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
+
+    @property
+    def in_words(self) -> str:
+        """The cell on one line."""
+        cell = self.cell
+        if isinstance(cell, QualityCell):
+            title = self.data.title if self.data else cell.dataset
+            return f"{self.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
+        channels, height, width = cell.input_shape
+        return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
 
 
 class Record(_Data, frozen=True, kw_only=True):

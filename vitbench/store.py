@@ -11,8 +11,11 @@ Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,9 +27,11 @@ import msgspec
 from vitbench.errors import StoreError
 from vitbench.records import SCHEMA, Environment, KeyedCell, Record
 
-__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "environment_digest"]
+__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
 
 FILE_NAME = "vitbench.sqlite"
+_JOB = ".job-"
+"""How the folder of a running job's files begins."""
 _BUSY_SECONDS = 30.0
 """How long a reader or a writer waits for the other; a transaction takes milliseconds."""
 _APPLICATION_ID = int.from_bytes(b"vitb")
@@ -46,7 +51,8 @@ CREATE TABLE IF NOT EXISTS runs (
     version TEXT NOT NULL,
     suite TEXT NOT NULL REFERENCES blobs,
     environment TEXT NOT NULL REFERENCES blobs,
-    rank_by TEXT NOT NULL
+    rank_by TEXT NOT NULL,
+    selection TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS plan (
     number INTEGER PRIMARY KEY,
@@ -71,6 +77,9 @@ CREATE TRIGGER IF NOT EXISTS records_stay BEFORE DELETE ON records
 BEGIN SELECT RAISE(ABORT, 'records are never deleted'); END;
 COMMIT;
 """
+_MIGRATIONS = {2: "ALTER TABLE runs ADD COLUMN selection TEXT NOT NULL DEFAULT ''"}
+"""What makes a store of an earlier version one of the next."""
+_OLDEST = min(_MIGRATIONS)
 _COMPLAINTS = {
     "SQLITE_NOTADB": "is not a vitbench store; move it away or name another --output",
     "SQLITE_CORRUPT": "is damaged; restore it from a copy or name another --output",
@@ -89,7 +98,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     """Seconds since the epoch."""
     command: str
-    """The command line."""
+    """A command line that asks for the same."""
     version: str
     """The version of vitbench."""
     suite: str
@@ -97,6 +106,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     """Digest of the Environment, a blob."""
     rank_by: str
+    selection: str = ""
+    """What was asked for, as JSON; empty in a store of before version 3."""
 
 
 class Store:
@@ -133,10 +144,11 @@ class Store:
                 connection.execute("PRAGMA foreign_keys = ON")
                 if create:
                     _create_tables(connection)
-                _check_version(connection, path)
+                version = _check_version(connection, path)
                 if create:
                     _check_pages(connection, path)
                     _try_writing(connection)
+                    _migrate(connection, version)
                     _make_folders(folder)
             except BaseException:
                 connection.close()
@@ -155,16 +167,21 @@ class Store:
 
     # Writing
 
-    def begin_run(self, *, command: str, version: str, suite: str, environment: Environment, rank_by: str) -> str:
+    def begin_run(
+        self, *, command: str, version: str, suite: str, environment: Environment, rank_by: str, selection: str = ""
+    ) -> str:
         """Enter a run that starts now, with its suite's TOML text and its environment; return its id."""
         started = time.time()
+        for left in self.folder.glob(f"{_JOB}*"):  # by a run that was killed: one folder has one run at a time
+            shutil.rmtree(left, ignore_errors=True)
         run = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}-{secrets.token_hex(3)}"
         blobs = [(blob_digest(content), content) for content in (suite.encode(), _environment_json(environment))]
         with self._transaction() as connection:
             connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs)
             connection.execute(
-                "INSERT INTO runs (id, started, command, version, suite, environment, rank_by) VALUES (?,?,?,?,?,?,?)",
-                (run, started, command, version, blobs[0][0], blobs[1][0], rank_by),
+                "INSERT INTO runs (id, started, command, version, suite, environment, rank_by, selection) "
+                "VALUES (?,?,?,?,?,?,?,?)",
+                (run, started, command, version, blobs[0][0], blobs[1][0], rank_by, selection),
             )
         return run
 
@@ -207,7 +224,8 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest last."""
-        fields = Run.__struct_fields__
+        present = {name for _, name, *_ in self._rows("PRAGMA table_info(runs)")}
+        fields = [name for name in Run.__struct_fields__ if name in present]
         rows = self._rows(f"SELECT {', '.join(fields)} FROM runs ORDER BY number")
         return [msgspec.convert(dict(zip(fields, row, strict=True)), Run) for row in rows]
 
@@ -249,6 +267,20 @@ class Store:
         return self.folder / "logs" / f"{key}.txt"
 
     @contextmanager
+    def job_folder(self) -> Iterator[Path]:
+        """Give a folder for the files of one job, on the disk of the store; what is left in it at the end goes.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        try:
+            folder = tempfile.TemporaryDirectory(prefix=_JOB, dir=self.folder)
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written ({error.strerror}); name another --output") from error
+        with folder as name:
+            yield Path(name)
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with _errors_of(self.folder / FILE_NAME):
             # IMMEDIATE takes the write lock now: a transaction that upgrades later can fail half-way as "busy".
@@ -270,6 +302,11 @@ class Store:
         decoder = msgspec.msgpack.Decoder(kind)
         with _errors_of(self.folder / FILE_NAME):
             return [decoder.decode(content) for (content,) in self._connection.execute(query, parameters)]
+
+
+def default_output() -> Path:
+    """Return the output folder where none is named: ``VITBENCH_OUTPUT``, else ``vitbench-results``."""
+    return Path(os.environ.get("VITBENCH_OUTPUT") or "vitbench-results")
 
 
 def blob_digest(content: bytes) -> str:
@@ -312,16 +349,34 @@ def _create_tables(connection: sqlite3.Connection) -> None:
         connection.executescript(_SCHEMA_SQL)
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a store that can be read: this one, or an earlier one that can be migrated."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != _APPLICATION_ID:
         raise StoreError(f"{path} {_COMPLAINTS['SQLITE_NOTADB']}")
-    if version != SCHEMA:
+    if not _OLDEST <= version <= SCHEMA:
         raise StoreError(
-            f"{path} was written by another version of vitbench (store version {version}, this one reads {SCHEMA}); "
-            "use that version or name another --output"
+            f"{path} was written by another version of vitbench (store version {version}, this one reads {_OLDEST} to "
+            f"{SCHEMA}); use that version or name another --output"
         )
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Make a store of an earlier version one of this, all or nothing; the records stay as they are."""
+    if version == SCHEMA:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version, SCHEMA):
+            connection.execute(_MIGRATIONS[step])
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from vitbench.catalog import load_catalog
 from vitbench.catalog.provenance import origin
-from vitbench.execution.executor import LocalExecutor, _memory_kills
-from vitbench.execution.messages import Job, Outcome
+from vitbench.execution.local import LocalExecutor, _memory_kills
+from vitbench.execution.messages import CellJob, CellResult
 
 RESNET = {"width": 16, "checkpoint": ""}
 VIT = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
@@ -26,16 +26,15 @@ def speed(
     model: str = "vit",
     options: dict[str, object] = VIT,
     target: str = "vitbench.worker.cell:run_cell",
-) -> Outcome:
+) -> CellResult:
     code = origin(load_catalog().model(model).plugin).code_hash
     planned = factories.speed_cell(model, options=options, batch_size=batch_size, code=code)
-    job = Job(planned=planned, weights="", predictions="", probe=probe)
-    ending = executor.run(target, job, on_message=lambda _: None)
-    assert isinstance(ending.result, Outcome), ending.reason
-    return ending.result
+    ending = executor.run(target, CellJob(planned=planned, probe=probe), CellResult)
+    assert ending.answer is not None, ending.reason
+    return ending.answer
 
 
-def baseline(outcome: Outcome) -> float:
+def baseline(outcome: CellResult) -> float:
     """Return the memory in use before the model was built, in bytes."""
     values = {one.name: one.value for one in outcome.measurements}
     return values["peak_memory_absolute"] - values["peak_memory"]
@@ -63,7 +62,7 @@ def test_a_probe_says_what_fits_and_what_does_not() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 @pytest.mark.parametrize("batch_size", [8_000, 20_000, 100_000])
 def test_a_library_that_cannot_have_its_memory_is_oom_too(batch_size: int) -> None:
-    def probe(batch_size: int) -> Outcome:
+    def probe(batch_size: int) -> CellResult:
         target = "executor_targets:run_cell_in_200_mib"
         return speed(LocalExecutor(), batch_size, probe=True, model="resnet18", options=RESNET, target=target)
 

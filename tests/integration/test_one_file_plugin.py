@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import vitbench
-from vitbench.catalog import select_plugins
 from vitbench.cli import main
 from vitbench.errors import UnusableError
+from vitbench.execution.local import LocalExecutor
+from vitbench.planning.plan import plan
 from vitbench.planning.suite import Conditions, Selection
 from vitbench.records import PluginOrigin, Record
 from vitbench.running import session
@@ -132,15 +133,11 @@ def test_a_file_runs_is_recorded_with_its_hash_and_a_change_makes_new_cells(plug
 
 @pytest.mark.slow
 def test_what_was_planned_runs_though_the_file_is_edited_meanwhile(plugin: Path, tmp_path: Path) -> None:
-    planned = session.plan(
-        "fake_file/one",
-        Selection(conditions=Conditions(limit=100, device="cpu")),
-        plugins=select_plugins([plugin]),
-        strict_plugins=True,
-        say=lambda _: None,
-    )
+    selection = Selection(suite="fake_file/one", conditions=Conditions(limit=100, device="cpu"), plugins=(str(plugin),))
+    executor = LocalExecutor()
+    planned = plan(selection, executor=executor, strict_plugins=True, say=lambda _: None)
     plugin.write_text("raise SystemExit")
-    code = session.execute(planned, tmp_path / "results", rerun=None, timeout=None, quiet=True, command="x")
+    code = session.execute(planned, tmp_path / "results", executor=executor, rerun=None, timeout=None, quiet=True)
     assert code == 0
     [record] = vitbench.load(tmp_path / "results").records
     assert record.planned.provenance.model.code_hash == hashlib.sha256(PLUGIN.encode()).hexdigest()

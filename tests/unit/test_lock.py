@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from vitbench.errors import StoreError
-from vitbench.lock import lock
+from vitbench.files import lock
 
 HOLDER = """
 import sys
 from pathlib import Path
-from vitbench.lock import lock
+from vitbench.files import lock
 with lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

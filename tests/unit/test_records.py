@@ -198,3 +198,11 @@ def test_a_canonical_name_holds_the_changed_options_sorted_and_reads_back(
 def test_an_origin_in_words_has_no_gap_where_there_is_no_version(distribution: str, version: str, words: str) -> None:
     origin = PluginOrigin(plugin="mine", distribution=distribution, version=version, code_hash="0123456789abcdef")
     assert origin.in_words == words
+
+
+def test_a_cell_in_words() -> None:
+    assert factories.quality_cell("vit", seed=3).in_words == "vit on digits, supervised, seed 3"
+    single = factories.speed_cell("vit", batch_size=1, mode="training")
+    assert single.in_words == "vit, training, batch 1 of 1x8x8"
+    searched = factories.speed_cell("vit", batch_size=8, largest_batch=True)
+    assert searched.in_words == "vit, inference, largest batch of 1x8x8"

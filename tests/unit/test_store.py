@@ -1,5 +1,6 @@
 import math
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -13,10 +14,14 @@ import factories
 import msgspec
 import pytest
 
+import vitbench
 from vitbench.errors import StoreError
-from vitbench.lock import lock
+from vitbench.files import lock
 from vitbench.records import SCHEMA, Environment, newest_by_id
 from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
+
+STORES = Path(__file__).parents[1] / "fixtures" / "stores"
+"""Written by vitbench as it was at each version: one small run, `--limit 60 --epochs 1`."""
 
 
 def begin(store: Store, rank_by: str = "top1") -> str:
@@ -26,6 +31,7 @@ def begin(store: Store, rank_by: str = "top1") -> str:
         suite='name = "quick"\n',
         environment=factories.environment(),
         rank_by=rank_by,
+        selection="{}",
     )
 
 
@@ -195,15 +201,65 @@ def test_a_database_of_another_program_is_left_alone(tmp_path, create):
     connection.close()
 
 
+@pytest.mark.parametrize("version", [1, SCHEMA + 1])
 @pytest.mark.parametrize("create", [True, False])
-def test_another_version_is_refused_with_both_numbers(store, tmp_path, create):
-    store._connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+def test_another_version_is_refused_with_both_numbers(store, tmp_path, create, version):
+    store._connection.execute(f"PRAGMA user_version = {version}")
     store.close()
     folder = moved_alone(store, tmp_path)
     with pytest.raises(StoreError) as error:
         Store.open(folder, create=create)
-    assert f"store version {SCHEMA + 1}, this one reads {SCHEMA}" in one_line(error)
+    assert f"store version {version}, this one reads 2 to {SCHEMA}" in one_line(error)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """Return a copy of a folder that vitbench wrote when its stores were of version 2."""
+    shutil.copytree(STORES / "v2", tmp_path / "old")
+    return tmp_path / "old"
+
+
+def test_a_store_of_version_2_is_read_as_it_is(old):
+    before = (old / FILE_NAME).read_bytes()
+    with Store.open(old, create=False) as store:
+        [run] = store.runs()
+        records = store.records()
+    assert (run.selection, run.rank_by) == ("", "top1")
+    assert run.command.startswith("vitbench run --suite quick --model vit-p4")
+    assert {record.status for record in records} == {"ok"}
+    assert (old / FILE_NAME).read_bytes() == before
+    board = vitbench.load(old).leaderboard
+    assert [(row.model, round(row.metrics["top1"].value, 3)) for row in board.rows] == [
+        ("vit-p4", 0.35),
+        ("baseline/majority", 0.1),
+    ]
+
+
+def test_a_run_into_a_store_of_version_2_keeps_its_records_and_their_keys(old):
+    with Store.open(old, create=False) as store:
+        before = store.records()
+    with Store.open(old, create=True) as store:
+        begin(store)
+        assert store.records() == before
+        assert store.newest_by_key().keys() == {record.key for record in before}
+        assert [run.selection for run in store.runs()] == ["", "{}"]
+    connection = sqlite3.connect(old / FILE_NAME)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    connection.close()
+    with Store.open(old, create=True) as store:  # once
+        assert len(store.runs()) == 2
+
+
+def test_the_folders_of_jobs_that_a_killed_run_left_go_with_the_next_run(store):
+    with store.job_folder() as folder:
+        (folder / "weights.safetensors").touch()
+        assert folder.parent == store.folder
+    assert not folder.exists()
+    (store.folder / ".job-left").mkdir()
+    (store.folder / ".job-left" / "part").touch()
+    begin(store)
+    assert not list(store.folder.glob(".job-*"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten"])
@@ -350,7 +406,7 @@ STRANGER = """
 import os, sys
 from pathlib import Path
 from vitbench.errors import StoreError
-from vitbench.lock import lock
+from vitbench.files import lock
 from vitbench.store import Store
 if os.geteuid() == 0:  # whom no permission stops
     os.setgid(65534)

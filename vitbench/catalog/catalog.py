@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from vitbench import hookspecs
+import vitbench.hookspecs
 from vitbench.catalog.discovery import (
     ALLOW_LIST,
     GROUP,
@@ -32,8 +32,8 @@ from vitbench.catalog.discovery import (
     select_plugins,
 )
 from vitbench.catalog.isolation import stdout_kept, undone
-from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec, sources_of
+from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec, load_target, sources_of
 
 __all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "PluginSelection", "Problem", "load_catalog", "select_plugins"]
 
@@ -90,6 +90,31 @@ class Catalog:
         if family and name not in self.models and member != "*":
             return Offer(name=name, plugin=family.plugin, spec=family.spec)
         return self._find("model", self.models, name, home)
+
+    def member(self, name: str) -> ModelSpec:
+        """Return a model's spec; that of a family's member as the family completes it, which may import its library.
+
+        Args:
+            name: full.
+
+        Raises:
+            UsageError: the name is unknown, to vitbench or to its family.
+            UnusableError: the family cannot be asked.
+        """
+        spec = self.model(name).spec
+        if spec.resolve is None:
+            return spec
+        try:
+            found = load_target(spec.resolve)(name.partition("/")[2])
+            if not isinstance(found, ModelSpec):
+                raise TypeError(f"resolve returned {type(found).__name__}, not a ModelSpec")
+        except LookupError as error:
+            raise UsageError(f"model {name}: {error.args[0] if error.args else error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
+            raise UnusableError(f"model {name}: its family could not be asked: {reason_of(error)}") from error
+        return found
 
     def dataset(self, name: str, *, home: str = "") -> Offer[DatasetSpec]:
         """Return the data set that a full or short name means; arguments and errors as those of `model`."""
@@ -180,7 +205,7 @@ def _hooks_of(candidate: Candidate) -> tuple[pluggy.PluginManager | None, list[P
     plugin, failures = candidate.plugin, list[Problem]()
     stage: Stage = "load"
     manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
+    manager.add_hookspecs(vitbench.hookspecs)
     with undone() as remarks:
         try:
             module = candidate.load()

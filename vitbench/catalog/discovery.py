@@ -15,9 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from vitbench import __version__
 from vitbench.catalog.plugin_files import PluginFile, load_file, read_files
 from vitbench.errors import UsageError, did_you_mean, reason_of
+from vitbench.version import __version__
 
 __all__ = [
     "ALLOW_LIST",

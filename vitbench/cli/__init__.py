@@ -7,7 +7,6 @@ import sys
 
 import click
 
-from vitbench import __version__
 from vitbench.cli.catalog import ls, plugins
 from vitbench.cli.check import check
 from vitbench.cli.compare import compare
@@ -19,6 +18,7 @@ from vitbench.cli.show import show
 from vitbench.cli.track import track
 from vitbench.errors import VitbenchError
 from vitbench.printable import plain
+from vitbench.version import __version__
 
 __all__ = ["cli", "main"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vitbench.cli.plugin_options import plugin_options
+from vitbench.cli.options import plugin_options
 from vitbench.printable import plain
 
 __all__ = ["ls", "plugins"]

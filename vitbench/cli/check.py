@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from vitbench.cli.pairs import read_pairs
+from vitbench.cli.options import read_pairs
 
 __all__ = ["check"]
 

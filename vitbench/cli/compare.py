@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vitbench.cli.finite import FiniteRange
 from vitbench.cli.leaderboard import takes_unicode
+from vitbench.cli.options import FiniteRange
 from vitbench.errors import UsageError
 from vitbench.printable import plain
 
@@ -89,9 +89,9 @@ def _found(
     place: dict[str, str | None],
     threshold: float,
 ) -> Comparison:
-    from vitbench.api import default_output
     from vitbench.comparing.compare import compare_folders, compare_models
     from vitbench.comparing.folder import open_folder
+    from vitbench.store import default_output
 
     folders = [output is None and _is_folder(text) for text in (first, second)]
     if all(folders):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitbench.cli.finite import FiniteRange
 from vitbench.cli.leaderboard import print_table
-from vitbench.cli.pairs import read_pairs
-from vitbench.cli.plugin_options import plugin_options
+from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
 from vitbench.errors import UnusableError, UsageError, reason_of
-from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.api import Results
+    from vitbench.planning.plan import Plan
     from vitbench.records import Record
-    from vitbench.running.session import Plan, Rerun
+    from vitbench.running.session import Rerun
     from vitbench.specs import OptionValue
 
 __all__ = ["run"]
@@ -73,71 +70,54 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
 @click.option("--quiet", is_flag=True, help="Say nothing while running.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
 def run(
-    suite: str | None,
     output: Path | None,
-    models: tuple[str, ...],
-    datasets: tuple[str, ...],
-    data: dict[str, str],
     settings: dict[str, str],
-    seeds: tuple[int, ...],
-    batch_size: int | None,
-    largest_batch: bool,
     timeout: float | None,
     rerun: Rerun | None,
     dry_run: bool,
     plugin_files: tuple[str, ...],
-    no_plugins: tuple[str, ...],
     strict_plugins: bool,
     quiet: bool,
     as_json: bool,
-    **conditions: Any,
+    **asked: Any,
 ) -> int:
     """Train, evaluate and time models, and write a leaderboard.
 
     The same command again runs only what is missing.
     """
-    from vitbench.api import default_output, load
-    from vitbench.catalog import select_plugins
-    from vitbench.planning.suite import Conditions, Selection
+    from vitbench import api
     from vitbench.report import render
-    from vitbench.running import session
 
-    plugins = select_plugins(plugin_files, no_plugins)
-    selection = Selection(
-        models=models,
-        datasets=datasets,
-        seeds=tuple(dict.fromkeys(seeds)),
-        batch_size=batch_size,
-        largest_batch=largest_batch,
-        settings=_recipe_settings(settings),
-        data=data,
-        conditions=Conditions(**conditions),
-    )
-
-    def say(text: str) -> None:
-        if not quiet:
-            with contextlib.suppress(BrokenPipeError):
-                click.echo(plain(text), err=True)
-
-    if sys.stderr.isatty():
-        say("Preparing: opening the data, checking the models.")
-    planned = session.plan(suite, selection, plugins=plugins, strict_plugins=strict_plugins, say=say)
-    folder = output or default_output()
+    asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
+    if sys.stderr.isatty() and not quiet:
+        api.say("Preparing: opening the data, checking the models.")
     if dry_run:
-        _print_plan(planned, folder, rerun, as_json)
+        _print_plan(_planned(asked, strict_plugins, quiet), output, rerun, as_json)
         return 0
-    code = session.execute(
-        planned, folder, rerun=rerun, timeout=timeout, quiet=quiet, command=shlex.join(["vitbench", *sys.argv[1:]])
-    )
-    results = load(folder)
+    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
         if as_json:
             click.echo(render(results.leaderboard, "json"), nl=False)
         else:
             print_table(results)
-    say(_write_page(results))
-    say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
-    return code
+    page, folder = _write_page(results), results.folder
+    if not quiet:
+        api.say(page)
+        api.say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
+    return results.exit_code
+
+
+def _planned(asked: dict[str, Any], strict_plugins: bool, quiet: bool) -> Plan:
+    from vitbench import api
+    from vitbench.execution.choice import chosen_executor
+    from vitbench.planning.plan import plan
+
+    return plan(
+        api.select(**asked),
+        executor=chosen_executor(),
+        strict_plugins=strict_plugins,
+        say=(lambda _: None) if quiet else api.say,
+    )
 
 
 def _write_page(results: Results) -> str:
@@ -164,11 +144,12 @@ def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]
     return settings
 
 
-def _print_plan(planned: Plan, folder: Path, rerun: Rerun | None, as_json: bool) -> None:
+def _print_plan(planned: Plan, output: Path | None, rerun: Rerun | None, as_json: bool) -> None:
     from vitbench.report.inspection import plan_data, plan_text
     from vitbench.running.session import is_wanted, known_seconds
-    from vitbench.store import FILE_NAME, Store
+    from vitbench.store import FILE_NAME, Store, default_output
 
+    folder = output or default_output()
     cells = planned.prepared.cells
     newest: dict[str, Record] = {}
     seconds: dict[str, float] = {}

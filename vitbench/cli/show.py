@@ -14,7 +14,7 @@ __all__ = ["show"]
 @click.argument("arguments", nargs=-1, metavar="[DIR] [ID]")
 def show(arguments: tuple[str, ...]) -> None:
     """Show one record by its id, or all cells with status, log and weights."""
-    from vitbench.api import default_output
+    from vitbench.store import default_output
 
     if len(arguments) > 2:
         raise click.UsageError("give at most a folder and an id")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitbench.cli.finite import FiniteRange
+from vitbench.cli.options import FiniteRange
 from vitbench.errors import StoreError
 from vitbench.printable import plain
 

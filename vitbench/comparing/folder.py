@@ -118,14 +118,9 @@ def open_folder(path: Path) -> Folder:
     Raises:
         StoreError: it is missing, unreadable or of another version, or holds no run.
     """
-    from vitbench.api import load
+    from vitbench.leaderboard.results import read_results
     from vitbench.store import Store
 
-    results = load(path)
+    records, board = read_results(path)
     with Store.open(path, create=False) as store:
-        return Folder(
-            path=path,
-            board=results.leaderboard,
-            newest=newest_by_id(results.records),
-            predictions=store.predictions_path,
-        )
+        return Folder(path=path, board=board, newest=newest_by_id(records), predictions=store.predictions_path)

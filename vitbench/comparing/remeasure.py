@@ -18,9 +18,9 @@ from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.folder import NoDataError
 from vitbench.comparing.speed_ratio import Judgement, Measured, Speed
 from vitbench.errors import UnusableError, UsageError, VitbenchError
-from vitbench.execution.executor import LocalExecutor
-from vitbench.execution.messages import Answer, PrepareRequest, Refusal
+from vitbench.execution.choice import chosen_executor
 from vitbench.lockstep import LockstepError, Side, compare_speeds
+from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import hub_answers
 from vitbench.planning.suite import Conditions
 from vitbench.records import KeyedCell
@@ -90,18 +90,14 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
 
 def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
     """Refuse to measure where records would be held against another machine's or another torch's figures."""
-    executor = LocalExecutor()
+    executor = chosen_executor()
     for device in dict.fromkeys(cell.device for cell in cells):
         # In a child: this process must not touch a GPU that others are to be timed on.
         request = PrepareRequest(cells=(), conditions=Conditions(device=device))
-        ending = executor.run("vitbench.planning.prepare:prepare_in_child", request, on_message=lambda _: None)
-        if isinstance(ending.result, Refusal):
-            raise NotComparableError(
-                f"the records are of device {device}, which cannot be used here: {ending.result.message}"
-            )
-        if not isinstance(ending.result, Answer):
-            raise UnusableError(f"looking at this machine failed: {ending.reason}")
-        here = ending.result.prepared.environment
+        ending = executor.run("vitbench.planning.prepare:prepare_in_child", request, Prepared)
+        if ending.kind == "refused":
+            raise NotComparableError(f"the records are of device {device}, which cannot be used here: {ending.reason}")
+        here = ending.answered("looking at this machine").environment
         for cell in cells:
             for what, stored, now in (
                 ("machine", cell.machine, here.machine),

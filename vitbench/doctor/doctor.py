@@ -9,9 +9,8 @@ import textwrap
 
 import msgspec
 
-from vitbench.errors import UnusableError, UsageError
-from vitbench.execution.executor import LocalExecutor
-from vitbench.execution.messages import Check, Examined, Refusal
+from vitbench.doctor.messages import Examined, MachineCheck
+from vitbench.execution.choice import chosen_executor
 from vitbench.planning.suite import Conditions
 from vitbench.printable import plain
 
@@ -32,18 +31,10 @@ def examine(device: str) -> Examined:
         UsageError: the word names no kind of device.
         UnusableError: this machine does not have it; or the examination failed.
     """
-    ending = LocalExecutor().run(
-        "vitbench.doctor.examine:examine_in_child",
-        Conditions(device=device),
-        on_message=lambda _: None,
-        timeout=TIMEOUT,
+    ending = chosen_executor().run(
+        "vitbench.doctor.examine:examine_in_child", Conditions(device=device), Examined, timeout=TIMEOUT
     )
-    if isinstance(ending.result, Examined):
-        return ending.result
-    if isinstance(ending.result, Refusal):
-        kind = UsageError if ending.result.exit_code == UsageError.exit_code else UnusableError
-        raise kind(ending.result.message)
-    raise UnusableError(f"examining the machine failed: {ending.reason}")
+    return ending.answered("examining the machine")
 
 
 def as_text(examined: Examined) -> str:
@@ -57,7 +48,7 @@ def as_text(examined: Examined) -> str:
     return "\n".join([*lines, "", f"{bad} of {total} found something." if bad else f"All is well: {total}."])
 
 
-def _lines(check: Check, width: int) -> list[str]:
+def _lines(check: MachineCheck, width: int) -> list[str]:
     indent = " " * (width + 6)
     head = f"{'ok' if check.ok else ' !'}  {check.name.ljust(width)}  "
     lines = _wrapped(plain(check.found), head, indent)

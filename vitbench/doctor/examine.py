@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import psutil
 import torch
 
-from vitbench.api import default_output
 from vitbench.data.locate import default_cache_root
 from vitbench.doctor import gpu_checks, host_checks
+from vitbench.doctor.messages import Examined, MachineCheck
 from vitbench.doctor.noise_floor import block_seconds, fixed_work
 from vitbench.environment import cpu_quota, machine_class, memory_bytes, resolve_device, usable_cores
-from vitbench.errors import UnusableError, VitbenchError
-from vitbench.execution.messages import Check, Examined, Refusal
+from vitbench.errors import UnusableError
+from vitbench.execution.executor import Send
 from vitbench.measuring.evidence import Moment, facts, observe
 from vitbench.measuring.noise import relative_spread
 from vitbench.planning.suite import Conditions
+from vitbench.store import default_output
 
 __all__ = ["examine_in_child"]
 
 
-def examine_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> Examined | Refusal:
-    """Decode the conditions of a run, examine the machine for it, and answer; an unusable device is a `Refusal`."""
-    asked = msgspec.json.decode(request, type=Conditions).device
+def examine_in_child(request: bytes, folder: Path | None, send: Send) -> Examined:
+    """Decode the conditions of a run and examine the machine for it.
+
+    Raises:
+        UsageError: the device is none.
+        UnusableError: it is not there; the message says why, where that is known.
+    """
+    asked = msgspec.msgpack.decode(request, type=Conditions).device
     try:
         return _examine(resolve_device(asked), asked)
     except UnusableError as error:
         check = _driver_check()
         why = "" if check.ok else f" {check.found}. {check.advice}"
-        return Refusal(message=f"{error}{why}", exit_code=error.exit_code)
-    except VitbenchError as error:
-        return Refusal(message=str(error), exit_code=error.exit_code)
+        raise UnusableError(f"{error}{why}") from error
 
 
 def _examine(device: str, asked: str) -> Examined:
@@ -86,7 +90,7 @@ def _swapped() -> int:
     return int(swap.sin + swap.sout)
 
 
-def _lasting_checks(threads: int) -> list[Check]:
+def _lasting_checks(threads: int) -> list[MachineCheck]:
     """Judge what stays as it is until somebody changes it."""
     usable, processors = usable_cores(), os.cpu_count() or 1
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(processors))
@@ -104,7 +108,7 @@ def _lasting_checks(threads: int) -> list[Check]:
     return checks
 
 
-def _passing_checks(watched: _Watched) -> list[Check]:
+def _passing_checks(watched: _Watched) -> list[MachineCheck]:
     """Judge what may be otherwise a minute later."""
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     observed = facts(watched.start, watched.end, threads=1)
@@ -127,5 +131,5 @@ def _passing_checks(watched: _Watched) -> list[Check]:
     return checks
 
 
-def _driver_check() -> Check:
+def _driver_check() -> MachineCheck:
     return gpu_checks.driver_check(gpu_checks.read_driver(), os.environ)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pynvml
 import torch
 
-from vitbench.execution.messages import Check
+from vitbench.doctor.messages import MachineCheck
 from vitbench.measuring.gpu import GpuMoment, gpu_disturbances
 
 __all__ = ["Driver", "driver_check", "gpu_check", "read_driver"]
@@ -51,7 +51,7 @@ def read_driver() -> Driver | None:
         return Driver(fault=str(error))
 
 
-def driver_check(driver: Driver | None, environment: Mapping[str, str], root: Path = Path("/")) -> Check:
+def driver_check(driver: Driver | None, environment: Mapping[str, str], root: Path = Path("/")) -> MachineCheck:
     """Judge whether torch can use the GPUs that the machine has.
 
     Args:
@@ -81,7 +81,7 @@ def driver_check(driver: Driver | None, environment: Mapping[str, str], root: Pa
     return _unused(driver, environment, ours)
 
 
-def _unused(driver: Driver, environment: Mapping[str, str], ours: str) -> Check:
+def _unused(driver: Driver, environment: Mapping[str, str], ours: str) -> MachineCheck:
     """Say why torch does not use GPUs that the driver has."""
     theirs = f"{', '.join(driver.gpus)}, driver {driver.version}"
     if torch.version.cuda is None:
@@ -96,7 +96,7 @@ def _unused(driver: Driver, environment: Mapping[str, str], ours: str) -> Check:
     return _driver(False, f"{theirs}, but torch finds no device; {ours}", advice)
 
 
-def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> Check:
+def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> MachineCheck:
     """Judge the GPU by two moments between which vitbench leaves it alone.
 
     Args:
@@ -104,10 +104,10 @@ def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> Check:
         end: the same, some seconds later.
     """
     if start is None or end is None:
-        return Check(name="gpu", ok=True, found="clocks and other processes cannot be read (no NVML)")
+        return MachineCheck(name="gpu", ok=True, found="clocks and other processes cannot be read (no NVML)")
     reasons = [reason for found in gpu_disturbances(start, end) for reason in found]
     if reasons:
-        return Check(
+        return MachineCheck(
             name="gpu",
             ok=False,
             found="; ".join(reasons),
@@ -117,11 +117,11 @@ def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> Check:
         f"{end.temperature_c} °C" if end.temperature_c is not None else "",
         "no other process on it" if end.other_processes is not None else "its other processes cannot be seen",
     ]
-    return Check(name="gpu", ok=True, found=", ".join(filter(None, facts)))
+    return MachineCheck(name="gpu", ok=True, found=", ".join(filter(None, facts)))
 
 
-def _driver(ok: bool, found: str, advice: str = "") -> Check:
-    return Check(name="driver", ok=ok, found=found, advice=advice)
+def _driver(ok: bool, found: str, advice: str = "") -> MachineCheck:
+    return MachineCheck(name="driver", ok=ok, found=found, advice=advice)
 
 
 def _torch_words() -> str:

@@ -1,4 +1,4 @@
-"""What of the host spoils a measurement: one small function a cause, from what was read to a `Check` in words.
+"""What of the host spoils a measurement: one small function a cause, from what was read to a `MachineCheck` in words.
 
 Where a number also judges a measurement, its threshold is the one of `vitbench.measuring.evidence`: what doctor calls
 well does not turn a verdict.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from vitbench.execution.messages import Check
+from vitbench.doctor.messages import MachineCheck
 from vitbench.measuring.evidence import LOAD_MARGIN, SHARE_WARNING, STOLEN_WARNING, THROTTLED_WARNING
 
 __all__ = [
@@ -51,14 +51,14 @@ TICKS = 100
 """Ticks of the clock to watch: a hundredth of a millisecond on a good clock, 1.6 s on the worst."""
 
 
-def cores_check(*, affinity: int, processors: int, quota: float | None, usable: int) -> Check:
+def cores_check(*, affinity: int, processors: int, quota: float | None, usable: int) -> MachineCheck:
     """Judge what affinity and quota leave of the machine's cores."""
     limits = [f"affinity allows {affinity}"] if affinity < processors else []
     limits += [f"the quota is {quota:g}"] if quota is not None else ["no quota"]
     found = f"{usable} usable of {processors}; {', '.join(limits)}"
     if quota is None or quota >= usable:
-        return Check(name="cores", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="cores", ok=True, found=found)
+    return MachineCheck(
         name="cores",
         ok=False,
         found=f"{found}: even one thread is stopped for {1 - quota:.0%} of the time",
@@ -66,7 +66,7 @@ def cores_check(*, affinity: int, processors: int, quota: float | None, usable: 
     )
 
 
-def threads_check(*, default: int, usable: int, variable: str | None) -> Check:
+def threads_check(*, default: int, usable: int, variable: str | None) -> MachineCheck:
     """Judge how many threads libraries start by themselves.
 
     Args:
@@ -77,8 +77,10 @@ def threads_check(*, default: int, usable: int, variable: str | None) -> Check:
     cause = f" (OMP_NUM_THREADS={variable})" if variable is not None else ""
     found = f"torch starts {default} by itself{cause}"
     if default <= usable:
-        return Check(name="threads", ok=True, found=f"{found}; a run takes {usable} unless --threads says otherwise")
-    return Check(
+        return MachineCheck(
+            name="threads", ok=True, found=f"{found}; a run takes {usable} unless --threads says otherwise"
+        )
+    return MachineCheck(
         name="threads",
         ok=False,
         found=f"{found}, on {usable} usable cores; a run sets {usable} for torch, but other libraries start too many",
@@ -86,7 +88,7 @@ def threads_check(*, default: int, usable: int, variable: str | None) -> Check:
     )
 
 
-def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> Check:
+def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineCheck:
     """Judge the frequency governors of the usable cores.
 
     Args:
@@ -96,15 +98,17 @@ def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> Check:
     system = root / "sys/devices/system/cpu"
     governors = {_read(system / f"cpu{core}/cpufreq/scaling_governor") for core in cores} - {""}
     if not governors:
-        return Check(name="clock frequency", ok=True, found="cannot be read here (a virtual machine or a container?)")
+        return MachineCheck(
+            name="clock frequency", ok=True, found="cannot be read here (a virtual machine or a container?)"
+        )
     found = f"governor {' and '.join(sorted(governors))}"
     boost = {"0": "on", "1": "off"}.get(_read(system / "intel_pstate/no_turbo"))
     boost = boost or {"1": "on", "0": "off"}.get(_read(system / "cpufreq/boost"))
     if boost:
         found += f", turbo {boost}"
     if governors == {"performance"}:
-        return Check(name="clock frequency", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="clock frequency", ok=True, found=found)
+    return MachineCheck(
         name="clock frequency",
         ok=False,
         found=f"{found}: the clock follows the load, and the first blocks run slower",
@@ -136,7 +140,7 @@ def busy_shares(
     return dict(sorted(shares.items(), key=lambda item: item[1], reverse=True))
 
 
-def neighbours_check(shares: Mapping[str, float], *, load: float, usable: int, processors: int) -> Check:
+def neighbours_check(shares: Mapping[str, float], *, load: float, usable: int, processors: int) -> MachineCheck:
     """Judge what other processes take.
 
     Args:
@@ -153,17 +157,17 @@ def neighbours_check(shares: Mapping[str, float], *, load: float, usable: int, p
     found += f"; load average {load:.1f} on {processors} core{'s' if processors != 1 else ''}"
     busy = total > OTHERS_WARNING * usable
     if not busy and load <= processors + LOAD_MARGIN:
-        return Check(name="other processes", ok=True, found=found)
+        return MachineCheck(name="other processes", ok=True, found=found)
     advice = "Stop them, or wait until they end." if busy else "Wait a minute or two for it to fall, then ask again."
-    return Check(name="other processes", ok=False, found=found, advice=advice)
+    return MachineCheck(name="other processes", ok=False, found=found, advice=advice)
 
 
-def processor_check(share: float) -> Check:
+def processor_check(share: float) -> MachineCheck:
     """Judge the share of the processor time that one busy thread wanted and got."""
     found = f"one busy thread had a core for {share:.0%} of the time"
     if share >= SHARE_WARNING:
-        return Check(name="processor", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="processor", ok=True, found=found)
+    return MachineCheck(
         name="processor",
         ok=False,
         found=f"{found}, and waited for the rest",
@@ -171,12 +175,12 @@ def processor_check(share: float) -> Check:
     )
 
 
-def steal_check(share: float) -> Check:
+def steal_check(share: float) -> MachineCheck:
     """Judge the share of all processors that the host of a virtual machine took."""
     found = f"the host of a virtual machine took {share:.1%} of the processors"
     if share <= STOLEN_WARNING:
-        return Check(name="host", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="host", ok=True, found=found)
+    return MachineCheck(
         name="host",
         ok=False,
         found=found,
@@ -185,12 +189,12 @@ def steal_check(share: float) -> Check:
     )
 
 
-def throttling_check(share: float) -> Check:
+def throttling_check(share: float) -> MachineCheck:
     """Judge the share of the time for which the control group's quota stopped its processes."""
     found = f"it stopped the control group for {share:.1%} of the time while one thread was busy"
     if share <= THROTTLED_WARNING:
-        return Check(name="quota", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="quota", ok=True, found=found)
+    return MachineCheck(
         name="quota",
         ok=False,
         found=found,
@@ -198,7 +202,7 @@ def throttling_check(share: float) -> Check:
     )
 
 
-def memory_check(*, available: int, total: int, limit: int, swap_used: int, swapped: int) -> Check:
+def memory_check(*, available: int, total: int, limit: int, swap_used: int, swapped: int) -> MachineCheck:
     """Judge memory.
 
     Args:
@@ -213,18 +217,20 @@ def memory_check(*, available: int, total: int, limit: int, swap_used: int, swap
         found += f", of which the control group allows {_gib(limit)}"
     found += f"; {_gib(swap_used)} in swap" if swap_used else "; no swap in use"
     if swapped:
-        return Check(
+        return MachineCheck(
             name="memory",
             ok=False,
             found=f"{found}; the system swapped while it was watched",
             advice="Close what takes the memory; times of a machine that swaps mean nothing.",
         )
     if available < FREE_MEMORY_WARNING * total:
-        return Check(name="memory", ok=False, found=found, advice="Close what takes the memory, before it swaps.")
-    return Check(name="memory", ok=True, found=found)
+        return MachineCheck(
+            name="memory", ok=False, found=found, advice="Close what takes the memory, before it swaps."
+        )
+    return MachineCheck(name="memory", ok=True, found=found)
 
 
-def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Path("/")) -> Check:
+def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Path("/")) -> MachineCheck:
     """Judge the clock by the time between two readings that differ: its tick or its cost, whichever is larger.
 
     Args:
@@ -243,8 +249,8 @@ def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Pa
     source = _read(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
     found = f"it tells moments {tick * 1e9:.0f} ns apart" + (f" (clock source {source})" if source else "")
     if tick <= TICK_WARNING:
-        return Check(name="timer", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="timer", ok=True, found=found)
+    return MachineCheck(
         name="timer",
         ok=False,
         found=f"{found}, too coarse for single calls of a small model",
@@ -252,19 +258,21 @@ def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Pa
     )
 
 
-def power_check(*, plugged: bool) -> Check:
+def power_check(*, plugged: bool) -> MachineCheck:
     """Judge the power supply of a machine with a battery."""
     if plugged:
-        return Check(name="power", ok=True, found="plugged in")
-    return Check(name="power", ok=False, found="on battery, which slows most machines down", advice="Plug it in.")
+        return MachineCheck(name="power", ok=True, found="plugged in")
+    return MachineCheck(
+        name="power", ok=False, found="on battery, which slows most machines down", advice="Plug it in."
+    )
 
 
-def folder_check(name: str, folder: Path) -> Check:
+def folder_check(name: str, folder: Path) -> MachineCheck:
     """Judge whether a folder, which need not exist yet, can be written, and the free disk there."""
     place = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(place).free
     if not place.is_dir() or not os.access(place, os.W_OK):
-        return Check(
+        return MachineCheck(
             name=name,
             ok=False,
             found=f"{folder} cannot be written",
@@ -272,16 +280,18 @@ def folder_check(name: str, folder: Path) -> Check:
         )
     found = f"{_gib(free)} free at {folder}"
     if free >= FREE_DISK_WARNING:
-        return Check(name=name, ok=True, found=found)
-    return Check(name=name, ok=False, found=found, advice="Free some disk: each trained model stores its weights.")
+        return MachineCheck(name=name, ok=True, found=found)
+    return MachineCheck(
+        name=name, ok=False, found=found, advice="Free some disk: each trained model stores its weights."
+    )
 
 
-def noise_check(floor: float) -> Check:
+def noise_check(floor: float) -> MachineCheck:
     """Judge the interquartile range of the fixed workload's blocks over their median."""
     found = f"blocks of a fixed workload vary by {floor:.1%} (IQR over median, one thread)"
     if floor <= NOISE_WARNING:
-        return Check(name="noise floor", ok=True, found=found)
-    return Check(
+        return MachineCheck(name="noise floor", ok=True, found=found)
+    return MachineCheck(
         name="noise floor",
         ok=False,
         found=f"{found}; differences of speed below that need lockstep",

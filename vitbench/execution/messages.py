@@ -1,4 +1,4 @@
-"""What travels between the parent and its child processes: msgspec bytes and a folder, nothing pickled."""
+"""What travels between the parent and the process of a cell; Progress and Say are what any job may say on its way."""
 
 from __future__ import annotations
 
@@ -6,60 +6,24 @@ from typing import Any
 
 import msgspec
 
-from vitbench.catalog.discovery import PluginSelection
-from vitbench.planning.suite import AskedCell, Conditions
-from vitbench.records import (
-    Environment,
-    KeyedCell,
-    Measurement,
-    PluginOrigin,
-    PreprocessInfo,
-    Status,
-)
+from vitbench.catalog import PluginSelection
+from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, Status
+
+__all__ = ["PREDICTIONS", "WEIGHTS", "CellJob", "CellResult", "Message", "MetricsJob", "Progress", "Say"]
+
+
+WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
+"""Files in the folder of a job."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all messages."""
 
 
-class PrepareRequest(_Message, frozen=True, kw_only=True):
-    """Asked cells on their way to the preparing child."""
-
-    cells: tuple[AskedCell, ...]
-    conditions: Conditions
-    data_paths: dict[str, str] = {}
-    """Data set name to absolute folder."""
-    plugins: PluginSelection = PluginSelection()
-    build: bool = True
-    """Whether each model is built once, so that a wrong option shows before the run."""
-
-
-class Prepared(_Message, frozen=True, kw_only=True):
-    """Keyed cells, ready to run."""
-
-    cells: tuple[KeyedCell, ...]
-    environment: Environment
-    child_environment: dict[str, str] = {}
-    """Environment variables for the workers."""
-    notes: tuple[str, ...] = ()
-    """What the user should know of the data."""
-
-
-class Refusal(_Message, frozen=True, kw_only=True, tag=True):
-    """A user's mistake found in a child: the sentence and the exit code."""
-
-    message: str
-    exit_code: int
-
-
-class Job(_Message, frozen=True, kw_only=True):
-    """One process of one cell."""
+class CellJob(_Message, frozen=True, kw_only=True):
+    """One process of one cell, which leaves `PREDICTIONS` and, where it trains, `WEIGHTS` in its folder."""
 
     planned: KeyedCell
-    weights: str
-    """File for the trained weights of a quality cell."""
-    predictions: str
-    """File for the predictions of a quality cell."""
     process: int = 0
     """Which of the cell's processes, from 0."""
     batch_size: int | None = None
@@ -70,10 +34,9 @@ class Job(_Message, frozen=True, kw_only=True):
 
 
 class MetricsJob(_Message, frozen=True, kw_only=True):
-    """Stored predictions whose metrics are to be computed again."""
+    """Stored predictions, in the file `PREDICTIONS` of its folder, whose metrics are to be computed again."""
 
     planned: KeyedCell
-    predictions: str
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     plugins: PluginSelection = PluginSelection()
@@ -93,7 +56,7 @@ class Say(_Message, frozen=True, kw_only=True, tag=True):
     text: str
 
 
-class Outcome(_Message, frozen=True, kw_only=True, tag=True):
+class CellResult(_Message, frozen=True, kw_only=True):
     """How one process of a cell ended."""
 
     status: Status
@@ -110,30 +73,4 @@ class Outcome(_Message, frozen=True, kw_only=True, tag=True):
     measured_by: tuple[PluginOrigin, ...] = ()
 
 
-class Answer(_Message, frozen=True, kw_only=True, tag=True):
-    """The preparing child's result."""
-
-    prepared: Prepared
-
-
-class Check(_Message, frozen=True, kw_only=True):
-    """One thing that `vitbench doctor` looked at."""
-
-    name: str
-    ok: bool
-    found: str
-    """What was found, in words."""
-    advice: str = ""
-    """What to do about it; empty where it is well."""
-
-
-class Examined(_Message, frozen=True, kw_only=True, tag=True):
-    """The examining child's result."""
-
-    machine_class: str
-    checks: tuple[Check, ...]
-    noise_floor: float
-    """Interquartile range of equal blocks of a fixed workload, over their median."""
-
-
-Message = Progress | Say | Outcome | Answer | Refusal | Examined
+Message = Progress | Say

@@ -25,9 +25,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from vitbench.execution.timeouts import speed_timeout
 from vitbench.lockstep.process import LockstepError, Ran, Ready, Side, live_worker
-from vitbench.records import SpeedCell
-from vitbench.running.runner import COMPILE_TIMEOUT, SPEED_TIMEOUT
 from vitbench.statistics import Estimate, Finding, judge, ratio_interval
 
 __all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
@@ -210,7 +209,7 @@ def _holds_in_disturbance(finding: Finding, pairs: Sequence[Sequence[Quad]]) -> 
 
 def _measured_pairs(sides: tuple[Side, Side], timeout: float | None) -> Iterator[tuple[Quad, ...]]:
     """Yield the quads of one fresh pair of processes after the other, each side leading in turn."""
-    batches = (_batch_size(sides[0]), _batch_size(sides[1]))
+    batches = (sides[0].cell.batch_size, sides[1].cell.batch_size)
     calls: tuple[int, int] | None = None
     for number in itertools.count():
         leader = number % 2
@@ -220,16 +219,6 @@ def _measured_pairs(sides: tuple[Side, Side], timeout: float | None) -> Iterator
                 most = max(FEW_QUADS, int(PAIR_SECONDS / (4 * length)))
             quads = quads_of_pair(runners, calls, batches, fewest=min(QUADS, most), most=most, leader=leader)
         yield quads
-
-
-def _patience(side: Side) -> float:
-    assert isinstance(side.planned.cell, SpeedCell)
-    return COMPILE_TIMEOUT if side.planned.cell.compile else SPEED_TIMEOUT
-
-
-def _batch_size(side: Side) -> int:
-    assert isinstance(side.planned.cell, SpeedCell)
-    return side.planned.cell.batch_size
 
 
 def _block_calls(runners: tuple[Runner, Runner]) -> tuple[tuple[int, int], float]:
@@ -298,7 +287,7 @@ def _live_pair(sides: tuple[Side, Side], leader: int, timeout: float | None) -> 
     with contextlib.ExitStack() as stack:
         # They build at the same time: nothing is timed yet.
         workers = {
-            i: stack.enter_context(live_worker(sides[i], timeout=timeout or _patience(sides[i])))
+            i: stack.enter_context(live_worker(sides[i], timeout=timeout or speed_timeout(sides[i].cell)))
             for i in (leader, 1 - leader)
         }
         for worker in workers.values():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,8 @@ import msgspec
 
 from vitbench.catalog.discovery import PluginSelection
 from vitbench.errors import VitbenchError
-from vitbench.records import KeyedCell
+from vitbench.execution.processes import end_group, how_it_ended, last_words
+from vitbench.records import KeyedCell, SpeedCell
 
 __all__ = ["Answer", "Failed", "LiveWorker", "LockstepError", "Order", "Ran", "Ready", "Run", "Side", "live_worker"]
 
@@ -96,6 +96,12 @@ class Side:
     """Import string of the block maker; see `vitbench.lockstep.worker.Maker`."""
     plugins: PluginSelection | None = None
     """Which plugins its worker loads; None: what its environment says."""
+
+    @property
+    def cell(self) -> SpeedCell:
+        """What is timed."""
+        assert isinstance(self.planned.cell, SpeedCell)
+        return self.planned.cell
 
 
 @contextlib.contextmanager
@@ -185,29 +191,18 @@ class LiveWorker:
     def end(self) -> None:
         """End the process, and whatever it started; nothing happens where that is done."""
         if self._process.returncode is None:  # once waited for, its number may be another process's
-            self._kill()
+            end_group(self._process.pid)
             self._process.wait()
 
     def _give_up(self) -> None:
         self._late = True
-        self._kill()
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS forbids it where all are dead
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        end_group(self._process.pid)
 
     def _how_it_ended(self) -> str:
         code = self._process.returncode
-        if code < 0:
-            name = signal.Signals(-code).name
-            return f"its process was killed by {name}" + ("; memory may have run out" if name == "SIGKILL" else "")
+        how = f"its process {how_it_ended(code)}"
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        return f"its process ended with exit code {code}: {last.strip()}"
+        return how if code < 0 else f"{how}: {last_words(self._errors.read()) or 'it said nothing'}"
 
     def _error(self, words: str) -> LockstepError:
         return LockstepError(f"{self._label}: {words}")

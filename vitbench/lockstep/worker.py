@@ -57,7 +57,7 @@ def model_block(order: Order) -> Iterator[Block]:
     from vitbench.catalog import load_catalog
     from vitbench.measuring.evidence import disturbances, observe
     from vitbench.measuring.timing import Block as TimedBlock
-    from vitbench.worker.build import build_model, find_model, placed
+    from vitbench.worker.build import build_model, placed
     from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
     planned, cell = order.planned, order.planned.cell
@@ -65,7 +65,7 @@ def model_block(order: Order) -> Iterator[Block]:
     device = torch.device(cell.device)
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         steady_allocator()
-        found = find_model(planned, load_catalog(order.plugins))
+        found = load_catalog(order.plugins).member(cell.model)
         model = placed(build_model(planned, found, cell.num_classes), cell, device)
         timed = TimedBlock(_step(model, cell, device), device, cross_check=True)
         starts = deque([observe(device)])

@@ -16,9 +16,11 @@ import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.catalog.provenance import key_of, library_versions, origin
-from vitbench.errors import UnusableError, VitbenchError
-from vitbench.execution.messages import Answer, Prepared, PrepareRequest, Refusal, Say
-from vitbench.planning.resolve import ResolvedModel, check_build, first_missing, hub_answers, needs_hub, resolve_model
+from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
+from vitbench.execution.executor import Send
+from vitbench.execution.messages import Say
+from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.resolve import ResolvedModel, first_missing, hub_answers, needs_hub, resolve_model
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
     Cell,
@@ -38,20 +40,24 @@ if TYPE_CHECKING:
 __all__ = ["prepare", "prepare_in_child"]
 
 
-def prepare_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> Answer | Refusal:
-    """Decode a request, prepare it, and answer; a user's mistake is a `Refusal`, and so is a plugin's."""
+def prepare_in_child(content: bytes, folder: Path | None, send: Send) -> Prepared:
+    """Decode a request and prepare it.
+
+    Raises:
+        VitbenchError: a user's mistake, or a plugin's.
+    """
     from vitbench.worker.heartbeat import signs_of_life
 
     try:
-        asked = msgspec.json.decode(request, type=PrepareRequest)
+        request = msgspec.msgpack.decode(content, type=PrepareRequest)
         with signs_of_life(send, "preparing"):  # a data set may have to be fetched
-            return Answer(prepared=prepare(asked, load_catalog(asked.plugins), lambda text: send(Say(text=text))))
-    except VitbenchError as error:
-        return Refusal(message=str(error), exit_code=error.exit_code)
+            return prepare(request, load_catalog(request.plugins), lambda text: send(Say(text=text)))
+    except VitbenchError:
+        raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        words = f"preparing the run failed: {type(error).__name__}: {' '.join(str(error).split())}"
-        return Refusal(message=f"{words} ({place.filename}:{place.lineno})", exit_code=UnusableError.exit_code)
+        words = f"preparing the run failed: {reason_of(error)}"
+        raise UnusableError(f"{words} ({place.filename}:{place.lineno})") from error
 
 
 def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None]) -> Prepared:
@@ -90,13 +96,37 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and form not in built and not keyed.unavailable:
             built.add(form)
-            check_build(keyed, model, info)
+            _check_build(keyed, model, info)
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
         child_environment={"HF_HUB_OFFLINE": "1"} if offline else {},
         notes=notes,
     )
+
+
+def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> None:
+    """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
+
+    Any other failure is the plugin's; its cell ends as failed, and the others go on.
+
+    Raises:
+        UsageError, UnusableError: as `build` does, with the model's name.
+    """
+    from vitbench.worker.build import build_model, meta_architecture
+
+    num_classes = len(data.class_names)
+    try:
+        if model.checkpoint_sha256:
+            build_model(planned, model.spec, num_classes)
+        else:
+            meta_architecture(planned, model.spec, num_classes)()
+    except (UsageError, UnusableError) as error:
+        raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit, and panics of extensions that are no Exception
+        return
 
 
 def _asked_key(cell: AskedCell) -> bytes:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.options import model_options
-from vitbench.errors import UnusableError, UsageError, reason_of
+from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.suite import AskedModel
-from vitbench.records import DataInfo, KeyedCell, canonical_name
-from vitbench.specs import ModelSpec, OptionValue, load_target
+from vitbench.records import canonical_name
+from vitbench.specs import ModelSpec, OptionValue
 
-__all__ = ["ResolvedModel", "check_build", "first_missing", "hub_answers", "needs_hub", "resolve_model"]
+__all__ = ["ResolvedModel", "first_missing", "hub_answers", "needs_hub", "resolve_model"]
 
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""
@@ -50,7 +50,10 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     missing = first_missing(spec.requires)
     unavailable = f"it needs {missing}; pip install {missing}" if missing else ""
     if asked.family and not unavailable:
-        spec, unavailable = _member(asked.name, spec)
+        try:
+            spec = catalog.member(asked.name)
+        except UnusableError as error:  # its cells fail, with this reason
+            unavailable = str(error).partition(": ")[2]
     if asked.family and not unavailable:
         options = model_options(f"model {asked.name}", spec, recipe, options)
         label = label or canonical_name(asked.name, options, dict(spec.options))
@@ -74,46 +77,6 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         checkpoint_sha256=sha256,
         unavailable=unavailable,
     )
-
-
-def _member(name: str, family: ModelSpec) -> tuple[ModelSpec, str]:
-    """Return a family's member; or the family, and why its `resolve` gives none."""
-    assert family.resolve is not None
-    try:
-        spec = load_target(family.resolve)(name.partition("/")[2])
-        if not isinstance(spec, ModelSpec):
-            raise TypeError(f"resolve returned {type(spec).__name__}, not a ModelSpec")
-    except LookupError as error:
-        raise UsageError(f"model {name}: {error.args[0] if error.args else error}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
-        return family, f"its family could not be asked: {reason_of(error)}"
-    return spec, ""
-
-
-def check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> None:
-    """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
-
-    Any other failure is the plugin's; its cell ends as failed, and the others go on.
-
-    Raises:
-        UsageError, UnusableError: as `build` does, with the model's name.
-    """
-    from vitbench.worker.build import build_model, meta_architecture
-
-    num_classes = len(data.class_names)
-    try:
-        if model.checkpoint_sha256:
-            build_model(planned, model.spec, num_classes)
-        else:
-            meta_architecture(planned, model.spec, num_classes)()
-    except (UsageError, UnusableError) as error:
-        raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # SystemExit, and panics of extensions that are no Exception
-        return
 
 
 def needs_hub(model: ResolvedModel) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import vitbench
 from vitbench.environment import machine_class, resolve_device
 from vitbench.errors import Skip
 from vitbench.measuring.memory import measure_memory, memory_baseline
@@ -26,6 +25,7 @@ from vitbench.pytest_plugin.model import Conditions, Given
 from vitbench.pytest_plugin.rounds import RunRounds, measure_by
 from vitbench.records import METHOD
 from vitbench.training import autocast
+from vitbench.version import __version__
 from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 __all__ = ["benchmark_model"]
@@ -88,7 +88,7 @@ def benchmark_model(given: Given, conditions: Conditions, run: RunRounds, *, tim
         **figures,
         "machine_class": machine_class(device),
         "torch": str(torch.__version__),
-        "vitbench": vitbench.__version__,
+        "vitbench": __version__,
         "method": METHOD,
     }
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from vitbench.errors import UsageError
-from vitbench.printable import plain
+from vitbench.printable import describe_seconds, plain
 from vitbench.records import KeyedCell, Measurement, Record, newest_by_id
-from vitbench.running.progress import describe_cell, describe_seconds
 from vitbench.store import Store
 
 __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
@@ -27,7 +26,7 @@ def plan_text(
             newest[planned.key].status if planned.key in newest else "-",
             "run" if wanted[planned.key] else "keep",
             describe_seconds(seconds[planned.id]) if planned.id in seconds else "",
-            describe_cell(planned),
+            planned.in_words,
         ]
         for planned in cells
     ]
@@ -72,10 +71,10 @@ def store_text(store: Store) -> str:
                 record.status,
                 describe_seconds(record.seconds),
                 f"weights/{weights.name}" if weights.exists() else "",
-                describe_cell(record.planned) + (f": {record.reason}" if record.reason else ""),
+                record.planned.in_words + (f": {record.reason}" if record.reason else ""),
             ]
         )
-    rows += [[planned.id, "pending", "", "", describe_cell(planned)] for planned in store.pending()]
+    rows += [[planned.id, "pending", "", "", planned.in_words] for planned in store.pending()]
     if not rows:
         return f"{store.folder} holds no cells yet"
     return (
@@ -102,7 +101,7 @@ def record_text(store: Store, asked: str) -> str:
     planned, weights, log = record.planned, store.weights_path(record.key), store.log_path(record.key)
     provenance = planned.provenance
     fields = {
-        "cell": describe_cell(planned),
+        "cell": planned.in_words,
         "status": record.status + (f": {record.reason}" if record.reason else ""),
         "id": record.id,
         "key": record.key,

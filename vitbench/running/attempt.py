@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vitbench.execution.executor import Ending
-from vitbench.execution.messages import Outcome
+from vitbench.execution.messages import CellResult
 from vitbench.records import KeyedCell, Measurement, QualityCell, Record, Status, Verdict, doubt
 from vitbench.running.largest_batch import LargestBatch
 
@@ -32,7 +32,7 @@ class Attempt:
     planned: KeyedCell
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
-    endings: list[Ending] = field(default_factory=list)
+    endings: list[Ending[CellResult]] = field(default_factory=list)
     largest: LargestBatch | None = None
     """What the search for the largest batch found."""
     search_seconds: float = 0.0
@@ -46,7 +46,7 @@ class Attempt:
         self, run: str, environment_digest: str, metrics: Mapping[str, str], *, interrupted: bool = False
     ) -> Record:
         """Return the attempt's record, its processes merged."""
-        outcomes = [ending.result for ending in self.endings if isinstance(ending.result, Outcome)]
+        results = [ending.answer for ending in self.endings if ending.answer is not None]
         status: Status = "interrupted"
         reason = "the run was interrupted"
         if not interrupted:
@@ -54,14 +54,14 @@ class Attempt:
         done = status in ("ok", "invalid")
         faults, warnings = (
             tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
-            for found in ([outcome.faults for outcome in outcomes], [outcome.warnings for outcome in outcomes])
+            for found in ([result.faults for result in results], [result.warnings for result in results])
         )
-        measurements = merge_processes([outcome.measurements for outcome in outcomes]) if done else ()
+        measurements = merge_processes([result.measurements for result in results]) if done else ()
         measurements = doubt(doubt(measurements, "warn", warnings), "invalid", faults)
         if self.largest:
             measurements = (self.largest.measurement(), *measurements)
             reason = reason and f"at the largest batch, {self.largest.batch_size}: {reason}"
-        last = outcomes[-1] if outcomes else Outcome(status=status)
+        last = results[-1] if results else CellResult(status=status)
         return Record(
             run=run,
             planned=self.planned,
@@ -78,19 +78,21 @@ class Attempt:
             runtime=last.runtime,
             facts=last.facts,
             splits=last.splits,
-            evidence=tuple(outcome.evidence for outcome in outcomes if outcome.evidence),
+            evidence=tuple(result.evidence for result in results if result.evidence),
             faults=faults,
             warnings=warnings,
-            measured_by=tuple(dict.fromkeys(itertools.chain.from_iterable(one.measured_by for one in outcomes))),
+            measured_by=tuple(dict.fromkeys(itertools.chain.from_iterable(one.measured_by for one in results))),
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 
 
-def status_of(ending: Ending) -> tuple[Status, str]:
+def status_of(ending: Ending[CellResult]) -> tuple[Status, str]:
     """Return how a process ended, as a record says it."""
-    if isinstance(ending.result, Outcome):
-        return ending.result.status, ending.result.reason
-    return ("crashed" if ending.kind == "answered" else ending.kind), ending.reason
+    if ending.answer is not None:
+        return ending.answer.status, ending.answer.reason
+    if ending.kind == "answered" or ending.kind == "refused":
+        return "failed", ending.reason
+    return ending.kind, ending.reason
 
 
 def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:

@@ -13,11 +13,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from vitbench.printable import plain
+from vitbench.printable import describe_seconds, plain
 from vitbench.records import KeyedCell, QualityCell, Record
 from vitbench.running.runner import Ended, Event, Noted, Progressed, Started
 
-__all__ = ["Talker", "describe_cell", "describe_seconds"]
+__all__ = ["Talker"]
 
 _CLEAR = "\r\x1b[2K"
 _HEADLINES = ("top1", "latency_p50", "throughput", "train_throughput", "largest_batch")
@@ -85,7 +85,7 @@ class Talker:
         if not self._redraws:
             return
         done = self._total - len(self._left)
-        line = f"{done} of {self._total} cells done{self._time_left(planned, share)} | {describe_cell(planned)}{words}"
+        line = f"{done} of {self._total} cells done{self._time_left(planned, share)} | {planned.in_words}{words}"
         self._write(_CLEAR + plain(line)[: shutil.get_terminal_size().columns - 1])
 
     def _time_left(self, current: KeyedCell, share: float | None) -> str:
@@ -119,31 +119,9 @@ class Talker:
         told = record.reason or _headline(record)
         width = len(str(self._total))
         self.note(
-            f"[{done:{width}}/{self._total}] {record.status:<7} {describe_cell(record.planned)}: "
+            f"[{done:{width}}/{self._total}] {record.status:<7} {record.planned.in_words}: "
             f"{told + ', ' if told else ''}{describe_seconds(record.seconds)}"
         )
-
-
-def describe_cell(planned: KeyedCell) -> str:
-    """Return a cell in words, on one line."""
-    cell = planned.cell
-    if isinstance(cell, QualityCell):
-        title = planned.data.title if planned.data else cell.dataset
-        return f"{planned.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
-    channels, height, width = cell.input_shape
-    batch = "largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
-    return f"{planned.label}, {cell.mode}, {batch} of {channels}x{height}x{width}"
-
-
-def describe_seconds(seconds: float) -> str:
-    """Return a duration in words: ``0.4 s``, ``38 s``, ``4 min``, ``2.5 h``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 119.5:
-        return f"{seconds:.0f} s"
-    if seconds < 7170:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _headline(record: Record) -> str:

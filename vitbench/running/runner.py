@@ -7,16 +7,20 @@ classes, batch size and mode, since blocks of one process are not independent sa
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from vitbench.catalog.discovery import PluginSelection
-from vitbench.execution.executor import Ending, LocalExecutor
-from vitbench.execution.messages import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.errors import StoreError
+from vitbench.execution.executor import Ending, Executor, Needs
+from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, Message, MetricsJob, Progress, Say
+from vitbench.execution.timeouts import speed_timeout
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import Attempt, status_of
 from vitbench.running.largest_batch import SearchFailed, find_largest
@@ -25,10 +29,6 @@ from vitbench.store import Store
 __all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
 
 SPEED_PROCESSES = 3
-SPEED_TIMEOUT = 120.0
-"""Seconds for one process of a speed cell; training has no limit but its signs of life."""
-COMPILE_TIMEOUT = 900.0
-"""The same where a model is compiled: a deep one takes minutes on few cores."""
 _TARGET = "vitbench.worker.cell:run_cell"
 
 
@@ -74,7 +74,7 @@ def run_cells(
     environment_digest: str,
     metrics: Mapping[str, str],
     child_environment: Mapping[str, str],
-    executor: LocalExecutor,
+    executor: Executor,
     on_event: Callable[[Event], None],
     plugins: PluginSelection,
     timeout: float | None = None,
@@ -139,8 +139,7 @@ def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
     try:
         attempt.largest = find_largest(try_batch, start=cell.batch_size)
     except SearchFailed as failure:
-        outcome = Outcome(status=failure.status, reason=failure.reason)
-        attempt.endings.append(Ending(kind="answered", seconds=0.0, result=outcome))
+        attempt.endings.append(_not_run(failure.status, failure.reason))
     attempt.search_seconds = time.monotonic() - started
 
 
@@ -149,7 +148,7 @@ def update_metrics(
     *,
     store: Store,
     metrics: Mapping[str, str],
-    executor: LocalExecutor,
+    executor: Executor,
     plugins: PluginSelection,
 ) -> list[str]:
     """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
@@ -162,24 +161,25 @@ def update_metrics(
         path = store.predictions_path(record.key)
         if record.status != "ok" or record.metrics == metrics or not isinstance(record.planned.cell, QualityCell):
             continue
-        job = MetricsJob(
-            planned=record.planned,
-            predictions=str(path),
-            faults=record.faults,
-            warnings=record.warnings,
-            plugins=plugins,
-        )
-        ending = executor.run(
-            "vitbench.worker.quality:measure_again", job, on_message=lambda _: None, log=store.log_path(record.key)
-        )
-        if isinstance(ending.result, Outcome):
-            new = {measurement.name: measurement for measurement in ending.result.measurements}
+        job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
+        with store.job_folder() as folder:
+            if path.exists():
+                shutil.copyfile(path, folder / PREDICTIONS)
+            ending = executor.run(
+                "vitbench.worker.quality:measure_again",
+                job,
+                CellResult,
+                folder=folder,
+                log=store.log_path(record.key),
+            )
+        if ending.answer is not None:
+            new = {measurement.name: measurement for measurement in ending.answer.measurements}
             others = [measurement for measurement in record.measurements if measurement.name not in new]
             store.append(
                 msgspec.structs.replace(
                     record,
                     measurements=(*others, *new.values()),
-                    measured_by=tuple(dict.fromkeys((*record.measured_by, *ending.result.measured_by))),
+                    measured_by=tuple(dict.fromkeys((*record.measured_by, *ending.answer.measured_by))),
                     metrics=dict(metrics),
                 )
             )
@@ -206,7 +206,7 @@ class _Call:
     """Runs one process of a cell; holds what all processes of a run share."""
 
     store: Store
-    executor: LocalExecutor
+    executor: Executor
     environment: Mapping[str, str]
     on_event: Callable[[Event], None]
     timeout: float | None
@@ -216,31 +216,53 @@ class _Call:
 
     def __call__(
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
-    ) -> Ending:
+    ) -> Ending[CellResult]:
         if planned.unavailable:
-            return Ending(kind="answered", seconds=0.0, result=Outcome(status="failed", reason=planned.unavailable))
+            return _not_run("failed", planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
-            timeout = timeout or (COMPILE_TIMEOUT if planned.cell.compile else SPEED_TIMEOUT)
+            timeout = timeout or speed_timeout(planned.cell)
         if planned.cell.compile:
             # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
             environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
-        return self.executor.run(
-            _TARGET,
-            Job(
-                planned=planned,
-                weights=str(self.store.weights_path(planned.key)),
-                predictions=str(self.store.predictions_path(planned.key)),
-                process=process,
-                batch_size=batch_size,
-                probe=probe,
-                plugins=self.plugins,
-            ),
-            on_message=lambda message: self.on_event(_event(planned, message)),
-            timeout=timeout,
-            log=self.store.log_path(planned.key),
-            environment=environment,
-        )
+        job = CellJob(planned=planned, process=process, batch_size=batch_size, probe=probe, plugins=self.plugins)
+        with self.store.job_folder() as folder:
+            ending = self.executor.run(
+                _TARGET,
+                job,
+                CellResult,
+                message=Message,
+                on_message=lambda message: self.on_event(_event(planned, message)),
+                needs=Needs(
+                    cores=planned.cell.threads, device=planned.device, alone=isinstance(planned.cell, SpeedCell)
+                ),
+                folder=folder,
+                timeout=timeout,
+                log=self.store.log_path(planned.key),
+                environment=environment,
+            )
+            if ending.answer is not None and ending.answer.status == "ok":
+                _keep_files(folder, planned.key, self.store)
+        return ending
+
+
+def _keep_files(folder: Path, key: str, store: Store) -> None:
+    """Move what a cell made to where the store has it; a file appears there whole or not at all.
+
+    Raises:
+        StoreError: it cannot be moved.
+    """
+    for name, place in ((WEIGHTS, store.weights_path(key)), (PREDICTIONS, store.predictions_path(key))):
+        try:
+            if (folder / name).exists():
+                (folder / name).replace(place)
+        except OSError as error:
+            raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
+
+
+def _not_run(status: Status, reason: str) -> Ending[CellResult]:
+    """Return the ending of a process that was never started."""
+    return Ending(kind="answered", seconds=0.0, answer=CellResult(status=status, reason=reason))
 
 
 def _event(planned: KeyedCell, message: Progress | Say) -> Event:

@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from vitbench import __version__
 from vitbench.catalog.discovery import GROUP
 from vitbench.errors import StoreError, UsageError
+from vitbench.version import __version__
 
 __all__ = ["distribution_of", "write_package"]
 

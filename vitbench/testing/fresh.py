@@ -8,16 +8,17 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
-from vitbench.execution import messages as jobs
+from vitbench.execution.executor import Send
 from vitbench.planning.resolve import first_missing
 from vitbench.specs import load_target
 
-__all__ = ["HEAVY", "Loaded", "import_in_child", "tell_loading"]
+__all__ = ["HEAVY", "Imported", "Loaded", "import_in_child", "tell_loading"]
 
 UNUSUAL = 876_543_210
 """A seed that no plugin would set."""
@@ -59,14 +60,21 @@ def _surroundings() -> dict[str, object]:
     }
 
 
-def import_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> jobs.Outcome:
-    """Import what the offers of the selected plugins name; the reason says what first changed torch or a generator."""
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What importing the targets of plugins did."""
+
+    fault: str = ""
+    """What first changed torch or a generator; empty where nothing did."""
+
+
+def import_in_child(request: bytes, folder: Path | None, send: Send) -> Imported:
+    """Import what the offers of the selected plugins name."""
     import torch
 
     from vitbench.testing.building import generators
     from vitbench.worker.runtime import changed_flags, runtime
 
-    selection = msgspec.json.decode(request, type=PluginSelection)
+    selection = msgspec.msgpack.decode(request, type=PluginSelection)
     with runtime(precision="float32", threads=torch.get_num_threads(), seed=UNUSUAL, device="cpu") as flags:
         before = generators()
         for target in _targets(load_catalog(selection)):
@@ -80,11 +88,11 @@ def import_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> j
             moved = [name for name, state in generators().items() if state != before[name]]
             if moved:
                 return _told(f"importing {target} draws from or seeds the generator of {moved[0]}")
-    return jobs.Outcome(status="ok")
+    return Imported()
 
 
-def _told(what: str) -> jobs.Outcome:
-    return jobs.Outcome(status="failed", reason=f"{what}; do it in the function, or not at all")
+def _told(what: str) -> Imported:
+    return Imported(fault=f"{what}; do it in the function, or not at all")
 
 
 def _targets(catalog: Catalog) -> Iterator[str]:

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import PluginSelection
-from vitbench.execution import messages as jobs
-from vitbench.execution.executor import Ending, LocalExecutor
+from vitbench.execution.choice import chosen_executor
+from vitbench.execution.executor import Ending, Send
+from vitbench.execution.processes import last_words
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import Check, Outcome, run_checks
 from vitbench.testing.plan import checks_of, select
@@ -34,8 +35,14 @@ class CheckJob(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, str]
     plugins: PluginSelection
     subject: str
-    outcomes: str
-    """File for the outcomes, one JSON object a line."""
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """All checks have run."""
+
+
+OUTCOMES = "outcomes.jsonl"
+"""File in the job's folder, one JSON object per line."""
 
 
 def check_plugin(
@@ -49,7 +56,7 @@ def check_plugin(
     """
     name, plugins = select(plugin)
     checks = checks_of(name, models=models, data=data, plugins=plugins)
-    executor = LocalExecutor()
+    executor = chosen_executor()
     for subject in dict.fromkeys(check.subject for check in checks):
         say(f"Checking {subject}.")
         own = [check for check in checks if check.subject == subject]
@@ -63,13 +70,12 @@ def check_plugin(
                 data={name: str(Path(path).expanduser().absolute()) for name, path in data.items()},
                 plugins=plugins,
                 subject=subject,
-                outcomes=str(Path(folder, "outcomes.jsonl")),
             )
             log = Path(folder, "log.txt")
             ending = executor.run(
-                f"{__name__}:{check_in_child.__name__}", job, on_message=lambda _: None, timeout=SECONDS, log=log
+                f"{__name__}:{check_in_child.__name__}", job, _Done, folder=Path(folder), timeout=SECONDS, log=log
             )
-            yield _complete(own, _read(Path(job.outcomes)), ending, log)
+            yield _complete(own, _read(Path(folder, OUTCOMES)), ending, log)
 
 
 def _read(path: Path) -> list[Outcome]:
@@ -77,7 +83,7 @@ def _read(path: Path) -> list[Outcome]:
     return [msgspec.json.decode(line, type=Outcome) for line in lines]
 
 
-def _complete(checks: Sequence[Check], outcomes: list[Outcome], ending: Ending, log: Path) -> list[Outcome]:
+def _complete(checks: Sequence[Check], outcomes: list[Outcome], ending: Ending[_Done], log: Path) -> list[Outcome]:
     """Add the check that ended the process, and those that it kept from running."""
     if len(outcomes) == len(checks):
         return outcomes
@@ -93,20 +99,20 @@ def _complete(checks: Sequence[Check], outcomes: list[Outcome], ending: Ending, 
     ]
 
 
-def _why(ending: Ending, log: Path) -> str:
+def _why(ending: Ending[_Done], log: Path) -> str:
     if ending.kind == "timeout":
         return f"the checks took more than {SECONDS:g} s until this one; does it wait for something?"
-    said = log.read_text(errors="replace").split("\n") if log.exists() else []
-    last = next((line.strip() for line in reversed(said) if line.strip()), "")
+    last = last_words(log.read_bytes()) if log.exists() else ""
     return f"{ending.reason.partition(';')[0]}" + (f"; its last words: {last}" if last else "")
 
 
-def check_in_child(request: bytes, send: Callable[[msgspec.Struct], None]) -> jobs.Outcome:
+def check_in_child(request: bytes, folder: Path | None, send: Send) -> _Done:
     """Decode a job, run its checks, and write down what comes of each."""
-    job = msgspec.json.decode(request, type=CheckJob)
+    assert folder is not None
+    job = msgspec.msgpack.decode(request, type=CheckJob)
     checks = checks_of(job.plugin, models=job.models, data=job.data, plugins=job.plugins)
-    with Path(job.outcomes).open("ab", buffering=0) as file:
+    with (folder / OUTCOMES).open("ab", buffering=0) as file:
         for check in checks:
             if check.subject == job.subject:
                 file.write(msgspec.json.encode(run_checks([check])[0]) + b"\n")
-    return jobs.Outcome(status="ok")
+    return _Done()

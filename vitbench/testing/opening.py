@@ -13,7 +13,6 @@ import importlib
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench.errors import Skip
+from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.protocols import ImageSet
 from vitbench.specs import Target, load_target
 from vitbench.testing.cases import DatasetCase
@@ -150,22 +150,18 @@ def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
     module = case.spec.open.partition(":")[0]
     file = getattr(sys.modules.get(module), "__file__", None)
     root = str(case.root) if case.spec.needs_root else None
-    finished = subprocess.run(
-        [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"],
-        input=msgspec.json.encode(_Asked(target=case.spec.open, root=root, file=file or "")),
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
-        },
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    if finished.returncode:
-        last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise CheckFailed(f"in a process of its own, opening it ended with {' '.join(last)}")
-    return msgspec.json.decode(finished.stdout.splitlines()[-1], type=dict[SplitName, Seen])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
+    }
+    command = [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"]
+    asked = msgspec.json.encode(_Asked(target=case.spec.open, root=root, file=file or ""))
+    try:
+        answer = answer_of(command, asked, environment=environment, timeout=SECONDS)
+    except ProgramError as error:
+        raise CheckFailed(f"in a process of its own, opening it ended with {error.words or error}") from error
+    return msgspec.json.decode(answer, type=dict[SplitName, Seen])
 
 
 def tell() -> None:

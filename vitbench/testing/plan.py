@@ -9,10 +9,10 @@ from typing import Any
 
 from vitbench.catalog import ALLOW_LIST, Catalog, Offer, PluginSelection, load_catalog, select_plugins
 from vitbench.catalog.options import complete_options, parse_model
-from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.planning.resolve import first_missing
 from vitbench.records import canonical_name
-from vitbench.specs import ModelSpec, RecipeSpec, load_target
+from vitbench.specs import ModelSpec, RecipeSpec
 from vitbench.testing.cases import (
     Case,
     DatasetCase,
@@ -260,7 +260,7 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     offer = catalog.model(name if name.startswith(f"{plugin}/") else f"{plugin}/{name}")
     spec = offer.spec
     if not offer.name.endswith("/*") and not first_missing(spec.requires):
-        spec = _member(offer)
+        spec = catalog.member(offer.name)
     case = _model_case(plugin, spec, catalog)
     if isinstance(case, FamilyCase):
         return offer.name, case
@@ -268,19 +268,3 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     changed = {key: options[key.replace("-", "_")] for key in given}
     subject = canonical_name(offer.name, options, dict(spec.options))
     return subject, ModelCase(spec=spec, options=changed, recipe=case.recipe)
-
-
-def _member(offer: Offer[ModelSpec]) -> ModelSpec:
-    """Return a model's spec; that of a family's member as the family completes it."""
-    if offer.spec.resolve is None:
-        return offer.spec
-    resolve = load_target(offer.spec.resolve)
-    try:
-        spec = resolve(offer.name.partition("/")[2])
-    except LookupError as error:
-        raise UsageError(f"model {offer.name}: {error.args[0] if error.args else error}") from error
-    except Exception as error:
-        raise UnusableError(f"model {offer.name}: resolve raised {reason_of(error)}, not LookupError.") from error
-    if not isinstance(spec, ModelSpec):
-        raise UnusableError(f"model {offer.name}: resolve gave {type(spec).__name__}; it must return a ModelSpec.")
-    return spec

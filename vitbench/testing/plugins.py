@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 
 from vitbench.errors import Skip, VitbenchError
-from vitbench.execution import messages as jobs
-from vitbench.execution.executor import LocalExecutor
+from vitbench.execution.choice import chosen_executor
+from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import CheckFailed
-from vitbench.testing.fresh import Loaded, import_in_child
+from vitbench.testing.fresh import Imported, Loaded, import_in_child
 
 __all__ = [
     "check_plugin_imports_quietly",
@@ -48,17 +48,17 @@ def check_plugin_loads_quietly(case: PluginCase) -> None:
 
 def check_plugin_imports_quietly(case: PluginCase) -> None:
     """Importing what its import strings name leaves torch's flags and all generators as they were."""
-    ending = LocalExecutor().run(
+    ending = chosen_executor().run(
         f"{import_in_child.__module__}:{import_in_child.__name__}",
         case.alone,
-        on_message=lambda _: None,
+        Imported,
         timeout=SECONDS,
         log=Path(os.devnull),
     )
-    if not isinstance(ending.result, jobs.Outcome):
+    if ending.answer is None:
         raise CheckFailed(f"importing what its import strings name: {ending.reason.partition(';')[0]}")
-    if ending.result.reason:
-        raise CheckFailed(ending.result.reason)
+    if ending.answer.fault:
+        raise CheckFailed(ending.answer.fault)
 
 
 def check_plugin_recipes_known(case: PluginCase) -> None:
@@ -78,20 +78,12 @@ def check_plugin_recipes_known(case: PluginCase) -> None:
 @functools.cache
 def _loaded(case: PluginCase) -> Loaded:
     """Load the plugin in a fresh process."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "vitbench.testing.fresh"]
     try:
-        finished = subprocess.run(
-            [sys.executable, "-m", "vitbench.testing.fresh"],
-            input=msgspec.json.encode(case.alone),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        answer = answer_of(command, msgspec.json.encode(case.alone), environment=environment, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise CheckFailed(f"listing it takes more than {SECONDS:g} s; does it wait for something?") from error
-    if finished.returncode:
-        said = finished.stderr.decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(said) if line.strip()), "")
-        words = f"; its last words: {last}" if last else ""
-        raise CheckFailed(f"listing it ended with exit code {finished.returncode}{words}")
-    return msgspec.json.decode(finished.stdout.splitlines()[-1], type=Loaded)
+    except ProgramError as error:
+        raise CheckFailed(f"listing it {error}") from error
+    return msgspec.json.decode(answer, type=Loaded)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from vitbench.catalog.options import complete_options
 from vitbench.errors import NothingSelectedError, Skip, VitbenchError
+from vitbench.planning.expand import expand
 from vitbench.planning.resolve import first_missing
-from vitbench.planning.suite import ModelEntry, Selection, Suite, expand
+from vitbench.planning.suite import ModelEntry, Selection, Suite
 from vitbench.planning.suite_file import read_suite
 from vitbench.specs import load_target
 from vitbench.testing.cases import SuiteCase

@@ -7,8 +7,8 @@ import subprocess
 
 import msgspec
 
-from vitbench.errors import UnusableError, UsageError
-from vitbench.tracking.commands import last_line, run
+from vitbench.errors import UnusableError, error_of
+from vitbench.execution.processes import last_words, run_program
 from vitbench.tracking.environments import Place
 from vitbench.tracking.messages import PROTOCOL, Description, Greeting, Request
 
@@ -25,7 +25,7 @@ def ask(place: Place, request: Request) -> Description | str:
         UsageError, UnusableError: the side refuses, as where the device is not there.
     """
     try:
-        done = run(
+        done = run_program(
             [place.python, "-m", "vitbench.tracking.describe"],
             cwd=place.folder,
             environment={**os.environ, **place.environment},
@@ -37,7 +37,7 @@ def ask(place: Place, request: Request) -> Description | str:
     except subprocess.TimeoutExpired:
         return f"{place.label}'s vitbench did not say within {SECONDS:g} s what it would measure"
     if done.returncode != 0:
-        return _why_not(place.label, last_line(done.stderr))
+        return _why_not(place.label, last_words(done.stderr) or "it said nothing")
     try:
         protocol = msgspec.json.decode(done.stdout, type=Greeting).protocol
         if protocol != PROTOCOL:
@@ -46,8 +46,7 @@ def ask(place: Place, request: Request) -> Description | str:
     except msgspec.DecodeError as error:
         return f"{place.label}'s vitbench gave an answer not known here: {error}"
     if refusal := description.refusal:
-        kind = UsageError if refusal.exit_code == UsageError.exit_code else UnusableError
-        raise kind(f"{place.label}: {refusal.message}")
+        raise error_of(refusal.exit_code, f"{place.label}: {refusal.message}")
     return description
 
 

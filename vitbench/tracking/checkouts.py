@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.errors import UnusableError, UsageError
-from vitbench.tracking.commands import last_line, run
+from vitbench.execution.processes import last_words, run_program
 
 __all__ = ["SHORT", "Repository", "find_repository", "outside_of_git", "worktree"]
 
@@ -111,6 +111,6 @@ def _git(folder: Path, *arguments: str) -> tuple[int, str]:
     if program is None:
         raise UnusableError("vitbench track needs git, which is not installed.")
     variables = {**outside_of_git(), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    done = run([program, "-c", f"core.hooksPath={os.devnull}", *arguments], cwd=folder, environment=variables)
+    done = run_program([program, "-c", f"core.hooksPath={os.devnull}", *arguments], cwd=folder, environment=variables)
     out = done.stdout.decode(errors="surrogateescape").strip("\n")
-    return done.returncode, out if done.returncode == 0 else last_line(done.stderr)
+    return done.returncode, out if done.returncode == 0 else (last_words(done.stderr) or "it said nothing")

@@ -21,12 +21,11 @@ import msgspec
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.catalog.options import complete_options, parse_model
 from vitbench.catalog.provenance import library_versions, origin
-from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
-from vitbench.execution.messages import Refusal
+from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.planning.resolve import first_missing
 from vitbench.records import KeyedCell, Mode, Provenance, SpeedCell, canonical_name, digest
-from vitbench.specs import ModelSpec, OptionValue, load_target
-from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Request
+from vitbench.specs import ModelSpec, OptionValue
+from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Refusal, Request
 
 __all__ = ["describe", "main"]
 
@@ -99,7 +98,7 @@ class _Planner:
             offer = self.catalog.model(name)
             if missing := first_missing(offer.spec.requires):
                 raise UnusableError(f"model {offer.name} needs {missing}; pip install {missing}.")
-            spec = _member(offer.name, offer.spec)
+            spec = self.catalog.member(offer.name)
             untrained = {option: value for option, value in _UNTRAINED.items() if option in spec.options}
             defaults = {**spec.options, **untrained}
             options = complete_options(f"model {offer.name}", defaults, given)
@@ -178,17 +177,6 @@ def _is_from(distribution: importlib.metadata.Distribution, folder: Path) -> boo
     scheme, _, path = url.partition("://")
     place = Path(urllib.request.url2pathname(path)).resolve()
     return scheme == "file" and (place == folder.resolve() or folder.resolve() in place.parents)
-
-
-def _member(name: str, spec: ModelSpec) -> ModelSpec:
-    """Return a family's member, complete; another model as it is."""
-    if spec.resolve is None:
-        return spec
-    try:
-        member: ModelSpec = load_target(spec.resolve)(name.partition("/")[2])
-    except LookupError as error:
-        raise UsageError(f"model {name}: {error.args[0] if error.args else error}") from error
-    return member
 
 
 def _refusal(error: Exception) -> Refusal:

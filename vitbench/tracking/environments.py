@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitbench.errors import UnusableError
-from vitbench.lock import lock
+from vitbench.execution.processes import last_words, run_program
+from vitbench.files import lock
 from vitbench.records import digest
 from vitbench.tracking.checkouts import SHORT, Repository, outside_of_git, worktree
-from vitbench.tracking.commands import last_line, run
 
 __all__ = ["Place", "Recipe", "cache_folder", "in_place", "prepared_place"]
 
@@ -158,14 +158,14 @@ def _whole_or_not_at_all(home: Path) -> Iterator[None]:
 
 def _make(place: Place, venv: Path, recipe: Recipe) -> None:
     """Make the environment of a checkout and install it there."""
-    made = run([sys.executable, "-m", "venv", str(venv)], cwd=place.folder, environment=outside_of_git())
+    made = run_program([sys.executable, "-m", "venv", str(venv)], cwd=place.folder, environment=outside_of_git())
     if made.returncode != 0:
-        words = last_line(made.stderr or made.stdout)
+        words = last_words(made.stderr or made.stdout) or "it said nothing"
         raise UnusableError(f"{place.label}: python -m venv failed with exit code {made.returncode}: {words}")
     if recipe.inherit_packages:
         _inherit(venv)
     variables = {**outside_of_git(), **_activated(venv)}
-    installed = run(recipe.install, cwd=place.folder, environment=variables, aloud=True)
+    installed = run_program(recipe.install, cwd=place.folder, environment=variables, aloud=True)
     if installed.returncode != 0:
         code = installed.returncode
         raise UnusableError(f'{place.label}, {place.title}: "{recipe.install}" failed with exit code {code}.')

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError
-from vitbench.execution.messages import Refusal
 from vitbench.records import KeyedCell, Mode, SpeedCell
-from vitbench.tracking.messages import Described, Description
+from vitbench.tracking.messages import Described, Description, Refusal
 from vitbench.tracking.outcome import Result
 
 __all__ = ["LABELS", "Match", "matched"]

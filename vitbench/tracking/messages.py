@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from vitbench.execution.messages import Refusal
 from vitbench.records import KeyedCell, Mode
 
-__all__ = ["PROTOCOL", "Described", "Description", "Greeting", "Request"]
+__all__ = ["PROTOCOL", "Described", "Description", "Greeting", "Refusal", "Request"]
 
 PROTOCOL = 3
 """Raised with each change of the messages here, of those in vitbench/lockstep/process.py, or of `KeyedCell`."""
@@ -40,6 +39,13 @@ class Request(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The checkout."""
     tree: str
     """The user's working tree, whose code no other checkout should use; the checkout itself where that is measured."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Why something cannot be measured: the sentence and the exit code."""
+
+    message: str
+    exit_code: int
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

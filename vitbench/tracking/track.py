@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitbench.execution.stopping import stoppable
 from vitbench.lockstep import Comparison, compare_speeds
 from vitbench.lockstep.process import LockstepError, Side
 from vitbench.records import Mode
-from vitbench.running.session import stoppable
 from vitbench.tracking.asking import ask
 from vitbench.tracking.checkouts import Repository, find_repository
 from vitbench.tracking.environments import Place, Recipe, cache_folder, in_place, prepared_place

@@ -8,25 +8,15 @@ from typing import cast
 import torch
 from torch import nn
 
-from vitbench.catalog import Catalog
 from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell, SpeedCell
 from vitbench.specs import ModelSpec, load_target
 
-__all__ = ["ModelBuildError", "build_model", "facts_of", "find_model", "meta_architecture", "placed"]
+__all__ = ["ModelBuildError", "build_model", "facts_of", "meta_architecture", "placed"]
 
 
 class ModelBuildError(VitbenchError):
     """A plugin's build function gave something that is no model."""
-
-
-def find_model(planned: KeyedCell, catalog: Catalog) -> ModelSpec:
-    """Return the cell's model spec, a family's member resolved."""
-    spec = catalog.model(planned.cell.model).spec
-    if spec.resolve is not None:
-        member: ModelSpec = load_target(spec.resolve)(planned.cell.model.partition("/")[2])
-        return member
-    return spec
 
 
 def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Module:

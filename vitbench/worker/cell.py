@@ -1,11 +1,11 @@
-"""One process of one cell: run it, turn whatever happens into an outcome with a status and a reason."""
+"""One process of one cell: run it, turn whatever happens into a result with a status and a reason."""
 
 from __future__ import annotations
 
 import gc
 import sys
 import traceback
-from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -13,7 +13,8 @@ from vitbench.catalog import Catalog, load_catalog
 from vitbench.catalog.provenance import origin
 from vitbench.environment import memory_bytes
 from vitbench.errors import UnusableError, reason_of
-from vitbench.execution.messages import Job, Outcome
+from vitbench.execution.executor import Send
+from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell, QualityCell, Status
@@ -22,8 +23,6 @@ from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
 
 __all__ = ["run_cell"]
-
-Send = Callable[[msgspec.Struct], None]
 
 _LACK_OF_MEMORY = (
     "defaultcpuallocator",
@@ -35,22 +34,25 @@ _LACK_OF_MEMORY = (
 )
 
 
-def run_cell(request: bytes, send: Send) -> Outcome:
-    """Decode a job, run it, and return its outcome; no exception leaves this function."""
+def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Decode a job, run it, and return its result; no exception leaves this function."""
     gc.freeze()  # the memory pass collects several times, and need not look through all of torch at each
-    job = msgspec.json.decode(request, type=Job)
-    run = run_quality if isinstance(job.planned.cell, QualityCell) else run_speed
+    job = msgspec.msgpack.decode(request, type=CellJob)
     if job.planned.device == "cpu":
         _limit_memory()
     try:
         catalog = load_catalog(job.plugins)
         _check_code(job.planned, catalog)
-        outcome = run(job, catalog, send)
-        return msgspec.structs.replace(outcome, measured_by=measured_by(catalog, outcome.measurements))
+        if isinstance(job.planned.cell, QualityCell):
+            assert folder is not None
+            result = run_quality(job, catalog, folder, send)
+        else:
+            result = run_speed(job, catalog, send)
+        return msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status = _status_of(error)
-        return Outcome(status=status, reason=reason_of(error))
+        return CellResult(status=status, reason=reason_of(error))
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
-
+from vitbench.execution.executor import Send
 from vitbench.execution.messages import Progress
 
 __all__ = ["signs_of_life"]
@@ -16,7 +15,7 @@ SECONDS = 20.0
 
 
 @contextmanager
-def signs_of_life(send: Callable[[msgspec.Struct], None], stage: str) -> Iterator[None]:
+def signs_of_life(send: Send, stage: str) -> Iterator[None]:
     """Send a sign of life every 20 s until the block ends; never around a timed region."""
     over = threading.Event()
 

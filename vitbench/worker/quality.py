@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +14,15 @@ from torch import nn
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
-from vitbench.execution.messages import Job, MetricsJob, Outcome, Progress
+from vitbench.execution.executor import Send
+from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, MetricsJob, Progress
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import statistics
-from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture
+from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.metrics import measure, measured_by
@@ -37,7 +37,7 @@ SIGN_SECONDS = 1.0
 class _Log:
     """Gathers the training curve and passes signs of life on, at most one a second between epochs."""
 
-    def __init__(self, send: Callable[[msgspec.Struct], None]) -> None:
+    def __init__(self, send: Send) -> None:
         self.curve: list[dict[str, float]] = []
         self._send = send
         self._last = 0.0
@@ -52,13 +52,13 @@ class _Log:
             self._send(Progress(epoch=epoch, epochs=epochs, stage="training"))
 
 
-def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]) -> Outcome:
-    """Run a quality cell; errors are raised and handled in worker/cell.py."""
+def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> CellResult:
+    """Run a quality cell, and leave its files in a folder; errors are raised and handled in worker/cell.py."""
     planned, cell, info = job.planned, job.planned.cell, job.planned.data
     assert isinstance(cell, QualityCell)
     assert info is not None
     num_classes, device = len(info.class_names), torch.device(planned.device)
-    spec = find_model(planned, catalog)
+    spec = catalog.member(cell.model)
     recipe = catalog.recipe(cell.recipe).spec
     log = _Log(send)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
@@ -74,9 +74,9 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         log()
         found = evaluate(model, planned, splits.test, how, log)
         changed = changed_flags(flags)
-    save_predictions(Path(job.predictions), found.predictions)
+    save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        _save_weights(model, Path(job.weights))
+        _save_weights(model, folder / WEIGHTS)
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,
@@ -90,7 +90,7 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
         agreement=found.agreement,
     )
     warnings = (*([f"the model changed torch's {', '.join(changed)}"] if changed else []), *found.warnings)
-    return Outcome(
+    return CellResult(
         status="ok",
         measurements=measure(catalog, subject),
         faults=found.faults,
@@ -104,10 +104,11 @@ def run_quality(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], Non
     )
 
 
-def measure_again(request: bytes, send: Callable[[msgspec.Struct], None]) -> Outcome:
+def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Compute the metrics of stored predictions, when metrics were added or changed since."""
-    job = msgspec.json.decode(request, type=MetricsJob)
-    predictions = load_predictions(Path(job.predictions))
+    assert folder is not None
+    job = msgspec.msgpack.decode(request, type=MetricsJob)
+    predictions = load_predictions(folder / PREDICTIONS)
     subject = Subject(
         num_classes=predictions.num_classes,
         input_shape=(job.planned.in_channels, job.planned.image_size, job.planned.image_size),
@@ -117,7 +118,7 @@ def measure_again(request: bytes, send: Callable[[msgspec.Struct], None]) -> Out
     )
     catalog = load_catalog(job.plugins)
     measurements = doubt(measure(catalog, subject), "warn", job.warnings)
-    return Outcome(
+    return CellResult(
         status="ok",
         measurements=doubt(measurements, "invalid", job.faults),
         measured_by=measured_by(catalog, measurements),
@@ -177,8 +178,6 @@ def _applied(how: Preprocess, planned: KeyedCell) -> PreprocessInfo:
 
 
 def _save_weights(model: nn.Module, path: Path) -> None:
-    """Write the weights as safetensors; the file appears whole or not at all."""
+    """Write the weights as safetensors."""
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    save_file(weights, temporary)
-    temporary.replace(path)
+    save_file(weights, path)

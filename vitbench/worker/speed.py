@@ -13,7 +13,8 @@ from torch import nn
 
 from vitbench.catalog import Catalog
 from vitbench.errors import Skip
-from vitbench.execution.messages import Job, Outcome, Progress
+from vitbench.execution.executor import Send
+from vitbench.execution.messages import CellJob, CellResult, Progress
 from vitbench.measuring.energy import measure_energy
 from vitbench.measuring.evidence import disturbances, observe
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
@@ -23,7 +24,7 @@ from vitbench.measuring.timing import fresh_input_reasons, time_inference, time_
 from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject, Timing
 from vitbench.records import SpeedCell
 from vitbench.training import autocast
-from vitbench.worker.build import build_model, facts_of, find_model, meta_architecture, placed
+from vitbench.worker.build import build_model, facts_of, meta_architecture, placed
 from vitbench.worker.metrics import measure
 from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
@@ -37,14 +38,14 @@ PROBE_STEPS = 3
 """Steps that a batch must survive to fit: the second and third find the optimiser's state and a used allocator."""
 
 
-def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]) -> Outcome:
+def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
     """Run one process of a speed cell; errors are raised and handled in worker/cell.py.
 
     Nothing is sent while it measures: a parent that wakes disturbs the measurement.
     """
     planned, cell = job.planned, job.planned.cell
     assert isinstance(cell, SpeedCell)
-    spec = find_model(planned, catalog)
+    spec = catalog.member(cell.model)
     bench = _Bench(job, cell)
     send(Progress(stage="measuring"))
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
@@ -80,14 +81,14 @@ def run_speed(job: Job, catalog: Catalog, send: Callable[[msgspec.Struct], None]
         catalog, subject, {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
     )
     if not measurements:
-        return Outcome(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
+        return CellResult(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     if cell.largest_batch:
         measurements = tuple(msgspec.structs.replace(m, name=f"largest_batch_{m.name}") for m in measurements)
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
     faults = (*remembered, *([wrong] if wrong else []))
     flipped = f"the model changed torch's {', '.join(changed)}" if changed else None
     warnings = tuple(words for words in (doubtful, flipped) if words)
-    return Outcome(
+    return CellResult(
         status="ok",
         measurements=measurements,
         runtime=flags | allocator,
@@ -106,7 +107,7 @@ class _Bench:
     model: nn.Module
     """The same, as it is called: compiled where the cell asks for it."""
 
-    def __init__(self, job: Job, cell: SpeedCell) -> None:
+    def __init__(self, job: CellJob, cell: SpeedCell) -> None:
         """Read the memory in use when `build` is called, not here."""
         self.cell = cell
         self.device = torch.device(cell.device)
@@ -133,15 +134,15 @@ class _Bench:
         synchronise(self.device)
         self.build_seconds = time.perf_counter() - started
 
-    def probe(self) -> Outcome:
+    def probe(self) -> CellResult:
         """Take a few steps; what does not fit raises, and what takes too long is a `timeout`."""
         # The largest batch is searched for inference alone.
         step = inference_step(self.model, self.inputs(count=1), self.context, num_classes=self.cell.num_classes)
         with torch.inference_mode():
             seconds = [seconds_of(step, self.device) for _ in range(PROBE_STEPS)]
         if min(seconds) > PROBE_SECONDS:
-            return Outcome(status="timeout", reason=f"takes {min(seconds):.1f} s a step, over {PROBE_SECONDS:g} s")
-        return Outcome(status="ok")
+            return CellResult(status="timeout", reason=f"takes {min(seconds):.1f} s a step, over {PROBE_SECONDS:g} s")
+        return CellResult(status="ok")
 
     def start(self) -> Startup:
         """Time the first and the second forward pass."""

@@ -257,7 +257,7 @@ def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.
 
     monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
     assert run("ls", "models") == (130, "", "Interrupted.\n")
-    monkeypatch.setattr("vitbench.running.session.plan", interrupt)
+    monkeypatch.setattr("vitbench.planning.plan.plan", interrupt)
     assert run("run") == (130, "", "Interrupted; the same command goes on where it stopped.\n")
 
 

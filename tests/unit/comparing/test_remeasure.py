@@ -20,10 +20,10 @@ from vitbench.comparing.folder import NoDataError, open_folder
 from vitbench.comparing.remeasure import NotComparableError, remeasure
 from vitbench.errors import UnusableError
 from vitbench.execution.executor import Ending
-from vitbench.execution.messages import Answer, Prepared, Refusal
 from vitbench.lockstep import Comparison as Lockstep
 from vitbench.lockstep import Quad, Side
 from vitbench.lockstep.process import LockstepError
+from vitbench.planning.messages import Prepared
 from vitbench.records import PluginOrigin, Record
 
 MINE = """
@@ -47,11 +47,11 @@ class Lab:
         self.error = ""
         self.asked: list[tuple[Side, Side]] = []
 
-    def run(self, target: str, request: Any, *, on_message: object) -> Ending:
+    def run(self, target: str, request: Any, answer: type[Prepared]) -> Ending[Prepared]:
         if self.refusal:
-            return Ending(kind="answered", seconds=0, result=Refusal(message=self.refusal, exit_code=3))
+            return Ending(kind="refused", seconds=0, reason=self.refusal, exit_code=3)
         environment = msgspec.structs.replace(f.environment(self.machine), versions={"torch": self.torch})
-        return Ending(kind="answered", seconds=0, result=Answer(prepared=Prepared(cells=(), environment=environment)))
+        return Ending(kind="answered", seconds=0, answer=Prepared(cells=(), environment=environment))
 
     def compare_speeds(self, first: Side, second: Side, *, threshold: float) -> Lockstep:
         self.asked.append((first, second))
@@ -71,7 +71,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     lab = Lab()
-    monkeypatch.setattr(module, "LocalExecutor", lambda: lab)
+    monkeypatch.setattr(module, "chosen_executor", lambda: lab)
     monkeypatch.setattr(module, "compare_speeds", lab.compare_speeds)
     return lab
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from vitbench.doctor import examine, gpu_checks, host_checks
-from vitbench.execution.messages import Check, Examined, Refusal
+from vitbench.doctor.messages import Examined, MachineCheck
+from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.suite import Conditions
 
 
-def ask(device: str) -> Examined | Refusal:
-    return examine.examine_in_child(msgspec.json.encode(Conditions(device=device)), lambda message: None)
+def ask(device: str) -> Examined:
+    return examine.examine_in_child(msgspec.msgpack.encode(Conditions(device=device)), None, lambda message: None)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_checks, "read_driver", lambda: None)
 
 
-def names(examined: Examined | Refusal) -> set[str]:
+def names(examined: Examined) -> set[str]:
     assert isinstance(examined, Examined)
     return {check.name for check in examined.checks}
 
@@ -58,7 +59,9 @@ def test_a_gpu_is_watched_where_runs_would_be_on_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         examine, "facts", lambda *_, threads: {"load": 0.0, "processor_share": 1.0, "stolen_share": 0.0}
     )
-    monkeypatch.setattr(gpu_checks, "gpu_check", lambda *moments: Check(name="gpu", ok=True, found=", ".join(moments)))
+    monkeypatch.setattr(
+        gpu_checks, "gpu_check", lambda *moments: MachineCheck(name="gpu", ok=True, found=", ".join(moments))
+    )
     examined = ask("cuda:1")
     assert {"driver", "gpu"} <= names(examined)
     assert isinstance(examined, Examined)
@@ -97,21 +100,21 @@ def test_swapping_while_it_watched_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_refusal_says_why_the_driver_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_checks, "read_driver", lambda: gpu_checks.Driver(fault="Driver Not Loaded"))
-    refusal = ask("cuda")
-    assert isinstance(refusal, Refusal)
-    assert refusal.exit_code == 3
-    assert refusal.message.startswith("--device cuda: ")
-    assert "does not answer: Driver Not Loaded. Reboot" in refusal.message
+    with pytest.raises(UnusableError) as refusal:
+        ask("cuda")
+    assert str(refusal.value).startswith("--device cuda: ")
+    assert "does not answer: Driver Not Loaded. Reboot" in str(refusal.value)
 
 
 def test_a_refusal_says_nothing_of_a_driver_that_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_checks, "driver_check", lambda *_: Check(name="driver", ok=True, found="no NVIDIA GPU"))
-    refusal = ask("cuda")
-    assert isinstance(refusal, Refusal)
-    assert "NVIDIA" not in refusal.message
+    monkeypatch.setattr(
+        gpu_checks, "driver_check", lambda *_: MachineCheck(name="driver", ok=True, found="no NVIDIA GPU")
+    )
+    with pytest.raises(UnusableError) as refusal:
+        ask("cuda")
+    assert "NVIDIA" not in str(refusal.value)
 
 
 def test_a_word_that_is_no_device_is_a_usage_error() -> None:
-    refusal = ask("gpu")
-    assert isinstance(refusal, Refusal)
-    assert refusal.exit_code == 2
+    with pytest.raises(UsageError):
+        ask("gpu")

@@ -12,7 +12,7 @@ import torch
 
 from vitbench.doctor import gpu_checks
 from vitbench.doctor.gpu_checks import Driver
-from vitbench.execution.messages import Check
+from vitbench.doctor.messages import MachineCheck
 from vitbench.measuring.gpu import GpuMoment
 
 DRIVER = Driver(version="580.65.06", cuda=(13, 0), gpus=("NVIDIA H200",))
@@ -28,7 +28,7 @@ IDLE = GpuMoment(
 SetTorch = Callable[..., None]
 
 
-def is_well(check: Check) -> bool:
+def is_well(check: MachineCheck) -> bool:
     """Whether a check found nothing; advice must come with a finding and only then."""
     assert check.ok == (not check.advice)
     return check.ok

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from vitbench.doctor import host_checks
-from vitbench.execution.messages import Check
+from vitbench.doctor.messages import MachineCheck
 
 GIB = 1 << 30
 
@@ -27,7 +27,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def is_well(check: Check) -> bool:
+def is_well(check: MachineCheck) -> bool:
     """Whether a check found nothing; advice must come with a finding and only then."""
     assert check.ok == (not check.advice)
     return check.ok
@@ -182,7 +182,7 @@ def test_a_quota_that_stops_the_group(share: float, well: bool) -> None:
 
 
 class TestMemory:
-    def check(self, **changes: int) -> Check:
+    def check(self, **changes: int) -> MachineCheck:
         values = {"available": 8 * GIB, "total": 16 * GIB, "limit": 16 * GIB, "swap_used": 0, "swapped": 0} | changes
         return host_checks.memory_check(**values)
 

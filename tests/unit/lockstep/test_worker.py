@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from vitbench.catalog import select_plugins
+from vitbench.catalog import Catalog, select_plugins
 from vitbench.errors import VitbenchError
 from vitbench.lockstep import worker as live
 from vitbench.lockstep.process import Order, Ran, Ready, Run
@@ -67,7 +67,7 @@ class Probe(nn.Module):
 @pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     model = Probe()
-    monkeypatch.setattr(build, "find_model", lambda planned, catalog: None)
+    monkeypatch.setattr(Catalog, "member", lambda self, name: None)
     monkeypatch.setattr(build, "build_model", lambda planned, spec, num_classes: model)
     return model
 

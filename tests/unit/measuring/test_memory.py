@@ -102,7 +102,7 @@ SPIKE_TARGET = """
 import resource, time
 import torch
 from torch import nn
-from vitbench.execution.messages import Outcome
+from vitbench.execution.messages import CellResult
 from vitbench.measuring.memory import measure_memory, memory_baseline
 
 class Spike(nn.Module):
@@ -111,19 +111,19 @@ class Spike(nn.Module):
         time.sleep(0.002)
         return images.flatten(1)[:, :3] + 0 * held[0, 0]
 
-def weigh(request, send):
+def weigh(request, folder, send):
     torch.set_num_threads(1)
     baseline = memory_baseline(torch.device("cpu"))
     use = measure_memory(Spike(), [torch.ones(2, 3, 2, 2)], baseline=baseline, mode="inference")
-    return Outcome(status="ok", splits={"rise": use.peak_bytes, "peak": use.absolute_peak_bytes})
+    return CellResult(status="ok", splits={"rise": use.peak_bytes, "peak": use.absolute_peak_bytes})
 """
 PARENT_OF_800_MB = """
 import resource
-from vitbench.execution.executor import LocalExecutor
-from vitbench.execution.messages import Say
+from vitbench.execution.local import LocalExecutor
+from vitbench.execution.messages import CellResult, Say
 held = b"1" * 800_000_000
-ending = LocalExecutor().run("spike_target:weigh", Say(text=""), on_message=print)
-print(ending.result.splits["rise"], ending.result.splits["peak"])
+ending = LocalExecutor().run("spike_target:weigh", Say(text=""), CellResult)
+print(ending.answer.splits["rise"], ending.answer.splits["peak"])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(held))
 """
 

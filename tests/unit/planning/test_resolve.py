@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import factories
 import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.errors import UsageError
-from vitbench.planning.resolve import ResolvedModel, check_build, resolve_model
+from vitbench.planning.resolve import ResolvedModel, resolve_model
 from vitbench.planning.suite import AskedModel
 from vitbench.specs import ModelSpec, RecipeSpec, Target
 
@@ -59,16 +58,3 @@ def test_a_member_that_the_family_does_not_know_is_the_users_mistake() -> None:
 def test_a_member_is_completed() -> None:
     model = resolved(lambda name: ModelSpec(name=name, build="a:b", summary="x", options={"width": 3}))
     assert (model.spec.name, model.options, model.unavailable) == ("net", {"width": 3}, "")
-
-
-@pytest.mark.parametrize("error", [ValueError(), SystemExit(3), BaseException()], ids=repr)
-def test_a_build_that_fails_waits_for_its_cell(error: BaseException) -> None:
-    model = resolved(lambda name: ModelSpec(name=name, build=raising(error), summary="x"))
-    check_build(factories.quality_cell(), model, factories.data_info())
-
-
-def test_a_wrong_option_and_ctrl_c_end_the_preparation() -> None:
-    for error in (UsageError("width is odd"), KeyboardInterrupt()):
-        model = resolved(lambda name, error=error: ModelSpec(name=name, build=raising(error), summary="x"))
-        with pytest.raises(type(error)):
-            check_build(factories.quality_cell(), model, factories.data_info())

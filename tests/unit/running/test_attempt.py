@@ -6,7 +6,7 @@ import factories
 import pytest
 
 from vitbench.execution.executor import Ending
-from vitbench.execution.messages import Outcome
+from vitbench.execution.messages import CellResult
 from vitbench.records import Measurement, PluginOrigin, Verdict
 from vitbench.running.attempt import Attempt, merge_processes, status_of
 from vitbench.running.largest_batch import LargestBatch
@@ -15,8 +15,8 @@ SPEED = factories.speed_cell("a")
 
 
 def ended(kind: str = "answered", seconds: float = 1.0, **outcome: object) -> Ending:
-    result = Outcome(**{"status": "ok", **outcome}) if kind == "answered" else None
-    return Ending(kind=kind, seconds=seconds, result=result, reason="" if result else "why")
+    result = CellResult(**{"status": "ok", **outcome}) if kind == "answered" else None
+    return Ending(kind=kind, seconds=seconds, answer=result, reason="" if result else "why")
 
 
 def one(value: float | None, name: str = "x", **fields: object) -> tuple[Measurement, ...]:

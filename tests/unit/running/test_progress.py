@@ -11,7 +11,7 @@ import pytest
 
 from vitbench.execution.messages import Progress
 from vitbench.records import KeyedCell
-from vitbench.running.progress import Talker, describe_cell, describe_seconds
+from vitbench.running.progress import Talker
 from vitbench.running.runner import Ended, Noted, Progressed, Started
 
 CLEAR = "\r\x1b[2K"
@@ -176,30 +176,6 @@ def test_a_failed_cell_is_no_measure_of_time(clock: Clock) -> None:
     stream.take()
     talk(started(SECOND))
     assert "left" not in stream.take()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0.0 s"),
-        (9.94, "9.9 s"),
-        (9.96, "10 s"),
-        (119.4, "119 s"),
-        (119.6, "2 min"),
-        (7169, "119 min"),
-        (7171, "2.0 h"),
-        (9000, "2.5 h"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert describe_seconds(seconds) == words
-
-
-def test_a_cell_in_words() -> None:
-    assert describe_cell(factories.quality_cell("vit", seed=3)) == "vit on digits, supervised, seed 3"
-    assert (
-        describe_cell(factories.speed_cell("vit", batch_size=1, mode="training")) == "vit, training, batch 1 of 1x8x8"
-    )
 
 
 def test_the_processes_that_ended_are_taken_off(clock: Clock) -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from vitbench.catalog.discovery import PluginSelection
-from vitbench.execution.executor import Ending
-from vitbench.execution.messages import Job, MetricsJob, Outcome, Progress, Say
+from vitbench.execution.executor import Ending, Needs
+from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
 from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
 from vitbench.running.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
@@ -21,15 +21,15 @@ ENVIRONMENT = factories.environment()
 Ends = Callable[[Any], Ending | BaseException]
 METRICS = {"metrics/top1": "c0de"}
 BEFORE = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
-OK = Outcome(status="ok")
+OK = CellResult(status="ok")
 
 
-def answered(result: Outcome = OK, seconds: float = 1.0) -> Ending:
-    return Ending(kind="answered", seconds=seconds, result=result)
+def answered(result: CellResult = OK, seconds: float = 1.0) -> Ending:
+    return Ending(kind="answered", seconds=seconds, answer=result)
 
 
 def measured(value: float | None, name: str = "throughput", **fields: object) -> Ending:
-    return answered(Outcome(status="ok", measurements=(Measurement(name=name, value=value, **fields),)))
+    return answered(CellResult(status="ok", measurements=(Measurement(name=name, value=value, **fields),)))
 
 
 class Script:
@@ -44,20 +44,29 @@ class Script:
         self,
         target: str,
         request: msgspec.Struct,
+        answer: type[CellResult],
         *,
-        on_message: Callable[[Progress | Say], None],
+        folder: Path,
+        message: object = None,
+        on_message: Callable[[Progress | Say], None] | None = None,
+        needs: Needs | None = None,
         timeout: float | None = None,
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Ending:
-        assert isinstance(request, Job | MetricsJob)
+        assert answer is CellResult
+        assert isinstance(request, CellJob | MetricsJob)
         if isinstance(request, MetricsJob):
-            self.calls.append({"target": target, "log": log, "job": request})
+            found = (folder / PREDICTIONS).read_bytes() if (folder / PREDICTIONS).exists() else None
+            self.calls.append({"target": target, "log": log, "job": request, "predictions": found})
             return self._ending(request)
         self.asked.append((request.planned.label, request.process))
         self.calls.append(
             {"target": target, "timeout": timeout, "log": log, "environment": environment, "job": request}
+            | {"needs": needs}
         )
+        for name in (PREDICTIONS, WEIGHTS):
+            (folder / name).write_bytes(f"{name} of {request.planned.label}".encode())
         on_message(Progress(epoch=1, epochs=2))
         on_message(Say(text=f"a word of {request.planned.label}"))
         ending = self._ending(request)
@@ -122,9 +131,17 @@ def test_what_a_process_is_told(store: Store) -> None:
     assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
     assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
     assert quality["log"] == store.log_path(A.key)
-    assert quality["job"] == Job(
-        planned=A, weights=str(store.weights_path(A.key)), predictions=str(store.predictions_path(A.key))
-    )
+    assert quality["job"] == CellJob(planned=A)
+    assert quality["needs"] == Needs(cores=1, device="cpu")
+    assert speed["needs"] == Needs(cores=1, device="cpu", alone=True)
+
+
+def test_the_files_of_a_good_cell_are_kept_and_those_of_a_failed_one_are_not(store: Store) -> None:
+    run(store, [A, B], lambda job: answered(CellResult(status="ok" if job.planned.label == "a" else "failed")))
+    assert store.predictions_path(A.key).read_text() == "predictions.npz of a"
+    assert store.weights_path(A.key).read_text() == "weights.safetensors of a"
+    assert not store.predictions_path(B.key).exists()
+    assert not list(store.folder.glob(".job-*"))
 
 
 def test_a_time_out_that_the_user_gives_holds_for_every_process(store: Store) -> None:
@@ -133,7 +150,7 @@ def test_a_time_out_that_the_user_gives_holds_for_every_process(store: Store) ->
 
 
 def test_a_record_holds_what_the_process_said(store: Store) -> None:
-    outcome = Outcome(
+    outcome = CellResult(
         status="ok",
         measurements=(factories.top1(180),),
         curve=({"epoch": 1.0, "loss": 0.5},),
@@ -192,9 +209,9 @@ def test_a_record_is_in_the_store_before_it_is_announced(store: Store) -> None:
 @pytest.mark.parametrize(
     ("ending", "status", "reason"),
     [
-        (answered(Outcome(status="failed", reason="no weights")), "failed", "no weights"),
-        (answered(Outcome(status="oom", reason="too large")), "oom", "too large"),
-        (answered(Outcome(status="invalid", reason="row 3 is NaN")), "invalid", "row 3 is NaN"),
+        (answered(CellResult(status="failed", reason="no weights")), "failed", "no weights"),
+        (answered(CellResult(status="oom", reason="too large")), "oom", "too large"),
+        (answered(CellResult(status="invalid", reason="row 3 is NaN")), "invalid", "row 3 is NaN"),
         (Ending(kind="timeout", seconds=2.0, reason="took more than 2 s"), "timeout", "took more than 2 s"),
         (Ending(kind="crashed", seconds=2.0, reason="killed by SIGKILL"), "crashed", "killed by SIGKILL"),
     ],
@@ -202,7 +219,7 @@ def test_a_record_is_in_the_store_before_it_is_announced(store: Store) -> None:
 def test_a_failure_is_recorded_stops_its_cell_and_the_others_go_on(
     ending: Ending, status: str, reason: str, store: Store
 ) -> None:
-    def fail(job: Job) -> Ending:
+    def fail(job: CellJob) -> Ending:
         bad = job.planned.label == "a" or (job.planned.label == "fast" and job.process == 1)
         return ending if bad else answered()
 
@@ -240,7 +257,7 @@ def test_an_unavailable_cell_fails_without_a_process(store: Store) -> None:
 
 @pytest.mark.parametrize(("victim", "process"), [("b", 0), ("slow", 0), ("slow", 2)])
 def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int, store: Store) -> None:
-    def interrupt(job: Job) -> Ending | BaseException:
+    def interrupt(job: CellJob) -> Ending | BaseException:
         return KeyboardInterrupt() if (job.planned.label, job.process) == (victim, process) else measured(1.0)
 
     cells = [A, B, FAST, SLOW]
@@ -273,10 +290,10 @@ SEARCH = factories.speed_cell("search", largest_batch=True, batch_size=8)
 
 
 def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_three(store: Store) -> None:
-    def ending(job: Job) -> Ending:
+    def ending(job: CellJob) -> Ending:
         if not job.probe:
             return measured(500.0, "largest_batch_throughput")
-        return answered() if job.batch_size <= 20 else answered(Outcome(status="oom", reason="too large"))
+        return answered() if job.batch_size <= 20 else answered(CellResult(status="oom", reason="too large"))
 
     script, _ = run(store, [SEARCH], ending)
     jobs = [call["job"] for call in script.calls]
@@ -288,7 +305,7 @@ def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_thr
 
 
 def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: Store) -> None:
-    def ending(job: Job) -> Ending:
+    def ending(job: CellJob) -> Ending:
         return Ending(kind="crashed", seconds=1.0, reason="killed by SIGSEGV") if job.batch_size == 16 else answered()
 
     script, _ = run(store, [SEARCH], ending)
@@ -323,20 +340,21 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
         old, run=store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
     )
     now = msgspec.structs.replace(BEFORE, code_hash="changed")
-    outcome = Outcome(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
-    again = Script(lambda _: Ending(kind="answered", seconds=1.0, result=outcome))
+    outcome = CellResult(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
+    again = Script(lambda _: Ending(kind="answered", seconds=1.0, answer=outcome))
     new = {"metrics/top1": "changed"}
     plugins = PluginSelection(excluded=("timm",))
+    store.predictions_path(A.key).write_bytes(b"stored")
     told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
     assert told == []
     (call,) = again.calls
     assert call["target"] == "vitbench.worker.quality:measure_again"
     assert call["job"] == MetricsJob(
         planned=A,
-        predictions=str(store.predictions_path(A.key)),
         faults=("the model depends on the order",),
         plugins=plugins,
     )
+    assert call["predictions"] == b"stored"
     record = only(store)
     assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
     assert record.metrics == new

@@ -148,11 +148,15 @@ def test_one_offer_a_member_and_models_with_options(install: Install) -> None:
         ({"plugin": "./no_such_file.py/net"}, UsageError, "plugin file no_such_file.py cannot be read"),
         ({"plugin": "nothing_alike"}, UsageError, "of yours, install it (pip install -e .). See"),
         ({"plugin": "mine/nope", "models": ["net"]}, UsageError, '"mine/nope" and a model are two things to check'),
-        ({"plugin": "mine/gives-none"}, UnusableError, "model mine/gives-none: resolve gave NoneType; it must return"),
+        (
+            {"plugin": "mine/gives-none"},
+            UnusableError,
+            "family could not be asked: TypeError: resolve returned NoneType, not a ModelSpec",
+        ),
         (
             {"plugin": "mine/breaks"},
             UnusableError,
-            "model mine/breaks: resolve raised ValueError: odd, not LookupError",
+            "model mine/breaks: its family could not be asked: ValueError: odd",
         ),
     ],
 )

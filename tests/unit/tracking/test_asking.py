@@ -9,11 +9,10 @@ import msgspec
 import pytest
 
 from vitbench.errors import UnusableError, UsageError
-from vitbench.execution.messages import Refusal
 from vitbench.tracking import asking
 from vitbench.tracking.asking import ask
 from vitbench.tracking.environments import Place
-from vitbench.tracking.messages import PROTOCOL, Description, Request
+from vitbench.tracking.messages import PROTOCOL, Description, Refusal, Request
 
 REQUEST = Request(
     models=("vit",),

@@ -13,13 +13,12 @@ import msgspec
 import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin
-from vitbench.execution.messages import Refusal
 from vitbench.lockstep import process as live
 from vitbench.records import digest
 from vitbench.specs import ModelSpec
 from vitbench.tracking import describe as module
 from vitbench.tracking.describe import describe
-from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Request
+from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Refusal, Request
 
 ROOT = Path(__file__).parents[3]
 
@@ -191,7 +190,9 @@ def test_an_error_of_a_plugin_is_told_with_the_model(offer: Callable[[ModelSpec]
         raise RuntimeError(f"no\n{name}")
 
     offer(ModelSpec(name="*", build="x:y", summary="s", resolve=resolve))
-    assert model("tiny/net") == Refusal(message="RuntimeError: no net", exit_code=3)
+    assert model("tiny/net") == Refusal(
+        message="model tiny/net: its family could not be asked: RuntimeError: no net", exit_code=3
+    )
 
 
 def ask(text: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -213,7 +214,7 @@ def test_to_another_protocol_it_says_its_own_whatever_else_is_asked() -> None:
 def test_the_protocol_is_raised_with_its_messages() -> None:
     """Where this fails, raise `PROTOCOL`: a vitbench of before does not understand what has changed."""
     messages = (Request, Description, live.Order, live.Run, live.Ready, live.Ran, live.Failed)
-    assert (PROTOCOL, digest([shape(message) for message in messages])) == (2, "3ccdda88b4f90ae3")
+    assert (PROTOCOL, digest([shape(message) for message in messages])) == (3, "3ccdda88b4f90ae3")
 
 
 def shape(kind: Any) -> Any:

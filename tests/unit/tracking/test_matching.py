@@ -9,10 +9,9 @@ import msgspec
 import pytest
 
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError, VitbenchError
-from vitbench.execution.messages import Refusal
 from vitbench.records import KeyedCell
 from vitbench.tracking.matching import Match, matched
-from vitbench.tracking.messages import Described, Description
+from vitbench.tracking.messages import Described, Description, Refusal
 from vitbench.tracking.outcome import Result
 
 UNKNOWN = Refusal(message='unknown model "new".', exit_code=2)

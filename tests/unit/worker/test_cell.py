@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import factories
 import msgspec
 import pytest
@@ -10,7 +12,7 @@ import torch
 from vitbench.catalog import load_catalog
 from vitbench.catalog.provenance import origin
 from vitbench.errors import UsageError, reason_of
-from vitbench.execution.messages import Job, Outcome
+from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell
@@ -45,14 +47,14 @@ def test_reason() -> None:
     assert reason_of(KeyError()) == "KeyError"
 
 
-def outcome(planned: KeyedCell) -> Outcome:
-    return run_cell(msgspec.json.encode(Job(planned=planned, weights="", predictions="")), lambda message: None)
+def outcome(planned: KeyedCell) -> CellResult:
+    return run_cell(msgspec.msgpack.encode(CellJob(planned=planned)), Path(), lambda message: None)
 
 
 @pytest.mark.parametrize("part", ["model", "recipe"])
 def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
-    monkeypatch.setattr(cell, "run_quality", lambda *_: ran.append(True) or Outcome(status="ok"))
+    monkeypatch.setattr(cell, "run_quality", lambda *_: ran.append(True) or CellResult(status="ok"))
     monkeypatch.setattr(cell, "_limit_memory", lambda: None)
     now = {plugin.name: origin(plugin) for plugin in load_catalog().plugins}
     planned = factories.quality_cell()

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vitbench.catalog import Catalog, Offer, load_catalog
-from vitbench.execution.messages import Job, Outcome
+from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell, Measurement
@@ -35,9 +35,9 @@ def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(timing, name, seconds)
 
 
-def measured(planned: KeyedCell, catalog: Catalog) -> tuple[Outcome, list[object]]:
+def measured(planned: KeyedCell, catalog: Catalog) -> tuple[CellResult, list[object]]:
     sent: list[object] = []
-    return run_speed(Job(planned=planned, weights="", predictions=""), catalog, sent.append), sent
+    return run_speed(CellJob(planned=planned), catalog, sent.append), sent
 
 
 def test_it_gives_throughput_memory_and_cost(planned: KeyedCell) -> None:
@@ -81,7 +81,7 @@ def test_a_wrong_option_is_an_error_of_the_cell(planned: KeyedCell) -> None:
 # Models with known behaviour
 
 
-def speed_of(model: Callable[..., nn.Module], *, job: dict[str, object] | None = None, **cell: object) -> Outcome:
+def speed_of(model: Callable[..., nn.Module], *, job: dict[str, object] | None = None, **cell: object) -> CellResult:
     """Measure a model of the test as a plugin's, on images of 1x8x8."""
 
     def build(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
@@ -95,10 +95,10 @@ def speed_of(model: Callable[..., nn.Module], *, job: dict[str, object] | None =
     )
     catalog = Catalog(**{**catalog_fields(installed), "metrics": installed.metrics, "models": {"scratch/known": offer}})
     planned = factories.speed_cell("known", options={}, **cell)
-    return run_speed(Job(planned=planned, weights="", predictions="", **(job or {})), catalog, lambda _: None)
+    return run_speed(CellJob(planned=planned, **(job or {})), catalog, lambda _: None)
 
 
-def figures(outcome: Outcome) -> dict[str, Measurement]:
+def figures(outcome: CellResult) -> dict[str, Measurement]:
     return {one.name: one for one in outcome.measurements}
 
 

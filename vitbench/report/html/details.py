@@ -23,7 +23,6 @@ from vitbench.records import (
     PreprocessInfo,
     QualityCell,
     Record,
-    SpeedCell,
     newest_by_id,
 )
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
@@ -110,6 +109,8 @@ class RunDetail:
     started: float
     """Seconds since the epoch."""
     command: str
+    selection: str
+    """What was asked for, as JSON; empty where it is not known."""
     version: str
     """Of vitbench."""
     suite: str
@@ -148,6 +149,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
             id=run.id,
             started=run.started,
             command=run.command,
+            selection=run.selection,
             version=run.version,
             suite=store.blob(run.suite).decode(),
             environment=msgspec.json.decode(store.blob(run.environment), type=Environment),
@@ -190,7 +192,7 @@ def _row(
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.command, run.suite),
+        reproduction=reproduction(planned, row.seeds, run.selection, run.suite),
         preprocess=main.preprocess,
         splits=main.splits,
         facts=main.facts,
@@ -235,17 +237,13 @@ def _cell(record: Record) -> CellDetail:
             ranges[name] = min(low, value), max(high, value)
     return CellDetail(
         id=record.id,
-        name=f"seed {cell.seed}" if isinstance(cell, QualityCell) else _speed_name(cell),
+        name=f"seed {cell.seed}" if isinstance(cell, QualityCell) else cell.in_words,
         seconds=record.seconds,
         run=record.run,
         processes=len(record.evidence),
         evidence=ranges,
         faults=(*record.faults, *record.warnings),
     )
-
-
-def _speed_name(cell: SpeedCell) -> str:
-    return f"{cell.mode}, {'largest batch' if cell.largest_batch else f'batch {cell.batch_size}'}"
 
 
 def _origins(records: Sequence[Record]) -> dict[str, tuple[PluginOrigin, ...]]:

@@ -12,73 +12,82 @@ import msgspec
 import pytest
 
 import vitbench
-from vitbench.catalog import load_catalog
+from vitbench.catalog import load_catalog, select_plugins
 from vitbench.cli import cli
 from vitbench.errors import StoreError
-from vitbench.planning.suite import Selection, expand
+from vitbench.planning.command import command_line
+from vitbench.planning.expand import expand
+from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
 from vitbench.report.html.reproduce import reproduction
-from vitbench.running import session
 
 SUITE = (
     'name = "quick"\nsummary = "s"\n[[models]]\nname = "scratch/vit"\nlabel = "vit-p2"\noptions = {patch_size = 2}\n'
 )
 
 
-def command(planned, text, suite=SUITE, seeds=(0,)) -> str:
-    return reproduction(planned, seeds, text, suite).command
+def command(planned, suite=SUITE, seeds=(0,), **selection) -> str:
+    return reproduction(planned, seeds, asked_for(**selection), suite).command
 
 
-def test_a_runs_command_is_narrowed_to_the_row():
+def asked_for(**selection) -> str:
+    """Return a stored selection."""
+    return msgspec.json.encode(msgspec.convert(selection, Selection)).decode()
+
+
+def test_a_runs_selection_is_narrowed_to_the_row():
     planned = factories.quality_cell("vit-p2")
-    text = (
-        "vitbench run --suite quick --model a --model=b --dataset x --seed 7 --output /tmp/o --rerun all --quiet --json"
-    )
-    assert command(planned, text, seeds=(0, 3)) == (
+    assert command(planned, seeds=(0, 3), suite=SUITE, models=("a", "b"), datasets=("x",)) == (
         "vitbench run --suite quick --model vit-p2 --dataset digits --seed 0 --seed 3"
     )
 
 
 def test_what_changes_numbers_is_kept():
-    text = "vitbench run --suite quick --device cpu --epochs=3 --limit 0.5 --compile --batch-size 64 --threads 2"
-    kept = command(factories.quality_cell("vit-p2"), text)
-    assert kept.startswith(
-        "vitbench run --suite quick --device cpu --epochs 3 --limit 0.5 --compile --batch-size 64 --threads 2 --model"
+    conditions = {"device": "cpu", "epochs": 3, "limit": 0.5, "compile": True, "threads": 2}
+    kept = command(factories.quality_cell("vit-p2"), batch_size=64, conditions=conditions)
+    assert kept == (
+        "vitbench run --suite quick --model vit-p2 --dataset digits --seed 0 --batch-size 64 "
+        "--device cpu --threads 2 --limit 0.5 --epochs 3 --compile"
     )
 
 
 def test_settings_and_paths_that_nothing_would_use_are_dropped():
-    text = (
-        "vitbench run --suite quick --set supervised.epochs=2 --set finetune.epochs=9 "
-        "--data digits=/d --data other=/o --set recipes/supervised.lr=1"
+    kept = command(
+        factories.quality_cell("vit-p2"),
+        settings={"supervised": {"epochs": 2}, "finetune": {"epochs": 9}, "recipes/supervised": {"lr": 1}},
+        data={"digits": "/d", "other": "/o"},
     )
-    kept = command(factories.quality_cell("vit-p2"), text)
-    assert "--set supervised.epochs=2 --data digits=/d --set recipes/supervised.lr=1" in kept
+    assert "--data digits=/d" in kept
+    assert "--set supervised.epochs=2 --set recipes/supervised.lr=1" in kept
     assert "finetune" not in kept
     assert "other" not in kept
 
 
 def test_naming_models_and_data_does_not_lose_the_default_suite():
     planned = factories.quality_cell("vit-p2")
-    assert command(planned, "vitbench run").startswith("vitbench run --suite quick --model")
-    assert command(planned, "vitbench run --model m --dataset d", suite="").startswith("vitbench run --model")
+    assert command(planned).startswith("vitbench run --suite quick --model")
+    assert command(planned, suite="", models=("m",), datasets=("d",)).startswith("vitbench run --model")
 
 
 def test_a_model_that_the_suite_gives_no_label_is_named_with_its_options():
     # Another run, with another suite, may have called it so.
-    assert "--model scratch/vit-b:patch_size=4 --dataset" in command(factories.quality_cell("vit-b"), "vitbench run")
+    assert "--model scratch/vit-b:patch_size=4 --dataset" in command(factories.quality_cell("vit-b"))
 
 
 def test_a_label_that_looks_like_a_name_with_options_is_not_used():
     suite = '[[models]]\nname = "scratch/vit"\nlabel = "mine:new"\n'
-    assert "--model scratch/mine:new:patch_size=4" in command(factories.quality_cell("mine:new"), "vitbench run", suite)
+    assert "--model scratch/mine:new:patch_size=4" in command(factories.quality_cell("mine:new"), suite)
 
 
-def test_speed_alone_keeps_the_runs_data_sets():
-    text = "vitbench run --suite quick --dataset digits --data digits=/d --set supervised.epochs=2"
-    assert command(factories.speed_cell("vit-p2"), text, seeds=()) == (
-        "vitbench run --suite quick --dataset digits --data digits=/d --model vit-p2"
+def test_speed_alone_keeps_the_runs_datasets():
+    found = command(
+        factories.speed_cell("vit-p2"),
+        seeds=(),
+        datasets=("digits",),
+        data={"digits": "/d"},
+        settings={"supervised": {"epochs": 2}},
     )
+    assert found == "vitbench run --suite quick --model vit-p2 --dataset digits --data digits=/d"
 
 
 PLUGIN = """import vitbench
@@ -93,27 +102,24 @@ def vitbench_models():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Return what a run would have been, and its stored command: a function of what starts it."""
+    """Return what a run would have been, and the command that asks for it: a function of what starts it."""
     found: dict[str, Any] = {}
 
-    def plan(suite, selection, *, plugins, strict_plugins, say):
+    def plan(selection, *, executor, strict_plugins, say):
+        plugins = select_plugins(selection.plugins, selection.no_plugins)
         catalog = load_catalog(plugins)
-        path = suite if suite and suite.endswith(".toml") else catalog.suite("quick").spec.path
-        found.update(suite=suite, plugins=plugins, strict_plugins=strict_plugins, data=selection.data)
-        found.update(cells=expand(read_suite(Path(path)), catalog, selection), conditions=selection.conditions)
-
-    def execute(_, folder, **others):
-        found.update(others, folder=folder)
+        path = selection.suite if selection.suite.endswith(".toml") else catalog.suite("quick").spec.path
+        found.update(plugins=plugins, strict_plugins=strict_plugins, selection=selection)
+        found.update(cells=expand(read_suite(Path(path)), catalog, selection))
         raise StoreError("no run here")
 
-    monkeypatch.setattr(session, "plan", plan)
-    monkeypatch.setattr(session, "execute", execute)
+    monkeypatch.setattr("vitbench.planning.plan.plan", plan)
 
     def call(start: Callable[[], object]) -> tuple[dict[str, Any], str]:
         found.clear()
         with pytest.raises(StoreError, match="no run here"):
             start()
-        return {name: value for name, value in found.items() if name != "command"}, found["command"]
+        return dict(found), command_line(found["selection"])
 
     return call
 
@@ -123,7 +129,7 @@ def asked(monkeypatch):
     [
         {},
         {"suite": "quick"},
-        {"suite": "mine.toml", "output": Path("my results"), "quiet": True},
+        {"suite": Path("mine.toml")},
         {"models": ["scratch/vit:depth=2,patch_size=2", "resnet18-w16"], "datasets": ["digits"]},
         {"models": ["vit-p4"], "datasets": ["mine"], "data": {"mine": Path("a b"), "digits": "/d"}},
         {"device": "cuda:1", "precision": "bfloat16", "threads": 3, "compile": True, "channels_last": True},
@@ -133,71 +139,56 @@ def asked(monkeypatch):
         {"limit": 1e-05},
         {"batch_size": 64, "largest_batch": True},
         {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},
-        {"timeout": 2.5, "rerun": "failed", "strict_plugins": True},
         {"plugins": [Path("my_net.py")], "models": ["my_net/net"], "no_plugins": ["timm"]},
     ],
     ids=lambda arguments: ", ".join(arguments) or "nothing",
 )
-def test_a_run_from_python_keeps_the_command_that_asks_for_the_same(arguments, asked, tmp_path, monkeypatch):
+def test_a_selection_from_python_is_written_as_the_command_that_asks_for_it(arguments, asked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my_net.py").write_text(PLUGIN, encoding="utf-8")
     Path("mine.toml").write_text('datasets = ["digits"]\n' + SUITE, encoding="utf-8")
     from_python, text = asked(lambda: vitbench.run(**arguments))
     words = shlex.split(text)
     assert words[:2] == ["vitbench", "run"]
-    from_shell, _ = asked(lambda: cli.commands["run"].main(words[2:], standalone_mode=False))
-    assert from_shell == from_python
+    from_shell, again = asked(lambda: cli.commands["run"].main(words[2:], standalone_mode=False))
+    assert again == text
+    assert from_shell["cells"] == from_python["cells"]
+    assert from_shell["plugins"] == from_python["plugins"]
 
 
-def test_a_row_of_a_run_from_python_keeps_what_the_run_was_given(asked, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("my_net.py").write_text(PLUGIN, encoding="utf-8")
-    given = {"plugins": ["my_net.py"], "no_plugins": ["timm"], "data": {"digits": "/d"}, "batch_size": 64}
-    _, text = asked(lambda: vitbench.run(**given, largest_batch=True, quiet=True))
-    assert command(factories.quality_cell("vit-p2"), text) == (
-        "vitbench run --suite quick --plugin my_net.py --no-plugin timm --data digits=/d --batch-size 64 "
-        "--largest-batch --model vit-p2 --dataset digits --seed 0"
-    )
-
-
-def test_a_run_whose_command_is_not_known_is_told_by_its_settings():
+def test_a_run_whose_selection_is_not_known_is_told_by_its_settings():
     planned = factories.quality_cell(
         "vit-p2", limit=100, epochs=2, recipe_options={"epochs": 2, "augment": False, "init": ""}, threads=2
     )
-    found = reproduction(planned, (1,), "a script", SUITE)
+    found = reproduction(planned, (1,), "", SUITE)
     assert found.command == (
-        "vitbench run --suite suite.toml --model vit-p2 --dataset digits --seed 1 --device cpu --precision float32 "
-        "--threads 2 --limit 100 --epochs 2 --set recipes/supervised.augment=false --set recipes/supervised.epochs=2"
+        "vitbench run --suite suite.toml --model vit-p2 --dataset digits --seed 1 "
+        "--set recipes/supervised.augment=false --set recipes/supervised.epochs=2 "
+        "--device cpu --threads 2 --limit 100 --epochs 2"
     )
-    assert found.note.startswith("The run's own command is not known")
+    assert found.note.startswith("What its run was asked for is not known")
     assert "Save the suite below as suite.toml" in found.note
 
 
 @pytest.mark.parametrize(
-    ("text", "suite", "words"),
+    ("selection", "suite", "words"),
     [
-        ("vitbench run", SUITE, "an installed one"),
-        ("vitbench run --suite my/own.toml", SUITE, "my/own.toml must hold the suite"),
-        ("vitbench run --model a --dataset b", "", ""),
+        ({}, SUITE, "an installed one"),
+        ({"suite": "my/own.toml"}, SUITE, "my/own.toml must hold the suite"),
+        ({"models": ["a"], "datasets": ["b"]}, "", ""),
     ],
     ids=["installed", "file", "none"],
 )
-def test_the_note_says_what_the_command_needs(text, suite, words):
-    note = reproduction(factories.quality_cell("vit-p2"), (0,), text, suite).note
+def test_the_note_says_what_the_command_needs(selection, suite, words):
+    note = reproduction(factories.quality_cell("vit-p2"), (0,), asked_for(**selection), suite).note
     assert words in note
     assert bool(note) == bool(words)
 
 
 def test_names_of_any_kind_stay_one_word():
     label = 'a b\'; rm -rf "x" $(y)'
-    words = shlex.split(command(factories.quality_cell(label), "vitbench run --suite quick"))
+    words = shlex.split(command(factories.quality_cell(label)))
     assert words[words.index("--model") + 1] == f"scratch/{label}:patch_size=4"
-
-
-def test_a_command_that_no_shell_would_take_counts_as_none():
-    assert command(factories.quality_cell("vit-p2"), "vitbench run --suite it's").startswith(
-        "vitbench run --suite suite.toml"
-    )
 
 
 def test_vitbench_understands_the_command_of_each_model_of_a_suite():
@@ -209,9 +200,7 @@ def test_vitbench_understands_the_command_of_each_model_of_a_suite():
         mine = [cell for cell in whole if cell.model.label == label]
         planned = factories.quality_cell(label)
         cell = msgspec.structs.replace(planned.cell, model=mine[0].model.name, options=mine[0].model.options)
-        text = command(
-            msgspec.structs.replace(planned, cell=cell), "vitbench run", suite=path.read_text(encoding="utf-8")
-        )
+        text = command(msgspec.structs.replace(planned, cell=cell), path.read_text(encoding="utf-8"))
         given = cli.commands["run"].make_context("run", shlex.split(text)[2:]).params
         selection = Selection(models=given["models"], datasets=given["datasets"], seeds=given["seeds"])
         assert expand(suite, catalog, selection) == mine

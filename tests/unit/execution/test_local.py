@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from vitbench.execution import executor as executor_module
-from vitbench.execution.executor import Ending, LocalExecutor
-from vitbench.execution.messages import Outcome, Progress, Refusal, Say
+from vitbench.errors import UnusableError, UsageError
+from vitbench.execution import local
+from vitbench.execution.executor import Ending, Job
+from vitbench.execution.local import LocalExecutor
+from vitbench.execution.messages import CellResult, Message, Progress, Say
+from vitbench.planning.messages import Prepared
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
@@ -28,9 +32,9 @@ def executor() -> LocalExecutor:
     return executor
 
 
-def run(executor: LocalExecutor, target: str, text: str = "", **arguments: object) -> Ending:
-    arguments = {"on_message": lambda _: None, "timeout": PATIENCE, **arguments}
-    return executor.run(f"executor_targets:{target}", Say(text=text), **arguments)
+def run(executor: LocalExecutor, target: str, text: str = "", **arguments: object) -> Ending[CellResult]:
+    arguments = {"message": Message, "timeout": PATIENCE, **arguments}
+    return executor.run(f"executor_targets:{target}", Say(text=text), CellResult, **arguments)
 
 
 def wait_for(condition: Callable[[], object]) -> bool:
@@ -51,13 +55,13 @@ def is_alive(pid: int) -> bool:
 def test_the_answer_comes_back(executor: LocalExecutor) -> None:
     ending = run(executor, "echo", "a text")
     assert ending.kind == "answered"
-    assert ending.result == Outcome(status="ok", reason="a text")
+    assert ending.answer == CellResult(status="ok", reason="a text")
     assert ending.seconds > 0
 
 
 def test_an_answer_larger_than_a_pipe_comes_back_whole(executor: LocalExecutor) -> None:
-    result = run(executor, "large").result
-    assert isinstance(result, Outcome)
+    result = run(executor, "large").answer
+    assert isinstance(result, CellResult)
     assert len(result.reason) == 1_000_000
 
 
@@ -66,7 +70,7 @@ def test_messages_are_forwarded_in_order_and_output_goes_to_the_log(executor: Lo
     log = tmp_path / "log.txt"
     ending = run(executor, "talk", on_message=messages.append, log=log, environment={"VITBENCH_TEST_VARIABLE": "set"})
     assert messages == [Progress(epoch=1, epochs=2, stage="training"), Say(text="half way")]
-    assert ending.result == Outcome(status="ok", facts={"variable": "set"})
+    assert ending.answer == CellResult(status="ok", facts={"variable": "set"})
     assert sorted(log.read_text().splitlines()) == ["written to stderr", "written to stdout"]
 
 
@@ -74,14 +78,14 @@ def test_the_environment_is_that_of_the_call_not_of_the_server(
     executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VITBENCH_TEST_VARIABLE", "of the parent, set late")
-    result = run(executor, "talk", log=tmp_path / "log.txt").result
-    assert isinstance(result, Outcome)
+    result = run(executor, "talk", log=tmp_path / "log.txt").answer
+    assert isinstance(result, CellResult)
     assert result.facts == {"variable": "of the parent, set late"}
 
 
 def test_a_loss_may_become_nan(executor: LocalExecutor) -> None:
-    result = run(executor, "diverge").result
-    assert isinstance(result, Outcome)
+    result = run(executor, "diverge").answer
+    assert isinstance(result, CellResult)
     assert str(result.curve) == "({'epoch': 1.0, 'loss': nan, 'largest': inf},)"
 
 
@@ -94,7 +98,7 @@ def test_a_log_is_appended_to(executor: LocalExecutor, tmp_path: Path) -> None:
 
 def test_an_exception_is_a_crash_whose_traceback_is_in_the_log(executor: LocalExecutor, tmp_path: Path) -> None:
     ending = run(executor, "fail", log=tmp_path / "log.txt")
-    assert (ending.kind, ending.result) == ("crashed", None)
+    assert (ending.kind, ending.answer) == ("crashed", None)
     assert ending.reason == "the process ended with exit code 1 before it answered; its log tells more"
     assert "ValueError: this text is in the log" in (tmp_path / "log.txt").read_text()
 
@@ -120,7 +124,7 @@ def test_a_kill_while_the_system_kills_for_memory_is_oom(
     executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch, target: str, kind: str
 ) -> None:
     kills = itertools.count()
-    monkeypatch.setattr("vitbench.execution.executor._memory_kills", lambda: next(kills))
+    monkeypatch.setattr("vitbench.execution.local._memory_kills", lambda: next(kills))
     ending = run(executor, target)
     assert ending.kind == kind
     assert ("the system ran out of memory" in ending.reason) == (kind == "oom")
@@ -135,7 +139,7 @@ def test_a_process_that_takes_too_long_is_ended(executor: LocalExecutor, tmp_pat
 def test_a_process_that_is_deaf_is_ended_too(
     executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor_module, "TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr(local, "TERMINATE_SECONDS", 0.2)
     assert run(executor, "sleep_stubbornly", str(tmp_path / "pid"), timeout=2).kind == "timeout"
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
@@ -143,7 +147,7 @@ def test_a_process_that_is_deaf_is_ended_too(
 def test_a_silent_process_is_taken_for_stuck(
     executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor_module, "SILENCE_SECONDS", 2.0)
+    monkeypatch.setattr(local, "SILENCE_SECONDS", 2.0)
     ending = run(executor, "sleep", str(tmp_path / "pid"), timeout=None)
     assert (ending.kind, ending.reason) == ("timeout", "no sign of life for 2 s")
 
@@ -151,8 +155,8 @@ def test_a_silent_process_is_taken_for_stuck(
 def test_grandchildren_end_with_the_process_even_if_they_ignore_sigterm(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    result = run(executor, "leave_a_grandchild", str(tmp_path / "ready")).result
-    assert isinstance(result, Outcome)
+    result = run(executor, "leave_a_grandchild", str(tmp_path / "ready")).answer
+    assert isinstance(result, CellResult)
     assert wait_for(lambda: not is_alive(int(result.reason)))
 
 
@@ -174,8 +178,8 @@ def test_an_interruption_ends_the_process_and_goes_on(executor: LocalExecutor, t
 
 def test_the_script_of_the_user_is_not_run_again(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     script = sys.modules["__main__"]
-    result = run(executor, "main_module").result
-    assert isinstance(result, Outcome)
+    result = run(executor, "main_module").answer
+    assert isinstance(result, CellResult)
     assert result.reason == "not run again"
     assert sys.modules["__main__"] is script
 
@@ -184,26 +188,82 @@ def test_what_goes_wrong_in_prepare_is_refused_in_one_line(executor: LocalExecut
     ending = executor.run(
         "vitbench.planning.prepare:prepare_in_child",
         Say(text="no request"),
-        on_message=lambda _: None,
+        Prepared,
         timeout=PATIENCE,
         log=tmp_path / "log.txt",
     )
-    assert isinstance(ending.result, Refusal)
-    assert ending.result.exit_code == 3
-    assert ending.result.message.startswith("preparing the run failed: ValidationError: ")
-    assert "\n" not in ending.result.message
+    assert (ending.kind, ending.exit_code) == ("refused", 3)
+    assert ending.reason.startswith("preparing the run failed: ValidationError: ")
+    assert "\n" not in ending.reason
+
+
+def test_a_refusal_comes_back_with_its_exit_code_and_is_raised_where_the_answer_is_needed(
+    executor: LocalExecutor,
+) -> None:
+    ending = run(executor, "refuse")
+    assert (ending.kind, ending.exit_code, ending.reason) == ("refused", 2, "there is no such thing")
+    with pytest.raises(UsageError, match=r"^there is no such thing$"):
+        ending.answered("looking for it")
+    with pytest.raises(UnusableError, match=r"^leaving failed: the process ended with exit code 7"):
+        run(executor, "leave").answered("leaving")
+
+
+def test_files_go_and_come_in_the_jobs_folder(executor: LocalExecutor, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a file")
+    assert run(executor, "copy_file", folder=tmp_path).kind == "answered"
+    assert (tmp_path / "out.txt").read_text() == "A FILE"
+
+
+def test_what_the_caller_did_not_ask_for_ends_no_run(executor: LocalExecutor) -> None:
+    messages: list[object] = []
+    ending = run(executor, "answer_with_something_else", on_message=messages.append)
+    assert messages == [Say(text="this is understood")]
+    assert ending.kind == "crashed"
+    assert ending.reason.startswith("its answer cannot be read: ")
+
+
+def job(target: str, text: str = "") -> Job:
+    return Job(target=f"executor_targets:{target}", request=msgspec.msgpack.encode(Say(text=text)), timeout=PATIENCE)
+
+
+def test_jobs_run_one_at_a_time_in_their_order(executor: LocalExecutor, tmp_path: Path) -> None:
+    first, second, third = (executor.submit(job("echo", text)) for text in ("1", "2", "3"))
+    ended = executor.wait([third])
+    assert list(ended) == [third]
+    assert msgspec.msgpack.decode(ended[third].answer, type=CellResult).reason == "3"
+    assert set(executor.wait([first, second])) == {first, second}, "those before it ended before it"
+    with pytest.raises(KeyError):
+        executor.wait([first])
+
+
+def test_a_cancelled_job_ends_and_the_next_one_starts(executor: LocalExecutor, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    stuck, waiting, never = (
+        executor.submit(job("sleep", str(pid))),
+        executor.submit(job("echo", "next")),
+        executor.submit(job("echo", "never")),
+    )
+    assert wait_for(lambda: pid.exists() and pid.read_text())
+    executor.cancel(never)
+    executor.cancel(stuck)
+    executor.cancel(stuck)  # it is gone already
+    assert not is_alive(int(pid.read_text()))
+    assert executor.wait([waiting])[waiting].kind == "answered"
+    for gone in (stuck, never):
+        with pytest.raises(KeyError):
+            executor.wait([gone])
 
 
 PARENT = """
 import multiprocessing, sys
-from vitbench.execution.executor import LocalExecutor
-from vitbench.execution.messages import Say
+from vitbench.execution.local import LocalExecutor
+from vitbench.execution.messages import CellResult, Say
 
 MARK = "run again"
 executor = LocalExecutor()
 multiprocessing.get_context("forkserver").set_forkserver_preload([])  # quick: the targets need no torch
 sys.path.insert(0, {tests!r})
-print(executor.run("executor_targets:{target}", Say(text={text!r}), on_message=print, timeout=600).result.reason)
+print(executor.run("executor_targets:{target}", Say(text={text!r}), CellResult, timeout=600).answer.reason)
 """
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.tracking.commands import last_line, run
+from vitbench.execution.processes import ProgramError, answer_of, how_it_ended, last_words, run_program
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
@@ -35,20 +35,22 @@ def is_alive(pid: int) -> bool:
 
 
 def test_words_are_run_without_a_shell_and_a_line_with_one(tmp_path: Path) -> None:
-    words = run([sys.executable, "-c", "import sys; print(sys.argv[1])", "$A && b"], cwd=tmp_path, environment={})
+    words = run_program(
+        [sys.executable, "-c", "import sys; print(sys.argv[1])", "$A && b"], cwd=tmp_path, environment={}
+    )
     assert words.stdout == b"$A && b\n"
-    line = run("echo $A && pwd; exit 3", cwd=tmp_path, environment={"A": "x", "PATH": os.defpath})
+    line = run_program("echo $A && pwd; exit 3", cwd=tmp_path, environment={"A": "x", "PATH": os.defpath})
     assert (line.returncode, line.stdout) == (3, f"x\n{tmp_path}\n".encode())
 
 
 def test_stdin_is_what_is_given_and_else_empty(tmp_path: Path) -> None:
     environment = {"PATH": os.defpath}
-    assert run(["cat"], cwd=tmp_path, environment=environment, given=b"a\nb").stdout == b"a\nb"
-    assert run(["cat"], cwd=tmp_path, environment=environment).stdout == b""
+    assert run_program(["cat"], cwd=tmp_path, environment=environment, given=b"a\nb").stdout == b"a\nb"
+    assert run_program(["cat"], cwd=tmp_path, environment=environment).stdout == b""
 
 
 def test_aloud_all_goes_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    done = run("echo out; echo err >&2", cwd=tmp_path, environment={"PATH": os.defpath}, aloud=True)
+    done = run_program("echo out; echo err >&2", cwd=tmp_path, environment={"PATH": os.defpath}, aloud=True)
     assert (done.stdout, done.stderr) == (b"", b"")
     out, err = capfd.readouterr()
     assert (out, sorted(err.split())) == ("", ["err", "out"])
@@ -56,14 +58,14 @@ def test_aloud_all_goes_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 def test_what_takes_too_long_ends_with_what_it_started(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
-        run(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=1)
+        run_program(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=1)
     pid = int((tmp_path / "pid").read_text())
     assert wait_for(lambda: not is_alive(pid))
 
 
 def test_what_it_leaves_running_ends_with_it(tmp_path: Path) -> None:
     line = "sleep 600 >/dev/null 2>&1 & echo $! > pid"
-    assert run(line, cwd=tmp_path, environment={"PATH": os.environ["PATH"]}).returncode == 0
+    assert run_program(line, cwd=tmp_path, environment={"PATH": os.environ["PATH"]}).returncode == 0
     pid = int((tmp_path / "pid").read_text())
     assert wait_for(lambda: not is_alive(pid))
 
@@ -77,24 +79,50 @@ def test_an_interruption_ends_it_with_what_it_started(tmp_path: Path) -> None:
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        run(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=PATIENCE)
+        run_program(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=PATIENCE)
     pid = int(told.read_text())
     assert wait_for(lambda: not is_alive(pid))
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        run([str(tmp_path / "none")], cwd=tmp_path, environment={})
+        run_program([str(tmp_path / "none")], cwd=tmp_path, environment={})
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
         (b"one\ntwo \n\n", "two"),
-        (b"", "it said nothing"),
-        (b" \n", "it said nothing"),
+        (b"", ""),
+        (b" \n", ""),
         (b"a\xff", "a\N{REPLACEMENT CHARACTER}"),
     ],
 )
 def test_the_last_line_says_why(text: bytes, line: str) -> None:
-    assert last_line(text) == line
+    assert last_words(text) == line
+
+
+def test_a_question_to_a_fresh_process_is_answered_by_its_last_line() -> None:
+    script = "import sys; print('noise'); print(sys.stdin.read().upper())"
+    assert answer_of([sys.executable, "-c", script], b"a question", environment={}, timeout=PATIENCE) == b"A QUESTION"
+
+
+def test_a_program_that_fails_says_how_and_its_last_words() -> None:
+    script = "import sys; sys.exit('first\\nno such thing')"
+    with pytest.raises(ProgramError) as raised:
+        answer_of([sys.executable, "-c", script], b"", environment={}, timeout=PATIENCE)
+    assert str(raised.value) == "ended with exit code 1; its last words: no such thing"
+    assert raised.value.words == "no such thing"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "ended with exit code 0"),
+        (7, "ended with exit code 7"),
+        (-11, "was killed by SIGSEGV"),
+        (-9, "was killed by SIGKILL; the system may have run out of memory"),
+    ],
+)
+def test_an_end_in_words(code: int, words: str) -> None:
+    assert how_it_ended(code) == words

@@ -9,8 +9,14 @@ import pytest
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.errors import UsageError
+from vitbench.execution.local import LocalExecutor
+from vitbench.planning import plan as module
+from vitbench.planning.plan import plan
 from vitbench.planning.suite import Selection, Suite
-from vitbench.running import session
+
+
+def refused(selection: Selection) -> None:
+    plan(selection, executor=LocalExecutor(), strict_plugins=False, say=print)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,7 @@ def test_a_label_out_of_place_is_explained(
     suite: str | None, datasets: tuple[str, ...], model: str, message: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
-        session.plan(suite, Selection(models=(model,), datasets=datasets), strict_plugins=False, say=print)
+        refused(Selection(suite=suite or "", models=(model,), datasets=datasets))
     assert str(raised.value).startswith(message)
 
 
@@ -57,7 +63,7 @@ def test_a_broken_suite_of_another_plugin_does_not_answer_for_a_model(
     monkeypatch.syspath_prepend(str(tmp_path))
     for model, words in (("resnt18", 'unknown model "resnt18". Did you mean "resnet18'), ("vit-p4", '"vit-p4" is a ')):
         with pytest.raises(UsageError) as raised:
-            session.plan("cifar", Selection(models=(model,)), strict_plugins=False, say=print)
+            refused(Selection(suite="cifar", models=(model,)))
         assert str(raised.value).startswith(words)
 
 
@@ -68,7 +74,7 @@ def test_data_of_an_ambiguous_name_is_refused() -> None:
 
     def paths(name: str, suite: str = "", home: str = "") -> list[str]:
         found = Suite(name="s", summary="x", data={suite: "in"} if suite else {})
-        return list(session._data_paths(found, None, Selection(data={name: "there"}), catalog, home))
+        return list(module._data_paths(found, None, Selection(data={name: "there"}), catalog, home))
 
     assert paths("datasets/cifar10") == ["datasets/cifar10"]
     assert paths("cifar100") == ["datasets/cifar100"]

@@ -1,0 +1,72 @@
+"""Options: as a command line writes them, with their declared types, complete or refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from vitbench.catalog.options import complete_options, parse_model
+from vitbench.errors import UsageError
+from vitbench.specs import OptionValue
+
+DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}
+
+
+@pytest.mark.parametrize(
+    ("given", "complete"),
+    [
+        ({}, {}),
+        ({"patch-size": 2}, {"patch_size": 2}),
+        ({"patch_size": "2"}, {"patch_size": 2}),
+        ({"dropout": 1}, {"dropout": 1.0}),
+        ({"dropout": "1e-1"}, {"dropout": 0.1}),
+        ({"frozen": "False"}, {"frozen": False}),
+        ({"frozen": "yes"}, {"frozen": True}),
+        ({"head": "own"}, {"head": "own"}),
+    ],
+)
+def test_options_take_their_declared_type(given: dict[str, OptionValue], complete: dict[str, OptionValue]) -> None:
+    made = complete_options("model vit", DEFAULTS, given)
+    assert made == {**DEFAULTS, **complete}
+    assert {name: type(value) for name, value in made.items()} == {k: type(v) for k, v in DEFAULTS.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"patchsize": 2}, 'has no option "patchsize". Did you mean "patch_size"? Its options: dropout, frozen'),
+        ({"patch_size": "two"}, "option patch_size must be a whole number, not 'two'"),
+        ({"patch_size": 2.0}, "option patch_size must be a whole number, not 2.0"),
+        ({"patch_size": True}, "option patch_size must be a whole number, not True"),
+        ({"dropout": "much"}, "option dropout must be a number, not 'much'"),
+        ({"dropout": True}, "option dropout must be a number, not True"),
+        ({"frozen": 1}, "option frozen must be true or false, not 1"),
+        ({"frozen": "maybe"}, "option frozen must be true or false, not 'maybe'"),
+        ({"head": 5}, "option head must be text, not 5"),
+    ],
+)
+def test_a_wrong_option_is_refused(given: dict[str, OptionValue], words: str) -> None:
+    with pytest.raises(UsageError, match=f"^model vit.*{re.escape(words)}"):
+        complete_options("model vit", DEFAULTS, given)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options"),
+    [
+        ("scratch/vit", "scratch/vit", {}),
+        ("vit:depth=4,patch-size=2", "vit", {"depth": "4", "patch_size": "2"}),
+        ("vit:checkpoint=a,b.pt,depth=4", "vit", {"checkpoint": "a,b.pt", "depth": "4"}),
+        (r"vit:checkpoint=C:\a=b.pt", "vit", {"checkpoint": r"C:\a=b.pt"}),
+        ("vit:checkpoint=", "vit", {"checkpoint": ""}),
+    ],
+)
+def test_a_model_with_options_is_split(text: str, name: str, options: dict[str, str]) -> None:
+    assert parse_model(text) == (name, options)
+
+
+@pytest.mark.parametrize("text", ["vit:", "vit:depth", "vit:=4"])
+def test_an_option_without_a_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="must be written key=value"):
+        parse_model(text)

@@ -1,0 +1,46 @@
+"""Options that several commands share: finite numbers, NAME=VALUE pairs, and those that select plugins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+__all__ = ["FiniteRange", "plugin_options", "read_pairs"]
+
+
+class FiniteRange(click.FloatRange):
+    """`click.FloatRange` without ``nan``, which is neither below nor above any limit, and without infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail with click's own sentence."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+def read_pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """Split each NAME=VALUE; the callback of a repeated option."""
+    pairs: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.BadParameter(f'"{text}" must be written {param.metavar}')
+        if name in pairs:
+            raise click.BadParameter(f'"{name}" is given twice')
+        pairs[name] = value
+    return pairs
+
+
+def plugin_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--plugin``, ``--no-plugin`` and ``--strict-plugins``."""
+    for option in (
+        click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error (exit 3)."),
+        click.option("--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave out this plugin."),
+        click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin in one file."),
+    ):
+        command = option(command)
+    return command

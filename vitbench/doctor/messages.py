@@ -1,0 +1,27 @@
+"""What the examining child of `vitbench doctor` answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Examined", "MachineCheck"]
+
+
+class MachineCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that `vitbench doctor` looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    """What was found, in words."""
+    advice: str = ""
+    """What to do about it; empty where it is well."""
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The examining child's result."""
+
+    machine_class: str
+    checks: tuple[MachineCheck, ...]
+    noise_floor: float
+    """Interquartile range of equal blocks of a fixed workload, over their median."""

@@ -1,0 +1,189 @@
+"""A suite and a selection become asked cells, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from vitbench.catalog import Catalog, Offer
+from vitbench.catalog.options import complete_options, model_options, parse_model
+from vitbench.errors import NothingSelectedError, UsageError, did_you_mean
+from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
+from vitbench.records import canonical_name
+from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+
+__all__ = ["expand", "is_dataset"]
+
+
+def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "") -> list[AskedCell]:
+    """Return the cells that a suite and a selection ask for, in the order in which they run.
+
+    Args:
+        suite: what to run.
+        catalog: what its names mean.
+        selection: what the user wants of it, or in place of it.
+        home: the plugin that ships the suite; short names in it mean this plugin's offers first.
+
+    Raises:
+        UsageError: an unknown name, a wrong option, or two equal cells in the suite.
+        NothingSelectedError: no cell is left.
+    """
+    _check_rank_by(suite.rank_by, catalog)
+    entries = _choose_models(suite, catalog, selection.models, home)
+    datasets = _choose_datasets(suite, catalog, selection, home)
+    speed = suite.speed
+    if selection.batch_size is not None:
+        speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
+    if selection.largest_batch:
+        speed = msgspec.structs.replace(speed, largest_batch=True)
+    of_suite = {catalog.recipe(name, home=home).name: options for name, options in suite.recipes.items()}
+    of_user = {catalog.recipe(name).name: options for name, options in selection.settings.items()}
+    quality: list[AskedCell] = []
+    timed: list[AskedCell] = []
+    places: dict[bytes, str] = {}
+    recipes: set[str] = set()
+    for place, entry in entries:
+        offer = catalog.model(entry.name, home=home)
+        recipe = _recipe_of(entry, offer, suite, catalog, home)
+        recipes.add(recipe.name)
+        options: Mapping[str, OptionValue] = recipe.spec.options
+        for source, given in (
+            ("[recipes] of the suite", of_suite.get(recipe.name, {})),
+            (f"recipe_options of {place}", entry.recipe_options),
+            ("--set", of_user.get(recipe.name, {})),
+        ):
+            options = complete_options(f"{source}: recipe {recipe.name}", options, given)
+        model = _ask_model(offer, entry, recipe.spec)
+        identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
+        if identity in places:
+            raise UsageError(f"{places[identity]} and {place} are the same model with the same recipe; remove one.")
+        places[identity] = place
+        for dataset in datasets:
+            quality += [
+                AskedCell(
+                    kind="quality",
+                    model=model,
+                    dataset=dataset,
+                    recipe=recipe.name,
+                    recipe_options=dict(options),
+                    seed=seed,
+                )
+                for seed in selection.seeds or suite.seeds
+            ]
+            timed += [
+                AskedCell(
+                    kind="speed",
+                    model=model,
+                    dataset=dataset,
+                    recipe=recipe.name,
+                    batch_size=batch_size,
+                    mode=mode,
+                    largest_batch=largest,
+                )
+                for batch_size, mode, largest in ([] if model.baseline else speed.cells)
+            ]
+    for name in sorted(set(of_user) - recipes):
+        used = ", ".join(sorted(recipes)) or "none"
+        raise UsageError(f"--set names the recipe {name}, which no selected model uses; used: {used}.")
+    if not quality:
+        lacking = "models; give --model" if not entries else "data sets; give --dataset"
+        raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
+    timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.largest_batch, cell.batch_size))
+    return quality + timed
+
+
+def _recipe_of(
+    entry: ModelEntry, offer: Offer[ModelSpec], suite: Suite, catalog: Catalog, home: str
+) -> Offer[RecipeSpec]:
+    """Return an entry's recipe: its own, a baseline's, the suite's, or what the model's weights ask for."""
+    spec = offer.spec
+    own = spec.recipe if spec.is_baseline else ""
+    untrained = str(entry.options.get("pretrained", "")).lower() in ("false", "0", "no")
+    if name := entry.recipe or ("" if own else suite.recipe):
+        return catalog.recipe(name, home=home)
+    if untrained and not own:
+        return catalog.recipe("recipes/supervised")
+    return catalog.recipe(spec.default_recipe, home=offer.plugin.name)
+
+
+def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
+    figures = sorted(name for offer in catalog.metrics.values() for name in offer.spec.figures or (offer.spec.name,))
+    if figures and rank_by not in figures:
+        known = ", ".join(figures)
+        raise UsageError(f'rank_by = "{rank_by}" names no figure.{did_you_mean(rank_by, figures)} Known: {known}.')
+
+
+def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
+    family = offer.spec.resolve is not None
+    if family:
+        return AskedModel(name=offer.name, options=entry.options, label=entry.label, family=True)
+    owner = f"model {offer.name}"
+    options = model_options(owner, offer.spec, recipe, entry.options)
+    return AskedModel(
+        name=offer.name,
+        options=options,
+        label=entry.label or canonical_name(offer.name, options, dict(offer.spec.options)),
+        baseline=offer.spec.is_baseline,
+    )
+
+
+def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str], home: str) -> list[tuple[str, ModelEntry]]:
+    """Return the entries to run, each with its place for messages."""
+    listed = [(f"models[{index}]", entry) for index, entry in enumerate(suite.models)]
+    if not wanted:
+        return listed
+    chosen: list[tuple[str, ModelEntry]] = []
+    for text in wanted:
+        name, options = parse_model(text)
+        same = [(place, entry) for place, entry in listed if entry.label == name and not options]
+        if not same:
+            offer = catalog.model(name)
+            same = [(place, entry) for place, entry in listed if _is_asked(catalog, entry, offer, options, home)]
+        new = [] if same else [(f"--model {text}", ModelEntry(name=offer.name, options=dict(options)))]
+        chosen.extend(item for item in same + new if item not in chosen)
+    return chosen
+
+
+def _is_asked(
+    catalog: Catalog, entry: ModelEntry, offer: Offer[ModelSpec], options: Mapping[str, str], home: str
+) -> bool:
+    """Whether a suite's entry is the asked model: its name, or its exact options if it has a label."""
+    if catalog.model(entry.name, home=home).name != offer.name:
+        return False
+    if not options and not entry.label:
+        return True
+    if offer.spec.resolve is not None:
+        return dict(options) == {key: str(value) for key, value in entry.options.items()}
+    owner = f"model {offer.name}"
+    return complete_options(owner, offer.spec.options, options) == complete_options(
+        owner, offer.spec.options, entry.options
+    )
+
+
+def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[str]:
+    """Return the full names of known data sets, and the names that ``--data`` or ``[data]`` defines."""
+    paths = {**suite.data, **selection.data}
+    chosen: list[str] = []
+    for name in selection.datasets or suite.datasets:
+        if name in paths and not is_dataset(name, catalog):
+            full = name
+        else:
+            offer = catalog.dataset(name, home="" if selection.datasets else home)
+            if offer.spec.is_layout:
+                raise UsageError(
+                    f'"{name}" is a layout, not a data set; give yours any name: --data mine=DIR --dataset mine.'
+                )
+            full = offer.name
+        if full in chosen:
+            raise UsageError(f'data set "{name}" is selected twice; name it once.')
+        chosen.append(full)
+    for name in selection.data:
+        if name not in chosen and not is_dataset(name, catalog):
+            raise UsageError(f'--data defines the data set "{name}", but nothing selects it; add --dataset {name}.')
+    return chosen
+
+
+def is_dataset(name: str, catalog: Catalog) -> bool:
+    """Return whether a full or short name is that of an installed data set, perhaps of several."""
+    return any(name in (full, full.partition("/")[2]) for full in catalog.datasets)

@@ -1,0 +1,164 @@
+"""A selection becomes a plan: read the suite, expand it, and have its cells prepared in a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vitbench.catalog import Catalog, PluginSelection, Problem, load_catalog, select_plugins
+from vitbench.catalog.options import parse_model
+from vitbench.catalog.provenance import metric_versions
+from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.execution.executor import Ending, Executor
+from vitbench.execution.messages import Say
+from vitbench.planning.expand import expand, is_dataset
+from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.suite import Selection, Suite
+from vitbench.planning.suite_file import read_suite
+from vitbench.records import canonical_name
+
+__all__ = ["Plan", "plan", "prepared_by"]
+
+
+DEFAULT_SUITE = "suites/quick"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A prepared run: its keyed cells, ready for an output folder."""
+
+    selection: Selection
+    suite: Suite
+    suite_text: str
+    """Its TOML text; empty where models and datasets were selected without one."""
+    prepared: Prepared
+    metrics: dict[str, str]
+    """Code hash of each installed metric on predictions."""
+    plugins: PluginSelection
+    """As they were found: the text of plugin files with them."""
+
+
+def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say: Callable[[str], None]) -> Plan:
+    """Read a suite, expand it, and prepare its cells in a child process. Nothing is written but the data cache.
+
+    Args:
+        selection: what the user asks for.
+        executor: where to prepare.
+        strict_plugins: make any problem with a plugin an error.
+        say: gets a sentence for the user, a warning perhaps.
+
+    Raises:
+        UsageError: an unknown name, a wrong option, a wrong suite file.
+        NothingSelectedError: no cell is left.
+        UnusableError: data, a device, a plugin file or, with `strict_plugins`, any plugin that cannot be used.
+    """
+    plugins = select_plugins(selection.plugins, selection.no_plugins)
+    catalog = load_catalog(plugins)
+    _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
+    no_suite = not selection.suite and selection.models and selection.datasets
+    path, home = (None, "") if no_suite else _suite_path(selection.suite or DEFAULT_SUITE, catalog)
+    found = read_suite(path) if path else Suite(name="selection", summary="Models and data sets of the command line")
+    conditions = selection.conditions
+    if conditions.threads is None:
+        conditions = msgspec.structs.replace(conditions, threads=found.threads)
+    _check_labels(found, catalog, selection)
+    cells = expand(found, catalog, selection, home=home)
+    _refuse(catalog.fatal(strict=strict_plugins))
+    for problem in catalog.problems:
+        say(f"warning: {problem}")
+    request = PrepareRequest(
+        cells=tuple(cells),
+        conditions=conditions,
+        data_paths=_data_paths(found, path, selection, catalog, home),
+        plugins=plugins,
+    )
+    return Plan(
+        selection=selection,
+        suite=found,
+        suite_text=path.read_text(encoding="utf-8") if path else "",
+        prepared=prepared_by(executor, request, say),
+        metrics=metric_versions(catalog),
+        plugins=plugins,
+    )
+
+
+def prepared_by(executor: Executor, request: PrepareRequest, say: Callable[[str], None]) -> Prepared:
+    """Prepare cells in a child; where a model's build may have ended it, again without building any.
+
+    So that model ends its own cells' processes alone, with a reason.
+
+    Raises:
+        UsageError, UnusableError: as `vitbench.planning.prepare.prepare` does, or for it failed.
+    """
+
+    def prepare(request: PrepareRequest) -> Ending[Prepared]:
+        return executor.run(
+            "vitbench.planning.prepare:prepare_in_child",
+            request,
+            Prepared,
+            message=Say,
+            on_message=lambda message: say(message.text),
+        )
+
+    ending = prepare(request)
+    if ending.kind in ("crashed", "oom") and request.build:
+        say(f"warning: preparing the run failed: {ending.reason}; trying again without building the models first.")
+        ending = prepare(msgspec.structs.replace(request, build=False))
+    return ending.answered("preparing the run")
+
+
+def _suite_path(suite: str, catalog: Catalog) -> tuple[Path, str]:
+    """Return a suite's file, and the plugin that ships it, if one does."""
+    if suite.endswith(".toml"):
+        return Path(suite), ""
+    offer = catalog.suite(suite)
+    return Path(offer.spec.path), offer.plugin.name
+
+
+def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
+    """Refuse a label with options or of another suite: tables show labels, which mean nothing outside their suite."""
+    names = {name for full in catalog.models for name in (full, full.partition("/")[2])}
+    own = _labels(suite)
+    for text in selection.models:
+        name, options = parse_model(text)
+        if name in names or "/" in name or (name in own and not options):
+            continue
+        if name in own:
+            raise UsageError(f'"{name}" is a label of the suite {suite.name} and takes no options; give {own[name]}.')
+        for offer in catalog.suites.values():
+            try:
+                labels = _labels(read_suite(Path(offer.spec.path)))
+            except UsageError:  # a broken suite is told to those who ask for it
+                continue
+            if name in labels:
+                known = offer.name.partition("/")[2]
+                raise UsageError(
+                    f'"{name}" is a label of the suite {known}; add --suite {known}, or give {labels[name]}.'
+                )
+        if hint := did_you_mean(name, own):
+            raise UsageError(f'unknown model "{name}".{hint}')
+
+
+def _labels(suite: Suite) -> dict[str, str]:
+    """Return what each label stands for, as a user would write it."""
+    return {entry.label: canonical_name(entry.name, entry.options, {}) for entry in suite.models if entry.label}
+
+
+def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog, home: str) -> dict[str, str]:
+    """Return the folder of each data set by its full name; a suite's paths are relative to its file."""
+
+    def full(name: str, home: str = "") -> str:
+        return catalog.dataset(name, home=home).name if is_dataset(name, catalog) else name
+
+    base = path.parent if path else Path()
+    paths = {full(name, home): base / Path(folder).expanduser() for name, folder in suite.data.items()}
+    paths |= {full(name): Path(folder).expanduser() for name, folder in selection.data.items()}
+    return {name: str(folder.absolute()) for name, folder in paths.items()}
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise UnusableError("; ".join(map(str, problems)))

@@ -17,7 +17,7 @@ import pytest
 from plain_loop import side
 
 from vitbench.doctor.noise_floor import block_seconds, fixed_work
-from vitbench.lockstep import Comparison, compare_speeds
+from vitbench.lockstep import SpeedComparison, compare_speeds
 from vitbench.measuring.noise import relative_spread
 
 ROUNDS = int(os.environ.get("VITBENCH_ROUNDS", "20"))
@@ -26,7 +26,7 @@ RESNET = {"width": 16, "checkpoint": ""}
 SMALL_VIT = {"image_size": 32, "batch_size": 4, "mode": "inference"}
 
 
-def show(found: Comparison) -> None:
+def show(found: SpeedComparison) -> None:
     load, floor = psutil.getloadavg()[0], relative_spread(block_seconds(fixed_work()))
     print(f"\n{found.sentence()}; load {load:.1f}, noise floor {floor:.1%}; {'; '.join(found.reasons)}")
 

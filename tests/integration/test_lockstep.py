@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from vitbench.lockstep import Comparison, compare_speeds
+from vitbench.lockstep import SpeedComparison, compare_speeds
 from vitbench.lockstep import compare as lockstep
 from vitbench.lockstep.process import LockstepError, Ready, Side, live_worker
 
@@ -41,7 +41,7 @@ def side(target: str, label: str = "vit", **options: object) -> Side:
     return Side(planned=planned, label=label, target=f"lockstep_targets:{target}", environment={"PYTHONPATH": TESTS})
 
 
-def compare(first: Side, second: Side, **settings: float) -> Comparison:
+def compare(first: Side, second: Side, **settings: float) -> SpeedComparison:
     return compare_speeds(first, second, **{"timeout": PATIENCE, **settings})
 
 

@@ -19,8 +19,8 @@ import pytest
 from vitbench.cli import main
 from vitbench.lockstep import compare as lockstep
 from vitbench.tracking.checkouts import find_repository
-from vitbench.tracking.environments import Recipe, prepared_place
-from vitbench.tracking.outcome import Result, Tracked
+from vitbench.tracking.environments import Installation, prepared_place
+from vitbench.tracking.outcome import Tracked, TrackedModel
 
 pytestmark = [
     pytest.mark.slow,
@@ -130,7 +130,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(repository: Path, cache: Path) -> dict[str, Path]:
     """Return the folder of each commit's environment, made here or by a test before."""
     found = find_repository(repository)
-    recipe = Recipe(install=INSTALL, inherit_packages=True)
+    recipe = Installation(install=INSTALL, inherit_packages=True)
     homes = {}
     for ref in SECONDS:
         commit = found.commit("--base", ref)
@@ -179,7 +179,7 @@ def state(repository: Path) -> tuple[str, ...]:
     return tuple(git(repository, *arguments) for arguments in asked)
 
 
-def read(out: str) -> dict[str, Result]:
+def read(out: str) -> dict[str, TrackedModel]:
     import msgspec
 
     return {result.model: result for result in msgspec.json.decode(out, type=Tracked).results}

@@ -21,7 +21,7 @@ from torchvision.datasets import CIFAR10
 from vitbench_datasets import vitbench_datasets
 from vitbench_datasets.cifar import open_cifar10, open_cifar100
 
-from vitbench.data.cache import Side, cache_dataset
+from vitbench.data.cache import WantedSize, cache_dataset
 from vitbench.data.locate import locate
 from vitbench.errors import UnusableError
 
@@ -160,7 +160,7 @@ def _through_the_core(tmp_path: Path, data_path: Path | None) -> Any:
         data_path=data_path,
         data_root=tmp_path / "root",
     )
-    side = Side(image_size=224)
+    side = WantedSize(image_size=224)
     return cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
 
 

@@ -18,7 +18,7 @@ import vitbench_datasets.parquet
 from PIL import Image
 from vitbench_datasets.parquet import detect, open_parquet
 
-from vitbench.data.cache import Side, cache_dataset
+from vitbench.data.cache import WantedSize, cache_dataset
 from vitbench.data.locate import locate
 from vitbench.errors import UnusableError
 from vitbench.specs import DatasetSpec
@@ -179,7 +179,7 @@ def test_the_core_caches_it(tmp_path: Path) -> None:
         _write(root / f"{split}-0.parquet", names=("x", "y", "z"))
     spec = DatasetSpec(name="parquet", open=open_parquet, summary="parquet", detect=detect)
     located = locate("mine", spec=None, plugin="", layouts=[("datasets", spec)], data_path=root, data_root=tmp_path)
-    side = Side(image_size=4)
+    side = WantedSize(image_size=4)
     info = cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
     assert (info.title, info.shape, info.sizes) == ("mine", (3, 4, 4), {"train": 12, "test": 12})
 

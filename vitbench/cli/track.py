@@ -87,14 +87,14 @@ def track(
     models the first of 10, 12, 11, 13 counts.
     """
     from vitbench.tracking import report
-    from vitbench.tracking.environments import Recipe
+    from vitbench.tracking.environments import Installation
     from vitbench.tracking.track import Question
     from vitbench.tracking.track import track as compare
 
     question = Question(
         models=tuple(dict.fromkeys(models)),
         modes=tuple(dict.fromkeys(modes)),
-        recipe=Recipe(install=install, inherit_packages=inherit_packages),
+        recipe=Installation(install=install, inherit_packages=inherit_packages),
         **asked,
     )
     if output:

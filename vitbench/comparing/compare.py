@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.conditions import unlike_conditions
 from vitbench.comparing.contrast import (
-    Candidate,
+    Contender,
     Contrast,
     contrast,
     judge_quality,
@@ -38,7 +38,7 @@ THRESHOLD = 0.03
 class _Found:
     """What was found so far."""
 
-    pairs: list[tuple[Candidate, Candidate]] = field(default_factory=list)
+    pairs: list[tuple[Contender, Contender]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -131,11 +131,11 @@ def _pair_rows(folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequen
                 found.notes.append(f"Only {'AB'[side]} has {row.model} on {place}, {row.condition.precision}.")
 
 
-def _candidate(folder: Folder, row: Row) -> Candidate:
+def _candidate(folder: Folder, row: Row) -> Contender:
     def outcomes(record: Record, metric: str) -> Outcomes | None:
         return read_outcomes(folder.predictions(record.key), metric)
 
-    return Candidate(
+    return Contender(
         row=row,
         newest=folder.newest,
         failures=folder.failures(folder.planned(row).label, row.condition),

@@ -18,7 +18,7 @@ from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Metric, R
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 
 __all__ = [
-    "Candidate",
+    "Contender",
     "Contrast",
     "Cost",
     "Quality",
@@ -32,7 +32,7 @@ _QUALITY_UNITS = frozenset({"fraction", "nat"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class Contender:
     """One model's row and what lies behind it."""
 
     row: Row
@@ -127,7 +127,7 @@ def _in_full(planned: KeyedCell) -> str:
     return f"{planned.cell.model}:{options}" if options else planned.cell.model
 
 
-def _unlike(first: Candidate, second: Candidate, same_model: bool) -> tuple[list[Unlike], list[Unlike]]:
+def _unlike(first: Contender, second: Contender, same_model: bool) -> tuple[list[Unlike], list[Unlike]]:
     """Return what keeps all figures from being compared, and what those of speed and memory."""
     general, of_speed = unlike_conditions(first.row.condition, second.row.condition)
     names = [_in_full(each.records()[0].planned) for each in (first, second)]
@@ -136,14 +136,14 @@ def _unlike(first: Candidate, second: Candidate, same_model: bool) -> tuple[list
     return general, of_speed
 
 
-def tested_speeds(first: Candidate, second: Candidate, *, same_model: bool) -> list[str]:
+def tested_speeds(first: Contender, second: Contender, *, same_model: bool) -> list[str]:
     """Return the figures of speed that both have, under conditions like enough to compare them."""
     unlike, unlike_speed = _unlike(first, second, same_model)
     return [name for name in SPEEDS if not unlike and _both(first, second, name) and not blocking(unlike_speed, name)]
 
 
 def contrast(
-    first: Candidate, second: Candidate, rank_by: str, threshold: float, *, together: int, same_model: bool
+    first: Contender, second: Contender, rank_by: str, threshold: float, *, together: int, same_model: bool
 ) -> Contrast:
     """Hold the second of two rows against the first.
 
@@ -182,11 +182,11 @@ def contrast(
     )
 
 
-def _both(first: Candidate, second: Candidate, metric: str) -> bool:
+def _both(first: Contender, second: Contender, metric: str) -> bool:
     return metric in first.row.metrics and metric in second.row.metrics
 
 
-def _quality_names(first: Candidate, second: Candidate, rank_by: str) -> list[str]:
+def _quality_names(first: Contender, second: Contender, rank_by: str) -> list[str]:
     """Return what both have of quality: what is ranked by, unless it is judged as a speed, then the others."""
     measured = {
         one.name
@@ -201,7 +201,7 @@ def _quality_names(first: Candidate, second: Candidate, rank_by: str) -> list[st
     return [name for name in names if name not in SPEEDS and _both(first, second, name)]
 
 
-def _quality(first: Candidate, second: Candidate, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
+def _quality(first: Contender, second: Contender, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
     figures = first.row.metrics[metric], second.row.metrics[metric]
     if figures[0].unit in MACHINE_UNITS and blocking(unlike_speed, metric):
         return Quality(metric=metric, first=figures[0], second=figures[1], paired=None, finding="not comparable")
@@ -242,8 +242,8 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
 
 
 def _speed(
-    first: Candidate,
-    second: Candidate,
+    first: Contender,
+    second: Contender,
     metric: str,
     unlike_speed: Sequence[Unlike],
     threshold: float,
@@ -263,7 +263,7 @@ def _speed(
     return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
 
 
-def _missing(first: Candidate, second: Candidate, rank_by: str) -> Iterator[str]:
+def _missing(first: Contender, second: Contender, rank_by: str) -> Iterator[str]:
     """Yield what one has and the other lacks: what is ranked by in any case, a speed where its cell failed."""
     for side, own, other in (("A", first, second), ("B", second, first)):
         for metric in dict.fromkeys([rank_by, *SPEEDS]):
@@ -292,7 +292,7 @@ def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Con
     return like and (cell.batch_size == batch if batch else cell.mode == "training" or cell.batch_size > 1)
 
 
-def _notes(first: Candidate, second: Candidate) -> Iterator[str]:
+def _notes(first: Contender, second: Contender) -> Iterator[str]:
     """Yield what differs and is no condition, and what the figures rest on."""
     one, other = first.row, second.row
     if one.condition.partial:
@@ -308,7 +308,7 @@ def _notes(first: Candidate, second: Candidate) -> Iterator[str]:
             yield f"{what}: A {a}; B {b}."
 
 
-def _origins(first: Candidate, second: Candidate) -> dict[str, tuple[str, str]]:
+def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:
     """Return what two versions of one model are made of; of two models their names, where the table has one."""
     a, b = first.records()[0].planned, second.records()[0].planned
     made = (a.provenance, b.provenance)

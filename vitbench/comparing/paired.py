@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LEVEL", "POWER", "PairedDifference", "Split", "images_needed", "paired_difference", "tango"]
+__all__ = ["LEVEL", "POWER", "Disagreement", "PairedDifference", "images_needed", "paired_difference", "tango"]
 
 LEVEL = 0.05
 """Chance of calling two models different that are not."""
@@ -34,7 +34,7 @@ _SMALLEST_P = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
+class Disagreement:
     """Where two models' answers differ: positions of images in the test set."""
 
     first: tuple[int, ...]
@@ -62,7 +62,7 @@ class PairedDifference:
     """Over images, of the differences of the mean scores."""
     seed_variances: tuple[float, float]
     """Of each model, over seeds, of the mean score; NaN for one seed."""
-    split: Split | None
+    split: Disagreement | None
     """None where scores are not right or wrong."""
     level: float = LEVEL
     """The largest p-value that counts: less than `LEVEL` among several pairs that are judged together."""
@@ -112,15 +112,15 @@ def paired_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> 
     return _of_means(others - scores, first, second, split)
 
 
-def _split(first: NDArray[np.float64], second: NDArray[np.float64]) -> Split:
+def _split(first: NDArray[np.float64], second: NDArray[np.float64]) -> Disagreement:
     import numpy as np
 
     ahead, behind = np.flatnonzero(first > second), np.flatnonzero(second > first)
     agreement = 1 - (len(ahead) + len(behind)) / len(first)
-    return Split(first=tuple(ahead.tolist()), second=tuple(behind.tolist()), agreement=agreement)
+    return Disagreement(first=tuple(ahead.tolist()), second=tuple(behind.tolist()), agreement=agreement)
 
 
-def _of_shares(split: Split, images: int) -> PairedDifference:
+def _of_shares(split: Disagreement, images: int) -> PairedDifference:
     """Compare two models of one seed each, whose answers are right or wrong."""
     only_first, only_second = len(split.first), len(split.second)
     low, high = tango(only_first, only_second, images)
@@ -143,7 +143,7 @@ def _of_means(
     differences: NDArray[np.float64],
     first: Sequence[Outcomes],
     second: Sequence[Outcomes],
-    split: Split | None,
+    split: Disagreement | None,
 ) -> PairedDifference:
     """Compare two models by Student's t, with the errors of images and of seeds."""
     images, value = len(differences), float(differences.mean())

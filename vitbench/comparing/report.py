@@ -14,7 +14,7 @@ from vitbench.comparing.sentences import closing, notes, p_value, signed, verdic
 from vitbench.comparing.speed_ratio import Speed
 from vitbench.leaderboard.rows import Metric, Row
 from vitbench.printable import plain
-from vitbench.report.figures import Figure, figure_of, percent_decimals, rounded
+from vitbench.report.metric_styles import MetricStyle, percent_decimals, rounded, style_of
 from vitbench.report.naming import conditions_in_words, titles
 from vitbench.statistics import Estimate
 
@@ -95,7 +95,7 @@ def _tabulated(parts: Sequence[tuple[list[str], list[list[str]]]]) -> str:
 
 
 def _quality_row(quality: Quality, rows: Sequence[Row]) -> list[str]:
-    figure = figure_of(quality.metric, rows)
+    figure = style_of(quality.metric, rows)
     decimals = percent_decimals([quality.first, quality.second])
     paired = quality.paired
     interval = ""
@@ -110,17 +110,17 @@ def _quality_row(quality: Quality, rows: Sequence[Row]) -> list[str]:
 
 
 def _cost_row(cost: Cost, rows: Sequence[Row]) -> list[str]:
-    return [*_values(cost, figure_of(cost.metric, rows), 1), "", "", ""]
+    return [*_values(cost, style_of(cost.metric, rows), 1), "", "", ""]
 
 
-def _values(figures: Quality | Cost, figure: Figure, decimals: int) -> list[str]:
+def _values(figures: Quality | Cost, figure: MetricStyle, decimals: int) -> list[str]:
     """Return name, unit, both values and their difference."""
     difference = "" if figures.difference is None else signed(figure, figures.difference, decimals)
     shown = [_value(metric, figure, decimals) for metric in (figures.first, figures.second)]
     return [figures.metric, figure.unit, *shown, difference]
 
 
-def _value(metric: Metric, figure: Figure, decimals: int = 1) -> str:
+def _value(metric: Metric, figure: MetricStyle, decimals: int = 1) -> str:
     if metric.value is None:
         return _MARKS[metric.verdict] + "-"
     shown = metric.value * figure.scale
@@ -128,7 +128,7 @@ def _value(metric: Metric, figure: Figure, decimals: int = 1) -> str:
 
 
 def _speed_rows(speed: Speed, rows: Sequence[Row]) -> list[list[str]]:
-    figure = figure_of(speed.metric, rows)
+    figure = style_of(speed.metric, rows)
     values = [_value(metric, figure) for metric in (speed.first, speed.second)]
     finding = _SPEED_WORDS.get(speed.finding, speed.finding)
     stored = [speed.metric, figure.unit, *values, *_ratio(speed.ratio), ""]

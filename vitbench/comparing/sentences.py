@@ -14,7 +14,14 @@ from vitbench.comparing.contrast import Contrast, Cost, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Speed
 from vitbench.leaderboard.rows import Metric
-from vitbench.report.figures import Figure, figure_of, gap_in_words, percent_decimals, rounded, threshold_in_words
+from vitbench.report.metric_styles import (
+    MetricStyle,
+    gap_in_words,
+    percent_decimals,
+    rounded,
+    style_of,
+    threshold_in_words,
+)
 
 __all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
 
@@ -31,7 +38,7 @@ def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
     return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
 
 
-def gap(figure: Figure, size: float, decimals: int) -> str:
+def gap(figure: MetricStyle, size: float, decimals: int) -> str:
     """Return a difference, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
     return gap_in_words(figure, abs(size), decimals)
 
@@ -156,7 +163,7 @@ def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Ite
     if difference is None:
         yield f"{metric} has no value to compare."
         return
-    figure = figure_of(metric, [pair.first, pair.second])
+    figure = style_of(metric, [pair.first, pair.second])
     decimals = percent_decimals([quality.first, quality.second])
     sure = _sure(figure, quality, decimals)
     if quality.finding in ("better", "worse"):
@@ -174,7 +181,7 @@ def _more(difference: float) -> str:
     return "more" if difference > 0 else "less" if difference < 0 else "difference"
 
 
-def _sure(figure: Figure, quality: Quality, decimals: int) -> str:
+def _sure(figure: MetricStyle, quality: Quality, decimals: int) -> str:
     paired = quality.paired
     if paired is None:
         return ""
@@ -187,7 +194,7 @@ def _sure(figure: Figure, quality: Quality, decimals: int) -> str:
     return f" ({words})"
 
 
-def signed(figure: Figure, value: float, decimals: int) -> str:
+def signed(figure: MetricStyle, value: float, decimals: int) -> str:
     """Return a difference with its sign, in the figure's unit; what rounds to nothing has none."""
     shown = abs(value) * figure.scale
     text = f"{shown:.{decimals}f}" if figure.unit == "%" else rounded(shown)
@@ -195,7 +202,7 @@ def signed(figure: Figure, value: float, decimals: int) -> str:
     return f"{sign if float(text.replace(',', '')) else ''}{text}"
 
 
-def _resolving(figure: Figure, paired: PairedDifference) -> Iterator[str]:
+def _resolving(figure: MetricStyle, paired: PairedDifference) -> Iterator[str]:
     """Say what gap could be seen, and what would show this one."""
     images = f"These {paired.images:,} images"
     if paired.resolvable is None:

@@ -34,7 +34,7 @@ from vitbench.errors import UnusableError, VitbenchError
 from vitbench.records import DataInfo, digest
 from vitbench.specs import load_target
 
-__all__ = ["Side", "cache_dataset"]
+__all__ = ["WantedSize", "cache_dataset"]
 
 FORMAT = 1
 """Version of the folders and of the way images are resized."""
@@ -44,7 +44,7 @@ _ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Side:
+class WantedSize:
     """What one model wants of the images."""
 
     image_size: int | None
@@ -70,8 +70,8 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 def cache_dataset(
-    located: Located, *, sides: Collection[Side], cache_root: Path, say: Callable[[str], None]
-) -> dict[Side, DataInfo]:
+    located: Located, *, sides: Collection[WantedSize], cache_root: Path, say: Callable[[str], None]
+) -> dict[WantedSize, DataInfo]:
     """Decode a data set into the cache, unless it is there, in each shape that is wanted.
 
     Args:
@@ -100,7 +100,7 @@ def cache_dataset(
     return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
 
 
-def _form(side: Side, geometry: Geometry) -> Form:
+def _form(side: WantedSize, geometry: Geometry) -> Form:
     uniform = geometry.uniform
     if side.image_size is not None:
         target = math.floor(side.image_size / side.crop_fraction)
@@ -201,7 +201,7 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
 def _fill(
     located: Located,
     known: Survey | None,
-    sides: Collection[Side],
+    sides: Collection[WantedSize],
     folder: Path,
     source: _Source | None,
     say: Callable[[str], None],

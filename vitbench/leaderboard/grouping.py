@@ -15,12 +15,12 @@ from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 from vitbench.specs import OptionValue
 
 __all__ = [
-    "Entry",
     "Manner",
     "Place",
+    "RowIdentity",
     "SpeedRecords",
-    "Subject",
     "Task",
+    "TimedModel",
     "common_batches",
     "grouped",
     "own_place",
@@ -46,7 +46,7 @@ class Manner(NamedTuple):
     method: int
 
 
-class Subject(NamedTuple):
+class TimedModel(NamedTuple):
     """What quality and speed are joined on, beside the manner."""
 
     model: str
@@ -65,38 +65,38 @@ class Task(NamedTuple):
     epochs: int | None
 
 
-class Entry(NamedTuple):
+class RowIdentity(NamedTuple):
     """What quality records must share to be seeds of one row."""
 
-    subject: Subject
+    subject: TimedModel
     task: Task
     recipe: str
     recipe_options: bytes
 
 
-SpeedRecords = dict[tuple[Subject, Manner], dict[Place, list[Record]]]
+SpeedRecords = dict[tuple[TimedModel, Manner], dict[Place, list[Record]]]
 
 
-def grouped(records: Iterable[Record]) -> tuple[dict[Entry, list[Record]], SpeedRecords]:
+def grouped(records: Iterable[Record]) -> tuple[dict[RowIdentity, list[Record]], SpeedRecords]:
     """Return quality records of any status by the row they belong to, and good speed records by subject and place."""
-    entries: dict[Entry, list[Record]] = defaultdict(list)
+    entries: dict[RowIdentity, list[Record]] = defaultdict(list)
     speed: SpeedRecords = defaultdict(lambda: defaultdict(list))
     for record in records:
         cell = record.planned.cell
         if isinstance(cell, QualityCell):
             entries[_entry(record.planned, cell)].append(record)
         elif record.status == "ok":
-            subject = Subject(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
+            subject = TimedModel(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
             speed[subject, _manner(record.planned)][Place(cell.machine, cell.device, cell.threads)].append(record)
     return entries, speed
 
 
-def _entry(planned: KeyedCell, cell: QualityCell) -> Entry:
+def _entry(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     data, side = planned.data, planned.image_size
     assert data is not None  # every quality cell has its data
     shape = (planned.in_channels, side, side)
-    return Entry(
-        subject=Subject(cell.model, _canonical(cell.options), len(data.class_names), shape),
+    return RowIdentity(
+        subject=TimedModel(cell.model, _canonical(cell.options), len(data.class_names), shape),
         task=Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
@@ -126,8 +126,8 @@ def common_batches(speed: SpeedRecords) -> dict[tuple[Place, Manner, str], int]:
 
 
 def placed(
-    entries: Mapping[Entry, list[Record]], speed: SpeedRecords
-) -> list[tuple[Entry, list[Record], KeyedCell, Place]]:
+    entries: Mapping[RowIdentity, list[Record]], speed: SpeedRecords
+) -> list[tuple[RowIdentity, list[Record], KeyedCell, Place]]:
     """Return each row to be: what it is, its good quality records, a cell to name it by, and where it was measured.
 
     A model has a row wherever its speed was measured, else where it was evaluated. A baseline has no speed of its own:
@@ -153,7 +153,7 @@ def placed(
     for entry, good, planned, places in baselines:
         rows += [(entry, good, planned, place) for place in candidates.get(entry.task) or places]
     for (subject, manner), by_place in unused.items():
-        entry = Entry(subject, Task("", "", manner, None, None), "", b"{}")
+        entry = RowIdentity(subject, Task("", "", manner, None, None), "", b"{}")
         rows += [(entry, [], records[-1].planned, place) for place, records in by_place.items()]
     return rows
 

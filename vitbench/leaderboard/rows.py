@@ -15,9 +15,9 @@ from typing import Literal
 import msgspec
 
 from vitbench.leaderboard.grouping import (
-    Entry,
     Manner,
     Place,
+    RowIdentity,
     SpeedRecords,
     common_batches,
     grouped,
@@ -130,7 +130,7 @@ def unranked(records: Iterable[Record]) -> list[Row]:
 
 def _row(
     planned: KeyedCell,
-    entry: Entry,
+    entry: RowIdentity,
     good: Sequence[Record],
     place: Place,
     speed: SpeedRecords,
@@ -231,7 +231,7 @@ def _metric(measurements: Mapping[int, Measurement]) -> Metric:
     )
 
 
-def _told_apart(rows: Sequence[Row], entries: Sequence[Entry]) -> list[Row]:
+def _told_apart(rows: Sequence[Row], entries: Sequence[RowIdentity]) -> list[Row]:
     """Add the options that differ to the names of rows that would look the same."""
     models = _suffixes([(row.condition, row.model) for row in rows], [entry.subject.options for entry in entries])
     recipes = _suffixes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitbench.lockstep.compare import Comparison, Quad, compare_speeds, decide_by_pairs, quads_of_pair
+from vitbench.lockstep.compare import Quad, SpeedComparison, compare_speeds, decide_by_pairs, quads_of_pair
 from vitbench.lockstep.process import LockstepError, Side
 
-__all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
+__all__ = ["LockstepError", "Quad", "Side", "SpeedComparison", "compare_speeds", "decide_by_pairs", "quads_of_pair"]

@@ -29,7 +29,7 @@ from vitbench.execution.timeouts import speed_timeout
 from vitbench.lockstep.process import LockstepError, Ran, Ready, Side, live_worker
 from vitbench.statistics import Estimate, Finding, judge, ratio_interval
 
-__all__ = ["Comparison", "LockstepError", "Quad", "Side", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
+__all__ = ["LockstepError", "Quad", "Side", "SpeedComparison", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
 
 BLOCK_SECONDS = 0.03
 """The least length of a block. The shorter, the less a machine's mood changes within a quad, and the more quads there
@@ -76,7 +76,7 @@ class Quad:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class SpeedComparison:
     """How fast the second is against the first, and how sure that is."""
 
     labels: tuple[str, str]
@@ -135,7 +135,7 @@ class Comparison:
 
 def compare_speeds(
     first: Side, second: Side, *, threshold: float = 0.03, seconds: float = 300.0, timeout: float | None = None
-) -> Comparison:
+) -> SpeedComparison:
     """Run two speed cells in lockstep and say whether the second is faster or slower than the first, in images/s.
 
     Args:
@@ -154,7 +154,7 @@ def compare_speeds(
     )
     assert estimate.low is not None
     assert estimate.high is not None
-    return Comparison(
+    return SpeedComparison(
         labels=(first.label, second.label),
         ratio=estimate.value,
         low=estimate.low,

@@ -25,7 +25,7 @@ from vitbench.errors import VitbenchError
 from vitbench.execution.processes import end_group, how_it_ended, last_words
 from vitbench.records import KeyedCell, SpeedCell
 
-__all__ = ["Answer", "Failed", "LiveWorker", "LockstepError", "Order", "Ran", "Ready", "Run", "Side", "live_worker"]
+__all__ = ["Failed", "LiveWorker", "LockstepError", "Order", "Ran", "Ready", "Reply", "RunCalls", "Side", "live_worker"]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +43,7 @@ class Order(_Message, frozen=True, kw_only=True):
     """Which plugins to load; None: what the worker's own environment says."""
 
 
-class Run(_Message, frozen=True, kw_only=True):
+class RunCalls(_Message, frozen=True, kw_only=True):
     """To the worker: run one block."""
 
     calls: int
@@ -70,8 +70,8 @@ class Failed(_Message, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
-Answer = Ready | Ran | Failed
-Reply = TypeVar("Reply", Ready, Ran)
+Reply = Ready | Ran | Failed
+_Reply = TypeVar("_Reply", Ready, Ran)
 
 
 class LockstepError(VitbenchError):
@@ -147,11 +147,11 @@ class LiveWorker:
 
     def run(self, calls: int) -> Ran:
         """Have one block run; raises as `answer` does. The remarks name the side."""
-        self.send(Run(calls=calls))
+        self.send(RunCalls(calls=calls))
         ran = self.answer(Ran)
         return msgspec.structs.replace(ran, remarks=tuple(f"{self._label}: {remark}" for remark in ran.remarks))
 
-    def answer(self, wanted: type[Reply]) -> Reply:
+    def answer(self, wanted: type[_Reply]) -> _Reply:
         """Sleep until the worker answers.
 
         Raises:
@@ -171,7 +171,7 @@ class LiveWorker:
             self.end()  # what closed its end of the pipe is ending, and has its own exit code already
             raise self._error(self._how_it_ended())
         try:
-            answer = msgspec.json.decode(line, type=Answer)
+            answer = msgspec.json.decode(line, type=Reply)
         except msgspec.DecodeError as error:
             raise self._error(
                 f"its vitbench is of another version, and gave an answer not known here: {error}"
@@ -182,7 +182,7 @@ class LiveWorker:
             raise self._error(f"answered {type(answer).__name__} where {wanted.__name__} was due")
         return answer
 
-    def send(self, message: Order | Run) -> None:
+    def send(self, message: Order | RunCalls) -> None:
         """Tell the worker something."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it is dead; what it should have answered is missed at once

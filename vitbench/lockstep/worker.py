@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from vitbench.errors import VitbenchError, reason_of
-from vitbench.lockstep.process import Answer, Failed, Order, Ran, Ready, Run
+from vitbench.lockstep.process import Failed, Order, Ran, Ready, Reply, RunCalls
 from vitbench.records import SpeedCell
 from vitbench.specs import load_target
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from vitbench.measuring.steps import Step
 
-__all__ = ["Block", "Maker", "main", "model_block"]
+__all__ = ["Maker", "RunBlock", "main", "model_block"]
 
 WINDOW = 0.2
 """Seconds before the end of a block over which the host's share is counted; the other side's blocks lie in it, too."""
@@ -43,14 +43,14 @@ REST_STEP, REST_MOST = 0.005, 0.5
 """Seconds: a process is at rest that computes for less than a fifth of the first; the second is waited at most."""
 
 
-Block = Callable[[int], Ran]
-Maker = Callable[[Order], AbstractContextManager[Block]]
+RunBlock = Callable[[int], Ran]
+Maker = Callable[[Order], AbstractContextManager[RunBlock]]
 """Builds what is to be timed and gives a function that times some calls of it as one block. The process never leaves
 the context; it is there for the settings that the blocks need."""
 
 
 @contextmanager
-def model_block(order: Order) -> Iterator[Block]:
+def model_block(order: Order) -> Iterator[RunBlock]:
     """Build a speed cell's model and give its timed steps, under the same conditions as in a run."""
     import torch
 
@@ -125,7 +125,7 @@ def main() -> None:
             lines.put(line)
         _end()
 
-    def say(answer: Answer) -> None:
+    def say(answer: Reply) -> None:
         answers.write(msgspec.json.encode(answer) + b"\n")
 
     # A thread, so that the parent's end is noticed within a build or a block too. It sleeps in the kernel.
@@ -137,7 +137,7 @@ def main() -> None:
         say(Failed(reason=reason_of(error)))
 
 
-def _serve(hear: Callable[[], bytes], say: Callable[[Answer], None]) -> NoReturn:
+def _serve(hear: Callable[[], bytes], say: Callable[[Reply], None]) -> NoReturn:
     """Build what is ordered, then answer line by line."""
     order = msgspec.json.decode(hear(), type=Order)
     maker: Maker = load_target(order.target)
@@ -148,7 +148,7 @@ def _serve(hear: Callable[[], bytes], say: Callable[[Answer], None]) -> NoReturn
         gc.disable()
         say(Ready())
         while True:
-            calls = msgspec.json.decode(hear(), type=Run).calls
+            calls = msgspec.json.decode(hear(), type=RunCalls).calls
             gc.collect()
             ran = block(calls)
             _rest()

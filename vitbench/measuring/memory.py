@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +28,10 @@ from vitbench.measuring.gpu import process_memory
 from vitbench.measuring.steps import Autocast, Step, inference_step, synchronise, training_step
 from vitbench.measuring.training_memory import TrainingMemory, split_training_memory, weight_bytes
 from vitbench.protocols import MemoryUse
+from vitbench.records import Mode
 
 __all__ = ["MemoryBaseline", "measure_memory", "memory_baseline"]
 
-Mode = Literal["inference", "training"]
 
 _PROCESS = Path("/proc/self")
 _LIBRARY = re.compile(r"\.so\b[^/]*$")

@@ -35,7 +35,7 @@ from vitbench.records import (
 from vitbench.specs import ModelSpec
 
 if TYPE_CHECKING:
-    from vitbench.data.cache import Side
+    from vitbench.data.cache import WantedSize
 
 __all__ = ["prepare", "prepare_in_child"]
 
@@ -133,12 +133,12 @@ def _asked_key(cell: AskedCell) -> bytes:
     return msgspec.json.encode((cell.model, cell.recipe), order="deterministic")
 
 
-def _side(spec: ModelSpec) -> Side:
+def _side(spec: ModelSpec) -> WantedSize:
     """Return the size and the filter in which a model wants its images."""
-    from vitbench.data.cache import Side
+    from vitbench.data.cache import WantedSize
 
     how = spec.preprocess
-    return Side(
+    return WantedSize(
         image_size=spec.image_size,
         interpolation=how.interpolation if how else "bicubic",
         crop_fraction=how.crop_fraction if how else 1.0,
@@ -147,14 +147,14 @@ def _side(spec: ModelSpec) -> Side:
 
 def _open_data(
     request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
-) -> dict[tuple[str, Side], DataInfo]:
+) -> dict[tuple[str, WantedSize], DataInfo]:
     """Open and cache each data set once, at each size that a model wants."""
     from vitbench.data.cache import cache_dataset
     from vitbench.data.locate import default_cache_root, default_data_root, locate
 
     layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
     sides = {_side(model.spec) for model in models}
-    opened: dict[tuple[str, Side], DataInfo] = {}
+    opened: dict[tuple[str, WantedSize], DataInfo] = {}
     for name in dict.fromkeys(cell.dataset for cell in request.cells):
         offer = catalog.datasets.get(name)
         short = name.partition("/")[2] if offer else name

@@ -21,7 +21,7 @@ from vitbench.measuring.memory import measure_memory, memory_baseline
 from vitbench.measuring.steps import Step, forward_of, inference_step, make_inputs, training_step
 from vitbench.measuring.timing import fresh_input_reasons, time_step
 from vitbench.protocols import MemoryUse, Timing
-from vitbench.pytest_plugin.model import Conditions, Given
+from vitbench.pytest_plugin.model import BenchmarkConditions, Given
 from vitbench.pytest_plugin.rounds import RunRounds, measure_by
 from vitbench.records import METHOD
 from vitbench.training import autocast
@@ -48,7 +48,7 @@ TOO_SMALL = "too small to be weighed: the free space of this process's heap hold
 COMPILED = "on the CPU the memory of a compiled model cannot be told from the compiler's own"
 
 
-def benchmark_model(given: Given, conditions: Conditions, run: RunRounds, *, timed: bool) -> dict[str, Any]:
+def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRounds, *, timed: bool) -> dict[str, Any]:
     """Build a model, take its steps through `run`, and return conditions, figures and verdict, ready for JSON.
 
     torch's flags and all random generators are restored. glibc's thresholds (`steady_allocator`) stay as they are set
@@ -113,7 +113,7 @@ class _Bench:
 
     model: nn.Module
 
-    def __init__(self, given: Given, conditions: Conditions, device: torch.device) -> None:
+    def __init__(self, given: Given, conditions: BenchmarkConditions, device: torch.device) -> None:
         self.given, self.conditions, self.device = given, conditions, device
         shape = (given.in_channels, given.image_size, given.image_size)
         self.inputs = partial(make_inputs, shape, batch_size=conditions.batch_size, device=device)

@@ -68,9 +68,9 @@ class ModelBenchmark:
             if (timer := self._benchmark._timer) not in _WALL_CLOCKS:
                 raise UsageError(f"{timer.__name__} is no wall clock; leave out --benchmark-timer.")
             from vitbench.pytest_plugin.benchmark import benchmark_model
-            from vitbench.pytest_plugin.model import Conditions, given_model
+            from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 
-            conditions = Conditions(
+            conditions = BenchmarkConditions(
                 mode=mode,
                 batch_size=batch_size,
                 device=device,

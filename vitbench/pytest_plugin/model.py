@@ -19,7 +19,7 @@ from vitbench.records import Mode, Precision, canonical_name
 from vitbench.specs import OptionValue, load_target
 from vitbench.worker.build import ModelBuildError
 
-__all__ = ["Conditions", "Given", "Model", "given_model"]
+__all__ = ["BenchmarkConditions", "Given", "Model", "given_model"]
 
 Model = str | nn.Module | Callable[..., nn.Module]
 """``plugin/name:option=value,...``; a module, of which a copy is measured; or
@@ -30,7 +30,7 @@ IMAGE_SIZE, IN_CHANNELS = 32, 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Conditions:
+class BenchmarkConditions:
     """Under which a model is benchmarked."""
 
     mode: Mode
@@ -69,7 +69,7 @@ class Given:
     in_channels: int = IN_CHANNELS
 
 
-def given_model(model: Model, conditions: Conditions) -> Given:
+def given_model(model: Model, conditions: BenchmarkConditions) -> Given:
     """Return how a model is built; what can be wrong with a name is wrong now.
 
     Raises:
@@ -95,7 +95,7 @@ def given_model(model: Model, conditions: Conditions) -> Given:
     )
 
 
-def _named(text: str, conditions: Conditions) -> Given:
+def _named(text: str, conditions: BenchmarkConditions) -> Given:
     """Find a model in the catalog and complete its options, as a run does."""
     catalog = load_catalog()
     short, written = parse_model(text)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.leaderboard.pareto import front
-from vitbench.report.figures import Figure, figure_of, in_words
+from vitbench.report.metric_styles import MetricStyle, in_words, style_of
 from vitbench.report.naming import model_names
 
-__all__ = ["AXES", "MOST_LABELS", "VERDICTS", "Ends", "Level", "Placement", "Point", "place"]
+__all__ = ["AXES", "MOST_LABELS", "VERDICTS", "BaselineLine", "Ends", "Placement", "Point", "place"]
 
 AXES = {"throughput": "throughput", "latency_p50": "latency", "peak_memory": "memory", "params": "parameters"}
 """Metrics to set the ranking metric against, and their short names."""
@@ -44,7 +44,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Level:
+class BaselineLine:
     """A baseline, which has no speed: a horizontal line."""
 
     name: str
@@ -57,14 +57,14 @@ class Level:
 class Placement:
     """Where the rows of one condition stand."""
 
-    upright: Figure
-    across: Figure
+    upright: MetricStyle
+    across: MetricStyle
     points: tuple[Point, ...]
     on_front: frozenset[int]
     """Positions in `points`."""
-    near: tuple[Level, ...]
+    near: tuple[BaselineLine, ...]
     """Baselines among the points or not far from them."""
-    far: tuple[Level, ...]
+    far: tuple[BaselineLine, ...]
     """The other baselines."""
     left_out: tuple[str, ...]
     """Rows that have no place, each with the reason."""
@@ -83,7 +83,7 @@ class Placement:
 
 def place(rows: Sequence[Row], rank_by: str, metric: str) -> Placement:
     """Return where rows of one condition stand in the picture of `rank_by` against `metric`, a key of `AXES`."""
-    upright, across = figure_of(rank_by, rows), figure_of(metric, rows)
+    upright, across = style_of(rank_by, rows), style_of(metric, rows)
     points, levels, left_out = [], [], []
     for row, name in zip(rows, model_names(rows), strict=True):
         merit, cost = row.metrics.get(rank_by), row.metrics.get(metric)
@@ -98,7 +98,7 @@ def place(rows: Sequence[Row], rank_by: str, metric: str) -> Placement:
         elif merit.verdict == "invalid":  # a line would be taken for something to beat
             left_out.append(f"{name} (invalid {rank_by})")
         else:
-            levels.append(Level(name=name, y=y[1], text=in_words(upright, merit.value)))
+            levels.append(BaselineLine(name=name, y=y[1], text=in_words(upright, merit.value)))
     near = _within_reach(levels, points)
     return Placement(
         upright=upright,
@@ -119,7 +119,7 @@ def _ends(metric: Metric | None, scale: float) -> Ends | None:
     return scale * low, scale * metric.value, scale * high
 
 
-def _within_reach(levels: Sequence[Level], points: Sequence[Point]) -> list[Level]:
+def _within_reach(levels: Sequence[BaselineLine], points: Sequence[Point]) -> list[BaselineLine]:
     if not points:
         return []
     bottom, top = min(point.y[0] for point in points), max(point.y[2] for point in points)

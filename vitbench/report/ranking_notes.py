@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vitbench.leaderboard.leaderboard import Resolution, Row
 from vitbench.leaderboard.rows import COSTS
-from vitbench.report.figures import figure_of, threshold_in_words
+from vitbench.report.metric_styles import style_of, threshold_in_words
 
 __all__ = ["ranking_notes"]
 
@@ -55,7 +55,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
         notes.append(f"Test images: {resolution.images:,}, {few} to tell any two rows apart.")
     elif resolution.gap:
         sample = "images and seeds" if seeds else "images"
-        smallest = threshold_in_words(figure_of(rank_by, ranked), resolution.gap) + f" of {rank_by}" * fraction
+        smallest = threshold_in_words(style_of(rank_by, ranked), resolution.gap) + f" of {rank_by}" * fraction
         notes.append(f"The smallest gap that these {sample} can resolve between neighbours here: {smallest}.")
     return notes
 

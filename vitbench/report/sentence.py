@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Resolution, Row
-from vitbench.report.figures import (
-    Figure,
-    figure_of,
+from vitbench.report.metric_styles import (
+    MetricStyle,
     gap_in_words,
     in_words,
     percent_decimals,
     rounded,
+    style_of,
     threshold_in_words,
 )
 from vitbench.report.naming import model_names, places
@@ -45,7 +45,7 @@ class _Contest:
 
     place: str
     rank_by: str
-    figure: Figure
+    figure: MetricStyle
     decimals: int
     models: Sequence[_Entrant]
     baselines: Sequence[_Entrant]
@@ -90,7 +90,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
     contest = _Contest(
         place=place,
         rank_by=rank_by,
-        figure=figure_of(rank_by, rows),
+        figure=style_of(rank_by, rows),
         decimals=percent_decimals([entrant.row.metrics[rank_by] for entrant in ranked]),
         models=[entrant for entrant in ranked if not entrant.row.baseline],
         baselines=[entrant for entrant in ranked if entrant.row.baseline],
@@ -104,7 +104,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
 
 def _seen(rows: Sequence[Row], rank_by: str) -> list[str]:
     """Give the first few figures of partial rows, which stand in the order of their merit."""
-    figure = figure_of(rank_by, rows)
+    figure = style_of(rank_by, rows)
     known = [
         f"{name} {in_words(figure, metric.value, percent_decimals([metric]))}"
         for row, name in zip(rows, model_names(rows), strict=True)

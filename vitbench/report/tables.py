@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row
 from vitbench.leaderboard.pareto import on_fronts
-from vitbench.report.figures import FIGURES, Figure, figure_of, percent_decimals, rounded
+from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, rounded, style_of
 from vitbench.report.naming import conditions_in_words, model_names, titles
 from vitbench.report.ranking_notes import ranking_notes
 
@@ -114,20 +114,20 @@ def _rank(row: Row) -> str:
     return str(row.rank) if row.rank == row.rank_last else f"{row.rank}-{row.rank_last}"
 
 
-def _shown_figures(rows: Sequence[Row], rank_by: str, *, detailed: bool) -> list[Figure]:
+def _shown_figures(rows: Sequence[Row], rank_by: str, *, detailed: bool) -> list[MetricStyle]:
     """Return the ranking metric, then those of the table that some row has."""
-    first = figure_of(rank_by, rows)
-    others = [figure for figure in FIGURES if figure.metric != rank_by and (detailed or not figure.detail)]
+    first = style_of(rank_by, rows)
+    others = [figure for figure in METRIC_STYLES if figure.metric != rank_by and (detailed or not figure.detail)]
     return [figure for figure in (first, *others) if any(_is_shown(figure, row) for row in rows)]
 
 
-def _is_shown(figure: Figure, row: Row) -> bool:
+def _is_shown(figure: MetricStyle, row: Row) -> bool:
     """Whether a row needs a figure's column; a detail that could not be had anywhere, such as energy, needs none."""
     metric = row.metrics.get(figure.metric)
     return metric is not None and (metric.value is not None or not figure.detail)
 
 
-def _columns(figure: Figure, rows: Sequence[Row], *, interval: bool) -> list[Column]:
+def _columns(figure: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list[Column]:
     """Return the column of a figure and, where asked and known, those of its interval and its spread over seeds."""
     metrics = [row.metrics.get(figure.metric) for row in rows]
     decimals = percent_decimals(metrics) if figure.unit == "%" else None
@@ -192,7 +192,7 @@ def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
     return ["Recipes: " + "; ".join(f"{recipe} for {', '.join(names)}" for recipe, names in by_recipe.items()) + "."]
 
 
-def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[Figure]) -> list[str]:
+def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[MetricStyle]) -> list[str]:
     """Return why figures are doubtful or invalid: one sentence for each set of reasons, with all that it touches."""
     touched: dict[tuple[str, tuple[str, ...]], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row, model in zip(rows, models, strict=True):

@@ -18,15 +18,15 @@ __all__ = [
     "TOO_LARGE",
     "Check",
     "CheckFailed",
+    "CheckStatus",
     "Outcome",
-    "Status",
     "expected_reasons",
     "need",
     "raised",
     "run_checks",
 ]
 
-Status = Literal["passed", "failed", "skipped", "expected", "unexpectedly passed"]
+CheckStatus = Literal["passed", "failed", "skipped", "expected", "unexpectedly passed"]
 NO_FAILURES: Mapping[str, str] = {}
 TOO_LARGE = "too large to run here"
 """How the reason begins for which a model's values are not checked, but its shapes."""
@@ -44,7 +44,7 @@ class Outcome:
     """Name of the check function."""
     subject: str
     """What was checked: a plugin, or ``plugin/name``, perhaps with options."""
-    status: Status
+    status: CheckStatus
     """``expected``: it raised `CheckFailed`, as it was said to; ``unexpectedly passed``: it raised nothing."""
     reason: str = ""
     """Why it failed or was skipped, in one line."""
@@ -114,7 +114,7 @@ def _short(check: Check) -> str:
 
 def _outcome(check: Check, expected: str) -> Outcome:
     started = time.perf_counter()
-    status: Status = "unexpectedly passed" if expected else "passed"
+    status: CheckStatus = "unexpectedly passed" if expected else "passed"
     reason = f"it was expected to fail: {expected}" if expected else ""
     try:
         check()

@@ -16,12 +16,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench.data.opening import SplitName
 from vitbench.errors import Skip
 from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.protocols import ImageSet
@@ -44,7 +45,6 @@ __all__ = [
     "tell",
 ]
 
-SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 SOME_IMAGES = 200
 """Of each split, where some tell enough."""

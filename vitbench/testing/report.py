@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import msgspec
 
 from vitbench.printable import plain
-from vitbench.testing.checks import TOO_LARGE, Outcome, Status
+from vitbench.testing.checks import TOO_LARGE, CheckStatus, Outcome
 
 __all__ = ["as_data", "subject_text", "sum_text"]
 
-STATUSES: tuple[Status, ...] = ("passed", "failed", "skipped")
+STATUSES: tuple[CheckStatus, ...] = ("passed", "failed", "skipped")
 
 
 def subject_text(outcomes: Sequence[Outcome]) -> str:

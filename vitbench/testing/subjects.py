@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from vitbench.protocols import (
     Timing,
     TrainingLog,
 )
+from vitbench.records import Mode
 from vitbench.specs import Part
 
 __all__ = ["Scene", "scenes", "shuffled"]
@@ -37,7 +38,6 @@ __all__ = ["Scene", "scenes", "shuffled"]
 IMAGES = 120
 INPUT_SHAPE = (3, 8, 8)
 MIB = 1 << 20
-Mode = Literal["inference", "training"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import msgspec
 
 from vitbench.errors import UnusableError, error_of
 from vitbench.execution.processes import last_words, run_program
-from vitbench.tracking.environments import Place
+from vitbench.tracking.environments import PreparedSide
 from vitbench.tracking.messages import PROTOCOL, Description, Greeting, Request
 
 __all__ = ["ask"]
@@ -18,7 +18,7 @@ SECONDS = 300.0
 """For the answer: torch is imported, from a cold disk perhaps."""
 
 
-def ask(place: Place, request: Request) -> Description | str:
+def ask(place: PreparedSide, request: Request) -> Description | str:
     """Return what a side would measure, or why it cannot be asked.
 
     Raises:

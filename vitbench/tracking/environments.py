@@ -23,7 +23,7 @@ from vitbench.files import lock
 from vitbench.records import digest
 from vitbench.tracking.checkouts import SHORT, Repository, outside_of_git, worktree
 
-__all__ = ["Place", "Recipe", "cache_folder", "in_place", "prepared_place"]
+__all__ = ["Installation", "PreparedSide", "cache_folder", "in_place", "prepared_place"]
 
 KEPT = 6
 """Environments that stay in the cache, the last used ones: each may hold a torch of its own."""
@@ -35,7 +35,7 @@ _SAFE = {"PYTHONSAFEPATH": "1"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class PreparedSide:
     """Where one side is measured."""
 
     label: str
@@ -51,7 +51,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class Installation:
     """How environments are made."""
 
     install: str
@@ -88,9 +88,9 @@ def cache_folder() -> Iterator[Path]:
             _prune(folder)
 
 
-def in_place(repository: Repository) -> Place:
+def in_place(repository: Repository) -> PreparedSide:
     """Return the working tree as it is, with the present interpreter."""
-    return Place(
+    return PreparedSide(
         label="head",
         title=f"the working tree ({repository.state()})",
         folder=repository.folder,
@@ -105,10 +105,10 @@ def prepared_place(
     commit: str,
     *,
     repository: Repository,
-    recipe: Recipe,
+    recipe: Installation,
     cache: Path,
     say: Callable[[str], None],
-) -> Place:
+) -> PreparedSide:
     """Return a commit's checkout and environment, made where the cache does not have them.
 
     Args:
@@ -127,7 +127,7 @@ def prepared_place(
     title = short if commit.startswith(ref) else f"{ref} ({short})"
     home = recipe.home(cache, repository, commit)
     checkout, venv = home / "checkout", home / "environment"
-    place = Place(
+    place = PreparedSide(
         label=label,
         title=title,
         folder=checkout,
@@ -156,7 +156,7 @@ def _whole_or_not_at_all(home: Path) -> Iterator[None]:
         raise
 
 
-def _make(place: Place, venv: Path, recipe: Recipe) -> None:
+def _make(place: PreparedSide, venv: Path, recipe: Installation) -> None:
     """Make the environment of a checkout and install it there."""
     made = run_program([sys.executable, "-m", "venv", str(venv)], cwd=place.folder, environment=outside_of_git())
     if made.returncode != 0:

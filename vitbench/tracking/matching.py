@@ -10,7 +10,7 @@ import msgspec
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError
 from vitbench.records import KeyedCell, Mode, SpeedCell
 from vitbench.tracking.messages import Described, Description, Refusal
-from vitbench.tracking.outcome import Result
+from vitbench.tracking.outcome import TrackedModel
 
 __all__ = ["LABELS", "Match", "matched"]
 
@@ -39,7 +39,7 @@ class Match:
 
 def matched(
     answers: Answers, asked: Sequence[str], modes: Sequence[Mode], batch_size: int, *, allow_differences: bool
-) -> list[Match | Result]:
+) -> list[Match | TrackedModel]:
     """Return what can be compared, and of the rest why it cannot.
 
     Args:
@@ -56,7 +56,7 @@ def matched(
     _refuse_broken(*answers)
     both = [answer for answer in answers if isinstance(answer, Description)]
     offered = [name for answer in both for name in answer.models]
-    found: list[Match | Result] = []
+    found: list[Match | TrackedModel] = []
     for name in dict.fromkeys(asked or offered):
         sides = [_model(label, answer, name) for label, answer in zip(LABELS, answers, strict=True)]
         if asked:
@@ -111,21 +111,21 @@ def _match(
     batch_size: int,
     *,
     allow_differences: bool,
-) -> Iterator[Match | Result]:
+) -> Iterator[Match | TrackedModel]:
     """Yield one answer for each mode of a model."""
     present = [side for side in sides if isinstance(side, Described)]
     label = present[-1].cells[0].label if present else name
     lacking = tuple(side.message for side in sides if isinstance(side, Refusal))
     for i, mode in enumerate(modes):
         if lacking:
-            yield Result(model=label, mode=mode, batch_size=batch_size, verdict="no data", reasons=lacking)
+            yield TrackedModel(model=label, mode=mode, batch_size=batch_size, verdict="no data", reasons=lacking)
             continue
         base, head = present[0].cells[i], present[1].cells[i]
         grave = [*_foreign_code(present), *_unlike_work(base, head)]
         slight = [*_shared_code(answers), *_unlike_software(base, head, answers)]
         if grave or (slight and not allow_differences):
             reasons = (*grave, *slight)
-            yield Result(model=label, mode=mode, batch_size=batch_size, verdict="not comparable", reasons=reasons)
+            yield TrackedModel(model=label, mode=mode, batch_size=batch_size, verdict="not comparable", reasons=reasons)
         else:
             yield Match(model=label, cells=(base, head), remarks=(*slight, *_unlike_options(base, head)))
 

@@ -10,7 +10,7 @@ import msgspec
 from vitbench.records import Mode
 from vitbench.statistics import Finding
 
-__all__ = ["EXIT_CODES", "VERDICTS", "Result", "SideInfo", "Tracked", "Verdict", "verdict_of_all"]
+__all__ = ["EXIT_CODES", "VERDICTS", "SideInfo", "Tracked", "TrackedModel", "Verdict", "verdict_of_all"]
 
 SCHEMA = 1
 """Version of the JSON object."""
@@ -40,7 +40,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     """Base of the types here."""
 
 
-class Result(_Data, frozen=True, kw_only=True):
+class TrackedModel(_Data, frozen=True, kw_only=True):
     """What was found of one model in one mode."""
 
     model: str
@@ -85,10 +85,10 @@ class Tracked(_Data, frozen=True, kw_only=True):
     """The share of speed that does not matter."""
     verdict: Verdict
     exit_code: int
-    results: tuple[Result, ...]
+    results: tuple[TrackedModel, ...]
 
 
-def verdict_of_all(results: Iterable[Result]) -> Verdict:
+def verdict_of_all(results: Iterable[TrackedModel]) -> Verdict:
     """Return the verdict that counts of several; see `EXIT_CODES`."""
     found = {result.verdict for result in results}
     return next(verdict for verdict in EXIT_CODES if verdict in found)

@@ -9,7 +9,7 @@ import msgspec
 
 from vitbench.printable import plain
 from vitbench.report.markdown import escaped
-from vitbench.tracking.outcome import Result, SideInfo, Tracked, Verdict
+from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel, Verdict
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
@@ -73,13 +73,13 @@ def _side(side: SideInfo) -> str:
     return ", ".join([side.title, *software])
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def _cells(result: TrackedModel) -> tuple[str, ...]:
     ratio = "" if result.ratio is None else f"{result.ratio:.3f}"
     interval = "" if result.low is None or result.high is None else f"[{result.low:.3f}, {result.high:.3f}]"
     return result.mode, str(result.batch_size), ratio, interval, result.verdict
 
 
-def _notes(results: Iterable[Result]) -> list[str]:
+def _notes(results: Iterable[TrackedModel]) -> list[str]:
     """Return the reasons of each result that has some."""
     notes = []
     for result in results:

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.execution.stopping import stoppable
-from vitbench.lockstep import Comparison, compare_speeds
+from vitbench.lockstep import SpeedComparison, compare_speeds
 from vitbench.lockstep.process import LockstepError, Side
 from vitbench.records import Mode
 from vitbench.tracking.asking import ask
 from vitbench.tracking.checkouts import Repository, find_repository
-from vitbench.tracking.environments import Place, Recipe, cache_folder, in_place, prepared_place
+from vitbench.tracking.environments import Installation, PreparedSide, cache_folder, in_place, prepared_place
 from vitbench.tracking.matching import LABELS, Match, matched
 from vitbench.tracking.messages import Description, Request
-from vitbench.tracking.outcome import EXIT_CODES, VERDICTS, Result, SideInfo, Tracked, Verdict, verdict_of_all
+from vitbench.tracking.outcome import EXIT_CODES, VERDICTS, SideInfo, Tracked, TrackedModel, Verdict, verdict_of_all
 
 __all__ = ["Question", "settled", "track"]
 
@@ -49,13 +49,13 @@ class Question:
     seconds: float
     """After this time no further pair of processes starts for one comparison."""
     allow_differences: bool
-    recipe: Recipe
+    recipe: Installation
 
     def refs(self) -> dict[str, str]:
         """Return the commits that get environments, by the label of their side."""
         return {"base": self.base} | ({} if self.head is None else {"head": self.head})
 
-    def request(self, place: Place, tree: Path) -> Request:
+    def request(self, place: PreparedSide, tree: Path) -> Request:
         """Return what to ask of a side."""
         return Request(
             models=self.models,
@@ -107,7 +107,7 @@ def track(question: Question, say: Callable[[str], None]) -> Tracked:
 
 def _sides(
     question: Question, repository: Repository, commits: Mapping[str, str], cache: Path, say: Callable[[str], None]
-) -> list[tuple[Place, Description | str]]:
+) -> list[tuple[PreparedSide, Description | str]]:
     """Return base and head with what each would measure; head is asked first, since in place it answers at once."""
     refs, sides = question.refs(), []
     for label in reversed(LABELS):
@@ -121,7 +121,7 @@ def _sides(
     return sides[::-1]
 
 
-def settled(compare: Callable[[], Comparison], *, family: int) -> tuple[Comparison, Verdict, tuple[str, ...]]:
+def settled(compare: Callable[[], SpeedComparison], *, family: int) -> tuple[SpeedComparison, Verdict, tuple[str, ...]]:
     """Compare, and once more where the answer is an alarm and one of several; see above.
 
     Args:
@@ -142,7 +142,7 @@ def settled(compare: Callable[[], Comparison], *, family: int) -> tuple[Comparis
     return second, "not resolved", (words, *second.reasons)
 
 
-def _measured(match: Match, places: Sequence[Place], question: Question, *, family: int) -> Result:
+def _measured(match: Match, places: Sequence[PreparedSide], question: Question, *, family: int) -> TrackedModel:
     base, head = (
         Side(
             planned=cell,
@@ -159,10 +159,10 @@ def _measured(match: Match, places: Sequence[Place], question: Question, *, fami
             lambda: compare_speeds(base, head, threshold=question.threshold, seconds=question.seconds), family=family
         )
     except LockstepError as error:
-        return Result(
+        return TrackedModel(
             model=match.model, mode=cell.mode, batch_size=cell.batch_size, verdict="no data", reasons=(str(error),)
         )
-    return Result(
+    return TrackedModel(
         model=match.model,
         mode=cell.mode,
         batch_size=cell.batch_size,
@@ -182,10 +182,10 @@ def _in_words(match: Match) -> str:
 
 def _tracked(
     question: Question,
-    places: Sequence[Place],
+    places: Sequence[PreparedSide],
     answers: Sequence[Description | str],
     matches: list[Match],
-    results: tuple[Result, ...],
+    results: tuple[TrackedModel, ...],
 ) -> Tracked:
     base, head = (
         SideInfo(title=place.title, python=answer.python, versions=answer.versions)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ from torch import backends
 from torch.utils import deterministic
 
 from vitbench.errors import UnusableError
+from vitbench.records import Precision
 
 __all__ = ["changed_flags", "check_precision", "kept_flags", "runtime", "steady_allocator"]
 
-Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 FlagValue = bool | int | str
 Access = tuple[Callable[[], FlagValue], Callable[[Any], object]]
 

@@ -20,8 +20,8 @@ from vitbench.comparing.folder import NoDataError, open_folder
 from vitbench.comparing.remeasure import NotComparableError, remeasure
 from vitbench.errors import UnusableError
 from vitbench.execution.executor import Ending
-from vitbench.lockstep import Comparison as Lockstep
 from vitbench.lockstep import Quad, Side
+from vitbench.lockstep import SpeedComparison as Lockstep
 from vitbench.lockstep.process import LockstepError
 from vitbench.planning.messages import Prepared
 from vitbench.records import PluginOrigin, Record

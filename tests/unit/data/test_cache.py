@@ -15,13 +15,13 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from vitbench.data.cache import Side, cache_dataset
+from vitbench.data.cache import WantedSize, cache_dataset
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError
 from vitbench.records import DataInfo
 from vitbench.specs import DatasetSpec
 
-FOLLOW = Side(image_size=None)
+FOLLOW = WantedSize(image_size=None)
 
 
 def _images(shapes: Sequence[tuple[int, int, int]], seed: int = 0) -> list[np.ndarray]:
@@ -63,7 +63,9 @@ class Toy:
         return Located(**(fields | changes))
 
 
-def _cache(toy: Toy, tmp_path: Path, *sides: Side, root: Path | None = None, **changes: Any) -> dict[Side, DataInfo]:
+def _cache(
+    toy: Toy, tmp_path: Path, *sides: WantedSize, root: Path | None = None, **changes: Any
+) -> dict[WantedSize, DataInfo]:
     located = toy.located(root, **changes)
     return cache_dataset(located, sides=sides or (FOLLOW,), cache_root=tmp_path / "cache", say=lambda line: None)
 
@@ -97,9 +99,9 @@ def test_small_square_images_are_cached_as_they_are_and_shared(tmp_path: Path) -
     toy = _square(16)
     sides = (
         FOLLOW,
-        Side(image_size=16),
-        Side(image_size=224, crop_fraction=0.9),
-        Side(image_size=32, interpolation="bilinear"),
+        WantedSize(image_size=16),
+        WantedSize(image_size=224, crop_fraction=0.9),
+        WantedSize(image_size=32, interpolation="bilinear"),
     )
 
     infos = _cache(toy, tmp_path, *sides)
@@ -115,8 +117,8 @@ def test_small_square_images_are_cached_as_they_are_and_shared(tmp_path: Path) -
 
 def test_larger_images_are_resized_by_side_filter_and_crop_in_one_pass(tmp_path: Path) -> None:
     toy = _square(40)
-    small, cropped = Side(image_size=16), Side(image_size=16, crop_fraction=0.8)
-    linear, native = Side(image_size=16, interpolation="bilinear"), Side(image_size=40)
+    small, cropped = WantedSize(image_size=16), WantedSize(image_size=16, crop_fraction=0.8)
+    linear, native = WantedSize(image_size=16, interpolation="bilinear"), WantedSize(image_size=40)
 
     infos = _cache(toy, tmp_path, small, cropped, linear, native)
 
@@ -133,7 +135,7 @@ def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -
     check = ((rows + columns) % 2 * 255).astype(np.uint8)
     toy = Toy([disc[None], check[None]], [disc[None], check[None]])
 
-    info = _cache(toy, tmp_path, Side(image_size=20))[Side(image_size=20)]
+    info = _cache(toy, tmp_path, WantedSize(image_size=20))[WantedSize(image_size=20)]
     small_disc, small_check = _read(info, "train-images")[:, 0].astype(float)
 
     assert info.shape == (1, 20, 20)
@@ -148,7 +150,7 @@ def test_resizing_and_cropping_agree_with_torchvision(
     shape: tuple[int, int, int], interpolation: Literal["bilinear", "bicubic"], tmp_path: Path
 ) -> None:
     images = _images([shape] * 2)
-    side = Side(image_size=32, interpolation=interpolation)
+    side = WantedSize(image_size=32, interpolation=interpolation)
     ours = _read(_cache(Toy(images, images), tmp_path, side)[side], "train-images")[0]
 
     resized = resize(torch.from_numpy(images[0]), [32], InterpolationMode(interpolation), antialias=True)
@@ -183,7 +185,7 @@ def test_one_odd_image_that_the_glance_misses_is_found(tmp_path: Path) -> None:
     """Guessed 8 x 8 gray from 16 evenly spaced images; one of 200 is larger and coloured."""
     images = _images([(1, 8, 8)] * 200)
     images[1] = _images([(3, 20, 24)])[0]
-    info = _cache(Toy(images, images[2:]), tmp_path, Side(image_size=8))[Side(image_size=8)]
+    info = _cache(Toy(images, images[2:]), tmp_path, WantedSize(image_size=8))[WantedSize(image_size=8)]
 
     assert info.shape == (3, 8, 8)
     assert _folders(tmp_path) == [f"{info.fingerprint[:16]}-8-bicubic"]
@@ -205,7 +207,7 @@ def test_sets_that_give_batches_are_read_like_those_that_give_images(tmp_path: P
 
 
 def test_the_fingerprint_is_of_the_original_pixels_whatever_the_cached_size(tmp_path: Path) -> None:
-    big, small = Side(image_size=40), Side(image_size=16)
+    big, small = WantedSize(image_size=40), WantedSize(image_size=16)
     first = _cache(_square(40), tmp_path / "a", big)[big]
     second = _cache(_square(40), tmp_path / "b", small)[small]
     assert first.fingerprint == second.fingerprint
@@ -254,23 +256,23 @@ def _with_root(tmp_path: Path) -> Path:
 
 def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     toy, root = _square(40), _with_root(tmp_path)
-    first = _cache(toy, tmp_path, Side(image_size=16), root=root)
+    first = _cache(toy, tmp_path, WantedSize(image_size=16), root=root)
     opened, reads = toy.opened, toy.reads
 
-    assert _cache(toy, tmp_path, Side(image_size=16), root=root) == first
+    assert _cache(toy, tmp_path, WantedSize(image_size=16), root=root) == first
     assert (toy.opened, toy.reads) == (opened, reads)
 
-    manifest = msgspec.json.decode(Path(first[Side(image_size=16)].cache, "manifest.json").read_bytes())
+    manifest = msgspec.json.decode(Path(first[WantedSize(image_size=16)].cache, "manifest.json").read_bytes())
     assert [path for path, _, _ in manifest["sources"]] == ["sub/file"]
-    assert manifest["fingerprint"] == first[Side(image_size=16)].fingerprint
+    assert manifest["fingerprint"] == first[WantedSize(image_size=16)].fingerprint
 
 
 def test_a_new_side_needs_one_pass_and_keeps_what_is_there(tmp_path: Path) -> None:
     toy, root = _square(40), _with_root(tmp_path)
-    _cache(toy, tmp_path, Side(image_size=16), root=root)
+    _cache(toy, tmp_path, WantedSize(image_size=16), root=root)
     toy.reads = 0
 
-    infos = _cache(toy, tmp_path, Side(image_size=16), Side(image_size=20), root=root)
+    infos = _cache(toy, tmp_path, WantedSize(image_size=16), WantedSize(image_size=20), root=root)
 
     assert toy.reads == 10
     assert sorted(info.shape[1] for info in infos.values()) == [16, 20]

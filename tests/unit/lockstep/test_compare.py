@@ -19,7 +19,7 @@ import factories
 import numpy as np
 import pytest
 
-from vitbench.lockstep import Comparison, Quad, compare_speeds, decide_by_pairs, quads_of_pair
+from vitbench.lockstep import Quad, SpeedComparison, compare_speeds, decide_by_pairs, quads_of_pair
 from vitbench.lockstep import compare as lockstep
 from vitbench.lockstep.process import Ran, Ready, Side
 
@@ -314,7 +314,7 @@ class FakeWorker:
         return Ran(seconds=calls * self.workers.seconds_per_call[self.label])
 
 
-def compared(workers: FakeWorkers, **batch_sizes: int) -> Comparison:
+def compared(workers: FakeWorkers, **batch_sizes: int) -> SpeedComparison:
     sides = [
         Side(planned=factories.speed_cell(label, batch_size=size), label=label) for label, size in batch_sizes.items()
     ]
@@ -382,12 +382,12 @@ def test_long_blocks_come_in_fewer_quads(monkeypatch: pytest.MonkeyPatch, second
 
 def comparison(
     verdict: str = "same", ratio: float = 1.0, remarks: tuple[tuple[str, ...], ...] = ((), ()), disturbed: int = 0
-) -> Comparison:
+) -> SpeedComparison:
     quads = tuple(
         Quad(first=(1, 1), second=(1, 1), images=(1, 1), remarks=some, disturbed=i < disturbed)
         for i, some in enumerate(remarks)
     )
-    return Comparison(
+    return SpeedComparison(
         labels=("base", "head"), ratio=ratio, low=0.8, high=1.2, verdict=verdict, threshold=0.03, pairs=(quads, quads)
     )
 

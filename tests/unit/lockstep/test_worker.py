@@ -22,7 +22,7 @@ from torch import nn
 from vitbench.catalog import Catalog, select_plugins
 from vitbench.errors import VitbenchError
 from vitbench.lockstep import worker as live
-from vitbench.lockstep.process import Order, Ran, Ready, Run
+from vitbench.lockstep.process import Order, Ran, Ready, RunCalls
 from vitbench.lockstep.worker import model_block
 from vitbench.measuring import evidence
 from vitbench.worker import build
@@ -189,7 +189,7 @@ def test_blocks_run_one_by_one_without_garbage_collection_and_rest_before_they_a
 ) -> None:
     monkeypatch.setattr(live, "load_target", lambda target: counting)
     monkeypatch.setattr(gc, "freeze", lambda: None)
-    orders = Order(planned=factories.speed_cell(), target=""), Run(calls=3), Run(calls=5), Run(calls=0)
+    orders = Order(planned=factories.speed_cell(), target=""), RunCalls(calls=3), RunCalls(calls=5), RunCalls(calls=0)
     lines = map(msgspec.json.encode, orders)
     said: list[object] = []
     monkeypatch.setattr(live, "_rest", lambda: said.append("rest"))

@@ -17,7 +17,7 @@ from vitbench.protocols import MemoryUse
 from vitbench.pytest_plugin import benchmark
 from vitbench.pytest_plugin import rounds as benchmarking
 from vitbench.pytest_plugin.benchmark import benchmark_model
-from vitbench.pytest_plugin.model import Conditions, given_model
+from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def info(
     model: object, run: Callable[..., Sequence[float]] = run, *, timed: bool = True, **changed: object
 ) -> dict[str, object]:
     usual = {"mode": "inference", "batch_size": 1, "device": "cpu", "precision": "float32"}
-    conditions = Conditions(**{**usual, "num_classes": 10, "image_size": 4, **changed})  # type: ignore[arg-type]
+    conditions = BenchmarkConditions(**{**usual, "num_classes": 10, "image_size": 4, **changed})  # type: ignore[arg-type]
     return benchmark_model(given_model(model, conditions), conditions, run, timed=timed)  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ from vitbench.environment import machine_class
 from vitbench.measuring import timing
 from vitbench.pytest_plugin import rounds as benchmarking
 from vitbench.pytest_plugin.benchmark import benchmark_model
-from vitbench.pytest_plugin.model import Conditions, given_model
+from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 
 pytest_plugins = ["pytester"]
 
@@ -52,7 +52,7 @@ NO_MACHINE = """
 def _loaded() -> None:
     """Load what a training step loads: the runs below take it with them when they end, and torch loads only once."""
     wanted = {"mode": "training", "batch_size": 1, "device": "cpu", "precision": "float32"}
-    conditions = Conditions(**wanted, num_classes=10, image_size=8)  # type: ignore[arg-type]
+    conditions = BenchmarkConditions(**wanted, num_classes=10, image_size=8)  # type: ignore[arg-type]
     given = given_model("scratch/vit:depth=1,width=8,heads=2", conditions)
     benchmark_model(given, conditions, lambda step, *_: [float(step().sum())], timed=False)
 

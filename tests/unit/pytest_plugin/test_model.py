@@ -10,14 +10,14 @@ from torch import nn
 
 from vitbench.errors import UnusableError, UsageError
 from vitbench.pytest_plugin import model as given
-from vitbench.pytest_plugin.model import Conditions, given_model
+from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 from vitbench.specs import ModelSpec
 from vitbench.worker.build import ModelBuildError
 
 
-def conditions(**changed: object) -> Conditions:
+def conditions(**changed: object) -> BenchmarkConditions:
     usual = {"mode": "inference", "batch_size": 1, "device": "cpu", "precision": "float32"}
-    return Conditions(**{**usual, "num_classes": 10, "image_size": None, **changed})  # type: ignore[arg-type]
+    return BenchmarkConditions(**{**usual, "num_classes": 10, "image_size": None, **changed})  # type: ignore[arg-type]
 
 
 def linear(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:

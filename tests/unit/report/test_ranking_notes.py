@@ -11,7 +11,7 @@ import pytest
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import build
 from vitbench.records import Record
-from vitbench.report.figures import figure_of, threshold_in_words
+from vitbench.report.metric_styles import style_of, threshold_in_words
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.statistics import mcnemar_gap
 
@@ -79,7 +79,7 @@ def test_the_gap_of_a_likelihood_is_in_its_unit():
     [resolution] = board.resolutions.values()
     assert resolution.gap == pytest.approx(1.97 * np.std(found["a"] - found["b"], ddof=1) / 20, rel=0.01)
     assert ranking_notes(board.rows, "nll", resolution)[-1].endswith(
-        f"here: {threshold_in_words(figure_of('nll', board.rows), resolution.gap)}."
+        f"here: {threshold_in_words(style_of('nll', board.rows), resolution.gap)}."
     )
 
 

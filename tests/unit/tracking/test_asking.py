@@ -11,7 +11,7 @@ import pytest
 from vitbench.errors import UnusableError, UsageError
 from vitbench.tracking import asking
 from vitbench.tracking.asking import ask
-from vitbench.tracking.environments import Place
+from vitbench.tracking.environments import PreparedSide
 from vitbench.tracking.messages import PROTOCOL, Description, Refusal, Request
 
 REQUEST = Request(
@@ -27,12 +27,12 @@ REQUEST = Request(
 )
 
 
-def place(folder: Path, script: str) -> Place:
+def place(folder: Path, script: str) -> PreparedSide:
     """Return a side whose interpreter is a shell script."""
     python = folder / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
-    return Place(label="base", title="old", folder=folder, python=str(python), environment={"SIDE": "set"})
+    return PreparedSide(label="base", title="old", folder=folder, python=str(python), environment={"SIDE": "set"})
 
 
 def test_the_answer_is_a_description_and_the_request_comes_to_it(tmp_path: Path) -> None:
@@ -86,6 +86,6 @@ def test_a_side_that_refuses_everything_is_an_error(tmp_path: Path, code: int, e
 
 
 def test_an_interpreter_that_is_gone_is_one_line(tmp_path: Path) -> None:
-    gone = Place(label="base", title="old", folder=tmp_path, python=str(tmp_path / "gone"))
+    gone = PreparedSide(label="base", title="old", folder=tmp_path, python=str(tmp_path / "gone"))
     with pytest.raises(UnusableError, match=r"^base: cannot start .*gone: No such file or directory"):
         ask(gone, REQUEST)

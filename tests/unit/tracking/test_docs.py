@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from vitbench.cli import cli
-from vitbench.tracking.outcome import EXIT_CODES, Result, SideInfo, Tracked
+from vitbench.tracking.outcome import EXIT_CODES, SideInfo, Tracked, TrackedModel
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_the_page_has_each_verdict_with_its_code_in_the_order_that_counts() -> N
     assert [(verdict, int(code)) for verdict, code in rows] == list(EXIT_CODES.items())
 
 
-@pytest.mark.parametrize("kind", [Tracked, Result, SideInfo])
+@pytest.mark.parametrize("kind", [Tracked, TrackedModel, SideInfo])
 def test_the_page_has_each_field_of_the_json(kind: type[msgspec.Struct]) -> None:
     table = PAGE[PAGE.index("`--json` prints an object") :]
     for field in kind.__struct_fields__:

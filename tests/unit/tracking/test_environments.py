@@ -12,10 +12,10 @@ import pytest
 from vitbench.errors import StoreError, UnusableError
 from vitbench.tracking import environments
 from vitbench.tracking.checkouts import Repository
-from vitbench.tracking.environments import KEPT, Recipe, cache_folder, prepared_place
+from vitbench.tracking.environments import KEPT, Installation, cache_folder, prepared_place
 
 REPOSITORY = Repository(folder=Path("/repo"), store=Path("/repo/.git"))
-RECIPE = Recipe(install="pip install -e .", inherit_packages=False)
+RECIPE = Installation(install="pip install -e .", inherit_packages=False)
 COMMIT = "0123456789abcdef"
 
 

@@ -12,7 +12,7 @@ from vitbench.errors import NothingSelectedError, UnusableError, UsageError, Vit
 from vitbench.records import KeyedCell
 from vitbench.tracking.matching import Match, matched
 from vitbench.tracking.messages import Described, Description, Refusal
-from vitbench.tracking.outcome import Result
+from vitbench.tracking.outcome import TrackedModel
 
 UNKNOWN = Refusal(message='unknown model "new".', exit_code=2)
 
@@ -34,11 +34,11 @@ def match(
     *asked: str,
     modes: tuple[str, ...] = ("inference",),
     allow: bool = False,
-) -> list[Match | Result]:
+) -> list[Match | TrackedModel]:
     return matched((base, head), asked, modes, 32, allow_differences=allow)  # type: ignore[arg-type]
 
 
-def only(found: list[Match | Result]) -> Match | Result:
+def only(found: list[Match | TrackedModel]) -> Match | TrackedModel:
     [one] = found
     return one
 
@@ -74,7 +74,7 @@ def test_without_names_it_is_what_either_side_has() -> None:
     ],
 )
 def test_what_one_side_lacks_is_no_data(base: Description | str, head: Description | str, reason: str) -> None:
-    assert only(match(base, head)) == Result(
+    assert only(match(base, head)) == TrackedModel(
         model="vit", mode="inference", batch_size=32, verdict="no data", reasons=(reason,)
     )
 
@@ -90,7 +90,7 @@ def test_an_asked_model_that_neither_side_has_is_a_mistake(refusal: Refusal, err
 
 def test_a_model_that_neither_side_can_build_is_no_mistake_where_it_was_not_asked_for() -> None:
     both = side(new=Refusal(message="needs timm", exit_code=3), vit=described())
-    lacking = next(one for one in match(both, both) if isinstance(one, Result))
+    lacking = next(one for one in match(both, both) if isinstance(one, TrackedModel))
     assert (lacking.model, lacking.verdict) == ("new", "no data")
     assert lacking.reasons == ("base: needs timm", "head: needs timm")
 
@@ -119,7 +119,7 @@ def test_an_asked_model_of_two_sides_that_cannot_be_asked_is_unusable() -> None:
 @pytest.mark.parametrize("allow", [True, False])
 def test_other_work_is_not_comparable_whatever_is_allowed(changed: dict[str, Any], reason: str, allow: bool) -> None:
     one = only(match(side(vit=described()), side(vit=described(**changed)), allow=allow))
-    assert isinstance(one, Result)
+    assert isinstance(one, TrackedModel)
     assert one.verdict == "not comparable"
     assert one.reasons[0].startswith(reason)
     assert len(one.reasons) == 1
@@ -135,7 +135,7 @@ def with_provenance(**changed: Any) -> Described:
 
 def test_another_method_is_not_comparable_whatever_is_allowed() -> None:
     one = only(match(side(vit=with_provenance(method=1)), side(vit=with_provenance(method=2)), allow=True))
-    assert isinstance(one, Result)
+    assert isinstance(one, TrackedModel)
     assert one.reasons == ("unlike methods of vitbench: 1 in base, 2 in head",)
 
 
@@ -149,7 +149,7 @@ def test_another_method_is_not_comparable_whatever_is_allowed() -> None:
 )
 def test_other_software_is_not_comparable_unless_that_is_allowed(head: Description, reason: str) -> None:
     refused = only(match(side(vit=described()), head))
-    assert isinstance(refused, Result)
+    assert isinstance(refused, TrackedModel)
     assert (refused.verdict, refused.reasons) == ("not comparable", (reason,))
     allowed = only(match(side(vit=described()), head, allow=True))
     assert isinstance(allowed, Match)
@@ -182,7 +182,7 @@ def test_why_base_lacks_a_model_is_told_where_its_plugin_is_broken() -> None:
     )
     head = Description(python="3.11.9", models={"scratch/vit": described()})
     one = only(match(base, head))
-    assert isinstance(one, Result)
+    assert isinstance(one, TrackedModel)
     [reason] = one.reasons
     assert reason.startswith(
         "base has no such model in its checkout: plugin scratch (vitbench 0.1.0), load: ImportError"
@@ -192,7 +192,7 @@ def test_why_base_lacks_a_model_is_told_where_its_plugin_is_broken() -> None:
 def test_a_package_of_the_repository_that_both_sides_share_is_told() -> None:
     base = msgspec.structs.replace(side(vit=described()), elsewhere=("core",))
     one = only(match(base, side(vit=described())))
-    assert isinstance(one, Result)
+    assert isinstance(one, TrackedModel)
     assert one.verdict == "not comparable"
     assert one.reasons == (
         "base would use core of the working tree, not of its checkout; have --install install that too",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from vitbench.tracking.outcome import EXIT_CODES, Result, SideInfo, Tracked, Verdict
+from vitbench.tracking.outcome import EXIT_CODES, SideInfo, Tracked, TrackedModel, Verdict
 from vitbench.tracking.report import as_json, as_markdown, as_text
 
 HOSTILE = [
@@ -22,16 +22,16 @@ HOSTILE = [
 ]
 
 
-def result(model: str = "tiny/net", verdict: Verdict = "same", **fields: Any) -> Result:
+def result(model: str = "tiny/net", verdict: Verdict = "same", **fields: Any) -> TrackedModel:
     figures = {"ratio": 1.0012, "low": 0.9899, "high": 1.0101, "pairs": 3, "quads": 24}
-    return Result(model=model, mode="inference", batch_size=32, verdict=verdict, **{**figures, **fields})
+    return TrackedModel(model=model, mode="inference", batch_size=32, verdict=verdict, **{**figures, **fields})
 
 
-def lacking(model: str, verdict: Verdict, *reasons: str) -> Result:
-    return Result(model=model, mode="training", batch_size=1, verdict=verdict, reasons=reasons)
+def lacking(model: str, verdict: Verdict, *reasons: str) -> TrackedModel:
+    return TrackedModel(model=model, mode="training", batch_size=1, verdict=verdict, reasons=reasons)
 
 
-def tracked(*results: Result, verdict: Verdict = "same", **fields: Any) -> Tracked:
+def tracked(*results: TrackedModel, verdict: Verdict = "same", **fields: Any) -> Tracked:
     known: dict[str, Any] = {
         "base": SideInfo(title="main (0123456789)", python="3.11.9", versions={"torch": "2.15.0"}),
         "head": SideInfo(title="the working tree (abcdef0123 with changes)"),

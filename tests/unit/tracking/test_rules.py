@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from vitbench.lockstep import Comparison, Quad, decide_by_pairs
+from vitbench.lockstep import Quad, SpeedComparison, decide_by_pairs
 from vitbench.statistics import Finding
-from vitbench.tracking.outcome import EXIT_CODES, Result, Verdict, verdict_of_all
+from vitbench.tracking.outcome import EXIT_CODES, TrackedModel, Verdict, verdict_of_all
 from vitbench.tracking.track import settled
 
 SIMULATIONS = 400
 THRESHOLD = 0.03
 
 
-def comparison(verdict: Finding, ratio: float = 1.0) -> Comparison:
+def comparison(verdict: Finding, ratio: float = 1.0) -> SpeedComparison:
     quad = Quad(first=(1.0, 1.0), second=(1.0, 1.0), images=(1, 1), remarks=(f"of {ratio}",))
-    return Comparison(
+    return SpeedComparison(
         labels=("base", "head"),
         ratio=ratio,
         low=ratio - 0.01,
@@ -32,7 +32,7 @@ def comparison(verdict: Finding, ratio: float = 1.0) -> Comparison:
     )
 
 
-def in_turn(*found: Comparison) -> Callable[[], Comparison]:
+def in_turn(*found: SpeedComparison) -> Callable[[], SpeedComparison]:
     return iter(found).__next__
 
 
@@ -75,7 +75,7 @@ def verdicts(slowdown: float, *, family: int) -> Counter[Verdict]:
             seconds = slowdown * math.exp(noise)
             yield (Quad(first=(1.0, 1.0), second=(seconds, seconds), images=(1, 1)),)
 
-    def compare() -> Comparison:
+    def compare() -> SpeedComparison:
         _, estimate, finding = decide_by_pairs(measured(), threshold=THRESHOLD)
         return comparison(finding, estimate.value)
 
@@ -109,8 +109,8 @@ def test_the_exit_codes_are_those_of_the_design() -> None:
 def test_of_several_verdicts_the_gravest_counts_in_any_order() -> None:
     order: list[Verdict] = ["regressed", "not comparable", "no data", "not resolved", "improved", "same"]
 
-    def result(verdict: Verdict) -> Result:
-        return Result(model="vit", mode="inference", batch_size=1, verdict=verdict)
+    def result(verdict: Verdict) -> TrackedModel:
+        return TrackedModel(model="vit", mode="inference", batch_size=1, verdict=verdict)
 
     for pair in itertools.permutations(order, 2):
         assert verdict_of_all(map(result, pair)) == min(pair, key=order.index)

@@ -21,7 +21,7 @@ from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_i
 from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
 from vitbench.report.html.specs import CONFIG, TEMPLATES
-from vitbench.report.html.table import Column, columns, rank_text
+from vitbench.report.html.table import TableColumn, columns, rank_text
 from vitbench.report.naming import conditions_in_words, model_names, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
@@ -45,7 +45,7 @@ class _Section:
     conditions: str
     rows: tuple[Row, ...]
     ranks: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     pictures: tuple[Picture, ...]
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.records import digest
-from vitbench.report.figures import figure_of, in_words, percent_decimals
 from vitbench.report.html.charts import (
     Chart,
     calibration_chart,
@@ -17,6 +16,7 @@ from vitbench.report.html.charts import (
     latency_chart,
 )
 from vitbench.report.html.details import CellDetail, RowDetail
+from vitbench.report.metric_styles import in_words, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words
 
 __all__ = ["FigureLine", "Panel", "evidence_in_words", "panel", "panel_id"]
@@ -134,14 +134,14 @@ def _figure(name: str, row: Row) -> FigureLine:
 
 def _value(name: str, metric: Metric, row: Row) -> str:
     assert metric.value is not None
-    figure = figure_of(name, [row])
+    figure = style_of(name, [row])
     return in_words(figure, metric.value, percent_decimals([metric]))
 
 
 def _interval(name: str, metric: Metric, row: Row) -> str:
     if metric.low is None or metric.high is None:
         return ""
-    figure, decimals = figure_of(name, [row]), percent_decimals([metric])
+    figure, decimals = style_of(name, [row]), percent_decimals([metric])
     low, high = (in_words(figure, end, decimals).removesuffix(f" {figure.unit}") for end in (metric.low, metric.high))
     spread = "" if metric.spread is None else f", sd {in_words(figure, metric.spread, decimals)}"
     return f"{low} to {high}{spread}"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Row
-from vitbench.report.figures import Figure, in_words
 from vitbench.report.html.charts import Chart, Value, number
+from vitbench.report.metric_styles import MetricStyle, in_words
 from vitbench.report.pareto_points import AXES, VERDICTS, Placement, Point, place
 
 __all__ = ["Picture", "pictures"]
@@ -92,14 +92,14 @@ def _columns(placed: Placement, panels: Mapping[int, str]) -> dict[str, list[Val
     }
 
 
-def _text(point: Point, figure: Figure) -> str:
+def _text(point: Point, figure: MetricStyle) -> str:
     """Return one of a point's figures in words."""
     value = point.row.metrics[figure.metric].value
     assert value is not None
     return in_words(figure, value)
 
 
-def _title(figure: Figure, row: Row) -> str:
+def _title(figure: MetricStyle, row: Row) -> str:
     better = row.metrics[figure.metric].better
     unit = f" ({figure.unit})" if figure.unit else ""
     return f"{figure.metric}{unit}, {better} is better" if better in ("higher", "lower") else f"{figure.metric}{unit}"

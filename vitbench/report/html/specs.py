@@ -13,12 +13,12 @@ from typing import Any
 
 __all__ = ["CONFIG", "TEMPLATES"]
 
-Spec = dict[str, Any]
+VegaSpec = dict[str, Any]
 
 _ACCENT, _INK, _MUTED = "var(--accent)", "var(--ink)", "var(--muted)"
 
 
-CONFIG: Spec = {
+CONFIG: VegaSpec = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
@@ -47,7 +47,7 @@ CONFIG: Spec = {
 }
 
 
-def _axis(field: str, title: str, **more: Any) -> Spec:
+def _axis(field: str, title: str, **more: Any) -> VegaSpec:
     return {
         "field": field,
         "type": "quantitative",
@@ -57,7 +57,7 @@ def _axis(field: str, title: str, **more: Any) -> Spec:
     }
 
 
-def _layered(*layers: Spec, height: int, **more: Any) -> Spec:
+def _layered(*layers: VegaSpec, height: int, **more: Any) -> VegaSpec:
     return {"width": "container", "height": height, **more, "layer": list(layers)}
 
 
@@ -299,7 +299,7 @@ _LATENCY = _layered(
     params=[{"name": "bar", "value": "@bar"}],
 )
 
-TEMPLATES: dict[str, Spec] = {
+TEMPLATES: dict[str, VegaSpec] = {
     "pareto": _PARETO,
     "curve": _CURVE,
     "confusion": _CONFUSION,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.report.figures import FIGURES, Figure, figure_of, percent_decimals, rounded
+from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, rounded, style_of
 
-__all__ = ["Cell", "Column", "columns", "rank_text"]
+__all__ = ["TableCell", "TableColumn", "columns", "rank_text"]
 
 _MORE = ("nll", "ece", "macro_f1")
 """Metrics of the page's table that the other formats have no place for."""
@@ -16,7 +16,7 @@ _MARKS = {"valid": "", "warn": "~", "invalid": "!"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class TableCell:
     """One figure of one row."""
 
     text: str
@@ -28,7 +28,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
+class TableColumn:
     """One column."""
 
     key: str
@@ -38,7 +38,7 @@ class Column:
     better: str
     detail: bool
     """Hidden until it is asked for, where scripts run."""
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
     @property
     def name(self) -> str:
@@ -46,10 +46,10 @@ class Column:
         return " ".join(filter(None, (self.title, self.unit)))
 
 
-def columns(rows: Sequence[Row], rank_by: str) -> list[Column]:
+def columns(rows: Sequence[Row], rank_by: str) -> list[TableColumn]:
     """Return the columns of the rows of one condition, the ranking metric with its interval first."""
-    first = figure_of(rank_by, rows)
-    others = [*FIGURES, *(figure_of(name, rows) for name in _MORE)]
+    first = style_of(rank_by, rows)
+    others = [*METRIC_STYLES, *(style_of(name, rows) for name in _MORE)]
     shown = [first, *(figure for figure in others if figure.metric != rank_by)]
     shown = [figure for figure in shown if any(figure.metric in row.metrics for row in rows)]
     found = [_column(figure, rows) for figure in shown]
@@ -63,10 +63,10 @@ def rank_text(row: Row) -> str:
     return str(row.rank) if row.rank == row.rank_last else f"{row.rank}–{row.rank_last}"  # noqa: RUF001
 
 
-def _column(figure: Figure, rows: Sequence[Row]) -> Column:
+def _column(figure: MetricStyle, rows: Sequence[Row]) -> TableColumn:
     metrics = [row.metrics.get(figure.metric) for row in rows]
     text = _writer(figure, metrics)
-    return Column(
+    return TableColumn(
         key=figure.metric,
         # "GMACs" says what it is by itself; "images/s" does not.
         title=figure.title or ("" if figure.metric in figure.unit.lower() else figure.metric),
@@ -77,7 +77,7 @@ def _column(figure: Figure, rows: Sequence[Row]) -> Column:
     )
 
 
-def _writer(figure: Figure, metrics: Sequence[Metric | None]) -> Callable[[float], str]:
+def _writer(figure: MetricStyle, metrics: Sequence[Metric | None]) -> Callable[[float], str]:
     """Return how a column writes its values: all percentages with the same number of decimals."""
     if figure.unit == "%":
         decimals = percent_decimals(metrics)
@@ -85,47 +85,49 @@ def _writer(figure: Figure, metrics: Sequence[Metric | None]) -> Callable[[float
     return lambda value: rounded(value * figure.scale)
 
 
-def _cell(metric: Metric | None, text: Callable[[float], str]) -> Cell:
+def _cell(metric: Metric | None, text: Callable[[float], str]) -> TableCell:
     if metric is None:
-        return Cell(text="", order="")
+        return TableCell(text="", order="")
     if metric.value is None:
-        return Cell(text=f"{_MARKS[metric.verdict]}–", order="", verdict=metric.verdict)  # noqa: RUF001
-    return Cell(text=_MARKS[metric.verdict] + text(metric.value), order=f"{metric.value:.8g}", verdict=metric.verdict)
+        return TableCell(text=f"{_MARKS[metric.verdict]}–", order="", verdict=metric.verdict)  # noqa: RUF001
+    return TableCell(
+        text=_MARKS[metric.verdict] + text(metric.value), order=f"{metric.value:.8g}", verdict=metric.verdict
+    )
 
 
-def _interval(figure: Figure, rows: Sequence[Row]) -> list[Column]:
+def _interval(figure: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
     """Return the interval of the ranking metric, drawn to scale, and its spread over seeds; each only where known."""
     metrics = [row.metrics.get(figure.metric) for row in rows]
     text = _writer(figure, metrics)
     ends = [_ends(metric) for metric in metrics]
     scale = _range(ends, rows)
-    interval = scale and Column(
+    interval = scale and TableColumn(
         key=f"{figure.metric}_interval",
         title="95 %" if figure.unit == "%" else figure.metric,
         unit="interval" if figure.unit == "%" else "range",
         better=next(metric.better for metric in metrics if metric),
         detail=False,
         cells=tuple(
-            Cell(
+            TableCell(
                 text=f"{text(pair[0])}–{text(pair[2])}",  # noqa: RUF001
                 order=f"{pair[0]:.8g}",
                 strip=_strip(pair, *scale),
             )
             if pair
-            else Cell(text="", order="")
+            else TableCell(text="", order="")
             for pair in ends
         ),
     )
-    spread = Column(
+    spread = TableColumn(
         key=f"{figure.metric}_sd",
         title="sd of",
         unit="seeds",
         better="lower",
         detail=False,
         cells=tuple(
-            Cell(text="", order="")
+            TableCell(text="", order="")
             if m is None or m.spread is None
-            else Cell(text=text(m.spread), order=f"{m.spread:.8g}")
+            else TableCell(text=text(m.spread), order=f"{m.spread:.8g}")
             for m in metrics
         ),
     )

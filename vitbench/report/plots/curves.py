@@ -14,7 +14,7 @@ from vitbench.report.plots.text import add_legend, add_title, shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["Run", "draw_curves", "runs_of"]
+__all__ = ["Training", "draw_curves", "runs_of"]
 
 _PANELS = (("loss", "training loss", 1.0), ("val_top1", "validation top1 (%)", 100.0))
 """Name in the curve, label, scale."""
@@ -23,7 +23,7 @@ _MOST_COLOURS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class Training:
     """The trainings of one row."""
 
     name: str
@@ -31,17 +31,17 @@ class Run:
     """One for each seed."""
 
 
-def runs_of(rows: Sequence[Row], newest: Mapping[str, Record]) -> list[Run]:
+def runs_of(rows: Sequence[Row], newest: Mapping[str, Record]) -> list[Training]:
     """Return the rows whose records have a curve that can be drawn."""
     found = []
     for row, name in zip(rows, model_names(rows), strict=True):
         trained = [newest[each] for each in row.ids if any(_points(newest[each], key)[0] for key, *_ in _PANELS)]
         if trained:
-            found.append(Run(name=name, records=tuple(trained)))
+            found.append(Training(name=name, records=tuple(trained)))
     return found
 
 
-def draw_curves(runs: Sequence[Run], title: str) -> Canvas:
+def draw_curves(runs: Sequence[Training], title: str) -> Canvas:
     """Draw the curves of some rows, the best first."""
     from matplotlib.figure import Figure as Canvas
 
@@ -70,7 +70,7 @@ def _look(number: int) -> dict[str, Any]:
     return {"color": f"C{number}" if own else "0.7", "linewidth": 1.2 if own else 0.6, "alpha": 0.85}
 
 
-def _name_lines(canvas: Canvas, runs: Sequence[Run]) -> None:
+def _name_lines(canvas: Canvas, runs: Sequence[Training]) -> None:
     from matplotlib.lines import Line2D
 
     names = [

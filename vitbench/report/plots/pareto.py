@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vitbench.leaderboard.leaderboard import Row
-from vitbench.report.figures import rounded
+from vitbench.report.metric_styles import rounded
 from vitbench.report.pareto_points import VERDICTS, Placement, Point, place
 from vitbench.report.plots.text import add_legend, add_title, shown
 

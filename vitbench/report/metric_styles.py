@@ -10,19 +10,19 @@ from decimal import Decimal
 from vitbench.leaderboard.leaderboard import Metric, Row
 
 __all__ = [
-    "FIGURES",
-    "Figure",
-    "figure_of",
+    "METRIC_STYLES",
+    "MetricStyle",
     "gap_in_words",
     "in_words",
     "percent_decimals",
     "rounded",
+    "style_of",
     "threshold_in_words",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MetricStyle:
     """A metric's place in the tables."""
 
     metric: str
@@ -35,36 +35,36 @@ class Figure:
     """Left out where there is little room."""
 
 
-FIGURES = (
-    Figure("top1", "top1", "%", 100),
-    Figure("top5", "top5", "%", 100, detail=True),
-    Figure("throughput", "", "images/s"),
-    Figure("latency_p50", "p50", "ms", 1e3),
-    Figure("latency_p95", "p95", "ms", 1e3, detail=True),
-    Figure("peak_memory", "peak", "MiB", 2**-20),
-    Figure("params", "params", "M", 1e-6),
-    Figure("macs", "", "GMACs", 1e-9),
-    Figure("train_throughput", "train", "images/s"),
-    Figure("train_peak_memory", "train peak", "MiB", 2**-20, detail=True),
-    Figure("train_seconds", "train", "s", detail=True),
-    Figure("cold_start", "cold start", "s", detail=True),
-    Figure("compile_seconds", "compile", "s", detail=True),
-    Figure("largest_batch", "largest batch", "images", detail=True),
-    Figure("largest_batch_throughput", "at largest", "images/s", detail=True),
-    Figure("energy_per_image", "energy", "mJ/image", 1e3, detail=True),
-    Figure("variant_agreement", "as float32", "%", 100, detail=True),
+METRIC_STYLES = (
+    MetricStyle("top1", "top1", "%", 100),
+    MetricStyle("top5", "top5", "%", 100, detail=True),
+    MetricStyle("throughput", "", "images/s"),
+    MetricStyle("latency_p50", "p50", "ms", 1e3),
+    MetricStyle("latency_p95", "p95", "ms", 1e3, detail=True),
+    MetricStyle("peak_memory", "peak", "MiB", 2**-20),
+    MetricStyle("params", "params", "M", 1e-6),
+    MetricStyle("macs", "", "GMACs", 1e-9),
+    MetricStyle("train_throughput", "train", "images/s"),
+    MetricStyle("train_peak_memory", "train peak", "MiB", 2**-20, detail=True),
+    MetricStyle("train_seconds", "train", "s", detail=True),
+    MetricStyle("cold_start", "cold start", "s", detail=True),
+    MetricStyle("compile_seconds", "compile", "s", detail=True),
+    MetricStyle("largest_batch", "largest batch", "images", detail=True),
+    MetricStyle("largest_batch_throughput", "at largest", "images/s", detail=True),
+    MetricStyle("energy_per_image", "energy", "mJ/image", 1e3, detail=True),
+    MetricStyle("variant_agreement", "as float32", "%", 100, detail=True),
 )
-_KNOWN = {figure.metric: figure for figure in FIGURES}
+_KNOWN = {figure.metric: figure for figure in METRIC_STYLES}
 
 
-def figure_of(metric: str, rows: Sequence[Row]) -> Figure:
+def style_of(metric: str, rows: Sequence[Row]) -> MetricStyle:
     """Return how a metric is shown; one without a place here in its own unit, fractions in percent."""
     if metric in _KNOWN:
         return _KNOWN[metric]
     unit = next((row.metrics[metric].unit for row in rows if metric in row.metrics), "")
     if unit == "fraction":
-        return Figure(metric, metric, "%", 100)
-    return Figure(metric, metric, "" if unit == "1" else unit)
+        return MetricStyle(metric, metric, "%", 100)
+    return MetricStyle(metric, metric, "" if unit == "1" else unit)
 
 
 def rounded(value: float) -> str:
@@ -83,13 +83,13 @@ def percent_decimals(metrics: Sequence[Metric | None]) -> int:
     return 2 if halves and max(halves) < 0.01 else 1
 
 
-def in_words(figure: Figure, value: float, decimals: int = 1) -> str:
+def in_words(figure: MetricStyle, value: float, decimals: int = 1) -> str:
     """Return a value, in the metric's own unit, with the unit for readers: ``98.6 %``, ``1,234 images/s``."""
     shown = value * figure.scale
     return f"{shown:.{decimals}f} %" if figure.unit == "%" else f"{rounded(shown)} {figure.unit}".rstrip()
 
 
-def gap_in_words(figure: Figure, size: float, decimals: int) -> str:
+def gap_in_words(figure: MetricStyle, size: float, decimals: int) -> str:
     """Return a difference, in the metric's own unit, never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
     shown = size * figure.scale
     if figure.unit != "%":
@@ -98,7 +98,7 @@ def gap_in_words(figure: Figure, size: float, decimals: int) -> str:
     return _with_unit(points if float(points) or not shown else f"{shown:.1g}", figure)
 
 
-def threshold_in_words(figure: Figure, size: float) -> str:
+def threshold_in_words(figure: MetricStyle, size: float) -> str:
     """Return the smallest difference of some kind, to two digits: rounded up, since less would not do."""
     shown = size * figure.scale
     if not shown:
@@ -109,7 +109,7 @@ def threshold_in_words(figure: Figure, size: float) -> str:
     return _with_unit(f"{Decimal(up).scaleb(-places):,f}", figure)
 
 
-def _with_unit(number: str, figure: Figure) -> str:
+def _with_unit(number: str, figure: MetricStyle) -> str:
     """Return a number, written out without an exponent, with the unit of a difference."""
     written = f"{Decimal(number.replace(',', '')):,f}"
     return f"{written} {'points' if figure.unit == '%' else figure.unit}".rstrip()

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitbench.report.figures import Figure, gap_in_words, threshold_in_words
+from vitbench.report.metric_styles import MetricStyle, gap_in_words, threshold_in_words
 
-SHARE, NAT, PLAIN = Figure("top1", "top1", "%", 100), Figure("nll", "nll", "nat"), Figure("kappa", "kappa", "")
+SHARE, NAT, PLAIN = (
+    MetricStyle("top1", "top1", "%", 100),
+    MetricStyle("nll", "nll", "nat"),
+    MetricStyle("kappa", "kappa", ""),
+)
 
 
 @pytest.mark.parametrize(

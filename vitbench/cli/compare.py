@@ -12,7 +12,6 @@ import click
 from vitbench.cli.leaderboard import takes_unicode
 from vitbench.cli.options import FiniteRange
 from vitbench.errors import UsageError
-from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.comparing.comparison import Comparison
@@ -62,10 +61,11 @@ def compare(
         raise UsageError("--plugin goes with --measure: what is stored is compared without any plugin.")
     found = _found(first, second, output, models, {"dataset": dataset, "device": device}, threshold)
     if measure:
+        from vitbench.api import say
         from vitbench.catalog import select_plugins
         from vitbench.comparing.remeasure import remeasure
 
-        found = remeasure(found, lambda text: click.echo(plain(text), err=True), select_plugins(plugin_files))
+        found = remeasure(found, say, select_plugins(plugin_files))
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
         click.echo(_rendered(found, as_json), nl=False)
     return found.exit_code

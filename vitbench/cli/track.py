@@ -10,7 +10,6 @@ import click
 
 from vitbench.cli.options import FiniteRange
 from vitbench.errors import StoreError
-from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.records import Mode
@@ -86,6 +85,7 @@ def track(
     Exit codes: 0 the same or faster; 10 slower; 11 no data; 12 not comparable; 13 not resolved. Of several
     models the first of 10, 12, 11, 13 counts.
     """
+    from vitbench.api import say
     from vitbench.tracking import report
     from vitbench.tracking.environments import Installation
     from vitbench.tracking.track import Question
@@ -99,7 +99,7 @@ def track(
     )
     if output:
         _append(output, "")  # what cannot be written is told before anything is measured
-    tracked = compare(question, lambda text: click.echo(plain(text), err=True))
+    tracked = compare(question, say)
     if output:
         _append(output, report.as_markdown(tracked))
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same

@@ -192,7 +192,7 @@ def _row(
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.selection, run.suite),
+        reproduction=reproduction(planned, row.seeds, run.selection, run.suite, run.command),
         preprocess=main.preprocess,
         splits=main.splits,
         facts=main.facts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from vitbench.planning.command import command_line
-from vitbench.planning.suite import Conditions, Selection
+from vitbench.planning.suite import Selection
 from vitbench.records import KeyedCell, QualityCell, canonical_name
 
 __all__ = ["Reproduction", "reproduction"]
@@ -24,27 +24,29 @@ class Reproduction:
     """What the command needs beside itself."""
 
 
-def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite: str) -> Reproduction:
+def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite: str, command: str) -> Reproduction:
     """Return the command for one row.
 
     Args:
         planned: a cell of the row, a quality cell where it has one.
         seeds: of the row.
-        selection: what the run that made the cell was asked for, as JSON; empty where that is not known.
+        selection: what the run that made the cell was asked for, as JSON; empty in a store of before version 3.
         suite: the text of that run's suite; empty where it had none.
+        command: that run's command line, which serves where there is no selection.
     """
-    content = tomllib.loads(suite)
     if not selection:
-        asked = _of_row(planned, "suite.toml" if suite else "")
-        note = "What its run was asked for is not known: this command is made of the row's settings."
-        note += " Save the suite below as suite.toml." if suite else ""
-    else:
-        asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned)
-        note = _needs(asked.suite, content)
+        return Reproduction(command=command, note="The command of the whole run: an earlier vitbench kept no more.")
+    content = tomllib.loads(suite)
+    asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned)
+    note = _needs(asked.suite, content)
+    asked = msgspec.structs.replace(
+        asked,
         # Without a suite, naming models and datasets means none; a run that had one was that of "quick".
-        asked = msgspec.structs.replace(asked, suite=asked.suite or ("quick" if suite else ""))
-    datasets = (planned.data.name,) if planned.data else asked.datasets
-    asked = msgspec.structs.replace(asked, models=(_model(planned, content),), datasets=datasets, seeds=tuple(seeds))
+        suite=asked.suite or ("quick" if suite else ""),
+        models=(_model(planned, content),),
+        datasets=(planned.data.name,) if planned.data else asked.datasets,
+        seeds=tuple(seeds),
+    )
     return Reproduction(command=command_line(asked), note=note)
 
 
@@ -62,27 +64,6 @@ def _narrowed(selection: Selection, planned: KeyedCell) -> Selection:
 def _names(full: str) -> tuple[str, str]:
     """Return the full and the short name."""
     return full, full.partition("/")[2]
-
-
-def _of_row(planned: KeyedCell, suite: str) -> Selection:
-    """Return what asks for a cell's settings."""
-    cell = planned.cell
-    quality = cell if isinstance(cell, QualityCell) else None
-    return Selection(
-        suite=suite,
-        settings={quality.recipe: {n: v for n, v in sorted(quality.recipe_options.items()) if v != ""}}
-        if quality
-        else {},
-        conditions=Conditions(
-            device=planned.device,
-            precision=cell.precision,
-            threads=cell.threads,
-            limit=quality.limit if quality else None,
-            epochs=quality.epochs if quality else None,
-            compile=cell.compile,
-            channels_last=cell.channels_last,
-        ),
-    )
 
 
 def _model(planned: KeyedCell, suite: dict[str, object]) -> str:

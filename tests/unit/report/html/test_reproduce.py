@@ -27,7 +27,7 @@ SUITE = (
 
 
 def command(planned, suite=SUITE, seeds=(0,), **selection) -> str:
-    return reproduction(planned, seeds, asked_for(**selection), suite).command
+    return reproduction(planned, seeds, asked_for(**selection), suite, "").command
 
 
 def asked_for(**selection) -> str:
@@ -156,18 +156,10 @@ def test_a_selection_from_python_is_written_as_the_command_that_asks_for_it(argu
     assert from_shell["plugins"] == from_python["plugins"]
 
 
-def test_a_run_whose_selection_is_not_known_is_told_by_its_settings():
-    planned = factories.quality_cell(
-        "vit-p2", limit=100, epochs=2, recipe_options={"epochs": 2, "augment": False, "init": ""}, threads=2
-    )
-    found = reproduction(planned, (1,), "", SUITE)
-    assert found.command == (
-        "vitbench run --suite suite.toml --model vit-p2 --dataset digits --seed 1 "
-        "--set recipes/supervised.augment=false --set recipes/supervised.epochs=2 "
-        "--device cpu --threads 2 --limit 100 --epochs 2"
-    )
-    assert found.note.startswith("What its run was asked for is not known")
-    assert "Save the suite below as suite.toml" in found.note
+def test_a_run_of_a_store_without_selections_is_told_by_its_own_command():
+    found = reproduction(factories.quality_cell("vit-p2"), (1,), "", SUITE, "vitbench run --suite quick --seed 1")
+    assert found.command == "vitbench run --suite quick --seed 1"
+    assert found.note.startswith("The command of the whole run")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +172,7 @@ def test_a_run_whose_selection_is_not_known_is_told_by_its_settings():
     ids=["installed", "file", "none"],
 )
 def test_the_note_says_what_the_command_needs(selection, suite, words):
-    note = reproduction(factories.quality_cell("vit-p2"), (0,), asked_for(**selection), suite).note
+    note = reproduction(factories.quality_cell("vit-p2"), (0,), asked_for(**selection), suite, "").note
     assert words in note
     assert bool(note) == bool(words)
 

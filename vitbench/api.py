@@ -113,7 +113,7 @@ def run(
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         models: in place of the suite's, such as ``"scratch/vit:depth=4"``.
         datasets: in place of the suite's.
-        data: where data sets lie, by name; a new name defines a data set.
+        data: where datasets lie, by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.
         threads: torch threads; None: the suite's, else all usable cores.

@@ -135,7 +135,7 @@ Cell = QualityCell | SpeedCell
 
 
 class DataInfo(_Data, frozen=True, kw_only=True):
-    """A data set as it was opened and cached."""
+    """A dataset as it was opened and cached."""
 
     name: str
     """The name that was asked for."""

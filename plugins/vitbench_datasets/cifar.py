@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009): the published Python archives, by torchvision's addresses and checksums.
 
 The archives hold pickles, which can run any code when read. They are read by an unpickler that rebuilds arrays and
-nothing else, whether or not their checksums match; only with matching checksums is the data set the published one.
+nothing else, whether or not their checksums match; only with matching checksums is the dataset the published one.
 """
 
 from __future__ import annotations

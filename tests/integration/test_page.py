@@ -83,7 +83,7 @@ def watched(browser) -> Iterator[Watched]:
 
 @pytest.fixture(scope="module")
 def plain_page(tmp_path_factory) -> Path:
-    """A page of four models, a baseline and a failure, on one data set and part of another."""
+    """A page of four models, a baseline and a failure, on one dataset and part of another."""
     folder = tmp_path_factory.mktemp("plain")
     records = [
         record

@@ -1,4 +1,4 @@
-"""The data sets `cifar10` and `cifar100`, on files in the original format."""
+"""The datasets `cifar10` and `cifar100`, on files in the original format."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class Catalog:
         return found
 
     def dataset(self, name: str, *, home: str = "") -> Offer[DatasetSpec]:
-        """Return the data set that a full or short name means; arguments and errors as those of `model`."""
+        """Return the dataset that a full or short name means; arguments and errors as those of `model`."""
         return self._find("dataset", self.datasets, name, home)
 
     def recipe(self, name: str, *, home: str = "") -> Offer[RecipeSpec]:

@@ -27,7 +27,7 @@ __all__ = ["compare"]
     "--output", type=click.Path(path_type=Path), help="Results folder of two models. [default: vitbench-results]"
 )
 @click.option("--model", "models", multiple=True, metavar="M", help="A model of two folders. [default: all of both]")
-@click.option("--dataset", metavar="D", help="The data set that counts. [default: all]")
+@click.option("--dataset", metavar="D", help="The dataset that counts. [default: all]")
 @click.option("--device", metavar="cpu|cuda|cuda:N|mps", help="The device that counts. [default: all]")
 @click.option(
     "--threshold",

@@ -39,11 +39,11 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
 
 
 @click.command()
-@click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and data sets are given]")
+@click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and datasets are given]")
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model in place of the suite's.")
-@click.option("--dataset", "datasets", multiple=True, metavar="D", help="A data set in place of the suite's.")
-@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a data set lies.")
+@click.option("--dataset", "datasets", multiple=True, metavar="D", help="A dataset in place of the suite's.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset lies.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")
 @click.option(
     "--precision",

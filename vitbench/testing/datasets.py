@@ -1,4 +1,4 @@
-"""Checks of data sets: each function is one contract of `DatasetSpec.open` and of the images that it gives.
+"""Checks of datasets: each function is one contract of `DatasetSpec.open` and of the images that it gives.
 
 All labels are read, and of the images 200 of each split, evenly spaced; where the splits are compared, as many as
 `MOST_BYTES` allow.

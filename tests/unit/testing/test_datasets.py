@@ -1,4 +1,4 @@
-"""Checks of data sets: a good one passes them all, and each bad one is caught by the check that names its fault."""
+"""Checks of datasets: a good one passes them all, and each bad one is caught by the check that names its fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DECLARED = {"classes": 3, "shape": (3, 4, 4), "sizes": {"train": 30, "test": 12}
 
 @dataclass
 class Images:
-    """One split of a sound data set of three classes."""
+    """One split of a sound dataset of three classes."""
 
     labels: Any
     pixels: NDArray[np.uint8]
@@ -63,7 +63,7 @@ def failed(outcomes: dict[str, Outcome]) -> dict[str, str]:
 
 
 class OneByOne:
-    """A data set that offers image(i) alone, of any size."""
+    """A dataset that offers image(i) alone, of any size."""
 
     def __init__(self, split: str) -> None:
         whole = sound(split)

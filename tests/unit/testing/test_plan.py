@@ -135,9 +135,9 @@ def test_one_offer_a_member_and_models_with_options(install: Install) -> None:
         (
             {"plugin": "mine", "data": {"circles": "."}},
             UsageError,
-            'plugin mine has no data set "circles". Its data sets',
+            'plugin mine has no dataset "circles". Its datasets',
         ),
-        ({"plugin": "lone", "data": {"circles": "."}}, UsageError, 'plugin lone has no data set "circles".'),
+        ({"plugin": "lone", "data": {"circles": "."}}, UsageError, 'plugin lone has no dataset "circles".'),
         (
             {"plugin": "mine", "data": {"shapes": "/no/such"}},
             UnusableError,

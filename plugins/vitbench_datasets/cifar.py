@@ -127,7 +127,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         """Return the constructor for one of numpy's own names, under whichever module numpy had it."""
         if module.partition(".")[0] == "numpy" and name in _REBUILDERS:
             return _REBUILDERS[name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no part of an array")
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
 
 
 # Asked of numpy itself, whose private modules these functions move between from version to version.

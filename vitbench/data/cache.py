@@ -280,5 +280,5 @@ def _check_room(folder: Path, needed: int) -> None:
 
 def _unwritable(cache_root: Path, reason: str | None) -> UnusableError:
     return UnusableError(
-        f"the image cache {cache_root} cannot be written: {reason}; set VITBENCH_CACHE to a folder that can"
+        f"the image cache {cache_root} cannot be written: {reason}; set VITBENCH_CACHE to a writable folder"
     )

@@ -111,7 +111,7 @@ def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
     figures = sorted(name for offer in catalog.metrics.values() for name in offer.spec.figures or (offer.spec.name,))
     if figures and rank_by not in figures:
         known = ", ".join(figures)
-        raise UsageError(f'rank_by = "{rank_by}" names no figure.{did_you_mean(rank_by, figures)} Known: {known}.')
+        raise UsageError(f'rank_by = "{rank_by}": no such metric.{did_you_mean(rank_by, figures)} Known: {known}.')
 
 
 def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:

@@ -245,7 +245,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "images in another order": (
         "check_dataset_order_stable",
-        "the images of train are others when opened again",
+        "the images of train differ when opened again",
         lambda split: Shuffling(split, labels=False),
         {},
     ),
@@ -257,12 +257,17 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "one open file for all": (
         "check_dataset_threads_agree",
-        "is another one when 8 threads read at once; share no open file and no other state",
+        "differs when 8 threads read at once; share no open file and no other state",
         of(OneFile),
         {},
     ),
-    "batches that are sorted": ("check_dataset_batches_agree", "train image 29 is another one in a", of(SortsRows), {}),
-    "two decoders": ("check_dataset_batches_agree", "is another one in a batch than alone", of(TwoDecoders), {}),
+    "batches that are sorted": (
+        "check_dataset_batches_agree",
+        "train image 29 differs between a",
+        of(SortsRows),
+        {},
+    ),
+    "two decoders": ("check_dataset_batches_agree", "differs between a batch and alone", of(TwoDecoders), {}),
 }
 
 

@@ -36,7 +36,7 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
     content = tomllib.loads(suite)
     if not selection:
         asked = _of_row(planned, "suite.toml" if suite else "")
-        note = "What its run was asked for is not known: this command is made of the row's settings."
+        note = "The original command is not known: this one is made from the row's settings."
         note += " Save the suite below as suite.toml." if suite else ""
     else:
         asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned)

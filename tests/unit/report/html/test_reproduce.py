@@ -166,7 +166,7 @@ def test_a_run_whose_selection_is_not_known_is_told_by_its_settings():
         "--set recipes/supervised.augment=false --set recipes/supervised.epochs=2 "
         "--device cpu --threads 2 --limit 100 --epochs 2"
     )
-    assert found.note.startswith("What its run was asked for is not known")
+    assert found.note.startswith("The original command is not known")
     assert "Save the suite below as suite.toml" in found.note
 
 

@@ -209,7 +209,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "other names in test": (
         "check_dataset_class_names",
-        "train and test have other class names",
+        "train and test have different class names",
         in_test(lambda one: {"class_names": ("b", "a", "c")}),
         {},
     ),

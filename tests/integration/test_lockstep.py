@@ -77,7 +77,7 @@ def test_what_a_model_prints_or_reads_does_not_break_the_talk() -> None:
     [
         ("broken", "second: ValueError: no such weights"),
         ("failing", "second: SystemExit: 3"),
-        ("killed", "second: its process was killed by SIGKILL; memory may have run out"),
+        ("killed", "second: its process was killed by SIGKILL; the system may have run out of memory"),
         ("leaving", "second: its process ended with exit code 7: the last words"),
         ("missing", "second: cannot import lockstep_targets:missing: AttributeError: "),
     ],

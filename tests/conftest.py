@@ -26,7 +26,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Return the folder of real data sets that cannot be shipped; skip the test where there is none."""
+    """Return the folder of real datasets that cannot be shipped; skip the test where there is none."""
     beside = Path(__file__).parents[2] / "shared" / "data"
     place = Path(os.environ.get("VITBENCH_TEST_DATA") or beside)
     if not place.is_dir():

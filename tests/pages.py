@@ -150,7 +150,7 @@ def board_of(
 
 
 def hostile_records(folder: Path) -> list[Record]:
-    """Return records whose every name is hostile: models, data set, classes, machine, reasons, options, recipe."""
+    """Return records whose every name is hostile: models, dataset, classes, machine, reasons, options, recipe."""
     data = msgspec.structs.replace(
         factories.data_info(num_classes=len(HOSTILE)),
         title=HOSTILE[0] + HOSTILE[1],

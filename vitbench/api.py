@@ -43,7 +43,7 @@ class Results:
         return f"Results({str(self.folder)!r}, {len(self.records)} records, {len(self.leaderboard.rows)} rows)"
 
     def rows(self) -> pd.DataFrame:
-        """Return the leaderboard as a tidy table: one row a model and condition, some columns for each metric."""
+        """Return the leaderboard as a tidy table: one row per model and condition, some columns for each metric."""
         from vitbench.leaderboard.frames import rows_frame
 
         return rows_frame(self.leaderboard)
@@ -111,26 +111,26 @@ def run(
         suite: name of a suite, or path of a TOML file; None: ``quick``, or none at all, so that recipes keep their own
             defaults, where both models and datasets are given.
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
-        models: in place of the suite's, such as ``"scratch/vit:depth=4"``.
-        datasets: in place of the suite's.
-        data: where data sets lie, by name; a new name defines a data set.
+        models: instead of the suite's, such as ``"scratch/vit:depth=4"``.
+        datasets: instead of the suite's.
+        data: where datasets are, by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.
         threads: torch threads; None: the suite's, else all usable cores.
-        seeds: in place of the suite's.
-        epochs: in place of the recipe's; marks the results partial.
-        limit: images of each split, or a share below 1; marks the results partial.
-        batch_size: of the speed cells, beside 1.
-        largest_batch: search the largest batch that fits, too.
+        seeds: instead of the suite's.
+        epochs: instead of the recipe's; the results are marked partial.
+        limit: images of each split, or a share below 1; the results are marked partial.
+        batch_size: of the speed cells, besides 1.
+        largest_batch: also find the largest batch that fits.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "all" runs all; None: what is missing.
         compile: use torch.compile.
         channels_last: use the channels-last memory format.
-        plugins: plugin files, beside the installed plugins; what they offer is called as the file is.
+        plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
         no_plugins: installed plugins to leave out.
         strict_plugins: make any problem with a plugin an error.
-        quiet: say nothing on stderr.
+        quiet: print nothing on stderr.
 
     Raises:
         VitbenchError: a user's mistake or a lack; its ``exit_code`` is the command line's.

@@ -27,7 +27,7 @@ def vitbench_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def vitbench_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
-    """Give data sets with a train and a test split, or layouts of folders.
+    """Give datasets with a train and a test split, or layouts of folders.
 
     Example::
 

@@ -37,7 +37,7 @@ __all__ = [
 
 @runtime_checkable
 class ImageSet(Protocol):
-    """What a data set's `open` gives: one split, in a stable order.
+    """What a dataset's `open` gives: one split, in a stable order.
 
     It offers either ``image(i)``, for images of any size, or ``images(index)``, where all sizes agree:
 

@@ -63,7 +63,7 @@ class Measurement(_Data, frozen=True, kw_only=True):
 
     name: str
     value: float | None
-    """None where it could not be had; the verdict's reasons say why."""
+    """None where it is not available; the verdict's reasons say why."""
     unit: str = ""
     """Empty: the unit of the metric's spec."""
     better: Literal["higher", "lower", "neither", ""] = ""
@@ -106,7 +106,7 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
 
 
 class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind"):
-    """Time a model and weigh its memory, on one device, for one input shape, batch size and mode."""
+    """Measure the speed and memory of a model, on one device, for one input shape, batch size and mode."""
 
     model: str
     options: dict[str, OptionValue] = {}
@@ -135,7 +135,7 @@ Cell = QualityCell | SpeedCell
 
 
 class DataInfo(_Data, frozen=True, kw_only=True):
-    """A data set as it was opened and cached."""
+    """A dataset as it was opened and cached."""
 
     name: str
     """The name that was asked for."""

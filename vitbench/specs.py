@@ -197,7 +197,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec:
-    """A data set with a train and a test split, or a layout that any folder of images can have."""
+    """A dataset with a train and a test split, or a layout that any folder of images can have."""
 
     name: str
     """Short name, unique in the plugin."""
@@ -243,7 +243,7 @@ class DatasetSpec:
 
     @property
     def is_layout(self) -> bool:
-        """Whether it opens any folder in its layout, and is no data set by itself."""
+        """Whether it opens any folder in its layout, and is no dataset by itself."""
         return self.detect is not None
 
 

@@ -84,8 +84,8 @@ _COMPLAINTS = {
     "SQLITE_NOTADB": "is not a vitbench store; move it away or name another --output",
     "SQLITE_CORRUPT": "is damaged; restore it from a copy or name another --output",
     "SQLITE_READONLY": "cannot be written; make it writable or name another --output",
-    "SQLITE_CANTOPEN": "cannot be opened; check the rights of the file and of its folder",
-    "SQLITE_FULL": "cannot grow because the disk is full; make room and run the same command again",
+    "SQLITE_CANTOPEN": "cannot be opened; check the permissions of the file and of its folder",
+    "SQLITE_FULL": "cannot grow because the disk is full; free some space and run the same command to resume",
     "SQLITE_BUSY": "is in use by another process; wait for it and try again",
 }
 _T = TypeVar("_T")

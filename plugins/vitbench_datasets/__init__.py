@@ -1,4 +1,4 @@
-"""Data sets that come with vitbench: digits, CIFAR-10 and CIFAR-100, and two layouts for one's own images."""
+"""Datasets that come with vitbench: digits, CIFAR-10 and CIFAR-100, and two layouts for one's own images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, Learni
 
 @vitbench.hookimpl
 def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
-    """Give the data sets, then the layouts in the order in which they are tried."""
+    """Give the datasets, then the layouts in the order in which they are tried."""
     yield vitbench.DatasetSpec(
         name="digits",
         open="vitbench_datasets.digits:open_digits",

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009): the published Python archives, by torchvision's addresses and checksums.
 
 The archives hold pickles, which can run any code when read. They are read by an unpickler that rebuilds arrays and
-nothing else, whether or not their checksums match; only with matching checksums is the data set the published one.
+nothing else, whether or not their checksums match; only with matching checksums is the dataset the published one.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         """Return the constructor for one of numpy's own names, under whichever module numpy had it."""
         if module.partition(".")[0] == "numpy" and name in _REBUILDERS:
             return _REBUILDERS[name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no part of an array")
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
 
 
 # Asked of numpy itself, whose private modules these functions move between from version to version.

@@ -34,7 +34,7 @@ _BYTES_KEPT = 512 * 2**20
 
 
 class ParquetImages:
-    """One split of a data set in Parquet files; row groups are read as they are needed, the latest are kept."""
+    """One split of a dataset in Parquet files; row groups are read as they are needed, the latest are kept."""
 
     def __init__(self, paths: Sequence[Path], *, class_names: tuple[str, ...], labels: NDArray[np.int64]) -> None:
         self.class_names = class_names

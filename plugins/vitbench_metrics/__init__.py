@@ -96,7 +96,7 @@ def _startup() -> Iterator[vitbench.MetricSpec]:
         unit="s",
         better="lower",
         needs="startup",
-        summary="cold_start, from building to the first answer, and compile_seconds, what torch.compile takes of it",
+        summary="cold_start, from building to the first answer, and compile_seconds, the part that torch.compile takes",
         figures=("cold_start", "compile_seconds"),
     )
     yield vitbench.MetricSpec(
@@ -168,7 +168,7 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         unit="J",
         better="lower",
         needs="energy",
-        summary="Energy of a forward pass for each image, what the idle device takes subtracted",
+        summary="Energy of a forward pass per image, less what the idle device draws",
     )
     yield vitbench.MetricSpec(
         name="train_seconds",

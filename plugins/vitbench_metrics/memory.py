@@ -49,7 +49,7 @@ def _peaks(memory: MemoryUse, prefix: str) -> Iterator[Measurement]:
     verdict = Verdict()
     if memory.weights_bytes is not None and memory.peak_bytes < memory.weights_bytes:
         # The heap of a fresh process has some free space, which a tiny model fills before the resident set rises.
-        reason = f"less than the weights alone, {memory.weights_bytes / MIB:.2f} MiB: too small to be weighed"
+        reason = f"less than the weights alone, {memory.weights_bytes / MIB:.2f} MiB: too small to measure"
         verdict = Verdict(level="warn", reasons=(reason,))
     yield Measurement(name=f"{prefix}peak_memory", value=memory.peak_bytes, verdict=verdict)
     yield Measurement(name=f"{prefix}peak_memory_absolute", value=memory.absolute_peak_bytes)

@@ -167,7 +167,7 @@ def _check_options(
     if patch_size < 1 or image_size % patch_size:
         sizes = ", ".join(str(size) for size in range(1, image_size + 1) if image_size % size == 0)
         raise UsageError(
-            f"patch_size {patch_size} does not divide the input of {image_size} pixels: take one of {sizes}"
+            f"patch_size {patch_size} does not divide the input of {image_size} pixels: use one of {sizes}"
         )
     if depth < 1:
         raise UsageError(f"depth must be at least 1, not {depth}")

@@ -108,7 +108,7 @@ def _configuration(name: str) -> Any:
     if config is None:
         raise LookupError(f"timm has no model {name}.{did_you_mean(name, _names())}")
     if config.classifier is None:
-        raise LookupError(f"timm/{name} is an encoder that timm gives no classifier; take one that has a head")
+        raise LookupError(f"timm/{name} is an encoder with no classifier in timm; use one that has a head")
     return config
 
 

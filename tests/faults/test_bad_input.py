@@ -66,10 +66,10 @@ def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
         (2, ["--model", "scratch/vit:pach_size=2"], ['no option "pach_size"', 'Did you mean "patch_size"?']),
         (2, ["--model", "scratch/vit:patch_size=two"], ["option patch_size must be a whole number, not 'two'"]),
         (2, ["--dataset", "digit"], ['unknown dataset "digit"', 'Did you mean "digits"?']),
-        (2, ["--dataset", "folder"], ["is a layout, not a data set"]),
+        (2, ["--dataset", "folder"], ["is a layout, not a dataset"]),
         (2, ["--set", "majority.k=2"], ['no option "k"']),
         (2, ["--set", "supervised.epochs=2"], ["which no selected model uses"]),
-        (2, ["--data", "pets=/tmp"], ['defines the data set "pets"', "add --dataset pets"]),
+        (2, ["--data", "pets=/tmp"], ['defines the dataset "pets"', "add --dataset pets"]),
     ],
 )
 def test_a_wrong_command_is_refused(exit_code: int, arguments: list[str], words: list[str], refuse: Refuse) -> None:
@@ -107,7 +107,7 @@ def test_a_broken_plugin_is_refused_where_that_is_asked(refuse: Refuse, monkeypa
 def prepared(
     data: dict[str, Path] | None = None, *, model: str = "baseline/majority", dataset: str = "", **conditions: object
 ) -> Prepared:
-    """Prepare one model on one data set."""
+    """Prepare one model on one dataset."""
     catalog = load_catalog()
     name = dataset or next(iter(data or {"digits": None}))
     suite = Suite(name="m", summary="x", datasets=(name,), models=(ModelEntry(name="majority"),))
@@ -151,7 +151,7 @@ def test_good_images_are_taken(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     place = tmp_path / "nowhere"
-    assert refusal(UnusableError, {"pets": place}).startswith(f"data set pets: there is no folder {place}")
+    assert refusal(UnusableError, {"pets": place}).startswith(f"dataset pets: there is no folder {place}")
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_image_that_cannot_be_read(content: bytes, tmp_path: Path) -> None:
     bad.write_bytes(content)
     text = refusal(UnusableError, {"pets": tmp_path})
     assert str(bad) in text
-    assert "data set pets" in text
+    assert "dataset pets" in text
 
 
 def test_a_truncated_image(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_limit_that_leaves_too_few_images_shows_before_the_run() -> None:
 
 
 def test_data_that_are_neither_here_nor_to_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The error names the data set, the place that was looked in, and the option to give."""
+    """The error names the dataset, the place that was looked in, and the option to give."""
 
     def no_network(*_: object, **__: object) -> None:
         raise OSError("the network is unreachable")
@@ -288,7 +288,7 @@ def test_data_that_are_neither_here_nor_to_be_had(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setenv("VITBENCH_DATA", str(tmp_path))
     text = refusal(UnusableError, dataset="cifar10")
-    for word in ("data set cifar10", str(tmp_path / "cifar10"), "--data cifar10=PATH"):
+    for word in ("dataset cifar10", str(tmp_path / "cifar10"), "--data cifar10=PATH"):
         assert word in text
 
 

@@ -23,7 +23,7 @@ BUILT_IN = ("baseline", "datasets", "metrics", "recipes", "scratch", "suites", "
 
 # plugin, distribution, version, stage, words, severity
 PROBLEMS = [
-    ("changes-folder", "vitbench-changes-folder", "4.1", "load", "changed the working folder to /", "warning"),
+    ("changes-folder", "vitbench-changes-folder", "4.1", "load", "changed the working directory to /", "warning"),
     ("exit", "vitbench-exit", "1.2", "load", "SystemExit: no GPU here", "error"),
     ("hook-error", "vitbench-hook-error", "2.0", "call", "vitbench_models: RuntimeError: no weights any", "error"),
     ("import-error", "vitbench-import-error", "1.1", "load", "No module named 'no_such_module_anywhere'", "error"),
@@ -42,7 +42,7 @@ PROBLEMS = [
     ("prints", "vitbench-prints", "4.0", "call", 'wrote to stdout, which was sent to stderr: "asked"', "warning"),
     ("twin", "vitbench-twin-first", "1.0", "name", "vitbench-twin-first 1.0 and vitbench-twin-second 2.0", "error"),
     ("twin", "vitbench-twin-second", "2.0", "name", "vitbench-twin-first 1.0 and vitbench-twin-second 2.0", "error"),
-    ("wrong-type", "vitbench-wrong-type", "2.2", "validate", "gave str where ModelSpec is wanted", "error"),
+    ("wrong-type", "vitbench-wrong-type", "2.2", "validate", "gave str where ModelSpec is expected", "error"),
 ]
 SOUND = ("changes-folder/net", "good/linear", "left/net", "prints/net", "right/net")
 

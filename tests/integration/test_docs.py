@@ -238,3 +238,33 @@ def test_links_between_pages_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+QUESTIONS = re.findall(
+    r"^\| (.*) \| (.*) \|$",
+    (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("| question | answer |")[2],
+    flags=re.MULTILINE,
+)[1:]
+
+
+def test_the_map_answers_twenty_questions_with_one_path_each():
+    assert len(QUESTIONS) >= 20
+    for question, answer in QUESTIONS:
+        assert question.endswith("?")
+        assert re.fullmatch(r"`[^` ]+`", answer), question
+    assert len(dict(QUESTIONS)) == len(QUESTIONS)
+
+
+@pytest.mark.parametrize("path", sorted({answer.strip("`") for _, answer in QUESTIONS}))
+def test_every_path_of_the_map_exists(path):
+    assert (ROOT / path).exists()
+
+
+def test_the_map_has_the_floors_of_the_contract():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    shown = [set(re.findall(r"`(\w+)`", line)) for line in re.findall(r"^\| \d+ \| (.*) \|$", page, flags=re.MULTILINE)]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert shown == [set(re.findall(r"\w+", layer)) for layer in layers]

@@ -162,7 +162,7 @@ def test_an_answer_that_is_not_due_is_an_error(tmp_path: Path) -> None:
     hasty.write_text('#!/bin/sh\nread order\necho \'{"type":"Ran","seconds":0.1}\'\n')
     hasty.chmod(0o755)
     side = Side(planned=factories.speed_cell(), label="old", python=str(hasty))
-    with pytest.raises(LockstepError, match=r"^old: answered Ran where Ready was due$"):
+    with pytest.raises(LockstepError, match=r"^old: answered Ran where Ready was expected$"):
         compare(side, side)
 
 

@@ -83,7 +83,7 @@ def watched(browser) -> Iterator[Watched]:
 
 @pytest.fixture(scope="module")
 def plain_page(tmp_path_factory) -> Path:
-    """A page of four models, a baseline and a failure, on one data set and part of another."""
+    """A page of four models, a baseline and a failure, on one dataset and part of another."""
     folder = tmp_path_factory.mktemp("plain")
     records = [
         record
@@ -365,7 +365,7 @@ def test_the_page_is_read_without_scripts(browser, plain_page):
     expect(page.locator(".toolbar")).to_be_hidden()
     expect(page.locator("#s0 .picture .text").first).to_contain_text("On the Pareto front: ")
     page.locator("details.panel summary").first.click()
-    expect(page.locator("details.panel[open]")).to_contain_text("Make this row again")
+    expect(page.locator("details.panel[open]")).to_contain_text("Reproduce this row")
     context.close()
 
 

@@ -93,7 +93,7 @@ def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_pat
 
     code, said = interrupt_after("[2/3]", command)
     assert code == 130, said
-    assert said.splitlines()[-1] == "Interrupted; the same command goes on where it stopped."
+    assert said.splitlines()[-1] == "Interrupted; run the same command to resume."
     assert "Traceback" not in said
     assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted"]}
 

@@ -1,4 +1,4 @@
-"""The data sets `cifar10` and `cifar100`, on files in the original format."""
+"""The datasets `cifar10` and `cifar100`, on files in the original format."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class _Attack:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (pickle.dumps(_Attack()), "it asks for builtins.exec, which is no part of an array"),
+        (pickle.dumps(_Attack()), "it asks for builtins.exec, which is not part of an array"),
         (b"cnumpy.testing\nrun_module_suite\n.", "it asks for numpy.testing.run_module_suite"),
         (b"", "Ran out of input"),
         (_original(_batch(5))[:500], "truncated"),

@@ -1,4 +1,4 @@
-"""The data set `digits`, and what the plugin offers."""
+"""The dataset `digits`, and what the plugin offers."""
 
 from __future__ import annotations
 

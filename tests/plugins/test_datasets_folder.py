@@ -208,7 +208,7 @@ def test_an_unreadable_image_is_named_once_with_its_path(tmp_path: Path) -> None
     root = _tree(tmp_path / "pets", *(f"{split}/{name}/1.png" for split in ("train", "test") for name in ("a", "b")))
     broken = root / "train" / "b" / "1.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(UnusableError, match=f"^data set pets in {root}: cannot read image {broken}: "):
+    with pytest.raises(UnusableError, match=f"^dataset pets in {root}: cannot read image {broken}: "):
         _cache(root, tmp_path)
 
 

@@ -119,7 +119,7 @@ def test_a_peak_below_the_weights_is_doubted() -> None:
     found = weighed(memory_use("training", weights_bytes=2**20))
     verdict = found["train_peak_memory"].verdict
     assert verdict.level == "warn"
-    assert verdict.reasons == ("less than the weights alone, 1.00 MiB: too small to be weighed",)
+    assert verdict.reasons == ("less than the weights alone, 1.00 MiB: too small to measure",)
     assert found["train_peak_memory_absolute"].verdict.level == "valid"
 
 

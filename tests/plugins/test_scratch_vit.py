@@ -151,7 +151,7 @@ def test_dropout_works_in_training_only():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patch_size": 5}, r"patch_size 5 does not divide .* 32 pixels: take one of 1, 2, 4, 8, 16, 32"),
+        ({"patch_size": 5}, r"patch_size 5 does not divide .* 32 pixels: use one of 1, 2, 4, 8, 16, 32"),
         ({"patch_size": 0}, "patch_size 0"),
         ({"patch_size": 64}, "patch_size 64"),
         ({"heads": 5}, "5 does not divide 48"),

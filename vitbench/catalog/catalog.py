@@ -117,7 +117,7 @@ class Catalog:
         return found
 
     def dataset(self, name: str, *, home: str = "") -> Offer[DatasetSpec]:
-        """Return the data set that a full or short name means; arguments and errors as those of `model`."""
+        """Return the dataset that a full or short name means; arguments and errors as those of `model`."""
         return self._find("dataset", self.datasets, name, home)
 
     def recipe(self, name: str, *, home: str = "") -> Offer[RecipeSpec]:
@@ -145,7 +145,7 @@ class Catalog:
         lost = [problem for problem in self.problems if problem.severity != "warning"]
         for problem in lost:
             if slash and problem.plugin == plugin:
-                raise UnusableError(f'{kind} "{name}" cannot be had: {problem}.')
+                raise UnusableError(f'{kind} "{name}" is not available: {problem}.')
         if slash and plugin in self.left_out:
             raise UsageError(f'unknown {kind} "{name}": plugin {plugin} is left out ({ALLOW_LIST}, --no-plugin).')
         known = [*offers, *(full.partition("/")[2] for full in offers)]
@@ -269,7 +269,7 @@ def _refuse_unmarked(module: object) -> None:
             raise TypeError(f"{name} lacks the decorator @vitbench.hookimpl, so its {kinds[name]} would be lost")
         if function.__module__ == home:  # and not imported
             hint = did_you_mean(name, kinds)
-            raise TypeError(f"{name} is no hook, and only hooks may be called {GROUP}_...{hint}")
+            raise TypeError(f"{name} is not a hook, and only hooks may be named {GROUP}_...{hint}")
 
 
 def _materialise(answer: object) -> list[object]:
@@ -287,7 +287,7 @@ def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) ->
             if wanted is SuiteSpec and isinstance(result, (str, Path)):
                 result = _suite_spec(Path(result))
             if not isinstance(result, wanted):
-                raise TypeError(f"gave {type(result).__name__} where {wanted.__name__} is wanted")
+                raise TypeError(f"gave {type(result).__name__} where {wanted.__name__} is expected")
         except Exception as error:
             problems.append(problem_of(plugin, "validate", error, where=hook))
         else:
@@ -315,7 +315,7 @@ def _with_own_figures(metrics: Mapping[str, Offer[MetricSpec]]) -> tuple[dict[st
         for offer in offers if len(offers) > 1 else ():
             if offer.plugin.distribution != "vitbench":
                 others = ", ".join(other.name for other in offers if other is not offer)
-                words = f'metric {offer.spec.name} gives the figure "{figure}", as {others} does; call it otherwise'
+                words = f'metric {offer.spec.name} gives the figure "{figure}", as {others} does; choose another name'
                 refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
     return {name: offer for name, offer in metrics.items() if name not in refused}, list(refused.values())
 

@@ -158,7 +158,11 @@ def discover(selection: PluginSelection) -> Discovery:
     candidates.extend(_candidate_of(file) for file in selection.files)
     problems.extend(
         Problem(
-            plugin=name, distribution="", version="", stage="name", error=f"{ALLOW_LIST} names it; it is not installed"
+            plugin=name,
+            distribution="",
+            version="",
+            stage="name",
+            error=f"{ALLOW_LIST} names it, but it is not installed",
         )
         for name in sorted(set(selection.allowed or ()) - names - {file.name for file in selection.files})
     )

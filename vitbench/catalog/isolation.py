@@ -47,15 +47,15 @@ def undone() -> Iterator[list[str]]:
             after = working_folder()
             if folder and after != folder:
                 os.chdir(folder)
-                remarks.append(f"changed the working folder to {after or 'one that is gone'}; it was put back")
+                remarks.append(f"changed the working directory to {after or 'one that is gone'}; it was restored")
             if heard.beginning.strip():
                 remarks.append(f"wrote to stdout, which was sent to stderr: {heard.told()}")
             if replaced:
-                remarks.append("replaced sys.stdout or sys.stderr; they were put back")
+                remarks.append("replaced sys.stdout or sys.stderr; they were restored")
             if changed := _put_back(variables):
-                remarks.append(f"changed environment variables ({', '.join(changed)}); they were put back")
+                remarks.append(f"changed environment variables ({', '.join(changed)}); they were restored")
             if sys.path != places:  # what its import strings name may lie there
-                remarks.append("changed the module path (sys.path); it stays so")
+                remarks.append("changed the module path (sys.path); this is kept")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The command line: one thin function a command, heavy imports inside. Data go to stdout, talk to stderr."""
+"""The command line: one thin function per command, heavy imports inside. Data go to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def main() -> None:
         click.echo(f"Error: {plain(str(error))}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on where it stopped" if sys.argv[1:2] == ["run"] else ""
-        click.echo(f"Interrupted{goes_on}.", err=True)
+        resume = "; run the same command to resume" if sys.argv[1:2] == ["run"] else ""
+        click.echo(f"Interrupted{resume}.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

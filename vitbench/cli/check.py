@@ -13,8 +13,8 @@ __all__ = ["check"]
 
 @click.command()
 @click.argument("plugin", metavar="PLUGIN")
-@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="Check this model of the plugin alone.")
-@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a data set of it lies.")
+@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="Check only this model of the plugin.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where one of its datasets is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: bool) -> int:
     """Run the conformance checks of a plugin (scratch), or of one of its offers (scratch/vit).

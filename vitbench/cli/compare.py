@@ -23,22 +23,24 @@ __all__ = ["compare"]
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Results folder of two models. [default: vitbench-results]"
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Results folder that holds both models. [default: vitbench-results]",
 )
-@click.option("--model", "models", multiple=True, metavar="M", help="A model of two folders. [default: all of both]")
-@click.option("--dataset", metavar="D", help="The data set that counts. [default: all]")
-@click.option("--device", metavar="cpu|cuda|cuda:N|mps", help="The device that counts. [default: all]")
+@click.option("--model", "models", multiple=True, metavar="M", help="A model that both folders hold. [default: all]")
+@click.option("--dataset", metavar="D", help="Dataset to compare on. [default: all]")
+@click.option("--device", metavar="cpu|cuda|cuda:N|mps", help="Device to compare on. [default: all]")
 @click.option(
     "--threshold",
     type=FiniteRange(min=0, max=1, min_open=True, max_open=True),
     metavar="SHARE",
     default=0.03,
     show_default=True,
-    help="Difference of speed that does not matter.",
+    help="Relative difference in speed to ignore.",
 )
-@click.option("--measure", is_flag=True, help="Time both again, in turn, on this machine.")
-@click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin in one file, to measure.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
+@click.option("--measure", is_flag=True, help="Measure both again, in turn, on this machine.")
+@click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin file, for --measure.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def compare(
     first: str,
     second: str,
@@ -51,10 +53,10 @@ def compare(
     plugin_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Hold B against A: two models of one results folder, or two results folders.
+    """Compare B with A: two models of one results folder, or two results folders.
 
     \b
-    Exit codes: 0 B is the same or better; 10 worse for certain; 11 no data; 12 not comparable;
+    Exit codes: 0 B is the same or better; 10 B is significantly worse; 11 no data; 12 not comparable;
     13 not resolved; else as for vitbench.
     """
     if plugin_files and not measure:

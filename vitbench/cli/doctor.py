@@ -10,10 +10,16 @@ __all__ = ["doctor"]
 
 
 @click.command()
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Of the runs.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Device that the runs will use.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(device: str, as_json: bool) -> int:
-    """Say what on this machine would spoil a measurement, and what to do about it.
+    """Check this machine for anything that would distort measurements, and say what to do about it.
 
     Exit code 1 when something was found.
     """

@@ -38,9 +38,9 @@ _PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
     "form",
     type=click.Choice(["table", "md", "csv", "json", "latex", "html"]),
     default="table",
-    help="Of the output. [default: what the suffix of --output says, else table]",
+    help="Output format. [default: by the suffix of --output, else table]",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file in place of stdout.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of stdout.")
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -115,7 +115,7 @@ def _rewrite(readme: Path, before: bytes, after: bytes) -> None:
 
     if after != before:
         replace_file(readme, after)
-    click.echo(plain(f"{readme} {'has' if after != before else 'had'} the present table."), err=True)
+    click.echo(plain(f"{readme} {'now has' if after != before else 'already had'} the current table."), err=True)
 
 
 def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
@@ -127,7 +127,7 @@ def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
         for old in sorted(place.iterdir()):
             if _PICTURE.fullmatch(old.name) and old.name not in pictures:
                 old.unlink()
-                click.echo(plain(f"{old} is of an earlier leaderboard; removed."), err=True)
+                click.echo(plain(f"{old} belonged to an earlier leaderboard; removed."), err=True)
     except OSError as error:
         raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
     for name, content in pictures.items():

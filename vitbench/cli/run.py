@@ -39,12 +39,14 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
 
 
 @click.command()
-@click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and data sets are given]")
+@click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and datasets are given]")
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
-@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model in place of the suite's.")
-@click.option("--dataset", "datasets", multiple=True, metavar="D", help="A data set in place of the suite's.")
-@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a data set lies.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")
+@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model to use instead of the suite's.")
+@click.option("--dataset", "datasets", multiple=True, metavar="D", help="A dataset to use instead of the suite's.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset is.")
+@click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
+)
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16", "tf32"]),
@@ -53,22 +55,30 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     help="Number format; never chosen silently.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: the suite's, else all cores]")
-@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="A seed in place of the suite's.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Train so long; marks the results partial.")
-@click.option("--limit", metavar="N|FRACTION", callback=_limit, help="Images of each split; marks the results partial.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Batch of the speed cells, beside 1.")
-@click.option("--largest-batch", is_flag=True, help="Search the largest batch that fits, too, and time it.")
+@click.option(
+    "--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="A seed to use instead of the suite's."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Train for N epochs; the results are marked partial.")
+@click.option(
+    "--limit", metavar="N|FRACTION", callback=_limit, help="Use N images of each split; the results are marked partial."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
+@click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
     "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=read_pairs, help="A recipe option."
 )
-@click.option("--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="For each process.")
-@click.option("--rerun", type=click.Choice(["failed", "all"]), help="Run these again. [default: what is missing]")
+@click.option(
+    "--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="Time limit of each process."
+)
+@click.option(
+    "--rerun", type=click.Choice(["failed", "all"]), help="Run these cells again. [default: only what is missing]"
+)
 @click.option("--compile", is_flag=True, help="Use torch.compile.")
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and run nothing.")
 @plugin_options
-@click.option("--quiet", is_flag=True, help="Say nothing while running.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
+@click.option("--quiet", is_flag=True, help="Print nothing while running.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def run(
     output: Path | None,
     settings: dict[str, str],
@@ -83,7 +93,7 @@ def run(
 ) -> int:
     """Train, evaluate and time models, and write a leaderboard.
 
-    The same command again runs only what is missing.
+    Run the same command again to run only what is missing.
     """
     from vitbench import api
     from vitbench.report import render

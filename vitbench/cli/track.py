@@ -29,16 +29,18 @@ __all__ = ["track"]
     default=["inference"],
     help="What to time. [default: inference]",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images in a batch.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images per batch.")
 @click.option(
     "--image-size",
     type=click.IntRange(min=1),
     default=32,
     show_default=True,
-    help="Side of the images, for models that follow the data.",
+    help="Image size in pixels, for models that follow the data.",
 )
-@click.option("--num-classes", type=click.IntRange(min=1), default=10, show_default=True, help="Classes to tell apart.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")
+@click.option("--num-classes", type=click.IntRange(min=1), default=10, show_default=True, help="Number of classes.")
+@click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: all cores]")
 @click.option(
     "--threshold",
@@ -46,7 +48,7 @@ __all__ = ["track"]
     metavar="SHARE",
     default=0.03,
     show_default=True,
-    help="The share of speed that does not matter.",
+    help="Relative difference in speed to ignore.",
 )
 @click.option(
     "--seconds",
@@ -61,14 +63,20 @@ __all__ = ["track"]
     type=click.Path(path_type=Path),
     metavar="DIR",
     default=".",
-    help="A folder in the repository. [default: the present one]",
+    help="A folder in the repository. [default: the current one]",
 )
 @click.option(
-    "--install", metavar="COMMAND", default="pip install -e .", show_default=True, help="Installs a checkout."
+    "--install",
+    metavar="COMMAND",
+    default="pip install -e .",
+    show_default=True,
+    help="Command that installs a checkout.",
 )
-@click.option("--inherit-packages", is_flag=True, help="Environments see the packages of the present one, torch too.")
-@click.option("--allow-differences", is_flag=True, help="Compare under unlike versions of Python or torch.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+@click.option(
+    "--inherit-packages", is_flag=True, help="Let the environments use the packages of the current one, torch included."
+)
+@click.option("--allow-differences", is_flag=True, help="Compare even if the versions of Python or torch differ.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Append Markdown to this file.")
 def track(
     models: tuple[str, ...],
@@ -79,7 +87,7 @@ def track(
     output: Path | None,
     **asked: Any,
 ) -> int:
-    """Say whether a change has made models slower, by measuring two commits in turn on this machine.
+    """Check whether a change has made models slower, by measuring two commits in turn on this machine.
 
     \b
     Exit codes: 0 the same or faster; 10 slower; 11 no data; 12 not comparable; 13 not resolved. Of several

@@ -255,7 +255,7 @@ def _speed(
     )
     keeping = [each.condition for each in blocking(unlike_speed, metric)]
     if keeping:
-        return replace(found, reason=f"{metric} was measured under other conditions ({', '.join(keeping)})")
+        return replace(found, reason=f"{metric} was measured under different conditions ({', '.join(keeping)})")
     one, other = first.timed(metric), second.timed(metric)
     samples = one[1] if one else (), other[1] if other else ()
     ratio, finding, reason = stored_speed(metric, figures, samples, threshold, together)

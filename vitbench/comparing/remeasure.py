@@ -61,7 +61,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
     cells = [speed.cells for pair in comparison.pairs for speed in pair.speeds if speed.cells]
     if not cells:
         raise NoDataError(
-            "there is nothing to measure again: A and B have no speeds that were stored under like conditions."
+            "there is nothing to measure again: A and B have no speeds that were stored under the same conditions."
         )
     catalog = load_catalog(plugins)
     if problems := catalog.fatal(strict=False):
@@ -163,7 +163,7 @@ def _measured(
     if speed.first.better == "lower":  # a time, where images per second were compared
         ratio = Estimate(value=1 / found.ratio, low=1 / found.high, high=1 / found.low)
     measured = Measured(ratio=ratio, pairs=len(found.pairs), quads=found.quads, reasons=found.reasons)
-    unresolved = f"{speed.metric}: {len(found.pairs)} pairs of processes in turn leave it open"
+    unresolved = f"{speed.metric}: {len(found.pairs)} pairs of processes in turn do not settle it"
     return replace(
         speed,
         finding=_JUDGEMENTS[found.verdict],

@@ -76,7 +76,7 @@ def _refusals(pair: Contrast) -> Iterator[str]:
     for each in models:
         yield f"Not compared, since these are two models of one name: A {each.first}, B {each.second}."
         if not conditions:
-            yield "--model with that name compares them all the same."
+            yield "--model with that name compares them anyway."
 
 
 def _differing(unlike: Sequence[Unlike]) -> str:
@@ -136,21 +136,21 @@ def _mark_notes(pair: Contrast) -> Iterator[str]:
                     marked.setdefault(each.metric, []).append(side)
         if marked:
             places = ", ".join(f"{metric} ({', '.join(sides)})" for metric, sides in marked.items())
-            yield f"{words}: {places}; vitbench show tells why."
+            yield f"{words}: {places}; vitbench show says why."
 
 
 def verdict(comparison: Comparison, pair: Contrast) -> list[str]:
     """Return what a pair comes to, in sentences."""
     names = names_of(comparison, pair)
     if any(each.condition != "model" for each in pair.unlike):
-        return [f"{names[1]} cannot be compared with {names[0]} under unlike conditions."]
+        return [f"{names[1]} cannot be compared with {names[0]} under different conditions."]
     if pair.unlike:
-        return [f"{names[1]} is another model than {names[0]}."]
+        return [f"{names[1]} is a different model from {names[0]}."]
     found = [sentence for quality in pair.quality if quality.finding for sentence in _of_quality(pair, quality, names)]
     found += _of_speeds(pair.speeds, names)
     if pair.missing:
-        found.append("What is missing keeps the rest from being judged.")
-    return found or ["There is nothing that could be judged."]
+        found.append("The rest cannot be judged because of what is missing.")
+    return found or ["There is nothing to judge."]
 
 
 def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Iterator[str]:
@@ -240,8 +240,8 @@ def _of_speeds(speeds: Sequence[Speed], names: tuple[str, str]) -> Iterator[str]
     if stored:
         # Two versions of one model are not both installed.
         able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in stored)
-        advice = "; --measure runs both in turn, which can" if able else ""
-        yield f"Stored speeds do not resolve {', '.join(speed.metric for speed in stored)}{advice}."
+        advice = "; rerun with --measure" if able else ""
+        yield f"Stored speeds cannot settle {', '.join(speed.metric for speed in stored)}{advice}."
     measured = [speed.metric for speed in speeds if speed.finding == "not resolved" and speed.measured]
     if measured:
         yield f"Not resolved even in turn: {', '.join(measured)}; a quieter machine (vitbench doctor) would help."

@@ -1,4 +1,4 @@
-"""The image cache: a data set is decoded once into memory-mapped uint8 arrays that all cells share.
+"""The image cache: a dataset is decoded once into memory-mapped uint8 arrays that all cells share.
 
 A model that wants square inputs of side S gets images of side ``floor(S / crop_fraction)``, its centre crop being
 left to batch time. Images that are all square, of one size and no larger are cached as they are: enlarging them
@@ -55,7 +55,7 @@ class WantedSize:
 
 
 class _Source(NamedTuple):
-    """The files that a data set was decoded from."""
+    """The files that a dataset was decoded from."""
 
     key: str
     files: list[tuple[str, int, int]]
@@ -72,7 +72,7 @@ class _Manifest(msgspec.Struct, frozen=True):
 def cache_dataset(
     located: Located, *, sides: Collection[WantedSize], cache_root: Path, say: Callable[[str], None]
 ) -> dict[WantedSize, DataInfo]:
-    """Decode a data set into the cache, unless it is there, in each shape that is wanted.
+    """Decode a dataset into the cache, unless it is there, in each shape that is wanted.
 
     Args:
         located: what opens it, and where.
@@ -81,10 +81,10 @@ def cache_dataset(
         say: gets a line of progress now and then, while images are decoded.
 
     Returns:
-        For each side, the data set with the folder of its arrays: uint8[N, C, S, S] and int64[N] for each split.
+        For each side, the dataset with the folder of its arrays: uint8[N, C, S, S] and int64[N] for each split.
 
     Raises:
-        UnusableError: the data set is missing or cannot be used, or the cache cannot be written.
+        UnusableError: the dataset is missing or cannot be used, or the cache cannot be written.
     """
     folder = cache_root / f"v{FORMAT}"
     try:
@@ -135,7 +135,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
 
 
 def _source(located: Located) -> _Source | None:
-    """Identify the files under a data set's root; None without a root or before a download."""
+    """Identify the files under a dataset's root; None without a root or before a download."""
     if located.root is None or not located.root.is_dir():
         return None
     files = sorted(_files_under(located.root))
@@ -280,5 +280,5 @@ def _check_room(folder: Path, needed: int) -> None:
 
 def _unwritable(cache_root: Path, reason: str | None) -> UnusableError:
     return UnusableError(
-        f"the image cache {cache_root} cannot be written: {reason}; set VITBENCH_CACHE to a folder that can"
+        f"the image cache {cache_root} cannot be written: {reason}; set VITBENCH_CACHE to a writable folder"
     )

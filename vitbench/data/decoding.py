@@ -1,6 +1,6 @@
-"""One pass over all images of a data set: hash them, note their shapes, write them in the forms that models want.
+"""One pass over all images of a dataset: hash them, note their shapes, write them in the forms that models want.
 
-A form is a shape in which a data set is cached. Images are read by several threads, so that compressed ones use all
+A form is a shape in which a dataset is cached. Images are read by several threads, so that compressed ones use all
 cores, and each is dropped as soon as it is written.
 
 Shapes: N images in a split, C channels, H height, W width, S side of a square.
@@ -34,7 +34,7 @@ _WORTH_A_WORD = 5_000
 
 
 class Geometry(msgspec.Struct, frozen=True):
-    """The shapes of all images of a data set."""
+    """The shapes of all images of a dataset."""
 
     channels: int
     uniform: int | None
@@ -44,7 +44,7 @@ class Geometry(msgspec.Struct, frozen=True):
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over all images of a data set found."""
+    """What one pass over all images of a dataset found."""
 
     fingerprint: str
     geometry: Geometry
@@ -55,7 +55,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(NamedTuple):
-    """One shape in which a data set is cached."""
+    """One shape in which a dataset is cached."""
 
     channels: int
     side: int
@@ -101,7 +101,7 @@ def decode(
     """Read every image once, and write it in each form into ``<folder>/<form.suffix>/``.
 
     Args:
-        opened: the data set.
+        opened: the dataset.
         forms: a form that turns out not to fit all images is left unfinished.
         folder: an existing folder.
         say: gets a line of progress now and then.

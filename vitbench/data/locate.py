@@ -1,4 +1,4 @@
-"""Which plugin opens a data set, and where its files lie.
+"""Which plugin opens a dataset, and where its files lie.
 
 The order: a folder that the user gave (``--data NAME=PATH``), then ``VITBENCH_DATA``, then the user's cache directory.
 """
@@ -20,28 +20,28 @@ __all__ = ["Located", "default_cache_root", "default_data_root", "locate"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Located:
-    """A data set's name, with what opens it."""
+    """A dataset's name, with what opens it."""
 
     name: str
     """The name that was asked for."""
     spec: DatasetSpec
-    """What opens it: the data set of that name, or the layout that its folder has."""
+    """What opens it: the dataset of that name, or the layout that its folder has."""
     plugin: str
     """The plugin that offers `spec`."""
     root: Path | None
     """Absolute path of its folder; None for data that ship with a package."""
     verified: bool | None
-    """False where a layout stands in for a named data set; None: the opened images say."""
+    """False where a layout stands in for a named dataset; None: the opened images say."""
     download: bool
     """Whether it may be downloaded into `root`; never into a folder that the user gave."""
     classes: int | None
-    """Number of classes that the data set of that name has; None: whatever is found."""
+    """Number of classes that the dataset of that name has; None: whatever is found."""
     augmentations: tuple[Augmentation, ...]
-    """The changes of an image that keep its label: of the named data set, else of the layout."""
+    """The changes of an image that keep its label: of the named dataset, else of the layout."""
 
 
 def default_data_root() -> Path:
-    """Return the folder that holds data sets by name: ``VITBENCH_DATA``, else a folder in the user's cache."""
+    """Return the folder that holds datasets by name: ``VITBENCH_DATA``, else a folder in the user's cache."""
     return _folder_from("VITBENCH_DATA", "data")
 
 
@@ -65,15 +65,15 @@ def locate(
     data_path: Path | None,
     data_root: Path,
 ) -> Located:
-    """Decide what opens the data set `name`, and at which folder.
+    """Decide what opens the dataset `name`, and at which folder.
 
     Args:
         name: the name that was asked for.
-        spec: the spec of that name; None where no plugin offers one, so that `data_path` defines the data set.
+        spec: the spec of that name; None where no plugin offers one, so that `data_path` defines the dataset.
         plugin: the plugin that offers `spec`; ignored where `spec` is None.
         layouts: plugin and spec of each layout, in the order in which they are asked.
         data_path: the folder that the user gave for this name.
-        data_root: the folder that holds data sets by name.
+        data_root: the folder that holds datasets by name.
 
     Raises:
         UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.
@@ -81,7 +81,7 @@ def locate(
     """
     if data_path is None:
         if spec is None:
-            raise UsageError(f"no plugin offers a data set {name}; say where it lies with --data {name}=PATH")
+            raise UsageError(f"no plugin offers a dataset {name}; say where it lies with --data {name}=PATH")
         root = data_root.absolute() / name if spec.needs_root else None
         return _located(name, spec, plugin, root, named=spec, download=spec.downloads)
 
@@ -93,7 +93,7 @@ def locate(
             return _located(name, layout, owner, root, named=spec)
     if spec is None or not spec.needs_root:
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
-        raise UnusableError(f"data set {name}: {root} has none of the known layouts: {known}")
+        raise UnusableError(f"dataset {name}: {root} has none of the known layouts: {known}")
     return _located(name, spec, plugin, root, named=spec)
 
 
@@ -119,19 +119,19 @@ def _detects(name: str, owner: str, layout: DatasetSpec, root: Path) -> bool:
         return bool(load_target(layout.detect)(root))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UnusableError(f"data set {name}: layout {owner}/{layout.name} failed at {root}: {reason}") from error
+        raise UnusableError(f"dataset {name}: layout {owner}/{layout.name} failed at {root}: {reason}") from error
 
 
 def _existing_folder(name: str, path: Path) -> Path:
     path = path.expanduser().absolute()
     if not path.exists():
-        raise UnusableError(f"data set {name}: there is no folder {path}; correct --data {name}=PATH")
+        raise UnusableError(f"dataset {name}: there is no folder {path}; correct --data {name}=PATH")
     if not path.is_dir():
-        raise UnusableError(f"data set {name}: {path} is not a folder; give the folder that holds the images")
+        raise UnusableError(f"dataset {name}: {path} is not a folder; give the folder that holds the images")
     try:
         empty = not any(path.iterdir())
     except OSError as error:
-        raise UnusableError(f"data set {name}: cannot read {path}: {error.strerror}") from error
+        raise UnusableError(f"dataset {name}: cannot read {path}: {error.strerror}") from error
     if empty:
-        raise UnusableError(f"data set {name}: the folder {path} is empty; give the folder that holds the images")
+        raise UnusableError(f"dataset {name}: the folder {path} is empty; give the folder that holds the images")
     return path

@@ -1,4 +1,4 @@
-"""Open both splits of a data set and check what a plugin gave, before anything is written.
+"""Open both splits of a dataset and check what a plugin gave, before anything is written.
 
 Shapes: N images in a split, C channels, H height, W width, K classes.
 """
@@ -50,7 +50,7 @@ class OpenedSplit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenedSet:
-    """Both splits of a data set, with what holds for both."""
+    """Both splits of a dataset, with what holds for both."""
 
     train: OpenedSplit
     test: OpenedSplit
@@ -85,13 +85,13 @@ def open_splits(located: Located) -> OpenedSet:
 
 
 def fault(located: Located, reason: object) -> UnusableError:
-    """Return the error that says, in one line, which data set in which place cannot be used, and why."""
+    """Return the error that says, in one line, which dataset in which place cannot be used, and why."""
     place = f" in {located.root}" if located.root else ""
-    return UnusableError(f"data set {located.name}{place}: {' '.join(str(reason).split())}")
+    return UnusableError(f"dataset {located.name}{place}: {' '.join(str(reason).split())}")
 
 
 def check_class_count(located: Located, class_names: Sequence[str]) -> None:
-    """Raise UnusableError for fewer than two classes, or for other than the data set of that name has."""
+    """Raise UnusableError for fewer than two classes, or for other than the dataset of that name has."""
     if len(class_names) < 2:
         raise fault(located, f"has one class only, {class_names[0]!r}; two are needed" if class_names else "no classes")
     if located.classes not in (None, len(class_names)):

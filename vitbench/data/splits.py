@@ -89,7 +89,7 @@ def stratified_limit(labels: Index, limit: int | float, seed: int) -> Index:
 
 
 def load_splits(info: DataInfo, *, limit: int | float | None) -> Splits:
-    """Map a cached data set and split it: limit each split, then hold validation images out of the training images.
+    """Map a cached dataset and split it: limit each split, then hold validation images out of the training images.
 
     Raises:
         UsageError: the limit leaves no image for validation.
@@ -105,7 +105,7 @@ def load_splits(info: DataInfo, *, limit: int | float | None) -> Splits:
     kept, held_out = stratified_split(pool.labels, VALIDATION_SHARE, SPLIT_SEED)
     if not len(held_out):
         raise UsageError(
-            f"data set {info.name}: with one image a class ({len(pool)} in all) none is left for validation; "
+            f"dataset {info.name}: with one image per class ({len(pool)} in all) none is left for validation; "
             f"allow at least {2 * len(info.class_names)} training images"
         )
     note = single_image_note(pool.labels, info.class_names, held_out="validation")

@@ -76,7 +76,7 @@ def driver_check(driver: Driver | None, environment: Mapping[str, str], root: Pa
         return _driver(
             False,
             f"NVIDIA's driver is installed but does not answer: {driver.fault}",
-            "Reboot, which an updated driver needs; if that does not help, install it again.",
+            "Reboot, as a driver update requires; if that does not help, reinstall the driver.",
         )
     return _unused(driver, environment, ours)
 

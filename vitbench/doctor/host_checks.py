@@ -158,7 +158,9 @@ def neighbours_check(shares: Mapping[str, float], *, load: float, usable: int, p
     busy = total > OTHERS_WARNING * usable
     if not busy and load <= processors + LOAD_MARGIN:
         return MachineCheck(name="other processes", ok=True, found=found)
-    advice = "Stop them, or wait until they end." if busy else "Wait a minute or two for it to fall, then ask again."
+    advice = (
+        "Stop them, or wait until they end." if busy else "Wait a minute or two for it to fall, then run this again."
+    )
     return MachineCheck(name="other processes", ok=False, found=found, advice=advice)
 
 
@@ -184,7 +186,7 @@ def steal_check(share: float) -> MachineCheck:
         name="host",
         ok=False,
         found=found,
-        advice="Other guests are busy, which nothing in this one can mend: compare speeds in lockstep only, or take "
+        advice="Other guests are busy, which cannot be fixed from here: compare speeds in lockstep only, or use "
         "a machine with cores of its own.",
     )
 
@@ -221,11 +223,11 @@ def memory_check(*, available: int, total: int, limit: int, swap_used: int, swap
             name="memory",
             ok=False,
             found=f"{found}; the system swapped while it was watched",
-            advice="Close what takes the memory; times of a machine that swaps mean nothing.",
+            advice="Close what uses the memory; timings on a machine that swaps are meaningless.",
         )
     if available < FREE_MEMORY_WARNING * total:
         return MachineCheck(
-            name="memory", ok=False, found=found, advice="Close what takes the memory, before it swaps."
+            name="memory", ok=False, found=found, advice="Close what uses the memory, before the machine swaps."
         )
     return MachineCheck(name="memory", ok=True, found=found)
 
@@ -247,7 +249,7 @@ def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Pa
     # The median: a single step may hold an interruption.
     tick = statistics.median(steps) / 1e9
     source = _read(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
-    found = f"it tells moments {tick * 1e9:.0f} ns apart" + (f" (clock source {source})" if source else "")
+    found = f"it resolves {tick * 1e9:.0f} ns" + (f" (clock source {source})" if source else "")
     if tick <= TICK_WARNING:
         return MachineCheck(name="timer", ok=True, found=found)
     return MachineCheck(
@@ -295,7 +297,7 @@ def noise_check(floor: float) -> MachineCheck:
         name="noise floor",
         ok=False,
         found=f"{found}; differences of speed below that need lockstep",
-        advice="Mend what else is marked and ask again; where that does not help, compare speeds in lockstep only.",
+        advice="Fix what else is marked and run this again; where that does not help, compare speeds in lockstep only.",
     )
 
 

@@ -177,7 +177,7 @@ def _explained(ended: Ending[bytes], call: _Call) -> Ending[bytes]:
     if code == -SIGKILL and _memory_kills() > call.killed_before:
         words = "the system ran out of memory and killed the process"
         return Ending(kind="oom", seconds=ended.seconds, reason=words)
-    more = "; its log tells more" if call.job.log else ""
+    more = "; see its log" if call.job.log else ""
     words = f" before it answered{more}" if code is None or code >= 0 else ""
     return Ending(kind="crashed", seconds=ended.seconds, reason=f"the process {how_it_ended(code)}{words}")
 

@@ -173,13 +173,11 @@ class LiveWorker:
         try:
             answer = msgspec.json.decode(line, type=Reply)
         except msgspec.DecodeError as error:
-            raise self._error(
-                f"its vitbench is of another version, and gave an answer not known here: {error}"
-            ) from error
+            raise self._error(f"its vitbench is of another version and gave an unknown answer: {error}") from error
         if isinstance(answer, Failed):
             raise self._error(answer.reason)
         if not isinstance(answer, wanted):
-            raise self._error(f"answered {type(answer).__name__} where {wanted.__name__} was due")
+            raise self._error(f"answered {type(answer).__name__} where {wanted.__name__} was expected")
         return answer
 
     def send(self, message: Order | RunCalls) -> None:

@@ -2,7 +2,7 @@
 
 Each rule speaks for an effect that matters (a share of the time) and that chance does not make of times which are
 merely noisy (a significance). The simulations that hold the false alarms at 1 % are in
-tests/unit/test_measuring_noise.py.
+tests/unit/measuring/test_noise.py.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
         used = ", ".join(sorted(recipes)) or "none"
         raise UsageError(f"--set names the recipe {name}, which no selected model uses; used: {used}.")
     if not quality:
-        lacking = "models; give --model" if not entries else "data sets; give --dataset"
+        lacking = "models; give --model" if not entries else "datasets; give --dataset"
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
     timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.largest_batch, cell.batch_size))
     return quality + timed
@@ -111,7 +111,7 @@ def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
     figures = sorted(name for offer in catalog.metrics.values() for name in offer.spec.figures or (offer.spec.name,))
     if figures and rank_by not in figures:
         known = ", ".join(figures)
-        raise UsageError(f'rank_by = "{rank_by}" names no figure.{did_you_mean(rank_by, figures)} Known: {known}.')
+        raise UsageError(f'rank_by = "{rank_by}": no such metric.{did_you_mean(rank_by, figures)} Known: {known}.')
 
 
 def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
@@ -162,7 +162,7 @@ def _is_asked(
 
 
 def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[str]:
-    """Return the full names of known data sets, and the names that ``--data`` or ``[data]`` defines."""
+    """Return the full names of known datasets, and the names that ``--data`` or ``[data]`` defines."""
     paths = {**suite.data, **selection.data}
     chosen: list[str] = []
     for name in selection.datasets or suite.datasets:
@@ -172,18 +172,18 @@ def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home:
             offer = catalog.dataset(name, home="" if selection.datasets else home)
             if offer.spec.is_layout:
                 raise UsageError(
-                    f'"{name}" is a layout, not a data set; give yours any name: --data mine=DIR --dataset mine.'
+                    f'"{name}" is a layout, not a dataset; give yours any name: --data mine=DIR --dataset mine.'
                 )
             full = offer.name
         if full in chosen:
-            raise UsageError(f'data set "{name}" is selected twice; name it once.')
+            raise UsageError(f'dataset "{name}" is selected twice; name it once.')
         chosen.append(full)
     for name in selection.data:
         if name not in chosen and not is_dataset(name, catalog):
-            raise UsageError(f'--data defines the data set "{name}", but nothing selects it; add --dataset {name}.')
+            raise UsageError(f'--data defines the dataset "{name}", but nothing selects it; add --dataset {name}.')
     return chosen
 
 
 def is_dataset(name: str, catalog: Catalog) -> bool:
-    """Return whether a full or short name is that of an installed data set, perhaps of several."""
+    """Return whether a full or short name is that of an installed dataset, perhaps of several."""
     return any(name in (full, full.partition("/")[2]) for full in catalog.datasets)

@@ -60,7 +60,7 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
     no_suite = not selection.suite and selection.models and selection.datasets
     path, home = (None, "") if no_suite else _suite_path(selection.suite or DEFAULT_SUITE, catalog)
-    found = read_suite(path) if path else Suite(name="selection", summary="Models and data sets of the command line")
+    found = read_suite(path) if path else Suite(name="selection", summary="Models and datasets of the command line")
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
@@ -148,7 +148,7 @@ def _labels(suite: Suite) -> dict[str, str]:
 
 
 def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog, home: str) -> dict[str, str]:
-    """Return the folder of each data set by its full name; a suite's paths are relative to its file."""
+    """Return the folder of each dataset by its full name; a suite's paths are relative to its file."""
 
     def full(name: str, home: str = "") -> str:
         return catalog.dataset(name, home=home).name if is_dataset(name, catalog) else name

@@ -50,7 +50,7 @@ def prepare_in_child(content: bytes, folder: Path | None, send: Send) -> Prepare
 
     try:
         request = msgspec.msgpack.decode(content, type=PrepareRequest)
-        with signs_of_life(send, "preparing"):  # a data set may have to be fetched
+        with signs_of_life(send, "preparing"):  # a dataset may have to be fetched
             return prepare(request, load_catalog(request.plugins), lambda text: send(Say(text=text)))
     except VitbenchError:
         raise
@@ -65,7 +65,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
 
     Raises:
         UsageError: an unknown member of a family, or an option that it does not have.
-        UnusableError: a device, a data set or a checkpoint that is missing or cannot be used.
+        UnusableError: a device, a dataset or a checkpoint that is missing or cannot be used.
     """
     from vitbench import environment
     from vitbench.worker.runtime import check_precision
@@ -148,7 +148,7 @@ def _side(spec: ModelSpec) -> WantedSize:
 def _open_data(
     request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
 ) -> dict[tuple[str, WantedSize], DataInfo]:
-    """Open and cache each data set once, at each size that a model wants."""
+    """Open and cache each dataset once, at each size that a model wants."""
     from vitbench.data.cache import cache_dataset
     from vitbench.data.locate import default_cache_root, default_data_root, locate
 
@@ -169,7 +169,7 @@ def _open_data(
         )
         lacking = first_missing(located.spec.requires)
         if lacking:
-            raise UnusableError(f"data set {short} needs {lacking}; pip install {lacking}.")
+            raise UnusableError(f"dataset {short} needs {lacking}; pip install {lacking}.")
         for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
             opened[name, side] = info
     return opened

@@ -34,7 +34,7 @@ class ResolvedModel:
     label: str
     checkpoint_sha256: str
     unavailable: str
-    """Why it cannot be had here: a required module is not installed, or its family's `resolve` fails."""
+    """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
 
 def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> ResolvedModel:

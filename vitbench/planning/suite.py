@@ -63,7 +63,7 @@ class Suite(_Data, frozen=True, kw_only=True):
     threads: int | None = None
     """torch threads; None: all usable cores."""
     data: dict[str, str] = {}
-    """Data set name to its folder, relative to the file."""
+    """Dataset name to its folder, relative to the file."""
 
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

@@ -44,8 +44,8 @@ NOT_TIMED: dict[str, Any] = {
 NOT_WEIGHED: dict[str, Any] = {"peak_memory": None, "peak_memory_note": "not measured"}
 ON_CPU = "rise of this process's resident set; that of a fresh process, whose heap is empty, may be lower"
 ON_CUDA = "peak that torch allocated, less what it had allocated before the model was built"
-TOO_SMALL = "too small to be weighed: the free space of this process's heap holds it"
-COMPILED = "on the CPU the memory of a compiled model cannot be told from the compiler's own"
+TOO_SMALL = "too small to measure: it fits into the free space of this process's heap"
+COMPILED = "on the CPU the memory of a compiled model cannot be told apart from the compiler's own"
 
 
 def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRounds, *, timed: bool) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class ModelBenchmark:
         self.called = True
         try:
             if (timer := self._benchmark._timer) not in _WALL_CLOCKS:
-                raise UsageError(f"{timer.__name__} is no wall clock; leave out --benchmark-timer.")
+                raise UsageError(f"{timer.__name__} is not a wall clock; leave out --benchmark-timer.")
             from vitbench.pytest_plugin.benchmark import benchmark_model
             from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 

@@ -110,7 +110,7 @@ def record_text(store: Store, asked: str) -> str:
         "asked": msgspec.json.encode(planned.cell).decode(),
         "model": provenance.model.in_words,
         "recipe": provenance.recipe.in_words if provenance.recipe else "",
-        "data set": provenance.dataset.in_words if provenance.dataset else "",
+        "dataset": provenance.dataset.in_words if provenance.dataset else "",
         "metrics": "; ".join(origin.in_words for origin in record.foreign_metrics),
         "data": f"{planned.data.title}, fingerprint {planned.data.fingerprint[:12]}" if planned.data else "",
         "images": ", ".join(f"{name} {count}" for name, count in record.splits.items()),

@@ -37,7 +37,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     fraction = bool(ranked) and ranked[0].metrics[rank_by].unit == "fraction"
     overlap = f"differ where their {'95 % intervals' if fraction else 'ranges'} do not overlap"
     if rank_by not in COSTS and any(row.metrics[rank_by].low is None for row in ranked):
-        overlap += "; those without one are not told apart"
+        overlap += "; those without one cannot be told apart"
     if resolution is None:
         return [f"A rank may be a range; rows {overlap}."] if ranges else []
     notes = []

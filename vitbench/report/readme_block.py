@@ -24,15 +24,15 @@ def with_block(document: bytes, markdown: str) -> bytes:
     for marker in (start, end):
         count = document.count(marker)
         if count != 1:
-            found = f"there {count} times" if count else "not there"
+            found = f"there {count} times" if count else "missing"
             raise UsageError(
                 f"the line {marker.decode()} is {found}; put it once, and {START if marker == end else END} "
-                f"{'before' if marker == end else 'after'} it, where the table is to stand."
+                f"{'before' if marker == end else 'after'} it, where the table should stand."
             )
     head, _, rest = document.partition(start)
     tail = rest.partition(end)[2]
     if end in head:
-        raise UsageError(f"the line {END} stands before {START}; exchange the two.")
+        raise UsageError(f"the line {END} stands before {START}; swap the two.")
     newline = b"\r\n" if rest.partition(b"\n")[0].endswith(b"\r") else b"\n"
     block = markdown.strip("\n").encode().replace(b"\n", newline)
     return newline.join((head + start, b"", block, b"", end + tail))

@@ -166,7 +166,7 @@ def _baseline(contest: _Contest) -> list[str]:
             sure = ", but the gap is not resolved" if _tied(best, baseline) else ""
             return [f"{figures} is better than any model by {contest.gap(lead)}{sure}."]
         if _tied(best, baseline):
-            return [f"{figures} is not told apart from it."]
+            return [f"{figures} cannot be told apart from it."]
     return []
 
 
@@ -180,7 +180,7 @@ def _fastest(contest: _Contest) -> list[str]:
     invalid = sum(metric.verdict == "invalid" for metric, _ in timed)
     usable = [(value, metric, model) for metric, model in timed if (value := _valid(metric)) is not None]
     if not usable:
-        return ["Within a point of the best no throughput is valid."] if invalid else []
+        return ["No throughput within a point of the best is valid."] if invalid else []
     value, metric, fastest = max(usable, key=lambda each: each[0])
     words = f"Fastest within a point of the best: {fastest.name}, {rounded(value)} images/s"
     against = next((each for each in usable if each[2] is best and fastest.value != best.value), None)

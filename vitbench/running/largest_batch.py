@@ -79,7 +79,7 @@ def find_largest(try_batch: Callable[[int], tuple[Status, str]], *, start: int) 
         if too_large == 1:
             raise SearchFailed("oom", f"not even one image fits: {reason}")
         if fits == MOST:
-            return LargestBatch(batch_size=fits, note=f"no larger batch than {MOST:,} is tried")
+            return LargestBatch(batch_size=fits, note=f"batches above {MOST:,} are not tried")
         if too_large is None:
             size = min(2 * fits, MOST)
         elif not fits:

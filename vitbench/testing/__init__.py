@@ -1,6 +1,6 @@
 """The conformance kit: does a plugin keep the contracts of its hooks? For plugin authors; behind ``vitbench check``.
 
-In a package's tests, one line a plugin::
+In a package's tests, one line per plugin::
 
     from vitbench.testing import parametrize_checks
 

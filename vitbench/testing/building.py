@@ -75,7 +75,7 @@ def build(
 
     Raises:
         CheckFailed: it raised, or gave no module, or a lazy one.
-        Skip: what it requires is not installed, or its weights cannot be had.
+        Skip: what it requires is not installed, or its weights are not available.
         UnusableError: it cannot be imported.
     """
     side, channels = image_size or sizes(case)[0], in_channels or own_channels(case)

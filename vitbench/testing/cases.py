@@ -53,7 +53,7 @@ class FamilyCase:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DatasetCase:
-    """A data set or a layout. Two cases are never equal, so that its splits can be kept open for its other checks."""
+    """A dataset or a layout. Two cases are never equal, so that its splits can be kept open for its other checks."""
 
     spec: DatasetSpec
     root: Path | None = None

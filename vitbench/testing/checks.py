@@ -102,7 +102,9 @@ def expected_reasons(checks: Sequence[Check], expected_failures: Mapping[str, st
     known = {key for keys in names for key in keys}
     for key, reason in expected_failures.items():
         if key not in known:
-            raise UsageError(f'expected_failures names "{key}", which is no check.{did_you_mean(key, sorted(known))}')
+            raise UsageError(
+                f'expected_failures names "{key}", which is not a check.{did_you_mean(key, sorted(known))}'
+            )
         if not reason.strip():
             raise UsageError(f'expected_failures: say why "{key}" is expected to fail.')
     return [next((expected_failures[key] for key in keys if key in expected_failures), "") for keys in names]
@@ -125,7 +127,7 @@ def _outcome(check: Check, expected: str) -> Outcome:
     except UnusableError as error:  # what cannot be imported: no contract was looked at, so none was seen broken
         status, reason = "failed", _line(error)
     except (Exception, SystemExit) as error:
-        status, reason = "failed", f"the check met {raised(error)}"
+        status, reason = "failed", f"the check raised {raised(error)}"
     seconds = time.perf_counter() - started
     return Outcome(check=check.name, subject=check.subject, status=status, reason=reason, seconds=seconds)
 

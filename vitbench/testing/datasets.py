@@ -1,4 +1,4 @@
-"""Checks of data sets: each function is one contract of `DatasetSpec.open` and of the images that it gives.
+"""Checks of datasets: each function is one contract of `DatasetSpec.open` and of the images that it gives.
 
 All labels are read, and of the images 200 of each split, evenly spaced; where the splits are compared, as many as
 `MOST_BYTES` allow.
@@ -134,7 +134,7 @@ def check_dataset_class_names(case: DatasetCase) -> None:
     """The class names are texts, two or more, all different, and the same in both splits."""
     names = [list(open_split(case, split).class_names) for split in SPLITS]
     if names[0] != names[1]:
-        raise CheckFailed("train and test have other class names, or in another order; take both from one list")
+        raise CheckFailed("train and test have different class names, or a different order; take both from one list")
     if len(names[0]) < 2 or not all(isinstance(name, str) and name for name in names[0]):
         raise CheckFailed(f"the class names must be two or more texts, not {names[0]!r:.80}")
     twice = [name for name in names[0] if names[0].count(name) > 1]
@@ -179,7 +179,7 @@ def check_dataset_order_stable(case: DatasetCase) -> None:
         if one.labels != other.labels:
             raise CheckFailed(f"the labels of {split} come in another order when opened again; sort, or fix the seed")
         if one.images != other.images:
-            raise CheckFailed(f"the images of {split} are others when opened again; sort, or fix the seed")
+            raise CheckFailed(f"the images of {split} differ when opened again; sort, or fix the seed")
 
 
 def check_dataset_batches_agree(case: DatasetCase) -> None:
@@ -195,7 +195,7 @@ def check_dataset_batches_agree(case: DatasetCase) -> None:
         for row, image in zip(rows, together, strict=True):
             alone = source.image(int(row)) if hasattr(source, "image") else source.images(np.array([row]))[0]
             if not np.array_equal(image, alone):
-                raise CheckFailed(f"{split} image {row} is another one in a batch than alone; keep the order of index")
+                raise CheckFailed(f"{split} image {row} differs between a batch and alone; keep the order of index")
 
 
 def check_dataset_threads_agree(case: DatasetCase) -> None:
@@ -208,7 +208,7 @@ def check_dataset_threads_agree(case: DatasetCase) -> None:
         for row, found in _read_at_once(images, orders):
             if found != alone[row]:
                 raise CheckFailed(
-                    f"{split} image {row} is another one when {THREADS} threads read at once; share no open file "
+                    f"{split} image {row} differs when {THREADS} threads read at once; share no open file "
                     "and no other state between calls, or take a lock"
                 )
 

@@ -22,4 +22,4 @@ def check_family_refuses_unknown_names(case: FamilyCase) -> None:
         return
     except Exception as error:
         raise CheckFailed(f'resolve("{name}") raised {raised(error)}; it must be LookupError') from error
-    raise CheckFailed(f'resolve("{name}") gave {found!r:.80}; raise LookupError for a name that there is not')
+    raise CheckFailed(f'resolve("{name}") gave {found!r:.80}; raise LookupError for an unknown name')

@@ -1,4 +1,4 @@
-"""Opening and reading data sets for their checks; also in a process of its own, which hashes texts by another seed.
+"""Opening and reading datasets for their checks; also in a process of its own, which hashes texts by another seed.
 
 ``python -c "from vitbench.testing.opening import tell; tell()"`` is that process.
 

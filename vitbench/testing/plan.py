@@ -118,7 +118,7 @@ def checks_of(
         plugin: a plugin's name, or ``plugin/name``; a member of a family, too. The path of a plugin file may stand for
             its name.
         models: check these alone: ``name`` or ``name:option=value,...``. `plugin` is then a plugin's name.
-        data: where data sets lie that have files, by name.
+        data: where datasets lie that have files, by name.
         plugins: what is loaded, `plugin` being a name; None: all that is installed, and the plugin file.
 
     Raises:
@@ -200,11 +200,11 @@ def _roots(plugin: str, data: Mapping[str, str | Path], catalog: Catalog) -> dic
         full = name if "/" in name else f"{plugin}/{name}"
         if full not in catalog.datasets or not full.startswith(f"{plugin}/"):
             own = [other for other in catalog.datasets if other.startswith(f"{plugin}/")]
-            hint = f" Its data sets: {', '.join(own)}." if own else ""
-            raise UsageError(f'plugin {plugin} has no data set "{name}".{hint}')
+            hint = f" Its datasets: {', '.join(own)}." if own else ""
+            raise UsageError(f'plugin {plugin} has no dataset "{name}".{hint}')
         roots[full] = Path(path).expanduser().absolute()
         if not roots[full].is_dir():
-            raise UnusableError(f"data set {full}: there is no folder {roots[full]}; correct --data {name}=PATH.")
+            raise UnusableError(f"dataset {full}: there is no folder {roots[full]}; correct --data {name}=PATH.")
     return roots
 
 

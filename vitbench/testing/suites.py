@@ -25,11 +25,11 @@ def check_suite_parses(case: SuiteCase) -> None:
 
 
 def check_suite_names(case: SuiteCase) -> None:
-    """All models, options, data sets, recipes and the figure to rank by are known; members of families, too."""
+    """All models, options, datasets, recipes and the figure to rank by are known; members of families, too."""
     suite, home = _read(case), _home(case)
     try:
         expand(suite, case.catalog, Selection(), home=home)
-    except NothingSelectedError:  # models or data sets are left to the user
+    except NothingSelectedError:  # models or datasets are left to the user
         pass
     except VitbenchError as error:
         raise CheckFailed(f"{error} If another package offers it, require that package.") from error

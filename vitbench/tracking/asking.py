@@ -44,7 +44,7 @@ def ask(place: PreparedSide, request: Request) -> Description | str:
             return f"{place.label}'s vitbench speaks protocol {protocol}, this one {PROTOCOL}; update the older one"
         description = msgspec.json.decode(done.stdout, type=Description)
     except msgspec.DecodeError as error:
-        return f"{place.label}'s vitbench gave an answer not known here: {error}"
+        return f"{place.label}'s vitbench gave an unknown answer: {error}"
     if refusal := description.refusal:
         raise error_of(refusal.exit_code, f"{place.label}: {refusal.message}")
     return description

@@ -60,7 +60,7 @@ def find_repository(folder: Path) -> Repository:
         UnusableError: git is not installed.
     """
     if not folder.is_dir():
-        raise UsageError(f"--repo: {folder} is no folder.")
+        raise UsageError(f"--repo: {folder} is not a directory.")
     code, top = _git(folder, "rev-parse", "--show-toplevel")
     if "safe.directory" in top:
         raise UsageError(f"git refuses {folder.absolute()}, which belongs to another user; run: {top}")

@@ -175,7 +175,7 @@ def _unlike_options(base: KeyedCell, head: KeyedCell) -> Iterator[str]:
 
 
 def _unlike(what: str, base: object, head: object) -> str:
-    return f"unlike {what}: {_text(base)} in base, {_text(head)} in head"
+    return f"different {what}: {_text(base)} in base, {_text(head)} in head"
 
 
 def _text(value: object) -> str:

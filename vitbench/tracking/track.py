@@ -138,7 +138,7 @@ def settled(compare: Callable[[], SpeedComparison], *, family: int) -> tuple[Spe
     figures = f"ratio {first.ratio:.3f}, interval {first.low:.3f} to {first.high:.3f}"
     if second.verdict == "slower":
         return second, "regressed", (f"measured twice; the first time, too, it was slower: {figures}", *second.reasons)
-    words = f"measured twice; slower the first time only, which among {family} comparisons is no proof: {figures}"
+    words = f"measured twice; slower the first time only, which among {family} comparisons is not proof: {figures}"
     return second, "not resolved", (words, *second.reasons)
 
 

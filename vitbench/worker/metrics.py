@@ -103,7 +103,7 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         TypeError, ValueError, msgspec.ValidationError: it is no measurement that the spec declares.
     """
     if not isinstance(given, Measurement):
-        raise TypeError(f"it gave {type(given).__name__} where Measurement is wanted")
+        raise TypeError(f"it gave {type(given).__name__} where Measurement is expected")
     # msgspec checks types where it reads, not where a measurement is made.
     one = msgspec.convert(msgspec.to_builtins(given, enc_hook=_number), Measurement)
     if one.name not in _figures(spec):
@@ -128,6 +128,6 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
 def _number(value: object) -> int | float:
     """Return the number that a scalar of NumPy or torch holds."""
     if not hasattr(value, "__float__"):
-        raise TypeError(f"it gave {type(value).__name__} where a number is wanted")
+        raise TypeError(f"it gave {type(value).__name__} where a number is expected")
     number = float(value)
     return int(number) if number.is_integer() else number

@@ -141,7 +141,7 @@ class _Bench:
         with torch.inference_mode():
             seconds = [seconds_of(step, self.device) for _ in range(PROBE_STEPS)]
         if min(seconds) > PROBE_SECONDS:
-            return CellResult(status="timeout", reason=f"takes {min(seconds):.1f} s a step, over {PROBE_SECONDS:g} s")
+            return CellResult(status="timeout", reason=f"takes {min(seconds):.1f} s per step, over {PROBE_SECONDS:g} s")
         return CellResult(status="ok")
 
     def start(self) -> Startup:
@@ -165,7 +165,7 @@ class _Bench:
         if isinstance(self.baseline, Skip):
             return self.baseline
         if self.cell.compile and self.device.type == "cpu":
-            return Skip("on the CPU the memory of a compiled model cannot be told from the compiler's own")
+            return Skip("on the CPU the memory of a compiled model cannot be told apart from the compiler's own")
         return measure_memory(
             self.model,
             self.inputs(count=1),

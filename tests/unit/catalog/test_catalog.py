@@ -68,7 +68,7 @@ BROKEN = {
     "a misspelt hook without its marker": (
         models(f"return [{SPEC}]", decorator="", hook="vitbench_model"),
         "register",
-        'vitbench_model is no hook, and only hooks may be called vitbench_... Did you mean "vitbench_models"?',
+        'vitbench_model is not a hook, and only hooks may be named vitbench_... Did you mean "vitbench_models"?',
     ),
     "an error whose text is an error": (
         "class E(Exception):\n    def __str__(self):\n        raise RuntimeError('no text')\n\nraise E",
@@ -182,7 +182,7 @@ def test_a_misspelt_method_without_its_marker_is_a_problem(install: Install, tmp
     entry_points.write_text(f"[vitbench]\nobj = {module}:plugin\n")
     [problem] = loaded("obj").problems
     assert problem.stage == "register"
-    assert "vitbench_model is no hook" in problem.error
+    assert "vitbench_model is not a hook" in problem.error
 
 
 def test_the_allow_list_decides_what_is_loaded(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_an_empty_allow_list_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_allowed_plugin_that_is_not_installed_is_a_problem() -> None:
     assert [str(problem) for problem in loaded("absent").problems] == [
-        "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it; it is not installed"
+        "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it, but it is not installed"
     ]
 
 
@@ -312,7 +312,7 @@ def test_a_figure_of_vitbench_stays_its_own(install: Install) -> None:
     assert [(problem.plugin, problem.stage, problem.severity) for problem in catalog.problems] == [
         ("copy", "validate", "error")
     ] * 2
-    words = 'vitbench_metrics: metric mine gives the figure "ece", as metrics/ece does; call it otherwise'
+    words = 'vitbench_metrics: metric mine gives the figure "ece", as metrics/ece does; choose another name'
     assert words in [problem.error for problem in catalog.problems]
 
 

@@ -68,7 +68,7 @@ def test_streams_that_a_plugin_replaced_are_put_back_and_still_there(deed: str) 
         "print('the end', file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "replaced sys.stdout or sys.stderr; they were put back\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "replaced sys.stdout or sys.stderr; they were restored\n"), done.stderr
     assert done.stderr.splitlines()[-1] == "the end"
     assert ("from the plugin" in done.stderr) == (deed != "sys.stdout = None")
 
@@ -102,7 +102,7 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
         del os.environ["ISOLATION_B"]
     assert dict(os.environ) == before
     assert remarks == [
-        "changed environment variables (CUDA_VISIBLE_DEVICES, ISOLATION_A, ISOLATION_B); they were put back"
+        "changed environment variables (CUDA_VISIBLE_DEVICES, ISOLATION_A, ISOLATION_B); they were restored"
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_changed_module_path_is_told_and_stays(monkeypatch: pytest.MonkeyPatch
     with undone() as remarks:
         sys.path.insert(0, "/its/own")
     assert sys.path[0] == "/its/own"
-    assert remarks == ["changed the module path (sys.path); it stays so"]
+    assert remarks == ["changed the module path (sys.path); this is kept"]
 
 
 def test_the_working_folder_is_put_back_even_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_the_working_folder_is_put_back_even_after_an_error(tmp_path: Path, monk
         os.chdir("away")
         raise ZeroDivisionError
     assert Path.cwd() == tmp_path
-    assert remarks == [f"changed the working folder to {tmp_path / 'away'}; it was put back"]
+    assert remarks == [f"changed the working directory to {tmp_path / 'away'}; it was restored"]
 
 
 def test_a_folder_that_a_plugin_removed_behind_it_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_folder_that_a_plugin_removed_behind_it_is_left(tmp_path: Path, monkey
         os.chdir("away")
         (tmp_path / "away").rmdir()
     assert Path.cwd() == tmp_path
-    assert remarks == ["changed the working folder to one that is gone; it was put back"]
+    assert remarks == ["changed the working directory to one that is gone; it was restored"]
 
 
 def test_a_command_in_a_folder_that_was_removed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

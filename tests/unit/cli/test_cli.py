@@ -206,7 +206,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["track"], "Missing option '--base'"),
         (["track", "--base", "x", "--mode", "sleep"], "'sleep' is not one of 'inference', 'training'"),
         (["track", "--base", "x", "--threshold", "1"], "1.0 is not in the range 0<x<1"),
-        (["track", "--base", "x", "--repo", "/no/such"], "--repo: /no/such is no folder"),
+        (["track", "--base", "x", "--repo", "/no/such"], "--repo: /no/such is not a directory"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], words: str, run: Run) -> None:
@@ -228,7 +228,7 @@ def test_a_results_folder_that_is_not_there_is_exit_4(command: str, run: Run, tm
 
 def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITBENCH_PLUGINS", "recipes,absent")
-    words = "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it; it is not installed"
+    words = "plugin absent (unknown distribution), name: VITBENCH_PLUGINS names it, but it is not installed"
     code, out, err = run("ls", "recipes")
     assert (code, err) == (0, f"warning: {words}\n")
     assert "recipes/supervised" in out
@@ -258,7 +258,7 @@ def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.
     monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
     assert run("ls", "models") == (130, "", "Interrupted.\n")
     monkeypatch.setattr("vitbench.planning.plan.plan", interrupt)
-    assert run("run") == (130, "", "Interrupted; the same command goes on where it stopped.\n")
+    assert run("run") == (130, "", "Interrupted; run the same command to resume.\n")
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

@@ -95,18 +95,18 @@ def test_the_readme_is_rewritten_once(run: Run, results: Path, tmp_path: Path) -
     readme = tmp_path / "README.md"
     readme.write_bytes(f"# x\r\n{START}\r\n{END}\r\n".encode())
     code, out, err = run("leaderboard", results, "--readme", readme)
-    assert (code, out, err) == (0, "", f"{readme} has the present table.\n")
+    assert (code, out, err) == (0, "", f"{readme} now has the current table.\n")
     content = readme.read_bytes()
     assert b"| vit" in content
     assert content.count(b"\n") == content.count(b"\r\n")
     before = readme.stat()
-    assert run("leaderboard", results, "--readme", readme) == (0, "", f"{readme} had the present table.\n")
+    assert run("leaderboard", results, "--readme", readme) == (0, "", f"{readme} already had the current table.\n")
     assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("text", f"the line {START} is not there"), (START * 2 + END, "is there 2 times"), (END + START, "exchange")],
+    [("text", f"the line {START} is missing"), (START * 2 + END, "is there 2 times"), (END + START, "swap")],
 )
 def test_a_readme_that_cannot_be_rewritten_stays(
     content: str, words: str, run: Run, results: Path, tmp_path: Path
@@ -182,7 +182,7 @@ def test_pictures_of_an_earlier_leaderboard_are_removed_and_nothing_else(run: Ru
     code, _, err = run("leaderboard", results, "--plots")
     assert code == 0
     assert sorted(each.name for each in place.iterdir()) == sorted([*others, "pareto.png", "pareto.svg"])
-    assert err.splitlines()[:2] == [f"{place / name} is of an earlier leaderboard; removed." for name in stale]
+    assert err.splitlines()[:2] == [f"{place / name} belonged to an earlier leaderboard; removed." for name in stale]
 
 
 def test_what_cannot_be_made_changes_nothing(

@@ -114,13 +114,13 @@ def test_stored_speeds_that_say_nothing_point_to_measuring(tmp_path: Path) -> No
     words = text(full(tmp_path, 1005))
     assert "throughput: the ranges of the processes overlap." in words
     metrics = "throughput, latency_p50, train_throughput"
-    assert f"Stored speeds do not resolve {metrics}; --measure runs both in turn, which can." in words
+    assert f"Stored speeds cannot settle {metrics}; rerun with --measure." in words
 
 
 def test_two_runs_of_one_model_are_not_sent_to_measure(tmp_path: Path) -> None:
     folders = [open_folder(c.write(tmp_path / code, c.speeds("m", 1000, code=code))) for code in ("aa", "bb")]
     words = text(compare_folders(*folders))
-    assert "Stored speeds do not resolve throughput, latency_p50, train_throughput." in words
+    assert "Stored speeds cannot settle throughput, latency_p50, train_throughput." in words
     assert "--measure" not in words
 
 
@@ -160,7 +160,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     lost = f.record(f.quality_cell("b"), status="failed", reason="ValueError: x")
     found = models(tmp_path, c.quality("a", GOOD), [lost], c.speeds("a", 1000), c.speeds("b", 2000))
     assert "B has no top1 (digits, seed 0: failed, ValueError: x)." in text(found)
-    assert "What is missing keeps the rest from being judged." in text(found)
+    assert "The rest cannot be judged because of what is missing." in text(found)
 
 
 def measured(found: Comparison, finding: str) -> Comparison:
@@ -260,8 +260,8 @@ def test_two_models_of_one_name_are_said_to_be_two(tmp_path: Path) -> None:
     ]
     words = text(compare_folders(*folders))
     assert "two models of one name: A scratch/net:patch_size=2, B scratch/net:patch_size=4." in words
-    assert "--model with that name compares them all the same." in words
-    assert "Verdict: B is another model than A." in words
+    assert "--model with that name compares them anyway." in words
+    assert "Verdict: B is a different model from A." in words
 
 
 def test_a_ranking_figure_of_other_machines_is_not_comparable(tmp_path: Path) -> None:

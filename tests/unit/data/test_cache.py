@@ -30,7 +30,7 @@ def _images(shapes: Sequence[tuple[int, int, int]], seed: int = 0) -> list[np.nd
 
 
 class Toy:
-    """A data set in memory that counts how often images are read."""
+    """A dataset in memory that counts how often images are read."""
 
     def __init__(self, train: Sequence[np.ndarray], test: Sequence[np.ndarray], **changes: Any) -> None:
         self.images = {"train": list(train), "test": list(test)}
@@ -383,7 +383,7 @@ def test_arrays_that_are_no_images_are_refused(image: np.ndarray, reason: str, t
     ("error", "reason"),
     [
         (ValueError("cannot read image /pets/cat/1.jpg:\n truncated"), "cannot read image /pets/cat/1.jpg: truncated"),
-        (OSError("lost"), "data set toy: lost"),
+        (OSError("lost"), "dataset toy: lost"),
         (IndexError("7"), "plugin toys failed: IndexError: 7"),
     ],
 )
@@ -429,7 +429,7 @@ def test_a_set_that_does_not_open_says_where_and_what_to_do(
     spec = DatasetSpec(name="toy", open=open_broken, summary="Toy")
     root = tmp_path / "nowhere"
     message = _reason(_square(8), tmp_path, spec=spec, root=root, download=download)
-    assert message == f"data set toy in {root}: {reason}"
+    assert message == f"dataset toy in {root}: {reason}"
     assert not root.exists()
 
 

@@ -94,7 +94,7 @@ def test_a_folder_of_no_layout_names_the_layouts(spec: DatasetSpec | None, tmp_p
         _locate("pets", spec, tmp_path, tmp_path)
 
     assert str(caught.value) == (
-        f"data set pets: {tmp_path} has none of the known layouts: boxes (has a file boxes); rows (has a file rows)"
+        f"dataset pets: {tmp_path} has none of the known layouts: boxes (has a file boxes); rows (has a file rows)"
     )
 
 

@@ -12,7 +12,7 @@ from vitbench.errors import UnusableError, UsageError
 from vitbench.execution.executor import Ending
 from vitbench.execution.local import LocalExecutor
 
-WELL = MachineCheck(name="clock", ok=True, found="it tells moments 40 ns apart")
+WELL = MachineCheck(name="clock", ok=True, found="it resolves 40 ns")
 BAD = MachineCheck(name="noise floor", ok=False, found="blocks vary by 6.2%", advice="Compare speeds in lockstep.")
 
 
@@ -63,7 +63,7 @@ def test_the_text_has_the_class_first_then_a_line_a_check_with_its_advice_below(
     assert doctor.as_text(examined(WELL, BAD)).splitlines() == [
         "AMD EPYC, 2 cores",
         "",
-        "ok  clock        it tells moments 40 ns apart",
+        "ok  clock        it resolves 40 ns",
         " !  noise floor  blocks vary by 6.2%",
         "                 -> Compare speeds in lockstep.",
         "",

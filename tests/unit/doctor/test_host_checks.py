@@ -215,14 +215,14 @@ class TestTimer:
     def test_a_fine_and_cheap_clock_is_well(self, tmp_path: Path) -> None:
         check = host_checks.timer_check(self.clock(40, 1).__next__, tmp_path)
         assert is_well(check)
-        assert check.found == "it tells moments 40 ns apart"
+        assert check.found == "it resolves 40 ns"
 
     @pytest.mark.parametrize(("cost", "tick", "apart"), [(3000, 1, 3000), (20_000, 15_000_000, 15_000_000)])
     def test_a_dear_or_a_coarse_clock(self, cost: int, tick: int, apart: int, tmp_path: Path) -> None:
         source = "sys/devices/system/clocksource/clocksource0/current_clocksource"
         check = host_checks.timer_check(self.clock(cost, tick).__next__, write(tmp_path, {source: "acpi_pm\n"}))
         assert not is_well(check)
-        assert check.found.startswith(f"it tells moments {apart} ns apart (clock source acpi_pm), too coarse")
+        assert check.found.startswith(f"it resolves {apart} ns (clock source acpi_pm), too coarse")
 
     def test_an_interruption_is_not_taken_for_the_tick(self, tmp_path: Path) -> None:
         readings = (40 * number + 10_000_000 * (number > 50) for number in count())

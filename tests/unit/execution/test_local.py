@@ -99,7 +99,7 @@ def test_a_log_is_appended_to(executor: LocalExecutor, tmp_path: Path) -> None:
 def test_an_exception_is_a_crash_whose_traceback_is_in_the_log(executor: LocalExecutor, tmp_path: Path) -> None:
     ending = run(executor, "fail", log=tmp_path / "log.txt")
     assert (ending.kind, ending.answer) == ("crashed", None)
-    assert ending.reason == "the process ended with exit code 1 before it answered; its log tells more"
+    assert ending.reason == "the process ended with exit code 1 before it answered; see its log"
     assert "ValueError: this text is in the log" in (tmp_path / "log.txt").read_text()
 
 

@@ -143,4 +143,4 @@ def test_a_reference_that_says_nothing_is_no_pass(value: float, variant: str) ->
     spoilt = torch.full((128, 10), value)
     found = compare(spoilt, spoilt if variant == "the same" else logits(), precision="bfloat16", real_images=True)
     assert disagreement(found) is None
-    assert unjudged(found) == "this variant cannot be held against float32, whose logits are all zero or not finite"
+    assert unjudged(found) == "this variant cannot be compared with float32, whose logits are all zero or not finite"

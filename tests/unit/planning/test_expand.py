@@ -209,9 +209,9 @@ def test_data_can_define_a_set_and_a_suite_too() -> None:
         ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: none.'),
         ({"models": ("vit", "s/vit:patch_size=2", "vit:patch_size=4", "vit:patch-size=4")}, "are the same model"),
         ({"datasets": ("digit",)}, 'unknown dataset "digit". Did you mean "digits"?'),
-        ({"datasets": ("digits", "d/digits")}, 'data set "d/digits" is selected twice'),
-        ({"datasets": ("folder",)}, '"folder" is a layout, not a data set'),
-        ({"data": {"pets": "/p"}}, '--data defines the data set "pets", but nothing selects it; add --dataset pets.'),
+        ({"datasets": ("digits", "d/digits")}, 'dataset "d/digits" is selected twice'),
+        ({"datasets": ("folder",)}, '"folder" is a layout, not a dataset'),
+        ({"data": {"pets": "/p"}}, '--data defines the dataset "pets", but nothing selects it; add --dataset pets.'),
         ({"settings": {"supervized": {"epochs": "1"}}}, 'unknown recipe "supervized". Did you mean "supervised"?'),
         ({"settings": {"supervised": {"epoch": "1"}}}, 'has no option "epoch". Did you mean "epochs"?'),
         ({"settings": {"supervised": {"epochs": "few"}}}, "option epochs must be a whole number, not 'few'"),
@@ -235,7 +235,7 @@ def test_two_equal_models_in_a_suite_are_refused_with_their_places() -> None:
     ("suite", "words"),
     [
         (Suite(name="m", summary="x", datasets=("digits",)), "no models; give --model"),
-        (Suite(name="m", summary="x", models=(ModelEntry(name="vit"),)), "no data sets; give --dataset"),
+        (Suite(name="m", summary="x", models=(ModelEntry(name="vit"),)), "no datasets; give --dataset"),
     ],
 )
 def test_a_suite_that_selects_nothing_says_what_to_give(suite: Suite, words: str) -> None:

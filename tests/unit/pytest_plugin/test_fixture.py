@@ -288,4 +288,4 @@ def test_a_timer_that_is_no_wall_clock_is_refused(package: pytest.Pytester) -> N
     """
     done = run(package, tests, "--benchmark-timer=time.process_time")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*vitbench_benchmark: process_time is no wall clock; leave out --benchmark-timer."])
+    done.stdout.fnmatch_lines(["*vitbench_benchmark: process_time is not a wall clock; leave out --benchmark-timer."])

@@ -128,7 +128,7 @@ def test_a_record_names_all_plugins_that_made_it(tmp_path: Path) -> None:
         run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
         store.append(msgspec.structs.replace(record, run=run, planned=planned, measured_by=measured_by))
         lines = record_text(store, record.id).splitlines()
-    for name, plugin in (("recipe", "recipe"), ("data set", "dataset"), ("metrics", "metric")):
+    for name, plugin in (("recipe", "recipe"), ("dataset", "dataset"), ("metrics", "metric")):
         assert f"{name:<11} plugin {plugin} of vitbench-{plugin} 1, code c0de" in lines
 
 

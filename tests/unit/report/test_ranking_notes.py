@@ -95,5 +95,5 @@ def test_of_several_seeds_the_gap_is_that_of_images_and_seeds():
 def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
     rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
     assert ranking_notes(rows, "train_seconds", None)[-1] == (
-        "A rank may be a range; rows differ where their ranges do not overlap; those without one are not told apart."
+        "A rank may be a range; rows differ where their ranges do not overlap; those without one cannot be told apart."
     )

@@ -43,12 +43,12 @@ def test_bytes_outside_the_block_are_never_touched(before, between, after):
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("nothing", f"the line {START} is not there; put it once, and {END} after it"),
-        (START, f"the line {END} is not there; put it once, and {START} before it"),
-        (END, f"the line {START} is not there"),
+        ("nothing", f"the line {START} is missing; put it once, and {END} after it"),
+        (START, f"the line {END} is missing; put it once, and {START} before it"),
+        (END, f"the line {START} is missing"),
         (START + START + END, f"the line {START} is there 2 times; "),
         (START + END + END, f"the line {END} is there 2 times; "),
-        (END + START, f"the line {END} stands before {START}; exchange the two."),
+        (END + START, f"the line {END} stands before {START}; swap the two."),
     ],
 )
 def test_markers_that_are_wrong_are_named(document, words):

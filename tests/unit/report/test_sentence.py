@@ -101,7 +101,7 @@ def test_only_baselines():
             "The baseline knn, with 95.8 % top1, is better than any model by 1.4 points, but the gap is not resolved.",
         ),
         (340, "The baseline knn, with 94.4 % top1, is as good."),
-        (338, "The baseline knn, with 93.9 % top1, is not told apart from it."),
+        (338, "The baseline knn, with 93.9 % top1, cannot be told apart from it."),
         (300, ""),
     ],
 )
@@ -153,7 +153,7 @@ def test_speeds_that_are_all_invalid_or_missing():
     pair = [f.quality("a", 350), f.quality("b", 349)]
     assert said(*pair).endswith("the gap is not resolved.")
     invalid = f.speed("a", 1000, verdict="invalid", reason="quota")
-    assert said(*pair, *invalid).endswith("Within a point of the best no throughput is valid.")
+    assert said(*pair, *invalid).endswith("No throughput within a point of the best is valid.")
 
 
 def test_lower_is_better_and_units():

@@ -43,7 +43,7 @@ def test_it_starts_where_it_is_told_and_goes_down_where_that_is_too_much() -> No
 def test_it_ends_at_the_most() -> None:
     found, _ = search(10**9)
     assert (found.batch_size, found.too_large) == (MOST, None)
-    assert found.measurement().verdict.reasons == ("no larger batch than 65,536 is tried",)
+    assert found.measurement().verdict.reasons == ("batches above 65,536 are not tried",)
 
 
 def test_a_time_out_ends_it_with_what_fits() -> None:

@@ -1,4 +1,4 @@
-"""Checks of data sets: a good one passes them all, and each bad one is caught by the check that names its fault."""
+"""Checks of datasets: a good one passes them all, and each bad one is caught by the check that names its fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DECLARED = {"classes": 3, "shape": (3, 4, 4), "sizes": {"train": 30, "test": 12}
 
 @dataclass
 class Images:
-    """One split of a sound data set of three classes."""
+    """One split of a sound dataset of three classes."""
 
     labels: Any
     pixels: NDArray[np.uint8]
@@ -63,7 +63,7 @@ def failed(outcomes: dict[str, Outcome]) -> dict[str, str]:
 
 
 class OneByOne:
-    """A data set that offers image(i) alone, of any size."""
+    """A dataset that offers image(i) alone, of any size."""
 
     def __init__(self, split: str) -> None:
         whole = sound(split)
@@ -209,7 +209,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "other names in test": (
         "check_dataset_class_names",
-        "train and test have other class names",
+        "train and test have different class names",
         in_test(lambda one: {"class_names": ("b", "a", "c")}),
         {},
     ),
@@ -245,7 +245,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "images in another order": (
         "check_dataset_order_stable",
-        "the images of train are others when opened again",
+        "the images of train differ when opened again",
         lambda split: Shuffling(split, labels=False),
         {},
     ),
@@ -257,12 +257,17 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "one open file for all": (
         "check_dataset_threads_agree",
-        "is another one when 8 threads read at once; share no open file and no other state",
+        "differs when 8 threads read at once; share no open file and no other state",
         of(OneFile),
         {},
     ),
-    "batches that are sorted": ("check_dataset_batches_agree", "train image 29 is another one in a", of(SortsRows), {}),
-    "two decoders": ("check_dataset_batches_agree", "is another one in a batch than alone", of(TwoDecoders), {}),
+    "batches that are sorted": (
+        "check_dataset_batches_agree",
+        "train image 29 differs between a",
+        of(SortsRows),
+        {},
+    ),
+    "two decoders": ("check_dataset_batches_agree", "differs between a batch and alone", of(TwoDecoders), {}),
 }
 
 

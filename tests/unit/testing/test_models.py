@@ -412,7 +412,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     ),
     "state that is no tensor": (
         "check_model_state_dict",
-        "holds _extra_state, which is no tensor",
+        "holds _extra_state, which is not a tensor",
         lambda **shape: ExtraState(**shape),
         {},
     ),

@@ -135,9 +135,9 @@ def test_one_offer_a_member_and_models_with_options(install: Install) -> None:
         (
             {"plugin": "mine", "data": {"circles": "."}},
             UsageError,
-            'plugin mine has no data set "circles". Its data sets',
+            'plugin mine has no dataset "circles". Its datasets',
         ),
-        ({"plugin": "lone", "data": {"circles": "."}}, UsageError, 'plugin lone has no data set "circles".'),
+        ({"plugin": "lone", "data": {"circles": "."}}, UsageError, 'plugin lone has no dataset "circles".'),
         (
             {"plugin": "mine", "data": {"shapes": "/no/such"}},
             UnusableError,
@@ -263,7 +263,7 @@ def test_outcomes_are_values_with_a_reason_in_one_line() -> None:
         ("breaks", "failed", outcomes[2].reason),
         ("skips", "skipped", "no weights"),
     ]
-    assert outcomes[2].reason.startswith("the check met SystemExit: 3 (test_plan.py, line ")
+    assert outcomes[2].reason.startswith("the check raised SystemExit: 3 (test_plan.py, line ")
     assert all(outcome.subject == "mine/net" and outcome.seconds >= 0 for outcome in outcomes)
 
 
@@ -295,7 +295,10 @@ def test_an_expected_failure_that_passes_or_is_skipped_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("expected", "words"),
-    [({"fals": "x"}, 'names "fals", which is no check. Did you mean "fails"?'), ({"fails": " "}, 'say why "fails" is')],
+    [
+        ({"fals": "x"}, 'names "fals", which is not a check. Did you mean "fails"?'),
+        ({"fails": " "}, 'say why "fails" is'),
+    ],
 )
 def test_a_wrong_expectation_is_refused(expected: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -378,7 +381,7 @@ def test_a_good_suite_passes(tmp_path: Path) -> None:
         ("check_suite_names", SUITE.replace("depth", "dpeth"), 'model scratch/vit has no option "dpeth"'),
         ("check_suite_names", SUITE.replace("digits", "digts"), 'unknown dataset "digts"'),
         ("check_suite_names", 'recipe = "evalute"\nname = "mine"\nsummary = "x"\n', 'unknown recipe "evalute"'),
-        ("check_suite_names", 'rank_by = "top2"\n' + SUITE, 'rank_by = "top2" names no figure'),
+        ("check_suite_names", 'rank_by = "top2"\n' + SUITE, 'rank_by = "top2": no such metric'),
         (
             "check_suite_names",
             SUITE.replace("scratch/vit", "timm/no_such_net").replace("options", "#"),

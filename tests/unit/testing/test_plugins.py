@@ -73,7 +73,7 @@ def test_a_good_plugin_passes_all(install: Install) -> None:
 
 LOADING = {
     "prints": ("print('hello')", 'wrote to stdout, which was sent to stderr: "hello"'),
-    "moves": ("import os\nos.chdir('/')", "changed the working folder to /; it was put back"),
+    "moves": ("import os\nos.chdir('/')", "changed the working directory to /; it was restored"),
     "sets a variable": (
         "import os\nos.environ['MINE'] = '1'",
         "changed environment variables (MINE); ",

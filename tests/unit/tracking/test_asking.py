@@ -59,10 +59,10 @@ def test_the_answer_is_a_description_and_the_request_comes_to_it(tmp_path: Path)
         ),
         (
             f'echo \'{{"protocol": {PROTOCOL}, "new": 1}}\'',
-            "base's vitbench gave an answer not known here: Object contains unknown field `new`",
+            "base's vitbench gave an unknown answer: Object contains unknown field `new`",
         ),
-        ("echo hello", "base's vitbench gave an answer not known here: JSON is malformed"),
-        ("true", "base's vitbench gave an answer not known here: Input data was truncated"),
+        ("echo hello", "base's vitbench gave an unknown answer: JSON is malformed"),
+        ("true", "base's vitbench gave an unknown answer: Input data was truncated"),
     ],
 )
 def test_why_a_side_cannot_be_asked(tmp_path: Path, script: str, words: str) -> None:

@@ -56,7 +56,7 @@ def test_a_worktree_of_it_shares_its_store(folder: Path, tmp_path: Path) -> None
 def test_no_repository_and_no_folder_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is not in the working tree of a git repository \(fatal: not a git rep"):
         find_repository(tmp_path)
-    with pytest.raises(UsageError, match=r"--repo: .*none is no folder"):
+    with pytest.raises(UsageError, match=r"--repo: .*none is not a directory"):
         find_repository(tmp_path / "none")
 
 

@@ -110,9 +110,9 @@ def test_an_asked_model_of_two_sides_that_cannot_be_asked_is_unusable() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"device": "cuda"}, "unlike device: cpu in base, cuda in head"),
-        ({"threads": 2}, "unlike threads: 1 in base, 2 in head"),
-        ({"num_classes": 5}, "unlike num classes: 10 in base, 5 in head"),
+        ({"device": "cuda"}, "different device: cpu in base, cuda in head"),
+        ({"threads": 2}, "different threads: 1 in base, 2 in head"),
+        ({"num_classes": 5}, "different num classes: 10 in base, 5 in head"),
         ({"of_checkout": False}, "head would measure installed code that is not its checkout's; "),
     ],
 )
@@ -136,15 +136,15 @@ def with_provenance(**changed: Any) -> Described:
 def test_another_method_is_not_comparable_whatever_is_allowed() -> None:
     one = only(match(side(vit=with_provenance(method=1)), side(vit=with_provenance(method=2)), allow=True))
     assert isinstance(one, TrackedModel)
-    assert one.reasons == ("unlike methods of vitbench: 1 in base, 2 in head",)
+    assert one.reasons == ("different methods of vitbench: 1 in base, 2 in head",)
 
 
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (side("3.12.1", vit=described()), "unlike Python: 3.11.9 in base, 3.12.1 in head"),
-        (side(vit=with_provenance(torch="2.16.0")), "unlike torch: 2.15.0 in base, 2.16.0 in head"),
-        (side(vit=with_provenance(libraries={"timm": "1.1"})), "unlike timm: none in base, 1.1 in head"),
+        (side("3.12.1", vit=described()), "different Python: 3.11.9 in base, 3.12.1 in head"),
+        (side(vit=with_provenance(torch="2.16.0")), "different torch: 2.15.0 in base, 2.16.0 in head"),
+        (side(vit=with_provenance(libraries={"timm": "1.1"})), "different timm: none in base, 1.1 in head"),
     ],
 )
 def test_other_software_is_not_comparable_unless_that_is_allowed(head: Description, reason: str) -> None:
@@ -160,8 +160,8 @@ def test_other_defaults_are_compared_and_told() -> None:
     one = only(match(side(vit=described(options={"depth": 4})), side(vit=described(options={"depth": 8, "new": True}))))
     assert isinstance(one, Match)
     assert one.remarks == (
-        "unlike option depth: 4 in base, 8 in head",
-        "unlike option new: none in base, true in head",
+        "different option depth: 4 in base, 8 in head",
+        "different option new: none in base, true in head",
     )
 
 

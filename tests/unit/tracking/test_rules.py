@@ -63,7 +63,7 @@ def test_one_of_several_alarms_that_does_not_come_again_is_not_resolved(finding:
     second = comparison(finding, 0.98)
     found, verdict, reasons = settled(in_turn(comparison("slower", 0.9), second), family=2)
     assert (found, verdict) == (second, "not resolved")
-    assert reasons[0].startswith("measured twice; slower the first time only, which among 2 comparisons is no proof")
+    assert reasons[0].startswith("measured twice; slower the first time only, which among 2 comparisons is not proof")
 
 
 def verdicts(slowdown: float, *, family: int) -> Counter[Verdict]:

@@ -78,11 +78,11 @@ def test_what_is_like_a_number_is_one(value: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"it": 0.5}, "p/it failed: TypeError: it gave str where Measurement is wanted"),
-        ([{"name": "it", "value": 0.5}], "it gave dict where Measurement is wanted"),
+        ({"it": 0.5}, "p/it failed: TypeError: it gave str where Measurement is expected"),
+        ([{"name": "it", "value": 0.5}], "it gave dict where Measurement is expected"),
         (None, "TypeError: 'NoneType' object is not iterable"),
         ([Measurement(name="it", value="0.5")], "Expected `float | null`, got `str` - at `$.value`"),  # type: ignore[arg-type]
-        ([Measurement(name="it", value=1 + 2j)], "it gave complex where a number is wanted"),  # type: ignore[arg-type]
+        ([Measurement(name="it", value=1 + 2j)], "it gave complex where a number is expected"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, n=2.5)], "Expected `int | null`, got `float`"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, better="up")], "Invalid enum value 'up'"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, samples=((math.nan,),))], "a sample of it is not finite"),

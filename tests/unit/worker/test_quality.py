@@ -170,7 +170,7 @@ def test_a_head_of_zeros_cannot_be_judged() -> None:
     model = Net(lambda images, logits: logits * 0)
     found = evaluated(model, precision="bfloat16")
     assert found.faults == ()
-    assert found.warnings == ("this variant cannot be held against float32, whose logits are all zero or not finite",)
+    assert found.warnings == ("this variant cannot be compared with float32, whose logits are all zero or not finite",)
 
 
 def test_a_baseline_is_no_variant_and_is_not_timed() -> None:

@@ -228,7 +228,7 @@ def test_a_batch_that_takes_too_long_ends_the_search(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(speed, "PROBE_SECONDS", 0.02)
     slow = partial(known_models.Sleeper, 0.05)
     outcome = speed_of(slow, batch_size=4, largest_batch=True, job={"batch_size": 12, "probe": True})
-    assert (outcome.status, outcome.reason) == ("timeout", "takes 0.1 s a step, over 0.02 s")
+    assert (outcome.status, outcome.reason) == ("timeout", "takes 0.1 s per step, over 0.02 s")
 
 
 def test_figures_of_the_largest_batch_have_names_of_their_own() -> None:

@@ -250,7 +250,7 @@ def _origins(records: Sequence[Record]) -> dict[str, tuple[PluginOrigin, ...]]:
     found: dict[str, dict[PluginOrigin, None]] = defaultdict(dict)
     for record in records:
         made_of = record.planned.provenance
-        for name, origin in (("model", made_of.model), ("recipe", made_of.recipe), ("data set", made_of.dataset)):
+        for name, origin in (("model", made_of.model), ("recipe", made_of.recipe), ("dataset", made_of.dataset)):
             if origin is not None:
                 found[name][origin] = None
         found["metrics"].update(dict.fromkeys(record.foreign_metrics))

@@ -54,7 +54,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
         title=f"{rank_by} and {name}",
         text=(
             f"{rank_by} against {name} of {len(points)} models. On the Pareto front: "
-            f"{words or 'none, for want of valid figures'}."
+            f"{words or 'none, for lack of valid figures'}."
             + (f" Not in the picture: {', '.join(absent)}." if absent else "")
         ),
         words={

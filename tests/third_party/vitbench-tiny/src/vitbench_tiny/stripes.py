@@ -1,4 +1,4 @@
-"""Stripes that lie, stand or do both, under noise: a data set that is drawn and needs no files."""
+"""Stripes that lie, stand or do both, under noise: a dataset that is drawn and needs no files."""
 
 from dataclasses import dataclass
 from pathlib import Path

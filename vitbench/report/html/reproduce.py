@@ -35,7 +35,7 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
         command: that run's command line, which serves where there is no selection.
     """
     if not selection:
-        return Reproduction(command=command, note="This is the command of the whole run: earlier versions of vitbench stored no more.")
+        return Reproduction(command=command, note="The command of the whole run: earlier versions stored no more.")
     content = tomllib.loads(suite)
     asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned)
     note = _needs(asked.suite, content)

@@ -159,7 +159,7 @@ def test_a_selection_from_python_is_written_as_the_command_that_asks_for_it(argu
 def test_a_run_of_a_store_without_selections_is_told_by_its_own_command():
     found = reproduction(factories.quality_cell("vit-p2"), (1,), "", SUITE, "vitbench run --suite quick --seed 1")
     assert found.command == "vitbench run --suite quick --seed 1"
-    assert found.note.startswith("This is the command of the whole run")
+    assert found.note.startswith("The command of the whole run")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from vitbench.comparing.conditions import Unlike
 from vitbench.comparing.contrast import Contrast, Cost, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Speed
-from vitbench.leaderboard.rows import Metric
 from vitbench.report.metric_styles import (
     MetricStyle,
     gap_in_words,
@@ -22,6 +21,7 @@ from vitbench.report.metric_styles import (
     style_of,
     threshold_in_words,
 )
+from vitbench.report.terminal_text import marked_verdict
 
 __all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
 
@@ -38,9 +38,9 @@ def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
     return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
 
 
-def gap(figure: MetricStyle, size: float, decimals: int) -> str:
+def gap(style: MetricStyle, size: float, decimals: int) -> str:
     """Return a difference, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
-    return gap_in_words(figure, abs(size), decimals)
+    return gap_in_words(style, abs(size), decimals)
 
 
 def p_value(value: float) -> str:
@@ -125,18 +125,19 @@ def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:
 
 
 def _mark_notes(pair: Contrast) -> Iterator[str]:
-    """Name the figures that are doubtful or invalid."""
-    for level, words in (("warn", "~ doubtful"), ("invalid", "! invalid")):
+    """Name the metrics that are doubtful or invalid."""
+    for level in ("warn", "invalid"):
         marked: dict[str, list[str]] = {}
-        figures: list[Quality | Speed | Cost] = [*pair.quality, *pair.speeds, *pair.costs]
-        for each in figures:
-            sides: tuple[tuple[str, Metric], ...] = (("A", each.first), ("B", each.second))
-            for side, metric in sides:
-                if metric.verdict == level:
-                    marked.setdefault(each.metric, []).append(side)
+        compared: list[Quality | Speed | Cost] = [*pair.quality, *pair.speeds, *pair.costs]
+        for each in compared:
+            sides = [
+                side for side, metric in zip("AB", (each.first, each.second), strict=True) if metric.verdict == level
+            ]
+            if sides:
+                marked.setdefault(each.metric, []).extend(sides)
         if marked:
             places = ", ".join(f"{metric} ({', '.join(sides)})" for metric, sides in marked.items())
-            yield f"{words}: {places}; vitbench show tells why."
+            yield f"{marked_verdict(level)}: {places}; vitbench show tells why."
 
 
 def verdict(comparison: Comparison, pair: Contrast) -> list[str]:
@@ -163,52 +164,51 @@ def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Ite
     if difference is None:
         yield f"{metric} has no value to compare."
         return
-    figure = style_of(metric, [pair.first, pair.second])
+    style = style_of(metric, [pair.first, pair.second])
     decimals = percent_decimals([quality.first, quality.second])
-    sure = _sure(figure, quality, decimals)
+    sure = _sure(style, quality, decimals)
     if quality.finding in ("better", "worse"):
-        yield f"{second} is {quality.finding} than {first}: {gap(figure, difference, decimals)} of {metric}{sure}."
+        yield f"{second} is {quality.finding} than {first}: {gap(style, difference, decimals)} of {metric}{sure}."
     elif quality.finding == "same":
         yield f"{metric} of both is the same" + (f" on each of {paired.images:,} images." if paired else ".")
     else:
-        size = gap(figure, difference, decimals)
+        size = gap(style, difference, decimals)
         yield f"Whether {metric} differs is not resolved: {second} has {size} {_more(difference)}{sure}."
         if paired is not None and "invalid" not in (quality.first.verdict, quality.second.verdict):
-            yield from _resolving(figure, paired)
+            yield from _resolving(style, paired)
 
 
 def _more(difference: float) -> str:
     return "more" if difference > 0 else "less" if difference < 0 else "difference"
 
 
-def _sure(figure: MetricStyle, quality: Quality, decimals: int) -> str:
+def _sure(style: MetricStyle, quality: Quality, decimals: int) -> str:
     paired = quality.paired
     if paired is None:
         return ""
     words = f"p {p_value(paired.p_value)}"
     if paired.low is not None and paired.high is not None:
-        low, high = (signed(figure, end, decimals) for end in (paired.low, paired.high))
+        low, high = (signed(style, end, decimals) for end in (paired.low, paired.high))
         words = f"95 % interval of the difference {low} to {high}, {words}"
     if quality.together > 1:
         words += f"; corrected over {quality.together} pairs: p up to {paired.level:.2g} counts"
     return f" ({words})"
 
 
-def signed(figure: MetricStyle, value: float, decimals: int) -> str:
-    """Return a difference with its sign, in the figure's unit; what rounds to nothing has none."""
-    shown = abs(value) * figure.scale
-    text = f"{shown:.{decimals}f}" if figure.unit == "%" else rounded(shown)
+def signed(style: MetricStyle, value: float, decimals: int) -> str:
+    """Return a difference with its sign, in the unit for readers; what rounds to nothing has none."""
+    text = style.number(abs(value), decimals)
     sign = "-" if value < 0 else "+"
     return f"{sign if float(text.replace(',', '')) else ''}{text}"
 
 
-def _resolving(figure: MetricStyle, paired: PairedDifference) -> Iterator[str]:
+def _resolving(style: MetricStyle, paired: PairedDifference) -> Iterator[str]:
     """Say what gap could be seen, and what would show this one."""
     images = f"These {paired.images:,} images"
     if paired.resolvable is None:
         yield f"{images} are too few to tell any two models apart."
         return
-    smallest = threshold_in_words(figure, paired.resolvable)
+    smallest = threshold_in_words(style, paired.resolvable)
     if paired.of_seeds is None:
         words = f"{images} resolve gaps from {smallest} between models that disagree so often"
         if paired.needed and paired.needed > paired.images:
@@ -216,7 +216,7 @@ def _resolving(figure: MetricStyle, paired: PairedDifference) -> Iterator[str]:
             words += " to be found in nearly four tries of five"
         yield f"{words}."
         return
-    share = threshold_in_words(figure, paired.of_seeds)
+    share = threshold_in_words(style, paired.of_seeds)
     more = "more seeds" if 2 * paired.of_seeds**2 > paired.resolvable**2 else "a larger test set"
     yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help first."
 

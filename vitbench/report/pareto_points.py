@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.leaderboard.pareto import front
+from vitbench.records import Level
 from vitbench.report.metric_styles import MetricStyle, in_words, style_of
 from vitbench.report.naming import model_names
+from vitbench.report.terminal_text import VERDICTS
 
-__all__ = ["AXES", "MOST_LABELS", "VERDICTS", "BaselineLine", "Ends", "Placement", "Point", "place"]
+__all__ = ["AXES", "MOST_LABELS", "BaselineLine", "Ends", "Placement", "Point", "place"]
 
 AXES = {"throughput": "throughput", "latency_p50": "latency", "peak_memory": "memory", "params": "parameters"}
 """Metrics to set the ranking metric against, and their short names."""
-VERDICTS = {"valid": "valid", "warn": "doubtful", "invalid": "invalid"}
-"""What each verdict is called, the best first."""
 MOST_LABELS = 12
 """Points that are all labelled; of more, only those on the front."""
 _LOG_RATIO = 20.0
@@ -39,8 +39,8 @@ class Point:
     row: Row
     x: Ends
     y: Ends
-    verdict: str
-    """The worse of the two; a key of `VERDICTS`."""
+    verdict: Level
+    """The worse of the two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

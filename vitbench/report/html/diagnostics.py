@@ -1,4 +1,4 @@
-"""What lies behind a row's figures: which classes are confused, whether probabilities are true, how latencies spread.
+"""What lies behind a row's metrics: which classes are confused, whether probabilities are true, how latencies spread.
 
 Reliability of probabilities: A. Niculescu-Mizil and R. Caruana, "Predicting good probabilities with supervised
 learning", ICML 2005, with the bins of C. Guo et al., "On calibration of modern neural networks", ICML 2017, section 2.

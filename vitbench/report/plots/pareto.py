@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.metric_styles import rounded
-from vitbench.report.pareto_points import VERDICTS, Placement, Point, place
+from vitbench.report.pareto_points import Placement, Point, place
 from vitbench.report.plots.text import add_legend, add_title, shown
+from vitbench.report.terminal_text import VERDICTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

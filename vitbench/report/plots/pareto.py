@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.metric_styles import rounded
 from vitbench.report.pareto_points import Placement, Point, place
 from vitbench.report.plots.text import add_legend, add_title, shown
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
+    from vitbench.report.plots.pictures import PlottedTable
+
 __all__ = ["draw_pareto"]
 
 _ACCENT, _PALE = "#0b6bcb", "#707880"
@@ -28,20 +29,20 @@ _OFFSETS = [(6, 5), (6, -11), (-6, 5), (-6, -11), (0, 10), (0, -16), (12, 16), (
 """Places of a label beside its point, in points, the best first."""
 
 
-def draw_pareto(rows: Sequence[Row], rank_by: str, title: str, conditions: str) -> Canvas | None:
-    """Draw the rows of one condition; return None where none has both figures, or speed is what is ranked by."""
-    placed = place(rows, rank_by, "throughput")
-    if rank_by == "throughput" or not placed.points:
+def draw_pareto(table: PlottedTable) -> Canvas | None:
+    """Draw the rows of one condition; return None where none has both metrics, or speed is what is ranked by."""
+    placed = place(table.rows, table.rank_by, "throughput")
+    if table.rank_by == "throughput" or not placed.points:
         return None
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(7.5, 5), layout="constrained")
     axes = canvas.subplots()
-    _set_axes(axes, placed, rank_by)
+    _set_axes(axes, placed, table.rank_by)
     _draw_points(axes, placed.points, placed.on_front)
     _draw_baselines(axes, placed)
     _add_legend(canvas, placed.points)
-    add_title(canvas, title, conditions)
+    add_title(canvas, table.title, table.conditions)
     canvas.draw_without_rendering()  # only now are places on the canvas known
     _draw_names(axes, [placed.points[i] for i in sorted(placed.labelled)])
     return canvas

@@ -23,7 +23,7 @@ from vitbench.report.metric_styles import (
 )
 from vitbench.report.terminal_text import marked_verdict
 
-__all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
+__all__ = ["closing", "names_of", "notes", "p_value", "verdict"]
 
 _MOST_REASONS = 2
 """Remarks that are said of a measurement; the JSON gives all."""
@@ -36,11 +36,6 @@ def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
     names = pair.first.model, pair.second.model
     short = max(map(len, names)) <= _LONGEST_NAME
     return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
-
-
-def gap(style: MetricStyle, size: float, decimals: int) -> str:
-    """Return a difference, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
-    return gap_in_words(style, abs(size), decimals)
 
 
 def p_value(value: float) -> str:
@@ -168,11 +163,11 @@ def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Ite
     decimals = percent_decimals([quality.first, quality.second])
     sure = _sure(style, quality, decimals)
     if quality.finding in ("better", "worse"):
-        yield f"{second} is {quality.finding} than {first}: {gap(style, difference, decimals)} of {metric}{sure}."
+        yield f"{second} is {quality.finding} than {first}: {gap_in_words(style, difference, decimals)} of {metric}{sure}."
     elif quality.finding == "same":
         yield f"{metric} of both is the same" + (f" on each of {paired.images:,} images." if paired else ".")
     else:
-        size = gap(style, difference, decimals)
+        size = gap_in_words(style, difference, decimals)
         yield f"Whether {metric} differs is not resolved: {second} has {size} {_more(difference)}{sure}."
         if paired is not None and "invalid" not in (quality.first.verdict, quality.second.verdict):
             yield from _resolving(style, paired)

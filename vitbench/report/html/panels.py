@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.records import digest
+from vitbench.records import QualityCell, digest
 from vitbench.report.html.charts import (
     Chart,
     calibration_chart,
@@ -150,7 +150,8 @@ def _interval(name: str, metric: Metric, row: Row) -> str:
 
 
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
-    used = detail.preprocess
+    used, cell, provenance = detail.main.preprocess, detail.main.planned.cell, detail.main.planned.provenance
+    checkpoint = provenance.checkpoint_sha256
     size = f"{row.image_size} x {row.image_size} pixels"
     preprocess = (
         f"{size}, channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
@@ -159,17 +160,17 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         else size
     )
     return {
-        "model": _with_options(detail.name, detail.options),
-        "recipe": _with_options(row.recipe, detail.recipe_options),
+        "model": _with_options(cell.model, cell.options),
+        "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
         "seeds": ", ".join(map(str, row.seeds)),
-        "images": ", ".join(f"{name} {count:,}" for name, count in detail.splits.items()),
+        "images": ", ".join(f"{name} {count:,}" for name, count in detail.main.splits.items()),
         "input": preprocess,
         "conditions": conditions_in_words(row.condition),
         "torch": ", ".join(detail.torch),
-        "libraries": ", ".join(f"{name} {version}" for name, version in detail.libraries.items()),
-        "checkpoint": f"SHA-256 {detail.checkpoint}" if detail.checkpoint else "",
+        "libraries": ", ".join(f"{name} {version}" for name, version in provenance.libraries.items()),
+        "checkpoint": f"SHA-256 {checkpoint}" if checkpoint else "",
         **{f"{part} from": "; ".join(one.in_words for one in origins) for part, origins in detail.origins.items()},
-        "it says": ", ".join(f"{name} {value}" for name, value in detail.facts.items()),
+        "it says": ", ".join(f"{name} {value}" for name, value in detail.main.facts.items()),
     }
 
 

@@ -11,21 +11,13 @@ from dataclasses import dataclass, replace
 
 from vitbench.comparing.conditions import BATCHES, SPEEDS, Unlike, blocking, unlike_conditions
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
-from vitbench.comparing.speed_ratio import Judgement, Samples, Speed, stored_speed
+from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
-from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
+from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 
-__all__ = [
-    "Contender",
-    "Contrast",
-    "Cost",
-    "Quality",
-    "contrast",
-    "judge_quality",
-    "tested_speeds",
-]
+__all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
 
 _COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
 _QUALITY_UNITS = frozenset({"fraction", "nat"})
@@ -63,12 +55,9 @@ class Contender:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quality:
-    """A figure of quality, or whatever else is ranked by."""
+class Quality(Compared):
+    """A metric of quality, or whatever else is ranked by."""
 
-    metric: str
-    first: Metric
-    second: Metric
     paired: PairedDifference | None
     """None where scores of the same images are not known."""
     finding: Judgement | None
@@ -79,25 +68,9 @@ class Quality:
     @property
     def difference(self) -> float | None:
         """The second's value less the first's; None where that means nothing."""
-        return None if self.finding == "not comparable" else _difference(self.first, self.second)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """A figure of which the plain difference says all."""
-
-    metric: str
-    first: Metric
-    second: Metric
-
-    @property
-    def difference(self) -> float | None:
-        """The second's value less the first's; None where one has none."""
-        return _difference(self.first, self.second)
-
-
-def _difference(first: Metric, second: Metric) -> float | None:
-    return None if first.value is None or second.value is None else second.value - first.value
+        if self.finding == "not comparable":
+            return None
+        return super(Quality, self).difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +87,8 @@ class Contrast:
     quality: tuple[Quality, ...] = ()
     """What is ranked by first."""
     speeds: tuple[Speed, ...] = ()
-    costs: tuple[Cost, ...] = ()
+    costs: tuple[Compared, ...] = ()
+    """What the plain difference says all of."""
     missing: tuple[str, ...] = ()
     """What one of the two lacks and should have, in words."""
     notes: tuple[str, ...] = ()
@@ -173,7 +147,7 @@ def contrast(
             if _both(first, second, name)
         ),
         costs=tuple(
-            Cost(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
+            Compared(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
             for name in _COSTS
             if _both(first, second, name) and name != rank_by and not blocking(found.unlike_speed, name)
         ),
@@ -202,20 +176,14 @@ def _quality_names(first: Contender, second: Contender, rank_by: str) -> list[st
 
 
 def _quality(first: Contender, second: Contender, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
-    figures = first.row.metrics[metric], second.row.metrics[metric]
-    if figures[0].unit in MACHINE_UNITS and blocking(unlike_speed, metric):
-        return Quality(metric=metric, first=figures[0], second=figures[1], paired=None, finding="not comparable")
+    one, other = first.row.metrics[metric], second.row.metrics[metric]
+    if one.unit in MACHINE_UNITS and blocking(unlike_speed, metric):
+        return Quality(metric=metric, first=one, second=other, paired=None, finding="not comparable")
     known = [
         seed_outcomes(each.row, each.newest, metric, lambda record, each=each: each.outcomes(record, metric))  # type: ignore[misc]
         for each in (first, second)
     ]
-    found = Quality(
-        metric=metric,
-        first=figures[0],
-        second=figures[1],
-        paired=paired_difference(*known),
-        finding=None,
-    )
+    found = Quality(metric=metric, first=one, second=other, paired=paired_difference(*known), finding=None)
     return replace(found, finding=judge_quality(found)) if metric == rank_by else found
 
 
@@ -242,23 +210,18 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
 
 
 def _speed(
-    first: Contender,
-    second: Contender,
-    metric: str,
-    unlike_speed: Sequence[Unlike],
-    threshold: float,
-    together: int,
+    first: Contender, second: Contender, metric: str, unlike_speed: Sequence[Unlike], threshold: float, together: int
 ) -> Speed:
-    figures = first.row.metrics[metric], second.row.metrics[metric]
+    metrics = first.row.metrics[metric], second.row.metrics[metric]
     found = Speed(
-        metric=metric, first=figures[0], second=figures[1], ratio=None, finding="not comparable", reason="", cells=None
+        metric=metric, first=metrics[0], second=metrics[1], ratio=None, finding="not comparable", reason="", cells=None
     )
     keeping = [each.condition for each in blocking(unlike_speed, metric)]
     if keeping:
         return replace(found, reason=f"{metric} was measured under other conditions ({', '.join(keeping)})")
     one, other = first.timed(metric), second.timed(metric)
     samples = one[1] if one else (), other[1] if other else ()
-    ratio, finding, reason = stored_speed(metric, figures, samples, threshold, together)
+    ratio, finding, reason = stored_speed(metric, metrics, samples, threshold, together)
     cells = (one[0], other[0]) if one and other else None
     return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from vitbench.comparing.comparison import Comparison
-from vitbench.comparing.contrast import Contrast, Cost, Quality
+from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.sentences import closing, notes, p_value, signed, verdict
-from vitbench.comparing.speed_ratio import Speed
+from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.leaderboard.rows import Row
 from vitbench.report.metric_styles import MetricStyle, percent_decimals, rounded, style_of
 from vitbench.report.naming import conditions_in_words, titles
@@ -109,18 +109,18 @@ def _quality_row(quality: Quality, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _cost_row(cost: Cost, rows: Sequence[Row]) -> list[str]:
+def _cost_row(cost: Compared, rows: Sequence[Row]) -> list[str]:
     style = style_of(cost.metric, rows)
     return [*_values(cost, style), _difference(cost, style), "", "", ""]
 
 
-def _values(pair: Quality | Speed | Cost, style: MetricStyle, decimals: int = 1) -> list[str]:
+def _values(pair: Compared, style: MetricStyle, decimals: int = 1) -> list[str]:
     """Return name, unit and both values."""
     text = partial(style.number, decimals=decimals)
     return [pair.metric, style.unit, marked(pair.first, text), marked(pair.second, text)]
 
 
-def _difference(pair: Quality | Cost, style: MetricStyle, decimals: int = 1) -> str:
+def _difference(pair: Compared, style: MetricStyle, decimals: int = 1) -> str:
     return "" if pair.difference is None else signed(style, pair.difference, decimals)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
-from vitbench.comparing.contrast import Contrast, Cost, Quality
+from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.sentences import notes, verdict
-from vitbench.comparing.speed_ratio import Speed
+from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.leaderboard.rows import Metric, Row
 from vitbench.statistics import Estimate
 
@@ -71,7 +71,7 @@ def _unlike(each: Unlike) -> dict[str, str]:
     return {"condition": each.condition, "a": each.first, "b": each.second}
 
 
-def _both(pair: Quality | Speed | Cost) -> dict[str, Any]:
+def _both(pair: Compared) -> dict[str, Any]:
     shared = {name: getattr(pair.first, name) for name in _OF_BOTH}
     return {**shared, "a": _side(pair.first), "b": _side(pair.second)}
 

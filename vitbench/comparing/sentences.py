@@ -6,13 +6,14 @@ Names stand in the sentences as they came: each format escapes all text that it 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
-from vitbench.comparing.contrast import Contrast, Cost, Quality
+from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
-from vitbench.comparing.speed_ratio import Speed
+from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.report.metric_styles import (
     MetricStyle,
     gap_in_words,
@@ -21,7 +22,7 @@ from vitbench.report.metric_styles import (
     style_of,
     threshold_in_words,
 )
-from vitbench.report.terminal_text import marked_verdict
+from vitbench.report.terminal_text import few, marked_verdict
 
 __all__ = ["closing", "names_of", "notes", "p_value", "verdict"]
 
@@ -113,17 +114,16 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
 def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:
     for speed in speeds:
         if speed.measured:
-            measured, more = speed.measured, len(speed.measured.reasons) - _MOST_REASONS
-            words = [f"{speed.metric} in turn: {measured.quads} quads in {measured.pairs} pairs of processes"]
-            words += measured.reasons[:_MOST_REASONS]
-            yield "; ".join([*words, *([f"and {more} more remarks"] if more > 0 else [])]) + "."
+            measured, remarks = speed.measured, few(speed.measured.reasons, _MOST_REASONS, "more remarks")
+            counts = f"{measured.quads} quads in {measured.pairs} pairs of processes"
+            yield "; ".join([f"{speed.metric} in turn: {counts}", *remarks]) + "."
 
 
 def _mark_notes(pair: Contrast) -> Iterator[str]:
     """Name the metrics that are doubtful or invalid."""
     for level in ("warn", "invalid"):
         marked: dict[str, list[str]] = {}
-        compared: list[Quality | Speed | Cost] = [*pair.quality, *pair.speeds, *pair.costs]
+        compared: list[Compared] = [*pair.quality, *pair.speeds, *pair.costs]
         for each in compared:
             sides = [
                 side for side, metric in zip("AB", (each.first, each.second), strict=True) if metric.verdict == level
@@ -161,13 +161,12 @@ def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Ite
         return
     style = style_of(metric, [pair.first, pair.second])
     decimals = percent_decimals([quality.first, quality.second])
-    sure = _sure(style, quality, decimals)
+    sure, size = _sure(style, quality, decimals), gap_in_words(style, difference, decimals)
     if quality.finding in ("better", "worse"):
-        yield f"{second} is {quality.finding} than {first}: {gap_in_words(style, difference, decimals)} of {metric}{sure}."
+        yield f"{second} is {quality.finding} than {first}: {size} of {metric}{sure}."
     elif quality.finding == "same":
         yield f"{metric} of both is the same" + (f" on each of {paired.images:,} images." if paired else ".")
     else:
-        size = gap_in_words(style, difference, decimals)
         yield f"Whether {metric} differs is not resolved: {second} has {size} {_more(difference)}{sure}."
         if paired is not None and "invalid" not in (quality.first.verdict, quality.second.verdict):
             yield from _resolving(style, paired)
@@ -224,28 +223,26 @@ def _about(count: int) -> str:
 
 def _of_speeds(speeds: Sequence[Speed], names: tuple[str, str]) -> Iterator[str]:
     first, second = names
+    found: dict[str, list[Speed]] = defaultdict(list)
+    for speed in speeds:
+        found["open in turn" if speed.finding == "not resolved" and speed.measured else speed.finding].append(speed)
+    listed = {finding: ", ".join(speed.metric for speed in some) for finding, some in found.items()}
     for finding, word in (("worse", "slower"), ("better", "faster")):
-        found = [_ratio_in_words(speed) for speed in speeds if speed.finding == finding]
-        if found:
-            yield f"{second} is {word} than {first}: {'; '.join(found)}."
-    same = [speed.metric for speed in speeds if speed.finding == "same"]
-    if same:
-        yield f"{second} is as fast as {first} in {', '.join(same)}."
-    stored = [speed for speed in speeds if speed.finding == "not resolved" and not speed.measured]
-    if stored:
+        if finding in found:
+            yield f"{second} is {word} than {first}: {'; '.join(map(_ratio_in_words, found[finding]))}."
+    if "same" in listed:
+        yield f"{second} is as fast as {first} in {listed['same']}."
+    if "not resolved" in listed:
         # Two versions of one model are not both installed.
-        able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in stored)
+        able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in found["not resolved"])
         advice = "; --measure runs both in turn, which can" if able else ""
-        yield f"Stored speeds do not resolve {', '.join(speed.metric for speed in stored)}{advice}."
-    measured = [speed.metric for speed in speeds if speed.finding == "not resolved" and speed.measured]
-    if measured:
-        yield f"Not resolved even in turn: {', '.join(measured)}; a quieter machine (vitbench doctor) would help."
-    refused = [speed.metric for speed in speeds if speed.finding == "not comparable"]
-    if refused:
-        yield f"Not comparable: {', '.join(refused)}."
-    absent = [speed.metric for speed in speeds if speed.finding == "no data"]
-    if absent:
-        yield f"No data: {', '.join(absent)}."
+        yield f"Stored speeds do not resolve {listed['not resolved']}{advice}."
+    if "open in turn" in listed:
+        yield f"Not resolved even in turn: {listed['open in turn']}; a quieter machine (vitbench doctor) would help."
+    if "not comparable" in listed:
+        yield f"Not comparable: {listed['not comparable']}."
+    if "no data" in listed:
+        yield f"No data: {listed['no data']}."
 
 
 def _ratio_in_words(speed: Speed) -> str:

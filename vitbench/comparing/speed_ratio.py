@@ -22,7 +22,7 @@ from vitbench.leaderboard.rows import Metric
 from vitbench.records import KeyedCell
 from vitbench.statistics import Estimate, judge
 
-__all__ = ["Judgement", "Measured", "Samples", "Speed", "process_ratio", "stored_speed"]
+__all__ = ["Compared", "Judgement", "Measured", "Samples", "Speed", "process_ratio", "stored_speed"]
 
 Judgement = Literal["better", "worse", "same", "not resolved", "not comparable", "no data"]
 """What the second of two figures is against the first."""
@@ -44,12 +44,24 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Speed:
-    """A figure of speed of both, and what it shows."""
+class Compared:
+    """A metric of both."""
 
     metric: str
     first: Metric
     second: Metric
+
+    @property
+    def difference(self) -> float | None:
+        """The second's value less the first's; None where one has none."""
+        first, second = self.first.value, self.second.value
+        return None if first is None or second is None else second - first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed(Compared):
+    """A metric of speed of both, and what it shows."""
+
     ratio: Estimate | None
     """The second's stored figure to the first's with its 95 % interval; None where raw samples are missing or figures
     are not comparable."""

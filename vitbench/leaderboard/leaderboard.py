@@ -118,13 +118,7 @@ def model_names(rows: Sequence[Row]) -> list[str]:
 
 def _can_rank(row: Row, rank_by: str) -> bool:
     metric = row.metrics.get(rank_by)
-    return (
-        metric is not None
-        and metric.value is not None
-        and metric.verdict != "invalid"
-        and metric.better in ("higher", "lower")
-        and not row.condition.partial
-    )
+    return metric is not None and metric.merit is not None and not row.condition.partial
 
 
 def seed_outcomes(

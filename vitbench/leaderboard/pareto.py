@@ -59,17 +59,11 @@ def _placed(rows: Sequence[Row], metrics: Sequence[str]) -> list[bool | None]:
     return [None if _point(row, metrics) is None else i in on_front for i, row in enumerate(rows)]
 
 
-def _point(row: Row, metrics: Sequence[str]) -> tuple[float, ...] | None:
-    """Return a row's figures, each turned so that more is better."""
-    point = []
-    for name in metrics:
-        metric = row.metrics.get(name)
-        if metric is None or metric.value is None or metric.verdict == "invalid":
-            return None
-        if metric.better not in ("higher", "lower"):
-            return None
-        point.append(metric.value if metric.better == "higher" else -metric.value)
-    return tuple(point)
+def _point(row: Row, names: Sequence[str]) -> tuple[float, ...] | None:
+    """Return the merits of a row's metrics; None unless it has all of them."""
+    metrics = [row.metrics[name] for name in names if name in row.metrics]
+    merits = tuple(metric.merit for metric in metrics if metric.merit is not None)
+    return merits if len(merits) == len(names) else None
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -60,6 +60,13 @@ class Metric:
     """The worst over the seeds."""
     reasons: tuple[str, ...]
 
+    @property
+    def merit(self) -> float | None:
+        """The value, turned so that more is better; None where rows cannot be ordered by it."""
+        if self.value is None or self.verdict == "invalid" or self.better not in ("higher", "lower"):
+            return None
+        return self.value if self.better == "higher" else -self.value
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:

@@ -132,15 +132,15 @@ def record_text(store: Store, asked: str) -> str:
         ]
     if record.evidence:
         lines += ["", "observed while it was measured, for each process:"]
-        lines += ["  ".join(f"{name} {value:.4g}" for name, value in one.items()) for one in record.evidence]
+        lines += map(_named_values, record.evidence)
     if record.curve:
-        lines += ["", *(_curve_line(row) for row in record.curve)]
+        lines += ["", *map(_named_values, record.curve)]
     return "\n".join(lines)
 
 
 def _cells_of(measurement: Measurement) -> list[str]:
-    interval = f"{measurement.low:.6g} to {measurement.high:.6g}" if _has_interval(measurement) else ""
-    verdict = measurement.verdict
+    low, high, verdict = measurement.low, measurement.high, measurement.verdict
+    interval = "" if low is None or high is None else f"{low:.6g} to {high:.6g}"
     return [
         measurement.name,
         "-" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}",
@@ -150,9 +150,5 @@ def _cells_of(measurement: Measurement) -> list[str]:
     ]
 
 
-def _has_interval(measurement: Measurement) -> bool:
-    return measurement.low is not None and measurement.high is not None
-
-
-def _curve_line(row: Mapping[str, float]) -> str:
+def _named_values(row: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in row.items())

@@ -94,14 +94,8 @@ def _table(
     lines += [r"\small", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *map(_line, heads), r"\midrule"]
     lines += [*map(_line, rows), r"\bottomrule", r"\end{tabular}"]
     if notes:
-        lines += [
-            "",
-            r"\smallskip",
-            r"\begin{minipage}{\linewidth}",
-            r"\footnotesize",
-            *(f"{note}\\par" for note in notes),
-        ]
-        lines += [r"\end{minipage}"]
+        lines += ["", r"\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize"]
+        lines += [*(f"{note}\\par" for note in notes), r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}"])
 
 

@@ -94,7 +94,10 @@ def in_words(style: MetricStyle, value: float, decimals: int = 1) -> str:
 
 
 def gap_in_words(style: MetricStyle, size: float, decimals: int) -> str:
-    """Return a difference, given in the metric's own unit, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
+    """Return a difference, given in the metric's own unit: ``0.8 points``, ``0.031 nat``.
+
+    It has no sign and is never rounded to nothing.
+    """
     points, shown = style.number(abs(size), decimals), abs(size) * style.scale
     lost = style.unit == "%" and shown and not float(points)
     return _with_unit(f"{shown:.1g}" if lost else points, style)

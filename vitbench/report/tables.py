@@ -16,7 +16,7 @@ from vitbench.records import Level
 from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words, model_names, titles
 from vitbench.report.ranking_notes import ranking_notes
-from vitbench.report.terminal_text import marked, marked_verdict, rank_range
+from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
 
 __all__ = ["Column", "Missing", "Section", "missing", "sections"]
 
@@ -135,9 +135,7 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
     values = Column(
-        title=style.title,
-        unit=style.unit,
-        cells=tuple("" if m is None else marked(m, text) for m in metrics),
+        title=style.title, unit=style.unit, cells=tuple("" if m is None else marked(m, text) for m in metrics)
     )
     ends = [None if m is None or m.low is None or m.high is None else (text(m.low), text(m.high)) for m in metrics]
     if not interval:
@@ -200,7 +198,6 @@ def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[M
     notes = []
     for (level, reasons), where in touched.items():
         places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
-        more = len(reasons) - _MOST_REASONS
-        words = [*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])] or ["no reason given"]
+        words = few(reasons, _MOST_REASONS) or ["no reason given"]
         notes.append(f"{marked_verdict(level)}, {places}: {'; '.join(words)}.")
     return notes

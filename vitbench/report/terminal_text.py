@@ -22,6 +22,7 @@ __all__ = [
     "clipped",
     "cut",
     "display_width",
+    "few",
     "marked",
     "marked_verdict",
     "rank_range",
@@ -48,6 +49,12 @@ def marked_verdict(level: Level) -> str:
 def marked(metric: Metric, text: Callable[[float], str], *, missing: str = "-") -> str:
     """Return a value after the mark of its verdict; `text` writes it."""
     return _MARKS[metric.verdict] + (missing if metric.value is None else text(metric.value))
+
+
+def few(texts: Sequence[str], most: int, rest: str = "more") -> list[str]:
+    """Return the first of some texts, and how many more there are."""
+    left_out = len(texts) - most
+    return [*texts[:most], *([f"and {left_out} {rest}"] if left_out > 0 else [])]
 
 
 def rank_range(row: Row, *, dash: str = "-", unranked: str = "-") -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vitbench.report.markdown import escaped
-from vitbench.report.terminal_text import broken, shown, wrapped
+from vitbench.report.terminal_text import broken, few, shown, wrapped
 from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel, Verdict
 
 __all__ = ["as_json", "as_markdown", "as_text"]
@@ -81,10 +81,9 @@ def _notes(results: Iterable[TrackedModel]) -> list[str]:
     """Return the reasons of each result that has some."""
     notes = []
     for result in results:
-        more = len(result.reasons) - _MOST_REASONS
-        shown = [*result.reasons[:_MOST_REASONS], *([f"and {more} more (--json)"] if more > 0 else [])]
-        if shown:
-            notes.append(f"{result.model}, {result.mode}: {'; '.join(shown).rstrip('.')}.")
+        reasons = "; ".join(few(result.reasons, _MOST_REASONS, "more (--json)"))
+        if reasons:
+            notes.append(f"{result.model}, {result.mode}: {reasons.rstrip('.')}.")
     return notes
 
 

@@ -69,10 +69,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
         },
         data={
             "points": _columns(placed, panels),
-            "levels": {
-                "model": [level.name for level in placed.near],
-                "y": [number(level.y) for level in placed.near],
-            },
+            "levels": {"model": [level.name for level in placed.near], "y": [number(level.y) for level in placed.near]},
         },
     )
 

@@ -28,6 +28,9 @@ class TableCell:
     """Of an interval: low, value and high as percentages of the section's range."""
 
 
+_EMPTY = TableCell(text="", order="")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableColumn:
     """One column."""
@@ -73,7 +76,7 @@ def _column(style: MetricStyle, rows: Sequence[Row]) -> TableColumn:
 
 def _cell(metric: Metric | None, text: Callable[[float], str]) -> TableCell:
     if metric is None:
-        return TableCell(text="", order="")
+        return _EMPTY
     order = "" if metric.value is None else f"{metric.value:.8g}"
     return TableCell(text=marked(metric, text, missing=EN_DASH), order=order, verdict=metric.verdict)
 
@@ -82,40 +85,30 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
     """Return the interval of the ranking metric, drawn to scale, and its spread over seeds; each only where known."""
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
+    found = []
     ends = [_ends(metric) for metric in metrics]
     scale = _range(ends, rows)
-    interval = scale and TableColumn(
-        key=f"{style.metric}_interval",
-        title="95 %" if style.unit == "%" else style.metric,
-        unit="interval" if style.unit == "%" else "range",
-        better=next(metric.better for metric in metrics if metric),
-        detail=False,
-        cells=tuple(
+    if scale:
+        intervals = [
             TableCell(
-                text=f"{text(pair[0])}{EN_DASH}{text(pair[2])}",
-                order=f"{pair[0]:.8g}",
-                strip=_strip(pair, *scale),
+                text=f"{text(pair[0])}{EN_DASH}{text(pair[2])}", order=f"{pair[0]:.8g}", strip=_strip(pair, *scale)
             )
             if pair
-            else TableCell(text="", order="")
+            else _EMPTY
             for pair in ends
-        ),
-    )
-    spread = TableColumn(
-        key=f"{style.metric}_sd",
-        title="sd of",
-        unit="seeds",
-        better="lower",
-        detail=False,
-        cells=tuple(
-            TableCell(text="", order="")
-            if m is None or m.spread is None
-            else TableCell(text=text(m.spread), order=f"{m.spread:.8g}")
-            for m in metrics
-        ),
-    )
-    known = any(metric is not None and metric.spread is not None for metric in metrics)
-    return [*([interval] if interval else []), *([spread] if known else [])]
+        ]
+        title, unit = ("95 %", "interval") if style.unit == "%" else (style.metric, "range")
+        better = next(metric.better for metric in metrics if metric)
+        key = f"{style.metric}_interval"
+        found.append(TableColumn(key=key, title=title, unit=unit, better=better, detail=False, cells=tuple(intervals)))
+    spreads = [None if metric is None else metric.spread for metric in metrics]
+    if any(spread is not None for spread in spreads):
+        cells = [_EMPTY if each is None else TableCell(text=text(each), order=f"{each:.8g}") for each in spreads]
+        key = f"{style.metric}_sd"
+        found.append(
+            TableColumn(key=key, title="sd of", unit="seeds", better="lower", detail=False, cells=tuple(cells))
+        )
+    return found
 
 
 def _ends(metric: Metric | None) -> tuple[float, float, float] | None:

@@ -92,26 +92,17 @@ def _draw_baselines(axes: Axes, placed: Placement) -> None:
     """Draw each baseline as a level; name those that lie too far away in a corner."""
     for level in placed.near:
         axes.axhline(level.y, color=_PALE, linestyle="--", linewidth=1, zorder=1)
-        axes.annotate(
-            f"baseline {shown(level.name)} {level.text}",
-            (0, level.y),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize="small",
-            color=_PALE,
-        )
+        _note(axes, f"baseline {shown(level.name)} {level.text}", level.y, "data", 3)
     far = [f"{shown(level.name)} {level.text}" for level in placed.far]
     if far:
-        axes.annotate(
-            "baselines off the scale: " + "; ".join(far[:3]) + ("; ..." if len(far) > 3 else ""),
-            (0, 0),
-            xycoords="axes fraction",
-            xytext=(4, 4),
-            textcoords="offset points",
-            fontsize="small",
-            color=_PALE,
-        )
+        listed = "; ".join(far[:3]) + ("; ..." if len(far) > 3 else "")
+        _note(axes, f"baselines off the scale: {listed}", 0, "axes fraction", 4)
+
+
+def _note(axes: Axes, text: str, y: float, measured_in: str, above: int) -> None:
+    """Write small text at the left end of a height."""
+    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small", "color": _PALE}
+    axes.annotate(text, (0, y), xycoords=("axes fraction", measured_in), xytext=(4, above), **look)
 
 
 def _add_legend(canvas: Canvas, points: Sequence[Point]) -> None:

@@ -53,23 +53,16 @@ def _pair(comparison: Comparison, pair: Contrast, unicode: bool) -> list[str]:
 
 def _table(pair: Contrast, rows: Sequence[Row], unicode: bool) -> str:
     """Return the numbers; names of metrics are cut short where the table would be too wide."""
+    qualities = [_quality_row(quality, rows) for quality in pair.quality]
+    speeds = [line for speed in pair.speeds for line in _speed_rows(speed, rows)]
+    costs = [_cost_row(cost, rows) for cost in pair.costs]
     parts = [
-        (["quality", "", "A", "B", "B - A", "95 % interval", "p", ""], [_quality_row(q, rows) for q in pair.quality]),
-        (
-            ["speed", "", "A", "B", "B / A", "95 % interval", "", ""],
-            [line for speed in pair.speeds for line in _speed_rows(speed, rows)],
-        ),
-        (["cost", "", "A", "B", "B - A", "", "", ""], [_cost_row(cost, rows) for cost in pair.costs]),
-    ]
-    parts = [
-        (
-            head,
-            [
-                [shown(name, unicode), clipped(shown(unit, unicode), _WIDEST_UNIT), *cells]
-                for name, unit, *cells in lines
-            ],
+        (head, [_printable(line, unicode) for line in lines])
+        for head, lines in (
+            (["quality", "", "A", "B", "B - A", "95 % interval", "p", ""], qualities),
+            (["speed", "", "A", "B", "B / A", "95 % interval", "", ""], speeds),
+            (["cost", "", "A", "B", "B - A", "", "", ""], costs),
         )
-        for head, lines in parts
         if lines
     ]
     if not parts:
@@ -81,6 +74,11 @@ def _table(pair: Contrast, rows: Sequence[Row], unicode: bool) -> str:
         widest = max(_NARROWEST_NAME, max(map(display_width, names)) - excess)
         table = _tabulated([(head, [[clipped(line[0], widest), *line[1:]] for line in lines]) for head, lines in parts])
     return table
+
+
+def _printable(line: Sequence[str], unicode: bool) -> list[str]:
+    name, unit, *cells = line
+    return [shown(name, unicode), clipped(shown(unit, unicode), _WIDEST_UNIT), *cells]
 
 
 def _tabulated(parts: Sequence[tuple[list[str], list[list[str]]]]) -> str:

@@ -23,6 +23,16 @@ __all__ = ["measurements_frame", "rows_frame"]
 
 _TEXT, _WHOLE, _TRUTH = "string[python]", "Int64", "boolean"
 
+_HOW: Mapping[str, str] = {
+    "machine": _TEXT,
+    "device": _TEXT,
+    "threads": "int64",
+    "precision": _TEXT,
+    "compile": "bool",
+    "channels_last": "bool",
+    "method": "int64",
+}
+"""Where and how a value was measured: conditions of a row, settings of a cell."""
 ROW_COLUMNS: Mapping[str, str] = {
     "rank": _WHOLE,
     "rank_last": _WHOLE,
@@ -34,13 +44,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "recipe": _TEXT,
     "seeds": "object",
     "image_size": "int64",
-    "machine": _TEXT,
-    "device": _TEXT,
-    "threads": "int64",
-    "precision": _TEXT,
-    "compile": "bool",
-    "channels_last": "bool",
-    "method": "int64",
+    **_HOW,
     "limit": "object",
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
@@ -86,13 +90,7 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "largest_batch": _TRUTH,
     "num_classes": "int64",
     "input_shape": "object",
-    "machine": _TEXT,
-    "device": _TEXT,
-    "threads": "int64",
-    "precision": _TEXT,
-    "compile": "bool",
-    "channels_last": "bool",
-    "method": "int64",
+    **_HOW,
     "status": _TEXT,
     "id": _TEXT,
     "key": _TEXT,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from vitbench.specs import load_target
 
 if TYPE_CHECKING:
     from vitbench.leaderboard.leaderboard import Leaderboard
@@ -22,19 +23,18 @@ class Format:
     suffix: str
     """Of its files, in lower case."""
     target: str
-    """``module:function`` in this folder, imported when it is used: takes a leaderboard, returns text that ends with a
-    newline."""
+    """``module:function``, imported when it is used: takes a leaderboard, returns text that ends with a newline."""
     takes: Literal["", "unicode", "details"] = ""
     """What it takes beside the leaderboard: whether all characters are readable, or what the page shows."""
 
 
 FORMATS: dict[str, Format] = {
-    "table": Format(".txt", "terminal:render_terminal", "unicode"),
-    "md": Format(".md", "markdown:render_markdown"),
-    "csv": Format(".csv", "csv_table:render_csv"),
-    "json": Format(".json", "json_object:render_json"),
-    "latex": Format(".tex", "latex:render_latex"),
-    "html": Format(".html", "html:render_html", "details"),
+    "table": Format(".txt", "vitbench.report.terminal:render_terminal", "unicode"),
+    "md": Format(".md", "vitbench.report.markdown:render_markdown"),
+    "csv": Format(".csv", "vitbench.report.csv_table:render_csv"),
+    "json": Format(".json", "vitbench.report.json_object:render_json"),
+    "latex": Format(".tex", "vitbench.report.latex:render_latex"),
+    "html": Format(".html", "vitbench.report.html:render_html", "details"),
 }
 """By name; the first is the one that is taken unless another is asked for."""
 
@@ -58,12 +58,11 @@ def render(board: Leaderboard, name: str, *, unicode: bool = True, details: Call
         UnusableError: the packages of the format's extra are not installed.
     """
     form = FORMATS[name]
-    module, function = form.target.split(":")
     more: dict[str, Any] = {}
     if form.takes == "unicode":
         more["unicode"] = unicode
     elif form.takes == "details":
         assert details is not None
         more["details"] = details()
-    made: str = getattr(importlib.import_module(f"vitbench.report.{module}"), function)(board, **more)
+    made: str = load_target(form.target)(board, **more)
     return made

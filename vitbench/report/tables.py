@@ -165,16 +165,11 @@ def _front_notes(rows: Sequence[Row], models: Sequence[str], rank_by: str) -> li
 
 def _batch_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
     """Name the rows whose speed was measured, but not at the batch that this table compares at."""
-    where = [
-        f"{model} ({', '.join(f'{mode} at {_listed(batches)}' for mode, batches in row.other_batches.items())})"
-        for row, model in zip(rows, models, strict=True)
-        if row.other_batches
-    ]
+    where = []
+    for row, model in zip(rows, models, strict=True):
+        others = [f"{mode} at {' and '.join(map(str, sizes))}" for mode, sizes in row.other_batches.items()]
+        where += [f"{model} ({', '.join(others)})"] if others else []
     return [f"Measured at other batches only, and so not shown: {', '.join(where)}."] if where else []
-
-
-def _listed(batches: Sequence[int]) -> str:
-    return " and ".join(map(str, batches))
 
 
 def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:

@@ -139,7 +139,7 @@ def test_a_new_format_is_one_line_and_one_module(
     module = types.ModuleType("vitbench.report.fake")
     module.render_fake = lambda board: f"{len(board.rows)} rows\n"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(FORMATS, "fake", Format(".fk", "fake:render_fake"))
+    monkeypatch.setitem(FORMATS, "fake", Format(".fk", "vitbench.report.fake:render_fake"))
     spec = importlib.util.find_spec("vitbench.cli.leaderboard")
     assert spec is not None
     assert spec.loader is not None
@@ -192,7 +192,7 @@ def test_a_new_picture_is_one_line_and_one_module(run: Run, results: Path, monke
     module = types.ModuleType("vitbench.report.plots.fake")
     module.draw_fake = draw  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(PICTURES, "fake", "fake:draw_fake")
+    monkeypatch.setitem(PICTURES, "fake", "vitbench.report.plots.fake:draw_fake")
     old = results / "plots" / "fake-2.svg"
     old.parent.mkdir()
     old.write_text("of an earlier leaderboard")

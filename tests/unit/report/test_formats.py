@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import types
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.report.formats import FORMATS, Format, format_of, render
+from vitbench.specs import load_target
 
 
 def test_the_suffix_says_the_format_and_the_first_is_for_all_others() -> None:
@@ -23,8 +23,7 @@ def test_the_suffix_says_the_format_and_the_first_is_for_all_others() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_target_is_there(name: str) -> None:
-    module, function = FORMATS[name].target.split(":")
-    assert callable(getattr(importlib.import_module(f"vitbench.report.{module}"), function))
+    assert callable(load_target(FORMATS[name].target))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +35,7 @@ def test_a_format_gets_what_it_takes_and_nothing_else(
     module, got = types.ModuleType("vitbench.report.fake"), {}
     module.render_fake = lambda board, **more: got.update(more) or board.rank_by  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(FORMATS, "fake", Format(".fk", "fake:render_fake", takes))  # type: ignore[arg-type]
+    monkeypatch.setitem(FORMATS, "fake", Format(".fk", "vitbench.report.fake:render_fake", takes))  # type: ignore[arg-type]
     board = build([f.quality()], [], "top1")
     assert render(board, "fake", unicode=False, details=lambda: "read") == "top1"  # type: ignore[arg-type, return-value]
     assert got == expected

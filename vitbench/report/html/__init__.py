@@ -139,7 +139,7 @@ def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:
     used: dict[str, list[str]] = {}
     for run in runs:
         if run.suite:
-            used.setdefault(run.suite, []).append(run.id)
+            used.setdefault(run.suite, []).append(run.begun.id)
     return [(", ".join(ids), text.expandtabs(4).splitlines()) for text, ids in used.items()]
 
 

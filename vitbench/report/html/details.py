@@ -21,7 +21,7 @@ from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibrat
 from vitbench.report.html.reproduce import Reproduction, reproduction
 
 if TYPE_CHECKING:
-    from vitbench.store import Store
+    from vitbench.store import Run, Store
 
 __all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
 
@@ -86,14 +86,7 @@ class RowDetail:
 class RunDetail:
     """One run."""
 
-    id: str
-    started: float
-    """Seconds since the epoch."""
-    command: str
-    selection: str
-    """What was asked for, as JSON; empty where it is not known."""
-    version: str
-    """Of vitbench."""
+    begun: Run
     suite: str
     """TOML text; empty where models and data sets were named without one."""
     environment: Environment
@@ -127,11 +120,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
     runs = store.runs()
     shown = {
         run.id: RunDetail(
-            id=run.id,
-            started=run.started,
-            command=run.command,
-            selection=run.selection,
-            version=run.version,
+            begun=run,
             suite=store.blob(run.suite).decode(),
             environment=msgspec.json.decode(store.blob(run.environment), type=Environment),
         )
@@ -171,7 +160,7 @@ def _row(
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.selection, run.suite),
+        reproduction=reproduction(planned, row.seeds, run.begun.selection, run.suite),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
     )

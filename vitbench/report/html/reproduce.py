@@ -66,23 +66,12 @@ def _names(full: str) -> tuple[str, str]:
 
 def _of_row(planned: KeyedCell, suite: str) -> Selection:
     """Return what asks for a cell's settings."""
-    cell = planned.cell
-    quality = cell if isinstance(cell, QualityCell) else None
-    return Selection(
-        suite=suite,
-        settings={quality.recipe: {n: v for n, v in sorted(quality.recipe_options.items()) if v != ""}}
-        if quality
-        else {},
-        conditions=Conditions(
-            device=planned.device,
-            precision=cell.precision,
-            threads=cell.threads,
-            limit=quality.limit if quality else None,
-            epochs=quality.epochs if quality else None,
-            compile=cell.compile,
-            channels_last=cell.channels_last,
-        ),
-    )
+    cell, settings = planned.cell, {}
+    if isinstance(cell, QualityCell):
+        settings[cell.recipe] = {name: value for name, value in sorted(cell.recipe_options.items()) if value != ""}
+    known = {name: getattr(cell, name) for name in Conditions.__struct_fields__ if hasattr(cell, name)}
+    conditions = Conditions(**{**known, "device": planned.device})
+    return Selection(suite=suite, settings=settings, conditions=conditions)
 
 
 def _model(planned: KeyedCell, suite: dict[str, object]) -> str:

@@ -47,14 +47,9 @@ CONFIG: VegaSpec = {
 }
 
 
-def _axis(field: str, title: str, **more: Any) -> VegaSpec:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": title,
-        "scale": {"zero": False, "nice": True, "padding": 8},
-        **more,
-    }
+def _axis(field: str, title: str, *, padding: int = 8, **more: Any) -> VegaSpec:
+    scale = {"zero": False, "nice": True, "padding": padding}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}
 
 
 def _layer(mark: str, look: VegaSpec, encoding: VegaSpec, **more: Any) -> VegaSpec:
@@ -73,7 +68,7 @@ def _tooltip(*lines: tuple[str, ...]) -> list[VegaSpec]:
 _PLAIN_NUMBERS = {"format": ",.4~r", "tickCount": 6}
 _TIGHT = {"zero": False, "nice": False}
 _X = _axis("x", "@x", axis=_PLAIN_NUMBERS, scale={"type": "@scale", "zero": "@zero", "nice": False, "padding": 24})
-_Y = _axis("y", "@y", axis=_PLAIN_NUMBERS, scale={"zero": False, "nice": True, "padding": 16})
+_Y = _axis("y", "@y", axis=_PLAIN_NUMBERS, padding=16)
 _ON_FRONT = {"test": "datum.front", "value": _ACCENT}
 _INTERVAL = {"stroke": _MUTED, "opacity": 0.7, "aria": False}
 _TOLD = "datum.model + ', ' + datum.y_text + ', ' + datum.x_text + ', ' + datum.verdict"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,19 @@ from vitbench.errors import UnusableError
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.records import Record, newest_by_id
 from vitbench.report.naming import conditions_in_words, titles
+from vitbench.specs import load_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 __all__ = ["PICTURES", "PlottedTable", "is_picture", "render_pictures"]
 
-PICTURES: dict[str, str] = {"pareto": "pareto:draw_pareto", "curves": "curves:draw_curves"}
-"""By the beginning of their files' names: ``module:function`` in this folder, imported when pictures are drawn. The
-function takes a `PlottedTable` and returns a canvas, or None where there is nothing to show."""
+PICTURES: dict[str, str] = {
+    "pareto": "vitbench.report.plots.pareto:draw_pareto",
+    "curves": "vitbench.report.plots.curves:draw_curves",
+}
+"""By the beginning of their files' names: ``module:function``, imported when pictures are drawn. The function takes a
+`PlottedTable` and returns a canvas, or None where there is nothing to show."""
 _FORMATS = ("png", "svg")
 _STYLE: dict[Any, Any] = {
     "axes.grid": True,
@@ -87,19 +91,11 @@ def render_pictures(board: Leaderboard, records: Iterable[Record]) -> dict[str, 
                 earlier=frozenset(earlier),
             )
             for name, target in PICTURES.items():
-                canvas = _drawing(target)(table)
+                canvas: Canvas | None = load_target(target)(table)
                 if canvas is not None:
                     found |= _files(f"{name}-{number}" if len(by_condition) > 1 else name, canvas)
             earlier.update(each for row in rows for each in row.ids)
     return found
-
-
-def _drawing(target: str) -> Callable[[PlottedTable], Canvas | None]:
-    module, function = target.split(":")
-    drawing: Callable[[PlottedTable], Canvas | None] = getattr(
-        importlib.import_module(f"vitbench.report.plots.{module}"), function
-    )
-    return drawing
 
 
 def _files(name: str, canvas: Canvas) -> dict[str, bytes]:

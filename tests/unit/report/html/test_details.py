@@ -145,8 +145,8 @@ def test_runs_data_and_suites_come_from_the_store(tmp_path):
         records = store.records()
         details = read_details(store, build(records, [], "top1"), records)
     # The second run made none of the rows, the third is the newest.
-    assert [run.id for run in details.runs] == [runs[0], runs[2]]
-    assert [run.version for run in details.runs] == ["0.0", "0.2"]
+    assert [run.begun.id for run in details.runs] == [runs[0], runs[2]]
+    assert [run.begun.version for run in details.runs] == ["0.0", "0.2"]
     assert details.runs[0].environment == factories.environment()
     assert details.runs[0].suite == pages.SUITE
     assert [data.title for data in details.data] == ["digits"]
@@ -157,7 +157,7 @@ def test_runs_data_and_suites_come_from_the_store(tmp_path):
 def test_without_rows_the_newest_run_is_told(tmp_path, store):
     _, details = pages.board_of([factories.record(factories.quality_cell(), status="failed", reason="no")], store)
     assert details.rows == ()
-    assert [run.id for run in details.runs] == ["run-1"]
+    assert [run.begun.id for run in details.runs] == ["run-1"]
 
 
 def test_nothing_heavy_is_imported():

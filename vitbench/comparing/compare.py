@@ -2,7 +2,7 @@
 
 Holm's correction runs over all pairs that are tested on the same images, as in a ranking
 (vitbench/leaderboard/ranking.py), so that few of many equal models are called worse; stored speeds share their level
-over all figures of all pairs. The outcome of several pairs is that of the worst.
+over all metrics of all pairs. The outcome of several pairs is that of the worst.
 """
 
 from __future__ import annotations

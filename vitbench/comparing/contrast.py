@@ -40,7 +40,7 @@ class Contender:
         return [self.newest[each] for each in self.row.ids]
 
     def timed(self, metric: str) -> tuple[KeyedCell, Samples] | None:
-        """Return the cell that a figure of speed comes from and its raw samples; None for a plugin's of that name."""
+        """Return the cell that a metric of speed comes from and its raw samples; None for a plugin's of that name."""
         batch = getattr(self.row.condition, BATCHES[metric]) if metric in BATCHES else 1
         wanted = (SPEEDS[metric], batch, False)
         found = (
@@ -83,7 +83,7 @@ class Contrast:
     unlike: tuple[Unlike, ...]
     """Why nothing is compared."""
     unlike_speed: tuple[Unlike, ...]
-    """Why figures of speed and memory are not compared, or some of them."""
+    """Why metrics of speed and memory are not compared, or some of them."""
     quality: tuple[Quality, ...] = ()
     """What is ranked by first."""
     speeds: tuple[Speed, ...] = ()
@@ -102,7 +102,7 @@ def _in_full(planned: KeyedCell) -> str:
 
 
 def _unlike(first: Contender, second: Contender, same_model: bool) -> tuple[list[Unlike], list[Unlike]]:
-    """Return what keeps all figures from being compared, and what those of speed and memory."""
+    """Return what keeps all metrics from being compared, and what those of speed and memory."""
     general, of_speed = unlike_conditions(first.row.condition, second.row.condition)
     names = [_in_full(each.records()[0].planned) for each in (first, second)]
     if same_model and names[0] != names[1]:
@@ -111,7 +111,7 @@ def _unlike(first: Contender, second: Contender, same_model: bool) -> tuple[list
 
 
 def tested_speeds(first: Contender, second: Contender, *, same_model: bool) -> list[str]:
-    """Return the figures of speed that both have, under conditions like enough to compare them."""
+    """Return the metrics of speed that both have, under conditions like enough to compare them."""
     unlike, unlike_speed = _unlike(first, second, same_model)
     return [name for name in SPEEDS if not unlike and _both(first, second, name) and not blocking(unlike_speed, name)]
 
@@ -126,7 +126,7 @@ def contrast(
         second: what is judged.
         rank_by: the metric that decides on quality.
         threshold: the share of speed that does not matter.
-        together: figures of speed that are compared at once, in all pairs.
+        together: metrics of speed that are compared at once, in all pairs.
         same_model: whether only two results of one model can be compared.
     """
     unlike, unlike_speed = _unlike(first, second, same_model)
@@ -191,7 +191,7 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
     """Say what a difference shows.
 
     Args:
-        quality: two figures and what is known of them.
+        quality: two metrics and what is known of them.
         significant: whether the paired difference is, where more than its own p-value decides.
     """
     first, second, paired = quality.first, quality.second, quality.paired
@@ -242,7 +242,7 @@ def _missing(first: Contender, second: Contender, rank_by: str) -> Iterator[str]
 
 
 def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Condition) -> bool:
-    """Say whether a cell is the one that a row's figure would come from, or its counterpart to the other row's."""
+    """Say whether a cell is the one that a row's metric would come from, or its counterpart to the other row's."""
     cell = planned.cell
     if isinstance(cell, QualityCell) or metric not in SPEEDS:
         return isinstance(cell, QualityCell) and metric not in SPEEDS
@@ -256,7 +256,7 @@ def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Con
 
 
 def _notes(first: Contender, second: Contender) -> Iterator[str]:
-    """Yield what differs and is no condition, and what the figures rest on."""
+    """Yield what differs and is no condition, and what the values rest on."""
     one, other = first.row, second.row
     if one.condition.partial:
         yield "Both results are partial: these are not the figures of a full run."

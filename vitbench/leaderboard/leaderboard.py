@@ -1,7 +1,7 @@
 """Rows to a ranking: a pure function of what the store holds, without catalog or torch.
 
-Ranks are given among rows of equal conditions only, by figures that are not invalid, and never to partial results.
-They are ranges, as wide as what is known of the figures; see `vitbench.leaderboard.ranking`.
+Ranks are given among rows of equal conditions only, by metrics that are not invalid, and never to partial results.
+They are ranges, as wide as what is known of the metrics; see `vitbench.leaderboard.ranking`.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _can_rank(row: Row, rank_by: str) -> bool:
 def seed_outcomes(
     row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Outcomes | None]
 ) -> tuple[Outcomes, ...]:
-    """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's figures."""
+    """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's values."""
     found = []
     for record in (newest[each] for each in row.ids):
         if not isinstance(record.planned.cell, QualityCell):
@@ -157,9 +157,9 @@ def _with_ranks(
 
 
 def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...], *, exact: bool) -> Entry:
-    """Return a figure with the error of its sample and that of its seeds in one interval.
+    """Return a value with the error of its sample and that of its seeds in one interval.
 
-    A figure without an interval may be anywhere, unless it is `exact`.
+    A value without an interval may be anywhere, unless it is `exact`.
     """
     assert metric.value is not None
     low, high = (metric.value, metric.value) if exact else (-math.inf, math.inf)

@@ -33,7 +33,7 @@ Ends = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A row that has both figures, in the units for readers."""
+    """A row that has both metrics, in the units for readers."""
 
     name: str
     row: Row

@@ -27,7 +27,7 @@ __all__ = [
     "Row",
     "build",
     "interval_entry",
-    "model_names",
+    "row_labels",
     "seed_outcomes",
 ]
 
@@ -102,7 +102,7 @@ def build(
         able = [row for row in members if _can_rank(row, rank_by)]
         unable = [row for row in members if not _can_rank(row, rank_by)]
         known = [seed_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
-        names = [name for row, name in zip(members, model_names(members), strict=True) if _can_rank(row, rank_by)]
+        names = [name for row, name in zip(members, row_labels(members), strict=True) if _can_rank(row, rank_by)]
         ranked, resolution = _with_ranks(able, names, known, rank_by)
         rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
         if resolution is not None:
@@ -110,7 +110,7 @@ def build(
     return Leaderboard(rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions)
 
 
-def model_names(rows: Sequence[Row]) -> list[str]:
+def row_labels(rows: Sequence[Row]) -> list[str]:
     """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
     counts = Counter(row.model for row in rows)
     return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]

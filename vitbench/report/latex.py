@@ -70,7 +70,7 @@ def _section(section: Section, number: int) -> str:
         ["rank", "model", *(escaped(column.unit) for column in section.columns)],
     ]
     cells = [map(escaped, column.cells) for column in section.columns]
-    rows = zip(section.ranks, map(escaped, section.models), *cells, strict=True)
+    rows = zip(section.ranks, map(escaped, section.labels), *cells, strict=True)
     caption = escaped(f"{section.title}: {section.conditions}.")
     notes = [escaped(note) for note in section.notes]
     return _table("rl" + "r" * len(section.columns), heads, rows, caption, f"tab:vitbench-{number}", notes)

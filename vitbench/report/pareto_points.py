@@ -12,7 +12,7 @@ from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.leaderboard.pareto import front
 from vitbench.records import Level
 from vitbench.report.metric_styles import MetricStyle, in_words, style_of
-from vitbench.report.naming import model_names
+from vitbench.report.naming import row_labels
 from vitbench.report.terminal_text import VERDICTS
 
 __all__ = ["AXES", "MOST_LABELS", "BaselineLine", "Ends", "Placement", "Point", "place"]
@@ -85,7 +85,7 @@ def place(rows: Sequence[Row], rank_by: str, metric: str) -> Placement:
     """Return where rows of one condition stand in the picture of `rank_by` against `metric`, a key of `AXES`."""
     upright, across = style_of(rank_by, rows), style_of(metric, rows)
     points, levels, left_out = [], [], []
-    for row, name in zip(rows, model_names(rows), strict=True):
+    for row, name in zip(rows, row_labels(rows), strict=True):
         merit, cost = row.metrics.get(rank_by), row.metrics.get(metric)
         y, x = _ends(merit, upright.scale), _ends(cost, across.scale)
         if merit is None or merit.value is None or y is None:

@@ -18,7 +18,7 @@ from vitbench.report.metric_styles import (
     style_of,
     threshold_in_words,
 )
-from vitbench.report.naming import model_names, places
+from vitbench.report.naming import places, row_labels
 
 __all__ = ["NEAR", "closing_sentences"]
 
@@ -82,7 +82,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
         return [f"Partial results are never ranked: {place}.", *_seen(rows, rank_by)]
     ranked = [
         _Entrant(name=name, row=row, value=value)
-        for row, name in zip(rows, model_names(rows), strict=True)
+        for row, name in zip(rows, row_labels(rows), strict=True)
         if row.rank is not None and (value := row.metrics[rank_by].value) is not None
     ]
     if not ranked:
@@ -107,7 +107,7 @@ def _seen(rows: Sequence[Row], rank_by: str) -> list[str]:
     style = style_of(rank_by, rows)
     known = [
         f"{name} {in_words(style, metric.value, percent_decimals([metric]))}"
-        for row, name in zip(rows, model_names(rows), strict=True)
+        for row, name in zip(rows, row_labels(rows), strict=True)
         if (metric := row.metrics.get(rank_by)) is not None and metric.value is not None and metric.verdict != "invalid"
     ]
     if not known:

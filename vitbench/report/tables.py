@@ -14,7 +14,7 @@ from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Ro
 from vitbench.leaderboard.pareto import on_fronts
 from vitbench.records import Level
 from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, style_of
-from vitbench.report.naming import conditions_in_words, model_names, titles
+from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
 
@@ -43,7 +43,7 @@ class Section:
     conditions: str
     """Machine, device, precision, batch sizes."""
     ranks: tuple[str, ...]
-    models: tuple[str, ...]
+    labels: tuple[str, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
     """Sentences to stand under the table."""
@@ -98,21 +98,21 @@ def _section(
     board: Leaderboard, title: str, condition: Condition, rows: Sequence[Row], *, detailed: bool, dash: str
 ) -> Section:
     rank_by = board.rank_by
-    models = [name + (" (baseline)" if row.baseline else "") for name, row in zip(model_names(rows), rows, strict=True)]
+    labels = [name + (" (baseline)" if row.baseline else "") for name, row in zip(row_labels(rows), rows, strict=True)]
     shown = _shown_metrics(rows, rank_by, detailed=detailed)
     columns = [column for style in shown for column in _columns(style, rows, interval=style.metric == rank_by)]
     return Section(
         title=title,
         conditions=conditions_in_words(condition),
         ranks=tuple(rank_range(row, dash=dash) for row in rows),
-        models=tuple(models),
+        labels=tuple(labels),
         columns=tuple(columns),
         notes=(
             *ranking_notes(rows, rank_by, board.resolutions.get(condition)),
-            *_front_notes(rows, models, rank_by),
-            *_batch_notes(rows, models),
-            *_recipe_notes(rows, models),
-            *_verdict_notes(rows, models, shown),
+            *_front_notes(rows, labels, rank_by),
+            *_batch_notes(rows, labels),
+            *_recipe_notes(rows, labels),
+            *_verdict_notes(rows, labels, shown),
         ),
     )
 
@@ -151,48 +151,48 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
     return [values, Column(title=title, unit=unit, cells=cells), *spread]
 
 
-def _front_notes(rows: Sequence[Row], models: Sequence[str], rank_by: str) -> list[str]:
+def _front_notes(rows: Sequence[Row], labels: Sequence[str], rank_by: str) -> list[str]:
     """Name the rows that no other beats in both respects, where there are rows to compare."""
     places = on_fronts(rows, rank_by)
     if rank_by == "throughput" or sum(place.speed is not None for place in places) < 2:
         return []
     partial = " of partial results" if rows[0].condition.partial else ""
-    best = [model for model, place in zip(models, places, strict=True) if place.speed]
-    more = [model for model, place in zip(models, places, strict=True) if place.speed_memory and not place.speed]
+    best = [label for label, place in zip(labels, places, strict=True) if place.speed]
+    more = [label for label, place in zip(labels, places, strict=True) if place.speed_memory and not place.speed]
     note = f"Pareto front{partial}, {rank_by} and throughput: {', '.join(best)}"
     return [f"{note}; with peak memory also: {', '.join(more)}." if more else f"{note}."]
 
 
-def _batch_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+def _batch_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     """Name the rows whose speed was measured, but not at the batch that this table compares at."""
     where = []
-    for row, model in zip(rows, models, strict=True):
+    for row, label in zip(rows, labels, strict=True):
         others = [f"{mode} at {' and '.join(map(str, sizes))}" for mode, sizes in row.other_batches.items()]
-        where += [f"{model} ({', '.join(others)})"] if others else []
+        where += [f"{label} ({', '.join(others)})"] if others else []
     return [f"Measured at other batches only, and so not shown: {', '.join(where)}."] if where else []
 
 
-def _recipe_notes(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+def _recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     by_recipe: dict[str, list[str]] = defaultdict(list)
-    for row, model in zip(rows, models, strict=True):
+    for row, label in zip(rows, labels, strict=True):
         if row.recipe and not row.baseline:
-            by_recipe[row.recipe].append(model)
+            by_recipe[row.recipe].append(label)
     if len(by_recipe) < 2:
         return [f"Recipe: {recipe}." for recipe in by_recipe]
     return ["Recipes: " + "; ".join(f"{recipe} for {', '.join(names)}" for recipe, names in by_recipe.items()) + "."]
 
 
-def _verdict_notes(rows: Sequence[Row], models: Sequence[str], shown: Sequence[MetricStyle]) -> list[str]:
+def _verdict_notes(rows: Sequence[Row], labels: Sequence[str], shown: Sequence[MetricStyle]) -> list[str]:
     """Return why values are doubtful or invalid: one sentence for each set of reasons, with all that it touches."""
     touched: dict[tuple[Level, tuple[str, ...]], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row, model in zip(rows, models, strict=True):
+    for row, label in zip(rows, labels, strict=True):
         for style in shown:
             metric = row.metrics.get(style.metric)
             if metric is not None and metric.verdict != "valid":
-                touched[metric.verdict, metric.reasons][model].append(style.metric)
+                touched[metric.verdict, metric.reasons][label].append(style.metric)
     notes = []
     for (level, reasons), where in touched.items():
-        places = ", ".join(f"{model} ({', '.join(metrics)})" for model, metrics in where.items())
+        places = ", ".join(f"{label} ({', '.join(metrics)})" for label, metrics in where.items())
         words = few(reasons, _MOST_REASONS) or ["no reason given"]
         notes.append(f"{marked_verdict(level)}, {places}: {'; '.join(words)}.")
     return notes

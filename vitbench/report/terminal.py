@@ -37,7 +37,7 @@ def render_terminal(board: Leaderboard, *, unicode: bool = True) -> str:
 
 
 def _section(section: Section, unicode: bool) -> str:
-    names = [shown(model, unicode) for model in section.models]
+    names = [shown(label, unicode) for label in section.labels]
     table = _table(section, [[name] for name in names], unicode)
     excess = max(map(display_width, table.splitlines())) - WIDTH
     if excess > 0:

@@ -68,7 +68,7 @@ def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
 def test_ranges_baselines_and_notes():
     section = only_section(f.quality("a", 340), f.quality("b", 338), f.quality("m", 36, baseline=True))
     assert section.ranks == ("1-2", "1-2", "3")
-    assert section.models == ("a", "b", "m (baseline)")
+    assert section.labels == ("a", "b", "m (baseline)")
     assert section.notes == (
         "Ranked by top1 (higher is better), on 360 test images.",
         "A rank may be a range; rows differ where their 95 % intervals do not overlap.",
@@ -78,7 +78,7 @@ def test_ranges_baselines_and_notes():
 
 def test_rows_of_one_model_under_two_recipes_say_which():
     section = only_section(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
-    assert section.models == ("a [recipes/supervised]", "a [recipes/finetune]")
+    assert section.labels == ("a [recipes/supervised]", "a [recipes/finetune]")
 
 
 def test_doubts_are_marked_and_explained():
@@ -129,7 +129,7 @@ def test_conditions_say_where_and_how():
 
 def test_an_invalid_ranking_figure_is_marked_and_stands_after_the_ranked_rows():
     section = only_section(f.quality("bad", 359, verdict="invalid"), f.quality("good", 300))
-    assert section.models == ("good", "bad")
+    assert section.labels == ("good", "bad")
     assert section.ranks == ("1", "-")
     assert column(section, "top1 %") == ("83.3", "!99.7")
     assert section.notes[-1] == "! invalid, bad (top1): the model is order-dependent."

@@ -22,7 +22,7 @@ from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
 from vitbench.report.html.specs import CONFIG, TEMPLATES
 from vitbench.report.html.table import TableColumn, columns
-from vitbench.report.naming import conditions_in_words, model_names, titles
+from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import missing
@@ -118,7 +118,7 @@ def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Secti
 def _section(
     board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
 ) -> _Section:
-    names, ranks = model_names(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
+    names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
     return _Section(
         title=title,
         conditions=conditions_in_words(condition),

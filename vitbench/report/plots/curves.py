@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vitbench.records import Record
-from vitbench.report.naming import model_names
+from vitbench.report.naming import row_labels
 from vitbench.report.plots.text import add_legend, add_title, shown
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def draw_curves(table: PlottedTable) -> Canvas | None:
 def _trainings(table: PlottedTable) -> list[_Training]:
     """Return the rows whose records have a curve that can be drawn."""
     found = []
-    for row, name in zip(table.rows, model_names(table.rows), strict=True):
+    for row, name in zip(table.rows, row_labels(table.rows), strict=True):
         records = [table.newest[each] for each in row.ids]
         trained = [record for record in records if any(_points(record, key)[0] for key, *_ in _PANELS)]
         if trained:

@@ -121,17 +121,15 @@ def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:
 
 def _mark_notes(pair: Contrast) -> Iterator[str]:
     """Name the metrics that are doubtful or invalid."""
+    compared: list[Compared] = [*pair.quality, *pair.speeds, *pair.costs]
+    verdicts = {each.metric: (each.first.verdict, each.second.verdict) for each in compared}
     for level in ("warn", "invalid"):
-        marked: dict[str, list[str]] = {}
-        compared: list[Compared] = [*pair.quality, *pair.speeds, *pair.costs]
-        for each in compared:
-            sides = [
-                side for side, metric in zip("AB", (each.first, each.second), strict=True) if metric.verdict == level
-            ]
-            if sides:
-                marked.setdefault(each.metric, []).extend(sides)
-        if marked:
-            places = ", ".join(f"{metric} ({', '.join(sides)})" for metric, sides in marked.items())
+        marked = {
+            name: [side for side, own in zip("AB", both, strict=True) if own == level]
+            for name, both in verdicts.items()
+        }
+        places = ", ".join(f"{name} ({', '.join(sides)})" for name, sides in marked.items() if sides)
+        if places:
             yield f"{marked_verdict(level)}: {places}; vitbench show tells why."
 
 

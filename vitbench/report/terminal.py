@@ -25,9 +25,8 @@ _LEFT_TO_RIGHT_MARK, _RULE = "\u200e", "\u2500"
 
 def render_terminal(board: Leaderboard, *, unicode: bool = True) -> str:
     """Return the leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`."""
-    parts = [
-        _section(section, unicode) for section in sections(board, detailed=False, dash=EN_DASH if unicode else "-")
-    ] or ["No results yet."]
+    shown_sections = sections(board, detailed=False, dash=EN_DASH if unicode else "-")
+    parts = [_section(section, unicode) for section in shown_sections] or ["No results yet."]
     if board.failed:
         parts.append(_missing(board, unicode))
     parts += ["\n".join(wrapped(sentence, unicode)) for sentence in closing_sentences(board)]
@@ -47,9 +46,7 @@ def _section(section: Section, unicode: bool) -> str:
         excess = max(map(display_width, table.splitlines())) - WIDTH
     if excess > 0:
         # A metric may be called anything; the notes have its whole name.
-        heads = max(
-            display_width(shown(text, unicode)) for column in section.columns for text in (column.title, column.unit)
-        )
+        heads = max(display_width(shown(text, unicode)) for each in section.columns for text in (each.title, each.unit))
         table = _table(section, split, unicode, widest_head=max(_NARROWEST_HEAD, min(heads, WIDTH) - excess))
     lines = [*wrapped(section.title, unicode), *wrapped(section.conditions, unicode), "", table, ""]
     for note in section.notes:

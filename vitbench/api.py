@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
+    from vitbench.report.html.details import Details
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "run", "say", "select"]
+__all__ = ["Results", "load", "rendered", "run", "say", "select"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -61,13 +62,7 @@ class Results:
             UnusableError: the packages of the extra `html` are not installed.
             StoreError: the folder can no longer be read.
         """
-        from vitbench.report.html import render_html
-        from vitbench.report.html.details import read_details
-        from vitbench.store import Store
-
-        with Store.open(self.folder, create=False) as store:
-            details = read_details(store, self.leaderboard, self.records)
-        return render_html(self.leaderboard, details)
+        return rendered(self, "html")
 
     def pictures(self) -> dict[str, bytes]:
         """Return the Pareto pictures and training curves as PNG and SVG files, by file name.
@@ -206,6 +201,25 @@ def load(folder: str | Path | None = None) -> Results:
     place = Path(folder) if folder else default_output()
     records, leaderboard = read_results(place)
     return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
+
+
+def rendered(results: Results, name: str) -> str:
+    """Return the leaderboard of some results in a format of `vitbench.report.formats`.
+
+    Raises:
+        UnusableError: the packages of the format's extra are not installed.
+        StoreError: the folder can no longer be read, and the format needs more than the leaderboard.
+    """
+    from vitbench.report.formats import render
+
+    def details() -> Details:
+        from vitbench.report.html.details import read_details
+        from vitbench.store import Store
+
+        with Store.open(results.folder, create=False) as store:
+            return read_details(store, results.leaderboard, results.records)
+
+    return render(results.leaderboard, name, details=details)
 
 
 def say(text: str) -> None:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
+from vitbench.report.formats import FORMATS, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vitbench.api import Results
-    from vitbench.report import Format
 
 __all__ = ["leaderboard", "print_table", "takes_unicode"]
-
-_SUFFIXES: dict[str, Format | Literal["html"]] = {
-    ".md": "md",
-    ".csv": "csv",
-    ".json": "json",
-    ".tex": "latex",
-    ".html": "html",
-}
-_PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
-"""Names that are ours in the folder of pictures."""
 
 
 @click.command()
@@ -36,8 +25,8 @@ _PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "md", "csv", "json", "latex", "html"]),
-    default="table",
+    type=click.Choice(list(FORMATS)),
+    default=next(iter(FORMATS)),
     help="Output format. [default: by the suffix of --output, else table]",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of stdout.")
@@ -47,18 +36,16 @@ _PICTURE = re.compile(r"(pareto|curves)(-\d+)?\.(png|svg)")
     help="Rewrite the block between the markers in this Markdown file.",
 )
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
-def leaderboard(
-    folder: Path | None, form: Format | Literal["html"], output: Path | None, readme: Path | None, plots: bool
-) -> None:
+def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Path | None, plots: bool) -> None:
     """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
-    from vitbench.api import load
+    from vitbench.api import load, rendered
     from vitbench.files import replace_file
 
     given = click.get_current_context().get_parameter_source("form") is not click.core.ParameterSource.DEFAULT
     if (readme or plots) and (given or output):
         raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
     if output and not given:
-        form = _SUFFIXES.get(output.suffix.lower(), form)
+        form = format_of(output)
     results = load(folder)
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None
@@ -68,12 +55,12 @@ def leaderboard(
     if pictures is not None:
         _draw(results.folder / "plots", pictures)
     if output:
-        replace_file(output, _content(results, form).encode())
+        replace_file(output, rendered(results, form).encode())
     elif form == "table" and not (readme or plots):
         print_table(results)
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
-        click.echo(_content(results, form).encode(), nl=False)
+        click.echo(rendered(results, form).encode(), nl=False)
 
 
 def print_table(results: Results) -> None:
@@ -86,12 +73,6 @@ def print_table(results: Results) -> None:
 def takes_unicode() -> bool:
     """Say whether stdout takes all characters."""
     return (sys.stdout.encoding or "ascii").lower().startswith("utf")
-
-
-def _content(results: Results, form: Format | Literal["html"]) -> str:
-    from vitbench.report import render
-
-    return results.page() if form == "html" else render(results.leaderboard, form)
 
 
 def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
@@ -121,11 +102,12 @@ def _rewrite(readme: Path, before: bytes, after: bytes) -> None:
 def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
     """Write pictures into a folder, take away those of an earlier leaderboard, and say where they are."""
     from vitbench.files import replace_file
+    from vitbench.report.plots.pictures import is_picture
 
     try:
         place.mkdir(exist_ok=True)
         for old in sorted(place.iterdir()):
-            if _PICTURE.fullmatch(old.name) and old.name not in pictures:
+            if is_picture(old.name) and old.name not in pictures:
                 old.unlink()
                 click.echo(plain(f"{old} belonged to an earlier leaderboard; removed."), err=True)
     except OSError as error:

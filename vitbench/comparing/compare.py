@@ -2,7 +2,7 @@
 
 Holm's correction runs over all pairs that are tested on the same images, as in a ranking
 (vitbench/leaderboard/ranking.py), so that few of many equal models are called worse; stored speeds share their level
-over all figures of all pairs. The outcome of several pairs is that of the worst.
+over all metrics of all pairs. The outcome of several pairs is that of the worst.
 """
 
 from __future__ import annotations
@@ -13,19 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.conditions import unlike_conditions
-from vitbench.comparing.contrast import (
-    Contender,
-    Contrast,
-    contrast,
-    judge_quality,
-    tested_speeds,
-)
+from vitbench.comparing.contrast import Contender, Contrast, contrast, judge_quality, tested_speeds
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL
 from vitbench.errors import UsageError
-from vitbench.leaderboard.image_scores import Outcomes, read_outcomes
+from vitbench.leaderboard.image_scores import read_outcomes
 from vitbench.leaderboard.rows import Row
-from vitbench.records import Record
 from vitbench.statistics import holm
 
 __all__ = ["THRESHOLD", "compare_folders", "compare_models"]
@@ -116,7 +109,7 @@ def _pair_rows(folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequen
     pairs = _counterparts(*rows)
     for pair in pairs:
         if not any(one.row is pair[0] and other.row is pair[1] for one, other in found.pairs):
-            found.pairs.append((_candidate(folders[0], pair[0]), _candidate(folders[1], pair[1])))
+            found.pairs.append((_contender(folders[0], pair[0]), _contender(folders[1], pair[1])))
     for side in (0, 1):
         other, (counterpart, *_) = folders[1 - side], rows[1 - side]
         for row in rows[side]:
@@ -131,15 +124,12 @@ def _pair_rows(folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequen
                 found.notes.append(f"Only {'AB'[side]} has {row.model} on {place}, {row.condition.precision}.")
 
 
-def _candidate(folder: Folder, row: Row) -> Contender:
-    def outcomes(record: Record, metric: str) -> Outcomes | None:
-        return read_outcomes(folder.predictions(record.key), metric)
-
+def _contender(folder: Folder, row: Row) -> Contender:
     return Contender(
         row=row,
         newest=folder.newest,
         failures=folder.failures(folder.planned(row).label, row.condition),
-        outcomes=outcomes,
+        outcomes=lambda record, metric: read_outcomes(folder.predictions(record.key), metric),
     )
 
 

@@ -1,4 +1,4 @@
-"""In what the conditions of two rows differ, and which figures that keeps from being compared."""
+"""In what the conditions of two rows differ, and which metrics that keeps from being compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BATCHES", "OF_SPEED", "SPEEDS", "Unlike", "blocking", "unlike_condit
 OF_SPEED = frozenset({"machine", "device", "threads", "batch_size", "train_batch_size"})
 """Conditions that only speed and memory must share."""
 SPEEDS: Mapping[str, Mode] = {"throughput": "inference", "latency_p50": "inference", "train_throughput": "training"}
-"""Figures of speed that are judged, and the mode that each is measured in."""
+"""Metrics of speed that are judged, and the mode that each is measured in."""
 BATCHES = {
     "throughput": "batch_size",
     "peak_memory": "batch_size",
@@ -21,7 +21,7 @@ BATCHES = {
     "train_peak_memory": "train_batch_size",
     "energy_per_image": "batch_size",
 }
-"""The condition that is a figure's batch size; latency is that of batch 1."""
+"""The condition that is a metric's batch size; latency is that of batch 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +35,9 @@ class Unlike:
 
 
 def unlike_conditions(first: Condition, second: Condition) -> tuple[list[Unlike], list[Unlike]]:
-    """Return in what two conditions differ: for all figures, and for those of speed and memory alone.
+    """Return in what two conditions differ: for all metrics, and for those of speed and memory alone.
 
-    A batch size that only one of them has is none: the other's figures are missing. Titles of data sets do not count,
+    A batch size that only one of them has is none: the other's metrics are missing. Titles of data sets do not count,
     their fingerprints do.
     """
     general: list[Unlike] = []
@@ -62,7 +62,7 @@ def _in_words(name: str, condition: Condition) -> str:
 
 
 def blocking(unlike_speed: Sequence[Unlike], metric: str) -> list[Unlike]:
-    """Return the conditions that keep a figure from being compared."""
+    """Return the conditions that keep a metric from being compared."""
     if metric in COSTS:
         return []
     batches = {"batch_size", "train_batch_size"} - {BATCHES.get(metric)}

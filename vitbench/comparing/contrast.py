@@ -11,21 +11,13 @@ from dataclasses import dataclass, replace
 
 from vitbench.comparing.conditions import BATCHES, SPEEDS, Unlike, blocking, unlike_conditions
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
-from vitbench.comparing.speed_ratio import Judgement, Samples, Speed, stored_speed
+from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
-from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
+from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 
-__all__ = [
-    "Contender",
-    "Contrast",
-    "Cost",
-    "Quality",
-    "contrast",
-    "judge_quality",
-    "tested_speeds",
-]
+__all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
 
 _COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
 _QUALITY_UNITS = frozenset({"fraction", "nat"})
@@ -48,7 +40,7 @@ class Contender:
         return [self.newest[each] for each in self.row.ids]
 
     def timed(self, metric: str) -> tuple[KeyedCell, Samples] | None:
-        """Return the cell that a figure of speed comes from and its raw samples; None for a plugin's of that name."""
+        """Return the cell that a metric of speed comes from and its raw samples; None for a plugin's of that name."""
         batch = getattr(self.row.condition, BATCHES[metric]) if metric in BATCHES else 1
         wanted = (SPEEDS[metric], batch, False)
         found = (
@@ -63,12 +55,9 @@ class Contender:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quality:
-    """A figure of quality, or whatever else is ranked by."""
+class Quality(Compared):
+    """A metric of quality, or whatever else is ranked by."""
 
-    metric: str
-    first: Metric
-    second: Metric
     paired: PairedDifference | None
     """None where scores of the same images are not known."""
     finding: Judgement | None
@@ -79,25 +68,9 @@ class Quality:
     @property
     def difference(self) -> float | None:
         """The second's value less the first's; None where that means nothing."""
-        return None if self.finding == "not comparable" else _difference(self.first, self.second)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """A figure of which the plain difference says all."""
-
-    metric: str
-    first: Metric
-    second: Metric
-
-    @property
-    def difference(self) -> float | None:
-        """The second's value less the first's; None where one has none."""
-        return _difference(self.first, self.second)
-
-
-def _difference(first: Metric, second: Metric) -> float | None:
-    return None if first.value is None or second.value is None else second.value - first.value
+        if self.finding == "not comparable":
+            return None
+        return super(Quality, self).difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,11 +83,12 @@ class Contrast:
     unlike: tuple[Unlike, ...]
     """Why nothing is compared."""
     unlike_speed: tuple[Unlike, ...]
-    """Why figures of speed and memory are not compared, or some of them."""
+    """Why metrics of speed and memory are not compared, or some of them."""
     quality: tuple[Quality, ...] = ()
     """What is ranked by first."""
     speeds: tuple[Speed, ...] = ()
-    costs: tuple[Cost, ...] = ()
+    costs: tuple[Compared, ...] = ()
+    """What the plain difference says all of."""
     missing: tuple[str, ...] = ()
     """What one of the two lacks and should have, in words."""
     notes: tuple[str, ...] = ()
@@ -128,7 +102,7 @@ def _in_full(planned: KeyedCell) -> str:
 
 
 def _unlike(first: Contender, second: Contender, same_model: bool) -> tuple[list[Unlike], list[Unlike]]:
-    """Return what keeps all figures from being compared, and what those of speed and memory."""
+    """Return what keeps all metrics from being compared, and what those of speed and memory."""
     general, of_speed = unlike_conditions(first.row.condition, second.row.condition)
     names = [_in_full(each.records()[0].planned) for each in (first, second)]
     if same_model and names[0] != names[1]:
@@ -137,7 +111,7 @@ def _unlike(first: Contender, second: Contender, same_model: bool) -> tuple[list
 
 
 def tested_speeds(first: Contender, second: Contender, *, same_model: bool) -> list[str]:
-    """Return the figures of speed that both have, under conditions like enough to compare them."""
+    """Return the metrics of speed that both have, under conditions like enough to compare them."""
     unlike, unlike_speed = _unlike(first, second, same_model)
     return [name for name in SPEEDS if not unlike and _both(first, second, name) and not blocking(unlike_speed, name)]
 
@@ -152,7 +126,7 @@ def contrast(
         second: what is judged.
         rank_by: the metric that decides on quality.
         threshold: the share of speed that does not matter.
-        together: figures of speed that are compared at once, in all pairs.
+        together: metrics of speed that are compared at once, in all pairs.
         same_model: whether only two results of one model can be compared.
     """
     unlike, unlike_speed = _unlike(first, second, same_model)
@@ -173,7 +147,7 @@ def contrast(
             if _both(first, second, name)
         ),
         costs=tuple(
-            Cost(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
+            Compared(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
             for name in _COSTS
             if _both(first, second, name) and name != rank_by and not blocking(found.unlike_speed, name)
         ),
@@ -202,20 +176,14 @@ def _quality_names(first: Contender, second: Contender, rank_by: str) -> list[st
 
 
 def _quality(first: Contender, second: Contender, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
-    figures = first.row.metrics[metric], second.row.metrics[metric]
-    if figures[0].unit in MACHINE_UNITS and blocking(unlike_speed, metric):
-        return Quality(metric=metric, first=figures[0], second=figures[1], paired=None, finding="not comparable")
+    one, other = first.row.metrics[metric], second.row.metrics[metric]
+    if one.unit in MACHINE_UNITS and blocking(unlike_speed, metric):
+        return Quality(metric=metric, first=one, second=other, paired=None, finding="not comparable")
     known = [
         seed_outcomes(each.row, each.newest, metric, lambda record, each=each: each.outcomes(record, metric))  # type: ignore[misc]
         for each in (first, second)
     ]
-    found = Quality(
-        metric=metric,
-        first=figures[0],
-        second=figures[1],
-        paired=paired_difference(*known),
-        finding=None,
-    )
+    found = Quality(metric=metric, first=one, second=other, paired=paired_difference(*known), finding=None)
     return replace(found, finding=judge_quality(found)) if metric == rank_by else found
 
 
@@ -223,7 +191,7 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
     """Say what a difference shows.
 
     Args:
-        quality: two figures and what is known of them.
+        quality: two metrics and what is known of them.
         significant: whether the paired difference is, where more than its own p-value decides.
     """
     first, second, paired = quality.first, quality.second, quality.paired
@@ -242,23 +210,18 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
 
 
 def _speed(
-    first: Contender,
-    second: Contender,
-    metric: str,
-    unlike_speed: Sequence[Unlike],
-    threshold: float,
-    together: int,
+    first: Contender, second: Contender, metric: str, unlike_speed: Sequence[Unlike], threshold: float, together: int
 ) -> Speed:
-    figures = first.row.metrics[metric], second.row.metrics[metric]
+    metrics = first.row.metrics[metric], second.row.metrics[metric]
     found = Speed(
-        metric=metric, first=figures[0], second=figures[1], ratio=None, finding="not comparable", reason="", cells=None
+        metric=metric, first=metrics[0], second=metrics[1], ratio=None, finding="not comparable", reason="", cells=None
     )
     keeping = [each.condition for each in blocking(unlike_speed, metric)]
     if keeping:
         return replace(found, reason=f"{metric} was measured under different conditions ({', '.join(keeping)})")
     one, other = first.timed(metric), second.timed(metric)
     samples = one[1] if one else (), other[1] if other else ()
-    ratio, finding, reason = stored_speed(metric, figures, samples, threshold, together)
+    ratio, finding, reason = stored_speed(metric, metrics, samples, threshold, together)
     cells = (one[0], other[0]) if one and other else None
     return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
 
@@ -279,7 +242,7 @@ def _missing(first: Contender, second: Contender, rank_by: str) -> Iterator[str]
 
 
 def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Condition) -> bool:
-    """Say whether a cell is the one that a row's figure would come from, or its counterpart to the other row's."""
+    """Say whether a cell is the one that a row's metric would come from, or its counterpart to the other row's."""
     cell = planned.cell
     if isinstance(cell, QualityCell) or metric not in SPEEDS:
         return isinstance(cell, QualityCell) and metric not in SPEEDS
@@ -293,7 +256,7 @@ def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Con
 
 
 def _notes(first: Contender, second: Contender) -> Iterator[str]:
-    """Yield what differs and is no condition, and what the figures rest on."""
+    """Yield what differs and is no condition, and what the values rest on."""
     one, other = first.row, second.row
     if one.condition.partial:
         yield "Both results are partial: these are not the figures of a full run."

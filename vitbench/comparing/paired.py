@@ -140,10 +140,7 @@ def _of_shares(split: Disagreement, images: int) -> PairedDifference:
 
 
 def _of_means(
-    differences: NDArray[np.float64],
-    first: Sequence[Outcomes],
-    second: Sequence[Outcomes],
-    split: Disagreement | None,
+    differences: NDArray[np.float64], first: Sequence[Outcomes], second: Sequence[Outcomes], split: Disagreement | None
 ) -> PairedDifference:
     """Compare two models by Student's t, with the errors of images and of seeds."""
     images, value = len(differences), float(differences.mean())

@@ -45,7 +45,7 @@ class NotComparableError(VitbenchError):
 def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: PluginSelection | None = None) -> Comparison:
     """Return a comparison with its speeds judged by two live processes in turn.
 
-    A worker that fails loses its own figure only, which then has no data.
+    A worker that fails loses its own metric only, which then has no data.
 
     Args:
         comparison: of what is stored.
@@ -89,7 +89,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
 
 
 def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
-    """Refuse to measure where records would be held against another machine's or another torch's figures."""
+    """Refuse to measure where records would be held against another machine's or another torch's values."""
     executor = chosen_executor()
     for device in dict.fromkeys(cell.device for cell in cells):
         # In a child: this process must not touch a GPU that others are to be timed on.

@@ -6,22 +6,24 @@ Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the termi
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
-from vitbench.comparing.contrast import Contrast, Cost, Quality
+from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.sentences import notes, verdict
-from vitbench.comparing.speed_ratio import Speed
+from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.leaderboard.rows import Metric, Row
-from vitbench.report.json_object import figure_object
 from vitbench.statistics import Estimate
 
 __all__ = ["SCHEMA", "render_comparison_json"]
 
 SCHEMA = 1
 """Version of the object."""
+_OF_BOTH = ("unit", "better")
+"""Fields of a metric that are the same on both sides."""
 
 
 def render_comparison_json(comparison: Comparison) -> str:
@@ -69,38 +71,24 @@ def _unlike(each: Unlike) -> dict[str, str]:
     return {"condition": each.condition, "a": each.first, "b": each.second}
 
 
-def _both(figures: Quality | Speed | Cost) -> dict[str, Any]:
-    return {
-        "unit": figures.first.unit,
-        "better": figures.first.better,
-        "a": _figure(figures.first),
-        "b": _figure(figures.second),
-    }
+def _both(pair: Compared) -> dict[str, Any]:
+    shared = {name: getattr(pair.first, name) for name in _OF_BOTH}
+    return {**shared, "a": _side(pair.first), "b": _side(pair.second)}
 
 
-def _figure(metric: Metric) -> dict[str, Any]:
-    """Return a side's figure; unit and direction are common to both sides."""
-    return {name: value for name, value in figure_object(metric).items() if name not in ("unit", "better")}
+def _side(metric: Metric) -> dict[str, Any]:
+    return {name: value for name, value in asdict(metric).items() if name not in _OF_BOTH}
 
 
 def _quality(quality: Quality) -> dict[str, Any]:
-    paired = quality.paired
-    return {
-        **_both(quality),
-        "difference": quality.difference,
-        "finding": quality.finding,
-        "paired": _paired(paired) if paired else None,
-    }
+    paired = _paired(quality.paired) if quality.paired else None
+    return {**_both(quality), "difference": quality.difference, "finding": quality.finding, "paired": paired}
 
 
 def _paired(paired: PairedDifference) -> dict[str, Any]:
     split = paired.split
     return {
-        "low": paired.low,
-        "high": paired.high,
-        "p_value": paired.p_value,
-        "level": paired.level,
-        "images": paired.images,
+        **{name: getattr(paired, name) for name in ("low", "high", "p_value", "level", "images")},
         "seeds": {"a": paired.seeds[0], "b": paired.seeds[1]},
         "resolvable": paired.resolvable,
         "resolvable_of_seeds": paired.of_seeds,
@@ -112,21 +100,11 @@ def _paired(paired: PairedDifference) -> dict[str, Any]:
 
 
 def _speed(speed: Speed) -> dict[str, Any]:
-    measured = speed.measured
-    return {
-        **_both(speed),
-        "finding": speed.finding,
-        "reason": speed.reason,
-        "stored": _ratio(speed.ratio),
-        "measured": {
-            **(_ratio(measured.ratio) or {}),
-            "pairs": measured.pairs,
-            "quads": measured.quads,
-            "reasons": measured.reasons,
-        }
-        if measured
-        else None,
-    }
+    found = {**_both(speed), "finding": speed.finding, "reason": speed.reason, "stored": _ratio(speed.ratio)}
+    if speed.measured is None:
+        return {**found, "measured": None}
+    rests_on = {name: getattr(speed.measured, name) for name in ("pairs", "quads", "reasons")}
+    return {**found, "measured": {**(_ratio(speed.measured.ratio) or {}), **rests_on}}
 
 
 def _ratio(ratio: Estimate | None) -> dict[str, float | None] | None:

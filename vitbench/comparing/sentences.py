@@ -6,14 +6,14 @@ Names stand in the sentences as they came: each format escapes all text that it 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
-from vitbench.comparing.contrast import Contrast, Cost, Quality
+from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
-from vitbench.comparing.speed_ratio import Speed
-from vitbench.leaderboard.rows import Metric
+from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.report.metric_styles import (
     MetricStyle,
     gap_in_words,
@@ -22,8 +22,9 @@ from vitbench.report.metric_styles import (
     style_of,
     threshold_in_words,
 )
+from vitbench.report.terminal_text import few, marked_verdict
 
-__all__ = ["closing", "gap", "names_of", "notes", "p_value", "verdict"]
+__all__ = ["closing", "names_of", "notes", "p_value", "verdict"]
 
 _MOST_REASONS = 2
 """Remarks that are said of a measurement; the JSON gives all."""
@@ -36,11 +37,6 @@ def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
     names = pair.first.model, pair.second.model
     short = max(map(len, names)) <= _LONGEST_NAME
     return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
-
-
-def gap(figure: MetricStyle, size: float, decimals: int) -> str:
-    """Return a difference, without its sign and never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
-    return gap_in_words(figure, abs(size), decimals)
 
 
 def p_value(value: float) -> str:
@@ -118,25 +114,23 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
 def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:
     for speed in speeds:
         if speed.measured:
-            measured, more = speed.measured, len(speed.measured.reasons) - _MOST_REASONS
-            words = [f"{speed.metric} in turn: {measured.quads} quads in {measured.pairs} pairs of processes"]
-            words += measured.reasons[:_MOST_REASONS]
-            yield "; ".join([*words, *([f"and {more} more remarks"] if more > 0 else [])]) + "."
+            measured, remarks = speed.measured, few(speed.measured.reasons, _MOST_REASONS, "more remarks")
+            counts = f"{measured.quads} quads in {measured.pairs} pairs of processes"
+            yield "; ".join([f"{speed.metric} in turn: {counts}", *remarks]) + "."
 
 
 def _mark_notes(pair: Contrast) -> Iterator[str]:
-    """Name the figures that are doubtful or invalid."""
-    for level, words in (("warn", "~ doubtful"), ("invalid", "! invalid")):
-        marked: dict[str, list[str]] = {}
-        figures: list[Quality | Speed | Cost] = [*pair.quality, *pair.speeds, *pair.costs]
-        for each in figures:
-            sides: tuple[tuple[str, Metric], ...] = (("A", each.first), ("B", each.second))
-            for side, metric in sides:
-                if metric.verdict == level:
-                    marked.setdefault(each.metric, []).append(side)
-        if marked:
-            places = ", ".join(f"{metric} ({', '.join(sides)})" for metric, sides in marked.items())
-            yield f"{words}: {places}; vitbench show says why."
+    """Name the metrics that are doubtful or invalid."""
+    compared: list[Compared] = [*pair.quality, *pair.speeds, *pair.costs]
+    verdicts = {each.metric: (each.first.verdict, each.second.verdict) for each in compared}
+    for level in ("warn", "invalid"):
+        marked = {
+            name: [side for side, own in zip("AB", both, strict=True) if own == level]
+            for name, both in verdicts.items()
+        }
+        places = ", ".join(f"{name} ({', '.join(sides)})" for name, sides in marked.items() if sides)
+        if places:
+            yield f"{marked_verdict(level)}: {places}; vitbench show says why."
 
 
 def verdict(comparison: Comparison, pair: Contrast) -> list[str]:
@@ -163,52 +157,50 @@ def _of_quality(pair: Contrast, quality: Quality, names: tuple[str, str]) -> Ite
     if difference is None:
         yield f"{metric} has no value to compare."
         return
-    figure = style_of(metric, [pair.first, pair.second])
+    style = style_of(metric, [pair.first, pair.second])
     decimals = percent_decimals([quality.first, quality.second])
-    sure = _sure(figure, quality, decimals)
+    sure, size = _sure(style, quality, decimals), gap_in_words(style, difference, decimals)
     if quality.finding in ("better", "worse"):
-        yield f"{second} is {quality.finding} than {first}: {gap(figure, difference, decimals)} of {metric}{sure}."
+        yield f"{second} is {quality.finding} than {first}: {size} of {metric}{sure}."
     elif quality.finding == "same":
         yield f"{metric} of both is the same" + (f" on each of {paired.images:,} images." if paired else ".")
     else:
-        size = gap(figure, difference, decimals)
         yield f"Whether {metric} differs is not resolved: {second} has {size} {_more(difference)}{sure}."
         if paired is not None and "invalid" not in (quality.first.verdict, quality.second.verdict):
-            yield from _resolving(figure, paired)
+            yield from _resolving(style, paired)
 
 
 def _more(difference: float) -> str:
     return "more" if difference > 0 else "less" if difference < 0 else "difference"
 
 
-def _sure(figure: MetricStyle, quality: Quality, decimals: int) -> str:
+def _sure(style: MetricStyle, quality: Quality, decimals: int) -> str:
     paired = quality.paired
     if paired is None:
         return ""
     words = f"p {p_value(paired.p_value)}"
     if paired.low is not None and paired.high is not None:
-        low, high = (signed(figure, end, decimals) for end in (paired.low, paired.high))
+        low, high = (signed(style, end, decimals) for end in (paired.low, paired.high))
         words = f"95 % interval of the difference {low} to {high}, {words}"
     if quality.together > 1:
         words += f"; corrected over {quality.together} pairs: p up to {paired.level:.2g} counts"
     return f" ({words})"
 
 
-def signed(figure: MetricStyle, value: float, decimals: int) -> str:
-    """Return a difference with its sign, in the figure's unit; what rounds to nothing has none."""
-    shown = abs(value) * figure.scale
-    text = f"{shown:.{decimals}f}" if figure.unit == "%" else rounded(shown)
+def signed(style: MetricStyle, value: float, decimals: int) -> str:
+    """Return a difference with its sign, in the unit for readers; what rounds to nothing has none."""
+    text = style.number(abs(value), decimals)
     sign = "-" if value < 0 else "+"
     return f"{sign if float(text.replace(',', '')) else ''}{text}"
 
 
-def _resolving(figure: MetricStyle, paired: PairedDifference) -> Iterator[str]:
+def _resolving(style: MetricStyle, paired: PairedDifference) -> Iterator[str]:
     """Say what gap could be seen, and what would show this one."""
     images = f"These {paired.images:,} images"
     if paired.resolvable is None:
         yield f"{images} are too few to tell any two models apart."
         return
-    smallest = threshold_in_words(figure, paired.resolvable)
+    smallest = threshold_in_words(style, paired.resolvable)
     if paired.of_seeds is None:
         words = f"{images} resolve gaps from {smallest} between models that disagree so often"
         if paired.needed and paired.needed > paired.images:
@@ -216,7 +208,7 @@ def _resolving(figure: MetricStyle, paired: PairedDifference) -> Iterator[str]:
             words += " to be found in nearly four tries of five"
         yield f"{words}."
         return
-    share = threshold_in_words(figure, paired.of_seeds)
+    share = threshold_in_words(style, paired.of_seeds)
     more = "more seeds" if 2 * paired.of_seeds**2 > paired.resolvable**2 else "a larger test set"
     yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help first."
 
@@ -229,28 +221,26 @@ def _about(count: int) -> str:
 
 def _of_speeds(speeds: Sequence[Speed], names: tuple[str, str]) -> Iterator[str]:
     first, second = names
+    found: dict[str, list[Speed]] = defaultdict(list)
+    for speed in speeds:
+        found["open in turn" if speed.finding == "not resolved" and speed.measured else speed.finding].append(speed)
+    listed = {finding: ", ".join(speed.metric for speed in some) for finding, some in found.items()}
     for finding, word in (("worse", "slower"), ("better", "faster")):
-        found = [_ratio_in_words(speed) for speed in speeds if speed.finding == finding]
-        if found:
-            yield f"{second} is {word} than {first}: {'; '.join(found)}."
-    same = [speed.metric for speed in speeds if speed.finding == "same"]
-    if same:
-        yield f"{second} is as fast as {first} in {', '.join(same)}."
-    stored = [speed for speed in speeds if speed.finding == "not resolved" and not speed.measured]
-    if stored:
+        if finding in found:
+            yield f"{second} is {word} than {first}: {'; '.join(map(_ratio_in_words, found[finding]))}."
+    if "same" in listed:
+        yield f"{second} is as fast as {first} in {listed['same']}."
+    if "not resolved" in listed:
         # Two versions of one model are not both installed.
-        able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in stored)
+        able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in found["not resolved"])
         advice = "; rerun with --measure" if able else ""
-        yield f"Stored speeds cannot settle {', '.join(speed.metric for speed in stored)}{advice}."
-    measured = [speed.metric for speed in speeds if speed.finding == "not resolved" and speed.measured]
-    if measured:
-        yield f"Not resolved even in turn: {', '.join(measured)}; a quieter machine (vitbench doctor) would help."
-    refused = [speed.metric for speed in speeds if speed.finding == "not comparable"]
-    if refused:
-        yield f"Not comparable: {', '.join(refused)}."
-    absent = [speed.metric for speed in speeds if speed.finding == "no data"]
-    if absent:
-        yield f"No data: {', '.join(absent)}."
+        yield f"Stored speeds cannot settle {listed['not resolved']}{advice}."
+    if "open in turn" in listed:
+        yield f"Not resolved even in turn: {listed['open in turn']}; a quieter machine (vitbench doctor) would help."
+    if "not comparable" in listed:
+        yield f"Not comparable: {listed['not comparable']}."
+    if "no data" in listed:
+        yield f"No data: {listed['no data']}."
 
 
 def _ratio_in_words(speed: Speed) -> str:

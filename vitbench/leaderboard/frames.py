@@ -12,6 +12,7 @@ import msgspec
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
+from vitbench.leaderboard.rows import row_fields
 from vitbench.records import Measurement, QualityCell, Record, newest_by_id
 from vitbench.specs import OptionValue
 
@@ -22,6 +23,16 @@ __all__ = ["measurements_frame", "rows_frame"]
 
 _TEXT, _WHOLE, _TRUTH = "string[python]", "Int64", "boolean"
 
+_HOW: Mapping[str, str] = {
+    "machine": _TEXT,
+    "device": _TEXT,
+    "threads": "int64",
+    "precision": _TEXT,
+    "compile": "bool",
+    "channels_last": "bool",
+    "method": "int64",
+}
+"""Where and how a value was measured: conditions of a row, settings of a cell."""
 ROW_COLUMNS: Mapping[str, str] = {
     "rank": _WHOLE,
     "rank_last": _WHOLE,
@@ -33,13 +44,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "recipe": _TEXT,
     "seeds": "object",
     "image_size": "int64",
-    "machine": _TEXT,
-    "device": _TEXT,
-    "threads": "int64",
-    "precision": _TEXT,
-    "compile": "bool",
-    "channels_last": "bool",
-    "method": "int64",
+    **_HOW,
     "limit": "object",
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
@@ -85,13 +90,7 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "largest_batch": _TRUTH,
     "num_classes": "int64",
     "input_shape": "object",
-    "machine": _TEXT,
-    "device": _TEXT,
-    "threads": "int64",
-    "precision": _TEXT,
-    "compile": "bool",
-    "channels_last": "bool",
-    "method": "int64",
+    **_HOW,
     "status": _TEXT,
     "id": _TEXT,
     "key": _TEXT,
@@ -131,9 +130,8 @@ def _typed(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
 
 
 def _of_row(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
-    own = {name: getattr(row, name) for name in ROW_COLUMNS if name in Row.__dataclass_fields__}
-    shared = {name: getattr(row.condition, name) for name in ROW_COLUMNS if hasattr(row.condition, name)}
-    return own | shared | {"rank_by": rank_by, "pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
+    fronts = {"pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
+    return row_fields(row) | fronts | {"rank_by": rank_by}
 
 
 def _of_metrics(row: Row) -> dict[str, Any]:
@@ -148,43 +146,32 @@ def _of_metrics(row: Row) -> dict[str, Any]:
 
 
 def _of_measurement(measured: Measurement) -> dict[str, Any]:
-    return {
-        "metric": measured.name,
-        "value": measured.value,
-        "low": measured.low,
-        "high": measured.high,
-        "n": measured.n,
-        "unit": measured.unit,
-        "better": measured.better,
-        "verdict": measured.verdict.level,
-        "reasons": "; ".join(measured.verdict.reasons),
-    }
+    verdict = {"verdict": measured.verdict.level, "reasons": "; ".join(measured.verdict.reasons)}
+    return _known(measured) | {"metric": measured.name} | verdict
 
 
 def _of_record(record: Record) -> dict[str, Any]:
     planned, cell = record.planned, record.planned.cell
-    # What one kind of cell has alone is missing from the other.
-    asked = {name: getattr(cell, name) for name in MEASUREMENT_COLUMNS if hasattr(cell, name)}
+    asked = _known(record) | _known(planned) | _known(cell)
     if planned.data:
         side = planned.image_size
         asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.data.class_names)
         asked["input_shape"] = (planned.in_channels, side, side)
-    of_planned = {name: getattr(planned, name) for name in ("id", "key", "baseline", "machine", "device")}
-    return (
-        asked
-        | of_planned
-        | {
-            "kind": "quality" if isinstance(cell, QualityCell) else "speed",
-            "model": planned.label,
-            "name": cell.model,
-            "options": _json(cell.options),
-            "recipe_options": _json(cell.recipe_options) if isinstance(cell, QualityCell) else None,
-            "method": planned.provenance.method,
-            "status": record.status,
-            "run": record.run,
-            "started": record.started,
-        }
-    )
+    return asked | {
+        "kind": "quality" if isinstance(cell, QualityCell) else "speed",
+        "model": planned.label,
+        "name": cell.model,
+        "options": _json(cell.options),
+        "recipe_options": _json(cell.recipe_options) if isinstance(cell, QualityCell) else None,
+        "machine": planned.machine,
+        "device": planned.device,
+        "method": planned.provenance.method,
+    }
+
+
+def _known(part: msgspec.Struct) -> dict[str, Any]:
+    """Return the columns that are fields of a part of a record; what one kind of cell has alone the other lacks."""
+    return {name: getattr(part, name) for name in MEASUREMENT_COLUMNS if hasattr(part, name)}
 
 
 def _json(options: Mapping[str, OptionValue]) -> str:

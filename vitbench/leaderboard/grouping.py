@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Place(NamedTuple):
-    """Where a figure was measured."""
+    """Where a value was measured."""
 
     machine: str
     device: str

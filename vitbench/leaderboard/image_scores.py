@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Outcomes", "read_outcomes"]
+__all__ = ["Outcomes", "read_outcomes", "read_predictions"]
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,15 +41,24 @@ def read_outcomes(path: Path, metric: str) -> Outcomes | None:
     """
     if metric not in ("top1", "top5", "nll"):
         return None
+
+    def taken(file: Any) -> Outcomes:
+        labels = file["labels"]
+        images = hashlib.sha256(labels.tobytes()).hexdigest()
+        return Outcomes(scores=_scores(file, labels, metric), images=images)
+
+    return read_predictions(path, taken)
+
+
+def read_predictions(path: Path, taken: Callable[[Any], Taken]) -> Taken | None:
+    """Return what is taken from the arrays of a file of predictions, by name; None where it is missing or damaged."""
     import numpy as np
 
     try:
         with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
-            labels = file["labels"]
-            scores = _scores(file, labels, metric)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
+            return taken(file)
+    except (OSError, EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         return None
-    return Outcomes(scores=scores, images=hashlib.sha256(labels.tobytes()).hexdigest())
 
 
 def _scores(file: Any, labels: NDArray[np.int64], metric: str) -> NDArray[np.bool_] | NDArray[np.float32]:

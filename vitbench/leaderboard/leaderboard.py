@@ -1,7 +1,7 @@
 """Rows to a ranking: a pure function of what the store holds, without catalog or torch.
 
-Ranks are given among rows of equal conditions only, by figures that are not invalid, and never to partial results.
-They are ranges, as wide as what is known of the figures; see `vitbench.leaderboard.ranking`.
+Ranks are given among rows of equal conditions only, by metrics that are not invalid, and never to partial results.
+They are ranges, as wide as what is known of the metrics; see `vitbench.leaderboard.ranking`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "Row",
     "build",
     "interval_entry",
-    "model_names",
+    "row_labels",
     "seed_outcomes",
 ]
 
@@ -102,7 +102,7 @@ def build(
         able = [row for row in members if _can_rank(row, rank_by)]
         unable = [row for row in members if not _can_rank(row, rank_by)]
         known = [seed_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
-        names = [name for row, name in zip(members, model_names(members), strict=True) if _can_rank(row, rank_by)]
+        names = [name for row, name in zip(members, row_labels(members), strict=True) if _can_rank(row, rank_by)]
         ranked, resolution = _with_ranks(able, names, known, rank_by)
         rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
         if resolution is not None:
@@ -110,7 +110,7 @@ def build(
     return Leaderboard(rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions)
 
 
-def model_names(rows: Sequence[Row]) -> list[str]:
+def row_labels(rows: Sequence[Row]) -> list[str]:
     """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
     counts = Counter(row.model for row in rows)
     return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
@@ -118,19 +118,13 @@ def model_names(rows: Sequence[Row]) -> list[str]:
 
 def _can_rank(row: Row, rank_by: str) -> bool:
     metric = row.metrics.get(rank_by)
-    return (
-        metric is not None
-        and metric.value is not None
-        and metric.verdict != "invalid"
-        and metric.better in ("higher", "lower")
-        and not row.condition.partial
-    )
+    return metric is not None and metric.merit is not None and not row.condition.partial
 
 
 def seed_outcomes(
     row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Outcomes | None]
 ) -> tuple[Outcomes, ...]:
-    """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's figures."""
+    """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's values."""
     found = []
     for record in (newest[each] for each in row.ids):
         if not isinstance(record.planned.cell, QualityCell):
@@ -163,9 +157,9 @@ def _with_ranks(
 
 
 def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...], *, exact: bool) -> Entry:
-    """Return a figure with the error of its sample and that of its seeds in one interval.
+    """Return a value with the error of its sample and that of its seeds in one interval.
 
-    A figure without an interval may be anywhere, unless it is `exact`.
+    A value without an interval may be anywhere, unless it is `exact`.
     """
     assert metric.value is not None
     low, high = (metric.value, metric.value) if exact else (-math.inf, math.inf)

@@ -1,6 +1,6 @@
 """The Pareto front: the rows that no other row beats in one respect without losing in another (Pareto, 1906).
 
-Figures are compared by value. A row whose figure is missing or invalid is on no front and keeps nobody off it.
+Metrics are compared by value. A row whose metric is missing or invalid is on no front and keeps nobody off it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["OnFront", "front", "on_fronts"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnFront:
-    """On which fronts of its condition a row stands; None where it lacks a figure that counts."""
+    """On which fronts of its condition a row stands; None where it lacks a metric that counts."""
 
     speed: bool | None
     """Of the ranking metric and throughput."""
@@ -28,7 +28,7 @@ def front(rows: Sequence[Row], metrics: Sequence[str]) -> frozenset[int]:
     """Return the positions of the rows that no other row dominates.
 
     One row dominates another that is no better in any of the metrics and worse in at least one. Equal rows stand on
-    the front together. The rows are of one condition: figures of two are never set against each other.
+    the front together. The rows are of one condition: values of two are never set against each other.
     """
     points = {i: point for i, row in enumerate(rows) if (point := _point(row, metrics)) is not None}
     found: list[int] = []
@@ -59,17 +59,11 @@ def _placed(rows: Sequence[Row], metrics: Sequence[str]) -> list[bool | None]:
     return [None if _point(row, metrics) is None else i in on_front for i, row in enumerate(rows)]
 
 
-def _point(row: Row, metrics: Sequence[str]) -> tuple[float, ...] | None:
-    """Return a row's figures, each turned so that more is better."""
-    point = []
-    for name in metrics:
-        metric = row.metrics.get(name)
-        if metric is None or metric.value is None or metric.verdict == "invalid":
-            return None
-        if metric.better not in ("higher", "lower"):
-            return None
-        point.append(metric.value if metric.better == "higher" else -metric.value)
-    return tuple(point)
+def _point(row: Row, names: Sequence[str]) -> tuple[float, ...] | None:
+    """Return the merits of a row's metrics; None unless it has all of them."""
+    metrics = [row.metrics[name] for name in names if name in row.metrics]
+    merits = tuple(metric.merit for metric in metrics if metric.merit is not None)
+    return merits if len(merits) == len(names) else None
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

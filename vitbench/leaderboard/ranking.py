@@ -33,7 +33,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What is known of one model's figure."""
+    """What is known of one model's value."""
 
     value: float
     low: float

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,20 +29,20 @@ from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record
 from vitbench.specs import OptionValue
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["COSTS", "MACHINE_UNITS", "Condition", "Metric", "Row", "unranked"]
+__all__ = ["COSTS", "MACHINE_UNITS", "Condition", "Metric", "Row", "row_fields", "unranked"]
 
 COSTS = frozenset({"params", "macs"})
 """What a model costs wherever it runs: any of its cells may tell, and tells it exactly."""
 _STARTUP = frozenset({"cold_start", "compile_seconds"})
-"""Figures that, like latencies, are those of the first image."""
+"""Metrics that, like latencies, are those of the first image."""
 MACHINE_UNITS = frozenset({"s", "B", "images/s", "images", "J"})
-"""Units of figures that hold for the machine that made them only."""
+"""Units of metrics that hold for the machine that made them only."""
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """One figure of a row."""
+    """What a row has of one metric."""
 
     value: float | None
     """None where it could not be had; never nan or infinite."""
@@ -59,6 +59,13 @@ class Metric:
     verdict: Level
     """The worst over the seeds."""
     reasons: tuple[str, ...]
+
+    @property
+    def merit(self) -> float | None:
+        """The value, turned so that more is better; None where rows cannot be ordered by it."""
+        if self.value is None or self.verdict == "invalid" or self.better not in ("higher", "lower"):
+            return None
+        return self.value if self.better == "higher" else -self.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +105,7 @@ class Row:
     """One model under one condition."""
 
     rank: int | None
-    """First of the ranks that it may have; None: partial, or without a valid figure to rank by."""
+    """First of the ranks that it may have; None: partial, or without a valid metric to rank by."""
     rank_last: int | None
     """Last of them; see `vitbench.leaderboard.ranking`."""
     tied_with: tuple[str, ...]
@@ -117,6 +124,13 @@ class Row:
     """By mode, where its speed was measured, but not at the condition's batch: at which it was."""
     ids: tuple[str, ...]
     """The cells that it is made of."""
+
+
+def row_fields(row: Row) -> dict[str, Any]:
+    """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
+    found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
+    del found["condition"], found["metrics"]
+    return found | {"partial": row.condition.partial}
 
 
 def unranked(records: Iterable[Record]) -> list[Row]:
@@ -167,7 +181,7 @@ def _row(
 
 
 def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str, Metric]:
-    """Take latency from batch 1, training figures from the training batch, the others from the fixed batch."""
+    """Take latency from batch 1, training metrics from the training batch, the others from the fixed batch."""
     metrics = {}
     for record in records:
         cell = speed_cell(record)

@@ -10,6 +10,7 @@ import msgspec
 from vitbench.errors import UsageError
 from vitbench.printable import describe_seconds, plain
 from vitbench.records import KeyedCell, Measurement, Record, newest_by_id
+from vitbench.report.terminal_text import aligned
 from vitbench.store import Store
 
 __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
@@ -22,7 +23,7 @@ def plan_text(
     rows = [
         [
             planned.key,
-            planned.cell.__struct_config__.tag,
+            str(planned.cell.__struct_config__.tag),
             newest[planned.key].status if planned.key in newest else "-",
             "run" if wanted[planned.key] else "keep",
             describe_seconds(seconds[planned.id]) if planned.id in seconds else "",
@@ -37,7 +38,7 @@ def plan_text(
         summary += f", about {describe_seconds(sum(known))} by earlier records"
     elif known:
         summary += f"; {len(known)} of them took {describe_seconds(sum(known))} before, the others' time is not known"
-    return _aligned(["key", "kind", "status", "now", "took", "cell"], rows) + f"\n\n{summary}"
+    return aligned(["key", "kind", "status", "now", "took", "cell"], rows) + f"\n\n{summary}"
 
 
 def plan_data(
@@ -78,7 +79,7 @@ def store_text(store: Store) -> str:
     if not rows:
         return f"{store.folder} holds no cells yet"
     return (
-        _aligned(["id", "status", "took", "weights", "cell"], rows)
+        aligned(["id", "status", "took", "weights", "cell"], rows)
         + f"\n\nLogs are in {store.folder / 'logs'}, by key; `vitbench show {store.folder} ID` shows a record."
     )
 
@@ -127,19 +128,19 @@ def record_text(store: Store, asked: str) -> str:
     if record.measurements:
         lines += [
             "",
-            _aligned(["metric", "value", "95 % or range", "n", "verdict"], map(_cells_of, record.measurements)),
+            aligned(["metric", "value", "95 % or range", "n", "verdict"], map(_cells_of, record.measurements)),
         ]
     if record.evidence:
         lines += ["", "observed while it was measured, for each process:"]
-        lines += ["  ".join(f"{name} {value:.4g}" for name, value in one.items()) for one in record.evidence]
+        lines += map(_named_values, record.evidence)
     if record.curve:
-        lines += ["", *(_curve_line(row) for row in record.curve)]
+        lines += ["", *map(_named_values, record.curve)]
     return "\n".join(lines)
 
 
 def _cells_of(measurement: Measurement) -> list[str]:
-    interval = f"{measurement.low:.6g} to {measurement.high:.6g}" if _has_interval(measurement) else ""
-    verdict = measurement.verdict
+    low, high, verdict = measurement.low, measurement.high, measurement.verdict
+    interval = "" if low is None or high is None else f"{low:.6g} to {high:.6g}"
     return [
         measurement.name,
         "-" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}",
@@ -149,17 +150,5 @@ def _cells_of(measurement: Measurement) -> list[str]:
     ]
 
 
-def _has_interval(measurement: Measurement) -> bool:
-    return measurement.low is not None and measurement.high is not None
-
-
-def _curve_line(row: Mapping[str, float]) -> str:
+def _named_values(row: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in row.items())
-
-
-def _aligned(head: Sequence[str], rows: object) -> str:
-    table = [list(head), *([plain(str(cell)) for cell in row] for row in rows)]  # type: ignore[attr-defined]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )

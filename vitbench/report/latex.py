@@ -38,7 +38,7 @@ _ACCENTS = dict(
 
 def render_latex(board: Leaderboard) -> str:
     """Return the leaderboard as LaTeX, ending with a newline."""
-    parts = [_section(section, number) for number, section in enumerate(sections(board, detailed=False), 1)]
+    parts = [_section(section, number) for number, section in enumerate(sections(board, detailed=False, dash="--"), 1)]
     parts = [_HEAD, *(parts or ["No results yet."])]
     if board.failed:
         parts.append(_missing(missing(board)))
@@ -65,16 +65,15 @@ def _character(character: str) -> str:
 
 
 def _section(section: Section, number: int) -> str:
-    ranks = [rank.replace("-", "--") if len(rank) > 1 else rank for rank in section.ranks]
     heads = [
-        ["", "", *(escaped(column.title) for column in section.figures)],
-        ["rank", "model", *(escaped(column.unit) for column in section.figures)],
+        ["", "", *(escaped(column.title) for column in section.columns)],
+        ["rank", "model", *(escaped(column.unit) for column in section.columns)],
     ]
-    cells = [map(escaped, column.cells) for column in section.figures]
-    rows = zip(ranks, map(escaped, section.models), *cells, strict=True)
+    cells = [map(escaped, column.cells) for column in section.columns]
+    rows = zip(section.ranks, map(escaped, section.labels), *cells, strict=True)
     caption = escaped(f"{section.title}: {section.conditions}.")
     notes = [escaped(note) for note in section.notes]
-    return _table("rl" + "r" * len(section.figures), heads, rows, caption, f"tab:vitbench-{number}", notes)
+    return _table("rl" + "r" * len(section.columns), heads, rows, caption, f"tab:vitbench-{number}", notes)
 
 
 def _missing(entries: Sequence[Missing]) -> str:
@@ -95,14 +94,8 @@ def _table(
     lines += [r"\small", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *map(_line, heads), r"\midrule"]
     lines += [*map(_line, rows), r"\bottomrule", r"\end{tabular}"]
     if notes:
-        lines += [
-            "",
-            r"\smallskip",
-            r"\begin{minipage}{\linewidth}",
-            r"\footnotesize",
-            *(f"{note}\\par" for note in notes),
-        ]
-        lines += [r"\end{minipage}"]
+        lines += ["", r"\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize"]
+        lines += [*(f"{note}\\par" for note in notes), r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}"])
 
 

@@ -32,9 +32,9 @@ def render_markdown(board: Leaderboard) -> str:
 
 
 def _section(section: Section) -> str:
-    titles = [" ".join(filter(None, (column.title, column.unit))) for column in section.figures]
-    names = [escaped(model) for model in section.models]
-    rows = zip(section.ranks, names, *(column.cells for column in section.figures), strict=True)
+    titles = [" ".join(filter(None, (column.title, column.unit))) for column in section.columns]
+    names = [escaped(label) for label in section.labels]
+    rows = zip(section.ranks, names, *(column.cells for column in section.columns), strict=True)
     align = ["right", "left", *["right"] * len(titles)]
     notes = "\n".join(f"- {escaped(note)}" for note in section.notes)
     heading = f"### {escaped(section.title)}\n\n{escaped(section.conditions)}"

@@ -34,6 +34,11 @@ class MetricStyle:
     detail: bool = False
     """Left out where there is little room."""
 
+    def number(self, value: float, decimals: int = 1) -> str:
+        """Return a value, in the metric's own unit, as a number in the unit for readers; decimals are percentages'."""
+        shown = value * self.scale
+        return f"{shown:.{decimals}f}" if self.unit == "%" else rounded(shown)
+
 
 METRIC_STYLES = (
     MetricStyle("top1", "top1", "%", 100),
@@ -54,7 +59,7 @@ METRIC_STYLES = (
     MetricStyle("energy_per_image", "energy", "mJ/image", 1e3, detail=True),
     MetricStyle("variant_agreement", "as float32", "%", 100, detail=True),
 )
-_KNOWN = {figure.metric: figure for figure in METRIC_STYLES}
+_KNOWN = {style.metric: style for style in METRIC_STYLES}
 
 
 def style_of(metric: str, rows: Sequence[Row]) -> MetricStyle:
@@ -83,33 +88,33 @@ def percent_decimals(metrics: Sequence[Metric | None]) -> int:
     return 2 if halves and max(halves) < 0.01 else 1
 
 
-def in_words(figure: MetricStyle, value: float, decimals: int = 1) -> str:
+def in_words(style: MetricStyle, value: float, decimals: int = 1) -> str:
     """Return a value, in the metric's own unit, with the unit for readers: ``98.6 %``, ``1,234 images/s``."""
-    shown = value * figure.scale
-    return f"{shown:.{decimals}f} %" if figure.unit == "%" else f"{rounded(shown)} {figure.unit}".rstrip()
+    return f"{style.number(value, decimals)} {style.unit}".rstrip()
 
 
-def gap_in_words(figure: MetricStyle, size: float, decimals: int) -> str:
-    """Return a difference, in the metric's own unit, never rounded to nothing: ``0.8 points``, ``0.031 nat``."""
-    shown = size * figure.scale
-    if figure.unit != "%":
-        return _with_unit(rounded(shown), figure)
-    points = f"{shown:.{decimals}f}"
-    return _with_unit(points if float(points) or not shown else f"{shown:.1g}", figure)
+def gap_in_words(style: MetricStyle, size: float, decimals: int) -> str:
+    """Return a difference, given in the metric's own unit: ``0.8 points``, ``0.031 nat``.
+
+    It has no sign and is never rounded to nothing.
+    """
+    points, shown = style.number(abs(size), decimals), abs(size) * style.scale
+    lost = style.unit == "%" and shown and not float(points)
+    return _with_unit(f"{shown:.1g}" if lost else points, style)
 
 
-def threshold_in_words(figure: MetricStyle, size: float) -> str:
+def threshold_in_words(style: MetricStyle, size: float) -> str:
     """Return the smallest difference of some kind, to two digits: rounded up, since less would not do."""
-    shown = size * figure.scale
+    shown = size * style.scale
     if not shown:
-        return _with_unit("0", figure)
+        return _with_unit("0", style)
     places = 1 - math.floor(math.log10(shown))
     # 100 * 0.07 is a little more than 7.
     up = math.ceil(shown * 10.0**places * (1 - 1e-12))
-    return _with_unit(f"{Decimal(up).scaleb(-places):,f}", figure)
+    return _with_unit(f"{Decimal(up).scaleb(-places):,f}", style)
 
 
-def _with_unit(number: str, figure: MetricStyle) -> str:
+def _with_unit(number: str, style: MetricStyle) -> str:
     """Return a number, written out without an exponent, with the unit of a difference."""
     written = f"{Decimal(number.replace(',', '')):,f}"
-    return f"{written} {'points' if figure.unit == '%' else figure.unit}".rstrip()
+    return f"{written} {'points' if style.unit == '%' else style.unit}".rstrip()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from vitbench.leaderboard.leaderboard import Condition, model_names
+from vitbench.leaderboard.leaderboard import Condition, row_labels
 from vitbench.records import METHOD
 
-__all__ = ["conditions_in_words", "model_names", "places", "titles"]
+__all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 
 
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:

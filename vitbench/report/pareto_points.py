@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.leaderboard.pareto import front
+from vitbench.records import Level
 from vitbench.report.metric_styles import MetricStyle, in_words, style_of
-from vitbench.report.naming import model_names
+from vitbench.report.naming import row_labels
+from vitbench.report.terminal_text import VERDICTS
 
-__all__ = ["AXES", "MOST_LABELS", "VERDICTS", "BaselineLine", "Ends", "Placement", "Point", "place"]
+__all__ = ["AXES", "MOST_LABELS", "BaselineLine", "Ends", "Placement", "Point", "place"]
 
 AXES = {"throughput": "throughput", "latency_p50": "latency", "peak_memory": "memory", "params": "parameters"}
 """Metrics to set the ranking metric against, and their short names."""
-VERDICTS = {"valid": "valid", "warn": "doubtful", "invalid": "invalid"}
-"""What each verdict is called, the best first."""
 MOST_LABELS = 12
 """Points that are all labelled; of more, only those on the front."""
 _LOG_RATIO = 20.0
@@ -33,14 +33,14 @@ Ends = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A row that has both figures, in the units for readers."""
+    """A row that has both metrics, in the units for readers."""
 
     name: str
     row: Row
     x: Ends
     y: Ends
-    verdict: str
-    """The worse of the two; a key of `VERDICTS`."""
+    verdict: Level
+    """The worse of the two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ def place(rows: Sequence[Row], rank_by: str, metric: str) -> Placement:
     """Return where rows of one condition stand in the picture of `rank_by` against `metric`, a key of `AXES`."""
     upright, across = style_of(rank_by, rows), style_of(metric, rows)
     points, levels, left_out = [], [], []
-    for row, name in zip(rows, model_names(rows), strict=True):
+    for row, name in zip(rows, row_labels(rows), strict=True):
         merit, cost = row.metrics.get(rank_by), row.metrics.get(metric)
         y, x = _ends(merit, upright.scale), _ends(cost, across.scale)
         if merit is None or merit.value is None or y is None:

@@ -22,12 +22,10 @@ def _order_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
         return [f"Not ranked: no row has {rank_by}."]
     direction = f"{rank_by} ({metric.better} is better)"
     if rows[0].condition.partial:
-        notes = [f"Partial results are never ranked; they are listed by {direction}."]
-    elif all(row.rank is None for row in rows):
-        notes = [f"Not ranked: no row has a valid {rank_by}."]
-    else:
-        notes = [f"Ranked by {direction}{_images(rows, rank_by)}."]
-    return notes
+        return [f"Partial results are never ranked; they are listed by {direction}."]
+    if all(row.rank is None for row in rows):
+        return [f"Not ranked: no row has a valid {rank_by}."]
+    return [f"Ranked by {direction}{_images(rows, rank_by)}."]
 
 
 def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:

@@ -18,7 +18,7 @@ from vitbench.report.metric_styles import (
     style_of,
     threshold_in_words,
 )
-from vitbench.report.naming import model_names, places
+from vitbench.report.naming import places, row_labels
 
 __all__ = ["NEAR", "closing_sentences"]
 
@@ -41,11 +41,11 @@ class _Entrant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Contest:
-    """The ranked rows of one condition, the best first, and how their figures are written."""
+    """The ranked rows of one condition, the best first, and how their values are written."""
 
     place: str
     rank_by: str
-    figure: MetricStyle
+    style: MetricStyle
     decimals: int
     models: Sequence[_Entrant]
     baselines: Sequence[_Entrant]
@@ -54,16 +54,16 @@ class _Contest:
 
     def words(self, entrant: _Entrant) -> str:
         """Return ``98.6 % top1``."""
-        return f"{in_words(self.figure, entrant.value, self.decimals)} {self.rank_by}"
+        return f"{in_words(self.style, entrant.value, self.decimals)} {self.rank_by}"
 
     def seeds(self) -> int:
-        """Return over how many seeds the best model's figure is a mean; 1: over none."""
+        """Return over how many seeds the best model's value is a mean; 1: over none."""
         best = self.models[0].row
         return len(best.seeds) if best.metrics[self.rank_by].spread is not None else 1
 
     def gap(self, size: float) -> str:
         """Return a difference: ``0.8 points``."""
-        return gap_in_words(self.figure, size, self.decimals)
+        return gap_in_words(self.style, size, self.decimals)
 
 
 def closing_sentences(board: Leaderboard) -> list[str]:
@@ -82,7 +82,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
         return [f"Partial results are never ranked: {place}.", *_seen(rows, rank_by)]
     ranked = [
         _Entrant(name=name, row=row, value=value)
-        for row, name in zip(rows, model_names(rows), strict=True)
+        for row, name in zip(rows, row_labels(rows), strict=True)
         if row.rank is not None and (value := row.metrics[rank_by].value) is not None
     ]
     if not ranked:
@@ -90,7 +90,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
     contest = _Contest(
         place=place,
         rank_by=rank_by,
-        figure=style_of(rank_by, rows),
+        style=style_of(rank_by, rows),
         decimals=percent_decimals([entrant.row.metrics[rank_by] for entrant in ranked]),
         models=[entrant for entrant in ranked if not entrant.row.baseline],
         baselines=[entrant for entrant in ranked if entrant.row.baseline],
@@ -103,11 +103,11 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
 
 
 def _seen(rows: Sequence[Row], rank_by: str) -> list[str]:
-    """Give the first few figures of partial rows, which stand in the order of their merit."""
-    figure = style_of(rank_by, rows)
+    """Give the first few values of partial rows, which stand in the order of their merit."""
+    style = style_of(rank_by, rows)
     known = [
-        f"{name} {in_words(figure, metric.value, percent_decimals([metric]))}"
-        for row, name in zip(rows, model_names(rows), strict=True)
+        f"{name} {in_words(style, metric.value, percent_decimals([metric]))}"
+        for row, name in zip(rows, row_labels(rows), strict=True)
         if (metric := row.metrics.get(rank_by)) is not None and metric.value is not None and metric.verdict != "invalid"
     ]
     if not known:
@@ -146,7 +146,7 @@ def _certainty(contest: _Contest, gap: float) -> str:
     # Of pairs that disagree more than neighbours do, even a larger gap may not be resolved.
     if gap >= resolution.gap:
         return words
-    return f"{words} ({images} resolve gaps from {threshold_in_words(contest.figure, resolution.gap)})"
+    return f"{words} ({images} resolve gaps from {threshold_in_words(contest.style, resolution.gap)})"
 
 
 def _tied(one: _Entrant, other: _Entrant) -> bool:
@@ -159,21 +159,21 @@ def _baseline(contest: _Contest) -> list[str]:
     lower = best.row.metrics[contest.rank_by].better == "lower"
     for baseline in contest.baselines:
         lead = best.value - baseline.value if lower else baseline.value - best.value
-        figures = f"The baseline {baseline.name}, with {contest.words(baseline)},"
+        opening = f"The baseline {baseline.name}, with {contest.words(baseline)},"
         if lead == 0:
-            return [f"{figures} is as good."]
+            return [f"{opening} is as good."]
         if lead > 0:
             sure = ", but the gap is not resolved" if _tied(best, baseline) else ""
-            return [f"{figures} is better than any model by {contest.gap(lead)}{sure}."]
+            return [f"{opening} is better than any model by {contest.gap(lead)}{sure}."]
         if _tied(best, baseline):
-            return [f"{figures} cannot be told apart from it."]
+            return [f"{opening} cannot be told apart from it."]
     return []
 
 
 def _fastest(contest: _Contest) -> list[str]:
     """Name the fastest of the models that are nearly as good, with its ratio to the best."""
     best = contest.models[0]
-    if contest.figure.unit != "%" or len(contest.models) == 1:
+    if contest.style.unit != "%" or len(contest.models) == 1:
         return []
     near = [model for model in contest.models if abs(model.value - best.value) <= NEAR + _ROUNDING]
     timed = [(metric, model) for model in near if (metric := model.row.metrics.get("throughput"))]

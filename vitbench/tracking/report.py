@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 import msgspec
 
-from vitbench.printable import plain
 from vitbench.report.markdown import escaped
+from vitbench.report.terminal_text import broken, few, shown, wrapped
 from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel, Verdict
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
-WIDTH = 100
 _MODEL_WIDTH = 32
 _MOST_REASONS = 2
 """Reasons that a note gives; the JSON gives all."""
@@ -39,11 +37,11 @@ def as_text(tracked: Tracked) -> str:
     """Return a table of at most 100 columns, its notes, and the answer in one sentence."""
     from tabulate import tabulate
 
-    rows = [[_broken(plain(result.model)), *_cells(result)] for result in tracked.results]
+    rows = [["\n".join(broken(shown(result.model), _MODEL_WIDTH)), *_cells(result)] for result in tracked.results]
     table = tabulate(rows, headers=_TITLES, colalign=_ALIGN, disable_numparse=True)
-    lines = [line for words in _head(tracked) for line in _wrapped(words)]
-    notes = [line for note in _notes(tracked.results) for line in _wrapped(note)]
-    return "\n".join([*lines, "", table, "", *notes, *([""] if notes else []), *_wrapped(_sentence(tracked))])
+    lines = [line for words in _head(tracked) for line in wrapped(words, hang="  ")]
+    notes = [line for note in _notes(tracked.results) for line in wrapped(note, hang="  ")]
+    return "\n".join([*lines, "", table, "", *notes, *([""] if notes else []), *wrapped(_sentence(tracked), hang="  ")])
 
 
 def as_markdown(tracked: Tracked) -> str:
@@ -83,21 +81,12 @@ def _notes(results: Iterable[TrackedModel]) -> list[str]:
     """Return the reasons of each result that has some."""
     notes = []
     for result in results:
-        more = len(result.reasons) - _MOST_REASONS
-        shown = [*result.reasons[:_MOST_REASONS], *([f"and {more} more (--json)"] if more > 0 else [])]
-        if shown:
-            notes.append(f"{result.model}, {result.mode}: {'; '.join(shown).rstrip('.')}.")
+        reasons = "; ".join(few(result.reasons, _MOST_REASONS, "more (--json)"))
+        if reasons:
+            notes.append(f"{result.model}, {result.mode}: {reasons.rstrip('.')}.")
     return notes
 
 
 def _sentence(tracked: Tracked) -> str:
     names = [f"{one.model} ({one.mode})" for one in tracked.results if one.verdict == tracked.verdict]
     return f"{_ANSWERS[tracked.verdict].format(threshold=tracked.threshold)}: {', '.join(names)}."
-
-
-def _broken(name: str) -> str:
-    return "\n".join(name[i : i + _MODEL_WIDTH] for i in range(0, len(name), _MODEL_WIDTH))
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(plain(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import msgspec
 import pytest
 
 import vitbench
-from vitbench.cli import main
+from vitbench.cli import cli, main
 from vitbench.errors import UnusableError
 from vitbench.records import Record
+from vitbench.report.formats import FORMATS, Format
+from vitbench.report.plots.pictures import PICTURES, PlottedTable
 from vitbench.report.readme_block import END, START
 from vitbench.store import Store
 
@@ -129,6 +133,25 @@ def test_the_suffix_of_the_file_says_the_format(run: Run, results: Path, tmp_pat
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_new_format_is_one_line_and_one_module(
+    run: Run, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("vitbench.report.fake")
+    module.render_fake = lambda board: f"{len(board.rows)} rows\n"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(FORMATS, "fake", Format(".fk", "vitbench.report.fake:render_fake"))
+    spec = importlib.util.find_spec("vitbench.cli.leaderboard")
+    assert spec is not None
+    assert spec.loader is not None
+    command = importlib.util.module_from_spec(spec)  # as at the next start: choices are read once
+    spec.loader.exec_module(command)
+    monkeypatch.setitem(cli.commands, "leaderboard", command.leaderboard)
+    assert "[table|md|csv|json|latex|html|fake]" in run("leaderboard", "--help")[1]
+    assert run("leaderboard", results, "--format", "fake") == (0, "2 rows\n", "")
+    assert run("leaderboard", results, "--output", tmp_path / "board.FK") == (0, "", "")
+    assert (tmp_path / "board.FK").read_text() == "2 rows\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -156,6 +179,31 @@ def test_pictures_lie_in_the_results_folder_and_are_named(run: Run, results: Pat
     places = [results / "plots" / name for name in ("pareto.png", "pareto.svg")]
     assert err.splitlines() == list(map(str, places))
     assert all(place.stat().st_size for place in places)
+
+
+def test_a_new_picture_is_one_line_and_one_module(run: Run, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(table: PlottedTable) -> object:
+        from matplotlib.figure import Figure
+
+        canvas = Figure()
+        canvas.suptitle(f"{table.title}: {len(table.rows)} rows")
+        return canvas
+
+    module = types.ModuleType("vitbench.report.plots.fake")
+    module.draw_fake = draw  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(PICTURES, "fake", "vitbench.report.plots.fake:draw_fake")
+    old = results / "plots" / "fake-2.svg"
+    old.parent.mkdir()
+    old.write_text("of an earlier leaderboard")
+    code, _, err = run("leaderboard", results, "--plots")
+    assert (code, err.splitlines()[0]) == (
+        0,
+        f"{old} is of an earlier leaderboard; removed.",
+    )
+    names = sorted(each.name for each in (results / "plots").iterdir())
+    assert names == ["fake.png", "fake.svg", "pareto.png", "pareto.svg"]
+    assert "digits: 2 rows" in (results / "plots" / "fake.svg").read_text()
 
 
 def test_nothing_to_draw_is_said(run: Run, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from wcwidth import wcswidth
 from vitbench.comparing.compare import compare_folders, compare_models
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.folder import open_folder
-from vitbench.comparing.report import WIDTH, render_comparison
+from vitbench.comparing.report import render_comparison
 from vitbench.comparing.report_json import SCHEMA, render_comparison_json
 from vitbench.comparing.sentences import p_value, verdict
 from vitbench.comparing.speed_ratio import Measured
+from vitbench.report.terminal_text import WIDTH
 from vitbench.statistics import Estimate
 
 LONG = "m" * 120

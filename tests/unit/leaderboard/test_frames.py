@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import factories as f
@@ -17,7 +18,7 @@ from vitbench.leaderboard.frames import (
     measurements_frame,
     rows_frame,
 )
-from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.leaderboard import Condition, Metric, Row, build
 from vitbench.statistics import wilson
 
 PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"
@@ -27,6 +28,16 @@ def types(table: pd.DataFrame) -> dict[str, str]:
     return {
         str(name): "string[python]" if kind == pd.StringDtype("python") else str(kind)
         for name, kind in table.dtypes.items()
+    }
+
+
+def test_every_field_of_a_row_and_of_a_metric_has_its_column() -> None:
+    named = {field.name for kind in (Row, Condition) for field in fields(kind)}
+    assert named - set(ROW_COLUMNS) == {"condition", "ids", "metrics", "other_batches"}
+    named = {field.name for field in fields(Metric)}
+    assert {part.removeprefix("_").replace("sd", "spread") or "value" for part in METRIC_COLUMNS} == named - {
+        "unit",
+        "better",
     }
 
 

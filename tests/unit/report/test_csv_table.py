@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import fields
 
 import factories as f
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.leaderboard import Condition, Row, build
 from vitbench.printable import plain
 from vitbench.report import render
 
@@ -16,6 +17,13 @@ HOSTILE = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "'quoted", "'=x", "\t=1", "a
 
 def rows(text: str) -> list[dict[str, object]]:
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_every_field_of_a_row_has_its_column():
+    [row] = rows(render(build([f.quality("vit", 340)], [], "top1"), "csv"))
+    timms = {"image_size": "img_size", "batch_size": "infer_batch_size"}
+    named = {timms.get(field.name, field.name) for kind in (Row, Condition) for field in fields(kind)}
+    assert named - set(row) == {"condition", "fingerprint", "ids", "metrics", "other_batches", "tied_with"}
 
 
 def test_timms_columns_have_timms_units():

@@ -1,11 +1,12 @@
 import json
+from dataclasses import fields
 
 import factories as f
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.leaderboard import Condition, Metric, Row, build
 from vitbench.records import METHOD
 from vitbench.report import render
 
@@ -52,6 +53,13 @@ def test_the_schema():
         {"model": "b", "dataset": "digits", "kind": "quality", "status": "oom", "reason": "9 GiB"},
         {"model": "c", "dataset": "", "kind": "speed", "status": "pending", "reason": "not started"},
     ]
+
+
+def test_every_field_of_a_row_is_told():
+    [row] = json.loads(render(build([f.quality("vit", 340)], [], "top1"), "json"))["rows"]
+    named = {field.name for kind in (Row, Condition) for field in fields(kind)}
+    assert named - {*row, *row["conditions"]} == {"condition", "ids", "image_size", "other_batches"}
+    assert list(row["metrics"]["top1"]) == [field.name for field in fields(Metric)]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def only_section(*records: object, rank_by: str = "top1", detailed: bool = False
 
 
 def column(section: Section, title: str) -> tuple[str, ...]:
-    [cells] = [c.cells for c in section.figures if f"{c.title} {c.unit}".strip() == title]
+    [cells] = [c.cells for c in section.columns if f"{c.title} {c.unit}".strip() == title]
     return cells
 
 
@@ -54,7 +54,7 @@ def test_a_large_test_set_earns_a_second_decimal():
 
 def test_the_ranking_metric_comes_first_with_its_interval():
     section = only_section(f.quality(), *f.speed("vit", 1000), rank_by="throughput")
-    assert [f"{c.title} {c.unit}".strip() for c in section.figures[:3]] == ["images/s", "range", "top1 %"]
+    assert [f"{c.title} {c.unit}".strip() for c in section.columns[:3]] == ["images/s", "range", "top1 %"]
     assert column(section, "range") == ("[980, 1,030]",)
 
 
@@ -68,7 +68,7 @@ def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
 def test_ranges_baselines_and_notes():
     section = only_section(f.quality("a", 340), f.quality("b", 338), f.quality("m", 36, baseline=True))
     assert section.ranks == ("1-2", "1-2", "3")
-    assert section.models == ("a", "b", "m (baseline)")
+    assert section.labels == ("a", "b", "m (baseline)")
     assert section.notes == (
         "Ranked by top1 (higher is better), on 360 test images.",
         "A rank may be a range; rows differ where their 95 % intervals do not overlap.",
@@ -78,7 +78,7 @@ def test_ranges_baselines_and_notes():
 
 def test_rows_of_one_model_under_two_recipes_say_which():
     section = only_section(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
-    assert section.models == ("a [recipes/supervised]", "a [recipes/finetune]")
+    assert section.labels == ("a [recipes/supervised]", "a [recipes/finetune]")
 
 
 def test_doubts_are_marked_and_explained():
@@ -129,7 +129,7 @@ def test_conditions_say_where_and_how():
 
 def test_an_invalid_ranking_figure_is_marked_and_stands_after_the_ranked_rows():
     section = only_section(f.quality("bad", 359, verdict="invalid"), f.quality("good", 300))
-    assert section.models == ("good", "bad")
+    assert section.labels == ("good", "bad")
     assert section.ranks == ("1", "-")
     assert column(section, "top1 %") == ("83.3", "!99.7")
     assert section.notes[-1] == "! invalid, bad (top1): the model is order-dependent."
@@ -179,13 +179,13 @@ def test_seeds_are_said_and_have_a_column_of_their_own():
         "Quality is the mean over 1-2 seeds: the interval is the error of the images, the sd that from seed to seed."
         in section.notes
     )
-    assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).figures]
+    assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).columns]
 
 
 def test_seeds_have_no_spread_beside_a_figure_of_speed():
     section = only_section(f.quality("a"), f.quality("a", seed=1), *f.speed("a"), rank_by="throughput")
     assert "Quality is the mean over 2 seeds." in section.notes
-    assert "sd of" not in [c.title for c in section.figures]
+    assert "sd of" not in [c.title for c in section.columns]
 
 
 def test_two_data_sets_of_one_name_are_told_apart():

@@ -9,7 +9,7 @@ from wcwidth import iter_graphemes, wcswidth
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
 from vitbench.report import render
-from vitbench.report.terminal import WIDTH
+from vitbench.report.terminal_text import WIDTH
 
 MARK = "\u200e"
 HOSTILE = ["1e5", "007", "\x1b[2J\x1b[31mred", "a\nb\r\tc", "\x01", "nan", "=1+1", "a|b", "\u202eevil", "x" * 300]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from wcwidth import wcswidth
 
 from vitbench.tracking.outcome import EXIT_CODES, SideInfo, Tracked, TrackedModel, Verdict
 from vitbench.tracking.report import as_json, as_markdown, as_text
@@ -115,6 +116,20 @@ def test_a_name_is_text_and_the_table_fits(name: str) -> None:
     assert "@" not in markdown
     assert len([line for line in markdown.splitlines() if line.startswith("|")]) == 3
     assert len(json.loads(as_json(found))["results"]) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["\u6a21\u578b" * 40, "e\u0301" * 60, "\u6a21\u578b/" * 9], ids=["wide", "combining", "parts"]
+)
+def test_a_wide_name_takes_the_columns_that_it_has_on_the_display(name: str) -> None:
+    lines = as_text(tracked(result(name), result("tiny/net"))).splitlines()
+    assert max(map(wcswidth, lines)) <= 100
+    head, rule, *rows = lines[lines.index("") + 1 : lines.index("", lines.index("") + 1)]
+    column = head.index("mode ", len("model"))
+    assert column == rule.index(" -") + 1 <= 34
+    cells = [next(row[:i] for i in range(len(row), -1, -1) if wcswidth(row[:i]) <= column).rstrip() for row in rows]
+    assert "".join(cells[:-1]) == name
+    assert cells[-1] == "tiny/net"
 
 
 def test_the_json_holds_everything() -> None:

@@ -21,11 +21,12 @@ from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_i
 from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
 from vitbench.report.html.specs import CONFIG, TEMPLATES
-from vitbench.report.html.table import TableColumn, columns, rank_text
-from vitbench.report.naming import conditions_in_words, model_names, titles
+from vitbench.report.html.table import TableColumn, columns
+from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import missing
+from vitbench.report.terminal_text import EN_DASH, rank_range
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -117,7 +118,7 @@ def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Secti
 def _section(
     board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
 ) -> _Section:
-    names, ranks = model_names(rows), [rank_text(row) for row in rows]
+    names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
     return _Section(
         title=title,
         conditions=conditions_in_words(condition),
@@ -138,7 +139,7 @@ def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:
     used: dict[str, list[str]] = {}
     for run in runs:
         if run.suite:
-            used.setdefault(run.suite, []).append(run.id)
+            used.setdefault(run.suite, []).append(run.begun.id)
     return [(", ".join(ids), text.expandtabs(4).splitlines()) for text, ids in used.items()]
 
 

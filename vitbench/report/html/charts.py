@@ -173,7 +173,7 @@ def latency_chart(detail: RowDetail, row: Row) -> Chart | None:
 
 def _latency_in_words(found: Histogram, marks: Sequence[tuple[str, float]]) -> str:
     processes = f"{found.processes} process{'es' if found.processes != 1 else ''}"
-    figures = ", ".join(f"{title} {value:.3g} ms" for title, value in marks)
+    values = ", ".join(f"{title} {value:.3g} ms" for title, value in marks)
     reach = f"The bars reach from {found.edges[0]:.3g} to {found.edges[-1]:.3g} ms"
     share = f", {SHOWN_SHARE:.0%} of the calls; {found.beyond:,} took longer, up to {found.largest:.3g} ms."
-    return f"{found.samples:,} timed calls of {processes}: {figures}. {reach}{share if found.beyond else '.'}"
+    return f"{found.samples:,} timed calls of {processes}: {values}. {reach}{share if found.beyond else '.'}"

@@ -16,21 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
-from vitbench.records import (
-    DataInfo,
-    Environment,
-    PluginOrigin,
-    PreprocessInfo,
-    QualityCell,
-    Record,
-    newest_by_id,
-)
+from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
-from vitbench.specs import OptionValue
 
 if TYPE_CHECKING:
-    from vitbench.store import Store
+    from vitbench.store import Run, Store
 
 __all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
 
@@ -73,10 +64,8 @@ class CellDetail:
 class RowDetail:
     """What is behind one row."""
 
-    name: str
-    """Full name of the model, ``plugin/name``."""
-    options: Mapping[str, OptionValue]
-    recipe_options: Mapping[str, OptionValue]
+    main: Record
+    """The newest of quality, else of speed: its settings are the row's."""
     class_names: tuple[str, ...]
     curves: tuple[Curve, ...]
     confusion: Confusion | None
@@ -86,33 +75,18 @@ class RowDetail:
     """Milliseconds for one image; None where no latency was measured."""
     cells: tuple[CellDetail, ...]
     reproduction: Reproduction
-    preprocess: PreprocessInfo | None
-    splits: Mapping[str, int]
-    facts: Mapping[str, str]
     origins: Mapping[str, tuple[PluginOrigin, ...]]
     """Of model, recipe and data set, and of metrics that are not vitbench's own; several where cells were made by
     different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
-    libraries: Mapping[str, str]
-    checkpoint: str
-    """SHA-256; empty without one."""
-    runtime: Mapping[str, object]
-    """torch's flags."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunDetail:
     """One run."""
 
-    id: str
-    started: float
-    """Seconds since the epoch."""
-    command: str
-    selection: str
-    """What was asked for, as JSON; empty where it is not known."""
-    version: str
-    """Of vitbench."""
+    begun: Run
     suite: str
     """TOML text; empty where models and data sets were named without one."""
     environment: Environment
@@ -146,11 +120,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
     runs = store.runs()
     shown = {
         run.id: RunDetail(
-            id=run.id,
-            started=run.started,
-            command=run.command,
-            selection=run.selection,
-            version=run.version,
+            begun=run,
             suite=store.blob(run.suite).decode(),
             environment=msgspec.json.decode(store.blob(run.environment), type=Environment),
         )
@@ -176,31 +146,23 @@ def _row(
     row: Row, records: Sequence[Record], runs: Mapping[str, RunDetail], predictions: Callable[[str], Path]
 ) -> RowDetail:
     quality = {r.planned.cell.seed: r for r in records if isinstance(r.planned.cell, QualityCell)}
-    # The row's settings are those of its newest quality cell; speed cells have neither recipe nor data.
+    # Speed cells have neither recipe nor data.
     main = max(quality.values() or records, key=lambda record: record.started)
     planned = main.planned
     class_names = planned.data.class_names if planned.data else ()
     predicted = [found for r in quality.values() if (found := read_top_one(predictions(r.key))) is not None]
     run = runs[main.run]
     return RowDetail(
-        name=planned.cell.model,
-        options=planned.cell.options,
-        recipe_options=planned.cell.recipe_options if isinstance(planned.cell, QualityCell) else {},
+        main=main,
         class_names=class_names,
         curves=tuple(curve for seed, record in sorted(quality.items()) for curve in _curves(seed, record)),
         confusion=confusion(predicted, len(class_names)) if predicted else None,
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.selection, run.suite, run.command),
-        preprocess=main.preprocess,
-        splits=main.splits,
-        facts=main.facts,
+        reproduction=reproduction(planned, row.seeds, run.begun.selection, run.suite, run.begun.command),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
-        libraries=planned.provenance.libraries,
-        checkpoint=planned.provenance.checkpoint_sha256,
-        runtime=main.runtime,
     )
 
 

@@ -1,4 +1,4 @@
-"""What lies behind a row's figures: which classes are confused, whether probabilities are true, how latencies spread.
+"""What lies behind a row's metrics: which classes are confused, whether probabilities are true, how latencies spread.
 
 Reliability of probabilities: A. Niculescu-Mizil and R. Caruana, "Predicting good probabilities with supervised
 learning", ICML 2005, with the bins of C. Guo et al., "On calibration of modern neural networks", ICML 2017, section 2.
@@ -8,13 +8,12 @@ Shapes: N images, S seeds, K classes.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vitbench.leaderboard.image_scores import read_predictions
 from vitbench.statistics import wilson
 
 if TYPE_CHECKING:
@@ -115,17 +114,12 @@ def read_top_one(path: Path) -> TopOne | None:
     Returns:
         None where the file is missing or damaged.
     """
-    import numpy as np
 
-    try:
-        with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
-            return TopOne(
-                labels=file["labels"],
-                classes=file["top_classes"][:, 0],
-                confidence=file["top_probabilities"][:, 0].astype(np.float64),
-            )
-    except (OSError, EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
-        return None
+    def taken(file: Any) -> TopOne:
+        confidence = file["top_probabilities"][:, 0].astype(float)
+        return TopOne(labels=file["labels"], classes=file["top_classes"][:, 0], confidence=confidence)
+
+    return read_predictions(path, taken)
 
 
 def confusion(predicted: Sequence[TopOne], num_classes: int) -> Confusion:

@@ -1,4 +1,4 @@
-"""The panel of one row: all its figures with their reasons, its charts, what it is made of, how to make it again."""
+"""The panel of one row: all its metrics with their reasons, its charts, what it is made of, how to make it again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.records import digest
+from vitbench.records import QualityCell, digest
 from vitbench.report.html.charts import (
     Chart,
     calibration_chart,
@@ -18,17 +18,17 @@ from vitbench.report.html.charts import (
 from vitbench.report.html.details import CellDetail, RowDetail
 from vitbench.report.metric_styles import in_words, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words
+from vitbench.report.terminal_text import EN_DASH, marked_verdict
 
-__all__ = ["FigureLine", "Panel", "evidence_in_words", "panel", "panel_id"]
+__all__ = ["MetricLine", "Panel", "evidence_in_words", "panel", "panel_id"]
 
 _NOT_EVIDENCE = frozenset({"seconds", "threads", "usable_cores"})
 """Names that tell of the conditions, not of a disturbance."""
-_VERDICTS = {"valid": "valid", "warn": "~ doubtful", "invalid": "! invalid"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FigureLine:
-    """One figure in words."""
+class MetricLine:
+    """One metric in words."""
 
     metric: str
     value: str
@@ -46,7 +46,7 @@ class Panel:
     id: str
     name: str
     summary: str
-    figures: tuple[FigureLine, ...]
+    metrics: tuple[MetricLine, ...]
     charts: tuple[Chart, ...]
     pairs: tuple[tuple[str, str, int], ...]
     """Of many classes, the most frequent mistakes: true, predicted, images."""
@@ -86,7 +86,7 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         id=panel_id(row),
         name=name,
         summary=f"{value}, rank {rank}" if row.rank is not None else f"{value}, not ranked",
-        figures=tuple(_figure(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
+        metrics=tuple(_metric_line(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
         charts=tuple(chart for chart in charts if chart is not None),
         pairs=tuple((names[true], names[taken], images) for true, taken, images in found.counts)
         if found and pictured is None
@@ -117,14 +117,16 @@ def _range(name: str, low: float, high: float) -> str:
     return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
 
 
-def _figure(name: str, row: Row) -> FigureLine:
+def _metric_line(name: str, row: Row) -> MetricLine:
     metric = row.metrics[name]
     words = "; ".join(metric.reasons)
-    # What could not be had, such as the energy of a CPU, is no figure that is wrong.
-    level, verdict = ("valid", "not available") if metric.value is None else (metric.verdict, _VERDICTS[metric.verdict])
-    return FigureLine(
+    # What could not be had, such as the energy of a CPU, is no value that is wrong.
+    level, verdict = (
+        ("valid", "not available") if metric.value is None else (metric.verdict, marked_verdict(metric.verdict))
+    )
+    return MetricLine(
         metric=name,
-        value=_value(name, metric, row) if metric.value is not None else "–",  # noqa: RUF001 - an en dash
+        value=_value(name, metric, row) if metric.value is not None else EN_DASH,
         interval=_interval(name, metric, row),
         n="" if metric.n is None else f"{metric.n:,}",
         level=level,
@@ -134,21 +136,22 @@ def _figure(name: str, row: Row) -> FigureLine:
 
 def _value(name: str, metric: Metric, row: Row) -> str:
     assert metric.value is not None
-    figure = style_of(name, [row])
-    return in_words(figure, metric.value, percent_decimals([metric]))
+    style = style_of(name, [row])
+    return in_words(style, metric.value, percent_decimals([metric]))
 
 
 def _interval(name: str, metric: Metric, row: Row) -> str:
     if metric.low is None or metric.high is None:
         return ""
-    figure, decimals = style_of(name, [row]), percent_decimals([metric])
-    low, high = (in_words(figure, end, decimals).removesuffix(f" {figure.unit}") for end in (metric.low, metric.high))
-    spread = "" if metric.spread is None else f", sd {in_words(figure, metric.spread, decimals)}"
+    style, decimals = style_of(name, [row]), percent_decimals([metric])
+    low, high = (in_words(style, end, decimals).removesuffix(f" {style.unit}") for end in (metric.low, metric.high))
+    spread = "" if metric.spread is None else f", sd {in_words(style, metric.spread, decimals)}"
     return f"{low} to {high}{spread}"
 
 
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
-    used = detail.preprocess
+    used, cell, provenance = detail.main.preprocess, detail.main.planned.cell, detail.main.planned.provenance
+    checkpoint = provenance.checkpoint_sha256
     size = f"{row.image_size} x {row.image_size} pixels"
     preprocess = (
         f"{size}, channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
@@ -157,17 +160,17 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         else size
     )
     return {
-        "model": _with_options(detail.name, detail.options),
-        "recipe": _with_options(row.recipe, detail.recipe_options),
+        "model": _with_options(cell.model, cell.options),
+        "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
         "seeds": ", ".join(map(str, row.seeds)),
-        "images": ", ".join(f"{name} {count:,}" for name, count in detail.splits.items()),
+        "images": ", ".join(f"{name} {count:,}" for name, count in detail.main.splits.items()),
         "input": preprocess,
         "conditions": conditions_in_words(row.condition),
         "torch": ", ".join(detail.torch),
-        "libraries": ", ".join(f"{name} {version}" for name, version in detail.libraries.items()),
-        "checkpoint": f"SHA-256 {detail.checkpoint}" if detail.checkpoint else "",
+        "libraries": ", ".join(f"{name} {version}" for name, version in provenance.libraries.items()),
+        "checkpoint": f"SHA-256 {checkpoint}" if checkpoint else "",
         **{f"{part} from": "; ".join(one.in_words for one in origins) for part, origins in detail.origins.items()},
-        "it says": ", ".join(f"{name} {value}" for name, value in detail.facts.items()),
+        "it says": ", ".join(f"{name} {value}" for name, value in detail.main.facts.items()),
     }
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.html.charts import Chart, Value, number
 from vitbench.report.metric_styles import MetricStyle, in_words
-from vitbench.report.pareto_points import AXES, VERDICTS, Placement, Point, place
+from vitbench.report.pareto_points import AXES, Placement, Point, place
+from vitbench.report.terminal_text import VERDICTS
 
 __all__ = ["Picture", "pictures"]
 
@@ -68,10 +69,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
         },
         data={
             "points": _columns(placed, panels),
-            "levels": {
-                "model": [level.name for level in placed.near],
-                "y": [number(level.y) for level in placed.near],
-            },
+            "levels": {"model": [level.name for level in placed.near], "y": [number(level.y) for level in placed.near]},
         },
     )
 
@@ -92,17 +90,17 @@ def _columns(placed: Placement, panels: Mapping[int, str]) -> dict[str, list[Val
     }
 
 
-def _text(point: Point, figure: MetricStyle) -> str:
-    """Return one of a point's figures in words."""
-    value = point.row.metrics[figure.metric].value
+def _text(point: Point, style: MetricStyle) -> str:
+    """Return one of a point's values in words."""
+    value = point.row.metrics[style.metric].value
     assert value is not None
-    return in_words(figure, value)
+    return in_words(style, value)
 
 
-def _title(figure: MetricStyle, row: Row) -> str:
-    better = row.metrics[figure.metric].better
-    unit = f" ({figure.unit})" if figure.unit else ""
-    return f"{figure.metric}{unit}, {better} is better" if better in ("higher", "lower") else f"{figure.metric}{unit}"
+def _title(style: MetricStyle, row: Row) -> str:
+    better = row.metrics[style.metric].better
+    unit = f" ({style.unit})" if style.unit else ""
+    return f"{style.metric}{unit}, {better} is better" if better in ("higher", "lower") else f"{style.metric}{unit}"
 
 
 def _turn(placed: Placement) -> float:

@@ -47,65 +47,51 @@ CONFIG: VegaSpec = {
 }
 
 
-def _axis(field: str, title: str, **more: Any) -> VegaSpec:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": title,
-        "scale": {"zero": False, "nice": True, "padding": 8},
-        **more,
-    }
+def _axis(field: str, title: str, *, padding: int = 8, **more: Any) -> VegaSpec:
+    scale = {"zero": False, "nice": True, "padding": padding}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}
+
+
+def _layer(mark: str, look: VegaSpec, encoding: VegaSpec, **more: Any) -> VegaSpec:
+    return {**more, "mark": {"type": mark, **look}, "encoding": encoding}
 
 
 def _layered(*layers: VegaSpec, height: int, **more: Any) -> VegaSpec:
-    return {"width": "container", "height": height, **more, "layer": list(layers)}
+    return {"width": "container", "height": height, "data": {"name": "points"}, **more, "layer": list(layers)}
+
+
+def _tooltip(*lines: tuple[str, ...]) -> list[VegaSpec]:
+    """Return what a tooltip tells: of each line the field, its title and its format."""
+    return [dict(zip(("field", "title", "format"), line, strict=False)) for line in lines]
 
 
 _PLAIN_NUMBERS = {"format": ",.4~r", "tickCount": 6}
+_TIGHT = {"zero": False, "nice": False}
 _X = _axis("x", "@x", axis=_PLAIN_NUMBERS, scale={"type": "@scale", "zero": "@zero", "nice": False, "padding": 24})
-_Y = _axis("y", "@y", axis=_PLAIN_NUMBERS, scale={"zero": False, "nice": True, "padding": 16})
+_Y = _axis("y", "@y", axis=_PLAIN_NUMBERS, padding=16)
 _ON_FRONT = {"test": "datum.front", "value": _ACCENT}
+_INTERVAL = {"stroke": _MUTED, "opacity": 0.7, "aria": False}
+_TOLD = "datum.model + ', ' + datum.y_text + ', ' + datum.x_text + ', ' + datum.verdict"
 _PARETO = _layered(
-    {
-        "data": {"name": "levels"},
-        "mark": {"type": "rule", "strokeDash": [2, 4], "stroke": _MUTED, "aria": False},
-        "encoding": {"y": _Y},
-    },
-    {
-        "data": {"name": "levels"},
-        "mark": {
-            "type": "text",
-            "align": "right",
-            "baseline": "bottom",
-            "dy": -3,
-            "fill": _MUTED,
-            "limit": 220,
-            "aria": False,
-        },
-        "encoding": {"y": _Y, "x": {"value": "width"}, "text": {"field": "model"}},
-    },
-    {
-        "transform": [{"filter": "datum.front"}],
-        "mark": {"type": "line", "stroke": _ACCENT, "strokeWidth": 1.5, "opacity": 0.5, "aria": False},
-        "encoding": {"x": _X, "y": _Y, "order": {"field": "x"}},
-    },
-    {
-        "mark": {"type": "rule", "stroke": _MUTED, "opacity": 0.7, "aria": False},
-        "encoding": {"x": _X | {"field": "x_low"}, "x2": {"field": "x_high"}, "y": _Y},
-    },
-    {
-        "mark": {"type": "rule", "stroke": _MUTED, "opacity": 0.7, "aria": False},
-        "encoding": {"x": _X, "y": _Y | {"field": "y_low"}, "y2": {"field": "y_high"}},
-    },
-    {
-        "transform": [
-            {
-                "calculate": "datum.model + ', ' + datum.y_text + ', ' + datum.x_text + ', ' + datum.verdict",
-                "as": "told",
-            }
-        ],
-        "mark": {"type": "point", "size": 90, "strokeWidth": 1.5, "opacity": 1, "cursor": "pointer"},
-        "encoding": {
+    _layer("rule", {"strokeDash": [2, 4], "stroke": _MUTED, "aria": False}, {"y": _Y}, data={"name": "levels"}),
+    _layer(
+        "text",
+        {"align": "right", "baseline": "bottom", "dy": -3, "fill": _MUTED, "limit": 220, "aria": False},
+        {"y": _Y, "x": {"value": "width"}, "text": {"field": "model"}},
+        data={"name": "levels"},
+    ),
+    _layer(
+        "line",
+        {"stroke": _ACCENT, "strokeWidth": 1.5, "opacity": 0.5, "aria": False},
+        {"x": _X, "y": _Y, "order": {"field": "x"}},
+        transform=[{"filter": "datum.front"}],
+    ),
+    _layer("rule", _INTERVAL, {"x": _X | {"field": "x_low"}, "x2": {"field": "x_high"}, "y": _Y}),
+    _layer("rule", _INTERVAL, {"x": _X, "y": _Y | {"field": "y_low"}, "y2": {"field": "y_high"}}),
+    _layer(
+        "point",
+        {"size": 90, "strokeWidth": 1.5, "opacity": 1, "cursor": "pointer"},
+        {
             "description": {"field": "told"},
             "x": _X,
             "y": _Y,
@@ -119,18 +105,15 @@ _PARETO = _layered(
                 "value": "var(--faint)",
             },
             "stroke": {"condition": _ON_FRONT, "value": _MUTED},
-            "tooltip": [
-                {"field": "model", "title": "model"},
-                {"field": "y_text", "title": "@y_name"},
-                {"field": "x_text", "title": "@x_name"},
-                {"field": "verdict", "title": "verdict"},
-            ],
+            "tooltip": _tooltip(
+                ("model", "model"), ("y_text", "@y_name"), ("x_text", "@x_name"), ("verdict", "verdict")
+            ),
         },
-    },
-    {
-        "transform": [{"filter": "datum.labelled"}],
-        "mark": {
-            "type": "text",
+        transform=[{"calculate": _TOLD, "as": "told"}],
+    ),
+    _layer(
+        "text",
+        {
             "align": {"expr": "datum.leftwards ? 'right' : 'left'"},
             "baseline": "bottom",
             "dx": {"expr": "datum.leftwards ? -8 : 8"},
@@ -138,84 +121,63 @@ _PARETO = _layered(
             "limit": 170,
             "aria": False,
         },
-        "encoding": {"x": _X, "y": _Y, "text": {"field": "model"}},
-    },
+        {"x": _X, "y": _Y, "text": {"field": "model"}},
+        transform=[{"filter": "datum.labelled"}],
+    ),
     height=340,
-    data={"name": "points"},
 )
 
-_TIGHT = {"zero": False, "nice": False}
+_SEED = {"field": "seed", "type": "nominal", "sort": None}
 _CURVE = _layered(
-    {
-        "mark": {"type": "line", "strokeWidth": 1.8},
-        "encoding": {
-            "x": _axis(
-                "epoch",
-                "epoch",
-                axis={"tickCount": "@ticks", "grid": False},
-                scale={"zero": False, "nice": False},
-            ),
+    _layer(
+        "line",
+        {"strokeWidth": 1.8},
+        {
+            "x": _axis("epoch", "epoch", axis={"tickCount": "@ticks", "grid": False}, scale=_TIGHT),
             "y": _axis("value", "@y", axis=_PLAIN_NUMBERS),
-            "stroke": {
-                "field": "seed",
-                "type": "nominal",
-                "sort": None,
-                "scale": {"range": [_ACCENT, _INK, _MUTED]},
-            },
-            "strokeDash": {
-                "field": "seed",
-                "type": "nominal",
-                "sort": None,
-                "scale": {"range": [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]},
-            },
-            "tooltip": [{"field": "seed"}, {"field": "epoch"}, {"field": "value", "title": "@y", "format": ".4~g"}],
+            "stroke": _SEED | {"scale": {"range": [_ACCENT, _INK, _MUTED]}},
+            "strokeDash": _SEED | {"scale": {"range": [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]}},
+            "tooltip": _tooltip(("seed",), ("epoch",), ("value", "@y", ".4~g")),
         },
-    },
+    ),
     height=180,
-    data={"name": "points"},
     transform=[{"fold": "@seeds", "as": ["seed", "value"]}],
 )
 
-_CLASS = {
-    "type": "ordinal",
-    "sort": None,
-    "scale": {"domain": "@places"},
-    "axis": {
-        "labelExpr": "names[datum.value]",
-        "labelLimit": 90,
-        "ticks": False,
-        "domain": False,
-        "labelOverlap": True,
-        "labelPadding": 6,
-    },
+_CLASS_AXIS: VegaSpec = {
+    "labelExpr": "names[datum.value]",
+    "labelLimit": 90,
+    "ticks": False,
+    "domain": False,
+    "labelOverlap": True,
+    "labelPadding": 6,
 }
+_CLASS: VegaSpec = {"type": "ordinal", "sort": None, "scale": {"domain": "@places"}, "axis": _CLASS_AXIS}
 _CONFUSION = _layered(
-    {
-        "mark": {"type": "rect", "fill": _ACCENT, "stroke": "var(--paper)", "strokeWidth": 1},
-        "encoding": {
+    _layer(
+        "rect",
+        {"fill": _ACCENT, "stroke": "var(--paper)", "strokeWidth": 1},
+        {
             "fillOpacity": {
                 "field": "share",
                 "type": "quantitative",
                 "scale": {"domain": [0, 1], "range": [0.12, 0.85]},
                 "legend": None,
             },
-            "tooltip": [
-                {"field": "true_name", "title": "is"},
-                {"field": "predicted_name", "title": "taken for"},
-                {"field": "images"},
-                {"field": "share", "title": "of the class", "format": ".1%"},
-            ],
+            "tooltip": _tooltip(
+                ("true_name", "is"), ("predicted_name", "taken for"), ("images",), ("share", "of the class", ".1%")
+            ),
         },
-    },
-    {
-        "mark": {"type": "text", "fontSize": 11, "aria": False},
-        "encoding": {
+    ),
+    _layer(
+        "text",
+        {"fontSize": 11, "aria": False},
+        {
             "text": {"field": "images"},
             "fill": {"condition": {"test": "datum.share > 0.5", "value": "var(--paper)"}, "value": _INK},
         },
-    },
+    ),
     height=300,
-    data={"name": "points"},
     params=[{"name": "names", "value": "@names"}],
     transform=[
         {"joinaggregate": [{"op": "sum", "field": "images", "as": "of_class"}], "groupby": ["true"]},
@@ -224,78 +186,71 @@ _CONFUSION = _layered(
         {"calculate": "names[datum.predicted]", "as": "predicted_name"},
     ],
     encoding={
-        "x": _CLASS | {"field": "predicted", "title": "predicted", "axis": _CLASS["axis"] | {"labelAngle": 0}},  # type: ignore[operator]
+        "x": _CLASS | {"field": "predicted", "title": "predicted", "axis": _CLASS_AXIS | {"labelAngle": 0}},
         "y": _CLASS | {"field": "true", "title": "true"},
     },
 )
 
-_SHARE = {"scale": {"domain": [0, 1]}, "type": "quantitative", "axis": {"format": ".0%", "tickCount": 5}}
+
+def _share(field: str, title: str) -> VegaSpec:
+    axis = {"format": ".0%", "tickCount": 5}
+    return {"scale": {"domain": [0, 1]}, "type": "quantitative", "axis": axis, "field": field, "title": title}
+
+
 _CALIBRATION = _layered(
-    {
-        "data": {"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
-        "mark": {"type": "line", "stroke": _MUTED, "strokeDash": [2, 4], "strokeWidth": 1, "aria": False},
-        "encoding": {
-            "x": _SHARE | {"field": "x", "title": "mean confidence"},
-            "y": _SHARE | {"field": "y", "title": "accuracy"},
-        },
-    },
-    {
-        "mark": {"type": "rule", "stroke": _MUTED, "aria": False},
-        "encoding": {
-            "x": _SHARE | {"field": "confidence", "title": "mean confidence"},
-            "y": _SHARE | {"field": "low", "title": "accuracy"},
-            "y2": {"field": "high"},
-        },
-    },
-    {
-        "mark": {"type": "point", "fill": _ACCENT, "stroke": _ACCENT, "opacity": 1},
-        "encoding": {
-            "x": _SHARE | {"field": "confidence", "title": "mean confidence"},
-            "y": _SHARE | {"field": "accuracy", "title": "accuracy"},
+    _layer(
+        "line",
+        {"stroke": _MUTED, "strokeDash": [2, 4], "strokeWidth": 1, "aria": False},
+        {"x": _share("x", "mean confidence"), "y": _share("y", "accuracy")},
+        data={"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
+    ),
+    _layer(
+        "rule",
+        {"stroke": _MUTED, "aria": False},
+        {"x": _share("confidence", "mean confidence"), "y": _share("low", "accuracy"), "y2": {"field": "high"}},
+    ),
+    _layer(
+        "point",
+        {"fill": _ACCENT, "stroke": _ACCENT, "opacity": 1},
+        {
+            "x": _share("confidence", "mean confidence"),
+            "y": _share("accuracy", "accuracy"),
             "size": {"field": "images", "type": "quantitative", "scale": {"range": [15, 250]}, "legend": None},
             "tooltip": [
-                {"field": "images"},
-                {"field": "confidence", "title": "mean confidence", "format": ".1%"},
+                *_tooltip(("images",), ("confidence", "mean confidence", ".1%")),
                 {"field": "accuracy", "format": ".1%"},
             ],
         },
-    },
+    ),
     height=300,
-    data={"name": "points"},
 )
 
 _LATENCY = _layered(
-    {
-        "transform": [{"calculate": "datum.low + bar", "as": "high"}],
-        "mark": {"type": "rect", "fill": _ACCENT, "opacity": 0.75},
-        "encoding": {
+    _layer(
+        "rect",
+        {"fill": _ACCENT, "opacity": 0.75},
+        {
             "x": _axis("low", "ms for one image", axis=_PLAIN_NUMBERS | {"grid": False}),
             "x2": {"field": "high"},
             "y": {"field": "samples", "type": "quantitative", "title": "samples", "axis": {"tickCount": 4}},
             "y2": {"datum": 0},
-            "tooltip": [
-                {"field": "low", "title": "from, ms", "format": ".4~g"},
-                {"field": "high", "title": "to, ms", "format": ".4~g"},
-                {"field": "samples"},
-            ],
+            "tooltip": _tooltip(("low", "from, ms", ".4~g"), ("high", "to, ms", ".4~g"), ("samples",)),
         },
-    },
-    {
-        "data": {"name": "marks"},
-        "mark": {"type": "rule", "stroke": _INK, "strokeDash": [4, 3], "aria": False},
-        "encoding": {"x": {"field": "value", "type": "quantitative"}},
-    },
-    {
-        "data": {"name": "marks"},
-        "mark": {"type": "text", "align": "left", "baseline": "top", "dx": 4, "aria": False},
-        "encoding": {
-            "x": {"field": "value", "type": "quantitative"},
-            "y": {"value": 0},
-            "text": {"field": "name"},
-        },
-    },
+        transform=[{"calculate": "datum.low + bar", "as": "high"}],
+    ),
+    _layer(
+        "rule",
+        {"stroke": _INK, "strokeDash": [4, 3], "aria": False},
+        {"x": {"field": "value", "type": "quantitative"}},
+        data={"name": "marks"},
+    ),
+    _layer(
+        "text",
+        {"align": "left", "baseline": "top", "dx": 4, "aria": False},
+        {"x": {"field": "value", "type": "quantitative"}, "y": {"value": 0}, "text": {"field": "name"}},
+        data={"name": "marks"},
+    ),
     height=180,
-    data={"name": "points"},
     params=[{"name": "bar", "value": "@bar"}],
 )
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, rounded, style_of
+from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, style_of
+from vitbench.report.terminal_text import EN_DASH, marked
 
-__all__ = ["TableCell", "TableColumn", "columns", "rank_text"]
+__all__ = ["TableCell", "TableColumn", "columns"]
 
 _MORE = ("nll", "ece", "macro_f1")
 """Metrics of the page's table that the other formats have no place for."""
-_MARKS = {"valid": "", "warn": "~", "invalid": "!"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableCell:
-    """One figure of one row."""
+    """One metric of one row."""
 
     text: str
     order: str
@@ -25,6 +26,9 @@ class TableCell:
     verdict: str = "valid"
     strip: tuple[float, float, float] | None = None
     """Of an interval: low, value and high as percentages of the section's range."""
+
+
+_EMPTY = TableCell(text="", order="")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,89 +54,61 @@ def columns(rows: Sequence[Row], rank_by: str) -> list[TableColumn]:
     """Return the columns of the rows of one condition, the ranking metric with its interval first."""
     first = style_of(rank_by, rows)
     others = [*METRIC_STYLES, *(style_of(name, rows) for name in _MORE)]
-    shown = [first, *(figure for figure in others if figure.metric != rank_by)]
-    shown = [figure for figure in shown if any(figure.metric in row.metrics for row in rows)]
-    found = [_column(figure, rows) for figure in shown]
+    shown = [first, *(style for style in others if style.metric != rank_by)]
+    shown = [style for style in shown if any(style.metric in row.metrics for row in rows)]
+    found = [_column(style, rows) for style in shown]
     return [*found[:1], *_interval(first, rows), *found[1:]] if first in shown else found
 
 
-def rank_text(row: Row) -> str:
-    """Return a rank or the range that it may be in."""
-    if row.rank is None:
-        return "–"  # noqa: RUF001 - an en dash
-    return str(row.rank) if row.rank == row.rank_last else f"{row.rank}–{row.rank_last}"  # noqa: RUF001
-
-
-def _column(figure: MetricStyle, rows: Sequence[Row]) -> TableColumn:
-    metrics = [row.metrics.get(figure.metric) for row in rows]
-    text = _writer(figure, metrics)
+def _column(style: MetricStyle, rows: Sequence[Row]) -> TableColumn:
+    metrics = [row.metrics.get(style.metric) for row in rows]
+    text = partial(style.number, decimals=percent_decimals(metrics))
     return TableColumn(
-        key=figure.metric,
+        key=style.metric,
         # "GMACs" says what it is by itself; "images/s" does not.
-        title=figure.title or ("" if figure.metric in figure.unit.lower() else figure.metric),
-        unit=figure.unit,
+        title=style.title or ("" if style.metric in style.unit.lower() else style.metric),
+        unit=style.unit,
         better=next((metric.better for metric in metrics if metric), ""),
-        detail=figure.detail or figure.metric in _MORE,
+        detail=style.detail or style.metric in _MORE,
         cells=tuple(_cell(metric, text) for metric in metrics),
     )
 
 
-def _writer(figure: MetricStyle, metrics: Sequence[Metric | None]) -> Callable[[float], str]:
-    """Return how a column writes its values: all percentages with the same number of decimals."""
-    if figure.unit == "%":
-        decimals = percent_decimals(metrics)
-        return lambda value: f"{value * figure.scale:.{decimals}f}"
-    return lambda value: rounded(value * figure.scale)
-
-
 def _cell(metric: Metric | None, text: Callable[[float], str]) -> TableCell:
     if metric is None:
-        return TableCell(text="", order="")
-    if metric.value is None:
-        return TableCell(text=f"{_MARKS[metric.verdict]}–", order="", verdict=metric.verdict)  # noqa: RUF001
-    return TableCell(
-        text=_MARKS[metric.verdict] + text(metric.value), order=f"{metric.value:.8g}", verdict=metric.verdict
-    )
+        return _EMPTY
+    order = "" if metric.value is None else f"{metric.value:.8g}"
+    return TableCell(text=marked(metric, text, missing=EN_DASH), order=order, verdict=metric.verdict)
 
 
-def _interval(figure: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
+def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
     """Return the interval of the ranking metric, drawn to scale, and its spread over seeds; each only where known."""
-    metrics = [row.metrics.get(figure.metric) for row in rows]
-    text = _writer(figure, metrics)
+    metrics = [row.metrics.get(style.metric) for row in rows]
+    text = partial(style.number, decimals=percent_decimals(metrics))
+    found = []
     ends = [_ends(metric) for metric in metrics]
     scale = _range(ends, rows)
-    interval = scale and TableColumn(
-        key=f"{figure.metric}_interval",
-        title="95 %" if figure.unit == "%" else figure.metric,
-        unit="interval" if figure.unit == "%" else "range",
-        better=next(metric.better for metric in metrics if metric),
-        detail=False,
-        cells=tuple(
+    if scale:
+        intervals = [
             TableCell(
-                text=f"{text(pair[0])}–{text(pair[2])}",  # noqa: RUF001
-                order=f"{pair[0]:.8g}",
-                strip=_strip(pair, *scale),
+                text=f"{text(pair[0])}{EN_DASH}{text(pair[2])}", order=f"{pair[0]:.8g}", strip=_strip(pair, *scale)
             )
             if pair
-            else TableCell(text="", order="")
+            else _EMPTY
             for pair in ends
-        ),
-    )
-    spread = TableColumn(
-        key=f"{figure.metric}_sd",
-        title="sd of",
-        unit="seeds",
-        better="lower",
-        detail=False,
-        cells=tuple(
-            TableCell(text="", order="")
-            if m is None or m.spread is None
-            else TableCell(text=text(m.spread), order=f"{m.spread:.8g}")
-            for m in metrics
-        ),
-    )
-    known = any(metric is not None and metric.spread is not None for metric in metrics)
-    return [*([interval] if interval else []), *([spread] if known else [])]
+        ]
+        title, unit = ("95 %", "interval") if style.unit == "%" else (style.metric, "range")
+        better = next(metric.better for metric in metrics if metric)
+        key = f"{style.metric}_interval"
+        found.append(TableColumn(key=key, title=title, unit=unit, better=better, detail=False, cells=tuple(intervals)))
+    spreads = [None if metric is None else metric.spread for metric in metrics]
+    if any(spread is not None for spread in spreads):
+        cells = [_EMPTY if each is None else TableCell(text=text(each), order=f"{each:.8g}") for each in spreads]
+        key = f"{style.metric}_sd"
+        found.append(
+            TableColumn(key=key, title="sd of", unit="seeds", better="lower", detail=False, cells=tuple(cells))
+        )
+    return found
 
 
 def _ends(metric: Metric | None) -> tuple[float, float, float] | None:

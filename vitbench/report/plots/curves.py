@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vitbench.leaderboard.leaderboard import Row
 from vitbench.records import Record
-from vitbench.report.naming import model_names
+from vitbench.report.naming import row_labels
 from vitbench.report.plots.text import add_legend, add_title, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["Training", "draw_curves", "runs_of"]
+    from vitbench.report.plots.pictures import PlottedTable
+
+__all__ = ["draw_curves"]
 
 _PANELS = (("loss", "training loss", 1.0), ("val_top1", "validation top1 (%)", 100.0))
 """Name in the curve, label, scale."""
@@ -23,7 +24,7 @@ _MOST_COLOURS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Training:
+class _Training:
     """The trainings of one row."""
 
     name: str
@@ -31,18 +32,11 @@ class Training:
     """One for each seed."""
 
 
-def runs_of(rows: Sequence[Row], newest: Mapping[str, Record]) -> list[Training]:
-    """Return the rows whose records have a curve that can be drawn."""
-    found = []
-    for row, name in zip(rows, model_names(rows), strict=True):
-        trained = [newest[each] for each in row.ids if any(_points(newest[each], key)[0] for key, *_ in _PANELS)]
-        if trained:
-            found.append(Training(name=name, records=tuple(trained)))
-    return found
-
-
-def draw_curves(runs: Sequence[Training], title: str) -> Canvas:
-    """Draw the curves of some rows, the best first."""
+def draw_curves(table: PlottedTable) -> Canvas | None:
+    """Draw the curves of one condition's rows; return None where the pictures of earlier tables show all of them."""
+    runs = _trainings(table)
+    if table.earlier.issuperset(record.id for run in runs for record in run.records):
+        return None
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(9, 4.5), layout="constrained")
@@ -56,8 +50,19 @@ def draw_curves(runs: Sequence[Training], title: str) -> Canvas:
                 marker = "o" if len(epochs) == 1 else ""
                 axes.plot(epochs, [scale * value for value in values], marker=marker, markersize=3, **_look(number))
     _name_lines(canvas, runs)
-    add_title(canvas, title)
+    add_title(canvas, table.title)
     return canvas
+
+
+def _trainings(table: PlottedTable) -> list[_Training]:
+    """Return the rows whose records have a curve that can be drawn."""
+    found = []
+    for row, name in zip(table.rows, row_labels(table.rows), strict=True):
+        records = [table.newest[each] for each in row.ids]
+        trained = [record for record in records if any(_points(record, key)[0] for key, *_ in _PANELS)]
+        if trained:
+            found.append(_Training(name=name, records=tuple(trained)))
+    return found
 
 
 def _points(record: Record, key: str) -> tuple[list[float], list[float]]:
@@ -70,7 +75,7 @@ def _look(number: int) -> dict[str, Any]:
     return {"color": f"C{number}" if own else "0.7", "linewidth": 1.2 if own else 0.6, "alpha": 0.85}
 
 
-def _name_lines(canvas: Canvas, runs: Sequence[Training]) -> None:
+def _name_lines(canvas: Canvas, runs: Sequence[_Training]) -> None:
     from matplotlib.lines import Line2D
 
     names = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.metric_styles import rounded
-from vitbench.report.pareto_points import VERDICTS, Placement, Point, place
+from vitbench.report.pareto_points import Placement, Point, place
 from vitbench.report.plots.text import add_legend, add_title, shown
+from vitbench.report.terminal_text import VERDICTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
+
+    from vitbench.report.plots.pictures import PlottedTable
 
 __all__ = ["draw_pareto"]
 
@@ -27,20 +29,20 @@ _OFFSETS = [(6, 5), (6, -11), (-6, 5), (-6, -11), (0, 10), (0, -16), (12, 16), (
 """Places of a label beside its point, in points, the best first."""
 
 
-def draw_pareto(rows: Sequence[Row], rank_by: str, title: str, conditions: str) -> Canvas | None:
-    """Draw the rows of one condition; return None where none has both figures, or speed is what is ranked by."""
-    placed = place(rows, rank_by, "throughput")
-    if rank_by == "throughput" or not placed.points:
+def draw_pareto(table: PlottedTable) -> Canvas | None:
+    """Draw the rows of one condition; return None where none has both metrics, or speed is what is ranked by."""
+    placed = place(table.rows, table.rank_by, "throughput")
+    if table.rank_by == "throughput" or not placed.points:
         return None
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(7.5, 5), layout="constrained")
     axes = canvas.subplots()
-    _set_axes(axes, placed, rank_by)
+    _set_axes(axes, placed, table.rank_by)
     _draw_points(axes, placed.points, placed.on_front)
     _draw_baselines(axes, placed)
     _add_legend(canvas, placed.points)
-    add_title(canvas, title, conditions)
+    add_title(canvas, table.title, table.conditions)
     canvas.draw_without_rendering()  # only now are places on the canvas known
     _draw_names(axes, [placed.points[i] for i in sorted(placed.labelled)])
     return canvas
@@ -90,26 +92,17 @@ def _draw_baselines(axes: Axes, placed: Placement) -> None:
     """Draw each baseline as a level; name those that lie too far away in a corner."""
     for level in placed.near:
         axes.axhline(level.y, color=_PALE, linestyle="--", linewidth=1, zorder=1)
-        axes.annotate(
-            f"baseline {shown(level.name)} {level.text}",
-            (0, level.y),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize="small",
-            color=_PALE,
-        )
+        _note(axes, f"baseline {shown(level.name)} {level.text}", level.y, "data", 3)
     far = [f"{shown(level.name)} {level.text}" for level in placed.far]
     if far:
-        axes.annotate(
-            "baselines off the scale: " + "; ".join(far[:3]) + ("; ..." if len(far) > 3 else ""),
-            (0, 0),
-            xycoords="axes fraction",
-            xytext=(4, 4),
-            textcoords="offset points",
-            fontsize="small",
-            color=_PALE,
-        )
+        listed = "; ".join(far[:3]) + ("; ..." if len(far) > 3 else "")
+        _note(axes, f"baselines off the scale: {listed}", 0, "axes fraction", 4)
+
+
+def _note(axes: Axes, text: str, y: float, measured_in: str, above: int) -> None:
+    """Write small text at the left end of a height."""
+    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small", "color": _PALE}
+    axes.annotate(text, (0, y), xycoords=("axes fraction", measured_in), xytext=(4, above), **look)
 
 
 def _add_legend(canvas: Canvas, points: Sequence[Point]) -> None:

@@ -242,8 +242,8 @@ def test_a_panel_gives_every_figure_with_its_reasons(detailed):
     )
     shown = panel(row, "a", detail, "1", "top1")
     assert shown.summary == "top1 94.4 %, rank 1"
-    lines = {line.metric: line for line in shown.figures}
-    assert shown.figures[0].metric == "top1"
+    lines = {line.metric: line for line in shown.metrics}
+    assert shown.metrics[0].metric == "top1"
     assert set(lines) == set(row.metrics)
     assert lines["throughput"].verdict == "! invalid: IQR 40% of the median"
     assert lines["throughput"].value == "1,000 images/s"

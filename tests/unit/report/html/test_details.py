@@ -12,7 +12,7 @@ import pages
 import pytest
 
 from vitbench.leaderboard.leaderboard import build
-from vitbench.records import PluginOrigin
+from vitbench.records import PluginOrigin, SpeedCell
 from vitbench.report.html.details import MOST_POINTS, read_details
 from vitbench.store import Store
 
@@ -36,10 +36,10 @@ def test_each_row_has_its_own_details_in_the_boards_order(tmp_path, store):
     ]
     board, details = pages.board_of(records, store)
     assert [row.model for row in board.rows] == ["slow", "plain", "fast"]
-    assert [row.name for row in details.rows] == ["scratch/slow", "scratch/plain", "scratch/fast"]
+    assert [row.main.planned.cell.model for row in details.rows] == ["scratch/slow", "scratch/plain", "scratch/fast"]
     assert [row.confusion and row.confusion.wrong for row in details.rows] == [10, None, 60]
     assert [bool(row.latency) for row in details.rows] == [True, False, True]
-    assert details.rows[1].options == {"k": 1}
+    assert details.rows[1].main.planned.cell.options == {"k": 1}
     assert details.rows[1].calibration == ()
 
 
@@ -117,12 +117,13 @@ def test_metrics_that_are_not_vitbenchs_own_are_told(tmp_path, store):
 def test_settings_are_those_of_the_newest_cell(tmp_path, store):
     old = msgspec.structs.replace(factories.quality(seed=0), started=1.0, splits={"test": 1})
     new = msgspec.structs.replace(factories.quality(seed=1), started=2.0, splits={"test": 2})
-    assert only([new, old], store).splits == {"test": 2}
+    assert only([new, old], store).main.splits == {"test": 2}
 
 
 def test_speed_without_a_data_set_has_a_row_of_its_own(tmp_path, store):
     row = only(factories.speed(), store)
-    assert (row.curves, row.confusion, row.class_names, row.recipe_options) == ((), None, (), {})
+    assert (row.curves, row.confusion, row.class_names) == ((), None, ())
+    assert isinstance(row.main.planned.cell, SpeedCell)
     assert "--dataset" not in row.reproduction.command
 
 
@@ -144,8 +145,8 @@ def test_runs_data_and_suites_come_from_the_store(tmp_path):
         records = store.records()
         details = read_details(store, build(records, [], "top1"), records)
     # The second run made none of the rows, the third is the newest.
-    assert [run.id for run in details.runs] == [runs[0], runs[2]]
-    assert [run.version for run in details.runs] == ["0.0", "0.2"]
+    assert [run.begun.id for run in details.runs] == [runs[0], runs[2]]
+    assert [run.begun.version for run in details.runs] == ["0.0", "0.2"]
     assert details.runs[0].environment == factories.environment()
     assert details.runs[0].suite == pages.SUITE
     assert [data.title for data in details.data] == ["digits"]
@@ -156,7 +157,7 @@ def test_runs_data_and_suites_come_from_the_store(tmp_path):
 def test_without_rows_the_newest_run_is_told(tmp_path, store):
     _, details = pages.board_of([factories.record(factories.quality_cell(), status="failed", reason="no")], store)
     assert details.rows == ()
-    assert [run.id for run in details.runs] == ["run-1"]
+    assert [run.begun.id for run in details.runs] == ["run-1"]
 
 
 def test_nothing_heavy_is_imported():

@@ -6,7 +6,7 @@ import factories
 import pytest
 
 from vitbench.leaderboard.leaderboard import build
-from vitbench.report.html.table import columns, rank_text
+from vitbench.report.html.table import columns
 
 
 def rows_of(*records):
@@ -105,18 +105,3 @@ def test_a_metric_without_interval_keeps_its_spread_over_seeds():
 def test_a_metric_that_no_row_has_gives_no_column():
     rows = rows_of(factories.quality())
     assert "ece" not in [each.key for each in columns(rows, "ece")]
-
-
-@pytest.mark.parametrize(
-    ("correct", "expected"),
-    [((340, 339), ["1–2", "1–2"]), ((350, 200), ["1", "2"])],  # noqa: RUF001
-    ids=["tied", "apart"],
-)
-def test_ranks_are_ranges(correct, expected):
-    rows = rows_of(*(factories.quality(f"m{i}", n) for i, n in enumerate(correct)))
-    assert [rank_text(row) for row in rows] == expected
-
-
-def test_a_partial_row_has_no_rank():
-    [row] = rows_of(factories.quality(limit=10))
-    assert rank_text(row) == "–"  # noqa: RUF001

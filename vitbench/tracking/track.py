@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vitbench.execution.stopping import stoppable
 from vitbench.lockstep import SpeedComparison, compare_speeds
+from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome, worst
 from vitbench.lockstep.process import LockstepError, Side
 from vitbench.records import Mode
 from vitbench.tracking.asking import ask
@@ -22,7 +23,7 @@ from vitbench.tracking.checkouts import Repository, find_repository
 from vitbench.tracking.environments import Installation, PreparedSide, cache_folder, in_place, prepared_place
 from vitbench.tracking.matching import LABELS, Match, matched
 from vitbench.tracking.messages import Description, Request
-from vitbench.tracking.outcome import EXIT_CODES, VERDICTS, SideInfo, Tracked, TrackedModel, Verdict, verdict_of_all
+from vitbench.tracking.outcome import VERDICTS, SideInfo, Tracked, TrackedModel
 
 __all__ = ["Question", "settled", "track"]
 
@@ -121,7 +122,9 @@ def _sides(
     return sides[::-1]
 
 
-def settled(compare: Callable[[], SpeedComparison], *, family: int) -> tuple[SpeedComparison, Verdict, tuple[str, ...]]:
+def settled(
+    compare: Callable[[], SpeedComparison], *, family: int
+) -> tuple[SpeedComparison, ComparisonOutcome, tuple[str, ...]]:
     """Compare, and once more where the answer is an alarm and one of several; see above.
 
     Args:
@@ -194,7 +197,7 @@ def _tracked(
         for place, answer in zip(places, answers, strict=True)
     )
     cell = matches[0].cell if matches else None
-    verdict = verdict_of_all(results)
+    verdict = worst(result.verdict for result in results)
     return Tracked(
         base=base,
         head=head,

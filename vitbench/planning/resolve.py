@@ -32,8 +32,8 @@ class ResolvedModel:
     spec: ModelSpec
     options: dict[str, OptionValue]
     label: str
-    checkpoint_sha256: str
-    unavailable: str
+    checkpoint_sha256: str = ""
+    unavailable: str = ""
     """Why it cannot be had here: a required module is not installed, or its family's `resolve` fails."""
 
 

@@ -52,8 +52,8 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     from vitbench.measuring.evidence import disturbances, observe
     from vitbench.measuring.timing import Block as TimedBlock
     from vitbench.worker.bench import Bench
-    from vitbench.worker.build import build_model, placed
-    from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
+    from vitbench.worker.build import build_model
+    from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
     planned, cell = order.planned, order.planned.cell
     assert isinstance(cell, SpeedCell)
@@ -61,7 +61,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         steady_allocator()
         found = load_catalog(order.plugins).member(cell.model)
-        bench = Bench.of_cell(placed(build_model(planned, found, cell.num_classes), cell, device), cell)
+        bench = Bench.of_cell(build_model(planned, found, cell.num_classes), cell)
         timed = TimedBlock(bench.step(bench.inputs()), device, cross_check=True)
         starts = deque([observe(device)])
 
@@ -81,9 +81,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
             slight, grave = disturbances(
                 start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0]
             )
-            changed = changed_flags(flags)
-            changes = [f"the model changed torch's {', '.join(changed)}"] if changed else []
-            remarks = (*warnings, *grave, *slight, *changes)
+            remarks = (*warnings, *grave, *slight, *flag_reasons(flags))
             return Ran(seconds=seconds, remarks=remarks, disturbed=bool(grave or slight))
 
         yield block

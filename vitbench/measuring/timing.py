@@ -10,7 +10,6 @@ Shapes: B images in a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 
 from vitbench.measuring.evidence import disturbances, facts, observe
-from vitbench.measuring.noise import call_noise_reasons, noise_reasons, relative_spread
+from vitbench.measuring.noise import call_noise_reasons, more_calls, noise_reasons, relative_spread
 from vitbench.measuring.steps import Step, check_output, seconds_of
 from vitbench.protocols import Timing
 from vitbench.records import Mode
@@ -221,8 +220,7 @@ def warm_up(block: Block) -> WarmUp:
     while True:
         seconds.append(block(calls))
         if seconds[-1] < BLOCK_SECONDS:
-            # A tenth more than is needed, so that a block which runs a little faster does not start this anew.
-            calls = min(10 * calls, math.ceil(1.1 * calls * BLOCK_SECONDS / seconds[-1]))
+            calls = more_calls(calls, seconds[-1], least=BLOCK_SECONDS)
             steady.clear()
             continue
         steady.append(seconds[-1])

@@ -21,7 +21,7 @@ from vitbench.pytest_plugin.rounds import RunRounds, measure_by
 from vitbench.records import METHOD
 from vitbench.version import __version__
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, read_baseline
-from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
+from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
 __all__ = ["benchmark_model"]
 
@@ -67,7 +67,7 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
             single = conditions.mode == "inference" and conditions.batch_size == 1
             timing = bench.time(inputs, measure_by(run, single=single))
             errors = [*timing.errors, *bench.remembered(inputs)]
-            figures = _figures(timing, errors, changed_flags(flags)) | weight
+            figures = _figures(timing, errors, flag_reasons(flags)) | weight
         else:
             bench = _bench(given, conditions, device)
             with bench.inference_mode():
@@ -91,12 +91,10 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
     }
 
 
-def _figures(timing: Timing, errors: Sequence[str], changed: Sequence[str]) -> dict[str, Any]:
+def _figures(timing: Timing, errors: Sequence[str], flipped: Sequence[str]) -> dict[str, Any]:
     """Return latency, throughput and the verdict on them."""
     calls, blocks = timing.call_seconds, timing.block_seconds
-    reasons = [*errors, *timing.warnings]
-    if changed:
-        reasons.append(f"the model changed torch's {', '.join(changed)}")
+    reasons = [*errors, *timing.warnings, *flipped]
     images = timing.batch_size * (len(calls) + len(blocks) * timing.calls_per_block)
     return {
         "latency_p50": float(np.median(calls)) if len(calls) >= MEDIAN_NEEDS else None,

@@ -16,7 +16,8 @@ from vitbench.protocols import TrainVal
 from vitbench.testing.building import build, counts, own_channels, sizes
 from vitbench.testing.cases import ModelCase, RecipeCase
 from vitbench.testing.checks import CheckFailed
-from vitbench.testing.fitting import fit, seed_all, tiny_problem
+from vitbench.testing.fitting import fit, tiny_problem
+from vitbench.worker.runtime import seed_all
 
 __all__ = ["CLASSES", "TinyNet", "learner", "own_model", "problem"]
 

@@ -34,8 +34,8 @@ from vitbench.testing.building import (
 )
 from vitbench.testing.cases import ModelCase
 from vitbench.testing.checks import TOO_LARGE, CheckFailed, raised
-from vitbench.testing.fitting import seed_all, tensors_of
-from vitbench.worker.runtime import changed_flags, runtime
+from vitbench.testing.fitting import tensors_of
+from vitbench.worker.runtime import changed_flags, runtime, seed_all
 
 __all__ = [
     "check_model_batch_independent",

@@ -20,7 +20,7 @@ from vitbench.measuring.steps import INPUT_BUFFERS, Step, forward_of, inference_
 from vitbench.measuring.timing import Measure, fresh_input_reasons, time_step
 from vitbench.protocols import MemoryUse, Timing
 from vitbench.records import Mode, SpeedCell
-from vitbench.training import autocast
+from vitbench.training.setup import autocast, placed, scaler_of
 
 __all__ = ["COMPILED_ON_CPU", "Bench", "read_baseline"]
 
@@ -55,12 +55,17 @@ class Bench:
 
     @classmethod
     def of_cell(cls, model: nn.Module, cell: SpeedCell, *, batch_size: int | None = None) -> Bench:
-        """Return the bench of a cell's model; a batch size replaces the cell's."""
+        """Move a cell's model to its device and return its bench; a batch size replaces the cell's.
+
+        Moving changes the model itself; a compiled one shares its parameters.
+        """
+        device = torch.device(cell.device)
+        _, called = placed(model, device, channels_last=cell.channels_last, compiled=cell.compile)
         return cls(
-            model=model,
+            model=called,
             mode=cell.mode,
             precision=cell.precision,
-            device=torch.device(cell.device),
+            device=device,
             input_shape=cell.input_shape,
             batch_size=batch_size or cell.batch_size,
             num_classes=cell.num_classes,
@@ -93,8 +98,7 @@ class Bench:
         """
         if self.mode == "inference":
             return inference_step(self.model, inputs, self.autocast, num_classes=self.num_classes)
-        # float16 alone needs its loss scaled.
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        scaler = scaler_of(self.precision, self.device)
         return training_step(self.model, inputs, self.autocast, num_classes=self.num_classes, scaler=scaler)
 
     def weigh(self, baseline: MemoryBaseline | Skip) -> MemoryUse | Skip:

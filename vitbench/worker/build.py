@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import nn
 
 from vitbench.errors import VitbenchError
-from vitbench.records import KeyedCell, SpeedCell
+from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, load_target
 
-__all__ = ["ModelBuildError", "build_model", "facts_of", "meta_architecture", "placed"]
+__all__ = ["ModelBuildError", "build_model", "facts_of", "fill_zeros", "meta_architecture"]
 
 
 class ModelBuildError(VitbenchError):
@@ -42,15 +41,12 @@ def facts_of(model: nn.Module) -> dict[str, str]:
     return {str(name): str(value) for name, value in getattr(model, "facts", {}).items()}
 
 
-def placed(model: nn.Module, cell: SpeedCell, device: torch.device) -> nn.Module:
-    """Move a model to its device and memory format, and return it as it is to be called: compiled where asked for.
-
-    Moving changes the model itself; a compiled one shares its parameters.
-    """
-    model = model.to(device)
-    if cell.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    return cast(nn.Module, torch.compile(model)) if cell.compile else model
+def fill_zeros(model: nn.Module, *, std: float, generator: torch.Generator | None = None) -> None:
+    """Fill parameters that are all zero with small numbers: behind a head of zeros no logit tells anything."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=std, generator=generator)
 
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:

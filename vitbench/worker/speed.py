@@ -22,9 +22,9 @@ from vitbench.measuring.steps import forward_of, seconds_of, synchronise
 from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject
 from vitbench.records import SpeedCell
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, read_baseline
-from vitbench.worker.build import build_model, facts_of, meta_architecture, placed
+from vitbench.worker.build import build_model, facts_of, fill_zeros, meta_architecture
 from vitbench.worker.metrics import measure
-from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
+from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
 __all__ = ["run_speed"]
 
@@ -61,7 +61,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         timing = bench.time(inputs)
         remembered = [] if cell.largest_batch else bench.remembered(inputs)
         energy = _energy(bench) if forward_alone and bench.batch_size > 1 else None
-        changed = changed_flags(flags)
+        flipped = flag_reasons(flags)
         agreement = _agreement(built, cell) if forward_alone and variant and job.process == 0 else None
     parts = {"memory": memory, "energy": energy}
     subject = Subject(
@@ -85,8 +85,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         measurements = tuple(msgspec.structs.replace(m, name=f"largest_batch_{m.name}") for m in measurements)
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
     faults = (*remembered, *([wrong] if wrong else []))
-    flipped = f"the model changed torch's {', '.join(changed)}" if changed else None
-    warnings = tuple(words for words in (doubtful, flipped) if words)
+    warnings = (*([doubtful] if doubtful else []), *flipped)
     return CellResult(
         status="ok",
         measurements=measurements,
@@ -118,7 +117,7 @@ def _built(build: Callable[[], nn.Module], cell: SpeedCell, batch_size: int | No
     began = observe(device)
     started = time.perf_counter()
     plain = build().to(device)
-    bench = Bench.of_cell(placed(plain, cell, device), cell, batch_size=batch_size)
+    bench = Bench.of_cell(plain, cell, batch_size=batch_size)
     synchronise(device)
     seconds = time.perf_counter() - started
     return _Built(plain=plain, bench=bench, baseline=baseline, began=began, seconds=seconds)
@@ -173,7 +172,7 @@ def _agreement(built: _Built, cell: SpeedCell) -> Agreement:
     It writes into the model, so it comes last.
     """
     bench = built.bench
-    _fill_zeros(built.plain)
+    fill_zeros(built.plain, std=0.02)
     inputs = bench.inputs()
     forward = forward_of(bench.model, bench.autocast)
     with torch.inference_mode():
@@ -182,11 +181,3 @@ def _agreement(built: _Built, cell: SpeedCell) -> Agreement:
             plain = built.plain.to(memory_format=torch.contiguous_format)
             reference = torch.cat([plain(batch.contiguous()) for batch in inputs])
     return compare(reference, logits, precision=cell.precision, real_images=False)
-
-
-def _fill_zeros(model: nn.Module) -> None:
-    """Give parameters that are all zero, such as a fresh head, small values, so that errors reach the logits."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.02)

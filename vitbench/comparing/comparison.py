@@ -11,6 +11,7 @@ from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome, worst
 
 __all__ = ["Comparison", "outcome_of"]
 
+_NO_DATA: tuple[ComparisonOutcome] = ("no data",)
 _OF_FINDINGS: Mapping[Judgement, ComparisonOutcome] = {
     "worse": "regressed",
     "no data": "no data",
@@ -40,7 +41,7 @@ class Comparison:
     @property
     def outcome(self) -> ComparisonOutcome:
         """The worst of the pairs'."""
-        return worst([*map(outcome_of, self.pairs), *(["no data"] if self.missing else [])])
+        return worst([*map(outcome_of, self.pairs), *(_NO_DATA if self.missing else ())])
 
     @property
     def exit_code(self) -> int:
@@ -54,4 +55,4 @@ def outcome_of(pair: Contrast) -> ComparisonOutcome:
         return "not comparable"
     findings = [each.finding for each in pair.quality if each.finding] + [each.finding for each in pair.speeds]
     outcomes = [_OF_FINDINGS[finding] for finding in findings]
-    return worst([*outcomes, *(["no data"] if pair.missing or not outcomes else [])])
+    return worst([*outcomes, *(_NO_DATA if pair.missing or not outcomes else ())])

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from vitbench.doctor.messages import MachineCheck, judged
+from vitbench.environment import read_or_empty
 from vitbench.measuring.evidence import LOAD_MARGIN, SHARE_WARNING, STOLEN_WARNING, THROTTLED_WARNING
 
 __all__ = [
@@ -90,12 +91,12 @@ def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineChec
         root: the folder that holds ``sys``.
     """
     system = root / "sys/devices/system/cpu"
-    governors = {_read(system / f"cpu{core}/cpufreq/scaling_governor") for core in cores} - {""}
+    governors = {read_or_empty(system / f"cpu{core}/cpufreq/scaling_governor") for core in cores} - {""}
     if not governors:
         return judged("clock frequency", True, "cannot be read here (a virtual machine or a container?)")
     found = f"governor {' and '.join(sorted(governors))}"
-    boost = {"0": "on", "1": "off"}.get(_read(system / "intel_pstate/no_turbo"))
-    boost = boost or {"1": "on", "0": "off"}.get(_read(system / "cpufreq/boost"))
+    boost = {"0": "on", "1": "off"}.get(read_or_empty(system / "intel_pstate/no_turbo"))
+    boost = boost or {"1": "on", "0": "off"}.get(read_or_empty(system / "cpufreq/boost"))
     if boost:
         found += f", turbo {boost}"
     steady = governors == {"performance"}
@@ -212,7 +213,7 @@ def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Pa
             last = now
     # The median: a single step may hold an interruption.
     tick = statistics.median(steps) / 1e9
-    source = _read(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
+    source = read_or_empty(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
     found = f"it tells moments {tick * 1e9:.0f} ns apart" + (f" (clock source {source})" if source else "")
     fine = tick <= TICK_WARNING
     advice = "Trust throughput rather than latency here; on Linux see whether the kernel can use clocksource=tsc."
@@ -247,10 +248,3 @@ def noise_check(floor: float) -> MachineCheck:
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -17,7 +17,7 @@ import msgspec
 
 from vitbench.errors import UnusableError, VitbenchError, error_of
 
-__all__ = ["Ended", "Ending", "Executor", "Handle", "Job", "Needs", "Send"]
+__all__ = ["Ending", "Executor", "Handle", "Job", "Needs", "Send"]
 
 Answer = TypeVar("Answer")
 Handle = NewType("Handle", int)
@@ -61,21 +61,8 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """How a job ended, still in bytes."""
-
-    kind: Literal["answered", "refused", "timeout", "oom", "crashed"]
-    seconds: float
-    answer: bytes = b""
-    reason: str = ""
-    """Why there is no answer."""
-    exit_code: int = VitbenchError.exit_code
-    """Of a refusal."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Ending(Generic[Answer]):
-    """How a job ended, its answer decoded."""
+    """How a job ended; its answer in bytes, or decoded."""
 
     kind: Literal["answered", "refused", "timeout", "oom", "crashed"]
     seconds: float
@@ -110,7 +97,7 @@ class Executor(Protocol):
         """Hand a job over; it starts when what it needs is free, and ends whether or not anybody waits."""
 
     @abstractmethod
-    def wait(self, handles: Collection[Handle]) -> dict[Handle, Ended]:
+    def wait(self, handles: Collection[Handle]) -> dict[Handle, Ending[bytes]]:
         """Sleep until one or more of some jobs have ended; return these, which are then forgotten.
 
         Raises:
@@ -160,7 +147,7 @@ class Executor(Protocol):
             ended = self.wait([handle])[handle]
         finally:
             self.cancel(handle)
-        if ended.kind != "answered":
+        if ended.answer is None:
             return Ending(kind=ended.kind, seconds=ended.seconds, reason=ended.reason, exit_code=ended.exit_code)
         try:
             decoded = msgspec.msgpack.decode(ended.answer, type=answer)

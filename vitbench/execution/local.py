@@ -28,7 +28,7 @@ from pathlib import Path
 import msgspec
 
 from vitbench.errors import VitbenchError
-from vitbench.execution.executor import Ended, Executor, Handle, Job
+from vitbench.execution.executor import Ending, Executor, Handle, Job
 from vitbench.execution.processes import SIGKILL, end_group, how_it_ended
 
 __all__ = ["LocalExecutor"]
@@ -69,7 +69,7 @@ class LocalExecutor(Executor):
         self._numbers = itertools.count()
         self._queue: dict[Handle, Job] = {}
         self._running: dict[Handle, _Call] = {}
-        self._ended: dict[Handle, Ended] = {}
+        self._ended: dict[Handle, Ending[bytes]] = {}
 
     def submit(self, job: Job) -> Handle:
         """See `Executor`; the job's process starts now if none runs, else while somebody waits."""
@@ -78,7 +78,7 @@ class LocalExecutor(Executor):
         self._start_next()
         return handle
 
-    def wait(self, handles: Collection[Handle]) -> dict[Handle, Ended]:
+    def wait(self, handles: Collection[Handle]) -> dict[Handle, Ending[bytes]]:
         """See `Executor`."""
         for handle in handles:
             if not any(handle in known for known in (self._queue, self._running, self._ended)):
@@ -131,7 +131,7 @@ class LocalExecutor(Executor):
             call.leash.close()
 
 
-def _wait(call: _Call) -> Ended:
+def _wait(call: _Call) -> Ending[bytes]:
     """Sleep until the child answers, ends, or is out of time."""
     job, started = call.job, call.started
     last_sign = started
@@ -141,45 +141,45 @@ def _wait(call: _Call) -> Ended:
         if left <= 0:
             silent = f"no sign of life for {SILENCE_SECONDS:g} s"
             reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
-            return Ended(kind="timeout", seconds=now - started, reason=reason)
+            return Ending(kind="timeout", seconds=now - started, reason=reason)
         ready = multiprocessing.connection.wait([call.receiver, call.process.sentinel], left)
         if call.receiver in ready:
             try:
                 content = call.receiver.recv_bytes()
             except (EOFError, OSError):  # the pipe's other end is closed, and stays readable: waiting on it would spin
                 multiprocessing.connection.wait([call.process.sentinel], left)
-                return Ended(kind="crashed", seconds=time.monotonic() - started)
+                return Ending(kind="crashed", seconds=time.monotonic() - started)
             last_sign = time.monotonic()
             if ended := _told(content, last_sign - started):
                 return ended
             if job.on_message:
                 job.on_message(content[1:])
         elif call.process.sentinel in ready and not call.receiver.poll():
-            return Ended(kind="crashed", seconds=time.monotonic() - started)
+            return Ending(kind="crashed", seconds=time.monotonic() - started)
 
 
-def _told(content: bytes, seconds: float) -> Ended | None:
+def _told(content: bytes, seconds: float) -> Ending[bytes] | None:
     """Return what a child's last word means; None for a message on its way, and for what no child of ours says."""
     kind, content = content[:1], content[1:]
     if kind == _ANSWER:
-        return Ended(kind="answered", seconds=seconds, answer=content)
+        return Ending(kind="answered", seconds=seconds, answer=content)
     if kind != _REFUSAL:
         return None
     exit_code, reason = msgspec.msgpack.decode(content, type=tuple[int, str])
-    return Ended(kind="refused", seconds=seconds, reason=reason, exit_code=exit_code)
+    return Ending(kind="refused", seconds=seconds, reason=reason, exit_code=exit_code)
 
 
-def _explained(ended: Ended, call: _Call) -> Ended:
+def _explained(ended: Ending[bytes], call: _Call) -> Ending[bytes]:
     """Say how a process that gave no answer ended, now that it has."""
     if ended.kind != "crashed":
         return ended
     code = call.process.exitcode
     if code == -SIGKILL and _memory_kills() > call.killed_before:
         words = "the system ran out of memory and killed the process"
-        return Ended(kind="oom", seconds=ended.seconds, reason=words)
+        return Ending(kind="oom", seconds=ended.seconds, reason=words)
     more = "; its log tells more" if call.job.log else ""
     words = f" before it answered{more}" if code is None or code >= 0 else ""
-    return Ended(kind="crashed", seconds=ended.seconds, reason=f"the process {how_it_ended(code)}{words}")
+    return Ending(kind="crashed", seconds=ended.seconds, reason=f"the process {how_it_ended(code)}{words}")
 
 
 def _memory_kills(counters: Path = Path("/proc/vmstat")) -> int:

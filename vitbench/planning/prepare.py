@@ -18,7 +18,7 @@ from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.resolve import ResolvedModel, first_missing, hub_answers, needs_hub, resolve_model
+from vitbench.planning.resolve import ResolvedModel, first_missing, hub_environment, needs_hub, resolve_model
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
 from vitbench.specs import ModelSpec
@@ -65,7 +65,8 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     described = environment.describe(device)
     data = _open_data(request, models.values(), catalog, say)
     notes = _describe_data(data.values(), request.conditions.limit)
-    offline = any(needs_hub(model) for model in models.values()) and not hub_answers(say)
+    from_hub = any(needs_hub(each.spec, each.options, each.checkpoint_sha256) for each in models.values())
+    child_environment = hub_environment(from_hub, say)
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     built: set[str] = set()
@@ -81,7 +82,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
-        child_environment={"HF_HUB_OFFLINE": "1"} if offline else {},
+        child_environment=child_environment,
         notes=notes,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, load_target
 
-__all__ = ["ModelBuildError", "build_model", "facts_of", "fill_zeros", "meta_architecture"]
+__all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_zeros", "meta_architecture"]
 
 
 class ModelBuildError(VitbenchError):
@@ -24,16 +25,22 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
     Raises:
         ModelBuildError: `build` returned no module.
     """
-    model = load_target(spec.build)(
-        num_classes=num_classes,
-        image_size=planned.image_size,
-        in_channels=planned.in_channels,
-        **spec.arguments,
-        **planned.cell.options,
-    )
+    build = load_target(spec.build)
+    return checked_build(planned.cell.model, build, _arguments(planned, spec, num_classes) | planned.cell.options)
+
+
+def checked_build(name: str, build: Callable[..., object], arguments: Mapping[str, Any]) -> nn.Module:
+    """Return what a build function makes of some arguments; raises as `build_model` does."""
+    model = build(**arguments)
     if not isinstance(model, nn.Module):
-        raise ModelBuildError(f"{planned.cell.model}: build returned {type(model).__name__}, not a torch.nn.Module")
+        raise ModelBuildError(f"{name}: build returned {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _arguments(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> dict[str, Any]:
+    """Return the arguments of a build function, but for the options."""
+    shape = {"num_classes": num_classes, "image_size": planned.image_size, "in_channels": planned.in_channels}
+    return {**shape, **spec.arguments}
 
 
 def facts_of(model: nn.Module) -> dict[str, str]:
@@ -56,13 +63,7 @@ def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> 
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
-            model: nn.Module = load_target(spec.build)(
-                num_classes=num_classes,
-                image_size=planned.image_size,
-                in_channels=planned.in_channels,
-                **spec.arguments,
-                **options,
-            )
+            model: nn.Module = load_target(spec.build)(**_arguments(planned, spec, num_classes), **options)
         return model.to("meta").eval()
 
     return architecture

@@ -13,13 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.conditions import unlike_conditions
-from vitbench.comparing.contrast import (
-    Contender,
-    Contrast,
-    contrast,
-    judge_quality,
-    tested_speeds,
-)
+from vitbench.comparing.contrast import Contender, Contrast, contrast, judge_quality, tested_speeds
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL
 from vitbench.errors import UsageError

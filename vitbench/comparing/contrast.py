@@ -17,15 +17,7 @@ from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outco
 from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Metric, Row
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 
-__all__ = [
-    "Contender",
-    "Contrast",
-    "Cost",
-    "Quality",
-    "contrast",
-    "judge_quality",
-    "tested_speeds",
-]
+__all__ = ["Contender", "Contrast", "Cost", "Quality", "contrast", "judge_quality", "tested_speeds"]
 
 _COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
 _QUALITY_UNITS = frozenset({"fraction", "nat"})

@@ -57,11 +57,8 @@ def learner(case: RecipeCase) -> nn.Module:
 def problem(case: RecipeCase, *, folder: Path | None = None, others: int = 0) -> TrainVal:
     """Return the tiny problem for `learner`; `folder` and `others` as in `tiny_problem`."""
     own = own_model(case)
-    if own is None:
-        return tiny_problem(num_classes=CLASSES, folder=folder, others=others)
-    return tiny_problem(
-        num_classes=CLASSES, image_size=sizes(own)[0], in_channels=own_channels(own), folder=folder, others=others
-    )
+    shape = {} if own is None else {"image_size": sizes(own)[0], "in_channels": own_channels(own)}
+    return tiny_problem(num_classes=CLASSES, folder=folder, others=others, **shape)
 
 
 @functools.cache

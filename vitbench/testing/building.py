@@ -143,7 +143,7 @@ def sizes(case: ModelCase) -> tuple[int, ...]:
         except UsageError as error:
             refusal = str(error)
             continue
-        except Exception:
+        except Exception:  # no refusal; the checks that build it will tell
             pass
         taken.append(size)
     if not taken:

@@ -48,10 +48,10 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """
     quotas = []
     for folder in control_groups(root, "cpu"):
-        if limit := _read(folder / "cpu.max"):
+        if limit := read_or_empty(folder / "cpu.max"):
             quota, period = limit.split()
         else:
-            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+            quota, period = read_or_empty(folder / "cpu.cfs_quota_us"), read_or_empty(folder / "cpu.cfs_period_us")
         if quota and period and quota not in ("max", "-1"):
             quotas.append(int(quota) / int(period))
     return min(quotas, default=None)
@@ -67,7 +67,7 @@ def memory_bytes(root: Path = Path("/")) -> int:
 
     limits = [int(psutil.virtual_memory().total)]
     for folder in control_groups(root, "memory"):
-        limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+        limit = read_or_empty(folder / "memory.max") or read_or_empty(folder / "memory.limit_in_bytes")
         if limit and limit != "max":
             limits.append(int(limit))
     return min(limits)
@@ -81,7 +81,7 @@ def control_groups(root: Path, controller: str) -> Iterator[Path]:
         controller: as version 1 names it, such as ``cpu`` or ``memory``.
     """
     mount = root / "sys/fs/cgroup"
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_or_empty(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -92,7 +92,8 @@ def control_groups(root: Path, controller: str) -> Iterator[Path]:
         yield from (folder for folder in inner.parents if folder.is_relative_to(top))
 
 
-def _read(path: Path) -> str:
+def read_or_empty(path: Path) -> str:
+    """Return a file's text without space around it; an empty one where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:
@@ -105,7 +106,7 @@ def cpu_name() -> str:
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         name = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     else:
-        found = re.search(r"^model name\s*:\s*(.+)$", _read(Path("/proc/cpuinfo")), flags=re.MULTILINE)
+        found = re.search(r"^model name\s*:\s*(.+)$", read_or_empty(Path("/proc/cpuinfo")), flags=re.MULTILINE)
         name = found.group(1) if found else platform.processor() or platform.machine()
     name = re.sub(r"\((R|TM)\)|@.*|\b\d+-Core\b|\b(CPU|Processor)\b", " ", name, flags=re.IGNORECASE)
     return " ".join(name.split())

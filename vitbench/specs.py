@@ -38,7 +38,6 @@ Part = Literal[
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\*)\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def sources_of(spec: object) -> set[str]:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 
 import torch
 from known_models import Caching, Drifter, Sleeper, TwoSpeeds
+from timed import time_inference
 from torch import Tensor
 from vitbench_metrics.speed import latency, throughput
 
 from vitbench.environment import usable_cores
 from vitbench.measuring.evidence import disturbances, facts, observe
 from vitbench.measuring.steps import make_inputs
-from vitbench.measuring.timing import fresh_input_reasons, time_inference
+from vitbench.measuring.timing import fresh_input_reasons
 from vitbench.protocols import Subject, Timing
 
 CPU = torch.device("cpu")

@@ -23,7 +23,8 @@ def doctor(device: str, as_json: bool) -> int:
 
     Exit code 1 when something was found.
     """
-    from vitbench.doctor.doctor import as_data, as_text, examine
+    from vitbench.doctor.doctor import examine
+    from vitbench.doctor.report import as_data, as_text
 
     if sys.stderr.isatty():
         click.echo("Watching the machine for a few seconds.", err=True)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.speed_ratio import Judgement
+from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome, worst
 
-__all__ = ["EXIT_CODES", "Comparison", "Outcome", "outcome_of"]
+__all__ = ["Comparison", "outcome_of"]
 
-Outcome = Literal["regressed", "no data", "not comparable", "not resolved", "improved", "same"]
-EXIT_CODES: Mapping[Outcome, int] = {
-    "regressed": 10,
-    "not comparable": 12,
-    "no data": 11,
-    "not resolved": 13,
-    "improved": 0,
-    "same": 0,
-}
-"""The worst first: the outcome of several is the first that occurs."""
-_OF_FINDINGS: Mapping[Judgement, Outcome] = {
+_NO_DATA: tuple[ComparisonOutcome] = ("no data",)
+_OF_FINDINGS: Mapping[Judgement, ComparisonOutcome] = {
     "worse": "regressed",
     "no data": "no data",
     "not comparable": "not comparable",
@@ -48,9 +39,9 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ComparisonOutcome:
         """The worst of the pairs'."""
-        return _worst([*map(outcome_of, self.pairs), *(["no data"] if self.missing else [])])
+        return worst([*map(outcome_of, self.pairs), *(_NO_DATA if self.missing else ())])
 
     @property
     def exit_code(self) -> int:
@@ -58,14 +49,10 @@ class Comparison:
         return EXIT_CODES[self.outcome]
 
 
-def outcome_of(pair: Contrast) -> Outcome:
+def outcome_of(pair: Contrast) -> ComparisonOutcome:
     """Return what all that is judged of a pair comes to: its ranking metric and its speeds."""
     if pair.unlike:
         return "not comparable"
     findings = [each.finding for each in pair.quality if each.finding] + [each.finding for each in pair.speeds]
     outcomes = [_OF_FINDINGS[finding] for finding in findings]
-    return _worst([*outcomes, *(["no data"] if pair.missing or not outcomes else [])])
-
-
-def _worst(outcomes: Sequence[str]) -> Outcome:
-    return next(outcome for outcome in EXIT_CODES if outcome in outcomes)
+    return worst([*outcomes, *(_NO_DATA if pair.missing or not outcomes else ())])

@@ -21,7 +21,7 @@ from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.execution.choice import chosen_executor
 from vitbench.lockstep import LockstepError, Side, compare_speeds
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.resolve import hub_answers
+from vitbench.planning.resolve import hub_environment, needs_hub
 from vitbench.planning.suite import Conditions
 from vitbench.records import KeyedCell
 from vitbench.statistics import Estimate, Finding
@@ -134,14 +134,12 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
 
 
 def _child_environment(cells: list[KeyedCell], catalog: Catalog, say: Callable[[str], None]) -> dict[str, str]:
-    """Return the workers' variables: as in a run, a hub that does not answer is asked once only."""
+    """Return the workers' variables, as in a run."""
     from_hub = any(
-        catalog.model(cell.cell.model).spec.downloads
-        and cell.cell.options.get("pretrained", True)
-        and not cell.provenance.checkpoint_sha256
-        for cell in cells
+        needs_hub(catalog.model(each.cell.model).spec, each.cell.options, each.provenance.checkpoint_sha256)
+        for each in cells
     )
-    return {"HF_HUB_OFFLINE": "1"} if from_hub and not hub_answers(say) else {}
+    return hub_environment(from_hub, say)
 
 
 def _measured(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pynvml
 import torch
 
-from vitbench.doctor.messages import MachineCheck
+from vitbench.doctor.messages import MachineCheck, judged
 from vitbench.measuring.gpu import GpuMoment, gpu_disturbances
 
 __all__ = ["Driver", "driver_check", "gpu_check", "read_driver"]
@@ -63,17 +63,19 @@ def driver_check(driver: Driver | None, environment: Mapping[str, str], root: Pa
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
         offers = f"; driver {driver.version} (CUDA {_dotted(driver.cuda)})" if driver and driver.version else ""
-        return _driver(True, f"{names}{offers}; {ours}")
+        return judged("driver", True, f"{names}{offers}; {ours}")
     if driver is None and _nvidia_on_bus(root):
-        return _driver(
+        return judged(
+            "driver",
             False,
             f"there is an NVIDIA GPU, but no driver; {ours}",
             "Install NVIDIA's driver; in a container, start it with `--gpus all`.",
         )
     if driver is None or not (driver.fault or driver.gpus):
-        return _driver(True, f"no NVIDIA GPU; {ours}")
+        return judged("driver", True, f"no NVIDIA GPU; {ours}")
     if driver.fault:
-        return _driver(
+        return judged(
+            "driver",
             False,
             f"NVIDIA's driver is installed but does not answer: {driver.fault}",
             "Reboot, as a driver update requires; if that does not help, reinstall the driver.",
@@ -86,14 +88,14 @@ def _unused(driver: Driver, environment: Mapping[str, str], ours: str) -> Machin
     theirs = f"{', '.join(driver.gpus)}, driver {driver.version}"
     if torch.version.cuda is None:
         advice = "Install a torch built for CUDA: https://pytorch.org/get-started/locally/."
-        return _driver(False, f"{theirs}, but {ours}", advice)
+        return judged("driver", False, f"{theirs}, but {ours}", advice)
     if environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return _driver(True, f"{theirs}, hidden by CUDA_VISIBLE_DEVICES; {ours}")
+        return judged("driver", True, f"{theirs}, hidden by CUDA_VISIBLE_DEVICES; {ours}")
     if driver.cuda[0] < int(torch.version.cuda.split(".")[0]):
         advice = f"Update the driver, or install a torch built for CUDA {driver.cuda[0]}."
-        return _driver(False, f"{theirs}, which offers CUDA {_dotted(driver.cuda)} only; {ours}", advice)
+        return judged("driver", False, f"{theirs}, which offers CUDA {_dotted(driver.cuda)} only; {ours}", advice)
     advice = "`python -c 'import torch; torch.cuda.init()'` says why; look at CUDA_VISIBLE_DEVICES and /dev/nvidia*."
-    return _driver(False, f"{theirs}, but torch finds no device; {ours}", advice)
+    return judged("driver", False, f"{theirs}, but torch finds no device; {ours}", advice)
 
 
 def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> MachineCheck:
@@ -104,24 +106,16 @@ def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> MachineCheck:
         end: the same, some seconds later.
     """
     if start is None or end is None:
-        return MachineCheck(name="gpu", ok=True, found="clocks and other processes cannot be read (no NVML)")
+        return judged("gpu", True, "clocks and other processes cannot be read (no NVML)")
     reasons = [reason for found in gpu_disturbances(start, end) for reason in found]
     if reasons:
-        return MachineCheck(
-            name="gpu",
-            ok=False,
-            found="; ".join(reasons),
-            advice="`nvidia-smi` shows what runs there; stop it, or let the GPU cool down.",
-        )
+        advice = "`nvidia-smi` shows what runs there; stop it, or let the GPU cool down."
+        return judged("gpu", False, "; ".join(reasons), advice)
     facts = [
         f"{end.temperature_c} °C" if end.temperature_c is not None else "",
         "no other process on it" if end.other_processes is not None else "its other processes cannot be seen",
     ]
-    return MachineCheck(name="gpu", ok=True, found=", ".join(filter(None, facts)))
-
-
-def _driver(ok: bool, found: str, advice: str = "") -> MachineCheck:
-    return MachineCheck(name="driver", ok=ok, found=found, advice=advice)
+    return judged("gpu", True, ", ".join(filter(None, facts)))
 
 
 def _torch_words() -> str:

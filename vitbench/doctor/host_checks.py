@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from vitbench.doctor.messages import MachineCheck
+from vitbench.doctor.messages import MachineCheck, judged
+from vitbench.environment import read_or_empty
 from vitbench.measuring.evidence import LOAD_MARGIN, SHARE_WARNING, STOLEN_WARNING, THROTTLED_WARNING
 
 __all__ = [
@@ -56,13 +57,11 @@ def cores_check(*, affinity: int, processors: int, quota: float | None, usable: 
     limits = [f"affinity allows {affinity}"] if affinity < processors else []
     limits += [f"the quota is {quota:g}"] if quota is not None else ["no quota"]
     found = f"{usable} usable of {processors}; {', '.join(limits)}"
-    if quota is None or quota >= usable:
-        return MachineCheck(name="cores", ok=True, found=found)
-    return MachineCheck(
-        name="cores",
-        ok=False,
-        found=f"{found}: even one thread is stopped for {1 - quota:.0%} of the time",
-        advice="Give the control group at least one whole core (such as `docker run --cpus 1`).",
+    enough = quota is None or quota >= usable
+    if quota is not None and not enough:
+        found += f": even one thread is stopped for {1 - quota:.0%} of the time"
+    return judged(
+        "cores", enough, found, "Give the control group at least one whole core (such as `docker run --cpus 1`)."
     )
 
 
@@ -76,16 +75,12 @@ def threads_check(*, default: int, usable: int, variable: str | None) -> Machine
     """
     cause = f" (OMP_NUM_THREADS={variable})" if variable is not None else ""
     found = f"torch starts {default} by itself{cause}"
-    if default <= usable:
-        return MachineCheck(
-            name="threads", ok=True, found=f"{found}; a run takes {usable} unless --threads says otherwise"
-        )
-    return MachineCheck(
-        name="threads",
-        ok=False,
-        found=f"{found}, on {usable} usable cores; a run sets {usable} for torch, but other libraries start too many",
-        advice=f"Set OMP_NUM_THREADS={usable}.",
-    )
+    few = default <= usable
+    if few:
+        found += f"; a run takes {usable} unless --threads says otherwise"
+    else:
+        found += f", on {usable} usable cores; a run sets {usable} for torch, but other libraries start too many"
+    return judged("threads", few, found, f"Set OMP_NUM_THREADS={usable}.")
 
 
 def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineCheck:
@@ -96,24 +91,19 @@ def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineChec
         root: the folder that holds ``sys``.
     """
     system = root / "sys/devices/system/cpu"
-    governors = {_read(system / f"cpu{core}/cpufreq/scaling_governor") for core in cores} - {""}
+    governors = {read_or_empty(system / f"cpu{core}/cpufreq/scaling_governor") for core in cores} - {""}
     if not governors:
-        return MachineCheck(
-            name="clock frequency", ok=True, found="cannot be read here (a virtual machine or a container?)"
-        )
+        return judged("clock frequency", True, "cannot be read here (a virtual machine or a container?)")
     found = f"governor {' and '.join(sorted(governors))}"
-    boost = {"0": "on", "1": "off"}.get(_read(system / "intel_pstate/no_turbo"))
-    boost = boost or {"1": "on", "0": "off"}.get(_read(system / "cpufreq/boost"))
+    boost = {"0": "on", "1": "off"}.get(read_or_empty(system / "intel_pstate/no_turbo"))
+    boost = boost or {"1": "on", "0": "off"}.get(read_or_empty(system / "cpufreq/boost"))
     if boost:
         found += f", turbo {boost}"
-    if governors == {"performance"}:
-        return MachineCheck(name="clock frequency", ok=True, found=found)
-    return MachineCheck(
-        name="clock frequency",
-        ok=False,
-        found=f"{found}: the clock follows the load, and the first blocks run slower",
-        advice="`sudo cpupower frequency-set --governor performance`, and back to what it was afterwards.",
-    )
+    steady = governors == {"performance"}
+    if not steady:
+        found += ": the clock follows the load, and the first blocks run slower"
+    advice = "`sudo cpupower frequency-set --governor performance`, and back to what it was afterwards."
+    return judged("clock frequency", steady, found, advice)
 
 
 def processor_seconds() -> dict[psutil.Process, float]:
@@ -156,52 +146,35 @@ def neighbours_check(shares: Mapping[str, float], *, load: float, usable: int, p
         found += f": {', '.join(named)}"
     found += f"; load average {load:.1f} on {processors} core{'s' if processors != 1 else ''}"
     busy = total > OTHERS_WARNING * usable
-    if not busy and load <= processors + LOAD_MARGIN:
-        return MachineCheck(name="other processes", ok=True, found=found)
     advice = (
         "Stop them, or wait until they end." if busy else "Wait a minute or two for it to fall, then run this again."
     )
-    return MachineCheck(name="other processes", ok=False, found=found, advice=advice)
+    return judged("other processes", not busy and load <= processors + LOAD_MARGIN, found, advice)
 
 
 def processor_check(share: float) -> MachineCheck:
     """Judge the share of the processor time that one busy thread wanted and got."""
     found = f"one busy thread had a core for {share:.0%} of the time"
-    if share >= SHARE_WARNING:
-        return MachineCheck(name="processor", ok=True, found=found)
-    return MachineCheck(
-        name="processor",
-        ok=False,
-        found=f"{found}, and waited for the rest",
-        advice="Something else runs on these cores: stop it, or give vitbench cores of its own (`taskset`, a cpuset).",
-    )
+    ok = share >= SHARE_WARNING
+    advice = "Something else runs on these cores: stop it, or give vitbench cores of its own (`taskset`, a cpuset)."
+    return judged("processor", ok, found if ok else f"{found}, and waited for the rest", advice)
 
 
 def steal_check(share: float) -> MachineCheck:
     """Judge the share of all processors that the host of a virtual machine took."""
     found = f"the host of a virtual machine took {share:.1%} of the processors"
-    if share <= STOLEN_WARNING:
-        return MachineCheck(name="host", ok=True, found=found)
-    return MachineCheck(
-        name="host",
-        ok=False,
-        found=found,
-        advice="Other guests are busy, which cannot be fixed from here: compare speeds in lockstep only, or use "
-        "a machine with cores of its own.",
+    advice = (
+        "Other guests are busy, which cannot be fixed from here: compare speeds in lockstep only, or use "
+        "a machine with cores of its own."
     )
+    return judged("host", share <= STOLEN_WARNING, found, advice)
 
 
 def throttling_check(share: float) -> MachineCheck:
     """Judge the share of the time for which the control group's quota stopped its processes."""
     found = f"it stopped the control group for {share:.1%} of the time while one thread was busy"
-    if share <= THROTTLED_WARNING:
-        return MachineCheck(name="quota", ok=True, found=found)
-    return MachineCheck(
-        name="quota",
-        ok=False,
-        found=found,
-        advice="Stop other work in the same container, or raise its quota.",
-    )
+    advice = "Stop other work in the same container, or raise its quota."
+    return judged("quota", share <= THROTTLED_WARNING, found, advice)
 
 
 def memory_check(*, available: int, total: int, limit: int, swap_used: int, swapped: int) -> MachineCheck:
@@ -219,17 +192,11 @@ def memory_check(*, available: int, total: int, limit: int, swap_used: int, swap
         found += f", of which the control group allows {_gib(limit)}"
     found += f"; {_gib(swap_used)} in swap" if swap_used else "; no swap in use"
     if swapped:
-        return MachineCheck(
-            name="memory",
-            ok=False,
-            found=f"{found}; the system swapped while it was watched",
-            advice="Close what uses the memory; timings on a machine that swaps are meaningless.",
-        )
-    if available < FREE_MEMORY_WARNING * total:
-        return MachineCheck(
-            name="memory", ok=False, found=found, advice="Close what uses the memory, before the machine swaps."
-        )
-    return MachineCheck(name="memory", ok=True, found=found)
+        found += "; the system swapped while it was watched"
+        advice = "Close what uses the memory; timings on a machine that swaps are meaningless."
+        return judged("memory", False, found, advice)
+    ok = available >= FREE_MEMORY_WARNING * total
+    return judged("memory", ok, found, "Close what uses the memory, before the machine swaps.")
 
 
 def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Path("/")) -> MachineCheck:
@@ -248,25 +215,17 @@ def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Pa
             last = now
     # The median: a single step may hold an interruption.
     tick = statistics.median(steps) / 1e9
-    source = _read(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
+    source = read_or_empty(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
     found = f"it resolves {tick * 1e9:.0f} ns" + (f" (clock source {source})" if source else "")
-    if tick <= TICK_WARNING:
-        return MachineCheck(name="timer", ok=True, found=found)
-    return MachineCheck(
-        name="timer",
-        ok=False,
-        found=f"{found}, too coarse for single calls of a small model",
-        advice="Trust throughput rather than latency here; on Linux see whether the kernel can use clocksource=tsc.",
-    )
+    fine = tick <= TICK_WARNING
+    advice = "Trust throughput rather than latency here; on Linux see whether the kernel can use clocksource=tsc."
+    return judged("timer", fine, found if fine else f"{found}, too coarse for single calls of a small model", advice)
 
 
 def power_check(*, plugged: bool) -> MachineCheck:
     """Judge the power supply of a machine with a battery."""
-    if plugged:
-        return MachineCheck(name="power", ok=True, found="plugged in")
-    return MachineCheck(
-        name="power", ok=False, found="on battery, which slows most machines down", advice="Plug it in."
-    )
+    found = "plugged in" if plugged else "on battery, which slows most machines down"
+    return judged("power", plugged, found, "Plug it in.")
 
 
 def folder_check(name: str, folder: Path) -> MachineCheck:
@@ -274,39 +233,20 @@ def folder_check(name: str, folder: Path) -> MachineCheck:
     place = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(place).free
     if not place.is_dir() or not os.access(place, os.W_OK):
-        return MachineCheck(
-            name=name,
-            ok=False,
-            found=f"{folder} cannot be written",
-            advice="Run from a folder of your own, or name another (--output, VITBENCH_OUTPUT, VITBENCH_CACHE).",
-        )
-    found = f"{_gib(free)} free at {folder}"
-    if free >= FREE_DISK_WARNING:
-        return MachineCheck(name=name, ok=True, found=found)
-    return MachineCheck(
-        name=name, ok=False, found=found, advice="Free some disk: each trained model stores its weights."
-    )
+        advice = "Run from a folder of your own, or name another (--output, VITBENCH_OUTPUT, VITBENCH_CACHE)."
+        return judged(name, False, f"{folder} cannot be written", advice)
+    advice = "Free some disk: each trained model stores its weights."
+    return judged(name, free >= FREE_DISK_WARNING, f"{_gib(free)} free at {folder}", advice)
 
 
 def noise_check(floor: float) -> MachineCheck:
     """Judge the interquartile range of the fixed workload's blocks over their median."""
     found = f"blocks of a fixed workload vary by {floor:.1%} (IQR over median, one thread)"
-    if floor <= NOISE_WARNING:
-        return MachineCheck(name="noise floor", ok=True, found=found)
-    return MachineCheck(
-        name="noise floor",
-        ok=False,
-        found=f"{found}; differences of speed below that need lockstep",
-        advice="Fix what else is marked and run this again; where that does not help, compare speeds in lockstep only.",
-    )
+    quiet = floor <= NOISE_WARNING
+    advice = "Fix what else is marked and run this again; where that does not help, compare speeds in lockstep only."
+    found = found if quiet else f"{found}; differences of speed below that need lockstep"
+    return judged("noise floor", quiet, found, advice)
 
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -9,13 +9,13 @@ on the same core takes its caches and its decoder rather than its multipliers. T
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from vitbench.measuring.noise import more_calls
 from vitbench.worker.runtime import runtime
 
 __all__ = ["block_seconds", "fixed_work"]
@@ -64,6 +64,5 @@ def block_seconds(
     with runtime(precision="float32", threads=1, seed=0, device="cpu"), torch.inference_mode():
         calls = 1
         while (seconds := block(calls)) < BLOCK_SECONDS:
-            # A tenth more than is needed, so that a block which runs a little faster does not start this anew.
-            calls = min(10 * calls, math.ceil(1.1 * calls * BLOCK_SECONDS / seconds))
+            calls = more_calls(calls, seconds, least=BLOCK_SECONDS)
         return [block(calls) for _ in range(blocks)]

@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending(Generic[Answer]):
-    """How a job ended."""
+    """How a job ended; its answer in bytes, or decoded."""
 
     kind: Literal["answered", "refused", "timeout", "oom", "crashed"]
     seconds: float

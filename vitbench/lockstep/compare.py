@@ -27,6 +27,7 @@ from statistics import median, quantiles
 
 from vitbench.execution.timeouts import speed_timeout
 from vitbench.lockstep.process import LockstepError, Ran, Ready, Side, live_worker
+from vitbench.measuring.noise import more_calls
 from vitbench.statistics import Estimate, Finding, judge, ratio_interval
 
 __all__ = ["LockstepError", "Quad", "Side", "SpeedComparison", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
@@ -238,7 +239,7 @@ def _calibrate(run: Runner) -> tuple[int, float]:
     """
     calls = 1
     while (seconds := min(run(calls).seconds, run(calls).seconds)) < BLOCK_SECONDS:
-        calls = min(10 * calls, math.ceil(1.1 * calls * BLOCK_SECONDS / seconds))
+        calls = more_calls(calls, seconds, least=BLOCK_SECONDS)
     return calls, seconds
 
 

@@ -20,7 +20,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -28,12 +28,6 @@ from vitbench.errors import VitbenchError, reason_of
 from vitbench.lockstep.process import Failed, Order, Ran, Ready, Reply, RunCalls
 from vitbench.records import SpeedCell
 from vitbench.specs import load_target
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-    from vitbench.measuring.steps import Step
 
 __all__ = ["Maker", "RunBlock", "main", "model_block"]
 
@@ -57,8 +51,9 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     from vitbench.catalog import load_catalog
     from vitbench.measuring.evidence import disturbances, observe
     from vitbench.measuring.timing import Block as TimedBlock
-    from vitbench.worker.build import build_model, placed
-    from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
+    from vitbench.worker.bench import Bench
+    from vitbench.worker.build import build_model
+    from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
     planned, cell = order.planned, order.planned.cell
     assert isinstance(cell, SpeedCell)
@@ -66,13 +61,13 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         steady_allocator()
         found = load_catalog(order.plugins).member(cell.model)
-        model = placed(build_model(planned, found, cell.num_classes), cell, device)
-        timed = TimedBlock(_step(model, cell, device), device, cross_check=True)
+        bench = Bench.of_cell(build_model(planned, found, cell.num_classes), cell)
+        timed = TimedBlock(bench.step(bench.inputs()), device, cross_check=True)
         starts = deque([observe(device)])
 
         def block(calls: int) -> Ran:
             timed.forget()
-            with torch.inference_mode(cell.mode == "inference"):
+            with bench.inference_mode():
                 start = observe(device)
                 seconds = timed(calls)
                 end = observe(device)
@@ -86,29 +81,10 @@ def model_block(order: Order) -> Iterator[RunBlock]:
             slight, grave = disturbances(
                 start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0]
             )
-            changed = changed_flags(flags)
-            changes = [f"the model changed torch's {', '.join(changed)}"] if changed else []
-            remarks = (*warnings, *grave, *slight, *changes)
+            remarks = (*warnings, *grave, *slight, *flag_reasons(flags))
             return Ran(seconds=seconds, remarks=remarks, disturbed=bool(grave or slight))
 
         yield block
-
-
-def _step(model: nn.Module, cell: SpeedCell, device: torch.device) -> Step:
-    """Return what a block calls: a forward pass or a training step on the cell's batches of noise."""
-    from functools import partial
-
-    import torch
-
-    from vitbench.measuring.steps import inference_step, make_inputs, training_step
-    from vitbench.training import autocast
-
-    inputs = make_inputs(cell.input_shape, batch_size=cell.batch_size, device=device, channels_last=cell.channels_last)
-    context = partial(autocast, cell.precision, device)
-    if cell.mode == "inference":
-        return inference_step(model, inputs, context, num_classes=cell.num_classes)
-    scaler = torch.amp.GradScaler(device.type, enabled=cell.precision == "float16")
-    return training_step(model, inputs, context, num_classes=cell.num_classes, scaler=scaler)
 
 
 def main() -> None:

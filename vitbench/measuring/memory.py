@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from vitbench.errors import Skip
 from vitbench.measuring.gpu import process_memory
-from vitbench.measuring.steps import Autocast, Step, inference_step, synchronise, training_step
+from vitbench.measuring.steps import Autocast, Step, synchronise, training_step
 from vitbench.measuring.training_memory import TrainingMemory, split_training_memory, weight_bytes
 from vitbench.protocols import MemoryUse
 from vitbench.records import Mode
@@ -70,35 +69,32 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
 
 
 def measure_memory(
+    step: Step,
     model: nn.Module,
-    inputs: Sequence[Tensor],
+    batch: Tensor,
     *,
     baseline: MemoryBaseline,
     mode: Mode,
     autocast: Autocast = nullcontext,
-    scaler: torch.amp.GradScaler | None = None,
 ) -> MemoryUse:
     """Return the peak of one forward pass or one training step, weights, inputs and optimiser state included.
 
     The parts of a training step come of another step, after the peak was read.
 
     Args:
+        step: a forward pass of the model or a training step, on batches like `batch`.
         model: maps ``[B, C, H, W]`` to logits; training changes its weights.
-        inputs: one batch, or several which take turns.
+        batch: one that the step takes.
         baseline: from before the model and the inputs were built.
-        mode: a forward pass in eval mode, or a training step with AdamW.
+        mode: what the step is; a forward pass runs under `torch.inference_mode`.
         autocast: makes the context of each forward pass.
-        scaler: scales the loss of a training step, as float16 needs.
 
     Raises:
         Skip: peak memory cannot be measured here; the message says why.
     """
     device = baseline.device
-    if mode == "inference":
-        with torch.inference_mode():
-            _take_steps(inference_step(model, inputs, autocast), device, count=2)
-    else:
-        _take_steps(training_step(model, inputs, autocast, scaler=scaler), device, count=2)
+    with torch.inference_mode(mode == "inference"):
+        _take_steps(step, device, count=2)
     if device.type == "cuda":
         peak, absolute = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
     else:
@@ -106,7 +102,7 @@ def measure_memory(
         # A model so small that it fits into free space of the heap can read a page below nothing.
         peak = max(0, absolute - baseline.used - (_library_bytes() - baseline.libraries))
     held = _device_bytes(baseline)
-    parts = split_training_memory(model, inputs[0], autocast) if mode == "training" else TrainingMemory()
+    parts = split_training_memory(model, batch, autocast) if mode == "training" else TrainingMemory()
     return MemoryUse(
         mode=mode,
         peak_bytes=peak,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["call_noise_reasons", "noise_reasons", "relative_spread"]
+__all__ = ["call_noise_reasons", "more_calls", "noise_reasons", "relative_spread"]
 
 SPREAD_WARNING = 0.05
 """Interquartile range of the blocks over their median, or distance of their mean from it; models that differ by less
@@ -44,6 +44,12 @@ def relative_spread(values: Sequence[float]) -> float:
     """Return the interquartile range over the median; 0 for a single value."""
     low, middle, high = np.percentile(values, (25, 50, 75))
     return float((high - low) / middle)
+
+
+def more_calls(calls: int, seconds: float, *, least: float) -> int:
+    """Return how many calls to try next, where a block of some calls took less than the least seconds of a block."""
+    # A tenth more than is needed, so that a block which runs a little faster does not start this anew.
+    return min(10 * calls, math.ceil(1.1 * calls * least / seconds))
 
 
 def noise_reasons(block_seconds: Sequence[float]) -> tuple[list[str], list[str]]:

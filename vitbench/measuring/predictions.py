@@ -12,7 +12,9 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ TOP = 5
 """Classes kept of each image."""
 CHUNK = 8192
 """Images that are summarised at once, which bounds the float64 copies."""
+_STORED = tuple(field.name for field in fields(Predictions))
 
 
 class InvalidPredictions(VitbenchError):  # noqa: N818 - the contract's name
@@ -142,16 +145,10 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
         StoreError: the file cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    stored: dict[str, Any] = {name: getattr(predictions, name) for name in _STORED}
     try:
         with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                labels=predictions.labels,
-                top_classes=predictions.top_classes,
-                top_probabilities=predictions.top_probabilities,
-                true_log_probability=predictions.true_log_probability,
-                num_classes=np.int64(predictions.num_classes),
-            )
+            np.savez_compressed(file, **stored)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -168,12 +165,7 @@ def load_predictions(path: Path) -> Predictions:
     """
     try:
         with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
-            return Predictions(
-                labels=file["labels"],
-                top_classes=file["top_classes"],
-                top_probabilities=file["top_probabilities"],
-                true_log_probability=file["true_log_probability"],
-                num_classes=int(file["num_classes"]),
-            )
+            stored = {name: file[name] for name in _STORED}
+            return Predictions(**stored | {"num_classes": int(stored["num_classes"])})
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"cannot read the predictions {path}: {error}") from error

@@ -10,32 +10,29 @@ Shapes: B images in a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitbench.measuring.evidence import disturbances, facts, observe
-from vitbench.measuring.noise import call_noise_reasons, noise_reasons, relative_spread
-from vitbench.measuring.steps import Autocast, Step, check_output, inference_step, seconds_of, training_step
+from vitbench.measuring.noise import call_noise_reasons, more_calls, noise_reasons, relative_spread
+from vitbench.measuring.steps import Step, check_output, seconds_of
 from vitbench.protocols import Timing
+from vitbench.records import Mode
 
 __all__ = [
     "Block",
     "Measure",
     "WarmUp",
     "fresh_input_reasons",
-    "time_inference",
     "time_step",
-    "time_training",
     "warm_up",
 ]
 
@@ -73,64 +70,21 @@ CLOCK_NOISE = 50e-6
 """Seconds by which two short calls differ by chance: an interrupt, a page fault."""
 
 
-def time_inference(
-    model: nn.Module, inputs: Sequence[Tensor], *, autocast: Autocast = nullcontext, num_classes: int | None = None
-) -> Timing:
-    """Time forward passes under `torch.inference_mode`, in eval mode.
-
-    Args:
-        model: maps ``[B, C, H, W]`` to logits ``[B, K]``; it is left in eval mode.
-        inputs: batches of one shape and device, which take turns. With B = 1 single calls are timed, each
-            synchronised; with larger batches, blocks of pipelined calls.
-        autocast: makes the context of each forward pass.
-        num_classes: K, where it is to be checked.
-
-    Raises:
-        InvalidOutput: the model's output is no batch of logits.
-    """
-    step = inference_step(model, inputs, autocast, num_classes=num_classes)
-    with torch.inference_mode():
-        return time_step(step, "inference", inputs[0], num_classes)
-
-
-def time_training(
-    model: nn.Module,
-    inputs: Sequence[Tensor],
-    *,
-    autocast: Autocast = nullcontext,
-    num_classes: int | None = None,
-    scaler: torch.amp.GradScaler | None = None,
-) -> Timing:
-    """Time training steps: forward, cross-entropy, backward, AdamW.
-
-    The first step, which makes the optimiser's state, is part of the warm-up.
-
-    Args:
-        model: maps ``[B, C, H, W]`` to logits ``[B, K]``; it is left in train mode, with changed weights.
-        inputs: batches of one shape and device, which take turns.
-        autocast: makes the context of each forward pass.
-        num_classes: K, where it is to be checked.
-        scaler: scales the loss, as float16 needs; None: the loss is taken as it is.
-
-    Raises:
-        InvalidOutput: the model's output is no batch of logits.
-    """
-    step = training_step(model, inputs, autocast, num_classes=num_classes, scaler=scaler)
-    return time_step(step, "training", inputs[0], num_classes)
-
-
 def time_step(
     step: Step,
-    mode: Literal["inference", "training"],
+    mode: Mode,
     batch: Tensor,
     num_classes: int | None,
     measure: Measure | None = None,
 ) -> Timing:
     """Warm up, measure, and judge what was measured.
 
+    The first training step, which makes the optimiser's state, is part of the warm-up.
+
     Args:
-        step: a forward pass, called under `torch.inference_mode`, or a training step.
-        mode: which of the two; forward passes on one image are timed call by call.
+        step: a forward pass or a training step.
+        mode: which of the two. Forward passes run under `torch.inference_mode`; on one image they are timed call by
+            call, each synchronised, and else in blocks of pipelined calls, as training steps are.
         batch: ``[B, C, H, W]``, a batch as the step takes it.
         num_classes: K, where it is to be checked.
         measure: another clock and another loop than those of this module.
@@ -141,7 +95,7 @@ def time_step(
     device, threads = batch.device, torch.get_num_threads()
     single = mode == "inference" and len(batch) == 1
     check = partial(check_output, images=batch, num_classes=num_classes)
-    with _no_garbage_collection():
+    with _no_garbage_collection(), torch.inference_mode(mode == "inference"):
         block = Block(step, device, cross_check=not single and measure is None, check=check)
         warm = warm_up(block)
         block.forget()
@@ -266,8 +220,7 @@ def warm_up(block: Block) -> WarmUp:
     while True:
         seconds.append(block(calls))
         if seconds[-1] < BLOCK_SECONDS:
-            # A tenth more than is needed, so that a block which runs a little faster does not start this anew.
-            calls = min(10 * calls, math.ceil(1.1 * calls * BLOCK_SECONDS / seconds[-1]))
+            calls = more_calls(calls, seconds[-1], least=BLOCK_SECONDS)
             steady.clear()
             continue
         steady.append(seconds[-1])
@@ -318,7 +271,7 @@ def fresh_input_reasons(
 
     Args:
         step_on: runs one forward pass on a batch ``[B, C, H, W]``.
-        seen: batches that the model has run before, as the buffers of `time_inference`.
+        seen: batches that the model has run before, as those of a timed step.
         fresh: batches of the same shape that it has never run; at least three. Each is run at most once.
         device: where the model computes.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -60,27 +61,13 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
             raise UsageError(f"{places[identity]} and {place} are the same model with the same recipe; remove one.")
         places[identity] = place
         for dataset in datasets:
+            asked = partial(AskedCell, model=model, dataset=dataset, recipe=recipe.name)
             quality += [
-                AskedCell(
-                    kind="quality",
-                    model=model,
-                    dataset=dataset,
-                    recipe=recipe.name,
-                    recipe_options=dict(options),
-                    seed=seed,
-                )
+                asked(kind="quality", recipe_options=dict(options), seed=seed)
                 for seed in selection.seeds or suite.seeds
             ]
             timed += [
-                AskedCell(
-                    kind="speed",
-                    model=model,
-                    dataset=dataset,
-                    recipe=recipe.name,
-                    batch_size=batch_size,
-                    mode=mode,
-                    largest_batch=largest,
-                )
+                asked(kind="speed", batch_size=batch_size, mode=mode, largest_batch=largest)
                 for batch_size, mode, largest in ([] if model.baseline else speed.cells)
             ]
     for name in sorted(set(of_user) - recipes):

@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from vitbench.catalog import Catalog, Plugin, load_catalog
-from vitbench.catalog.provenance import key_of, library_versions, origin
+from vitbench.catalog import Catalog, load_catalog
 from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
+from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.resolve import ResolvedModel, first_missing, hub_answers, needs_hub, resolve_model
-from vitbench.planning.suite import AskedCell, Conditions
-from vitbench.records import (
-    Cell,
-    DataInfo,
-    KeyedCell,
-    PluginOrigin,
-    Provenance,
-    QualityCell,
-    SpeedCell,
-    digest,
-)
+from vitbench.planning.resolve import ResolvedModel, first_missing, hub_environment, needs_hub, resolve_model
+from vitbench.planning.suite import AskedCell
+from vitbench.records import DataInfo, KeyedCell, digest
 from vitbench.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -76,22 +65,15 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     described = environment.describe(device)
     data = _open_data(request, models.values(), catalog, say)
     notes = _describe_data(data.values(), request.conditions.limit)
-    offline = any(needs_hub(model) for model in models.values()) and not hub_answers(say)
-    keyer = _Keyer(
-        conditions=request.conditions,
-        device=device,
-        machine=described.machine,
-        threads=request.conditions.threads or environment.usable_cores(),
-        torch_version=described.versions.get("torch", ""),
-        catalog=catalog,
-        origin=cache(origin),
-    )
+    from_hub = any(needs_hub(each.spec, each.options, each.checkpoint_sha256) for each in models.values())
+    child_environment = hub_environment(from_hub, say)
+    keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     built: set[str] = set()
     for asked in request.cells:
         model = models[_asked_key(asked)]
         info = data[asked.dataset, _side(model.spec)]
-        keyed = keyer.key(asked, model, info)
+        keyed = _keyed(asked, model, info, keyer, catalog)
         cells.setdefault(keyed.id, keyed)
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and form not in built and not keyed.unavailable:
@@ -100,7 +82,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
-        child_environment={"HF_HUB_OFFLINE": "1"} if offline else {},
+        child_environment=child_environment,
         notes=notes,
     )
 
@@ -188,89 +170,17 @@ def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple
     return tuple(notes)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Keyer:
-    """What all keyed cells of a run share."""
-
-    conditions: Conditions
-    device: str
-    machine: str
-    threads: int
-    torch_version: str
-    catalog: Catalog
-    origin: Callable[[Plugin], PluginOrigin]
-
-    def key(self, asked: AskedCell, model: ResolvedModel, data: DataInfo) -> KeyedCell:
-        image_size = model.spec.image_size or data.shape[1]
-        in_channels = model.spec.in_channels or data.shape[0]
-        quality = asked.kind == "quality"
-        cell: Cell
-        if quality:
-            cell = self._quality(asked, model)
-        else:
-            cell = self._speed(asked, model, len(data.class_names), (in_channels, image_size, image_size))
-        recipe = self.catalog.recipe(asked.recipe).plugin
-        dataset = self.catalog.datasets.get(asked.dataset)
-        data_plugin = dataset.plugin.name if dataset else data.plugin
-        origins = {plugin.name: plugin for plugin in self.catalog.plugins}
-        provenance = Provenance(
-            model=self.origin(model.plugin),
-            recipe=self.origin(recipe) if quality else None,
-            dataset=self.origin(origins[data_plugin]) if quality else None,
-            data_fingerprint=data.fingerprint if quality else "",
-            checkpoint_sha256=model.checkpoint_sha256,
-            libraries=library_versions(model.spec.requires),
-            torch=self.torch_version,
-        )
-        cell_id = digest(cell)
-        return KeyedCell(
-            cell=cell,
-            id=cell_id,
-            key=key_of(cell_id, provenance),
-            label=model.label,
-            baseline=model.spec.is_baseline,
-            provenance=provenance,
-            data=data if quality else None,
-            image_size=image_size,
-            in_channels=in_channels,
-            machine=self.machine,
-            device=self.device,
-            unavailable=model.unavailable,
-        )
-
-    def _quality(self, asked: AskedCell, model: ResolvedModel) -> QualityCell:
-        conditions = self.conditions
-        return QualityCell(
-            model=model.name,
-            options=model.options,
-            recipe=asked.recipe,
-            recipe_options=asked.recipe_options,
-            dataset=asked.dataset,
-            seed=asked.seed,
-            precision=conditions.precision,
-            threads=self.threads,
-            limit=conditions.limit,
-            epochs=conditions.epochs,
-            compile=conditions.compile,
-            channels_last=conditions.channels_last,
-        )
-
-    def _speed(
-        self, asked: AskedCell, model: ResolvedModel, num_classes: int, input_shape: tuple[int, int, int]
-    ) -> SpeedCell:
-        conditions = self.conditions
-        return SpeedCell(
-            model=model.name,
-            options=model.options,
-            num_classes=num_classes,
-            input_shape=input_shape,
-            device=self.device,
-            precision=conditions.precision,
-            threads=self.threads,
+def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer, catalog: Catalog) -> KeyedCell:
+    if asked.kind == "speed":
+        return keyer.speed(
+            model,
+            num_classes=len(data.class_names),
+            data_shape=data.shape,
             batch_size=asked.batch_size,
             mode=asked.mode,
-            machine=self.machine,
-            compile=conditions.compile,
-            channels_last=conditions.channels_last,
             largest_batch=asked.largest_batch,
         )
+    offer = catalog.datasets.get(asked.dataset)
+    plugins = {plugin.name: plugin for plugin in catalog.plugins}
+    dataset = plugins[offer.plugin.name if offer else data.plugin]
+    return keyer.quality(asked, model, data, recipe=catalog.recipe(asked.recipe).plugin, dataset=dataset)

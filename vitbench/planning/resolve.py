@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vitbench.planning.suite import AskedModel
 from vitbench.records import canonical_name
 from vitbench.specs import ModelSpec, OptionValue
 
-__all__ = ["ResolvedModel", "first_missing", "hub_answers", "needs_hub", "resolve_model"]
+__all__ = ["ResolvedModel", "first_missing", "hub_answers", "hub_environment", "needs_hub", "resolve_model"]
 
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""
@@ -32,8 +32,8 @@ class ResolvedModel:
     spec: ModelSpec
     options: dict[str, OptionValue]
     label: str
-    checkpoint_sha256: str
-    unavailable: str
+    checkpoint_sha256: str = ""
+    unavailable: str = ""
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
 
@@ -79,9 +79,14 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     )
 
 
-def needs_hub(model: ResolvedModel) -> bool:
+def needs_hub(spec: ModelSpec, options: Mapping[str, OptionValue], checkpoint_sha256: str) -> bool:
     """Return whether a model's weights come from the hub."""
-    return model.spec.downloads and bool(model.options.get("pretrained", True)) and not model.checkpoint_sha256
+    return spec.downloads and bool(options.get("pretrained", True)) and not checkpoint_sha256
+
+
+def hub_environment(needed: bool, say: Callable[[str], None]) -> dict[str, str]:
+    """Return the variables of child processes: where the hub is needed and does not answer, it is asked once only."""
+    return {"HF_HUB_OFFLINE": "1"} if needed and not hub_answers(say) else {}
 
 
 def hub_answers(say: Callable[[str], None]) -> bool:

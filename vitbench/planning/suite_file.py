@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def read_suite(path: Path) -> Suite:
     try:
         suite = msgspec.convert(content, Suite)
     except msgspec.ValidationError as error:
-        raise UsageError(f"suite file {path}: {_explain(error, content)}") from error
+        raise UsageError(f"suite file {path}: {_explain(error)}") from error
     _check(suite, path)
     return suite
 
@@ -76,7 +76,7 @@ def _first_repeated(values: Iterable[Any]) -> Any:
     return None
 
 
-def _explain(error: msgspec.ValidationError, content: Mapping[str, Any]) -> str:
+def _explain(error: msgspec.ValidationError) -> str:
     """Turn msgspec's words into a sentence with the key's path, and a hint for an unknown key."""
     words, _, place = str(error).partition(" - at `$")
     place = place.rstrip("`").lstrip(".")

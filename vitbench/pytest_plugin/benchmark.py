@@ -7,33 +7,26 @@ process only: what differs from process to process is not seen here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vitbench.environment import machine_class, resolve_device
 from vitbench.errors import Skip
-from vitbench.measuring.memory import measure_memory, memory_baseline
-from vitbench.measuring.steps import Step, forward_of, inference_step, make_inputs, training_step
-from vitbench.measuring.timing import fresh_input_reasons, time_step
 from vitbench.protocols import MemoryUse, Timing
 from vitbench.pytest_plugin.model import BenchmarkConditions, Given
 from vitbench.pytest_plugin.rounds import RunRounds, measure_by
 from vitbench.records import METHOD
-from vitbench.training import autocast
 from vitbench.version import __version__
-from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
+from vitbench.worker.bench import COMPILED_ON_CPU, Bench, read_baseline
+from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
 __all__ = ["benchmark_model"]
 
 MEDIAN_NEEDS = 10
 """Single calls that a median needs, as in a leaderboard."""
-FRESH_SEED = 1
-"""Seed of the inputs that a model has not seen."""
 
 NOT_TIMED: dict[str, Any] = {
     "latency_p50": None,
@@ -45,7 +38,6 @@ NOT_WEIGHED: dict[str, Any] = {"peak_memory": None, "peak_memory_note": "not mea
 ON_CPU = "rise of this process's resident set; that of a fresh process, whose heap is empty, may be lower"
 ON_CUDA = "peak that torch allocated, less what it had allocated before the model was built"
 TOO_SMALL = "too small to measure: it fits into the free space of this process's heap"
-COMPILED = "on the CPU the memory of a compiled model cannot be told apart from the compiler's own"
 
 
 def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRounds, *, timed: bool) -> dict[str, Any]:
@@ -66,14 +58,20 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
     """
     device = resolve_device(conditions.device)
     with runtime(precision=conditions.precision, threads=torch.get_num_threads(), seed=0, device=device) as flags:
-        bench = _Bench(given, conditions, torch.device(device))
         if timed:
             steady_allocator()  # before the memory pass: of several benchmarks, the second finds it so in any case
-            weight = bench.weigh()
-            timing = bench.time(run)
-            figures = _figures(timing, [*timing.errors, *bench.remembered()], changed_flags(flags)) | weight
+            baseline = read_baseline(torch.device(device))
+            bench = _bench(given, conditions, device)
+            weight = _weight(bench.weigh(baseline), bench)
+            inputs = bench.inputs()
+            single = conditions.mode == "inference" and conditions.batch_size == 1
+            timing = bench.time(inputs, measure_by(run, single=single))
+            errors = [*timing.errors, *bench.remembered(inputs)]
+            figures = _figures(timing, errors, flag_reasons(flags)) | weight
         else:
-            bench.once(run)
+            bench = _bench(given, conditions, device)
+            with bench.inference_mode():
+                run(bench.step(bench.inputs(count=1)), 1, 1, lambda: None)
             figures = NOT_TIMED | NOT_WEIGHED
     return {
         "model": given.label,
@@ -93,12 +91,10 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
     }
 
 
-def _figures(timing: Timing, errors: Sequence[str], changed: Sequence[str]) -> dict[str, Any]:
+def _figures(timing: Timing, errors: Sequence[str], flipped: Sequence[str]) -> dict[str, Any]:
     """Return latency, throughput and the verdict on them."""
     calls, blocks = timing.call_seconds, timing.block_seconds
-    reasons = [*errors, *timing.warnings]
-    if changed:
-        reasons.append(f"the model changed torch's {', '.join(changed)}")
+    reasons = [*errors, *timing.warnings, *flipped]
     images = timing.batch_size * (len(calls) + len(blocks) * timing.calls_per_block)
     return {
         "latency_p50": float(np.median(calls)) if len(calls) >= MEDIAN_NEEDS else None,
@@ -108,74 +104,23 @@ def _figures(timing: Timing, errors: Sequence[str], changed: Sequence[str]) -> d
     }
 
 
-class _Bench:
-    """A model on its device with its inputs, and the passes over it."""
+def _bench(given: Given, conditions: BenchmarkConditions, device: str) -> Bench:
+    """Build the model on its device."""
+    return Bench(
+        model=given.build().to(torch.device(device)),
+        mode=conditions.mode,
+        precision=conditions.precision,
+        device=torch.device(device),
+        input_shape=(given.in_channels, given.image_size, given.image_size),
+        batch_size=conditions.batch_size,
+        num_classes=given.num_classes,
+    )
 
-    model: nn.Module
 
-    def __init__(self, given: Given, conditions: BenchmarkConditions, device: torch.device) -> None:
-        self.given, self.conditions, self.device = given, conditions, device
-        shape = (given.in_channels, given.image_size, given.image_size)
-        self.inputs = partial(make_inputs, shape, batch_size=conditions.batch_size, device=device)
-
-    def context(self) -> AbstractContextManager[object]:
-        """Return the context of each forward pass."""
-        return autocast(self.conditions.precision, self.device)
-
-    def weigh(self) -> dict[str, Any]:
-        """Build the model and measure the peak of its step, or say why there is none."""
-        try:
-            baseline = memory_baseline(self.device)
-        except Skip as skip:
-            self._build()
-            return {"peak_memory": None, "peak_memory_note": str(skip)}
-        self._build()
-        use = measure_memory(
-            self.model,
-            self.inputs(count=1),
-            baseline=baseline,
-            mode=self.conditions.mode,
-            autocast=self.context,
-            scaler=self._scaler(),
-        )
-        peak, note = _peak(use, self.model, self.device)
-        return {"peak_memory": peak, "peak_memory_note": note}
-
-    def time(self, run: RunRounds) -> Timing:
-        """Warm up and time the step."""
-        mode = self.conditions.mode
-        self.buffers = self.inputs()
-        measure = measure_by(run, single=mode == "inference" and self.conditions.batch_size == 1)
-        with torch.inference_mode(mode == "inference"):
-            return time_step(self._step(self.buffers), mode, self.buffers[0], self.given.num_classes, measure)
-
-    def remembered(self) -> list[str]:
-        """Say so where the model was fast on the timed inputs only because it had seen them before."""
-        if self.conditions.mode == "training":
-            return []
-        fresh = self.inputs(seed=FRESH_SEED)
-        with torch.inference_mode():
-            return fresh_input_reasons(forward_of(self.model, self.context), self.buffers, fresh, self.device)
-
-    def once(self, run: RunRounds) -> None:
-        """Build the model and take one step, whose output is checked."""
-        self._build()
-        with torch.inference_mode(self.conditions.mode == "inference"):
-            run(self._step(self.inputs(count=1)), 1, 1, lambda: None)
-
-    def _build(self) -> None:
-        self.model = self.given.build().to(self.device)
-
-    def _step(self, inputs: Sequence[Tensor]) -> Step:
-        """Return what is timed, of which the first output is checked."""
-        classes = self.given.num_classes
-        if self.conditions.mode == "inference":
-            return inference_step(self.model, inputs, self.context, num_classes=classes)
-        return training_step(self.model, inputs, self.context, num_classes=classes, scaler=self._scaler())
-
-    def _scaler(self) -> torch.amp.GradScaler:
-        """Return what scales the loss of a training step: float16 alone needs it."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.conditions.precision == "float16")
+def _weight(use: MemoryUse | Skip, bench: Bench) -> dict[str, Any]:
+    """Return the peak of the step in bytes and what it is, or why there is none."""
+    peak, note = (None, str(use)) if isinstance(use, Skip) else _peak(use, bench.model, bench.device)
+    return {"peak_memory": peak, "peak_memory_note": note}
 
 
 def _peak(use: MemoryUse, model: nn.Module, device: torch.device) -> tuple[int | None, str]:
@@ -183,7 +128,7 @@ def _peak(use: MemoryUse, model: nn.Module, device: torch.device) -> tuple[int |
     if device.type == "cuda":
         return use.peak_bytes - use.baseline_bytes, ON_CUDA
     if hasattr(model, "_orig_mod"):  # as torch.compile marks its modules
-        return None, COMPILED
+        return None, COMPILED_ON_CPU
     if use.weights_bytes is not None and use.peak_bytes < use.weights_bytes:
         return None, TOO_SMALL
     return use.peak_bytes, ON_CPU

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 from torch import nn
 
@@ -17,7 +17,7 @@ from vitbench.planning.resolve import resolve_model
 from vitbench.planning.suite import AskedModel
 from vitbench.records import Mode, Precision, canonical_name
 from vitbench.specs import OptionValue, load_target
-from vitbench.worker.build import ModelBuildError
+from vitbench.worker.build import checked_build
 
 __all__ = ["BenchmarkConditions", "Given", "Model", "given_model"]
 
@@ -89,7 +89,7 @@ def given_model(model: Model, conditions: BenchmarkConditions) -> Given:
     arguments = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": IN_CHANNELS}
     return Given(
         label=label,
-        build=partial(_build, label, model, arguments),
+        build=partial(checked_build, label, model, arguments),
         num_classes=conditions.num_classes,
         image_size=size,
     )
@@ -114,22 +114,15 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     size = conditions.image_size or spec.image_size or IMAGE_SIZE
     channels = spec.in_channels or IN_CHANNELS
     label = canonical_name(offer.name, resolved.options, dict(spec.options))
-    arguments = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": channels}
+    asked = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": channels}
+    build = load_target(spec.build)  # imported here, so that what it imports is not weighed as the model's
     return Given(
         label=label,
-        # Imported here, so that what it imports is not weighed as the model's.
-        build=partial(_build, label, load_target(spec.build), {**arguments, **spec.arguments, **resolved.options}),
+        build=partial(checked_build, label, build, {**asked, **spec.arguments, **resolved.options}),
         num_classes=conditions.num_classes,
         image_size=size,
         in_channels=channels,
     )
-
-
-def _build(label: str, build: Callable[..., object], arguments: dict[str, Any]) -> nn.Module:
-    model = build(**arguments)
-    if not isinstance(model, nn.Module):
-        raise ModelBuildError(f"{label}: build returned {type(model).__name__}, not a torch.nn.Module")
-    return model
 
 
 def _copy(module: nn.Module) -> nn.Module:

@@ -7,8 +7,9 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ from vitbench.records import KeyedCell, Measurement, QualityCell, Record, Status
 from vitbench.running.largest_batch import LargestBatch
 
 __all__ = ["Attempt", "merge_processes", "status_of"]
+
+Found = TypeVar("Found")
 
 PROCESSES_AGREE = 0.10
 """Range of the processes' values over their median; beyond it the machine, not the model, makes the difference."""
@@ -52,10 +55,7 @@ class Attempt:
         if not interrupted:
             status, reason = status_of(self.endings[-1])
         done = status in ("ok", "invalid")
-        faults, warnings = (
-            tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
-            for found in ([result.faults for result in results], [result.warnings for result in results])
-        )
+        faults, warnings = _each_once(one.faults for one in results), _each_once(one.warnings for one in results)
         measurements = merge_processes([result.measurements for result in results]) if done else ()
         measurements = doubt(doubt(measurements, "warn", warnings), "invalid", faults)
         if self.largest:
@@ -81,9 +81,13 @@ class Attempt:
             evidence=tuple(result.evidence for result in results if result.evidence),
             faults=faults,
             warnings=warnings,
-            measured_by=tuple(dict.fromkeys(itertools.chain.from_iterable(one.measured_by for one in results))),
+            measured_by=_each_once(one.measured_by for one in results),
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
+
+
+def _each_once(found: Iterable[tuple[Found, ...]]) -> tuple[Found, ...]:
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
 
 
 def status_of(ending: Ending[CellResult]) -> tuple[Status, str]:

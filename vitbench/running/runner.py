@@ -165,13 +165,8 @@ def update_metrics(
         with store.job_folder() as folder:
             if path.exists():
                 shutil.copyfile(path, folder / PREDICTIONS)
-            ending = executor.run(
-                "vitbench.worker.quality:measure_again",
-                job,
-                CellResult,
-                folder=folder,
-                log=store.log_path(record.key),
-            )
+            target, log = "vitbench.worker.quality:measure_again", store.log_path(record.key)
+            ending = executor.run(target, job, CellResult, folder=folder, log=log)
         if ending.answer is not None:
             new = {measurement.name: measurement for measurement in ending.answer.measurements}
             others = [measurement for measurement in record.measurements if measurement.name not in new]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from vitbench.execution.stopping import stoppable
 from vitbench.files import lock
 from vitbench.planning.command import command_line
 from vitbench.planning.plan import Plan
-from vitbench.records import KeyedCell, Record
+from vitbench.records import Record
 from vitbench.running.progress import Talker
 from vitbench.running.runner import run_cells, update_metrics
 from vitbench.store import FILE_NAME, Store, environment_digest
@@ -50,13 +50,13 @@ def execute(
             selection=msgspec.json.encode(planned.selection).decode(),
         )
         store.plan(identity, cells)
+        running = {cell.key for cell in todo}
+        kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
         for sentence in planned.prepared.notes:
             talker.note(sentence)
-        _announce(cells, todo, newest, rerun, talker.note)
+        _announce(len(cells), len(todo), kept, rerun, talker.note)
         try:
-            running = {cell.key for cell in todo}
-            kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
             for sentence in update_metrics(
                 kept, store=store, metrics=planned.metrics, executor=executor, plugins=planned.plugins
             ):
@@ -91,18 +91,10 @@ def known_seconds(records: Sequence[Record]) -> dict[str, float]:
     return {record.id: record.seconds for record in records if record.status == "ok"}
 
 
-def _announce(
-    cells: Sequence[KeyedCell],
-    todo: Sequence[KeyedCell],
-    newest: Mapping[str, Record],
-    rerun: Rerun | None,
-    note: Callable[[str], None],
-) -> None:
+def _announce(cells: int, todo: int, kept: Sequence[Record], rerun: Rerun | None, note: Callable[[str], None]) -> None:
     """Say what is left out and why, so that nothing is silent."""
-    running = {cell.key for cell in todo}
-    kept = [newest[cell.key].status for cell in cells if cell.key in newest and cell.key not in running]
-    failed = sum(status not in _DONE for status in kept)
+    failed = sum(record.status not in _DONE for record in kept)
     if kept:
-        note(f"{len(kept)} of {len(cells)} cells have results from an earlier run; {len(todo)} are left to run.")
+        note(f"{len(kept)} of {cells} cells have results from an earlier run; {todo} are left to run.")
     if failed and rerun is None:
         note(f"{failed} of those ended without a result; --rerun failed runs them again.")

@@ -22,7 +22,9 @@ from vitbench.measuring.steps import InvalidOutput, check_output
 from vitbench.specs import load_target
 from vitbench.testing.cases import ModelCase
 from vitbench.testing.checks import TOO_LARGE, CheckFailed, need, raised
-from vitbench.testing.fitting import fit, seed_all, tensors_of, tiny_problem
+from vitbench.testing.fitting import fit, tensors_of, tiny_problem
+from vitbench.worker.build import fill_zeros
+from vitbench.worker.runtime import seed_all
 
 __all__ = [
     "CLASSES",
@@ -142,9 +144,8 @@ def sizes(case: ModelCase) -> tuple[int, ...]:
             refusal = str(error)
             continue
         except Exception:  # no refusal; the checks that build it will tell
-            taken.append(size)
-        else:
-            taken.append(size)
+            pass
+        taken.append(size)
     if not taken:
         asked = ", ".join(map(str, sorted((*SIZES, LARGE_SIZE))))
         raise CheckFailed(f"build refuses images of {asked} pixels ({refusal}); declare the image_size that it takes")
@@ -228,12 +229,8 @@ def sample(case: ModelCase, *, num_classes: int = CLASSES, image_size: int | Non
 
 
 def alive(model: nn.Module) -> nn.Module:
-    """Fill the parameters that are all zero with small numbers: behind a head of zeros no logit tells anything."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.1, generator=generator)
+    """Return a model whose parameters are not all zero anywhere."""
+    fill_zeros(model, std=0.1, generator=torch.Generator().manual_seed(0))
     return model
 
 

@@ -9,16 +9,7 @@ from pathlib import Path
 from vitbench.catalog import Catalog, PluginSelection
 from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, OptionValue, RecipeSpec, SuiteSpec
 
-__all__ = [
-    "Case",
-    "DatasetCase",
-    "FamilyCase",
-    "MetricCase",
-    "ModelCase",
-    "PluginCase",
-    "RecipeCase",
-    "SuiteCase",
-]
+__all__ = ["Case", "DatasetCase", "FamilyCase", "MetricCase", "ModelCase", "PluginCase", "RecipeCase", "SuiteCase"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -65,6 +65,11 @@ class Check:
         """The name of the check function."""
         return self.target.partition(":")[2]
 
+    @property
+    def short_subject(self) -> str:
+        """What is checked, without its plugin's name where it has one of its own."""
+        return self.subject.partition("/")[2] or self.subject
+
     def __call__(self) -> None:
         """Run it under the flags and seeds of a run, and leave torch's flags and all generators as they were.
 
@@ -98,7 +103,7 @@ def run_checks(checks: Iterable[Check], *, expected_failures: Mapping[str, str] 
 
 def expected_reasons(checks: Sequence[Check], expected_failures: Mapping[str, str]) -> list[str]:
     """Return for each check why it is expected to fail, or an empty text; raises as `run_checks` does."""
-    names = [(f"{check.subject}: {check.name}", f"{_short(check)}: {check.name}", check.name) for check in checks]
+    names = [(f"{check.subject}: {check.name}", f"{check.short_subject}: {check.name}", check.name) for check in checks]
     known = {key for keys in names for key in keys}
     for key, reason in expected_failures.items():
         if key not in known:
@@ -108,10 +113,6 @@ def expected_reasons(checks: Sequence[Check], expected_failures: Mapping[str, st
         if not reason.strip():
             raise UsageError(f'expected_failures: say why "{key}" is expected to fail.')
     return [next((expected_failures[key] for key in keys if key in expected_failures), "") for keys in names]
-
-
-def _short(check: Check) -> str:
-    return check.subject.partition("/")[2] or check.subject
 
 
 def _outcome(check: Check, expected: str) -> Outcome:

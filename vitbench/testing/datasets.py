@@ -35,19 +35,6 @@ from vitbench.testing.opening import (
     seen_elsewhere,
 )
 
-__all__ = [
-    "check_dataset_batches_agree",
-    "check_dataset_class_names",
-    "check_dataset_every_class",
-    "check_dataset_images",
-    "check_dataset_labels",
-    "check_dataset_missing",
-    "check_dataset_order_stable",
-    "check_dataset_sizes",
-    "check_dataset_splits_disjoint",
-    "check_dataset_threads_agree",
-]
-
 MOST_BYTES = 1 << 28
 """Of decoded pixels of each split, where images are compared: all of CIFAR, or 1,700 images of 224 pixels."""
 THREADS = 8

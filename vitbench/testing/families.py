@@ -6,8 +6,6 @@ from vitbench.specs import load_target
 from vitbench.testing.cases import FamilyCase
 from vitbench.testing.checks import CheckFailed, need, raised
 
-__all__ = ["check_family_refuses_unknown_names"]
-
 
 def check_family_refuses_unknown_names(case: FamilyCase) -> None:
     """`resolve` raises LookupError with a sentence for a name that the family does not have."""

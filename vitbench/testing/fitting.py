@@ -10,7 +10,6 @@ Shapes: N images, C channels of the model's input, S its side in pixels, K class
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.testing.checks import CheckFailed, raised
+from vitbench.worker.runtime import seed_all
 
-__all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "seed_all", "tensors_of", "tiny_problem"]
+__all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "tensors_of", "tiny_problem"]
 
 TRAIN_IMAGES, VAL_IMAGES, OTHER_IMAGES = 192, 48, 60
 PREPROCESS = Preprocess(mean=(0.75,), std=(0.5,))
@@ -135,13 +135,6 @@ def _log(*, epoch: float | None = None, epochs: int | None = None, **values: flo
     if epoch is not None and float(epoch).is_integer():
         for value in values.values():
             float(value)
-
-
-def seed_all(seed: int) -> None:
-    """Seed all generators as a run does."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
 
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -16,7 +16,8 @@ from vitbench.protocols import TrainVal
 from vitbench.testing.building import build, counts, own_channels, sizes
 from vitbench.testing.cases import ModelCase, RecipeCase
 from vitbench.testing.checks import CheckFailed
-from vitbench.testing.fitting import fit, seed_all, tiny_problem
+from vitbench.testing.fitting import fit, tiny_problem
+from vitbench.worker.runtime import seed_all
 
 __all__ = ["CLASSES", "TinyNet", "learner", "own_model", "problem"]
 
@@ -56,11 +57,8 @@ def learner(case: RecipeCase) -> nn.Module:
 def problem(case: RecipeCase, *, folder: Path | None = None, others: int = 0) -> TrainVal:
     """Return the tiny problem for `learner`; `folder` and `others` as in `tiny_problem`."""
     own = own_model(case)
-    if own is None:
-        return tiny_problem(num_classes=CLASSES, folder=folder, others=others)
-    return tiny_problem(
-        num_classes=CLASSES, image_size=sizes(own)[0], in_channels=own_channels(own), folder=folder, others=others
-    )
+    shape = {} if own is None else {"image_size": sizes(own)[0], "in_channels": own_channels(own)}
+    return tiny_problem(num_classes=CLASSES, folder=folder, others=others, **shape)
 
 
 @functools.cache

@@ -15,14 +15,6 @@ from vitbench.testing.cases import MetricCase
 from vitbench.testing.checks import CheckFailed, raised
 from vitbench.testing.subjects import scenes, shuffled
 
-__all__ = [
-    "check_metric_direction",
-    "check_metric_figures",
-    "check_metric_leaves_inputs",
-    "check_metric_order_invariant",
-    "check_metric_values",
-]
-
 ROUNDING = 1e-5
 """Relative difference that the order of a sum in float32 explains."""
 RESAMPLING = 0.5

@@ -34,25 +34,8 @@ from vitbench.testing.building import (
 )
 from vitbench.testing.cases import ModelCase
 from vitbench.testing.checks import TOO_LARGE, CheckFailed, raised
-from vitbench.testing.fitting import seed_all, tensors_of
-from vitbench.worker.runtime import changed_flags, runtime
-
-__all__ = [
-    "check_model_batch_independent",
-    "check_model_builds",
-    "check_model_builds_on_meta",
-    "check_model_builds_share_nothing",
-    "check_model_declared_size",
-    "check_model_eval_deterministic",
-    "check_model_follows_data",
-    "check_model_gradients",
-    "check_model_leaves_flags",
-    "check_model_leaves_inputs",
-    "check_model_leaves_random_state",
-    "check_model_logits",
-    "check_model_same_seed",
-    "check_model_state_dict",
-]
+from vitbench.testing.fitting import tensors_of
+from vitbench.worker.runtime import changed_flags, runtime, seed_all
 
 BATCH_TOLERANCE = 1e-3
 """Share of the largest logit by which an image's logits may differ with its batch mates: kernels for other batch sizes

@@ -31,9 +31,7 @@ from vitbench.testing.cases import DatasetCase
 from vitbench.testing.checks import CheckFailed, need, raised
 
 __all__ = [
-    "SOME_IMAGES",
     "SPLITS",
-    "Seen",
     "SplitName",
     "hash_of",
     "images_of",

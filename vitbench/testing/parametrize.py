@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING
 
 from vitbench.errors import Skip
 from vitbench.testing.checks import NO_FAILURES, Check, CheckFailed, expected_reasons
-from vitbench.testing.plan import checks_of
+from vitbench.testing.plan import NO_DATA, checks_of
 
 if TYPE_CHECKING:
     import pytest
 
 __all__ = ["parametrize_checks"]
 
-_NO_DATA: Mapping[str, str | Path] = {}
-
 
 def parametrize_checks(
     plugin: str,
     *,
     models: Sequence[str] = (),
-    data: Mapping[str, str | Path] = _NO_DATA,
+    data: Mapping[str, str | Path] = NO_DATA,
     expected_failures: Mapping[str, str] = NO_FAILURES,
 ) -> pytest.MarkDecorator:
     """Return a decorator that calls ``def test_conformance(check): check()`` once for each check of a plugin.
@@ -46,7 +44,7 @@ def parametrize_checks(
         [
             pytest.param(
                 partial(_call, check),
-                id=f"{check.subject.partition('/')[2] or check.subject}-{check.name}",
+                id=f"{check.short_subject}-{check.name}",
                 marks=[pytest.mark.xfail(strict=True, raises=CheckFailed, reason=reason)] if reason else [],
             )
             for check, reason in zip(checks, expected_reasons(checks, expected_failures), strict=True)

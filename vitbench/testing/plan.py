@@ -102,14 +102,14 @@ CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
 )
 """For each kind of case the module of its checks, and their names in the order in which they run."""
 
-_NO_DATA: Mapping[str, str | Path] = {}
+NO_DATA: Mapping[str, str | Path] = {}
 
 
 def checks_of(
     plugin: str,
     *,
     models: Sequence[str] = (),
-    data: Mapping[str, str | Path] = _NO_DATA,
+    data: Mapping[str, str | Path] = NO_DATA,
     plugins: PluginSelection | None = None,
 ) -> list[Check]:
     """Return the checks of a plugin, or of one of its offers.
@@ -211,24 +211,15 @@ def _roots(plugin: str, data: Mapping[str, str | Path], catalog: Catalog) -> dic
 def _cases(plugin: str, roots: Mapping[str, Path], catalog: Catalog) -> Iterator[tuple[str, Case]]:
     """Give all offers of a plugin with their full names."""
 
-    def own(offer: Offer[Any]) -> bool:
-        return offer.plugin.name == plugin
+    def own(offers: Mapping[str, Offer[Any]]) -> Iterator[tuple[str, Any]]:
+        return ((name, offer.spec) for name, offer in offers.items() if offer.plugin.name == plugin)
 
-    for name, model in catalog.models.items():
-        if own(model):
-            yield name, _model_case(plugin, model.spec, catalog)
-    for name, dataset in catalog.datasets.items():
-        if own(dataset):
-            yield name, DatasetCase(spec=dataset.spec, root=roots.get(name))
-    for name, recipe in catalog.recipes.items():
-        if own(recipe):
-            yield name, RecipeCase(spec=recipe.spec, model=_model_of(plugin, name, catalog))
-    for name, metric in catalog.metrics.items():
-        if own(metric):
-            yield name, MetricCase(spec=metric.spec)
-    for name, suite in catalog.suites.items():
-        if own(suite):
-            yield name, SuiteCase(spec=suite.spec, catalog=catalog)
+    yield from ((name, _model_case(plugin, spec, catalog)) for name, spec in own(catalog.models))
+    yield from ((name, DatasetCase(spec=spec, root=roots.get(name))) for name, spec in own(catalog.datasets))
+    for name, recipe in own(catalog.recipes):
+        yield name, RecipeCase(spec=recipe, model=_model_of(plugin, name, catalog))
+    yield from ((name, MetricCase(spec=spec)) for name, spec in own(catalog.metrics))
+    yield from ((name, SuiteCase(spec=spec, catalog=catalog)) for name, spec in own(catalog.suites))
 
 
 def _model_case(plugin: str, spec: ModelSpec, catalog: Catalog) -> ModelCase | FamilyCase:

@@ -17,13 +17,6 @@ from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import CheckFailed
 from vitbench.testing.fresh import Imported, Loaded, import_in_child
 
-__all__ = [
-    "check_plugin_imports_quietly",
-    "check_plugin_lists_lightly",
-    "check_plugin_loads_quietly",
-    "check_plugin_recipes_known",
-]
-
 SECONDS = 60.0
 """For loading a plugin, and for importing what it names; the largest libraries take ten."""
 

@@ -25,18 +25,6 @@ from vitbench.testing.learner import CLASSES, learner, own_model, problem
 from vitbench.training import batches, preprocess
 from vitbench.worker.runtime import changed_flags, runtime
 
-__all__ = [
-    "check_recipe_budget",
-    "check_recipe_device",
-    "check_recipe_leaves_flags",
-    "check_recipe_loss_falls",
-    "check_recipe_preprocesses",
-    "check_recipe_returns_model",
-    "check_recipe_seed",
-    "check_recipe_sees_its_split",
-    "check_recipe_trains",
-]
-
 SHORT = 2
 """Epochs, where learning does not matter."""
 SHORT_OPTIONS = {"epochs": SHORT, "steps": 8}

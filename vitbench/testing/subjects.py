@@ -10,7 +10,7 @@ Shapes: N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -65,16 +65,9 @@ def shuffled(subject: Subject) -> Subject:
     predictions = subject.predictions
     assert predictions is not None
     order = np.random.default_rng(0).permutation(len(predictions.labels))
-    return _subject(
-        predictions.num_classes,
-        predictions=Predictions(
-            labels=predictions.labels[order],
-            top_classes=predictions.top_classes[order],
-            top_probabilities=predictions.top_probabilities[order],
-            true_log_probability=predictions.true_log_probability[order],
-            num_classes=predictions.num_classes,
-        ),
-    )
+    of_images = ("labels", "top_classes", "top_probabilities", "true_log_probability")
+    moved = {name: getattr(predictions, name)[order] for name in of_images}
+    return replace(subject, predictions=replace(predictions, **moved))
 
 
 def _subject(num_classes: int = 10, **part: Any) -> Subject:

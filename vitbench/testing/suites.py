@@ -10,11 +10,8 @@ from vitbench.planning.expand import expand
 from vitbench.planning.resolve import first_missing
 from vitbench.planning.suite import ModelEntry, Selection, Suite
 from vitbench.planning.suite_file import read_suite
-from vitbench.specs import load_target
 from vitbench.testing.cases import SuiteCase
 from vitbench.testing.checks import CheckFailed
-
-__all__ = ["check_suite_names", "check_suite_parses"]
 
 
 def check_suite_parses(case: SuiteCase) -> None:
@@ -66,17 +63,14 @@ def _check_recipes(suite: Suite, case: SuiteCase, home: str) -> None:
 
 def _check_member(entry: ModelEntry, case: SuiteCase, home: str) -> str:
     """Ask a family whether it has the member and its options; return what has to be installed for that."""
-    spec = case.catalog.model(entry.name, home=home).spec
-    if spec.resolve is None:
+    offer = case.catalog.model(entry.name, home=home)
+    if offer.spec.resolve is None:
         return ""
-    missing = first_missing(spec.requires)
+    missing = first_missing(offer.spec.requires)
     if missing:
         return f"{entry.name} needs {missing}; pip install {missing}."
     try:
-        member = load_target(spec.resolve)(entry.name.partition("/")[2])
-        complete_options(f"model {entry.name}", member.options, entry.options)
-    except LookupError as error:
-        raise CheckFailed(f"model {entry.name}: {error.args[0] if error.args else error}") from error
+        complete_options(f"model {entry.name}", case.catalog.member(offer.name).options, entry.options)
     except VitbenchError as error:
         raise CheckFailed(str(error)) from error
     return ""

@@ -20,11 +20,12 @@ import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.catalog.options import complete_options, parse_model
-from vitbench.catalog.provenance import library_versions, origin
 from vitbench.errors import UnusableError, VitbenchError, reason_of
-from vitbench.planning.resolve import first_missing
-from vitbench.records import KeyedCell, Mode, Provenance, SpeedCell, canonical_name, digest
-from vitbench.specs import ModelSpec, OptionValue
+from vitbench.planning.keying import Keyer
+from vitbench.planning.resolve import ResolvedModel, first_missing
+from vitbench.planning.suite import Conditions
+from vitbench.records import canonical_name
+from vitbench.specs import OptionValue
 from vitbench.tracking.messages import PROTOCOL, Described, Description, Greeting, Refusal, Request
 
 __all__ = ["describe", "main"]
@@ -56,14 +57,8 @@ def describe(request: Request) -> Description:
         return Description(refusal=_refusal(error))
     described = environment.describe(device)
     catalog = load_catalog()
-    planner = _Planner(
-        request=request,
-        catalog=catalog,
-        device=device,
-        machine=described.machine,
-        threads=request.threads or environment.usable_cores(),
-        torch_version=described.versions.get("torch", ""),
-    )
+    keyer = Keyer.of(Conditions(threads=request.threads), device=device, described=described)
+    planner = _Planner(request=request, catalog=catalog, keyer=keyer)
     return Description(
         python=described.python,
         versions=described.versions,
@@ -79,10 +74,7 @@ class _Planner:
 
     request: Request
     catalog: Catalog
-    device: str
-    machine: str
-    threads: int
-    torch_version: str
+    keyer: Keyer
 
     def own(self) -> list[str]:
         """Return the full names of the models whose code is the checkout's, but families and baselines."""
@@ -104,44 +96,25 @@ class _Planner:
             options = complete_options(f"model {offer.name}", defaults, given)
         except Exception as error:  # a plugin's, too
             return _refusal(error)
+        model = ResolvedModel(
+            name=offer.name,
+            plugin=offer.plugin,
+            spec=spec,
+            options=options,
+            label=canonical_name(offer.name, options, defaults),
+        )
+        size = self.request.image_size
         cells = (
-            self._cell(offer.name, offer.plugin, spec, options, canonical_name(offer.name, options, defaults), mode)
+            self.keyer.speed(
+                model,
+                num_classes=self.request.num_classes,
+                data_shape=(IN_CHANNELS, size, size),
+                batch_size=self.request.batch_size,
+                mode=mode,
+            )
             for mode in self.request.modes
         )
-        return Described(
-            cells=tuple(cells),
-            of_checkout=self._of_checkout(offer.plugin),
-        )
-
-    def _cell(
-        self, name: str, plugin: Plugin, spec: ModelSpec, options: dict[str, OptionValue], label: str, mode: Mode
-    ) -> KeyedCell:
-        size, channels = spec.image_size or self.request.image_size, spec.in_channels or IN_CHANNELS
-        cell = SpeedCell(
-            model=name,
-            options=options,
-            num_classes=self.request.num_classes,
-            input_shape=(channels, size, size),
-            device=self.device,
-            threads=self.threads,
-            batch_size=self.request.batch_size,
-            mode=mode,
-            machine=self.machine,
-        )
-        provenance = Provenance(
-            model=origin(plugin), libraries=library_versions(spec.requires), torch=self.torch_version
-        )
-        return KeyedCell(
-            cell=cell,
-            id=digest(cell),
-            key=digest((digest(cell), provenance)),
-            label=label,
-            provenance=provenance,
-            image_size=size,
-            in_channels=channels,
-            machine=self.machine,
-            device=self.device,
-        )
+        return Described(cells=tuple(cells), of_checkout=self._of_checkout(offer.plugin))
 
     def _of_checkout(self, plugin: Plugin) -> bool:
         """Whether a plugin's code is the checkout's; a copy of it in place may be an old one."""

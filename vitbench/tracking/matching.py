@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -117,15 +118,15 @@ def _match(
     label = present[-1].cells[0].label if present else name
     lacking = tuple(side.message for side in sides if isinstance(side, Refusal))
     for i, mode in enumerate(modes):
+        tracked = partial(TrackedModel, model=label, mode=mode, batch_size=batch_size)
         if lacking:
-            yield TrackedModel(model=label, mode=mode, batch_size=batch_size, verdict="no data", reasons=lacking)
+            yield tracked(verdict="no data", reasons=lacking)
             continue
         base, head = present[0].cells[i], present[1].cells[i]
         grave = [*_foreign_code(present), *_unlike_work(base, head)]
         slight = [*_shared_code(answers), *_unlike_software(base, head, answers)]
         if grave or (slight and not allow_differences):
-            reasons = (*grave, *slight)
-            yield TrackedModel(model=label, mode=mode, batch_size=batch_size, verdict="not comparable", reasons=reasons)
+            yield tracked(verdict="not comparable", reasons=(*grave, *slight))
         else:
             yield Match(model=label, cells=(base, head), remarks=(*slight, *_unlike_options(base, head)))
 

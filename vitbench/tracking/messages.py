@@ -9,7 +9,7 @@ import msgspec
 
 from vitbench.records import KeyedCell, Mode
 
-__all__ = ["PROTOCOL", "Described", "Description", "Greeting", "Refusal", "Request"]
+__all__ = ["PROTOCOL", "Asked", "Described", "Description", "Greeting", "Refusal", "Request"]
 
 PROTOCOL = 3
 """Raised with each change of the messages here, of those in vitbench/lockstep/process.py, or of `KeyedCell`."""
@@ -21,8 +21,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
     protocol: int = PROTOCOL
 
 
-class Request(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to describe."""
+class Asked(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the user wants to know of each side."""
 
     models: tuple[str, ...]
     """``M[:k=v,...]``; empty: all models whose code lies in the checkout, but families and baselines."""
@@ -35,6 +35,11 @@ class Request(Greeting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As the user writes it."""
     threads: int | None
     """None: all usable cores."""
+
+
+class Request(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to describe."""
+
     folder: str
     """The checkout."""
     tree: str

@@ -1,39 +1,25 @@
-"""What tracking found of each model, and the exit code that it comes to."""
+"""What tracking found of each model, and what all of it comes to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
-
 import msgspec
 
+from vitbench.lockstep.outcome import ComparisonOutcome
 from vitbench.records import Mode
 from vitbench.statistics import Finding
 
-__all__ = ["EXIT_CODES", "VERDICTS", "SideInfo", "Tracked", "TrackedModel", "Verdict", "verdict_of_all"]
+__all__ = ["VERDICTS", "SideInfo", "Tracked", "TrackedModel"]
 
 SCHEMA = 1
 """Version of the JSON object."""
 
-Verdict = Literal["regressed", "not comparable", "no data", "not resolved", "improved", "same"]
-
-VERDICTS: dict[Finding, Verdict] = {
+VERDICTS: dict[Finding, ComparisonOutcome] = {
     "slower": "regressed",
     "faster": "improved",
     "same": "same",
     "not resolved": "not resolved",
 }
 """What a finding on head's speed means."""
-
-EXIT_CODES: dict[Verdict, int] = {
-    "regressed": 10,
-    "not comparable": 12,
-    "no data": 11,
-    "not resolved": 13,
-    "improved": 0,
-    "same": 0,
-}
-"""Of each verdict; of several, the first in this order counts."""
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +32,7 @@ class TrackedModel(_Data, frozen=True, kw_only=True):
     model: str
     mode: Mode
     batch_size: int
-    verdict: Verdict
+    verdict: ComparisonOutcome
     """Of head against base."""
     ratio: float | None = None
     """Head's images per second over base's."""
@@ -83,12 +69,6 @@ class Tracked(_Data, frozen=True, kw_only=True):
     threads: int
     threshold: float
     """The share of speed that does not matter."""
-    verdict: Verdict
+    verdict: ComparisonOutcome
     exit_code: int
     results: tuple[TrackedModel, ...]
-
-
-def verdict_of_all(results: Iterable[TrackedModel]) -> Verdict:
-    """Return the verdict that counts of several; see `EXIT_CODES`."""
-    found = {result.verdict for result in results}
-    return next(verdict for verdict in EXIT_CODES if verdict in found)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from vitbench.lockstep.outcome import ComparisonOutcome
 from vitbench.report.markdown import escaped
 from vitbench.report.terminal_text import broken, few, shown, wrapped
-from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel, Verdict
+from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
@@ -17,7 +18,7 @@ _MOST_REASONS = 2
 """Reasons that a note gives; the JSON gives all."""
 _TITLES = ("model", "mode", "batch", "head / base", "95 % interval", "verdict")
 _ALIGN = ("left", "left", "right", "right", "right", "left")
-_ANSWERS: dict[Verdict, str] = {
+_ANSWERS: dict[ComparisonOutcome, str] = {
     "regressed": "Slower by more than {threshold:.1%}",
     "not comparable": "Different in more than speed, and not compared",
     "no data": "Without a measurement on both sides",

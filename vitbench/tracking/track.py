@@ -10,40 +10,31 @@ comparison; this costs time for alarms alone. The second figure is the one repor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vitbench.execution.stopping import stoppable
 from vitbench.lockstep import SpeedComparison, compare_speeds
+from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome, worst
 from vitbench.lockstep.process import LockstepError, Side
-from vitbench.records import Mode
 from vitbench.tracking.asking import ask
 from vitbench.tracking.checkouts import Repository, find_repository
 from vitbench.tracking.environments import Installation, PreparedSide, cache_folder, in_place, prepared_place
 from vitbench.tracking.matching import LABELS, Match, matched
-from vitbench.tracking.messages import Description, Request
-from vitbench.tracking.outcome import EXIT_CODES, VERDICTS, SideInfo, Tracked, TrackedModel, Verdict, verdict_of_all
+from vitbench.tracking.messages import Asked, Description, Request
+from vitbench.tracking.outcome import VERDICTS, SideInfo, Tracked, TrackedModel
 
 __all__ = ["Question", "settled", "track"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What the user wants to know."""
+class Question(Asked, frozen=True, kw_only=True):
+    """What the user wants to know, and of what."""
 
     base: str
     """A commit, by any name that git knows."""
     head: str | None
     """None: the working tree as it is, with the present interpreter."""
     repo: Path
-    models: tuple[str, ...]
-    """``M[:k=v,...]``; empty: all models whose code lies in the checkouts."""
-    modes: tuple[Mode, ...]
-    batch_size: int
-    image_size: int
-    num_classes: int
-    device: str
-    threads: int | None
     threshold: float
     """The share of speed that does not matter."""
     seconds: float
@@ -57,17 +48,8 @@ class Question:
 
     def request(self, place: PreparedSide, tree: Path) -> Request:
         """Return what to ask of a side."""
-        return Request(
-            models=self.models,
-            modes=self.modes,
-            batch_size=self.batch_size,
-            image_size=self.image_size,
-            num_classes=self.num_classes,
-            device=self.device,
-            threads=self.threads,
-            folder=str(place.folder),
-            tree=str(tree),
-        )
+        asked = {name: getattr(self, name) for name in Asked.__struct_fields__}
+        return Request(**asked, folder=str(place.folder), tree=str(tree))
 
 
 def track(question: Question, say: Callable[[str], None]) -> Tracked:
@@ -121,7 +103,9 @@ def _sides(
     return sides[::-1]
 
 
-def settled(compare: Callable[[], SpeedComparison], *, family: int) -> tuple[SpeedComparison, Verdict, tuple[str, ...]]:
+def settled(
+    compare: Callable[[], SpeedComparison], *, family: int
+) -> tuple[SpeedComparison, ComparisonOutcome, tuple[str, ...]]:
     """Compare, and once more where the answer is an alarm and one of several; see above.
 
     Args:
@@ -144,28 +128,18 @@ def settled(compare: Callable[[], SpeedComparison], *, family: int) -> tuple[Spe
 
 def _measured(match: Match, places: Sequence[PreparedSide], question: Question, *, family: int) -> TrackedModel:
     base, head = (
-        Side(
-            planned=cell,
-            label=place.label,
-            python=place.python,
-            environment=place.environment,
-            cwd=place.folder,
-        )
+        Side(planned=cell, label=place.label, python=place.python, environment=place.environment, cwd=place.folder)
         for place, cell in zip(places, match.cells, strict=True)
     )
     cell = match.cell
+    tracked = partial(TrackedModel, model=match.model, mode=cell.mode, batch_size=cell.batch_size)
     try:
         found, verdict, reasons = settled(
             lambda: compare_speeds(base, head, threshold=question.threshold, seconds=question.seconds), family=family
         )
     except LockstepError as error:
-        return TrackedModel(
-            model=match.model, mode=cell.mode, batch_size=cell.batch_size, verdict="no data", reasons=(str(error),)
-        )
-    return TrackedModel(
-        model=match.model,
-        mode=cell.mode,
-        batch_size=cell.batch_size,
+        return tracked(verdict="no data", reasons=(str(error),))
+    return tracked(
         verdict=verdict,
         ratio=found.ratio,
         low=found.low,
@@ -194,7 +168,7 @@ def _tracked(
         for place, answer in zip(places, answers, strict=True)
     )
     cell = matches[0].cell if matches else None
-    verdict = verdict_of_all(results)
+    verdict = worst(result.verdict for result in results)
     return Tracked(
         base=base,
         head=head,

@@ -10,7 +10,7 @@ from torch import nn
 
 from vitbench.protocols import FitRun
 
-__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device"]
+__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device", "placed", "scaler_of"]
 
 _REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,10 +21,17 @@ def on_device(model: nn.Module, run: FitRun) -> tuple[nn.Module, nn.Module]:
     The second is compiled where the run asks for it; both share their parameters. A recipe calls the second and
     returns the first, whose parameter names are the model's own.
     """
-    model = model.to(run.device)
-    if run.channels_last:
+    return placed(model, run.device, channels_last=run.channels_last, compiled=run.compile)
+
+
+def placed(
+    model: nn.Module, device: torch.device, *, channels_last: bool, compiled: bool
+) -> tuple[nn.Module, nn.Module]:
+    """Move a model as `on_device` does, whatever asks for it."""
+    model = model.to(device)
+    if channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model, cast(nn.Module, torch.compile(model)) if run.compile else model
+    return model, cast(nn.Module, torch.compile(model)) if compiled else model
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -36,7 +43,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 
 def grad_scaler(run: FitRun) -> torch.amp.GradScaler:
     """Return the scaler that keeps float16 gradients from vanishing; in other precisions it passes them on."""
-    return torch.amp.GradScaler(run.device.type, enabled=run.precision == "float16")
+    return scaler_of(run.precision, run.device)
+
+
+def scaler_of(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """Return the scaler of a precision: float16 alone needs it."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "float16")
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

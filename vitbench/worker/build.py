@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from vitbench.errors import VitbenchError
-from vitbench.records import KeyedCell, SpeedCell
+from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, load_target
 
-__all__ = ["ModelBuildError", "build_model", "facts_of", "meta_architecture", "placed"]
+__all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_zeros", "meta_architecture"]
 
 
 class ModelBuildError(VitbenchError):
@@ -25,16 +25,22 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
     Raises:
         ModelBuildError: `build` returned no module.
     """
-    model = load_target(spec.build)(
-        num_classes=num_classes,
-        image_size=planned.image_size,
-        in_channels=planned.in_channels,
-        **spec.arguments,
-        **planned.cell.options,
-    )
+    build = load_target(spec.build)
+    return checked_build(planned.cell.model, build, _arguments(planned, spec, num_classes) | planned.cell.options)
+
+
+def checked_build(name: str, build: Callable[..., object], arguments: Mapping[str, Any]) -> nn.Module:
+    """Return what a build function makes of some arguments; raises as `build_model` does."""
+    model = build(**arguments)
     if not isinstance(model, nn.Module):
-        raise ModelBuildError(f"{planned.cell.model}: build returned {type(model).__name__}, not a torch.nn.Module")
+        raise ModelBuildError(f"{name}: build returned {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _arguments(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> dict[str, Any]:
+    """Return the arguments of a build function, but for the options."""
+    shape = {"num_classes": num_classes, "image_size": planned.image_size, "in_channels": planned.in_channels}
+    return {**shape, **spec.arguments}
 
 
 def facts_of(model: nn.Module) -> dict[str, str]:
@@ -42,15 +48,12 @@ def facts_of(model: nn.Module) -> dict[str, str]:
     return {str(name): str(value) for name, value in getattr(model, "facts", {}).items()}
 
 
-def placed(model: nn.Module, cell: SpeedCell, device: torch.device) -> nn.Module:
-    """Move a model to its device and memory format, and return it as it is to be called: compiled where asked for.
-
-    Moving changes the model itself; a compiled one shares its parameters.
-    """
-    model = model.to(device)
-    if cell.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    return cast(nn.Module, torch.compile(model)) if cell.compile else model
+def fill_zeros(model: nn.Module, *, std: float, generator: torch.Generator | None = None) -> None:
+    """Fill parameters that are all zero with small numbers: behind a head of zeros no logit tells anything."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=std, generator=generator)
 
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:
@@ -60,13 +63,7 @@ def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> 
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
-            model: nn.Module = load_target(spec.build)(
-                num_classes=num_classes,
-                image_size=planned.image_size,
-                in_channels=planned.in_channels,
-                **spec.arguments,
-                **options,
-            )
+            model: nn.Module = load_target(spec.build)(**_arguments(planned, spec, num_classes), **options)
         return model.to("meta").eval()
 
     return architecture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from vitbench.protocols import Agreement, Loading, Predictions, Split
 from vitbench.records import KeyedCell, QualityCell
 from vitbench.specs import Preprocess
 from vitbench.training import autocast, batches, preprocess
+from vitbench.training.setup import placed
 from vitbench.worker.runtime import runtime
 
 __all__ = ["Evaluation", "evaluate"]
@@ -98,11 +98,9 @@ class _Evaluator:
         self.device = torch.device(planned.device)
         # A baseline is no network, and computes as it does whatever was asked for.
         self.variant = not planned.baseline and is_variant(cell.precision, cell.compile, cell.channels_last)
-        self.plain = model.to(self.device)
-        if cell.channels_last:
-            self.plain = self.plain.to(memory_format=torch.channels_last)
-        compiled = self.variant and cell.compile
-        self.called = cast(nn.Module, torch.compile(self.plain)) if compiled else self.plain
+        self.plain, self.called = placed(
+            model, self.device, channels_last=cell.channels_last, compiled=self.variant and cell.compile
+        )
 
     def context(self) -> AbstractContextManager[object]:
         """Return the context of each forward pass."""

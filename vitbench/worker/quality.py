@@ -26,7 +26,7 @@ from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.metrics import measure, measured_by
-from vitbench.worker.runtime import changed_flags, runtime
+from vitbench.worker.runtime import flag_reasons, runtime
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -73,7 +73,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()
         found = evaluate(model, planned, splits.test, how, log)
-        changed = changed_flags(flags)
+        flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
         _save_weights(model, folder / WEIGHTS)
@@ -89,12 +89,11 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         loading=found.loading,
         agreement=found.agreement,
     )
-    warnings = (*([f"the model changed torch's {', '.join(changed)}"] if changed else []), *found.warnings)
     return CellResult(
         status="ok",
         measurements=measure(catalog, subject),
         faults=found.faults,
-        warnings=warnings,
+        warnings=(*flipped, *found.warnings),
         curve=curve,
         preprocess=_applied(how, planned),
         runtime=flags,

@@ -24,7 +24,7 @@ from torch.utils import deterministic
 from vitbench.errors import UnusableError
 from vitbench.records import Precision
 
-__all__ = ["changed_flags", "check_precision", "kept_flags", "runtime", "steady_allocator"]
+__all__ = ["changed_flags", "check_precision", "flag_reasons", "kept_flags", "runtime", "seed_all", "steady_allocator"]
 
 FlagValue = bool | int | str
 Access = tuple[Callable[[], FlagValue], Callable[[Any], object]]
@@ -83,24 +83,7 @@ def _write_anomaly_detection(enabled: bool) -> None:
     torch.set_anomaly_enabled(enabled, torch.is_anomaly_check_nan_enabled())
 
 
-_BACKENDS = (
-    "fp32_precision",
-    "cuda.matmul.fp32_precision",
-    "cudnn.fp32_precision",
-    "cudnn.conv.fp32_precision",
-    "cudnn.rnn.fp32_precision",
-    "mkldnn.fp32_precision",
-    "mkldnn.matmul.fp32_precision",
-    "mkldnn.conv.fp32_precision",
-    "mkldnn.rnn.fp32_precision",
-    "cudnn.enabled",
-    "cudnn.benchmark",
-    "cudnn.deterministic",
-    "mkldnn.enabled",
-    "cuda.matmul.allow_fp16_accumulation",
-)
-
-_FLAGS: Mapping[str, Access] = {
+_ACCESS: Mapping[str, Access] = {
     "threads": (torch.get_num_threads, torch.set_num_threads),
     "default_dtype": (
         lambda: str(torch.get_default_dtype()).removeprefix("torch."),
@@ -119,10 +102,8 @@ _FLAGS: Mapping[str, Access] = {
     "flush_denormal": (lambda: sys.float_info.min / 2 == 0, torch.set_flush_denormal),
     "deterministic_debug_mode": (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     "fill_uninitialized_memory": _attribute(deterministic, "fill_uninitialized_memory"),
-    # Before the backends: these two write their matmul, conv and rnn precisions, which then have the last word.
     "cudnn.allow_tf32": (_read_cudnn_tf32, _write_cudnn_tf32),
     "float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    **{path: _backend(path) for path in _BACKENDS},
     "cuda.matmul.allow_fp16_reduced_precision_reduction": _reduction("allow_fp16_reduced_precision_reduction"),
     "cuda.matmul.allow_bf16_reduced_precision_reduction": _reduction("allow_bf16_reduced_precision_reduction"),
     "flash_attention": (backends.cuda.flash_sdp_enabled, backends.cuda.enable_flash_sdp),
@@ -136,6 +117,8 @@ _FLAGS: Mapping[str, Access] = {
     "transformer_fastpath": (backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled),
 }
 
+"""Reading and writing of each flag that is no attribute under ``torch.backends``."""
+
 _WATCHED: Mapping[str, Callable[[], FlagValue]] = {
     # A guard keeps the first, and torch lets the second be set once in a process only, so neither is written.
     "inference_mode": torch.is_inference_mode_enabled,
@@ -144,7 +127,7 @@ _WATCHED: Mapping[str, Callable[[], FlagValue]] = {
 
 
 def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
-    """Return the value that each flag gets."""
+    """Return the value that each flag gets, in the order in which they are written."""
     tf32 = precision == "tf32"
     # "none" is inherited, up to `fp32_precision`, where it is IEEE; the older switches write it for "no TF32", and
     # they must agree with the newer ones, or libraries that read them get an error.
@@ -160,6 +143,7 @@ def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
         "flush_denormal": False,
         "deterministic_debug_mode": 0,
         "fill_uninitialized_memory": True,
+        # Before the backends: these two write their matmul, conv and rnn precisions, which then have the last word.
         "cudnn.allow_tf32": tf32,
         "float32_matmul_precision": "high" if tf32 else "highest",
         "fp32_precision": "none",
@@ -187,6 +171,11 @@ def _wanted(precision: Precision, threads: int) -> dict[str, FlagValue]:
         "math_attention_reduced_precision": False,
         "transformer_fastpath": True,
     }
+
+
+_FLAGS: Mapping[str, Access] = {
+    name: _ACCESS[name] if name in _ACCESS else _backend(name) for name in _wanted("float32", threads=1)
+}
 
 
 def _read_flags() -> dict[str, FlagValue]:
@@ -230,15 +219,20 @@ def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> It
         try:
             with torch.inference_mode(torch.is_inference_mode_enabled()):
                 _write_flags(wanted)
-                torch.manual_seed(seed)
-                np.random.seed(seed % 2**32)
-                random.seed(seed)
+                seed_all(seed)
                 watched = {name: read() for name, read in _WATCHED.items()}
                 yield {"precision": precision, "seed": seed, "device": device, **wanted, **watched}
         finally:
             _write_flags(saved)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+
+
+def seed_all(seed: int) -> None:
+    """Seed all generators."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 @contextmanager
@@ -273,3 +267,9 @@ def changed_flags(recorded: Mapping[str, Any]) -> tuple[str, ...]:
     """
     now = _read_flags() | {name: read() for name, read in _WATCHED.items()}
     return tuple(name for name, value in now.items() if value != recorded[name])
+
+
+def flag_reasons(recorded: Mapping[str, Any]) -> list[str]:
+    """Say so where a model changed torch's flags; to be called as `changed_flags` is."""
+    changed = changed_flags(recorded)
+    return [f"the model changed torch's {', '.join(changed)}"] if changed else []

@@ -23,6 +23,7 @@ from vitbench.execution.executor import Ending
 from vitbench.lockstep import Quad, Side
 from vitbench.lockstep import SpeedComparison as Lockstep
 from vitbench.lockstep.process import LockstepError
+from vitbench.planning import resolve
 from vitbench.planning.messages import Prepared
 from vitbench.records import PluginOrigin, Record
 
@@ -239,7 +240,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(
     environment: dict[str, str],
 ) -> None:
     asked: list[None] = []
-    monkeypatch.setattr(module, "hub_answers", lambda say: asked.append(None) or answers)
+    monkeypatch.setattr(resolve, "hub_answers", lambda say: asked.append(None) or answers)
     model = {"model": "timm/resnet18"} if options else {}
     parts = [as_model(c.speeds("vit", 1000), **model), c.speeds("resnet18", 1000)]
     remeasure(two_models(tmp_path, *parts), silent)

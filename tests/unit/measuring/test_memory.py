@@ -20,16 +20,26 @@ from torch import Tensor, nn
 from vitbench.errors import Skip
 from vitbench.measuring import memory
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
+from vitbench.measuring.steps import inference_step, training_step
 from vitbench.measuring.training_memory import TrainingMemory, split_training_memory, weight_bytes
+from vitbench.protocols import MemoryUse
+from vitbench.records import Mode
 
 MIB = 2**20
+IMAGES = torch.ones(2, 4)
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc/self/clear_refs")
+
+
+def weighed(model: nn.Module, *, baseline: MemoryBaseline, mode: Mode) -> MemoryUse:
+    step = (inference_step if mode == "inference" else training_step)(model, [IMAGES])
+    return measure_memory(step, model, IMAGES, baseline=baseline, mode=mode)
 
 
 PREAMBLE = """
 import torch
 from torch import nn
 from vitbench.measuring.memory import measure_memory, memory_baseline
+from vitbench.measuring.steps import inference_step, training_step
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
 images = [torch.ones(2, 3, 2, 2)]
@@ -40,6 +50,9 @@ class Spike(nn.Module):
     def forward(self, images):
         spike = torch.ones(self.mib, 2**18)
         return self.linear(images.flatten(1)) + 0 * spike[0, 0]
+def weighed(model, images, *, baseline, mode):
+    step = (inference_step if mode == "inference" else training_step)(model, images)
+    return measure_memory(step, model, images[0], baseline=baseline, mode=mode)
 def show(use):
     print(use.peak_bytes / 2**20, use.absolute_peak_bytes / 2**20, use.baseline_bytes / 2**20)
 """
@@ -60,27 +73,27 @@ def test_peaks_of_a_fresh_process() -> None:
         """
 baseline = memory_baseline(CPU)
 model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2**10), nn.Linear(2**10, 2**12))
-show(measure_memory(model, images, baseline=baseline, mode="training"))
+show(weighed(model, images, baseline=baseline, mode="training"))
 del model
 baseline = memory_baseline(CPU)
 layers = [layer for _ in range(8) for layer in (nn.Linear(256, 256), nn.GELU())]
 model = nn.Sequential(nn.Flatten(), nn.Linear(12, 256), *layers)
-use = measure_memory(model, [torch.ones(2**11, 3, 2, 2)], baseline=baseline, mode="training")
+use = weighed(model, [torch.ones(2**11, 3, 2, 2)], baseline=baseline, mode="training")
 show(use)
 print((use.weights_bytes + use.gradient_bytes + use.optimiser_bytes + use.activation_bytes) / 2**20)
 del model
 baseline = memory_baseline(CPU)
 model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.LayerNorm(16), nn.Linear(16, 3))
-show(measure_memory(model, images, baseline=baseline, mode="inference"))
+show(weighed(model, images, baseline=baseline, mode="inference"))
 junk = [torch.ones(2**18) for _ in range(200)]
 del junk
 baseline = memory_baseline(CPU)
 model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2**18), nn.Linear(2**18, 10))
-show(measure_memory(model, images, baseline=baseline, mode="inference"))
+show(weighed(model, images, baseline=baseline, mode="inference"))
 del model
 baseline = memory_baseline(CPU)
-show(measure_memory(Spike(64), images, baseline=baseline, mode="inference"))
-show(measure_memory(Spike(8), images, baseline=baseline, mode="inference"))
+show(weighed(Spike(64), images, baseline=baseline, mode="inference"))
+show(weighed(Spike(8), images, baseline=baseline, mode="inference"))
 """
     )
     # Weights, gradients, two moments; and two more of their size while AdamW divides by the root of the second.
@@ -104,6 +117,7 @@ import torch
 from torch import nn
 from vitbench.execution.messages import CellResult
 from vitbench.measuring.memory import measure_memory, memory_baseline
+from vitbench.measuring.steps import inference_step
 
 class Spike(nn.Module):
     def forward(self, images):
@@ -114,7 +128,9 @@ class Spike(nn.Module):
 def weigh(request, folder, send):
     torch.set_num_threads(1)
     baseline = memory_baseline(torch.device("cpu"))
-    use = measure_memory(Spike(), [torch.ones(2, 3, 2, 2)], baseline=baseline, mode="inference")
+    model, images = Spike(), torch.ones(2, 3, 2, 2)
+    step = inference_step(model, [images])
+    use = measure_memory(step, model, images, baseline=baseline, mode="inference")
     return CellResult(status="ok", splits={"rise": use.peak_bytes, "peak": use.absolute_peak_bytes})
 """
 PARENT_OF_800_MB = """
@@ -183,7 +199,7 @@ def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
             kernel_says(rss=1500, high=1800, library=150)
             return super().forward(images)
 
-    use = measure_memory(Grows(4, 3), [torch.ones(2, 4)], baseline=baseline, mode="inference")
+    use = weighed(Grows(4, 3), baseline=baseline, mode="inference")
     assert use.peak_bytes == (1800 - 1000 - 50) * 1024
     assert use.absolute_peak_bytes == 1800 * 1024
     assert use.baseline_bytes == 1000 * 1024
@@ -193,7 +209,7 @@ def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
     # Memory that shrank is a rise of nothing.
     baseline = memory_baseline(torch.device("cpu"))
     kernel_says(rss=900, high=900, library=150)
-    use = measure_memory(nn.Linear(4, 3), [torch.ones(2, 4)], baseline=baseline, mode="inference")
+    use = weighed(nn.Linear(4, 3), baseline=baseline, mode="inference")
     assert use.peak_bytes == 0
 
 
@@ -208,7 +224,7 @@ def test_the_split_is_made_after_the_peak_was_read(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(memory, "split_training_memory", split)
     baseline = memory_baseline(torch.device("cpu"))
-    use = measure_memory(nn.Linear(4, 3), [torch.ones(2, 4)], baseline=baseline, mode="training")
+    use = weighed(nn.Linear(4, 3), baseline=baseline, mode="training")
     assert (use.peak_bytes, use.absolute_peak_bytes) == (20 * 1024, 70 * 1024)
     assert (use.weights_bytes, use.gradient_bytes, use.optimiser_bytes, use.activation_bytes) == (60, 1, 2, 3)
 
@@ -233,7 +249,7 @@ def test_on_cuda_the_allocators_peaks_and_the_devices_figure(
         baseline = memory_baseline(cuda)
     assert baseline == MemoryBaseline(device=cuda, used=100, device_free=9000)
     monkeypatch.setattr(memory, "_take_steps", lambda *_, **__: None)
-    use = measure_memory(nn.Linear(4, 3), [torch.ones(2, 4)], baseline=baseline, mode="inference")
+    use = weighed(nn.Linear(4, 3), baseline=baseline, mode="inference")
     assert (use.peak_bytes, use.absolute_peak_bytes, use.baseline_bytes) == (900, 1200, 100)
     assert use.device_bytes == device_bytes
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from known_models import DynamicShape, OnMeta
+from timed import time_inference, time_training
 from torch import nn
 
 from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput, make_inputs
-from vitbench.measuring.timing import Block, fresh_input_reasons, time_inference, time_training, warm_up
+from vitbench.measuring.timing import Block, fresh_input_reasons, warm_up
 
 CPU = torch.device("cpu")
 

@@ -18,6 +18,7 @@ from vitbench.pytest_plugin import benchmark
 from vitbench.pytest_plugin import rounds as benchmarking
 from vitbench.pytest_plugin.benchmark import benchmark_model
 from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
+from vitbench.worker import bench
 
 
 @pytest.fixture(autouse=True)
@@ -238,12 +239,12 @@ def test_memory_that_cannot_be_told_says_why(monkeypatch: pytest.MonkeyPatch) ->
     model = Net()
     model._orig_mod = nn.Identity()  # type: ignore[assignment]
     result = info(model, batch_size=2)
-    assert (result["peak_memory"], result["peak_memory_note"]) == (None, benchmark.COMPILED)
+    assert (result["peak_memory"], result["peak_memory_note"]) == (None, benchmark.COMPILED_ON_CPU)
 
     def cannot(device: torch.device) -> None:
         raise Skip("peak memory cannot be measured here")
 
-    monkeypatch.setattr(benchmark, "memory_baseline", cannot)
+    monkeypatch.setattr(bench, "memory_baseline", cannot)
     result = info(Net(), batch_size=2)
     assert (result["peak_memory"], result["peak_memory_note"]) == (None, "peak memory cannot be measured here")
     assert result["verdict"] == "valid"

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from vitbench.cli import cli
-from vitbench.tracking.outcome import EXIT_CODES, SideInfo, Tracked, TrackedModel
+from vitbench.lockstep.outcome import EXIT_CODES
+from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")

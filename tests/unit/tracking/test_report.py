@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from wcwidth import wcswidth
 
-from vitbench.tracking.outcome import EXIT_CODES, SideInfo, Tracked, TrackedModel, Verdict
+from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome
+from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel
 from vitbench.tracking.report import as_json, as_markdown, as_text
 
 HOSTILE = [
@@ -23,16 +24,16 @@ HOSTILE = [
 ]
 
 
-def result(model: str = "tiny/net", verdict: Verdict = "same", **fields: Any) -> TrackedModel:
+def result(model: str = "tiny/net", verdict: ComparisonOutcome = "same", **fields: Any) -> TrackedModel:
     figures = {"ratio": 1.0012, "low": 0.9899, "high": 1.0101, "pairs": 3, "quads": 24}
     return TrackedModel(model=model, mode="inference", batch_size=32, verdict=verdict, **{**figures, **fields})
 
 
-def lacking(model: str, verdict: Verdict, *reasons: str) -> TrackedModel:
+def lacking(model: str, verdict: ComparisonOutcome, *reasons: str) -> TrackedModel:
     return TrackedModel(model=model, mode="training", batch_size=1, verdict=verdict, reasons=reasons)
 
 
-def tracked(*results: TrackedModel, verdict: Verdict = "same", **fields: Any) -> Tracked:
+def tracked(*results: TrackedModel, verdict: ComparisonOutcome = "same", **fields: Any) -> Tracked:
     known: dict[str, Any] = {
         "base": SideInfo(title="main (0123456789)", python="3.11.9", versions={"torch": "2.15.0"}),
         "head": SideInfo(title="the working tree (abcdef0123 with changes)"),
@@ -94,7 +95,7 @@ AMD EPYC, 2 cores; cpu, 2 threads
 
 
 @pytest.mark.parametrize("verdict", EXIT_CODES)
-def test_each_verdict_has_its_sentence_with_the_models_that_have_it(verdict: Verdict) -> None:
+def test_each_verdict_has_its_sentence_with_the_models_that_have_it(verdict: ComparisonOutcome) -> None:
     others = [result(f"other-{other}", other) for other in EXIT_CODES if other != verdict]
     last = as_text(tracked(result("mine", verdict), *others, verdict=verdict)).split("\n\n")[-1]
     assert last.endswith("mine (inference).")

@@ -1,0 +1,30 @@
+"""A model timed on given inputs, as a cell's is on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+
+from torch import Tensor, nn
+
+from vitbench.measuring.steps import Autocast, Step, inference_step, training_step
+from vitbench.measuring.timing import time_step
+from vitbench.protocols import Timing
+from vitbench.records import Mode
+
+
+def _time(
+    make: Callable[..., Step],
+    mode: Mode,
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    autocast: Autocast = nullcontext,
+    num_classes: int | None = None,
+) -> Timing:
+    return time_step(make(model, inputs, autocast, num_classes=num_classes), mode, inputs[0], num_classes)
+
+
+time_inference = partial(_time, inference_step, "inference")
+time_training = partial(_time, training_step, "training")

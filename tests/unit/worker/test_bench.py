@@ -1,0 +1,136 @@
+"""The one timed step: what it does in each mode, and what the passes over it need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import factories
+import known_models
+import msgspec
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vitbench.errors import Skip
+from vitbench.measuring import timing
+from vitbench.measuring.steps import InvalidOutput
+from vitbench.records import SpeedCell
+from vitbench.worker import bench as module
+from vitbench.worker.bench import Bench, read_baseline
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"BLOCK_SECONDS": 0.001, "WARMUP_SECONDS": 0.005, "NOISY_SECONDS": 0.005}.items():
+        monkeypatch.setattr(timing, name, seconds)
+
+
+class Probe(nn.Module):
+    """A linear model that notes under what conditions it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(12, 3)
+        self.seen: list[tuple[object, ...]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.linear(images.flatten(1))
+        self.seen.append((self.training, torch.is_inference_mode_enabled(), logits.dtype, tuple(images.shape)))
+        return logits
+
+
+def bench(model: nn.Module, **fields: Any) -> Bench:
+    usual: dict[str, Any] = {"mode": "inference", "precision": "float32", "batch_size": 2, "num_classes": 3}
+    return Bench(model=model, device=CPU, input_shape=(3, 2, 2), **usual | fields)
+
+
+def test_a_cells_bench_has_its_conditions_and_another_batch_size_where_one_is_given() -> None:
+    cell = factories.speed_cell(batch_size=4, precision="bfloat16", mode="training").cell
+    assert isinstance(cell, SpeedCell)
+    cell = msgspec.structs.replace(cell, channels_last=True)
+    model = nn.Identity()
+    made = Bench.of_cell(model, cell)
+    assert made == Bench(
+        model=model,
+        mode="training",
+        precision="bfloat16",
+        device=CPU,
+        input_shape=cell.input_shape,
+        batch_size=4,
+        num_classes=cell.num_classes,
+        channels_last=True,
+    )
+    assert Bench.of_cell(model, cell, batch_size=12).batch_size == 12
+
+
+def test_inputs_are_the_same_at_each_call_and_others_with_another_seed() -> None:
+    made = bench(nn.Identity(), batch_size=5, channels_last=True)
+    first, again, others = made.inputs(), made.inputs(), made.inputs(seed=1)
+    assert [tuple(batch.shape) for batch in first] == [(5, 3, 2, 2)] * 4
+    assert all(batch.is_contiguous(memory_format=torch.channels_last) for batch in first)
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, others))
+    assert len(made.inputs(count=1)) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_every_pass_takes_the_step_of_its_mode_and_precision(mode: str, precision: str) -> None:
+    model = Probe()
+    weight = model.linear.weight.detach().clone()
+    made = bench(model, mode=mode, precision=precision)
+    inputs = made.inputs()
+    made.weigh(read_baseline(CPU))
+    assert made.time(inputs).mode == mode
+    seen = set(model.seen)
+    training = mode == "training"
+    dtype = getattr(torch, precision)
+    # The last pass of memory, which tells its parts, takes a training step of its own.
+    assert seen == {(training, not training, dtype, (2, 3, 2, 2))}
+    assert torch.equal(model.linear.weight, weight) != training
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_the_first_output_of_each_step_is_checked(mode: str) -> None:
+    wrong = bench(Probe(), mode=mode, num_classes=4)
+    with pytest.raises(InvalidOutput, match=r"must give logits of shape \(2, 4\)"):
+        wrong.step(wrong.inputs())()
+    free = bench(Probe(), mode=mode, num_classes=None)
+    assert free.step(free.inputs())().shape == (2, 3)
+
+
+@pytest.mark.parametrize(("precision", "scaled"), [("float32", False), ("bfloat16", False), ("float16", True)])
+def test_float16_alone_has_its_loss_scaled(precision: str, scaled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    scalers = []
+    monkeypatch.setattr(module, "training_step", lambda *_, scaler, **__: scalers.append(scaler))
+    made = bench(Probe(), mode="training", precision=precision)
+    made.step(made.inputs())
+    assert [scaler.is_enabled() for scaler in scalers] == [scaled]
+
+
+def test_where_there_is_no_baseline_there_is_no_peak_and_the_reason_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(device: torch.device) -> None:
+        raise Skip("not here")
+
+    monkeypatch.setattr(module, "memory_baseline", cannot)
+    model = Probe()
+    assert str(bench(model).weigh(read_baseline(CPU))) == "not here"
+    assert model.seen == []
+
+
+def test_a_model_that_keeps_results_is_told_in_inference_alone() -> None:
+    kept = known_models.Caching(0.01, num_classes=3, in_channels=3)
+    made = bench(kept)
+    inputs = made.inputs()
+    made.time(inputs)
+    (reason,) = made.remembered(inputs)
+    assert reason.endswith("the model keeps results")
+    assert bench(kept, mode="training").remembered(inputs) == []
+    assert bench(Probe()).remembered(inputs) == []
+
+
+def test_another_clock_and_loop_may_measure() -> None:
+    timed = bench(Probe()).time(bench(Probe()).inputs(), lambda block, warm: [1.5, 1.5])
+    assert timed.block_seconds == (1.5, 1.5)

@@ -1,0 +1,143 @@
+"""A resolved cell becomes a keyed one: its id hashes what was asked, its key also what that is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from vitbench.catalog import Plugin
+from vitbench.catalog.provenance import key_of, library_versions, origin
+from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.suite import AskedCell, Conditions
+from vitbench.records import (
+    Cell,
+    DataInfo,
+    Environment,
+    KeyedCell,
+    Mode,
+    PluginOrigin,
+    Provenance,
+    QualityCell,
+    SpeedCell,
+    digest,
+)
+
+__all__ = ["Keyer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keyer:
+    """What all keyed cells of a run share."""
+
+    conditions: Conditions
+    device: str
+    machine: str
+    threads: int
+    torch: str
+    """Its version; empty where it is not installed."""
+    origin: Callable[[Plugin], PluginOrigin]
+
+    @classmethod
+    def of(cls, conditions: Conditions, *, device: str, described: Environment) -> Keyer:
+        """Return the keyer of cells under some conditions, on a device of the machine that was described."""
+        return cls(
+            conditions=conditions,
+            device=device,
+            machine=described.machine,
+            threads=conditions.threads or described.cores,
+            torch=described.versions.get("torch", ""),
+            origin=cache(origin),
+        )
+
+    def quality(
+        self, asked: AskedCell, model: ResolvedModel, data: DataInfo, *, recipe: Plugin, dataset: Plugin
+    ) -> KeyedCell:
+        """Key a model that a recipe trains or loads and that a data set judges, both of the plugins given."""
+        conditions = self.conditions
+        cell = QualityCell(
+            model=model.name,
+            options=model.options,
+            recipe=asked.recipe,
+            recipe_options=asked.recipe_options,
+            dataset=asked.dataset,
+            seed=asked.seed,
+            precision=conditions.precision,
+            threads=self.threads,
+            limit=conditions.limit,
+            epochs=conditions.epochs,
+            compile=conditions.compile,
+            channels_last=conditions.channels_last,
+        )
+        return self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
+
+    def speed(
+        self,
+        model: ResolvedModel,
+        *,
+        num_classes: int,
+        data_shape: tuple[int, int, int],
+        batch_size: int,
+        mode: Mode,
+        largest_batch: bool = False,
+    ) -> KeyedCell:
+        """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``."""
+        conditions = self.conditions
+        shape = _input_shape(model, data_shape)
+        cell = SpeedCell(
+            model=model.name,
+            options=model.options,
+            num_classes=num_classes,
+            input_shape=shape,
+            device=self.device,
+            precision=conditions.precision,
+            threads=self.threads,
+            batch_size=batch_size,
+            mode=mode,
+            machine=self.machine,
+            compile=conditions.compile,
+            channels_last=conditions.channels_last,
+            largest_batch=largest_batch,
+        )
+        return self._keyed(cell, model, shape)
+
+    def _keyed(
+        self,
+        cell: Cell,
+        model: ResolvedModel,
+        input_shape: tuple[int, int, int],
+        *,
+        recipe: Plugin | None = None,
+        dataset: Plugin | None = None,
+        data: DataInfo | None = None,
+    ) -> KeyedCell:
+        made_of = Provenance(
+            model=self.origin(model.plugin),
+            recipe=self.origin(recipe) if recipe else None,
+            dataset=self.origin(dataset) if dataset else None,
+            data_fingerprint=data.fingerprint if data else "",
+            checkpoint_sha256=model.checkpoint_sha256,
+            libraries=library_versions(model.spec.requires),
+            torch=self.torch,
+        )
+        cell_id = digest(cell)
+        return KeyedCell(
+            cell=cell,
+            id=cell_id,
+            key=key_of(cell_id, made_of),
+            label=model.label,
+            baseline=model.spec.is_baseline,
+            provenance=made_of,
+            data=data,
+            image_size=input_shape[1],
+            in_channels=input_shape[0],
+            machine=self.machine,
+            device=self.device,
+            unavailable=model.unavailable,
+        )
+
+
+def _input_shape(model: ResolvedModel, data_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return channels, height and width of a model's input: its own, else the data's."""
+    size = model.spec.image_size or data_shape[1]
+    return model.spec.in_channels or data_shape[0], size, size

@@ -18,7 +18,7 @@ from vitbench.catalog import load_catalog
 from vitbench.lockstep.process import Order, Ran, Side
 from vitbench.lockstep.worker import model_block
 from vitbench.records import KeyedCell, SpeedCell
-from vitbench.worker.build import build_model, find_model
+from vitbench.worker.build import build_model
 from vitbench.worker.runtime import steady_allocator
 
 BATCHES = 4
@@ -48,7 +48,7 @@ def side(
 def plain(order: Order) -> Iterator[Block]:
     """Loop over a model of vitbench's."""
     planned = order.planned
-    yield _loop(build_model(planned, find_model(planned, load_catalog(order.plugins)), NUM_CLASSES), planned)
+    yield _loop(build_model(planned, load_catalog(order.plugins).member(planned.cell.model), NUM_CLASSES), planned)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from vitbench.catalog import load_catalog
 from vitbench.execution.local import LocalExecutor
-from vitbench.planning.suite import ModelEntry, Selection, Suite, expand
+from vitbench.planning.expand import expand
+from vitbench.planning.suite import ModelEntry, Selection, Suite
 
 
 class Nothing(msgspec.Struct):

@@ -20,9 +20,10 @@ from safetensors.torch import save_file
 from vitbench.catalog import load_catalog
 from vitbench.cli import main
 from vitbench.errors import UnusableError, UsageError, VitbenchError
-from vitbench.execution.messages import Prepared, PrepareRequest
+from vitbench.planning.expand import expand
+from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import prepare
-from vitbench.planning.suite import Conditions, ModelEntry, Selection, Suite, expand
+from vitbench.planning.suite import Conditions, ModelEntry, Selection, Suite
 from vitbench.store import Store, environment_digest
 
 Refuse = Callable[..., str]

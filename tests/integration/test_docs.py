@@ -22,7 +22,8 @@ from vitbench import hookspecs
 from vitbench.catalog import load_catalog, select_plugins
 from vitbench.catalog.discovery import Stage
 from vitbench.cli import cli
-from vitbench.planning.suite import Selection, expand
+from vitbench.planning.expand import expand
+from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
 from vitbench.pytest_plugin.fixture import ModelBenchmark
 from vitbench.scaffold import write_package

@@ -13,7 +13,7 @@ import yaml
 from vitbench.cli import cli
 from vitbench.tracking.outcome import EXIT_CODES, SideInfo, Tracked, TrackedModel
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
 WORKFLOW = yaml.safe_load((ROOT / "docs" / "examples" / "track.yml").read_text(encoding="utf-8"))
 STEPS = WORKFLOW["jobs"]["track"]["steps"]

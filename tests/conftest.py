@@ -5,6 +5,7 @@ A test that says nothing of its cost is `fast`, and can start no process.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing.process
 import os
 import sys
@@ -21,16 +22,19 @@ for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
     os.environ.pop(_name, None)
 
 # What holds for all inputs is tried on a few of them while one works, and on the same many wherever CI runs.
-hypothesis.settings.register_profile("default", max_examples=20, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
+# How long an example takes is the machine's affair.
+_profile = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("default", _profile, max_examples=20)
+hypothesis.settings.register_profile("ci", _profile, max_examples=500, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
-COSTS = ("process", "simulation", "browser", "slow")
+COSTS = ("process", "compute", "simulation", "browser", "slow")
 """Marks that say what a test costs; pyproject.toml has a line on each."""
 FOLDERS_OF_PROCESSES = ("faults", "integration")
 PROCESSOR_NAMES = ("uname", "sysctl")
 """Programs that tell Python and vitbench what processor this is; they cost nothing."""
 
+_numbers = itertools.count()
 _fast_test = ""
 """Name of the test that runs, if it is fast."""
 
@@ -86,7 +90,9 @@ multiprocessing.process.BaseProcess.start = _start_unless_fast  # type: ignore[m
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache, results and settings out of the tests, and the tests out of them."""
-    place = tmp_path_factory.mktemp("vitbench")
+    # Numbered here: pytest's own `mktemp` reads the names of all earlier folders to find the next one.
+    place = tmp_path_factory.getbasetemp() / "vitbench" / str(next(_numbers))
+    place.mkdir(parents=True)
     monkeypatch.setenv("VITBENCH_CACHE", str(place / "cache"))
     monkeypatch.setenv("VITBENCH_DATA", str(place / "data"))
     monkeypatch.setenv("VITBENCH_OUTPUT", str(place / "results"))

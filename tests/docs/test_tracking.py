@@ -47,7 +47,7 @@ def test_the_workflow_tracks_and_tolerates_documented_codes_only() -> None:
 @pytest.mark.parametrize("command", [*IN_WORKFLOW, *commands(PAGE)])
 def test_each_command_is_one_of_this_version(command: str) -> None:
     _, name, *arguments = shlex.split(command)
-    context = cli.commands[name].make_context(name, arguments)
+    context = cli.commands[name].make_context(name, arguments, parent=cli.make_context("vitbench", [name]))
     assert context.params["base"]
 
 

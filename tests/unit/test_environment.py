@@ -101,6 +101,7 @@ def test_machine_class_names_what_may_be_compared(monkeypatch: pytest.MonkeyPatc
     assert environment.machine_class("cpu") == "AMD EPYC 9B14, 1 core"
 
 
+@pytest.mark.process
 def test_describe_gives_versions_without_importing_torch() -> None:
     code = (
         "import sys, vitbench.environment as e; d = e.describe();"

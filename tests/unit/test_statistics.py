@@ -123,6 +123,7 @@ def test_samples_that_are_all_alike_give_no_interval(values):
     assert bootstrap_interval(lambda drawn: float(np.mean(np.array(values)[drawn])), len(values)) is None
 
 
+@pytest.mark.simulation
 def test_bootstrap_intervals_cover_at_their_level():
     random = np.random.RandomState(11)
     hits = 0
@@ -216,6 +217,7 @@ def test_few_images_show_nothing_even_if_all_take_one_side(images, finite):
     assert bool(mcnemar(images, 0) <= 0.05) is finite
 
 
+@pytest.mark.simulation
 def test_its_error_is_that_of_a_bootstrap_over_seeds_and_images_together():
     """With many seeds and images, where the bootstrap's own bias is gone and the quantiles are those of the normal."""
     random = np.random.RandomState(1)
@@ -323,6 +325,7 @@ def test_without_an_interval_there_is_no_finding() -> None:
         judge(Estimate(value=0.5), 0.03)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("slowdown", [1.0, 1 / 0.97], ids=["equal", "at the threshold"])
 def test_the_interval_at_which_looks_end_holds_the_truth_in_95_per_cent(slowdown: float) -> None:
     # At 95 % for each look it would be missed in 17 % of cases where the difference is the threshold.

@@ -4,7 +4,7 @@ import factories as f
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.leaderboard import leaderboard
@@ -402,7 +402,6 @@ def test_recipes_share_a_ranking_and_their_options_tell_them_apart():
     ]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.permutations([f.quality(str(i), 100 + 50 * i, seed=i % 2) for i in range(6)] + f.speed("3", 50)))
 def test_the_order_of_different_cells_does_not_matter(records):
     rows = build(records, [], "top1").rows

@@ -14,6 +14,9 @@ from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput, make_inputs
 from vitbench.measuring.timing import Block, fresh_input_reasons, time_inference, time_training, warm_up
 
+pytestmark = pytest.mark.compute
+
+
 CPU = torch.device("cpu")
 
 

@@ -85,7 +85,7 @@ def test_a_selection_from_python_is_written_as_the_command_that_asks_for_it(
     from_python, text = asked(lambda: vitbench.run(**arguments))
     words = shlex.split(text)
     assert words[:2] == ["vitbench", "run"]
-    from_shell, again = asked(lambda: cli.commands["run"].main(words[2:], standalone_mode=False))
+    from_shell, again = asked(lambda: cli.main(words[1:], standalone_mode=False))
     assert again == text
     assert from_shell["cells"] == from_python["cells"]
     assert from_shell["plugins"] == from_python["plugins"]

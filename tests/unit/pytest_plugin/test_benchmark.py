@@ -19,6 +19,8 @@ from vitbench.pytest_plugin import rounds as benchmarking
 from vitbench.pytest_plugin.benchmark import benchmark_model
 from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 
+pytestmark = pytest.mark.compute
+
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:

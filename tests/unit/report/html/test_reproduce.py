@@ -130,6 +130,7 @@ def test_vitbench_understands_the_command_of_each_model_of_a_suite():
         planned = factories.quality_cell(label)
         cell = msgspec.structs.replace(planned.cell, model=mine[0].model.name, options=mine[0].model.options)
         text = command(msgspec.structs.replace(planned, cell=cell), path.read_text(encoding="utf-8"))
-        given = cli.commands["run"].make_context("run", shlex.split(text)[2:]).params
+        vitbench = cli.make_context("vitbench", ["run"])
+        given = cli.commands["run"].make_context("run", shlex.split(text)[2:], parent=vitbench).params
         selection = Selection(models=given["models"], datasets=given["datasets"], seeds=given["seeds"])
         assert expand(suite, catalog, selection) == mine

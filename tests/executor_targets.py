@@ -119,10 +119,3 @@ def copy_file(request: bytes, folder: Path | None, send: Send) -> CellResult:
     assert folder is not None
     (folder / "out.txt").write_text((folder / "in.txt").read_text().upper())
     return CellResult(status="ok")
-
-
-def answer_with_something_else(request: bytes, folder: Path | None, send: Send) -> msgspec.Struct:
-    """Send and answer what nobody asked for."""
-    send(CellResult(status="ok"))
-    send(Say(text="this is understood"))
-    return Say(text="no result of a cell")

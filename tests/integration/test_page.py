@@ -22,6 +22,8 @@ from vitbench.printable import plain
 from vitbench.report.html import render_html
 from vitbench.report.markdown import escaped
 
+pytestmark = pytest.mark.browser
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--no-sandbox",

@@ -17,6 +17,8 @@ from PIL import Image
 from vitbench.catalog import load_catalog
 from vitbench.testing import building, checks_of, parametrize_checks, run_checks
 
+pytestmark = pytest.mark.process
+
 Check = Callable[[], None]
 PLUGINS = {"baseline", "datasets", "metrics", "recipes", "scratch", "suites", "timm"}
 SMALLER = (

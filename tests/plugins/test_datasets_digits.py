@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 from vitbench_datasets import vitbench_datasets
 from vitbench_datasets.digits import open_digits
@@ -63,6 +64,7 @@ def test_every_spec_of_the_plugin_can_be_loaded() -> None:
         assert not spec.is_layout or callable(load_target(spec.detect or ""))
 
 
+@pytest.mark.process
 def test_listing_the_plugin_imports_nothing_heavy() -> None:
     code = (
         "import sys, vitbench_datasets as d; list(d.vitbench_datasets());"

@@ -165,6 +165,7 @@ def test_each_import_string_points_to_a_function_of_that_name() -> None:
         assert load_target(spec.measure).__name__ == spec.name
 
 
+@pytest.mark.process
 def test_listing_imports_nothing_heavy() -> None:
     code = (
         "import sys, vitbench_metrics as m; specs = list(m.vitbench_metrics());"

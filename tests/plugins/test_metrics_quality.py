@@ -113,6 +113,7 @@ def test_proportions_have_wilsons_interval_and_the_number_of_images() -> None:
     assert measurement.low < right / 500 < measurement.high
 
 
+@pytest.mark.compute
 @pytest.mark.parametrize("metric", [quality.nll, quality.ece, quality.macro_f1])
 def test_others_have_a_bootstrap_interval_that_narrows_with_the_images(
     metric: Callable[[Subject], Iterable[Measurement]],
@@ -148,6 +149,7 @@ def interval_of_nll(seed: int) -> tuple[float, float]:
     return measurement.low, measurement.high
 
 
+@pytest.mark.simulation
 def test_the_interval_of_nll_covers() -> None:
     truth = torch.nn.functional.cross_entropy(*drawn(999, 200_000)).item()
     covered = [low <= truth <= high for low, high in map(interval_of_nll, range(60))]
@@ -166,12 +168,14 @@ def calibrated(seed: int, images: int, overconfidence: float) -> tuple[torch.Ten
     return probability.log(), labels
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("overconfidence", [0.0, 0.05, 0.2])
 def test_the_interval_of_the_calibration_error_holds_the_true_one(overconfidence: float) -> None:
     found = [next(quality.ece(subject(*calibrated(seed, 300, overconfidence)))) for seed in range(40)]
     assert sum(each.low <= overconfidence <= each.high for each in found) >= 34
 
 
+@pytest.mark.simulation
 def test_few_images_make_the_calibration_error_too_large() -> None:
     values = [value(quality.ece, subject(*calibrated(seed, 300, 0.05))) for seed in range(10)]
     assert sum(values) / len(values) > 0.06
@@ -195,7 +199,8 @@ def test_without_predictions(metric: Callable[[Subject], Iterable[Measurement]])
         list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.compute
+@settings(max_examples=10)  # each draws a thousand resamples for each metric
 @given(seed=st.integers(0, 10_000), images=st.integers(1, 60), classes=st.integers(6, 12))
 def test_the_order_of_images_and_the_names_of_classes_do_not_matter(seed: int, images: int, classes: int) -> None:
     logits, labels = drawn(seed, images, classes)
@@ -208,7 +213,8 @@ def test_the_order_of_images_and_the_names_of_classes_do_not_matter(seed: int, i
         assert 0 <= value(metric, first) == pytest.approx(value(metric, second), rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.compute
+@settings(max_examples=10)  # each draws a thousand resamples for each metric
 @given(seed=st.integers(0, 10_000), shift=st.floats(-50, 50))
 def test_a_constant_added_to_an_images_logits_does_not_matter(seed: int, shift: float) -> None:
     logits, labels = drawn(seed, 30)

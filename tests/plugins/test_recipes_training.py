@@ -17,6 +17,9 @@ from vitbench.protocols import Budget
 from vitbench.specs import RecipeSpec, load_target
 from vitbench.training import DivergedError, evaluate_top1
 
+pytestmark = pytest.mark.compute
+
+
 SPECS: dict[str, RecipeSpec] = {spec.name: spec for spec in vitbench_recipes.vitbench_recipes()}
 SHORT = {
     "supervised": {"epochs": 8, "batch_size": 16, "warmup_epochs": 1, "lr": 0.01},

@@ -10,6 +10,9 @@ from vitbench_scratch.hybrid import Hybrid
 
 from vitbench.errors import UnusableError, UsageError
 
+pytestmark = pytest.mark.compute
+
+
 SPECS = {spec.name: spec for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("hybrid")}
 STEM_PARAMETERS = 64 * 3 * 49 + 128 + 3 * (2 * 64 * 64 * 9 + 2 * 128)
 

@@ -13,6 +13,9 @@ from torch import nn
 
 from vitbench.specs import ModelSpec, load_target
 
+pytestmark = pytest.mark.compute
+
+
 SPECS = {spec.name: spec for spec in vitbench_scratch.vitbench_models()}
 ALL = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 TRAINED = pytest.mark.parametrize(
@@ -41,6 +44,7 @@ def build(spec: ModelSpec, *, num_classes: int = 10, size: int = 32, channels: i
     )
 
 
+@pytest.mark.process
 def test_listing_imports_nothing_heavy():
     script = (
         "import sys, vitbench_scratch as p; names = [s.name for s in p.vitbench_models()];"

@@ -11,6 +11,9 @@ from vitbench_scratch.resnet import build
 
 from vitbench.errors import UsageError
 
+pytestmark = pytest.mark.compute
+
+
 SPECS = {spec.name: spec for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("resnet")}
 
 DEPTHS = {

@@ -10,6 +10,9 @@ from vitbench_scratch.vit import Attention, VisionTransformer, build
 
 from vitbench.errors import UnusableError, UsageError
 
+pytestmark = pytest.mark.compute
+
+
 OPTIONS = {spec.name: dict(spec.options) for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("vit")}
 SMALL = {"patch_size": 4, "depth": 3, "width": 48, "heads": 4, "mlp_ratio": 2.0, "dropout": 0.1}
 

@@ -14,6 +14,9 @@ from vitbench_timm.models import build, resolve
 from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import Preprocess
 
+pytestmark = pytest.mark.compute
+
+
 LISTED = {spec.name: spec for spec in vitbench_timm.vitbench_models() if spec.name != "*"}
 TINY = "test_vit.r160_in1k"
 
@@ -40,6 +43,7 @@ def same_body(first: nn.Module, second: nn.Module) -> bool:
     return all(torch.equal(t, others[k]) for k, t in first.state_dict().items() if not k.startswith("head."))
 
 
+@pytest.mark.process
 def test_listing_imports_nothing_heavy():
     script = (
         "import sys, vitbench_timm as p; names = [s.name for s in p.vitbench_models()];"

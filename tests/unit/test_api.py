@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 import vitbench
+from vitbench.api import select
 from vitbench.errors import StoreError, UsageError
+from vitbench.planning.suite import Conditions, Selection
 from vitbench.records import KeyedCell, Record
 from vitbench.store import Store
 
@@ -51,6 +53,39 @@ def test_run_refuses_what_the_command_line_refuses(arguments: dict[str, object],
     assert not (tmp_path / "results").exists()
 
 
+def test_what_is_left_out_is_as_by_default() -> None:
+    assert select() == Selection()
+    assert select(suite=None, data=None, settings=None) == Selection()
+
+
+def test_paths_are_text_lists_are_tuples_and_conditions_have_a_place_of_their_own() -> None:
+    found = select(
+        suite=Path("mine.toml"),
+        models=["a", "b"],
+        data={"pets": Path("a b")},
+        plugins=[Path("net.py")],
+        device="cuda:1",
+        limit=0.5,
+        compile=True,
+    )
+    assert found == Selection(
+        suite="mine.toml",
+        models=("a", "b"),
+        data={"pets": "a b"},
+        plugins=("net.py",),
+        conditions=Conditions(device="cuda:1", limit=0.5, compile=True),
+    )
+
+
+def test_a_seed_given_twice_is_one_and_their_order_stays() -> None:
+    assert select(seeds=[3, 0, 3]).seeds == (3, 0)
+
+
+def test_an_argument_that_run_does_not_have_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"vitbench\.run\(\): .*`epoch`"):
+        select(epoch=3)
+
+
 def test_load_gives_rows_and_measurements(tmp_path: Path) -> None:
     fill(tmp_path, factories.quality("vit", 340), *factories.speed("vit", 900))
     results = vitbench.load(tmp_path)
@@ -67,14 +102,6 @@ def test_a_table_of_failures_alone_has_its_columns(tmp_path: Path) -> None:
     table = vitbench.load(tmp_path).rows()
     assert len(table) == 0
     assert {"rank", "model", "dataset"} <= set(table.columns)
-
-
-def test_a_new_label_names_the_results_that_are_there(tmp_path: Path) -> None:
-    old = factories.quality("old", 340)
-    fill(tmp_path, old)
-    fill(tmp_path, plan=[msgspec.structs.replace(old.planned, label="new")])
-    [row] = vitbench.load(tmp_path).leaderboard.rows
-    assert row.model == "new"
 
 
 def test_an_interrupted_repetition_hides_no_measurement(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def test_usable_cores_are_affinity_cut_by_quota(
 )
 def test_cpu_name_loses_trade_marks_and_clock(monkeypatch: pytest.MonkeyPatch, model: str, name: str) -> None:
     monkeypatch.setattr(environment.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(environment, "_read", lambda path: f"processor\t: 0\nmodel name\t: {model}\nflags\t: fpu")
+    monkeypatch.setattr(
+        environment, "read_or_empty", lambda path: f"processor\t: 0\nmodel name\t: {model}\nflags\t: fpu"
+    )
     assert environment.cpu_name() == name
 
 
@@ -101,6 +103,7 @@ def test_machine_class_names_what_may_be_compared(monkeypatch: pytest.MonkeyPatc
     assert environment.machine_class("cpu") == "AMD EPYC 9B14, 1 core"
 
 
+@pytest.mark.process
 def test_describe_gives_versions_without_importing_torch() -> None:
     code = (
         "import sys, vitbench.environment as e; d = e.describe();"

@@ -1,15 +1,26 @@
-"""A file is replaced whole, or stays as it was."""
+"""A file is replaced whole, or stays as it was; one run per output folder at a time, and the other is told which."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vitbench.errors import StoreError
-from vitbench.files import replace_file
+from vitbench.files import lock, replace_file
+
+HOLDER = """
+import sys
+from pathlib import Path
+from vitbench.files import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_file_is_made_and_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -61,3 +72,28 @@ def test_a_pipe_is_written_into_and_stays_one(tmp_path: Path) -> None:
     finally:
         os.close(reader)
     assert pipe.is_fifo()
+
+
+@pytest.mark.process
+def test_one_run_holds_a_folder_and_the_other_is_told_which(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(StoreError) as error, lock(tmp_path):
+        pass
+    message = str(error.value)
+    assert message.startswith(f"vitbench run (pid {child.pid} on ")
+    assert message.endswith(f"is using {tmp_path}; wait for it or give another --output")
+    child.kill()
+    child.communicate()
+    with lock(tmp_path, command="vitbench import"):
+        assert (tmp_path / "lock").read_text().startswith(f"vitbench import (pid {os.getpid()} on ")
+
+
+def test_the_lock_is_dropped_at_the_end_also_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="stop"), lock(tmp_path):
+        raise RuntimeError("stop")
+    with lock(tmp_path), pytest.raises(StoreError, match=f"pid {os.getpid()}"), lock(tmp_path):
+        pass

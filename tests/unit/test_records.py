@@ -53,6 +53,7 @@ def test_an_id_is_the_same_in_every_version_and_process() -> None:
     assert digest(SPEED) == SPEED_ID
 
 
+@pytest.mark.process
 def test_an_id_does_not_depend_on_the_hash_seed() -> None:
     script = (
         "from vitbench.records import QualityCell, digest\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vitbench.errors import UnusableError, did_you_mean
+from vitbench.errors import UnusableError
 from vitbench.specs import (
     DatasetSpec,
     MetricSpec,
@@ -202,8 +202,3 @@ def test_a_target_that_cannot_be_loaded_is_named(
     with pytest.raises(UnusableError, match=f"cannot import {target}: {words}"):
         load_target(target)
     assert "specs_target_that_fails" not in sys.modules
-
-
-def test_did_you_mean_offers_the_closest_name_or_nothing() -> None:
-    assert did_you_mean("digit", ["digits", "cifar10"]) == ' Did you mean "digits"?'
-    assert did_you_mean("zzz", ["digits", "cifar10"]) == ""

@@ -332,6 +332,7 @@ for i in itertools.count():
 """
 
 
+@pytest.mark.process
 def test_what_was_announced_survives_kill_9_and_the_store_can_go_on(tmp_path):
     for _ in range(3):
         child = run_python(WRITER, str(tmp_path))
@@ -346,6 +347,7 @@ def test_what_was_announced_survives_kill_9_and_the_store_can_go_on(tmp_path):
         assert len(found) <= len(announced) + 1
 
 
+@pytest.mark.process
 def test_a_transaction_that_was_cut_off_is_rolled_back(store):
     """A journal left by a dead writer: its half-written pages are undone by the next reader."""
     run = begin(store)
@@ -367,6 +369,7 @@ os.kill(os.getpid(), 9)
         assert [record.planned.label for record in again.records()] == ["kept"]
 
 
+@pytest.mark.process
 def test_reading_works_while_a_run_writes(tmp_path):
     child = run_python(WRITER, str(tmp_path))
     try:
@@ -433,6 +436,7 @@ def reachable_folder():
         yield Path(folder) / "out"
 
 
+@pytest.mark.process
 def test_a_folder_without_the_right_to_write_can_be_read_but_not_written(reachable_folder):
     folder = reachable_folder
     with Store.open(folder, create=True) as store:
@@ -453,6 +457,7 @@ def test_a_folder_without_the_right_to_write_can_be_read_but_not_written(reachab
     assert len(lines) == 3
 
 
+@pytest.mark.process
 def test_a_folder_without_the_right_to_enter_is_one_sentence(reachable_folder):
     folder = reachable_folder
     Store.open(folder, create=True).close()

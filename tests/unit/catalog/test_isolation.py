@@ -45,6 +45,7 @@ def test_a_plugin_may_hold_on_to_its_stdout_and_ask_it_what_a_stream_is_asked(
 WRAP = "io.TextIOWrapper(sys.{0}.buffer, encoding='utf-8')"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "deed",
     [
@@ -152,6 +153,7 @@ def test_a_command_in_a_folder_that_was_removed_goes_on(tmp_path: Path, monkeypa
     os.chdir(tmp_path)
 
 
+@pytest.mark.process
 def test_the_file_descriptor_of_stdout_is_kept_for_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
     os.write(1, b"before\n")
     with stdout_kept():
@@ -161,6 +163,7 @@ def test_the_file_descriptor_of_stdout_is_kept_for_the_answer(capfd: pytest.Capt
     assert capfd.readouterr() == ("before\nafter\n", "from C\nfrom a child\n")
 
 
+@pytest.mark.process
 def test_what_waits_in_stdouts_buffer_stays_on_stdout_and_what_a_plugin_leaves_there_does_not() -> None:
     code = (
         "import sys\n"
@@ -174,6 +177,7 @@ def test_what_waits_in_stdouts_buffer_stays_on_stdout_and_what_a_plugin_leaves_t
     assert (done.stdout, done.stderr) == ("the answer\ngoes on\n", "a plugin")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_a_process_without_a_stream_goes_on(closed: str) -> None:
     code = "from vitbench.catalog import load_catalog\nraise SystemExit(len(load_catalog().problems))"

@@ -132,6 +132,7 @@ def test_an_entry_point_with_blanks_has_the_hash_of_its_package(install: Install
     assert code_hash() != before
 
 
+@pytest.mark.compute
 @pytest.mark.parametrize(
     ("distribution", "counts"),
     [("", True), ("mine-dist", True), ("other-dist", False)],

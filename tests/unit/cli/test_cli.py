@@ -261,6 +261,7 @@ def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.
     assert run("run") == (130, "", "Interrupted; run the same command to resume.\n")
 
 
+@pytest.mark.process
 def test_a_reader_that_has_read_enough_is_no_error() -> None:
     script = (
         "import sys, vitbench.cli as cli, vitbench.cli.catalog as catalog\n"
@@ -278,6 +279,7 @@ def test_a_reader_that_has_read_enough_is_no_error() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.process
 def test_the_start_imports_nothing_heavy() -> None:
     commands = [["--help"], ["plugins"], *(["ls", kind] for kind in ("models", "datasets", "recipes", "suites"))]
     script = (

@@ -199,7 +199,7 @@ def test_a_new_picture_is_one_line_and_one_module(run: Run, results: Path, monke
     code, _, err = run("leaderboard", results, "--plots")
     assert (code, err.splitlines()[0]) == (
         0,
-        f"{old} is of an earlier leaderboard; removed.",
+        f"{old} belonged to an earlier leaderboard; removed.",
     )
     names = sorted(each.name for each in (results / "plots").iterdir())
     assert names == ["fake.png", "fake.svg", "pareto.png", "pareto.svg"]

@@ -133,6 +133,7 @@ class TestNeighbours:
         assert is_well(check) == well
         assert well or "Wait" in check.advice
 
+    @pytest.mark.process
     def test_a_busy_process_is_seen_by_name_and_id_only(self) -> None:
         command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass", "secret-of-the-command-line"]
         before = host_checks.processor_seconds()

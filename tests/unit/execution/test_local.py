@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from vitbench.errors import UnusableError, UsageError
 from vitbench.execution import local
 from vitbench.execution.executor import Ending, Job
 from vitbench.execution.local import LocalExecutor
 from vitbench.execution.messages import CellResult, Message, Progress, Say
 from vitbench.planning.messages import Prepared
+
+pytestmark = pytest.mark.process
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
@@ -197,29 +198,15 @@ def test_what_goes_wrong_in_prepare_is_refused_in_one_line(executor: LocalExecut
     assert "\n" not in ending.reason
 
 
-def test_a_refusal_comes_back_with_its_exit_code_and_is_raised_where_the_answer_is_needed(
-    executor: LocalExecutor,
-) -> None:
+def test_a_refusal_comes_back_with_its_exit_code(executor: LocalExecutor) -> None:
     ending = run(executor, "refuse")
     assert (ending.kind, ending.exit_code, ending.reason) == ("refused", 2, "there is no such thing")
-    with pytest.raises(UsageError, match=r"^there is no such thing$"):
-        ending.answered("looking for it")
-    with pytest.raises(UnusableError, match=r"^leaving failed: the process ended with exit code 7"):
-        run(executor, "leave").answered("leaving")
 
 
 def test_files_go_and_come_in_the_jobs_folder(executor: LocalExecutor, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a file")
     assert run(executor, "copy_file", folder=tmp_path).kind == "answered"
     assert (tmp_path / "out.txt").read_text() == "A FILE"
-
-
-def test_what_the_caller_did_not_ask_for_ends_no_run(executor: LocalExecutor) -> None:
-    messages: list[object] = []
-    ending = run(executor, "answer_with_something_else", on_message=messages.append)
-    assert messages == [Say(text="this is understood")]
-    assert ending.kind == "crashed"
-    assert ending.reason.startswith("its answer cannot be read: ")
 
 
 def job(target: str, text: str = "") -> Job:

@@ -14,6 +14,8 @@ import pytest
 
 from vitbench.execution.processes import ProgramError, answer_of, how_it_ended, last_words, run_program
 
+pytestmark = pytest.mark.process
+
 PATIENCE = 60.0
 """Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
 PARENT_OF_A_SLEEPER = "sleep 600 & echo $! > pid; wait"

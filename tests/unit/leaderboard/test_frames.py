@@ -8,7 +8,7 @@ from pathlib import Path
 import factories as f
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.leaderboard.frames import (
@@ -78,7 +78,6 @@ def test_a_limit_is_a_whole_number_of_images_or_a_share():
     assert sorted(map(repr, table["limit"])) == ["0.5", "200", "None"]
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.text(), st.integers(0, 360))
 def test_names_and_figures_stay_as_they_are(name, correct):
     [row] = rows_frame(build([f.quality(name, correct)], [], "top1")).to_dict("records")

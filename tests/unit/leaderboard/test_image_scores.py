@@ -76,6 +76,7 @@ def test_missing_and_damaged_files_have_none(tmp_path, predictions):
     assert read_outcomes(path, "top1") is None
 
 
+@pytest.mark.process
 def test_reading_them_does_not_load_torch(tmp_path, predictions):
     save_predictions(tmp_path / "p.npz", predictions)
     script = (

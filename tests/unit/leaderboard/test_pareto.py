@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import factories as f
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import Row, build
@@ -25,7 +25,6 @@ def row(label: str, **figures: object) -> Row:
     return found
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=12))
 def test_the_front_is_what_nothing_dominates(points):
     rows = [row(str(i), top1=a, throughput=b, peak_memory=c) for i, (a, b, c) in enumerate(points)]

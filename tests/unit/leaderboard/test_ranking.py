@@ -224,6 +224,7 @@ def share_of_false_alarms(
     return alarms / runs
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("seeds", "seed_error"),
     [

@@ -89,6 +89,7 @@ def different(found: Counter[str]) -> int:
     return found["slower"] + found["faster"]
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     "machine",
     [Machine(process=0.02, block=0.08), Machine(process=0.1, block=0.4)],
@@ -98,18 +99,21 @@ def test_equal_speeds_are_seldom_called_different(machine: Machine) -> None:
     assert different(findings(machine, 1.0)) <= 0.05 * SIMULATIONS
 
 
+@pytest.mark.simulation
 def test_equal_speeds_are_called_the_same_on_a_realistic_machine() -> None:
     found = findings(Machine(), 1.0)
     assert different(found) <= 0.05 * SIMULATIONS
     assert found["same"] >= 0.9 * SIMULATIONS
 
 
+@pytest.mark.simulation
 def test_ten_per_cent_are_found() -> None:
     found = findings(Machine(), 1.1)
     assert found["slower"] >= 0.9 * SIMULATIONS
     assert found["faster"] == 0
 
 
+@pytest.mark.simulation
 def test_looking_again_and_again_does_not_make_a_difference() -> None:
     # At the threshold itself a wrong answer is likeliest. Looks of 95 % each would give 8 %.
     found = findings(Machine(), 1 / 0.97)
@@ -132,16 +136,19 @@ def test_without_noise_three_pairs_are_enough(slowdown: float, finding: str) -> 
     assert estimate.value == pytest.approx(1 / slowdown)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("noise", [FIVE_PER_CENT, ONE_CORE], ids=["normal", "one core"])
 def test_equal_speeds_are_seldom_called_different_on_a_disturbed_machine(noise: dict[str, float]) -> None:
     assert different(findings(Machine(**noise, disturbed=True), 1.0)) <= 0.05 * SIMULATIONS
 
 
+@pytest.mark.simulation
 def test_a_neighbour_on_one_core_would_deceive_a_machine_that_did_not_notice() -> None:
     # All of three pairs agree in a quarter of the cases: why the rule for a disturbed machine is there.
     assert different(findings(Machine(**ONE_CORE), 1.0)) >= 0.15 * SIMULATIONS
 
 
+@pytest.mark.simulation
 def test_a_large_difference_is_found_on_a_disturbed_machine_too() -> None:
     assert findings(Machine(**FIVE_PER_CENT, disturbed=True), 1.3)["slower"] >= 0.9 * SIMULATIONS
 

@@ -184,6 +184,7 @@ def counting(order: Order) -> Iterator[live.Block]:
     yield block
 
 
+@pytest.mark.compute
 def test_blocks_run_one_by_one_without_garbage_collection_and_rest_before_they_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

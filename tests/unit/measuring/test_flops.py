@@ -12,6 +12,8 @@ from torch import nn
 
 from vitbench.measuring.flops import count_macs, count_params
 
+pytestmark = pytest.mark.compute
+
 
 def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     with torch.device("meta"):

@@ -67,6 +67,7 @@ def measured(code: str) -> list[tuple[float, ...]]:
     return [tuple(float(word) for word in line.split()) for line in answer.stdout.splitlines()]
 
 
+@pytest.mark.process
 @linux
 def test_peaks_of_a_fresh_process() -> None:
     training, activations, parts, small_model, wide, spike, small_spike = measured(
@@ -144,6 +145,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(held))
 """
 
 
+@pytest.mark.process
 @linux
 def test_a_spike_of_two_milliseconds_is_seen_beneath_a_parent_that_holds_800_mb(tmp_path: Path) -> None:
     (tmp_path / "spike_target.py").write_text(SPIKE_TARGET)
@@ -156,6 +158,7 @@ def test_a_spike_of_two_milliseconds_is_seen_beneath_a_parent_that_holds_800_mb(
     assert rise < peak < held
 
 
+@pytest.mark.compute
 def test_a_locked_high_water_mark_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_PROCESS", tmp_path)
     with pytest.raises(Skip, match="clear_refs, which this system does not have"):
@@ -175,6 +178,7 @@ def test_a_device_without_a_peak_is_no_number() -> None:
         memory_baseline(torch.device("mps"))
 
 
+@pytest.mark.compute
 def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +217,7 @@ def test_the_kernels_figures_are_read_and_library_growth_is_taken_off(
     assert use.peak_bytes == 0
 
 
+@pytest.mark.compute
 def test_the_split_is_made_after_the_peak_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_PROCESS", tmp_path)
     for name, text in (("clear_refs", ""), ("smaps", ""), ("status", "VmHWM: 70 kB\nVmRSS: 50 kB\n")):
@@ -351,6 +356,7 @@ def test_a_sparse_weight_has_no_storage_to_count() -> None:
     assert split(model)[0] is None
 
 
+@pytest.mark.compute
 def test_a_compiled_model_keeps_what_its_compiled_graph_keeps() -> None:
     torch.compiler.reset()
     with warnings.catch_warnings():

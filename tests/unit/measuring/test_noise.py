@@ -127,6 +127,7 @@ def test_a_tail_near_groups_and_few_calls_are_no_two_groups(fast: int, slow: int
     assert reasons(call_noise_reasons(rng.permutation(calls)), "groups") == []
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("name", UNIMODAL)
 @pytest.mark.parametrize("count", [64, 250])
 def test_false_alarms_on_single_calls_are_at_most_one_in_a_hundred(name: str, count: int) -> None:
@@ -136,6 +137,7 @@ def test_false_alarms_on_single_calls_are_at_most_one_in_a_hundred(name: str, co
     assert sum(bool(reasons(one, "drift")) for one in judged) <= 6
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(("count", "told"), [(3, 0), (4, 0), (5, 2), (6, 2 * (1 + 5)), (7, 2 * (1 + 6 + 20))])
 def test_of_all_orders_of_a_few_blocks_one_in_sixty_or_fewer_are_a_drift(count: int, told: int) -> None:
     """The exact false alarms of noise without a trend, of any distribution and of any size."""
@@ -144,6 +146,7 @@ def test_of_all_orders_of_a_few_blocks_one_in_sixty_or_fewer_are_a_drift(count: 
     assert sum(bool(reasons(noise_reasons(order), "drift")) for order in orders) == told <= len(orders) / 60
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("share", [0.5, 0.15])
 def test_two_speeds_apart_by_eight_deviations_are_found(share: float) -> None:
     rng = np.random.default_rng(6)

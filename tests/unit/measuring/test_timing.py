@@ -15,6 +15,9 @@ from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput, make_inputs
 from vitbench.measuring.timing import Block, fresh_input_reasons, warm_up
 
+pytestmark = pytest.mark.compute
+
+
 CPU = torch.device("cpu")
 
 

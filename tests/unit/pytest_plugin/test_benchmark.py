@@ -20,6 +20,8 @@ from vitbench.pytest_plugin.benchmark import benchmark_model
 from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 from vitbench.worker import bench
 
+pytestmark = pytest.mark.compute
+
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:

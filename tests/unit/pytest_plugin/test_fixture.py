@@ -18,6 +18,8 @@ from vitbench.pytest_plugin import rounds as benchmarking
 from vitbench.pytest_plugin.benchmark import benchmark_model
 from vitbench.pytest_plugin.model import BenchmarkConditions, given_model
 
+pytestmark = pytest.mark.process
+
 pytest_plugins = ["pytester"]
 
 PAGE = (Path(__file__).parents[3] / "docs" / "pytest-benchmark.md").read_text(encoding="utf-8")

@@ -96,6 +96,7 @@ def test_the_last_output_of_each_round_is_looked_at() -> None:
     assert one.findings() == ([], ["the model's output was not finite"])
 
 
+@pytest.mark.compute
 def test_a_step_is_judged_by_the_rules_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop's times make the result; the warm-up, which had its own, does not."""
     monkeypatch.setattr(timing, "BLOCK_SECONDS", 1e-5)

@@ -5,7 +5,7 @@ from dataclasses import fields
 import factories as f
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import Condition, Row, build
@@ -84,7 +84,6 @@ def test_rows_say_by_what_they_are_ranked_and_on_which_fronts_they_stand():
     ]
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1)))
 def test_any_name_is_text_that_nothing_computes_and_comes_back(name):
     board = build([f.quality(name, data=f.data_info(title="=data"))], [], "top1")

@@ -7,7 +7,7 @@ import unicodedata
 
 import factories as f
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
 from pylatexenc.latexwalker import (
@@ -135,7 +135,6 @@ def test_what_tex_gives_a_meaning_is_text(text):
     assert read(escaped(text)) == plain(text)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.one_of(st.text(), st.text("\\{}$&#%_^~<>|'`\"-, [](a1"), st.text("\xe4\xe9\u1ebf\u01d7\xdf\u0131a\u0301 ")))
 def test_any_text_is_read_back(text):
     assert escaped(text).isascii()
@@ -143,7 +142,6 @@ def test_any_text_is_read_back(text):
     assert read(escaped(text)) == expected(text)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(min_size=1, max_size=40), st.integers(0, 360))
 def test_names_and_figures_are_read_back_from_the_table(name, correct):
     board = build([f.quality(name, correct, data=f.data_info(title=name))], [], "top1")
@@ -170,7 +168,6 @@ def test_several_tables_have_labels_of_their_own_and_nothing_says_so():
     assert "No results yet." in render(build([], [], "top1"), "latex")
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.one_of(st.sampled_from(["[x]", "*", "[2pt]", "*a", "[", "{}["]), st.text("[]*{} a", min_size=1)))
 def test_no_line_of_a_table_begins_with_what_would_be_an_argument(name):
     """Of the end of the line before, or of the rule: ``\\\\[2pt]``, ``\\midrule[2pt]``."""

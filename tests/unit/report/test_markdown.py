@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import factories as f
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -116,7 +116,6 @@ def test_hostile_names_come_back_as_text_everywhere(name):
     assert sentence.startswith(f"On {plain(name)} {plain(name)} is best with 94.4 % top1")
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.text(min_size=1, max_size=40), st.integers(0, 360))
 def test_any_name_reason_and_figure_come_back_as_text(name, correct):
     planned = f.quality_cell("failed one", seed=1)

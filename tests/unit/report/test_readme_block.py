@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import factories as f
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.errors import UsageError
@@ -29,7 +29,6 @@ def test_windows_line_endings_are_kept():
     assert found.decode() == f"a\r\n{START}\r\n\r\nx\r\ny\r\n\r\n{END}\r\nb\n"
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.binary(), st.binary(), st.binary())
 def test_bytes_outside_the_block_are_never_touched(before, between, after):
     markers = START.encode(), END.encode()

@@ -2,7 +2,7 @@ import re
 
 import factories as f
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from wcwidth import iter_graphemes, wcswidth
 
@@ -119,7 +119,6 @@ def test_in_plain_ascii_other_characters_are_escapes():
     assert cells(text)[0][1] == "\\u6a21"
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1, max_size=24), st.integers(0, 360))
 def test_names_and_figures_are_read_back_from_their_columns(name, correct):
     assume(wcswidth(plain(name)) <= 60)
@@ -144,7 +143,6 @@ def test_names_that_look_like_numbers_stay():
     assert [line.split()[1] for line in text.splitlines() if "[" in line] == ["1e5", "007"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=60)))
 def test_no_text_of_a_user_leaves_its_place(name):
     text = table(

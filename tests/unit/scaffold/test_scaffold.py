@@ -72,6 +72,7 @@ def test_the_package_is_complete_and_says_which_vitbench_it_was_made_for(tmp_pat
     assert '@parametrize_checks("mine")' in (tmp_path / "tests" / "test_conformance.py").read_text()
 
 
+@pytest.mark.process
 def test_the_package_is_in_the_style_of_vitbench(tmp_path: Path) -> None:
     ruff = pytest.importorskip("ruff")
     import subprocess

@@ -412,6 +412,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -428,6 +429,7 @@ def test_a_data_set_is_opened_in_two_processes(function: str, words: str, module
     assert outcome.status == ("failed" if words else "passed")
 
 
+@pytest.mark.process
 def test_a_plugin_in_one_file_is_found_by_the_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one_file_set.py"
     path.write_text(MODULE)

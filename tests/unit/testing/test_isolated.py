@@ -73,12 +73,14 @@ def checked(subject: str) -> list[Outcome]:
     return [outcome for outcomes in subjects for outcome in outcomes]
 
 
+@pytest.mark.process
 def test_what_passes_in_a_child_passes() -> None:
     outcomes = checked("mine/good")
     assert [outcome.status for outcome in outcomes if outcome.check == "check_recipe_returns_model"] == ["passed"]
     assert {outcome.status for outcome in outcomes} == {"passed", "skipped"}
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_crash_fails_the_check_under_way_and_keeps_the_others_from_running() -> None:
     first, *others = checked("mine/crashes")
@@ -87,11 +89,13 @@ def test_a_crash_fails_the_check_under_way_and_keeps_the_others_from_running() -
     assert {(one.status, one.reason) for one in others} == {("skipped", "not run: check_recipe_returns_model failed")}
 
 
+@pytest.mark.process
 def test_an_exit_fails_the_check_under_way() -> None:
     first, *_ = checked("mine/exits")
     assert first.reason == "the process ended with exit code 7 before it answered"
 
 
+@pytest.mark.process
 def test_a_hang_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "SECONDS", 1.0)
     first, *others = checked("mine/hangs")
@@ -100,6 +104,7 @@ def test_a_hang_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {outcome.status for outcome in others} == {"skipped"}
 
 
+@pytest.mark.process
 def test_the_command_tells_what_passed_and_what_did_not(run: Run) -> None:
     code, out, err = run("mine/good")
     assert (code, err) == (0, "")

@@ -58,6 +58,7 @@ def failed(outcomes: dict[str, Outcome]) -> dict[str, str]:
     return {name: outcome.reason for name, outcome in outcomes.items() if outcome.status == "failed"}
 
 
+@pytest.mark.compute
 @pytest.mark.parametrize(
     ("fields", "skipped"),
     [
@@ -476,6 +477,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.compute
 @pytest.mark.parametrize("case", BAD)
 def test_each_bad_model_is_caught_by_name(case: str) -> None:
     check, words, build, fields = BAD[case]
@@ -484,6 +486,7 @@ def test_each_bad_model_is_caught_by_name(case: str) -> None:
     assert words in outcome.reason
 
 
+@pytest.mark.compute
 @pytest.mark.parametrize("case", ["values in build", "batch statistics", "an unused layer", "hidden state", "threads"])
 def test_a_fault_fails_no_other_check(case: str) -> None:
     check, _, build, fields = BAD[case]

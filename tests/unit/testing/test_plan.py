@@ -185,6 +185,7 @@ def test_data_are_given_by_short_or_full_name(install: Install, tmp_path: Path) 
         assert {check.case.root for check in checks_of("mine/shapes", data={name: tmp_path})} == {tmp_path}
 
 
+@pytest.mark.process
 def test_a_plugin_file_is_checked_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "one_file_plugin.py").write_text(PLUGIN.replace("%(module)s", "one_file_plugin"))
     checks = checks_of(str(tmp_path / "one_file_plugin.py"))
@@ -217,6 +218,7 @@ def test_every_check_is_documented_with_its_contract() -> None:
             assert f"| `{function}` | {contract} |" in page
 
 
+@pytest.mark.process
 def test_the_kit_imports_nothing_heavy_before_a_check_runs() -> None:
     script = (
         "import sys, vitbench.testing as kit\n"
@@ -330,6 +332,7 @@ def test_the_decorator_names_its_cases_and_expects_failures_strictly(install: In
     }
 
 
+@pytest.mark.process
 @parametrize_checks("suites")
 def test_the_decorator_runs_each_check(check: Callable[[], None]) -> None:
     check()

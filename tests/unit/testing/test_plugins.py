@@ -17,6 +17,8 @@ from vitbench.testing.plan import CHECKS
 Install = Callable[..., str]
 _numbers = itertools.count()
 
+pytestmark = pytest.mark.process
+
 PLUGIN = """
 import vitbench
 

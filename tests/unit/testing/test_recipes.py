@@ -20,6 +20,9 @@ from vitbench.testing import Outcome, RecipeCase, checks_for, checks_of, recipes
 from vitbench.testing.learner import TinyNet
 from vitbench.training import batches, preprocess, statistics
 
+pytestmark = pytest.mark.compute
+
+
 Fit = Callable[[nn.Module, TrainVal, FitRun], Any]
 
 

@@ -14,6 +14,8 @@ from vitbench.tracking.asking import ask
 from vitbench.tracking.environments import PreparedSide
 from vitbench.tracking.messages import PROTOCOL, Description, Refusal, Request
 
+pytestmark = pytest.mark.process
+
 REQUEST = Request(
     models=("vit",),
     modes=("inference",),

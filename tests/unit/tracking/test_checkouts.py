@@ -11,6 +11,8 @@ import pytest
 from vitbench.errors import UnusableError, UsageError
 from vitbench.tracking.checkouts import Repository, find_repository, outside_of_git, worktree
 
+pytestmark = pytest.mark.process
+
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]

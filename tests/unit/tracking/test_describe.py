@@ -64,6 +64,7 @@ def test_a_model_becomes_a_speed_cell_for_each_mode() -> None:
     assert planned.provenance.model.distribution == "vitbench"
 
 
+@pytest.mark.compute
 def test_a_model_of_fixed_size_keeps_it_and_nothing_is_downloaded() -> None:
     found = model("timm/vit_small_patch16_224.augreg_in21k")
     assert isinstance(found, Described)
@@ -96,6 +97,7 @@ def test_a_device_that_is_not_there_refuses_everything() -> None:
     assert "unknown device 'gpu'" in refusal.message
 
 
+@pytest.mark.compute
 def test_without_names_it_is_the_checkouts_own_models_without_families_and_baselines(tmp_path: Path) -> None:
     own = describe(request()).models
     assert "scratch/vit" in own
@@ -200,11 +202,13 @@ def ask(text: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, input=text, capture_output=True, check=True)
 
 
+@pytest.mark.process
 def test_the_answer_is_all_that_is_on_stdout() -> None:
     done = ask(msgspec.json.encode(request("vit")))
     assert msgspec.json.decode(done.stdout, type=Description) == describe(request("vit"))
 
 
+@pytest.mark.process
 def test_to_another_protocol_it_says_its_own_whatever_else_is_asked() -> None:
     done = ask(json.dumps({"protocol": PROTOCOL + 1, "unheard": "of"}).encode())
     assert msgspec.json.decode(done.stdout) == {"protocol": PROTOCOL}

@@ -1,4 +1,4 @@
-"""Steps, losses, progress, validation accuracy, and what a recipe sets up before its loop."""
+"""Steps, losses, progress and validation accuracy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from torch import nn
 from vitbench.training import (
     DivergedError,
     MeanLoss,
-    autocast,
-    decay_groups,
     evaluate_top1,
     grad_scaler,
-    on_device,
     train_step,
     with_progress,
 )
@@ -100,44 +97,3 @@ def test_accuracy_is_counted_over_the_whole_split_and_leaves_the_mode_as_it_was(
     model.eval()
     evaluate_top1(model, data, val, toy_training.run(), batch_size=3)
     assert not model.training
-
-
-def test_norms_biases_positions_and_tokens_are_not_decayed() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
-    model.pos_embed = nn.Parameter(torch.zeros(1, 5, 4))
-    model.cls_token = nn.Parameter(torch.zeros(1, 1, 4))
-    model.table = nn.Parameter(torch.zeros(3, 3))
-    model.no_weight_decay = lambda: {"table"}  # as timm's models say it
-    model[2].bias.requires_grad_(False)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    decayed, exempt = ({names[id(p)] for p in group["params"]} for group in decay_groups(model, 0.05))
-    assert decayed == {"0.weight", "2.weight"}
-    assert exempt == {"0.bias", "1.weight", "1.bias", "pos_embed", "cls_token", "table"}
-    assert [group["weight_decay"] for group in decay_groups(model, 0.05)] == [0.05, 0.0]
-
-
-@pytest.mark.parametrize(
-    ("precision", "dtype"), [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)]
-)
-def test_autocast_follows_the_precision(precision: str, dtype: torch.dtype) -> None:
-    with autocast(precision, torch.device("cpu")):
-        assert nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == dtype
-
-
-def test_gradients_are_scaled_in_float16_only() -> None:
-    assert not grad_scaler(toy_training.run(precision="bfloat16")).is_enabled()
-    assert grad_scaler(toy_training.run(precision="float16")).is_enabled()
-
-
-def test_channels_last_changes_the_memory_format_only_when_asked() -> None:
-    for asked in (False, True):
-        model, net = on_device(nn.Conv2d(3, 4, 3), toy_training.run(channels_last=asked))
-        assert net is model
-        assert model.weight.is_contiguous(memory_format=torch.channels_last) == asked
-
-
-def test_a_compiled_model_shares_its_parameters_and_the_plain_one_keeps_its_names() -> None:
-    model, net = on_device(nn.Linear(2, 2), toy_training.run(compile=True))
-    assert net is not model
-    assert next(net.parameters()) is next(model.parameters())
-    assert set(model.state_dict()) == {"weight", "bias"}

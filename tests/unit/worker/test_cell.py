@@ -11,7 +11,6 @@ import torch
 
 from vitbench.catalog import load_catalog
 from vitbench.catalog.provenance import origin
-from vitbench.errors import UsageError, reason_of
 from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
@@ -39,12 +38,6 @@ from vitbench.worker.cell import _status_of, run_cell
 )
 def test_status(error: BaseException, status: str) -> None:
     assert _status_of(error) == status
-
-
-def test_reason() -> None:
-    assert reason_of(UsageError("give it a name.")) == "give it a name."
-    assert reason_of(ValueError("two\n  lines")) == "ValueError: two lines"
-    assert reason_of(KeyError()) == "KeyError"
 
 
 def outcome(planned: KeyedCell) -> CellResult:

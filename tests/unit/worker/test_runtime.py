@@ -272,6 +272,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     return int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="no glibc")
 def test_a_steady_allocator_keeps_freed_memory():
     fixed = "libc = ctypes.CDLL(None); libc.mallopt(-1, 0); libc.mallopt(-3, 1 << 20)"  # maps each block anew

@@ -21,6 +21,9 @@ from vitbench.specs import ModelSpec
 from vitbench.worker import speed
 from vitbench.worker.speed import run_speed
 
+pytestmark = pytest.mark.compute
+
+
 OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
 
 

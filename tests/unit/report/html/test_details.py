@@ -160,6 +160,7 @@ def test_without_rows_the_newest_run_is_told(tmp_path, store):
     assert [run.begun.id for run in details.runs] == ["run-1"]
 
 
+@pytest.mark.process
 def test_nothing_heavy_is_imported():
     heavy = "sys.exit(' '.join({'torch', 'numpy', 'pandas'} & set(sys.modules)) or None)"
     code = f"import vitbench.report.html.details, sys; {heavy}"

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import factories
 import msgspec
 import pytest
 
-import vitbench
-from vitbench.catalog import load_catalog, select_plugins
+from vitbench.catalog import load_catalog
 from vitbench.cli import cli
-from vitbench.errors import StoreError
-from vitbench.planning.command import command_line
 from vitbench.planning.expand import expand
 from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
@@ -90,72 +85,6 @@ def test_speed_alone_keeps_the_runs_datasets():
     assert found == "vitbench run --suite quick --model vit-p2 --dataset digits --data digits=/d"
 
 
-PLUGIN = """import vitbench
-from vitbench.specs import ModelSpec
-
-
-@vitbench.hookimpl
-def vitbench_models():
-    return [ModelSpec(name="net", build="torch.nn:Identity", summary="For a test.")]
-"""
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """Return what a run would have been, and the command that asks for it: a function of what starts it."""
-    found: dict[str, Any] = {}
-
-    def plan(selection, *, executor, strict_plugins, say):
-        plugins = select_plugins(selection.plugins, selection.no_plugins)
-        catalog = load_catalog(plugins)
-        path = selection.suite if selection.suite.endswith(".toml") else catalog.suite("quick").spec.path
-        found.update(plugins=plugins, strict_plugins=strict_plugins, selection=selection)
-        found.update(cells=expand(read_suite(Path(path)), catalog, selection))
-        raise StoreError("no run here")
-
-    monkeypatch.setattr("vitbench.planning.plan.plan", plan)
-
-    def call(start: Callable[[], object]) -> tuple[dict[str, Any], str]:
-        found.clear()
-        with pytest.raises(StoreError, match="no run here"):
-            start()
-        return dict(found), command_line(found["selection"])
-
-    return call
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"suite": "quick"},
-        {"suite": Path("mine.toml")},
-        {"models": ["scratch/vit:depth=2,patch_size=2", "resnet18-w16"], "datasets": ["digits"]},
-        {"models": ["vit-p4"], "datasets": ["mine"], "data": {"mine": Path("a b"), "digits": "/d"}},
-        {"device": "cuda:1", "precision": "bfloat16", "threads": 3, "compile": True, "channels_last": True},
-        {"seeds": [3, 0], "epochs": 2, "limit": 100},
-        {"limit": 0.5},
-        {"limit": 1.0},
-        {"limit": 1e-05},
-        {"batch_size": 64, "largest_batch": True},
-        {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},
-        {"plugins": [Path("my_net.py")], "models": ["my_net/net"], "no_plugins": ["timm"]},
-    ],
-    ids=lambda arguments: ", ".join(arguments) or "nothing",
-)
-def test_a_selection_from_python_is_written_as_the_command_that_asks_for_it(arguments, asked, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("my_net.py").write_text(PLUGIN, encoding="utf-8")
-    Path("mine.toml").write_text('datasets = ["digits"]\n' + SUITE, encoding="utf-8")
-    from_python, text = asked(lambda: vitbench.run(**arguments))
-    words = shlex.split(text)
-    assert words[:2] == ["vitbench", "run"]
-    from_shell, again = asked(lambda: cli.main(words[1:], standalone_mode=False))
-    assert again == text
-    assert from_shell["cells"] == from_python["cells"]
-    assert from_shell["plugins"] == from_python["plugins"]
-
-
 def test_a_run_of_a_store_without_selections_is_told_by_its_own_command():
     found = reproduction(factories.quality_cell("vit-p2"), (1,), "", SUITE, "vitbench run --suite quick --seed 1")
     assert found.command == "vitbench run --suite quick --seed 1"
@@ -193,8 +122,7 @@ def test_vitbench_understands_the_command_of_each_model_of_a_suite():
         planned = factories.quality_cell(label)
         cell = msgspec.structs.replace(planned.cell, model=mine[0].model.name, options=mine[0].model.options)
         text = command(msgspec.structs.replace(planned, cell=cell), path.read_text(encoding="utf-8"))
-        # click keeps a command's help option, as this first context has it.
-        context = cli.commands["run"].make_context("run", shlex.split(text)[2:], **cli.context_settings)
-        given = context.params
+        vitbench = cli.make_context("vitbench", ["run"])
+        given = cli.commands["run"].make_context("run", shlex.split(text)[2:], parent=vitbench).params
         selection = Selection(models=given["models"], datasets=given["datasets"], seeds=given["seeds"])
         assert expand(suite, catalog, selection) == mine

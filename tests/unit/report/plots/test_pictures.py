@@ -18,6 +18,9 @@ from vitbench.records import Record
 from vitbench.report.pareto_points import MOST_LABELS, place
 from vitbench.report.plots.pictures import render_pictures
 
+pytestmark = pytest.mark.compute
+
+
 HOSTILE = [
     *("<script>alert(1)</script>", "a & b", "$x_1$", r"\frac{1}{2}", "_hidden", '" onmouseover="x', "line\nbreak"),
     *("\u6a21\u578b", "x" * 300, "1e5", "\x1b[2J", "\u202eevil", "]]>"),

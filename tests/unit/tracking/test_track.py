@@ -1,4 +1,4 @@
-"""When an alarm counts; on times that are made up."""
+"""When an alarm counts, on times that are made up."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ def verdicts(slowdown: float, *, family: int) -> Counter[ComparisonOutcome]:
     return Counter(settled(compare, family=family)[1] for _ in range(SIMULATIONS))
 
 
+@pytest.mark.simulation
 def test_alone_a_difference_of_the_threshold_is_an_alarm_in_a_few_cases_and_among_several_in_none() -> None:
     at_the_threshold = 1 / (1 - THRESHOLD)
     alone = verdicts(at_the_threshold, family=1)["regressed"]
@@ -88,6 +89,7 @@ def test_alone_a_difference_of_the_threshold_is_an_alarm_in_a_few_cases_and_amon
     assert verdicts(at_the_threshold, family=10)["regressed"] <= 0.01 * SIMULATIONS
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("family", [1, 10])
 def test_equal_speeds_are_no_alarm_and_ten_per_cent_are_one(family: int) -> None:
     assert verdicts(1.0, family=family)["regressed"] <= 0.01 * SIMULATIONS

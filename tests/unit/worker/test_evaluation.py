@@ -21,6 +21,9 @@ from vitbench.worker import evaluation as module
 from vitbench.worker.evaluation import Evaluation, evaluate
 from vitbench.worker.runtime import changed_flags, runtime
 
+pytestmark = pytest.mark.compute
+
+
 IMAGES = 40
 DISAGREES = "this variant disagrees with float32: "
 

@@ -14,7 +14,7 @@ from vitbench.cli import cli
 from vitbench.lockstep.outcome import EXIT_CODES
 from vitbench.tracking.outcome import SideInfo, Tracked, TrackedModel
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
 WORKFLOW = yaml.safe_load((ROOT / "docs" / "examples" / "track.yml").read_text(encoding="utf-8"))
 STEPS = WORKFLOW["jobs"]["track"]["steps"]
@@ -48,7 +48,7 @@ def test_the_workflow_tracks_and_tolerates_documented_codes_only() -> None:
 @pytest.mark.parametrize("command", [*IN_WORKFLOW, *commands(PAGE)])
 def test_each_command_is_one_of_this_version(command: str) -> None:
     _, name, *arguments = shlex.split(command)
-    context = cli.commands[name].make_context(name, arguments)
+    context = cli.commands[name].make_context(name, arguments, parent=cli.make_context("vitbench", [name]))
     assert context.params["base"]
 
 

@@ -1,0 +1,98 @@
+"""Tests mirror modules: who looks for the tests of a module finds them under its name."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import vitbench
+
+PACKAGE = Path(vitbench.__file__).parent
+TESTS = Path(__file__).parent
+
+TESTED_WITH = {
+    # Thin commands: their names and mistakes, then what they call.
+    "unit/cli/test_cli.py": ("cli/catalog", "cli/check", "cli/doctor", "cli/plugin", "cli/show", "cli/track"),
+    "integration/test_compare.py": ("cli/compare",),
+    # The parts of one answer, which is only right as a whole.
+    "unit/comparing/test_compare.py": (
+        "comparing/comparison",
+        "comparing/conditions",
+        "comparing/contrast",
+        "comparing/folder",
+    ),
+    "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
+    "unit/report/html/test_charts.py": (
+        "report/html/panels",
+        "report/html/pareto_chart",
+        "report/html/specs",
+        "report/pareto_points",
+    ),
+    "unit/report/html/test_html.py": ("report/html/scripts",),
+    "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
+    "unit/report/test_sentence.py": ("report/naming",),
+    "unit/measuring/test_memory.py": ("measuring/training_memory",),
+    # A count and a length.
+    "unit/data/test_splits.py": ("protocols",),
+    # The steps from a folder to cached images.
+    "unit/data/test_cache.py": ("data/decoding", "data/opening"),
+    # What a kit of checks is made of; its checks are tested by subjects that break them.
+    "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/subjects"),
+    "unit/testing/test_recipes.py": ("testing/fitting", "testing/learner"),
+    "unit/testing/test_datasets.py": ("testing/fresh", "testing/opening"),
+    "unit/testing/test_plan.py": ("testing/families", "testing/parametrize"),
+    "unit/testing/test_isolated.py": ("testing/report",),
+    # What is right only in a process of its own, or after a training.
+    "integration/test_lockstep.py": ("lockstep/process",),
+    "integration/test_run_digits.py": ("worker/quality",),
+}
+"""Modules without a test file of their own, by the file that tests them. Whoever gives one its own takes it out."""
+
+
+def has_logic(path: Path) -> bool:
+    """Return whether a module has a function that does something: not only docstrings and ``...``."""
+
+    def does_something(node: ast.AST) -> bool:
+        return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not all(
+            isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in node.body
+        )
+
+    return any(map(does_something, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+
+
+def modules() -> dict[str, Path]:
+    """Return each module, by its path without suffix, and the file that should test it."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).with_suffix("")
+        name = place.parent.name if place.name == "__init__" else place.name
+        found[place.as_posix()] = Path("unit", place.parent, f"test_{name}.py")
+    return found
+
+
+def test_each_module_with_logic_has_a_test_file_of_its_name_or_says_where_it_is_tested() -> None:
+    elsewhere = {module for several in TESTED_WITH.values() for module in several}
+    missing = {
+        f"vitbench/{module}.py: write tests/{test.as_posix()}"
+        for module, test in modules().items()
+        if module not in elsewhere and not (TESTS / test).exists() and has_logic(PACKAGE / f"{module}.py")
+    }
+    assert not missing
+
+
+def test_each_test_file_has_its_module() -> None:
+    expected = set(modules().values())
+    strays = {test.relative_to(TESTS).as_posix() for test in (TESTS / "unit").rglob("test_*.py")} - {
+        test.as_posix() for test in expected
+    }
+    assert not strays, "rename them, or move them to where no module is meant"
+
+
+def test_the_list_of_exceptions_is_true() -> None:
+    tests = modules()
+    for file, several in TESTED_WITH.items():
+        assert (TESTS / file).is_file(), file
+        for module in several:
+            assert module in tests, f"{module} is gone"
+            assert not (TESTS / tests[module]).exists(), f"{module} has a test file of its own"
+            assert has_logic(PACKAGE / f"{module}.py"), f"{module} needs no test"

@@ -1,0 +1,27 @@
+"""One place chooses the executor, and nothing else names one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import vitbench
+from vitbench.execution.choice import chosen_executor
+from vitbench.execution.local import LocalExecutor
+
+PACKAGE = Path(vitbench.__file__).parent
+
+
+def test_each_command_has_an_executor_of_its_own() -> None:
+    first, second = chosen_executor(), chosen_executor()
+    assert isinstance(first, LocalExecutor)
+    assert first is not second
+
+
+def test_no_other_module_imports_an_executor_that_runs_something() -> None:
+    importing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(from|import) vitbench\.execution\.local\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert importing == {"execution/choice.py"}

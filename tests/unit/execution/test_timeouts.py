@@ -1,0 +1,20 @@
+"""A process that compiles gets more time, whatever else it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import factories
+import pytest
+
+from vitbench.execution.timeouts import COMPILE_TIMEOUT, SPEED_TIMEOUT, speed_timeout
+from vitbench.records import SpeedCell
+
+
+@pytest.mark.parametrize("fields", [{}, {"mode": "training"}, {"batch_size": 1}], ids=str)
+def test_compiling_takes_minutes(fields: dict[str, Any]) -> None:
+    plain, compiled = (factories.speed_cell(compile=each, **fields).cell for each in (False, True))
+    assert isinstance(plain, SpeedCell)
+    assert isinstance(compiled, SpeedCell)
+    assert (speed_timeout(plain), speed_timeout(compiled)) == (SPEED_TIMEOUT, COMPILE_TIMEOUT)
+    assert speed_timeout(compiled) > 5 * speed_timeout(plain)

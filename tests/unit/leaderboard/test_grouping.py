@@ -1,0 +1,79 @@
+"""Which records are seeds of one row, which speeds stand beside them, and on which machines."""
+
+from __future__ import annotations
+
+import factories as f
+import msgspec
+import pytest
+
+from vitbench.leaderboard.grouping import Place, common_batches, grouped, own_place, placed
+from vitbench.records import Record
+
+GPU = {"machine": f.GPU_MACHINE, "device": "cuda"}
+
+
+def later(records: list[Record], seconds: float) -> list[Record]:
+    return [msgspec.structs.replace(record, started=record.started + seconds) for record in records]
+
+
+def rows(records: list[Record]) -> list[tuple[str, str, int]]:
+    """Return the label, the machine and the number of good quality records of each row to be."""
+    return [(planned.label, place.machine, len(good)) for _, good, planned, place in placed(*grouped(records))]
+
+
+def test_seeds_and_failures_belong_to_one_row_and_other_recipes_and_options_do_not() -> None:
+    failed = f.record(f.quality_cell(seed=2), status="failed")
+    records = [f.quality(seed=0), f.quality(seed=1), failed, f.quality(recipe="recipes/finetune")]
+    entries, speed = grouped([*records, f.quality(options={"patch_size": 2})])
+    assert [len(each) for each in entries.values()] == [3, 1, 1]
+    assert not speed
+
+
+def test_the_order_in_which_options_were_given_tells_nothing_apart() -> None:
+    orders = ({"depth": 2, "width": 8}, {"width": 8, "depth": 2})
+    [entry], _ = grouped([f.quality(options=options, seed=seed) for seed, options in enumerate(orders)])
+    assert entry.subject.model == "scratch/vit"
+
+
+def test_speed_that_failed_is_no_speed() -> None:
+    _, speed = grouped([f.record(f.speed_cell(), status="oom")])
+    assert not speed
+
+
+@pytest.mark.parametrize("newer", [16, 64])
+def test_the_common_batch_is_the_one_measured_last_by_machine_and_mode(newer: int) -> None:
+    records = [*f.speed(), *later(f.speed("other", batch_size=newer), 60), *later(f.speed(batch_size=128, **GPU), 90)]
+    found = common_batches(grouped(records)[1])
+    assert {(place.machine, mode): batch for (place, _, mode), batch in found.items()} == {
+        (f.MACHINE, "inference"): newer,
+        (f.MACHINE, "training"): newer,
+        (f.GPU_MACHINE, "inference"): 128,
+        (f.GPU_MACHINE, "training"): 128,
+    }
+
+
+def test_latency_and_the_search_for_the_largest_batch_set_no_common_one() -> None:
+    search = f.record(f.speed_cell(largest_batch=True, batch_size=512))
+    latency = f.record(f.speed_cell(batch_size=1))
+    assert common_batches(grouped([search, latency])[1]) == {}
+
+
+def test_a_row_stands_where_speed_was_measured_else_where_quality_was() -> None:
+    assert rows([f.quality("a")]) == [("a", f.MACHINE, 1)]
+    assert rows([f.quality("a"), *f.speed("a", **GPU)]) == [("a", f.GPU_MACHINE, 1)]
+
+
+def test_a_baseline_stands_beside_the_models_of_its_own_task_only() -> None:
+    baseline = f.quality("knn", baseline=True)
+    models = [f.quality("a"), *f.speed("a", **GPU), f.quality("b", data=f.data_info("cifar10"))]
+    assert rows([baseline, *models]) == [("a", f.GPU_MACHINE, 1), ("b", f.MACHINE, 1), ("knn", f.GPU_MACHINE, 1)]
+    assert rows([baseline]) == [("knn", f.MACHINE, 1)]
+
+
+def test_speed_without_quality_has_a_row_and_failed_quality_alone_has_none() -> None:
+    assert rows(f.speed("a")) == [("a", f.MACHINE, 0)]
+    assert rows([f.record(f.quality_cell("a"), status="failed")]) == []
+
+
+def test_a_cell_ran_on_its_machine_with_its_threads() -> None:
+    assert own_place(f.speed_cell(threads=4, **GPU)) == Place(f.GPU_MACHINE, "cuda", 4)

@@ -1,0 +1,104 @@
+"""What a row says of the attempts that belong together; not yet where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import fmean
+
+import factories as f
+import msgspec
+import pytest
+
+from vitbench.leaderboard.rows import Row, unranked
+from vitbench.statistics import wilson
+
+
+def only(rows: Iterable[Row]) -> Row:
+    [row] = rows
+    return row
+
+
+def by_model(rows: Iterable[Row]) -> dict[str, Row]:
+    return {row.model: row for row in rows}
+
+
+def test_each_speed_figure_comes_from_its_own_cell():
+    metrics = only(unranked([f.quality("vit"), *f.speed("vit", 1000.0)])).metrics
+    assert metrics["latency_p50"].value == pytest.approx(0.002)
+    assert metrics["throughput"].value == 1000
+    assert metrics["peak_memory"].value == 12 << 20  # of batch 32; batch 1 has a peak of its own
+    assert metrics["train_throughput"].value == pytest.approx(1000 / 3)
+
+
+def test_batch_1_alone_gives_latency_and_costs_only():
+    row = only(unranked([f.quality("vit"), f.speed("vit")[0]]))
+    assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}
+    assert row.condition.batch_size is None
+
+
+def test_seeds_are_averaged_and_the_errors_of_images_and_seeds_stand_apart():
+    records = [f.quality("vit", correct, seed=seed) for seed, correct in enumerate((330, 340, 350))]
+    row = only(unranked(records))
+    top1 = row.metrics["top1"]
+    intervals = [wilson(correct, 360) for correct in (330, 340, 350)]
+    assert row.seeds == (0, 1, 2)
+    assert (top1.value, top1.spread, top1.n) == (pytest.approx(340 / 360), pytest.approx(10 / 360), 3)
+    assert (top1.low, top1.high) == pytest.approx(tuple(fmean(ends) for ends in zip(*intervals, strict=True)))
+    nll = row.metrics["nll"]
+    assert (nll.value, nll.low, nll.high, nll.spread) == (0.25, None, None, 0.0)
+
+
+def test_one_seed_has_no_spread():
+    assert only(unranked([f.quality("vit", 340)])).metrics["top1"].spread is None
+
+
+def test_the_worst_verdict_over_the_seeds_counts_and_says_its_seed():
+    records = [f.quality("vit", 340), f.quality("vit", 341, seed=1, verdict="warn")]
+    top1 = only(unranked(records)).metrics["top1"]
+    assert (top1.verdict, top1.reasons) == ("warn", ("seed 1: the model is order-dependent",))
+
+
+@pytest.mark.parametrize("place", [{"threads": 8}, {"machine": f.GPU_MACHINE}, {"device": "cuda"}])
+def test_a_time_of_training_stands_where_it_was_taken_only(place):
+    own = only(unranked([f.quality("vit"), *f.speed("vit")]))
+    other = only(unranked([f.quality("vit"), *f.speed("vit", **place)]))
+    assert ("train_seconds" in own.metrics, "train_seconds" in other.metrics) == (True, False)
+    assert other.metrics["top1"].value == 340 / 360
+
+
+def test_a_row_knows_at_which_batches_it_was_measured_where_the_table_has_another():
+    newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
+    rows = by_model(unranked([f.quality("a"), f.quality("b"), *f.speed("a"), *f.speed("b"), *newer]))
+    assert rows["a"].condition.batch_size == 64
+    assert "throughput" not in rows["b"].metrics
+    assert rows["b"].other_batches == {"inference": (32,), "training": (32,)}
+    assert rows["a"].other_batches == {}
+
+
+def test_one_label_for_two_models_is_told_apart_by_options():
+    rows = unranked([f.quality("vit", 350), f.quality("vit", 340, options={"patch_size": 2})])
+    assert [row.model for row in rows] == ["vit:patch_size=4", "vit:patch_size=2"]
+
+
+def test_the_largest_batch_stands_beside_the_fixed_one_and_replaces_nothing():
+    found = f.record(
+        f.speed_cell("a", largest_batch=True),
+        [
+            f.measurement("largest_batch", 700, unit="images"),
+            f.measurement("largest_batch_throughput", 5000.0, unit="images/s"),
+            f.measurement("throughput", 1.0, unit="images/s"),
+        ],
+        started=9e9,
+    )
+    row = only(unranked([f.quality("a"), *f.speed("a", 900), found]))
+    assert (row.metrics["largest_batch"].value, row.metrics["largest_batch_throughput"].value) == (700, 5000)
+    assert row.metrics["throughput"].value == 900
+    assert row.condition.batch_size == 32
+
+
+def test_cold_start_is_that_of_a_single_image():
+    def timed(batch_size, seconds):
+        return f.record(f.speed_cell("a", batch_size=batch_size), [f.measurement("cold_start", seconds, unit="s")])
+
+    row = only(unranked([f.quality("a"), timed(1, 0.5), timed(32, 0.9)]))
+    assert row.metrics["cold_start"].value == 0.5

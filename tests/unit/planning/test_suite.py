@@ -1,0 +1,32 @@
+"""Which speed cells a plan gives each model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vitbench.planning.suite import SpeedPlan
+
+
+@pytest.mark.parametrize(
+    ("given", "cells"),
+    [
+        ({}, [(1, "inference", False), (32, "inference", False), (32, "training", False)]),
+        ({"batch_sizes": (64, 1, 8)}, [(n, "inference", False) for n in (1, 8, 64)] + [(64, "training", False)]),
+        ({"modes": ("training",)}, [(32, "training", False)]),
+        ({"modes": ("inference",), "batch_sizes": (1,)}, [(1, "inference", False)]),
+        (
+            {"largest_batch": True, "batch_sizes": (16,)},
+            [(16, "inference", False), (16, "inference", True), (16, "training", False)],
+        ),
+        ({"largest_batch": True, "modes": ("training",)}, [(32, "training", False)]),
+        ({"batch_sizes": ()}, []),
+        ({"modes": (), "largest_batch": True}, []),
+    ],
+    ids=str,
+)
+def test_inference_runs_at_each_batch_and_training_and_the_search_at_the_largest(
+    given: dict[str, Any], cells: list[tuple[int, str, bool]]
+) -> None:
+    assert SpeedPlan(**given).cells == cells

@@ -1,0 +1,57 @@
+"""What of a plan is left to run, and that nothing is left out silently."""
+
+from __future__ import annotations
+
+import factories
+import msgspec
+import pytest
+
+from vitbench.records import Status
+from vitbench.running.session import Rerun, _announce, is_wanted, known_seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "missing", "failed"),
+    [
+        (None, True, True),
+        ("pending", True, True),
+        ("interrupted", True, True),
+        ("ok", False, False),
+        ("skipped", False, False),
+        *((status, False, True) for status in ("failed", "timeout", "oom", "crashed", "invalid")),
+    ],
+)
+def test_what_runs_again(status: Status | None, missing: bool, failed: bool) -> None:
+    record = factories.record(factories.quality_cell(), status=status) if status else None
+    assert (is_wanted(record, None), is_wanted(record, "failed"), is_wanted(record, "all")) == (missing, failed, True)
+
+
+def test_how_long_a_cell_took_is_what_its_newest_good_attempt_says() -> None:
+    old = factories.quality("a")
+    new = msgspec.structs.replace(old, seconds=old.seconds + 1)
+    failed = msgspec.structs.replace(old, seconds=0.1, status="failed")
+    other = factories.record(factories.quality_cell("b"), status="oom")
+    assert known_seconds([old, new, failed, other]) == {old.id: new.seconds}
+
+
+@pytest.mark.parametrize(
+    ("rerun", "sentences"),
+    [
+        (
+            None,
+            [
+                "2 of 3 cells have results from an earlier run; 1 are left to run.",
+                "1 of those ended without a result; --rerun failed runs them again.",
+            ],
+        ),
+        ("failed", ["1 of 3 cells have results from an earlier run; 2 are left to run."]),
+        ("all", []),
+    ],
+)
+def test_what_is_kept_is_said_and_how_to_run_it_again(rerun: Rerun | None, sentences: list[str]) -> None:
+    failed = factories.record(factories.quality_cell("b"), status="failed")
+    newest = {record.key: record for record in (factories.quality("a"), failed)}
+    cells = [factories.quality_cell(label) for label in "abc"]
+    said: list[str] = []
+    _announce(cells, [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)], newest, rerun, said.append)
+    assert said == sentences

@@ -37,7 +37,7 @@ class Unlike:
 def unlike_conditions(first: Condition, second: Condition) -> tuple[list[Unlike], list[Unlike]]:
     """Return in what two conditions differ: for all metrics, and for those of speed and memory alone.
 
-    A batch size that only one of them has is none: the other's metrics are missing. Titles of data sets do not count,
+    A batch size that only one of them has is none: the other's metrics are missing. Titles of datasets do not count,
     their fingerprints do.
     """
     general: list[Unlike] = []

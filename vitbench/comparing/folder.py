@@ -44,7 +44,7 @@ class Folder:
         return self.newest[row.ids[0]].planned
 
     def failures(self, label: str, condition: Condition) -> list[Failure]:
-        """Return the cells of a model that have no result, of those on a condition's data set and of speed.
+        """Return the cells of a model that have no result, of those on a condition's dataset and of speed.
 
         They are computed as the condition says; machine, device and threads are of no account here.
         """
@@ -59,7 +59,7 @@ class Folder:
 
         Args:
             name: as in the table, with or without the recipe in brackets; or a full or short name with options.
-            dataset: title of the one data set that counts, or the name that it is asked for by.
+            dataset: title of the one dataset that counts, or the name that it is asked for by.
             device: the one device that counts.
 
         Raises:

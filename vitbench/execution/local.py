@@ -42,7 +42,7 @@ _MESSAGE, _ANSWER, _REFUSAL = b"m", b"a", b"r"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Call:
+class _RunningJob:
     """A job whose process runs."""
 
     job: Job
@@ -68,7 +68,7 @@ class LocalExecutor(Executor):
             self._context = multiprocessing.get_context("spawn")
         self._numbers = itertools.count()
         self._queue: dict[Handle, Job] = {}
-        self._running: dict[Handle, _Call] = {}
+        self._running: dict[Handle, _RunningJob] = {}
         self._ended: dict[Handle, Ending[bytes]] = {}
 
     def submit(self, job: Job) -> Handle:
@@ -102,7 +102,7 @@ class LocalExecutor(Executor):
             handle = next(iter(self._queue))
             self._running[handle] = self._start(self._queue.pop(handle))
 
-    def _start(self, job: Job) -> _Call:
+    def _start(self, job: Job) -> _RunningJob:
         receiver, sender = self._context.Pipe(duplex=False)
         leash, held = self._context.Pipe(duplex=False)
         process = self._context.Process(
@@ -122,7 +122,7 @@ class LocalExecutor(Executor):
             process.start()
         sender.close()
         leash.close()
-        return _Call(job=job, process=process, receiver=receiver, leash=held, killed_before=killed_before)
+        return _RunningJob(job=job, process=process, receiver=receiver, leash=held, killed_before=killed_before)
 
     def _end(self, handle: Handle) -> None:
         if call := self._running.pop(handle, None):
@@ -131,7 +131,7 @@ class LocalExecutor(Executor):
             call.leash.close()
 
 
-def _wait(call: _Call) -> Ending[bytes]:
+def _wait(call: _RunningJob) -> Ending[bytes]:
     """Sleep until the child answers, ends, or is out of time."""
     job, started = call.job, call.started
     last_sign = started
@@ -169,7 +169,7 @@ def _told(content: bytes, seconds: float) -> Ending[bytes] | None:
     return Ending(kind="refused", seconds=seconds, reason=reason, exit_code=exit_code)
 
 
-def _explained(ended: Ending[bytes], call: _Call) -> Ending[bytes]:
+def _explained(ended: Ending[bytes], call: _RunningJob) -> Ending[bytes]:
     """Say how a process that gave no answer ended, now that it has."""
     if ended.kind != "crashed":
         return ended

@@ -1,6 +1,6 @@
 """Records to rows, not yet ranked: what a row says of the attempts that belong together (grouping.py).
 
-A row is a model with its options on one data set, under one recipe and one set of conditions. Quality is averaged over
+A row is a model with its options on one dataset, under one recipe and one set of conditions. Quality is averaged over
 seeds.
 """
 
@@ -73,7 +73,7 @@ class Condition:
     """What rows must share to be compared."""
 
     dataset: str
-    """Title of the data set; empty for speed that no data set asked for."""
+    """Title of the dataset; empty for speed that no dataset asked for."""
     fingerprint: str
     """SHA-256 of labels and pixels."""
     machine: str

@@ -53,7 +53,7 @@ class Keyer:
     def quality(
         self, asked: AskedCell, model: ResolvedModel, data: DataInfo, *, recipe: Plugin, dataset: Plugin
     ) -> KeyedCell:
-        """Key a model that a recipe trains or loads and that a data set judges, both of the plugins given."""
+        """Key a model that a recipe trains or loads and that a dataset judges, both of the plugins given."""
         conditions = self.conditions
         cell = QualityCell(
             model=model.name,

@@ -25,7 +25,7 @@ _CONDITIONS = (
     *("threads", "batch_size", "train_batch_size", "compile", "channels_last", "method", "limit", "epochs"),
     "fingerprint",
 )
-"""What rows must share to be compared, beside data set, device, precision and machine."""
+"""What rows must share to be compared, beside dataset, device, precision and machine."""
 _FAILURE = ("model", "dataset", "kind", "status", "reason")
 
 

@@ -12,7 +12,7 @@ __all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 
 
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
-    """Return each condition's data set, with its fingerprint where two share a name, and how it was cut short."""
+    """Return each condition's dataset, with its fingerprint where two share a name, and how it was cut short."""
     conditions = list(conditions)
     data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in conditions})
     found = {}

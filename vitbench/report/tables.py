@@ -39,7 +39,7 @@ class Section:
     """The rows of one condition."""
 
     title: str
-    """The data set, and how it was cut short."""
+    """The dataset, and how it was cut short."""
     conditions: str
     """Machine, device, precision, batch sizes."""
     ranks: tuple[str, ...]

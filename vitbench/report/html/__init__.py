@@ -35,7 +35,7 @@ __all__ = ["render_html"]
 
 _NEEDED = ("itables", "jinja2", "vl_convert")
 MOST_CLASS_NAMES = 20
-"""Class names that the list of data sets gives."""
+"""Class names that the list of datasets gives."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,7 +44,7 @@ class Chart:
     words: Mapping[str, Value | Sequence[Value]]
     """What stands for the template's words; None takes the key away."""
     data: Mapping[str, Mapping[str, Sequence[Value]]]
-    """The template's data sets, by name; each column by column."""
+    """The template's datasets, by name; each column by column."""
 
     def compact(self) -> dict[str, Any]:
         """Return the chart for the page's script, without invisible characters in names."""

@@ -76,7 +76,7 @@ class RowDetail:
     cells: tuple[CellDetail, ...]
     reproduction: Reproduction
     origins: Mapping[str, tuple[PluginOrigin, ...]]
-    """Of model, recipe and data set, and of metrics that are not vitbench's own; several where cells were made by
+    """Of model, recipe and dataset, and of metrics that are not vitbench's own; several where cells were made by
     different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
@@ -88,7 +88,7 @@ class RunDetail:
 
     begun: Run
     suite: str
-    """TOML text; empty where models and data sets were named without one."""
+    """TOML text; empty where models and datasets were named without one."""
     environment: Environment
 
 

@@ -114,7 +114,7 @@ def run(
         threads: torch threads; None: the suite's, else all usable cores.
         seeds: instead of the suite's.
         epochs: instead of the recipe's; the results are marked partial.
-        limit: images of each split, or a share below 1; the results are marked partial.
+        limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
         settings: recipe options by recipe name.
@@ -186,7 +186,9 @@ def select(**asked: Any) -> Selection:
     try:
         return msgspec.convert(asked, Selection)
     except msgspec.ValidationError as error:
-        raise UsageError(f"vitbench.run(): {error}") from error
+        words, _, place = str(error).partition(" - at `$.")
+        name = place.rstrip("`").removeprefix("conditions.")
+        raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
 
 
 def load(folder: str | Path | None = None) -> Results:

@@ -198,7 +198,7 @@ def resolve_device(asked: str) -> str:
         return asked
     found = re.fullmatch(r"cuda(?::(\d+))?", asked)
     if found is None:
-        hint = did_you_mean(asked, ["auto", "cpu", "cuda", "mps"])
+        hint = ' Did you mean "cuda"?' if asked == "gpu" else did_you_mean(asked, ["auto", "cpu", "cuda", "mps"])
         raise UsageError(f"unknown device {asked!r}: give auto, cpu, cuda, cuda:N or mps.{hint}")
     if not torch.cuda.is_available():
         why = "torch finds no CUDA device" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"

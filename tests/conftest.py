@@ -31,8 +31,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" i
 COSTS = ("process", "compute", "simulation", "browser", "slow")
 """Marks that say what a test costs; pyproject.toml has a line on each."""
 FOLDERS_OF_PROCESSES = ("faults", "integration")
-PROCESSOR_NAMES = ("uname", "sysctl")
-"""Programs that tell Python and vitbench what processor this is; they cost nothing."""
+OF_IMPORTS = ("uname", "sysctl", "ldconfig", "gcc", "cc", "ld", "objdump")
+"""Programs by which Python and libraries, as they are imported, find the processor's name and shared libraries."""
 
 _numbers = itertools.count()
 _fast_test = ""
@@ -70,7 +70,7 @@ def _refuse_programs(event: str, arguments: tuple[object, ...]) -> None:
     """See each start of a program or a fork, whoever asks for it: an audit hook of Python's."""
     if event in ("subprocess.Popen", "os.posix_spawn", "os.system", "os.fork", "os.forkpty", "os.startfile"):
         program = Path(os.fsdecode(arguments[0])).name if arguments else event  # type: ignore[arg-type]
-        if program not in PROCESSOR_NAMES:
+        if program not in OF_IMPORTS:
             _refuse(program)
 
 

@@ -132,6 +132,7 @@ def run(
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
     from vitbench.execution.choice import chosen_executor
+    from vitbench.execution.stopping import stoppable
     from vitbench.planning.plan import plan
     from vitbench.running import session
     from vitbench.store import default_output
@@ -160,9 +161,10 @@ def run(
     if timeout is not None and timeout <= 0:
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     executor = chosen_executor()
-    planned = plan(selection, executor=executor, strict_plugins=strict_plugins, say=_silent if quiet else say)
     folder = Path(output) if output else default_output()
-    code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
+    with stoppable():
+        planned = plan(selection, executor=executor, strict_plugins=strict_plugins, say=_silent if quiet else say)
+        code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
     return dataclasses.replace(load(folder), exit_code=code)
 
 
@@ -170,25 +172,37 @@ def select(**asked: Any) -> Selection:
     """Return what the arguments of `run` select, checked; those that are left out are as by default.
 
     Raises:
-        UsageError: an argument has a wrong type or value.
+        UsageError: an argument has a wrong type or value, or one that cannot be written down.
     """
     from vitbench.planning.suite import Conditions, Selection
 
     for name in ("plugins", "no_plugins"):
         if isinstance(asked.get(name), (str, Path)):
             raise UsageError(f"vitbench.run(): {name} must be a list, not {asked[name]!r}")
-    asked["suite"] = str(asked.get("suite") or "")
-    asked["data"] = {name: str(path) for name, path in (asked.get("data") or {}).items()}
-    asked["plugins"] = tuple(map(str, asked.get("plugins", ())))
-    asked["seeds"] = tuple(dict.fromkeys(asked.get("seeds", ())))
-    asked["settings"] = asked.get("settings") or {}
-    asked["conditions"] = {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked}
+    data, settings = asked.get("data") or {}, asked.get("settings") or {}
+    asked |= {
+        "suite": str(asked.get("suite") or ""),
+        "data": {name: _path_as_text(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
+        "settings": settings,
+        "conditions": {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked},
+    }
+    if isinstance(asked.get("plugins"), Sequence):
+        asked["plugins"] = tuple(map(_path_as_text, asked["plugins"]))
     try:
-        return msgspec.convert(asked, Selection)
+        selection = msgspec.convert(asked, Selection)
+        if msgspec.json.decode(msgspec.json.encode(selection), type=Selection) != selection:
+            raise ValueError("nan")
     except msgspec.ValidationError as error:
         words, _, place = str(error).partition(" - at `$.")
-        name = place.rstrip("`").removeprefix("conditions.")
+        name = place.rstrip("`").removeprefix("conditions.") or "settings"
         raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
+    except (OverflowError, ValueError) as error:
+        raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error
+    return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
+
+
+def _path_as_text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 def load(folder: str | Path | None = None) -> Results:

@@ -6,6 +6,7 @@ The lock is one of the operating system, which no crash leaves behind.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from vitbench.errors import StoreError
 
-__all__ = ["lock", "replace_file"]
+__all__ = ["lock", "move_file", "replace_file"]
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -41,6 +42,27 @@ def replace_file(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file, onto another disk too; the target appears whole or not at all.
+
+    Raises:
+        StoreError: it cannot be moved; the target is as it was.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        try:
+            source.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copyfile(source, part)
+            part.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
 
 
 @contextmanager

@@ -369,7 +369,8 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for step in range(version, SCHEMA):
+        # Another process may have come between.
+        for step in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA):
             connection.execute(_MIGRATIONS[step])
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")

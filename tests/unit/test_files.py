@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vitbench.errors import StoreError
-from vitbench.files import lock, replace_file
+from vitbench.files import lock, move_file, replace_file
 
 HOLDER = """
 import sys
@@ -97,3 +99,24 @@ def test_the_lock_is_dropped_at_the_end_also_after_an_error(tmp_path: Path) -> N
         raise RuntimeError("stop")
     with lock(tmp_path), pytest.raises(StoreError, match=f"pid {os.getpid()}"), lock(tmp_path):
         pass
+
+
+def test_a_file_moves_to_another_disk_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("new")
+    target.write_text("old")
+    replace = Path.replace
+
+    def across_disks(self, other):
+        if self == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", across_disks)
+    move_file(source, target)
+    assert target.read_text() == "new"
+    monkeypatch.setattr(shutil, "copyfile", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "disk full")))
+    with pytest.raises(StoreError, match="b cannot be written: disk full"):
+        move_file(source, target)
+    assert target.read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}

@@ -18,7 +18,7 @@ import vitbench
 from vitbench.errors import StoreError
 from vitbench.files import lock
 from vitbench.records import SCHEMA, Environment, newest_by_id
-from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
+from vitbench.store import FILE_NAME, Store, _migrate, blob_digest, environment_digest
 
 STORES = Path(__file__).parents[1] / "fixtures" / "stores"
 """Written by vitbench as it was at each version: one small run, `--limit 60 --epochs 1`."""
@@ -249,6 +249,14 @@ def test_a_run_into_a_store_of_version_2_keeps_its_records_and_their_keys(old):
     connection.close()
     with Store.open(old, create=True) as store:  # once
         assert len(store.runs()) == 2
+
+
+def test_two_processes_that_find_the_same_old_store_migrate_it_once(old):
+    connections = [sqlite3.connect(old / FILE_NAME, isolation_level=None) for _ in range(2)]
+    for connection in connections:
+        _migrate(connection, 2)  # both have read version 2
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+        connection.close()
 
 
 def test_the_folders_of_jobs_that_a_killed_run_left_go_with_the_next_run(store):

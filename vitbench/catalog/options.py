@@ -42,6 +42,8 @@ def complete_options(
             known = ", ".join(sorted(defaults)) or "none"
             raise UsageError(f'{owner} has no option "{key}".{did_you_mean(name, defaults)} Its options: {known}.')
         complete[name] = _convert(owner, name, value, defaults[name])
+        if isinstance(value := complete[name], int) and not -(2**63) <= value < 2**63:
+            raise UsageError(f"{owner}: option {name} is too large: {value}.")
     return complete
 
 

@@ -33,7 +33,7 @@ class Needs:
     cores: int = 1
     """Threads that it computes with."""
     device: str = "cpu"
-    """As torch names it: ``cpu``, ``cuda:0``, ``mps``."""
+    """As torch names it: ``cpu``, ``cuda:0``, ``mps``; or ``auto``, the best that there is."""
     alone: bool = False
     """Whether nothing else may run on the machine, since it times something."""
 
@@ -53,11 +53,11 @@ class Job:
     on_message: Callable[[bytes], None] | None = None
     """Gets each message as it comes, while somebody waits; None: nobody wants them."""
     timeout: float | None = None
-    """Seconds for the whole call; None: no limit, but to give signs of life."""
+    """Seconds from its start to its answer; None: no limit, but to give signs of life."""
     log: Path | None = None
-    """File for what the target and its children print; None: this process's stderr."""
+    """File for what the target and its children print, on a crash too; None: this process's stderr."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables, over those of this process."""
+    """Variables, over those of the process that submits the job."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +94,10 @@ class Executor(Protocol):
 
     @abstractmethod
     def submit(self, job: Job) -> Handle:
-        """Hand a job over; it starts when what it needs is free, and ends whether or not anybody waits."""
+        """Hand a job over. It starts at once where what it needs is free, else at the latest while somebody waits.
+
+        Messages come, and time limits are kept, while somebody waits.
+        """
 
     @abstractmethod
     def wait(self, handles: Collection[Handle]) -> dict[Handle, Ending[bytes]]:
@@ -129,8 +132,9 @@ class Executor(Protocol):
             request: what the target is asked.
             answer: the type of what it answers. What is no such thing ends it as `crashed`.
             message: the type of what it says on its way, perhaps a union; what is no such thing is passed over.
-            on_message: gets that, decoded.
+            on_message: gets that, decoded. Give both or neither.
         """
+        assert (message is None) == (on_message is None), "a message needs a type and somebody who takes it"
         handle = self.submit(
             Job(
                 target=target,

@@ -37,11 +37,13 @@ SILENCE_SECONDS = 600.0
 """Without a sign of life for so long, a process is taken for stuck."""
 TERMINATE_SECONDS = 3.0
 """What a process group gets between SIGTERM and SIGKILL."""
+BACKLOG_SECONDS = 1.0
+"""For reading what a process said before its time was up."""
 _MESSAGE, _ANSWER, _REFUSAL = b"m", b"a", b"r"
 """The first byte of what a child sends."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _RunningJob:
     """A job whose process runs."""
 
@@ -51,6 +53,8 @@ class _RunningJob:
     leash: Connection
     """Held by this process: its end ends the child."""
     started: float = field(default_factory=time.monotonic)
+    last_sign: float = field(default_factory=time.monotonic)
+    """When it was last heard of."""
     killed_before: int
     """Processes that the system had killed for want of memory."""
 
@@ -72,7 +76,7 @@ class LocalExecutor(Executor):
         self._ended: dict[Handle, Ending[bytes]] = {}
 
     def submit(self, job: Job) -> Handle:
-        """See `Executor`; the job's process starts now if none runs, else while somebody waits."""
+        """See `Executor`: a job's process starts when the one before it has been waited for, or cancelled."""
         handle = Handle(next(self._numbers))
         self._queue[handle] = job
         self._start_next()
@@ -89,6 +93,7 @@ class LocalExecutor(Executor):
             ended = _wait(call)
             self._end(handle)
             self._ended[handle] = _explained(ended, call)
+            self._start_next()
         return {handle: self._ended.pop(handle) for handle in handles if handle in self._ended}
 
     def cancel(self, handle: Handle) -> None:
@@ -96,6 +101,7 @@ class LocalExecutor(Executor):
         self._queue.pop(handle, None)
         self._ended.pop(handle, None)
         self._end(handle)
+        self._start_next()
 
     def _start_next(self) -> None:
         if self._queue and not self._running:
@@ -133,24 +139,26 @@ class LocalExecutor(Executor):
 
 def _wait(call: _RunningJob) -> Ending[bytes]:
     """Sleep until the child answers, ends, or is out of time."""
-    job, started = call.job, call.started
-    last_sign = started
+    job, started, overdue = call.job, call.started, None
     while True:
         now = time.monotonic()
-        left = started + job.timeout - now if job.timeout is not None else last_sign + SILENCE_SECONDS - now
+        left = (started + job.timeout if job.timeout is not None else call.last_sign + SILENCE_SECONDS) - now
+        ready = multiprocessing.connection.wait([call.receiver, call.process.sentinel], max(left, 0))
         if left <= 0:
-            silent = f"no sign of life for {SILENCE_SECONDS:g} s"
-            reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
-            return Ending(kind="timeout", seconds=now - started, reason=reason)
-        ready = multiprocessing.connection.wait([call.receiver, call.process.sentinel], left)
+            # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
+            overdue = overdue or now
+            if not ready or now - overdue > BACKLOG_SECONDS:
+                silent = f"no sign of life for {SILENCE_SECONDS:g} s"
+                reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
+                return Ending(kind="timeout", seconds=now - started, reason=reason)
         if call.receiver in ready:
             try:
                 content = call.receiver.recv_bytes()
             except (EOFError, OSError):  # the pipe's other end is closed, and stays readable: waiting on it would spin
-                multiprocessing.connection.wait([call.process.sentinel], left)
+                multiprocessing.connection.wait([call.process.sentinel], max(left, 0))
                 return Ending(kind="crashed", seconds=time.monotonic() - started)
-            last_sign = time.monotonic()
-            if ended := _told(content, last_sign - started):
+            call.last_sign = time.monotonic()
+            if ended := _told(content, call.last_sign - started):
                 return ended
             if job.on_message:
                 job.on_message(content[1:])
@@ -237,6 +245,7 @@ def _child(
     os.close(output)
     os.environ.clear()
     os.environ.update(environment)
+    from vitbench.printable import plain
     from vitbench.specs import load_target
 
     encode = msgspec.msgpack.encode  # and not JSON, which cannot say that a loss became nan
@@ -249,7 +258,7 @@ def _child(
         )
         last = _ANSWER + encode(answer)
     except VitbenchError as error:
-        last = _REFUSAL + encode((error.exit_code, str(error)))
+        last = _REFUSAL + encode((error.exit_code, plain(str(error))))
     # Semaphores that libraries made (torch's compiler does) outlive a process that just stops, and are warned of later.
     multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
     sys.stdout.flush()

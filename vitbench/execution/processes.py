@@ -37,7 +37,10 @@ def how_it_ended(code: int | None) -> str:
     """Return how a process ended, after "the process": its exit code, or the signal that killed it."""
     if code is None or code >= 0:
         return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # one of the real-time signals
+        name = f"signal {-code}"
     return f"was killed by {name}{'; the system may have run out of memory' if name == 'SIGKILL' else ''}"
 
 

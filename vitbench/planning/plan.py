@@ -12,7 +12,7 @@ from vitbench.catalog import Catalog, PluginSelection, Problem, load_catalog, se
 from vitbench.catalog.options import parse_model
 from vitbench.catalog.provenance import metric_versions
 from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.execution.executor import Ending, Executor
+from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import Say
 from vitbench.planning.expand import expand, is_dataset
 from vitbench.planning.messages import Prepared, PrepareRequest
@@ -101,6 +101,7 @@ def prepared_by(executor: Executor, request: PrepareRequest, say: Callable[[str]
             Prepared,
             message=Say,
             on_message=lambda message: say(message.text),
+            needs=Needs(device=request.conditions.device),
         )
 
     ending = prepare(request)

@@ -66,8 +66,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Dataset name to its folder, relative to the file."""
 
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Seed = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 

@@ -6,6 +6,7 @@ classes, batch size and mode, since blocks of one process are not independent sa
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from vitbench.errors import StoreError
 from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, Message, MetricsJob, Progress, Say
 from vitbench.execution.timeouts import speed_timeout
+from vitbench.files import move_file
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import Attempt, status_of
 from vitbench.running.largest_batch import SearchFailed, find_largest
@@ -163,7 +165,7 @@ def update_metrics(
             continue
         job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
         with store.job_folder() as folder:
-            if path.exists():
+            with contextlib.suppress(OSError):  # the child says that it is missing
                 shutil.copyfile(path, folder / PREDICTIONS)
             target, log = "vitbench.worker.quality:measure_again", store.log_path(record.key)
             ending = executor.run(target, job, CellResult, folder=folder, log=log)
@@ -237,27 +239,27 @@ class _Call:
                 environment=environment,
             )
             if ending.answer is not None and ending.answer.status == "ok":
-                _keep_files(folder, planned.key, self.store)
+                try:
+                    _keep_files(folder, planned.key, self.store)
+                except StoreError as error:  # the cell's results are lost, and the others go on
+                    return _not_run("failed", str(error), ending.seconds)
         return ending
 
 
 def _keep_files(folder: Path, key: str, store: Store) -> None:
-    """Move what a cell made to where the store has it; a file appears there whole or not at all.
+    """Move what a cell made to where the store has it.
 
     Raises:
-        StoreError: it cannot be moved.
+        StoreError: a file cannot be moved.
     """
     for name, place in ((WEIGHTS, store.weights_path(key)), (PREDICTIONS, store.predictions_path(key))):
-        try:
-            if (folder / name).exists():
-                (folder / name).replace(place)
-        except OSError as error:
-            raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
+        if (folder / name).exists():
+            move_file(folder / name, place)
 
 
-def _not_run(status: Status, reason: str) -> Ending[CellResult]:
-    """Return the ending of a process that was never started."""
-    return Ending(kind="answered", seconds=0.0, answer=CellResult(status=status, reason=reason))
+def _not_run(status: Status, reason: str, seconds: float = 0.0) -> Ending[CellResult]:
+    """Return the ending of a process that was never started, or whose result cannot be kept."""
+    return Ending(kind="answered", seconds=seconds, answer=CellResult(status=status, reason=reason))
 
 
 def _event(planned: KeyedCell, message: Progress | Say) -> Event:

@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 
 from vitbench.execution.executor import Executor
-from vitbench.execution.stopping import stoppable
 from vitbench.files import lock
 from vitbench.planning.command import command_line
 from vitbench.planning.plan import Plan
@@ -38,7 +37,7 @@ def execute(
     if (folder / FILE_NAME).exists():
         Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
     cells = planned.prepared.cells
-    with lock(folder), Store.open(folder, create=True) as store, stoppable():
+    with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
         todo = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
         identity = store.begin_run(

@@ -45,6 +45,7 @@ def test_options_take_their_declared_type(given: dict[str, OptionValue], complet
         ({"frozen": 1}, "option frozen must be true or false, not 1"),
         ({"frozen": "maybe"}, "option frozen must be true or false, not 'maybe'"),
         ({"head": 5}, "option head must be text, not 5"),
+        ({"patch_size": str(2**63)}, "option patch_size is too large: 9223372036854775808"),
     ],
 )
 def test_a_wrong_option_is_refused(given: dict[str, OptionValue], words: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -34,7 +35,7 @@ def executor() -> LocalExecutor:
 
 
 def run(executor: LocalExecutor, target: str, text: str = "", **arguments: object) -> Ending[CellResult]:
-    arguments = {"message": Message, "timeout": PATIENCE, **arguments}
+    arguments = {"timeout": PATIENCE, **({"message": Message} if "on_message" in arguments else {}), **arguments}
     return executor.run(f"executor_targets:{target}", Say(text=text), CellResult, **arguments)
 
 
@@ -239,6 +240,19 @@ def test_a_cancelled_job_ends_and_the_next_one_starts(executor: LocalExecutor, t
     for gone in (stuck, never):
         with pytest.raises(KeyError):
             executor.wait([gone])
+
+
+def test_what_was_said_in_time_counts_though_nobody_waited(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_time, next_one = executor.submit(replace(job("echo", "early"), timeout=0.5)), executor.submit(job("echo"))
+    time.sleep(1.5)
+    assert executor.wait([in_time])[in_time].kind == "answered"
+    assert executor.wait([next_one])[next_one].kind == "answered"
+    monkeypatch.setattr(local, "SILENCE_SECONDS", 0.5)
+    silent = executor.submit(replace(job("talk"), timeout=None))
+    time.sleep(1.5)
+    assert executor.wait([silent])[silent].kind == "answered"
 
 
 PARENT = """

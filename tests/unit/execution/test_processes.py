@@ -124,6 +124,7 @@ def test_a_program_that_fails_says_how_and_its_last_words() -> None:
         (7, "ended with exit code 7"),
         (-11, "was killed by SIGSEGV"),
         (-9, "was killed by SIGKILL; the system may have run out of memory"),
+        (-40, "was killed by signal 40"),
     ],
 )
 def test_an_end_in_words(code: int, words: str) -> None:

@@ -144,6 +144,15 @@ def test_the_files_of_a_good_cell_are_kept_and_those_of_a_failed_one_are_not(sto
     assert not list(store.folder.glob(".job-*"))
 
 
+def test_a_cell_whose_files_cannot_be_kept_fails_alone(store: Store) -> None:
+    store.weights_path(A.key).mkdir()
+    run(store, [A, B])
+    failed, good = store.records()
+    assert failed.status == "failed"
+    assert failed.reason.startswith(f"{store.weights_path(A.key)} cannot be written: ")
+    assert good.status == "ok"
+
+
 def test_a_time_out_that_the_user_gives_holds_for_every_process(store: Store) -> None:
     script, _ = run(store, [A, FAST], timeout=7.0)
     assert {call["timeout"] for call in script.calls} == {7.0}
@@ -359,6 +368,14 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
     assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
     assert record.metrics == new
     assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
+
+
+def test_predictions_that_cannot_be_read_end_no_run(store: Store) -> None:
+    old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
+    store.predictions_path(A.key).mkdir()
+    refused = Script(lambda _: Ending(kind="refused", seconds=1.0, reason="cannot read the predictions", exit_code=4))
+    (sentence,) = update_metrics([old], store=store, metrics={}, executor=refused, plugins=PluginSelection())
+    assert "could not be computed again" in sentence
 
 
 def test_metrics_that_cannot_be_computed_again_stay_and_say_so(store: Store) -> None:

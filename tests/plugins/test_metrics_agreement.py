@@ -42,7 +42,7 @@ def test_noise_has_an_error_only() -> None:
         ({"same_top1": 190}, "invalid", "10 of 200 images get another class"),
         ({"largest_error": 0.31}, "invalid", "the largest error is 31% of the largest logit (tolerance 10%)"),
         ({"largest_error": math.inf}, "invalid", "not finite"),
-        ({"largest_error": math.nan}, "warn", "cannot be held against float32"),
+        ({"largest_error": math.nan}, "warn", "cannot be compared with float32"),
     ],
 )
 def test_the_verdict_says_why_in_words(changes: dict[str, float], level: str, words: str) -> None:

@@ -92,7 +92,7 @@ def disagreement(agreement: Agreement) -> str | None:
 
 
 def unjudged(agreement: Agreement) -> str | None:
-    """Say in words why a variant cannot be held against float32; None where it can."""
+    """Say in words why a variant cannot be compared with float32; None where it can."""
     if math.isnan(agreement.largest_error):
         return "this variant cannot be compared with float32, whose logits are all zero or not finite"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -79,9 +80,13 @@ def test_an_interruption_ends_it_with_what_it_started(tmp_path: Path) -> None:
         wait_for(lambda: told.exists() and told.read_text())
         os.kill(os.getpid(), 2)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us deaf, in its background
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_program(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=PATIENCE)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_program(PARENT_OF_A_SLEEPER, cwd=tmp_path, environment={"PATH": os.defpath}, timeout=PATIENCE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     pid = int(told.read_text())
     assert wait_for(lambda: not is_alive(pid))
 

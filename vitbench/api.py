@@ -19,13 +19,15 @@ from vitbench.specs import OptionValue
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vitbench.execution.executor import Executor
     from vitbench.leaderboard.leaderboard import Leaderboard
+    from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "rendered", "run", "say", "select"]
+__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -131,41 +133,34 @@ def run(
         VitbenchError: a user's mistake or a lack; its ``exit_code`` is the command line's.
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
+    asked = {**locals()}  # the arguments, before anything else has a name here
     from vitbench.execution.choice import chosen_executor
     from vitbench.execution.stopping import stoppable
-    from vitbench.planning.plan import plan
     from vitbench.running import session
     from vitbench.store import default_output
 
-    selection = select(
-        suite=suite,
-        models=models,
-        datasets=datasets,
-        data=data,
-        seeds=seeds,
-        batch_size=batch_size,
-        largest_batch=largest_batch,
-        settings=settings,
-        plugins=plugins,
-        no_plugins=no_plugins,
-        device=device,
-        precision=precision,
-        threads=threads,
-        limit=limit,
-        epochs=epochs,
-        compile=compile,
-        channels_last=channels_last,
-    )
     if rerun not in (None, "failed", "all"):
         raise UsageError(f'vitbench.run(): rerun must be None, "failed" or "all", not {rerun!r}')
     if timeout is not None and timeout <= 0:
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
-    executor = chosen_executor()
-    folder = Path(output) if output else default_output()
+    for name in ("output", "rerun", "timeout"):
+        del asked[name]
+    folder, executor = Path(output) if output else default_output(), chosen_executor()
     with stoppable():
-        planned = plan(selection, executor=executor, strict_plugins=strict_plugins, say=_silent if quiet else say)
+        planned = plan_of(executor, **asked)
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
     return dataclasses.replace(load(folder), exit_code=code)
+
+
+def plan_of(executor: Executor, *, strict_plugins: bool, quiet: bool, **asked: Any) -> Plan:
+    """Return what `run` would run with the same arguments; nothing is written but the image cache.
+
+    Raises:
+        VitbenchError: as `run` does.
+    """
+    from vitbench.planning.plan import plan
+
+    return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=_silent if quiet else say)
 
 
 def select(**asked: Any) -> Selection:
@@ -179,15 +174,15 @@ def select(**asked: Any) -> Selection:
     for name in ("plugins", "no_plugins"):
         if isinstance(asked.get(name), (str, Path)):
             raise UsageError(f"vitbench.run(): {name} must be a list, not {asked[name]!r}")
-    data, settings = asked.get("data") or {}, asked.get("settings") or {}
+    data = asked.get("data") or {}
     asked |= {
         "suite": str(asked.get("suite") or ""),
-        "data": {name: _path_as_text(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
-        "settings": settings,
+        "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
+        "settings": asked.get("settings") or {},
         "conditions": {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked},
     }
     if isinstance(asked.get("plugins"), Sequence):
-        asked["plugins"] = tuple(map(_path_as_text, asked["plugins"]))
+        asked["plugins"] = [str(each) if isinstance(each, Path) else each for each in asked["plugins"]]
     try:
         selection = msgspec.convert(asked, Selection)
         if msgspec.json.decode(msgspec.json.encode(selection), type=Selection) != selection:
@@ -199,10 +194,6 @@ def select(**asked: Any) -> Selection:
     except (OverflowError, ValueError) as error:
         raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
-
-
-def _path_as_text(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
 
 
 def load(folder: str | Path | None = None) -> Results:

@@ -96,13 +96,17 @@ def run(
     Run the same command again to run only what is missing.
     """
     from vitbench import api
+    from vitbench.execution.choice import chosen_executor
+    from vitbench.execution.stopping import stoppable
     from vitbench.report import render
 
     asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
     if sys.stderr.isatty() and not quiet:
         api.say("Preparing: opening the data, checking the models.")
     if dry_run:
-        _print_plan(_planned(asked, strict_plugins, quiet), output, rerun, as_json)
+        with stoppable():
+            planned = api.plan_of(chosen_executor(), **asked, strict_plugins=strict_plugins, quiet=quiet)
+        _print_plan(planned, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
     with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
@@ -115,19 +119,6 @@ def run(
         api.say(page)
         api.say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
     return results.exit_code
-
-
-def _planned(asked: dict[str, Any], strict_plugins: bool, quiet: bool) -> Plan:
-    from vitbench import api
-    from vitbench.execution.choice import chosen_executor
-    from vitbench.planning.plan import plan
-
-    return plan(
-        api.select(**asked),
-        executor=chosen_executor(),
-        strict_plugins=strict_plugins,
-        say=(lambda _: None) if quiet else api.say,
-    )
 
 
 def _write_page(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""What travels between the parent and the process of a cell; Progress and Say are what any job may say on its way."""
+"""What travels between the parent and the process of a cell, and its time limit; Progress and Say serve any job."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 
 from vitbench.catalog import PluginSelection
-from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, Status
+from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, SpeedCell, Status
 
-__all__ = ["PREDICTIONS", "WEIGHTS", "CellJob", "CellResult", "Message", "MetricsJob", "Progress", "Say"]
-
+__all__ = ["PREDICTIONS", "WEIGHTS", "CellJob", "CellResult", "Message", "MetricsJob", "Progress", "Say", "time_limit"]
 
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
 """Files in the folder of a job."""
+SPEED_TIMEOUT = 120.0
+"""Seconds for one process of a speed cell; training has no limit but its signs of life."""
+COMPILE_TIMEOUT = 900.0
+"""The same where a model is compiled: a deep one takes minutes on few cores."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,3 +77,8 @@ class CellResult(_Message, frozen=True, kw_only=True):
 
 
 Message = Progress | Say
+
+
+def time_limit(cell: SpeedCell) -> float:
+    """Return the seconds that one process of a speed cell may take, or one answer of a live one."""
+    return COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-from vitbench.execution.timeouts import speed_timeout
+from vitbench.execution.messages import time_limit
 from vitbench.lockstep.process import LockstepError, Ran, Ready, Side, live_worker
 from vitbench.measuring.noise import more_calls
 from vitbench.statistics import Estimate, Finding, judge, ratio_interval
@@ -288,7 +288,7 @@ def _live_pair(sides: tuple[Side, Side], leader: int, timeout: float | None) -> 
     with contextlib.ExitStack() as stack:
         # They build at the same time: nothing is timed yet.
         workers = {
-            i: stack.enter_context(live_worker(sides[i], timeout=timeout or speed_timeout(sides[i].cell)))
+            i: stack.enter_context(live_worker(sides[i], timeout=timeout or time_limit(sides[i].cell)))
             for i in (leader, 1 - leader)
         }
         for worker in workers.values():

@@ -14,32 +14,26 @@ __all__ = ["command_line"]
 
 def command_line(selection: Selection) -> str:
     """Return the ``vitbench run`` that asks for the same; what is as by default is left out."""
-    conditions = msgspec.structs.asdict(selection.conditions)
     untouched = msgspec.structs.asdict(Conditions())
-    options: dict[str, object] = {
-        "--suite": selection.suite or None,
-        "--model": selection.models,
-        "--dataset": selection.datasets,
-        "--data": tuple(f"{name}={path}" for name, path in selection.data.items()),
-        "--seed": selection.seeds,
-        "--batch-size": selection.batch_size,
-        "--largest-batch": selection.largest_batch,
-        "--set": tuple(
-            f"{recipe}.{name}={_written(value)}"
-            for recipe, values in selection.settings.items()
-            for name, value in values.items()
-        ),
-        **{f"--{name.replace('_', '-')}": each for name, each in conditions.items() if each != untouched[name]},
-        "--plugin": selection.plugins,
-        "--no-plugin": selection.no_plugins,
-    }
+    given = msgspec.structs.asdict(selection)
+    conditions = msgspec.structs.asdict(given.pop("conditions"))
+    given |= {name: value for name, value in conditions.items() if value != untouched[name]}
+    given |= {"suite": selection.suite or None, "data": tuple(map("=".join, selection.data.items()))}
+    given["set"] = tuple(
+        f"{recipe}.{name}={_written(value)}"
+        for recipe, values in given.pop("settings").items()
+        for name, value in values.items()
+    )
     words = ["vitbench", "run"]
-    for option, given in options.items():
-        if isinstance(given, bool):
-            words += [option] * given
-        elif given is not None:
-            each = given if isinstance(given, tuple) else (given,)
-            words += [word for value in each for word in (option, _written(value))]
+    for name, value in given.items():
+        # What may be given several times has its name in the plural in a selection.
+        option = f"--{(name.removesuffix('s') if isinstance(value, tuple) else name).replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [option] * value
+        elif value is not None:
+            words += [
+                word for each in (value if isinstance(value, tuple) else (value,)) for word in (option, _written(each))
+            ]
     return shlex.join(words)
 
 

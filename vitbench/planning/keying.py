@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import key_of, library_versions, origin
@@ -54,7 +55,6 @@ class Keyer:
         self, asked: AskedCell, model: ResolvedModel, data: DataInfo, *, recipe: Plugin, dataset: Plugin
     ) -> KeyedCell:
         """Key a model that a recipe trains or loads and that a dataset judges, both of the plugins given."""
-        conditions = self.conditions
         cell = QualityCell(
             model=model.name,
             options=model.options,
@@ -62,12 +62,9 @@ class Keyer:
             recipe_options=asked.recipe_options,
             dataset=asked.dataset,
             seed=asked.seed,
-            precision=conditions.precision,
-            threads=self.threads,
-            limit=conditions.limit,
-            epochs=conditions.epochs,
-            compile=conditions.compile,
-            channels_last=conditions.channels_last,
+            limit=self.conditions.limit,
+            epochs=self.conditions.epochs,
+            **self._shared(),
         )
         return self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
 
@@ -82,7 +79,6 @@ class Keyer:
         largest_batch: bool = False,
     ) -> KeyedCell:
         """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``."""
-        conditions = self.conditions
         shape = _input_shape(model, data_shape)
         cell = SpeedCell(
             model=model.name,
@@ -90,16 +86,18 @@ class Keyer:
             num_classes=num_classes,
             input_shape=shape,
             device=self.device,
-            precision=conditions.precision,
-            threads=self.threads,
             batch_size=batch_size,
             mode=mode,
             machine=self.machine,
-            compile=conditions.compile,
-            channels_last=conditions.channels_last,
             largest_batch=largest_batch,
+            **self._shared(),
         )
         return self._keyed(cell, model, shape)
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the settings that both kinds of cells have."""
+        names = ("precision", "compile", "channels_last")
+        return {name: getattr(self.conditions, name) for name in names} | {"threads": self.threads}
 
     def _keyed(
         self,

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from vitbench.pytest_plugin.fixture import (
-    ModelBenchmark,
-    pytest_configure,
-    pytest_terminal_summary,
-    vitbench_benchmark,
-)
+from vitbench.pytest_plugin.fixture import ModelBenchmark, pytest_configure, pytest_terminal_summary, vitbench_benchmark
 
 __all__ = ["ModelBenchmark", "pytest_configure", "pytest_terminal_summary", "vitbench_benchmark"]

@@ -13,15 +13,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from vitbench.catalog.discovery import PluginSelection
 from vitbench.errors import StoreError
 from vitbench.execution.executor import Ending, Executor, Needs
-from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, Message, MetricsJob, Progress, Say
-from vitbench.execution.timeouts import speed_timeout
+from vitbench.execution.messages import (
+    PREDICTIONS,
+    WEIGHTS,
+    CellJob,
+    CellResult,
+    Message,
+    MetricsJob,
+    Progress,
+    Say,
+    time_limit,
+)
 from vitbench.files import move_file
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import Attempt, status_of
@@ -218,7 +226,7 @@ class _Call:
             return _not_run("failed", planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
-            timeout = timeout or speed_timeout(planned.cell)
+            timeout = timeout or time_limit(planned.cell)
         if planned.cell.compile:
             # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
             environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
@@ -239,22 +247,13 @@ class _Call:
                 environment=environment,
             )
             if ending.answer is not None and ending.answer.status == "ok":
+                places = {WEIGHTS: self.store.weights_path, PREDICTIONS: self.store.predictions_path}
                 try:
-                    _keep_files(folder, planned.key, self.store)
+                    for name in filter(lambda name: (folder / name).exists(), places):
+                        move_file(folder / name, places[name](planned.key))
                 except StoreError as error:  # the cell's results are lost, and the others go on
                     return _not_run("failed", str(error), ending.seconds)
         return ending
-
-
-def _keep_files(folder: Path, key: str, store: Store) -> None:
-    """Move what a cell made to where the store has it.
-
-    Raises:
-        StoreError: a file cannot be moved.
-    """
-    for name, place in ((WEIGHTS, store.weights_path(key)), (PREDICTIONS, store.predictions_path(key))):
-        if (folder / name).exists():
-            move_file(folder / name, place)
 
 
 def _not_run(status: Status, reason: str, seconds: float = 0.0) -> Ending[CellResult]:

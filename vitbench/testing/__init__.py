@@ -15,15 +15,7 @@ returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not a
 
 from __future__ import annotations
 
-from vitbench.testing.cases import (
-    DatasetCase,
-    FamilyCase,
-    MetricCase,
-    ModelCase,
-    PluginCase,
-    RecipeCase,
-    SuiteCase,
-)
+from vitbench.testing.cases import DatasetCase, FamilyCase, MetricCase, ModelCase, PluginCase, RecipeCase, SuiteCase
 from vitbench.testing.checks import Check, CheckFailed, Outcome, run_checks
 from vitbench.testing.parametrize import parametrize_checks
 from vitbench.testing.plan import checks_for, checks_of

@@ -111,7 +111,7 @@ def test_numbers_and_truth_are_written_as_they_are_read(value: object, words: st
 
 def test_flags_are_said_once_and_lists_with_their_option_each() -> None:
     found = written(models=("a", "b"), largest_batch=True, no_plugins=("timm",), conditions={"channels_last": True})
-    assert found == "vitbench run --model a --model b --largest-batch --channels-last --no-plugin timm"
+    assert found == "vitbench run --model a --model b --largest-batch --no-plugin timm --channels-last"
 
 
 def test_a_name_of_any_kind_stays_one_word() -> None:

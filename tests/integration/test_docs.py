@@ -44,7 +44,7 @@ def blocks(page: str, language: str) -> list[str]:
 def test_the_readmes_first_two_commands_install_and_run_then_test():
     assert [block.strip() for block in blocks("README.md", "sh")[:2]] == [
         'pip install -e ".[dev]" && vitbench run --suite quick',
-        "pytest -n 2 --dist loadscope",
+        "pytest -n 2 --dist worksteal",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -185,14 +186,17 @@ def select(**asked: Any) -> Selection:
         asked["plugins"] = [str(each) if isinstance(each, Path) else each for each in asked["plugins"]]
     try:
         selection = msgspec.convert(asked, Selection)
-        if msgspec.json.decode(msgspec.json.encode(selection), type=Selection) != selection:
-            raise ValueError("nan")
+        msgspec.json.encode(selection)  # as the store keeps it: no surrogates of odd file names
     except msgspec.ValidationError as error:
         words, _, place = str(error).partition(" - at `$.")
-        name = place.rstrip("`").removeprefix("conditions.") or "settings"
+        name = place.rstrip("`").removeprefix("conditions.")
         raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
     except (OverflowError, ValueError) as error:
         raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error
+    for recipe, options in selection.settings.items():
+        for name, value in options.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"vitbench.run(): settings: {name} of {recipe} must be a finite number, not {value}")
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
 
 

@@ -41,7 +41,10 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
         ({"seeds": [2**64]}, "seeds"),
         ({"plugins": [None]}, "plugins"),
         ({"data": ["digits"]}, "data: expected `object`, got `array`"),
-        ({"settings": {"supervised": {"lr": float("inf")}}}, "settings"),
+        (
+            {"settings": {"supervised": {"lr": float("inf")}}},
+            "settings: lr of supervised must be a finite number, not inf",
+        ),
         ({"settings": {"supervised": {"epochs": 2**70}}}, "option epochs is too large"),
         ({"data": {"mine": "d\udcff"}}, "a value cannot be stored"),
         ({"models": "majority"}, "models"),

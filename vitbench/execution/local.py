@@ -144,13 +144,12 @@ def _wait(call: _RunningJob) -> Ending[bytes]:
         now = time.monotonic()
         left = (started + job.timeout if job.timeout is not None else call.last_sign + SILENCE_SECONDS) - now
         ready = multiprocessing.connection.wait([call.receiver, call.process.sentinel], max(left, 0))
-        if left <= 0:
-            # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
-            overdue = overdue or now
-            if not ready or now - overdue > BACKLOG_SECONDS:
-                silent = f"no sign of life for {SILENCE_SECONDS:g} s"
-                reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
-                return Ending(kind="timeout", seconds=now - started, reason=reason)
+        # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
+        overdue = (overdue or now) if left <= 0 else None
+        if overdue and (not ready or now - overdue > BACKLOG_SECONDS):
+            silent = f"no sign of life for {SILENCE_SECONDS:g} s"
+            reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
+            return Ending(kind="timeout", seconds=now - started, reason=reason)
         if call.receiver in ready:
             try:
                 content = call.receiver.recv_bytes()

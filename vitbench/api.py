@@ -161,7 +161,8 @@ def plan_of(executor: Executor, *, strict_plugins: bool, quiet: bool, **asked: A
     """
     from vitbench.planning.plan import plan
 
-    return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=_silent if quiet else say)
+    quietly = (lambda _: None) if quiet else say
+    return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly)
 
 
 def select(**asked: Any) -> Selection:
@@ -237,7 +238,3 @@ def say(text: str) -> None:
     """Say a sentence on stderr, unless nobody reads any more: that must not end a run."""
     with contextlib.suppress(BrokenPipeError):
         print(plain(text), file=sys.stderr, flush=True)
-
-
-def _silent(text: str) -> None:
-    """Say nothing."""

@@ -344,6 +344,31 @@ def test_seen_and_fresh_inputs_lie_in_the_cache_alike(clock: Clock, monkeypatch:
     assert fresh_input_reasons(model, inputs(1)[:1], fresh(), CPU) == []
 
 
+def test_a_scheduler_that_slows_every_other_call_looks_like_no_memory(clock: Clock) -> None:
+    """As on shared cores: it lets one call through and stops the process in the next, in step with the pairs."""
+    calls = 0
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += timed
+        clock.now_ns += 9_000_000 if timed and calls % 2 == 0 else 2_000_000
+        return images.mean(dim=(2, 3))
+
+    timed = False
+    untimed = timing.seconds_of
+    with pytest.MonkeyPatch.context() as patch:
+
+        def seconds_of(step: Callable[[], torch.Tensor], device: torch.device) -> float:
+            nonlocal timed
+            timed = True
+            seconds = untimed(step, device)
+            timed = False
+            return seconds
+
+        patch.setattr(timing, "seconds_of", seconds_of)
+        assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == []
+
+
 def test_a_model_that_only_reads_its_input_keeps_no_results() -> None:
     seen, others = (make_inputs((3, 224, 224), batch_size=1, device=CPU, seed=seed) for seed in (0, 1))
     assert fresh_input_reasons(lambda images: images.mean(dim=(2, 3)), seen, others, CPU) == []

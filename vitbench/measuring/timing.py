@@ -283,11 +283,9 @@ def fresh_input_reasons(
     for turn in range(FRESH_ROUNDS):
         for batch in seen:  # in their rotation, so that a model which keeps a few results has them again
             step_on(batch)
-        # Each kind goes first in turn: a scheduler that takes turns, too, slows both. Where fresh ones go first, those
-        # seen last follow, which a model that keeps a few results has still.
-        first = -1 if turn % 2 else 1
-        together = zip(cycle(seen[::first]), fresh[turn::FRESH_ROUNDS], strict=False)
-        pairs = [tuple(map(seconds, pair[::first]))[::first] for pair in together]
+        if turn % 2:
+            seconds(seen[-1])  # one call more, out of step with a scheduler that slows every other one
+        pairs = [(seconds(old), seconds(new)) for old, new in zip(cycle(seen), fresh[turn::FRESH_ROUNDS], strict=False)]
         repeated, unseen = (min(times) for times in zip(*pairs, strict=True))
         if unseen <= FRESH_FACTOR * repeated or unseen - repeated <= CLOCK_NOISE:
             return []

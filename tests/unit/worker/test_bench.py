@@ -18,6 +18,7 @@ from vitbench.records import SpeedCell
 from vitbench.worker import bench as module
 from vitbench.worker.bench import Bench, read_baseline
 
+pytestmark = pytest.mark.compute
 CPU = torch.device("cpu")
 
 

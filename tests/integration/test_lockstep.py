@@ -6,21 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import factories
 import msgspec
 import psutil
 import pytest
+from waiting import PATIENCE, is_alive, wait_for
 
 from vitbench.lockstep import SpeedComparison, compare_speeds
 from vitbench.lockstep import compare as lockstep
 from vitbench.lockstep.process import LockstepError, Ready, Side, live_worker
 
-PATIENCE = 60.0
-"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
 TESTS = str(Path(__file__).parents[1])
 VIT = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
 
@@ -43,13 +41,6 @@ def side(target: str, label: str = "vit", **options: object) -> Side:
 
 def compare(first: Side, second: Side, **settings: float) -> SpeedComparison:
     return compare_speeds(first, second, **{"timeout": PATIENCE, **settings})
-
-
-def wait_for(condition: Callable[[], object]) -> bool:
-    until = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return bool(condition())
 
 
 def test_a_slower_model_is_found_and_by_how_much() -> None:
@@ -125,14 +116,6 @@ def told_pids(told: Path) -> list[int]:
     assert len(pids) == 2
     assert all(map(is_alive, pids))
     return pids
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_interpreter_that_is_not_there_or_has_no_vitbench(tmp_path: Path) -> None:

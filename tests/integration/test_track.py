@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import PATIENCE, wait_for
 
 from vitbench.cli import main
 from vitbench.lockstep import compare as lockstep
@@ -27,8 +27,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the shell lines are those of Unix"),
 ]
 
-PATIENCE = 60.0
-"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
 INSTALL = "pip install --quiet --no-deps --no-build-isolation --no-index -e ."
 MADE_HERE = ["--inherit-packages", "--install", INSTALL]
 FILES = {
@@ -272,7 +270,7 @@ def test_an_interruption_ends_what_runs_and_leaves_nothing(repository: Path, tmp
     environment = {**os.environ, "VITBENCH_TRACK": str(cache)}
     with subprocess.Popen(command, cwd=repository, env=environment, stderr=subprocess.PIPE, text=True) as process:
         # Making an environment takes seconds, of which this is the first.
-        wait_for(lambda: list(cache.glob("*/environment/*")))
+        assert wait_for(lambda: list(cache.glob("*/environment/*")))
         assert state(repository) != before, "the worktree is there"
         running = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
@@ -283,13 +281,6 @@ def test_an_interruption_ends_what_runs_and_leaves_nothing(repository: Path, tmp
     assert psutil.wait_procs(running, timeout=PATIENCE)[1] == []
     assert state(repository) == before
     assert [path.name for path in cache.iterdir()] == ["lock"]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_an_environment_has_the_files_of_its_commit_and_is_no_worktree(made: dict[str, Path]) -> None:

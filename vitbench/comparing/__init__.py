@@ -1,1 +1,1 @@
-"""Two models, or two runs, held against each other: `vitbench compare`."""
+"""Two models, or two runs, compared: `vitbench compare`."""

@@ -48,7 +48,7 @@ def compare_models(
 
     Args:
         folder: holds both.
-        names: of the base and of the model that is held against it, as `Folder.rows` takes them.
+        names: of the base and of the model that is compared with it, as `Folder.rows` takes them.
         dataset: the one that counts.
         device: the one that counts.
         threshold: the share of speed that does not matter.

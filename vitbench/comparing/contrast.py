@@ -1,4 +1,4 @@
-"""Two rows held against each other: quality on the same images, speed as it is stored, cost; and what may be concluded.
+"""Two rows compared: quality on the same images, speed as it is stored, cost; and what may be concluded.
 
 Rows of unlike conditions are not compared. Speed and memory have conditions of their own (machine, device, threads,
 batch size): quality is compared where these differ.
@@ -75,7 +75,7 @@ class Quality(Compared):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contrast:
-    """The second of two rows held against the first."""
+    """The second of two rows, compared with the first."""
 
     first: Row
     second: Row

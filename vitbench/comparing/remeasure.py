@@ -89,7 +89,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
 
 
 def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
-    """Refuse to measure where records would be held against another machine's or another torch's values."""
+    """Refuse to measure where records would be compared with another machine's or another torch's values."""
     executor = chosen_executor()
     for device in dict.fromkeys(cell.device for cell in cells):
         # In a child: this process must not touch a GPU that others are to be timed on.

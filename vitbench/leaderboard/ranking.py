@@ -1,4 +1,4 @@
-"""Estimates to ranks: which of several models differ for certain, and so how far down or up each may stand.
+"""Estimates to ranks: which of several models differ significantly, and so how far down or up each may stand.
 
 A model's rank is a range: 1 + the number of models that are significantly better, to all but those that are
 significantly worse. Any two models with scores of the same images are tested on these images; Holm's correction runs
@@ -48,9 +48,9 @@ class Standing:
     """Where one of several models stands among them."""
 
     rank: int
-    """1 + the number of models that are better for certain."""
+    """1 + the number of models that are significantly better."""
     rank_last: int
-    """All models but those that are worse for certain."""
+    """All models but those that are significantly worse."""
     ties: tuple[int, ...]
     """Positions of the others that cannot be told apart from it."""
 
@@ -158,7 +158,7 @@ def _products(scores: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
 
 
 def _better(sample: _Sample, sign: int) -> NDArray[np.bool_]:
-    """Return bool [P, P]: whether the model of the row is better than that of the column for certain."""
+    """Return bool [P, P]: whether the model of the row is significantly better than that of the column."""
     import numpy as np
 
     size = len(sample.means)

@@ -109,7 +109,7 @@ class Row:
     rank_last: int | None
     """Last of them; see `vitbench.leaderboard.ranking`."""
     tied_with: tuple[str, ...]
-    """Rows that are neither better nor worse for certain, by the names that tell rows apart."""
+    """Rows that are neither significantly better nor worse, by the names that tell rows apart."""
     model: str
     """Label: the name with options, or what the suite calls it."""
     recipe: str

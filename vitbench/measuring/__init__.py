@@ -1,1 +1,1 @@
-"""Public pieces for metrics and workers: how vitbench times, weighs, counts and records what a model says."""
+"""Public pieces for metrics and workers: how vitbench measures time and memory, counts, and records predictions."""

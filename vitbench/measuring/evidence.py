@@ -145,7 +145,7 @@ def disturbances(
     stolen = _stolen_share(since or start, end)
     if stolen > STOLEN_WARNING:
         warnings.append(f"the host took {stolen:.0%} of the processors")
-    # The load average counts the whole host, so it is held against the host's cores.
+    # The load average counts the whole host, so it is compared with the host's cores.
     if end.load > _processors() + LOAD_MARGIN:
         warnings.append(f"load average {end.load:.1f} on {_processors()} cores")
     if start.gpu is not None and end.gpu is not None:

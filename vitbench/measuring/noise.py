@@ -28,7 +28,7 @@ FEW_TIMES, FEW_CHANCE = 10, 0.02
 """So many times or fewer, such as blocks, need an order that chance makes no more often than this, one way or the
 other: five in perfect order have it, six with one pair of neighbours swapped, seven with two."""
 PARTS = 5
-"""Parts of single calls whose medians are held against each other, as blocks are."""
+"""Parts of single calls whose medians are compared, as those of blocks are."""
 GROUP_LEAST = 64
 """Fewer calls than this fall into groups by chance."""
 GROUP_SHARE = 0.10

@@ -133,7 +133,7 @@ class Block:
     Args:
         step: what to call; a forward pass is to be called under `torch.inference_mode`.
         device: where it computes.
-        cross_check: on CUDA, hold events against the wall clock. Not for single calls: of a short one, the
+        cross_check: on CUDA, compare events with the wall clock. Not for single calls: of a short one, the
             synchronisation alone is more than the clocks may differ by.
         check: looks at the last output of each block, outside the timed region, and raises where it is wrong.
     """

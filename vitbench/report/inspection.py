@@ -19,7 +19,7 @@ __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
 def plan_text(
     cells: Sequence[KeyedCell], newest: Mapping[str, Record], wanted: Mapping[str, bool], seconds: Mapping[str, float]
 ) -> str:
-    """Return one line a cell: key, what happened to it so far, whether it will run, and what time it took before."""
+    """Return one line per cell: key, what happened to it so far, whether it will run, and what time it took before."""
     rows = [
         [
             planned.key,

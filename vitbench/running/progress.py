@@ -1,4 +1,4 @@
-"""How a run talks while it runs: on a terminal one line that is redrawn, elsewhere one line a cell. All on stderr.
+"""How a run talks while it runs: on a terminal one line that is redrawn, elsewhere one line per cell. All on stderr.
 
 The line is redrawn only when a cell says something, and a cell is silent while a region is timed: a bar that redraws
 beside a measurement disturbs it.

@@ -29,7 +29,7 @@ EVALUATION_BATCH = 256
 LOADING_BATCH = 64
 """Smaller, so that a slow model on a CPU is timed over enough batches before long."""
 COMPARED_IMAGES = 512
-"""Images on which a variant is held against float32: a class that changes on one image in a hundred is seen."""
+"""Images on which a variant is compared with float32: a class that changes on one image in a hundred is seen."""
 
 Rows = NDArray[np.int64]
 
@@ -50,7 +50,7 @@ class Evaluation:
 def evaluate(
     model: nn.Module, planned: KeyedCell, test: Split, how: Preprocess, tick: Callable[[], None]
 ) -> Evaluation:
-    """Predict the test split as the cell asks, audit the model, time loading, and hold a variant against float32.
+    """Predict the test split as the cell asks, audit the model, time loading, and compare a variant with float32.
 
     Args:
         model: trained; it is left in eval mode, on the cell's device, in torch's own memory format.

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from waiting import PATIENCE, is_alive, wait_for
 
 from vitbench.execution import local
 from vitbench.execution.executor import Ending, Job
@@ -22,9 +22,6 @@ from vitbench.execution.messages import CellResult, Message, Progress, Say
 from vitbench.planning.messages import Prepared
 
 pytestmark = pytest.mark.process
-
-PATIENCE = 60.0
-"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +34,6 @@ def executor() -> LocalExecutor:
 def run(executor: LocalExecutor, target: str, text: str = "", **arguments: object) -> Ending[CellResult]:
     arguments = {"timeout": PATIENCE, **({"message": Message} if "on_message" in arguments else {}), **arguments}
     return executor.run(f"executor_targets:{target}", Say(text=text), CellResult, **arguments)
-
-
-def wait_for(condition: Callable[[], object]) -> bool:
-    until = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return bool(condition())
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_the_answer_comes_back(executor: LocalExecutor) -> None:

@@ -7,34 +7,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, is_alive, wait_for
 
 from vitbench.execution.processes import ProgramError, answer_of, how_it_ended, last_words, run_program
 
 pytestmark = pytest.mark.process
 
-PATIENCE = 60.0
-"""Seconds after which a test gives up on a loaded machine; none waits so long where all is well."""
 PARENT_OF_A_SLEEPER = "sleep 600 & echo $! > pid; wait"
-
-
-def wait_for(condition: Callable[[], object]) -> bool:
-    until = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return bool(condition())
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_words_are_run_without_a_shell_and_a_line_with_one(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def number(value: float) -> float | None:
 
 
 def curve_charts(curves: Sequence[Curve]) -> list[Chart]:
-    """Return a chart for each quantity of the training logs, one line a seed."""
+    """Return a chart for each quantity of the training logs, one line per seed."""
     charts = []
     for name in dict.fromkeys(curve.name for curve in curves):
         lines = [curve for curve in curves if curve.name == name]

@@ -1,4 +1,4 @@
-"""The picture of training: loss and validation accuracy by epoch, one line a model and seed."""
+"""The picture of training: loss and validation accuracy by epoch, one line per model and seed."""
 
 from __future__ import annotations
 

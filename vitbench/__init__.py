@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from vitbench.api import Results, load, run
-from vitbench.errors import Skip, VitbenchError
+from vitbench.contract import API
+from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
 from vitbench.hookspecs import hookimpl
+from vitbench.protocols import ConfusionScore, ImageScores, SampleScore
 from vitbench.records import Measurement, Verdict
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, Preprocess, RecipeSpec, SuiteSpec
+from vitbench.specs import (
+    DatasetSpec,
+    MeasurementSpec,
+    MetricSpec,
+    ModelSpec,
+    Option,
+    Preprocess,
+    RecipeSpec,
+    SuiteSpec,
+)
 from vitbench.version import __version__
 
 __all__ = [
+    "API",
+    "ConfusionScore",
     "DatasetSpec",
+    "ImageScores",
     "Measurement",
+    "MeasurementSpec",
     "MetricSpec",
     "ModelSpec",
+    "Option",
     "Preprocess",
     "RecipeSpec",
     "Results",
+    "SampleScore",
     "Skip",
     "SuiteSpec",
+    "UnusableError",
+    "UsageError",
     "Verdict",
     "VitbenchError",
     "__version__",

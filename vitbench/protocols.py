@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,21 +15,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from vitbench.specs import Augmentation, OptionValue, Preprocess
+    from vitbench.specs import Augmentation, Preprocess
 
 __all__ = [
     "Agreement",
     "Budget",
+    "ConfusionScore",
     "EnergyUse",
     "FitRun",
+    "ImageScores",
     "ImageSet",
     "Loading",
     "MemoryUse",
     "Predictions",
+    "SampleScore",
     "Split",
     "Startup",
     "Subject",
     "Timing",
+    "TrainStep",
     "TrainVal",
     "TrainingLog",
 ]
@@ -110,13 +114,23 @@ class FitRun:
     precision: Literal["float32", "bfloat16", "float16", "tf32"]
     seed: int
     budget: Budget
-    options: Mapping[str, OptionValue]
+    options: Mapping[str, Any]
     """The recipe's options, complete and of their declared types."""
     log: Callable[..., None]
     """``log(epoch=3, epochs=20, loss=0.4, val_top1=0.9)``: progress, and a row of the training curve where `epoch`
     is whole. ``log()`` alone is a sign of life."""
     compile: bool = False
     channels_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainStep:
+    """What a recipe does at each step, its optimiser included; `fit` takes such steps, and they are what is timed."""
+
+    optimizer: torch.optim.Optimizer
+    take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """``take(inputs, labels) -> loss``: of inputs float32[B, C, H, W] and labels int64[B] forward, loss, backward and
+    the step; the loss is a scalar on the device. The model is in train mode."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +146,40 @@ class Predictions:
     true_log_probability: NDArray[np.float32]
     """float32[N], natural logarithm of the probability given to the true label."""
     num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageScores:
+    """A metric that is the mean of one value for each test image; the core makes its interval and its paired tests.
+
+    Right or wrong (bool) gets Wilson's interval and McNemar's test, any other number a bootstrap over images.
+    """
+
+    name: str
+    """Of the measurement."""
+    values: NDArray[np.bool_] | NDArray[np.floating[Any]]
+    """bool[N] or float[N], in the order of the predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfusionScore:
+    """A metric that is a function of the confusion matrix; the core resamples the images, paired between models."""
+
+    name: str
+    """Of the measurement."""
+    score: Callable[[NDArray[np.int64]], float]
+    """Takes int64[K, K], how many images of each class (rows) were taken for each class (columns). A resample may lack
+    a class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleScore:
+    """A metric of some of the test images; the core calls it on resamples of them, paired between models."""
+
+    name: str
+    """Of the measurement."""
+    score: Callable[[NDArray[np.intp]], float]
+    """Takes intp[N], positions of images, some of them several times, others never; first all of them in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from vitbench.specs import OptionValue
+from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
     "METHOD",
@@ -29,6 +29,7 @@ __all__ = [
     "Record",
     "SpeedCell",
     "Status",
+    "Style",
     "Verdict",
     "canonical_name",
     "digest",
@@ -58,8 +59,27 @@ class Verdict(_Data, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class Style(_Data, frozen=True, kw_only=True):
+    """How a measurement is shown to people."""
+
+    title: str = ""
+    """Head of its column; may be empty, where the unit says it all."""
+    unit: str = ""
+    """The unit that it is shown in."""
+    scale: float = 1.0
+    """What to multiply the value by for this unit."""
+    columns: Columns = "main"
+    """In which tables it has a column."""
+    order: int = 1000
+    """Its place among the columns, the smallest first."""
+
+
 class Measurement(_Data, frozen=True, kw_only=True):
-    """One figure with its interval, its raw samples and its verdict."""
+    """One measured value with its interval, its raw samples and its verdict.
+
+    The last four fields are the core's: it fills them in from the metric's spec, so that results can be read without
+    the plugin.
+    """
 
     name: str
     value: float | None
@@ -76,6 +96,14 @@ class Measurement(_Data, frozen=True, kw_only=True):
     samples: tuple[tuple[float, ...], ...] = ()
     """Raw samples, one tuple for each process."""
     verdict: Verdict = Verdict()
+    at: tuple[At, ...] = ()
+    """At which cells a row takes it; of several the first that has it."""
+    exact: bool = False
+    """Whether it is known without an error."""
+    machine_bound: bool = False
+    """Whether it holds for the machine that made it alone."""
+    style: Style = Style()
+    """How it is shown."""
 
 
 class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="kind"):
@@ -338,7 +366,9 @@ def canonical_name(name: str, options: dict[str, OptionValue], defaults: dict[st
 
 
 def _text(value: OptionValue) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def doubt(

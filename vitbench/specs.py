@@ -1,49 +1,75 @@
 """What plugins offer: one frozen, keyword-only type for each kind of thing. Standard library only.
 
 A callable field holds an import string ``"package.module:function"``, so that listing a plugin imports
-nothing heavy; tests may give the function itself.
+nothing heavy; tests may give the function itself. Such a function gets those of the offered arguments that it names
+(`vitbench.contract`).
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+from vitbench.contract import OFFERED, tolerant
 from vitbench.errors import UnusableError
 
 __all__ = [
+    "At",
+    "Columns",
     "DatasetSpec",
+    "MeasurementSpec",
     "MetricSpec",
     "ModelSpec",
+    "Option",
     "OptionValue",
+    "Part",
     "Preprocess",
     "RecipeSpec",
+    "Scalar",
     "SuiteSpec",
     "load_target",
     "sources_of",
 ]
 
-OptionValue = bool | int | float | str
+Scalar = bool | int | float | str
+OptionValue = Scalar | None | tuple[Scalar, ...]
 Target = str | Callable[..., Any]
 Augmentation = Literal["crop", "flip"]
 Part = Literal[
-    "architecture", "predictions", "training", "timing", "memory", "startup", "loading", "energy", "agreement"
+    "architecture",
+    "predictions",
+    "images",
+    "training",
+    "timing",
+    "memory",
+    "startup",
+    "loading",
+    "energy",
+    "agreement",
 ]
 """The parts of a subject that a metric may read."""
+At = Literal["quality", "batch_1", "fixed_batch", "training", "largest_batch"]
+"""The cells that a metric may be taken at: the evaluation of a trained model; its inference on single images, at the
+fixed batch that a table compares at, and at the largest that fits; its training steps."""
+Columns = Literal["main", "wide", "all"]
+"""Where a measurement has a column: in every table; only where there is room (Markdown, the page); only where all
+measurements are (JSON, CSV, data frames, the page's list of all)."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\*)\Z")
+_MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*\*?|\*)\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
+_ROLES = ("build", "resolve", "members", "open", "detect", "fit", "step", "measure")
 
 
 def sources_of(spec: object) -> set[str]:
     """Return the top-level modules that a spec's import strings name, or that functions in their place come from."""
     modules = []
-    for role in ("build", "resolve", "open", "detect", "fit", "measure"):
+    for role in _ROLES:
         target = getattr(spec, role, None)
         code = getattr(target, "func", target)  # of a functools.partial
         modules.append(code.partition(":")[0] if isinstance(code, str) else getattr(code, "__module__", ""))
@@ -93,15 +119,114 @@ def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _freeze_options(owner: str, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
+def _freeze_options(
+    owner: str, options: Mapping[str, OptionValue | Option], *roles: str
+) -> Mapping[str, OptionValue | Option]:
+    """Return options by name, bare defaults as `Option`; `roles` are the functions whose arguments they become."""
+    taken = {argument for role in roles for argument in OFFERED[role]}
+    found: dict[str, OptionValue | Option] = {}
     for name, value in options.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"{owner}: option {name!r} must be a Python identifier")
-        if not isinstance(value, (bool, int, float, str)):
-            raise ValueError(f"{owner}: option {name} must default to a bool, int, float or str, not {value!r}")
-    return MappingProxyType(dict(options))
+        if name in taken:
+            raise ValueError(f"{owner}: option {name} has the name of an argument of {' and '.join(roles)}; rename it")
+        try:
+            found[name] = value if isinstance(value, Option) else Option(value)
+        except ValueError as error:
+            raise ValueError(f"{owner}: option {name} {error}") from error
+    return MappingProxyType(found)
 
 
+@tolerant
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What an option may be, and what it means. A bare default in its place stands for ``Option(default)``."""
+
+    default: OptionValue
+    """Its type is the option's: a bool, int, float or str, a tuple of one of these, or None (see `type`)."""
+    _: KW_ONLY
+    help: str = ""
+    """One line for ``vitbench ls --options NAME``."""
+    kind: Literal["value", "file", "model"] = "value"
+    """``file``: the path of a file, whose SHA-256 belongs to the key of the cells, or empty for none. ``model``, for a
+    recipe: the name of another model, with its options, which `FitRun.build` makes; its code and its files belong to
+    the key, too. Both are text."""
+    type: Literal["", "bool", "int", "float", "str"] = ""
+    """Of the value, or of the items of a tuple, where the default is None or empty. Empty: the default's."""
+    choices: tuple[Scalar, ...] = ()
+    """The only values, or items of a tuple, that are taken; empty: any."""
+    minimum: float | None = None
+    """The least number that is taken."""
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        default, items = self.default, self.items
+        if not all(isinstance(item, (bool, int, float, str)) for item in items):
+            raise ValueError(f"must default to a bool, int, float, str, None or a tuple of one kind, not {default!r}")
+        if self.type not in ("", "bool", "int", "float", "str"):
+            raise ValueError(f"has the type {self.type!r}; it must be bool, int, float or str")
+        if not items and not self.type:
+            raise ValueError(f'needs a type, such as type="int", since its default is {default!r}')
+        if any(type(item).__name__ != self.value_type for item in items):
+            raise ValueError(f"must default to {self.value_type}, not {default!r}")
+        if self.kind not in ("value", "file", "model"):
+            raise ValueError(f"has the kind {self.kind!r}; it must be value, file or model")
+        if self.kind != "value" and not isinstance(default, str):
+            raise ValueError(f"of kind {self.kind} must default to text, not {default!r}")
+        if "\n" in self.help:
+            raise ValueError("must have a help of one line")
+        object.__setattr__(self, "choices", tuple(self.choices))
+        if fault := self.fault(default):
+            raise ValueError(f"has a default that it refuses: {fault}")
+
+    @property
+    def several(self) -> bool:
+        """Whether its value is a tuple."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def optional(self) -> bool:
+        """Whether its value may be None."""
+        return self.default is None
+
+    @property
+    def items(self) -> tuple[Scalar, ...]:
+        """The default's items; the default itself, where it is one value; none where it is None."""
+        if isinstance(self.default, tuple):
+            return self.default
+        return () if self.default is None else (self.default,)
+
+    @property
+    def value_type(self) -> str:
+        """Name of the type of its value, or of the items of a tuple: bool, int, float or str."""
+        return self.type or type(self.items[0]).__name__
+
+    def fault(self, value: OptionValue) -> str:
+        """Return what is wrong with a value of the right type, in words that follow its owner; empty: nothing."""
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is None:
+                continue
+            if self.choices and item not in self.choices:
+                return f"must be one of {', '.join(map(str, self.choices))}, not {item}"
+            if isinstance(item, (int, float)) and not isinstance(item, bool):
+                if isinstance(item, float) and not math.isfinite(item):
+                    return f"must be a finite number, not {item}"
+                if self.minimum is not None and item < self.minimum:
+                    return f"must be at least {self.minimum:g}, not {item}"
+                if self.maximum is not None and item > self.maximum:
+                    return f"must be at most {self.maximum:g}, not {item}"
+        return ""
+
+
+def _declared(options: Mapping[str, OptionValue | Option]) -> Mapping[str, Option]:
+    return cast(Mapping[str, Option], options)
+
+
+def _defaults(options: Mapping[str, OptionValue | Option]) -> dict[str, OptionValue]:
+    return {name: option.default for name, option in _declared(options).items()}
+
+
+@tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
     """How uint8 images become a model's input: resize, centre crop, scale to 0..1, normalise."""
@@ -128,12 +253,14 @@ class Preprocess:
             raise ValueError("preprocess: crop_fraction must be above 0 and at most 1")
 
 
+@tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
     """A model, or an open family of models."""
 
     name: str
-    """Short name, unique in the plugin; ``*`` for an open family that `resolve` completes."""
+    """Short name, unique in the plugin. One that ends in ``*``, such as ``mixer-*``, is an open family, whose members
+    `resolve` completes; of several that fit, the longest counts."""
     build: Target
     """``build(*, num_classes, image_size, in_channels, **arguments, **options) -> nn.Module``, which maps float
     images ``[B, C, H, W]`` to logits ``[B, K]``. It may set ``facts: dict[str, str]`` on the module for the record."""
@@ -150,8 +277,8 @@ class ModelSpec:
     recipe: str = ""
     """The recipe it takes where a suite names none, full or of the same plugin; empty: ``recipes/supervised``, or
     ``recipes/finetune`` when pretrained."""
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """Options with their defaults, whose types they keep. ``checkpoint`` is a path; its SHA-256 is recorded."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name: bare defaults, whose types they keep, or `Option`. ``checkpoint`` is a file."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments that `build` always gets and that no user sets."""
     pretrained_on: str = ""
@@ -164,24 +291,48 @@ class ModelSpec:
     """Free words; ``baseline`` marks a model that gets no speed cells and is shown as a baseline."""
     resolve: Target | None = None
     """For a family: ``resolve(name) -> ModelSpec``; raises LookupError with a sentence for a name it does not know."""
+    members: Target | None = None
+    """For a family: ``members(pattern) -> Iterable[str]`` gives the names that fit a pattern such as ``vit*``, for
+    ``vitbench ls models 'timm/vit*'``; None: its members are not listed."""
 
     def __post_init__(self) -> None:
         _check_name("model", self.name, _MODEL_NAME)
         owner = f"model {self.name}"
         _check_target(owner, "build", self.build)
         _check_summary(owner, self.summary)
-        if (self.name == "*") != (self.resolve is not None):
-            raise ValueError(f"{owner}: a family is named '*' and has a resolve function; another model has neither")
-        if self.resolve is not None:
-            _check_target(owner, "resolve", self.resolve)
+        if self.is_family != (self.resolve is not None):
+            raise ValueError(f"{owner}: a family's name ends in '*', and it has a resolve; another model has neither")
+        if self.members is not None and not self.is_family:
+            raise ValueError(f"{owner}: only a family has members")
+        for role in ("resolve", "members"):
+            if getattr(self, role) is not None:
+                _check_target(owner, role, getattr(self, role))
         if self.image_size is not None and self.image_size < 1:
             raise ValueError(f"{owner}: image_size must be positive or None, not {self.image_size!r}")
         if self.in_channels not in (None, 1, 3):
             raise ValueError(f"{owner}: in_channels must be None, 1 or 3, not {self.in_channels!r}")
-        object.__setattr__(self, "options", _freeze_options(owner, self.options))
+        options = dict(self.options)
+        if isinstance(options.get("checkpoint"), str):
+            options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
+        object.__setattr__(self, "options", _freeze_options(owner, options, "build"))
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))
+
+    @property
+    def is_family(self) -> bool:
+        """Whether it stands for all models whose names begin as its own does."""
+        return self.name.endswith("*")
+
+    @property
+    def declared(self) -> Mapping[str, Option]:
+        """The options, each as an `Option`."""
+        return _declared(self.options)
+
+    @property
+    def defaults(self) -> dict[str, OptionValue]:
+        """The default of each option."""
+        return _defaults(self.options)
 
     @property
     def is_baseline(self) -> bool:
@@ -194,6 +345,7 @@ class ModelSpec:
         return self.recipe or ("recipes/finetune" if self.pretrained_on else "recipes/supervised")
 
 
+@tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec:
     """A dataset with a train and a test split, or a layout that any folder of images can have."""
@@ -201,9 +353,9 @@ class DatasetSpec:
     name: str
     """Short name, unique in the plugin."""
     open: Target
-    """``open(*, root: Path | None, split: "train" | "test", download: bool) -> ImageSet``; root is None where
-    `needs_root` is false. Raises `FileNotFoundError` when
-    nothing is at root, ValueError with one sentence (and the path) when what is there cannot be used."""
+    """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet``; root is None
+    where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence (and
+    the path) when what is there cannot be used."""
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -220,6 +372,10 @@ class DatasetSpec:
     """For a layout: ``detect(root: Path) -> bool`` says whether a folder has it."""
     augmentations: tuple[Augmentation, ...] = ("crop", "flip")
     """The changes of an image that keep its label."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name, such as the fold or the severity of a corruption: ``--dataset mine/shades:fold=2``."""
+    target: Literal["single_label"] = "single_label"
+    """What the labels say of an image: one class each."""
     licence: str = ""
     """Licence or terms of the images."""
     source: str = ""
@@ -239,6 +395,19 @@ class DatasetSpec:
         if not set(self.augmentations) <= {"crop", "flip"}:
             raise ValueError(f"{owner}: augmentations may hold 'crop' and 'flip', not {self.augmentations!r}")
         object.__setattr__(self, "sizes", MappingProxyType(dict(self.sizes)))
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "open"))
+        if self.target != "single_label":
+            raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")
+
+    @property
+    def declared(self) -> Mapping[str, Option]:
+        """The options, each as an `Option`."""
+        return _declared(self.options)
+
+    @property
+    def defaults(self) -> dict[str, OptionValue]:
+        """The default of each option."""
+        return _defaults(self.options)
 
     @property
     def is_layout(self) -> bool:
@@ -246,6 +415,7 @@ class DatasetSpec:
         return self.detect is not None
 
 
+@tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeSpec:
     """A way to get from a built model to the model that is evaluated."""
@@ -256,8 +426,14 @@ class RecipeSpec:
     """``fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module``, the module to evaluate."""
     summary: str
     """One line for ``vitbench ls recipes``."""
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """Options with their defaults, whose types they keep."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name: bare defaults, whose types they keep, or `Option`."""
+    step: Target | None = None
+    """``step(model: nn.Module, run: FitRun) -> TrainStep``: the step that `fit` takes, optimiser included, which is
+    what the training speed of its models is measured by. None: theirs is measured by a step of fused AdamW, and says
+    so."""
+    requires: tuple[str, ...] = ()
+    """Modules that must be importable, such as ``("peft",)``."""
     model_options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Defaults that a model has under this recipe, where it offers options of these names."""
     trains: bool = True
@@ -268,28 +444,89 @@ class RecipeSpec:
         owner = f"recipe {self.name}"
         _check_target(owner, "fit", self.fit)
         _check_summary(owner, self.summary)
+        if self.step is not None:
+            _check_target(owner, "step", self.step)
         object.__setattr__(self, "options", _freeze_options(owner, self.options))
-        object.__setattr__(self, "model_options", _freeze_options(owner, self.model_options))
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        wanted = _freeze_options(owner, self.model_options, "build")
+        object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
+
+    @property
+    def declared(self) -> Mapping[str, Option]:
+        """The options, each as an `Option`."""
+        return _declared(self.options)
+
+    @property
+    def defaults(self) -> dict[str, OptionValue]:
+        """The default of each option."""
+        return _defaults(self.options)
 
 
+_OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})
+_OF_MACHINE = frozenset({"training", "timing", "memory", "startup", "loading", "energy"})
+_ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
+
+
+@tolerant
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasurementSpec:
+    """One of several measurements that a metric gives. What is None is as the metric says."""
+
+    name: str
+    """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone."""
+    unit: str | None = None
+    better: Literal["higher", "lower", "neither"] | None = None
+    title: str | None = None
+    """None: its name."""
+    shown_unit: str | None = None
+    scale: float | None = None
+    columns: Columns | None = None
+    order: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("measurement", self.name)
+        _check_shown(f"measurement {self.name}", self)
+
+
+@tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec:
-    """A figure that is made of one part of a cell."""
+    """A measurement, or several, made of parts of a cell."""
 
     name: str
     """Short name, unique in the plugin."""
     measure: Target
-    """``measure(subject: Subject) -> Iterable[Measurement]``; may raise `Skip` with a reason."""
+    """``measure(subject: Subject) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or `SampleScore`;
+    may raise `Skip` with a reason."""
     unit: str
     """Unit of the value: ``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither"]
     """Which direction is better."""
-    needs: Part
-    """The part of the subject that it reads."""
+    needs: Part | tuple[Part, ...]
+    """The parts of the subject that it reads, all of which the cell must have."""
     summary: str
     """One line for ``vitbench ls metrics``."""
-    figures: tuple[str, ...] = ()
-    """Names of its measurements, where there are several; empty: one, of the metric's name."""
+    measurements: tuple[str | MeasurementSpec, ...] = ()
+    """What it gives, where that is several; empty: one measurement, of the metric's name."""
+    at: At | tuple[At, ...] = ()
+    """At which cells it is taken. Of several cells a row takes the first that has it. Empty: where the parts are: of
+    ``architecture`` alone any cell, of ``startup`` single images, of other parts of a speed cell the fixed batch."""
+    exact: bool = False
+    """Whether it is known without an error, as a number of parameters is."""
+    machine_bound: bool | None = None
+    """Whether it holds for the machine that made it alone; None: where one of the parts is a time, memory or energy."""
+    title: str | None = None
+    """Head of its column; None: its name."""
+    shown_unit: str | None = None
+    """The unit for people; None: ``%`` for a fraction, else `unit`."""
+    scale: float | None = None
+    """What its value is multiplied by for `shown_unit`; None: 100 for a fraction, else 1."""
+    columns: Columns = "main"
+    """In which tables it has a column."""
+    order: int = 1000
+    """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
+    requires: tuple[str, ...] = ()
+    """Modules that must be importable; without one it has no value, and is made when the library is there."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)
@@ -298,11 +535,70 @@ class MetricSpec:
         _check_summary(owner, self.summary)
         if self.better not in ("higher", "lower", "neither"):
             raise ValueError(f"{owner}: better must be higher, lower or neither, not {self.better!r}")
-        if self.needs not in get_args(Part):
-            raise ValueError(f"{owner}: needs must be one of {', '.join(get_args(Part))}, not {self.needs!r}")
-        object.__setattr__(self, "figures", _freeze_words(owner, "figures", self.figures))
+        for role, kinds in (("needs", Part), ("at", At)):
+            given = getattr(self, role)
+            several = _freeze_words(owner, role, (given,) if isinstance(given, str) else given)
+            if wrong := [each for each in several if each not in get_args(kinds)]:
+                raise ValueError(f"{owner}: {role} must be one of {', '.join(get_args(kinds))}, not {wrong[0]!r}")
+            object.__setattr__(self, role, several)
+        if not self.needs:
+            raise ValueError(f"{owner}: needs must name a part")
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        _check_shown(owner, self)
+        if not isinstance(self.measurements, (tuple, list)):
+            raise ValueError(f'{owner}: measurements must be a tuple, such as ("one",), not {self.measurements!r}')
+        given = tuple(MeasurementSpec(name=m) if isinstance(m, str) else m for m in self.measurements)
+        if not all(isinstance(each, MeasurementSpec) for each in given):
+            raise ValueError(f"{owner}: measurements must hold names or MeasurementSpec, not {self.measurements!r}")
+        if len({each.name for each in given}) < len(given):
+            raise ValueError(f"{owner}: measurements must hold each name once")
+        object.__setattr__(self, "measurements", given)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that it reads."""
+        return cast("tuple[Part, ...]", self.needs)
+
+    @property
+    def gives(self) -> tuple[MeasurementSpec, ...]:
+        """Its measurements; a single one has its name."""
+        return cast("tuple[MeasurementSpec, ...]", self.measurements) or (MeasurementSpec(name=self.name),)
+
+    @property
+    def taken_at(self) -> tuple[At, ...]:
+        """The cells that it is taken at, the first that counts first."""
+        parts = set(self.parts)
+        if self.at:
+            return cast("tuple[At, ...]", self.at)
+        if parts == {"architecture"}:
+            return _ANYWHERE
+        if parts & _OF_EVALUATION:
+            return ("quality",)
+        if "startup" in parts:
+            return ("batch_1",)
+        return ("quality", "fixed_batch") if parts <= {"agreement", "architecture"} else ("fixed_batch",)
+
+    @property
+    def holds_for_machine(self) -> bool:
+        """Whether it holds for the machine that made it alone."""
+        return bool(_OF_MACHINE & set(self.parts)) if self.machine_bound is None else self.machine_bound
 
 
+def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
+    """Check how it is shown."""
+    if spec.better is not None and spec.better not in ("higher", "lower", "neither"):
+        raise ValueError(f"{owner}: better must be higher, lower or neither, not {spec.better!r}")
+    if spec.columns is not None and spec.columns not in get_args(Columns):
+        raise ValueError(f"{owner}: columns must be {', '.join(get_args(Columns))}, not {spec.columns!r}")
+    if spec.scale is not None and not (isinstance(spec.scale, (int, float)) and 0 < spec.scale < math.inf):
+        raise ValueError(f"{owner}: scale must be a positive number, not {spec.scale!r}")
+    for role in ("title", "shown_unit", "unit"):
+        text = getattr(spec, role)
+        if text is not None and (not isinstance(text, str) or "\n" in text):
+            raise ValueError(f"{owner}: {role} must be one line of text, not {text!r}")
+
+
+@tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuiteSpec:
     """A suite that a plugin ships."""

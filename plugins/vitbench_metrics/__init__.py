@@ -77,7 +77,7 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="timing",
         summary="Percentiles of the seconds for a single image, synchronised at each call",
-        figures=("latency_p50", "latency_p95", "latency_p99"),
+        measurements=("latency_p50", "latency_p95", "latency_p99"),
     )
     yield vitbench.MetricSpec(
         name="train_throughput",
@@ -97,7 +97,7 @@ def _startup() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="startup",
         summary="cold_start, from building to the first answer, and compile_seconds, the part that torch.compile takes",
-        figures=("cold_start", "compile_seconds"),
+        measurements=("cold_start", "compile_seconds"),
     )
     yield vitbench.MetricSpec(
         name="loading",
@@ -106,7 +106,7 @@ def _startup() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="loading",
         summary="Images per second from the cache, without a model and through one",
-        figures=("data_throughput", "end_to_end_throughput"),
+        measurements=("data_throughput", "end_to_end_throughput"),
     )
 
 
@@ -118,7 +118,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a forward pass; on the CPU above what was in use before the model was built",
-        figures=("peak_memory", "peak_memory_absolute", "device_memory"),
+        measurements=("peak_memory", "peak_memory_absolute", "device_memory"),
     )
     yield vitbench.MetricSpec(
         name="train_peak_memory",
@@ -127,7 +127,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a training step; on the CPU above what was in use before the model was built",
-        figures=("train_peak_memory", "train_peak_memory_absolute", "train_device_memory"),
+        measurements=("train_peak_memory", "train_peak_memory_absolute", "train_device_memory"),
     )
     yield vitbench.MetricSpec(
         name="train_memory",
@@ -136,7 +136,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Parts of the memory of a training step: weights, gradients, optimiser state, activations",
-        figures=(
+        measurements=(
             "train_memory_weights",
             "train_memory_gradients",
             "train_memory_optimiser",
@@ -188,5 +188,5 @@ def _agreement() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="agreement",
         summary="How near another precision, compilation or memory format comes to float32 as it is",
-        figures=("variant_agreement", "variant_error"),
+        measurements=("variant_agreement", "variant_error"),
     )

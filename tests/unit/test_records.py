@@ -22,6 +22,7 @@ from vitbench.records import (
     canonical_name,
     digest,
 )
+from vitbench.specs import Option
 
 QUALITY = QualityCell(
     model="scratch/vit",
@@ -186,7 +187,7 @@ def test_a_canonical_name_holds_the_changed_options_sorted_and_reads_back(
     assert canonical_name("scratch/vit", options, defaults) == name
     read, given = parse_model(name)
     assert read == "scratch/vit"
-    assert complete_options("model", defaults, given) == options
+    assert complete_options("model", {name: Option(value) for name, value in defaults.items()}, given) == options
 
 
 @pytest.mark.parametrize(

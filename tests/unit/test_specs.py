@@ -67,8 +67,10 @@ def test_a_summary_is_one_line(summary: object) -> None:
     ("fields", "words"),
     [
         ({"options": {"patch-size": 4}}, "option 'patch-size' must be a Python identifier"),
-        ({"options": {"sizes": (1, 2)}}, "option sizes must default to a bool, int, float or str"),
-        ({"options": {"depth": None}}, "option depth must default to"),
+        ({"options": {"sizes": (1, "2")}}, "option sizes must default to int"),
+        ({"options": {"sizes": {1}}}, "option sizes must default to a bool, int, float, str"),
+        ({"options": {"depth": None}}, "option depth needs a type"),
+        ({"options": {"num_classes": 3}}, "option num_classes has the name of an argument of build"),
         ({"image_size": 0}, "image_size must be positive"),
         ({"in_channels": 2}, "in_channels must be None, 1 or 3"),
         ({"name": "*"}, "a family is named"),
@@ -101,7 +103,6 @@ def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> Non
         (model, "tags"),
         (lambda **fields: DatasetSpec(name="d", open="a:b", summary="x", **fields), "requires"),
         (lambda **fields: DatasetSpec(name="d", open="a:b", summary="x", **fields), "augmentations"),
-        (metric, "figures"),
     ],
 )
 def test_several_texts_are_a_tuple(make: Callable[..., object], role: str, words: object) -> None:

@@ -174,7 +174,7 @@ def load_catalog(selection: PluginSelection | None = None) -> Catalog:
                 plugins.append(plugin)
             for kind, named in offers.items():
                 gathered[kind].update(named)
-    gathered["metrics"], doubled = _with_own_figures(gathered["metrics"])
+    gathered["metrics"], doubled = _with_own_measurements(gathered["metrics"])
     problems.extend(doubled)
     return Catalog(
         plugins=tuple(plugins),
@@ -301,21 +301,23 @@ def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) ->
     return [spec for spec in specs if counts[spec.name] == 1], problems
 
 
-def _with_own_figures(metrics: Mapping[str, Offer[MetricSpec]]) -> tuple[dict[str, Offer[MetricSpec]], list[Problem]]:
-    """Return the metrics whose figures have one owner: tables know a figure by its name alone.
+def _with_own_measurements(
+    metrics: Mapping[str, Offer[MetricSpec]],
+) -> tuple[dict[str, Offer[MetricSpec]], list[Problem]]:
+    """Return the metrics whose measurements have one owner: tables know one by its name alone.
 
-    Of two that claim a figure vitbench's own keeps it; of others neither, as with the names of plugins.
+    Of two that claim a name vitbench's own keeps it; of others neither, as with the names of plugins.
     """
     claims: dict[str, list[Offer[MetricSpec]]] = defaultdict(list)
     for offer in metrics.values():
-        for figure in dict.fromkeys(offer.spec.figures or (offer.spec.name,)):
-            claims[figure].append(offer)
+        for given in offer.spec.gives:
+            claims[given.name].append(offer)
     refused: dict[str, Problem] = {}
-    for figure, offers in claims.items():
+    for name, offers in claims.items():
         for offer in offers if len(offers) > 1 else ():
             if offer.plugin.distribution != "vitbench":
                 others = ", ".join(other.name for other in offers if other is not offer)
-                words = f'metric {offer.spec.name} gives the figure "{figure}", as {others} does; choose another name'
+                words = f'metric {offer.spec.name} gives "{name}", as {others} does; choose another name'
                 refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
     return {name: offer for name, offer in metrics.items() if name not in refused}, list(refused.values())
 

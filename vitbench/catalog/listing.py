@@ -87,9 +87,9 @@ def _details(spec: Any) -> str:
             parts.append(f"{spec.image_size} px")
         if spec.pretrained_on:
             parts.append(f"pretrained on {spec.pretrained_on}")
-    parts.extend(getattr(spec, "figures", ()))
-    options = dict(getattr(spec, "options", {}))
-    parts.extend(f"{name}={_shown(value)}" for name, value in options.items())
+    parts.extend(given.name for given in getattr(spec, "measurements", ()))
+    defaults: dict[str, object] = getattr(spec, "defaults", {})
+    parts.extend(f"{name}={_shown(value)}" for name, value in defaults.items())
     return "  ".join(parts)
 
 

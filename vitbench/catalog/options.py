@@ -1,4 +1,4 @@
-"""Options of models and recipes: from text or TOML to complete, typed values."""
+"""Options of models, datasets and recipes: from text or TOML to complete, typed values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from vitbench.errors import UsageError, did_you_mean
-from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
 __all__ = ["complete_options", "model_options", "parse_model"]
 
@@ -28,22 +28,33 @@ def parse_model(text: str) -> tuple[str, dict[str, str]]:
 
 
 def complete_options(
-    owner: str, defaults: Mapping[str, OptionValue], given: Mapping[str, OptionValue]
+    owner: str,
+    declared: Mapping[str, Option],
+    given: Mapping[str, OptionValue],
+    *,
+    over: Mapping[str, OptionValue] | None = None,
 ) -> dict[str, OptionValue]:
-    """Return the defaults overridden by what was given, each of the default's type; text is converted.
+    """Return complete options: the defaults, or what they were changed to before, overridden by what was given.
+
+    Args:
+        owner: what has the options, for messages.
+        declared: the options.
+        given: values, or their text: ``true``, ``2,2,6,2`` for several, ``none`` for none.
+        over: complete options in place of the defaults.
 
     Raises:
-        UsageError: an unknown option, or a value of another type.
+        UsageError: an unknown option, or a value that it does not take.
     """
-    complete = dict(defaults)
+    complete = dict(over) if over is not None else {name: option.default for name, option in declared.items()}
     for key, value in given.items():
         name = key.replace("-", "_")
-        if name not in defaults:
-            known = ", ".join(sorted(defaults)) or "none"
-            raise UsageError(f'{owner} has no option "{key}".{did_you_mean(name, defaults)} Its options: {known}.')
-        complete[name] = _convert(owner, name, value, defaults[name])
-        if isinstance(value := complete[name], int) and not -(2**63) <= value < 2**63:
-            raise UsageError(f"{owner}: option {name} is too large: {value}.")
+        if name not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            raise UsageError(f'{owner} has no option "{key}".{did_you_mean(name, declared)} Its options: {known}.')
+        option = declared[name]
+        complete[name] = _convert(f"{owner}: option {name}", value, option)
+        if fault := option.fault(complete[name]):
+            raise UsageError(f"{owner}: option {name} {fault}.")
     return complete
 
 
@@ -51,21 +62,45 @@ def model_options(
     owner: str, spec: ModelSpec, recipe: RecipeSpec, given: Mapping[str, OptionValue]
 ) -> dict[str, OptionValue]:
     """Return a model's complete options under a recipe; raises as `complete_options` does."""
-    changed = {name: value for name, value in recipe.model_options.items() if name in spec.options}
-    return complete_options(owner, complete_options(owner, spec.options, changed), given)
+    changed = {name: value for name, value in recipe.model_options.items() if name in spec.declared}
+    return complete_options(owner, spec.declared, given, over=complete_options(owner, spec.declared, changed))
 
 
-def _convert(owner: str, name: str, value: OptionValue, default: OptionValue) -> OptionValue:
-    wanted = type(default)
+def _convert(owner: str, value: OptionValue, option: Option) -> OptionValue:
+    """Return a value as the option's type has it."""
+    if option.optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
+        return None
+    if not option.several:
+        return _scalar(owner, value, option)
+    items = value if isinstance(value, (tuple, list)) else str(value).split(",") if value != "" else ()
+    return tuple(_scalar(owner, item.strip() if isinstance(item, str) else item, option) for item in items)
+
+
+def _scalar(owner: str, value: OptionValue, option: Option) -> Scalar:
+    wanted = _TYPES[option.value_type]
+    found = _converted(value, wanted)
+    if found is None:
+        kind = (_SEVERAL if option.several else _KINDS)[wanted] + (" or none" if option.optional else "")
+        raise UsageError(f"{owner} must be {kind}, not {value!r}.")
+    if isinstance(found, int) and not -(2**63) <= found < 2**63:
+        raise UsageError(f"{owner} is too large: {found}.")
+    return found
+
+
+def _converted(value: OptionValue, wanted: type[Scalar]) -> Scalar | None:
     if type(value) is wanted:
         return value
     if wanted is float and type(value) is int:
         return float(value)
     if isinstance(value, str):
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         try:
-            return words[value.lower()] if wanted is bool else wanted(value)
+            return _TRUTH[value.lower()] if wanted is bool else wanted(value)
         except (ValueError, KeyError):
-            pass
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    raise UsageError(f"{owner}: option {name} must be {kinds[wanted]}, not {value!r}.")
+            return None
+    return None
+
+
+_TYPES: Mapping[str, type[Scalar]] = {"bool": bool, "int": int, "float": float, "str": str}
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_SEVERAL = {bool: "several of true and false", int: "whole numbers", float: "numbers", str: "texts"}

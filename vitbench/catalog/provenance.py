@@ -57,7 +57,7 @@ def metric_versions(catalog: Catalog) -> dict[str, str]:
     return {
         name: once(offer.plugin).code_hash
         for name, offer in catalog.metrics.items()
-        if offer.spec.needs == "predictions"
+        if offer.spec.parts == ("predictions",)
     }
 
 

@@ -11,6 +11,7 @@ from vitbench.catalog.options import complete_options, parse_model
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.leaderboard.rows import Condition, Row
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
+from vitbench.specs import Option
 
 if TYPE_CHECKING:
     from vitbench.leaderboard.leaderboard import Failure, Leaderboard
@@ -88,7 +89,11 @@ class Folder:
         asked, options = parse_model(name)
         if asked not in (cell.model, cell.model.partition("/")[2]):
             return False
-        return complete_options(f'model "{asked}"', cell.options, options) == cell.options
+        # As they are stored: what takes none, or several and has none, shows no type.
+        declared = {
+            name: Option(value, type="" if value not in (None, ()) else "str") for name, value in cell.options.items()
+        }
+        return complete_options(f'model "{asked}"', declared, options) == cell.options
 
     def _fits(self, row: Row, dataset: str | None) -> bool:
         cells = [self.newest[each].planned.cell for each in row.ids]

@@ -12,7 +12,7 @@ from vitbench.catalog.options import complete_options, model_options, parse_mode
 from vitbench.errors import NothingSelectedError, UsageError, did_you_mean
 from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
 from vitbench.records import canonical_name
-from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+from vitbench.specs import ModelSpec, RecipeSpec
 
 __all__ = ["expand", "is_dataset"]
 
@@ -48,13 +48,13 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
         offer = catalog.model(entry.name, home=home)
         recipe = _recipe_of(entry, offer, suite, catalog, home)
         recipes.add(recipe.name)
-        options: Mapping[str, OptionValue] = recipe.spec.options
+        options = recipe.spec.defaults
         for source, given in (
             ("[recipes] of the suite", of_suite.get(recipe.name, {})),
             (f"recipe_options of {place}", entry.recipe_options),
             ("--set", of_user.get(recipe.name, {})),
         ):
-            options = complete_options(f"{source}: recipe {recipe.name}", options, given)
+            options = complete_options(f"{source}: recipe {recipe.name}", recipe.spec.declared, given, over=options)
         model = _ask_model(offer, entry, recipe.spec)
         identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
         if identity in places:
@@ -95,10 +95,10 @@ def _recipe_of(
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
-    figures = sorted(name for offer in catalog.metrics.values() for name in offer.spec.figures or (offer.spec.name,))
-    if figures and rank_by not in figures:
-        known = ", ".join(figures)
-        raise UsageError(f'rank_by = "{rank_by}": no such metric.{did_you_mean(rank_by, figures)} Known: {known}.')
+    names = sorted(given.name for offer in catalog.metrics.values() for given in offer.spec.gives)
+    if names and rank_by not in names:
+        known = ", ".join(names)
+        raise UsageError(f'rank_by = "{rank_by}": no such metric.{did_you_mean(rank_by, names)} Known: {known}.')
 
 
 def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
@@ -110,7 +110,7 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -
     return AskedModel(
         name=offer.name,
         options=options,
-        label=entry.label or canonical_name(offer.name, options, dict(offer.spec.options)),
+        label=entry.label or canonical_name(offer.name, options, offer.spec.defaults),
         baseline=offer.spec.is_baseline,
     )
 
@@ -143,8 +143,8 @@ def _is_asked(
     if offer.spec.resolve is not None:
         return dict(options) == {key: str(value) for key, value in entry.options.items()}
     owner = f"model {offer.name}"
-    return complete_options(owner, offer.spec.options, options) == complete_options(
-        owner, offer.spec.options, entry.options
+    return complete_options(owner, offer.spec.declared, options) == complete_options(
+        owner, offer.spec.declared, entry.options
     )
 
 

@@ -56,7 +56,7 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
             unavailable = str(error).partition(": ")[2]
     if asked.family and not unavailable:
         options = model_options(f"model {asked.name}", spec, recipe, options)
-        label = label or canonical_name(asked.name, options, dict(spec.options))
+        label = label or canonical_name(asked.name, options, spec.defaults)
     checkpoint = str(options.get("checkpoint", ""))
     if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not unavailable:
         raise UsageError(f"model {asked.name} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")

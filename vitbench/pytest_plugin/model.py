@@ -113,7 +113,7 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     spec = resolved.spec
     size = conditions.image_size or spec.image_size or IMAGE_SIZE
     channels = spec.in_channels or IN_CHANNELS
-    label = canonical_name(offer.name, resolved.options, dict(spec.options))
+    label = canonical_name(offer.name, resolved.options, spec.defaults)
     asked = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": channels}
     build = load_target(spec.build)  # imported here, so that what it imports is not weighed as the model's
     return Given(

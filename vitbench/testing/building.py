@@ -119,8 +119,8 @@ def _met(error: Exception, device: str) -> str:
 
 
 def _call_build(case: ModelCase, asked: dict[str, int], device: str) -> Any:
-    weightless = {"pretrained": False} if "pretrained" in case.spec.options else {}
-    options = {**case.spec.options, **weightless, **case.options}
+    weightless = {"pretrained": False} if "pretrained" in case.spec.defaults else {}
+    options = {**case.spec.defaults, **weightless, **case.options}
     # The CPU is the default already; a context that says so would show in torch's flags.
     with torch.device(device) if device != "cpu" else nullcontext():
         return load_target(case.spec.build)(**asked, **case.spec.arguments, **options)

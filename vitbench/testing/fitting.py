@@ -114,7 +114,7 @@ def fit(
         precision="float32",
         seed=seed,
         budget=Budget(epochs=epochs),
-        options=recipe.options if options is None else options,
+        options=recipe.defaults if options is None else options,
         log=_log,
     )
     function = load_target(recipe.fit)  # what cannot be imported is no broken contract

@@ -22,10 +22,10 @@ RESAMPLING = 0.5
 NO_VALUE = "no subject of the kit has a value"
 
 
-def check_metric_figures(case: MetricCase) -> None:
+def check_metric_measurements(case: MetricCase) -> None:
     """The measurements are named as the spec declares, each once for a subject; none that it declares stays away."""
     spec, given = case.spec, set()
-    declared = set(spec.figures or (spec.name,))
+    declared = {each.name for each in spec.gives}
     for _, measurements in _measured(case):
         names = [measurement.name for measurement in measurements]
         for measurement in measurements:
@@ -42,8 +42,8 @@ def check_metric_figures(case: MetricCase) -> None:
 def _check_declared(measurement: Measurement, spec: MetricSpec, declared: set[str]) -> None:
     if measurement.name not in declared:
         names = ", ".join(sorted(declared))
-        raise CheckFailed(f'measure gave "{measurement.name}", the spec says {names}; name it in figures')
-    if spec.figures:  # each of several figures may have a unit and a direction of its own
+        raise CheckFailed(f'measure gave "{measurement.name}", the spec says {names}; name it in measurements')
+    if spec.measurements:  # each of several figures may have a unit and a direction of its own
         return
     for what, said, of_spec in (
         ("unit", measurement.unit, spec.unit),
@@ -79,7 +79,7 @@ def check_metric_values(case: MetricCase) -> None:
 def check_metric_direction(case: MetricCase) -> None:
     """The best subject has the best value and the worst the worst, in the declared direction, where they differ."""
     compared, equal = False, ""
-    for scene in scenes(case.spec.needs):
+    for scene in scenes(case.spec.parts[0]):
         best, middle, worst = ({one.name: one for one in _call(case, subject)} for subject in scene.subjects)
         for name in best.keys() & worst.keys():
             better = best[name].better or case.spec.better
@@ -94,7 +94,7 @@ def check_metric_direction(case: MetricCase) -> None:
             _check_order(name, better, numbers, scene.name)
     if compared:
         return
-    if equal and case.spec.needs == "predictions":  # right and wrong, sure and unsure: something must tell them apart
+    if equal and case.spec.parts == ("predictions",):  # right, wrong, sure, unsure: something tells
         raise CheckFailed(f"{equal}; a metric that always says the same ranks nothing")
     raise Skip(equal or ("it declares no direction" if case.spec.better == "neither" else NO_VALUE))
 
@@ -114,10 +114,10 @@ def _check_order(name: str, better: str, values: list[float], where: str) -> Non
 
 def check_metric_order_invariant(case: MetricCase) -> None:
     """The order of the images makes no difference to figures, values and intervals."""
-    if case.spec.needs != "predictions":
+    if case.spec.parts != ("predictions",):
         raise Skip("it needs no predictions")
     compared = False
-    for scene in scenes(case.spec.needs):
+    for scene in scenes(case.spec.parts[0]):
         plain, other = ({one.name: one for one in _call(case, of)} for of in (scene.middle, shuffled(scene.middle)))
         if plain.keys() != other.keys():
             name = min(plain.keys() ^ other.keys())
@@ -145,20 +145,20 @@ def _pairs(first: Measurement, other: Measurement) -> list[tuple[str, float | No
 
 def check_metric_leaves_inputs(case: MetricCase) -> None:
     """The subject is the same after as before: other metrics read it, too."""
-    if case.spec.needs == "architecture":
+    if case.spec.parts == ("architecture",):
         raise Skip("it gets a model of its own")
-    for scene in scenes(case.spec.needs):
-        part = getattr(scene.middle, case.spec.needs)
+    for scene in scenes(case.spec.parts[0]):
+        part = getattr(scene.middle, case.spec.parts[0])
         before = pickle.dumps(part)
         _call(case, scene.middle)
         if pickle.dumps(part) != before:
-            raise CheckFailed(f"measure changed the {case.spec.needs} that it reads; compute on a copy")
+            raise CheckFailed(f"measure changed the {case.spec.parts[0]} that it reads; compute on a copy")
 
 
 def _measured(case: MetricCase) -> Iterator[tuple[str, list[Measurement]]]:
     """Give the measurements of all subjects; raise the metric's Skip where it skips every one of them."""
     skip, measured = None, False
-    for scene in scenes(case.spec.needs):
+    for scene in scenes(case.spec.parts[0]):
         for subject in scene.subjects:
             try:
                 yield scene.name, _measure(case, subject)

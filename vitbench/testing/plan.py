@@ -90,7 +90,7 @@ CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
         MetricCase: (
             "vitbench.testing.metrics",
             (
-                "check_metric_figures",
+                "check_metric_measurements",
                 "check_metric_values",
                 "check_metric_direction",
                 "check_metric_order_invariant",
@@ -255,7 +255,7 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     case = _model_case(plugin, spec, catalog)
     if isinstance(case, FamilyCase):
         return offer.name, case
-    options = complete_options(f"model {offer.name}", spec.options, given)
+    options = complete_options(f"model {offer.name}", spec.declared, given)
     changed = {key: options[key.replace("-", "_")] for key in given}
-    subject = canonical_name(offer.name, options, dict(spec.options))
+    subject = canonical_name(offer.name, options, spec.defaults)
     return subject, ModelCase(spec=spec, options=changed, recipe=case.recipe)

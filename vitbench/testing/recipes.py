@@ -151,7 +151,7 @@ def _needs_training(case: RecipeCase) -> None:
 
 def _few_images(case: RecipeCase) -> str:
     """Return a hint for recipes that drop a short batch, and so drop all that there is."""
-    size = case.spec.options.get("batch_size", 0)
+    size = case.spec.defaults.get("batch_size", 0)
     if not isinstance(size, int) or size <= TRAIN_IMAGES:
         return ""
     return f"; of {TRAIN_IMAGES} images there is no batch of {size}: keep the last, short one where it is the only one"
@@ -163,8 +163,9 @@ def _fit(case: RecipeCase, **how: Any) -> nn.Module:
 
 def _fit_without_budget(case: RecipeCase) -> nn.Module:
     """Fit by options that are short, or by the recipe's own where it refuses those."""
-    own = case.spec.options
-    short = {name: min(own[name], most) for name, most in SHORT_OPTIONS.items() if type(own.get(name)) is int}
+    own = case.spec.defaults
+    lengths = {name: value for name, value in own.items() if type(value) is int}
+    short = {name: min(lengths[name], most) for name, most in SHORT_OPTIONS.items() if name in lengths}
     try:
         return _fit(case, epochs=None, options={**own, **short})
     except CheckFailed as failure:

@@ -55,8 +55,8 @@ def _check_recipes(suite: Suite, case: SuiteCase, home: str) -> None:
         for name in filter(None, [suite.recipe, *(entry.recipe for entry in suite.models)]):
             case.catalog.recipe(name, home=home)
         for name, given in suite.recipes.items():
-            defaults = case.catalog.recipe(name, home=home).spec.options
-            complete_options(f"[recipes] of the suite: recipe {name}", defaults, given)
+            declared = case.catalog.recipe(name, home=home).spec.declared
+            complete_options(f"[recipes] of the suite: recipe {name}", declared, given)
     except VitbenchError as error:
         raise CheckFailed(str(error)) from error
 
@@ -70,7 +70,7 @@ def _check_member(entry: ModelEntry, case: SuiteCase, home: str) -> str:
     if missing:
         return f"{entry.name} needs {missing}; pip install {missing}."
     try:
-        complete_options(f"model {entry.name}", case.catalog.member(offer.name).options, entry.options)
+        complete_options(f"model {entry.name}", case.catalog.member(offer.name).declared, entry.options)
     except VitbenchError as error:
         raise CheckFailed(str(error)) from error
     return ""

@@ -91,9 +91,9 @@ class _Planner:
             if missing := first_missing(offer.spec.requires):
                 raise UnusableError(f"model {offer.name} needs {missing}; pip install {missing}.")
             spec = self.catalog.member(offer.name)
-            untrained = {option: value for option, value in _UNTRAINED.items() if option in spec.options}
-            defaults = {**spec.options, **untrained}
-            options = complete_options(f"model {offer.name}", defaults, given)
+            untrained = {option: value for option, value in _UNTRAINED.items() if option in spec.defaults}
+            defaults = {**spec.defaults, **untrained}
+            options = complete_options(f"model {offer.name}", spec.declared, given, over=defaults)
         except Exception as error:  # a plugin's, too
             return _refusal(error)
         model = ResolvedModel(

@@ -38,9 +38,10 @@ def measure(catalog: Catalog, subject: Subject, lacking: Mapping[str, str] = _NO
     measurements: list[Measurement] = []
     with kept_flags():
         for offer in catalog.metrics.values():
-            if offer.spec.needs in lacking:
-                measurements.append(_without_value(offer.spec, lacking[offer.spec.needs]))
-            elif getattr(subject, offer.spec.needs) is not None:
+            parts = offer.spec.parts
+            if reasons := [lacking[part] for part in parts if part in lacking]:
+                measurements.append(_without_value(offer.spec, reasons[0]))
+            elif all(getattr(subject, part) is not None for part in parts):
                 measurements.extend(_call(offer, subject))
     return tuple(measurements)
 
@@ -48,12 +49,9 @@ def measure(catalog: Catalog, subject: Subject, lacking: Mapping[str, str] = _NO
 def measured_by(catalog: Catalog, measurements: Iterable[Measurement]) -> tuple[PluginOrigin, ...]:
     """Return the plugins of the metrics that gave some figures."""
     given = {one.name.removeprefix("largest_batch_") for one in measurements if one.value is not None}
-    plugins = (offer.plugin for offer in catalog.metrics.values() if not given.isdisjoint(_figures(offer.spec)))
+    givers = [offer for offer in catalog.metrics.values() if any(each.name in given for each in offer.spec.gives)]
+    plugins = (offer.plugin for offer in givers)
     return tuple(origin(plugin) for plugin in dict.fromkeys(plugins))
-
-
-def _figures(spec: MetricSpec) -> tuple[str, ...]:
-    return spec.figures or (spec.name,)
 
 
 def _read_only(subject: Subject) -> Subject:
@@ -106,8 +104,9 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         raise TypeError(f"it gave {type(given).__name__} where Measurement is expected")
     # msgspec checks types where it reads, not where a measurement is made.
     one = msgspec.convert(msgspec.to_builtins(given, enc_hook=_number), Measurement)
-    if one.name not in _figures(spec):
-        raise ValueError(f'it gave "{one.name}", and its spec declares {", ".join(_figures(spec))}')
+    declared = [each.name for each in spec.gives]
+    if one.name not in declared:
+        raise ValueError(f'it gave "{one.name}", and its spec declares {", ".join(declared)}')
     if not all(map(math.isfinite, itertools.chain.from_iterable(one.samples))):
         raise ValueError(f"a sample of {one.name} is not finite")
     one = msgspec.structs.replace(

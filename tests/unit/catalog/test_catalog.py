@@ -299,7 +299,7 @@ import vitbench
 def vitbench_metrics():
     for name, figures in {offers}.items():
         yield vitbench.MetricSpec(
-            name=name, measure="a:b", unit="1", better="lower", needs="predictions", summary="x", figures=figures
+            name=name, measure="a:b", unit="1", better="lower", needs="predictions", summary="x", measurements=figures
         )
 """
 

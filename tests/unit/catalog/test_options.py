@@ -9,9 +9,10 @@ import pytest
 
 from vitbench.catalog.options import complete_options, parse_model
 from vitbench.errors import UsageError
-from vitbench.specs import OptionValue
+from vitbench.specs import Option, OptionValue
 
 DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}
+DECLARED = {name: Option(value) for name, value in DEFAULTS.items()}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen"
     ],
 )
 def test_options_take_their_declared_type(given: dict[str, OptionValue], complete: dict[str, OptionValue]) -> None:
-    made = complete_options("model vit", DEFAULTS, given)
+    made = complete_options("model vit", DECLARED, given)
     assert made == {**DEFAULTS, **complete}
     assert {name: type(value) for name, value in made.items()} == {k: type(v) for k, v in DEFAULTS.items()}
 
@@ -50,7 +51,7 @@ def test_options_take_their_declared_type(given: dict[str, OptionValue], complet
 )
 def test_a_wrong_option_is_refused(given: dict[str, OptionValue], words: str) -> None:
     with pytest.raises(UsageError, match=f"^model vit.*{re.escape(words)}"):
-        complete_options("model vit", DEFAULTS, given)
+        complete_options("model vit", DECLARED, given)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def speed(subject: Subject) -> Iterator[Measurement]:
 
 
 def test_a_metric_of_several_figures_that_skips_some_subjects_passes() -> None:
-    outcomes = run(speed, needs="timing", unit="s", figures=("slowest", "images"))
+    outcomes = run(speed, needs="timing", unit="s", measurements=("slowest", "images"))
     assert failed(outcomes) == {}
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_metric_order_invariant": "it needs no predictions"
@@ -62,7 +62,7 @@ def never(subject: Subject) -> Iterator[Measurement]:
 
 
 def test_a_metric_that_skips_all_is_skipped_with_its_own_reason() -> None:
-    outcomes = run(never, only="check_metric_figures")
+    outcomes = run(never, only="check_metric_measurements")
     assert [(one.status, one.reason) for one in outcomes.values()] == [("skipped", "needs boxes")]
 
 
@@ -130,41 +130,51 @@ def in_per_cent(subject: Subject) -> list[Measurement]:
 
 BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
     "raises": (
-        "check_metric_figures",
+        "check_metric_measurements",
         "measure raised IndexError: index 4 is out of bounds for axis 1 with size 2 (test_metrics.py, line ",
         ten_classes_only,
         {},
     ),
-    "a bare number": ("check_metric_figures", "measure gave float; give vitbench.Measurement", lambda _: [0.5], {}),
+    "a bare number": (
+        "check_metric_measurements",
+        "measure gave float; give vitbench.Measurement",
+        lambda _: [0.5],
+        {},
+    ),
     "one alone": (
-        "check_metric_figures",
+        "check_metric_measurements",
         "measure gave one Measurement; yield it, or give a list",
         lambda subject: next(error(subject)),
         {},
     ),
-    "no return": ("check_metric_figures", "measure gave one NoneType; yield it", lambda subject: None, {}),
+    "no return": ("check_metric_measurements", "measure gave one NoneType; yield it", lambda subject: None, {}),
     "per cent": (
         "check_metric_values",
         'error is 40, and its unit is "fraction" (10 classes); give 0.95 for 95 %, or another unit',
         in_per_cent,
         {},
     ),
-    "another name": ("check_metric_figures", 'gave "eror", the spec says error', constant(name="eror"), {}),
+    "another name": ("check_metric_measurements", 'gave "eror", the spec says error', constant(name="eror"), {}),
     "the same twice": (
-        "check_metric_figures",
+        "check_metric_measurements",
         'measure gave "error" twice',
         lambda subject: [*error(subject), *error(subject)],
         {},
     ),
     "a figure that never comes": (
-        "check_metric_figures",
+        "check_metric_measurements",
         'measure never gave "error5"; leave it out of the spec',
         error,
-        {"figures": ("error", "error5")},
+        {"measurements": ("error", "error5")},
     ),
-    "nothing": ("check_metric_figures", 'measure never gave "error"', lambda subject: [], {}),
-    "another unit": ("check_metric_figures", 'measure says unit="%", the spec says "fraction"', constant(unit="%"), {}),
-    "two directions": ("check_metric_figures", 'says better="higher", the spec', constant(better="higher"), {}),
+    "nothing": ("check_metric_measurements", 'measure never gave "error"', lambda subject: [], {}),
+    "another unit": (
+        "check_metric_measurements",
+        'measure says unit="%", the spec says "fraction"',
+        constant(unit="%"),
+        {},
+    ),
+    "two directions": ("check_metric_measurements", 'says better="higher", the spec', constant(better="higher"), {}),
     "no number": ("check_metric_values", "error is nan (10 classes); give None", constant(value=math.nan), {}),
     "no value and no reason": ("check_metric_values", "error has no value and no reason", constant(value=None), {}),
     "outside of its interval": (
@@ -196,7 +206,7 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
         "check_metric_order_invariant",
         "error is given in one order of the images, and not in another (10 classes)",
         of_a_wrong_first,
-        {"figures": ("error", "errors")},
+        {"measurements": ("error", "errors")},
     ),
     "sorts in place": ("check_metric_leaves_inputs", "measure changed the predictions", sorts_in_place, {}),
     "writes into the curve": (

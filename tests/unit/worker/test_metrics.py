@@ -141,8 +141,8 @@ def test_an_end_that_is_not_finite_is_none() -> None:
 def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert measured(lambda _: [Measurement(name="low", value=1.0)], figures=("low", "high")).name == "low"
-    found = measured(lambda _: [Measurement(name="it", value=1.0)], figures=("low", "high"))
+    assert measured(lambda _: [Measurement(name="low", value=1.0)], measurements=("low", "high")).name == "low"
+    found = measured(lambda _: [Measurement(name="it", value=1.0)], measurements=("low", "high"))
     assert found.verdict.reasons == ('p/it failed: ValueError: it gave "it", and its spec declares low, high',)
     assert "Traceback" in capsys.readouterr().err
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
+import msgspec
+from vitbench_metrics import vitbench_metrics
+
+from vitbench.measurements import at_largest_batch, blank
 from vitbench.records import (
     DataInfo,
     Environment,
@@ -18,7 +23,8 @@ from vitbench.records import (
     Verdict,
     digest,
 )
-from vitbench.specs import OptionValue
+from vitbench.running.largest_batch import LargestBatch
+from vitbench.specs import MetricSpec, OptionValue
 from vitbench.statistics import wilson
 
 MACHINE = "AMD EPYC 9B14, 2 cores"
@@ -163,6 +169,26 @@ def record(
     )
 
 
+@cache
+def _built_in() -> dict[str, Measurement]:
+    """Return the measurements of vitbench's own metrics without values, also those at the largest batch."""
+    found = {each.name: blank(spec, each.name) for spec in vitbench_metrics() for each in spec.gives}
+    largest = [at_largest_batch(one) for one in found.values() if "fixed_batch" in one.at]
+    largest.append(LargestBatch(batch_size=1).measurement())
+    return found | {one.name: one for one in largest}
+
+
+def described(name: str, unit: str) -> Measurement:
+    """Return a measurement as the core fills it in: of vitbench's own metrics, or of one whose spec says the least."""
+    if name in _built_in():
+        return _built_in()[name]
+    machine_bound = unit in ("s", "B", "J", "images/s", "images")
+    needs = "timing" if machine_bound else "predictions"
+    said = blank(MetricSpec(name="other", measure="m:f", unit=unit, better="higher", needs=needs, summary="x"), "other")
+    # A store may hold a name that no spec could have.
+    return msgspec.structs.replace(said, name=name, style=msgspec.structs.replace(said.style, title=name))
+
+
 def measurement(
     name: str,
     value: float | None,
@@ -174,9 +200,11 @@ def measurement(
     n: int | None = None,
     verdict: str = "valid",
     reasons: Sequence[str] = (),
+    **fields: object,
 ) -> Measurement:
-    return Measurement(
-        name=name,
+    """Return a measurement; `fields` are others of its type, such as at which cells it is taken."""
+    return msgspec.structs.replace(
+        described(name, unit),
         value=value,
         unit=unit,
         better=better,
@@ -184,6 +212,7 @@ def measurement(
         high=high,
         n=n,
         verdict=Verdict(level=verdict, reasons=tuple(reasons)),
+        **fields,
     )
 
 

@@ -1,10 +1,10 @@
-"""Text made fit to print: what comes from outside made safe, durations in words."""
+"""Text made fit to print: what comes from outside made safe, numbers and durations in words."""
 
 from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["describe_seconds", "plain"]
+__all__ = ["describe_seconds", "plain", "rounded"]
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -26,3 +26,13 @@ def describe_seconds(seconds: float) -> str:
     if seconds < 7170:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def rounded(value: float) -> str:
+    """Return a number to about three significant digits, whole from 100 on."""
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 1 else f"{value:.3g}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 SUITE = "suites/quick"
 """Where no suite is named."""
 RECIPE = "recipes/supervised"
@@ -16,3 +18,9 @@ LATENCY = "latency_p50"
 MEMORY = "peak_memory"
 SIZE = "params"
 TRAINING_SPEED = "train_throughput"
+LATENCY_TAIL = "latency_p95"
+"""What is marked beside `LATENCY` in the picture of the latencies."""
+LIVE_SPEEDS = (SPEED, LATENCY, TRAINING_SPEED)
+"""What ``vitbench compare --measure`` can time: the speed of a forward pass, of one image, of a training step."""
+AXES: Mapping[str, str] = {SPEED: "throughput", LATENCY: "latency", MEMORY: "memory", SIZE: "parameters"}
+"""What pictures set what is ranked by against, and what each is called there."""

@@ -26,6 +26,7 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="predictions",
         summary="Share of images whose likeliest class is right, with a Wilson interval",
+        order=10,
     )
     yield vitbench.MetricSpec(
         name="top5",
@@ -34,6 +35,8 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="predictions",
         summary="Share of images whose class is among the five likeliest, with a Wilson interval",
+        columns="wide",
+        order=20,
     )
     yield vitbench.MetricSpec(
         name="nll",
@@ -42,6 +45,8 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="predictions",
         summary="Mean negative log-likelihood of the true class",
+        columns="all",
+        order=200,
     )
     yield vitbench.MetricSpec(
         name="ece",
@@ -50,6 +55,8 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="predictions",
         summary="Expected calibration error: confidence against accuracy in 15 equal bins",
+        columns="all",
+        order=210,
     )
     yield vitbench.MetricSpec(
         name="macro_f1",
@@ -58,6 +65,8 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="predictions",
         summary="F1 of each class that occurs or is predicted, averaged over these classes",
+        columns="all",
+        order=220,
     )
 
 
@@ -69,6 +78,8 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="timing",
         summary="Images per second in pipelined batches of a fixed size",
+        title="",
+        order=30,
     )
     yield vitbench.MetricSpec(
         name="latency",
@@ -77,7 +88,14 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="timing",
         summary="Percentiles of the seconds for a single image, synchronised at each call",
-        measurements=("latency_p50", "latency_p95", "latency_p99"),
+        measurements=(
+            vitbench.MeasurementSpec(name="latency_p50", title="p50", order=40),
+            vitbench.MeasurementSpec(name="latency_p95", title="p95", columns="wide", order=50),
+            vitbench.MeasurementSpec(name="latency_p99", title="p99", columns="all", order=230),
+        ),
+        at="batch_1",
+        shown_unit="ms",
+        scale=1e3,
     )
     yield vitbench.MetricSpec(
         name="train_throughput",
@@ -86,6 +104,9 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="timing",
         summary="Images per second of training steps: forward, loss, backward, AdamW",
+        at="training",
+        title="train",
+        order=90,
     )
 
 
@@ -97,7 +118,12 @@ def _startup() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="startup",
         summary="cold_start, from building to the first answer, and compile_seconds, the part that torch.compile takes",
-        measurements=("cold_start", "compile_seconds"),
+        measurements=(
+            vitbench.MeasurementSpec(name="cold_start", title="cold start", order=120),
+            vitbench.MeasurementSpec(name="compile_seconds", title="compile", order=130),
+        ),
+        at="batch_1",
+        columns="wide",
     )
     yield vitbench.MetricSpec(
         name="loading",
@@ -107,6 +133,9 @@ def _startup() -> Iterator[vitbench.MetricSpec]:
         needs="loading",
         summary="Images per second from the cache, without a model and through one",
         measurements=("data_throughput", "end_to_end_throughput"),
+        at="quality",
+        columns="all",
+        order=240,
     )
 
 
@@ -118,7 +147,16 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a forward pass; on the CPU above what was in use before the model was built",
-        measurements=("peak_memory", "peak_memory_absolute", "device_memory"),
+        measurements=(
+            vitbench.MeasurementSpec(name="peak_memory", title="peak", columns="main", order=60),
+            "peak_memory_absolute",
+            "device_memory",
+        ),
+        at="fixed_batch",
+        shown_unit="MiB",
+        scale=2**-20,
+        columns="all",
+        order=250,
     )
     yield vitbench.MetricSpec(
         name="train_peak_memory",
@@ -127,7 +165,16 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="memory",
         summary="Peak memory of a training step; on the CPU above what was in use before the model was built",
-        measurements=("train_peak_memory", "train_peak_memory_absolute", "train_device_memory"),
+        measurements=(
+            vitbench.MeasurementSpec(name="train_peak_memory", title="train peak", columns="wide", order=100),
+            "train_peak_memory_absolute",
+            "train_device_memory",
+        ),
+        at="training",
+        shown_unit="MiB",
+        scale=2**-20,
+        columns="all",
+        order=260,
     )
     yield vitbench.MetricSpec(
         name="train_memory",
@@ -142,6 +189,11 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
             "train_memory_optimiser",
             "train_memory_activations",
         ),
+        at="training",
+        shown_unit="MiB",
+        scale=2**-20,
+        columns="all",
+        order=270,
     )
 
 
@@ -153,6 +205,10 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="architecture",
         summary="Number of parameters",
+        exact=True,
+        shown_unit="M",
+        scale=1e-6,
+        order=70,
     )
     yield vitbench.MetricSpec(
         name="macs",
@@ -161,6 +217,11 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="architecture",
         summary="Multiply-accumulates of a forward pass on one image, attention included",
+        exact=True,
+        title="",
+        shown_unit="GMACs",
+        scale=1e-9,
+        order=80,
     )
     yield vitbench.MetricSpec(
         name="energy_per_image",
@@ -169,6 +230,11 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="energy",
         summary="Energy of a forward pass per image, less what the idle device draws",
+        title="energy",
+        shown_unit="mJ/image",
+        scale=1e3,
+        columns="wide",
+        order=160,
     )
     yield vitbench.MetricSpec(
         name="train_seconds",
@@ -177,6 +243,9 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         better="lower",
         needs="training",
         summary="Wall time of the training",
+        title="train",
+        columns="wide",
+        order=110,
     )
 
 
@@ -188,5 +257,9 @@ def _agreement() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         needs="agreement",
         summary="How near another precision, compilation or memory format comes to float32 as it is",
-        measurements=("variant_agreement", "variant_error"),
+        measurements=(
+            vitbench.MeasurementSpec(name="variant_agreement", title="as float32", columns="wide", order=170),
+            vitbench.MeasurementSpec(name="variant_error", unit="1", better="lower", columns="all", order=280),
+        ),
+        at=("quality", "fixed_batch"),
     )

@@ -14,7 +14,8 @@ from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.sentences import closing, notes, p_value, signed, verdict
 from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.leaderboard.rows import Row
-from vitbench.report.metric_styles import MetricStyle, percent_decimals, rounded, style_of
+from vitbench.printable import rounded
+from vitbench.report.metric_styles import MetricStyle, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words, titles
 from vitbench.report.terminal_text import WIDTH, clipped, display_width, marked, shown, wrapped
 from vitbench.statistics import Estimate

@@ -6,7 +6,6 @@ Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the termi
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from vitbench.comparing.comparison import Comparison, outcome_of
@@ -15,7 +14,7 @@ from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.sentences import notes, verdict
 from vitbench.comparing.speed_ratio import Compared, Speed
-from vitbench.leaderboard.rows import Metric, Row
+from vitbench.leaderboard.rows import Metric, Row, metric_fields
 from vitbench.statistics import Estimate
 
 __all__ = ["SCHEMA", "render_comparison_json"]
@@ -77,7 +76,7 @@ def _both(pair: Compared) -> dict[str, Any]:
 
 
 def _side(metric: Metric) -> dict[str, Any]:
-    return {name: value for name, value in asdict(metric).items() if name not in _OF_BOTH}
+    return {name: value for name, value in metric_fields(metric).items() if name not in _OF_BOTH}
 
 
 def _quality(quality: Quality) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from vitbench.comparing.conditions import Unlike
 from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Compared, Speed
+from vitbench.printable import rounded
 from vitbench.report.metric_styles import (
     MetricStyle,
     gap_in_words,
     percent_decimals,
-    rounded,
     style_of,
     threshold_in_words,
 )

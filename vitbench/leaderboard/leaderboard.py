@@ -14,7 +14,7 @@ from typing import Literal
 
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
-from vitbench.leaderboard.rows import COSTS, Condition, Metric, Row, unranked
+from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
 from vitbench.printable import plain
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 
@@ -146,8 +146,7 @@ def _with_ranks(
     metrics = [row.metrics[rank_by] for row in rows]
     better = metrics[0].better if metrics else "higher"
     assert better in ("higher", "lower")
-    exact = rank_by in COSTS
-    entries = [interval_entry(metric, known, exact=exact) for metric, known in zip(metrics, outcomes, strict=True)]
+    entries = [interval_entry(metric, known) for metric, known in zip(metrics, outcomes, strict=True)]
     ranking = rank(entries, better)
     ranked = [
         replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(names[i] for i in s.ties))
@@ -156,13 +155,13 @@ def _with_ranks(
     return ranked, ranking.resolution
 
 
-def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...], *, exact: bool) -> Entry:
+def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...] = ()) -> Entry:
     """Return a value with the error of its sample and that of its seeds in one interval.
 
-    A value without an interval may be anywhere, unless it is `exact`.
+    A value without an interval may be anywhere, unless it is exact.
     """
     assert metric.value is not None
-    low, high = (metric.value, metric.value) if exact else (-math.inf, math.inf)
+    low, high = (metric.value, metric.value) if metric.exact else (-math.inf, math.inf)
     low = low if metric.low is None else metric.low
     high = high if metric.high is None else metric.high
     if metric.spread is not None and metric.n is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard.rows import Condition, Row
+from vitbench.settings import MEMORY, SPEED
 
 __all__ = ["OnFront", "front", "on_fronts"]
 
@@ -19,9 +20,9 @@ class OnFront:
     """On which fronts of its condition a row stands; None where it lacks a metric that counts."""
 
     speed: bool | None
-    """Of the ranking metric and throughput."""
+    """Of the ranking metric and speed, `vitbench.settings.SPEED`."""
     speed_memory: bool | None
-    """Of these and peak memory."""
+    """Of these and memory, `vitbench.settings.MEMORY`."""
 
 
 def front(rows: Sequence[Row], metrics: Sequence[str]) -> frozenset[int]:
@@ -47,8 +48,8 @@ def on_fronts(rows: Sequence[Row], rank_by: str) -> list[OnFront]:
     found: dict[int, OnFront] = {}
     for positions in by_condition.values():
         members = [rows[i] for i in positions]
-        speed = _placed(members, (rank_by, "throughput"))
-        speed_memory = _placed(members, (rank_by, "throughput", "peak_memory"))
+        speed = _placed(members, (rank_by, SPEED))
+        speed_memory = _placed(members, (rank_by, SPEED, MEMORY))
         for i, with_speed, with_both in zip(positions, speed, speed_memory, strict=True):
             found[i] = OnFront(speed=with_speed, speed_memory=with_both)
     return [found[i] for i in range(len(rows))]

@@ -25,18 +25,13 @@ from vitbench.leaderboard.grouping import (
     placed,
     speed_cell,
 )
-from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record
-from vitbench.specs import OptionValue
+from vitbench.measurements import at_of
+from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record, SpeedCell, Style
+from vitbench.specs import At, OptionValue
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["COSTS", "MACHINE_UNITS", "Condition", "Metric", "Row", "row_fields", "unranked"]
+__all__ = ["Condition", "Metric", "Row", "metric_fields", "row_fields", "unranked"]
 
-COSTS = frozenset({"params", "macs"})
-"""What a model costs wherever it runs: any of its cells may tell, and tells it exactly."""
-_STARTUP = frozenset({"cold_start", "compile_seconds"})
-"""Metrics that, like latencies, are those of the first image."""
-MACHINE_UNITS = frozenset({"s", "B", "images/s", "images", "J"})
-"""Units of metrics that hold for the machine that made them only."""
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
 
@@ -59,6 +54,14 @@ class Metric:
     verdict: Level
     """The worst over the seeds."""
     reasons: tuple[str, ...]
+    taken_at: At
+    """The cell that it is of."""
+    exact: bool
+    """Whether it is known without an error."""
+    machine_bound: bool
+    """Whether it holds for the machine that made it alone."""
+    style: Style
+    """How it is shown."""
 
     @property
     def merit(self) -> float | None:
@@ -133,6 +136,14 @@ def row_fields(row: Row) -> dict[str, Any]:
     return found | {"partial": row.condition.partial}
 
 
+_TOLD = ("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")
+
+
+def metric_fields(metric: Metric) -> dict[str, Any]:
+    """Return what a row has of a metric, for programs; how it is shown to people is left out."""
+    return {name: getattr(metric, name) for name in _TOLD}
+
+
 def unranked(records: Iterable[Record]) -> list[Row]:
     """Return the rows that some records make, of each cell the newest attempt only, the newest last."""
     entries, speed = grouped(records)
@@ -163,7 +174,6 @@ def _row(
     )
     by_seed = {record.planned.cell.seed: record for record in good if isinstance(record.planned.cell, QualityCell)}
     timed = speed.get((entry.subject, task.manner), {}).get(place, [])
-    metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place)
     return Row(
         rank=None,
         rank_last=None,
@@ -174,30 +184,47 @@ def _row(
         baseline=planned.baseline,
         image_size=planned.image_size,
         condition=condition,
-        metrics=metrics,
+        metrics=_metrics(by_seed, timed, condition, place),
         other_batches=_other_batches(timed, condition),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
     )
 
 
-def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str, Metric]:
-    """Take latency from batch 1, training metrics from the training batch, the others from the fixed batch."""
-    metrics = {}
-    for record in records:
+def _metrics(
+    by_seed: Mapping[int, Record], timed: Sequence[Record], condition: Condition, place: Place
+) -> dict[str, Metric]:
+    """Take each measurement where it says: of several cells from the first that has a value of it.
+
+    What is exact is the same at any batch; other figures of speed and memory count at the condition's batch alone.
+    """
+    found: dict[str, dict[At, dict[int, Measurement]]] = defaultdict(lambda: defaultdict(dict))
+    for record in timed:
         cell = speed_cell(record)
+        at = at_of(cell)
         for measured in record.measurements:
-            latency = measured.name.startswith("latency_") or measured.name in _STARTUP
-            if cell.largest_batch:
-                wanted = measured.name.startswith("largest_batch")
-            elif cell.mode == "training":
-                wanted = cell.batch_size == condition.train_batch_size and measured.name.startswith("train_")
-            elif cell.batch_size == 1:
-                wanted = latency
-            else:
-                wanted = cell.batch_size == condition.batch_size and not latency
-            if wanted or measured.name in COSTS:
-                metrics[measured.name] = _metric({0: measured})
-    return metrics
+            if at in measured.at and (measured.exact or _at_the_batch(cell, condition)):
+                found[measured.name][at][0] = measured
+    for seed, record in sorted(by_seed.items()):
+        for measured in record.measurements:
+            if "quality" in measured.at and (not measured.machine_bound or own_place(record.planned) == place):
+                found[measured.name]["quality"][seed] = measured
+    return {name: _first(by_cell) for name, by_cell in found.items()}
+
+
+def _at_the_batch(cell: SpeedCell, condition: Condition) -> bool:
+    """Return whether a cell is of the batch that the condition says for cells of its kind."""
+    fixed = {"fixed_batch": condition.batch_size, "training": condition.train_batch_size}
+    at = at_of(cell)
+    return at not in fixed or cell.batch_size == fixed[at]
+
+
+def _first(by_cell: Mapping[At, Mapping[int, Measurement]]) -> Metric:
+    def order(at: At) -> tuple[bool, int]:
+        measurements = by_cell[at].values()
+        return all(each.value is None for each in measurements), min(each.at.index(at) for each in measurements)
+
+    at = min(by_cell, key=order)
+    return _metric(by_cell[at], at)
 
 
 def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str, tuple[int, ...]]:
@@ -209,17 +236,13 @@ def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str,
     return {mode: tuple(sorted(batches)) for mode, batches in found.items() if fixed[mode] not in batches}
 
 
-def _quality_metrics(by_seed: Mapping[int, Record], place: Place) -> dict[str, Metric]:
-    measured: dict[str, dict[int, Measurement]] = defaultdict(dict)
-    for seed, record in sorted(by_seed.items()):
-        for measurement in record.measurements:
-            if measurement.unit not in MACHINE_UNITS or own_place(record.planned) == place:
-                measured[measurement.name][seed] = measurement
-    return {name: _metric(measurements) for name, measurements in measured.items()}
+def _metric(measurements: Mapping[int, Measurement], at: At) -> Metric:
+    """Return the mean over seeds; a single measurement as it is.
 
-
-def _metric(measurements: Mapping[int, Measurement]) -> Metric:
-    """Return the mean over seeds; a single measurement as it is."""
+    Args:
+        measurements: of one name, by seed.
+        at: the cell that they are of.
+    """
     first, *others = measurements.values()
     known = [
         Estimate(value=m.value, low=m.low, high=m.high)
@@ -242,6 +265,10 @@ def _metric(measurements: Mapping[int, Measurement]) -> Metric:
         n=len(known) if others else first.n,
         verdict=max((m.verdict.level for m in measurements.values()), key=_LEVELS.index),
         reasons=tuple(reasons),
+        taken_at=at,
+        exact=first.exact,
+        machine_bound=first.machine_bound,
+        style=first.style,
     )
 
 

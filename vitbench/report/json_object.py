@@ -13,7 +13,7 @@ from typing import Any
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
-from vitbench.leaderboard.rows import row_fields
+from vitbench.leaderboard.rows import metric_fields, row_fields
 from vitbench.report.sentence import closing_sentences
 
 __all__ = ["SCHEMA", "render_json"]
@@ -48,5 +48,5 @@ def _row(row: Row, place: OnFront) -> dict[str, Any]:
         "conditions": {name: known[name] for name in _CONDITIONS},
         **{name: known[name] for name in ("seeds", "partial", "baseline")},
         "pareto": asdict(place),
-        "metrics": {name: asdict(metric) for name, metric in row.metrics.items()},
+        "metrics": {name: metric_fields(metric) for name, metric in row.metrics.items()},
     }

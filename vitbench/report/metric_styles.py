@@ -1,4 +1,7 @@
-"""How each metric is shown: its title, the unit for readers, its digits. Tables, sentences and pictures share it."""
+"""How each metric is shown: its title, the unit for readers, its digits. Tables, sentences and pictures share it.
+
+All of it is stored with the measurements (`vitbench.records.Style`); no metric is known by its name.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from vitbench.leaderboard.leaderboard import Metric, Row
+from vitbench.printable import rounded
+from vitbench.records import Style
+from vitbench.specs import Columns
 
 __all__ = [
-    "METRIC_STYLES",
     "MetricStyle",
     "gap_in_words",
     "in_words",
     "percent_decimals",
-    "rounded",
     "style_of",
+    "styles_of",
     "threshold_in_words",
 ]
 
@@ -31,8 +36,20 @@ class MetricStyle:
     """The unit that it is shown in."""
     scale: float = 1.0
     """What to multiply the metric's value by."""
-    detail: bool = False
-    """Left out where there is little room."""
+    columns: Columns = "main"
+    """In which tables it has a column."""
+    order: int = 1000
+    """Its place among the columns."""
+
+    @classmethod
+    def of(cls, metric: str, style: Style) -> MetricStyle:
+        """Return how a metric is shown that is stored with a style."""
+        return cls(metric, style.title, style.unit, style.scale, style.columns, style.order)
+
+    @property
+    def detail(self) -> bool:
+        """Whether it is left out where there is little room."""
+        return self.columns != "main"
 
     def number(self, value: float, decimals: int = 1) -> str:
         """Return a value, in the metric's own unit, as a number in the unit for readers; decimals are percentages'."""
@@ -40,52 +57,33 @@ class MetricStyle:
         return f"{shown:.{decimals}f}" if self.unit == "%" else rounded(shown)
 
 
-METRIC_STYLES = (
-    MetricStyle("top1", "top1", "%", 100),
-    MetricStyle("top5", "top5", "%", 100, detail=True),
-    MetricStyle("throughput", "", "images/s"),
-    MetricStyle("latency_p50", "p50", "ms", 1e3),
-    MetricStyle("latency_p95", "p95", "ms", 1e3, detail=True),
-    MetricStyle("peak_memory", "peak", "MiB", 2**-20),
-    MetricStyle("params", "params", "M", 1e-6),
-    MetricStyle("macs", "", "GMACs", 1e-9),
-    MetricStyle("train_throughput", "train", "images/s"),
-    MetricStyle("train_peak_memory", "train peak", "MiB", 2**-20, detail=True),
-    MetricStyle("train_seconds", "train", "s", detail=True),
-    MetricStyle("cold_start", "cold start", "s", detail=True),
-    MetricStyle("compile_seconds", "compile", "s", detail=True),
-    MetricStyle("largest_batch", "largest batch", "images", detail=True),
-    MetricStyle("largest_batch_throughput", "at largest", "images/s", detail=True),
-    MetricStyle("energy_per_image", "energy", "mJ/image", 1e3, detail=True),
-    MetricStyle("variant_agreement", "as float32", "%", 100, detail=True),
-)
-_KNOWN = {style.metric: style for style in METRIC_STYLES}
-
-
 def style_of(metric: str, rows: Sequence[Row]) -> MetricStyle:
-    """Return how a metric is shown; one without a place here in its own unit, fractions in percent."""
-    if metric in _KNOWN:
-        return _KNOWN[metric]
-    unit = next((row.metrics[metric].unit for row in rows if metric in row.metrics), "")
-    if unit == "fraction":
-        return MetricStyle(metric, metric, "%", 100)
-    return MetricStyle(metric, metric, "" if unit == "1" else unit)
+    """Return how a metric is shown, as the first of some rows says that has it."""
+    stored = next((row.metrics[metric].style for row in rows if metric in row.metrics), Style(title=metric))
+    return MetricStyle.of(metric, stored)
 
 
-def rounded(value: float) -> str:
-    """Return a number to about three significant digits, whole from 100 on."""
-    size = abs(value)
-    if size >= 100:
-        return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+def styles_of(rows: Sequence[Row], first: str) -> list[MetricStyle]:
+    """Return how the metrics are shown that some rows have, in the order of the columns.
+
+    A metric that has no value in any row, such as the energy of a CPU, is left out unless it belongs in every table.
+
+    Args:
+        rows: of one condition.
+        first: the metric that comes first, wherever it stands otherwise.
+    """
+    names = dict.fromkeys(name for row in rows for name in row.metrics)
+    known = [style_of(name, rows) for name in names]
+    had = {name for row in rows for name, metric in row.metrics.items() if metric.value is not None}
+    shown = [style for style in known if style.metric in had or not style.detail or style.metric == first]
+    return sorted(shown, key=lambda style: (style.metric != first, style.order))
 
 
 def percent_decimals(metrics: Sequence[Metric | None]) -> int:
     """Return two where the sample is large enough for the second decimal to mean something, else one."""
-    halves = [(m.high - m.low) / 2 for m in metrics if m and m.low is not None and m.high is not None]
-    return 2 if halves and max(halves) < 0.01 else 1
+    known = [m for m in metrics if m and m.low is not None and m.high is not None]
+    halves = [m.style.scale * (m.high - m.low) / 2 for m in known]  # type: ignore[operator]
+    return 2 if halves and max(halves) < 1 else 1
 
 
 def in_words(style: MetricStyle, value: float, decimals: int = 1) -> str:

@@ -14,11 +14,10 @@ from vitbench.records import Level
 from vitbench.report.metric_styles import MetricStyle, in_words, style_of
 from vitbench.report.naming import row_labels
 from vitbench.report.terminal_text import VERDICTS
+from vitbench.settings import AXES
 
-__all__ = ["AXES", "MOST_LABELS", "BaselineLine", "Ends", "Placement", "Point", "place"]
+__all__ = ["MOST_LABELS", "BaselineLine", "Ends", "Placement", "Point", "place"]
 
-AXES = {"throughput": "throughput", "latency_p50": "latency", "peak_memory": "memory", "params": "parameters"}
-"""Metrics to set the ranking metric against, and their short names."""
 MOST_LABELS = 12
 """Points that are all labelled; of more, only those on the front."""
 _LOG_RATIO = 20.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vitbench.leaderboard.leaderboard import Resolution, Row
-from vitbench.leaderboard.rows import COSTS
 from vitbench.report.metric_styles import style_of, threshold_in_words
 
 __all__ = ["ranking_notes"]
@@ -32,9 +31,10 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     """Say what a range of ranks means here, and how small a difference this test set can show."""
     ranked = [row for row in rows if row.rank is not None]
     ranges = any(row.rank != row.rank_last for row in ranked)
-    fraction = bool(ranked) and ranked[0].metrics[rank_by].unit == "fraction"
-    overlap = f"differ where their {'95 % intervals' if fraction else 'ranges'} do not overlap"
-    if rank_by not in COSTS and any(row.metrics[rank_by].low is None for row in ranked):
+    style = style_of(rank_by, ranked)
+    over_processes = bool(ranked) and ranked[0].metrics[rank_by].machine_bound
+    overlap = f"differ where their {'ranges' if over_processes else '95 % intervals'} do not overlap"
+    if any(row.metrics[rank_by].low is None and not row.metrics[rank_by].exact for row in ranked):
         overlap += "; those without one cannot be told apart"
     if resolution is None:
         return [f"A rank may be a range; rows {overlap}."] if ranges else []
@@ -53,7 +53,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
         notes.append(f"Test images: {resolution.images:,}, {few} to tell any two rows apart.")
     elif resolution.gap:
         sample = "images and seeds" if seeds else "images"
-        smallest = threshold_in_words(style_of(rank_by, ranked), resolution.gap) + f" of {rank_by}" * fraction
+        smallest = threshold_in_words(style, resolution.gap) + f" of {rank_by}" * (style.unit == "%")
         notes.append(f"The smallest gap that these {sample} can resolve between neighbours here: {smallest}.")
     return notes
 
@@ -74,7 +74,7 @@ def _spread(rows: Sequence[Row], rank_by: str) -> bool:
 
 
 def _images(rows: Sequence[Row], rank_by: str) -> str:
-    """Say how many test images a proportion rests on, where that is one number."""
+    """Say how many test images a measure of quality rests on, where that is one number."""
     metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
-    counts = {metric.n for metric in metrics if metric.unit == "fraction" and metric.n}
+    counts = {metric.n for metric in metrics if metric.taken_at == "quality" and not metric.machine_bound and metric.n}
     return f", on {counts.pop():,} test images" if len(counts) == 1 else ""

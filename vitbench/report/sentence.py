@@ -9,23 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Resolution, Row
+from vitbench.printable import rounded
 from vitbench.report.metric_styles import (
     MetricStyle,
     gap_in_words,
     in_words,
     percent_decimals,
-    rounded,
     style_of,
     threshold_in_words,
 )
 from vitbench.report.naming import places, row_labels
+from vitbench.settings import SPEED
 
 __all__ = ["NEAR", "closing_sentences"]
 
-NEAR = 0.01
-"""How far a fraction may be from the best and count as nearly as good: one point."""
-_ROUNDING = 1e-9
-"""Of 0.986 - 0.976, which is one point, too."""
+NEAR = 1.0
+"""How many points a percentage may be from the best and count as nearly as good."""
+_ROUNDING = 1e-7
+"""Of 100 * (0.986 - 0.976), which is one point, too."""
 _MOST_NAMES = 3
 
 
@@ -175,14 +176,16 @@ def _fastest(contest: _Contest) -> list[str]:
     best = contest.models[0]
     if contest.style.unit != "%" or len(contest.models) == 1:
         return []
-    near = [model for model in contest.models if abs(model.value - best.value) <= NEAR + _ROUNDING]
-    timed = [(metric, model) for model in near if (metric := model.row.metrics.get("throughput"))]
+    near = [
+        model for model in contest.models if contest.style.scale * abs(model.value - best.value) <= NEAR + _ROUNDING
+    ]
+    timed = [(metric, model) for model in near if (metric := model.row.metrics.get(SPEED))]
     invalid = sum(metric.verdict == "invalid" for metric, _ in timed)
     usable = [(value, metric, model) for metric, model in timed if (value := _valid(metric)) is not None]
     if not usable:
-        return ["No throughput within a point of the best is valid."] if invalid else []
+        return [f"No {SPEED} within a point of the best is valid."] if invalid else []
     value, metric, fastest = max(usable, key=lambda each: each[0])
-    words = f"Fastest within a point of the best: {fastest.name}, {rounded(value)} images/s"
+    words = f"Fastest within a point of the best: {fastest.name}, {in_words(style_of(SPEED, [fastest.row]), value)}"
     against = next((each for each in usable if each[2] is best and fastest.value != best.value), None)
     if against:
         ratio = rounded(value / against[0])
@@ -190,7 +193,7 @@ def _fastest(contest: _Contest) -> list[str]:
     doubts = ["doubtful"] * ("warn" in (metric.verdict, against[1].verdict if against else ""))
     doubts += ["the ranges overlap"] * bool(against and _low(metric, value) <= _high(against[1], against[0]))
     words += f" ({'; '.join(doubts)})" if doubts else ""
-    left_out = f"; {invalid} invalid throughput{'s are' if invalid > 1 else ' is'} left out" if invalid else ""
+    left_out = f"; {invalid} invalid {SPEED}{'s are' if invalid > 1 else ' is'} left out" if invalid else ""
     return [f"{words}{left_out}."]
 
 

@@ -13,13 +13,15 @@ from functools import partial
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row
 from vitbench.leaderboard.pareto import on_fronts
 from vitbench.records import Level
-from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, style_of
+from vitbench.report.metric_styles import MetricStyle, percent_decimals, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
+from vitbench.settings import MEMORY, SPEED
 
 __all__ = ["Column", "Missing", "Section", "missing", "sections"]
 
+_MEMORY = MEMORY.replace("_", " ")
 _MOST_REASONS = 1
 """Reasons that a note gives, so that the table stays in sight; the JSON and ``vitbench show`` give all."""
 
@@ -28,6 +30,8 @@ _MOST_REASONS = 1
 class Column:
     """One column of a table."""
 
+    metric: str
+    """Its name in full."""
     title: str
     unit: str = ""
     cells: tuple[str, ...]
@@ -119,15 +123,8 @@ def _section(
 
 def _shown_metrics(rows: Sequence[Row], rank_by: str, *, detailed: bool) -> list[MetricStyle]:
     """Return the ranking metric, then those of the table that some row has."""
-    first = style_of(rank_by, rows)
-    others = [style for style in METRIC_STYLES if style.metric != rank_by and (detailed or not style.detail)]
-    return [style for style in (first, *others) if any(_is_shown(style, row) for row in rows)]
-
-
-def _is_shown(style: MetricStyle, row: Row) -> bool:
-    """Whether a row needs a metric's column; a detail that could not be had anywhere, such as energy, needs none."""
-    metric = row.metrics.get(style.metric)
-    return metric is not None and (metric.value is not None or not style.detail)
+    places = ("main", "wide") if detailed else ("main",)
+    return [style for style in styles_of(rows, rank_by) if style.metric == rank_by or style.columns in places]
 
 
 def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list[Column]:
@@ -135,32 +132,36 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
     values = Column(
-        title=style.title, unit=style.unit, cells=tuple("" if m is None else marked(m, text) for m in metrics)
+        metric=style.metric,
+        title=style.title,
+        unit=style.unit,
+        cells=tuple("" if m is None else marked(m, text) for m in metrics),
     )
     ends = [None if m is None or m.low is None or m.high is None else (text(m.low), text(m.high)) for m in metrics]
     if not interval:
         return [values]
     deviations = tuple("" if m is None or m.spread is None else text(m.spread) for m in metrics)
-    spread = [Column(title="sd of", unit="seeds", cells=deviations)] if any(deviations) else []
+    spread = [Column(metric=style.metric, title="sd of", unit="seeds", cells=deviations)] if any(deviations) else []
     if not any(ends):
         return [values, *spread]
     low_width = max(len(low) for low, _ in filter(None, ends))
     high_width = max(len(high) for _, high in filter(None, ends))
     cells = tuple(f"[{pair[0]:>{low_width}}, {pair[1]:>{high_width}}]" if pair else "" for pair in ends)
-    title, unit = ("95 %", "interval") if style.unit == "%" else ("", "range")
-    return [values, Column(title=title, unit=unit, cells=cells), *spread]
+    over_processes = any(m is not None and m.machine_bound for m in metrics)
+    title, unit = ("", "range") if over_processes else ("95 %", "interval")
+    return [values, Column(metric=style.metric, title=title, unit=unit, cells=cells), *spread]
 
 
 def _front_notes(rows: Sequence[Row], labels: Sequence[str], rank_by: str) -> list[str]:
     """Name the rows that no other beats in both respects, where there are rows to compare."""
     places = on_fronts(rows, rank_by)
-    if rank_by == "throughput" or sum(place.speed is not None for place in places) < 2:
+    if rank_by == SPEED or sum(place.speed is not None for place in places) < 2:
         return []
     partial = " of partial results" if rows[0].condition.partial else ""
     best = [label for label, place in zip(labels, places, strict=True) if place.speed]
     more = [label for label, place in zip(labels, places, strict=True) if place.speed_memory and not place.speed]
-    note = f"Pareto front{partial}, {rank_by} and throughput: {', '.join(best)}"
-    return [f"{note}; with peak memory also: {', '.join(more)}." if more else f"{note}."]
+    note = f"Pareto front{partial}, {rank_by} and {SPEED}: {', '.join(best)}"
+    return [f"{note}; with {_MEMORY} also: {', '.join(more)}." if more else f"{note}."]
 
 
 def _batch_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.report.sentence import closing_sentences
@@ -36,22 +37,49 @@ def render_terminal(board: Leaderboard, *, unicode: bool = True) -> str:
 
 
 def _section(section: Section, unicode: bool) -> str:
+    kept, table = _fitted(section, unicode)
+    lines = [*wrapped(section.title, unicode), *wrapped(section.conditions, unicode), "", table, ""]
+    notes = list(section.notes)
+    if left_out := list(dict.fromkeys(column.metric for column in section.columns[kept:])):
+        notes.append(f"Not shown for lack of room: {', '.join(left_out)}; see --format csv.")
+    for note in notes:
+        lines += wrapped(note, unicode, hang="  ")
+    return "\n".join(lines)
+
+
+def _fitted(section: Section, unicode: bool) -> tuple[int, str]:
+    """Return how many columns there is room for, and the table of these: the last are left out first.
+
+    What a table is ranked by always stays.
+    """
+    fewest = sum(column.metric == section.columns[0].metric for column in section.columns) if section.columns else 0
+    for count in range(len(section.columns), fewest, -1):
+        table, fits = _narrowed(replace(section, columns=section.columns[:count]), unicode)
+        if fits:
+            return count, table
+    return fewest, _narrowed(replace(section, columns=section.columns[:fewest]), unicode)[0]
+
+
+def _narrowed(section: Section, unicode: bool) -> tuple[str, bool]:
+    """Return a table with names broken and heads cut where it would be too wide, and whether it fits now."""
     names = [shown(label, unicode) for label in section.labels]
     table = _table(section, [[name] for name in names], unicode)
-    excess = max(map(display_width, table.splitlines())) - WIDTH
+    excess = _excess(table)
     if excess > 0:
         width = max(_NARROWEST_NAME, max(map(display_width, names)) - excess)
         split = [broken(name, width) for name in names]
         table = _table(section, split, unicode)
-        excess = max(map(display_width, table.splitlines())) - WIDTH
+        excess = _excess(table)
     if excess > 0:
         # A metric may be called anything; the notes have its whole name.
         heads = max(display_width(shown(text, unicode)) for each in section.columns for text in (each.title, each.unit))
         table = _table(section, split, unicode, widest_head=max(_NARROWEST_HEAD, min(heads, WIDTH) - excess))
-    lines = [*wrapped(section.title, unicode), *wrapped(section.conditions, unicode), "", table, ""]
-    for note in section.notes:
-        lines += wrapped(note, unicode, hang="  ")
-    return "\n".join(lines)
+        excess = _excess(table)
+    return table, excess <= 0
+
+
+def _excess(table: str) -> int:
+    return max(map(display_width, table.splitlines())) - WIDTH
 
 
 def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool, *, widest_head: int = WIDTH) -> str:

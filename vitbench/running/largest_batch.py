@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vitbench.records import Measurement, Status, Verdict
+from vitbench.measurements import LARGEST_BATCH, LARGEST_BATCH_ORDER
+from vitbench.records import Measurement, Status, Style, Verdict
 
 __all__ = ["LargestBatch", "SearchFailed", "find_largest"]
 
@@ -34,13 +35,16 @@ class LargestBatch:
         """Return the finding as a figure; its interval holds the true limit."""
         reasons = (self.note,) if self.note else ()
         return Measurement(
-            name="largest_batch",
+            name=LARGEST_BATCH,
             value=self.batch_size,
             unit="images",
             better="higher",
             low=self.batch_size,
             high=self.too_large - 1 if self.too_large else None,
             verdict=Verdict(level="warn" if reasons else "valid", reasons=reasons),
+            at=("largest_batch",),
+            machine_bound=True,
+            style=Style(title="largest batch", unit="images", columns="wide", order=LARGEST_BATCH_ORDER),
         )
 
 

@@ -17,9 +17,10 @@ from vitbench import contract
 from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.provenance import origin
 from vitbench.errors import Skip, reason_of
+from vitbench.measurements import blank, taken_in
 from vitbench.protocols import Predictions, Subject
 from vitbench.records import Measurement, PluginOrigin, Verdict
-from vitbench.specs import MetricSpec, load_target
+from vitbench.specs import At, MetricSpec, load_target
 from vitbench.worker.runtime import kept_flags
 
 __all__ = ["measure", "measured_by"]
@@ -27,21 +28,26 @@ __all__ = ["measure", "measured_by"]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def measure(catalog: Catalog, subject: Subject, lacking: Mapping[str, str] = _NOTHING) -> tuple[Measurement, ...]:
-    """Return the measurements of all metrics whose part the subject has, each with its unit and direction.
+def measure(
+    catalog: Catalog, subject: Subject, lacking: Mapping[str, str] = _NOTHING, *, at: At | None = None
+) -> tuple[Measurement, ...]:
+    """Return the measurements of all metrics that are taken at a cell and whose parts the subject has.
 
     Args:
         catalog: has the metrics.
         subject: what is measured. Metrics cannot write into its predictions and its curve: others read them, too.
         lacking: why a part that the subject should have is missing; its metrics are recorded without a value.
+        at: what the cell is; None: any.
     """
     subject = _read_only(subject)
     measurements: list[Measurement] = []
     with kept_flags():
         for offer in catalog.metrics.values():
+            if at is not None and not taken_in(offer.spec, at):
+                continue
             parts = offer.spec.parts
             if reasons := [lacking[part] for part in parts if part in lacking]:
-                measurements.append(_without_value(offer.spec, reasons[0]))
+                measurements.extend(_without_value(offer.spec, reasons[0]))
             elif all(getattr(subject, part) is not None for part in parts):
                 measurements.extend(_call(offer, subject))
     return tuple(measurements)
@@ -88,12 +94,12 @@ def _call(offer: Offer[MetricSpec], subject: Subject) -> Iterable[Measurement]:
     except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
         traceback.print_exc()
         reason = f"{offer.name} failed: {reason_of(error)}"
-    return [_without_value(offer.spec, reason)]
+    return _without_value(offer.spec, reason)
 
 
-def _without_value(spec: MetricSpec, reason: str) -> Measurement:
+def _without_value(spec: MetricSpec, reason: str) -> list[Measurement]:
     verdict = Verdict(level="invalid", reasons=(reason,))
-    return Measurement(name=spec.name, value=None, unit=spec.unit, better=spec.better, verdict=verdict)
+    return [msgspec.structs.replace(blank(spec, each.name), verdict=verdict) for each in spec.gives]
 
 
 def _complete(given: object, spec: MetricSpec) -> Measurement:
@@ -106,15 +112,17 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         raise TypeError(f"it gave {type(given).__name__} where Measurement is expected")
     # msgspec checks types where it reads, not where a measurement is made.
     one = msgspec.convert(msgspec.to_builtins(given, enc_hook=_number), Measurement)
-    declared = [each.name for each in spec.gives]
-    if one.name not in declared:
-        raise ValueError(f'it gave "{one.name}", and its spec declares {", ".join(declared)}')
+    said = blank(spec, one.name, one.unit)
     if not all(map(math.isfinite, itertools.chain.from_iterable(one.samples))):
         raise ValueError(f"a sample of {one.name} is not finite")
     one = msgspec.structs.replace(
         one,
-        unit=one.unit or spec.unit,
-        better=one.better or spec.better,
+        unit=said.unit,
+        better=one.better or said.better,
+        at=said.at,
+        exact=said.exact,
+        machine_bound=said.machine_bound,
+        style=said.style,
         low=one.low if one.low is not None and math.isfinite(one.low) else None,
         high=one.high if one.high is not None and math.isfinite(one.high) else None,
     )

@@ -93,7 +93,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     )
     return CellResult(
         status="ok",
-        measurements=measure(catalog, subject),
+        measurements=measure(catalog, subject, at="quality"),
         faults=found.faults,
         warnings=(*flipped, *found.warnings),
         curve=curve,
@@ -118,7 +118,7 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
         predictions=predictions,
     )
     catalog = load_catalog(job.plugins)
-    measurements = doubt(measure(catalog, subject), "warn", job.warnings)
+    measurements = doubt(measure(catalog, subject, at="quality"), "warn", job.warnings)
     return CellResult(
         status="ok",
         measurements=doubt(measurements, "invalid", job.faults),

@@ -20,7 +20,8 @@ def row(label: str, **figures: object) -> Row:
     measured = []
     for name, given_ in figures.items():
         value, verdict = given_ if isinstance(given_, tuple) else (given_, "valid")
-        measured.append(f.measurement(name, value, better=better.get(name, "higher"), verdict=verdict))
+        given = {"better": better.get(name, "higher"), "verdict": verdict}
+        measured.append(f.measurement(name, value, **given, at=("quality",), machine_bound=False))
     [found] = build([f.record(f.quality_cell(label), measured)], [], "top1").rows
     return found
 

@@ -59,7 +59,7 @@ def test_the_ranking_metric_comes_first_with_its_interval():
 
 
 def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
-    record = f.record(f.quality_cell(), [f.measurement("joules", 12.34, unit="J", better="lower")])
+    record = f.record(f.quality_cell(), [f.measurement("joules", 12.34, unit="J", better="lower", at=("quality",))])
     section = only_section(record, rank_by="joules")
     assert column(section, "joules J") == ("12.3",)
     assert section.notes[0] == "Ranked by joules (lower is better)."

@@ -57,7 +57,7 @@ def offer(name: str, function: Callable[[Subject], Any], **fields: Any) -> Offer
 def measured(function: Callable[[Subject], Any], **fields: Any) -> Measurement:
     """Return what a metric gives that is called before a sound one, whose figure must stay."""
     offers = [offer("it", function, **fields), offer("share", share)]
-    first, second = measure(Catalog(metrics={each.name: each for each in offers}), subject())
+    first, *_, second = measure(Catalog(metrics={each.name: each for each in offers}), subject())
     assert (second.name, second.value, second.n) == ("share", 2 / 3, 3)
     return msgspec.msgpack.decode(msgspec.msgpack.encode(first), type=Measurement)  # as it goes to the parent
 

@@ -14,6 +14,7 @@ from vitbench.leaderboard.leaderboard import Row
 from vitbench.printable import plain
 from vitbench.report.html.details import Curve, RowDetail
 from vitbench.report.html.diagnostics import SHOWN_SHARE, Histogram
+from vitbench.settings import LATENCY, LATENCY_TAIL
 
 __all__ = [
     "Chart",
@@ -154,8 +155,8 @@ def latency_chart(detail: RowDetail, row: Row) -> Chart | None:
     if found is None:
         return None
     marks = [
-        (title, 1e3 * metric.value)
-        for title, name in (("p50", "latency_p50"), ("p95", "latency_p95"))
+        (metric.style.title, 1e3 * metric.value)
+        for name in (LATENCY, LATENCY_TAIL)
         if (metric := row.metrics.get(name)) is not None and metric.value is not None
     ]
     shown = [mark for mark in marks if mark[1] <= found.edges[-1]]

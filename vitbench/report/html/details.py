@@ -19,6 +19,7 @@ from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
+from vitbench.settings import LATENCY
 
 if TYPE_CHECKING:
     from vitbench.store import Run, Store
@@ -185,7 +186,7 @@ def _curves(seed: int, record: Record) -> list[Curve]:
 def _latency(records: Sequence[Record]) -> Histogram | None:
     for record in records:
         for measured in record.measurements:
-            if measured.name == "latency_p50" and measured.samples:
+            if measured.name == LATENCY and measured.samples:
                 return histogram([[1e3 * seconds for seconds in process] for process in measured.samples])
     return None
 

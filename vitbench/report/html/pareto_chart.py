@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.html.charts import Chart, Value, number
 from vitbench.report.metric_styles import MetricStyle, in_words
-from vitbench.report.pareto_points import AXES, Placement, Point, place
+from vitbench.report.pareto_points import Placement, Point, place
 from vitbench.report.terminal_text import VERDICTS
+from vitbench.settings import AXES
 
 __all__ = ["Picture", "pictures"]
 

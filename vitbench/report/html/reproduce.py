@@ -11,6 +11,7 @@ import msgspec
 from vitbench.planning.command import command_line
 from vitbench.planning.suite import Selection
 from vitbench.records import KeyedCell, QualityCell, canonical_name
+from vitbench.settings import SUITE
 
 __all__ = ["Reproduction", "reproduction"]
 
@@ -41,8 +42,8 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
     note = _needs(asked.suite, content)
     asked = msgspec.structs.replace(
         asked,
-        # Without a suite, naming models and datasets means none; a run that had one was that of "quick".
-        suite=asked.suite or ("quick" if suite else ""),
+        # Without a suite, naming models and datasets means none; a run that had one was that of the usual suite.
+        suite=asked.suite or (SUITE.partition("/")[2] if suite else ""),
         models=(_model(planned, content),),
         datasets=(planned.data.name,) if planned.data else asked.datasets,
         seeds=tuple(seeds),

@@ -1,4 +1,7 @@
-"""The page's table of one section: cells as text for readers, and as raw numbers to sort by."""
+"""The page's table of one section: cells as text for readers, and as raw numbers to sort by.
+
+It has every metric; what has no column in the other formats' tables is hidden until it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, style_of
+from vitbench.report.metric_styles import MetricStyle, percent_decimals, styles_of
 from vitbench.report.terminal_text import EN_DASH, marked
 
 __all__ = ["TableCell", "TableColumn", "columns"]
-
-_MORE = ("nll", "ece", "macro_f1")
-"""Metrics of the page's table that the other formats have no place for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,15 +52,12 @@ class TableColumn:
 
 def columns(rows: Sequence[Row], rank_by: str) -> list[TableColumn]:
     """Return the columns of the rows of one condition, the ranking metric with its interval first."""
-    first = style_of(rank_by, rows)
-    others = [*METRIC_STYLES, *(style_of(name, rows) for name in _MORE)]
-    shown = [first, *(style for style in others if style.metric != rank_by)]
-    shown = [style for style in shown if any(style.metric in row.metrics for row in rows)]
-    found = [_column(style, rows) for style in shown]
-    return [*found[:1], *_interval(first, rows), *found[1:]] if first in shown else found
+    shown = styles_of(rows, rank_by)
+    found = [_column(style, rows, detail=style.detail and style.metric != rank_by) for style in shown]
+    return [*found[:1], *_interval(shown[0], rows), *found[1:]] if shown and shown[0].metric == rank_by else found
 
 
-def _column(style: MetricStyle, rows: Sequence[Row]) -> TableColumn:
+def _column(style: MetricStyle, rows: Sequence[Row], *, detail: bool) -> TableColumn:
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
     return TableColumn(
@@ -69,7 +66,7 @@ def _column(style: MetricStyle, rows: Sequence[Row]) -> TableColumn:
         title=style.title or ("" if style.metric in style.unit.lower() else style.metric),
         unit=style.unit,
         better=next((metric.better for metric in metrics if metric), ""),
-        detail=style.detail or style.metric in _MORE,
+        detail=detail,
         cells=tuple(_cell(metric, text) for metric in metrics),
     )
 
@@ -97,7 +94,8 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
             else _EMPTY
             for pair in ends
         ]
-        title, unit = ("95 %", "interval") if style.unit == "%" else (style.metric, "range")
+        over_processes = any(metric is not None and metric.machine_bound for metric in metrics)
+        title, unit = (style.metric, "range") if over_processes else ("95 %", "interval")
         better = next(metric.better for metric in metrics if metric)
         key = f"{style.metric}_interval"
         found.append(TableColumn(key=key, title=title, unit=unit, better=better, detail=False, cells=tuple(intervals)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vitbench.report.metric_styles import rounded
+from vitbench.printable import rounded
 from vitbench.report.pareto_points import Placement, Point, place
 from vitbench.report.plots.text import add_legend, add_title, shown
 from vitbench.report.terminal_text import VERDICTS
+from vitbench.settings import SPEED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +32,8 @@ _OFFSETS = [(6, 5), (6, -11), (-6, 5), (-6, -11), (0, 10), (0, -16), (12, 16), (
 
 def draw_pareto(table: PlottedTable) -> Canvas | None:
     """Draw the rows of one condition; return None where none has both metrics, or speed is what is ranked by."""
-    placed = place(table.rows, table.rank_by, "throughput")
-    if table.rank_by == "throughput" or not placed.points:
+    placed = place(table.rows, table.rank_by, SPEED)
+    if table.rank_by == SPEED or not placed.points:
         return None
     from matplotlib.figure import Figure as Canvas
 
@@ -53,7 +54,7 @@ def _set_axes(axes: Axes, placed: Placement, rank_by: str) -> None:
         axes.set_xscale("log", subs=(2, 5))
         axes.xaxis.set_minor_formatter(lambda x, _: rounded(x))
     axes.xaxis.set_major_formatter(lambda x, _: rounded(x))
-    axes.set_xlabel("throughput (images/s)")
+    axes.set_xlabel(f"{SPEED} ({placed.across.unit})")
     better, unit = placed.points[0].row.metrics[rank_by].better, placed.upright.unit
     axes.set_ylabel(shown(f"{rank_by} ({unit})" if unit else rank_by) + f", {better} is better")
     axes.margins(0.12)

@@ -1,10 +1,10 @@
-"""Text made fit to print: what comes from outside made safe, numbers and durations in words."""
+"""Text made fit to print: what comes from outside made safe; numbers, durations and sizes in short words."""
 
 from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["describe_seconds", "plain", "rounded"]
+__all__ = ["describe_seconds", "plain", "rounded", "short_size"]
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -36,3 +36,9 @@ def rounded(value: float) -> str:
     if size >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+
+
+def short_size(size: tuple[int, int]) -> int | str:
+    """Return the size of an image, height and width, as tables hold it: a square's side, else ``32x64``."""
+    height, width = size
+    return height if height == width else f"{height}x{width}"

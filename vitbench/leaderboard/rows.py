@@ -26,6 +26,7 @@ from vitbench.leaderboard.grouping import (
     speed_cell,
 )
 from vitbench.measurements import at_of
+from vitbench.printable import short_size
 from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record, SpeedCell, Style
 from vitbench.specs import At, OptionValue
 from vitbench.statistics import Estimate, pool
@@ -119,7 +120,8 @@ class Row:
     """Full name; with options where the same model has several rows."""
     seeds: tuple[int, ...]
     baseline: bool
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width of the input in pixels."""
     """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
@@ -133,7 +135,7 @@ def row_fields(row: Row) -> dict[str, Any]:
     """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
     found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
     del found["condition"], found["metrics"]
-    return found | {"partial": row.condition.partial}
+    return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
 _TOLD = ("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")

@@ -21,7 +21,7 @@ def conditions(**changed: object) -> BenchmarkConditions:
 
 
 def linear(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] * image_size[1], num_classes))
 
 
 def test_a_name_is_completed_as_in_a_run() -> None:

@@ -125,7 +125,7 @@ class Reference:
     def _entry(self, name: str, target: griffe.Object) -> Iterator[str]:
         """Give the parts of an entry."""
         if isinstance(target, griffe.Attribute):
-            yield f"```python\n{name} = {self._code(target.value)}\n```"
+            yield f"```python\n{target.source}\n```"
         elif isinstance(target, griffe.Function):
             yield f"```python\n{self._signature(name, target)}\n```"
         elif bases := [str(base) for base in target.bases if str(base) not in ("Protocol", "_Data")]:

@@ -36,9 +36,11 @@ class Results:
     """What an output folder holds."""
 
     folder: Path
+    """The folder."""
     records: tuple[Record, ...]
     """All attempts, the newest last."""
     leaderboard: Leaderboard
+    """Rows, ranks and failed cells."""
     exit_code: int = 0
     """Of the run that gave these results: 0 when all of its cells are ok, else 1."""
 

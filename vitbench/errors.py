@@ -7,6 +7,7 @@ class VitbenchError(Exception):
     """A mistake or a lack that the user can mend; the message says what is wrong and what to do."""
 
     exit_code = 1
+    """What a command ends with; each kind of error has one of its own."""
 
 
 class UsageError(VitbenchError):

@@ -11,6 +11,8 @@ from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, Suite
 
 hookspec = pluggy.HookspecMarker("vitbench")
 hookimpl = pluggy.HookimplMarker("vitbench")
+"""Marks a function of a plugin as a hook: ``@vitbench.hookimpl``. With ``optionalhook=True``, a hook that this vitbench
+does not know is left out."""
 
 
 @hookspec

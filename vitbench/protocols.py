@@ -83,8 +83,11 @@ class TrainVal:
     """What a recipe may see: a training and a validation split. There is no test split here."""
 
     train: Split
+    """To learn from."""
     val: Split
+    """To choose by: a tenth of the training images, the same for all models and seeds."""
     class_names: tuple[str, ...]
+    """K names, in the order of the labels."""
     image_size: tuple[int, int]
     """Height and width of the model's input in pixels; cached images may have another size."""
     in_channels: int
@@ -115,16 +118,29 @@ class FitRun:
     """The conditions of one training run."""
 
     device: torch.device
+    """Where to train; `vitbench.training.on_device` moves the model there."""
     precision: Literal["float32", "bfloat16", "float16", "tf32"]
+    """What to compute in; `vitbench.training.train_step` and `autocast` keep to it."""
     seed: int
+    """For generators of the recipe's own; torch, NumPy and Python are seeded with it already."""
     budget: Budget
+    """What the user allows; a recipe that takes longer fails."""
     options: Mapping[str, Any]
     """The recipe's options, complete and of their declared types."""
     log: Callable[..., None]
-    """``log(epoch=3, epochs=20, loss=0.4, val_top1=0.9)``: progress, and a row of the training curve where `epoch`
-    is whole. ``log()`` alone is a sign of life."""
+    """``log(epoch=3, epochs=20, loss=0.4, lr=0.001, val_top1=0.9)``: progress, and a row of the training curve where
+    `epoch` is whole and any value is given. ``log()`` alone is a sign of life. The keys:
+
+    * ``epoch``: epochs done, from 1 at the end of the first; a fraction within one is progress alone
+    * ``epochs``: of how many
+    * ``loss``: mean training loss of the epoch; drawn by ``--plots`` and on the page
+    * ``val_top1``: share of the validation images that are right; drawn in the same places
+    * ``lr``: the learning rate; stored, not drawn
+    * any other name: a number, which becomes a column of the curve and a chart of its own on the page"""
     compile: bool = False
+    """Whether to use torch.compile; `vitbench.training.on_device` does."""
     channels_last: bool = False
+    """Whether to use the channels-last memory format; `vitbench.training.on_device` does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +148,7 @@ class TrainStep:
     """What a recipe does at each step, its optimiser included; `fit` takes such steps, and they are what is timed."""
 
     optimizer: torch.optim.Optimizer
+    """Its learning rates are the recipe's; where steps are timed, they are set so low that no weight changes much."""
     take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """``take(inputs, labels) -> loss``: of inputs float32[B, C, H, W] and labels int64[B] forward, loss, backward and
     the step; the loss is a scalar on the device. The model is in train mode."""
@@ -150,6 +167,7 @@ class Predictions:
     true_log_probability: NDArray[np.float32]
     """float32[N], natural logarithm of the probability given to the true label."""
     num_classes: int
+    """K."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,10 +223,13 @@ class Timing:
     """Raw times of one speed cell in one process."""
 
     mode: Literal["inference", "training"]
+    """What a call is: a forward pass, or a training step."""
     batch_size: int
+    """Images in each call."""
     block_seconds: tuple[float, ...]
     """Wall time of each timed block, calls pipelined, synchronised at its end."""
     calls_per_block: int
+    """Calls in each timed block."""
     call_seconds: tuple[float, ...]
     """Wall time of single calls, each synchronised; inference only."""
     warmup_seconds: tuple[float, ...]
@@ -232,6 +253,7 @@ class Startup:
     second_call_seconds: float
     """The second one, which compiles and sets up nothing."""
     compiled: bool
+    """Whether the first call compiles the model."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
 
@@ -241,12 +263,15 @@ class Loading:
     """How fast images come, without a model and through one; pieces of the test split, from the cache on."""
 
     batch_size: int
+    """Images in each batch."""
     data_seconds: tuple[float, ...]
     """Wall time of each full batch: read from the cache, moved to the device, preprocessed."""
     end_to_end_seconds: tuple[float, ...]
     """Wall time of each full batch: the same, and the forward pass."""
     warnings: tuple[str, ...] = ()
+    """What may have disturbed it, in words."""
     errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,8 +283,11 @@ class EnergyUse:
     idle_watts: float
     """What it takes when idle."""
     seconds: float
+    """Wall time of the passes."""
     images: int
+    """Images that went through the model."""
     warnings: tuple[str, ...] = ()
+    """What may have disturbed it, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,6 +295,7 @@ class Agreement:
     """How near a variant (another precision, compiled, channels last) comes to float32 as it is."""
 
     images: int
+    """Images, or samples of noise, that were compared."""
     same_top1: int
     """Images with the same likeliest class, or with classes so near in float32 that rounding decides."""
     largest_error: float
@@ -283,6 +312,7 @@ class MemoryUse:
     """Memory of one speed cell, measured in a pass of its own."""
 
     mode: Literal["inference", "training"]
+    """Forward passes, or training steps."""
     peak_bytes: int
     """CPU: rise of the peak resident set over the baseline before the model was built. CUDA: peak allocated."""
     absolute_peak_bytes: int
@@ -306,17 +336,28 @@ class Subject:
     """What a metric reads. A metric sees the part that its `needs` names; the others are None."""
 
     num_classes: int
+    """K."""
     input_shape: tuple[int, int, int]
     """Channels, height, width of the model's input."""
     device: str
+    """Where the model ran: ``cpu``, ``cuda:0``."""
     precision: str
+    """What it computed in: ``float32``, ``bfloat16``, ``float16`` or ``tf32``."""
     architecture: Callable[[], nn.Module] | None = None
     """Builds the model afresh on the meta device, without memory or weights, in eval mode; None for a baseline."""
     predictions: Predictions | None = None
+    """Of a quality cell: what the model said of the test split."""
     training: TrainingLog | None = None
+    """Of a quality cell whose recipe trains: what `fit` did."""
     timing: Timing | None = None
+    """Of a speed cell: raw times."""
     memory: MemoryUse | None = None
+    """Of a speed cell: memory."""
     startup: Startup | None = None
+    """Of a speed cell of inference at batch 1: from nothing to a first answer."""
     loading: Loading | None = None
+    """Of a quality cell: how fast images come."""
     energy: EnergyUse | None = None
+    """Of a speed cell on a device that has a counter of its energy."""
     agreement: Agreement | None = None
+    """Of a cell that computes otherwise than plain float32: how near it comes to it."""

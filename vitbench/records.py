@@ -56,7 +56,9 @@ class Verdict(_Data, frozen=True, kw_only=True):
     """Whether a measurement may be trusted, and why not."""
 
     level: Level = "valid"
+    """``warn``: with care; ``invalid``: not at all."""
     reasons: tuple[str, ...] = ()
+    """Why it is not ``valid``, in words."""
 
 
 class Style(_Data, frozen=True, kw_only=True):
@@ -82,6 +84,7 @@ class Measurement(_Data, frozen=True, kw_only=True):
     """
 
     name: str
+    """That of its metric, or one of the metric's `measurements`."""
     value: float | None
     """None where it is not available; the verdict's reasons say why."""
     unit: str = ""
@@ -91,11 +94,13 @@ class Measurement(_Data, frozen=True, kw_only=True):
     low: float | None = None
     """Lower end of the 95 % interval, or of the range over processes."""
     high: float | None = None
+    """Its upper end."""
     n: int | None = None
     """What the value rests on: images, samples or processes."""
     samples: tuple[tuple[float, ...], ...] = ()
     """Raw samples, one tuple for each process."""
     verdict: Verdict = Verdict()
+    """Whether it may be trusted."""
     at: tuple[At, ...] = ()
     """At which cells a row takes it; of several the first that has it."""
     exact: bool = False

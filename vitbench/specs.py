@@ -37,7 +37,9 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
+"""A single value of an option."""
 OptionValue = Scalar | None | tuple[Scalar, ...]
+"""What an option may be set to; the items of a tuple are of one type."""
 Target = str | Callable[..., Any]
 Augmentation = Literal["crop", "flip"]
 Part = Literal[
@@ -163,6 +165,7 @@ class Option:
     minimum: float | None = None
     """The least number that is taken."""
     maximum: float | None = None
+    """The largest number that is taken."""
 
     def __post_init__(self) -> None:
         default, items = self.default, self.items
@@ -499,13 +502,19 @@ class MeasurementSpec:
     name: str
     """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone."""
     unit: str | None = None
+    """Unit of the value."""
     better: Literal["higher", "lower", "neither"] | None = None
+    """Which direction is better."""
     title: str | None = None
-    """None: its name."""
+    """Head of its column; None: its name."""
     shown_unit: str | None = None
+    """The unit for people."""
     scale: float | None = None
+    """What its value is multiplied by for `shown_unit`."""
     columns: Columns | None = None
+    """In which tables it has a column."""
     order: int | None = None
+    """Its place among the columns, the smallest first."""
 
     def __post_init__(self) -> None:
         _check_name("measurement", self.name)

@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 Finding = Literal["faster", "slower", "same", "not resolved"]
+"""What a ratio of speeds shows; see `judge`."""
 
 LOOK_CONFIDENCE = 0.988
 """Level of each of up to eight looks (after 3 to 10 pairs of processes), for 95 % over all of them. Simulated at a true
@@ -61,14 +62,22 @@ class Estimate:
     """A figure and the interval that it is known to."""
 
     value: float
+    """The figure."""
     low: float | None = None
+    """Lower end of its interval; None: not known."""
     high: float | None = None
+    """Its upper end."""
     spread: float | None = None
     """Standard deviation over repetitions; None for a single one."""
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the two-sided Wilson score interval of a proportion; low is exactly 0 at 0 successes, high 1 at n.
+
+    Args:
+        successes: how many of the n.
+        n: at least 1.
+        confidence: the level, above 0 and below 1.
 
     Raises:
         ValueError: n is not positive, successes lie outside 0..n, or confidence outside (0, 1).
@@ -109,7 +118,7 @@ def pool(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def bootstrap(statistic: Callable[[NDArray[np.intp]], float | NDArray[np.float64]], n: int) -> NDArray[np.float64]:
-    """Return a statistic of `RESAMPLES` samples of n things, each drawn from these n with replacement.
+    """Return a statistic of 1000 samples of n things, each drawn from these n with replacement.
 
     The draws are the same at each call.
 
@@ -118,7 +127,7 @@ def bootstrap(statistic: Callable[[NDArray[np.intp]], float | NDArray[np.float64
         n: at least 1.
 
     Returns:
-        float64 ``[RESAMPLES, ...]``
+        float64 ``[1000, ...]``
     """
     import numpy as np
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import importlib.util
 import inspect
 import os
 import re
@@ -183,6 +185,67 @@ def test_the_package_of_the_docs_is_what_plugin_new_writes(tmp_path):
     write_package("mine", tmp_path)
     shown, written = (tomllib.loads(toml)["project"] for toml in (text, (tmp_path / "pyproject.toml").read_text()))
     assert (shown["name"], shown["entry-points"]) == (written["name"], written["entry-points"])
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Return what docs/make_reference.py finds in the code, which is not imported for it."""
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Reference()
+
+
+def test_the_reference_is_what_the_code_says(reference):
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert page == str(reference), "run: python docs/make_reference.py"
+
+
+def test_every_name_of_the_reference_has_a_docstring_and_so_has_every_field(reference):
+    missing = []
+    for module, found in reference.described.items():
+        for name, target in found.items():
+            inherited = {"exit_code"} if name != "VitbenchError" else set()
+            members = [] if not target.is_class else [m for n, m in target.members.items() if n not in inherited]
+            public = [one for one in members if not one.name.startswith("_")]
+            missing += [f"{module}: {one.path}" for one in (target, *public) if not one.docstring]
+    assert missing == []
+
+
+def test_every_argument_of_a_long_signature_is_explained_in_the_reference(reference):
+    """A function that takes five arguments or more says of each what it is."""
+    for found in reference.described.values():
+        for name, target in found.items():
+            if target.is_function and len(target.parameters) >= 5:
+                text = target.docstring.value
+                for parameter in target.parameters:
+                    assert re.search(rf"\b{parameter.name}\b", text), f"{name}: {parameter.name}"
+
+
+def test_all_that_a_plugin_imports_from_vitbench_is_in_the_reference(reference):
+    for path in [*(ROOT / "plugins").rglob("*.py"), *(ROOT / "tests" / "third_party").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "vitbench":
+                for alias in node.names:
+                    assert reference.knows(f"{node.module}.{alias.name}"), f"{path}: {node.module}.{alias.name}"
+
+
+@pytest.mark.parametrize(
+    "module", ["vitbench", "vitbench.specs", "vitbench.protocols", "vitbench.training", "vitbench.statistics"]
+)
+def test_every_public_name_has_its_place_in_the_reference(reference, module):
+    for name in importlib.import_module(module).__all__:
+        assert reference.knows(f"{module}.{name}"), name
+
+
+def test_every_link_within_the_reference_leads_somewhere():
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    anchors = re.findall(r'^<a id="(.*)"></a>$', page, flags=re.MULTILINE)
+    assert len(anchors) == len(set(anchors))
+    assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= set(anchors)
+    for other in (ROOT / "docs").glob("*.md"):
+        links = re.findall(r"\]\(reference\.md#([^)]*)\)", other.read_text(encoding="utf-8"))
+        assert set(links) <= set(anchors), other.name
 
 
 def test_every_stage_of_loading_is_documented():

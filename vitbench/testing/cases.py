@@ -29,6 +29,7 @@ class ModelCase:
     """A model. Two cases are never equal, so that what was found out about one can be kept for its other checks."""
 
     spec: ModelSpec
+    """The model; no family."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Options in place of the spec's defaults. ``pretrained`` is false where not given: checks need no weights."""
     recipe: RecipeSpec | None = None
@@ -40,6 +41,7 @@ class FamilyCase:
     """An open family of models."""
 
     spec: ModelSpec
+    """The family."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -47,6 +49,7 @@ class DatasetCase:
     """A dataset or a layout. Two cases are never equal, so that its splits can be kept open for its other checks."""
 
     spec: DatasetSpec
+    """The dataset or the layout."""
     root: Path | None = None
     """The folder that holds its files; None where nobody has said."""
 
@@ -56,6 +59,7 @@ class RecipeCase:
     """A recipe. Two cases are never equal, as with models."""
 
     spec: RecipeSpec
+    """The recipe."""
     model: ModelSpec | None = None
     """The plugin's own model that names it: a baseline gets nothing else, another one where a small network will not
     do; None: it takes any model, and gets the small network."""
@@ -66,6 +70,7 @@ class MetricCase:
     """A metric."""
 
     spec: MetricSpec
+    """The metric."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +78,9 @@ class SuiteCase:
     """A suite, and the catalog in which its names are looked up."""
 
     spec: SuiteSpec
+    """The suite."""
     catalog: Catalog
+    """In which its names are looked up."""
 
 
 Case = PluginCase | ModelCase | FamilyCase | DatasetCase | RecipeCase | MetricCase | SuiteCase

@@ -49,6 +49,7 @@ class Outcome:
     reason: str = ""
     """Why it failed or was skipped, in one line."""
     seconds: float = 0.0
+    """What it took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +57,11 @@ class Check:
     """One contract of one offer. Calling it runs it here: nothing, or `CheckFailed`, or `Skip`."""
 
     subject: str
+    """What is checked: a plugin, or ``plugin/name``, perhaps with options."""
     target: str
     """Import string of the check function."""
     case: Case
+    """What the function is called with."""
 
     @property
     def name(self) -> str:

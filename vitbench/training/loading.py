@@ -43,7 +43,11 @@ def resident(split: Split, device: torch.device) -> Split | Resident:
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Return how many batches a shuffled pass has: full ones, or a single short one where there are fewer images."""
+    """Return how many batches a shuffled pass has: full ones, or a single short one where there are fewer images.
+
+    Raises:
+        UsageError: batch_size is below 1.
+    """
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     return max(1, num_images // batch_size)
@@ -61,6 +65,15 @@ def batches(
     Without a generator: in order, every image, the last batch may be short. With one: shuffled by it, in full
     batches only, so that shapes stay fixed and batch normalisation never meets a single image; the remainder is
     another one in each pass. See `steps_per_epoch` for their number.
+
+    Args:
+        split: such as ``data.train``, or `resident` of it.
+        batch_size: B.
+        device: where the batches are wanted.
+        generator: decides the order; on the device where the split is a `Resident`, else anywhere.
+
+    Raises:
+        UsageError: batch_size is below 1, and the pass is shuffled.
     """
     count = len(split)
     if generator is None:

@@ -44,7 +44,17 @@ def train_step(
 ) -> Tensor:
     """Take one step on inputs float32[B, C, H, W] and labels int64[B]; return the loss, a scalar on the device.
 
-    Forward and loss in the run's precision, backward, gradients clipped to the norm `clip_norm`, optimiser step.
+    Forward in the run's precision, cross-entropy in float32, backward, gradients clipped, optimiser step.
+
+    Args:
+        model: on the device, in train mode.
+        inputs: float32[B, C, H, W].
+        labels: int64[B].
+        optimizer: its gradients are cleared first.
+        scaler: of `grad_scaler`.
+        run: its precision and device count.
+        label_smoothing: share of the target that all classes have in equal parts, 0 to 1.
+        clip_norm: the largest norm of all gradients together.
     """
     optimizer.zero_grad()
     with autocast(run.precision, run.device):
@@ -98,9 +108,16 @@ class MeanLoss:
 
 
 def with_progress(items: Iterable[T], run: FitRun, *, epoch: int, epochs: int, steps: int) -> Iterator[T]:
-    """Yield the batches of an epoch (counted from 0, of `steps` batches), with a sign of life every five seconds.
+    """Yield the batches of an epoch, with a sign of life every five seconds.
 
     The sign is ``run.log(epoch=2.25, epochs=20)``; never a whole epoch, whose row is the recipe's to write.
+
+    Args:
+        items: the batches.
+        run: its `log` gets the signs.
+        epoch: counted from 0.
+        epochs: of how many.
+        steps: how many batches the epoch has.
     """
     last = time.monotonic()
     for done, item in enumerate(items):
@@ -112,7 +129,15 @@ def with_progress(items: Iterable[T], run: FitRun, *, epoch: int, epochs: int, s
 
 @torch.no_grad()
 def evaluate_top1(model: nn.Module, data: TrainVal, split: Split | Resident, run: FitRun, *, batch_size: int) -> float:
-    """Return the share of a split's images that the model gets right; the model is in eval mode meanwhile."""
+    """Return the share of a split's images, 0 to 1, that the model gets right; it is in eval mode meanwhile.
+
+    Args:
+        model: on the device.
+        data: says how the images become input.
+        split: such as ``data.val``, or `resident` of it.
+        run: its precision and device count, and its `log` gets signs of life.
+        batch_size: images at a time.
+    """
     was_training = model.training
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=run.device)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitbench.leaderboard.leaderboard import Condition, Metric, Row, build
+from vitbench.leaderboard.leaderboard import Condition, Row, build
 from vitbench.records import METHOD
 from vitbench.report import render
 

@@ -431,6 +431,19 @@ def test_speeds_of_any_name_are_judged_by_their_processes(tmp_path: Path) -> Non
     assert [speed.cells for speed in pair.speeds] == [None] * 3  # what they time is not known here
 
 
+@pytest.mark.parametrize("rank_by", f.FOREIGN)
+def test_figures_of_each_kind_are_compared_under_any_name(tmp_path: Path, rank_by: str) -> None:
+    folder = c.write(tmp_path / "r", f.foreign("a", 1.0), f.foreign("b", 2.0), rank_by=rank_by)
+    found = compare_models(open_folder(folder), ("a", "b"))
+    pair = only(found)
+    assert {each.metric for each in pair.speeds} == {"zeta", "my_p50", "drill"}
+    assert {each.metric for each in pair.quality} == {rank_by, "beauty"} - {"zeta", "my_p50", "drill"}
+    assert {each.metric for each in pair.costs} == {"size", "crowd"} - {rank_by}
+    judged = {rank_by, "zeta", "my_p50", "drill"}
+    assert {name for name, finding in findings(pair).items() if finding == "better"} == judged
+    assert found.outcome == "improved"
+
+
 def test_a_failed_cell_that_would_have_given_a_speed_of_another_name_is_no_data(tmp_path: Path) -> None:
     [single, *others] = c.foreign_speeds("b", 500)
     lost = msgspec.structs.replace(single, status="oom", reason="too large", measurements=())

@@ -59,6 +59,20 @@ def _sampled(measurement: Measurement, processes: Sequence[float]) -> Measuremen
     return msgspec.structs.replace(measurement, low=figures[0], high=figures[-1], samples=samples)
 
 
+def foreign_speeds(label: str, value: float, **fields: object) -> list[Record]:
+    """Return speed records whose figures have other names and the places of their own."""
+    names = {"throughput": "zeta", "latency_p50": "my_p50", "train_throughput": "steps"}
+    return [
+        msgspec.structs.replace(
+            record,
+            measurements=tuple(
+                msgspec.structs.replace(one, name=names[one.name]) for one in record.measurements if one.name in names
+            ),
+        )
+        for record in speeds(label, value, **fields)
+    ]
+
+
 def write(
     folder: Path,
     *parts: tuple[Record, NDArray[np.bool_]] | Iterable[Record],

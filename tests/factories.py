@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 from vitbench_metrics import vitbench_metrics
 
-from vitbench.measurements import at_largest_batch, blank
+from vitbench.measurements import at_largest_batch, at_of, blank, taken_in
 from vitbench.records import (
     DataInfo,
     Environment,
@@ -276,3 +276,68 @@ def speed(
             ],
         ),
     ]
+
+
+FOREIGN = {
+    spec.name: spec
+    for spec in (
+        MetricSpec(
+            name="my_p50",
+            measure="m:f",
+            unit="s",
+            better="lower",
+            needs="timing",
+            summary="x",
+            at="batch_1",
+            title="mine",
+            shown_unit="ms",
+            scale=1e3,
+        ),
+        MetricSpec(name="zeta", measure="m:f", unit="images/s", better="higher", needs="timing", summary="x"),
+        MetricSpec(
+            name="drill", measure="m:f", unit="images/s", better="higher", needs="timing", summary="x", at="training"
+        ),
+        MetricSpec(
+            name="beauty", measure="m:f", unit="stars", better="higher", needs=("predictions", "images"), summary="x"
+        ),
+        MetricSpec(name="size", measure="m:f", unit="1", better="lower", needs="architecture", summary="x", exact=True),
+        MetricSpec(
+            name="crowd",
+            measure="m:f",
+            unit="images/s",
+            better="higher",
+            needs="timing",
+            summary="x",
+            at="largest_batch",
+        ),
+    )
+}
+"""A plugin's metrics, one for each kind of cell, under names that say nothing."""
+
+
+def foreign(label: str, factor: float, **fields: object) -> list[Record]:
+    """Return a model's records, one for each kind of cell, with values of `FOREIGN`: the larger `factor`, the better.
+
+    Each has an interval of a tenth of a percent; of speed each process has samples.
+    """
+    cells = [
+        quality_cell(label, **fields),
+        speed_cell(label, batch_size=1, **fields),
+        speed_cell(label, **fields),
+        speed_cell(label, mode="training", **fields),
+        speed_cell(label, largest_batch=True, **fields),
+    ]
+    return [
+        record(planned, [_foreign(spec, factor) for spec in FOREIGN.values() if taken_in(spec, at_of(planned.cell))])
+        for planned in cells
+    ]
+
+
+def _foreign(spec: MetricSpec, factor: float) -> Measurement:
+    found = blank(spec, spec.name)
+    value = 100.0 * (factor if spec.better == "higher" else 1 / factor)
+    if found.exact:
+        return msgspec.structs.replace(found, value=value)
+    processes = (0.999 * value, value, 1.001 * value)
+    samples = tuple((each, each) for each in processes) if found.machine_bound else ()
+    return msgspec.structs.replace(found, value=value, low=processes[0], high=processes[-1], n=3, samples=samples)

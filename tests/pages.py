@@ -142,10 +142,10 @@ def _with_samples(record: Record, random: np.random.Generator) -> Record:
 
 
 def board_of(
-    records: Sequence[Record], store: FakeStore, pending: Sequence[KeyedCell] = ()
+    records: Sequence[Record], store: FakeStore, pending: Sequence[KeyedCell] = (), *, rank_by: str = "top1"
 ) -> tuple[Leaderboard, Details]:
     """Return the leaderboard of some records, and what is behind it."""
-    board = build(records, pending, "top1")
+    board = build(records, pending, rank_by)
     return board, read_details(store, board, records)
 
 

@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from vitbench.leaderboard.rows import COSTS, Condition
-from vitbench.records import Mode
+from vitbench.leaderboard.rows import Condition, Metric
+from vitbench.specs import At
 
-__all__ = ["BATCHES", "OF_SPEED", "SPEEDS", "Unlike", "blocking", "unlike_conditions"]
+__all__ = ["BATCHES", "OF_SPEED", "Unlike", "blocking", "unlike_conditions"]
 
 OF_SPEED = frozenset({"machine", "device", "threads", "batch_size", "train_batch_size"})
 """Conditions that only speed and memory must share."""
-SPEEDS: Mapping[str, Mode] = {"throughput": "inference", "latency_p50": "inference", "train_throughput": "training"}
-"""Metrics of speed that are judged, and the mode that each is measured in."""
-BATCHES = {
-    "throughput": "batch_size",
-    "peak_memory": "batch_size",
-    "train_throughput": "train_batch_size",
-    "train_peak_memory": "train_batch_size",
-    "energy_per_image": "batch_size",
-}
-"""The condition that is a metric's batch size; latency is that of batch 1."""
+BATCHES: Mapping[At, str] = {"fixed_batch": "batch_size", "training": "train_batch_size"}
+"""The condition that is the batch size of what is taken at a cell."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,9 +53,9 @@ def _in_words(name: str, condition: Condition) -> str:
     return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def blocking(unlike_speed: Sequence[Unlike], metric: str) -> list[Unlike]:
+def blocking(unlike_speed: Sequence[Unlike], metric: Metric) -> list[Unlike]:
     """Return the conditions that keep a metric from being compared."""
-    if metric in COSTS:
+    if not metric.machine_bound:
         return []
-    batches = {"batch_size", "train_batch_size"} - {BATCHES.get(metric)}
+    batches = set(BATCHES.values()) - {BATCHES.get(metric.taken_at)}
     return [each for each in unlike_speed if each.condition not in batches]

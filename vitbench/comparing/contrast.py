@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vitbench.comparing.conditions import BATCHES, SPEEDS, Unlike, blocking, unlike_conditions
+from vitbench.comparing.conditions import BATCHES, Unlike, blocking, unlike_conditions
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
-from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
+from vitbench.leaderboard.rows import Condition, Metric, Row
+from vitbench.measurements import at_of
 from vitbench.printable import short_size
-from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
+from vitbench.records import KeyedCell, QualityCell, Record
+from vitbench.settings import LIVE_SPEEDS
+from vitbench.specs import At
 
 __all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
 
-_COSTS = ("peak_memory", "train_peak_memory", "params", "macs")
-_QUALITY_UNITS = frozenset({"fraction", "nat"})
+_TIMED: tuple[At, ...] = ("fixed_batch", "batch_1", "training")
+_SPEED_UNITS = frozenset({"s", "images/s"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,18 +44,29 @@ class Contender:
         return [self.newest[each] for each in self.row.ids]
 
     def timed(self, metric: str) -> tuple[KeyedCell, Samples] | None:
-        """Return the cell that a metric of speed comes from and its raw samples; None for a plugin's of that name."""
-        batch = getattr(self.row.condition, BATCHES[metric]) if metric in BATCHES else 1
-        wanted = (SPEEDS[metric], batch, False)
+        """Return the cell that a metric of speed comes from and its raw samples."""
+        wanted = self.row.metrics[metric]
         found = (
             (record.planned, one.samples)
             for record in self.records()
-            if isinstance(cell := record.planned.cell, SpeedCell)
-            and (cell.mode, cell.batch_size, cell.largest_batch) == wanted
+            if _is_of(record.planned, wanted.taken_at, self.row.condition)
             for one in record.measurements
-            if one.name == metric and one.value == self.row.metrics[metric].value
+            if one.name == metric and one.value == wanted.value
         )
         return next(found, None)
+
+
+def _is_of(planned: KeyedCell, at: At, condition: Condition) -> bool:
+    """Say whether a cell is one that a row of a condition takes figures of its kind from.
+
+    Where nothing was timed at all, no batch size is the common one.
+    """
+    cell = planned.cell
+    if at_of(cell) != at:
+        return False
+    if isinstance(cell, QualityCell) or at not in BATCHES:
+        return True
+    return getattr(condition, BATCHES[at]) in (None, cell.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +128,13 @@ def _unlike(first: Contender, second: Contender, same_model: bool) -> tuple[list
 def tested_speeds(first: Contender, second: Contender, *, same_model: bool) -> list[str]:
     """Return the metrics of speed that both have, under conditions like enough to compare them."""
     unlike, unlike_speed = _unlike(first, second, same_model)
-    return [name for name in SPEEDS if not unlike and _both(first, second, name) and not blocking(unlike_speed, name)]
+    if unlike:
+        return []
+    return [
+        name
+        for name in _shared(first, second)
+        if _is_speed(first.row.metrics[name]) and not blocking(unlike_speed, first.row.metrics[name])
+    ]
 
 
 def contrast(
@@ -136,49 +156,61 @@ def contrast(
     )
     if unlike:
         return found
+    shared = {name: first.row.metrics[name] for name in _shared(first, second)}
+    speeds = [name for name, metric in shared.items() if _is_speed(metric)]
+    quality = [name for name, metric in shared.items() if _is_quality(metric)]
+    if rank_by in shared and rank_by not in speeds:
+        quality = list(dict.fromkeys([rank_by, *quality]))
+    costs = [name for name, metric in shared.items() if _is_cost(metric) and name not in quality]
     return replace(
         found,
-        quality=tuple(
-            _quality(first, second, name, rank_by, found.unlike_speed)
-            for name in _quality_names(first, second, rank_by)
-        ),
-        speeds=tuple(
-            _speed(first, second, name, found.unlike_speed, threshold, together)
-            for name in SPEEDS
-            if _both(first, second, name)
-        ),
+        quality=tuple(_quality(first, second, name, rank_by, found.unlike_speed) for name in quality),
+        speeds=tuple(_speed(first, second, name, found.unlike_speed, threshold, together) for name in speeds),
         costs=tuple(
             Compared(metric=name, first=first.row.metrics[name], second=second.row.metrics[name])
-            for name in _COSTS
-            if _both(first, second, name) and name != rank_by and not blocking(found.unlike_speed, name)
+            for name in sorted(costs, key=lambda name: shared[name].exact)
+            if not blocking(found.unlike_speed, shared[name])
         ),
         missing=tuple(_missing(first, second, rank_by)),
         notes=tuple(_notes(first, second)),
     )
 
 
-def _both(first: Contender, second: Contender, metric: str) -> bool:
-    return metric in first.row.metrics and metric in second.row.metrics
+def _shared(first: Contender, second: Contender) -> list[str]:
+    """Return the metrics that both have, in the order of the tables' columns."""
+    names = [name for name in first.row.metrics if name in second.row.metrics]
+    return sorted(names, key=lambda name: first.row.metrics[name].style.order)
 
 
-def _quality_names(first: Contender, second: Contender, rank_by: str) -> list[str]:
-    """Return what both have of quality: what is ranked by, unless it is judged as a speed, then the others."""
-    measured = {
-        one.name
-        for record in first.records()
-        if isinstance(record.planned.cell, QualityCell)
-        for one in record.measurements
-        if one.unit in _QUALITY_UNITS
-    }
-    usual = ("top1", "top5", "nll")
-    others = sorted(measured, key=lambda name: (usual.index(name) if name in usual else len(usual), name))
-    names = dict.fromkeys([rank_by, *others])
-    return [name for name in names if name not in SPEEDS and _both(first, second, name)]
+def _is_speed(metric: Metric) -> bool:
+    """Say whether a metric is judged as a speed: a time or a rate of timed steps that stands in every table."""
+    return (
+        metric.machine_bound
+        and metric.unit in _SPEED_UNITS
+        and metric.taken_at in _TIMED
+        and metric.style.columns == "main"
+    )
+
+
+def _is_quality(metric: Metric) -> bool:
+    """Say whether a metric is one of what a model gives: of its evaluation, or what every table shows."""
+    of_model = not metric.machine_bound and not metric.exact
+    return of_model and (metric.taken_at == "quality" or metric.style.columns == "main")
+
+
+def _is_cost(metric: Metric) -> bool:
+    """Say whether a metric is shown with its plain difference.
+
+    Of what does not stand in every table that is memory and energy: a percentile or a start differs by chance.
+    """
+    if metric.style.columns == "all" or not (metric.exact or metric.machine_bound) or _is_speed(metric):
+        return False
+    return metric.style.columns == "main" or metric.unit not in _SPEED_UNITS
 
 
 def _quality(first: Contender, second: Contender, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
     one, other = first.row.metrics[metric], second.row.metrics[metric]
-    if one.unit in MACHINE_UNITS and blocking(unlike_speed, metric):
+    if blocking(unlike_speed, one):
         return Quality(metric=metric, first=one, second=other, paired=None, finding="not comparable")
     known = [
         seed_outcomes(each.row, each.newest, metric, lambda record, each=each: each.outcomes(record, metric))  # type: ignore[misc]
@@ -204,7 +236,7 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
     if paired is not None:
         significant = paired.p_value <= LEVEL if significant is None else significant
         return ahead if significant else "same" if paired.alike else "not resolved"
-    one, other = (interval_entry(metric, (), exact=quality.metric in COSTS) for metric in (first, second))
+    one, other = (interval_entry(metric) for metric in (first, second))
     if one.high < other.low or other.high < one.low:
         return ahead
     return "same" if one.low == one.high == other.low == other.high else "not resolved"
@@ -217,43 +249,41 @@ def _speed(
     found = Speed(
         metric=metric, first=metrics[0], second=metrics[1], ratio=None, finding="not comparable", reason="", cells=None
     )
-    keeping = [each.condition for each in blocking(unlike_speed, metric)]
+    keeping = [each.condition for each in blocking(unlike_speed, metrics[0])]
     if keeping:
         return replace(found, reason=f"{metric} was measured under different conditions ({', '.join(keeping)})")
     one, other = first.timed(metric), second.timed(metric)
     samples = one[1] if one else (), other[1] if other else ()
     ratio, finding, reason = stored_speed(metric, metrics, samples, threshold, together)
-    cells = (one[0], other[0]) if one and other else None
+    cells = (one[0], other[0]) if one and other and metric in LIVE_SPEEDS else None
     return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
 
 
 def _missing(first: Contender, second: Contender, rank_by: str) -> Iterator[str]:
     """Yield what one has and the other lacks: what is ranked by in any case, a speed where its cell failed."""
     for side, own, other in (("A", first, second), ("B", second, first)):
-        for metric in dict.fromkeys([rank_by, *SPEEDS]):
+        speeds = [name for name, metric in other.row.metrics.items() if _is_speed(metric)]
+        for metric in dict.fromkeys([rank_by, *speeds]):
             if metric in own.row.metrics or metric not in other.row.metrics:
                 continue
+            at = other.row.metrics[metric].taken_at
             reasons = [
                 f"{each.detail}: {each.status}, {each.reason}"
                 for each in own.failures
-                if _would_have_told(each.planned, metric, own.row.condition, other.row.condition)
+                if _would_have_told(each.planned, at, own.row.condition, other.row.condition)
             ]
             if reasons or metric == rank_by:
                 yield f"{side} has no {metric}" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
-def _would_have_told(planned: KeyedCell, metric: str, own: Condition, other: Condition) -> bool:
+def _would_have_told(planned: KeyedCell, at: At, own: Condition, other: Condition) -> bool:
     """Say whether a cell is the one that a row's metric would come from, or its counterpart to the other row's."""
     cell = planned.cell
-    if isinstance(cell, QualityCell) or metric not in SPEEDS:
-        return isinstance(cell, QualityCell) and metric not in SPEEDS
-    place = (cell.machine, cell.device, cell.threads)
-    if place not in [(each.machine, each.device, each.threads) for each in (own, other)]:
-        return False
-    batch = getattr(own, BATCHES[metric]) if metric in BATCHES else 1
-    like = cell.mode == SPEEDS[metric] and not cell.largest_batch
-    # Where nothing was timed at all, no batch size is the common one.
-    return like and (cell.batch_size == batch if batch else cell.mode == "training" or cell.batch_size > 1)
+    if not isinstance(cell, QualityCell):
+        place = (cell.machine, cell.device, cell.threads)
+        if place not in [(each.machine, each.device, each.threads) for each in (own, other)]:
+            return False
+    return _is_of(planned, at, own)
 
 
 def _notes(first: Contender, second: Contender) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Stored speeds measured again, both models in lockstep (vitbench/lockstep/), to resolve what the stored ones do not.
 
 What both have stored is timed, under the same conditions: the forward pass at the fixed batch (throughput) and at
-batch 1 (which stands for latency_p50), and the training step. Nothing is timed unless this machine, its device and its
+batch 1 (which stands for latency_p50), and the training step. Other metrics of speed stay as they are stored, and that
+is said. Nothing is timed unless this machine, its device and its
 torch are those of the records; the store is not written.
 """
 
@@ -24,6 +25,7 @@ from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import hub_environment, needs_hub
 from vitbench.planning.suite import Conditions
 from vitbench.records import KeyedCell
+from vitbench.settings import LIVE_SPEEDS
 from vitbench.statistics import Estimate, Finding
 
 __all__ = ["NotComparableError", "remeasure"]
@@ -61,7 +63,8 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
     cells = [speed.cells for pair in comparison.pairs for speed in pair.speeds if speed.cells]
     if not cells:
         raise NoDataError(
-            "there is nothing to measure again: A and B have no speeds that were stored under the same conditions."
+            f"there is nothing to measure again: A and B have none of {', '.join(LIVE_SPEEDS)} that was stored under "
+            "the same conditions."
         )
     catalog = load_catalog(plugins)
     if problems := catalog.fatal(strict=False):
@@ -79,6 +82,9 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
 
     def again(pair: Contrast) -> Contrast:
         notes = [changed[cell.id] for speed in pair.speeds for cell in speed.cells or ()]
+        others = [speed.metric for speed in pair.speeds if speed.metric not in LIVE_SPEEDS]
+        if others:
+            notes.append(f"Measured in turn are {', '.join(LIVE_SPEEDS)}; as they are stored: {', '.join(others)}.")
         return replace(
             pair,
             speeds=tuple(_measured(pair, speed, comparison.threshold, side, say) for speed in pair.speeds),

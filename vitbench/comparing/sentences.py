@@ -232,7 +232,7 @@ def _of_speeds(speeds: Sequence[Speed], names: tuple[str, str]) -> Iterator[str]
         yield f"{second} is as fast as {first} in {listed['same']}."
     if "not resolved" in listed:
         # Two versions of one model are not both installed.
-        able = all(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in found["not resolved"])
+        able = any(speed.cells and speed.cells[0].cell != speed.cells[1].cell for speed in found["not resolved"])
         advice = "; rerun with --measure" if able else ""
         yield f"Stored speeds cannot settle {listed['not resolved']}{advice}."
     if "open in turn" in listed:

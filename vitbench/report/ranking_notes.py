@@ -32,8 +32,9 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     ranked = [row for row in rows if row.rank is not None]
     ranges = any(row.rank != row.rank_last for row in ranked)
     style = style_of(rank_by, ranked)
-    over_processes = bool(ranked) and ranked[0].metrics[rank_by].machine_bound
-    overlap = f"differ where their {'ranges' if over_processes else '95 % intervals'} do not overlap"
+    metric = ranked[0].metrics[rank_by] if ranked else None
+    ends = "ranges" if metric and metric.machine_bound else "95 % intervals"
+    overlap = "differ where their values do" if metric and metric.exact else f"differ where their {ends} do not overlap"
     if any(row.metrics[rank_by].low is None and not row.metrics[rank_by].exact for row in ranked):
         overlap += "; those without one cannot be told apart"
     if resolution is None:

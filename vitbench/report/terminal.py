@@ -18,6 +18,8 @@ __all__ = ["render_terminal"]
 
 _NARROWEST_NAME = 12
 _NARROWEST_HEAD = 8
+_READABLE_HEAD = 16
+"""To what heads are cut before a column is left out."""
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks that are written from right to left (https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types)."""
 _RIGHT_TO_LEFT_RUN = re.compile(f"[{_RIGHT_TO_LEFT}]+(?: [{_RIGHT_TO_LEFT}]+)*")
@@ -54,13 +56,13 @@ def _fitted(section: Section, unicode: bool) -> tuple[int, str]:
     """
     fewest = sum(column.metric == section.columns[0].metric for column in section.columns) if section.columns else 0
     for count in range(len(section.columns), fewest, -1):
-        table, fits = _narrowed(replace(section, columns=section.columns[:count]), unicode)
+        table, fits = _narrowed(replace(section, columns=section.columns[:count]), unicode, _READABLE_HEAD)
         if fits:
             return count, table
-    return fewest, _narrowed(replace(section, columns=section.columns[:fewest]), unicode)[0]
+    return fewest, _narrowed(replace(section, columns=section.columns[:fewest]), unicode, _NARROWEST_HEAD)[0]
 
 
-def _narrowed(section: Section, unicode: bool) -> tuple[str, bool]:
+def _narrowed(section: Section, unicode: bool, narrowest_head: int) -> tuple[str, bool]:
     """Return a table with names broken and heads cut where it would be too wide, and whether it fits now."""
     names = [shown(label, unicode) for label in section.labels]
     table = _table(section, [[name] for name in names], unicode)
@@ -73,7 +75,7 @@ def _narrowed(section: Section, unicode: bool) -> tuple[str, bool]:
     if excess > 0:
         # A metric may be called anything; the notes have its whole name.
         heads = max(display_width(shown(text, unicode)) for each in section.columns for text in (each.title, each.unit))
-        table = _table(section, split, unicode, widest_head=max(_NARROWEST_HEAD, min(heads, WIDTH) - excess))
+        table = _table(section, split, unicode, widest_head=max(narrowest_head, min(heads, WIDTH) - excess))
         excess = _excess(table)
     return table, excess <= 0
 

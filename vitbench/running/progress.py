@@ -13,14 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from vitbench.printable import describe_seconds, plain
+from vitbench.printable import describe_seconds, plain, rounded
 from vitbench.records import KeyedCell, QualityCell, Record
 from vitbench.running.runner import Ended, Event, Noted, Progressed, Started
 
 __all__ = ["Talker"]
 
 _CLEAR = "\r\x1b[2K"
-_HEADLINES = ("top1", "latency_p50", "throughput", "train_throughput", "largest_batch")
 
 
 class Talker:
@@ -125,13 +124,11 @@ class Talker:
 
 
 def _headline(record: Record) -> str:
-    values = {measurement.name: measurement.value for measurement in record.measurements}
-    name = next((name for name in _HEADLINES if values.get(name) is not None), "")
-    value = values.get(name) or 0.0
-    if name == "top1":
-        return f"top1 {100 * value:.2f} %"
-    if name == "latency_p50":
-        return f"latency {1000 * value:.2f} ms"
-    if name == "largest_batch":
-        return f"largest batch {value:.0f}"
-    return f"{value:.0f} images/s" if name else ""
+    """Return the value that tables show first of those that only this cell could give."""
+    able = [one for one in record.measurements if one.value is not None and not one.exact]
+    if not able:
+        return ""
+    first = min(able, key=lambda one: one.style.order)
+    shown = (first.value or 0.0) * first.style.scale
+    number = f"{shown:.2f}" if first.style.unit == "%" else rounded(shown)
+    return " ".join(filter(None, (first.style.title, number, first.style.unit)))

@@ -403,22 +403,52 @@ def test_a_failure_in_another_precision_is_not_counted_against_a_row(tmp_path: P
         assert models(tmp_path / outcome, *parts, [lost]).outcome == outcome
 
 
-def test_a_plugins_figure_with_the_name_of_a_speed_has_no_samples(tmp_path: Path) -> None:
+def test_a_rate_of_the_evaluation_is_no_speed_whatever_its_name(tmp_path: Path) -> None:
     parts = [
-        f.record(f.quality_cell(label), [f.top1(340), f.measurement("throughput", value, unit="images/s")])
+        f.record(
+            f.quality_cell(label), [f.top1(340), f.measurement("throughput", value, unit="images/s", at=("quality",))]
+        )
         for label, value in (("a", 5.0), ("b", 9.0))
     ]
     pair = only(models(tmp_path / "alone", parts))
-    assert findings(pair)["throughput"] == "not resolved"
-    assert pair.speeds[0].cells is None
-    # Nor those of the speed that it hides.
+    assert (pair.speeds, [cost.metric for cost in pair.costs]) == ((), ["throughput"])
+    # Nor does it hide the speed of that name.
     pair = only(models(tmp_path / "beside", parts, c.speeds("a", 1000), c.speeds("b", 2000)))
     assert findings(pair) == {
         "top1": "not resolved",
-        "throughput": "not resolved",
+        "throughput": "better",
         "latency_p50": "better",
         "train_throughput": "better",
     }
+
+
+def test_speeds_of_any_name_are_judged_by_their_processes(tmp_path: Path) -> None:
+    parts = [c.quality("a", GOOD), c.quality("b", GOOD), c.foreign_speeds("a", 1000), c.foreign_speeds("b", 500)]
+    found = models(tmp_path, *parts)
+    pair = only(found)
+    assert findings(pair) == {"top1": "same", "ece": None, "zeta": "worse", "my_p50": "worse", "steps": "worse"}
+    assert found.outcome == "regressed"
+    assert [speed.cells for speed in pair.speeds] == [None] * 3  # what they time is not known here
+
+
+@pytest.mark.parametrize("rank_by", f.FOREIGN)
+def test_figures_of_each_kind_are_compared_under_any_name(tmp_path: Path, rank_by: str) -> None:
+    folder = c.write(tmp_path / "r", f.foreign("a", 1.0), f.foreign("b", 2.0), rank_by=rank_by)
+    found = compare_models(open_folder(folder), ("a", "b"))
+    pair = only(found)
+    assert {each.metric for each in pair.speeds} == {"zeta", "my_p50", "drill"}
+    assert {each.metric for each in pair.quality} == {rank_by, "beauty"} - {"zeta", "my_p50", "drill"}
+    assert {each.metric for each in pair.costs} == {"size", "crowd"} - {rank_by}
+    judged = {rank_by, "zeta", "my_p50", "drill"}
+    assert {name for name, finding in findings(pair).items() if finding == "better"} == judged
+    assert found.outcome == "improved"
+
+
+def test_a_failed_cell_that_would_have_given_a_speed_of_another_name_is_no_data(tmp_path: Path) -> None:
+    [single, *others] = c.foreign_speeds("b", 500)
+    lost = msgspec.structs.replace(single, status="oom", reason="too large", measurements=())
+    parts = [c.quality("a", GOOD), c.quality("b", GOOD), c.foreign_speeds("a", 1000), [lost, *others]]
+    assert only(models(tmp_path, *parts)).missing == ("B has no my_p50 (inference speed at batch 1: oom, too large)",)
 
 
 def test_without_the_ranking_metric_of_one_there_is_no_data(tmp_path: Path) -> None:

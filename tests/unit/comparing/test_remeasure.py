@@ -119,6 +119,25 @@ def test_lockstep_decides_over_what_is_stored(
     assert rate.reasons == ("all 6 quads: vit: load average 3",)
 
 
+def test_speeds_of_other_names_stay_as_they_are_stored(tmp_path: Path, lab: Lab) -> None:
+    foreign = [c.foreign_speeds(label, speed) for label, speed in (("vit", 1000), ("resnet18", 2000))]
+    with pytest.raises(NoDataError, match="none of throughput, latency_p50, train_throughput that was stored under"):
+        remeasure(two_models(tmp_path / "alone", *foreign), silent)
+    own = c.speeds("vit", 1000), c.speeds("resnet18", 1000)
+    together = [
+        msgspec.structs.replace(one, measurements=one.measurements + other.measurements)
+        for records in zip(own, foreign, strict=True)
+        for one, other in zip(*records, strict=True)
+    ]
+    both = two_models(tmp_path / "both", together)
+    assert len(both.pairs[0].speeds) == 6
+    [pair] = remeasure(both, silent).pairs
+    measured = {speed.metric for speed in pair.speeds if speed.measured}
+    assert measured == {"throughput", "latency_p50", "train_throughput"}
+    assert {speed.finding for speed in pair.speeds if speed.metric not in measured} == {"better"}
+    assert any(note.endswith("as they are stored: zeta, my_p50, steps.") for note in pair.notes)
+
+
 def test_the_threshold_is_passed_on(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
 

@@ -237,7 +237,7 @@ def test_a_name_that_is_cut_keeps_both_ends(tmp_path: Path) -> None:
     ]
     found = models(tmp_path, parts)
     cut = [line.split("...")[1].split()[:2] for line in render_comparison(found).splitlines() if "..." in line]
-    assert [part[0][-1] + part[1] for part in cut] == ["mend", "mlast"]
+    assert [part[0][-1] + part[1] for part in cut] == ["mlast", "mend"]
 
 
 def test_what_many_pairs_cost_is_said_and_contradicts_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scipy.stats import ttest_ind
 
 from vitbench.comparing.speed_ratio import process_ratio, stored_speed
 from vitbench.leaderboard.rows import Metric
+from vitbench.records import Style
 
 SLOW, FAST = (990.0, 1000.0, 1010.0), (1490.0, 1500.0, 1510.0)
 
@@ -25,6 +26,10 @@ def figure(processes: tuple[float, ...], *, better: str = "higher", verdict: str
         n=len(processes),
         verdict=verdict,
         reasons=() if verdict == "valid" else ("IQR 30% of the median", "the times drift"),
+        taken_at="fixed_batch",
+        exact=False,
+        machine_bound=True,
+        style=Style(),
     )
 
 

@@ -120,3 +120,14 @@ def test_only_the_newest_attempts_are_there():
 @pytest.mark.parametrize("name", [*ROW_COLUMNS, *MEASUREMENT_COLUMNS, *(f"METRIC{part}" for part in METRIC_COLUMNS)])
 def test_every_column_is_documented(name):
     assert f"`{name}`" in PAGE.read_text(encoding="utf-8")
+
+
+def test_foreign_figures_have_their_columns_and_rows():
+    records = f.foreign("a", 2.0)
+    row = rows_frame(build(records, [], "beauty")).iloc[0]
+    assert {name: row[name] for name in f.FOREIGN} == {
+        name: 200 if spec.better == "higher" else 50 for name, spec in f.FOREIGN.items()
+    }
+    table = measurements_frame(records)
+    assert set(table["metric"]) == set(f.FOREIGN)
+    assert set(table.loc[table["metric"] == "beauty", "unit"]) == {"stars"}

@@ -412,3 +412,12 @@ def test_the_order_of_different_cells_does_not_matter(records):
 def test_nothing_gives_nothing():
     board = build([], [], "top1")
     assert (board.rows, board.failed, board.rank_by) == ((), (), "top1")
+
+
+@pytest.mark.parametrize("rank_by", f.FOREIGN)
+def test_any_metric_ranks_by_what_is_stored_with_it(rank_by):
+    records = [*f.foreign("worse", 1.0), *f.foreign("better", 2.0)]
+    assert [(row.model, row.rank, row.rank_last) for row in build(records, [], rank_by).rows] == [
+        ("better", 1, 1),
+        ("worse", 2, 2),
+    ]

@@ -102,3 +102,50 @@ def test_cold_start_is_that_of_a_single_image():
 
     row = only(unranked([f.quality("a"), timed(1, 0.5), timed(32, 0.9)]))
     assert row.metrics["cold_start"].value == 0.5
+
+
+def test_each_foreign_figure_comes_from_the_cell_that_its_spec_names():
+    metrics = only(unranked(f.foreign("vit", 2.0))).metrics
+    assert {name: metric.taken_at for name, metric in metrics.items()} == {
+        "my_p50": "batch_1",
+        "zeta": "fixed_batch",
+        "drill": "training",
+        "beauty": "quality",
+        "size": "fixed_batch",
+        "crowd": "largest_batch",
+    }
+    assert {name: metric.value for name, metric in metrics.items()} == {
+        name: 200 if spec.better == "higher" else 50 for name, spec in f.FOREIGN.items()
+    }
+
+
+def test_a_row_takes_a_figure_from_the_first_of_its_cells_that_has_a_value():
+    places = {"quality": f.quality_cell(), "fixed_batch": f.speed_cell(), "batch_1": f.speed_cell(batch_size=1)}
+
+    def taken(at, values):
+        records = [f.record(places[cell], [f.measurement("it", value, at=at)]) for cell, value in values.items()]
+        metric = only(unranked(records)).metrics["it"]
+        return metric.taken_at, metric.value
+
+    everywhere = {"quality": 1.0, "fixed_batch": 2.0, "batch_1": 3.0}
+    assert taken(("batch_1", "quality", "fixed_batch"), everywhere) == ("batch_1", 3.0)
+    assert taken(("quality", "batch_1"), everywhere) == ("quality", 1.0)
+    assert taken(("quality", "batch_1"), {"quality": None, "batch_1": 3.0}) == ("batch_1", 3.0)
+    assert taken(("quality", "fixed_batch"), {"quality": None, "fixed_batch": None}) == ("quality", None)
+
+
+def test_what_is_exact_is_so_at_any_batch_and_the_rest_at_the_rows_alone():
+    figures = [f.measurement(name, 1.0, at=("fixed_batch",), exact=name == "same") for name in ("it", "same")]
+    sizes = {"vit": 8, "resnet": 32}
+    records = [f.record(f.speed_cell(m, batch_size=size), figures, started=float(size)) for m, size in sizes.items()]
+    rows = by_model(unranked(records))
+    assert set(rows["resnet"].metrics) == {"it", "same"}
+    assert set(rows["vit"].metrics) == {"same"}
+    assert rows["vit"].other_batches == {"inference": (8,)}
+
+
+@pytest.mark.parametrize("machine_bound", [True, False])
+def test_what_holds_for_its_machine_alone_stands_in_rows_of_that_machine(machine_bound):
+    figure = f.measurement("it", 1.0, at=("quality",), machine_bound=machine_bound)
+    records = [f.record(f.quality_cell("vit"), [figure]), *f.speed("vit", device="cuda")]
+    assert ("it" in only(unranked(records)).metrics) is not machine_bound

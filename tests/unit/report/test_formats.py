@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import re
 import sys
 import types
 from pathlib import Path
 
 import factories as f
+import pages
 import pytest
 
 from vitbench.leaderboard.leaderboard import build
@@ -39,3 +42,32 @@ def test_a_format_gets_what_it_takes_and_nothing_else(
     board = build([f.quality()], [], "top1")
     assert render(board, "fake", unicode=False, details=lambda: "read") == "top1"  # type: ignore[arg-type, return-value]
     assert got == expected
+
+
+@pytest.mark.parametrize("rank_by", f.FOREIGN)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_metric_of_any_name_stands_in_every_format_and_is_ranked_by(name: str, rank_by: str, tmp_path: Path) -> None:
+    records = [*f.foreign("worse", 1.0), *f.foreign("better", 2.0)]
+    board, details = pages.board_of(records, pages.FakeStore(tmp_path), rank_by=rank_by)
+    text = html.unescape(render(board, name, details=lambda: details)).replace("\\_", "_")
+    heads = {"mine": "ms", "zeta": "images/s", "drill": "images/s", "beauty": "stars", "size": "", "crowd": "images/s"}
+    if name in ("csv", "json"):
+        assert set(f.FOREIGN) <= set(re.findall(r'"(\w+)"', text))
+    else:
+        assert all(head in text and unit in text for head, unit in heads.items())
+    assert text.index("better") < text.index("worse")
+
+
+def test_the_values_are_in_the_units_for_people() -> None:
+    board = build(f.foreign("a", 2.0), [], "beauty")
+    lines = render(board, "md").splitlines()
+    head, _, row = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert dict(zip(head[2:], row[2:], strict=True)) == {
+        "beauty stars": "200",
+        "95 % interval": "[200, 200]",
+        "mine ms": "50,000",
+        "zeta images/s": "200",
+        "drill images/s": "200",
+        "size": "50.0",
+        "crowd images/s": "200",
+    }

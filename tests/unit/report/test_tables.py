@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
-from vitbench.records import METHOD
+from vitbench.records import METHOD, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -44,6 +44,22 @@ def test_figures_have_their_units():
     assert column(section, "GMACs") == ("0.0015",)
     assert column(section, "train images/s") == ("411",)
     assert column(section, "train s") == ("21.5",)
+
+
+def test_the_columns_are_those_that_the_measurements_say_in_their_order():
+    figures = [
+        f.measurement(name, 1.0, style=Style(title=name, columns=columns, order=order))
+        for name, columns, order in (("d", "main", 9), ("c", "wide", 8), ("b", "all", 7), ("a", "main", 35))
+    ]
+    records = [*f.speed("vit"), f.record(f.quality_cell("vit"), [f.top1(340), *figures])]
+    heads = ["top1", "95 %", "d", "", "a", "p50", "peak", "params", "", "train"]
+    assert [each.title for each in only_section(*records).columns] == heads
+    detailed = only_section(*records, detailed=True)
+    wide = ["top1", "95 %", "c", "d", "", "a", "p50", "p95", "peak", "params", "", "train", "train peak"]
+    assert [each.title for each in detailed.columns] == wide
+    # What is ranked by comes first, wherever it has a column otherwise.
+    ranked = only_section(*records, rank_by="b")
+    assert [each.title for each in ranked.columns][:3] == ["b", "d", "top1"]
 
 
 def test_a_large_test_set_earns_a_second_decimal():

@@ -9,7 +9,7 @@ from wcwidth import iter_graphemes, wcswidth
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
 from vitbench.report import render
-from vitbench.report.terminal_text import WIDTH
+from vitbench.report.terminal_text import WIDTH, display_width
 
 MARK = "\u200e"
 HOSTILE = ["1e5", "007", "\x1b[2J\x1b[31mred", "a\nb\r\tc", "\x01", "nan", "=1+1", "a|b", "\u202eevil", "x" * 300]
@@ -176,3 +176,20 @@ def test_a_metric_with_a_long_name_leaves_the_table_its_width(name, unicode):
     assert max(map(wcswidth, text.splitlines())) <= WIDTH
     assert ("\u2026" if unicode else "...") in text
     assert [row[2] for row in cells(text) if row[0]] == ["0.6", "0.5"]
+
+
+def test_columns_without_room_are_named_from_the_right():
+    names = [f"zeta_number_{i}" for i in range(6)]
+    records = [
+        f.quality("a/model-of-some-length"),
+        *f.speed("a/model-of-some-length"),
+        f.record(f.quality_cell("b"), [f.top1(300), *(f.measurement(name, 123.0, unit="nat") for name in names)]),
+    ]
+    text = render(build(records, [], "top1"), "table")
+    assert max(map(display_width, text.splitlines())) <= WIDTH
+    *_, table, notes, _ = text.split("\n\n")
+    left_out = [name for name in names if name not in table]
+    assert left_out == names[-len(left_out) :]
+    assert len(left_out) < len(names)
+    assert f"Not shown for lack of room: {', '.join(left_out)}; see --format csv." in " ".join(notes.split())
+    assert "lack of room" not in render(build(records[:2], [], "top1"), "table")

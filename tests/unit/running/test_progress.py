@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from vitbench.execution.messages import Progress
-from vitbench.records import KeyedCell
+from vitbench.records import KeyedCell, Style
 from vitbench.running.progress import Talker
 from vitbench.running.runner import Ended, Noted, Progressed, Started
 
@@ -70,6 +70,20 @@ def ended(planned: KeyedCell, seconds: float = 10.0, **fields: object) -> Ended:
     return Ended(record=msgspec.structs.replace(factories.record(planned, **fields), seconds=seconds))
 
 
+def test_the_headline_is_what_tables_show_first_and_not_what_is_known_beforehand(clock: Clock) -> None:
+    talk, stream = talker([TIMED], terminal=False)
+    shown = {"title": "mine", "unit": "ms", "scale": 1e3}
+    figures = [
+        factories.measurement("params", 9.0),
+        factories.measurement("later", 1.0, style=Style(order=20)),
+        factories.measurement("none", None, style=Style(order=1)),
+        factories.measurement("zeta", 0.002, style=Style(order=10, **shown)),
+    ]
+    talk(ended(TIMED, 3.0, measurements=figures))
+    talk(ended(TIMED, 3.0, measurements=figures[:1]))
+    assert [line.partition("1x8x8: ")[2] for line in stream.take().splitlines()] == ["mine 2.00 ms, 3.0 s", "3.0 s"]
+
+
 def test_a_pipe_gets_one_line_a_cell_and_no_control_characters(clock: Clock) -> None:
     talk, stream = talker([FIRST, TIMED], terminal=False)
     talk(started(FIRST))
@@ -80,7 +94,7 @@ def test_a_pipe_gets_one_line_a_cell_and_no_control_characters(clock: Clock) -> 
     talk.close()
     assert stream.take().splitlines() == [
         "[1/2] ok      first on digits, supervised, seed 0: top1 50.00 %, 12 s",
-        "[2/2] ok      first, inference, batch 32 of 1x8x8: 1234 images/s, 3.0 s",
+        "[2/2] ok      first, inference, batch 32 of 1x8x8: 1,234 images/s, 3.0 s",
     ]
 
 

@@ -76,7 +76,7 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         needs="predictions",
         summary="Brier score, 0 to 2: squared error of the probabilities, summed over classes",
         columns="all",
-        order=260,
+        order=224,
     )
     yield vitbench.MetricSpec(
         name="auroc",
@@ -86,7 +86,7 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         needs="predictions",
         summary="Area under the ROC curve of each class against the others, averaged over classes",
         columns="all",
-        order=270,
+        order=226,
     )
 
 

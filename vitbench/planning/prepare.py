@@ -16,7 +16,7 @@ from vitbench.catalog import Catalog, load_catalog
 from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
-from vitbench.planning.keying import Keyer
+from vitbench.planning.keying import Keyer, TrainingRecipe
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import ResolvedModel, first_missing, hub_environment, needs_hub, resolve_model
 from vitbench.planning.suite import AskedCell
@@ -171,7 +171,10 @@ def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple
 
 
 def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer, catalog: Catalog) -> KeyedCell:
+    recipe = catalog.recipe(asked.recipe)
     if asked.kind == "speed":
+        timed = asked.mode == "training" and recipe.spec.step is not None
+        step_of = TrainingRecipe(name=recipe.name, plugin=recipe.plugin, options=asked.recipe_options)
         return keyer.speed(
             model,
             num_classes=len(data.class_names),
@@ -179,8 +182,9 @@ def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer,
             batch_size=asked.batch_size,
             mode=asked.mode,
             largest_batch=asked.largest_batch,
+            step_of=step_of if timed else None,
         )
     offer = catalog.datasets.get(asked.dataset)
     plugins = {plugin.name: plugin for plugin in catalog.plugins}
     dataset = plugins[offer.plugin.name if offer else data.plugin]
-    return keyer.quality(asked, model, data, recipe=catalog.recipe(asked.recipe).plugin, dataset=dataset)
+    return keyer.quality(asked, model, data, recipe=recipe.plugin, dataset=dataset)

@@ -176,11 +176,7 @@ def placed(
     for entry, good, planned, places in baselines:
         rows += [(entry, good, planned, place) for place in candidates.get(entry.task) or places]
     for entry, by_place in _without_quality(entries, speed):
-        rows += [
-            (entry, [], found[-1].planned, place)
-            for place, records in by_place.items()
-            if (found := of_row(entry, records))
-        ]
+        rows += [(entry, [], of_row(entry, records)[-1].planned, place) for place, records in by_place.items()]
     return rows
 
 
@@ -196,9 +192,14 @@ def _without_quality(
         recipes = dict.fromkeys(_recipe(cell) for cell in cells if cell.recipe)
         if (subject, manner) not in known:
             recipes = recipes or {("", b"{}"): None}
-        for recipe, options in recipes:
-            if (recipe, options) not in known[subject, manner]:
-                yield RowIdentity(subject, Task("", "", manner, None, None), recipe, options), by_place
+        for recipe in recipes:
+            if recipe not in known[subject, manner]:
+                there = {
+                    place: records
+                    for place, records in by_place.items()
+                    if not recipe[0] or any(_recipe(speed_cell(record)) == recipe for record in records)
+                }
+                yield RowIdentity(subject, Task("", "", manner, None, None), *recipe), there
 
 
 def own_place(planned: KeyedCell) -> Place:

@@ -21,6 +21,7 @@ from vitbench.leaderboard.grouping import (
     SpeedRecords,
     common_batches,
     grouped,
+    of_row,
     own_place,
     placed,
     speed_cell,
@@ -125,6 +126,9 @@ class Row:
     """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
+    train_step: str | None
+    """Whose training step its training speed is of: a recipe's full name, or `vitbench.records.PLAIN_STEP` where its
+    recipe names none; None where no training was timed."""
     other_batches: Mapping[str, tuple[int, ...]]
     """By mode, where its speed was measured, but not at the condition's batch: at which it was."""
     ids: tuple[str, ...]
@@ -175,7 +179,7 @@ def _row(
         train_batch_size=batches.get((place, task.manner, "training")),
     )
     by_seed = {record.planned.cell.seed: record for record in good if isinstance(record.planned.cell, QualityCell)}
-    timed = speed.get((entry.subject, task.manner), {}).get(place, [])
+    timed = of_row(entry, speed.get((entry.subject, task.manner), {}).get(place, []))
     return Row(
         rank=None,
         rank_last=None,
@@ -187,6 +191,7 @@ def _row(
         image_size=planned.image_size,
         condition=condition,
         metrics=_metrics(by_seed, timed, condition, place),
+        train_step=_train_step(timed, condition),
         other_batches=_other_batches(timed, condition),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
     )
@@ -227,6 +232,11 @@ def _first(by_cell: Mapping[At, Mapping[int, Measurement]]) -> Metric:
 
     at = min(by_cell, key=order)
     return _metric(by_cell[at], at)
+
+
+def _train_step(records: Sequence[Record], condition: Condition) -> str | None:
+    steps = [cell.train_step for cell in map(speed_cell, records) if cell.batch_size == condition.train_batch_size]
+    return next(filter(None, steps), None)
 
 
 def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str, tuple[int, ...]]:

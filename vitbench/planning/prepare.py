@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vitbench.catalog import Catalog, load_catalog
+from vitbench.catalog import Catalog, Offer, load_catalog
 from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
-from vitbench.planning.keying import Keyer
+from vitbench.planning.keying import Keyer, TrainingRecipe
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import ResolvedModel, hub_environment, needs_hub, resolve_model
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
-from vitbench.specs import ModelSpec
+from vitbench.specs import ModelSpec, RecipeSpec
 
 if TYPE_CHECKING:
     from vitbench.data.cache import WantedSize
@@ -187,6 +187,7 @@ def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple
 
 
 def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer, catalog: Catalog) -> KeyedCell:
+    recipe = catalog.recipe(asked.recipe)
     if asked.kind == "speed":
         return keyer.speed(
             model,
@@ -195,8 +196,16 @@ def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer,
             batch_size=asked.batch_size,
             mode=asked.mode,
             largest_batch=asked.largest_batch,
+            step_of=_step_of(asked, recipe),
         )
     offer = catalog.datasets.get(asked.dataset)
     plugins = {plugin.name: plugin for plugin in catalog.plugins}
     dataset = plugins[offer.plugin.name if offer else data.plugin]
-    return keyer.quality(asked, model, data, recipe=catalog.recipe(asked.recipe).plugin, dataset=dataset)
+    return keyer.quality(asked, model, data, recipe=recipe.plugin, dataset=dataset)
+
+
+def _step_of(asked: AskedCell, recipe: Offer[RecipeSpec]) -> TrainingRecipe | None:
+    """Return the recipe whose step a speed cell times: the model's own, where the cell trains and it says its step."""
+    if asked.mode != "training" or recipe.spec.step is None:
+        return None
+    return TrainingRecipe(name=recipe.name, plugin=recipe.plugin, options=asked.recipe_options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import factories
@@ -11,7 +12,7 @@ import pytest
 
 from vitbench import environment
 from vitbench.catalog import Plugin
-from vitbench.planning.keying import Keyer
+from vitbench.planning.keying import Keyer, TrainingRecipe
 from vitbench.planning.resolve import ResolvedModel
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
 from vitbench.records import PluginOrigin, SpeedCell, digest
@@ -54,9 +55,25 @@ KEYER = Keyer(
 
 def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
-    assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "6c832ed27b249167")
+    assert (keyed.id, keyed.key) == ("78c902b5b2bc3d9c", "52ac04b7d0cb638d")
     assert keyed.id == digest(keyed.cell)
     assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
+
+
+def test_a_recipes_step_belongs_to_the_id_and_its_code_to_the_key() -> None:
+    ask = partial(KEYER.speed, MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
+    recipe = TrainingRecipe(name="cook/slow", plugin=COOK, options={"lr": 0.1})
+    keyed = ask(step_of=recipe)
+    assert isinstance(keyed.cell, SpeedCell)
+    assert (keyed.cell.recipe, keyed.cell.recipe_options) == ("cook/slow", {"lr": 0.1})
+    assert keyed.provenance.recipe == origin(COOK)
+    assert ask().provenance.recipe is None
+    others = [ask(), ask(step_of=replace(recipe, options={"lr": 0.2})), ask(step_of=replace(recipe, name="cook/fast"))]
+    assert keyed.id not in {other.id for other in others}
+    changed = replace(KEYER, origin=lambda plugin: msgspec.structs.replace(origin(plugin), code_hash="new"))
+    again = changed.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training", step_of=recipe)
+    assert again.id == keyed.id
+    assert again.key != keyed.key
 
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import factories
 import pytest
 
-from vitbench.catalog import Plugin
+from vitbench.catalog import Offer, Plugin
 from vitbench.errors import UsageError
-from vitbench.planning.prepare import _check_build
+from vitbench.planning.keying import TrainingRecipe
+from vitbench.planning.prepare import _check_build, _step_of
 from vitbench.planning.resolve import ResolvedModel
-from vitbench.specs import ModelSpec
+from vitbench.planning.suite import AskedCell, AskedModel
+from vitbench.specs import ModelSpec, RecipeSpec
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m")
 
@@ -44,3 +46,20 @@ def test_a_build_that_fails_waits_for_its_cell(error: BaseException) -> None:
 def test_a_wrong_option_and_ctrl_c_end_the_preparation(error: BaseException) -> None:
     with pytest.raises(type(error)):
         _check_build(factories.quality_cell(), model(raising(error)), factories.data_info())
+
+
+@pytest.mark.parametrize(
+    ("mode", "step", "timed"), [("training", "a:s", True), ("training", None, False), ("inference", "a:s", False)]
+)
+def test_a_recipe_is_timed_where_it_trains_and_says_its_step(mode: str, step: str | None, timed: bool) -> None:
+    spec = RecipeSpec(name="slow", fit="a:fit", step=step, summary="x")
+    asked = AskedCell(
+        kind="speed",
+        model=AskedModel(name="zoo/net"),
+        dataset="d",
+        recipe="zoo/slow",
+        recipe_options={"lr": 0.5},
+        mode=mode,
+    )
+    found = _step_of(asked, Offer(name="zoo/slow", plugin=PLUGIN, spec=spec))
+    assert found == (TrainingRecipe(name="zoo/slow", plugin=PLUGIN, options={"lr": 0.5}) if timed else None)

@@ -39,38 +39,79 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "measure": ("subject",),
     }
 )
-"""What each role's function is offered since contract 1. No option may have such a name; an argument that is offered
-later gives way to an option of its name."""
+"""What each role's function is offered since contract 1: this never grows. No option may have such a name; an argument
+that is offered later gives way to an option of its name."""
 
 Made = TypeVar("Made")
 
 
-def call(function: Callable[..., Any], offered: Mapping[str, object], own: Mapping[str, object] | None = None) -> Any:
+def call(
+    function: Callable[..., Any],
+    offered: Mapping[str, object],
+    own: Mapping[str, object] | None = None,
+    *,
+    later: Mapping[str, object] | None = None,
+) -> Any:
     """Call a plugin's function with those of the offered arguments that it names, and with all of its own.
 
+    What it collects in ``**keywords`` is what it was offered from the first and its own arguments, and never grows. A
+    decorated function names what the function inside does, where the decorator passes keywords on. What a
+    ``functools.partial`` has set is not offered.
+
     Args:
-        function: of a plugin. What it collects in ``**keywords`` are its own arguments alone: what is offered grows.
-        offered: by vitbench, by name.
+        function: of a plugin.
+        offered: by vitbench since contract 1, by name.
         own: the plugin's options and fixed arguments; they go before what is offered.
+        later: what vitbench offers since a later version, by name; nothing so far.
 
     Raises:
-        TypeError: it asks for an argument that is not offered.
+        TypeError: it asks for an argument that is not offered, or has no place for one of its own.
     """
-    own = own or {}
+    own, later = own or {}, later or {}
+    outer = _parameters(function, wrapped=False)
+    collects = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in outer)
+    named = {parameter.name for parameter in outer if parameter.kind not in _VARIADIC}
+    if lost := [name for name in own if name not in named and not collects]:
+        raise TypeError(f"{_name_of(function)} does not take {lost[0]!r}, which its spec declares")
+    if collects:  # a wrapper without ** takes what it names itself; one with it, what the function inside takes
+        inner = _parameters(function, wrapped=True)
+        named |= {parameter.name for parameter in inner if parameter.kind in _BY_NAME}
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in inner):
+            named |= {*offered}
+    wanted = named - _set_by_partial(function)
+    given = {**{name: value for name, value in {**offered, **later}.items() if name in wanted}, **own}
+    positional: list[object] = []
+    for parameter in outer:
+        if parameter.name not in given and parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
+            asks = f"{_name_of(function)} asks for {parameter.name!r}, which it is not given."
+            known = [*offered, *later, *own]
+            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may name: {', '.join(known)}")
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            positional.append(given.pop(parameter.name, parameter.default))
+    return function(*positional, **given)
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _parameters(function: Callable[..., Any], *, wrapped: bool) -> list[inspect.Parameter]:
+    """Return the parameters of a function; `wrapped`: of the one that it says it wraps, as functools.wraps does."""
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # written in C, and silent about its arguments
-        return function(**offered, **own)
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    named = {parameter.name for parameter in parameters if parameter.kind in by_name}
-    for parameter in parameters:
-        variadic = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        if variadic or parameter.default is not parameter.empty or {parameter.name} <= {*offered, *own} & named:
-            continue
-        name, known = getattr(function, "__qualname__", repr(function)), ", ".join([*offered, *own])
-        hint = did_you_mean(parameter.name, [*offered, *own])
-        raise TypeError(f"{name} asks for {parameter.name!r}, which it is not given.{hint} It may name: {known}")
-    return function(**{each: value for each, value in offered.items() if each in named and each not in own}, **own)
+        return list(inspect.signature(function, follow_wrapped=wrapped).parameters.values())
+    except ValueError as error:  # written in C
+        raise TypeError(
+            f"{_name_of(function)} does not say which arguments it takes; wrap it in a Python function"
+        ) from error
+
+
+def _set_by_partial(function: object) -> set[str]:
+    return set(function.keywords) if isinstance(function, functools.partial) else set()
+
+
+def _name_of(function: object) -> str:
+    inner = function.func if isinstance(function, functools.partial) else function
+    return getattr(inner, "__qualname__", type(inner).__name__)
 
 
 @dataclass(kw_only=True, slots=True)

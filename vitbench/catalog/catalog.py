@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 import vitbench.hookspecs
+from vitbench import contract
 from vitbench.catalog.discovery import (
     ALLOW_LIST,
     GROUP,
@@ -105,7 +106,7 @@ class Catalog:
         if spec.resolve is None:
             return spec
         try:
-            found = load_target(spec.resolve)(name.partition("/")[2])
+            found = contract.call(load_target(spec.resolve), {"name": name.partition("/")[2]})
             if not isinstance(found, ModelSpec):
                 raise TypeError(f"resolve returned {type(found).__name__}, not a ModelSpec")
         except LookupError as error:

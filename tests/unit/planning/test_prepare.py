@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import factories
@@ -124,18 +125,32 @@ CATALOG = Catalog(
             summary="x",
             needs_root=False,
             options={"fold": Option(1, minimum=1), "index": Option("", kind="file")},
-        )
+        ),
+        DatasetSpec(
+            name="grays",
+            open=lambda fold: Shades(fold),
+            detect=lambda root: (root / "grays").is_file(),
+            summary="x",
+            options={"fold": Option(1, minimum=1)},
+        ),
     ),
 )
 SUITE = Suite(name="s", summary="x", recipe="sgd", speed=SpeedPlan(batch_sizes=(1,), modes=("inference",)))
 
 
 def prepared(
-    *models: str, datasets: Sequence[str] = ("shades",), recipe: str = "sgd", **settings: dict[str, str]
+    *models: str,
+    datasets: Sequence[str] = ("shades",),
+    recipe: str = "sgd",
+    data: Mapping[str, str] = MappingProxyType({}),
+    **settings: dict[str, str],
 ) -> Prepared:
     suite = Suite(name="s", summary="x", recipe=recipe, speed=SUITE.speed)
-    cells = expand(suite, CATALOG, Selection(models=models, datasets=tuple(datasets), settings=settings))
-    return prepare(PrepareRequest(cells=tuple(cells), conditions=Conditions(threads=1)), CATALOG, lambda _: None)
+    short = {name.partition("/")[2] or name: path for name, path in data.items()}
+    selection = Selection(models=models, datasets=tuple(datasets), settings=settings, data=short)
+    cells = tuple(expand(suite, CATALOG, selection))
+    request = PrepareRequest(cells=cells, conditions=Conditions(threads=1), data_paths=dict(data))
+    return prepare(request, CATALOG, lambda _: None)
 
 
 def reasons(found: Prepared) -> dict[tuple[str, str], str]:
@@ -211,6 +226,30 @@ def test_a_file_that_an_option_of_a_dataset_names_is_hashed_and_absolute(
     assert prepared("zoo/sound", datasets=["shades:index=index"]).cells[0].key != cell.key
     with pytest.raises(UnusableError, match=r"^dataset shades: the index .*no cannot be read \(No such file"):
         prepared("zoo/sound", datasets=["shades:index=no"])
+
+
+def test_the_options_of_a_layout_serve_a_folder_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "grays").touch()
+    mine = {"mine": str(tmp_path)}
+    found = prepared("zoo/sound", datasets=["mine", "mine:fold=2"], data=mine)
+    cells = [cell for cell in found.cells if isinstance(cell.cell, QualityCell)]
+    assert [cell.data.title for cell in cells if cell.data] == ["mine", "mine:fold=2"]
+    assert [cell.cell.dataset_options for cell in cells] == [{"fold": 1}, {"fold": 2}]
+    for name, words in (("mine:fald=2", 'has no option "fald"'), ("mine:fold=0", "option fold must be at least 1")):
+        with pytest.raises(UsageError, match=f"^dataset mine, opened by the layout grays.*{words}"):
+            prepared("zoo/sound", datasets=[name], data=mine)
+
+
+def test_a_layout_in_place_of_a_named_dataset_takes_what_was_changed(tmp_path: Path) -> None:
+    (tmp_path / "grays").touch()
+    shades = {"zoo/shades": str(tmp_path)}
+    [cell, _] = prepared("zoo/sound", datasets=["shades:fold=3"], data=shades).cells
+    assert isinstance(cell.cell, QualityCell)
+    assert cell.cell.dataset_options == {"fold": 3}
+    assert cell.data is not None
+    assert cell.data.title.startswith("shades:fold=3 (unverified, ")
+    with pytest.raises(UsageError, match=r'^dataset zoo/shades, opened by the layout grays has no option "index"'):
+        prepared("zoo/sound", datasets=["shades:index=no"], data=shades)
 
 
 def test_a_changed_teacher_is_another_key(tmp_path: Path) -> None:

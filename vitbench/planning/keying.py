@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import key_of, library_versions, origin
-from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
     Cell,
@@ -25,17 +25,19 @@ from vitbench.records import (
 )
 from vitbench.specs import OptionValue
 
-__all__ = ["Keyer", "TrainingRecipe"]
+__all__ = ["Keyer", "ResolvedDataset"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingRecipe:
-    """A recipe that says its step."""
+class ResolvedDataset:
+    """A dataset as it was opened, its options complete."""
 
     name: str
+    """Full, or as ``--data`` defines it."""
     plugin: Plugin
-    options: dict[str, OptionValue]
-    """Complete."""
+    options: dict[str, OptionValue] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that options name, by option."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,15 +65,22 @@ class Keyer:
         )
 
     def quality(
-        self, asked: AskedCell, model: ResolvedModel, data: DataInfo, *, recipe: Plugin, dataset: Plugin
+        self,
+        asked: AskedCell,
+        model: ResolvedModel,
+        data: DataInfo,
+        *,
+        recipe: ResolvedRecipe,
+        dataset: ResolvedDataset,
     ) -> KeyedCell:
-        """Key a model that a recipe trains or loads and that a dataset judges, both of the plugins given."""
+        """Key a model that a recipe trains or loads and that a dataset judges."""
         cell = QualityCell(
             model=model.name,
             options=model.options,
-            recipe=asked.recipe,
-            recipe_options=asked.recipe_options,
-            dataset=asked.dataset,
+            recipe=recipe.name,
+            recipe_options=recipe.options,
+            dataset=dataset.name,
+            dataset_options=dataset.options,
             seed=asked.seed,
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
@@ -88,7 +97,7 @@ class Keyer:
         batch_size: int,
         mode: Mode,
         largest_batch: bool = False,
-        step_of: TrainingRecipe | None = None,
+        step_of: ResolvedRecipe | None = None,
     ) -> KeyedCell:
         """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``.
 
@@ -116,7 +125,7 @@ class Keyer:
             recipe_options=step_of.options if step_of else {},
             **self._shared(),
         )
-        return self._keyed(cell, model, shape, recipe=step_of.plugin if step_of else None)
+        return self._keyed(cell, model, shape, recipe=step_of)
 
     def _shared(self) -> dict[str, Any]:
         """Return the settings that both kinds of cells have."""
@@ -129,17 +138,24 @@ class Keyer:
         model: ResolvedModel,
         input_shape: tuple[int, int, int],
         *,
-        recipe: Plugin | None = None,
-        dataset: Plugin | None = None,
+        recipe: ResolvedRecipe | None = None,
+        dataset: ResolvedDataset | None = None,
         data: DataInfo | None = None,
     ) -> KeyedCell:
+        others = {self.origin(other.plugin) for other in recipe.models} if recipe else set()
+        fault = model.fault or (recipe.fault if recipe else None)
         made_of = Provenance(
             model=self.origin(model.plugin),
-            recipe=self.origin(recipe) if recipe else None,
-            dataset=self.origin(dataset) if dataset else None,
+            recipe=self.origin(recipe.plugin) if recipe else None,
+            dataset=self.origin(dataset.plugin) if dataset else None,
+            others=tuple(sorted(others, key=lambda origin: origin.plugin)),
             data_fingerprint=data.fingerprint if data else "",
-            checkpoint_sha256=model.checkpoint_sha256,
-            libraries=library_versions(model.spec.requires),
+            files={
+                f"{role}.{option}": sha256
+                for role, part in (("model", model), ("recipe", recipe), ("dataset", dataset))
+                for option, sha256 in (part.files.items() if part else ())
+            },
+            libraries=library_versions([*model.spec.requires, *(recipe.requires if recipe else ())]),
             torch=self.torch,
         )
         cell_id = digest(cell)
@@ -155,7 +171,7 @@ class Keyer:
             in_channels=input_shape[0],
             machine=self.machine,
             device=self.device,
-            unavailable=model.unavailable,
+            unavailable=fault.reason if fault else "",
         )
 
 

@@ -45,7 +45,7 @@ def preprocess(images: Tensor, how: Preprocess, *, image_size: tuple[int, int], 
     x = images.float().div_(255)
     if x.shape[1] == 3 and in_channels == 1:
         x = torch.stack([weight * x[:, c] for c, weight in enumerate(LUMINANCE)]).sum(0).unsqueeze(1)
-    x = _resize_and_crop(x, how, image_size)
+    x = resize_and_crop(x, how, image_size)
     if x.shape[1] != in_channels:
         x = x.repeat(1, in_channels, 1, 1)
     mean, std = _per_channel(how.mean, in_channels), _per_channel(how.std, in_channels)
@@ -75,7 +75,8 @@ def statistics(split: Split) -> Preprocess:
     return Preprocess(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def _resize_and_crop(x: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
+def resize_and_crop(x: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
+    """Return images float[B, C, H, W] of 0..1 at the size (height, width) of a model's input."""
     given = (x.shape[-2], x.shape[-1])
     if given == image_size:
         return x

@@ -33,8 +33,9 @@ from vitbench.measuring.timing import Measure, fresh_input_reasons, time_step
 from vitbench.measuring.training_memory import TrainingMemory, split_training_memory
 from vitbench.protocols import Budget, FitRun, MemoryUse, Timing, TrainStep
 from vitbench.records import Mode, SpeedCell
-from vitbench.specs import load_target
+from vitbench.specs import Preprocess, load_target
 from vitbench.training.setup import autocast, placed, scaler_of
+from vitbench.worker.named_models import builder
 
 __all__ = ["COMPILED_ON_CPU", "Bench", "TrainStepMaker", "read_baseline", "recipe_step"]
 
@@ -51,6 +52,8 @@ def read_baseline(device: torch.device) -> MemoryBaseline | Skip:
         return skip
 
 
+UNCHANGED = Preprocess(mean=(0.0,), std=(1.0,))
+
 TrainStepMaker = Callable[[nn.Module], TrainStep]
 """Makes the training step of a model that is on its device, as it is to be called."""
 
@@ -65,7 +68,8 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
     """
     if not cell.recipe:
         return None
-    target = catalog.recipe(cell.recipe).spec.step
+    recipe = catalog.recipe(cell.recipe).spec
+    target = recipe.step
     if target is None:
         raise UnusableError(f"recipe {cell.recipe} names no step, which it did when this was planned")
     step = load_target(target)
@@ -76,6 +80,16 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
         budget=Budget(),
         options=cell.recipe_options,
         log=lambda *_, **__: None,
+        build=builder(
+            catalog,
+            recipe,
+            cell.recipe_options,
+            num_classes=cell.num_classes,
+            image_size=cell.input_shape[1:],
+            in_channels=cell.input_shape[0],
+            preprocess=UNCHANGED,  # the inputs are noise
+            statistics=lambda: UNCHANGED,
+        ),
         compile=cell.compile,
         channels_last=cell.channels_last,
     )

@@ -128,7 +128,7 @@ class Reference:
             yield f"```python\n{target.source}\n```"
         elif isinstance(target, griffe.Function):
             yield f"```python\n{self._signature(name, target)}\n```"
-        elif bases := [str(base) for base in target.bases if str(base) not in ("Protocol", "_Data")]:
+        elif bases := [str(base) for base in target.bases if str(base) not in ("Declared", "Protocol", "_Data")]:
             yield f"A subclass of `{', '.join(bases)}`."
         yield from _sections(target)
         if isinstance(target, griffe.Class):

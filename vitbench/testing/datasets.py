@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench import contract
 from vitbench.errors import Skip
 from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
@@ -61,7 +62,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
     call = f'open(split="{split}") {where}'
     load_target(case.spec.open)  # what cannot be imported is no broken contract
     try:
-        load_target(case.spec.open)(root=root, split=split, download=False)
+        contract.call(load_target(case.spec.open), {"root": root, "split": split, "download": False})
     except kinds as error:
         if isinstance(error, ValueError) and len(str(error).split()) < 3:
             raise CheckFailed(f"{call} raised {raised(error)}; say in a sentence what is missing") from error

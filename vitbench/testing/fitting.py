@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitbench import contract
 from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
@@ -120,7 +121,7 @@ def fit(
     function = load_target(recipe.fit)  # what cannot be imported is no broken contract
     seed_all(seed)
     try:
-        fitted = function(model, data, run)
+        fitted = contract.call(function, {"model": model, "data": data, "run": run})
     except Exception as error:
         raise CheckFailed(f"fit raised {raised(error)}") from error
     if not isinstance(fitted, nn.Module):

@@ -128,11 +128,13 @@ class Reference:
             yield f"```python\n{target.source}\n```"
         elif isinstance(target, griffe.Function):
             yield f"```python\n{self._signature(name, target)}\n```"
-        elif bases := [str(base) for base in target.bases if str(base) not in ("Protocol", "_Data")]:
+        elif bases := [str(base) for base in target.bases if str(base) not in ("Declared", "Protocol", "_Data")]:
             yield f"A subclass of `{', '.join(bases)}`."
         yield from _sections(target)
         if isinstance(target, griffe.Class):
             members = {name: member for name, member in target.members.items() if not name.startswith("_")}
+            if "__init__" in target.members and target.members["__init__"].docstring:
+                members = {target.name: target.members["__init__"], **members}
             yield "\n".join(f"- {self._member_line(name, member)}" for name, member in members.items())
 
     def _member_line(self, name: str, member: Found) -> str:
@@ -142,7 +144,9 @@ class Reference:
         else:
             kind, value = self._code(member.annotation), self._code(member.value)
             default = value.replace("field(default_factory=dict)", "{}")
-            head = f"`{name}`{', a property' if 'property' in member.labels else ''}: `{kind or default}`"
+            optional = re.fullmatch(r"(\w+) \| None", kind)
+            shown = f"`{optional[1]}` or None" if optional and optional[1] in self._anchors else f"`{kind or default}`"
+            head = f"`{name}`{', a property' if 'property' in member.labels else ''}: {shown}"
             head += f", default `{default}`." if kind and default else "."
         return _indented(" ".join([head, *_sections(member, in_list=True)]))
 
@@ -153,7 +157,7 @@ class Reference:
             path = part.canonical_path if isinstance(part, griffe.ExprName) else ""
             if path.startswith("vitbench.") and path not in self._anchors:
                 known = self._member(path)
-                if isinstance(known, griffe.Attribute) and known.value is not None:
+                if isinstance(known, griffe.Attribute) and known.value and "TypeVar" not in str(known.value):
                     text = re.sub(rf"\b{part.name}\b", self._code(known.value).replace("\\", r"\\"), text)
         return text
 

@@ -6,7 +6,7 @@ from vitbench.api import Results, load, run
 from vitbench.contract import API
 from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
 from vitbench.hookspecs import hookimpl
-from vitbench.protocols import ConfusionScore, ImageScores, SampleScore
+from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, TrainStep
 from vitbench.records import Measurement, Verdict
 from vitbench.specs import (
     DatasetSpec,
@@ -36,6 +36,7 @@ __all__ = [
     "SampleScore",
     "Skip",
     "SuiteSpec",
+    "TrainStep",
     "UnusableError",
     "UsageError",
     "Verdict",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 
 class VitbenchError(Exception):
-    """A mistake or a lack that the user can mend; the message says what is wrong and what to do."""
+    """A mistake or a lack that the user can mend; the message says what is wrong and what to do.
+
+    A plugin's function may raise it, too, or one of its kinds: the message is shown as it is.
+    """
 
     exit_code = 1
     """What a command ends with; each kind of error has one of its own."""
 
 
 class UsageError(VitbenchError):
-    """An unknown name, a wrong option, a wrong suite file."""
+    """An unknown name, a wrong option, a wrong suite file; in a plugin's function, options that do not go together."""
 
     exit_code = 2
 

@@ -53,7 +53,7 @@ def vitbench_recipes() -> Iterable[RecipeSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def vitbench_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
-    """Give metrics: functions of one part of a cell.
+    """Give metrics: functions of parts of a cell.
 
     Example::
 

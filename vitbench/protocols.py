@@ -130,12 +130,13 @@ class FitRun:
     seed: int
     """For generators of the recipe's own; torch, NumPy and Python are seeded with it already."""
     budget: Budget
-    """What the user allows; a recipe that takes longer fails."""
+    """What the user allows; a recipe that goes on after it fails."""
     options: Mapping[str, Any]
     """The recipe's options, complete and of their declared types."""
     log: Callable[..., None]
     """``log(epoch=3, epochs=20, loss=0.4, lr=0.001, val_top1=0.9)``: progress, and a row of the training curve where
-    `epoch` is whole and any value is given. ``log()`` alone is a sign of life. The keys:
+    `epoch` is whole and any value is given. ``log()`` alone is a sign of life. It raises where `epoch` is beyond the
+    budget: let that pass. The keys:
 
     * ``epoch``: epochs done, from 1 at the end of the first; a fraction within one is progress alone
     * ``epochs``: of how many

@@ -24,16 +24,30 @@ from vitbench import hookspecs
 from vitbench.catalog import load_catalog, select_plugins
 from vitbench.catalog.discovery import Stage
 from vitbench.cli import cli
+from vitbench.contract import OFFERED as OFFERED_TO
 from vitbench.planning.expand import expand
 from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
 from vitbench.pytest_plugin.fixture import ModelBenchmark
 from vitbench.scaffold import write_package
-from vitbench.specs import load_target
+from vitbench.specs import At, Part, load_target
 
 ROOT = Path(__file__).parents[2]
-OFFERED = ("ModelSpec", "DatasetSpec", "RecipeSpec", "MetricSpec", "SuiteSpec", "Preprocess", "Measurement", "Verdict")
-"""The types that the author of a plugin makes."""
+OFFERED = (
+    "Option",
+    "ModelSpec",
+    "Preprocess",
+    "DatasetSpec",
+    "RecipeSpec",
+    "MetricSpec",
+    "MeasurementSpec",
+    "Measurement",
+    "Verdict",
+    "SuiteSpec",
+)
+"""The types that the author of a plugin makes, with more than a name and a value."""
+OF_THE_CORE = {"Measurement": {"at", "exact", "machine_bound", "style"}}
+"""Fields that no plugin fills in."""
 REQUIRED = object()
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("vitbench_") and callable(value)]
 
@@ -135,18 +149,43 @@ def test_every_field_is_documented_with_its_default_and_no_other(name):
     [table] = re.findall(rf"^\| `{name}` \|.*\n\| --- .*\n((?:\|.*\n)+)", page, flags=re.MULTILINE)
     lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
     found = {field: default for field, _, default, _ in lines}
-    assert list(found) == [f"`{field}`" for field in defaults(getattr(vitbench, name))]
-    for field, default in defaults(getattr(vitbench, name)).items():
+    of_plugins = {
+        field: default
+        for field, default in defaults(getattr(vitbench, name)).items()
+        if field not in OF_THE_CORE.get(name, ())
+    }
+    assert list(found) == [f"`{field}`" for field in of_plugins]
+    for field, default in of_plugins.items():
         shown = found[f"`{field}`"]
         assert (REQUIRED if shown == "required" else eval(shown.strip("`"), vars(vitbench))) == default, field
 
 
 def test_every_type_that_an_author_makes_has_a_table_of_fields():
-    assert set(OFFERED) == {name for name in vitbench.__all__ if isinstance(getattr(vitbench, name), type)} - {
-        "Results",
-        "Skip",
-        "VitbenchError",
-    }
+    types = {name for name in vitbench.__all__ if isinstance(getattr(vitbench, name), type)}
+    errors = {name for name in types if issubclass(getattr(vitbench, name), Exception)}
+    short = {"ImageScores", "ConfusionScore", "SampleScore", "TrainStep"}
+    assert types - errors - {"Results"} == {*OFFERED, *short}
+    page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+    for name in short:
+        call = ", ".join(f"{field}=" for field in defaults(getattr(vitbench, name)))
+        assert f"`{name}({call})`" in page
+
+
+def test_what_each_function_is_offered_is_documented_and_no_more():
+    page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", page.partition("| function |")[2].partition("\n\n")[0], re.M)
+    assert {role: tuple(re.findall(r"`(\w+)`", offered.partition(", the ")[0])) for role, offered in rows} == dict(
+        OFFERED_TO
+    )
+    assert f"`vitbench.API` is the version of the contract, now {vitbench.API}." in page
+
+
+def test_every_part_and_every_kind_of_cell_is_documented():
+    page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+    parts = page.partition("| part |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", parts, flags=re.MULTILINE)) == set(get_args(Part))
+    [at] = re.findall(r"^\| `at` \| .*$", page, flags=re.MULTILINE)
+    assert set(get_args(At)) <= set(re.findall(r"`(\w+)`", at))
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -172,12 +211,17 @@ def test_the_examples_of_all_hooks_are_one_plugin_file_that_runs(tmp_path):
         offers = getattr(catalog, hook.removeprefix("vitbench_")).values()
         assert any(offer.plugin.name == "mine" for offer in offers), f"{hook} has no example"
     results = vitbench.run("mine/small", plugins=[path], output=tmp_path / "results", quiet=True, strict_plugins=True)
-    [record] = results.records
-    origins = record.planned.provenance
-    assert {origin.plugin for origin in (origins.model, origins.recipe, origins.dataset)} == {"mine"}
-    found = {measurement.name: measurement.value for measurement in record.measurements}
-    assert found["error"] == pytest.approx(1 - found["top1"])
-    assert found["top1"] == 1
+    assert [row.model for row in results.leaderboard.rows if row.rank] == ["mine/net", "mine/net-w8"]
+    for record in results.records:
+        origins = record.planned.provenance
+        assert {origin.plugin for origin in (origins.model, origins.recipe, origins.dataset)} == {"mine"}
+        found = {measurement.name: measurement for measurement in record.measurements}
+        assert found["error"].value == pytest.approx(1 - found["top1"].value)
+        assert found["error"].high is not None, "of Wilson's interval"
+        assert found["top1"].value == 1
+        assert found["worst_class"].value == 1
+        assert 0.5 < found["median_confidence"].low < found["median_confidence"].high < 1
+        assert found["layers"].value == 2
 
 
 def test_the_package_of_the_docs_is_what_plugin_new_writes(tmp_path):
@@ -250,7 +294,8 @@ def test_every_link_within_the_reference_leads_somewhere():
 
 def test_every_stage_of_loading_is_documented():
     page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\w+) \|", page, flags=re.MULTILINE)[1:] == list(get_args(Stage))
+    table = page.partition("| stage |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| (\w+) \|", table, flags=re.MULTILINE) == list(get_args(Stage))
 
 
 def test_the_hooks_are_the_five_of_the_design():

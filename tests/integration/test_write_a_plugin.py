@@ -94,9 +94,11 @@ def test_one_file_and_then_its_package_are_ranked_against_the_built_in_models(ne
     assert second["mobile/v3-small:dropout=0.2"]["metrics"]["throughput"]["value"] > 0
     assert all(row["rank"] for row in (*first.values(), *second.values()))
 
-    name = "confidence_when_wrong"  # computed for the results that were there before it, too
+    name = "balanced_accuracy"  # computed for the results that were there before it, too
     assert name not in first["baseline/majority"]["metrics"]
-    assert name in second["baseline/majority"]["metrics"]
+    balanced = second["baseline/majority"]["metrics"][name]
+    assert balanced["value"] == pytest.approx(0.1)
+    assert balanced["unit"] == "fraction"
 
 
 @UNIX
@@ -107,7 +109,7 @@ def test_the_package_is_listed_and_checked(newcomer: FreshEnvironment) -> None:
     assert "Problems" not in listed
     outcomes = json.loads(newcomer.run(*CHECK, "--json").stdout)["outcomes"]
     assert {outcome["status"] for outcome in outcomes} <= {"passed", "skipped"}
-    offers = ("v3-small", "bars", "confidence_when_wrong", "sgd")
+    offers = ("v3-small", "bars", "balanced_accuracy", "sgd")
     assert {outcome["subject"] for outcome in outcomes} == {"mobile", *(f"mobile/{name}" for name in offers)}
 
 
@@ -117,7 +119,8 @@ def test_its_suite_runs(newcomer: FreshEnvironment) -> None:
     found = rows(newcomer.run(*SUITE, *QUICKLY, "--set", "sgd.epochs=1", "--batch-size", "1", "--json").stdout)
     assert set(found) == {"mobile/v3-small", "vit", "baseline/majority"}
     assert found["mobile/v3-small"]["recipe"] == "mobile/sgd"
-    assert "confidence_when_wrong" in found["baseline/majority"]["metrics"]
+    assert all(row["rank"] for row in found.values()), "by the package's own metric"
+    assert found["baseline/majority"]["metrics"]["balanced_accuracy"]["value"] == pytest.approx(1 / 3)
 
 
 @UNIX

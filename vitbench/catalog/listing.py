@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
-from vitbench.printable import plain
+from vitbench.printable import plain, short_size
 from vitbench.specs import ModelSpec
 
 __all__ = ["as_data", "as_text"]
@@ -83,8 +83,8 @@ def _plain(value: Any) -> Any:
 def _details(spec: Any) -> str:
     parts: list[str] = []
     if isinstance(spec, ModelSpec):
-        if spec.image_size:
-            parts.append(f"{spec.image_size} px")
+        if spec.input_size:
+            parts.append(f"{short_size(spec.input_size)} px")
         if spec.pretrained_on:
             parts.append(f"pretrained on {spec.pretrained_on}")
     parts.extend(given.name for given in getattr(spec, "measurements", ()))

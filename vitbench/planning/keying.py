@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import key_of, library_versions, origin
+from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
@@ -23,21 +24,8 @@ from vitbench.records import (
     SpeedCell,
     digest,
 )
-from vitbench.specs import OptionValue
 
-__all__ = ["Keyer", "ResolvedDataset"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResolvedDataset:
-    """A dataset as it was opened, its options complete."""
-
-    name: str
-    """Full, or as ``--data`` defines it."""
-    plugin: Plugin
-    options: dict[str, OptionValue] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of the files that options name, by option."""
+__all__ = ["Keyer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +142,7 @@ class Keyer:
             baseline=model.spec.is_baseline,
             provenance=made_of,
             data=data,
-            image_size=input_shape[1],
+            image_size=input_shape[1:],
             in_channels=input_shape[0],
             machine=self.machine,
             device=self.device,
@@ -164,5 +152,9 @@ class Keyer:
 
 def _input_shape(model: ResolvedModel, data_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return channels, height and width of a model's input: its own, else the data's."""
-    size = model.spec.image_size or data_shape[1]
-    return model.spec.in_channels or data_shape[0], size, size
+    spec = model.spec
+    height, width = spec.input_size or data_shape[1:]
+    channels = spec.in_channels or data_shape[0]
+    if spec.in_channels is None and channels == 1 and spec.preprocess:
+        channels = len(spec.preprocess.mean)  # gray is repeated to those that the weights know
+    return channels, height, width

@@ -9,34 +9,28 @@ import dataclasses
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
-from vitbench.catalog.options import complete_options
 from vitbench.errors import UnusableError, UsageError, VitbenchError, error_of, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
-from vitbench.planning.files import hash_files
-from vitbench.planning.keying import Keyer, ResolvedDataset
+from vitbench.planning.datasets import ResolvedDataset, data_key, describe_data, open_data, unfit, wanted_size
+from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import (
     Fault,
     ResolvedModel,
     ResolvedRecipe,
     hub_environment,
-    lack_of,
     needs_hub,
     resolve_model,
     resolve_recipe,
 )
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, QualityCell, digest
-from vitbench.specs import DatasetSpec, ModelSpec, OptionValue, load_target
-
-if TYPE_CHECKING:
-    from vitbench.data.cache import WantedSize
+from vitbench.specs import load_target
 
 __all__ = ["prepare", "prepare_in_child"]
 
@@ -78,8 +72,8 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
     described = environment.describe(device)
-    data = _open_data(request, models.values(), catalog, say)
-    notes = _describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
+    data = open_data(request, models.values(), catalog, say)
+    notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
     named = (model for recipe in recipes.values() for model in recipe.models)
     child_environment = hub_environment(any(needs_hub(m.spec, m.options) for m in (*models.values(), *named)), say)
     keyer = Keyer.of(request.conditions, device=device, described=described)
@@ -87,17 +81,20 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     faults: dict[str, Fault | None] = {}
     built: dict[str, Fault | None] = {}
     for asked in request.cells:
-        model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[_data_key(asked)]
-        info = dataset.infos[_side(model.spec)]
-        keyed = _keyed(asked, model, recipe, dataset.dataset, info, keyer)
-        fault = model.fault or (recipe.fault if recipe and isinstance(keyed.cell, QualityCell) else None)
+        model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
+        info = dataset.infos[wanted_size(model.spec)]
+        keyed = _keyed(asked, model, recipe, dataset, info, keyer)
+        fault = model.fault or unfit(model.spec, info)
+        if isinstance(keyed.cell, QualityCell) and recipe and not fault:
+            fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and not fault:
             if form not in built:
                 built[form] = _check_build(keyed, model, info)
             fault = built[form]
-        faults.setdefault(keyed.id, fault)
-        cells.setdefault(keyed.id, msgspec.structs.replace(keyed, unavailable=fault.reason if fault else ""))
+        if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits
+            faults[keyed.id] = fault
+            cells[keyed.id] = msgspec.structs.replace(keyed, unavailable=fault.reason if fault else "")
     _refuse_where_none_is_left(cells.values(), faults)
     return Prepared(
         cells=tuple(cells.values()),
@@ -175,92 +172,6 @@ def _asked_key(cell: AskedCell) -> bytes:
 
 def _recipe_key(cell: AskedCell) -> bytes:
     return msgspec.json.encode((cell.recipe, cell.recipe_options), order="deterministic")
-
-
-def _data_key(cell: AskedCell) -> bytes:
-    return msgspec.json.encode((cell.dataset, cell.dataset_options), order="deterministic")
-
-
-def _side(spec: ModelSpec) -> WantedSize:
-    """Return the size and the filter in which a model wants its images."""
-    from vitbench.data.cache import WantedSize
-
-    how = spec.preprocess
-    return WantedSize(
-        image_size=spec.image_size,
-        interpolation=how.interpolation if how else "bicubic",
-        crop_fraction=how.crop_fraction if how else 1.0,
-    )
-
-
-class _Opened(NamedTuple):
-    """A dataset, opened with some options and cached in each size that is wanted."""
-
-    dataset: ResolvedDataset
-    infos: dict[WantedSize, DataInfo]
-
-
-def _open_data(
-    request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
-) -> dict[bytes, _Opened]:
-    """Open and cache each dataset once, at each size that a model wants."""
-    from vitbench.data.cache import cache_dataset
-    from vitbench.data.locate import default_cache_root, default_data_root, locate
-
-    layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
-    plugins = {plugin.name: plugin for plugin in catalog.plugins}
-    sides = {_side(model.spec) for model in models}
-    opened: dict[bytes, _Opened] = {}
-    for key, cell in {_data_key(cell): cell for cell in request.cells}.items():
-        offer = catalog.datasets.get(cell.dataset)
-        short = cell.dataset.partition("/")[2] if offer else cell.dataset
-        path = request.data_paths.get(cell.dataset)
-        located = locate(
-            short,
-            spec=offer.spec if offer else None,
-            plugin=offer.plugin.name if offer else "",
-            layouts=layouts,
-            data_path=Path(path) if path else None,
-            data_root=default_data_root(),
-        )
-        if lack := lack_of(located.spec.requires):
-            raise UnusableError(f"dataset {short} {lack}.")
-        given = _options_of(cell, located.spec, offer.spec if offer else None)
-        options, files = hash_files(f"dataset {short}", located.spec.declared, given)
-        located = dataclasses.replace(located, options=options, files=files)
-        plugin = offer.plugin if offer else plugins[located.plugin]
-        opened[key] = _Opened(
-            dataset=ResolvedDataset(name=cell.dataset, plugin=plugin, options=options, files=files),
-            infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
-        )
-    return opened
-
-
-def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) -> dict[str, OptionValue]:
-    """Return a cell's dataset options for what opens its folder: the named dataset, or a layout in its place.
-
-    Raises:
-        UsageError: the layout does not have an option that was given, or refuses its value.
-    """
-    if opens is named:
-        return cell.dataset_options
-    usual = named.defaults if named else {}
-    given = {name: value for name, value in cell.dataset_options.items() if name not in usual or usual[name] != value}
-    owner = f"dataset {cell.dataset}, opened by the layout {opens.name}"
-    return complete_options(owner, opens.declared, given)
-
-
-def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
-    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
-    from vitbench.data.splits import load_splits
-
-    notes: dict[str, None] = {}
-    for info in data:
-        splits = load_splits(info, limit=limit)
-        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
-        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
-        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
-    return tuple(notes)
 
 
 def _keyed(

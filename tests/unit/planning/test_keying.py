@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import factories
 import msgspec
@@ -10,11 +11,12 @@ import pytest
 
 from vitbench import environment
 from vitbench.catalog import Plugin
-from vitbench.planning.keying import Keyer, ResolvedDataset
+from vitbench.planning.datasets import ResolvedDataset
+from vitbench.planning.keying import Keyer
 from vitbench.planning.resolve import Fault, ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
 from vitbench.records import KeyedCell, PluginOrigin, SpeedCell, digest
-from vitbench.specs import ModelSpec, RecipeSpec
+from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
 
 ZOO, COOK, IMAGES = (
     Plugin(name=name, distribution=name, version="1", module=name) for name in ("zoo", "cook", "images")
@@ -45,6 +47,9 @@ ASKED = AskedCell(
 DATA = msgspec.structs.replace(factories.data_info(), plugin="images")
 
 
+COLOUR = Preprocess(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
+
+
 def origin(plugin: Plugin) -> PluginOrigin:
     return PluginOrigin(
         plugin=plugin.name,
@@ -68,7 +73,7 @@ def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
     assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "b765a9df79f279d4")
     assert keyed.id == digest(keyed.cell)
-    assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", 8, 1, None)
+    assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
 
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:
@@ -119,14 +124,26 @@ def test_what_a_recipe_lacks_stops_the_training_and_not_the_timing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fixed", "shape"), [({}, (3, 32, 32)), ({"image_size": 48}, (3, 48, 48)), ({"in_channels": 1}, (1, 32, 32))]
+    ("fixed", "data", "shape"),
+    [
+        ({}, (3, 32, 64), (3, 32, 64)),
+        ({}, (5, 9, 7), (5, 9, 7)),
+        ({"image_size": 48}, (3, 32, 32), (3, 48, 48)),
+        ({"image_size": (16, 48)}, (3, 32, 32), (3, 16, 48)),
+        ({"in_channels": 1}, (3, 32, 32), (1, 32, 32)),
+        ({"preprocess": COLOUR}, (1, 32, 32), (3, 32, 32)),
+        ({"preprocess": COLOUR}, (4, 32, 32), (4, 32, 32)),
+        ({"preprocess": COLOUR, "in_channels": 1}, (1, 32, 32), (1, 32, 32)),
+    ],
 )
-def test_a_model_follows_the_data_where_it_fixes_nothing(fixed: dict[str, int], shape: tuple[int, int, int]) -> None:
+def test_a_model_follows_the_data_where_it_fixes_nothing(
+    fixed: dict[str, Any], data: tuple[int, int, int], shape: tuple[int, int, int]
+) -> None:
     model = replace(MODEL, spec=ModelSpec(name="net", build="a:b", summary="x", **fixed))
-    keyed = KEYER.speed(model, num_classes=10, data_shape=(3, 32, 32), batch_size=1, mode="inference")
+    keyed = KEYER.speed(model, num_classes=10, data_shape=data, batch_size=1, mode="inference")
     assert isinstance(keyed.cell, SpeedCell)
     assert keyed.cell.input_shape == shape
-    assert (keyed.in_channels, keyed.image_size) == shape[:2]
+    assert (keyed.in_channels, *keyed.image_size) == shape
 
 
 def test_threads_are_those_asked_for_else_all_cores() -> None:

@@ -117,6 +117,8 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     recipe_options: dict[str, OptionValue] = {}
     """The recipe's options, complete."""
     dataset: str
+    dataset_options: dict[str, OptionValue] = {}
+    """The dataset's options, complete."""
     seed: int
     precision: Precision = "float32"
     threads: int
@@ -166,9 +168,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """A dataset as it was opened and cached."""
 
     name: str
-    """The name that was asked for."""
+    """The name that was asked for, without options."""
     title: str
-    """The name for tables; says so where the data are unverified."""
+    """The name for tables, with the options that are not as by default; says so where the data are unverified."""
     verified: bool
     fingerprint: str
     """SHA-256 of labels and decoded pixels of both splits."""
@@ -180,6 +182,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     sizes: dict[str, int]
     """Images in each split."""
     augmentations: tuple[str, ...] = ()
+    target: str = "single_label"
+    """What the labels say of an image."""
     plugin: str = ""
     notes: tuple[str, ...] = ()
 
@@ -191,7 +195,8 @@ class PreprocessInfo(_Data, frozen=True, kw_only=True):
     std: tuple[float, ...]
     interpolation: str
     crop_fraction: float
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width of the input in pixels."""
     in_channels: int
 
 
@@ -228,10 +233,14 @@ class Provenance(_Data, frozen=True, kw_only=True):
     model: PluginOrigin
     recipe: PluginOrigin | None = None
     dataset: PluginOrigin | None = None
+    others: tuple[PluginOrigin, ...] = ()
+    """Of the models that options of the recipe name, such as a teacher."""
     data_fingerprint: str = ""
-    checkpoint_sha256: str = ""
+    files: dict[str, str] = {}
+    """SHA-256 of each file that an option names, by that option: ``model.checkpoint``, ``recipe.teacher.checkpoint``,
+    ``dataset.index``."""
     libraries: dict[str, str] = {}
-    """Versions of the packages that the model requires."""
+    """Versions of the packages that the model, its recipe and other models of that require."""
     torch: str
     method: int = METHOD
 
@@ -267,8 +276,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     provenance: Provenance
     data: DataInfo | None = None
     """None for a speed cell."""
-    image_size: int
-    """Side of the model's input."""
+    image_size: tuple[int, int]
+    """Height and width of the model's input in pixels."""
     in_channels: int
     machine: str
     device: str

@@ -15,6 +15,7 @@ from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, 
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
+from vitbench.printable import short_size
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 
 __all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
@@ -262,7 +263,7 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
         yield "Both results are partial: these are not the figures of a full run."
     pairs = {
         "Recipe": (one.recipe, other.recipe),
-        "Input size": (f"{one.image_size} pixels", f"{other.image_size} pixels"),
+        "Input size": (f"{short_size(one.image_size)} pixels", f"{short_size(other.image_size)} pixels"),
         "Seeds": tuple(", ".join(map(str, each.seeds)) or "none" for each in (one, other)),
         **_origins(first, second),
     }
@@ -284,5 +285,8 @@ def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:
         found["Options"] = (options[0], options[1])
         code = [f"{each.model.distribution} {each.model.version} ({each.model.code_hash[:8]})" for each in made]
         found["Code"] = (code[0], code[1])
-        found["Checkpoint"] = (made[0].checkpoint_sha256[:8] or "none", made[1].checkpoint_sha256[:8] or "none")
+    for name in sorted(made[0].files | made[1].files):
+        if a.cell.model == b.cell.model or not name.startswith("model."):
+            of_a, of_b = (each.files.get(name, "none")[:8] for each in made)
+            found[f"File {name}"] = (of_a, of_b)
     return found

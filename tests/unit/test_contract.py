@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
@@ -312,6 +313,24 @@ def test_every_call_of_a_plugins_function_may_offer_more(tmp_path: Path, monkeyp
     assert {name: set(*sets) for name, sets in offered.items() if name in OFFERED} == {
         role: set(names) for role, names in OFFERED.items() if role != "step"
     }
+
+
+def test_no_module_calls_a_plugins_function_by_itself() -> None:
+    package = Path(vitbench.__file__).parent
+    direct = [
+        f"{file.relative_to(package)}:{node.lineno}"
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Call) and _loads_a_role(node.func)
+    ]
+    assert direct == []
+    assert _loads_a_role(ast.parse("load_target(spec.build)(num_classes=2)", mode="eval").body.func)  # type: ignore[attr-defined]
+
+
+def _loads_a_role(call: ast.Call) -> bool:
+    """Whether this is ``load_target(....build)``, or that of another role."""
+    loads = isinstance(call.func, ast.Name) and call.func.id == "load_target"
+    return loads and any(isinstance(each, ast.Attribute) and each.attr in OFFERED for each in call.args)
 
 
 def test_a_function_for_the_benchmark_fixture_is_called_in_the_same_way() -> None:

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from vitbench.contract import OFFERED, tolerant
+from vitbench.contract import OFFERED, Declared, tolerant
 from vitbench.errors import UnusableError
 
 __all__ = [
@@ -144,7 +144,7 @@ def _freeze_options(
 
 @tolerant
 @dataclass(frozen=True, slots=True)
-class Option:
+class Option(Declared):
     """What an option may be, and what it means. A bare default in its place stands for ``Option(default)``."""
 
     default: OptionValue
@@ -233,7 +233,7 @@ def _defaults(options: Mapping[str, OptionValue | Option]) -> dict[str, OptionVa
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocess:
+class Preprocess(Declared):
     """How uint8 images become a model's input: resize, centre crop, scale to 0..1, normalise."""
 
     mean: tuple[float, ...]
@@ -261,7 +261,7 @@ class Preprocess:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpec:
+class ModelSpec(Declared):
     """A model, or an open family of models."""
 
     name: str
@@ -334,6 +334,10 @@ class ModelSpec:
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
         object.__setattr__(self, "options", _freeze_options(owner, options, "build"))
+        for name in self.arguments:
+            if name in options or name in OFFERED["build"]:
+                whose = "is an option, too" if name in options else "build is offered"
+                raise ValueError(f"{owner}: arguments hold {name}, which {whose}")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))
@@ -366,7 +370,7 @@ class ModelSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetSpec:
+class DatasetSpec(Declared):
     """A dataset with a train and a test split, or a layout that any folder of images can have."""
 
     name: str
@@ -436,7 +440,7 @@ class DatasetSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeSpec:
+class RecipeSpec(Declared):
     """A way to get from a built model to the model that is evaluated."""
 
     name: str
@@ -488,7 +492,7 @@ _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasurementSpec:
+class MeasurementSpec(Declared):
     """One of several measurements that a metric gives. What is None is as the metric says."""
 
     name: str
@@ -509,7 +513,7 @@ class MeasurementSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec:
+class MetricSpec(Declared):
     """A measurement, or several, made of parts of a cell."""
 
     name: str
@@ -619,7 +623,7 @@ def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SuiteSpec:
+class SuiteSpec(Declared):
     """A suite that a plugin ships."""
 
     name: str

@@ -139,8 +139,8 @@ def vitbench_recipes():
 def build(num_classes, image_size, in_channels, bias):
     from torch import nn
 
-    height = image_size if isinstance(image_size, int) else image_size[0]
-    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * height**2, num_classes, bias=bias))
+    height, width = image_size
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * height * width, num_classes, bias=bias))
 
 
 def refuse():

@@ -45,7 +45,7 @@ SPEED = SpeedCell(
     machine="a machine",
 )
 QUALITY_ID = "1a4e00d371ec0b75"
-SPEED_ID = "2c4bde97d7ea37d0"
+SPEED_ID = "96f40349b668a379"
 
 
 def test_an_id_is_the_same_in_every_version_and_process() -> None:

@@ -17,7 +17,7 @@ from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outco
 from vitbench.leaderboard.rows import Condition, Metric, Row
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
-from vitbench.records import KeyedCell, QualityCell, Record
+from vitbench.records import PLAIN_STEP, KeyedCell, QualityCell, Record
 from vitbench.settings import LIVE_SPEEDS
 from vitbench.specs import At
 
@@ -300,6 +300,9 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
     for what, (a, b) in pairs.items():
         if a != b:
             yield f"{what}: A {a}; B {b}."
+    plain = [side for side, row in (("A", one), ("B", other)) if row.train_step == PLAIN_STEP]
+    if plain and None not in (one.train_step, other.train_step):
+        yield f"Training speed of {' and '.join(plain)} is that of a plain AdamW step."
 
 
 def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import key_of, library_versions, origin
+from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
@@ -23,21 +24,8 @@ from vitbench.records import (
     SpeedCell,
     digest,
 )
-from vitbench.specs import OptionValue
 
-__all__ = ["Keyer", "ResolvedDataset"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResolvedDataset:
-    """A dataset as it was opened, its options complete."""
-
-    name: str
-    """Full, or as ``--data`` defines it."""
-    plugin: Plugin
-    options: dict[str, OptionValue] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of the files that options name, by option."""
+__all__ = ["Keyer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

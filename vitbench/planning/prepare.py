@@ -9,34 +9,28 @@ import dataclasses
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
-from vitbench.catalog.options import complete_options
 from vitbench.errors import UnusableError, UsageError, VitbenchError, error_of, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
-from vitbench.planning.files import hash_files
-from vitbench.planning.keying import Keyer, ResolvedDataset
+from vitbench.planning.datasets import ResolvedDataset, data_key, describe_data, open_data, unfit, wanted_size
+from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import (
     Fault,
     ResolvedModel,
     ResolvedRecipe,
     hub_environment,
-    lack_of,
     needs_hub,
     resolve_model,
     resolve_recipe,
 )
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
-from vitbench.specs import DatasetSpec, ModelSpec, OptionValue, load_target
-
-if TYPE_CHECKING:
-    from vitbench.data.cache import WantedSize
+from vitbench.specs import load_target
 
 __all__ = ["prepare", "prepare_in_child"]
 
@@ -78,8 +72,8 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
     described = environment.describe(device)
-    data = _open_data(request, models.values(), catalog, say)
-    notes = _describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
+    data = open_data(request, models.values(), catalog, say)
+    notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
     named = (model for recipe in recipes.values() for model in recipe.models)
     child_environment = hub_environment(any(needs_hub(m.spec, m.options) for m in (*models.values(), *named)), say)
     keyer = Keyer.of(request.conditions, device=device, described=described)
@@ -87,11 +81,13 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     faults: dict[str, Fault | None] = {}
     built: dict[str, Fault | None] = {}
     for asked in request.cells:
-        model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[_data_key(asked)]
-        info = dataset.infos[_side(model.spec)]
-        recipe = recipe if asked.kind == "quality" else _step_of(asked, recipe)
-        keyed = _keyed(asked, model, recipe, dataset.dataset, info, keyer)
-        fault = model.fault or _unfit(model.spec, info) or (recipe.fault if recipe else None)
+        model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
+        recipe = recipe if _calls_recipe(asked, catalog) else None
+        info = dataset.infos[wanted_size(model.spec)]
+        keyed = _keyed(asked, model, recipe, dataset, info, keyer)
+        fault = model.fault or unfit(model.spec, info)
+        if recipe and not fault:
+            fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and not fault:
             if form not in built:
@@ -151,7 +147,7 @@ def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, R
     recipes: dict[bytes, ResolvedRecipe] = {}
     for cell in request.cells:
         key = _recipe_key(cell)
-        if cell.kind == "speed" or key in recipes:
+        if key in recipes or not _calls_recipe(cell, catalog):
             continue
         recipe = resolve_recipe(cell.recipe, cell.recipe_options, catalog)
         fault = recipe.fault or (_import_fault(recipe) if request.build else None)
@@ -159,9 +155,18 @@ def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, R
     return recipes
 
 
+def _calls_recipe(cell: AskedCell, catalog: Catalog) -> bool:
+    """Whether a cell calls its recipe: to train, or to time a training step that the recipe says."""
+    if cell.kind == "quality":
+        return True
+    return cell.mode == "training" and catalog.recipe(cell.recipe).spec.step is not None
+
+
 def _import_fault(recipe: ResolvedRecipe) -> Fault | None:
     try:
         load_target(recipe.spec.fit)
+        if recipe.spec.step is not None:
+            load_target(recipe.spec.step)
     except UnusableError as error:
         return Fault(reason=f"recipe {recipe.name}: {reason_of(error)}", exit_code=error.exit_code)
     except KeyboardInterrupt:
@@ -177,104 +182,6 @@ def _asked_key(cell: AskedCell) -> bytes:
 
 def _recipe_key(cell: AskedCell) -> bytes:
     return msgspec.json.encode((cell.recipe, cell.recipe_options), order="deterministic")
-
-
-def _data_key(cell: AskedCell) -> bytes:
-    return msgspec.json.encode((cell.dataset, cell.dataset_options), order="deterministic")
-
-
-def _side(spec: ModelSpec) -> WantedSize:
-    """Return the size and the filter in which a model wants its images."""
-    from vitbench.data.cache import WantedSize
-
-    how = spec.preprocess
-    return WantedSize(
-        image_size=spec.input_size,
-        interpolation=how.interpolation if how else "bicubic",
-        crop_fraction=how.crop_fraction if how else 1.0,
-    )
-
-
-def _unfit(spec: ModelSpec, data: DataInfo) -> Fault | None:
-    """Return why the data's channels do not become the model's; None where they do."""
-    from vitbench.data.geometry import channels_fit
-
-    given, wanted = data.shape[0], spec.in_channels
-    if wanted is None or channels_fit(given, wanted):
-        return None
-    takes = f"it takes {wanted} {'channel' if wanted == 1 else 'channels'}, and {data.title} has {given}"
-    reason = f"{takes}; only gray becomes several channels, and three become gray"
-    return Fault(reason=reason, exit_code=UnusableError.exit_code)
-
-
-class _Opened(NamedTuple):
-    """A dataset, opened with some options and cached in each size that is wanted."""
-
-    dataset: ResolvedDataset
-    infos: dict[WantedSize, DataInfo]
-
-
-def _open_data(
-    request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
-) -> dict[bytes, _Opened]:
-    """Open and cache each dataset once, at each size that a model wants."""
-    from vitbench.data.cache import cache_dataset
-    from vitbench.data.locate import default_cache_root, default_data_root, locate
-
-    layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
-    plugins = {plugin.name: plugin for plugin in catalog.plugins}
-    sides = {_side(model.spec) for model in models}
-    opened: dict[bytes, _Opened] = {}
-    for key, cell in {_data_key(cell): cell for cell in request.cells}.items():
-        offer = catalog.datasets.get(cell.dataset)
-        short = cell.dataset.partition("/")[2] if offer else cell.dataset
-        path = request.data_paths.get(cell.dataset)
-        located = locate(
-            short,
-            spec=offer.spec if offer else None,
-            plugin=offer.plugin.name if offer else "",
-            layouts=layouts,
-            data_path=Path(path) if path else None,
-            data_root=default_data_root(),
-        )
-        if lack := lack_of(located.spec.requires):
-            raise UnusableError(f"dataset {short} {lack}.")
-        given = _options_of(cell, located.spec, offer.spec if offer else None)
-        options, files = hash_files(f"dataset {short}", located.spec.declared, given)
-        located = dataclasses.replace(located, options=options, files=files)
-        plugin = offer.plugin if offer else plugins[located.plugin]
-        opened[key] = _Opened(
-            dataset=ResolvedDataset(name=cell.dataset, plugin=plugin, options=options, files=files),
-            infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
-        )
-    return opened
-
-
-def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) -> dict[str, OptionValue]:
-    """Return a cell's dataset options for what opens its folder: the named dataset, or a layout in its place.
-
-    Raises:
-        UsageError: the layout does not have an option that was given, or refuses its value.
-    """
-    if opens is named:
-        return cell.dataset_options
-    usual = named.defaults if named else {}
-    given = {name: value for name, value in cell.dataset_options.items() if name not in usual or usual[name] != value}
-    owner = f"dataset {cell.dataset}, opened by the layout {opens.name}"
-    return complete_options(owner, opens.declared, given)
-
-
-def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
-    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
-    from vitbench.data.splits import load_splits
-
-    notes: dict[str, None] = {}
-    for info in data:
-        splits = load_splits(info, limit=limit)
-        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
-        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
-        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
-    return tuple(notes)
 
 
 def _keyed(
@@ -297,8 +204,3 @@ def _keyed(
         )
     assert recipe is not None
     return keyer.quality(asked, model, data, recipe=recipe, dataset=dataset)
-
-
-def _step_of(asked: AskedCell, recipe: ResolvedRecipe | None) -> ResolvedRecipe | None:
-    """Return the recipe whose step a speed cell times: the model's own, where the cell trains and it says its step."""
-    return recipe if asked.mode == "training" and recipe and recipe.spec.step is not None else None

@@ -52,8 +52,6 @@ def read_baseline(device: torch.device) -> MemoryBaseline | Skip:
         return skip
 
 
-UNCHANGED = Preprocess(mean=(0.0,), std=(1.0,))
-
 TrainStepMaker = Callable[[nn.Module], TrainStep]
 """Makes the training step of a model that is on its device, as it is to be called."""
 
@@ -68,11 +66,26 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
     """
     if not cell.recipe:
         return None
-    recipe = catalog.recipe(cell.recipe).spec
-    target = recipe.step
+    offer = catalog.recipe(cell.recipe)
+    target = offer.spec.step
     if target is None:
         raise UnusableError(f"recipe {cell.recipe} names no step, which it did when this was planned")
     step = load_target(target)
+
+    def build(text: str) -> nn.Module:
+        how = catalog.member(cell.model).preprocess or Preprocess(mean=(0.5,), std=(0.5,))  # of noise, any will do
+        channels, height, width = cell.input_shape
+        return builder(
+            catalog,
+            offer.spec,
+            cell.recipe_options,
+            num_classes=cell.num_classes,
+            image_size=(height, width),
+            in_channels=channels,
+            preprocess=how,
+            statistics=lambda: how,
+        )(text)
+
     run = FitRun(
         device=torch.device(cell.device),
         precision=cell.precision,
@@ -80,16 +93,7 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
         budget=Budget(),
         options=cell.recipe_options,
         log=lambda *_, **__: None,
-        build=builder(
-            catalog,
-            recipe,
-            cell.recipe_options,
-            num_classes=cell.num_classes,
-            image_size=cell.input_shape[1:],
-            in_channels=cell.input_shape[0],
-            preprocess=UNCHANGED,  # the inputs are noise
-            statistics=lambda: UNCHANGED,
-        ),
+        build=build,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )

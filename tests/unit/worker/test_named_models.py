@@ -62,7 +62,7 @@ def built(
         RECIPE,
         {"teacher": text, "note": "zoo/gray"} if options is None else options,
         num_classes=7,
-        image_size=8,
+        image_size=(8, 8),
         in_channels=in_channels,
         preprocess=how,
         statistics=lambda: statistics,
@@ -75,7 +75,7 @@ def test_a_model_that_takes_the_same_inputs_is_given_as_it_is() -> None:
     assert isinstance(model, Sees)
     assert model.given == {
         "num_classes": 7,
-        "image_size": 8,
+        "image_size": (8, 8),
         "in_channels": 3,
         "variant": "s",
         "sizes": (3, 4),
@@ -94,12 +94,17 @@ IMAGES = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8, generator=torch.
 
 @pytest.mark.parametrize(
     ("name", "how", "size", "channels"),
-    [("large", OTHER, 16, 3), ("gray", GRAY, 8, 1), ("colour", OTHER, 8, 3), ("plain", GRAY, 8, 3)],
+    [
+        ("large", OTHER, (16, 16), 3),
+        ("gray", GRAY, (8, 8), 1),
+        ("colour", OTHER, (8, 8), 3),
+        ("plain", GRAY, (8, 8), 3),
+    ],
 )
 def test_inputs_are_converted_as_if_they_had_been_made_for_it(
-    name: str, how: Preprocess, size: int, channels: int
+    name: str, how: Preprocess, size: tuple[int, int], channels: int
 ) -> None:
-    inputs = preprocess(IMAGES, OWN, image_size=8, in_channels=3)
+    inputs = preprocess(IMAGES, OWN, image_size=(8, 8), in_channels=3)
     model = built(f"zoo/{name}", statistics=GRAY)
     wanted = preprocess(IMAGES, how, image_size=size, in_channels=channels)
     torch.testing.assert_close(model(inputs), wanted, atol=1e-5, rtol=1e-5)
@@ -110,11 +115,11 @@ def test_inputs_are_converted_as_if_they_had_been_made_for_it(
 def test_gray_inputs_are_repeated_for_a_model_of_colours() -> None:
     images = IMAGES[:, :1]
     model = built("zoo/colour", in_channels=1, how=GRAY)
-    wanted = preprocess(images, OTHER, image_size=8, in_channels=3)
-    inputs = preprocess(images, GRAY, image_size=8, in_channels=1)
+    wanted = preprocess(images, OTHER, image_size=(8, 8), in_channels=3)
+    inputs = preprocess(images, GRAY, image_size=(8, 8), in_channels=1)
     torch.testing.assert_close(model(inputs), wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_channels_that_cannot_be_made_are_refused() -> None:
-    with pytest.raises(UnusableError, match="model zoo/colour takes 3 channels, and the images have 4"):
+    with pytest.raises(UnusableError, match="model zoo/colour takes 3 channels, and the inputs have 4"):
         built("zoo/colour", in_channels=4)

@@ -68,6 +68,26 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         columns="all",
         order=220,
     )
+    yield vitbench.MetricSpec(
+        name="brier",
+        measure="vitbench_metrics.quality:brier",
+        unit="1",
+        better="lower",
+        needs="predictions",
+        summary="Brier score, 0 to 2: squared error of the probabilities, summed over classes",
+        columns="all",
+        order=223,
+    )
+    yield vitbench.MetricSpec(
+        name="auroc",
+        measure="vitbench_metrics.quality:auroc",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="Area under the ROC curve of each class against the others, averaged over classes",
+        columns="all",
+        order=226,
+    )
 
 
 def _speed() -> Iterator[vitbench.MetricSpec]:

@@ -150,6 +150,8 @@ def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
         "nll": ("nat", "lower", "predictions"),
         "ece": ("fraction", "lower", "predictions"),
         "macro_f1": ("fraction", "higher", "predictions"),
+        "brier": ("1", "lower", "predictions"),
+        "auroc": ("fraction", "higher", "predictions"),
         "throughput": ("images/s", "higher", "timing"),
         "latency": ("s", "lower", "timing"),
         "train_throughput": ("images/s", "higher", "timing"),

@@ -20,6 +20,7 @@ TESTED_WITH = {
         "comparing/conditions",
         "comparing/contrast",
         "comparing/folder",
+        "comparing/kinds",
     ),
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
     "unit/report/html/test_charts.py": (

@@ -76,7 +76,7 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         needs="predictions",
         summary="Brier score, 0 to 2: squared error of the probabilities, summed over classes",
         columns="all",
-        order=224,
+        order=223,
     )
     yield vitbench.MetricSpec(
         name="auroc",

@@ -13,6 +13,7 @@ from torch import nn
 from vitbench_metrics import cost, memory
 
 from vitbench import Skip
+from vitbench.measurements import blank
 from vitbench.protocols import EnergyUse, MemoryUse, Subject, TrainingLog
 from vitbench.records import Measurement
 from vitbench.specs import load_target
@@ -142,13 +143,15 @@ def test_the_names_of_the_figures_are_those_of_the_specs() -> None:
 
 
 def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
-    specs = {spec.name: (spec.unit, spec.better, spec.needs) for spec in vitbench_metrics.vitbench_metrics()}
+    specs = {spec.name: (spec.unit, spec.better, *spec.parts) for spec in vitbench_metrics.vitbench_metrics()}
     assert specs == {
         "top1": ("fraction", "higher", "predictions"),
         "top5": ("fraction", "higher", "predictions"),
         "nll": ("nat", "lower", "predictions"),
         "ece": ("fraction", "lower", "predictions"),
         "macro_f1": ("fraction", "higher", "predictions"),
+        "brier": ("1", "lower", "predictions"),
+        "auroc": ("fraction", "higher", "predictions"),
         "throughput": ("images/s", "higher", "timing"),
         "latency": ("s", "lower", "timing"),
         "train_throughput": ("images/s", "higher", "timing"),
@@ -177,3 +180,26 @@ def test_listing_imports_nothing_heavy() -> None:
         "assert not {'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules); print(len(specs))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "18\n"
+
+
+def test_the_columns_of_the_tables_are_a_contract() -> None:
+    measurements = [blank(spec, each.name) for spec in vitbench_metrics.vitbench_metrics() for each in spec.gives]
+    columns = sorted((one for one in measurements if one.style.columns != "all"), key=lambda one: one.style.order)
+    assert [(one.name, one.style.title, one.style.unit, one.style.columns, one.at[0]) for one in columns] == [
+        ("top1", "top1", "%", "main", "quality"),
+        ("top5", "top5", "%", "wide", "quality"),
+        ("throughput", "", "images/s", "main", "fixed_batch"),
+        ("latency_p50", "p50", "ms", "main", "batch_1"),
+        ("latency_p95", "p95", "ms", "wide", "batch_1"),
+        ("peak_memory", "peak", "MiB", "main", "fixed_batch"),
+        ("params", "params", "M", "main", "fixed_batch"),
+        ("macs", "", "GMACs", "main", "fixed_batch"),
+        ("train_throughput", "train", "images/s", "main", "training"),
+        ("train_peak_memory", "train peak", "MiB", "wide", "training"),
+        ("train_seconds", "train", "s", "wide", "quality"),
+        ("cold_start", "cold start", "s", "wide", "batch_1"),
+        ("compile_seconds", "compile", "s", "wide", "batch_1"),
+        ("energy_per_image", "energy", "mJ/image", "wide", "fixed_batch"),
+        ("variant_agreement", "as float32", "%", "wide", "quality"),
+    ]
+    assert {one.name for one in measurements if one.exact} == {"params", "macs"}

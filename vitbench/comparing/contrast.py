@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vitbench.comparing.conditions import BATCHES, Unlike, blocking, unlike_conditions
+from vitbench.comparing.kinds import is_cost, is_quality, is_speed
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
-from vitbench.leaderboard.rows import Condition, Metric, Row
+from vitbench.leaderboard.rows import Condition, Row
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import PLAIN_STEP, KeyedCell, QualityCell, Record
@@ -22,9 +23,6 @@ from vitbench.settings import LIVE_SPEEDS
 from vitbench.specs import At
 
 __all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
-
-_TIMED: tuple[At, ...] = ("fixed_batch", "batch_1", "training")
-_SPEED_UNITS = frozenset({"s", "images/s"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +131,7 @@ def tested_speeds(first: Contender, second: Contender, *, same_model: bool) -> l
     return [
         name
         for name in _shared(first, second)
-        if _is_speed(first.row.metrics[name]) and not blocking(unlike_speed, first.row.metrics[name])
+        if is_speed(first.row.metrics[name]) and not blocking(unlike_speed, first.row.metrics[name])
     ]
 
 
@@ -157,11 +155,11 @@ def contrast(
     if unlike:
         return found
     shared = {name: first.row.metrics[name] for name in _shared(first, second)}
-    speeds = [name for name, metric in shared.items() if _is_speed(metric)]
-    quality = [name for name, metric in shared.items() if _is_quality(metric)]
+    speeds = [name for name, metric in shared.items() if is_speed(metric)]
+    quality = [name for name, metric in shared.items() if is_quality(metric)]
     if rank_by in shared and rank_by not in speeds:
         quality = list(dict.fromkeys([rank_by, *quality]))
-    costs = [name for name, metric in shared.items() if _is_cost(metric) and name not in quality]
+    costs = [name for name, metric in shared.items() if is_cost(metric) and name not in quality]
     return replace(
         found,
         quality=tuple(_quality(first, second, name, rank_by, found.unlike_speed) for name in quality),
@@ -180,32 +178,6 @@ def _shared(first: Contender, second: Contender) -> list[str]:
     """Return the metrics that both have, in the order of the tables' columns."""
     names = [name for name in first.row.metrics if name in second.row.metrics]
     return sorted(names, key=lambda name: first.row.metrics[name].style.order)
-
-
-def _is_speed(metric: Metric) -> bool:
-    """Say whether a metric is judged as a speed: a time or a rate of timed steps that stands in every table."""
-    return (
-        metric.machine_bound
-        and metric.unit in _SPEED_UNITS
-        and metric.taken_at in _TIMED
-        and metric.style.columns == "main"
-    )
-
-
-def _is_quality(metric: Metric) -> bool:
-    """Say whether a metric is one of what a model gives: of its evaluation, or what every table shows."""
-    of_model = not metric.machine_bound and not metric.exact
-    return of_model and (metric.taken_at == "quality" or metric.style.columns == "main")
-
-
-def _is_cost(metric: Metric) -> bool:
-    """Say whether a metric is shown with its plain difference.
-
-    Of what does not stand in every table that is memory and energy: a percentile or a start differs by chance.
-    """
-    if metric.style.columns == "all" or not (metric.exact or metric.machine_bound) or _is_speed(metric):
-        return False
-    return metric.style.columns == "main" or metric.unit not in _SPEED_UNITS
 
 
 def _quality(first: Contender, second: Contender, metric: str, rank_by: str, unlike_speed: Sequence[Unlike]) -> Quality:
@@ -262,7 +234,7 @@ def _speed(
 def _missing(first: Contender, second: Contender, rank_by: str) -> Iterator[str]:
     """Yield what one has and the other lacks: what is ranked by in any case, a speed where its cell failed."""
     for side, own, other in (("A", first, second), ("B", second, first)):
-        speeds = [name for name, metric in other.row.metrics.items() if _is_speed(metric)]
+        speeds = [name for name, metric in other.row.metrics.items() if is_speed(metric)]
         for metric in dict.fromkeys([rank_by, *speeds]):
             if metric in own.row.metrics or metric not in other.row.metrics:
                 continue

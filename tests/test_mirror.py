@@ -32,8 +32,6 @@ TESTED_WITH = {
     "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
-    # A count and a length.
-    "unit/data/test_splits.py": ("protocols",),
     # The steps from a folder to cached images.
     "unit/data/test_cache.py": ("data/decoding", "data/opening"),
     # What a kit of checks is made of; its checks are tested by subjects that break them.

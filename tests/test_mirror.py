@@ -42,7 +42,6 @@ TESTED_WITH = {
     "unit/testing/test_isolated.py": ("testing/report",),
     # What is right only in a process of its own, or after a training.
     "integration/test_lockstep.py": ("lockstep/process",),
-    "integration/test_run_digits.py": ("worker/quality",),
 }
 """Modules without a test file of their own, by the file that tests them. Whoever gives one its own takes it out."""
 

@@ -35,7 +35,7 @@ def fitted(name: str, data: TrainVal, **options: Any) -> nn.Module:
         num_classes=data.num_classes, image_size=data.image_size, in_channels=data.in_channels
     )
     recipe = RECIPES[spec.recipe]
-    return load_target(recipe.fit)(model, data, toy_training.run(dict(recipe.options) | options)).eval()
+    return load_target(recipe.fit)(model, data, toy_training.run(dict(recipe.defaults) | options)).eval()
 
 
 def digits() -> tuple[TrainVal, torch.Tensor, np.ndarray]:
@@ -44,7 +44,7 @@ def digits() -> tuple[TrainVal, torch.Tensor, np.ndarray]:
     images = np.round(found.images * 255 / 16).astype(np.uint8)[:, None]
     train = toy_training.split(images[::2], found.target[::2])
     data = toy_training.train_val(train, train, num_classes=10, preprocess=statistics(train))
-    inputs = preprocess(torch.from_numpy(images[1::2]), data.preprocess, image_size=8, in_channels=1)
+    inputs = preprocess(torch.from_numpy(images[1::2]), data.preprocess, image_size=(8, 8), in_channels=1)
     return data, inputs, found.target[1::2]
 
 
@@ -122,7 +122,18 @@ def test_large_images_are_shrunk_before_they_are_compared() -> None:
     data = toy_training.train_val(split, split, num_classes=6)
     model = fitted("knn-pixels", data, k=1)
     assert model.pixels.shape == (6, 3 * 32 * 32)
-    inputs = preprocess(torch.from_numpy(images), data.preprocess, image_size=64, in_channels=3)
+    inputs = preprocess(torch.from_numpy(images), data.preprocess, image_size=(64, 64), in_channels=3)
+    assert model(inputs).argmax(1).tolist() == list(range(6))
+
+
+@pytest.mark.parametrize(("size", "kept"), [((64, 20), (32, 20)), ((20, 64), (20, 32)), ((12, 20), (12, 20))])
+def test_rectangles_of_many_channels_are_compared(size: tuple[int, int], kept: tuple[int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 5, *size), dtype=np.uint8)
+    split = toy_training.split(images, np.arange(6))
+    data = toy_training.train_val(split, split, num_classes=6)
+    model = fitted("knn-pixels", data, k=1)
+    assert model.pixels.shape == (6, 5 * kept[0] * kept[1])
+    inputs = preprocess(torch.from_numpy(images), data.preprocess, image_size=size, in_channels=5)
     assert model(inputs).argmax(1).tolist() == list(range(6))
 
 

@@ -185,7 +185,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "channels last": (
         "check_dataset_images",
-        "train image 0 is [4, 4, 3]; it must be [1 or 3, height, width]",
+        "train image 0 is [4, 4, 3]; it must be [channels, height, width]",
         lambda split: replace(sound(split), pixels=sound(split).pixels.transpose(0, 2, 3, 1)),
         {},
     ),

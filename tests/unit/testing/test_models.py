@@ -27,7 +27,7 @@ def _one_thread() -> None:
 class Net(nn.Module):
     """A small convolutional network that keeps all contracts."""
 
-    def __init__(self, num_classes: int, image_size: int, in_channels: int) -> None:
+    def __init__(self, num_classes: int, image_size: tuple[int, int], in_channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, 6, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(6)
@@ -42,7 +42,7 @@ class Net(nn.Module):
         return self.head(self.dropout(self.features(images)))
 
 
-def build(*, num_classes: int, image_size: int, in_channels: int, width: int = 6) -> nn.Module:
+def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int, width: int = 6) -> nn.Module:
     return Net(num_classes, image_size, in_channels)
 
 
@@ -98,8 +98,8 @@ class Lazy(Net):
         self.head = nn.LazyLinear(shape["num_classes"])
 
 
-def too_few_pixels(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size > 64:
+def too_few_pixels(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
+    if image_size[0] > 64:
         raise ValueError("a table of 64 positions only")
     return Net(image_size=image_size, **shape)
 
@@ -108,11 +108,21 @@ def pools(self: Net, images: Tensor) -> Tensor:
     return Net.forward(self, nn.functional.max_pool2d(images, 16))
 
 
-def fixed_size(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+def fixed_size(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32 * 32, num_classes))
 
 
-def only_colour(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+def squares(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] ** 2, num_classes))
+
+
+def three_at_most(*, in_channels: int, **shape: Any) -> nn.Module:
+    if in_channels > 3:
+        raise ValueError("gray or colour")
+    return Net(in_channels=in_channels, **shape)
+
+
+def only_colour(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     return Net(num_classes, image_size, 3)
 
 
@@ -340,7 +350,14 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         changed(forward=pools),
         {},
     ),
-    "not for ImageNet": ("check_model_follows_data", "image_size=224, in_channels=3) raised", too_few_pixels, {}),
+    "not for ImageNet": (
+        "check_model_follows_data",
+        "image_size=(224, 224), in_channels=3) raised",
+        too_few_pixels,
+        {},
+    ),
+    "not for rectangles": ("check_model_follows_data", "forward of images [2, 3, 32, 64] raised", squares, {}),
+    "at most three channels": ("check_model_follows_data", "in_channels=4) raised ValueError", three_at_most, {}),
     "colour only": ("check_model_follows_data", "forward of images [2, 1, 32, 32] raised", only_colour, {}),
     "values in build": ("check_model_builds_on_meta", "cannot be called on meta tensors", reads_values, {}),
     "values decide a shape": (
@@ -501,8 +518,8 @@ def test_every_check_has_a_bad_model() -> None:
 # Sizes, weights, baselines, families ----------------------------------------------------------------------------------
 
 
-def even_sizes(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size != 64:
+def even_sizes(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
+    if image_size != (64, 64):
         raise UsageError(f"patch_size 64 does not divide {image_size}")
     return Net(image_size=image_size, **shape)
 
@@ -519,12 +536,12 @@ def test_a_model_that_refuses_all_sizes_is_told_to_declare_its_own() -> None:
     (outcome,) = run(refuses_all, only="check_model_logits").values()
     assert outcome.status == "failed"
     assert outcome.reason == (
-        "build refuses images of 8, 32, 64, 224 pixels (only 14); declare the image_size that it takes"
+        "build refuses images of 8, 32, 32x64, 64, 224 pixels (only 14); declare the image_size that it takes"
     )
 
 
-def large_patches(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size % 14:
+def large_patches(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
+    if image_size[0] % 14:
         raise UsageError(f"patches of 14 pixels do not divide {image_size}")
     return Net(image_size=image_size, **shape)
 
@@ -550,7 +567,7 @@ class SkipsABlock(Net):
 class Attends(nn.Module):
     """Attention over patches of 32 pixels: of a single one the queries and keys make no difference."""
 
-    def __init__(self, num_classes: int, in_channels: int, image_size: int) -> None:
+    def __init__(self, num_classes: int, in_channels: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         self.patches = nn.Conv2d(in_channels, 8, 32, 32)
         self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8, bias=False)
@@ -562,8 +579,8 @@ class Attends(nn.Module):
         return self.head((weights @ tokens).mean(1))
 
 
-def patches_of_32(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size % 32:
+def patches_of_32(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
+    if image_size[0] % 32:
         raise UsageError(f"patches of 32 pixels do not divide {image_size}")
     return Attends(image_size=image_size, **shape)
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from vitbench.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -113,6 +115,10 @@ class Budget:
     """Passes over the training split; None: as the recipe's options say."""
 
 
+def _build_nothing(text: str) -> nn.Module:
+    raise UsageError(f'"{text}" cannot be built here: models are built by name in a run alone')
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitRun:
     """The conditions of one training run."""
@@ -138,6 +144,11 @@ class FitRun:
     * ``val_top1``: share of the validation images that are right; drawn in the same places
     * ``lr``: the learning rate; stored, not drawn
     * any other name: a number, which becomes a column of the curve and a chart of its own on the page"""
+    build: Callable[[str], nn.Module] = _build_nothing
+    """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
+    on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
+    the model in training as they are; where its own size, channels or normalisation are others, they are converted
+    inside. Raises UsageError for a text that no such option holds: what is built belongs to the cell's key."""
     compile: bool = False
     """Whether to use torch.compile; `vitbench.training.on_device` does."""
     channels_last: bool = False

@@ -122,6 +122,8 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     recipe_options: dict[str, OptionValue] = {}
     """The recipe's options, complete."""
     dataset: str
+    dataset_options: dict[str, OptionValue] = {}
+    """The dataset's options, complete."""
     seed: int
     precision: Precision = "float32"
     threads: int
@@ -171,9 +173,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """A dataset as it was opened and cached."""
 
     name: str
-    """The name that was asked for."""
+    """The name that was asked for, without options."""
     title: str
-    """The name for tables; says so where the data are unverified."""
+    """The name for tables, with the options that are not as by default; says so where the data are unverified."""
     verified: bool
     fingerprint: str
     """SHA-256 of labels and decoded pixels of both splits."""
@@ -236,10 +238,14 @@ class Provenance(_Data, frozen=True, kw_only=True):
     model: PluginOrigin
     recipe: PluginOrigin | None = None
     dataset: PluginOrigin | None = None
+    others: tuple[PluginOrigin, ...] = ()
+    """Of the models that options of the recipe name, such as a teacher."""
     data_fingerprint: str = ""
-    checkpoint_sha256: str = ""
+    files: dict[str, str] = {}
+    """SHA-256 of each file that an option names, by that option: ``model.checkpoint``, ``recipe.teacher.checkpoint``,
+    ``dataset.index``."""
     libraries: dict[str, str] = {}
-    """Versions of the packages that the model requires."""
+    """Versions of the packages that the model, its recipe and other models of that require."""
     torch: str
     method: int = METHOD
 

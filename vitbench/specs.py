@@ -287,8 +287,8 @@ class ModelSpec(Declared):
     preprocess: Preprocess | None = None
     """Input normalisation; None takes the statistics of the training split."""
     recipe: str = ""
-    """The recipe it takes where a suite names none, full or of the same plugin; empty: ``recipes/supervised``, or
-    ``recipes/finetune`` when pretrained."""
+    """The recipe it takes where a suite names none, full or of the same plugin; empty: vitbench's own for new models,
+    or that for pretrained ones."""
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name: bare defaults, whose types they keep, or `Option`. ``checkpoint`` is a file."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -365,11 +365,6 @@ class ModelSpec(Declared):
     def is_baseline(self) -> bool:
         """Whether it is a row to beat rather than a candidate."""
         return "baseline" in self.tags
-
-    @property
-    def default_recipe(self) -> str:
-        """The recipe it takes where nothing names one."""
-        return self.recipe or ("recipes/finetune" if self.pretrained_on else "recipes/supervised")
 
 
 @tolerant

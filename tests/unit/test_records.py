@@ -44,7 +44,7 @@ SPEED = SpeedCell(
     mode="inference",
     machine="a machine",
 )
-QUALITY_ID = "0bbcccd4cbebd295"
+QUALITY_ID = "1a4e00d371ec0b75"
 SPEED_ID = "2c4bde97d7ea37d0"
 
 
@@ -76,6 +76,7 @@ def test_an_id_does_not_depend_on_the_hash_seed() -> None:
         {"recipe": "recipes/finetune"},
         {"recipe_options": {"epochs": 21}},
         {"dataset": "datasets/cifar10"},
+        {"dataset_options": {"fold": 2}},
         {"seed": 1},
         {"precision": "bfloat16"},
         {"threads": 2},
@@ -114,7 +115,18 @@ def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, obje
 
 def test_every_field_of_a_cell_was_tried_above() -> None:
     assert {field.name for field in msgspec.structs.fields(QualityCell)} == {
-        *("model", "options", "recipe", "recipe_options", "dataset", "seed", "precision", "threads", "limit"),
+        *(
+            "model",
+            "options",
+            "recipe",
+            "recipe_options",
+            "dataset",
+            "dataset_options",
+            "seed",
+            "precision",
+            "threads",
+            "limit",
+        ),
         *("epochs", "compile", "channels_last"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
@@ -133,7 +145,8 @@ def test_the_order_of_options_does_not_change_an_id() -> None:
     "change",
     [
         {"data_fingerprint": "f"},
-        {"checkpoint_sha256": "c"},
+        {"files": {"model.checkpoint": "c"}},
+        {"others": (PluginOrigin(plugin="p", distribution="d", version="1", code_hash="c"),)},
         {"libraries": {"timm": "1"}},
         {"torch": "3"},
         {"method": 9},

@@ -184,18 +184,6 @@ def test_specs_take_keywords_only() -> None:
         ModelSpec("net", "mine.net:build", "A net")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("fields", "recipe"),
-    [
-        ({}, "recipes/supervised"),
-        ({"pretrained_on": "ImageNet"}, "recipes/finetune"),
-        ({"pretrained_on": "ImageNet", "recipe": "evaluate"}, "evaluate"),
-    ],
-)
-def test_the_recipe_follows_the_weights(fields: dict[str, str], recipe: str) -> None:
-    assert model(**fields).default_recipe == recipe
-
-
 def test_a_layout_and_a_baseline_are_known_by_their_fields() -> None:
     assert DatasetSpec(name="folder", open="a:b", detect="a:c", summary="x").is_layout
     assert not DatasetSpec(name="digits", open="a:b", summary="x").is_layout

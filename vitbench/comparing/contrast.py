@@ -285,5 +285,8 @@ def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:
         found["Options"] = (options[0], options[1])
         code = [f"{each.model.distribution} {each.model.version} ({each.model.code_hash[:8]})" for each in made]
         found["Code"] = (code[0], code[1])
-        found["Checkpoint"] = (made[0].checkpoint_sha256[:8] or "none", made[1].checkpoint_sha256[:8] or "none")
+    for name in sorted(made[0].files | made[1].files):
+        if a.cell.model == b.cell.model or not name.startswith("model."):
+            of_a, of_b = (each.files.get(name, "none")[:8] for each in made)
+            found[f"File {name}"] = (of_a, of_b)
     return found

@@ -135,10 +135,7 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
 
 def _child_environment(cells: list[KeyedCell], catalog: Catalog, say: Callable[[str], None]) -> dict[str, str]:
     """Return the workers' variables, as in a run."""
-    from_hub = any(
-        needs_hub(catalog.model(each.cell.model).spec, each.cell.options, each.provenance.checkpoint_sha256)
-        for each in cells
-    )
+    from_hub = any(needs_hub(catalog.model(each.cell.model).spec, each.cell.options) for each in cells)
     return hub_environment(from_hub, say)
 
 

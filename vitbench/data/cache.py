@@ -130,7 +130,7 @@ def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
 
 def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
     verified = survey.verified and located.verified is not False
-    title = located.name if verified else f"{located.name} (unverified, {survey.fingerprint[:8]})"
+    title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     return DataInfo(
         name=located.name,
         title=title,
@@ -155,7 +155,8 @@ def _source(located: Located) -> _Source | None:
     if located.root is None or not located.root.is_dir():
         return None
     files = sorted(_files_under(located.root))
-    decoder = [located.plugin, located.spec.name, _code_digest(load_target(located.spec.open))]
+    code = _code_digest(load_target(located.spec.open))
+    decoder = [located.plugin, located.spec.name, code, dict(located.options), dict(located.files)]
     return _Source(digest([str(located.root), decoder, files]), files)
 
 
@@ -234,7 +235,7 @@ def _fill(
 
         def written(forms: set[Form]) -> tuple[Survey, set[Form]]:
             _check_room(folder, images * sum(math.prod(form.shape) for form in forms))
-            return decode(opened, forms, temporary, lambda line: say(f"{located.name}: {line}"))
+            return decode(opened, forms, temporary, lambda line: say(f"{located.title}: {line}"))
 
         try:
             geometry = known.geometry if known else glance(opened)

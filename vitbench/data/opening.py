@@ -89,7 +89,7 @@ def open_splits(located: Located) -> OpenedSet:
 def fault(located: Located, reason: object) -> UnusableError:
     """Return the error that says, in one line, which dataset in which place cannot be used, and why."""
     place = f" in {located.root}" if located.root else ""
-    return UnusableError(f"dataset {located.name}{place}: {' '.join(str(reason).split())}")
+    return UnusableError(f"dataset {located.title}{place}: {' '.join(str(reason).split())}")
 
 
 def check_class_count(located: Located, class_names: Sequence[str]) -> None:
@@ -107,7 +107,9 @@ def _open(located: Located, name: SplitName) -> OpenedSplit:
     remedy = f"say where it lies with --data {located.name}=PATH"
     try:
         images = contract.call(
-            load_target(located.spec.open), {"root": located.root, "split": name, "download": located.download}
+            load_target(located.spec.open),
+            {"root": located.root, "split": name, "download": located.download},
+            located.options,
         )
         labels, classes = np.asarray(images.labels), len(images.class_names)
     except VitbenchError:

@@ -9,7 +9,8 @@ from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import key_of, library_versions, origin
-from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.datasets import ResolvedDataset
+from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
     Cell,
@@ -52,15 +53,22 @@ class Keyer:
         )
 
     def quality(
-        self, asked: AskedCell, model: ResolvedModel, data: DataInfo, *, recipe: Plugin, dataset: Plugin
+        self,
+        asked: AskedCell,
+        model: ResolvedModel,
+        data: DataInfo,
+        *,
+        recipe: ResolvedRecipe,
+        dataset: ResolvedDataset,
     ) -> KeyedCell:
-        """Key a model that a recipe trains or loads and that a dataset judges, both of the plugins given."""
+        """Key a model that a recipe trains or loads and that a dataset judges."""
         cell = QualityCell(
             model=model.name,
             options=model.options,
-            recipe=asked.recipe,
-            recipe_options=asked.recipe_options,
-            dataset=asked.dataset,
+            recipe=recipe.name,
+            recipe_options=recipe.options,
+            dataset=dataset.name,
+            dataset_options=dataset.options,
             seed=asked.seed,
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
@@ -105,17 +113,24 @@ class Keyer:
         model: ResolvedModel,
         input_shape: tuple[int, int, int],
         *,
-        recipe: Plugin | None = None,
-        dataset: Plugin | None = None,
+        recipe: ResolvedRecipe | None = None,
+        dataset: ResolvedDataset | None = None,
         data: DataInfo | None = None,
     ) -> KeyedCell:
+        others = {self.origin(other.plugin) for other in recipe.models} if recipe else set()
+        fault = model.fault or (recipe.fault if recipe else None)
         made_of = Provenance(
             model=self.origin(model.plugin),
-            recipe=self.origin(recipe) if recipe else None,
-            dataset=self.origin(dataset) if dataset else None,
+            recipe=self.origin(recipe.plugin) if recipe else None,
+            dataset=self.origin(dataset.plugin) if dataset else None,
+            others=tuple(sorted(others, key=lambda origin: origin.plugin)),
             data_fingerprint=data.fingerprint if data else "",
-            checkpoint_sha256=model.checkpoint_sha256,
-            libraries=library_versions(model.spec.requires),
+            files={
+                f"{role}.{option}": sha256
+                for role, part in (("model", model), ("recipe", recipe), ("dataset", dataset))
+                for option, sha256 in (part.files.items() if part else ())
+            },
+            libraries=library_versions([*model.spec.requires, *(recipe.requires if recipe else ())]),
             torch=self.torch,
         )
         cell_id = digest(cell)
@@ -131,7 +146,7 @@ class Keyer:
             in_channels=input_shape[0],
             machine=self.machine,
             device=self.device,
-            unavailable=model.unavailable,
+            unavailable=fault.reason if fault else "",
         )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from vitbench.catalog import load_catalog
 from vitbench.catalog.options import model_options, parse_model
 from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.planning.expand import default_recipe
 from vitbench.planning.resolve import resolve_model
 from vitbench.planning.suite import AskedModel
 from vitbench.records import Mode, Precision, canonical_name
@@ -115,14 +116,14 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     offer = catalog.model(short)
     if offer.spec.is_baseline:
         raise UsageError(f"model {offer.name} is a baseline; its speed says nothing.")
-    recipe = catalog.recipe(offer.spec.default_recipe, home=offer.plugin.name)
+    recipe = catalog.recipe(default_recipe(offer.spec), home=offer.plugin.name)
     family = offer.spec.resolve is not None
     options: dict[str, OptionValue] = {**written}
     if not family:
         options = model_options(f"model {offer.name}", offer.spec, recipe.spec, options)
     resolved = resolve_model(AskedModel(name=offer.name, options=options, family=family), recipe.name, catalog)
-    if resolved.unavailable:
-        raise UnusableError(f"model {offer.name}: {resolved.unavailable}.")
+    if resolved.fault:
+        raise UnusableError(f"model {offer.name}: {resolved.fault.reason}.")
     spec = resolved.spec
     size = conditions.input_size or spec.input_size or IMAGE_SIZE
     channels = spec.in_channels or IN_CHANNELS

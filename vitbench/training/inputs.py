@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from vitbench.data.geometry import channels_fit, covering_size
 from vitbench.protocols import Split
 from vitbench.specs import Preprocess
 
-__all__ = ["preprocess", "statistics"]
+__all__ = ["convert", "preprocess", "statistics"]
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in gray (ITU-R BT.601, as Pillow's mode L)."""
@@ -40,9 +41,34 @@ def preprocess(images: Tensor, how: Preprocess, *, image_size: tuple[int, int], 
     Raises:
         ValueError: the images, or the values of `how`, have channels that become no such input.
     """
-    if not channels_fit(images.shape[1], in_channels):
-        raise ValueError(f"images of {images.shape[1]} channels become no input of {in_channels}")
-    x = images.float().div_(255)
+    return _prepared(images.float().div_(255), how, image_size, in_channels)
+
+
+def convert(
+    inputs: Tensor, given: Preprocess, wanted: Preprocess, *, image_size: tuple[int, int], in_channels: int
+) -> Tensor:
+    """Turn a model's input float32[B, C, H, W] into that of another model, float32[B, in_channels, h, w].
+
+    Args:
+        inputs: as `preprocess` makes them.
+        given: how they were made.
+        wanted: how those of the other model are made; no more of them is cut away.
+        image_size: (h, w).
+        in_channels: of the other model.
+
+    Raises:
+        ValueError: as `preprocess` does.
+    """
+    channels = inputs.shape[1]
+    mean, std = _per_channel(given.mean, channels), _per_channel(given.std, channels)
+    x = torch.stack([inputs[:, c] * std[c] + mean[c] for c in range(channels)], dim=1)
+    return _prepared(x, replace(wanted, crop_fraction=1.0), image_size, in_channels)
+
+
+def _prepared(x: Tensor, how: Preprocess, image_size: tuple[int, int], in_channels: int) -> Tensor:
+    """Turn images float32[B, C, H, W] in 0..1, which it may change, into a model's input."""
+    if not channels_fit(x.shape[1], in_channels):
+        raise ValueError(f"images of {x.shape[1]} channels become no input of {in_channels}")
     if x.shape[1] == 3 and in_channels == 1:
         x = torch.stack([weight * x[:, c] for c, weight in enumerate(LUMINANCE)]).sum(0).unsqueeze(1)
     x = _resize_and_crop(x, how, image_size)

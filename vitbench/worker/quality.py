@@ -25,10 +25,12 @@ from vitbench.protocols import Budget, FitRun, Split, Subject, TrainingLog, Trai
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
+from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.metrics import measure, measured_by
+from vitbench.worker.named_models import builder
 from vitbench.worker.runtime import flag_reasons, runtime
 
 __all__ = ["measure_again", "run_quality"]
@@ -40,13 +42,17 @@ SIGN_SECONDS = 1.0
 class _Log:
     """Gathers the training curve and passes signs of life on, at most one a second between epochs."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, recipe: str, epochs: int | None) -> None:
+        """Start with the recipe's name and its budget."""
         self.curve: list[dict[str, float]] = []
+        self._recipe, self._budget = recipe, epochs
         self._send = send
         self._last = 0.0
 
     def __call__(self, *, epoch: float | None = None, epochs: int | None = None, **values: float) -> None:
         """See `FitRun.log`."""
+        if self._budget is not None and epoch is not None:
+            check_epoch(self._recipe, epoch, self._budget)
         whole = epoch is not None and float(epoch).is_integer() and bool(values)
         if whole and epoch is not None:
             self.curve.append({"epoch": float(epoch), **{name: float(value) for name, value in values.items()}})
@@ -63,7 +69,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     num_classes, device = len(info.class_names), torch.device(planned.device)
     spec = catalog.member(cell.model)
     recipe = catalog.recipe(cell.recipe).spec
-    log = _Log(send)
+    log = _Log(send, cell.recipe, cell.epochs)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit)
         how = _preprocess(spec, planned, splits.train)
@@ -71,8 +77,19 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
         start = observe(device)
-        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log)
-        model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
+        build = builder(
+            catalog,
+            recipe,
+            cell.recipe_options,
+            num_classes=num_classes,
+            image_size=planned.image_size,
+            in_channels=planned.in_channels,
+            preprocess=how,
+            statistics=lambda: statistics(splits.train),
+        )
+        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build)
+        with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
+            model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
         end = observe(device)
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()
@@ -151,7 +168,9 @@ def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
     )
 
 
-def _fit_run(planned: KeyedCell, cell: QualityCell, log: Callable[..., None]) -> FitRun:
+def _fit_run(
+    planned: KeyedCell, cell: QualityCell, log: Callable[..., None], build: Callable[[str], nn.Module]
+) -> FitRun:
     return FitRun(
         device=torch.device(planned.device),
         precision=cell.precision,
@@ -159,6 +178,7 @@ def _fit_run(planned: KeyedCell, cell: QualityCell, log: Callable[..., None]) ->
         budget=Budget(epochs=cell.epochs),
         options=cell.recipe_options,
         log=log,
+        build=build,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )

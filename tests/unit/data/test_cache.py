@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -313,6 +314,45 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     manifest = msgspec.json.decode(Path(first[WantedSize(image_size=(16, 16))].cache, "manifest.json").read_bytes())
     assert [path for path, _, _ in manifest["sources"]] == ["sub/file"]
     assert manifest["fingerprint"] == first[WantedSize(image_size=(16, 16))].fingerprint
+
+
+def test_options_and_the_files_that_they_name_are_part_of_what_was_decoded(tmp_path: Path) -> None:
+    root = tmp_path / "shades"
+    root.mkdir()
+    (root / "data").write_bytes(b"one")
+    opened: list[int] = []
+
+    def open_fold(split: str, fold: int, index: str) -> SimpleNamespace:
+        opened.append(fold)
+        images = np.full((4, 1, 8, 8), fold, dtype=np.uint8)
+        images[1::2] += 9
+        return SimpleNamespace(labels=np.arange(4) % 2, class_names=("a", "b"), images=lambda rows: images[rows])
+
+    spec = DatasetSpec(name="shades", open=open_fold, summary="x", options={"fold": 1, "index": ""})
+
+    def cached(fold: int, **files: str) -> DataInfo:
+        located = Toy([], []).located(root, name="shades", spec=spec)
+        located = replace(located, options={"fold": fold, "index": ""}, files=files)
+        return cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "cache", say=lambda _: None)[FOLLOW]
+
+    first, second = cached(1), cached(2)
+    assert (first.name, first.title, second.title) == ("shades", "shades", "shades:fold=2")
+    assert [_read(each, "test-images")[0, 0, 0, 0] for each in (first, second)] == [1, 2]
+    assert first.fingerprint != second.fingerprint
+    assert cached(1) == first
+    assert opened == [1, 1, 2, 2], "what is unchanged is not opened again"
+    cached(1, index="5ha")
+    assert opened == [1, 1, 2, 2, 1, 1]
+
+
+def test_a_set_that_cannot_be_used_is_named_with_its_options(tmp_path: Path) -> None:
+    def open_nothing(split: str, fold: int) -> None:
+        raise ValueError("there are three folds")
+
+    spec = DatasetSpec(name="shades", open=open_nothing, summary="x", options={"fold": 1}, needs_root=False)
+    located = replace(Toy([], []).located(spec=spec, name="shades"), options={"fold": 4})
+    with pytest.raises(UnusableError, match=r"^dataset shades:fold=4: there are three folds$"):
+        cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "cache", say=lambda _: None)
 
 
 def test_a_new_side_needs_one_pass_and_keeps_what_is_there(tmp_path: Path) -> None:

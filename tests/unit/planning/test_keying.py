@@ -11,11 +11,12 @@ import pytest
 
 from vitbench import environment
 from vitbench.catalog import Plugin
+from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.keying import Keyer
-from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.resolve import Fault, ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
-from vitbench.records import PluginOrigin, SpeedCell, digest
-from vitbench.specs import ModelSpec, Preprocess
+from vitbench.records import KeyedCell, PluginOrigin, SpeedCell, digest
+from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
 
 ZOO, COOK, IMAGES = (
     Plugin(name=name, distribution=name, version="1", module=name) for name in ("zoo", "cook", "images")
@@ -26,8 +27,24 @@ MODEL = ResolvedModel(
     spec=ModelSpec(name="net", build="a:b", summary="x"),
     options={"depth": 2},
     label="net:depth=2",
-    checkpoint_sha256="5ha",
+    files={"checkpoint": "5ha"},
 )
+RECIPE = ResolvedRecipe(
+    name="cook/slow",
+    plugin=COOK,
+    spec=RecipeSpec(name="slow", fit="a:b", summary="x", options={"lr": 1.0}),
+    options={"lr": 0.1},
+)
+DIGITS = ResolvedDataset(name="images/digits", plugin=IMAGES)
+ASKED = AskedCell(
+    kind="quality",
+    model=AskedModel(name="zoo/net"),
+    dataset="images/digits",
+    recipe="cook/slow",
+    recipe_options={"lr": 0.1},
+    seed=3,
+)
+DATA = msgspec.structs.replace(factories.data_info(), plugin="images")
 
 
 COLOUR = Preprocess(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
@@ -54,25 +71,56 @@ KEYER = Keyer(
 
 def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
-    assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "6c832ed27b249167")
+    assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "b765a9df79f279d4")
     assert keyed.id == digest(keyed.cell)
     assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
 
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:
-    asked = AskedCell(
-        kind="quality",
-        model=AskedModel(name="zoo/net"),
-        dataset="images/digits",
-        recipe="cook/slow",
-        recipe_options={"lr": 0.1},
-        seed=3,
-    )
-    data = msgspec.structs.replace(factories.data_info(), plugin="images")
-    keyed = KEYER.quality(asked, MODEL, data, recipe=COOK, dataset=IMAGES)
-    assert (keyed.id, keyed.key) == ("8cafd6b68654ad35", "4fb76cb4f5f36ccc")
-    assert keyed.data == data
+    keyed = KEYER.quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=DIGITS)
+    assert (keyed.id, keyed.key) == ("906b12f7c12bd2a6", "5080b6fd97fc1034")
+    assert keyed.data == DATA
     assert keyed.provenance.recipe == origin(COOK)
+    assert keyed.provenance.files == {"model.checkpoint": "5ha"}
+
+
+def test_all_files_that_options_name_and_the_code_of_other_models_are_in_the_key() -> None:
+    def keyed(model: ResolvedModel = MODEL, recipe: ResolvedRecipe = RECIPE, **fields: object) -> KeyedCell:
+        return KEYER.quality(ASKED, model, DATA, recipe=recipe, dataset=replace(DIGITS, **fields))
+
+    teacher = replace(MODEL, plugin=COOK)
+    cells = [
+        keyed(),
+        keyed(files={"index": "1d"}),
+        keyed(recipe=replace(RECIPE, files={"teacher.checkpoint": "one"})),
+        keyed(recipe=replace(RECIPE, files={"teacher.checkpoint": "two"})),
+        keyed(recipe=replace(RECIPE, models=(teacher,))),
+        keyed(model=replace(MODEL, files={})),
+    ]
+    assert len({cell.id for cell in cells}) == 1
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert cells[1].provenance.files == {"model.checkpoint": "5ha", "dataset.index": "1d"}
+    assert cells[2].provenance.files == {"model.checkpoint": "5ha", "recipe.teacher.checkpoint": "one"}
+    assert cells[4].provenance.others == (origin(COOK),)
+    twice = keyed(recipe=replace(RECIPE, models=(teacher, replace(teacher, name="cook/other"))))
+    assert twice.key == cells[4].key
+
+
+def test_options_of_a_dataset_are_in_the_id() -> None:
+    folds = [
+        KEYER.quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=replace(DIGITS, options={"fold": fold}))
+        for fold in (1, 2)
+    ]
+    assert folds[0].id != folds[1].id
+    assert [each.cell.dataset_options for each in folds] == [{"fold": 1}, {"fold": 2}]
+
+
+def test_what_a_recipe_lacks_stops_the_training_and_not_the_timing() -> None:
+    lacking = replace(RECIPE, fault=Fault(reason="recipe cook/slow needs the module oven, which is not installed"))
+    keyed = KEYER.quality(ASKED, MODEL, DATA, recipe=lacking, dataset=DIGITS)
+    assert keyed.unavailable == "recipe cook/slow needs the module oven, which is not installed"
+    broken = replace(MODEL, fault=Fault(reason="it is broken"))
+    assert KEYER.quality(ASKED, broken, DATA, recipe=lacking, dataset=DIGITS).unavailable == "it is broken"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_model_that_lacks_a_module_says_which(monkeypatch: pytest.MonkeyPatch)
     lacking = type(offer)(name="mine/net", plugin=offer.plugin, spec=spec)
     changed = {name: getattr(catalog, name) for name in ("plugins", "problems", "recipes")}
     monkeypatch.setattr(given, "load_catalog", lambda: type(catalog)(**changed, models={"mine/net": lacking}))
-    with pytest.raises(UnusableError, match="model mine/net: it needs absent_module; pip install absent_module"):
+    with pytest.raises(UnusableError, match="it needs the module absent_module, which is not installed"):
         given_model("mine/net", conditions())
 
 

@@ -169,7 +169,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModelSpec], None]:
 def test_a_module_that_is_not_installed_is_told(offer: Callable[[ModelSpec], None]) -> None:
     offer(ModelSpec(name="net", build="x:y", summary="s", requires=("no_such_module",)))
     assert model("net") == Refusal(
-        message="model tiny/net needs no_such_module; pip install no_such_module.", exit_code=3
+        message="model tiny/net needs the module no_such_module, which is not installed.", exit_code=3
     )
 
 

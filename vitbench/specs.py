@@ -337,6 +337,10 @@ class ModelSpec(Declared):
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
         object.__setattr__(self, "options", _freeze_options(owner, options, "build"))
+        for name in self.arguments:
+            if name in options or name in OFFERED["build"]:
+                whose = "is an option, too" if name in options else "build is offered"
+                raise ValueError(f"{owner}: arguments hold {name}, which {whose}")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))

@@ -9,7 +9,7 @@ import torch
 import vitbench_timm
 from safetensors.torch import save_file
 from torch import nn
-from vitbench_timm.models import build, resolve
+from vitbench_timm.models import build, members, resolve
 
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.expand import default_recipe
@@ -103,6 +103,16 @@ def test_resolve_of_a_model_without_weights():
 def test_resolve_refuses(name, message):
     with pytest.raises(LookupError, match=message):
         resolve(name)
+
+
+def test_members_are_names_with_and_without_tags_that_resolve_completes():
+    found = members("resnet18*")
+    assert {"resnet18", "resnet18.a1_in1k"} <= set(found)
+    assert found == sorted(set(found))
+    assert [resolve(name).name for name in found] == found
+    assert members("no_such_model*") == []
+    encoder = next(name for name in timm.list_models() if timm.get_pretrained_cfg(name).classifier is None)
+    assert members(encoder) == []
 
 
 def test_resolve_takes_every_pretrained_name_or_refuses_it_with_a_sentence():

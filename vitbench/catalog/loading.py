@@ -126,7 +126,7 @@ def _unknown_hooks(module: object, api: int) -> list[str]:
         hook = (marked.get("specname") or name) if isinstance(marked, dict) else None
         if marked is None or hook is None or hook in known:
             continue
-        hint = did_you_mean(hook, known)
+        hint = _hook_meant(hook, known)
         needs = f"contract {api}" if api > contract.API else f"a later contract than {contract.API}"
         if api > contract.API or marked["optionalhook"]:
             remarks.append(
@@ -135,6 +135,14 @@ def _unknown_hooks(module: object, api: int) -> list[str]:
         else:
             raise TypeError(f"unknown hook {hook!r}.{hint} There are: {', '.join(known)}")
     return remarks
+
+
+def _hook_meant(name: str, known: Iterable[str]) -> str:
+    """Return which hook a name may mean, in words; what all of them begin with makes no two names alike."""
+    known = list(known)
+    prefix = f"{GROUP}_"
+    alike = did_you_mean(name.removeprefix(prefix), [hook.removeprefix(prefix) for hook in known])
+    return did_you_mean(name, known) if alike else ""
 
 
 def _refuse_unmarked(module: object) -> None:
@@ -148,7 +156,7 @@ def _refuse_unmarked(module: object) -> None:
         if name in kinds:
             raise TypeError(f"{name} lacks the decorator @vitbench.hookimpl, so its {kinds[name]} would be lost")
         if function.__module__ == home:  # and not imported
-            hint = did_you_mean(name, kinds)
+            hint = _hook_meant(name, kinds)
             raise TypeError(f"{name} is not a hook, and only hooks may be named {GROUP}_...{hint}")
 
 

@@ -17,6 +17,7 @@ from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
     "METHOD",
+    "PLAIN_STEP",
     "SCHEMA",
     "Cell",
     "DataInfo",
@@ -41,6 +42,8 @@ SCHEMA = 3
 """Version of the store and its records; an earlier one is migrated or refused (vitbench/store.py)."""
 METHOD = 2
 """Version of the way numbers are made; part of each key."""
+PLAIN_STEP = "adamw"
+"""What tables and records call the training step that is timed where a model's recipe names none."""
 
 Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "pending"]
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
@@ -159,11 +162,21 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
+    recipe: str = ""
+    """In training the recipe whose step is timed; empty where none says its step, and a plain one is timed."""
+    recipe_options: dict[str, OptionValue] = {}
+    """The options of that recipe, complete."""
+
+    @property
+    def train_step(self) -> str | None:
+        """Which training step is timed: a recipe's full name, or `PLAIN_STEP`; None in inference."""
+        return (self.recipe or PLAIN_STEP) if self.mode == "training" else None
 
     @property
     def in_words(self) -> str:
-        """Mode and batch."""
-        return f"{self.mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
+        """Mode, with the recipe whose step is timed, and batch."""
+        mode = f"{self.mode} ({self.recipe.partition('/')[2]})" if self.recipe else self.mode
+        return f"{mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
 
 
 Cell = QualityCell | SpeedCell

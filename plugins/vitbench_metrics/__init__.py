@@ -85,7 +85,7 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         unit="images/s",
         better="higher",
         needs="timing",
-        summary="Images per second of training steps: forward, loss, backward, AdamW",
+        summary="Images per second of training steps: forward, loss, backward, optimiser, as the recipe takes them",
     )
 
 

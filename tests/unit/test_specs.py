@@ -88,13 +88,6 @@ def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
         ({"options": {"sizes": {1}}}, "option sizes must default to a bool, int, float, str"),
         ({"options": {"depth": None}}, "option depth needs a type"),
         ({"options": {"num_classes": 3}}, "option num_classes has the name of an argument of build"),
-        ({"name": "*"}, "a family's name ends in '.', and it has a resolve"),
-        ({"name": "mixer-*"}, "a family's name ends in"),
-        ({"resolve": "mine:resolve"}, "a family's name ends in"),
-        ({"members": "mine:members"}, "only a family has members"),
-        ({"name": "*", "resolve": "mine:resolve", "members": "nonsense"}, "members must be an import string"),
-        ({"arguments": {"depth": 2}, "options": {"depth": 4}}, "arguments hold depth, which is an option, too"),
-        ({"arguments": {"num_classes": 2}}, "arguments hold num_classes, which build is offered"),
         *(
             ({"image_size": size}, "image_size must be positive, a side or .height, width., or None, not")
             for size in (0, -8, True, "32", (32,), (32, 0), (1, 2, 3), (32.0, 32))
@@ -104,6 +97,13 @@ def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
             {"in_channels": 4, "preprocess": Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)},
             "preprocess has values for 3 channels, and in_channels is 4",
         ),
+        ({"name": "*"}, "a family's name ends in '.', and it has a resolve"),
+        ({"name": "mixer-*"}, "a family's name ends in"),
+        ({"resolve": "mine:resolve"}, "a family's name ends in"),
+        ({"members": "mine:members"}, "only a family has members"),
+        ({"name": "*", "resolve": "mine:resolve", "members": "nonsense"}, "members must be an import string"),
+        ({"arguments": {"depth": 2}, "options": {"depth": 4}}, "arguments hold depth, which is an option, too"),
+        ({"arguments": {"num_classes": 2}}, "arguments hold num_classes, which build is offered"),
         ({"name": "*", "resolve": "nonsense"}, "resolve must be an import string"),
     ],
 )

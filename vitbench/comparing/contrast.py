@@ -16,7 +16,7 @@ from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
 from vitbench.printable import short_size
-from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
+from vitbench.records import PLAIN_STEP, KeyedCell, QualityCell, Record, SpeedCell
 
 __all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
 
@@ -270,6 +270,9 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
     for what, (a, b) in pairs.items():
         if a != b:
             yield f"{what}: A {a}; B {b}."
+    plain = [side for side, row in (("A", one), ("B", other)) if row.train_step == PLAIN_STEP]
+    if plain and None not in (one.train_step, other.train_step):
+        yield f"Training speed of {' and '.join(plain)} is that of a plain AdamW step."
 
 
 def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:

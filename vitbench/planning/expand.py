@@ -74,7 +74,13 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
                 for seed in selection.seeds or suite.seeds
             ]
             timed += [
-                asked(kind="speed", batch_size=batch_size, mode=mode, largest_batch=largest)
+                asked(
+                    kind="speed",
+                    recipe_options=dict(options) if mode == "training" else {},
+                    batch_size=batch_size,
+                    mode=mode,
+                    largest_batch=largest,
+                )
                 for batch_size, mode, largest in ([] if model.baseline else speed.cells)
             ]
     for name in sorted(set(of_user) - recipes):

@@ -85,8 +85,19 @@ class Keyer:
         batch_size: int,
         mode: Mode,
         largest_batch: bool = False,
+        step_of: ResolvedRecipe | None = None,
     ) -> KeyedCell:
-        """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``."""
+        """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``.
+
+        Args:
+            model: what is timed.
+            num_classes: K.
+            data_shape: of the data.
+            batch_size: of each step.
+            mode: forward passes or training steps.
+            largest_batch: whether to search the largest batch from there.
+            step_of: the recipe whose training step is timed; None: that of plain AdamW.
+        """
         shape = _input_shape(model, data_shape)
         cell = SpeedCell(
             model=model.name,
@@ -98,9 +109,11 @@ class Keyer:
             mode=mode,
             machine=self.machine,
             largest_batch=largest_batch,
+            recipe=step_of.name if step_of else "",
+            recipe_options=step_of.options if step_of else {},
             **self._shared(),
         )
-        return self._keyed(cell, model, shape)
+        return self._keyed(cell, model, shape, recipe=step_of)
 
     def _shared(self) -> dict[str, Any]:
         """Return the settings that both kinds of cells have."""

@@ -29,7 +29,7 @@ from vitbench.planning.resolve import (
     resolve_recipe,
 )
 from vitbench.planning.suite import AskedCell
-from vitbench.records import DataInfo, KeyedCell, QualityCell, digest
+from vitbench.records import DataInfo, KeyedCell, digest
 from vitbench.specs import load_target
 
 __all__ = ["prepare", "prepare_in_child"]
@@ -82,10 +82,11 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     built: dict[str, Fault | None] = {}
     for asked in request.cells:
         model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
+        recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model.spec)]
         keyed = _keyed(asked, model, recipe, dataset, info, keyer)
         fault = model.fault or unfit(model.spec, info)
-        if isinstance(keyed.cell, QualityCell) and recipe and not fault:
+        if recipe and not fault:
             fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and not fault:
@@ -146,7 +147,7 @@ def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, R
     recipes: dict[bytes, ResolvedRecipe] = {}
     for cell in request.cells:
         key = _recipe_key(cell)
-        if cell.kind == "speed" or key in recipes:
+        if key in recipes or not _calls_recipe(cell, catalog):
             continue
         recipe = resolve_recipe(cell.recipe, cell.recipe_options, catalog)
         fault = recipe.fault or (_import_fault(recipe) if request.build else None)
@@ -154,9 +155,18 @@ def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, R
     return recipes
 
 
+def _calls_recipe(cell: AskedCell, catalog: Catalog) -> bool:
+    """Whether a cell calls its recipe: to train, or to time a training step that the recipe says."""
+    if cell.kind == "quality":
+        return True
+    return cell.mode == "training" and catalog.recipe(cell.recipe).spec.step is not None
+
+
 def _import_fault(recipe: ResolvedRecipe) -> Fault | None:
     try:
         load_target(recipe.spec.fit)
+        if recipe.spec.step is not None:
+            load_target(recipe.spec.step)
     except UnusableError as error:
         return Fault(reason=f"recipe {recipe.name}: {reason_of(error)}", exit_code=error.exit_code)
     except KeyboardInterrupt:
@@ -190,6 +200,7 @@ def _keyed(
             batch_size=asked.batch_size,
             mode=asked.mode,
             largest_batch=asked.largest_batch,
+            step_of=recipe,
         )
     assert recipe is not None
     return keyer.quality(asked, model, data, recipe=recipe, dataset=dataset)

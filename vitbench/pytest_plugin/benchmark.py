@@ -19,7 +19,7 @@ from vitbench.printable import short_size
 from vitbench.protocols import MemoryUse, Timing
 from vitbench.pytest_plugin.model import BenchmarkConditions, Given
 from vitbench.pytest_plugin.rounds import RunRounds, measure_by
-from vitbench.records import METHOD
+from vitbench.records import METHOD, PLAIN_STEP
 from vitbench.version import __version__
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, read_baseline
 from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
@@ -77,6 +77,7 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
     return {
         "model": given.label,
         "mode": conditions.mode,
+        "train_step": PLAIN_STEP if conditions.mode == "training" else None,
         "batch_size": conditions.batch_size,
         "precision": conditions.precision,
         "num_classes": given.num_classes,

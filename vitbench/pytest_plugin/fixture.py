@@ -49,7 +49,8 @@ class ModelBenchmark:
         Args:
             model: a name with options (``"scratch/vit:depth=4"``); a module, of which a copy is measured; or
                 ``build(*, num_classes, image_size, in_channels) -> nn.Module``.
-            mode: ``inference``, or ``training``: forward, cross-entropy, backward, AdamW.
+            mode: ``inference``, or ``training``: forward, cross-entropy, backward and fused AdamW, whatever the
+                model's recipe is.
             batch_size: images in a batch. In inference, one image is timed call by call.
             device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``.
             precision: ``float32``, ``bfloat16``, ``float16`` or ``tf32``.

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import VitbenchError
+from vitbench.measuring.steps import check_output
 from vitbench.protocols import FitRun, Split, TrainVal
 from vitbench.training.inputs import preprocess
 from vitbench.training.loading import Resident, batches
@@ -55,10 +56,14 @@ def train_step(
         run: its precision and device count.
         label_smoothing: share of the target that all classes have in equal parts, 0 to 1.
         clip_norm: the largest norm of all gradients together.
+
+    Raises:
+        InvalidOutput: the model gives something that is no logits.
     """
     optimizer.zero_grad()
     with autocast(run.precision, run.device):
         logits = model(inputs)
+    check_output(logits, inputs)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.unscale_(optimizer)

@@ -219,6 +219,15 @@ def test_the_count_of_cells_is_the_product() -> None:
     assert {cell.dataset for cell in cells} == {"d/digits", "d/cifar10"}
 
 
+def test_training_speed_is_asked_for_with_the_recipe_and_its_options() -> None:
+    cells = asked(models=("resnet",), settings={"supervised": {"lr": "0.5"}})
+    assert [(cell.mode, cell.recipe, cell.recipe_options) for cell in cells if cell.kind == "speed"] == [
+        ("inference", "recipes/supervised", {}),
+        ("inference", "recipes/supervised", {}),
+        ("training", "recipes/supervised", {"epochs": 20, "lr": 0.5}),
+    ]
+
+
 def test_baselines_get_no_speed_cells() -> None:
     (cell,) = asked(models=("majority",))
     assert (cell.kind, cell.model.baseline, cell.recipe) == ("quality", True, "b/counting")

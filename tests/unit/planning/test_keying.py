@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import factories
@@ -71,9 +72,29 @@ KEYER = Keyer(
 
 def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
-    assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "b765a9df79f279d4")
+    assert (keyed.id, keyed.key) == ("78c902b5b2bc3d9c", "347a4e6d546a12b8")
     assert keyed.id == digest(keyed.cell)
     assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
+
+
+def test_a_recipes_step_belongs_to_the_id_and_its_code_to_the_key() -> None:
+    ask = partial(KEYER.speed, MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
+    recipe = RECIPE
+    keyed = ask(step_of=recipe)
+    assert isinstance(keyed.cell, SpeedCell)
+    assert (keyed.cell.recipe, keyed.cell.recipe_options) == ("cook/slow", {"lr": 0.1})
+    assert keyed.provenance.recipe == origin(COOK)
+    assert ask().provenance.recipe is None
+    taught = ask(step_of=replace(recipe, files={"teacher.checkpoint": "7"}, models=(replace(MODEL, plugin=IMAGES),)))
+    assert taught.provenance.files == {"model.checkpoint": "5ha", "recipe.teacher.checkpoint": "7"}
+    assert taught.provenance.others == (origin(IMAGES),)
+    assert (taught.id == keyed.id, taught.key == keyed.key) == (True, False)
+    others = [ask(), ask(step_of=replace(recipe, options={"lr": 0.2})), ask(step_of=replace(recipe, name="cook/fast"))]
+    assert keyed.id not in {other.id for other in others}
+    changed = replace(KEYER, origin=lambda plugin: msgspec.structs.replace(origin(plugin), code_hash="new"))
+    again = changed.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training", step_of=recipe)
+    assert again.id == keyed.id
+    assert again.key != keyed.key
 
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:

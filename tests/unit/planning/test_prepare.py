@@ -18,7 +18,7 @@ from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import _check_build, prepare
 from vitbench.planning.resolve import Fault, ResolvedModel
 from vitbench.planning.suite import Conditions, Selection, SpeedPlan, Suite
-from vitbench.records import QualityCell
+from vitbench.records import QualityCell, SpeedCell
 from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec, Target
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m", sha256="5ha")
@@ -111,6 +111,7 @@ CATALOG = Catalog(
         RecipeSpec(name="sgd", fit=fit, summary="x"),
         RecipeSpec(name="lacking", fit=fit, summary="x", requires=("no_such_module",)),
         RecipeSpec(name="gone", fit="no_such_module:fit", summary="x"),
+        RecipeSpec(name="steps", fit=fit, step=fit, summary="x", options={"teacher": Option("", kind="model")}),
         RecipeSpec(
             name="distil",
             fit=fit,
@@ -142,10 +143,11 @@ def prepared(
     *models: str,
     datasets: Sequence[str] = ("shades",),
     recipe: str = "sgd",
+    speed: SpeedPlan = SUITE.speed,
     data: Mapping[str, str] = MappingProxyType({}),
     **settings: dict[str, str],
 ) -> Prepared:
-    suite = Suite(name="s", summary="x", recipe=recipe, speed=SUITE.speed)
+    suite = Suite(name="s", summary="x", recipe=recipe, speed=speed)
     short = {name.partition("/")[2] or name: path for name, path in data.items()}
     selection = Selection(models=models, datasets=tuple(datasets), settings=settings, data=short)
     cells = tuple(expand(suite, CATALOG, selection))
@@ -295,3 +297,32 @@ def test_a_file_of_a_recipe_is_hashed(tmp_path: Path) -> None:
     assert cell.provenance.files.keys() == {"recipe.table"}
     with pytest.raises(UnusableError, match=r"^recipe zoo/distil: the table .* cannot be read \(Is a directory\)"):
         prepared("zoo/sound", recipe="distil", distil={"table": str(tmp_path)})
+
+
+TRAINING = SpeedPlan(batch_sizes=(1,), modes=("training",))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "speed", "timed"),
+    [("steps", TRAINING, "zoo/steps"), ("sgd", TRAINING, ""), ("steps", SUITE.speed, "")],
+)
+def test_a_recipe_is_timed_where_it_trains_and_says_its_step(recipe: str, speed: SpeedPlan, timed: str) -> None:
+    [_, cell] = prepared("zoo/sound", recipe=recipe, speed=speed).cells
+    assert isinstance(cell.cell, SpeedCell)
+    assert cell.cell.recipe == timed
+    assert cell.cell.recipe_options == ({"teacher": ""} if timed else {})
+    assert (cell.provenance.recipe is not None) == bool(timed)
+
+
+def test_a_step_that_cannot_be_had_costs_the_timing_of_training_too(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_text("one")
+    both = SpeedPlan(batch_sizes=(1,), modes=("training", "inference"))
+    settings = {"steps": {"teacher": f"sound:checkpoint={weights}"}}
+    of_training = [
+        cell for cell in prepared("zoo/sound", recipe="steps", speed=both, **settings).cells if cell.provenance.recipe
+    ]
+    assert len(of_training) == 2
+    assert all(cell.provenance.files.keys() == {"recipe.teacher.checkpoint"} for cell in of_training)
+    found = prepared("zoo/sound", recipe="steps", speed=both, steps={"teacher": "zoo/lacks"})
+    assert [bool(cell.unavailable) for cell in found.cells] == [True, False, True], "quality, inference, training"

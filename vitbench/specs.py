@@ -456,8 +456,9 @@ class RecipeSpec(Declared):
     """Options by name: bare defaults, whose types they keep, or `Option`."""
     step: Target | None = None
     """``step(model: nn.Module, run: FitRun) -> TrainStep``: the step that `fit` takes, optimiser included, which is
-    what the training speed of its models is measured by. None: theirs is measured by a step of fused AdamW, and says
-    so."""
+    what the training speed of its models is measured by. The model is as it is to be called: on its device, compiled
+    where the run says so (the second that `vitbench.training.on_device` returns). None: theirs is measured by a step
+    of fused AdamW, and tables say so."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("peft",)``."""
     model_options: Mapping[str, OptionValue] = field(default_factory=dict)

@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
-from vitbench.printable import short_size
 from vitbench.training.checkpoint import load_checkpoint
 
 LAYER_NORM_EPSILON = 1e-6
@@ -169,9 +168,8 @@ def _check_options(
     common = math.gcd(*image_size)
     if patch_size < 1 or common % patch_size:
         sizes = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
-        raise UsageError(
-            f"patch_size {patch_size} does not divide the input of {short_size(image_size)} pixels: use one of {sizes}"
-        )
+        shown = "x".join(map(str, dict.fromkeys(image_size)))  # one side of a square
+        raise UsageError(f"patch_size {patch_size} does not divide the input of {shown} pixels: use one of {sizes}")
     if depth < 1:
         raise UsageError(f"depth must be at least 1, not {depth}")
     if heads < 1 or width < 1 or width % heads:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from vitbench import ModelSpec, Preprocess
 from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.printable import short_size
 from vitbench.training.checkpoint import load_state, read_state
 
 from . import BUILD, OPTIONS
@@ -31,10 +30,11 @@ def resolve(name: str) -> ModelSpec:
     _, height, width = config.input_size
     trained = bool(config.has_weights)
     on = _pretraining_data(config.tag) if trained else ""
+    size = height if height == width else f"{height}x{width}"
     return ModelSpec(
         name=name,
         build=BUILD,
-        summary=f"{config.architecture}, {on or 'no pretrained weights'}, {short_size((height, width))} px",
+        summary=f"{config.architecture}, {on or 'no pretrained weights'}, {size} px",
         source=f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url or "timm",
         image_size=(height, width),
         preprocess=_preprocess(config) if trained else None,

@@ -314,12 +314,12 @@ COMMANDS = {
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_usage_in_the_docs_has_every_option(name):
     usage = blocks("docs/cli.md", "")[0]
-    [lines] = re.findall(rf"^vitbench {name} (.*?)(?=^vitbench|\Z)", usage, flags=re.MULTILINE | re.DOTALL)
+    forms = re.findall(rf"^vitbench {name} (.*?)(?=^vitbench|\Z)", usage, flags=re.MULTILINE | re.DOTALL)
     command = COMMANDS[name]
     options = {
         option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts
     }
-    assert set(re.findall(r"--[a-z-]+", lines)) == options
+    assert set(re.findall(r"--[a-z-]+", "".join(forms))) == options
 
 
 def test_every_exit_code_of_the_errors_is_documented():

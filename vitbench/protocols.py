@@ -121,6 +121,8 @@ class FitRun:
     is whole. ``log()`` alone is a sign of life."""
     compile: bool = False
     channels_last: bool = False
+    build: Callable[[str], nn.Module] | None = None
+    """Builds another model by its vitbench name, such as a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,6 +311,9 @@ class Subject:
     architecture: Callable[[], nn.Module] | None = None
     """Builds the model afresh on the meta device, without memory or weights, in eval mode; None for a baseline."""
     predictions: Predictions | None = None
+    images: Split | None = None
+    """The test split, in the order of the predictions; there when a model is evaluated, and not when metrics are
+    computed again from stored predictions."""
     training: TrainingLog | None = None
     timing: Timing | None = None
     memory: MemoryUse | None = None

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from vitbench import contract
 from vitbench.errors import Skip, UnusableError, UsageError
 from vitbench.measuring.flops import count_macs, count_params
 from vitbench.measuring.steps import InvalidOutput, check_output
@@ -123,7 +124,7 @@ def _call_build(case: ModelCase, asked: dict[str, int], device: str) -> Any:
     options = {**case.spec.defaults, **weightless, **case.options}
     # The CPU is the default already; a context that says so would show in torch's flags.
     with torch.device(device) if device != "cpu" else nullcontext():
-        return load_target(case.spec.build)(**asked, **case.spec.arguments, **options)
+        return contract.call(load_target(case.spec.build), asked, {**case.spec.arguments, **options})
 
 
 @functools.cache

@@ -49,6 +49,8 @@ class DatasetCase:
     spec: DatasetSpec
     root: Path | None = None
     """The folder that holds its files; None where nobody has said."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """Options in place of the spec's defaults."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -46,9 +46,21 @@ def build(*, num_classes: int, image_size: int, in_channels: int, width: int = 6
     return Net(num_classes, image_size, in_channels)
 
 
-def run(build: Build, *, only: str = "", given: dict[str, Any] | None = None, **fields: Any) -> dict[str, Outcome]:
+def offered(build: Build) -> Build:
+    """Return a build function that names what is offered; `build` may take it by keywords of any name."""
+
+    def named(*, num_classes: int, image_size: int, in_channels: int, **options: Any) -> Any:
+        return build(num_classes=num_classes, image_size=image_size, in_channels=in_channels, **options)
+
+    return named
+
+
+def run(
+    build: Build | str, *, only: str = "", given: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Outcome]:
     """Run all checks of a model, or only one, and return the outcomes by the check's name."""
-    spec = ModelSpec(name="net", build=build, summary="A net", **fields)
+    target = build if isinstance(build, str) else offered(build)
+    spec = ModelSpec(name="net", build=target, summary="A net", **fields)
     checks = checks_for("mine/net", ModelCase(spec=spec, options=given or {}))
     chosen = [check for check in checks if only in ("", check.name)]
     return {outcome.check: outcome for outcome in run_checks(chosen)}

@@ -109,7 +109,7 @@ def check_dataset_images(case: DatasetCase) -> None:
                 kind = getattr(image, "dtype", type(image).__name__)
                 raise CheckFailed(f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255")
             shape = list(image.shape)
-            if len(shape) != 3 or 0 in shape or (shape[2] in (1, 3, 4) and shape[0] > 4):
+            if len(shape) != 3 or 0 in shape or (shape[2] in (1, 3, 4) and shape[0] > shape[2]):
                 raise CheckFailed(f"{split} image {row} is {shape}; it must be [channels, height, width]")
             channels.add(shape[0])
             if len(channels - {1}) > 1:

@@ -118,8 +118,10 @@ def _scored(result: ConfusionScore | SampleScore, sample: NDArray[np.int64], whe
 def _confusion(subject: Subject) -> NDArray[np.int64]:
     """Return how many images of each class were taken for each class, int64[K, K]."""
     classes = subject.num_classes
-    labels = np.arange(IMAGES) % classes
-    taken = labels if subject.predictions is None else subject.predictions.top_classes[:, 0]
+    if subject.predictions is None:
+        labels = taken = np.arange(IMAGES) % classes
+    else:
+        labels, taken = subject.predictions.labels, subject.predictions.top_classes[:, 0]
     counts = np.bincount(labels * classes + taken, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 
@@ -222,14 +224,15 @@ def _check_follows(case: MetricCase, scene: Scene, moved: Subject, order: NDArra
         pairs = zip(_measure(case, scene.middle), _measure(case, moved), strict=False)
     except Skip:
         return
-    sample = np.random.default_rng(1).integers(0, IMAGES, IMAGES)
+    samples = np.random.default_rng(1).integers(0, IMAGES, (5, IMAGES))
     for first, other in pairs:
         one: Any
         two: Any
         if isinstance(first, ImageScores) and isinstance(other, ImageScores):
             one, two = first.values[order].astype(float), other.values.astype(float)
         elif isinstance(first, SampleScore) and isinstance(other, SampleScore):
-            one, two = _scored(first, order[sample], scene.name), _scored(other, sample, scene.name)
+            one = [_scored(first, order[sample], scene.name) for sample in samples]
+            two = [_scored(other, sample, scene.name) for sample in samples]
         else:
             continue
         if not np.allclose(one, two, rtol=ROUNDING, equal_nan=True):
@@ -261,6 +264,7 @@ def check_metric_leaves_inputs(case: MetricCase) -> None:
 
 def _scenes(case: MetricCase) -> list[Scene]:
     """Return the scenes at which the metric is taken."""
+    need(case.spec.requires)
     found = scenes(*case.spec.parts)
     return [scene for scene in found if scene.cells & set(case.spec.taken_at)] or found
 
@@ -288,7 +292,6 @@ def _call(case: MetricCase, subject: Subject, where: str) -> dict[str, Measureme
 
 
 def _measure(case: MetricCase, subject: Subject) -> list[Result]:
-    need(case.spec.requires)
     measure = load_target(case.spec.measure)  # what cannot be imported is no broken contract
     try:
         given = contract.call(measure, {"subject": subject})

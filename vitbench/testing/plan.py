@@ -34,7 +34,8 @@ _KNOWN = ("check_family_refuses_unknown_names",)
 _OPENED = ("check_dataset_opens",)
 _READ = (*_OPENED, "check_dataset_images")
 _FITTED = ("check_recipe_returns_model",)
-_TRAINED = (*_FITTED, "check_recipe_trains")
+_AT_HOME = (*_FITTED, "check_recipe_device")
+_TRAINED = (*_AT_HOME, "check_recipe_trains")
 _MEASURED = ("check_metric_measurements",)
 _SCORED = (*_MEASURED, "check_metric_scores")
 _VALUED = (*_SCORED, "check_metric_values")
@@ -96,13 +97,13 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
             "vitbench.testing.recipes",
             {
                 "check_recipe_returns_model": (),
-                "check_recipe_trains": _FITTED,
+                "check_recipe_device": _FITTED,
+                "check_recipe_trains": _AT_HOME,
                 "check_recipe_loss_falls": _TRAINED,
                 "check_recipe_seed": _TRAINED,
                 "check_recipe_budget": _FITTED,
                 "check_recipe_preprocesses": _FITTED,
-                "check_recipe_device": _FITTED,
-                "check_recipe_sees_its_split": _FITTED,
+                "check_recipe_sees_its_split": _AT_HOME,
                 "check_recipe_leaves_flags": _FITTED,
                 "check_recipe_step": _FITTED,
             },
@@ -115,7 +116,7 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
                 "check_metric_values": _SCORED,
                 "check_metric_direction": _VALUED,
                 "check_metric_order_invariant": _VALUED,
-                "check_metric_leaves_inputs": _MEASURED,
+                "check_metric_leaves_inputs": _SCORED,
             },
         ),
         SuiteCase: ("vitbench.testing.suites", {"check_suite_parses": (), "check_suite_names": _PARSED}),

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from vitbench.contract import OFFERED, tolerant
+from vitbench.contract import OFFERED, Declared, tolerant
 from vitbench.errors import UnusableError
 
 __all__ = [
@@ -139,7 +139,7 @@ def _freeze_options(
 
 @tolerant
 @dataclass(frozen=True, slots=True)
-class Option:
+class Option(Declared):
     """What an option may be, and what it means. A bare default in its place stands for ``Option(default)``."""
 
     default: OptionValue
@@ -228,7 +228,7 @@ def _defaults(options: Mapping[str, OptionValue | Option]) -> dict[str, OptionVa
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocess:
+class Preprocess(Declared):
     """How uint8 images become a model's input: resize, centre crop, scale to 0..1, normalise."""
 
     mean: tuple[float, ...]
@@ -255,7 +255,7 @@ class Preprocess:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpec:
+class ModelSpec(Declared):
     """A model, or an open family of models."""
 
     name: str
@@ -347,7 +347,7 @@ class ModelSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetSpec:
+class DatasetSpec(Declared):
     """A dataset with a train and a test split, or a layout that any folder of images can have."""
 
     name: str
@@ -417,7 +417,7 @@ class DatasetSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeSpec:
+class RecipeSpec(Declared):
     """A way to get from a built model to the model that is evaluated."""
 
     name: str
@@ -469,7 +469,7 @@ _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasurementSpec:
+class MeasurementSpec(Declared):
     """One of several measurements that a metric gives. What is None is as the metric says."""
 
     name: str
@@ -490,7 +490,7 @@ class MeasurementSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec:
+class MetricSpec(Declared):
     """A measurement, or several, made of parts of a cell."""
 
     name: str
@@ -600,7 +600,7 @@ def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SuiteSpec:
+class SuiteSpec(Declared):
     """A suite that a plugin ships."""
 
     name: str

@@ -52,6 +52,7 @@ def vitbench_models() -> Iterator[ModelSpec]:
         downloads=True,
         requires=("timm",),
         resolve="vitbench_timm.models:resolve",
+        members="vitbench_timm.models:members",
     )
 
 

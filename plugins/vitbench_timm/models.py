@@ -6,6 +6,7 @@ at zero, as the ViT paper fine-tunes (arXiv 2010.11929, section 3.2).
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import timm
@@ -44,6 +45,19 @@ def resolve(name: str) -> ModelSpec:
         downloads=trained,
         requires=("timm",),
     )
+
+
+def members(pattern: str) -> list[str]:
+    """Return the names of timm's models that fit a pattern, with and without tags: those that `resolve` completes."""
+    return [name for name in sorted(set(_names())) if fnmatchcase(name, pattern) and _is_taken(name)]
+
+
+def _is_taken(name: str) -> bool:
+    try:
+        resolve(name)
+    except LookupError:
+        return False
+    return True
 
 
 def build(

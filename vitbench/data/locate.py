@@ -12,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
+from vitbench import contract
 from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import Augmentation, DatasetSpec, load_target
 
@@ -116,7 +117,7 @@ def _detects(name: str, owner: str, layout: DatasetSpec, root: Path) -> bool:
     if layout.detect is None:
         return False
     try:
-        return bool(load_target(layout.detect)(root))
+        return bool(contract.call(load_target(layout.detect), {"root": root}))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UnusableError(f"dataset {name}: layout {owner}/{layout.name} failed at {root}: {reason}") from error

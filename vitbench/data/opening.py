@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench import contract
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.protocols import ImageSet
@@ -104,7 +105,9 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
 def _open(located: Located, name: SplitName) -> OpenedSplit:
     remedy = f"say where it lies with --data {located.name}=PATH"
     try:
-        images = load_target(located.spec.open)(root=located.root, split=name, download=located.download)
+        images = contract.call(
+            load_target(located.spec.open), {"root": located.root, "split": name, "download": located.download}
+        )
         labels, classes = np.asarray(images.labels), len(images.class_names)
     except VitbenchError:
         raise

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from vitbench import contract
 from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.provenance import origin
 from vitbench.errors import Skip, reason_of
@@ -78,7 +79,8 @@ def _views(predictions: Predictions) -> dict[str, Any]:
 
 def _call(offer: Offer[MetricSpec], subject: Subject) -> Iterable[Measurement]:
     try:
-        return [_complete(given, offer.spec) for given in load_target(offer.spec.measure)(subject)]
+        found = contract.call(load_target(offer.spec.measure), {"subject": subject})
+        return [_complete(given, offer.spec) for given in found]
     except KeyboardInterrupt:
         raise
     except Skip as skip:

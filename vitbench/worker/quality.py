@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from vitbench import contract
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.splits import Splits, load_splits
 from vitbench.execution.executor import Send
@@ -68,7 +69,8 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
         start = observe(device)
-        model = load_target(recipe.fit)(model, _train_val(planned, splits, how), _fit_run(planned, cell, log))
+        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log)
+        model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
         end = observe(device)
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()

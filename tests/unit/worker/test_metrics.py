@@ -33,9 +33,9 @@ def subject() -> Subject:
     return Subject(num_classes=3, input_shape=(1, 8, 8), device="cpu", precision="float32", predictions=predictions)
 
 
-def share(read: Subject) -> Iterator[Measurement]:
-    assert read.predictions is not None
-    right = read.predictions.top_classes[:, 0] == read.predictions.labels
+def share(subject: Subject) -> Iterator[Measurement]:
+    assert subject.predictions is not None
+    right = subject.predictions.top_classes[:, 0] == subject.predictions.labels
     yield Measurement(name="share", value=float(right.mean()), n=3)
 
 
@@ -69,7 +69,9 @@ def measured(function: Callable[[Subject], Any], **fields: Any) -> Measurement:
 )
 def test_what_is_like_a_number_is_one(value: Any) -> None:
     found = measured(
-        lambda _: [Measurement(name="it", value=value, low=value, high=value, n=np.int64(3), samples=[[value, 1]])]
+        lambda subject: [
+            Measurement(name="it", value=value, low=value, high=value, n=np.int64(3), samples=[[value, 1]])
+        ]
     )
     assert (found.value, found.low, found.high, found.n, found.samples) == (0.5, 0.5, 0.5, 3, ((0.5, 1.0),))
     assert (found.unit, found.better, found.verdict.level) == ("fraction", "higher", "valid")
@@ -92,7 +94,7 @@ def test_what_is_like_a_number_is_one(value: Any) -> None:
 def test_what_is_no_measurement_loses_only_its_own(
     given: object, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = measured(lambda _: given)
+    found = measured(lambda subject: given)
     assert (found.name, found.value, found.verdict.level) == ("it", None, "invalid")
     assert words in found.verdict.reasons[0]
     assert "Traceback" in capsys.readouterr().err
@@ -100,7 +102,7 @@ def test_what_is_no_measurement_loses_only_its_own(
 
 @pytest.mark.parametrize("error", [ValueError("two\nlines"), SystemExit(3), BaseException("a panic")], ids=repr)
 def test_whatever_a_metric_raises_loses_only_its_own(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
-    def late(_: Subject) -> Iterator[Measurement]:
+    def late(subject: Subject) -> Iterator[Measurement]:
         yield Measurement(name="it", value=1.0)
         raise error
 
@@ -111,7 +113,7 @@ def test_whatever_a_metric_raises_loses_only_its_own(error: BaseException, capsy
 
 
 def test_ctrl_c_is_no_failure_of_a_metric() -> None:
-    def stop(_: Subject) -> Iterator[Measurement]:
+    def stop(subject: Subject) -> Iterator[Measurement]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -119,7 +121,7 @@ def test_ctrl_c_is_no_failure_of_a_metric() -> None:
 
 
 def test_a_skip_is_a_reason_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    def skip(_: Subject) -> Iterator[Measurement]:
+    def skip(subject: Subject) -> Iterator[Measurement]:
         raise Skip("it has no meaning here")
 
     assert measured(skip).verdict.reasons == ("it has no meaning here",)
@@ -128,29 +130,29 @@ def test_a_skip_is_a_reason_without_a_traceback(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_none_with_a_reason(value: float) -> None:
-    found = measured(lambda _: [Measurement(name="it", value=value, low=0.0, high=1.0)])
+    found = measured(lambda subject: [Measurement(name="it", value=value, low=0.0, high=1.0)])
     assert (found.value, found.low, found.high, found.verdict.level) == (None, None, None, "invalid")
     assert found.verdict.reasons == (f"the value is {value}",)
 
 
 def test_an_end_that_is_not_finite_is_none() -> None:
-    found = measured(lambda _: [Measurement(name="it", value=0.5, low=-math.inf, high=math.nan)])
+    found = measured(lambda subject: [Measurement(name="it", value=0.5, low=-math.inf, high=math.nan)])
     assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "valid")
 
 
 def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert measured(lambda _: [Measurement(name="low", value=1.0)], measurements=("low", "high")).name == "low"
-    found = measured(lambda _: [Measurement(name="it", value=1.0)], measurements=("low", "high"))
+    assert measured(lambda subject: [Measurement(name="low", value=1.0)], measurements=("low", "high")).name == "low"
+    found = measured(lambda subject: [Measurement(name="it", value=1.0)], measurements=("low", "high"))
     assert found.verdict.reasons == ('p/it failed: ValueError: it gave "it", and its spec declares low, high',)
     assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("part", ["labels", "top_classes", "top_probabilities", "true_log_probability"])
 def test_a_metric_that_writes_into_the_predictions_fails_alone(part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    def write(read: Subject) -> Iterator[Measurement]:
-        getattr(read.predictions, part)[:] = 0
+    def write(subject: Subject) -> Iterator[Measurement]:
+        getattr(subject.predictions, part)[:] = 0
         yield Measurement(name="it", value=1.0)
 
     [reason] = measured(write).verdict.reasons
@@ -159,8 +161,8 @@ def test_a_metric_that_writes_into_the_predictions_fails_alone(part: str, capsys
 
 
 def test_a_metric_cannot_write_into_the_training_curve(capsys: pytest.CaptureFixture[str]) -> None:
-    def write(read: Subject) -> Iterator[Measurement]:
-        read.training.curve[0]["loss"] = 0.0  # type: ignore[index, union-attr]
+    def write(subject: Subject) -> Iterator[Measurement]:
+        subject.training.curve[0]["loss"] = 0.0  # type: ignore[index, union-attr]
         yield Measurement(name="it", value=1.0)
 
     training = TrainingLog(seconds=1.0, images=3, curve=({"epoch": 1.0, "loss": 2.0},))

@@ -65,7 +65,7 @@ def _keyed(
             "label": label,
             "provenance": Provenance(model=origin, torch="2.15.0"),
             "data": data,
-            "image_size": 8,
+            "image_size": (8, 8),
             "in_channels": 1,
             "machine": machine,
             "device": "cpu",

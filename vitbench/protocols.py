@@ -48,6 +48,8 @@ class ImageSet(Protocol):
     * ``image(i: int) -> uint8[C, H, W]``
     * ``images(index: int64[B]) -> uint8[B, C, H, W]``
 
+    C is the same for all images of a dataset, but that gray ones may lie among others.
+
     Several threads call it at once. It may have two more attributes: ``verified: bool``, true unless the files are
     not the published ones, and ``notes: Sequence[str]``, sentences that the user should read.
     """
@@ -83,14 +85,16 @@ class TrainVal:
     train: Split
     val: Split
     class_names: tuple[str, ...]
-    image_size: int
-    """Side of the model's input in pixels; cached images may have another size."""
+    image_size: tuple[int, int]
+    """Height and width of the model's input in pixels; cached images may have another size."""
     in_channels: int
     """Channels of the model's input."""
     preprocess: Preprocess
     """How `vitbench.training.preprocess` makes the model's input of cached images."""
     augmentations: tuple[Augmentation, ...] = ()
     """The changes of an image that keep its label: crop, flip."""
+    target: Literal["single_label"] = "single_label"
+    """What the labels say of an image: one class each."""
 
     @property
     def num_classes(self) -> int:

@@ -180,6 +180,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     sizes: dict[str, int]
     """Images in each split."""
     augmentations: tuple[str, ...] = ()
+    target: str = "single_label"
+    """What the labels say of an image."""
     plugin: str = ""
     notes: tuple[str, ...] = ()
 
@@ -191,7 +193,8 @@ class PreprocessInfo(_Data, frozen=True, kw_only=True):
     std: tuple[float, ...]
     interpolation: str
     crop_fraction: float
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width of the input in pixels."""
     in_channels: int
 
 
@@ -267,8 +270,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     provenance: Provenance
     data: DataInfo | None = None
     """None for a speed cell."""
-    image_size: int
-    """Side of the model's input."""
+    image_size: tuple[int, int]
+    """Height and width of the model's input in pixels."""
     in_channels: int
     machine: str
     device: str

@@ -72,7 +72,6 @@ def _listed(
         summary=f"{title}, 224 px",
         source=source,
         image_size=224,
-        in_channels=3,
         preprocess=Preprocess(mean=mean, std=std, interpolation=interpolation, crop_fraction=crop_fraction),
         options=OPTIONS,
         arguments={"architecture": name},

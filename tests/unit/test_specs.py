@@ -63,6 +63,20 @@ def test_a_summary_is_one_line(summary: object) -> None:
         model(summary=summary)
 
 
+@pytest.mark.parametrize(("given", "size"), [(None, None), (32, (32, 32)), ((32, 64), (32, 64)), ([64, 32], (64, 32))])
+def test_an_image_size_is_a_height_and_a_width(given: object, size: tuple[int, int] | None) -> None:
+    spec = model(image_size=given)
+    assert (spec.image_size, spec.input_size) == (size, size)
+    assert dataclasses.replace(spec, summary="again").input_size == size
+
+
+@pytest.mark.parametrize("in_channels", [None, 1, 2, 4, 13])
+def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
+    assert model(in_channels=in_channels).in_channels == in_channels
+    values = (0.5,) * (in_channels or 5)
+    model(in_channels=in_channels, preprocess=Preprocess(mean=values, std=values))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -71,8 +85,15 @@ def test_a_summary_is_one_line(summary: object) -> None:
         ({"options": {"sizes": {1}}}, "option sizes must default to a bool, int, float, str"),
         ({"options": {"depth": None}}, "option depth needs a type"),
         ({"options": {"num_classes": 3}}, "option num_classes has the name of an argument of build"),
-        ({"image_size": 0}, "image_size must be positive"),
-        ({"in_channels": 2}, "in_channels must be None, 1 or 3"),
+        *(
+            ({"image_size": size}, "image_size must be positive, a side or .height, width., or None, not")
+            for size in (0, -8, True, "32", (32,), (32, 0), (1, 2, 3), (32.0, 32))
+        ),
+        ({"in_channels": 0}, "in_channels must be a positive whole number or None, not 0"),
+        (
+            {"in_channels": 4, "preprocess": Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)},
+            "preprocess has values for 3 channels, and in_channels is 4",
+        ),
         ({"name": "*"}, "a family is named"),
         ({"resolve": "mine:resolve"}, "a family is named"),
         ({"name": "*", "resolve": "nonsense"}, "resolve must be an import string"),
@@ -135,7 +156,7 @@ def test_a_data_set_knows_only_harmless_augmentations() -> None:
         ({"mean": 0.5}, r"mean and std must be tuples, such as \(0.5,\)"),
         ({"std": "1"}, "must be tuples"),
         ({"mean": (0.5,), "std": (0.5, 0.5, 0.5)}, "one value per channel"),
-        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "one or three channels"),
+        ({"mean": (), "std": ()}, "for one channel or more"),
         ({"std": (0.0,)}, "std must be positive"),
         ({"interpolation": "nearest"}, "bilinear or bicubic"),
         ({"crop_fraction": 0.0}, "above 0"),

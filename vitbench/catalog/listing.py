@@ -14,7 +14,7 @@ import msgspec
 
 from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.selecting import WithOptions
-from vitbench.printable import plain
+from vitbench.printable import plain, short_size
 from vitbench.specs import ModelSpec, Option
 
 __all__ = ["as_data", "as_text", "options_data", "options_text"]
@@ -129,8 +129,8 @@ def _plain(value: Any) -> Any:
 def _details(spec: Any) -> str:
     parts: list[str] = []
     if isinstance(spec, ModelSpec):
-        if spec.image_size:
-            parts.append(f"{spec.image_size} px")
+        if spec.input_size:
+            parts.append(f"{short_size(spec.input_size)} px")
         if spec.pretrained_on:
             parts.append(f"pretrained on {spec.pretrained_on}")
     parts.extend(given.name for given in getattr(spec, "measurements", ()))

@@ -15,6 +15,7 @@ from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, 
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
+from vitbench.printable import short_size
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 
 __all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
@@ -262,7 +263,7 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
         yield "Both results are partial: these are not the figures of a full run."
     pairs = {
         "Recipe": (one.recipe, other.recipe),
-        "Input size": (f"{one.image_size} pixels", f"{other.image_size} pixels"),
+        "Input size": (f"{short_size(one.image_size)} pixels", f"{short_size(other.image_size)} pixels"),
         "Seeds": tuple(", ".join(map(str, each.seeds)) or "none" for each in (one, other)),
         **_origins(first, second),
     }

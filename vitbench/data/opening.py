@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench import contract
+from vitbench.data.geometry import channels_come_last
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.protocols import ImageSet
@@ -41,9 +42,9 @@ class OpenedSplit:
         batch = source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
         for position, row in enumerate(rows):
             image = np.asarray(source.image(row) if batch is None else batch[position])
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+            if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape or channels_come_last(image.shape):
                 raise ValueError(
-                    f"{self.name} image {row} must be uint8 of shape [1 or 3, height, width], "
+                    f"{self.name} image {row} must be uint8 of shape [channels, height, width], "
                     f"not {image.dtype}{list(image.shape)}"
                 )
             yield image
@@ -121,6 +122,10 @@ def _open(located: Located, name: SplitName) -> OpenedSplit:
         raise fault(located, reason) from error
     except Exception as error:
         raise fault(located, f"plugin {located.plugin} failed: {type(error).__name__}: {error}") from error
+    if labels.ndim == 2:
+        kind = f"{labels.dtype}{list(labels.shape)}"
+        reason = f"{name} labels must be int64[N], one class each, not {kind}"
+        raise fault(located, f"{reason}; several labels per image are not measured yet")
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise fault(located, f"{name} labels must be integers of shape [N], not {labels.dtype}{list(labels.shape)}")
     if not len(labels):

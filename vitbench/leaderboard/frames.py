@@ -43,7 +43,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "dataset": _TEXT,
     "recipe": _TEXT,
     "seeds": "object",
-    "image_size": "int64",
+    "image_size": "object",
     **_HOW,
     "limit": "object",
     "epochs": _WHOLE,
@@ -154,9 +154,8 @@ def _of_record(record: Record) -> dict[str, Any]:
     planned, cell = record.planned, record.planned.cell
     asked = _known(record) | _known(planned) | _known(cell)
     if planned.data:
-        side = planned.image_size
         asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.data.class_names)
-        asked["input_shape"] = (planned.in_channels, side, side)
+        asked["input_shape"] = (planned.in_channels, *planned.image_size)
     return asked | {
         "kind": "quality" if isinstance(cell, QualityCell) else "speed",
         "model": planned.label,

@@ -92,9 +92,9 @@ def grouped(records: Iterable[Record]) -> tuple[dict[RowIdentity, list[Record]],
 
 
 def _entry(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
-    data, side = planned.data, planned.image_size
+    data = planned.data
     assert data is not None  # every quality cell has its data
-    shape = (planned.in_channels, side, side)
+    shape = (planned.in_channels, *planned.image_size)
     return RowIdentity(
         subject=TimedModel(cell.model, _canonical(cell.options), len(data.class_names), shape),
         task=Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),

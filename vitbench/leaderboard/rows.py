@@ -25,6 +25,7 @@ from vitbench.leaderboard.grouping import (
     placed,
     speed_cell,
 )
+from vitbench.printable import short_size
 from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record
 from vitbench.specs import OptionValue
 from vitbench.statistics import Estimate, pool
@@ -116,7 +117,8 @@ class Row:
     """Full name; with options where the same model has several rows."""
     seeds: tuple[int, ...]
     baseline: bool
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width of the input in pixels."""
     """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
@@ -130,7 +132,7 @@ def row_fields(row: Row) -> dict[str, Any]:
     """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
     found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
     del found["condition"], found["metrics"]
-    return found | {"partial": row.condition.partial}
+    return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
 def unranked(records: Iterable[Record]) -> list[Row]:

@@ -127,7 +127,7 @@ class Keyer:
             baseline=model.spec.is_baseline,
             provenance=made_of,
             data=data,
-            image_size=input_shape[1],
+            image_size=input_shape[1:],
             in_channels=input_shape[0],
             machine=self.machine,
             device=self.device,
@@ -137,5 +137,9 @@ class Keyer:
 
 def _input_shape(model: ResolvedModel, data_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return channels, height and width of a model's input: its own, else the data's."""
-    size = model.spec.image_size or data_shape[1]
-    return model.spec.in_channels or data_shape[0], size, size
+    spec = model.spec
+    height, width = spec.input_size or data_shape[1:]
+    channels = spec.in_channels or data_shape[0]
+    if spec.in_channels is None and channels == 1 and spec.preprocess:
+        channels = len(spec.preprocess.mean)  # gray is repeated to those that the weights know
+    return channels, height, width

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,11 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     for asked in request.cells:
         model = models[_asked_key(asked)]
         info = data[asked.dataset, _side(model.spec)]
+        if not model.unavailable and (reason := _unfit(model.spec, info)):
+            model = replace(model, unavailable=reason)
         keyed = _keyed(asked, model, info, keyer, catalog)
-        cells.setdefault(keyed.id, keyed)
+        if keyed.id not in cells or cells[keyed.id].unavailable:  # a speed that several data ask for, which one fits
+            cells[keyed.id] = keyed
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and form not in built and not keyed.unavailable:
             built.add(form)
@@ -121,10 +125,21 @@ def _side(spec: ModelSpec) -> WantedSize:
 
     how = spec.preprocess
     return WantedSize(
-        image_size=spec.image_size,
+        image_size=spec.input_size,
         interpolation=how.interpolation if how else "bicubic",
         crop_fraction=how.crop_fraction if how else 1.0,
     )
+
+
+def _unfit(spec: ModelSpec, data: DataInfo) -> str:
+    """Return why the data's channels do not become the model's; nothing where they do."""
+    from vitbench.data.geometry import channels_fit
+
+    given, wanted = data.shape[0], spec.in_channels
+    if wanted is None or channels_fit(given, wanted):
+        return ""
+    takes = f"it takes {wanted} {'channel' if wanted == 1 else 'channels'}, and {data.title} has {given}"
+    return f"{takes}; only gray becomes several channels, and three become gray"
 
 
 def _open_data(

@@ -15,6 +15,7 @@ from torch import nn
 
 from vitbench.environment import machine_class, resolve_device
 from vitbench.errors import Skip
+from vitbench.printable import short_size
 from vitbench.protocols import MemoryUse, Timing
 from vitbench.pytest_plugin.model import BenchmarkConditions, Given
 from vitbench.pytest_plugin.rounds import RunRounds, measure_by
@@ -79,7 +80,7 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
         "batch_size": conditions.batch_size,
         "precision": conditions.precision,
         "num_classes": given.num_classes,
-        "image_size": given.image_size,
+        "image_size": short_size(given.image_size),
         "device": device,
         "threads": flags["threads"],
         "params": sum(parameter.numel() for parameter in bench.model.parameters()),
@@ -111,7 +112,7 @@ def _bench(given: Given, conditions: BenchmarkConditions, device: str) -> Bench:
         mode=conditions.mode,
         precision=conditions.precision,
         device=torch.device(device),
-        input_shape=(given.in_channels, given.image_size, given.image_size),
+        input_shape=(given.in_channels, *given.image_size),
         batch_size=conditions.batch_size,
         num_classes=given.num_classes,
     )

@@ -42,7 +42,7 @@ class ModelBenchmark:
         device: str = "cpu",
         precision: Precision = "float32",
         num_classes: int = 10,
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
     ) -> dict[str, Any]:
         """Benchmark a model's forward pass or training step; a mistake fails the test with one line.
 
@@ -54,7 +54,8 @@ class ModelBenchmark:
             device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``.
             precision: ``float32``, ``bfloat16``, ``float16`` or ``tf32``.
             num_classes: of a model that is built here; a module has its own.
-            image_size: side of the square input in pixels; None: what the model's spec says, else 32.
+            image_size: height and width of the input in pixels, or the side of a square one; None: what the model's
+                spec says, else 32.
 
         Returns:
             ``benchmark.extra_info``: conditions, figures and verdict. The figures are None where pytest-benchmark is

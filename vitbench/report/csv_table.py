@@ -18,7 +18,7 @@ from typing import Any
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
-from vitbench.printable import plain
+from vitbench.printable import plain, short_size
 
 __all__ = ["render_csv"]
 
@@ -68,7 +68,15 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     low, high = (interval.low, interval.high) if interval else (None, None)
     doubtful = {name: metric for name, metric in row.metrics.items() if metric.verdict != "valid"}
     cells = (
-        *(row.rank, row.rank_last, row.model, row.baseline, condition.partial, condition.dataset, row.image_size),
+        *(
+            row.rank,
+            row.rank_last,
+            row.model,
+            row.baseline,
+            condition.partial,
+            condition.dataset,
+            short_size(row.image_size),
+        ),
         *(top1, _error(top1), _percent(low), _percent(high), top5, _error(top5)),
         *(_scaled(_value(row, "params"), 1e6), _scaled(_value(row, "macs"), 1e9)),
         *(_value(row, "throughput"), condition.batch_size),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench.data.geometry import channels_come_last
 from vitbench.errors import Skip
 from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
@@ -109,7 +110,7 @@ def check_dataset_images(case: DatasetCase) -> None:
                 kind = getattr(image, "dtype", type(image).__name__)
                 raise CheckFailed(f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255")
             shape = list(image.shape)
-            if len(shape) != 3 or 0 in shape or (shape[2] in (1, 3, 4) and shape[0] > shape[2]):
+            if len(shape) != 3 or 0 in shape or channels_come_last(image.shape):
                 raise CheckFailed(f"{split} image {row} is {shape}; it must be [channels, height, width]")
             channels.add(shape[0])
             if len(channels - {1}) > 1:

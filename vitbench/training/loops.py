@@ -42,7 +42,7 @@ def train_step(
     label_smoothing: float = 0.0,
     clip_norm: float,
 ) -> Tensor:
-    """Take one step on inputs float32[B, C, S, S] and labels int64[B]; return the loss, a scalar on the device.
+    """Take one step on inputs float32[B, C, H, W] and labels int64[B]; return the loss, a scalar on the device.
 
     Forward and loss in the run's precision, backward, gradients clipped to the norm `clip_norm`, optimiser step.
     """

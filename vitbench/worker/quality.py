@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 import torch
@@ -14,14 +15,15 @@ from torch import nn
 
 from vitbench import contract
 from vitbench.catalog import Catalog, load_catalog
+from vitbench.data.geometry import channels_fit
 from vitbench.data.splits import Splits, load_splits
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, MetricsJob, Progress
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
-from vitbench.protocols import Budget, FitRun, Subject, TrainingLog, TrainVal
+from vitbench.protocols import Budget, FitRun, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
-from vitbench.specs import Augmentation, Preprocess, load_target
+from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.evaluation import evaluate
@@ -64,7 +66,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     log = _Log(send)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit)
-        how = spec.preprocess or statistics(splits.train)
+        how = _preprocess(spec, planned, splits.train)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
@@ -82,7 +84,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,
-        input_shape=(planned.in_channels, planned.image_size, planned.image_size),
+        input_shape=(planned.in_channels, *planned.image_size),
         device=planned.device,
         precision=cell.precision,
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
@@ -112,7 +114,7 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     predictions = load_predictions(folder / PREDICTIONS)
     subject = Subject(
         num_classes=predictions.num_classes,
-        input_shape=(job.planned.in_channels, job.planned.image_size, job.planned.image_size),
+        input_shape=(job.planned.in_channels, *job.planned.image_size),
         device=job.planned.device,
         precision=job.planned.cell.precision,
         predictions=predictions,
@@ -126,6 +128,15 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     )
 
 
+def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess:
+    """Return the model's own preprocessing; where it lacks values for the channels, with the training split's."""
+    own = spec.preprocess
+    if own is not None and channels_fit(len(own.mean), planned.in_channels):
+        return own
+    found = statistics(train)
+    return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
+
+
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
     assert planned.data is not None
     return TrainVal(
@@ -136,6 +147,7 @@ def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
         in_channels=planned.in_channels,
         preprocess=how,
         augmentations=cast(tuple[Augmentation, ...], planned.data.augmentations),
+        target=cast(Literal["single_label"], planned.data.target),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import factories
 import msgspec
@@ -14,7 +15,7 @@ from vitbench.planning.keying import Keyer
 from vitbench.planning.resolve import ResolvedModel
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
 from vitbench.records import PluginOrigin, SpeedCell, digest
-from vitbench.specs import ModelSpec
+from vitbench.specs import ModelSpec, Preprocess
 
 ZOO, COOK, IMAGES = (
     Plugin(name=name, distribution=name, version="1", module=name) for name in ("zoo", "cook", "images")
@@ -27,6 +28,9 @@ MODEL = ResolvedModel(
     label="net:depth=2",
     checkpoint_sha256="5ha",
 )
+
+
+COLOUR = Preprocess(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
@@ -52,7 +56,7 @@ def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
     assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "6c832ed27b249167")
     assert keyed.id == digest(keyed.cell)
-    assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", 8, 1, None)
+    assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
 
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:
@@ -72,14 +76,26 @@ def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fixed", "shape"), [({}, (3, 32, 32)), ({"image_size": 48}, (3, 48, 48)), ({"in_channels": 1}, (1, 32, 32))]
+    ("fixed", "data", "shape"),
+    [
+        ({}, (3, 32, 64), (3, 32, 64)),
+        ({}, (5, 9, 7), (5, 9, 7)),
+        ({"image_size": 48}, (3, 32, 32), (3, 48, 48)),
+        ({"image_size": (16, 48)}, (3, 32, 32), (3, 16, 48)),
+        ({"in_channels": 1}, (3, 32, 32), (1, 32, 32)),
+        ({"preprocess": COLOUR}, (1, 32, 32), (3, 32, 32)),
+        ({"preprocess": COLOUR}, (4, 32, 32), (4, 32, 32)),
+        ({"preprocess": COLOUR, "in_channels": 1}, (1, 32, 32), (1, 32, 32)),
+    ],
 )
-def test_a_model_follows_the_data_where_it_fixes_nothing(fixed: dict[str, int], shape: tuple[int, int, int]) -> None:
+def test_a_model_follows_the_data_where_it_fixes_nothing(
+    fixed: dict[str, Any], data: tuple[int, int, int], shape: tuple[int, int, int]
+) -> None:
     model = replace(MODEL, spec=ModelSpec(name="net", build="a:b", summary="x", **fixed))
-    keyed = KEYER.speed(model, num_classes=10, data_shape=(3, 32, 32), batch_size=1, mode="inference")
+    keyed = KEYER.speed(model, num_classes=10, data_shape=data, batch_size=1, mode="inference")
     assert isinstance(keyed.cell, SpeedCell)
     assert keyed.cell.input_shape == shape
-    assert (keyed.in_channels, keyed.image_size) == shape[:2]
+    assert (keyed.in_channels, *keyed.image_size) == shape
 
 
 def test_threads_are_those_asked_for_else_all_cores() -> None:

@@ -152,7 +152,7 @@ def _interval(name: str, metric: Metric, row: Row) -> str:
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     used, cell, provenance = detail.main.preprocess, detail.main.planned.cell, detail.main.planned.provenance
     checkpoint = provenance.checkpoint_sha256
-    size = f"{row.image_size} x {row.image_size} pixels"
+    size = "{} x {} pixels".format(*row.image_size)
     preprocess = (
         f"{size}, channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
         f"{used.interpolation}, crop {used.crop_fraction:g}"

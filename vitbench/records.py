@@ -37,9 +37,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 3
-"""Version of the store and its records; an earlier one is migrated or refused (vitbench/store.py)."""
-METHOD = 2
+SCHEMA = 4
+"""Version of the store and its records; any other one is refused (vitbench/store.py)."""
+METHOD = 3
 """Version of the way numbers are made; part of each key."""
 
 Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "pending"]

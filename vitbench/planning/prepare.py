@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.resolve import ResolvedModel, first_missing, hub_environment, needs_hub, resolve_model
+from vitbench.planning.resolve import ResolvedModel, hub_environment, needs_hub, resolve_model
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
 from vitbench.specs import ModelSpec

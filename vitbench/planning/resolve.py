@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.options import model_options
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.suite import AskedModel
 from vitbench.records import canonical_name
 from vitbench.specs import ModelSpec, OptionValue
 
-__all__ = ["ResolvedModel", "first_missing", "hub_answers", "hub_environment", "needs_hub", "resolve_model"]
+__all__ = ["ResolvedModel", "hub_answers", "hub_environment", "needs_hub", "resolve_model"]
 
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""
@@ -115,18 +115,6 @@ def hub_answers(say: Callable[[str], None]) -> bool:
     if not answers:
         say("The model hub cannot be reached; pretrained models run only from a local cache or a checkpoint.")
     return bool(answers)
-
-
-def first_missing(modules: Iterable[str]) -> str:
-    """Return the first module that is not installed, or an empty string."""
-    for name in modules:
-        try:
-            found = importlib.util.find_spec(name)
-        except ModuleNotFoundError:  # the package above it
-            found = None
-        if found is None:
-            return name
-    return ""
 
 
 def _file_sha256(path: Path, model: str) -> str:

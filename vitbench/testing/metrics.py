@@ -81,7 +81,7 @@ def check_metric_scores(case: MetricCase) -> None:
 
 def _check_values(result: ImageScores, subject: Subject, where: str) -> None:
     values: object = result.values
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "bf":
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
         raise CheckFailed(f"the values of {result.name} are {kind} ({where}); give an array of bool or float")
     if values.shape != (IMAGES,):
@@ -118,10 +118,8 @@ def _scored(result: ConfusionScore | SampleScore, sample: NDArray[np.int64], whe
 def _confusion(subject: Subject) -> NDArray[np.int64]:
     """Return how many images of each class were taken for each class, int64[K, K]."""
     classes = subject.num_classes
-    if subject.predictions is None:
-        labels = taken = np.arange(IMAGES) % classes
-    else:
-        labels, taken = subject.predictions.labels, subject.predictions.top_classes[:, 0]
+    assert subject.predictions is not None
+    labels, taken = subject.predictions.labels, subject.predictions.top_classes[:, 0]
     counts = np.bincount(labels * classes + taken, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 
@@ -307,4 +305,7 @@ def _measure(case: MetricCase, subject: Subject) -> list[Result]:
         raise CheckFailed(
             f"measure gave {others[0]}; give vitbench.Measurement, ImageScores, ConfusionScore or SampleScore"
         )
+    scores = [type(one).__name__ for one in results if not isinstance(one, Measurement)]
+    if scores and subject.predictions is None:
+        raise CheckFailed(f'measure gave {scores[0]}, which is of predictions; name them in "needs"')
     return results

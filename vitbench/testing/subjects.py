@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from vitbench.measuring.predictions import summarise
 from vitbench.protocols import (
     Agreement,
     EnergyUse,
@@ -125,25 +126,19 @@ def _labels(num_classes: int) -> NDArray[np.int64]:
 
 def _predicted(num_classes: int, right: float, confidence: float) -> Predictions:
     """Return predictions of which a share is right, all given with the same confidence."""
-    labels, images = _labels(num_classes), np.arange(IMAGES)
+    labels = _labels(num_classes)
     hit = np.random.default_rng(0).permutation(IMAGES) < round(right * IMAGES)
-    # The likeliest class is the true one or the next; the others are equally likely.
-    probabilities = np.full((IMAGES, num_classes), max((1 - confidence) / (num_classes - 1), 1e-12))
-    probabilities[images, (labels + np.where(hit, 0, 1)) % num_classes] = confidence
-    return _of_probabilities(probabilities, labels)
-
-
-def _of_probabilities(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Predictions:
-    """Return predictions of probabilities float64[N, K] and labels int64[N]."""
-    shown = min(5, probabilities.shape[1])
-    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :shown]
-    true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    return Predictions(
-        labels=labels,
-        top_classes=top.astype(np.int64),
-        top_probabilities=np.take_along_axis(probabilities, top, axis=1).astype(np.float32),
-        true_log_probability=np.log(true).astype(np.float32),
-        num_classes=probabilities.shape[1],
+    # The likeliest class is the true one or the next; the others follow in order, a missed label last of all.
+    order = (labels[:, None] + np.where(hit, 0, 1)[:, None] + np.arange(num_classes)) % num_classes
+    others = np.geomspace(1, 0.99, num_classes - 1)  # a little apart, so that their order is known
+    ordered = np.concatenate([[confidence], max(1 - confidence, 1e-12) * others / others.sum()])
+    logits = np.empty((IMAGES, num_classes), dtype=np.float32)
+    np.put_along_axis(logits, order, np.log(ordered)[None, :].astype(np.float32), axis=1)
+    return summarise(
+        torch.from_numpy(logits),
+        labels,
+        index=np.arange(IMAGES, dtype=np.int64),
+        class_names=[f"class {k}" for k in range(num_classes)],
     )
 
 

@@ -20,9 +20,10 @@ import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.planning.keying import Keyer
-from vitbench.planning.resolve import ResolvedModel, first_missing
+from vitbench.planning.resolve import ResolvedModel
 from vitbench.planning.suite import Conditions
 from vitbench.records import canonical_name
 from vitbench.specs import OptionValue

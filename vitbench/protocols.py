@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from vitbench.errors import Skip
+from vitbench.errors import Skip, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +112,10 @@ class Budget:
     """Passes over the training split; None: as the recipe's options say."""
 
 
+def _build_nothing(text: str) -> nn.Module:
+    raise UsageError(f'"{text}" cannot be built here: models are built by name in a run alone')
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitRun:
     """The conditions of one training run."""
@@ -124,11 +128,14 @@ class FitRun:
     """The recipe's options, complete and of their declared types."""
     log: Callable[..., None]
     """``log(epoch=3, epochs=20, loss=0.4, val_top1=0.9)``: progress, and a row of the training curve where `epoch`
-    is whole. ``log()`` alone is a sign of life."""
+    is whole. ``log()`` alone is a sign of life. It raises where `epoch` is beyond the budget: let that pass."""
+    build: Callable[[str], nn.Module] = _build_nothing
+    """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
+    on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
+    the model in training as they are; where its own size, channels or normalisation are others, they are converted
+    inside. Raises UsageError for a text that no such option holds: what is built belongs to the cell's key."""
     compile: bool = False
     channels_last: bool = False
-    build: Callable[[str], nn.Module] | None = None
-    """Builds another model by its vitbench name, such as a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

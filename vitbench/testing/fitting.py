@@ -11,6 +11,7 @@ Shapes: N images, C channels of the model's input, (H, W) its size in pixels, K 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -154,16 +155,18 @@ def run_of(
         budget=Budget(epochs=epochs),
         options=options_of(recipe) if options is None else options,
         log=_log,
-        build=lambda name: _teacher(data),
+        build=partial(_build_teacher, data=data),
     )
 
 
-def _teacher(data: TrainVal) -> nn.Module:
-    """Return a small network for a problem, in eval mode, always the same."""
+def _build_teacher(text: str, *, data: TrainVal) -> nn.Module:
+    """Return a small network for a problem, always the same; raise UsageError for another text than the kit's name."""
+    if text != TEACHER:
+        raise UsageError(f'"{text}" is not what an option of kind "model" holds')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         convolution, head = nn.Conv2d(data.in_channels, 8, 3, stride=2, padding=1), nn.Linear(8, data.num_classes)
-        return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head).eval()
+        return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def _log(*, epoch: float | None = None, epochs: int | None = None, **values: float) -> None:

@@ -28,7 +28,7 @@ def _one_thread() -> None:
 class Net(nn.Module):
     """A small convolutional network that keeps all contracts."""
 
-    def __init__(self, num_classes: int, image_size: int, in_channels: int) -> None:
+    def __init__(self, num_classes: int, image_size: tuple[int, int], in_channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, 6, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(6)
@@ -43,25 +43,15 @@ class Net(nn.Module):
         return self.head(self.dropout(self.features(images)))
 
 
-def build(*, num_classes: int, image_size: int, in_channels: int, width: int = 6) -> nn.Module:
+def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int, width: int = 6) -> nn.Module:
     return Net(num_classes, image_size, in_channels)
-
-
-def offered(build: Build) -> Build:
-    """Return a build function that names what is offered; `build` may take it by keywords of any name."""
-
-    def named(*, num_classes: int, image_size: int, in_channels: int, **options: Any) -> Any:
-        return build(num_classes=num_classes, image_size=image_size, in_channels=in_channels, **options)
-
-    return named
 
 
 def run(
     build: Build | str, *, only: str = "", given: dict[str, Any] | None = None, **fields: Any
 ) -> dict[str, Outcome]:
     """Run all checks of a model, or only one, and return the outcomes by the check's name."""
-    target = build if isinstance(build, str) else offered(build)
-    spec = ModelSpec(name="net", build=target, summary="A net", **fields)
+    spec = ModelSpec(name="net", build=build, summary="A net", **fields)
     checks = checks_for("mine/net", ModelCase(spec=spec, options=given or {}))
     chosen = [check for check in checks if only in ("", check.name)]
     return {outcome.check: outcome for outcome in run_checks(chosen)}
@@ -98,7 +88,7 @@ def changed(**methods: Callable[..., Any]) -> Build:
 # Bad models, each by the check that must catch it -------------------------------------------------------------------
 
 
-def fixed_head(*, num_classes: int, **shape: int) -> nn.Module:
+def fixed_head(*, num_classes: int, **shape: Any) -> nn.Module:
     if num_classes == 2:
         raise ValueError("only ten classes here")
     return Net(num_classes, **shape)
@@ -108,20 +98,20 @@ class ListsFacts(Net):
     facts = ("a stem", "a head")
 
 
-def head_of(*, sizes: int, num_classes: int, **shape: int) -> nn.Module:
+def head_of(*, sizes: int, num_classes: int, **shape: Any) -> nn.Module:
     model = Net(num_classes, **shape)
     model.head = nn.Linear(sizes * 4, num_classes)
     return model
 
 
 class Lazy(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.head = nn.LazyLinear(shape["num_classes"])
 
 
-def too_few_pixels(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size > 64:
+def too_few_pixels(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if max(image_size) > 64:
         raise ValueError("a table of 64 positions only")
     return Net(image_size=image_size, **shape)
 
@@ -130,15 +120,15 @@ def pools(self: Net, images: Tensor) -> Tensor:
     return Net.forward(self, nn.functional.max_pool2d(images, 16))
 
 
-def fixed_size(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+def fixed_size(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32 * 32, num_classes))
 
 
-def only_colour(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+def only_colour(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     return Net(num_classes, image_size, 3)
 
 
-def reads_values(**shape: int) -> nn.Module:
+def reads_values(**shape: Any) -> nn.Module:
     model = Net(**shape)
     model.rate = torch.linspace(0, 0.1, 3)[1].item()
     return model
@@ -177,7 +167,7 @@ def caches(self: Net, images: Tensor) -> Tensor:
 
 
 class Counting(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.register_buffer("calls", torch.zeros(()))
 
@@ -196,7 +186,7 @@ def writes_inputs(self: Net, images: Tensor) -> Tensor:
 
 
 class Unused(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.forgotten = nn.Linear(3, 3)
 
@@ -218,7 +208,7 @@ def roots(self: Net, images: Tensor) -> Tensor:
 
 
 class HiddenState(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.scale = torch.rand(24)
 
@@ -227,7 +217,7 @@ class HiddenState(Net):
 
 
 class StaysBehind(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.scale = torch.ones(24, device="cpu")
 
@@ -238,7 +228,7 @@ class StaysBehind(Net):
 class LeftOut(Net):
     """A running mean that training moves, and that is not stored."""
 
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.register_buffer("mean", torch.zeros(24), persistent=False)
 
@@ -265,7 +255,7 @@ class Renames(Net):
 FRESH = torch.Generator()
 
 
-def own_chance(**shape: int) -> nn.Module:
+def own_chance(**shape: Any) -> nn.Module:
     model = Net(**shape)
     nn.init.normal_(model.convolution.weight, generator=FRESH)
     return model
@@ -274,7 +264,7 @@ def own_chance(**shape: int) -> nn.Module:
 SHARED = nn.BatchNorm2d(6)
 
 
-def shares_a_layer(**shape: int) -> nn.Module:
+def shares_a_layer(**shape: Any) -> nn.Module:
     model = Net(**shape)
     if model.norm.weight.device.type == "cpu":
         model.norm = SHARED
@@ -293,7 +283,7 @@ def shares_a_mean(self: Net, images: Tensor) -> Tensor:
 
 
 def seeds(how: Callable[[], object]) -> Build:
-    def build(**shape: int) -> nn.Module:
+    def build(**shape: Any) -> nn.Module:
         how()
         return Net(**shape)
 
@@ -309,7 +299,7 @@ def draws(how: Callable[[], object]) -> Build:
     return changed(forward=forward)
 
 
-def sets_threads(**shape: int) -> nn.Module:
+def sets_threads(**shape: Any) -> nn.Module:
     torch.set_num_threads(2)
     return Net(**shape)
 
@@ -333,7 +323,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     "no module": ("check_model_builds", "gave dict; return a torch.nn.Module", lambda **shape: shape, {}),
     "an option that build does not take": (
         "check_model_builds",
-        "unexpected keyword argument 'widht'",
+        "build does not take 'widht', which its spec declares",
         build,
         {"options": {"widht": 3}},
     ),
@@ -362,7 +352,12 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         changed(forward=pools),
         {},
     ),
-    "not for ImageNet": ("check_model_follows_data", "image_size=224, in_channels=3) raised", too_few_pixels, {}),
+    "not for ImageNet": (
+        "check_model_follows_data",
+        "image_size=(224, 224), in_channels=3) raised",
+        too_few_pixels,
+        {},
+    ),
     "colour only": ("check_model_follows_data", "forward of images [2, 1, 32, 32] raised", only_colour, {}),
     "values in build": ("check_model_builds_on_meta", "cannot be called on meta tensors", reads_values, {}),
     "values decide a shape": (
@@ -529,8 +524,8 @@ def test_every_check_has_a_bad_model() -> None:
 # Sizes, weights, baselines, families ----------------------------------------------------------------------------------
 
 
-def even_sizes(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size != 64:
+def even_sizes(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if image_size != (64, 64):
         raise UsageError(f"patch_size 64 does not divide {image_size}")
     return Net(image_size=image_size, **shape)
 
@@ -539,7 +534,7 @@ def test_a_model_that_follows_the_data_may_refuse_a_size_in_words() -> None:
     assert failed(run(even_sizes)) == {}
 
 
-def refuses_all(**shape: int) -> nn.Module:
+def refuses_all(**shape: Any) -> nn.Module:
     raise UsageError("only 14")
 
 
@@ -547,12 +542,12 @@ def test_a_model_that_refuses_all_sizes_is_told_to_declare_its_own() -> None:
     (outcome,) = run(refuses_all, only="check_model_builds").values()
     assert outcome.status == "failed"
     assert outcome.reason == (
-        "build refuses images of 8, 32, 64, 224 pixels (only 14); declare the image_size that it takes"
+        "build refuses images of 8, 32, 32x64, 64, 224 pixels (only 14); declare the image_size that it takes"
     )
 
 
-def large_patches(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size % 14:
+def large_patches(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if image_size[0] % 14 or image_size[1] % 14:
         raise UsageError(f"patches of 14 pixels do not divide {image_size}")
     return Net(image_size=image_size, **shape)
 
@@ -564,7 +559,7 @@ def test_a_model_for_imagenets_size_alone_is_checked_at_that_size() -> None:
 class SkipsABlock(Net):
     """Stochastic depth: in train mode the middle is left out by chance, for the whole batch."""
 
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.middle = nn.Linear(24, 24)
 
@@ -578,7 +573,7 @@ class SkipsABlock(Net):
 class Attends(nn.Module):
     """Attention over patches of 32 pixels: of a single one the queries and keys make no difference."""
 
-    def __init__(self, num_classes: int, in_channels: int, image_size: int) -> None:
+    def __init__(self, num_classes: int, in_channels: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         self.patches = nn.Conv2d(in_channels, 8, 32, 32)
         self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8, bias=False)
@@ -590,8 +585,8 @@ class Attends(nn.Module):
         return self.head((weights @ tokens).mean(1))
 
 
-def patches_of_32(*, image_size: int, **shape: int) -> nn.Module:
-    if image_size % 32:
+def patches_of_32(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if image_size[0] % 32 or image_size[1] % 32:
         raise UsageError(f"patches of 32 pixels do not divide {image_size}")
     return Attends(image_size=image_size, **shape)
 
@@ -616,7 +611,7 @@ def test_a_model_that_cannot_be_imported_has_failed_whether_or_not_it_downloads(
 def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
 
-    def watched(**shape: int) -> nn.Module:
+    def watched(**shape: Any) -> nn.Module:
         model = build(**shape)
         built.append(next(model.parameters()).device.type)
         return model
@@ -636,7 +631,7 @@ def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeyp
     assert low == {"check_model_logits": "the logits are float16; they must be float32"}
 
 
-def from_hub(*, pretrained: bool, **shape: int) -> nn.Module:
+def from_hub(*, pretrained: bool, **shape: Any) -> nn.Module:
     if pretrained:
         raise UnusableError("the hub cannot be reached")
     return Net(**shape)
@@ -651,7 +646,7 @@ def test_no_check_needs_weights_where_the_model_offers_pretrained() -> None:
     assert outcome.status == "skipped", "weights that were asked for"
 
 
-def always_from_hub(**shape: int) -> nn.Module:
+def always_from_hub(**shape: Any) -> nn.Module:
     raise UnusableError("the hub cannot be reached")
 
 
@@ -795,7 +790,7 @@ OPTIONS = {
 def test_a_model_is_built_with_each_choice_and_within_its_bounds() -> None:
     built: list[dict[str, Any]] = []
 
-    def watched(*, num_classes: int, image_size: int, in_channels: int, **options: Any) -> nn.Module:
+    def watched(*, num_classes: int, image_size: tuple[int, int], in_channels: int, **options: Any) -> nn.Module:
         built.append(options)
         return Net(num_classes, image_size, in_channels)
 
@@ -821,7 +816,7 @@ def test_a_model_is_built_with_each_choice_and_within_its_bounds() -> None:
     ],
 )
 def test_a_choice_that_breaks_is_found_and_one_that_is_refused_in_words_is_not(fault: Exception, words: str) -> None:
-    def picky(*, pool: str, **shape: int) -> nn.Module:
+    def picky(*, pool: str, **shape: Any) -> nn.Module:
         if pool == "map":
             raise fault
         return Net(**shape)
@@ -850,7 +845,7 @@ ROOTS: dict[str, tuple[Build | str, dict[str, Any], str, str]] = {
     "a refusal": (refuses_all, {"image_size": 16}, "check_model_builds", "raised only 14 (test_models.py"),
     "a refusal of all sizes": (refuses_all, {}, "check_model_builds", "build refuses images of 8, 32"),
     "no module": (lambda **shape: shape, {}, "check_model_builds", "gave dict"),
-    "an unknown option": (build, {"options": {"widht": 3}}, "check_model_builds", "argument 'widht'"),
+    "an unknown option": (build, {"options": {"widht": 3}}, "check_model_builds", "does not take 'widht'"),
     "forward": (changed(forward=no_forward), {}, "check_model_logits", "raised ValueError: not today"),
     "forward, size declared": (
         changed(forward=no_forward),

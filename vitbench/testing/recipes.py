@@ -186,7 +186,7 @@ def _step_of(case: RecipeCase, model: nn.Module) -> TrainStep:
     except Exception as error:
         raise CheckFailed(f"step raised {raised(error)}") from error
     if not isinstance(step, TrainStep):
-        raise CheckFailed(f"step gave {type(step).__name__}; return a vitbench.TrainStep")
+        raise CheckFailed(f"step gave {type(step).__name__}; return a vitbench.protocols.TrainStep")
     if not isinstance(step.optimizer, torch.optim.Optimizer):
         raise CheckFailed(
             f"the optimizer of its step is {type(step.optimizer).__name__}; make it a torch.optim.Optimizer"

@@ -403,7 +403,7 @@ def of_take(take: Callable[..., Any]) -> Callable[[nn.Module, FitRun], TrainStep
 STEPS: dict[str, tuple[Any, str]] = {
     "import": ("no_such_package:step", "cannot import no_such_package:step"),
     "raises": (lambda model, run: run.options["rate"], "step raised KeyError: 'rate'"),
-    "no step": (lambda model, run: model, "step gave TinyNet; return a vitbench.TrainStep"),
+    "no step": (lambda model, run: model, "step gave TinyNet; return a vitbench.protocols.TrainStep"),
     "no optimiser": (
         lambda model, run: TrainStep(optimizer=None, take=sgd_step(model, run).take),
         "the optimizer of its step is NoneType; make it a torch.optim.Optimizer",

@@ -47,6 +47,22 @@ class InvalidOutput(VitbenchError):  # noqa: N818 - as InvalidPredictions
     """What the model returned is no batch of logits; the message says what it is instead."""
 
 
+def _kind_of(output: object) -> str:
+    name = type(output).__name__
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _cure(output: object) -> str:
+    """Return where the logits are in an output that is no tensor, as it is in libraries that return more."""
+    if isinstance(getattr(output, "logits", None), Tensor):
+        return ": return output.logits"
+    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
+        return ': return output["logits"]'
+    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
+        return ": return its first item, if these are the logits"
+    return ""
+
+
 def check_output(output: object, images: Tensor, num_classes: int | None = None) -> None:
     """Check that a model's output may be a batch of logits; its values are not read, so a GPU need not be waited for.
 
@@ -72,22 +88,6 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None)
     if not output.is_floating_point():
         dtype = str(output.dtype).removeprefix("torch.")
         raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
-
-
-def _kind_of(output: object) -> str:
-    name = type(output).__name__
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
-
-
-def _cure(output: object) -> str:
-    """Return where the logits are in an output that is no tensor, as it is in libraries that return more."""
-    if isinstance(getattr(output, "logits", None), Tensor):
-        return ": return output.logits"
-    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
-        return ': return output["logits"]'
-    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        return ": return its first item, if these are the logits"
-    return ""
 
 
 def make_inputs(

@@ -48,7 +48,7 @@ def train_step(
     Forward and loss in the run's precision, backward, gradients clipped to the norm `clip_norm`, optimiser step.
 
     Raises:
-        InvalidOutput: the model gave something else than a batch of logits.
+        InvalidOutput: the model gives something that is no logits.
     """
     optimizer.zero_grad()
     with autocast(run.precision, run.device):

@@ -143,9 +143,7 @@ class FitRun:
     * ``loss``: mean training loss of the epoch; drawn by ``--plots`` and on the page
     * ``val_top1``: share of the validation images that are right; drawn in the same places
     * ``lr``: the learning rate; stored, not drawn
-    * any other name: a number, which becomes a column of the curve and a chart of its own on the page
-
-    It raises where `epoch` is beyond the budget: let that pass."""
+    * any other name: a number, which becomes a column of the curve and a chart of its own on the page"""
     build: Callable[[str], nn.Module] = _build_nothing
     """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of

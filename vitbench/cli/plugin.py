@@ -21,7 +21,7 @@ def plugin() -> None:
 @click.argument("name")
 @click.option("--path", type=click.Path(path_type=Path), help="Folder of the package. [default: vitbench-NAME]")
 def new(name: str, path: Path | None) -> None:
-    """Write a package for the plugin NAME: one model, its conformance test, pyproject.toml and README.
+    """Write a package for the plugin NAME: one model, its conformance test, pyproject.toml, README, .gitignore and CI.
 
     Nothing is overwritten.
     """

@@ -10,7 +10,7 @@ Shapes: B images in a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle
 
@@ -54,6 +54,22 @@ class InvalidOutput(VitbenchError):  # noqa: N818 - as InvalidPredictions
     """What a model returned is no batch of logits, or a training step no loss; the message says what it is instead."""
 
 
+def _kind_of(output: object) -> str:
+    name = type(output).__name__
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _cure(output: object) -> str:
+    """Return where the logits are in an output that is no tensor, as it is in libraries that return more."""
+    if isinstance(getattr(output, "logits", None), Tensor):
+        return ": return output.logits"
+    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
+        return ': return output["logits"]'
+    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
+        return ": return its first item, if these are the logits"
+    return ""
+
+
 def check_output(output: object, images: Tensor, num_classes: int | None = None) -> None:
     """Check that a model's output may be a batch of logits; its values are not read, so a GPU need not be waited for.
 
@@ -68,7 +84,7 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None)
     """
     # A subclass may put its work off until it is read, and of a timed block the last output alone is read.
     if type(output) is not Tensor:
-        raise InvalidOutput(f"the model gave a {type(output).__name__}; it must give a plain tensor of logits")
+        raise InvalidOutput(f"the model gave {_kind_of(output)}; it must give a plain tensor of logits{_cure(output)}")
     if output.device != images.device:
         raise InvalidOutput(f"the model's output is on {output.device}, not on {images.device}")
     if output.ndim != 2 or len(output) != len(images) or num_classes not in (None, output.shape[1]):

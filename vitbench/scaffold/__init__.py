@@ -1,10 +1,11 @@
-"""``vitbench plugin new``: a complete package with one model and its test, from the files in ``template/``."""
+"""``vitbench plugin new``: a complete package with one model, its test and its CI, from the files in ``template/``."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,6 +19,9 @@ __all__ = ["distribution_of", "write_package"]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?\Z", re.IGNORECASE)
 """Names of projects (https://packaging.python.org/specifications/name-format), less the dot: a TOML key has none."""
 
+_KNOWN = frozenset({"jax", "numpy", "pytest", "tensorflow", "timm", "torch", "torchvision", "transformers"})
+"""Names that mean something else to everybody, whether they are installed here or not."""
+
 
 def distribution_of(name: str) -> str:
     """Return the name of the package for a plugin, as pytest-something is to pytest."""
@@ -28,7 +32,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
     """Write a package for the plugin `name`, and return its files.
 
     Raises:
-        UsageError: the name is no name of a package, or belongs to another plugin or module.
+        UsageError: the name is no name of a package, or belongs to another plugin, package or module.
         StoreError: the folder holds files already, or cannot be written.
     """
     module = f"vitbench_{re.sub('[_-]+', '_', name).lower()}"  # the prefix keeps it clear of keywords and libraries
@@ -38,6 +42,8 @@ def write_package(name: str, folder: Path) -> list[Path]:
     places = {
         "pyproject.toml": "pyproject.toml.txt",
         "README.md": "README.md.txt",
+        ".gitignore": "gitignore.txt",
+        ".github/workflows/test.yml": "test.yml.txt",
         f"src/{module}/__init__.py": "hooks.py.txt",
         f"src/{module}/net.py": "net.py.txt",
         "tests/test_conformance.py": "test_conformance.py.txt",
@@ -66,3 +72,32 @@ def _check_names(name: str, module: str) -> None:
         raise UsageError(f'a plugin called "{name}" is installed already; see "vitbench plugins".')
     if importlib.util.find_spec(module):
         raise UsageError(f'"{name}": a module {module} is installed already; choose another name.')
+    for distribution in (distribution_of(name), name):
+        if _is_installed(distribution):
+            raise UsageError(f'"{name}": a package {distribution} is installed already; choose another name.')
+    if owner := _owner_of(re.sub("[-]+", "_", name)):
+        raise UsageError(f'"{name}" is a module of {owner}; choose a name that nothing else has, such as my-{name}.')
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _owner_of(module: str) -> str:
+    """Return what has a module, in words; nothing where no other package has it.
+
+    A folder of this name in the working directory is none: the new package may lie there.
+    """
+    for name in (module, module.lower()):
+        if name in sys.stdlib_module_names:
+            return "Python's standard library"
+        if name in _KNOWN:
+            return "another project"
+        found = importlib.util.find_spec(name)
+        if found is not None and found.origin is not None and not Path(found.origin).is_relative_to(Path.cwd()):
+            return "an installed package"
+    return ""

@@ -52,6 +52,8 @@ class DatasetCase:
     """The dataset or the layout."""
     root: Path | None = None
     """The folder that holds its files; None where nobody has said."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """Options in place of the spec's defaults."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

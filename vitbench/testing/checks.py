@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,8 +21,10 @@ __all__ = [
     "CheckFailed",
     "CheckStatus",
     "Outcome",
+    "Round",
     "expected_reasons",
     "need",
+    "outcomes_of",
     "raised",
     "run_checks",
 ]
@@ -62,6 +65,8 @@ class Check:
     """Import string of the check function."""
     case: Case
     """What the function is called with."""
+    depends_on: tuple[Check, ...] = ()
+    """Checks of the same case without which it means nothing, the first cause first. `Round` runs them before it."""
 
     @property
     def name(self) -> str:
@@ -89,8 +94,43 @@ class Check:
             load_target(self.target)(self.case)
 
 
+class Round:
+    """One round of checks: a check is skipped where one that it depends on failed, so that one cause is one failure.
+
+    What a check depends on runs before it, whether it was asked for or not, and is remembered. So a check says the same
+    alone, in another order and in another process.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[str, str], bool] = {}
+
+    def __call__(self, check: Check) -> None:
+        """Run a check. It raises what the check raises, or Skip where one that it depends on failed."""
+        key = (check.subject, check.target)
+        self._failed[key] = False
+        for other in check.depends_on:
+            if self._has_failed(other):
+                raise Skip(f"depends on {other.name}, which failed")
+        self._failed[key] = True
+        try:
+            check()
+        except Skip:
+            self._failed[key] = False
+            raise
+        self._failed[key] = False
+
+    def _has_failed(self, check: Check) -> bool:
+        key = (check.subject, check.target)
+        if key not in self._failed:
+            with suppress(Exception, SystemExit):
+                self(check)
+        return self._failed[key]
+
+
 def run_checks(checks: Iterable[Check], *, expected_failures: Mapping[str, str] = NO_FAILURES) -> list[Outcome]:
     """Run checks in this process, one after the other, and return what came of each.
+
+    One that depends on a check that failed is skipped.
 
     Args:
         checks: of `checks_of`.
@@ -99,9 +139,14 @@ def run_checks(checks: Iterable[Check], *, expected_failures: Mapping[str, str] 
     Raises:
         UsageError: `expected_failures` names no check, or gives no reason.
     """
-    checks = list(checks)
-    expected = expected_reasons(checks, expected_failures)
-    return [_outcome(check, reason) for check, reason in zip(checks, expected, strict=True)]
+    return list(outcomes_of(list(checks), expected_failures=expected_failures))
+
+
+def outcomes_of(checks: Sequence[Check], *, expected_failures: Mapping[str, str] = NO_FAILURES) -> Iterator[Outcome]:
+    """Give the outcomes of `run_checks` one by one, as they come."""
+    run = Round()
+    for check, reason in zip(checks, expected_reasons(checks, expected_failures), strict=True):
+        yield _outcome(check, reason, run)
 
 
 def expected_reasons(checks: Sequence[Check], expected_failures: Mapping[str, str]) -> list[str]:
@@ -118,12 +163,12 @@ def expected_reasons(checks: Sequence[Check], expected_failures: Mapping[str, st
     return [next((expected_failures[key] for key in keys if key in expected_failures), "") for keys in names]
 
 
-def _outcome(check: Check, expected: str) -> Outcome:
+def _outcome(check: Check, expected: str, run: Round) -> Outcome:
     started = time.perf_counter()
     status: CheckStatus = "unexpectedly passed" if expected else "passed"
     reason = f"it was expected to fail: {expected}" if expected else ""
     try:
-        check()
+        run(check)
     except Skip as skip:
         status, reason = "skipped", _line(skip)
     except CheckFailed as failure:
@@ -144,7 +189,7 @@ def need(modules: Iterable[str]) -> None:
     """Raise Skip where a module that an offer requires is not installed."""
     missing = first_missing(modules)
     if missing:
-        raise Skip(f"needs {missing}; pip install {missing}")
+        raise Skip(f"it needs the module {missing}, which is not installed")
 
 
 def raised(error: BaseException) -> str:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitbench import contract
 from vitbench.data.geometry import channels_come_last
 from vitbench.errors import Skip
 from vitbench.protocols import ImageSet
@@ -28,10 +27,12 @@ from vitbench.testing.checks import CheckFailed, need, raised
 from vitbench.testing.opening import (
     SPLITS,
     SplitName,
+    call_open,
     hash_of,
     images_of,
     open_anew,
     open_split,
+    options_of,
     rows_of,
     seen,
     seen_elsewhere,
@@ -42,6 +43,12 @@ MOST_BYTES = 1 << 28
 THREADS = 8
 ROWS = 32
 """Of each split, that every thread reads."""
+
+
+def check_dataset_opens(case: DatasetCase) -> None:
+    """`open` gives both splits, each with images and class names, from the spec's options alone."""
+    for split in SPLITS:
+        open_split(case, split)
 
 
 def check_dataset_missing(case: DatasetCase) -> None:
@@ -63,7 +70,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
     call = f'open(split="{split}") {where}'
     load_target(case.spec.open)  # what cannot be imported is no broken contract
     try:
-        contract.call(load_target(case.spec.open), {"root": root, "split": split, "download": False})
+        call_open(case.spec.open, root, split, options_of(case))
     except kinds as error:
         if isinstance(error, ValueError) and len(str(error).split()) < 3:
             raise CheckFailed(f"{call} raised {raised(error)}; say in a sentence what is missing") from error
@@ -95,14 +102,21 @@ def check_dataset_sizes(case: DatasetCase) -> None:
 
 
 def check_dataset_images(case: DatasetCase) -> None:
-    """Images are arrays uint8 ``[C, H, W]``, channels first."""
+    """Images are arrays uint8 ``[C, H, W]``, all of as many channels, but that gray ones may lie among others."""
+    channels: set[int] = set()
     for split in SPLITS:
         for row, image in _some(open_split(case, split)):
             if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
                 kind = getattr(image, "dtype", type(image).__name__)
                 raise CheckFailed(f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255")
-            if image.ndim != 3 or 0 in image.shape or channels_come_last(image.shape):
-                raise CheckFailed(f"{split} image {row} is {list(image.shape)}; it must be [channels, height, width]")
+            shape = list(image.shape)
+            if len(shape) != 3 or 0 in shape or channels_come_last(image.shape):
+                raise CheckFailed(f"{split} image {row} is {shape}; it must be [channels, height, width]")
+            channels.add(shape[0])
+            if len(channels - {1}) > 1:
+                raise CheckFailed(
+                    f"images have {' and '.join(map(str, sorted(channels - {1})))} channels; give one number"
+                )
 
 
 def check_dataset_labels(case: DatasetCase) -> None:

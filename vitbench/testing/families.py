@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from itertools import islice
+
 from vitbench import contract
-from vitbench.specs import load_target
+from vitbench.errors import Skip
+from vitbench.specs import ModelSpec, load_target
 from vitbench.testing.cases import FamilyCase
 from vitbench.testing.checks import CheckFailed, need, raised
+
+MOST_MEMBERS = 2000
+"""That are looked at; timm has 1,500."""
 
 
 def check_family_refuses_unknown_names(case: FamilyCase) -> None:
     """`resolve` raises LookupError with a sentence for a name that the family does not have."""
     need(case.spec.requires)
     assert case.spec.resolve is not None
-    resolve, name = load_target(case.spec.resolve), "no-such-model"
+    resolve, name = load_target(case.spec.resolve), case.spec.name.replace("*", "no-such-model")
     try:
         found = contract.call(resolve, {"name": name})
     except LookupError as error:
@@ -22,3 +30,47 @@ def check_family_refuses_unknown_names(case: FamilyCase) -> None:
     except Exception as error:
         raise CheckFailed(f'resolve("{name}") raised {raised(error)}; it must be LookupError') from error
     raise CheckFailed(f'resolve("{name}") gave {found!r:.80}; raise LookupError for an unknown name')
+
+
+def check_family_members(case: FamilyCase) -> None:
+    """`members` gives names that fit the pattern, each once, and `resolve` makes a `ModelSpec` of the first."""
+    need(case.spec.requires)
+    if case.spec.members is None:
+        raise Skip("its members are not listed")
+    assert case.spec.resolve is not None
+    resolve, whole = load_target(case.spec.resolve), case.spec.name
+    names = _members(case, whole)
+    if not names:
+        raise CheckFailed(f'members("{whole}") gives no name; leave members out where there is nothing to list')
+    narrow = names[0][: len(whole)] + "*"
+    if names[0] not in _members(case, narrow):
+        raise CheckFailed(f'members("{narrow}") lacks {names[0]}, which members("{whole}") gives')
+    try:
+        found = contract.call(resolve, {"name": names[0]})
+    except Exception as error:
+        raise CheckFailed(f'members("{whole}") gives {names[0]}, for which resolve raised {raised(error)}') from error
+    if not isinstance(found, ModelSpec):
+        raise CheckFailed(f'resolve("{names[0]}") gave {type(found).__name__}; return a vitbench.ModelSpec')
+
+
+def _members(case: FamilyCase, pattern: str) -> list[str]:
+    """Return the names that fit a pattern, or raise CheckFailed where they do not fit, or come twice."""
+    assert case.spec.members is not None
+    members, call = load_target(case.spec.members), f'members("{pattern}")'
+    try:
+        given = contract.call(members, {"pattern": pattern})
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise CheckFailed(f"{call} gave {type(given).__name__}; give names, one after the other")
+        names = list(islice(given, MOST_MEMBERS))
+    except CheckFailed:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"{call} raised {raised(error)}") from error
+    for name in names:
+        if not isinstance(name, str):
+            raise CheckFailed(f"{call} gave {type(name).__name__}; give names, which are texts")
+        if not fnmatchcase(name, pattern) or not fnmatchcase(name, case.spec.name):
+            raise CheckFailed(f"{call} gave {name}; give the names that fit the pattern, without the plugin's name")
+    if len(set(names)) < len(names):
+        raise CheckFailed(f"{call} gave a name twice")
+    return names

@@ -11,6 +11,7 @@ Shapes: N images, C channels of the model's input, (H, W) its size in pixels, K 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,13 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitbench import contract
+from vitbench.errors import Skip, UsageError
 from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
-from vitbench.testing.checks import CheckFailed, raised
+from vitbench.testing.checks import CheckFailed, need, raised
 from vitbench.worker.runtime import seed_all
 
-__all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "tensors_of", "tiny_problem"]
+__all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "options_of", "run_of", "tensors_of", "tiny_problem"]
+
+TEACHER = "kit/teacher"
+"""The name that an option of kind model gets."""
 
 TRAIN_IMAGES, VAL_IMAGES, OTHER_IMAGES = 192, 48, 60
 PREPROCESS = Preprocess(mean=(0.75,), std=(0.5,))
@@ -109,25 +114,59 @@ def fit(
 
     Raises:
         CheckFailed: it raised, or gave no module.
+        Skip: what it requires is not installed, or it needs a file.
     """
-    run = FitRun(
-        device=torch.device(device),
-        precision="float32",
-        seed=seed,
-        budget=Budget(epochs=epochs),
-        options=recipe.defaults if options is None else options,
-        log=_log,
-    )
+    need(recipe.requires)
     function = load_target(recipe.fit)  # what cannot be imported is no broken contract
+    run = run_of(recipe, data, seed=seed, epochs=epochs, options=options, device=device)
     seed_all(seed)
     try:
         fitted = contract.call(function, {"model": model, "data": data, "run": run})
     except Exception as error:
+        lacking = [name for name, option in recipe.declared.items() if option.kind == "file" and not run.options[name]]
+        if lacking and isinstance(error, (UsageError, FileNotFoundError)):
+            raise Skip(f"its option {lacking[0]} needs a file, which the kit does not have: {error}") from error
         raise CheckFailed(f"fit raised {raised(error)}") from error
     if not isinstance(fitted, nn.Module):
         raise CheckFailed(f"fit gave {type(fitted).__name__}; return the module that is to be evaluated")
     whole: nn.Module = getattr(fitted, "_orig_mod", fitted)
     return whole
+
+
+def options_of(recipe: RecipeSpec) -> dict[str, OptionValue]:
+    """Return a recipe's own options; where one names a model, a small one, which `FitRun.build` makes."""
+    return {name: TEACHER if option.kind == "model" else option.default for name, option in recipe.declared.items()}
+
+
+def run_of(
+    recipe: RecipeSpec,
+    data: TrainVal,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    options: Mapping[str, OptionValue] | None = None,
+    device: str = "cpu",
+) -> FitRun:
+    """Return the conditions of a run on the tiny problem; the arguments are those of `fit`."""
+    return FitRun(
+        device=torch.device(device),
+        precision="float32",
+        seed=seed,
+        budget=Budget(epochs=epochs),
+        options=options_of(recipe) if options is None else options,
+        log=_log,
+        build=partial(_build_teacher, data=data),
+    )
+
+
+def _build_teacher(text: str, *, data: TrainVal) -> nn.Module:
+    """Return a small network for a problem, always the same; raise UsageError for another text than the kit's name."""
+    if text != TEACHER:
+        raise UsageError(f'"{text}" is not what an option of kind "model" holds')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        convolution, head = nn.Conv2d(data.in_channels, 8, 3, stride=2, padding=1), nn.Linear(8, data.num_classes)
+        return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def _log(*, epoch: float | None = None, epochs: int | None = None, **values: float) -> None:

@@ -99,14 +99,16 @@ def _targets(catalog: Catalog) -> Iterator[str]:
     """Give the import strings of all offers; what they require must be there, or they are left out."""
     for model in catalog.models.values():
         if not first_missing(model.spec.requires):
-            yield from _strings(model.spec.build, model.spec.resolve)
+            yield from _strings(model.spec.build, model.spec.resolve, model.spec.members)
     for dataset in catalog.datasets.values():
         if not first_missing(dataset.spec.requires):
             yield from _strings(dataset.spec.open, dataset.spec.detect)
     for recipe in catalog.recipes.values():
-        yield from _strings(recipe.spec.fit)
+        if not first_missing(recipe.spec.requires):
+            yield from _strings(recipe.spec.fit, recipe.spec.step)
     for metric in catalog.metrics.values():
-        yield from _strings(metric.spec.measure)
+        if not first_missing(metric.spec.requires):
+            yield from _strings(metric.spec.measure)
 
 
 def _strings(*targets: object) -> Iterator[str]:

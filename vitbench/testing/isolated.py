@@ -18,7 +18,7 @@ from vitbench.execution.choice import chosen_executor
 from vitbench.execution.executor import Ending, Send
 from vitbench.execution.processes import last_words
 from vitbench.testing.cases import PluginCase
-from vitbench.testing.checks import Check, Outcome, run_checks
+from vitbench.testing.checks import Check, Outcome, outcomes_of, run_checks
 from vitbench.testing.plan import checks_of, select
 
 __all__ = ["CheckJob", "check_in_child", "check_plugin"]
@@ -112,7 +112,6 @@ def check_in_child(request: bytes, folder: Path | None, send: Send) -> _Done:
     job = msgspec.msgpack.decode(request, type=CheckJob)
     checks = checks_of(job.plugin, models=job.models, data=job.data, plugins=job.plugins)
     with (folder / OUTCOMES).open("ab", buffering=0) as file:
-        for check in checks:
-            if check.subject == job.subject:
-                file.write(msgspec.json.encode(run_checks([check])[0]) + b"\n")
+        for outcome in outcomes_of([check for check in checks if check.subject == job.subject]):
+            file.write(msgspec.json.encode(outcome) + b"\n")
     return _Done()

@@ -6,16 +6,21 @@ import math
 import pickle
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vitbench import contract
 from vitbench.errors import Skip
-from vitbench.protocols import Subject
+from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, Subject
 from vitbench.records import Measurement
 from vitbench.specs import MetricSpec, load_target
 from vitbench.testing.cases import MetricCase
-from vitbench.testing.checks import CheckFailed, raised
-from vitbench.testing.subjects import scenes, shuffled
-from vitbench.worker.scores import Score, scored
+from vitbench.testing.checks import CheckFailed, need, raised
+from vitbench.testing.subjects import IMAGES, Scene, scenes, shuffled
+
+Result = Measurement | ImageScores | ConfusionScore | SampleScore
 
 ROUNDING = 1e-5
 """Relative difference that the order of a sum in float32 explains."""
@@ -28,37 +33,111 @@ def check_metric_measurements(case: MetricCase) -> None:
     """The measurements are named as the spec declares, each once for a subject; none that it declares stays away."""
     spec, given = case.spec, set()
     declared = {each.name for each in spec.gives}
-    for _, measurements in _measured(case):
-        names = [measurement.name for measurement in measurements]
-        for measurement in measurements:
-            _check_declared(measurement, spec, declared)
+    for _, _, results in _measured(case):
+        names = [result.name for result in results]
+        for result in results:
+            _check_declared(result, spec, declared)
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise CheckFailed(f'measure gave "{twice[0]}" twice; give each figure once')
+            raise CheckFailed(f'measure gave "{twice[0]}" twice; give each measurement once')
         given |= set(names)
     missing = sorted(declared - given)
     if missing:
         raise CheckFailed(f'measure never gave "{missing[0]}"; leave it out of the spec, or give it')
 
 
-def _check_declared(measurement: Measurement, spec: MetricSpec, declared: set[str]) -> None:
-    if measurement.name not in declared:
+def _check_declared(result: Result, spec: MetricSpec, declared: set[str]) -> None:
+    if result.name not in declared:
         names = ", ".join(sorted(declared))
-        raise CheckFailed(f'measure gave "{measurement.name}", the spec says {names}; name it in measurements')
-    if spec.measurements:  # each of several figures may have a unit and a direction of its own
+        raise CheckFailed(f'measure gave "{result.name}", the spec says {names}; name it in measurements')
+    if spec.measurements or not isinstance(result, Measurement):  # each of several may have a unit of its own
         return
-    for what, said, of_spec in (
-        ("unit", measurement.unit, spec.unit),
-        ("better", measurement.better, spec.better),
-    ):
+    for what, said, of_spec in (("unit", result.unit, spec.unit), ("better", result.better, spec.better)):
         if said not in ("", of_spec):
             raise CheckFailed(f'measure says {what}="{said}", the spec says "{of_spec}"; make them equal, or omit one')
 
 
+def check_metric_scores(case: MetricCase) -> None:
+    """Scores are made for resamples: a value for each image, or a pure function that lacking classes do not break."""
+    scored = False
+    for where, subject, results in _measured(case):
+        for result in results:
+            if isinstance(result, ImageScores):
+                _check_values(result, subject, where)
+            elif isinstance(result, ConfusionScore):
+                whole = _confusion(subject)
+                lacking = whole.copy()
+                lacking[-1] = 0
+                _check_pure(result, [("of all images", whole), ("that lack a class", lacking)], where)
+            elif isinstance(result, SampleScore):
+                drawn = np.random.default_rng(0).integers(0, IMAGES, IMAGES)
+                few = np.sort(drawn % (IMAGES // 4))
+                whole = np.arange(IMAGES)
+                _check_pure(result, [("of all images", whole), ("resampled", drawn), ("of a quarter", few)], where)
+            scored = scored or not isinstance(result, Measurement)
+    if not scored:
+        raise Skip("it makes its values itself")
+
+
+def _check_values(result: ImageScores, subject: Subject, where: str) -> None:
+    values: object = result.values
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+        raise CheckFailed(f"the values of {result.name} are {kind} ({where}); give an array of bool or float")
+    if values.shape != (IMAGES,):
+        raise CheckFailed(
+            f"{result.name} has values {list(values.shape)} for {IMAGES} images ({where}); give one for each"
+        )
+    if not np.isfinite(values).all():
+        raise CheckFailed(f"a value of {result.name} is {values[~np.isfinite(values)][0]} ({where}); give numbers")
+
+
+def _check_pure(result: ConfusionScore | SampleScore, samples: list[tuple[str, NDArray[np.int64]]], where: str) -> None:
+    """Call a score twice for each sample of images, and see what it gives and whether it writes."""
+    for what, sample in samples:
+        given = sample.copy()
+        first, second = _scored(result, given, where), _scored(result, given, where)
+        if not np.array_equal(given, sample):
+            raise CheckFailed(f"score of {result.name} changes what it is given ({where}); compute on a copy")
+        if first != second and not (math.isnan(first) and math.isnan(second)):
+            raise CheckFailed(
+                f"score of {result.name} is {first:g}, and {second:g} for the same images ({where}); "
+                "keep nothing between calls, and draw nothing"
+            )
+        if math.isinf(first):
+            raise CheckFailed(f"score of {result.name} is {first} for images {what} ({where}); NaN leaves a sample out")
+
+
+def _scored(result: ConfusionScore | SampleScore, sample: NDArray[np.int64], where: str) -> float:
+    try:
+        return float(result.score(sample))
+    except Exception as error:
+        raise CheckFailed(f"score of {result.name} raised {raised(error)} ({where})") from error
+
+
+def _confusion(subject: Subject) -> NDArray[np.int64]:
+    """Return how many images of each class were taken for each class, int64[K, K]."""
+    classes = subject.num_classes
+    assert subject.predictions is not None
+    labels, taken = subject.predictions.labels, subject.predictions.top_classes[:, 0]
+    counts = np.bincount(labels * classes + taken, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+def _valued(result: Result, subject: Subject, where: str) -> Measurement:
+    """Return what the core makes of a result, but for its interval."""
+    if isinstance(result, Measurement):
+        return result
+    if isinstance(result, ImageScores):
+        return Measurement(name=result.name, value=float(result.values.mean()))
+    sample = _confusion(subject) if isinstance(result, ConfusionScore) else np.arange(IMAGES)
+    return Measurement(name=result.name, value=_scored(result, sample, where))
+
+
 def check_metric_values(case: MetricCase) -> None:
     """Values are finite and lie in their intervals, fractions in -1..1; where there is none, the verdict says why."""
-    for where, measurements in _measured(case):
-        for measurement in measurements:
+    for where, subject, results in _measured(case):
+        for measurement in (_valued(result, subject, where) for result in results):
             name, value = measurement.name, measurement.value
             if value is None:
                 if measurement.verdict.level == "valid":
@@ -81,8 +160,8 @@ def check_metric_values(case: MetricCase) -> None:
 def check_metric_direction(case: MetricCase) -> None:
     """The best subject has the best value and the worst the worst, in the declared direction, where they differ."""
     compared, equal = False, ""
-    for scene in scenes(case.spec.parts[0]):
-        best, middle, worst = ({one.name: one for one in _call(case, subject)} for subject in scene.subjects)
+    for scene in _scenes(case):
+        best, middle, worst = (_call(case, subject, scene.name) for subject in scene.subjects)
         for name in best.keys() & worst.keys():
             better = best[name].better or case.spec.better
             values = [one[name].value for one in (best, middle, worst) if name in one and one[name].value is not None]
@@ -115,12 +194,14 @@ def _check_order(name: str, better: str, values: list[float], where: str) -> Non
 
 
 def check_metric_order_invariant(case: MetricCase) -> None:
-    """The order of the images makes no difference to figures, values and intervals."""
-    if case.spec.parts != ("predictions",):
-        raise Skip("it needs no predictions")
+    """The order of the images makes no difference to values and intervals; the values of single images follow it."""
+    if not {"predictions", "images"} & set(case.spec.parts):
+        raise Skip("it needs neither predictions nor images")
     compared = False
-    for scene in scenes(case.spec.parts[0]):
-        plain, other = ({one.name: one for one in _call(case, of)} for of in (scene.middle, shuffled(scene.middle)))
+    for scene in _scenes(case):
+        moved, order = shuffled(scene.middle)
+        _check_follows(case, scene, moved, order)
+        plain, other = (_call(case, of, scene.name) for of in (scene.middle, moved))
         if plain.keys() != other.keys():
             name = min(plain.keys() ^ other.keys())
             raise CheckFailed(f"{name} is given in one order of the images, and not in another ({scene.name})")
@@ -135,8 +216,29 @@ def check_metric_order_invariant(case: MetricCase) -> None:
         raise Skip(NO_VALUE)
 
 
+def _check_follows(case: MetricCase, scene: Scene, moved: Subject, order: NDArray[np.intp]) -> None:
+    """Check that scores of images and of samples mean the images of their subject, whatever the order."""
+    try:
+        pairs = zip(_measure(case, scene.middle), _measure(case, moved), strict=False)
+    except Skip:
+        return
+    samples = np.random.default_rng(1).integers(0, IMAGES, (5, IMAGES))
+    for first, other in pairs:
+        one: Any
+        two: Any
+        if isinstance(first, ImageScores) and isinstance(other, ImageScores):
+            one, two = first.values[order].astype(float), other.values.astype(float)
+        elif isinstance(first, SampleScore) and isinstance(other, SampleScore):
+            one = [_scored(first, order[sample], scene.name) for sample in samples]
+            two = [_scored(other, sample, scene.name) for sample in samples]
+        else:
+            continue
+        if not np.allclose(one, two, rtol=ROUNDING, equal_nan=True):
+            raise CheckFailed(f"{first.name} gives other values for the same images in another order ({scene.name})")
+
+
 def _pairs(first: Measurement, other: Measurement) -> list[tuple[str, float | None, float | None, float]]:
-    """Return what is compared of a figure: its name, two values, and how far they may lie apart."""
+    """Return what is compared of a measurement: its name, two values, and how far they may lie apart."""
     width = 0.0 if first.low is None or first.high is None else first.high - first.low
     return [
         (first.name, first.value, other.value, 0.0),
@@ -149,21 +251,29 @@ def check_metric_leaves_inputs(case: MetricCase) -> None:
     """The subject is the same after as before: other metrics read it, too."""
     if case.spec.parts == ("architecture",):
         raise Skip("it gets a model of its own")
-    for scene in scenes(case.spec.parts[0]):
-        part = getattr(scene.middle, case.spec.parts[0])
-        before = pickle.dumps(part)
-        _call(case, scene.middle)
-        if pickle.dumps(part) != before:
-            raise CheckFailed(f"measure changed the {case.spec.parts[0]} that it reads; compute on a copy")
+    for scene in _scenes(case):
+        parts = {part: getattr(scene.middle, part) for part in case.spec.parts if part != "architecture"}
+        before = {part: pickle.dumps(held) for part, held in parts.items()}
+        _call(case, scene.middle, scene.name)
+        for part, held in parts.items():
+            if pickle.dumps(held) != before[part]:
+                raise CheckFailed(f"measure changed the {part} that it reads; compute on a copy")
 
 
-def _measured(case: MetricCase) -> Iterator[tuple[str, list[Measurement]]]:
-    """Give the measurements of all subjects; raise the metric's Skip where it skips every one of them."""
+def _scenes(case: MetricCase) -> list[Scene]:
+    """Return the scenes at which the metric is taken."""
+    need(case.spec.requires)
+    found = scenes(*case.spec.parts)
+    return [scene for scene in found if scene.cells & set(case.spec.taken_at)] or found
+
+
+def _measured(case: MetricCase) -> Iterator[tuple[str, Subject, list[Result]]]:
+    """Give the results of all subjects; raise the metric's Skip where it skips every one of them."""
     skip, measured = None, False
-    for scene in scenes(case.spec.parts[0]):
+    for scene in _scenes(case):
         for subject in scene.subjects:
             try:
-                yield scene.name, _measure(case, subject)
+                yield scene.name, subject, _measure(case, subject)
                 measured = True
             except Skip as error:
                 skip = error
@@ -171,40 +281,31 @@ def _measured(case: MetricCase) -> Iterator[tuple[str, list[Measurement]]]:
         raise skip
 
 
-def _call(case: MetricCase, subject: Subject) -> list[Measurement]:
-    """Return the measurements of a subject; none where the metric skips it."""
+def _call(case: MetricCase, subject: Subject, where: str) -> dict[str, Measurement]:
+    """Return the measurements of a subject by name; none where the metric skips it."""
     try:
-        return _measure(case, subject)
+        return {result.name: _valued(result, subject, where) for result in _measure(case, subject)}
     except Skip:
-        return []
+        return {}
 
 
-def _measure(case: MetricCase, subject: Subject) -> list[Measurement]:
+def _measure(case: MetricCase, subject: Subject) -> list[Result]:
     measure = load_target(case.spec.measure)  # what cannot be imported is no broken contract
     try:
         given = contract.call(measure, {"subject": subject})
-        if isinstance(given, Measurement) or not isinstance(given, Iterable):
+        if isinstance(given, get_args(Result)) or not isinstance(given, Iterable):
             raise CheckFailed(f"measure gave one {type(given).__name__}; yield it, or give a list of measurements")
-        measurements = list(given)
+        results = list(given)
     except (Skip, CheckFailed):
         raise
     except Exception as error:
         raise CheckFailed(f"measure raised {raised(error)}; raise Skip where it does not apply") from error
-    return [_measurement(case, one, subject) for one in measurements]
-
-
-def _measurement(case: MetricCase, given: object, subject: Subject) -> Measurement:
-    """Return what a run would make of something that a metric gave."""
-    if isinstance(given, Measurement):
-        return given
-    if not isinstance(given, Score):
-        kinds = "vitbench.Measurement, ImageScores, ConfusionScore or SampleScore"
-        raise CheckFailed(f"measure gave {type(given).__name__}; give {kinds}")
-    if subject.predictions is None:
-        raise CheckFailed(f'measure gave {type(given).__name__}, which is of predictions; name them in "needs"')
-    try:
-        return scored(given, subject.predictions, case.spec.unit).measurement
-    except Skip:
-        raise
-    except Exception as error:
-        raise CheckFailed(f"the {type(given).__name__} of {given.name} failed: {raised(error)}") from error
+    others = [type(one).__name__ for one in results if not isinstance(one, get_args(Result))]
+    if others:
+        raise CheckFailed(
+            f"measure gave {others[0]}; give vitbench.Measurement, ImageScores, ConfusionScore or SampleScore"
+        )
+    scores = [type(one).__name__ for one in results if not isinstance(one, Measurement)]
+    if scores and subject.predictions is None:
+        raise CheckFailed(f'measure gave {scores[0]}, which is of predictions; name them in "needs"')
+    return results

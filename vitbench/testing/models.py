@@ -8,13 +8,16 @@ Shapes: B images in a batch, C channels, S side in pixels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitbench.errors import Skip
+from vitbench.errors import Skip, UsageError
+from vitbench.specs import OptionValue, Scalar
 from vitbench.testing.building import (
     CLASSES,
     LARGE_SIZE,
@@ -40,6 +43,8 @@ from vitbench.worker.runtime import changed_flags, runtime, seed_all
 BATCH_TOLERANCE = 1e-3
 """Share of the largest logit by which an image's logits may differ with its batch mates: kernels for other batch sizes
 add in another order, which deep models in float32 make 1e-5 of; batch statistics make 1e-1 of it."""
+MOST_CHOICES = 8
+"""Of one option, that a model is built with."""
 PASSES = 8
 """Backward passes that a parameter gets to be reached: a part may be left out at random, or be for some images only."""
 
@@ -62,6 +67,22 @@ def check_model_declared_size(case: ModelCase) -> None:
     if case.spec.image_size is None and case.spec.in_channels is None:
         raise Skip("it declares neither image_size nor in_channels")
     _shape_check(case, sizes(case)[0], own_channels(case))
+
+
+def check_model_logits(case: ModelCase) -> None:
+    """Images float32 ``[B, C, H, W]`` give finite logits float32 ``[B, K]``, one image as well as several."""
+    device = cheapest_device(case)
+    shapes = ((2, 1), (CLASSES, 2)) if device == "cpu" else ((2, 1),)  # ten classes have met the checks of sizes
+    for num_classes, count in shapes:
+        model = sample(case, num_classes=num_classes) if device == "cpu" else on_meta(case, num_classes)
+        with torch.inference_mode():
+            logits = logits_of(model, noise(case, count, device=device), num_classes)
+        if logits.dtype != torch.float32:
+            raise CheckFailed(f"the logits are {_short(logits.dtype)}; they must be float32")
+        if device == "cpu" and not logits.isfinite().all():
+            raise CheckFailed("logits are not finite for normal noise; look for a division by zero or an overflow")
+    if device == "meta":
+        raise Skip(f"{TOO_LARGE}: shape and type of its logits are right, their values are not checked")
 
 
 def check_model_follows_data(case: ModelCase) -> None:
@@ -94,27 +115,47 @@ def _shape_check(case: ModelCase, image_size: tuple[int, int], in_channels: int)
         logits_of(model, images)
 
 
+def check_model_options(case: ModelCase) -> None:
+    """The model builds and runs with each choice of an option, a flag turned, a number at its declared minimum."""
+    variants = list(_variants(case))
+    if not variants:
+        raise Skip("no option has choices or a minimum, or is a flag")
+    size, device = sizes(case)[0], shape_device(case)
+    for name, value in variants:
+        variant = replace(case, options={**case.options, name: value})
+        try:
+            model = build(variant, image_size=size, in_channels=own_channels(case), device=device, fitted=False)
+            if not case.spec.is_baseline:
+                with torch.no_grad():
+                    logits_of(model.to(device).eval(), noise(case, 2, image_size=size, device=device))
+        except CheckFailed as failure:
+            if isinstance(failure.__cause__, UsageError):  # it goes with other values of other options
+                continue
+            raise CheckFailed(f"with the option {name}={value} {failure}") from failure
+
+
+def _variants(case: ModelCase) -> Iterator[tuple[str, OptionValue]]:
+    """Give values of single options that their declarations name, other than those that the other checks meet."""
+    for name, option in case.spec.declared.items():
+        if option.kind != "value" or name == "pretrained":  # no check needs weights
+            continue
+        values: list[Scalar] = list(option.choices)
+        if not values and option.value_type == "bool":
+            values = [True, False]
+        if not values and option.minimum is not None:
+            values = [math.ceil(option.minimum) if option.value_type == "int" else float(option.minimum)]
+        usual = case.options.get(name, option.default)
+        for value in values[:MOST_CHOICES]:
+            given: OptionValue = (value,) * len(option.items) if option.several else value
+            if given != usual:
+                yield name, given
+
+
 def check_model_builds_on_meta(case: ModelCase) -> None:
     """The model builds and runs on the meta device, where parameters and multiply-accumulates are counted."""
     if case.spec.is_baseline:
         raise Skip("nothing is counted of a baseline")
     counts(case)
-
-
-def check_model_logits(case: ModelCase) -> None:
-    """Images float32 ``[B, C, H, W]`` give finite logits float32 ``[B, K]``, one image as well as several."""
-    device = cheapest_device(case)
-    shapes = ((2, 1), (CLASSES, 2)) if device == "cpu" else ((2, 1),)  # ten classes have met the checks of sizes
-    for num_classes, count in shapes:
-        model = sample(case, num_classes=num_classes) if device == "cpu" else on_meta(case, num_classes)
-        with torch.inference_mode():
-            logits = logits_of(model, noise(case, count, device=device), num_classes)
-        if logits.dtype != torch.float32:
-            raise CheckFailed(f"the logits are {_short(logits.dtype)}; they must be float32")
-        if device == "cpu" and not logits.isfinite().all():
-            raise CheckFailed("logits are not finite for normal noise; look for a division by zero or an overflow")
-    if device == "meta":
-        raise Skip(f"{TOO_LARGE}: shape and type of its logits are right, their values are not checked")
 
 
 def check_model_eval_deterministic(case: ModelCase) -> None:

@@ -14,7 +14,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,19 @@ from vitbench.data.opening import SplitName
 from vitbench.errors import Skip
 from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.protocols import ImageSet
-from vitbench.specs import Target, load_target
+from vitbench.specs import OptionValue, Target, load_target
 from vitbench.testing.cases import DatasetCase
 from vitbench.testing.checks import CheckFailed, need, raised
 
 __all__ = [
     "SPLITS",
     "SplitName",
+    "call_open",
     "hash_of",
     "images_of",
     "open_anew",
     "open_split",
+    "options_of",
     "rows_of",
     "seen",
     "seen_elsewhere",
@@ -66,6 +68,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     root: str | None
+    options: dict[str, OptionValue]
     file: str
     """Where the target's module lies, if it can be found by no name: a plugin in one file."""
 
@@ -84,16 +87,27 @@ def open_anew(case: DatasetCase, split: SplitName) -> ImageSet:
         CheckFailed: it cannot be opened, or is empty.
     """
     need(case.spec.requires)
+    load_target(case.spec.open)  # with or without files
     if case.spec.needs_root and case.root is None:
         raise Skip(f"needs its files: --data {case.spec.name}=PATH")
     root = case.root if case.spec.needs_root else None
-    return _open(case.spec.open, root, split)
+    return _open(case.spec.open, root, split, options_of(case))
 
 
-def _open(target: Target, root: Path | None, split: SplitName) -> ImageSet:
-    function = load_target(target)  # what cannot be imported is no broken contract
+def options_of(case: DatasetCase) -> dict[str, OptionValue]:
+    """Return the complete options."""
+    return {**case.spec.defaults, **case.options}
+
+
+def call_open(target: Target, root: Path | None, split: SplitName, options: Mapping[str, OptionValue]) -> Any:
+    """Return what `open` gives, or raise what it raises; nothing is downloaded."""
+    return contract.call(load_target(target), {"root": root, "split": split, "download": False}, options)
+
+
+def _open(target: Target, root: Path | None, split: SplitName, options: Mapping[str, OptionValue]) -> ImageSet:
+    load_target(target)  # what cannot be imported is no broken contract
     try:
-        images = contract.call(function, {"root": root, "split": split, "download": False})
+        images = call_open(target, root, split, options)
         labels, names = len(images.labels), len(images.class_names)
     except Exception as error:
         raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error
@@ -155,7 +169,7 @@ def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
         "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
     }
     command = [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"]
-    asked = msgspec.json.encode(_Asked(target=case.spec.open, root=root, file=file or ""))
+    asked = msgspec.json.encode(_Asked(target=case.spec.open, root=root, options=options_of(case), file=file or ""))
     try:
         answer = answer_of(command, asked, environment=environment, timeout=SECONDS)
     except ProgramError as error:
@@ -170,7 +184,7 @@ def tell() -> None:
     if asked.file and importlib.util.find_spec(module.partition(".")[0]) is None:
         _load(module, asked.file)
     root = Path(asked.root) if asked.root is not None else None
-    found = {split: msgspec.to_builtins(seen(_open(asked.target, root, split))) for split in SPLITS}
+    found = {split: msgspec.to_builtins(seen(_open(asked.target, root, split, asked.options))) for split in SPLITS}
     print()
     print(json.dumps(found))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitbench.errors import Skip
-from vitbench.testing.checks import NO_FAILURES, Check, CheckFailed, expected_reasons
+from vitbench.testing.checks import NO_FAILURES, Check, CheckFailed, Round, expected_reasons
 from vitbench.testing.plan import NO_DATA, checks_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def parametrize_checks(
 ) -> pytest.MarkDecorator:
     """Return a decorator that calls ``def test_conformance(check): check()`` once for each check of a plugin.
 
+    A check that depends on one that fails is skipped, and says so, whichever tests are selected, and in which order.
+
     A check that is expected to fail is ``xfail(strict=True, raises=CheckFailed)``: when it passes one day, or meets
     something else than a broken contract, the test says so.
 
@@ -38,12 +40,12 @@ def parametrize_checks(
     """
     import pytest
 
-    checks = checks_of(plugin, models=models, data=data)
+    checks, run = checks_of(plugin, models=models, data=data), Round()
     return pytest.mark.parametrize(
         "check",
         [
             pytest.param(
-                partial(_call, check),
+                partial(_call, run, check),
                 id=f"{check.short_subject}-{check.name}",
                 marks=[pytest.mark.xfail(strict=True, raises=CheckFailed, reason=reason)] if reason else [],
             )
@@ -52,10 +54,10 @@ def parametrize_checks(
     )
 
 
-def _call(check: Callable[[], None] | Check) -> None:
+def _call(run: Round, check: Check) -> None:
     import pytest
 
     try:
-        check()
+        run(check)
     except Skip as skip:
         pytest.skip(str(skip))

@@ -27,80 +27,103 @@ from vitbench.testing.checks import Check
 
 __all__ = ["CHECKS", "checks_for", "checks_of", "select"]
 
-CHECKS: Mapping[type, tuple[str, tuple[str, ...]]] = MappingProxyType(
+_LOADED = ("check_plugin_loads",)
+_BUILT = ("check_model_builds",)
+_CALLED = (*_BUILT, "check_model_declared_size", "check_model_logits")
+_KNOWN = ("check_family_refuses_unknown_names",)
+_OPENED = ("check_dataset_opens",)
+_READ = (*_OPENED, "check_dataset_images")
+_FITTED = ("check_recipe_returns_model",)
+_AT_HOME = (*_FITTED, "check_recipe_device")
+_TRAINED = (*_AT_HOME, "check_recipe_trains")
+_MEASURED = ("check_metric_measurements",)
+_SCORED = (*_MEASURED, "check_metric_scores")
+_VALUED = (*_SCORED, "check_metric_values")
+_PARSED = ("check_suite_parses",)
+
+CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
     {
         PluginCase: (
             "vitbench.testing.plugins",
-            (
-                "check_plugin_lists_lightly",
-                "check_plugin_loads_quietly",
-                "check_plugin_imports_quietly",
-                "check_plugin_recipes_known",
-            ),
+            {
+                "check_plugin_loads": (),
+                "check_plugin_lists_lightly": _LOADED,
+                "check_plugin_loads_quietly": _LOADED,
+                "check_plugin_imports_quietly": _LOADED,
+                "check_plugin_recipes_known": (),
+            },
         ),
         ModelCase: (
             "vitbench.testing.models",
-            (
-                "check_model_builds",
-                "check_model_declared_size",
-                "check_model_follows_data",
-                "check_model_builds_on_meta",
-                "check_model_logits",
-                "check_model_eval_deterministic",
-                "check_model_batch_independent",
-                "check_model_leaves_inputs",
-                "check_model_gradients",
-                "check_model_state_dict",
-                "check_model_same_seed",
-                "check_model_builds_share_nothing",
-                "check_model_leaves_random_state",
-                "check_model_leaves_flags",
-            ),
+            {
+                "check_model_builds": (),
+                "check_model_declared_size": _BUILT,
+                "check_model_logits": _CALLED[:2],
+                "check_model_follows_data": _CALLED,
+                "check_model_options": _CALLED,
+                "check_model_builds_on_meta": _CALLED,
+                "check_model_eval_deterministic": _CALLED,
+                "check_model_batch_independent": _CALLED,
+                "check_model_leaves_inputs": _CALLED,
+                "check_model_gradients": _CALLED,
+                "check_model_state_dict": _CALLED,
+                "check_model_same_seed": _BUILT,
+                "check_model_builds_share_nothing": _CALLED,
+                "check_model_leaves_random_state": _CALLED,
+                "check_model_leaves_flags": _CALLED,
+            },
         ),
-        FamilyCase: ("vitbench.testing.families", ("check_family_refuses_unknown_names",)),
+        FamilyCase: (
+            "vitbench.testing.families",
+            {"check_family_refuses_unknown_names": (), "check_family_members": _KNOWN},
+        ),
         DatasetCase: (
             "vitbench.testing.datasets",
-            (
-                "check_dataset_missing",
-                "check_dataset_sizes",
-                "check_dataset_images",
-                "check_dataset_labels",
-                "check_dataset_class_names",
-                "check_dataset_every_class",
-                "check_dataset_splits_disjoint",
-                "check_dataset_order_stable",
-                "check_dataset_batches_agree",
-                "check_dataset_threads_agree",
-            ),
+            {
+                "check_dataset_opens": (),
+                "check_dataset_missing": _OPENED,
+                "check_dataset_images": _OPENED,
+                "check_dataset_sizes": _READ,
+                "check_dataset_labels": _OPENED,
+                "check_dataset_class_names": _OPENED,
+                "check_dataset_every_class": (*_OPENED, "check_dataset_labels"),
+                "check_dataset_splits_disjoint": _READ,
+                "check_dataset_order_stable": _READ,
+                "check_dataset_batches_agree": _READ,
+                "check_dataset_threads_agree": _READ,
+            },
         ),
         RecipeCase: (
             "vitbench.testing.recipes",
-            (
-                "check_recipe_returns_model",
-                "check_recipe_trains",
-                "check_recipe_loss_falls",
-                "check_recipe_seed",
-                "check_recipe_budget",
-                "check_recipe_preprocesses",
-                "check_recipe_device",
-                "check_recipe_sees_its_split",
-                "check_recipe_leaves_flags",
-            ),
+            {
+                "check_recipe_returns_model": (),
+                "check_recipe_device": _FITTED,
+                "check_recipe_trains": _AT_HOME,
+                "check_recipe_loss_falls": _TRAINED,
+                "check_recipe_seed": _TRAINED,
+                "check_recipe_budget": _FITTED,
+                "check_recipe_preprocesses": _FITTED,
+                "check_recipe_sees_its_split": _AT_HOME,
+                "check_recipe_leaves_flags": _FITTED,
+                "check_recipe_step": _FITTED,
+            },
         ),
         MetricCase: (
             "vitbench.testing.metrics",
-            (
-                "check_metric_measurements",
-                "check_metric_values",
-                "check_metric_direction",
-                "check_metric_order_invariant",
-                "check_metric_leaves_inputs",
-            ),
+            {
+                "check_metric_measurements": (),
+                "check_metric_scores": _MEASURED,
+                "check_metric_values": _SCORED,
+                "check_metric_direction": _VALUED,
+                "check_metric_order_invariant": _VALUED,
+                "check_metric_leaves_inputs": _SCORED,
+            },
         ),
-        SuiteCase: ("vitbench.testing.suites", ("check_suite_parses", "check_suite_names")),
+        SuiteCase: ("vitbench.testing.suites", {"check_suite_parses": (), "check_suite_names": _PARSED}),
     }
 )
-"""For each kind of case the module of its checks, and their names in the order in which they run."""
+"""For each kind of case the module of its checks, and these in the order in which they run, each with those that it
+depends on, the first cause first: where one of them fails it would fail by the same cause, or mean nothing."""
 
 NO_DATA: Mapping[str, str | Path] = {}
 
@@ -145,7 +168,11 @@ def checks_of(
 def checks_for(subject: str, case: Case) -> list[Check]:
     """Return the checks of one case, installed or not; the report calls it by `subject`."""
     module, functions = CHECKS[type(case)]
-    return [Check(subject=subject, target=f"{module}:{function}", case=case) for function in functions]
+    made: dict[str, Check] = {}
+    for name, causes in functions.items():
+        earlier = tuple(made[cause] for cause in causes)
+        made[name] = Check(subject=subject, target=f"{module}:{name}", case=case, depends_on=earlier)
+    return list(made.values())
 
 
 def select(plugin: str) -> tuple[str, PluginSelection]:
@@ -187,7 +214,8 @@ def _asked(full: str, plugin: str, roots: Mapping[str, Path], catalog: Catalog) 
     """Return all offers of that name, of any kind; or the member of a family."""
     offers = list(_cases(plugin, roots, catalog))
     cases = [(name, case) for name, case in offers if name == full]
-    if not cases and f"{plugin}/*" not in catalog.models:
+    families = [name for name, offer in catalog.models.items() if offer.spec.is_family]
+    if not cases and not any(full.startswith(name[:-1]) for name in families if name.startswith(f"{plugin}/")):
         hint = did_you_mean(full, [name for name, _ in offers])
         raise UsageError(f'plugin {plugin} offers no "{full.partition("/")[2]}".{hint} See "vitbench check {plugin}".')
     return cases or [_asked_model(plugin, full, catalog)]
@@ -250,7 +278,7 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     name, given = parse_model(text)
     offer = catalog.model(name if name.startswith(f"{plugin}/") else f"{plugin}/{name}")
     spec = offer.spec
-    if not offer.name.endswith("/*") and not first_missing(spec.requires):
+    if not offer.name.endswith("*") and not first_missing(spec.requires):
         spec = catalog.member(offer.name)
     case = _model_case(plugin, spec, catalog)
     if isinstance(case, FamilyCase):

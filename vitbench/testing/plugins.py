@@ -21,6 +21,11 @@ SECONDS = 60.0
 """For loading a plugin, and for importing what it names; the largest libraries take ten."""
 
 
+def check_plugin_loads(case: PluginCase) -> None:
+    """A fresh process loads it and hears what it offers, within a minute."""
+    _loaded(case)
+
+
 def check_plugin_lists_lightly(case: PluginCase) -> None:
     """Listing what the plugin offers imports none of torch, torchvision, timm, numpy, pandas, scipy and sklearn."""
     imported = _loaded(case).imported

@@ -15,12 +15,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from vitbench import contract
 from vitbench.errors import Skip, UsageError
 from vitbench.measuring.steps import InvalidOutput, check_output
+from vitbench.protocols import TrainStep
+from vitbench.specs import load_target
 from vitbench.testing.cases import RecipeCase
-from vitbench.testing.checks import CheckFailed
-from vitbench.testing.fitting import PREPROCESS, TRAIN_IMAGES, fit, tensors_of
+from vitbench.testing.checks import CheckFailed, raised
+from vitbench.testing.fitting import PREPROCESS, TRAIN_IMAGES, fit, options_of, run_of, tensors_of
 from vitbench.testing.learner import CLASSES, learner, own_model, problem
 from vitbench.training import batches, preprocess
 from vitbench.worker.runtime import changed_flags, runtime
@@ -144,6 +148,65 @@ def check_recipe_leaves_flags(case: RecipeCase) -> None:
         raise CheckFailed(f"fit changes torch's {', '.join(changed)}; leave global flags to the user")
 
 
+def check_recipe_step(case: RecipeCase) -> None:
+    """`step` gives a `TrainStep` with the optimiser of `fit`; taking it gives a finite loss and changes the weights."""
+    if case.spec.step is None:
+        raise Skip("it says no step; training speed is measured by one of AdamW")
+    _needs_training(case)
+    model, (inputs, labels) = learner(case).train(), _inputs(case)
+    step = _step_of(case, model)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for _ in range(2):
+        try:
+            loss: object = step.take(inputs.clone(), labels.clone())
+        except Exception as error:
+            raise CheckFailed(f"take of its step raised {raised(error)}") from error
+        if type(loss) is not Tensor or loss.ndim or not loss.isfinite():
+            found = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) and loss.ndim else f"{loss!r:.60}"
+            raise CheckFailed(f"take of its step gave {found}; return the loss, one finite number")
+    if all(map(torch.equal, before, model.parameters())):
+        raise CheckFailed(
+            "take of its step changes no weight; it is to do forward, loss, backward and optimizer.step()"
+        )
+    used = _optimizers_of_fit(case)
+    if used and type(step.optimizer).__name__ not in used:
+        raise CheckFailed(
+            f"its step is one of {type(step.optimizer).__name__}, and fit takes those of {' and '.join(sorted(used))}; "
+            "let fit take the steps that step makes"
+        )
+
+
+def _step_of(case: RecipeCase, model: nn.Module) -> TrainStep:
+    assert case.spec.step is not None
+    function = load_target(case.spec.step)  # what cannot be imported is no broken contract
+    try:
+        step = contract.call(function, {"model": model, "run": run_of(case.spec, problem(case))})
+    except Exception as error:
+        raise CheckFailed(f"step raised {raised(error)}") from error
+    if not isinstance(step, TrainStep):
+        raise CheckFailed(f"step gave {type(step).__name__}; return a vitbench.protocols.TrainStep")
+    if not isinstance(step.optimizer, torch.optim.Optimizer):
+        raise CheckFailed(
+            f"the optimizer of its step is {type(step.optimizer).__name__}; make it a torch.optim.Optimizer"
+        )
+    return step
+
+
+def _optimizers_of_fit(case: RecipeCase) -> set[str]:
+    """Return the classes of the optimisers that step while the recipe fits."""
+    seen: set[str] = set()
+
+    def see(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        seen.add(type(optimizer).__name__)
+
+    handle = register_optimizer_step_pre_hook(see)
+    try:
+        _fit(case, epochs=1)
+    finally:
+        handle.remove()
+    return seen
+
+
 def _needs_training(case: RecipeCase) -> None:
     if not case.spec.trains:
         raise Skip("it trains nothing")
@@ -163,7 +226,7 @@ def _fit(case: RecipeCase, **how: Any) -> nn.Module:
 
 def _fit_without_budget(case: RecipeCase) -> nn.Module:
     """Fit by options that are short, or by the recipe's own where it refuses those."""
-    own = case.spec.defaults
+    own = options_of(case.spec)
     lengths = {name: value for name, value in own.items() if type(value) is int}
     short = {name: min(lengths[name], most) for name, most in SHORT_OPTIONS.items() if name in lengths}
     try:
@@ -211,11 +274,17 @@ class _Watched:
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, case: RecipeCase) -> tuple[Tensor, Tensor]:
-    """Return logits ``[N, K]`` and labels ``[N]`` of the training images."""
+def _inputs(case: RecipeCase) -> tuple[Tensor, Tensor]:
+    """Return inputs ``[N, C, H, W]`` and labels ``[N]`` of the training images."""
     data = problem(case)
     [(images, labels)] = batches(data.train, batch_size=TRAIN_IMAGES, device=torch.device("cpu"))
-    inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+    return preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels), labels
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, case: RecipeCase) -> tuple[Tensor, Tensor]:
+    """Return logits ``[N, K]`` and labels ``[N]`` of the training images."""
+    inputs, labels = _inputs(case)
     logits = model.eval()(inputs)
     try:
         check_output(logits, inputs, CLASSES)

@@ -1,7 +1,7 @@
 """Made-up subjects for the checks of metrics: for each part that a metric may need, a good, a middling and a bad one.
 
 The bad one is bad in all respects: wrong and sure of it, or right and unsure; slow and uneven, large, far from float32.
-Of figures that metrics may divide by one another each grows by a power of its own, the part that is overhead faster,
+Of numbers that metrics may divide by one another each grows by a power of its own, the part that is overhead faster,
 so that a share of it or a ratio grows, too.
 
 Shapes: N images, K classes.
@@ -10,13 +10,15 @@ Shapes: N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass, fields, replace
+from functools import reduce
+from itertools import pairwise, product
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from vitbench.measuring.predictions import summarise
@@ -25,26 +27,34 @@ from vitbench.protocols import (
     EnergyUse,
     Loading,
     MemoryUse,
+    Predictions,
+    Split,
     Startup,
     Subject,
     Timing,
     TrainingLog,
 )
 from vitbench.records import Mode
-from vitbench.specs import Part
+from vitbench.specs import At, Part
 
-__all__ = ["Scene", "scenes", "shuffled"]
+__all__ = ["IMAGES", "Scene", "scenes", "shuffled"]
 
 IMAGES = 120
 INPUT_SHAPE = (3, 8, 8)
 MIB = 1 << 20
+_OF_CLASSES: frozenset[Part] = frozenset({"predictions", "images", "architecture"})
+"""Parts that know how many classes there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """Three subjects that differ in one part alone."""
+    """Three subjects that differ in the parts that a metric needs alone."""
 
     name: str
+    parts: frozenset[Part]
+    """Which parts these are."""
+    cells: frozenset[At]
+    """The cells that it may be of."""
     best: Subject
     middle: Subject
     worst: Subject
@@ -55,34 +65,68 @@ class Scene:
         return self.best, self.middle, self.worst
 
 
-def scenes(part: Part) -> list[Scene]:
-    """Return the scenes of a part: one for each situation in which a metric may give something else."""
-    return _SCENES[part]()
+def scenes(*parts: Part) -> list[Scene]:
+    """Return the scenes of some parts: one for each situation in which a metric may give something else."""
+    choices = product(*(_SCENES[part]() for part in parts))
+    return [reduce(_joined, several) for several in choices if _fit_together(several)]
 
 
-def shuffled(subject: Subject) -> Subject:
-    """Return a subject with the same predictions in another order."""
-    predictions = subject.predictions
-    assert predictions is not None
-    order = np.random.default_rng(0).permutation(len(predictions.labels))
-    of_images = [name for name in predictions.__slots__ if isinstance(getattr(predictions, name), np.ndarray)]
-    moved = {name: getattr(predictions, name)[order] for name in of_images}
-    return replace(subject, predictions=replace(predictions, **moved))
+def _fit_together(scenes: tuple[Scene, ...]) -> bool:
+    """Return whether scenes may be of one cell."""
+    classes = {scene.best.num_classes for scene in scenes if scene.parts & _OF_CLASSES}
+    return len(classes) <= 1 and bool(frozenset.intersection(*(scene.cells for scene in scenes)))
+
+
+def _joined(first: Scene, other: Scene) -> Scene:
+    """Return a scene with the parts of both."""
+    main, added = (other, first) if other.parts & _OF_CLASSES and not first.parts & _OF_CLASSES else (first, other)
+    best, middle, worst = (
+        replace(one, **{str(part): getattr(two, part) for part in added.parts})
+        for one, two in zip(main.subjects, added.subjects, strict=True)
+    )
+    return Scene(
+        name=f"{first.name}; {other.name}",
+        parts=first.parts | other.parts,
+        cells=first.cells & other.cells,
+        best=best,
+        middle=middle,
+        worst=worst,
+    )
+
+
+def shuffled(subject: Subject) -> tuple[Subject, NDArray[np.intp]]:
+    """Return a subject with the same predictions and images in another order, and that order, intp[N]."""
+    order = np.random.default_rng(0).permutation(IMAGES)
+    parts: dict[str, Any] = {}
+    if subject.predictions is not None:
+        held = {each.name: getattr(subject.predictions, each.name) for each in fields(subject.predictions)}
+        arrays: dict[str, Any] = {name: value[order] for name, value in held.items() if isinstance(value, np.ndarray)}
+        parts["predictions"] = replace(subject.predictions, **arrays)
+    if subject.images is not None:
+        split = subject.images
+        parts["images"] = replace(split, index=split.index[order], labels=split.labels[order])
+    return replace(subject, **parts), order
 
 
 def _subject(num_classes: int = 10, **part: Any) -> Subject:
     return Subject(num_classes=num_classes, input_shape=INPUT_SHAPE, device="cpu", precision="float32", **part)
 
 
-def _scene(name: str, part: Part, make: Callable[[float], object]) -> Scene:
-    """Return a scene of parts that are made by a factor: 1 is the best, 4 the worst."""
-    best, middle, worst = (_subject(10, **{str(part): make(factor)}) for factor in (1.0, 2.0, 4.0))
-    return Scene(name=name, best=best, middle=middle, worst=worst)
+def _scene(name: str, part: Part, make: Callable[[float], object], *cells: At, num_classes: int = 10) -> Scene:
+    """Return a scene of parts that are made by a factor: 1 is the best, 4 the worst; of no cells: it may be of any."""
+    best, middle, worst = (_subject(num_classes, **{str(part): make(factor)}) for factor in (1.0, 2.0, 4.0))
+    of = frozenset(cells) or frozenset(get_args(At))
+    return Scene(name=name, parts=frozenset({part}), cells=of, best=best, middle=middle, worst=worst)
 
 
-def _predicted(num_classes: int, *, right: float, confidence: float) -> Subject:
+def _labels(num_classes: int) -> NDArray[np.int64]:
+    """Return the labels of all images, int64[N]."""
+    return np.arange(IMAGES, dtype=np.int64) % num_classes
+
+
+def _predicted(num_classes: int, right: float, confidence: float) -> Predictions:
     """Return predictions of which a share is right, all given with the same confidence."""
-    labels = np.arange(IMAGES) % num_classes
+    labels = _labels(num_classes)
     hit = np.random.default_rng(0).permutation(IMAGES) < round(right * IMAGES)
     # The likeliest class is the true one or the next; the others follow in order, a missed label last of all.
     order = (labels[:, None] + np.where(hit, 0, 1)[:, None] + np.arange(num_classes)) % num_classes
@@ -90,33 +134,44 @@ def _predicted(num_classes: int, *, right: float, confidence: float) -> Subject:
     ordered = np.concatenate([[confidence], max(1 - confidence, 1e-12) * others / others.sum()])
     logits = np.empty((IMAGES, num_classes), dtype=np.float32)
     np.put_along_axis(logits, order, np.log(ordered)[None, :].astype(np.float32), axis=1)
-    return _subject(
-        num_classes,
-        predictions=summarise(
-            torch.from_numpy(logits),
-            labels.astype(np.int64),
-            index=np.arange(IMAGES, dtype=np.int64),
-            class_names=[f"class {k}" for k in range(num_classes)],
-        ),
+    return summarise(
+        torch.from_numpy(logits),
+        labels,
+        index=np.arange(IMAGES, dtype=np.int64),
+        class_names=[f"class {k}" for k in range(num_classes)],
     )
 
 
 def _predictions() -> list[Scene]:
+    situations = (
+        ("10 classes", 10, ((1.0, 1.0), (0.6, 0.7), (0.0, 1.0))),
+        ("2 classes", 2, ((1.0, 1.0), (0.6, 0.7), (0.0, 1.0))),
+        ("always right, 10 classes", 10, ((1.0, 1.0), (1.0, 0.8), (1.0, 0.5))),
+    )
     return [
         Scene(
-            name=f"{classes} classes",
-            best=_predicted(classes, right=1.0, confidence=1.0),
-            middle=_predicted(classes, right=0.6, confidence=0.7),
-            worst=_predicted(classes, right=0.0, confidence=1.0),
+            name=name,
+            parts=frozenset({"predictions"}),
+            cells=frozenset({"quality"}),
+            best=_subject(classes, predictions=_predicted(classes, *best)),
+            middle=_subject(classes, predictions=_predicted(classes, *middle)),
+            worst=_subject(classes, predictions=_predicted(classes, *worst)),
         )
+        for name, classes, (best, middle, worst) in situations
+    ]
+
+
+def _images() -> list[Scene]:
+    """Return the same images for all three subjects: what is good or bad is the model."""
+
+    def make(num_classes: int) -> Callable[[float], Split]:
+        pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, *INPUT_SHAPE), dtype=np.uint8)
+        split = Split(images=pixels, index=np.arange(IMAGES, dtype=np.int64), labels=_labels(num_classes))
+        return lambda factor: split
+
+    return [
+        _scene(f"images of {classes} classes", "images", make(classes), "quality", num_classes=classes)
         for classes in (10, 2)
-    ] + [
-        Scene(
-            name="always right, 10 classes",
-            best=_predicted(10, right=1.0, confidence=1.0),
-            middle=_predicted(10, right=1.0, confidence=0.8),
-            worst=_predicted(10, right=1.0, confidence=0.5),
-        )
     ]
 
 
@@ -148,7 +203,7 @@ def _training() -> list[Scene]:
         )
         return TrainingLog(seconds=10 * factor, images=1000, curve=curve)
 
-    return [_scene("five epochs", "training", make)]
+    return [_scene("five epochs", "training", make, "quality")]
 
 
 def _timing() -> list[Scene]:
@@ -166,8 +221,12 @@ def _timing() -> list[Scene]:
 
         return timing
 
-    situations: tuple[tuple[Mode, int], ...] = (("inference", 1), ("inference", 32), ("training", 32))
-    return [_scene(f"{mode}, batch {batch}", "timing", make(mode, batch)) for mode, batch in situations]
+    situations: tuple[tuple[Mode, int, tuple[At, ...]], ...] = (
+        ("inference", 1, ("batch_1",)),
+        ("inference", 32, ("fixed_batch", "largest_batch")),
+        ("training", 32, ("training",)),
+    )
+    return [_scene(f"{mode}, batch {batch}", "timing", make(mode, batch), *cells) for mode, batch, cells in situations]
 
 
 def _memory() -> list[Scene]:
@@ -194,8 +253,11 @@ def _memory() -> list[Scene]:
 
         return memory
 
-    modes: tuple[Mode, ...] = ("inference", "training")
-    return [_scene(mode, "memory", make(mode)) for mode in modes]
+    situations: tuple[tuple[Mode, tuple[At, ...]], ...] = (
+        ("inference", ("batch_1", "fixed_batch", "largest_batch")),
+        ("training", ("training",)),
+    )
+    return [_scene(mode, "memory", make(mode), *cells) for mode, cells in situations]
 
 
 def _startup() -> list[Scene]:
@@ -207,7 +269,9 @@ def _startup() -> list[Scene]:
             compiled=compiled,
         )
 
-    return [_scene("compiled" if compiled else "plain", "startup", make(compiled)) for compiled in (False, True)]
+    return [
+        _scene("compiled" if compiled else "plain", "startup", make(compiled), "batch_1") for compiled in (False, True)
+    ]
 
 
 def _loading() -> list[Scene]:
@@ -219,14 +283,14 @@ def _loading() -> list[Scene]:
             end_to_end_seconds=tuple((0.05 * uneven).tolist()),
         )
 
-    return [_scene("twenty batches", "loading", make)]
+    return [_scene("twenty batches", "loading", make, "quality")]
 
 
 def _energy() -> list[Scene]:
     def make(factor: float) -> EnergyUse:
         return EnergyUse(joules=100 * factor**2, idle_watts=10.0, seconds=2 * factor, images=1000)
 
-    return [_scene("a thousand images", "energy", make)]
+    return [_scene("a thousand images", "energy", make, "fixed_batch", "largest_batch")]
 
 
 def _agreement() -> list[Scene]:
@@ -240,6 +304,7 @@ def _agreement() -> list[Scene]:
 _SCENES: Mapping[Part, Callable[[], list[Scene]]] = MappingProxyType(
     {
         "predictions": _predictions,
+        "images": _images,
         "architecture": _architecture,
         "training": _training,
         "timing": _timing,

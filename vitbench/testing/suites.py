@@ -68,7 +68,7 @@ def _check_member(entry: ModelEntry, case: SuiteCase, home: str) -> str:
         return ""
     missing = first_missing(offer.spec.requires)
     if missing:
-        return f"{entry.name} needs {missing}; pip install {missing}."
+        return f"{entry.name} needs the module {missing}, which is not installed."
     try:
         complete_options(f"model {entry.name}", case.catalog.member(offer.name).declared, entry.options)
     except VitbenchError as error:

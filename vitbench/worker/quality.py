@@ -154,6 +154,15 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     )
 
 
+def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess:
+    """Return the model's own preprocessing; where it lacks values for the channels, with the training split's."""
+    own = spec.preprocess
+    if own is not None and channels_fit(len(own.mean), planned.in_channels):
+        return own
+    found = statistics(train)
+    return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
+
+
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:
     """Write the scores anew, with those that are there and are of nothing that was measured now."""
     now = {one.name for one in measured.measurements}
@@ -163,15 +172,6 @@ def _save_again(path: Path, measured: Measured, predictions: Predictions) -> Non
         earlier = {}
     kept = {name: scores for name, scores in earlier.items() if name not in now}
     save_scores(path, {**kept, **measured.scores}, predictions)
-
-
-def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess:
-    """Return the model's own preprocessing; where it lacks values for the channels, with the training split's."""
-    own = spec.preprocess
-    if own is not None and channels_fit(len(own.mean), planned.in_channels):
-        return own
-    found = statistics(train)
-    return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
 
 
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -206,7 +208,21 @@ IMAGES = torch.zeros(2, 3, 4, 4)
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
-        ((torch.zeros(2, 10), None), "the model gave a tuple; it must give a plain tensor of logits"),
+        (
+            (torch.zeros(2, 10), None),
+            "the model gave a tuple; it must give a plain tensor of logits: return its first item, if these are the "
+            "logits",
+        ),
+        (
+            SimpleNamespace(logits=torch.zeros(2, 10)),
+            "the model gave a SimpleNamespace; it must give a plain tensor of logits: return output.logits",
+        ),
+        (
+            OrderedDict(logits=torch.zeros(2, 10)),
+            'the model gave an OrderedDict; it must give a plain tensor of logits: return output["logits"]',
+        ),
+        ({"logits": None}, "the model gave a dict; it must give a plain tensor of logits"),
+        (None, "the model gave a NoneType; it must give a plain tensor of logits"),
         (torch.zeros(2, 10).as_subclass(Deferred), "the model gave a Deferred; it must give a plain tensor of logits"),
         (nn.Parameter(torch.zeros(2, 10)), "the model gave a Parameter; it must give a plain tensor of logits"),
         (torch.zeros(2, 10, device="meta"), "the model's output is on meta, not on cpu"),

@@ -15,6 +15,8 @@ from vitbench.catalog import PluginSelection, load_catalog
 from vitbench.errors import StoreError, UsageError
 from vitbench.scaffold import write_package
 from vitbench.specs import load_target
+from vitbench.store import default_output
+from vitbench.testing import checks_of, run_checks
 
 Install = Callable[[Path], None]
 
@@ -52,13 +54,52 @@ def test_the_plugin_lists_and_its_model_builds(name: str, tmp_path: Path, instal
     [plugin] = catalog.plugins
     assert plugin.owner == f"vitbench-{name} 0.1.0"
     spec = catalog.model(f"{name}/net").spec
-    model = load_target(spec.build)(num_classes=5, image_size=(9, 9), in_channels=1, **spec.defaults)
-    assert model(torch.zeros(2, 1, 9, 9)).shape == (2, 5)
+    assert spec.declared["width"].help
+    model = load_target(spec.build)(num_classes=5, image_size=(9, 12), in_channels=1, **spec.defaults)
+    assert model(torch.zeros(2, 1, 9, 12)).shape == (2, 5)
+
+
+@pytest.mark.compute
+def test_the_model_keeps_the_contracts(tmp_path: Path, install: Install) -> None:
+    """All but those of the whole plugin, which are looked at in processes of their own."""
+    write_package("mine", tmp_path / "package")
+    install(tmp_path / "package")
+    outcomes = run_checks(checks_of("mine/net"))
+    skipped = {outcome.check for outcome in outcomes if outcome.status == "skipped"}
+    assert {outcome.check: outcome.reason for outcome in outcomes if outcome.status == "failed"} == {}
+    assert skipped == {"check_model_declared_size"}
+
+
+def test_ci_installs_tests_and_checks_the_plugin(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    write_package("mine", tmp_path)
+    job = yaml.safe_load((tmp_path / ".github" / "workflows" / "test.yml").read_text())["jobs"]["test"]
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    uses = [step["uses"].rpartition("@v") for step in job["steps"] if "uses" in step]
+    assert [action for action, _, _ in uses] == ["actions/checkout", "actions/setup-python"]
+    assert all(major.isdigit() for _, _, major in uses)
+    assert job["steps"][1]["with"] == {"python-version": "${{ matrix.python }}"}
+    assert [step["run"] for step in job["steps"] if "run" in step] == [
+        'pip install -e ".[test]"',
+        "pytest",
+        "vitbench check mine",
+    ]
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    assert "test" in project["optional-dependencies"]
+
+
+def test_what_tools_and_runs_leave_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VITBENCH_OUTPUT", raising=False)
+    write_package("mine", tmp_path)
+    lines = (tmp_path / ".gitignore").read_text().split()
+    assert {"__pycache__/", ".venv/", f"{default_output()}/"} <= set(lines)
 
 
 def test_the_package_is_complete_and_says_which_vitbench_it_was_made_for(tmp_path: Path) -> None:
     written = write_package("mine", tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in written) == [
+        ".github/workflows/test.yml",
+        ".gitignore",
         "README.md",
         "pyproject.toml",
         "src/vitbench_mine/__init__.py",
@@ -66,7 +107,7 @@ def test_the_package_is_complete_and_says_which_vitbench_it_was_made_for(tmp_pat
         "tests/test_conformance.py",
     ]
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(written)
-    assert not any("$" in path.read_text() for path in written)
+    assert not any("$" in path.read_text().replace("${{ matrix.python }}", "") for path in written)
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
     assert f"vitbench>={__version__}" in project["dependencies"]
     assert '@parametrize_checks("mine")' in (tmp_path / "tests" / "test_conformance.py").read_text()
@@ -104,6 +145,14 @@ def test_the_package_is_in_the_style_of_vitbench(tmp_path: Path) -> None:
         ("scratch", 'a plugin called "scratch" is installed already'),
         ("baselines", "a module vitbench_baselines is installed already"),
         ("Scratch", "a module vitbench_scratch is installed already"),
+        ("vitbench", 'leave out "vitbench"'),
+        ("pytest", "a package pytest is installed already; choose another name"),
+        ("torch", "a package torch is installed already"),
+        ("numpy", "a package numpy is installed already"),
+        ("NumPy", "a package NumPy is installed already"),
+        ("tensorflow", '"tensorflow" is a module of another project; choose a name that nothing else has'),
+        ("json", '"json" is a module of Python\'s standard library; choose .*, such as my-json'),
+        ("yaml", '"yaml" is a module of an installed package'),
     ],
 )
 def test_a_name_that_would_not_do_writes_nothing(name: str, words: str, tmp_path: Path) -> None:

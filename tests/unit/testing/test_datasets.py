@@ -165,13 +165,13 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
         {"shape": (1, 4, 4)},
     ),
     "cannot be opened": (
-        "check_dataset_labels",
+        "check_dataset_opens",
         'open(split="train") raised ValueError: the archive is damaged (test_datasets.py, line ',
         broken,
         {},
     ),
     "empty": (
-        "check_dataset_images",
+        "check_dataset_opens",
         'open(split="test") gave 0 images',
         in_test(lambda one: {"labels": one.labels[:0]}),
         {},
@@ -185,8 +185,10 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "channels last": (
         "check_dataset_images",
-        "train image 0 is [4, 4, 3]; it must be [channels, height, width]",
-        lambda split: replace(sound(split), pixels=sound(split).pixels.transpose(0, 2, 3, 1)),
+        "train image 0 is [8, 8, 3]; it must be [channels, height, width]",
+        lambda split: replace(
+            sound(split), pixels=np.random.default_rng(len(split)).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+        ),
         {},
     ),
     "a list of labels": (
@@ -469,6 +471,81 @@ def test_every_check_has_a_bad_data_set() -> None:
     assert {check for check, *_ in BAD.values()} | {"check_dataset_missing"} == names
 
 
+def read_by_hand(split: str) -> Images:
+    return [][1]
+
+
+ROOTS: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "open raises": (read_by_hand, "check_dataset_opens", 'open(split="train") raised IndexError'),
+    "no labels": (lambda split: replace(sound(split), labels=None), "check_dataset_opens", "raised TypeError"),
+    "labels from 1 on": (
+        lambda split: replace(sound(split), labels=sound(split).labels + 1),
+        "check_dataset_labels",
+        "has the label 3, not one of 0..2",
+    ),
+    "reading raises": (lambda split: of(Unreadable)(split), "check_dataset_images", "truncated file"),
+    "images of float": (
+        lambda split: replace(sound(split), pixels=sound(split).pixels / 255),
+        "check_dataset_images",
+        "must be an array of uint8",
+    ),
+    "channels last": (
+        lambda split: replace(
+            sound(split), pixels=np.random.default_rng(len(split)).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+        ),
+        "check_dataset_images",
+        "must be [channels, height, width]",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ROOTS)
+def test_one_cause_is_one_failure(fault: str) -> None:
+    make, check, words = ROOTS[fault]
+    found = failed(run(make, **DECLARED))
+    assert list(found) == [check]
+    assert words in found[check]
+
+
+@pytest.mark.parametrize("root", [None, "."])
+def test_a_set_that_cannot_be_imported_fails_once_with_files_and_without(root: str | None) -> None:
+    spec = DatasetSpec(name="set", open="no_such_package:open", summary="A set")
+    case = DatasetCase(spec=spec, root=None if root is None else Path(root))
+    found = failed({one.check: one for one in run_checks(checks_for("mine/set", case))})
+    assert list(found) == ["check_dataset_opens"]
+    assert found["check_dataset_opens"].startswith("cannot import no_such_package:open")
+
+
+def test_a_set_is_opened_with_its_options() -> None:
+    folds: list[int] = []
+
+    def opens(*, split: str, fold: int) -> Images:
+        folds.append(fold)
+        return sound(split)
+
+    spec = DatasetSpec(name="set", open=opens, summary="A set", needs_root=False, options={"fold": 2})
+    assert not failed({one.check: one for one in run_checks(checks_for("mine/set", DatasetCase(spec=spec)))})
+    assert set(folds) == {2}
+    run_checks(checks_for("mine/set", DatasetCase(spec=spec, options={"fold": 3})))
+    assert set(folds) == {2, 3}
+
+
+def test_images_of_many_channels_are_images_and_a_mix_of_them_is_none() -> None:
+    def spectral(channels: int) -> NDArray[np.uint8]:
+        return np.random.default_rng(channels).integers(0, 256, (30, channels, 8, 8), dtype=np.uint8)
+
+    def of_channels(train: int, test: int) -> Callable[[str], Images]:
+        return lambda split: replace(
+            sound(split), pixels=spectral(train if split == "train" else test)[: len(sound(split).labels)]
+        )
+
+    assert failed(run(of_channels(6, 6), only="check_dataset_images")) == {}
+    assert failed(run(of_channels(3, 1), only="check_dataset_images")) == {}
+    assert failed(run(of_channels(3, 6), only="check_dataset_images")) == {
+        "check_dataset_images": "images have 3 and 6 channels; give one number"
+    }
+
+
 def test_of_a_large_split_some_images_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
@@ -479,7 +556,7 @@ def test_of_a_large_split_some_images_are_compared(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(datasets, "MOST_BYTES", 5 * 48)
     assert failed(run(of(Watched), only="check_dataset_splits_disjoint")) == {}
-    assert read == [0, 0, 7, 14, 21, 29, 0, 0, 2, 5, 8, 11]
+    assert read[-12:] == [0, 0, 7, 14, 21, 29, 0, 0, 2, 5, 8, 11]
 
 
 def test_a_data_set_whose_module_is_not_installed_is_skipped() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from vitbench import Measurement, Skip, Verdict
-from vitbench.protocols import Predictions, Subject
+from vitbench.protocols import ConfusionScore, ImageScores, Predictions, SampleScore, Subject
 from vitbench.specs import MetricSpec, Part
 from vitbench.testing import MetricCase, Outcome, checks_for, run_checks
-from vitbench.testing.subjects import scenes, shuffled
+from vitbench.testing.subjects import IMAGES, scenes, shuffled
 
 Measure = Callable[[Subject], Any]
 SPEC = {"name": "error", "unit": "fraction", "better": "lower", "needs": "predictions", "summary": "1 - top1"}
@@ -37,7 +37,9 @@ def error(subject: Subject) -> Iterator[Measurement]:
 
 
 def test_a_good_metric_passes_all() -> None:
-    assert {outcome.status for outcome in run(error).values()} == {"passed"}
+    outcomes = run(error)
+    assert {name for name, outcome in outcomes.items() if outcome.status != "passed"} == {"check_metric_scores"}
+    assert outcomes["check_metric_scores"].reason == "it makes its values itself"
 
 
 def speed(subject: Subject) -> Iterator[Measurement]:
@@ -48,11 +50,62 @@ def speed(subject: Subject) -> Iterator[Measurement]:
         yield Measurement(name="images", value=float(subject.timing.batch_size), unit="1", better="neither")
 
 
+def test_a_metric_meets_the_cells_that_it_is_taken_at_alone() -> None:
+    def met(**fields: Any) -> set[tuple[str, int]]:
+        seen = set()
+
+        def measure(subject: Subject) -> list[Measurement]:
+            seen.add((subject.timing.mode, subject.timing.batch_size))
+            return [Measurement(name="error", value=max(subject.timing.block_seconds))]
+
+        assert not failed(run(measure, needs="timing", unit="s", **fields))
+        return seen
+
+    assert met() == {("inference", 32)}
+    assert met(at="training") == {("training", 32)}
+    assert met(at=("batch_1", "largest_batch")) == {("inference", 1), ("inference", 32)}
+
+
+def test_a_metric_of_several_parts_gets_them_all_of_one_situation() -> None:
+    seen = set()
+
+    def measure(subject: Subject) -> list[Measurement]:
+        np.testing.assert_array_equal(subject.images.labels, subject.predictions.labels)
+        assert subject.timing is None
+        seen.add((subject.num_classes, subject.training.images))
+        return list(error(subject))
+
+    outcomes = run(measure, needs=("images", "predictions", "training"))
+    assert not failed(outcomes)
+    assert outcomes["check_metric_direction"].status == "passed"
+    assert outcomes["check_metric_order_invariant"].status == "passed"
+    assert seen == {(10, 1000), (2, 1000)}
+
+
+def test_speed_and_memory_are_of_one_cell() -> None:
+    assert [scene.name for scene in scenes("timing", "memory")] == [
+        "inference, batch 1; inference",
+        "inference, batch 32; inference",
+        "training, batch 32; training",
+    ]
+
+
+def test_a_metric_whose_library_is_not_installed_is_skipped() -> None:
+    outcomes = run(error, requires=("no_such_module_anywhere",))
+    assert {one.status for one in outcomes.values()} == {"skipped"}
+    assert {one.reason for one in outcomes.values()} == {
+        "it needs the module no_such_module_anywhere, which is not installed"
+    }
+
+
 def test_a_metric_of_several_figures_that_skips_some_subjects_passes() -> None:
-    outcomes = run(speed, needs="timing", unit="s", measurements=("slowest", "images"))
+    outcomes = run(
+        speed, needs="timing", unit="s", measurements=("slowest", "images"), at=("batch_1", "fixed_batch", "training")
+    )
     assert failed(outcomes) == {}
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
-        "check_metric_order_invariant": "it needs no predictions"
+        "check_metric_scores": "it makes its values itself",
+        "check_metric_order_invariant": "it needs neither predictions nor images",
     }
 
 
@@ -79,12 +132,14 @@ def test_the_predictions_are_what_their_names_say() -> None:
         assert shares == ([0.0] * 3 if "always right" in scene.name else [0.0, pytest.approx(0.4), 1.0])
         for subject in scene.subjects:
             found = subject.predictions
-            assert found.top_classes.shape == found.top_probabilities.shape == (120, min(5, found.num_classes))
+            assert found.top_classes.shape == found.top_probabilities.shape == (120, found.num_classes)
             assert all(len(set(row)) == len(row) for row in found.top_classes.tolist())
             at_label = found.top_classes == found.labels[:, None]
             given = np.exp(found.true_log_probability[at_label.any(axis=1)])
             np.testing.assert_allclose(given, found.top_probabilities[at_label], atol=1e-6)
-        other = shuffled(scene.middle).predictions
+        moved, order = shuffled(scene.middle)
+        other = moved.predictions
+        np.testing.assert_array_equal(other.labels, scene.middle.predictions.labels[order])
         assert not np.array_equal(other.labels, scene.middle.predictions.labels)
         assert sorted(other.true_log_probability) == sorted(scene.middle.predictions.true_log_probability)
 
@@ -101,7 +156,7 @@ def of_the_first(subject: Subject) -> list[Measurement]:
 
 
 def sorts_in_place(subject: Subject) -> list[Measurement]:
-    subject.predictions.true_log_probability.sort()
+    subject.predictions.true_logit.sort()
     return list(error(subject))
 
 
@@ -121,14 +176,119 @@ def interval_of_the_first(subject: Subject) -> list[Measurement]:
 
 def of_a_wrong_first(subject: Subject) -> list[Measurement]:
     value = float(wrong(subject).mean())
-    return [Measurement(name="error" if wrong(subject)[0] or value == 0 else "errors", value=value)]
+    return [Measurement(name="error" if wrong(subject)[0] else "errors", value=value)]
 
 
 def in_per_cent(subject: Subject) -> list[Measurement]:
     return [Measurement(name="error", value=100 * float(wrong(subject).mean()))]
 
 
+def scored(score: Callable[[Any], Any]) -> Measure:
+    """Return a metric that is a function of the confusion matrix."""
+    return lambda subject: [ConfusionScore(name="error", score=score)]
+
+
+def of_sample(score: Callable[[np.ndarray, np.ndarray], Any]) -> Measure:
+    """Return a metric that is a function of wrong answers and of images."""
+    return lambda subject: [SampleScore(name="error", score=lambda index: score(wrong(subject), index))]
+
+
+def empties(matrix: np.ndarray) -> float:
+    np.fill_diagonal(matrix, 0)
+    return float(matrix.sum()) / IMAGES
+
+
+class Drifts:
+    """A score that differs from call to call."""
+
+    calls = 0
+
+    def __call__(self, matrix: np.ndarray) -> float:
+        self.calls += 1
+        return error_of(matrix) + self.calls
+
+
+def error_of(matrix: np.ndarray) -> float:
+    return 1 - float(np.trace(matrix)) / max(1, float(matrix.sum()))
+
+
+def worst_class(matrix: np.ndarray) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float((1 - np.diag(matrix) / matrix.sum(axis=1)).max())
+
+
+def sorts_the_sample(outcome: np.ndarray, index: np.ndarray) -> float:
+    index.sort()
+    return float(outcome[index].mean())
+
+
+SCORES: dict[str, Measure] = {
+    "right or wrong": lambda subject: [ImageScores(name="error", values=wrong(subject))],
+    "a number for each": lambda subject: [ImageScores(name="error", values=wrong(subject).astype(np.float32))],
+    "of the matrix": scored(error_of),
+    "of the matrix, nothing without a class": scored(worst_class),
+    "of images": of_sample(lambda outcome, index: outcome[index].mean()),
+}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_scores_of_each_kind_pass_all(kind: str) -> None:
+    outcomes = run(SCORES[kind])
+    assert {one.check: one.reason for one in outcomes.values() if one.status != "passed"} == {}
+
+
 BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
+    "values of half of the images": (
+        "check_metric_scores",
+        "error has values [60] for 120 images (10 classes); give one for each",
+        lambda subject: [ImageScores(name="error", values=wrong(subject)[::2])],
+        {},
+    ),
+    "values that are no numbers": (
+        "check_metric_scores",
+        "a value of error is nan (10 classes)",
+        lambda subject: [ImageScores(name="error", values=np.where(wrong(subject), np.nan, 0.0))],
+        {},
+    ),
+    "values in a list": (
+        "check_metric_scores",
+        "the values of error are list (10 classes); give an array of bool or float",
+        lambda subject: [ImageScores(name="error", values=wrong(subject).tolist())],
+        {},
+    ),
+    "a score that counts on every class": (
+        "check_metric_scores",
+        "score of error raised ZeroDivisionError: ",
+        scored(lambda matrix: max(1 - int(row[k]) / int(row.sum()) for k, row in enumerate(matrix))),
+        {},
+    ),
+    "an infinite score": (
+        "check_metric_scores",
+        "score of error is inf for images that lack a class (10 classes); NaN leaves a sample out",
+        scored(lambda matrix: error_of(matrix) if matrix.sum(axis=1).all() else math.inf),
+        {},
+    ),
+    "a score that writes": ("check_metric_scores", "score of error changes what it is given", scored(empties), {}),
+    "a score that remembers": ("check_metric_scores", "for the same images (10 classes)", scored(Drifts()), {}),
+    "a score that sorts": ("check_metric_scores", "score of error changes what it", of_sample(sorts_the_sample), {}),
+    "a score of all images whatever is asked": (
+        "check_metric_scores",
+        "score of error raised ValueError: operands could not be broadcast",
+        of_sample(lambda outcome, index: (outcome * np.bincount(index)).mean()),
+        {},
+    ),
+    "values of sorted images": (
+        "check_metric_order_invariant",
+        "error gives other values for the same images in another order (10 classes)",
+        lambda subject: [ImageScores(name="error", values=np.sort(wrong(subject)))],
+        {},
+    ),
+    "a score of sorted images": (
+        "check_metric_order_invariant",
+        "error gives other values for the same images in another order (10 classes)",
+        of_sample(lambda outcome, index: np.sort(outcome)[index].mean()),
+        {},
+    ),
     "raises": (
         "check_metric_measurements",
         "measure raised IndexError: index 4 is out of bounds for axis 1 with size 2 (test_metrics.py, line ",
@@ -226,7 +386,10 @@ def test_each_bad_metric_is_caught_by_name(case: str) -> None:
     assert words in outcome.reason
 
 
-@pytest.mark.parametrize("case", ["another unit", "the wrong direction", "the first images", "writes into the curve"])
+@pytest.mark.parametrize(
+    "case",
+    [name for name in BAD if name not in ("sorts in place", "a bare number", "raises", "a figure of some orders")],
+)
 def test_a_fault_fails_no_other_check(case: str) -> None:
     check, _, measure, fields = BAD[case]
     assert list(failed(run(measure, **fields))) == [check]
@@ -246,7 +409,7 @@ def test_a_middle_value_out_of_line_is_found(better: str) -> None:
         share = float(wrong(subject).mean())
         return [Measurement(name="error", value=sign * (5.0 if 0 < share < 1 else 1 - share))]
 
-    assert "check_metric_direction" in failed(run(bent, better=better))
+    assert list(failed(run(bent, better=better, unit="1"))) == ["check_metric_direction"]
 
 
 def test_a_value_that_is_missing_with_a_reason_is_no_fault() -> None:
@@ -275,7 +438,7 @@ def test_where_nothing_has_a_value_the_order_is_not_compared() -> None:
 
 
 GOOD: dict[str, tuple[Part, str, Callable[[Any], float]]] = {
-    "share of the images in five": ("predictions", "higher", lambda one: hits(one).mean()),
+    "share of the images in five": ("predictions", "higher", lambda one: hits(one)[:, :5].any(axis=1).mean()),
     "too little confidence": ("predictions", "lower", lambda one: max(0.0, hits(one)[:, 0].mean() - sure(one))),
     "depth": ("architecture", "lower", lambda build: sum(1 for _ in build().modules())),
     "last loss over first": ("training", "lower", lambda log: log.curve[-1]["loss"] / log.curve[0]["loss"]),
@@ -315,5 +478,6 @@ def test_what_the_subjects_do_not_tell_apart_is_skipped() -> None:
             raise Skip("training only")
         return [Measurement(name="error", value=subject.memory.optimiser_bytes / subject.memory.weights_bytes)]
 
-    outcome = run(optimiser, only="check_metric_direction", needs="memory")["check_metric_direction"]
+    fields = {"needs": "memory", "at": "training", "unit": "1"}
+    outcome = run(optimiser, only="check_metric_direction", **fields)["check_metric_direction"]
     assert (outcome.status, outcome.reason) == ("skipped", "error is 2 for all subjects of the kit")

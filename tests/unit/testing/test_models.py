@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import random
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from vitbench.errors import UnusableError, UsageError
 from vitbench.protocols import FitRun, TrainVal
-from vitbench.specs import ModelSpec, RecipeSpec
+from vitbench.specs import ModelSpec, Option, RecipeSpec
 from vitbench.testing import FamilyCase, ModelCase, Outcome, building, checks_for, run_checks
 
 Build = Callable[..., Any]
@@ -46,7 +47,9 @@ def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int, wi
     return Net(num_classes, image_size, in_channels)
 
 
-def run(build: Build, *, only: str = "", given: dict[str, Any] | None = None, **fields: Any) -> dict[str, Outcome]:
+def run(
+    build: Build | str, *, only: str = "", given: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Outcome]:
     """Run all checks of a model, or only one, and return the outcomes by the check's name."""
     spec = ModelSpec(name="net", build=build, summary="A net", **fields)
     checks = checks_for("mine/net", ModelCase(spec=spec, options=given or {}))
@@ -71,7 +74,10 @@ def failed(outcomes: dict[str, Outcome]) -> dict[str, str]:
 def test_a_good_model_passes_all(fields: dict[str, int], skipped: str) -> None:
     outcomes = run(build, **fields)
     assert failed(outcomes) == {}
-    assert [name for name, outcome in outcomes.items() if outcome.status == "skipped"] == ([skipped] if skipped else [])
+    assert {name for name, outcome in outcomes.items() if outcome.status == "skipped"} - {skipped} == {
+        "check_model_options"
+    }
+    assert skipped in {*outcomes, ""}
 
 
 def changed(**methods: Callable[..., Any]) -> Build:
@@ -82,7 +88,7 @@ def changed(**methods: Callable[..., Any]) -> Build:
 # Bad models, each by the check that must catch it -------------------------------------------------------------------
 
 
-def fixed_head(*, num_classes: int, **shape: int) -> nn.Module:
+def fixed_head(*, num_classes: int, **shape: Any) -> nn.Module:
     if num_classes == 2:
         raise ValueError("only ten classes here")
     return Net(num_classes, **shape)
@@ -92,14 +98,20 @@ class ListsFacts(Net):
     facts = ("a stem", "a head")
 
 
+def head_of(*, sizes: int, num_classes: int, **shape: Any) -> nn.Module:
+    model = Net(num_classes, **shape)
+    model.head = nn.Linear(sizes * 4, num_classes)
+    return model
+
+
 class Lazy(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.head = nn.LazyLinear(shape["num_classes"])
 
 
-def too_few_pixels(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
-    if image_size[0] > 64:
+def too_few_pixels(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if max(image_size) > 64:
         raise ValueError("a table of 64 positions only")
     return Net(image_size=image_size, **shape)
 
@@ -126,7 +138,7 @@ def only_colour(*, num_classes: int, image_size: tuple[int, int], in_channels: i
     return Net(num_classes, image_size, 3)
 
 
-def reads_values(**shape: int) -> nn.Module:
+def reads_values(**shape: Any) -> nn.Module:
     model = Net(**shape)
     model.rate = torch.linspace(0, 0.1, 3)[1].item()
     return model
@@ -165,7 +177,7 @@ def caches(self: Net, images: Tensor) -> Tensor:
 
 
 class Counting(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.register_buffer("calls", torch.zeros(()))
 
@@ -184,7 +196,7 @@ def writes_inputs(self: Net, images: Tensor) -> Tensor:
 
 
 class Unused(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.forgotten = nn.Linear(3, 3)
 
@@ -206,7 +218,7 @@ def roots(self: Net, images: Tensor) -> Tensor:
 
 
 class HiddenState(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.scale = torch.rand(24)
 
@@ -215,7 +227,7 @@ class HiddenState(Net):
 
 
 class StaysBehind(Net):
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.scale = torch.ones(24, device="cpu")
 
@@ -226,7 +238,7 @@ class StaysBehind(Net):
 class LeftOut(Net):
     """A running mean that training moves, and that is not stored."""
 
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.register_buffer("mean", torch.zeros(24), persistent=False)
 
@@ -253,7 +265,7 @@ class Renames(Net):
 FRESH = torch.Generator()
 
 
-def own_chance(**shape: int) -> nn.Module:
+def own_chance(**shape: Any) -> nn.Module:
     model = Net(**shape)
     nn.init.normal_(model.convolution.weight, generator=FRESH)
     return model
@@ -262,7 +274,7 @@ def own_chance(**shape: int) -> nn.Module:
 SHARED = nn.BatchNorm2d(6)
 
 
-def shares_a_layer(**shape: int) -> nn.Module:
+def shares_a_layer(**shape: Any) -> nn.Module:
     model = Net(**shape)
     if model.norm.weight.device.type == "cpu":
         model.norm = SHARED
@@ -281,7 +293,7 @@ def shares_a_mean(self: Net, images: Tensor) -> Tensor:
 
 
 def seeds(how: Callable[[], object]) -> Build:
-    def build(**shape: int) -> nn.Module:
+    def build(**shape: Any) -> nn.Module:
         how()
         return Net(**shape)
 
@@ -297,7 +309,7 @@ def draws(how: Callable[[], object]) -> Build:
     return changed(forward=forward)
 
 
-def sets_threads(**shape: int) -> nn.Module:
+def sets_threads(**shape: Any) -> nn.Module:
     torch.set_num_threads(2)
     return Net(**shape)
 
@@ -321,7 +333,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     "no module": ("check_model_builds", "gave dict; return a torch.nn.Module", lambda **shape: shape, {}),
     "an option that build does not take": (
         "check_model_builds",
-        "unexpected keyword argument 'widht'",
+        "build does not take 'widht', which its spec declares",
         build,
         {"options": {"widht": 3}},
     ),
@@ -406,6 +418,12 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         "forgotten.weight (and 1 more) gets no gradient",
         lambda **shape: Unused(**shape),
         {},
+    ),
+    "a choice that breaks": (
+        "check_model_options",
+        "with the option sizes=7 forward of images [2, 3, 32, 32] raised RuntimeError",
+        head_of,
+        {"options": {"sizes": Option(6, choices=(6, 7))}},
     ),
     "a cut": (
         "check_model_gradients",
@@ -518,7 +536,7 @@ def test_every_check_has_a_bad_model() -> None:
 # Sizes, weights, baselines, families ----------------------------------------------------------------------------------
 
 
-def even_sizes(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
+def even_sizes(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
     if image_size != (64, 64):
         raise UsageError(f"patch_size 64 does not divide {image_size}")
     return Net(image_size=image_size, **shape)
@@ -528,20 +546,20 @@ def test_a_model_that_follows_the_data_may_refuse_a_size_in_words() -> None:
     assert failed(run(even_sizes)) == {}
 
 
-def refuses_all(**shape: int) -> nn.Module:
+def refuses_all(**shape: Any) -> nn.Module:
     raise UsageError("only 14")
 
 
 def test_a_model_that_refuses_all_sizes_is_told_to_declare_its_own() -> None:
-    (outcome,) = run(refuses_all, only="check_model_logits").values()
+    (outcome,) = run(refuses_all, only="check_model_builds").values()
     assert outcome.status == "failed"
     assert outcome.reason == (
         "build refuses images of 8, 32, 32x64, 64, 224 pixels (only 14); declare the image_size that it takes"
     )
 
 
-def large_patches(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
-    if image_size[0] % 14:
+def large_patches(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if image_size[0] % 14 or image_size[1] % 14:
         raise UsageError(f"patches of 14 pixels do not divide {image_size}")
     return Net(image_size=image_size, **shape)
 
@@ -553,7 +571,7 @@ def test_a_model_for_imagenets_size_alone_is_checked_at_that_size() -> None:
 class SkipsABlock(Net):
     """Stochastic depth: in train mode the middle is left out by chance, for the whole batch."""
 
-    def __init__(self, **shape: int) -> None:
+    def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.middle = nn.Linear(24, 24)
 
@@ -579,8 +597,8 @@ class Attends(nn.Module):
         return self.head((weights @ tokens).mean(1))
 
 
-def patches_of_32(*, image_size: tuple[int, int], **shape: int) -> nn.Module:
-    if image_size[0] % 32:
+def patches_of_32(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
+    if image_size[0] % 32 or image_size[1] % 32:
         raise UsageError(f"patches of 32 pixels do not divide {image_size}")
     return Attends(image_size=image_size, **shape)
 
@@ -597,7 +615,7 @@ def test_a_parameter_may_have_no_influence_at_the_smallest_size() -> None:
 
 def test_a_model_that_cannot_be_imported_has_failed_whether_or_not_it_downloads() -> None:
     for downloads in (False, True):
-        (outcome,) = run("no_such_package.nets:build", only="check_model_logits", downloads=downloads).values()
+        (outcome,) = run("no_such_package.nets:build", only="check_model_builds", downloads=downloads).values()
         assert outcome.status == "failed"
         assert outcome.reason.startswith("cannot import no_such_package.nets:build: ModuleNotFoundError")
 
@@ -605,7 +623,7 @@ def test_a_model_that_cannot_be_imported_has_failed_whether_or_not_it_downloads(
 def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
 
-    def watched(**shape: int) -> nn.Module:
+    def watched(**shape: Any) -> nn.Module:
         model = build(**shape)
         built.append(next(model.parameters()).device.type)
         return model
@@ -625,7 +643,7 @@ def test_a_large_model_has_its_shapes_checked_and_says_what_was_left_out(monkeyp
     assert low == {"check_model_logits": "the logits are float16; they must be float32"}
 
 
-def from_hub(*, pretrained: bool, **shape: int) -> nn.Module:
+def from_hub(*, pretrained: bool, **shape: Any) -> nn.Module:
     if pretrained:
         raise UnusableError("the hub cannot be reached")
     return Net(**shape)
@@ -640,14 +658,14 @@ def test_no_check_needs_weights_where_the_model_offers_pretrained() -> None:
     assert outcome.status == "skipped", "weights that were asked for"
 
 
-def always_from_hub(**shape: int) -> nn.Module:
+def always_from_hub(**shape: Any) -> nn.Module:
     raise UnusableError("the hub cannot be reached")
 
 
 def test_a_model_without_weights_at_hand_is_skipped_and_a_broken_one_is_not() -> None:
     (outcome,) = run(always_from_hub, only="check_model_logits", image_size=16, downloads=True).values()
     assert (outcome.status, outcome.reason) == ("skipped", "needs weights: the hub cannot be reached")
-    (outcome,) = run(always_from_hub, only="check_model_logits", image_size=16).values()
+    (outcome,) = run(always_from_hub, only="check_model_builds", image_size=16).values()
     assert outcome.status == "failed"
 
 
@@ -656,7 +674,7 @@ def test_a_model_whose_module_is_not_installed_is_skipped(declared: dict[str, in
     outcomes = run(build, requires=("no_such_module_anywhere",), **declared)
     reasons = {outcome.reason for outcome in outcomes.values() if outcome.status == "skipped"}
     assert {outcome.status for outcome in outcomes.values()} == {"skipped"}
-    assert "needs no_such_module_anywhere; pip install no_such_module_anywhere" in reasons
+    assert "it needs the module no_such_module_anywhere, which is not installed" in reasons
 
 
 class Mean(nn.Module):
@@ -682,6 +700,7 @@ def test_a_baseline_is_checked_after_its_own_recipe() -> None:
     assert failed(outcomes) == {}
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_model_declared_size": "it declares neither image_size nor in_channels",
+        "check_model_options": "no option has choices or a minimum, or is a flag",
         "check_model_builds_on_meta": "nothing is counted of a baseline",
         "check_model_gradients": "it has no trainable parameters",
         "check_model_state_dict": "a baseline's weights are not stored",
@@ -715,10 +734,173 @@ def accept(name: str) -> ModelSpec:
 )
 def test_a_family_refuses_unknown_names_in_a_sentence(resolve: Callable[[str], ModelSpec], words: str) -> None:
     case = FamilyCase(spec=ModelSpec(name="*", build=build, summary="x", resolve=resolve))
-    (outcome,) = run_checks(checks_for("zoo/*", case))
+    outcome, members = run_checks(checks_for("zoo/*", case))
     assert outcome.check == "check_family_refuses_unknown_names"
+    assert members.status == "skipped"
     assert outcome.status == ("failed" if words else "passed")
     assert outcome.reason.startswith(words)
+
+
+def test_a_family_with_a_pattern_is_asked_for_a_name_that_fits() -> None:
+    asked: list[str] = []
+
+    def resolve(name: str) -> ModelSpec:
+        asked.append(name)
+        raise LookupError(f"there is no {name}")
+
+    case = FamilyCase(spec=ModelSpec(name="mixer-*", build=build, summary="x", resolve=resolve))
+    assert run_checks(checks_for("zoo/mixer-*", case))[0].status == "passed"
+    assert asked == ["mixer-no-such-model"]
+
+
+def mixers(name: str) -> ModelSpec:
+    if name not in ("mixer-s", "mixer-b"):
+        raise LookupError(f"there is no {name}")
+    return ModelSpec(name=name, build=build, summary="x")
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (lambda pattern: fnmatch.filter(["mixer-s", "mixer-b"], pattern), ""),
+        (lambda pattern: ["mixer-s", "mixer-b"], 'members("mixer-s*") gave mixer-b; give the names that fit'),
+        (lambda: iter(["vit-s"]), 'members("mixer-*") gave vit-s; give the names that fit the pattern'),
+        (lambda pattern: ["zoo/mixer-s"], 'members("mixer-*") gave zoo/mixer-s; give the names that fit'),
+        (lambda pattern: ["mixer-s", "mixer-s"], 'members("mixer-*") gave a name twice'),
+        (lambda pattern: [3], 'members("mixer-*") gave int; give names, which are texts'),
+        (lambda pattern: "mixer-s", 'members("mixer-*") gave str; give names, one after the other'),
+        (lambda pattern: [], 'members("mixer-*") gives no name'),
+        (lambda pattern: ["mixer-s"] * pattern.endswith("-*"), 'members("mixer-s*") lacks mixer-s'),
+        (lambda pattern: fnmatch.filter(["mixer-h"], pattern), "gives mixer-h, for which resolve raised LookupError"),
+        (lambda pattern: 1 / 0, 'members("mixer-*") raised ZeroDivisionError'),
+    ],
+)
+def test_the_members_of_a_family_fit_its_pattern(members: Callable[..., Any], words: str) -> None:
+    case = FamilyCase(
+        spec=ModelSpec(name="mixer-*", build=build, summary="x", resolve=mixers, members=members),
+    )
+    known, outcome = run_checks(checks_for("zoo/mixer-*", case))
+    assert (known.status, outcome.check) == ("passed", "check_family_members")
+    assert outcome.status == ("failed" if words else "passed")
+    assert words in outcome.reason
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+OPTIONS = {
+    "pool": Option("mean", choices=("mean", "token", "map")),
+    "bias": True,
+    "depth": Option(4, minimum=1, maximum=12),
+    "rates": Option((0.1, 0.2), minimum=0.0),
+    "name": "free",
+    "checkpoint": "",
+    "pretrained": True,
+}
+
+
+def test_a_model_is_built_with_each_choice_and_within_its_bounds() -> None:
+    built: list[dict[str, Any]] = []
+
+    def watched(*, num_classes: int, image_size: tuple[int, int], in_channels: int, **options: Any) -> nn.Module:
+        built.append(options)
+        return Net(num_classes, image_size, in_channels)
+
+    (outcome,) = run(watched, only="check_model_options", options=OPTIONS).values()
+    assert outcome.status == "passed", outcome.reason
+    usual = {name: option.default if isinstance(option, Option) else option for name, option in OPTIONS.items()}
+    usual["pretrained"] = False
+    changes = [{key: value for key, value in one.items() if value != usual[key]} for one in built]
+    assert [change for change in changes if change] == [
+        {"pool": "token"},
+        {"pool": "map"},
+        {"bias": False},
+        {"depth": 1},
+        {"rates": (0.0, 0.0)},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (KeyError("map"), "with the option pool=map build(num_classes=10, "),
+        (UsageError("pool=map goes without a class token alone"), ""),
+    ],
+)
+def test_a_choice_that_breaks_is_found_and_one_that_is_refused_in_words_is_not(fault: Exception, words: str) -> None:
+    def picky(*, pool: str, **shape: Any) -> nn.Module:
+        if pool == "map":
+            raise fault
+        return Net(**shape)
+
+    outcomes = run(picky, options={"pool": OPTIONS["pool"]})
+    assert list(failed(outcomes)) == (["check_model_options"] if words else [])
+    assert outcomes["check_model_options"].reason.startswith(words)
+
+
+# One cause, one failure -----------------------------------------------------------------------------------------------
+
+
+class ModelOutput(dict[str, Tensor]):
+    """As those of transformers: a mapping whose items are attributes, too."""
+
+    def __getattr__(self, name: str) -> Tensor:
+        return self[name]
+
+
+def no_forward(self: Net, images: Tensor) -> Tensor:
+    raise ValueError("not today")
+
+
+ROOTS: dict[str, tuple[Build | str, dict[str, Any], str, str]] = {
+    "import": ("no_such_package:build", {}, "check_model_builds", "cannot import no_such_package:build"),
+    "a refusal": (refuses_all, {"image_size": 16}, "check_model_builds", "raised only 14 (test_models.py"),
+    "a refusal of all sizes": (refuses_all, {}, "check_model_builds", "build refuses images of 8, 32"),
+    "no module": (lambda **shape: shape, {}, "check_model_builds", "gave dict"),
+    "an unknown option": (build, {"options": {"widht": 3}}, "check_model_builds", "does not take 'widht'"),
+    "forward": (changed(forward=no_forward), {}, "check_model_logits", "raised ValueError: not today"),
+    "forward, size declared": (
+        changed(forward=no_forward),
+        {"image_size": 16},
+        "check_model_declared_size",
+        "not today",
+    ),
+    "an output of transformers": (
+        changed(forward=lambda self, images: ModelOutput(logits=Net.forward(self, images))),
+        {},
+        "check_model_logits",
+        "the model gave a ModelOutput; it must give a plain tensor of logits: return output.logits",
+    ),
+    "a dict": (
+        changed(forward=lambda self, images: {"logits": Net.forward(self, images)}),
+        {},
+        "check_model_logits",
+        'the model gave a dict; it must give a plain tensor of logits: return output["logits"]',
+    ),
+    "a wrong shape": (
+        changed(forward=lambda self, images: Net.forward(self, images)[:, 1:]),
+        {},
+        "check_model_logits",
+        "it must give logits of shape (1, 2)",
+    ),
+    "not a number": (
+        changed(forward=lambda self, images: Net.forward(self, images) * torch.nan),
+        {},
+        "check_model_logits",
+        "logits are not finite",
+    ),
+}
+
+
+@pytest.mark.compute
+@pytest.mark.parametrize("fault", ROOTS)
+def test_one_cause_is_one_failure(fault: str) -> None:
+    target, fields, check, words = ROOTS[fault]
+    outcomes = run(target, **fields)
+    assert list(failed(outcomes)) == [check]
+    assert words in outcomes[check].reason
+    reason = outcomes["check_model_gradients"].reason
+    assert (outcomes["check_model_gradients"].status, reason) == ("skipped", f"depends on {check}, which failed")
 
 
 def test_checks_leave_flags_and_generators_as_they_were() -> None:

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -309,6 +310,112 @@ def test_a_wrong_expectation_is_refused(expected: dict[str, str], words: str) ->
         run_checks([check(fails)], expected_failures=expected)
 
 
+# What depends on what -------------------------------------------------------------------------------------------------
+
+calls: list[str] = []
+
+
+def root(case: object) -> None:
+    calls.append("root")
+    raise CheckFailed("no root")
+
+
+def sound_root(case: object) -> None:
+    calls.append("sound root")
+
+
+def leaf(case: object) -> None:
+    calls.append("leaf")
+
+
+def depends(on: Check, function: Callable[[object], None] = leaf) -> Check:
+    return replace(check(function), depends_on=(*on.depends_on, on))
+
+
+def test_what_depends_on_a_failed_check_is_skipped_and_names_it() -> None:
+    first = check(root)
+    second = depends(first, sound_root)
+    assert told(run_checks([first, second, depends(second)])) == [
+        ("root", "failed", "no root"),
+        ("sound_root", "skipped", "depends on root, which failed"),
+        ("leaf", "skipped", "depends on root, which failed"),
+    ]
+
+
+@pytest.mark.parametrize("function", [breaks, not_there])
+def test_an_error_of_any_kind_keeps_what_depends_on_it_from_running(function: Callable[[object], None]) -> None:
+    first = check(function)
+    assert [one.status for one in run_checks([first, depends(first)])] == ["failed", "skipped"]
+
+
+def test_what_depends_on_a_skipped_check_runs() -> None:
+    first = check(skips)
+    assert [one.status for one in run_checks([first, depends(first)])] == ["skipped", "passed"]
+
+
+def test_a_check_alone_says_the_same_as_among_others_and_its_cause_runs_once() -> None:
+    first = check(root)
+    calls.clear()
+    found = told(run_checks([depends(first), depends(first, sound_root)]))
+    assert [status for _, status, _ in found] == ["skipped", "skipped"]
+    assert calls == ["root"]
+
+
+def test_a_check_of_one_subject_keeps_none_of_another_from_running() -> None:
+    first, other = check(root), check(sound_root, "mine/vit")
+    outcomes = run_checks([first, other, replace(check(leaf, "mine/vit"), depends_on=(other,))])
+    assert [one.status for one in outcomes] == ["failed", "passed", "passed"]
+
+
+def test_a_failure_that_is_expected_keeps_what_depends_on_it_from_running() -> None:
+    first = check(root)
+    outcomes = run_checks([first, depends(first)], expected_failures={"root": "on purpose"})
+    assert [one.status for one in outcomes] == ["expected", "skipped"]
+
+
+@pytest.mark.parametrize("kind", CHECKS, ids=lambda kind: kind.__name__)
+def test_what_a_check_depends_on_runs_before_it_the_first_cause_first(kind: type) -> None:
+    _, functions = CHECKS[kind]
+    order = list(functions)
+    for name, causes in functions.items():
+        places = [order.index(cause) for cause in causes]
+        assert places == sorted(places)
+        assert all(place < order.index(name) for place in places)
+        for cause in causes:
+            assert set(functions[cause]) <= set(causes), "a cause of a cause is a cause"
+
+
+BROKEN = """
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_models():
+    yield vitbench.ModelSpec(name="net", build="no_such_package:build", summary="A net")
+"""
+
+
+def test_as_tests_of_pytest_a_cause_fails_once_in_any_order_and_alone(install: Install) -> None:
+    install("broken", BROKEN)
+    params = [p for p in parametrize_checks("broken").mark.args[1] if p.id.startswith("net-")]
+
+    def status(run: Callable[[], None]) -> str:
+        try:
+            run()
+        except pytest.skip.Exception as skip:
+            return str(skip)
+        except UnusableError as error:
+            return str(error)
+        return "passed"
+
+    skipped = "depends on check_model_builds, which failed"
+    backwards = {param.id: status(param.values[0]) for param in reversed(params)}
+    assert backwards.pop("net-check_model_builds").startswith("cannot import no_such_package:build")
+    assert backwards.pop("net-check_model_declared_size") in (skipped, "it declares neither image_size nor in_channels")
+    assert set(backwards.values()) == {skipped}
+    (alone,) = [p for p in parametrize_checks("broken").mark.args[1] if p.id == "net-check_model_state_dict"]
+    assert status(alone.values[0]) == skipped
+
+
 def test_the_decorator_names_its_cases_and_expects_failures_strictly(install: Install) -> None:
     install("mine")
     reasons = {"net: check_model_gradients": "frozen on purpose"}
@@ -316,11 +423,11 @@ def test_the_decorator_names_its_cases_and_expects_failures_strictly(install: In
     assert name == "check"
     ids = [param.id for param in params]
     assert ids[:5] == [
+        "mine-check_plugin_loads",
         "mine-check_plugin_lists_lightly",
         "mine-check_plugin_loads_quietly",
         "mine-check_plugin_imports_quietly",
         "mine-check_plugin_recipes_known",
-        "*-check_family_refuses_unknown_names",
     ]
     marked = {param.id: param.marks[0] for param in params if param.marks}
     assert list(marked) == ["net-check_model_gradients"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from vitbench.errors import UsageError
-from vitbench.protocols import FitRun, TrainVal
-from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
+from vitbench.protocols import FitRun, TrainStep, TrainVal
+from vitbench.specs import ModelSpec, Option, Preprocess, RecipeSpec
 from vitbench.testing import Outcome, RecipeCase, checks_for, checks_of, recipes, run_checks
 from vitbench.testing.learner import TinyNet
 from vitbench.training import batches, preprocess, statistics
@@ -32,7 +33,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "LONG", (5, 40))
 
 
-def run(fit: Fit, *, only: str = "", model: ModelSpec | None = None, **fields: Any) -> dict[str, Outcome]:
+def run(fit: Fit | str, *, only: str = "", model: ModelSpec | None = None, **fields: Any) -> dict[str, Outcome]:
     spec = RecipeSpec(name="fit", fit=fit, summary="A recipe", options={"epochs": 5, "lr": 0.1}, **fields)
     checks = checks_for("mine/fit", RecipeCase(spec=spec, model=model))
     return {one.check: one for one in run_checks([check for check in checks if only in ("", check.name)])}
@@ -74,7 +75,9 @@ def sgd(
 
 
 def test_a_good_recipe_passes_all() -> None:
-    assert {outcome.status for outcome in run(sgd).values()} == {"passed"}
+    assert {one.check: one.status for one in run(sgd).values() if one.status != "passed"} == {
+        "check_recipe_step": "skipped"
+    }
 
 
 def test_a_recipe_that_trains_nothing_and_says_so_passes_what_applies() -> None:
@@ -138,7 +141,9 @@ def logs_a_tensor(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
 
 
 def goes_away(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
-    return sgd(model, data, run).to("meta")
+    model = sgd(model, data, run)
+    model.register_buffer("left", torch.zeros(1, device="meta"))
+    return model
 
 
 def sets_a_flag(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
@@ -150,6 +155,18 @@ def turns_gradients_off(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Mod
     model = sgd(model, data, run)
     torch.set_grad_enabled(False)
     return model
+
+
+def adam_step(model: nn.Module, run: FitRun) -> TrainStep:
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+
+    def take(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = F.cross_entropy(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return TrainStep(optimizer=optimizer, take=take)
 
 
 BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
@@ -226,9 +243,10 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
         lambda model, data, run: sgd(model, data, run, how=Preprocess(mean=(0.0,), std=(1.0,))),
         {},
     ),
-    "another device": ("check_recipe_device", "with run.device cpu, convolution.weight", goes_away, {}),
+    "another device": ("check_recipe_device", "with run.device cpu, left of the fitted model", goes_away, {}),
     "statistics of all images": ("check_recipe_sees_its_split", "change the weights", statistics_of_all, {}),
     "a look at the test split": ("check_recipe_sees_its_split", "change the weights", peeks_at_the_test_split, {}),
+    "a step of another optimiser": ("check_recipe_step", "its step is one of Adam,", sgd, {"step": adam_step}),
     "a flag": ("check_recipe_leaves_flags", "fit changes torch's cudnn.benchmark", sets_a_flag, {}),
     "grad mode": ("check_recipe_leaves_flags", "fit changes torch's grad_enabled", turns_gradients_off, {}),
 }
@@ -308,7 +326,7 @@ def test_a_good_recipe_of_another_kind_passes_all(fit: Fit) -> None:
 def slowly(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=5e-5)
     generator = torch.Generator().manual_seed(run.seed)
-    for _ in range(run.budget.epochs):
+    for _ in range(run.budget.epochs or 5):
         for images, labels in batches(data.train, batch_size=32, device=run.device, generator=generator):
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             optimizer.zero_grad()
@@ -326,10 +344,125 @@ def test_a_slow_recipe_gets_more_epochs(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_batch_that_is_larger_than_the_problem_is_named() -> None:
     spec = RecipeSpec(name="fit", fit=lambda model, data, run: model, summary="x", options={"batch_size": 256})
     outcomes = {one.check: one for one in run_checks(checks_for("mine/fit", RecipeCase(spec=spec)))}
-    for check in ("check_recipe_trains", "check_recipe_loss_falls", "check_recipe_budget"):
+    for check in ("check_recipe_trains", "check_recipe_budget"):
         assert outcomes[check].reason.endswith(
             "of 192 images there is no batch of 256: keep the last, short one where it is the only one"
         )
+
+
+# One cause, one failure -----------------------------------------------------------------------------------------------
+
+ROOTS: dict[str, tuple[Fit | str, str, str]] = {
+    "import": ("no_such_package:fit", "check_recipe_returns_model", "cannot import no_such_package:fit"),
+    "fit raises": (breaks, "check_recipe_returns_model", "fit raised IndexError: no batch 6"),
+    "nothing returned": (lambda model, data, run: None, "check_recipe_returns_model", "fit gave NoneType"),
+    "not finite": (not_finite, "check_recipe_returns_model", "logits are not finite"),
+    "nothing done": (lambda model, data, run: model, "check_recipe_trains", "fit does not change the model"),
+    "another device": (goes_away, "check_recipe_device", "with run.device cpu"),
+}
+
+
+@pytest.mark.parametrize("fault", ROOTS)
+def test_one_cause_is_one_failure(fault: str) -> None:
+    target, check, words = ROOTS[fault]
+    outcomes = run(target)
+    assert list(failed(outcomes)) == [check]
+    assert words in outcomes[check].reason
+    assert outcomes["check_recipe_seed"].reason == f"depends on {check}, which failed"
+
+
+# Steps, options, libraries --------------------------------------------------------------------------------------------
+
+
+def sgd_step(model: nn.Module, run: FitRun) -> TrainStep:
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.options["lr"])
+
+    def take(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = F.cross_entropy(model(inputs), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return TrainStep(optimizer=optimizer, take=take)
+
+
+def test_a_recipe_whose_fit_takes_its_step_passes() -> None:
+    outcomes = run(sgd, step=sgd_step)
+    assert {outcome.status for outcome in outcomes.values()} == {"passed"}, failed(outcomes)
+
+
+def another_optimizer(model: nn.Module, run: FitRun) -> TrainStep:
+    return dataclasses.replace(sgd_step(model, run), optimizer=torch.optim.AdamW(model.parameters()))
+
+
+def of_take(take: Callable[..., Any]) -> Callable[[nn.Module, FitRun], TrainStep]:
+    return lambda model, run: TrainStep(optimizer=torch.optim.SGD(model.parameters(), lr=0.1), take=take)
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "import": ("no_such_package:step", "cannot import no_such_package:step"),
+    "raises": (lambda model, run: run.options["rate"], "step raised KeyError: 'rate'"),
+    "no step": (lambda model, run: model, "step gave TinyNet; return a vitbench.protocols.TrainStep"),
+    "no optimiser": (
+        lambda model, run: TrainStep(optimizer=None, take=sgd_step(model, run).take),
+        "the optimizer of its step is NoneType; make it a torch.optim.Optimizer",
+    ),
+    "take raises": (of_take(lambda inputs, labels: inputs @ labels), "take of its step raised RuntimeError"),
+    "no loss": (of_take(lambda inputs, labels: None), "take of its step gave None; return the loss"),
+    "many losses": (
+        of_take(lambda inputs, labels: labels.float()),
+        "take of its step gave a tensor [192]; return the loss, one finite number",
+    ),
+    "not finite": (of_take(lambda inputs, labels: torch.tensor(torch.nan)), "gave tensor(nan); return the loss"),
+    "nothing learnt": (of_take(lambda inputs, labels: torch.tensor(1.0)), "take of its step changes no weight"),
+    "another optimiser": (another_optimizer, "its step is one of AdamW, and fit takes those of SGD; let fit"),
+}
+
+
+@pytest.mark.parametrize("fault", STEPS)
+def test_each_bad_step_is_caught_and_fails_no_other_check(fault: str) -> None:
+    step, words = STEPS[fault]
+    found = failed(run(sgd, step=step))
+    assert list(found) == ["check_recipe_step"]
+    assert words in found["check_recipe_step"]
+
+
+def test_a_recipe_that_distils_gets_a_small_teacher() -> None:
+    def distils(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
+        teacher = run.build(run.options["teacher"])
+        (images, _), *_ = batches(data.train, batch_size=32, device=run.device)
+        inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+        assert teacher(inputs).shape == (32, data.num_classes)
+        return sgd(model, data, run, epochs=run.budget.epochs or 5)
+
+    spec = RecipeSpec(name="fit", fit=distils, summary="x", options={"teacher": Option("scratch/vit", kind="model")})
+    outcomes = {one.check: one for one in run_checks(checks_for("mine/fit", RecipeCase(spec=spec)))}
+    assert failed(outcomes) == {}
+    assert outcomes["check_recipe_loss_falls"].status == "passed"
+
+
+def test_a_recipe_that_needs_a_file_is_skipped_and_one_that_breaks_without_is_not() -> None:
+    def reads(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
+        if not run.options["soft_labels"]:
+            raise UsageError("give soft_labels")
+        return sgd(model, data, run)
+
+    def outcomes(fit: Fit) -> list[Outcome]:
+        spec = RecipeSpec(name="fit", fit=fit, summary="x", options={"soft_labels": Option("", kind="file")})
+        return run_checks(checks_for("mine/fit", RecipeCase(spec=spec)))
+
+    assert {one.status for one in outcomes(reads)} == {"skipped"}
+    assert outcomes(reads)[0].reason == (
+        "its option soft_labels needs a file, which the kit does not have: give soft_labels"
+    )
+    assert [one.check for one in outcomes(breaks) if one.status == "failed"] == ["check_recipe_returns_model"]
+
+
+def test_a_recipe_whose_library_is_not_installed_is_skipped() -> None:
+    outcomes = run(breaks, requires=("no_such_module_anywhere",))
+    assert {one.status for one in outcomes.values()} == {"skipped"}
+    assert "it needs the module no_such_module_anywhere" in outcomes["check_recipe_returns_model"].reason
 
 
 # A recipe for one model -----------------------------------------------------------------------------------------------
@@ -362,7 +495,7 @@ def backbone(width: int) -> ModelSpec:
 
 
 def test_a_recipe_for_one_model_of_its_plugin_gets_that_model() -> None:
-    assert "has no attribute 'backbone'" in failed(run(of_backbones))["check_recipe_trains"]
+    assert "has no attribute 'backbone'" in failed(run(of_backbones))["check_recipe_returns_model"]
     assert failed(run(of_backbones, model=backbone(8))) == {}
 
 
@@ -400,7 +533,7 @@ def test_the_model_that_names_a_recipe_is_found_a_baseline_before_others(tmp_pat
 
 def test_a_model_that_is_too_large_to_be_trained_here_is_said_to_be() -> None:
     reasons = {one.reason for one in run(of_backbones, model=backbone(20_000)).values() if one.status == "skipped"}
-    (reason,) = reasons
+    (reason, _) = sorted(reasons, key=lambda reason: "too large" not in reason)
     assert "backbone, which names this recipe, is too large to be trained here (62 MMACs)" in reason
 
 
@@ -442,6 +575,7 @@ def test_a_recipe_for_a_baseline_gets_it_and_needs_no_passes() -> None:
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_recipe_budget": "it makes no passes in train mode",
         "check_recipe_preprocesses": "it makes no passes",
+        "check_recipe_step": "it says no step; training speed is measured by one of AdamW",
     }
-    assert "UsageError" not in failed(run(count))["check_recipe_trains"]
-    assert "counts for the baseline only" in failed(run(count))["check_recipe_trains"]
+    assert "UsageError" not in failed(run(count))["check_recipe_returns_model"]
+    assert "counts for the baseline only" in failed(run(count))["check_recipe_returns_model"]

@@ -54,5 +54,5 @@ def test_each_bad_name_is_caught(text: str, words: str, tmp_path: Path) -> None:
 
 def test_a_family_that_is_not_installed_hides_no_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suites, "first_missing", lambda modules: "timm")
-    assert outcome(tmp_path, SUITE) == ("skipped", "timm/test_vit needs timm; pip install timm.")
+    assert outcome(tmp_path, SUITE) == ("skipped", "timm/test_vit needs the module timm, which is not installed.")
     assert outcome(tmp_path, SUITE.replace("steps", "stpes"))[0] == "failed"

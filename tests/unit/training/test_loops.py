@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +43,16 @@ def test_a_step_is_gradient_descent_on_the_cross_entropy() -> None:
     assert not loss.requires_grad
     torch.testing.assert_close(loss, expected.detach())
     torch.testing.assert_close(model.weight.detach(), weight.detach() - 0.1 * gradient)
+
+
+def test_an_output_that_is_no_tensor_is_told_as_everywhere() -> None:
+    class Wraps(nn.Linear):
+        def forward(self, images: torch.Tensor) -> Any:
+            return SimpleNamespace(logits=super().forward(images))
+
+    words = "the model gave a SimpleNamespace; it must give a plain tensor of logits: return output.logits"
+    with pytest.raises(InvalidOutput, match=words):
+        step(Wraps(3, 4), torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0]))
 
 
 def test_gradients_are_clipped_to_the_norm() -> None:

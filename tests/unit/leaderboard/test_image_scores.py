@@ -13,9 +13,12 @@ import pytest
 import torch
 
 import vitbench
+from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.leaderboard.image_scores import Outcomes, Resampled, read_outcomes
-from vitbench.protocols import Predictions
+from vitbench.protocols import ConfusionScore, Predictions, Subject
+from vitbench.specs import MetricSpec
 from vitbench.store import Store
+from vitbench.worker.metrics import measure
 from vitbench.worker.scores import save_scores
 
 KEPT = {
@@ -78,6 +81,49 @@ def test_reading_them_does_not_load_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def worst_class(subject: Subject) -> list[ConfusionScore]:
+    def score(confusion: np.ndarray) -> float:
+        totals = confusion.sum(axis=1)
+        return float((confusion.diagonal()[totals > 0] / totals[totals > 0]).min())
+
+    return [ConfusionScore(name="worst_class", score=score)]
+
+
+def test_a_third_partys_measurement_ranks_as_ours_do_and_is_read_without_its_plugin(tmp_path: Path) -> None:
+    """Three models that are right on 900 to 915 of 1000 images; the best of them has a class that it hardly knows."""
+    labels = np.arange(1000) % 10
+    hard = {
+        "even": np.arange(1000) < 100,
+        "other": np.arange(1000) >= 900,
+        "blind": (labels == 0) & (np.arange(1000) % 7 > 0),
+    }
+    spec = MetricSpec(
+        name="worst_class", measure=worst_class, unit="fraction", better="higher", needs="predictions", summary="x"
+    )
+    plugin = Plugin(name="p", distribution="d", version="1", module="m")
+    catalog = Catalog(metrics={"p/worst_class": Offer(name="p/worst_class", plugin=plugin, spec=spec)})
+    with Store.open(tmp_path, create=True) as store:
+        run = store.begin_run(
+            command="vitbench run", version="0", suite="", environment=factories.environment(), rank_by="worst_class"
+        )
+        for name, wrong in hard.items():
+            said = torch.from_numpy(np.where(wrong, (labels + 1) % 10, labels))
+            of = factories.predictions(torch.eye(10)[said], labels)
+            subject = Subject(num_classes=10, input_shape=(1, 8, 8), device="cpu", precision="float32", predictions=of)
+            measured = measure(catalog, subject, "quality")
+            record = factories.record(factories.quality_cell(name), measured.measurements, run=run)
+            store.append(record)
+            save_scores(store.scores_path(record.key), measured.scores, of)
+    found = vitbench.load(tmp_path).leaderboard
+    assert {row.model: (row.rank, row.rank_last) for row in found.rows} == {
+        "even": (1, 2),
+        "other": (1, 2),
+        "blind": (3, 3),
+    }
+    [resolution] = found.resolutions.values()
+    assert (resolution.models, resolution.images) == (3, 1000)
 
 
 def test_load_ranks_by_the_scores_beside_the_store(tmp_path: Path) -> None:

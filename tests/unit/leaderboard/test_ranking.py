@@ -252,7 +252,7 @@ def test_different_models_are_told_apart():
     assert ranges(rank(entries, "higher")) == [(3, 3), (2, 2), (1, 1)]
 
 
-# Values on resamples of the images -------------------------------------------------------------------------------------
+# Values on resamples of the images ------------------------------------------------------------------------------------
 
 
 def resampled(*seeds: Known) -> Entry:

@@ -30,7 +30,8 @@ def is_cost(metric: Metric) -> bool:
     """
     if metric.style.columns == "all" or not (metric.exact or metric.machine_bound) or is_speed(metric):
         return False
-    return metric.style.columns == "main" or not _is_time(metric.unit)
+    # What could not be had, such as the energy of a CPU, needs no line.
+    return metric.style.columns == "main" or (metric.value is not None and not _is_time(metric.unit))
 
 
 def _is_time(unit: str) -> bool:

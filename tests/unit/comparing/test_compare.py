@@ -444,6 +444,12 @@ def test_figures_of_each_kind_are_compared_under_any_name(tmp_path: Path, rank_b
     assert found.outcome == "improved"
 
 
+def test_what_could_be_had_of_neither_has_no_line_unless_it_stands_in_every_table(tmp_path: Path) -> None:
+    lost = [f.measurement(name, None, unit="J", verdict="invalid") for name in ("energy_per_image", "zeta")]
+    parts = [f.record(f.speed_cell(label), lost) for label in ("a", "b")]
+    assert [cost.metric for cost in only(models(tmp_path, parts)).costs] == ["zeta"]
+
+
 def test_a_failed_cell_that_would_have_given_a_speed_of_another_name_is_no_data(tmp_path: Path) -> None:
     [single, *others] = c.foreign_speeds("b", 500)
     lost = msgspec.structs.replace(single, status="oom", reason="too large", measurements=())

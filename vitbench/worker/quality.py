@@ -79,7 +79,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
         start = observe(device)
-        build = builder(
+        named = builder(
             catalog,
             recipe,
             cell.recipe_options,
@@ -89,6 +89,11 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             preprocess=how,
             statistics=lambda: statistics(splits.train),
         )
+
+        def build(text: str) -> nn.Module:
+            with signs_of_life(send, "loading"):
+                return named(text)
+
         data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build)
         with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
             model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})

@@ -126,6 +126,17 @@ def test_large_images_are_shrunk_before_they_are_compared() -> None:
     assert model(inputs).argmax(1).tolist() == list(range(6))
 
 
+@pytest.mark.parametrize(("size", "kept"), [((64, 20), (32, 20)), ((20, 64), (20, 32)), ((12, 20), (12, 20))])
+def test_rectangles_of_many_channels_are_compared(size: tuple[int, int], kept: tuple[int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 5, *size), dtype=np.uint8)
+    split = toy_training.split(images, np.arange(6))
+    data = toy_training.train_val(split, split, num_classes=6)
+    model = fitted("knn-pixels", data, k=1)
+    assert model.pixels.shape == (6, 5 * kept[0] * kept[1])
+    inputs = preprocess(torch.from_numpy(images), data.preprocess, image_size=size, in_channels=5)
+    assert model(inputs).argmax(1).tolist() == list(range(6))
+
+
 def test_reduced_precision_does_not_reach_the_distances() -> None:
     data, inputs, _ = digits()
     model = fitted("knn-pixels", data)

@@ -89,6 +89,35 @@ def test_weights_interchange_with_timm():
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
+def test_rectangles_of_four_channels_give_timm_s_logits():
+    theirs = scrambled(
+        TimmVisionTransformer(
+            img_size=(16, 32),
+            patch_size=4,
+            in_chans=4,
+            num_classes=10,
+            embed_dim=48,
+            depth=3,
+            num_heads=4,
+            mlp_ratio=2.0,
+        )
+    )
+    ours = VisionTransformer(num_classes=10, image_size=(16, 32), in_channels=4, **SMALL).eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(3, 4, 16, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [((32, 30), "does not divide the input of 32x30 pixels: use one of 1, 2$"), ((30, 32), "of 30x32 pixels")],
+)
+def test_the_patch_must_divide_both_sides(size, message):
+    with pytest.raises(UsageError, match=message):
+        VisionTransformer(num_classes=10, image_size=size, in_channels=3, **SMALL)
+
+
 @pytest.mark.parametrize("name", ["vit-tiny", "vit-small", "vit-base"])
 def test_named_sizes_are_timm_s(name):
     with torch.device("meta"):

@@ -22,5 +22,5 @@ def channels_fit(given: int, wanted: int) -> bool:
 
 
 def channels_come_last(shape: tuple[int, ...]) -> bool:
-    """Whether an image is likelier [H, W, C] than [C, H, W]: more than four channels, in at most four columns."""
-    return len(shape) == 3 and shape[0] > 4 >= shape[2]
+    """Whether an image is likelier [H, W, C] than [C, H, W]: four columns at most, and more channels than columns."""
+    return len(shape) == 3 and shape[2] <= 4 and shape[0] > shape[2]

@@ -73,6 +73,15 @@ def test_a_row_has_its_interval_its_verdicts_and_its_fronts():
     assert (third["partial"], third["limit"], pd.isna(third["rank"])) == (True, 0.5, True)
 
 
+def test_a_size_is_the_side_of_a_square_or_height_and_width():
+    cells = [f.quality_cell("square"), f.quality_cell("wide", image_size=(32, 64))]
+    records = [f.record(cell, [f.top1(340)]) for cell in cells]
+    sizes = rows_frame(build(records, [], "top1")).set_index("model")["image_size"]
+    assert (sizes["square"], sizes["wide"]) == (8, "32x64")
+    shapes = measurements_frame(records).set_index("model")["input_shape"]
+    assert (shapes["square"], shapes["wide"]) == ((1, 8, 8), (1, 32, 64))
+
+
 def test_a_limit_is_a_whole_number_of_images_or_a_share():
     table = rows_frame(build([f.quality("a", limit=200), f.quality("a", limit=0.5), f.quality("a")], [], "top1"))
     assert sorted(map(repr, table["limit"])) == ["0.5", "200", "None"]

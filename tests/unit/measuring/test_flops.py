@@ -49,6 +49,16 @@ def test_a_vision_transformer_has_its_closed_form() -> None:
     assert count_macs(model, (3, 32, 32)) == expected
 
 
+def test_rectangles_of_any_channels_have_their_closed_forms() -> None:
+    vit = on_meta(
+        lambda: timm.create_model("vit_tiny_patch16_224", img_size=(16, 32), patch_size=4, in_chans=5, num_classes=10)
+    )
+    expected = vit_macs(tokens=33, patches=32, width=192, depth=12, patch_values=5 * 16, classes=10)
+    assert count_macs(vit, (5, 16, 32)) == expected
+    convolution = on_meta(lambda: nn.Conv2d(5, 7, 3, padding=1))
+    assert count_macs(convolution, (5, 6, 10)) == 5 * 9 * 7 * 6 * 10
+
+
 def test_torchs_own_encoder_is_counted_in_spite_of_its_fast_path() -> None:
     def build() -> nn.Module:
         layer = nn.TransformerEncoderLayer(64, 4, 256, batch_first=True)

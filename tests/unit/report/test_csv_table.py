@@ -46,6 +46,12 @@ def test_timms_columns_have_timms_units():
     assert (row["train_samples_per_sec"], row["train_batch_size"]) == ("411.5", "32")
 
 
+def test_a_size_that_is_no_square_is_height_x_width():
+    cell = f.quality_cell("wide", image_size=(32, 64))
+    table = render(build([f.record(cell, [f.top1(340)])], [], "top1"), "csv")
+    assert rows(table)[0]["img_size"] == "32x64"
+
+
 def test_top5_is_in_percent_and_other_metrics_keep_their_units():
     record = f.record(f.quality_cell(), [f.measurement("top5", 0.75), f.measurement("ece", 0.031)])
     [row] = rows(render(build([record], [], "top1"), "csv"))

@@ -124,6 +124,16 @@ def fixed_size(*, num_classes: int, image_size: tuple[int, int], in_channels: in
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32 * 32, num_classes))
 
 
+def squares(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] ** 2, num_classes))
+
+
+def three_at_most(*, in_channels: int, **shape: Any) -> nn.Module:
+    if in_channels > 3:
+        raise ValueError("gray or colour")
+    return Net(in_channels=in_channels, **shape)
+
+
 def only_colour(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     return Net(num_classes, image_size, 3)
 
@@ -358,6 +368,8 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         too_few_pixels,
         {},
     ),
+    "not for rectangles": ("check_model_follows_data", "forward of images [2, 3, 32, 64] raised", squares, {}),
+    "at most three channels": ("check_model_follows_data", "in_channels=4) raised ValueError", three_at_most, {}),
     "colour only": ("check_model_follows_data", "forward of images [2, 1, 32, 32] raised", only_colour, {}),
     "values in build": ("check_model_builds_on_meta", "cannot be called on meta tensors", reads_values, {}),
     "values decide a shape": (

@@ -124,6 +124,29 @@ def test_one_offer_a_member_and_models_with_options(install: Install) -> None:
     ]
 
 
+FAMILIES = """
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_models():
+    for kind in ("mixer", "swin"):
+        yield vitbench.ModelSpec(name=f"{kind}-*", build="zoo:build", summary="Nets", resolve="%(module)s:resolve")
+
+def resolve(name):
+    return vitbench.ModelSpec(name=name, build="zoo:build", summary=f"It is {name}")
+"""
+
+
+def test_a_family_of_a_pattern_and_its_members_are_found(install: Install) -> None:
+    install("zoo", FAMILIES)
+    kinds = {check.subject: type(check.case).__name__ for check in checks_of("zoo")}
+    assert kinds == {"zoo": "PluginCase", "zoo/mixer-*": "FamilyCase", "zoo/swin-*": "FamilyCase"}
+    (case,) = {check.case for check in checks_of("zoo/swin-tiny")}
+    assert case.spec.summary == "It is swin-tiny"
+    with pytest.raises(UsageError, match='plugin zoo offers no "vit-tiny"'):
+        checks_of("zoo/vit-tiny")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [

@@ -8,10 +8,12 @@ from pathlib import Path
 import factories as f
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vitbench.records import KeyedCell, Measurement, Record
 from vitbench.store import Store
+from vitbench.worker.scores import save_scores
 
 IMAGES = 400
 STEADY = (0.99, 1.0, 1.01)
@@ -66,7 +68,7 @@ def write(
     rank_by: str = "top1",
     predictions: bool = True,
 ) -> Path:
-    """Write a results folder of records, with the predictions of those that come with scores."""
+    """Write a results folder of records, with the scores of those that come with some."""
     with Store.open(folder, create=True) as store:
         run = store.begin_run(command="x", version="1", suite="", environment=f.environment(), rank_by=rank_by)
         records: list[Record] = []
@@ -75,7 +77,7 @@ def write(
                 record, scores = part
                 records.append(record)
                 if predictions:
-                    _save(store.predictions_path(record.key), scores)
+                    _save(store.scores_path(record.key), scores)
             else:
                 records += part  # type: ignore[arg-type]
         store.plan(run, [record.planned for record in records] + list(pending))
@@ -86,5 +88,6 @@ def write(
 
 def _save(path: Path, scores: NDArray[np.bool_]) -> None:
     labels = np.arange(len(scores)) % 10
-    classes = np.where(scores, labels, (labels + 1) % 10)[:, None]
-    np.savez(path, labels=labels, top_classes=classes, true_log_probability=np.zeros(len(scores), dtype=np.float32))
+    classes = np.where(scores, labels, (labels + 1) % 10)
+    predictions = f.predictions(torch.eye(10)[classes], labels)
+    save_scores(path, {"top1": {"scores": scores}, "top5": {"scores": scores}}, predictions)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from vitbench.protocols import Predictions
 from vitbench.records import (
     DataInfo,
     Environment,
@@ -21,10 +23,24 @@ from vitbench.records import (
 from vitbench.specs import OptionValue
 from vitbench.statistics import wilson
 
+if TYPE_CHECKING:
+    import torch
+
 MACHINE = "AMD EPYC 9B14, 2 cores"
 GPU_MACHINE = "NVIDIA H200 (driver 580), 16 cores"
 OPTIONS: dict[str, OptionValue] = {"patch_size": 4}
 NO_OPTIONS: dict[str, OptionValue] = {}
+
+
+def predictions(logits: torch.Tensor, labels: Any, *, index: Any = None) -> Predictions:
+    """Return what is kept of logits ``[N, K]``, of images that are a whole test split in its order."""
+    import numpy as np
+
+    from vitbench.measuring.predictions import summarise
+
+    labels = np.asarray(labels, dtype=np.int64)
+    index = np.arange(len(labels)) if index is None else np.asarray(index)
+    return summarise(logits, labels, index=index, class_names=[f"class {k}" for k in range(logits.shape[1])])
 
 
 def environment(machine: str = MACHINE) -> Environment:

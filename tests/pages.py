@@ -77,9 +77,8 @@ def save(path: Path, labels: Sequence[int], classes: Sequence[int], confidence: 
         path,
         labels=np.asarray(labels, dtype=np.int64),
         top_classes=np.asarray(classes, dtype=np.int64)[:, None],
-        top_probabilities=np.asarray(confidence, dtype=np.float32)[:, None],
-        true_log_probability=np.zeros(len(labels), dtype=np.float32),
-        num_classes=np.int64(10),
+        top_logits=np.log(np.asarray(confidence, dtype=np.float32))[:, None],
+        log_normaliser=np.zeros(len(labels)),
     )
 
 

@@ -32,8 +32,6 @@ TESTED_WITH = {
     "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
-    # A count and a length.
-    "unit/data/test_splits.py": ("protocols",),
     # The steps from a folder to cached images.
     "unit/data/test_cache.py": ("data/decoding", "data/opening"),
     # What a kit of checks is made of; its checks are tested by subjects that break them.
@@ -44,7 +42,6 @@ TESTED_WITH = {
     "unit/testing/test_isolated.py": ("testing/report",),
     # What is right only in a process of its own, or after a training.
     "integration/test_lockstep.py": ("lockstep/process",),
-    "integration/test_run_digits.py": ("worker/quality",),
 }
 """Modules without a test file of their own, by the file that tests them. Whoever gives one its own takes it out."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from vitbench.errors import UsageError
+from vitbench.errors import Skip, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,24 +150,70 @@ class TrainStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """What a model said of the test split, from logits computed once; this is what is stored, too."""
+    """What a model said of the test split, from logits computed once; this is what is stored, too.
+
+    Logits are whole unless they take more than 256 MiB. The likeliest classes are there in any case: T of them, which
+    is all K, or 100 of more.
+    """
 
     labels: NDArray[np.int64]
     """int64[N]"""
+    index: NDArray[np.int64]
+    """int64[N], the position of each image in the dataset's test split, which a limit does not change."""
+    class_names: tuple[str, ...]
+    """K names, in the order of the labels."""
+    logits: NDArray[np.float32] | None
+    """float32[N, K]; None where they are too many."""
     top_classes: NDArray[np.int64]
-    """int64[N, min(5, K)], most probable first."""
-    top_probabilities: NDArray[np.float32]
-    """float32[N, min(5, K)]"""
-    true_log_probability: NDArray[np.float32]
-    """float32[N], natural logarithm of the probability given to the true label."""
-    num_classes: int
+    """int64[N, T], likeliest first; of equal logits the lower class first."""
+    top_logits: NDArray[np.float32]
+    """float32[N, T], the logits of `top_classes`."""
+    log_normaliser: NDArray[np.float64]
+    """float64[N], ``ln(sum over classes of exp(logit))``: a logit less this is the logarithm of its probability."""
+    true_logit: NDArray[np.float32]
+    """float32[N], the logit of the true label."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def top_probabilities(self) -> NDArray[np.float32]:
+        """float32[N, T], the probabilities of `top_classes`, of a softmax in float64."""
+        import numpy as np
+
+        return np.exp(self.top_logits - self.log_normaliser[:, None]).astype(np.float32)
+
+    @property
+    def true_log_probability(self) -> NDArray[np.float32]:
+        """float32[N], natural logarithm of the probability given to the true label."""
+        import numpy as np
+
+        return (self.true_logit - self.log_normaliser).astype(np.float32)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probabilities of all classes, float64[N, K].
+
+        Raises:
+            Skip: the logits were too many to be kept whole.
+        """
+        import numpy as np
+
+        if self.logits is None:
+            raise Skip(
+                f"the logits of {len(self.labels)} images and {self.num_classes} classes were not kept whole: "
+                f"only those of the {self.top_classes.shape[1]} likeliest classes were"
+            )
+        return np.exp(self.logits - self.log_normaliser[:, None])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageScores:
     """A metric that is the mean of one value for each test image; the core makes its interval and its paired tests.
 
-    Right or wrong (bool) gets Wilson's interval and McNemar's test, any other number a bootstrap over images.
+    Right or wrong (bool) gets Wilson's interval and McNemar's test, any other number a bootstrap over images. The
+    interval of a fraction is cut to 0..1.
     """
 
     name: str
@@ -184,7 +230,7 @@ class ConfusionScore:
     """Of the measurement."""
     score: Callable[[NDArray[np.int64]], float]
     """Takes int64[K, K], how many images of each class (rows) were taken for each class (columns). A resample may lack
-    a class."""
+    a class: NaN leaves it out, and the metric has no interval where that is more than one in twenty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +240,9 @@ class SampleScore:
     name: str
     """Of the measurement."""
     score: Callable[[NDArray[np.intp]], float]
-    """Takes intp[N], positions of images, some of them several times, others never; first all of them in order."""
+    """Takes intp[N], positions of images, some of them several times, others never; first all of them in order. NaN
+    leaves a resample out, as above. It is called a thousand times, for a minute at most: prepare before what can be,
+    such as an order of all images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -324,6 +372,9 @@ class Subject:
     architecture: Callable[[], nn.Module] | None = None
     """Builds the model afresh on the meta device, without memory or weights, in eval mode; None for a baseline."""
     predictions: Predictions | None = None
+    images: Split | None = None
+    """The test split, in the order of the predictions; there when a model is evaluated, and not when metrics are
+    computed again from stored predictions."""
     training: TrainingLog | None = None
     timing: Timing | None = None
     memory: MemoryUse | None = None

@@ -38,9 +38,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 3
-"""Version of the store and its records; an earlier one is migrated or refused (vitbench/store.py)."""
-METHOD = 2
+SCHEMA = 4
+"""Version of the store and its records; any other one is refused (vitbench/store.py)."""
+METHOD = 3
 """Version of the way numbers are made; part of each key."""
 PLAIN_STEP = "adamw"
 """What tables and records call the training step that is timed where a model's recipe names none."""

@@ -22,7 +22,7 @@ Biometrika 64 (1977): the same, higher level at each look.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Literal
@@ -37,12 +37,15 @@ __all__ = [
     "bootstrap",
     "bootstrap_interval",
     "crossed_margin",
+    "draws",
     "holm",
     "judge",
     "mcnemar",
     "mcnemar_gap",
+    "percentiles",
     "pool",
     "ratio_interval",
+    "resampled_variances",
     "wilson",
 ]
 
@@ -108,6 +111,15 @@ def pool(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def draws(n: int) -> Iterator[NDArray[np.intp]]:
+    """Yield `RESAMPLES` samples of n things with replacement: intp ``[n]``, the same at each call."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    for _ in range(RESAMPLES):
+        yield random.integers(n, size=n)
+
+
 def bootstrap(statistic: Callable[[NDArray[np.intp]], float | NDArray[np.float64]], n: int) -> NDArray[np.float64]:
     """Return a statistic of `RESAMPLES` samples of n things, each drawn from these n with replacement.
 
@@ -122,12 +134,16 @@ def bootstrap(statistic: Callable[[NDArray[np.intp]], float | NDArray[np.float64
     """
     import numpy as np
 
-    random = np.random.default_rng(0)
-    return np.array([statistic(random.integers(n, size=n)) for _ in range(RESAMPLES)], dtype=np.float64)
+    return np.array([statistic(drawn) for drawn in draws(n)], dtype=np.float64)
 
 
 def bootstrap_interval(statistic: Callable[[NDArray[np.intp]], float], n: int) -> tuple[float, float] | None:
-    """Return the 95 % percentile interval of a statistic of n things; see `bootstrap`.
+    """Return the 95 % percentile interval of a statistic of n things; see `bootstrap` and `percentiles`."""
+    return percentiles(bootstrap(statistic, n))
+
+
+def percentiles(replicates: ArrayLike) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval that a statistic's values on resamples give.
 
     Returns:
         Low and high; None where all samples give the same, as with one image or a model that is always right: these
@@ -135,7 +151,7 @@ def bootstrap_interval(statistic: Callable[[NDArray[np.intp]], float], n: int) -
     """
     import numpy as np
 
-    low, high = np.quantile(bootstrap(statistic, n), [0.025, 0.975])
+    low, high = np.quantile(np.asarray(replicates, dtype=np.float64), [0.025, 0.975])
     return (float(low), float(high)) if low < high else None
 
 
@@ -207,6 +223,44 @@ def crossed_margin(
     of_seeds = stdtrit(freedom, 1 - level / 2) ** 2 * squared
     margin: NDArray[np.float64] = np.sqrt(of_images + of_seeds)
     return margin
+
+
+def resampled_variances(
+    replicates: NDArray[np.float64], values: NDArray[np.float64], steps: NDArray[np.float64], images: int
+) -> NDArray[np.float64]:
+    """Return the variance over images that each two models' values on the same resamples speak of, float64 ``[P, P]``.
+
+    That is N times the variance of their differences, so that `crossed_margin` takes it as that of a mean over images.
+    A bootstrap can't show what no image of the sample shows: models that are always right, always wrong, or wrong on
+    all of a class's few images have no spread in it, and there would be certainty from nothing. So the standard error
+    of a difference is no less than what another answer for one image would change, nor than 1/sqrt(N) of the
+    difference, which is that of N images of which each shows the whole of it, give or take as much.
+
+    Args:
+        replicates: float64 ``[P, B]``, of P models; NaN where a resample has no value.
+        values: float64 ``[P]``, on all images.
+        steps: float64 ``[P]``, the most that another answer for one image changes each of them.
+        images: N.
+
+    Returns:
+        Infinity everywhere where fewer than half of the resamples have a value for all of the models.
+    """
+    import numpy as np
+
+    known = replicates[:, ~np.isnan(replicates).any(axis=0)]
+    count = known.shape[1]
+    if count < max(2, replicates.shape[1] / 2):
+        return np.full((len(values), len(values)), math.inf)
+    centred = known - known.mean(axis=1, keepdims=True)
+    products = centred @ centred.T / (count - 1)
+    own = products.diagonal()
+    # Rounding leaves a little less than nothing between models that say the same.
+    spread = np.maximum(own[:, None] + own[None, :] - 2 * products, 0)
+    least = np.maximum(steps[:, None], steps[None, :]) ** 2
+    found: NDArray[np.float64] = np.maximum(
+        images * np.maximum(spread, least), (values[:, None] - values[None, :]) ** 2
+    )
+    return found
 
 
 def _seed_error(

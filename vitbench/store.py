@@ -5,7 +5,8 @@ each attempt, and ``blobs`` named by the SHA-256 of their content. Its rollback 
 ``synchronous=EXTRA``) keeps what was committed through a crash and a loss of power, also on file systems where a
 write-ahead log fails (https://www.sqlite.org/pragma.html#pragma_synchronous, https://www.sqlite.org/wal.html).
 Records are msgpack and not JSON, which cannot say that a loss became nan.
-Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/*.npz``, ``logs/*.txt``.
+Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/*.npz``, ``scores/*.npz``,
+``logs/*.txt``.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CREATE TABLE IF NOT EXISTS runs (
     suite TEXT NOT NULL REFERENCES blobs,
     environment TEXT NOT NULL REFERENCES blobs,
     rank_by TEXT NOT NULL,
-    selection TEXT NOT NULL DEFAULT ''
+    selection TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS plan (
     number INTEGER PRIMARY KEY,
@@ -77,9 +78,6 @@ CREATE TRIGGER IF NOT EXISTS records_stay BEFORE DELETE ON records
 BEGIN SELECT RAISE(ABORT, 'records are never deleted'); END;
 COMMIT;
 """
-_MIGRATIONS = {2: "ALTER TABLE runs ADD COLUMN selection TEXT NOT NULL DEFAULT ''"}
-"""What makes a store of an earlier version one of the next."""
-_OLDEST = min(_MIGRATIONS)
 _COMPLAINTS = {
     "SQLITE_NOTADB": "is not a vitbench store; move it away or name another --output",
     "SQLITE_CORRUPT": "is damaged; restore it from a copy or name another --output",
@@ -106,8 +104,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     """Digest of the Environment, a blob."""
     rank_by: str
-    selection: str = ""
-    """What was asked for, as JSON; empty in a store of before version 3."""
+    selection: str
+    """What was asked for, as JSON."""
 
 
 class Store:
@@ -144,11 +142,10 @@ class Store:
                 connection.execute("PRAGMA foreign_keys = ON")
                 if create:
                     _create_tables(connection)
-                version = _check_version(connection, path)
+                _check_version(connection, path)
                 if create:
                     _check_pages(connection, path)
                     _try_writing(connection)
-                    _migrate(connection, version)
                     _make_folders(folder)
             except BaseException:
                 connection.close()
@@ -224,8 +221,7 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest last."""
-        present = {name for _, name, *_ in self._rows("PRAGMA table_info(runs)")}
-        fields = [name for name in Run.__struct_fields__ if name in present]
+        fields = Run.__struct_fields__
         rows = self._rows(f"SELECT {', '.join(fields)} FROM runs ORDER BY number")
         return [msgspec.convert(dict(zip(fields, row, strict=True)), Run) for row in rows]
 
@@ -261,6 +257,10 @@ class Store:
     def predictions_path(self, key: str) -> Path:
         """Return where the predictions of a cell lie."""
         return self.folder / "predictions" / f"{key}.npz"
+
+    def scores_path(self, key: str) -> Path:
+        """Return where the scores behind a cell's measurements lie."""
+        return self.folder / "scores" / f"{key}.npz"
 
     def log_path(self, key: str) -> Path:
         """Return where the output of a cell's processes lies."""
@@ -337,7 +337,7 @@ def _exists(path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     try:
-        for name in ("weights", "predictions", "logs"):
+        for name in ("weights", "predictions", "scores", "logs"):
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
@@ -349,35 +349,17 @@ def _create_tables(connection: sqlite3.Connection) -> None:
         connection.executescript(_SCHEMA_SQL)
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of a store that can be read: this one, or an earlier one that can be migrated."""
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != _APPLICATION_ID:
         raise StoreError(f"{path} {_COMPLAINTS['SQLITE_NOTADB']}")
-    if not _OLDEST <= version <= SCHEMA:
+    if version != SCHEMA:
+        age = "an earlier" if version < SCHEMA else "a later"
         raise StoreError(
-            f"{path} was written by another version of vitbench (store version {version}, this one reads {_OLDEST} to "
-            f"{SCHEMA}); use that version or name another --output"
+            f"{path} was written by {age} version of vitbench (store version {version}; this one reads {SCHEMA}); "
+            "name another --output or folder, or use the vitbench that wrote it"
         )
-    return int(version)
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Make a store of an earlier version one of this, all or nothing; the records stay as they are."""
-    if version == SCHEMA:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have come between.
-        for step in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA):
-            connection.execute(_MIGRATIONS[step])
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:

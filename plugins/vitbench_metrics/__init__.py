@@ -59,6 +59,24 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         needs="predictions",
         summary="F1 of each class that occurs or is predicted, averaged over these classes",
     )
+    yield vitbench.MetricSpec(
+        name="brier",
+        measure="vitbench_metrics.quality:brier",
+        unit="1",
+        better="lower",
+        needs="predictions",
+        summary="Brier score, 0 to 2: squared error of the probabilities, summed over classes",
+        columns="all",
+    )
+    yield vitbench.MetricSpec(
+        name="auroc",
+        measure="vitbench_metrics.quality:auroc",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="Area under the ROC curve of each class against the others, averaged over classes",
+        columns="all",
+    )
 
 
 def _speed() -> Iterator[vitbench.MetricSpec]:
@@ -75,6 +93,7 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         measure="vitbench_metrics.speed:latency",
         unit="s",
         better="lower",
+        at="batch_1",
         needs="timing",
         summary="Percentiles of the seconds for a single image, synchronised at each call",
         measurements=("latency_p50", "latency_p95", "latency_p99"),
@@ -84,6 +103,7 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         measure="vitbench_metrics.speed:train_throughput",
         unit="images/s",
         better="higher",
+        at="training",
         needs="timing",
         summary="Images per second of training steps: forward, loss, backward, optimiser, as the recipe takes them",
     )
@@ -125,6 +145,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         measure="vitbench_metrics.memory:train_peak_memory",
         unit="B",
         better="lower",
+        at="training",
         needs="memory",
         summary="Peak memory of a training step; on the CPU above what was in use before the model was built",
         measurements=("train_peak_memory", "train_peak_memory_absolute", "train_device_memory"),
@@ -134,6 +155,7 @@ def _memory() -> Iterator[vitbench.MetricSpec]:
         measure="vitbench_metrics.memory:train_memory",
         unit="B",
         better="lower",
+        at="training",
         needs="memory",
         summary="Parts of the memory of a training step: weights, gradients, optimiser state, activations",
         measurements=(
@@ -151,6 +173,7 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         measure="vitbench_metrics.cost:params",
         unit="1",
         better="lower",
+        exact=True,
         needs="architecture",
         summary="Number of parameters",
     )
@@ -159,6 +182,7 @@ def _cost() -> Iterator[vitbench.MetricSpec]:
         measure="vitbench_metrics.cost:macs",
         unit="1",
         better="lower",
+        exact=True,
         needs="architecture",
         summary="Multiply-accumulates of a forward pass on one image, attention included",
     )

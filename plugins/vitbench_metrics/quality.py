@@ -1,7 +1,7 @@
-"""Metrics on predictions: accuracy, log-likelihood, calibration, F1.
+"""Metrics on predictions: accuracy, log-likelihood, calibration, F1, Brier score, area under the ROC curve.
 
-Sums run over the whole test split, never over means of batches. Intervals are of 95 % and hold the error of the images,
-not that of another training: Wilson's for proportions, a bootstrap over images for the others. N images, K classes.
+They give scores of images, or functions of the confusion matrix, of which vitbench makes value, interval and paired
+tests. Sums run over the whole test split, never over means of batches. N images, K classes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench import Measurement, Skip
-from vitbench.protocols import Predictions, Subject
-from vitbench.statistics import bootstrap, bootstrap_interval, wilson
+from vitbench.protocols import ConfusionScore, ImageScores, Predictions, Subject
+from vitbench.statistics import bootstrap
 
 CALIBRATION_BINS = 15
 """As in Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599)."""
 
 
-def top1(subject: Subject) -> Iterator[Measurement]:
-    """Give the share of images whose likeliest class is the true one, with Wilson's 95 % interval."""
+def top1(subject: Subject) -> Iterator[ImageScores]:
+    """Give whether each image's likeliest class is the true one; the mean is the accuracy."""
     predictions = _predictions(subject)
-    yield _proportion("top1", predictions.top_classes[:, 0] == predictions.labels)
+    yield ImageScores(name="top1", values=predictions.top_classes[:, 0] == predictions.labels)
 
 
-def top5(subject: Subject) -> Iterator[Measurement]:
-    """Give the share of images whose true class is among the five likeliest, with Wilson's 95 % interval.
+def top5(subject: Subject) -> Iterator[ImageScores]:
+    """Give whether each image's true class is among the five likeliest.
 
     Raises:
         Skip: there are at most five classes, so that each answer would be right.
@@ -34,17 +34,78 @@ def top5(subject: Subject) -> Iterator[Measurement]:
     predictions = _predictions(subject)
     if predictions.num_classes <= 5:
         raise Skip(f"top5 says nothing of {predictions.num_classes} classes: the five likeliest hold them all")
-    yield _proportion("top5", (predictions.top_classes[:, :5] == predictions.labels[:, None]).any(axis=1))
+    right = (predictions.top_classes[:, :5] == predictions.labels[:, None]).any(axis=1)
+    yield ImageScores(name="top5", values=right)
 
 
-def nll(subject: Subject) -> Iterator[Measurement]:
-    """Give the mean over images of ``-ln p(true class)``; ``ln K`` for a model that knows nothing."""
-    logs = _predictions(subject).true_log_probability.astype(np.float64)
+def nll(subject: Subject) -> Iterator[ImageScores]:
+    """Give ``-ln p(true class)`` of each image; ``ln K`` for a model that knows nothing."""
+    yield ImageScores(name="nll", values=-_predictions(subject).true_log_probability)
 
-    def mean(drawn: NDArray[np.intp]) -> float:
-        return abs(float(logs[drawn].mean()))
 
-    yield _figure("nll", abs(float(logs.mean())), bootstrap_interval(mean, len(logs)), len(logs))
+def brier(subject: Subject) -> Iterator[ImageScores]:
+    """Give ``sum over classes of (p - y)^2`` of each image, where y is 1 for the true class, else 0; 0 to 2.
+
+    G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950),
+    equation 2: the sum over all classes. For two classes it is twice what is often called by this name.
+
+    Raises:
+        Skip: the logits were too many to be kept whole.
+    """
+    predictions = _predictions(subject)
+    errors = predictions.probabilities()
+    errors[np.arange(len(errors)), predictions.labels] -= 1
+    yield ImageScores(name="brier", values=np.square(errors, out=errors).sum(axis=1))
+
+
+def auroc(subject: Subject) -> Iterator[ImageScores]:
+    """Give the area under the ROC curve of each class against the others, averaged over the classes, image by image.
+
+    The area of a class is the chance that an image of it has a larger probability of it than an image of another class
+    has; ties count one half. A class without images has none and does not count; nor does one that all images are of.
+
+    Its influence on the mean area makes a score of each image. Their mean is the mean area, and their variance that of
+    E. DeLong, D. DeLong and D. Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
+    characteristic curves", Biometrics 44 (1988), in the form of X. Sun and W. Xu, "Fast implementation of DeLong's
+    algorithm", IEEE Signal Processing Letters 21 (2014), which sorts once and resamples nothing.
+
+    Raises:
+        Skip: the logits were too many to be kept whole, or all images are of one class.
+    """
+    predictions = _predictions(subject)
+    probabilities, labels = predictions.probabilities(), predictions.labels
+    counts = np.bincount(labels, minlength=predictions.num_classes)
+    classes = np.flatnonzero((counts > 0) & (counts < len(labels)))
+    if not classes.size:
+        raise Skip("auroc compares the images of one class with those of others: all images are of one class")
+    scores = np.zeros(len(labels))
+    for label in classes:
+        scores += _area_scores(probabilities[:, label], labels == label)
+    yield ImageScores(name="auroc", values=scores / len(classes))
+
+
+def _area_scores(probability: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return what each image says of one class's area, float64[N]; their mean is the area.
+
+    Args:
+        probability: of the class, ``[N]``.
+        own: whether an image is of it, ``[N]``.
+    """
+    of_class, of_others = np.sort(probability[own]), np.sort(probability[~own])
+    chance = np.empty(len(own))  # that the image is ordered rightly with one of the other side
+    chance[own] = _share_below(of_others, probability[own])
+    chance[~own] = 1 - _share_below(of_class, probability[~own])
+    area = chance[own].mean()
+    share = np.where(own, len(of_class), len(of_others)) / len(own)
+    scores: NDArray[np.float64] = area + (chance - area) / share
+    return scores
+
+
+def _share_below(ordered: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of some ordered numbers that lies below each value, equal ones as one half."""
+    below, up_to = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    share: NDArray[np.float64] = (below + up_to) / (2 * len(ordered))
+    return share
 
 
 def ece(subject: Subject) -> Iterator[Measurement]:
@@ -65,7 +126,8 @@ def ece(subject: Subject) -> Iterator[Measurement]:
 
     own = gaps(np.arange(len(right)))
     value = float(np.abs(own).sum())
-    yield _figure("ece", value, _ece_interval(own, bootstrap(gaps, len(right))), len(right))
+    low, high = _ece_interval(own, bootstrap(gaps, len(right))) or (None, None)
+    yield Measurement(name="ece", value=value, low=low, high=high, n=len(right))
 
 
 def _ece_interval(gaps: NDArray[np.float64], resampled: NDArray[np.float64]) -> tuple[float, float] | None:
@@ -87,39 +149,23 @@ def _ece_interval(gaps: NDArray[np.float64], resampled: NDArray[np.float64]) -> 
     return max(0.0, value - noise), min(1.0, value + max(0.0, value - smallest))
 
 
-def macro_f1(subject: Subject) -> Iterator[Measurement]:
+def macro_f1(subject: Subject) -> Iterator[ConfusionScore]:
     """Give the mean F1, ``2 TP / (2 TP + FP + FN)``, of the classes that occur among the labels or the predictions.
 
     A class that occurs in neither has no F1 and does not count; scikit-learn and torchmetrics do the same.
     """
-    predictions = _predictions(subject)
-    labels, predicted = predictions.labels, predictions.top_classes[:, 0]
-
-    def mean_f1(drawn: NDArray[np.intp]) -> float:
-        return _mean_f1(labels[drawn], predicted[drawn], predictions.num_classes)
-
-    value = _mean_f1(labels, predicted, predictions.num_classes)
-    yield _figure("macro_f1", value, bootstrap_interval(mean_f1, len(labels)), len(labels))
+    _predictions(subject)
+    yield ConfusionScore(name="macro_f1", score=_mean_f1)
 
 
-def _mean_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
-    hits = np.bincount(labels[predicted == labels], minlength=classes)
-    # 2 TP + FP + FN: how often it is the label plus how often it is predicted.
-    occurrences = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
+def _mean_f1(confusion: NDArray[np.int64]) -> float:
+    # 2 TP + FP + FN: how often a class is the label plus how often it is predicted.
+    occurrences = confusion.sum(axis=1) + confusion.sum(axis=0)
     present = occurrences > 0
-    return float((2 * hits[present] / occurrences[present]).mean())
+    return float((2 * confusion.diagonal()[present] / occurrences[present]).mean())
 
 
 def _predictions(subject: Subject) -> Predictions:
     if subject.predictions is None:
         raise Skip("there are no predictions")
     return subject.predictions
-
-
-def _proportion(name: str, right: NDArray[np.bool_]) -> Measurement:
-    return _figure(name, float(right.mean()), wilson(int(right.sum()), len(right)), len(right))
-
-
-def _figure(name: str, value: float, interval: tuple[float, float] | None, n: int) -> Measurement:
-    low, high = interval or (None, None)
-    return Measurement(name=name, value=value, low=low, high=high, n=n)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import pytest
 import torch
+from factories import predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
+from scipy import stats
+from sklearn.metrics import brier_score_loss, f1_score, log_loss, roc_auc_score, top_k_accuracy_score
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
+    multiclass_auroc,
     multiclass_calibration_error,
     multiclass_f1_score,
 )
 from vitbench_metrics import quality
 
 from vitbench import Measurement, Skip
-from vitbench.measuring.predictions import summarise
 from vitbench.protocols import Subject
 from vitbench.statistics import wilson
+from vitbench.worker.scores import scored
 
-METRICS = (quality.top1, quality.top5, quality.nll, quality.ece, quality.macro_f1)
+METRICS = (quality.top1, quality.top5, quality.nll, quality.ece, quality.macro_f1, quality.brier, quality.auroc)
+Metric = Callable[[Subject], Iterable[object]]
 
 
 def subject(logits: torch.Tensor, labels: torch.Tensor | list[int]) -> Subject:
@@ -31,7 +36,7 @@ def subject(logits: torch.Tensor, labels: torch.Tensor | list[int]) -> Subject:
         input_shape=(3, 8, 8),
         device="cpu",
         precision="float32",
-        predictions=summarise(logits, torch.as_tensor(labels).numpy()),
+        predictions=predictions(logits, labels),
     )
 
 
@@ -44,10 +49,19 @@ def drawn(seed: int, images: int = 500, classes: int = 10) -> tuple[torch.Tensor
     return logits, labels
 
 
-def value(metric: Callable[[Subject], Iterable[Measurement]], of: Subject) -> float:
-    (measurement,) = metric(of)
-    assert measurement.value is not None
-    return measurement.value
+def measured(metric: Metric, of: Subject) -> Measurement:
+    """Return what the core makes of what a metric gives."""
+    (given,) = metric(of)
+    if isinstance(given, Measurement):
+        return given
+    assert of.predictions is not None
+    return scored(given, of.predictions, "1").measurement
+
+
+def value(metric: Metric, of: Subject) -> float:
+    found = measured(metric, of).value
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -82,11 +96,69 @@ class TestOracles:
         expected = f1_score(labels.numpy(), logits.argmax(1).numpy(), average="macro")
         assert value(quality.macro_f1, subject(logits, labels)) == pytest.approx(expected)
 
+    def test_brier(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        probability = logits.double().softmax(1)
+        found = value(quality.brier, subject(logits, labels))
+        of_classes = [
+            brier_score_loss((labels == k).numpy(), probability[:, k].numpy(), pos_label=True) for k in range(10)
+        ]
+        assert found == pytest.approx(sum(of_classes), rel=1e-12)
+
+    def test_auroc(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        labels[:3] = 9  # sklearn wants each class to occur
+        probability = logits.double().softmax(1)
+        found = value(quality.auroc, subject(logits, labels))
+        sklearns = roc_auc_score(labels.numpy(), probability.numpy(), multi_class="ovr", average="macro")
+        assert found == pytest.approx(sklearns, rel=1e-12)
+        assert found == pytest.approx(multiclass_auroc(probability, labels, 10, average="macro").item(), abs=1e-6)
+
+    def test_auroc_with_ties_and_without_a_class(self, seed: int) -> None:
+        logits, labels = drawn(seed)  # nothing is of class 9
+        of = subject(logits.sign(), labels)
+        probability = of.predictions.probabilities()
+        assert len(np.unique(probability[:, 0])) < 100
+        areas = [roc_auc_score(labels.numpy() == k, probability[:, k]) for k in range(9)]
+        assert value(quality.auroc, of) == pytest.approx(sum(areas) / 9, rel=1e-12)
+
+    def test_the_variance_of_auroc_is_delongs(self, seed: int) -> None:
+        logits, labels = drawn(seed, images=300, classes=3)  # two occur
+        (given,) = quality.auroc(subject(logits, labels))
+        probability = logits.double().softmax(1).numpy()
+        own = labels.numpy() == 0
+        variance = 0.0
+        for side, other in ((own, ~own), (~own, own)):
+            below = (probability[side, 0][:, None] > probability[other, 0][None, :]).mean(1)
+            variance += below.var() / side.sum()
+        areas = [quality._area_scores(probability[:, k], labels.numpy() == k) for k in (0, 1)]
+        assert areas[0].var() / 300 == pytest.approx(variance)
+        assert np.allclose(given.values, (areas[0] + areas[1]) / 2)
+
+
+def test_auroc_of_one_class_is_skipped() -> None:
+    with pytest.raises(Skip, match="all images are of one class"):
+        list(quality.auroc(subject(torch.randn(5, 3), [1] * 5)))
+
+
+@pytest.mark.parametrize("metric", [quality.brier, quality.auroc])
+def test_without_whole_logits_they_are_skipped(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitbench.measuring.predictions.WHOLE_BYTES", 0)
+    with pytest.raises(Skip, match="were not kept whole"):
+        list(metric(subject(*drawn(0))))
+
+
+@pytest.mark.simulation
+def test_the_interval_of_auroc_covers() -> None:
+    truth = value(quality.auroc, subject(*drawn(999, 50_000)))
+    found = [measured(quality.auroc, subject(*drawn(seed, 150))) for seed in range(60)]
+    assert sum(each.low <= truth <= each.high for each in found) >= stats.binom.ppf(0.01, 60, 0.95)
+
 
 def test_all_right() -> None:
     labels = torch.arange(10).repeat(5)
     of = subject(100.0 * torch.nn.functional.one_hot(labels).float(), labels)
-    assert [value(metric, of) for metric in METRICS] == [1, 1, 0, 0, 1]
+    assert [value(metric, of) for metric in METRICS] == pytest.approx([1, 1, 0, 0, 1, 0, 1], abs=1e-12)
 
 
 def test_all_wrong_and_certain() -> None:
@@ -94,7 +166,8 @@ def test_all_wrong_and_certain() -> None:
     logits = 100.0 * torch.nn.functional.one_hot((labels + 1) % 10).float()
     logits[torch.arange(50), labels] = -1.0
     found = [value(metric, subject(logits, labels)) for metric in METRICS]
-    assert found == [0, 0, 101, 1, 0]
+    assert found[:-1] == [0, 0, 101, 1, 0, 2]
+    assert found[-1] < 0.5
 
 
 def test_a_model_that_knows_nothing_has_ln_k() -> None:
@@ -102,11 +175,13 @@ def test_a_model_that_knows_nothing_has_ln_k() -> None:
     assert value(quality.nll, of) == pytest.approx(math.log(10))
     assert value(quality.top1, of) == pytest.approx(0.1)
     assert value(quality.ece, of) == pytest.approx(0, abs=1e-7)
+    assert value(quality.brier, of) == pytest.approx(0.9)
+    assert value(quality.auroc, of) == 0.5
 
 
 def test_proportions_have_wilsons_interval_and_the_number_of_images() -> None:
     logits, labels = drawn(0)
-    (measurement,) = quality.top1(subject(logits, labels))
+    measurement = measured(quality.top1, subject(logits, labels))
     right = int((logits.argmax(1) == labels).sum())
     assert (measurement.low, measurement.high) == wilson(right, 500)
     assert measurement.n == 500
@@ -114,25 +189,25 @@ def test_proportions_have_wilsons_interval_and_the_number_of_images() -> None:
 
 
 @pytest.mark.compute
-@pytest.mark.parametrize("metric", [quality.nll, quality.ece, quality.macro_f1])
+@pytest.mark.parametrize("metric", [quality.nll, quality.ece, quality.macro_f1, quality.brier, quality.auroc])
 def test_others_have_a_bootstrap_interval_that_narrows_with_the_images(
-    metric: Callable[[Subject], Iterable[Measurement]],
+    metric: Metric,
 ) -> None:
     widths = []
     for images in (300, 4800):
-        (measurement,) = metric(subject(*drawn(0, images)))
+        measurement = measured(metric, subject(*drawn(0, images)))
         assert measurement.low is not None
         assert measurement.high is not None
         assert measurement.low < measurement.value < measurement.high
         assert measurement.n == images
-        assert [measurement] == list(metric(subject(*drawn(0, images)))), "it is seeded"
+        assert measurement == measured(metric, subject(*drawn(0, images))), "it is seeded"
         widths.append(measurement.high - measurement.low)
     assert 2 < widths[0] / widths[1] < 6, "16 times the images, a quarter of the width"
 
 
 @pytest.mark.parametrize("metric", [quality.nll, quality.ece, quality.macro_f1])
-def test_one_image_gives_no_interval(metric: Callable[[Subject], Iterable[Measurement]]) -> None:
-    (measurement,) = metric(subject(torch.eye(10)[:1], [0]))
+def test_one_image_gives_no_interval(metric: Metric) -> None:
+    measurement = measured(metric, subject(torch.eye(10)[:1], [0]))
     assert (measurement.low, measurement.high, measurement.n) == (None, None, 1)
 
 
@@ -140,12 +215,12 @@ def test_a_model_that_is_always_right_has_no_interval_of_no_width() -> None:
     labels = torch.arange(10).repeat(5)
     of = subject(100.0 * torch.nn.functional.one_hot(labels).float(), labels)
     for metric in (quality.nll, quality.ece, quality.macro_f1):
-        (measurement,) = metric(of)
+        measurement = measured(metric, of)
         assert (measurement.low, measurement.high) == (None, None)
 
 
 def interval_of_nll(seed: int) -> tuple[float, float]:
-    (measurement,) = quality.nll(subject(*drawn(seed, 150)))
+    measurement = measured(quality.nll, subject(*drawn(seed, 150)))
     return measurement.low, measurement.high
 
 
@@ -171,7 +246,7 @@ def calibrated(seed: int, images: int, overconfidence: float) -> tuple[torch.Ten
 @pytest.mark.simulation
 @pytest.mark.parametrize("overconfidence", [0.0, 0.05, 0.2])
 def test_the_interval_of_the_calibration_error_holds_the_true_one(overconfidence: float) -> None:
-    found = [next(quality.ece(subject(*calibrated(seed, 300, overconfidence)))) for seed in range(40)]
+    found = [measured(quality.ece, subject(*calibrated(seed, 300, overconfidence))) for seed in range(40)]
     assert sum(each.low <= overconfidence <= each.high for each in found) >= 34
 
 
@@ -182,8 +257,8 @@ def test_few_images_make_the_calibration_error_too_large() -> None:
 
 
 def test_only_a_calibration_error_beyond_noise_is_known_not_to_be_0() -> None:
-    (none,) = quality.ece(subject(*calibrated(0, 300, 0.0)))
-    (some,) = quality.ece(subject(*calibrated(0, 300, 0.2)))
+    none = measured(quality.ece, subject(*calibrated(0, 300, 0.0)))
+    some = measured(quality.ece, subject(*calibrated(0, 300, 0.2)))
     assert none.low == 0
     assert some.low > 0.05
 
@@ -194,7 +269,7 @@ def test_top5_of_five_classes_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_without_predictions(metric: Callable[[Subject], Iterable[Measurement]]) -> None:
+def test_without_predictions(metric: Metric) -> None:
     with pytest.raises(Skip, match="no predictions"):
         list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))
 
@@ -209,7 +284,7 @@ def test_the_order_of_images_and_the_names_of_classes_do_not_matter(seed: int, i
     renamed = torch.randperm(classes, generator=generator)
     first = subject(logits, labels)
     second = subject(logits[order][:, torch.argsort(renamed)], renamed[labels[order]])
-    for metric in METRICS:
+    for metric in METRICS if len(set(labels.tolist())) > 1 else METRICS[:-1]:
         assert 0 <= value(metric, first) == pytest.approx(value(metric, second), rel=1e-6, abs=1e-9)
 
 

@@ -18,12 +18,14 @@ from vitbench.statistics import (
     bootstrap,
     bootstrap_interval,
     crossed_margin,
+    draws,
     holm,
     judge,
     mcnemar,
     mcnemar_gap,
     pool,
     ratio_interval,
+    resampled_variances,
     wilson,
 )
 
@@ -340,3 +342,32 @@ def test_the_interval_at_which_looks_end_holds_the_truth_in_95_per_cent(slowdown
         assert found.high is not None
         missed += not found.low <= math.exp(truth) <= found.high
     assert missed <= 0.05 * times + 2 * math.sqrt(0.05 * 0.95 * times)
+
+
+def test_the_draws_are_those_of_the_bootstrap_and_the_same_each_time():
+    first, second = (np.array(list(draws(7))) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.shape == (1000, 7)
+    assert np.array_equal(bootstrap(lambda drawn: drawn, 7), first)
+    assert set(np.unique(first)) == set(range(7))
+
+
+def test_the_variance_of_resamples_is_that_of_a_mean_over_images():
+    random = np.random.default_rng(0)
+    scores = random.exponential(size=(2, 300))
+    replicates = np.array([bootstrap(lambda drawn, own=own: own[drawn].mean(), 300) for own in scores])
+    found = resampled_variances(replicates, scores.mean(axis=1), np.zeros(2), 300)
+    assert found[0, 1] == found[1, 0] == pytest.approx(np.var(scores[0] - scores[1]), rel=0.1)
+
+
+def test_it_is_never_less_than_what_one_image_may_change_nor_than_the_difference():
+    flat = np.array([[0.0] * 100, [0.5] * 100])
+    values = flat[:, 0]
+    assert resampled_variances(flat, values, np.zeros(2), 50)[0, 1] == 0.25
+    assert resampled_variances(flat, values, np.array([0.1, 0.2]), 50)[0, 1] == pytest.approx(50 * 0.2**2)
+
+
+def test_it_is_infinite_where_half_of_the_resamples_have_no_value():
+    replicates = np.random.default_rng(0).normal(size=(2, 100))
+    replicates[0, :51] = np.nan
+    assert np.isinf(resampled_variances(replicates, np.zeros(2), np.zeros(2), 50)).all()

@@ -17,8 +17,10 @@ import pytest
 import vitbench
 from vitbench.errors import StoreError
 from vitbench.files import lock
+from vitbench.leaderboard.image_scores import Resampled, read_outcomes
+from vitbench.measuring.predictions import load_predictions
 from vitbench.records import SCHEMA, Environment, newest_by_id
-from vitbench.store import FILE_NAME, Store, _migrate, blob_digest, environment_digest
+from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
 
 STORES = Path(__file__).parents[1] / "fixtures" / "stores"
 """Written by vitbench as it was at each version: one small run, `--limit 60 --epochs 1`."""
@@ -141,9 +143,9 @@ def test_a_crash_safe_journal_is_set(store):
 
 
 def test_files_of_a_cell_lie_beside_the_store_in_folders_that_exist(store):
-    paths = [store.weights_path("k1"), store.predictions_path("k1"), store.log_path("k1")]
+    paths = [getattr(store, f"{name}_path")("k1") for name in ("weights", "predictions", "scores", "log")]
     names = [path.relative_to(store.folder).as_posix() for path in paths]
-    assert names == ["weights/k1.safetensors", "predictions/k1.npz", "logs/k1.txt"]
+    assert names == ["weights/k1.safetensors", "predictions/k1.npz", "scores/k1.npz", "logs/k1.txt"]
     assert all(path.parent.is_dir() for path in paths)
 
 
@@ -201,7 +203,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path, create):
     connection.close()
 
 
-@pytest.mark.parametrize("version", [1, SCHEMA + 1])
+@pytest.mark.parametrize("version", [0, SCHEMA + 1])
 @pytest.mark.parametrize("create", [True, False])
 def test_another_version_is_refused_with_both_numbers(store, tmp_path, create, version):
     store._connection.execute(f"PRAGMA user_version = {version}")
@@ -209,54 +211,35 @@ def test_another_version_is_refused_with_both_numbers(store, tmp_path, create, v
     folder = moved_alone(store, tmp_path)
     with pytest.raises(StoreError) as error:
         Store.open(folder, create=create)
-    assert f"store version {version}, this one reads 2 to {SCHEMA}" in one_line(error)
+    age = "an earlier" if version < SCHEMA else "a later"
+    line = f"was written by {age} version of vitbench (store version {version}; this one reads {SCHEMA}); name another"
+    assert line in one_line(error)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
 
 
-@pytest.fixture
-def old(tmp_path):
-    """Return a copy of a folder that vitbench wrote when its stores were of version 2."""
-    shutil.copytree(STORES / "v2", tmp_path / "old")
-    return tmp_path / "old"
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_that_an_earlier_vitbench_wrote_is_refused_in_one_line_and_left_as_it_is(tmp_path, create, version):
+    shutil.copytree(STORES / f"v{version}", tmp_path / "old")
+    before = (tmp_path / "old" / FILE_NAME).read_bytes()
+    with pytest.raises(StoreError) as error:
+        Store.open(tmp_path / "old", create=create)
+    assert f"(store version {version}; this one reads {SCHEMA})" in one_line(error)
+    assert error.value.exit_code == 4
+    assert [path.name for path in (tmp_path / "old").iterdir()] == [FILE_NAME]
+    assert (tmp_path / "old" / FILE_NAME).read_bytes() == before
 
 
-def test_a_store_of_version_2_is_read_as_it_is(old):
-    before = (old / FILE_NAME).read_bytes()
-    with Store.open(old, create=False) as store:
-        [run] = store.runs()
-        records = store.records()
-    assert (run.selection, run.rank_by) == ("", "top1")
-    assert run.command.startswith("vitbench run --suite quick --model vit-p4")
-    assert {record.status for record in records} == {"ok"}
-    assert (old / FILE_NAME).read_bytes() == before
-    board = vitbench.load(old).leaderboard
-    assert [(row.model, round(row.metrics["top1"].value, 3)) for row in board.rows] == [
-        ("vit-p4", 0.35),
-        ("baseline/majority", 0.1),
-    ]
-
-
-def test_a_run_into_a_store_of_version_2_keeps_its_records_and_their_keys(old):
-    with Store.open(old, create=False) as store:
-        before = store.records()
-    with Store.open(old, create=True) as store:
-        begin(store)
-        assert store.records() == before
-        assert store.newest_by_key().keys() == {record.key for record in before}
-        assert [run.selection for run in store.runs()] == ["", "{}"]
-    connection = sqlite3.connect(old / FILE_NAME)
-    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
-    connection.close()
-    with Store.open(old, create=True) as store:  # once
-        assert len(store.runs()) == 2
-
-
-def test_two_processes_that_find_the_same_old_store_migrate_it_once(old):
-    connections = [sqlite3.connect(old / FILE_NAME, isolation_level=None) for _ in range(2)]
-    for connection in connections:
-        _migrate(connection, 2)  # both have read version 2
-        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
-        connection.close()
+def test_a_store_of_this_version_is_read_as_it_was_written(tmp_path):
+    shutil.copytree(STORES / f"v{SCHEMA}", tmp_path / "now")
+    board = vitbench.load(tmp_path / "now").leaderboard
+    [row] = board.rows
+    assert (row.model, row.metrics["top1"].value) == ("baseline/majority", 0.1)
+    with Store.open(tmp_path / "now", create=False) as store:
+        [record] = store.records()
+        assert read_outcomes(store.scores_path(record.key), "top1").value == pytest.approx(0.1)
+        assert isinstance(read_outcomes(store.scores_path(record.key), "macro_f1"), Resampled)
+        assert load_predictions(store.predictions_path(record.key)).logits.shape == (60, 10)
 
 
 def test_the_folders_of_jobs_that_a_killed_run_left_go_with_the_next_run(store):

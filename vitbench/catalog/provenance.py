@@ -15,7 +15,7 @@ from vitbench.catalog import Catalog, Plugin
 from vitbench.errors import UnusableError
 from vitbench.records import PluginOrigin, Provenance, digest
 
-__all__ = ["key_of", "library_versions", "metric_versions", "origin"]
+__all__ = ["first_missing", "key_of", "library_versions", "metric_versions", "origin"]
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
@@ -52,13 +52,28 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
     return {module: importlib.metadata.version(owners[module][0]) for module in wanted if module in owners}
 
 
+def first_missing(modules: Iterable[str]) -> str:
+    """Return the first module that is not installed, or an empty string."""
+    for name in modules:
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:  # the package above it
+            found = None
+        if found is None:
+            return name
+    return ""
+
+
 def metric_versions(catalog: Catalog) -> dict[str, str]:
-    """Return the code hash of each metric that is made of predictions: what a record's metrics were computed by."""
+    """Return the code hash of each metric that is made of predictions: what a record's metrics were computed by.
+
+    Without those that lack a library here: they are made when it is there.
+    """
     once = cache(origin)  # for this call alone: a notebook edits a plugin and runs again
     return {
         name: once(offer.plugin).code_hash
         for name, offer in catalog.metrics.items()
-        if offer.spec.parts == ("predictions",)
+        if offer.spec.parts == ("predictions",) and not first_missing(offer.spec.requires)
     }
 
 

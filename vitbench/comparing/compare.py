@@ -129,7 +129,7 @@ def _contender(folder: Folder, row: Row) -> Contender:
         row=row,
         newest=folder.newest,
         failures=folder.failures(folder.planned(row).label, row.condition),
-        outcomes=lambda record, metric: read_outcomes(folder.predictions(record.key), metric),
+        outcomes=lambda record, metric: read_outcomes(folder.scores(record.key), metric),
     )
 
 

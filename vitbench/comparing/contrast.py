@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from vitbench.comparing.conditions import BATCHES, SPEEDS, Unlike, blocking, unlike_conditions
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
-from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
 from vitbench.printable import short_size
@@ -33,7 +33,7 @@ class Contender:
     """The newest attempt at each cell of its folder, by id."""
     failures: Sequence[Failure]
     """The model's cells without a result, of those that might be the row's."""
-    outcomes: Callable[[Record, str], Outcomes | None]
+    outcomes: Callable[[Record, str], Known | None]
     """Gives the scores of single images behind a record's metric, where they are known."""
 
     def records(self) -> list[Record]:

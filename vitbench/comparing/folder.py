@@ -33,8 +33,8 @@ class Folder:
     board: Leaderboard
     newest: Mapping[str, Record]
     """The newest attempt at each cell, by id."""
-    predictions: Callable[[str], Path]
-    """Gives the place of a cell's predictions by its key."""
+    scores: Callable[[str], Path]
+    """Gives the place of the scores behind a cell's measurements by its key."""
 
     def names(self) -> list[str]:
         """Return what the models are called in the table, those without any result too."""
@@ -126,4 +126,4 @@ def open_folder(path: Path) -> Folder:
 
     records, board = read_results(path)
     with Store.open(path, create=False) as store:
-        return Folder(path=path, board=board, newest=newest_by_id(records), predictions=store.predictions_path)
+        return Folder(path=path, board=board, newest=newest_by_id(records), scores=store.scores_path)

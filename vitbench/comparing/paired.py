@@ -2,7 +2,8 @@
 
 Interval of the difference of two shares that are right: T. Tango, "Equivalence test and confidence interval for the
 difference in proportions for the paired-sample design", Statistics in Medicine 17 (1998). Several seeds, and scores
-that are not right or wrong: `vitbench.statistics.crossed_margin`.
+that are not right or wrong: `vitbench.statistics.crossed_margin`; values on resamples: `resampled_variances`
+there.
 
 Images that a larger test set would need: R. J. Connor, "Sample size for testing differences in proportions for the
 paired-sample design", Biometrics 43 (1987).
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from vitbench.leaderboard.image_scores import Outcomes
-from vitbench.statistics import crossed_margin, mcnemar, mcnemar_gap
+from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
+from vitbench.statistics import crossed_margin, mcnemar, mcnemar_gap, resampled_variances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ class PairedDifference:
     images: int
     seeds: tuple[int, int]
     alike: bool
-    """Whether each image has the same score from both, of several seeds in the mean."""
+    """Whether each image, or each resample, has the same score from both, of several seeds in the mean."""
     variance: float
     """Over images, of the differences of the mean scores."""
     seed_variances: tuple[float, float]
@@ -95,21 +96,40 @@ class PairedDifference:
         return float(crossed_margin(self.level, variance, self.images, self.seed_variances, self.seeds))
 
 
-def paired_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> PairedDifference | None:
-    """Compare two models, each with the outcomes of one or more seeds.
+def paired_difference(first: Sequence[Known], second: Sequence[Known]) -> PairedDifference | None:
+    """Compare two models, each with what is known of one or more seeds.
 
     Returns:
-        None where there are none of either, or not all are of the same images.
+        None where there is nothing of either, or not all is of one kind and of the same images.
     """
-    if not first or not second or len({outcomes.images for outcomes in (*first, *second)}) > 1:
+    if not first or not second or len({(type(each), each.images) for each in (*first, *second)}) > 1:
         return None
+    one, other = ([each for each in own if isinstance(each, Outcomes)] for own in (first, second))
+    if not one:
+        return _of_resamples(
+            *([each for each in own if isinstance(each, Resampled)] for own in (first, second)),
+        )
+    scores, others = _over_seeds(one), _over_seeds(other)
+    split = _split(scores, others) if all(each.scores.dtype == bool for each in (*one, *other)) else None
+    if split is not None and len(one) == len(other) == 1:
+        return _of_shares(split, len(scores))
+    differences = others - scores
+    variance = float(differences.var(ddof=1)) if len(differences) > 1 else 0.0
+    return _of_means(float(differences.mean()), variance, one, other, alike=not differences.any(), split=split)
+
+
+def _of_resamples(first: Sequence[Resampled], second: Sequence[Resampled]) -> PairedDifference:
+    """Compare two models by their values on the same resamples of the images."""
     import numpy as np
 
-    scores, others = _over_seeds(first), _over_seeds(second)
-    split = _split(scores, others) if all(each.scores.dtype == np.bool_ for each in (*first, *second)) else None
-    if split is not None and len(first) == len(second) == 1:
-        return _of_shares(split, len(scores))
-    return _of_means(others - scores, first, second, split)
+    both = (first, second)
+    fewest = min(len(each.replicates) for own in both for each in own)  # the first are the same draws
+    replicates = np.stack([np.mean([each.replicates[:fewest] for each in own], axis=0) for own in both])
+    values = np.array([np.mean([each.value for each in own]) for own in both])
+    steps = np.array([max(each.step for each in own) for own in both])
+    variance = float(resampled_variances(replicates, values, steps, first[0].size)[0, 1])
+    alike = bool(values[0] == values[1]) and np.array_equal(replicates[0], replicates[1], equal_nan=True)
+    return _of_means(float(values[1] - values[0]), variance, first, second, alike=alike, split=None)
 
 
 def _split(first: NDArray[np.float64], second: NDArray[np.float64]) -> Disagreement:
@@ -140,12 +160,16 @@ def _of_shares(split: Disagreement, images: int) -> PairedDifference:
 
 
 def _of_means(
-    differences: NDArray[np.float64], first: Sequence[Outcomes], second: Sequence[Outcomes], split: Disagreement | None
+    value: float,
+    variance: float,
+    first: Sequence[Known],
+    second: Sequence[Known],
+    *,
+    alike: bool,
+    split: Disagreement | None,
 ) -> PairedDifference:
     """Compare two models by Student's t, with the errors of images and of seeds."""
-    images, value = len(differences), float(differences.mean())
-    variance = float(differences.var(ddof=1)) if images > 1 else 0.0
-    seeds = len(first), len(second)
+    images, seeds = first[0].size, (len(first), len(second))
     of_seeds = _seed_variance(first), _seed_variance(second)
 
     def margin(level: float) -> float:
@@ -160,7 +184,7 @@ def _of_means(
         p_value=_p_value(abs(value), margin),
         images=images,
         seeds=seeds,
-        alike=not differences.any(),
+        alike=alike,
         variance=variance,
         seed_variances=of_seeds,
         split=split,
@@ -174,12 +198,11 @@ def _over_seeds(outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:
     return np.stack([each.scores for each in outcomes]).mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
 
 
-def _seed_variance(outcomes: Sequence[Outcomes]) -> float:
-    """Return the variance over seeds of the mean score; NaN for one seed."""
+def _seed_variance(known: Sequence[Known]) -> float:
+    """Return the variance over seeds of the value; NaN for one seed."""
     import numpy as np
 
-    means = [each.scores.mean(dtype=np.float64) for each in outcomes]
-    return float(np.var(means, ddof=1)) if len(means) > 1 else math.nan
+    return float(np.var([each.value for each in known], ddof=1)) if len(known) > 1 else math.nan
 
 
 def _p_value(difference: float, margin: Callable[[float], float]) -> float:

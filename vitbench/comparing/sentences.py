@@ -88,7 +88,7 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
         return
     if paired is None:
         if judged.first.low is not None or judged.second.low is not None:
-            yield f"{name} is compared by 95 % intervals: predictions of the same images are not stored."
+            yield f"{name} is compared by 95 % intervals: scores of the same images are not stored."
         return
     if paired.alike:
         return

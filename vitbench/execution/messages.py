@@ -9,9 +9,20 @@ import msgspec
 from vitbench.catalog import PluginSelection
 from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, SpeedCell, Status
 
-__all__ = ["PREDICTIONS", "WEIGHTS", "CellJob", "CellResult", "Message", "MetricsJob", "Progress", "Say", "time_limit"]
+__all__ = [
+    "PREDICTIONS",
+    "SCORES",
+    "WEIGHTS",
+    "CellJob",
+    "CellResult",
+    "Message",
+    "MetricsJob",
+    "Progress",
+    "Say",
+    "time_limit",
+]
 
-WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
+WEIGHTS, PREDICTIONS, SCORES = "weights.safetensors", "predictions.npz", "scores.npz"
 """Files in the folder of a job."""
 SPEED_TIMEOUT = 120.0
 """Seconds for one process of a speed cell; training has no limit but its signs of life."""
@@ -24,7 +35,10 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CellJob(_Message, frozen=True, kw_only=True):
-    """One process of one cell, which leaves `PREDICTIONS` and, where it trains, `WEIGHTS` in its folder."""
+    """One process of one cell, which leaves its files in its folder.
+
+    Of a quality cell these are `PREDICTIONS`, `SCORES` and, where it trains, `WEIGHTS`.
+    """
 
     planned: KeyedCell
     process: int = 0
@@ -37,7 +51,10 @@ class CellJob(_Message, frozen=True, kw_only=True):
 
 
 class MetricsJob(_Message, frozen=True, kw_only=True):
-    """Stored predictions, in the file `PREDICTIONS` of its folder, whose metrics are to be computed again."""
+    """Stored predictions, in the file `PREDICTIONS` of its folder, whose metrics are to be computed again.
+
+    It leaves `SCORES` there; where these lie there already, it keeps those that are not computed again.
+    """
 
     planned: KeyedCell
     faults: tuple[str, ...] = ()

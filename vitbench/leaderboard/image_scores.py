@@ -1,68 +1,82 @@
-"""What stored predictions say of each image: what a paired comparison of two models rests on."""
+"""What is stored of a measurement on each image, or on resamples of the images: what a paired comparison rests on.
+
+It is read by the measurement's name alone. N images, B resamples.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from vitbench.array_files import read_arrays
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Outcomes", "read_outcomes", "read_predictions"]
-
-Taken = TypeVar("Taken")
+__all__ = ["Known", "Outcomes", "Resampled", "read_outcomes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcomes:
-    """One model's score on each of N test images."""
+    """One model's score on each of N test images; the measurement is their mean."""
 
     scores: NDArray[np.bool_] | NDArray[np.float32]
-    """bool[N] where each image is right or wrong, else float32[N]; the metric is their mean."""
+    """bool[N] where each image is right or wrong, else float32[N]."""
     images: str
-    """Digest of the true labels in their order: scores of different ones are never paired."""
+    """Digest of the test images: scores of different ones are never paired."""
+
+    @property
+    def value(self) -> float:
+        """The mean."""
+        return float(self.scores.mean(dtype=float))
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.scores)
 
 
-def read_outcomes(path: Path, metric: str) -> Outcomes | None:
-    """Read the scores behind a metric from a file of predictions; nothing in the file is run.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resampled:
+    """One model's value on all of N test images, and on resamples of them that are the same for all models."""
+
+    value: float
+    replicates: NDArray[np.float64]
+    """float64[B], NaN where a resample has no value."""
+    step: float
+    """The most that another answer for one image would change the value, as far as it is known."""
+    size: int
+    """N"""
+    images: str
+    """Digest of the test images: scores of different ones are never paired."""
+
+
+Known = Outcomes | Resampled
+
+
+def read_outcomes(path: Path, name: str) -> Known | None:
+    """Read what is stored behind a measurement; nothing in the file is run.
 
     Args:
-        path: written by `vitbench.measuring.predictions.save_predictions`.
-        metric: top1, top5 or nll.
+        path: written by `vitbench.worker.scores.save_scores`.
+        name: of the measurement.
 
     Returns:
-        None where the metric is no mean of scores of images, or the file is missing or damaged.
+        None where nothing is stored of it, or the file is missing or damaged.
     """
-    if metric not in ("top1", "top5", "nll"):
-        return None
 
-    def taken(file: Any) -> Outcomes:
-        labels = file["labels"]
-        images = hashlib.sha256(labels.tobytes()).hexdigest()
-        return Outcomes(scores=_scores(file, labels, metric), images=images)
+    def taken(file: Any) -> Known:
+        images = str(file["images"])
+        if f"{name}/scores" in file:
+            return Outcomes(scores=file[f"{name}/scores"], images=images)
+        return Resampled(
+            value=float(file[f"{name}/value"]),
+            replicates=file[f"{name}/replicates"],
+            step=float(file[f"{name}/step"]),
+            size=int(file["count"]),
+            images=images,
+        )
 
-    return read_predictions(path, taken)
-
-
-def read_predictions(path: Path, taken: Callable[[Any], Taken]) -> Taken | None:
-    """Return what is taken from the arrays of a file of predictions, by name; None where it is missing or damaged."""
-    import numpy as np
-
-    try:
-        with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
-            return taken(file)
-    except (OSError, EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
-        return None
-
-
-def _scores(file: Any, labels: NDArray[np.int64], metric: str) -> NDArray[np.bool_] | NDArray[np.float32]:
-    if metric == "nll":
-        return -file["true_log_probability"]  # type: ignore[no-any-return]
-    classes = file["top_classes"][:, : 1 if metric == "top1" else 5]
-    return (classes == labels[:, None]).any(axis=1)  # type: ignore[no-any-return]
+    return read_arrays(path, taken)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.rows import COSTS, Condition, Metric, Row, unranked
 from vitbench.printable import plain
@@ -78,7 +78,7 @@ def build(
     records: Iterable[Record],
     pending: Sequence[KeyedCell],
     rank_by: str,
-    outcomes: Callable[[Record], Outcomes | None] = _unknown,
+    outcomes: Callable[[Record], Known | None] = _unknown,
 ) -> Leaderboard:
     """Return the leaderboard of some records.
 
@@ -86,8 +86,8 @@ def build(
         records: All attempts, the newest last; of each cell the newest counts.
         pending: Cells that were planned and never ended.
         rank_by: Name of the metric to rank by.
-        outcomes: Gives the scores of single images that are behind a record's `rank_by`, where they are known. Rows
-            that have them are compared on the same images, others by their intervals.
+        outcomes: Gives what is stored of images or resamples behind a record's `rank_by`, where it is known. Rows
+            that have it are compared on the same images, others by their intervals.
     """
     newest = newest_by_id(records)
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
@@ -122,8 +122,8 @@ def _can_rank(row: Row, rank_by: str) -> bool:
 
 
 def seed_outcomes(
-    row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Outcomes | None]
-) -> tuple[Outcomes, ...]:
+    row: Row, newest: Mapping[str, Record], rank_by: str, outcomes: Callable[[Record], Known | None]
+) -> tuple[Known, ...]:
     """Return what is known of each of a row's seeds; nothing unless all of it is known and gives the row's values."""
     found = []
     for record in (newest[each] for each in row.ids):
@@ -133,15 +133,15 @@ def seed_outcomes(
         known = outcomes(record) if measured is not None else None
         if known is None or measured is None:
             return ()
-        # A plugin may give the metric's name to something else.
-        if not math.isclose(known.scores.mean(dtype=float), measured, rel_tol=1e-6):
+        # The file and the record were not written at one moment.
+        if not math.isclose(known.value, measured, rel_tol=1e-6, abs_tol=1e-9):
             return ()
         found.append(known)
     return tuple(found)
 
 
 def _with_ranks(
-    rows: Sequence[Row], names: Sequence[str], outcomes: Sequence[tuple[Outcomes, ...]], rank_by: str
+    rows: Sequence[Row], names: Sequence[str], outcomes: Sequence[tuple[Known, ...]], rank_by: str
 ) -> tuple[list[Row], Resolution | None]:
     metrics = [row.metrics[rank_by] for row in rows]
     better = metrics[0].better if metrics else "higher"
@@ -156,7 +156,7 @@ def _with_ranks(
     return ranked, ranking.resolution
 
 
-def interval_entry(metric: Metric, outcomes: tuple[Outcomes, ...], *, exact: bool) -> Entry:
+def interval_entry(metric: Metric, outcomes: tuple[Known, ...], *, exact: bool) -> Entry:
     """Return a value with the error of its sample and that of its seeds in one interval.
 
     A value without an interval may be anywhere, unless it is `exact`.

@@ -1,10 +1,14 @@
 """Estimates to ranks: which of several models differ significantly, and so how far down or up each may stand.
 
 A model's rank is a range: 1 + the number of models that are significantly better, to all but those that are
-significantly worse. Any two models with scores of the same images are tested on these images; Holm's correction runs
+significantly worse. Any two models that are known on the same images are tested on these images; Holm's correction runs
 over all of these pairs, since the ranks rest on all of them. Other pairs differ where their intervals are disjoint.
 
-M models, P paired ones among them, N images.
+What is known is a score of each image, or the value on resamples of the images that are the same for all models: the
+variance of a pair's differences then comes from the images, or from the resamples (B. Efron and R. Tibshirani, An
+Introduction to the Bootstrap (1993), section 6.2: the standard error of any statistic).
+
+M models, P paired ones among them, N images, B resamples.
 """
 
 from __future__ import annotations
@@ -16,8 +20,8 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import TYPE_CHECKING, Literal
 
-from vitbench.leaderboard.image_scores import Outcomes
-from vitbench.statistics import crossed_margin, holm, mcnemar, mcnemar_gap
+from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
+from vitbench.statistics import crossed_margin, holm, mcnemar, mcnemar_gap, resampled_variances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +43,8 @@ class Entry:
     low: float
     """Lower end of an interval that holds all errors: the value itself where it is exact, infinite where not known."""
     high: float
-    outcomes: tuple[Outcomes, ...] = ()
-    """Of each seed, all on the same images; empty where they are not known."""
+    outcomes: tuple[Known, ...] = ()
+    """Of each seed, all on the same images; empty where nothing is known of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +110,11 @@ def rank(entries: Sequence[Entry], better: Literal["higher", "lower"]) -> Rankin
 
 
 def _pairable(entries: Sequence[Entry]) -> list[int]:
-    """Return the positions of those whose scores are of the same images, of the commonest where these differ."""
-    seen = [{outcome.images for outcome in entry.outcomes} for entry in entries]
+    """Return the positions of those that are known in one way on the same images, of the commonest where these differ.
+
+    A metric's new code may give scores of images where resamples were.
+    """
+    seen = [{(type(known), known.images) for known in entry.outcomes} for entry in entries]
     counts = Counter(next(iter(images)) for images in seen if len(images) == 1)
     if not counts:
         return []
@@ -117,13 +124,16 @@ def _pairable(entries: Sequence[Entry]) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Sample:
-    """All that the tests of all pairs need: sums over images, and what the seeds say."""
+    """All that the tests of all pairs need: means, what the images say, and what the seeds say."""
 
     images: int
     means: NDArray[np.float64]
     """[P], over images and seeds."""
-    products: NDArray[np.float64]
-    """[P, P], sums over images of products of means over seeds."""
+    squares: NDArray[np.float64]
+    """[P, P], sums over images of squared differences of means over seeds: of right and wrong, the number of discordant
+    images. Not used of resamples."""
+    variances: NDArray[np.float64]
+    """[P, P], over images, of the differences of means over seeds."""
     seeds: NDArray[np.int64]
     """[P]"""
     seed_variances: NDArray[np.float64]
@@ -132,19 +142,53 @@ class _Sample:
     """[P], one seed with each image right or wrong: McNemar's test applies."""
 
     @classmethod
-    def of(cls, outcomes: Sequence[tuple[Outcomes, ...]]) -> _Sample:
+    def of(cls, known: Sequence[tuple[Known, ...]]) -> _Sample:
         import numpy as np
 
-        scores = [own[0].scores if len(own) == 1 else np.mean([o.scores for o in own], axis=0) for own in outcomes]
-        over_images = [[o.scores.mean(dtype=np.float64) for o in own] for own in outcomes]
+        over_images = [[each.value for each in own] for own in known]
+        means = np.array([np.mean(values) for values in over_images])
+        images = known[0][0].size
+        scores = [own for own in known if isinstance(own[0], Outcomes)]
+        squares = _squares(scores) if scores else np.zeros((len(known), len(known)))  # type: ignore[arg-type]
         return cls(
-            images=len(scores[0]),
-            means=np.array([np.mean(means) for means in over_images]),
-            products=_products(scores),
-            seeds=np.array([len(own) for own in outcomes]),
+            images=images,
+            means=means,
+            squares=squares,
+            variances=_over_images(squares, means, images) if scores else _over_resamples(known, means),  # type: ignore[arg-type]
+            seeds=np.array([len(own) for own in known]),
             seed_variances=np.array([np.var(m, ddof=1) if len(m) > 1 else math.nan for m in over_images]),
-            exact=np.array([len(own) == 1 and own[0].scores.dtype == np.bool_ for own in outcomes]),
+            exact=np.array(
+                [len(own) == 1 and isinstance(own[0], Outcomes) and own[0].scores.dtype == np.bool_ for own in known]
+            ),
         )
+
+
+def _squares(known: Sequence[tuple[Outcomes, ...]]) -> NDArray[np.float64]:
+    """Return [P, P], the sum over images of squared differences of each pair."""
+    import numpy as np
+
+    scores = [own[0].scores if len(own) == 1 else np.mean([o.scores for o in own], axis=0) for own in known]
+    products = _products(scores)
+    own = products.diagonal()
+    squares: NDArray[np.float64] = own[:, None] + own[None, :] - 2 * products
+    return squares
+
+
+def _over_images(squares: NDArray[np.float64], means: NDArray[np.float64], images: int) -> NDArray[np.float64]:
+    import numpy as np
+
+    centred = squares - images * (means[:, None] - means[None, :]) ** 2
+    # Rounding leaves a little less than nothing between models that say the same.
+    return np.maximum(centred, 0) / max(images - 1, 1)
+
+
+def _over_resamples(known: Sequence[tuple[Resampled, ...]], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    import numpy as np
+
+    fewest = min(len(each.replicates) for own in known for each in own)  # the first are the same draws
+    replicates = np.stack([np.mean([each.replicates[:fewest] for each in own], axis=0) for own in known])
+    steps = np.array([max(each.step for each in own) for own in known])
+    return resampled_variances(replicates, means, steps, known[0][0].size)
 
 
 def _products(scores: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
@@ -183,24 +227,13 @@ def _better(sample: _Sample, sign: int) -> NDArray[np.bool_]:
 def _mcnemar(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
     import numpy as np
 
-    discordant, more = _squares(sample, i, j), sample.images * (sample.means[i] - sample.means[j])
+    discordant, more = sample.squares[i, j], sample.images * (sample.means[i] - sample.means[j])
     return mcnemar(np.rint((discordant + more) / 2), np.rint((discordant - more) / 2))
 
 
-def _squares(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the sum of squared differences of each pair: of right and wrong, the number of discordant images."""
-    own = sample.products.diagonal()
-    return own[i] + own[j] - 2 * sample.products[i, j]
-
-
 def _margins(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp], level: float) -> NDArray[np.float64]:
-    import numpy as np
-
-    centred = _squares(sample, i, j) - sample.images * (sample.means[i] - sample.means[j]) ** 2
-    # Rounding leaves a little less than nothing between models that say the same.
-    variance = np.maximum(centred, 0) / max(sample.images - 1, 1)
     of_seeds = sample.seed_variances[i], sample.seed_variances[j]
-    return crossed_margin(level, variance, sample.images, of_seeds, (sample.seeds[i], sample.seeds[j]))
+    return crossed_margin(level, sample.variances[i, j], sample.images, of_seeds, (sample.seeds[i], sample.seeds[j]))
 
 
 def _gap(sample: _Sample) -> float | None:
@@ -211,7 +244,7 @@ def _gap(sample: _Sample) -> float | None:
     order = np.argsort(sample.means)
     i, j = order[:-1], order[1:]
     if sample.exact.all():
-        discordant = median_low(np.rint(_squares(sample, i, j)).astype(int).tolist())
+        discordant = median_low(np.rint(sample.squares[i, j]).astype(int).tolist())
         gap = mcnemar_gap(discordant, level) / sample.images
         return gap if gap <= 1 else None
     gap = float(np.quantile(_margins(sample, i, j, level), 0.5, method="lower"))

@@ -27,7 +27,7 @@ def read_results(folder: Path) -> tuple[list[Record], Leaderboard]:
             records,
             store.pending(),
             rank_by,
-            outcomes=lambda record: read_outcomes(store.predictions_path(record.key), rank_by),
+            outcomes=lambda record: read_outcomes(store.scores_path(record.key), rank_by),
         )
     return records, board
 

@@ -8,9 +8,7 @@ Shapes: B images in a batch, N images in all, C channels, H height, W width, K c
 
 from __future__ import annotations
 
-import os
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitbench.errors import StoreError, VitbenchError
+from vitbench.array_files import load_arrays, write_arrays
+from vitbench.errors import VitbenchError
 from vitbench.measuring.steps import Autocast, check_output
 from vitbench.protocols import Predictions
 
@@ -34,11 +33,14 @@ __all__ = [
     "validate_logits",
 ]
 
-TOP = 5
-"""Classes kept of each image."""
+TOP = 100
+"""Classes kept of each image in order."""
+SHOWN = 5
+"""Logits that are stored in order beside the whole ones, for a reader that wants no more."""
+WHOLE_BYTES = 256 * 2**20
+"""Logits that are kept whole: those of ImageNet's 50,000 images and 1000 classes take 191 MiB."""
 CHUNK = 8192
 """Images that are summarised at once, which bounds the float64 copies."""
-_STORED = tuple(field.name for field in fields(Predictions))
 
 
 class InvalidPredictions(VitbenchError):  # noqa: N818 - the contract's name
@@ -111,50 +113,60 @@ def validate_logits(logits: Tensor, labels: NDArray[np.int64], num_classes: int)
         )
 
 
-def summarise(logits: Tensor, labels: NDArray[np.int64]) -> Predictions:
-    """Return what is kept of logits: the five likeliest classes, and the probability of the true one.
+def summarise(
+    logits: Tensor, labels: NDArray[np.int64], *, index: NDArray[np.int64], class_names: Sequence[str]
+) -> Predictions:
+    """Return what is kept of logits.
 
     Softmax is computed in float64. Equal logits are ordered by class, so that a model which knows nothing says class 0
     everywhere and always.
 
     Args:
-        logits: float ``[N, K]``, validated.
+        logits: float32 ``[N, K]`` on the CPU, validated.
         labels: int64 ``[N]``.
+        index: int64 ``[N]``, the position of each image in the dataset's test split.
+        class_names: K names.
     """
-    top_classes, top_probabilities, true_log_probability = [], [], []
+    top_classes, top_logits, log_normaliser = [], [], []
     for start in range(0, len(logits), CHUNK):
-        part, true = logits[start : start + CHUNK], torch.from_numpy(labels[start : start + CHUNK])
-        log_probability = part.double().log_softmax(dim=1)
-        classes = part.sort(dim=1, descending=True, stable=True).indices[:, :TOP]
-        top_classes.append(classes)
-        top_probabilities.append(log_probability.gather(1, classes).exp())
-        true_log_probability.append(log_probability.gather(1, true[:, None])[:, 0])
+        part = logits[start : start + CHUNK]
+        ordered = part.sort(dim=1, descending=True, stable=True)
+        # Cut views would keep the whole of what was sorted.
+        top_classes.append(ordered.indices[:, :TOP].clone())
+        top_logits.append(ordered.values[:, :TOP].clone())
+        log_normaliser.append(part.double().logsumexp(dim=1))
     return Predictions(
         labels=labels,
+        index=index,
+        class_names=tuple(class_names),
+        logits=logits.numpy() if logits.nbytes <= WHOLE_BYTES else None,
         top_classes=torch.cat(top_classes).numpy(),
-        top_probabilities=torch.cat(top_probabilities).float().numpy(),
-        true_log_probability=torch.cat(true_log_probability).float().numpy(),
-        num_classes=logits.shape[1],
+        top_logits=torch.cat(top_logits).numpy(),
+        log_normaliser=torch.cat(log_normaliser).numpy(),
+        true_logit=logits.gather(1, torch.from_numpy(labels)[:, None])[:, 0].numpy(),
     )
 
 
 def save_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as ``.npz``; the file appears whole or not at all.
 
+    It holds the fields of `Predictions` by name, without `logits` where these are None. Where they are not,
+    `top_logits` are the first five alone: the others are found in `logits`.
+
     Raises:
         StoreError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    stored: dict[str, Any] = {name: getattr(predictions, name) for name in _STORED}
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **stored)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(f"cannot write the predictions {path}: {error.strerror or error}") from error
+    arrays: dict[str, Any] = {field.name: getattr(predictions, field.name) for field in fields(Predictions)}
+    smallest = np.min_scalar_type(predictions.num_classes - 1)
+    arrays |= {
+        "class_names": np.array(predictions.class_names, dtype=np.str_),
+        "top_classes": predictions.top_classes.astype(smallest),
+    }
+    if predictions.logits is None:
+        del arrays["logits"]
+    else:
+        arrays["top_logits"] = predictions.top_logits[:, :SHOWN]
+    write_arrays(path, arrays)
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -163,9 +175,19 @@ def load_predictions(path: Path) -> Predictions:
     Raises:
         StoreError: the file is missing or is no file of predictions.
     """
-    try:
-        with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
-            stored = {name: file[name] for name in _STORED}
-            return Predictions(**stored | {"num_classes": int(stored["num_classes"])})
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise StoreError(f"cannot read the predictions {path}: {error}") from error
+    return load_arrays(path, _predictions)
+
+
+def _predictions(file: Any) -> Predictions:
+    logits = file.get("logits")
+    top_classes = file["top_classes"].astype(np.int64)
+    return Predictions(
+        labels=file["labels"],
+        index=file["index"],
+        class_names=tuple(file["class_names"].tolist()),
+        logits=logits,
+        top_classes=top_classes,
+        top_logits=file["top_logits"] if logits is None else np.take_along_axis(logits, top_classes, axis=1),
+        log_normaliser=file["log_normaliser"],
+        true_logit=file["true_logit"],
+    )

@@ -5,7 +5,6 @@ So do recipes, with the models that their options name.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.options import complete_options, model_options, parse_model
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.files import hash_files
 from vitbench.planning.suite import AskedModel
@@ -23,7 +23,6 @@ __all__ = [
     "Fault",
     "ResolvedModel",
     "ResolvedRecipe",
-    "first_missing",
     "hub_answers",
     "hub_environment",
     "lack_of",
@@ -212,15 +211,3 @@ def lack_of(modules: Iterable[str]) -> str:
     """
     missing = first_missing(modules)
     return f"needs the module {missing}, which is not installed" if missing else ""
-
-
-def first_missing(modules: Iterable[str]) -> str:
-    """Return the first module that is not installed, or an empty string."""
-    for name in modules:
-        try:
-            found = importlib.util.find_spec(name)
-        except ModuleNotFoundError:  # the package above it
-            found = None
-        if found is None:
-            return name
-    return ""

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +22,7 @@ from vitbench.errors import StoreError
 from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import (
     PREDICTIONS,
+    SCORES,
     WEIGHTS,
     CellJob,
     CellResult,
@@ -173,11 +175,13 @@ def update_metrics(
             continue
         job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
         with store.job_folder() as folder:
-            with contextlib.suppress(OSError):  # the child says that it is missing
-                shutil.copyfile(path, folder / PREDICTIONS)
+            for source, name in ((path, PREDICTIONS), (store.scores_path(record.key), SCORES)):
+                with contextlib.suppress(OSError):  # the child says that it is missing
+                    shutil.copyfile(source, folder / name)
             target, log = "vitbench.worker.quality:measure_again", store.log_path(record.key)
             ending = executor.run(target, job, CellResult, folder=folder, log=log)
-        if ending.answer is not None:
+            moved = ending.answer is not None and _moved(folder / SCORES, store.scores_path(record.key))
+        if ending.answer is not None and moved:
             new = {measurement.name: measurement for measurement in ending.answer.measurements}
             others = [measurement for measurement in record.measurements if measurement.name not in new]
             store.append(
@@ -191,6 +195,14 @@ def update_metrics(
         else:
             kept.append(f"the metrics of {record.planned.label} could not be computed again from {path}")
     return kept
+
+
+def _moved(source: Path, target: Path) -> bool:
+    try:
+        move_file(source, target)
+    except StoreError:
+        return False
+    return True
 
 
 def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
@@ -247,7 +259,12 @@ class _Call:
                 environment=environment,
             )
             if ending.answer is not None and ending.answer.status == "ok":
-                places = {WEIGHTS: self.store.weights_path, PREDICTIONS: self.store.predictions_path}
+                store = self.store
+                places = {
+                    WEIGHTS: store.weights_path,
+                    PREDICTIONS: store.predictions_path,
+                    SCORES: store.scores_path,
+                }
                 try:
                     for name in filter(lambda name: (folder / name).exists(), places):
                         move_file(folder / name, places[name](planned.key))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import Skip, UnusableError, UsageError, did_you_mean, reason_of
-from vitbench.planning.resolve import first_missing
 from vitbench.specs import load_target
 from vitbench.testing.cases import Case, PluginCase
 

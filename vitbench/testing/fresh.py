@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
+from vitbench.catalog.provenance import first_missing
 from vitbench.execution.executor import Send
-from vitbench.planning.resolve import first_missing
 from vitbench.specs import load_target
 
 __all__ = ["HEAVY", "Imported", "Loaded", "import_in_child", "tell_loading"]

@@ -15,6 +15,7 @@ from vitbench.specs import MetricSpec, load_target
 from vitbench.testing.cases import MetricCase
 from vitbench.testing.checks import CheckFailed, raised
 from vitbench.testing.subjects import scenes, shuffled
+from vitbench.worker.scores import Score, scored
 
 ROUNDING = 1e-5
 """Relative difference that the order of a sum in float32 explains."""
@@ -189,7 +190,21 @@ def _measure(case: MetricCase, subject: Subject) -> list[Measurement]:
         raise
     except Exception as error:
         raise CheckFailed(f"measure raised {raised(error)}; raise Skip where it does not apply") from error
-    others = [type(one).__name__ for one in measurements if not isinstance(one, Measurement)]
-    if others:
-        raise CheckFailed(f"measure gave {others[0]}; give vitbench.Measurement")
-    return measurements
+    return [_measurement(case, one, subject) for one in measurements]
+
+
+def _measurement(case: MetricCase, given: object, subject: Subject) -> Measurement:
+    """Return what a run would make of something that a metric gave."""
+    if isinstance(given, Measurement):
+        return given
+    if not isinstance(given, Score):
+        kinds = "vitbench.Measurement, ImageScores, ConfusionScore or SampleScore"
+        raise CheckFailed(f"measure gave {type(given).__name__}; give {kinds}")
+    if subject.predictions is None:
+        raise CheckFailed(f'measure gave {type(given).__name__}, which is of predictions; name them in "needs"')
+    try:
+        return scored(given, subject.predictions, case.spec.unit).measurement
+    except Skip:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"the {type(given).__name__} of {given.name} failed: {raised(error)}") from error

@@ -9,8 +9,8 @@ from typing import Any
 
 from vitbench.catalog import ALLOW_LIST, Catalog, Offer, PluginSelection, load_catalog, select_plugins
 from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.planning.resolve import first_missing
 from vitbench.records import canonical_name
 from vitbench.specs import ModelSpec, RecipeSpec
 from vitbench.testing.cases import (

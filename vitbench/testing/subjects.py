@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from vitbench.measuring.predictions import summarise
 from vitbench.protocols import (
     Agreement,
     EnergyUse,
     Loading,
     MemoryUse,
-    Predictions,
     Startup,
     Subject,
     Timing,
@@ -65,7 +65,7 @@ def shuffled(subject: Subject) -> Subject:
     predictions = subject.predictions
     assert predictions is not None
     order = np.random.default_rng(0).permutation(len(predictions.labels))
-    of_images = ("labels", "top_classes", "top_probabilities", "true_log_probability")
+    of_images = [name for name in predictions.__slots__ if isinstance(getattr(predictions, name), np.ndarray)]
     moved = {name: getattr(predictions, name)[order] for name in of_images}
     return replace(subject, predictions=replace(predictions, **moved))
 
@@ -83,22 +83,20 @@ def _scene(name: str, part: Part, make: Callable[[float], object]) -> Scene:
 def _predicted(num_classes: int, *, right: float, confidence: float) -> Subject:
     """Return predictions of which a share is right, all given with the same confidence."""
     labels = np.arange(IMAGES) % num_classes
-    shown = min(5, num_classes)
     hit = np.random.default_rng(0).permutation(IMAGES) < round(right * IMAGES)
     # The likeliest class is the true one or the next; the others follow in order, a missed label last of all.
-    top = (labels[:, None] + np.where(hit, 0, 1)[:, None] + np.arange(shown)) % num_classes
-    rest = (1 - confidence) / (num_classes - 1)
-    probabilities = np.full((IMAGES, shown), rest)
-    probabilities[:, 0] = confidence
-    true = np.where(hit, confidence, max(rest, 1e-12))
+    order = (labels[:, None] + np.where(hit, 0, 1)[:, None] + np.arange(num_classes)) % num_classes
+    others = np.geomspace(1, 0.99, num_classes - 1)  # a little apart, so that their order is known
+    ordered = np.concatenate([[confidence], max(1 - confidence, 1e-12) * others / others.sum()])
+    logits = np.empty((IMAGES, num_classes), dtype=np.float32)
+    np.put_along_axis(logits, order, np.log(ordered)[None, :].astype(np.float32), axis=1)
     return _subject(
         num_classes,
-        predictions=Predictions(
-            labels=labels.astype(np.int64),
-            top_classes=top.astype(np.int64),
-            top_probabilities=probabilities.astype(np.float32),
-            true_log_probability=np.log(true).astype(np.float32),
-            num_classes=num_classes,
+        predictions=summarise(
+            torch.from_numpy(logits),
+            labels.astype(np.int64),
+            index=np.arange(IMAGES, dtype=np.int64),
+            class_names=[f"class {k}" for k in range(num_classes)],
         ),
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitbench.catalog.options import complete_options
+from vitbench.catalog.provenance import first_missing
 from vitbench.errors import NothingSelectedError, Skip, VitbenchError
 from vitbench.planning.expand import expand
-from vitbench.planning.resolve import first_missing
 from vitbench.planning.suite import ModelEntry, Selection, Suite
 from vitbench.planning.suite_file import read_suite
 from vitbench.testing.cases import SuiteCase

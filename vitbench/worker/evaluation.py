@@ -75,7 +75,7 @@ def evaluate(
         faults = (*faults, *filter(None, [disagreement(agreement)]))
         warnings = (*warnings, *filter(None, [unjudged(agreement)]))
     return Evaluation(
-        predictions=summarise(logits, test.labels),
+        predictions=summarise(logits, test.labels, index=test.index, class_names=planned.data.class_names),
         agreement=agreement,
         loading=loading,
         faults=faults,

@@ -7,6 +7,7 @@ import itertools
 import math
 import traceback
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -15,72 +16,100 @@ import numpy as np
 
 from vitbench import contract
 from vitbench.catalog import Catalog, Offer
-from vitbench.catalog.provenance import origin
+from vitbench.catalog.provenance import first_missing, origin
 from vitbench.errors import Skip, reason_of
-from vitbench.protocols import Predictions, Subject
+from vitbench.measurements import LARGEST_BATCH, at_largest_batch, blank, taken_in
+from vitbench.protocols import Predictions, Split, Subject
 from vitbench.records import Measurement, PluginOrigin, Verdict
-from vitbench.specs import MetricSpec, load_target
+from vitbench.specs import At, MetricSpec, load_target
 from vitbench.worker.runtime import kept_flags
+from vitbench.worker.scores import Kept, Score, Scored, scored
 
-__all__ = ["measure", "measured_by"]
+__all__ = ["Measured", "measure", "measured_by"]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def measure(catalog: Catalog, subject: Subject, lacking: Mapping[str, str] = _NOTHING) -> tuple[Measurement, ...]:
-    """Return the measurements of all metrics whose part the subject has, each with its unit and direction.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What the metrics gave."""
+
+    measurements: tuple[Measurement, ...] = ()
+    scores: Mapping[str, Kept] = field(default_factory=dict)
+    """What is kept for comparing models on the same images, by the measurement's name."""
+
+
+def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, str] = _NOTHING) -> Measured:
+    """Return what all metrics give that are taken at a cell and whose parts the subject has.
+
+    At the largest batch the metrics of the fixed batch are taken, under names of their own, but for what is exact.
 
     Args:
         catalog: has the metrics.
         subject: what is measured. Metrics cannot write into its predictions and its curve: others read them, too.
+        at: which cell it is.
         lacking: why a part that the subject should have is missing; its metrics are recorded without a value.
     """
     subject = _read_only(subject)
-    measurements: list[Measurement] = []
+    found: list[Scored] = []
     with kept_flags():
         for offer in catalog.metrics.values():
-            parts = offer.spec.parts
-            if reasons := [lacking[part] for part in parts if part in lacking]:
-                measurements.append(_without_value(offer.spec, reasons[0]))
-            elif all(getattr(subject, part) is not None for part in parts):
-                measurements.extend(_call(offer, subject))
-    return tuple(measurements)
+            spec = offer.spec
+            reasons = [lacking[part] for part in spec.parts if part in lacking]
+            if not taken_in(spec, at):
+                continue
+            if reasons:
+                found += _without_values(spec, reasons[0])
+            elif all(getattr(subject, part) is not None for part in spec.parts):
+                found += _call(offer, subject)
+    measurements = tuple(one.measurement for one in found)
+    return Measured(
+        measurements=tuple(map(at_largest_batch, measurements)) if at == "largest_batch" else measurements,
+        scores={one.measurement.name: one.kept for one in found if one.kept},
+    )
 
 
 def measured_by(catalog: Catalog, measurements: Iterable[Measurement]) -> tuple[PluginOrigin, ...]:
     """Return the plugins of the metrics that gave some figures."""
-    given = {one.name.removeprefix("largest_batch_") for one in measurements if one.value is not None}
+    given = {one.name.removeprefix(f"{LARGEST_BATCH}_") for one in measurements if one.value is not None}
     givers = [offer for offer in catalog.metrics.values() if any(each.name in given for each in offer.spec.gives)]
     plugins = (offer.plugin for offer in givers)
     return tuple(origin(plugin) for plugin in dict.fromkeys(plugins))
 
 
 def _read_only(subject: Subject) -> Subject:
-    """Return a subject whose predictions and training curve are the same and cannot be written to."""
-    predictions, training = subject.predictions, subject.training
-    if predictions is not None:
-        predictions = dataclasses.replace(predictions, **_views(predictions))
-    if training is not None:
-        training = dataclasses.replace(training, curve=tuple(MappingProxyType(row) for row in training.curve))
-    return dataclasses.replace(subject, predictions=predictions, training=training)
+    """Return a subject whose arrays and training curve are the same and cannot be written to."""
+    frozen: dict[str, Any] = {
+        part: dataclasses.replace(value, **_views(value))
+        for part in ("predictions", "images")
+        if (value := getattr(subject, part)) is not None
+    }
+    if subject.training is not None:
+        curve = tuple(MappingProxyType(row) for row in subject.training.curve)
+        frozen["training"] = dataclasses.replace(subject.training, curve=curve)
+    return dataclasses.replace(subject, **frozen)
 
 
-def _views(predictions: Predictions) -> dict[str, Any]:
-    """Return the arrays of predictions by name, such that they cannot be written to."""
+def _views(part: Predictions | Split) -> dict[str, Any]:
+    """Return the arrays of a part by name, such that they cannot be written to."""
     views: dict[str, Any] = {
-        name: value.view()
-        for name in predictions.__slots__
-        if isinstance(value := getattr(predictions, name), np.ndarray)
+        name: value.view() for name in part.__slots__ if isinstance(value := getattr(part, name), np.ndarray)
     }
     for view in views.values():
         view.setflags(write=False)
     return views
 
 
-def _call(offer: Offer[MetricSpec], subject: Subject) -> Iterable[Measurement]:
+def _call(offer: Offer[MetricSpec], subject: Subject) -> list[Scored]:
+    if missing := first_missing(offer.spec.requires):
+        return _without_values(offer.spec, f"it needs the module {missing}, which is not installed")
     try:
-        found = contract.call(load_target(offer.spec.measure), {"subject": subject})
-        return [_complete(given, offer.spec) for given in found]
+        return [
+            _of_score(given, offer, subject)
+            if isinstance(given, Score)
+            else Scored(measurement=_complete(given, offer.spec), kept={})
+            for given in contract.call(load_target(offer.spec.measure), {"subject": subject})
+        ]
     except KeyboardInterrupt:
         raise
     except Skip as skip:
@@ -88,12 +117,39 @@ def _call(offer: Offer[MetricSpec], subject: Subject) -> Iterable[Measurement]:
     except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
         traceback.print_exc()
         reason = f"{offer.name} failed: {reason_of(error)}"
-    return [_without_value(offer.spec, reason)]
+    return _without_values(offer.spec, reason)
 
 
-def _without_value(spec: MetricSpec, reason: str) -> Measurement:
+def _of_score(given: Score, offer: Offer[MetricSpec], subject: Subject) -> Scored:
+    """Return what a score makes; one that is wrong takes nothing from the metric's others.
+
+    Raises:
+        ValueError: the metric does not declare it, or the subject has no predictions that it could be of.
+    """
+    unit = blank(offer.spec, given.name).unit
+    if subject.predictions is None:
+        raise ValueError(f'it gave {type(given).__name__}, which needs predictions, and its "needs" does not name them')
+    try:
+        found = scored(given, subject.predictions, unit)
+        return Scored(measurement=_complete(found.measurement, offer.spec), kept=found.kept)
+    except KeyboardInterrupt:
+        raise
+    except Skip as skip:
+        reason = str(skip)
+    except BaseException as error:
+        traceback.print_exc()
+        reason = f"{offer.name} failed: {reason_of(error)}"
+    return _without_value(offer.spec, given.name, reason)
+
+
+def _without_values(spec: MetricSpec, reason: str) -> list[Scored]:
+    """Return all that a metric would give, without values."""
+    return [_without_value(spec, each.name, reason) for each in spec.gives]
+
+
+def _without_value(spec: MetricSpec, name: str, reason: str) -> Scored:
     verdict = Verdict(level="invalid", reasons=(reason,))
-    return Measurement(name=spec.name, value=None, unit=spec.unit, better=spec.better, verdict=verdict)
+    return Scored(measurement=msgspec.structs.replace(blank(spec, name), verdict=verdict), kept={})
 
 
 def _complete(given: object, spec: MetricSpec) -> Measurement:
@@ -106,17 +162,18 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         raise TypeError(f"it gave {type(given).__name__} where Measurement is expected")
     # msgspec checks types where it reads, not where a measurement is made.
     one = msgspec.convert(msgspec.to_builtins(given, enc_hook=_number), Measurement)
-    declared = [each.name for each in spec.gives]
-    if one.name not in declared:
-        raise ValueError(f'it gave "{one.name}", and its spec declares {", ".join(declared)}')
+    told = blank(spec, one.name, one.unit)
     if not all(map(math.isfinite, itertools.chain.from_iterable(one.samples))):
         raise ValueError(f"a sample of {one.name} is not finite")
     one = msgspec.structs.replace(
-        one,
-        unit=one.unit or spec.unit,
-        better=one.better or spec.better,
+        told,
+        value=one.value,
+        better=one.better or told.better,
         low=one.low if one.low is not None and math.isfinite(one.low) else None,
         high=one.high if one.high is not None and math.isfinite(one.high) else None,
+        n=one.n,
+        samples=one.samples,
+        verdict=one.verdict,
     )
     if one.value is not None and not math.isfinite(one.value):
         reasons = (*one.verdict.reasons, f"the value is {one.value}")

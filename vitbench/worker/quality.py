@@ -17,11 +17,12 @@ from vitbench import contract
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.geometry import channels_fit
 from vitbench.data.splits import Splits, load_splits
+from vitbench.errors import StoreError
 from vitbench.execution.executor import Send
-from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, MetricsJob, Progress
+from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
-from vitbench.protocols import Budget, FitRun, Split, Subject, TrainingLog, TrainVal
+from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
@@ -29,9 +30,10 @@ from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.metrics import measure, measured_by
+from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.runtime import flag_reasons, runtime
+from vitbench.worker.scores import load_scores, save_scores
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -100,7 +102,6 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         log()
         found = evaluate(model, planned, splits.test, how, log)
         flipped = flag_reasons(flags)
-    save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
         _save_weights(model, folder / WEIGHTS)
     curve = tuple(log.curve)
@@ -111,13 +112,18 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         precision=cell.precision,
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
         predictions=found.predictions,
+        images=splits.test,
         training=_training_log(start, end, planned, cell, splits, curve) if recipe.trains else None,
         loading=found.loading,
         agreement=found.agreement,
     )
+    with signs_of_life(send, "measuring"):  # resamples may take a minute for each metric
+        measured = measure(catalog, subject, "quality")
+    save_predictions(folder / PREDICTIONS, found.predictions)
+    save_scores(folder / SCORES, measured.scores, found.predictions)
     return CellResult(
         status="ok",
-        measurements=measure(catalog, subject),
+        measurements=measured.measurements,
         faults=found.faults,
         warnings=(*flipped, *found.warnings),
         curve=curve,
@@ -142,7 +148,10 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
         predictions=predictions,
     )
     catalog = load_catalog(job.plugins)
-    measurements = doubt(measure(catalog, subject), "warn", job.warnings)
+    with signs_of_life(send, "measuring"):
+        measured = measure(catalog, subject, "quality")
+    _save_again(folder / SCORES, measured, predictions)
+    measurements = doubt(measured.measurements, "warn", job.warnings)
     return CellResult(
         status="ok",
         measurements=doubt(measurements, "invalid", job.faults),
@@ -157,6 +166,17 @@ def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess
         return own
     found = statistics(train)
     return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
+
+
+def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:
+    """Write the scores anew, with those that are there and are of nothing that was measured now."""
+    now = {one.name for one in measured.measurements}
+    try:
+        earlier = load_scores(path)
+    except StoreError:  # missing or damaged: what is not measured now has no scores
+        earlier = {}
+    kept = {name: scores for name, scores in earlier.items() if name not in now}
+    save_scores(path, {**kept, **measured.scores}, predictions)
 
 
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:

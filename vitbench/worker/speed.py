@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 import torch
 from torch import nn
 
@@ -14,6 +13,7 @@ from vitbench.catalog import Catalog
 from vitbench.errors import Skip
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import CellJob, CellResult, Progress
+from vitbench.measurements import at_of
 from vitbench.measuring.energy import measure_energy
 from vitbench.measuring.evidence import Moment, disturbances, observe
 from vitbench.measuring.memory import MemoryBaseline
@@ -77,13 +77,10 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         energy=None if isinstance(energy, Skip) else energy,
         agreement=agreement,
     )
-    measurements = measure(
-        catalog, subject, {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
-    )
+    lacking = {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
+    measurements = measure(catalog, subject, at_of(cell), lacking).measurements
     if not measurements:
         return CellResult(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
-    if cell.largest_batch:
-        measurements = tuple(msgspec.structs.replace(m, name=f"largest_batch_{m.name}") for m in measurements)
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
     faults = (*remembered, *([wrong] if wrong else []))
     warnings = (*([doubtful] if doubtful else []), *flipped)

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import ttest_rel
 
 from vitbench.comparing.paired import images_needed, paired_difference, tango
-from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.image_scores import Outcomes, Resampled
 from vitbench.statistics import mcnemar, mcnemar_gap
 
 
@@ -125,6 +125,27 @@ def test_models_that_agree_everywhere_are_alike() -> None:
 )
 def test_other_images_are_never_paired(first: list[Outcomes], second: list[Outcomes]) -> None:
     assert paired_difference(first, second) is None
+
+
+def resampled(value: float, replicates: object, step: float = 0.0) -> Resampled:
+    return Resampled(value=value, replicates=np.asarray(replicates), step=step, size=400, images="test")
+
+
+def test_values_on_resamples_differ_by_the_spread_of_their_differences() -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 1000))
+    first, second = resampled(0.8, 0.8 + 0.01 * noise[0]), resampled(0.83, 0.83 + 0.01 * noise[1])
+    found = paired_difference([first], [second])
+    assert found is not None
+    error = 0.01 * np.std(noise[1] - noise[0], ddof=1)
+    assert found.value == pytest.approx(0.03)
+    assert (found.low, found.high) == pytest.approx((0.03 - 1.966 * error, 0.03 + 1.966 * error), rel=1e-3)
+    assert 0.01 < found.p_value < 0.05
+    assert (found.images, found.seeds, found.alike, found.split) == (400, (1, 1), False, None)
+    assert found.needed is not None
+    same = paired_difference([first], [first])
+    assert same is not None
+    assert (same.value, same.alike, same.p_value) == (0, True, 1)
+    assert paired_difference([first], outcomes(np.arange(400) < 300)) is None
 
 
 def test_scores_that_are_no_yes_or_no_take_a_paired_t_test() -> None:

@@ -107,7 +107,7 @@ def test_too_few_images_are_said_to_be_too_few(tmp_path: Path) -> None:
 def test_without_predictions_that_is_said(tmp_path: Path) -> None:
     folder = c.write(tmp_path, c.quality("a", GOOD), c.quality("b", BAD), predictions=False)
     words = text(compare_models(open_folder(folder), ("a", "b")))
-    assert "top1 is compared by 95 % intervals: predictions of the same images are not stored." in words
+    assert "top1 is compared by 95 % intervals: scores of the same images are not stored." in words
     assert "b is worse than a: 7.5 points of top1." in words
 
 

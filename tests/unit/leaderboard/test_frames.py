@@ -19,6 +19,7 @@ from vitbench.leaderboard.frames import (
     rows_frame,
 )
 from vitbench.leaderboard.leaderboard import Condition, Metric, Row, build
+from vitbench.records import METHOD
 from vitbench.statistics import wilson
 
 PAGE = Path(__file__).parents[3] / "docs" / "leaderboard.md"
@@ -66,7 +67,7 @@ def test_a_row_has_its_interval_its_verdicts_and_its_fronts():
     assert first["top1_sd"] == pytest.approx(6 / 360 / 2**0.5)
     assert (first["top1_n"], first["top1_verdict"], first["top1_reasons"]) == (2, "valid", "")
     assert (first["throughput"], first["throughput_verdict"], first["throughput_reasons"]) == (900, "warn", "load")
-    assert (first["pareto_speed"], first["batch_size"], first["method"], first["rank_by"]) == (True, 32, 2, "top1")
+    assert (first["pareto_speed"], first["batch_size"], first["method"], first["rank_by"]) == (True, 32, METHOD, "top1")
     assert second["baseline"]
     assert all(pd.isna(second[f"throughput{part}"]) for part in METRIC_COLUMNS)
     assert pd.isna(second["pareto_speed"])

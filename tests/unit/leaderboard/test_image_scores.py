@@ -1,4 +1,4 @@
-"""Scores of images, read from stored predictions, against the metrics that are made of them."""
+"""What is stored behind a measurement, read by its name, and what a ranking makes of it."""
 
 from __future__ import annotations
 
@@ -11,83 +11,122 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from vitbench_metrics import quality
 
 import vitbench
-from vitbench.leaderboard.image_scores import read_outcomes
-from vitbench.measuring.predictions import save_predictions, summarise
-from vitbench.protocols import Predictions, Subject
+from vitbench.catalog import Catalog, Offer, Plugin
+from vitbench.leaderboard.image_scores import Outcomes, Resampled, read_outcomes
+from vitbench.protocols import ConfusionScore, Predictions, Subject
+from vitbench.specs import MetricSpec
 from vitbench.store import Store
+from vitbench.worker.metrics import measure
+from vitbench.worker.scores import save_scores
+
+KEPT = {
+    "mine": {"scores": np.array([True, False, True])},
+    "error": {"scores": np.array([0.5, 1.5, 0.25], dtype=np.float32)},
+    "worst": {"value": np.float64(0.5), "replicates": np.array([0.25, np.nan, 0.5]), "step": np.float64(0.125)},
+}
 
 
-@pytest.fixture
-def predictions() -> Predictions:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(10, (200,), generator=generator)
-    return summarise(torch.randn(200, 10, generator=generator), labels.numpy())
+def predictions(labels: list[int], index: list[int] | None = None) -> Predictions:
+    return factories.predictions(torch.eye(10)[labels], labels, index=index)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("top1", np.bool_), ("top5", np.bool_), ("nll", np.float32)], ids=["top1", "top5", "nll"]
-)
-def test_the_metric_is_the_mean_of_the_scores(tmp_path, predictions, name, kind):
-    save_predictions(tmp_path / "p.npz", predictions)
-    found = read_outcomes(tmp_path / "p.npz", name)
-    subject = Subject(num_classes=10, input_shape=(1, 8, 8), device="cpu", precision="float32", predictions=predictions)
-    (measured,) = getattr(quality, name)(subject)
-    assert found is not None
-    assert found.scores.dtype == kind
-    assert found.scores.shape == (200,)
-    assert found.scores.mean(dtype=float) == pytest.approx(measured.value, rel=1e-9)
+def test_they_are_read_by_the_measurements_name(tmp_path: Path) -> None:
+    save_scores(tmp_path / "s.npz", KEPT, predictions([0, 1, 2]))
+    mine, error, worst = (read_outcomes(tmp_path / "s.npz", name) for name in KEPT)
+    assert isinstance(mine, Outcomes)
+    assert (mine.scores.dtype, mine.value, mine.size) == (np.bool_, 2 / 3, 3)
+    assert isinstance(error, Outcomes)
+    assert (error.scores.dtype, error.value, error.size) == (np.float32, 0.75, 3)
+    assert isinstance(worst, Resampled)
+    assert (worst.value, worst.step, worst.size) == (0.5, 0.125, 3)
+    assert np.array_equal(worst.replicates, [0.25, np.nan, 0.5], equal_nan=True)
+    assert mine.images == error.images == worst.images
+    assert read_outcomes(tmp_path / "s.npz", "throughput") is None
 
 
-def test_images_are_known_by_their_labels_in_order(tmp_path, predictions):
-    def digest(labels: np.ndarray) -> str:
-        save_predictions(tmp_path / "p.npz", summarise(torch.eye(10)[torch.from_numpy(labels)], labels))
-        found = read_outcomes(tmp_path / "p.npz", "top1")
+def test_images_are_known_by_their_labels_and_places_in_order(tmp_path: Path) -> None:
+    def digest(labels: list[int], index: list[int] | None = None) -> str:
+        of = predictions(labels, index)
+        save_scores(tmp_path / "s.npz", {"m": {"scores": np.zeros(len(labels), dtype=bool)}}, of)
+        found = read_outcomes(tmp_path / "s.npz", "m")
         assert found is not None
         return found.images
 
-    same = digest(predictions.labels)
-    assert digest(predictions.labels.copy()) == same
-    assert digest(predictions.labels[::-1].copy()) != same
-    assert digest(predictions.labels[:-1].copy()) != same
+    same = digest([0, 1, 1])
+    assert digest([0, 1, 1], [0, 1, 2]) == same
+    assert digest([1, 1, 0]) != same
+    assert digest([0, 1]) != same
+    assert digest([0, 1, 1], [0, 1, 3]) != same, "another image of the same class"
 
 
-@pytest.mark.parametrize("name", ["throughput", "ece", "macro_f1"])
-def test_a_figure_that_is_no_mean_over_images_has_none(tmp_path, predictions, name):
-    save_predictions(tmp_path / "p.npz", predictions)
-    assert read_outcomes(tmp_path / "p.npz", name) is None
-
-
-def test_missing_and_damaged_files_have_none(tmp_path, predictions):
-    path: Path = tmp_path / "p.npz"
-    assert read_outcomes(path, "top1") is None
-    save_predictions(path, predictions)
+def test_missing_and_damaged_files_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    assert read_outcomes(path, "mine") is None
+    save_scores(path, KEPT, predictions([0, 1, 2]))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert read_outcomes(path, "top1") is None
-    for place in range(60, len(whole), 97):
-        path.write_bytes(whole[:place] + bytes(8) + whole[place + 8 :])
-        read_outcomes(path, "top1")  # whatever it finds, no damage ends in an error
-    path.write_bytes(b"")
-    assert read_outcomes(path, "top1") is None
-    np.savez(path, labels=predictions.labels)
-    assert read_outcomes(path, "top1") is None
+    assert read_outcomes(path, "mine") is None
+    np.savez(path, labels=np.arange(3))
+    assert read_outcomes(path, "mine") is None
 
 
 @pytest.mark.process
-def test_reading_them_does_not_load_torch(tmp_path, predictions):
-    save_predictions(tmp_path / "p.npz", predictions)
+def test_reading_them_does_not_load_torch(tmp_path: Path) -> None:
+    save_scores(tmp_path / "s.npz", KEPT, predictions([0, 1, 2]))
     script = (
         "import sys, pathlib\nfrom vitbench.leaderboard.image_scores import read_outcomes\n"
-        f"assert read_outcomes(pathlib.Path({str(tmp_path / 'p.npz')!r}), 'top1') is not None\n"
+        f"assert read_outcomes(pathlib.Path({str(tmp_path / 's.npz')!r}), 'worst') is not None\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_load_ranks_by_the_predictions_beside_the_store(tmp_path):
+def worst_class(subject: Subject) -> list[ConfusionScore]:
+    def score(confusion: np.ndarray) -> float:
+        totals = confusion.sum(axis=1)
+        return float((confusion.diagonal()[totals > 0] / totals[totals > 0]).min())
+
+    return [ConfusionScore(name="worst_class", score=score)]
+
+
+def test_a_third_partys_measurement_ranks_as_ours_do_and_is_read_without_its_plugin(tmp_path: Path) -> None:
+    """Three models that are right on 900 to 915 of 1000 images; the best of them has a class that it hardly knows."""
+    labels = np.arange(1000) % 10
+    hard = {
+        "even": np.arange(1000) < 100,
+        "other": np.arange(1000) >= 900,
+        "blind": (labels == 0) & (np.arange(1000) % 7 > 0),
+    }
+    spec = MetricSpec(
+        name="worst_class", measure=worst_class, unit="fraction", better="higher", needs="predictions", summary="x"
+    )
+    plugin = Plugin(name="p", distribution="d", version="1", module="m")
+    catalog = Catalog(metrics={"p/worst_class": Offer(name="p/worst_class", plugin=plugin, spec=spec)})
+    with Store.open(tmp_path, create=True) as store:
+        run = store.begin_run(
+            command="vitbench run", version="0", suite="", environment=factories.environment(), rank_by="worst_class"
+        )
+        for name, wrong in hard.items():
+            said = torch.from_numpy(np.where(wrong, (labels + 1) % 10, labels))
+            of = factories.predictions(torch.eye(10)[said], labels)
+            subject = Subject(num_classes=10, input_shape=(1, 8, 8), device="cpu", precision="float32", predictions=of)
+            measured = measure(catalog, subject, "quality")
+            record = factories.record(factories.quality_cell(name), measured.measurements, run=run)
+            store.append(record)
+            save_scores(store.scores_path(record.key), measured.scores, of)
+    found = vitbench.load(tmp_path).leaderboard
+    assert {row.model: (row.rank, row.rank_last) for row in found.rows} == {
+        "even": (1, 2),
+        "other": (1, 2),
+        "blind": (3, 3),
+    }
+    [resolution] = found.resolutions.values()
+    assert (resolution.models, resolution.images) == (3, 1000)
+
+
+def test_load_ranks_by_the_scores_beside_the_store(tmp_path: Path) -> None:
     records = [factories.quality("a", 340), factories.quality("b", 325)]
     with Store.open(tmp_path, create=True) as store:
         run = store.begin_run(
@@ -96,13 +135,14 @@ def test_load_ranks_by_the_predictions_beside_the_store(tmp_path):
         store.plan(run, [record.planned for record in records])
         for record, correct in zip(records, (340, 325), strict=True):
             store.append(msgspec.structs.replace(record, run=run))
-            labels = np.arange(360) % 10
-            said = np.where(np.arange(360) < correct, labels, (labels + 1) % 10)
-            save_predictions(store.predictions_path(record.key), summarise(torch.eye(10)[said], labels))
+            right = np.arange(360) < correct
+            save_scores(
+                store.scores_path(record.key), {"top1": {"scores": right}}, predictions([k % 10 for k in range(360)])
+            )
     found = vitbench.load(tmp_path).leaderboard
     assert [(row.model, row.rank, row.rank_last) for row in found.rows] == [("a", 1, 1), ("b", 2, 2)]
     [resolution] = found.resolutions.values()
     assert (resolution.models, resolution.images) == (2, 360)
-    (tmp_path / "predictions" / f"{records[0].key}.npz").unlink()
+    (tmp_path / "scores" / f"{records[0].key}.npz").unlink()
     found = vitbench.load(tmp_path).leaderboard
     assert [(row.model, row.rank, row.rank_last) for row in found.rows] == [("a", 1, 2), ("b", 1, 2)]

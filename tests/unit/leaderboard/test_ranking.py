@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
 from vitbench.leaderboard.ranking import Entry, Ranking, rank
-from vitbench.statistics import mcnemar, mcnemar_gap
+from vitbench.statistics import RESAMPLES, draws, mcnemar, mcnemar_gap
 
 Scores = NDArray[np.bool_] | NDArray[np.float32]
 
@@ -250,3 +250,119 @@ def test_different_models_are_told_apart():
     easy = random.normal(1.3, 1.5, 1000)
     entries = [entry(*(easy + shift + 0.5 * random.randn(1000) > 0 for _ in range(3))) for shift in (0.0, 0.5, 1.0)]
     assert ranges(rank(entries, "higher")) == [(3, 3), (2, 2), (1, 1)]
+
+
+# Values on resamples of the images ------------------------------------------------------------------------------------
+
+
+def resampled(*seeds: Known) -> Entry:
+    value = float(np.mean([each.value for each in seeds]))
+    return Entry(value=value, low=-math.inf, high=math.inf, outcomes=seeds)
+
+
+def spread(value: float, error: float, *, seed: int = 0, images: int = 400, step: float = 0.0) -> Resampled:
+    """Return a value with this standard error; models of other seeds err independently."""
+    replicates = value + error * np.random.default_rng(seed).standard_normal(RESAMPLES)
+    return Resampled(value=value, replicates=replicates, step=step, size=images, images="test")
+
+
+def test_values_on_resamples_are_told_apart_by_the_spread_of_their_differences():
+    independent = [resampled(spread(value, 0.01, seed=seed)) for seed, value in enumerate((0.80, 0.82))]
+    assert ranges(rank(independent, "higher")) == [(1, 2), (1, 2)], "0.02 is 1.4 standard errors"
+    together = [resampled(spread(value, 0.01)) for value in (0.80, 0.82)]
+    assert ranges(rank(together, "higher")) == [(2, 2), (1, 1)], "both rise and fall with the images"
+    ranking = rank(independent, "higher")
+    assert ranking.resolution is not None
+    assert ranking.resolution.gap == pytest.approx(1.966 * 0.01 * math.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize("images", [1, 5, 400])
+def test_without_any_spread_few_images_show_nothing(images):
+    perfect, constant = (resampled(spread(value, 0.0, images=images)) for value in (1.0, 0.0))
+    expected = [(1, 1), (2, 2)] if images == 400 else [(1, 2), (1, 2)]
+    assert ranges(rank([perfect, constant], "higher")) == expected
+    assert ranges(rank([perfect, perfect, constant], "higher"))[:2] in ([(1, 2)] * 2, [(1, 3)] * 2)
+
+
+def test_no_error_is_less_than_what_one_image_changes():
+    """Five images of a class that are all missed have no spread, and neither have three in four of them right."""
+    for step, expected in ((0.0, [(2, 2), (1, 1)]), (0.2, [(1, 2), (1, 2)])):
+        entries = [resampled(spread(value, 0.001, step=step)) for value in (0.0, 0.38)]
+        assert ranges(rank(entries, "higher")) == expected
+
+
+def test_resamples_without_a_value_are_left_out_and_too_many_say_nothing():
+    def torn(value: float, share: float) -> Resampled:
+        whole = spread(value, 0.01)
+        replicates = np.where(np.arange(RESAMPLES) < share * RESAMPLES, np.nan, whole.replicates)
+        return Resampled(value=value, replicates=replicates, step=0.0, size=400, images="test")
+
+    some = [resampled(torn(0.80, 0.04)), resampled(torn(0.85, 0.02))]
+    assert ranges(rank(some, "higher")) == [(2, 2), (1, 1)]
+    none = [resampled(torn(0.80, 0.6)), resampled(torn(0.85, 0.0))]
+    assert ranges(rank(none, "higher")) == [(1, 2), (1, 2)]
+
+
+def test_fewer_resamples_pair_with_the_first_of_more():
+    few = spread(0.85, 0.01)
+    few = Resampled(value=few.value, replicates=few.replicates[:200], step=0.0, size=400, images="test")
+    assert ranges(rank([resampled(spread(0.80, 0.01)), resampled(few)], "higher")) == [(2, 2), (1, 1)]
+
+
+def test_scores_and_resamples_of_the_same_images_are_not_paired():
+    scores = Outcomes(scores=right(range(300), 400), images="test")
+    ranking = rank([resampled(scores), resampled(scores), resampled(spread(0.1, 0.01))], "higher")
+    assert ranking.resolution is not None
+    assert ranking.resolution.models == 2
+    assert ranges(ranking) == [(1, 3)] * 3
+
+
+def test_seeds_count_as_for_scores():
+    steady = [resampled(*[spread(value, 0.01)] * 3) for value in (0.80, 0.85)]
+    varied = [resampled(spread(value - 0.1, 0.01), spread(value + 0.1, 0.01)) for value in (0.80, 0.85)]
+    assert ranges(rank(steady, "higher")) == [(2, 2), (1, 1)]
+    assert ranges(rank(varied, "higher")) == [(1, 2), (1, 2)]
+
+
+WEIGHTS = {n: np.array([np.bincount(drawn, minlength=n) for drawn in draws(n)], dtype=float) for n in (500,)}
+
+
+def worst_class(labels: NDArray[np.int64], correct: NDArray[np.bool_]) -> Resampled:
+    """Return the smallest of the classes' accuracies, with its resamples."""
+    of_class = np.eye(10)[labels]
+    weights = WEIGHTS[len(labels)]
+    counts, hits = of_class.sum(0), (of_class * correct[:, None]).sum(0)
+    shares = weights @ (of_class * correct[:, None]) / np.maximum(weights @ of_class, 1)
+    return Resampled(
+        value=float((hits / counts).min()),
+        replicates=shares.min(axis=1),
+        step=float(1 / counts.min()),
+        size=len(labels),
+        images="test",
+    )
+
+
+def drawn_models(random: np.random.Generator, hardness: Sequence[float]) -> list[Entry]:
+    """Return models that find class 0 harder than the others, by so much each."""
+    labels = random.integers(10, size=500)
+    easy = random.normal(1.3, 1.0, 500)
+    return [
+        resampled(worst_class(labels, easy - hard * (labels == 0) + random.standard_normal(500) > 0))
+        for hard in hardness
+    ]
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("hardness", [0.0, 1.0])
+def test_equal_models_have_one_rank_by_their_worst_class(hardness):
+    """120 tables at 5 % would exceed 10 % once in a hundred times."""
+    random = np.random.default_rng(1)
+    tables = [ranges(rank(drawn_models(random, [hardness] * 4), "higher")) for _ in range(120)]
+    assert sum(found != [(1, 4)] * 4 for found in tables) <= 12
+
+
+@pytest.mark.simulation
+def test_models_of_unlike_worst_classes_are_told_apart():
+    random = np.random.default_rng(2)
+    tables = [ranges(rank(drawn_models(random, [0.0, 2.5]), "higher")) for _ in range(20)]
+    assert sum(found == [(1, 1), (2, 2)] for found in tables) >= 18

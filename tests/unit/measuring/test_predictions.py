@@ -8,21 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import predictions
 from torch import nn
 
-from vitbench.errors import StoreError, VitbenchError
+from vitbench.errors import Skip, StoreError, VitbenchError
 from vitbench.measuring import predictions as module
 from vitbench.measuring.predictions import (
     InvalidPredictions,
     load_predictions,
     predict,
     save_predictions,
-    summarise,
     validate_logits,
 )
 from vitbench.measuring.steps import InvalidOutput
 
 NAN, INF = math.nan, math.inf
+DTYPES = {
+    "labels": np.int64,
+    "index": np.int64,
+    "top_classes": np.int64,
+    "top_logits": np.float32,
+    "log_normaliser": np.float64,
+    "true_logit": np.float32,
+}
 
 
 def some_logits(images: int = 40, classes: int = 7, seed: int = 0) -> torch.Tensor:
@@ -101,55 +109,88 @@ class TestSummarise:
         monkeypatch.setattr(module, "CHUNK", 16)
         logits = some_logits()
         labels = np.arange(40) % 7
-        found = summarise(logits, labels)
+        found = predictions(logits, labels)
         probability = torch.softmax(logits.double(), 1).numpy()
-        order = np.argsort(-probability, axis=1)[:, :5]
+        order = np.argsort(-probability, axis=1)
         assert np.array_equal(found.top_classes, order)
+        assert np.array_equal(found.top_logits, np.take_along_axis(logits.numpy(), order, 1))
+        assert np.array_equal(found.true_logit, logits.numpy()[np.arange(40), labels])
+        assert np.allclose(found.log_normaliser, torch.logsumexp(logits.double(), 1).numpy(), rtol=1e-14)
         assert np.allclose(found.top_probabilities, np.take_along_axis(probability, order, 1), rtol=1e-6)
         assert np.allclose(found.true_log_probability, np.log(probability[np.arange(40), labels]), rtol=1e-6)
+        assert np.allclose(found.probabilities(), probability, rtol=1e-12)
         assert found.num_classes == 7
-        dtypes = [found.labels.dtype, found.top_classes.dtype, found.top_probabilities.dtype]
-        assert dtypes == [np.int64, np.int64, np.float32]
+        dtypes = [getattr(found, name).dtype for name in DTYPES]
+        assert dtypes == list(DTYPES.values())
+        assert (found.top_probabilities.dtype, found.true_log_probability.dtype) == (np.float32, np.float32)
 
     def test_a_wrong_but_certain_model_has_a_finite_log_probability(self) -> None:
-        found = summarise(torch.tensor([[1000.0, 0.0]]), np.array([1]))
+        found = predictions(torch.tensor([[1000.0, 0.0]]), [1])
         assert found.true_log_probability.tolist() == [-1000.0]
         assert found.top_probabilities.tolist() == [[1.0, 0.0]]
 
-    def test_equal_logits_are_ordered_by_class(self) -> None:
-        found = summarise(torch.zeros(3, 1000), np.array([0, 1, 2]))
-        assert found.top_classes.tolist() == [[0, 1, 2, 3, 4]] * 3
+    def test_equal_logits_are_ordered_by_class_and_a_hundred_are_kept_in_order(self) -> None:
+        found = predictions(torch.zeros(3, 1000), [0, 1, 2])
+        assert found.top_classes.tolist() == [list(range(100))] * 3
         assert found.true_log_probability == pytest.approx([-math.log(1000)] * 3)
 
-    def test_fewer_than_five_classes(self) -> None:
-        assert summarise(some_logits(4, 3), np.zeros(4, dtype=np.int64)).top_classes.shape == (4, 3)
+    def test_of_too_many_logits_the_largest_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        logits, labels = some_logits(4, 150), np.array([0, 30, 149, 7])
+        monkeypatch.setattr(module, "WHOLE_BYTES", 4 * 150 * 4)
+        whole = predictions(logits, labels)
+        assert np.array_equal(whole.logits, logits.numpy())
+        monkeypatch.setattr(module, "WHOLE_BYTES", 4 * 150 * 4 - 1)
+        found = predictions(logits, labels)
+        assert found.logits is None
+        for name in ("top_classes", "top_logits", "log_normaliser", "true_logit", "true_log_probability"):
+            assert np.array_equal(getattr(found, name), getattr(whole, name))
+        with pytest.raises(Skip, match="of 4 images and 150 classes were not kept whole: only those of the 100 like"):
+            found.probabilities()
+
+    def test_imagenet_fits(self) -> None:
+        assert 50_000 * 1000 * 4 <= module.WHOLE_BYTES == 256 * 2**20
 
 
 class TestStore:
-    def test_what_was_saved_is_loaded(self, tmp_path: Path) -> None:
-        saved = summarise(some_logits(), np.arange(40) % 7)
+    @pytest.mark.parametrize("whole", [True, False])
+    @pytest.mark.parametrize("classes", [7, 300])
+    def test_what_was_saved_is_loaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, classes: int
+    ) -> None:
+        monkeypatch.setattr(module, "WHOLE_BYTES", 2**20 if whole else 0)
+        index = np.random.default_rng(0).permutation(100)[:40]
+        saved = predictions(some_logits(40, classes), np.arange(40) % 7, index=index)
         save_predictions(tmp_path / "key.npz", saved)
         loaded = load_predictions(tmp_path / "key.npz")
         assert [path.name for path in tmp_path.iterdir()] == ["key.npz"]
-        for name in ("labels", "top_classes", "top_probabilities", "true_log_probability"):
+        assert (saved.logits is not None) == whole
+        for name, dtype in DTYPES.items():
             assert np.array_equal(getattr(loaded, name), getattr(saved, name))
-            assert getattr(loaded, name).dtype == getattr(saved, name).dtype
-        assert loaded.num_classes == 7
+            assert getattr(loaded, name).dtype == dtype
+        assert loaded.class_names == saved.class_names
+        if whole:
+            assert np.array_equal(loaded.logits, saved.logits)
+        else:
+            assert loaded.logits is None
+
+    def test_whole_logits_are_stored_once(self, tmp_path: Path) -> None:
+        save_predictions(tmp_path / "key.npz", predictions(some_logits(1000, 100), np.arange(1000) % 7))
+        assert (tmp_path / "key.npz").stat().st_size < 1.4 * 1000 * 100 * 4
 
     def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "key.npz"
-        save_predictions(path, summarise(some_logits(), np.arange(40) % 7))
+        save_predictions(path, predictions(some_logits(), np.arange(40) % 7))
         before = path.read_bytes()
 
         def full(file: object, **arrays: object) -> None:
             file.write(b"half")  # type: ignore[attr-defined]
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(module.np, "savez_compressed", full)
-        with pytest.raises(StoreError, match=r"cannot write the predictions .*key\.npz: No space left on device"):
-            save_predictions(path, summarise(some_logits(seed=1), np.arange(40) % 7))
+        monkeypatch.setattr(np, "savez", full)
+        with pytest.raises(StoreError, match=r"cannot write .*key\.npz: No space left on device"):
+            save_predictions(path, predictions(some_logits(seed=1), np.arange(40) % 7))
         assert [entry.name for entry in tmp_path.iterdir()] == ["key.npz"]
         assert path.read_bytes() == before
 
@@ -158,12 +199,12 @@ class TestStore:
         path = tmp_path / "key.npz"
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(StoreError, match="cannot read the predictions"):
+        with pytest.raises(StoreError, match="cannot read "):
             load_predictions(path)
 
     def test_pickles_and_other_arrays_are_refused(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "objects.npz", labels=np.array([{}], dtype=object))
         np.savez(tmp_path / "other.npz", something=np.zeros(3))
         for name in ("objects.npz", "other.npz"):
-            with pytest.raises(StoreError, match="cannot read the predictions"):
+            with pytest.raises(StoreError, match="cannot read "):
                 load_predictions(tmp_path / name)

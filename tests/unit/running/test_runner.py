@@ -12,7 +12,7 @@ import pytest
 
 from vitbench.catalog.discovery import PluginSelection
 from vitbench.execution.executor import Ending, Needs
-from vitbench.execution.messages import PREDICTIONS, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
+from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
 from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
 from vitbench.running.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
@@ -57,15 +57,16 @@ class Script:
         assert answer is CellResult
         assert isinstance(request, CellJob | MetricsJob)
         if isinstance(request, MetricsJob):
-            found = (folder / PREDICTIONS).read_bytes() if (folder / PREDICTIONS).exists() else None
-            self.calls.append({"target": target, "log": log, "job": request, "predictions": found})
+            files = {name: (folder / name).read_bytes() for name in (PREDICTIONS, SCORES) if (folder / name).exists()}
+            self.calls.append({"target": target, "log": log, "job": request, "files": files})
+            (folder / SCORES).write_bytes(b"new scores")
             return self._ending(request)
         self.asked.append((request.planned.label, request.process))
         self.calls.append(
             {"target": target, "timeout": timeout, "log": log, "environment": environment, "job": request}
             | {"needs": needs}
         )
-        for name in (PREDICTIONS, WEIGHTS):
+        for name in (PREDICTIONS, SCORES, WEIGHTS):
             (folder / name).write_bytes(f"{name} of {request.planned.label}".encode())
         on_message(Progress(epoch=1, epochs=2))
         on_message(Say(text=f"a word of {request.planned.label}"))
@@ -140,7 +141,9 @@ def test_the_files_of_a_good_cell_are_kept_and_those_of_a_failed_one_are_not(sto
     run(store, [A, B], lambda job: answered(CellResult(status="ok" if job.planned.label == "a" else "failed")))
     assert store.predictions_path(A.key).read_text() == "predictions.npz of a"
     assert store.weights_path(A.key).read_text() == "weights.safetensors of a"
+    assert store.scores_path(A.key).read_text() == "scores.npz of a"
     assert not store.predictions_path(B.key).exists()
+    assert not store.scores_path(B.key).exists()
     assert not list(store.folder.glob(".job-*"))
 
 
@@ -354,6 +357,7 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
     new = {"metrics/top1": "changed"}
     plugins = PluginSelection(excluded=("timm",))
     store.predictions_path(A.key).write_bytes(b"stored")
+    store.scores_path(A.key).write_bytes(b"old scores")
     told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
     assert told == []
     (call,) = again.calls
@@ -363,7 +367,8 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
         faults=("the model depends on the order",),
         plugins=plugins,
     )
-    assert call["predictions"] == b"stored"
+    assert call["files"] == {PREDICTIONS: b"stored", SCORES: b"old scores"}
+    assert store.scores_path(A.key).read_bytes() == b"new scores"
     record = only(store)
     assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
     assert record.metrics == new
@@ -378,9 +383,20 @@ def test_predictions_that_cannot_be_read_end_no_run(store: Store) -> None:
     assert "could not be computed again" in sentence
 
 
+def test_scores_that_cannot_be_kept_leave_the_metrics_as_they_are(store: Store) -> None:
+    old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
+    store.scores_path(A.key).mkdir()
+    again = Script(lambda _: answered(CellResult(status="ok", measurements=(factories.measurement("top1", 0.75),))))
+    (sentence,) = update_metrics([old], store=store, metrics={}, executor=again, plugins=PluginSelection())
+    assert "could not be computed again" in sentence
+    assert store.records() == []
+
+
 def test_metrics_that_cannot_be_computed_again_stay_and_say_so(store: Store) -> None:
     old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
     gone = Script(lambda _: Ending(kind="crashed", seconds=1.0, reason="exit code 1"))
+    store.scores_path(A.key).write_bytes(b"old scores")
     (sentence,) = update_metrics([old], store=store, metrics={}, executor=gone, plugins=PluginSelection())
     assert sentence.startswith("the metrics of a could not be computed again from ")
+    assert store.scores_path(A.key).read_bytes() == b"old scores"
     assert store.records() == []

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import factories
 import msgspec
 import numpy as np
 import pytest
@@ -14,22 +15,18 @@ import torch
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import Skip
-from vitbench.protocols import Predictions, Subject, TrainingLog
-from vitbench.records import Measurement
-from vitbench.specs import MetricSpec
-from vitbench.worker.metrics import measure, measured_by
+from vitbench.protocols import ImageScores, Split, Subject, TrainingLog
+from vitbench.records import Measurement, Style
+from vitbench.specs import At, MetricSpec
+from vitbench.statistics import wilson
+from vitbench.worker.metrics import Measured, measure, measured_by
 
 PLUGIN = Plugin(name="p", distribution="d", version="1", module="m")
 
 
 def subject() -> Subject:
-    predictions = Predictions(
-        labels=np.array([0, 1, 2]),
-        top_classes=np.array([[0, 1], [1, 0], [0, 2]]),
-        top_probabilities=np.full((3, 2), 0.5, dtype=np.float32),
-        true_log_probability=np.zeros(3, dtype=np.float32),
-        num_classes=3,
-    )
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [2.0, 0.0, 1.0]])
+    predictions = factories.predictions(logits, [0, 1, 2])
     return Subject(num_classes=3, input_shape=(1, 8, 8), device="cpu", precision="float32", predictions=predictions)
 
 
@@ -57,7 +54,7 @@ def offer(name: str, function: Callable[[Subject], Any], **fields: Any) -> Offer
 def measured(function: Callable[[Subject], Any], **fields: Any) -> Measurement:
     """Return what a metric gives that is called before a sound one, whose figure must stay."""
     offers = [offer("it", function, **fields), offer("share", share)]
-    first, second = measure(Catalog(metrics={each.name: each for each in offers}), subject())
+    first, second = measure(Catalog(metrics={each.name: each for each in offers}), subject(), "quality").measurements
     assert (second.name, second.value, second.n) == ("share", 2 / 3, 3)
     return msgspec.msgpack.decode(msgspec.msgpack.encode(first), type=Measurement)  # as it goes to the parent
 
@@ -144,12 +141,17 @@ def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert measured(lambda subject: [Measurement(name="low", value=1.0)], measurements=("low", "high")).name == "low"
-    found = measured(lambda subject: [Measurement(name="it", value=1.0)], measurements=("low", "high"))
-    assert found.verdict.reasons == ('p/it failed: ValueError: it gave "it", and its spec declares low, high',)
+    it = offer("it", lambda subject: [Measurement(name="it", value=1.0)], measurements=("low", "high"))
+    found = measure(Catalog(metrics={"p/it": it}), subject(), "quality").measurements
+    assert [one.name for one in found] == ["low", "high"]
+    reason = 'p/it failed: ValueError: it gave "it", and its spec declares low, high'
+    assert {one.verdict.reasons for one in found} == {(reason,)}
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("part", ["labels", "top_classes", "top_probabilities", "true_log_probability"])
+@pytest.mark.parametrize(
+    "part", ["labels", "index", "logits", "top_classes", "top_logits", "log_normaliser", "true_logit"]
+)
 def test_a_metric_that_writes_into_the_predictions_fails_alone(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     def write(subject: Subject) -> Iterator[Measurement]:
         getattr(subject.predictions, part)[:] = 0
@@ -167,7 +169,7 @@ def test_a_metric_cannot_write_into_the_training_curve(capsys: pytest.CaptureFix
 
     training = TrainingLog(seconds=1.0, images=3, curve=({"epoch": 1.0, "loss": 2.0},))
     catalog = Catalog(metrics={"p/it": offer("it", write, needs="training")})
-    [found] = measure(catalog, dataclasses.replace(subject(), training=training))
+    [found] = measure(catalog, dataclasses.replace(subject(), training=training), "quality").measurements
     assert "'mappingproxy' object does not support item assignment" in found.verdict.reasons[0]
     assert training.curve[0]["loss"] == 2.0
     assert "Traceback" in capsys.readouterr().err
@@ -175,16 +177,143 @@ def test_a_metric_cannot_write_into_the_training_curve(capsys: pytest.CaptureFix
 
 def test_the_callers_own_arrays_stay_writable() -> None:
     mine = subject()
-    measure(Catalog(metrics={"p/share": offer("share", share)}), mine)
+    measure(Catalog(metrics={"p/share": offer("share", share)}), mine, "quality")
     assert mine.predictions is not None
     assert mine.predictions.labels.flags.writeable
 
 
 def test_what_a_subject_lacks_is_a_reason() -> None:
-    memory = offer("memory", share, needs="memory", unit="B")
-    [found] = measure(Catalog(metrics={"p/memory": memory}), subject(), {"memory": "no counter"})
+    memory = Catalog(metrics={"p/memory": offer("memory", share, needs="memory", unit="B")})
+    [found] = measure(memory, subject(), "fixed_batch", {"memory": "no counter"}).measurements
     assert (found.name, found.value, found.unit, found.verdict.reasons) == ("memory", None, "B", ("no counter",))
-    assert measure(Catalog(metrics={"p/memory": memory}), subject()) == ()
+    assert measure(memory, subject(), "fixed_batch").measurements == ()
+
+
+def names(catalog: Catalog, at: At, of: Subject | None = None) -> list[str]:
+    return [one.name for one in measure(catalog, of or subject(), at).measurements]
+
+
+def given(name: str, *, needs: tuple[str, ...] = ("predictions",), **fields: Any) -> Offer[MetricSpec]:
+    return offer(name, lambda subject: [Measurement(name=name, value=1.0)], needs=needs, **fields)
+
+
+def test_a_metric_is_called_in_the_cells_that_it_is_taken_at_alone() -> None:
+    catalog = Catalog(
+        metrics={
+            each.name: each
+            for each in (given("usual"), given("single", at=("batch_1", "training")), given("fixed", at="fixed_batch"))
+        }
+    )
+    assert names(catalog, "quality") == ["usual"]
+    assert names(catalog, "batch_1") == names(catalog, "training") == ["single"]
+    assert names(catalog, "fixed_batch") == ["fixed"]
+
+
+def test_at_the_largest_batch_the_metrics_of_the_fixed_one_have_names_of_their_own() -> None:
+    fixed = given("fast", at="fixed_batch", title="Fast")
+    catalog = Catalog(
+        metrics={
+            each.name: each
+            for each in (fixed, given("size", at="fixed_batch", exact=True), given("own", at="largest_batch"))
+        }
+    )
+    first, second = measure(catalog, subject(), "largest_batch").measurements
+    assert (first.name, first.at, first.style.title) == ("largest_batch_fast", ("largest_batch",), "Fast at largest")
+    assert (first.style.columns, second.name, second.at) == ("wide", "own", ("largest_batch",))
+
+
+def test_all_parts_must_be_there() -> None:
+    both = Catalog(metrics={"p/both": given("both", needs=("predictions", "images"))})
+    assert names(both, "quality") == []
+    images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
+    split = Split(images=images, index=np.arange(3), labels=np.array([0, 1, 2]))
+    assert names(both, "quality", dataclasses.replace(subject(), images=split)) == ["both"]
+
+
+def test_a_metric_cannot_write_into_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    def write(subject: Subject) -> Iterator[Measurement]:
+        subject.images.images[0] = 1  # type: ignore[union-attr]
+        yield Measurement(name="it", value=1.0)
+
+    split = Split(
+        images=np.zeros((3, 1, 8, 8), dtype=np.uint8), index=np.arange(3), labels=np.array([0, 1, 2], dtype=np.int64)
+    )
+    catalog = Catalog(metrics={"p/it": offer("it", write, needs=("predictions", "images"))})
+    [found] = measure(catalog, dataclasses.replace(subject(), images=split), "quality").measurements
+    assert "read-only" in found.verdict.reasons[0]
+    assert split.images.flags.writeable
+    capsys.readouterr()
+
+
+def test_a_missing_module_is_a_reason_for_each_measurement_and_nothing_is_called() -> None:
+    def never(subject: Subject) -> Iterator[Measurement]:
+        raise AssertionError
+
+    several = offer("it", never, measurements=("low", "high"), requires=("numpy", "no_such_module.part"))
+    found = measure(Catalog(metrics={"p/it": several}), subject(), "quality").measurements
+    assert [(one.name, one.value) for one in found] == [("low", None), ("high", None)]
+    reason = "it needs the module no_such_module.part, which is not installed"
+    assert {one.verdict.reasons for one in found} == {(reason,)}
+
+
+def test_what_the_spec_says_of_where_and_how_is_stored_with_each_measurement() -> None:
+    found = measured(
+        lambda subject: [Measurement(name="it", value=0.5)],
+        title="It",
+        machine_bound=True,
+        exact=True,
+        columns="wide",
+        order=7,
+    )
+    assert (found.at, found.exact, found.machine_bound) == (("quality",), True, True)
+    assert found.style == Style(title="It", unit="%", scale=100.0, columns="wide", order=7)
+    [lacking] = measure(
+        Catalog(metrics={"p/it": offer("it", share, needs="memory")}), subject(), "fixed_batch", {"memory": "none"}
+    ).measurements
+    assert (lacking.at, lacking.machine_bound) == (("fixed_batch",), True)
+
+
+# Scores of images -----------------------------------------------------------------------------------------------------
+
+
+def scores(*each: object, **fields: Any) -> Measured:
+    catalog = Catalog(metrics={"p/it": offer("it", lambda subject: each, **fields)})
+    return measure(catalog, subject(), "quality")
+
+
+def test_scores_of_images_become_a_measurement_and_are_kept_under_its_name() -> None:
+    found = scores(ImageScores(name="it", values=np.array([True, True, False])))
+    [one] = found.measurements
+    assert (one.value, one.n, one.unit, one.better, one.at) == (2 / 3, 3, "fraction", "higher", ("quality",))
+    assert (one.low, one.high) == wilson(2, 3)
+    assert found.scores["it"]["scores"].tolist() == [True, True, False]
+
+
+def test_a_wrong_score_takes_nothing_from_the_others_of_its_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ImageScores(name="low", values=np.array([0.5, 1.0]))
+    right = ImageScores(name="high", values=np.array([0.5, 1.0, 0.0]))
+    found = scores(wrong, right, measurements=("low", "high"))
+    first, second = found.measurements
+    [reason] = first.verdict.reasons
+    assert (first.name, first.value, first.verdict.level) == ("low", None, "invalid")
+    assert reason.endswith("the scores of low have shape (2,); (3,) is needed, one for each image")
+    assert (second.name, second.value) == ("high", 0.5)
+    assert list(found.scores) == ["high"]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_score_that_is_not_declared_or_without_predictions_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.array([True, True, False])
+    [found] = scores(ImageScores(name="other", values=values)).measurements
+    assert 'it gave "other", and its spec declares it' in found.verdict.reasons[0]
+    training = TrainingLog(seconds=1.0, images=3)
+    catalog = Catalog(
+        metrics={"p/it": offer("it", lambda subject: [ImageScores(name="it", values=values)], needs="training")}
+    )
+    alone = dataclasses.replace(subject(), predictions=None, training=training)
+    [found] = measure(catalog, alone, "quality").measurements
+    assert 'it gave ImageScores, which needs predictions, and its "needs" does not' in found.verdict.reasons[0]
+    capsys.readouterr()
 
 
 def test_the_plugins_that_gave_figures_are_named_once_and_no_others() -> None:

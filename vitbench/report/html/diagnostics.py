@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitbench.leaderboard.image_scores import read_predictions
+from vitbench.array_files import read_arrays
 from vitbench.statistics import wilson
 
 if TYPE_CHECKING:
@@ -115,11 +115,13 @@ def read_top_one(path: Path) -> TopOne | None:
         None where the file is missing or damaged.
     """
 
-    def taken(file: Any) -> TopOne:
-        confidence = file["top_probabilities"][:, 0].astype(float)
-        return TopOne(labels=file["labels"], classes=file["top_classes"][:, 0], confidence=confidence)
+    import numpy as np
 
-    return read_predictions(path, taken)
+    def taken(file: Any) -> TopOne:
+        confidence = np.exp(file["top_logits"][:, 0] - file["log_normaliser"])
+        return TopOne(labels=file["labels"], classes=file["top_classes"][:, 0].astype(np.int64), confidence=confidence)
+
+    return read_arrays(path, taken)
 
 
 def confusion(predicted: Sequence[TopOne], num_classes: int) -> Confusion:

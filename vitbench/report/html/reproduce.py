@@ -30,7 +30,7 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
     Args:
         planned: a cell of the row, a quality cell where it has one.
         seeds: of the row.
-        selection: what the run that made the cell was asked for, as JSON; empty in a store of before version 3.
+        selection: what the run that made the cell was asked for, as JSON; empty where it was not told.
         suite: the text of that run's suite; empty where it had none.
         command: that run's command line, which serves where there is no selection.
     """

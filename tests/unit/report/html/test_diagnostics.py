@@ -65,10 +65,13 @@ def test_bins_agree_with_the_metric_of_calibration():
     confidence = random.beta(3, 2, 500).astype(np.float32)
     predictions = Predictions(
         labels=labels,
+        index=np.arange(500),
+        class_names=("a", "b", "c"),
+        logits=None,
         top_classes=classes[:, None],
-        top_probabilities=confidence[:, None],
-        true_log_probability=np.zeros(500, dtype=np.float32),
-        num_classes=3,
+        top_logits=np.log(confidence)[:, None],
+        log_normaliser=np.zeros(500),
+        true_logit=np.zeros(500, dtype=np.float32),
     )
     subject = Subject(num_classes=3, input_shape=(1, 8, 8), device="cpu", precision="float32", predictions=predictions)
     [expected] = quality.ece(subject)
@@ -127,7 +130,7 @@ def test_what_is_stored_is_read_back(tmp_path):
     assert found is not None
     assert found.labels.tolist() == [0, 1]
     assert found.classes.tolist() == [1, 1]
-    assert found.confidence.tolist() == [0.25, 0.5]
+    assert found.confidence.tolist() == pytest.approx([0.25, 0.5])
 
 
 @pytest.mark.parametrize(

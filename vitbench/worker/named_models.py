@@ -6,6 +6,7 @@ Shapes: B images in a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -68,6 +69,8 @@ def builder(
             {**spec.arguments, **complete_options(f"model {offer.name}", spec.declared, given)},
         )
         wanted = spec.preprocess or statistics()
+        if not channels_fit(len(wanted.mean), channels):  # as for a model that is trained itself
+            wanted = replace(wanted, mean=statistics().mean, std=statistics().std)
         if (size, channels, wanted) == (image_size, in_channels, preprocess):
             return model
         return _Converted(

@@ -298,7 +298,7 @@ def test_every_call_of_a_plugins_function_may_offer_more(tmp_path: Path, monkeyp
     subject = Subject(
         num_classes=3, input_shape=(1, 8, 8), device="cpu", precision="float32", architecture=architecture
     )
-    [found] = measure(catalog, subject)
+    [found] = measure(catalog, subject, "quality").measurements
     assert found.value == 2 * 9 + 2 + 8 * 3 + 3
     shades, layout = catalog.dataset("grown/shades").spec, catalog.dataset("grown/layout").spec
     (tmp_path / "images" / "dark").mkdir(parents=True)

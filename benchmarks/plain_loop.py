@@ -37,7 +37,7 @@ def side(
     planned = factories.speed_cell(options=options, batch_size=batch_size, mode=mode, in_channels=3)
     cell = msgspec.structs.replace(planned.cell, model=model, input_shape=(3, image_size, image_size))
     return Side(
-        planned=msgspec.structs.replace(planned, cell=cell, image_size=image_size),
+        planned=msgspec.structs.replace(planned, cell=cell, image_size=(image_size, image_size)),
         label=target or model,
         environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
         target=f"plain_loop:{target}" if target else "vitbench.lockstep.worker:model_block",

@@ -30,7 +30,7 @@ MODELS = {
 
 def cases(*, without: str = "") -> pytest.MarkDecorator:
     sizes = {
-        name: SIZES.get(spec.name, 64) if (spec.image_size or 0) >= 224 else None
+        name: SIZES.get(spec.name, 64) if (spec.input_size or (0, 0)) >= (224, 224) else None
         for name, spec in MODELS.items()
         if not (without and name.startswith(without))
     }

@@ -81,7 +81,7 @@ def _keyed(
             "label": label,
             "provenance": Provenance(model=origin, torch="2.15.0"),
             "data": data,
-            "image_size": 8,
+            "image_size": (8, 8),
             "in_channels": 1,
             "machine": machine,
             "device": "cpu",
@@ -136,6 +136,8 @@ def speed_cell(
     device: str = "cpu",
     compile: bool = False,  # noqa: A002 - the name of the field
     largest_batch: bool = False,
+    recipe: str = "",
+    recipe_options: Mapping[str, OptionValue] = NO_OPTIONS,
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -153,6 +155,8 @@ def speed_cell(
         machine=machine,
         compile=compile,
         largest_batch=largest_batch,
+        recipe=recipe,
+        recipe_options=dict(recipe_options),
     )
     return _keyed(cell, label=label, data=None, code=code, machine=machine, **{"device": device, **fields})
 
@@ -223,9 +227,16 @@ def quality(
 
 
 def speed(
-    label: str = "vit", images_per_second: float = 1000.0, *, verdict: str = "valid", reason: str = "", **fields: object
+    label: str = "vit",
+    images_per_second: float = 1000.0,
+    *,
+    verdict: str = "valid",
+    reason: str = "",
+    recipe: str = "",
+    recipe_options: Mapping[str, OptionValue] = NO_OPTIONS,
+    **fields: object,
 ) -> list[Record]:
-    """Return three good speed records: batch 1, batch 32, training at batch 32."""
+    """Return three good speed records: batch 1, batch 32, training at batch 32 by a plain step or by a recipe's."""
     reasons = (reason,) if reason else ()
     costs = [
         measurement("params", 53_000, unit="1", better="lower"),
@@ -255,7 +266,7 @@ def speed(
             ],
         ),
         record(
-            speed_cell(label, **{**fields, "mode": "training"}),
+            speed_cell(label, recipe=recipe, recipe_options=recipe_options, **{**fields, "mode": "training"}),
             [
                 *costs,
                 one("train_throughput", images_per_second / 3, "images/s", "higher"),

@@ -35,7 +35,7 @@ def train_val(train: Split, val: Split, *, num_classes: int = 2, **changes: Any)
         "train": train,
         "val": val,
         "class_names": tuple(f"class {k}" for k in range(num_classes)),
-        "image_size": train.images.shape[-1],
+        "image_size": train.images.shape[-2:],
         "in_channels": train.images.shape[1],
         "preprocess": Preprocess(mean=(0.3,), std=(0.2,)),
     }

@@ -110,7 +110,7 @@ def run(
             defaults, where both models and datasets are given.
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         models: instead of the suite's, such as ``"scratch/vit:depth=4"``.
-        datasets: instead of the suite's.
+        datasets: instead of the suite's, with options as models have them: ``"mine/shades:fold=2"``.
         data: where datasets are, by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.
@@ -196,7 +196,8 @@ def select(**asked: Any) -> Selection:
         raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error
     for recipe, options in selection.settings.items():
         for name, value in options.items():
-            if isinstance(value, float) and not math.isfinite(value):
+            numbers = [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, float)]
+            if not all(map(math.isfinite, numbers)):
                 raise UsageError(f"vitbench.run(): settings: {name} of {recipe} must be a finite number, not {value}")
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
 

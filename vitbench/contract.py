@@ -15,13 +15,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from vitbench.errors import did_you_mean
 
-__all__ = ["API", "OFFERED", "Gathering", "call", "gathering", "tolerant"]
+__all__ = ["API", "OFFERED", "Declared", "Judgement", "call", "gathering", "judge", "parts_of", "tolerant"]
 
 API = 1
 """Version of the contract that this vitbench keeps. It grows with a field or a hook, and never when only an argument
@@ -39,106 +39,229 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "measure": ("subject",),
     }
 )
-"""What each role's function is offered since contract 1. No option may have such a name; an argument that is offered
-later gives way to an option of its name."""
+"""What each role's function is offered since contract 1: this never grows. No option may have such a name; an argument
+that is offered later gives way to an option of its name."""
 
 Made = TypeVar("Made")
 
 
-def call(function: Callable[..., Any], offered: Mapping[str, object], own: Mapping[str, object] | None = None) -> Any:
+def call(
+    function: Callable[..., Any],
+    offered: Mapping[str, object],
+    own: Mapping[str, object] | None = None,
+    *,
+    later: Mapping[str, object] | None = None,
+) -> Any:
     """Call a plugin's function with those of the offered arguments that it names, and with all of its own.
 
+    What it collects in ``**keywords`` is what it was offered from the first and its own arguments, and never grows. A
+    decorated function names what the function inside does, where the decorator passes keywords on. What a
+    ``functools.partial`` has set is not offered.
+
     Args:
-        function: of a plugin. What it collects in ``**keywords`` are its own arguments alone: what is offered grows.
-        offered: by vitbench, by name.
+        function: of a plugin.
+        offered: by vitbench since contract 1, by name.
         own: the plugin's options and fixed arguments; they go before what is offered.
+        later: what vitbench offers since a later version, by name; nothing so far.
 
     Raises:
-        TypeError: it asks for an argument that is not offered.
+        TypeError: it asks for an argument that is not offered, or has no place for one of its own.
     """
-    own = own or {}
+    own, later = own or {}, later or {}
+    outer = _parameters(function, wrapped=False)
+    collects = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in outer)
+    named = {parameter.name for parameter in outer if parameter.kind not in _VARIADIC}
+    if lost := [name for name in own if name not in named and not collects]:
+        raise TypeError(f"{_name_of(function)} does not take {lost[0]!r}, which its spec declares")
+    if collects:  # a wrapper without ** takes what it names itself; one with it, what the function inside takes
+        inner = _parameters(function, wrapped=True)
+        named |= {parameter.name for parameter in inner if parameter.kind in _BY_NAME}
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in inner):
+            named |= {*offered}
+    wanted = named - _set_by_partial(function)
+    given = {**{name: value for name, value in {**offered, **later}.items() if name in wanted}, **own}
+    positional: list[object] = []
+    for parameter in outer:
+        if parameter.name not in given and parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
+            asks = f"{_name_of(function)} asks for {parameter.name!r}, which it is not given."
+            known = [*offered, *later, *own]
+            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may name: {', '.join(known)}")
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            positional.append(given.pop(parameter.name, parameter.default))
+    return function(*positional, **given)
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _parameters(function: Callable[..., Any], *, wrapped: bool) -> list[inspect.Parameter]:
+    """Return the parameters of a function; `wrapped`: of the one that it says it wraps, as functools.wraps does."""
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # written in C, and silent about its arguments
-        return function(**offered, **own)
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    named = {parameter.name for parameter in parameters if parameter.kind in by_name}
-    for parameter in parameters:
-        variadic = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        if variadic or parameter.default is not parameter.empty or {parameter.name} <= {*offered, *own} & named:
-            continue
-        name, known = getattr(function, "__qualname__", repr(function)), ", ".join([*offered, *own])
-        hint = did_you_mean(parameter.name, [*offered, *own])
-        raise TypeError(f"{name} asks for {parameter.name!r}, which it is not given.{hint} It may name: {known}")
-    return function(**{each: value for each, value in offered.items() if each in named and each not in own}, **own)
+        return list(inspect.signature(function, follow_wrapped=wrapped).parameters.values())
+    except ValueError as error:  # written in C
+        raise TypeError(
+            f"{_name_of(function)} does not say which arguments it takes; wrap it in a Python function"
+        ) from error
 
 
-@dataclass(kw_only=True, slots=True)
-class Gathering:
-    """What goes wrong with single specs while a plugin gives them."""
-
-    api: int
-    """The contract that the plugin was written for."""
-    faults: list[tuple[object, Exception]] = field(default_factory=list)
-    """Specs that break a rule, and which."""
-    remarks: list[str] = field(default_factory=list)
-    """Fields that were left out, since a later vitbench alone knows them."""
+def _set_by_partial(function: object) -> set[str]:
+    return set(function.keywords) if isinstance(function, functools.partial) else set()
 
 
-_GATHERING: ContextVar[Gathering | None] = ContextVar("gathering", default=None)
+def _name_of(function: object) -> str:
+    inner = function.func if isinstance(function, functools.partial) else function
+    return getattr(inner, "__qualname__", type(inner).__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Trouble:
+    """What is wrong with a spec, found when it was made."""
+
+    unknown: tuple[str, ...] = ()
+    """Fields that this vitbench does not know."""
+    lacking: tuple[str, ...] = ()
+    """Required fields that were not given."""
+    error: Exception | None = None
+    """The rule that it breaks."""
+
+
+_NO_TROUBLE = _Trouble()
+
+
+class Declared:
+    """Base of the types that plugins make: one that was made in `gathering` keeps what is wrong with it."""
+
+    __slots__ = ("_trouble",)
+
+
+_GATHERED: ContextVar[list[Declared] | None] = ContextVar("gathered", default=None)
 
 
 @contextmanager
-def gathering(api: int) -> Iterator[Gathering]:
-    """Let a spec that breaks a rule be made, and note it: raised where it is made, it would end the plugin's generator.
+def gathering() -> Iterator[list[Declared]]:
+    """Let a spec that breaks a rule be made: raised where it is made, the error would end the plugin's generator.
+
+    Yields a list that gets all specs with whom something is wrong; `judge` says what.
+    """
+    gathered: list[Declared] = []
+    token = _GATHERED.set(gathered)
+    try:
+        yield gathered
+    finally:
+        _GATHERED.reset(token)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """Whether a spec may be used."""
+
+    fault: Exception | None = None
+    """Why not; None: it may."""
+    remarks: tuple[str, ...] = ()
+    """Its fields that were left out, each with the contract that it needs."""
+
+
+def judge(spec: Declared, api: int) -> Judgement:
+    """Judge a spec and its parts, such as its options.
 
     Args:
-        api: the contract that the plugin was written for.
+        spec: that a plugin made.
+        api: the contract that the plugin was written for. Unknown fields are left out where it is a later one.
     """
-    found = Gathering(api=api)
-    token = _GATHERING.set(found)
-    try:
-        yield found
-    finally:
-        _GATHERING.reset(token)
+    faults, remarks = _judged(spec, _owner(type(spec), getattr(spec, "name", "")), api)
+    return Judgement(fault=faults[0] if faults else None, remarks=tuple(remarks))
+
+
+def parts_of(spec: Declared) -> Iterator[tuple[str, Declared]]:
+    """Give the specs within a spec, an option with its name."""
+    for each in fields(spec):  # type: ignore[arg-type]
+        value = getattr(spec, each.name, None)
+        if isinstance(value, Mapping):
+            yield from ((str(name), part) for name, part in value.items() if isinstance(part, Declared))
+        else:
+            several = value if isinstance(value, (tuple, list)) else (value,)
+            yield from (("", part) for part in several if isinstance(part, Declared))
+
+
+def _judged(spec: Declared, owner: str, api: int) -> tuple[list[Exception], list[str]]:
+    """Return the faults, those of the parts first, since they cause others, and the remarks."""
+    faults, remarks = list[Exception](), list[str]()
+    for name, part in parts_of(spec):
+        inner = _owner(type(part), name or getattr(part, "name", ""))
+        some, more = _judged(part, f"{owner}: {inner}", api)
+        faults += some
+        remarks += more
+    trouble: _Trouble = getattr(spec, "_trouble", _NO_TROUBLE)
+    known = [each.name for each in fields(spec)]  # type: ignore[arg-type]
+    if trouble.unknown and api <= API:
+        faults.append(_unknown(owner, trouble.unknown, known))
+    elif trouble.unknown:
+        remarks += [
+            f"{owner}: the field {name!r} needs contract {api}, and this vitbench keeps {API}; it is left out"
+            for name in trouble.unknown
+        ]
+    if trouble.lacking:
+        faults.append(_lacking(owner, trouble.lacking))
+    if trouble.error is not None:
+        outer, _, inner = owner.rpartition(": ")
+        # An option does not know its name; other parts begin with theirs.
+        whose = f"{owner} " if inner.startswith("option ") else f"{outer}: " if outer else ""
+        kind = ValueError if isinstance(trouble.error, ValueError) else TypeError
+        faults.append(kind(f"{whose}{trouble.error}").with_traceback(trouble.error.__traceback__))
+    return faults, remarks
+
+
+def _owner(cls: type, name: object) -> str:
+    """Return what a spec is called in messages: ``model net``, ``option depth``."""
+    return f"{cls.__name__.removesuffix('Spec').lower()} {name}".strip()
+
+
+def _unknown(owner: str, names: tuple[str, ...], known: list[str]) -> TypeError:
+    hint = did_you_mean(names[0], known)
+    return TypeError(f"{owner} has no field {names[0]!r}.{hint} There are: {', '.join(known)}")
+
+
+def _lacking(owner: str, names: tuple[str, ...]) -> TypeError:
+    return TypeError(f"{owner} lacks {' and '.join(names)}")
 
 
 def tolerant(cls: type[Made]) -> type[Made]:
-    """Decorate a dataclass of this contract: an unknown field is told with its nearest name, or left out; see above."""
-    known = [each.name for each in fields(cls)]  # type: ignore[arg-type]
+    """Decorate a dataclass of this contract, whose base is `Declared`: a mistake is told in words, or kept to be told.
+
+    An instance that is made outside `gathering` raises TypeError for unknown and lacking fields, and whatever its
+    rules raise.
+    """
+    every = fields(cls)  # type: ignore[arg-type]
+    known = [each.name for each in every]
+    required = [each.name for each in every if each.default is MISSING and each.default_factory is MISSING]
     make = cls.__init__
 
     @functools.wraps(make)
     def __init__(self: Made, *args: Any, **given: Any) -> None:  # noqa: N807 - it takes the place of one
-        now = _GATHERING.get()
-        unknown = [name for name in given if name not in known]
-        owner = " ".join(filter(None, (cls.__name__, str(given.get("name", "")))))
+        gathered = _GATHERED.get()
+        taken = {**dict(zip(known, args, strict=False)), **given}
+        unknown = tuple(name for name in given if name not in known)
+        lacking = tuple(name for name in required if name not in taken)
+        owner = _owner(cls, taken.get("name", ""))
+        error: Exception | None = None
+        if gathered is None and unknown:
+            raise _unknown(owner, unknown, known)
+        if gathered is None and lacking:
+            raise _lacking(owner, lacking)
         try:
-            if unknown and (now is None or now.api <= API):
-                lacks = f"{owner}: there is no field {unknown[0]!r}."
-                raise TypeError(f"{lacks}{did_you_mean(unknown[0], known)} There are: {', '.join(known)}")
-            make(self, *args, **{name: value for name, value in given.items() if name in known})
-            if now is not None:
-                _refuse_faulty(now, given, owner)
-        except Exception as error:
-            if now is None:
+            if not lacking:
+                make(self, *args, **{name: value for name, value in given.items() if name in known})
+        except Exception as raised:
+            if gathered is None:
                 raise
-            now.faults.append((self, error))
-        else:
-            if now is not None:
-                now.remarks += [
-                    f"{owner}: the field {name!r} needs contract {now.api}, and this vitbench keeps {API}; left out"
-                    for name in unknown
-                ]
+            error = raised
+        if gathered is not None and (unknown or lacking or error):
+            for name in known:  # for a plugin that goes on with what it made
+                if not hasattr(self, name):
+                    object.__setattr__(self, name, taken.get(name))
+            object.__setattr__(self, "_trouble", _Trouble(unknown=unknown, lacking=lacking, error=error))
+            gathered.append(cast(Declared, self))
 
     cls.__init__ = __init__  # type: ignore[method-assign, assignment]
     return cls
-
-
-def _refuse_faulty(now: Gathering, given: Mapping[str, object], owner: str) -> None:
-    """Raise ValueError where a part, such as an option, is one of the faulty."""
-    for name, value in given.items():
-        parts = [value, *(value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else ())]
-        for faulty, error in now.faults:
-            if any(part is faulty for part in parts):
-                raise ValueError(f"{owner}, {name}: {error}")

@@ -1,10 +1,10 @@
-"""Text made fit to print: what comes from outside made safe, durations in words."""
+"""Text made fit to print: what comes from outside made safe, durations and sizes in short words."""
 
 from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["describe_seconds", "plain"]
+__all__ = ["describe_seconds", "plain", "short_size"]
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -26,3 +26,9 @@ def describe_seconds(seconds: float) -> str:
     if seconds < 7170:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def short_size(size: tuple[int, int]) -> int | str:
+    """Return the size of an image, height and width, as tables hold it: a square's side, else ``32x64``."""
+    height, width = size
+    return height if height == width else f"{height}x{width}"

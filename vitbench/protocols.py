@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from vitbench.errors import Skip
+from vitbench.errors import Skip, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,8 @@ class ImageSet(Protocol):
     * ``image(i: int) -> uint8[C, H, W]``
     * ``images(index: int64[B]) -> uint8[B, C, H, W]``
 
+    C is the same for all images of a dataset, but that gray ones may lie among others.
+
     Several threads call it at once. It may have two more attributes: ``verified: bool``, true unless the files are
     not the published ones, and ``notes: Sequence[str]``, sentences that the user should read.
     """
@@ -85,14 +87,16 @@ class TrainVal:
     train: Split
     val: Split
     class_names: tuple[str, ...]
-    image_size: int
-    """Side of the model's input in pixels; cached images may have another size."""
+    image_size: tuple[int, int]
+    """Height and width of the model's input in pixels; cached images may have another size."""
     in_channels: int
     """Channels of the model's input."""
     preprocess: Preprocess
     """How `vitbench.training.preprocess` makes the model's input of cached images."""
     augmentations: tuple[Augmentation, ...] = ()
     """The changes of an image that keep its label: crop, flip."""
+    target: Literal["single_label"] = "single_label"
+    """What the labels say of an image: one class each."""
 
     @property
     def num_classes(self) -> int:
@@ -108,6 +112,10 @@ class Budget:
     """Passes over the training split; None: as the recipe's options say."""
 
 
+def _build_nothing(text: str) -> nn.Module:
+    raise UsageError(f'"{text}" cannot be built here: models are built by name in a run alone')
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitRun:
     """The conditions of one training run."""
@@ -120,7 +128,12 @@ class FitRun:
     """The recipe's options, complete and of their declared types."""
     log: Callable[..., None]
     """``log(epoch=3, epochs=20, loss=0.4, val_top1=0.9)``: progress, and a row of the training curve where `epoch`
-    is whole. ``log()`` alone is a sign of life."""
+    is whole. ``log()`` alone is a sign of life. It raises where `epoch` is beyond the budget: let that pass."""
+    build: Callable[[str], nn.Module] = _build_nothing
+    """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
+    on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
+    the model in training as they are; where its own size, channels or normalisation are others, they are converted
+    inside. Raises UsageError for a text that no such option holds: what is built belongs to the cell's key."""
     compile: bool = False
     channels_last: bool = False
 

@@ -17,6 +17,7 @@ from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
     "METHOD",
+    "PLAIN_STEP",
     "SCHEMA",
     "Cell",
     "DataInfo",
@@ -41,6 +42,8 @@ SCHEMA = 4
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
 METHOD = 3
 """Version of the way numbers are made; part of each key."""
+PLAIN_STEP = "adamw"
+"""What tables and records call the training step that is timed where a model's recipe names none."""
 
 Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "pending"]
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
@@ -117,6 +120,8 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     recipe_options: dict[str, OptionValue] = {}
     """The recipe's options, complete."""
     dataset: str
+    dataset_options: dict[str, OptionValue] = {}
+    """The dataset's options, complete."""
     seed: int
     precision: Precision = "float32"
     threads: int
@@ -152,11 +157,21 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
+    recipe: str = ""
+    """In training the recipe whose step is timed; empty where none says its step, and a plain one is timed."""
+    recipe_options: dict[str, OptionValue] = {}
+    """The options of that recipe, complete."""
+
+    @property
+    def train_step(self) -> str | None:
+        """Which training step is timed: a recipe's full name, or `PLAIN_STEP`; None in inference."""
+        return (self.recipe or PLAIN_STEP) if self.mode == "training" else None
 
     @property
     def in_words(self) -> str:
-        """Mode and batch."""
-        return f"{self.mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
+        """Mode, with the recipe whose step is timed, and batch."""
+        mode = f"{self.mode} ({self.recipe.partition('/')[2]})" if self.recipe else self.mode
+        return f"{mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
 
 
 Cell = QualityCell | SpeedCell
@@ -166,9 +181,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """A dataset as it was opened and cached."""
 
     name: str
-    """The name that was asked for."""
+    """The name that was asked for, without options."""
     title: str
-    """The name for tables; says so where the data are unverified."""
+    """The name for tables, with the options that are not as by default; says so where the data are unverified."""
     verified: bool
     fingerprint: str
     """SHA-256 of labels and decoded pixels of both splits."""
@@ -180,6 +195,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     sizes: dict[str, int]
     """Images in each split."""
     augmentations: tuple[str, ...] = ()
+    target: str = "single_label"
+    """What the labels say of an image."""
     plugin: str = ""
     notes: tuple[str, ...] = ()
 
@@ -191,7 +208,8 @@ class PreprocessInfo(_Data, frozen=True, kw_only=True):
     std: tuple[float, ...]
     interpolation: str
     crop_fraction: float
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width of the input in pixels."""
     in_channels: int
 
 
@@ -228,10 +246,14 @@ class Provenance(_Data, frozen=True, kw_only=True):
     model: PluginOrigin
     recipe: PluginOrigin | None = None
     dataset: PluginOrigin | None = None
+    others: tuple[PluginOrigin, ...] = ()
+    """Of the models that options of the recipe name, such as a teacher."""
     data_fingerprint: str = ""
-    checkpoint_sha256: str = ""
+    files: dict[str, str] = {}
+    """SHA-256 of each file that an option names, by that option: ``model.checkpoint``, ``recipe.teacher.checkpoint``,
+    ``dataset.index``."""
     libraries: dict[str, str] = {}
-    """Versions of the packages that the model requires."""
+    """Versions of the packages that the model, its recipe and other models of that require."""
     torch: str
     method: int = METHOD
 
@@ -267,8 +289,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     provenance: Provenance
     data: DataInfo | None = None
     """None for a speed cell."""
-    image_size: int
-    """Side of the model's input."""
+    image_size: tuple[int, int]
+    """Height and width of the model's input in pixels."""
     in_channels: int
     machine: str
     device: str

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from vitbench.contract import OFFERED, tolerant
+from vitbench.contract import OFFERED, Declared, tolerant
 from vitbench.errors import UnusableError
 
 __all__ = [
@@ -112,6 +112,11 @@ def _check_summary(owner: str, summary: object) -> None:
         raise ValueError(f"{owner}: summary must be one line of text")
 
 
+def _is_count(value: object) -> bool:
+    """Whether a value is a positive whole number."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
     """Return several texts as a tuple; one alone would be taken letter by letter."""
     if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
@@ -139,7 +144,7 @@ def _freeze_options(
 
 @tolerant
 @dataclass(frozen=True, slots=True)
-class Option:
+class Option(Declared):
     """What an option may be, and what it means. A bare default in its place stands for ``Option(default)``."""
 
     default: OptionValue
@@ -228,11 +233,12 @@ def _defaults(options: Mapping[str, OptionValue | Option]) -> dict[str, OptionVa
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocess:
+class Preprocess(Declared):
     """How uint8 images become a model's input: resize, centre crop, scale to 0..1, normalise."""
 
     mean: tuple[float, ...]
-    """Mean per channel, of images scaled to 0..1."""
+    """Mean per channel, of images scaled to 0..1; one serves all channels, three serve gray images as their luminance.
+    Data with yet other channels are normalised by the statistics of the training split."""
     std: tuple[float, ...]
     """Standard deviation per channel."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
@@ -243,8 +249,8 @@ class Preprocess:
     def __post_init__(self) -> None:
         if not all(isinstance(values, (tuple, list)) for values in (self.mean, self.std)):
             raise ValueError("preprocess: mean and std must be tuples, such as (0.5,) with its comma")
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ValueError("preprocess: mean and std need one value per channel, for one or three channels")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ValueError("preprocess: mean and std need one value per channel, for one channel or more")
         if min(self.std) <= 0:
             raise ValueError("preprocess: std must be positive")
         if self.interpolation not in ("bilinear", "bicubic"):
@@ -255,7 +261,7 @@ class Preprocess:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpec:
+class ModelSpec(Declared):
     """A model, or an open family of models."""
 
     name: str
@@ -263,20 +269,23 @@ class ModelSpec:
     `resolve` completes; of several that fit, the longest counts."""
     build: Target
     """``build(*, num_classes, image_size, in_channels, **arguments, **options) -> nn.Module``, which maps float
-    images ``[B, C, H, W]`` to logits ``[B, K]``. It may set ``facts: dict[str, str]`` on the module for the record."""
+    images ``[B, C, H, W]`` to logits ``[B, K]``; image_size is ``(H, W)``. It may set ``facts: dict[str, str]`` on the
+    module for the record."""
     summary: str
     """One line for ``vitbench ls models``."""
     source: str = ""
     """The paper or the code that the model follows."""
-    image_size: int | None = None
-    """Side of the square input in pixels; None follows the data."""
+    image_size: int | tuple[int, int] | None = None
+    """Height and width of the input in pixels, or the side of a square one; None follows the data."""
     in_channels: int | None = None
-    """Input channels; None follows the data. Gray data are repeated where a model asks for three."""
+    """Input channels. Gray images are repeated where a model asks for more, and colour becomes luminance where it asks
+    for one; no other data fit. None follows the data, but that gray images are repeated to the channels that
+    `preprocess` has values for."""
     preprocess: Preprocess | None = None
     """Input normalisation; None takes the statistics of the training split."""
     recipe: str = ""
-    """The recipe it takes where a suite names none, full or of the same plugin; empty: ``recipes/supervised``, or
-    ``recipes/finetune`` when pretrained."""
+    """The recipe it takes where a suite names none, full or of the same plugin; empty: vitbench's own for new models,
+    or that for pretrained ones."""
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name: bare defaults, whose types they keep, or `Option`. ``checkpoint`` is a file."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -307,14 +316,28 @@ class ModelSpec:
         for role in ("resolve", "members"):
             if getattr(self, role) is not None:
                 _check_target(owner, role, getattr(self, role))
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"{owner}: image_size must be positive or None, not {self.image_size!r}")
-        if self.in_channels not in (None, 1, 3):
-            raise ValueError(f"{owner}: in_channels must be None, 1 or 3, not {self.in_channels!r}")
+        size = self.image_size
+        if size is not None:
+            sides = (size, size) if isinstance(size, int) else size
+            if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(map(_is_count, sides)):
+                raise ValueError(
+                    f"{owner}: image_size must be positive, a side or (height, width), or None, not {size!r}"
+                )
+            object.__setattr__(self, "image_size", tuple(sides))
+        if self.in_channels is not None and not _is_count(self.in_channels):
+            raise ValueError(f"{owner}: in_channels must be a positive whole number or None, not {self.in_channels!r}")
+        mean, channels = getattr(self.preprocess, "mean", None), self.in_channels
+        values = len(mean) if isinstance(mean, tuple) else 1  # it has none where it is faulty, which is told by itself
+        if channels is not None and values not in (1, channels) and (values, channels) != (3, 1):
+            raise ValueError(f"{owner}: preprocess has values for {values} channels, and in_channels is {channels}")
         options = dict(self.options)
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
         object.__setattr__(self, "options", _freeze_options(owner, options, "build"))
+        for name in self.arguments:
+            if name in options or name in OFFERED["build"]:
+                whose = "is an option, too" if name in options else "build is offered"
+                raise ValueError(f"{owner}: arguments hold {name}, which {whose}")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))
@@ -335,19 +358,19 @@ class ModelSpec:
         return _defaults(self.options)
 
     @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the input in pixels; None follows the data."""
+        return cast("tuple[int, int] | None", self.image_size)
+
+    @property
     def is_baseline(self) -> bool:
         """Whether it is a row to beat rather than a candidate."""
         return "baseline" in self.tags
 
-    @property
-    def default_recipe(self) -> str:
-        """The recipe it takes where nothing names one."""
-        return self.recipe or ("recipes/finetune" if self.pretrained_on else "recipes/supervised")
-
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetSpec:
+class DatasetSpec(Declared):
     """A dataset with a train and a test split, or a layout that any folder of images can have."""
 
     name: str
@@ -417,7 +440,7 @@ class DatasetSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeSpec:
+class RecipeSpec(Declared):
     """A way to get from a built model to the model that is evaluated."""
 
     name: str
@@ -469,7 +492,7 @@ _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasurementSpec:
+class MeasurementSpec(Declared):
     """One of several measurements that a metric gives. What is None is as the metric says."""
 
     name: str
@@ -490,7 +513,7 @@ class MeasurementSpec:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec:
+class MetricSpec(Declared):
     """A measurement, or several, made of parts of a cell."""
 
     name: str
@@ -600,7 +623,7 @@ def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SuiteSpec:
+class SuiteSpec(Declared):
     """A suite that a plugin ships."""
 
     name: str

@@ -3,7 +3,8 @@
 Expected with k = 5: 98.6 % on the quick suite's digits, about a third right on CIFAR-10. All of CIFAR-10's test split
 takes about 4 minutes of processor time and 1.3 GiB.
 
-Shapes: B images asked for, M stored images in a chunk, D = C * S * S pixel values with S at most 32, k neighbours.
+Shapes: B images asked for, M stored images in a chunk, D = C * H * W pixel values with H and W at most 32,
+k neighbours.
 """
 
 from __future__ import annotations
@@ -73,13 +74,14 @@ class PixelNeighbours(nn.Module):
 
 
 def as_rows(images: Tensor) -> Tensor:
-    """Turn images [B, C, H, W] into rows [B, D], shrunk to 32 x 32 where they are larger."""
-    if images.shape[-1] > _LARGEST_SIDE:
-        images = F.interpolate(images, size=(_LARGEST_SIDE, _LARGEST_SIDE), mode="area")
+    """Turn images [B, C, H, W] into rows [B, D], shrunk to 32 pixels each way in which they are larger."""
+    height, width = (min(side, _LARGEST_SIDE) for side in images.shape[-2:])
+    if (height, width) != images.shape[-2:]:
+        images = F.interpolate(images, size=(height, width), mode="area")
     return images.flatten(1)
 
 
-def build(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     """Return the baseline, not yet fitted."""
     return PixelNeighbours(num_classes)
 

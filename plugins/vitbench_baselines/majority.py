@@ -28,7 +28,7 @@ class Majority(nn.Module):
         return self.logits.expand(len(images), -1)
 
 
-def build(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
+def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
     """Return the baseline, not yet fitted."""
     return Majority(num_classes)
 

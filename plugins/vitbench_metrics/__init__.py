@@ -105,7 +105,7 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         better="higher",
         at="training",
         needs="timing",
-        summary="Images per second of training steps: forward, loss, backward, AdamW",
+        summary="Images per second of training steps: forward, loss, backward, optimiser, as the recipe takes them",
     )
 
 

@@ -13,6 +13,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     yield vitbench.RecipeSpec(
         name="supervised",
         fit="vitbench_recipes.supervised:fit",
+        step="vitbench_recipes.supervised:step",
         summary="Train from scratch: AdamW, warm-up and cosine, label smoothing, crop and flip where the data allow",
         options={
             "epochs": 100,
@@ -28,6 +29,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     yield vitbench.RecipeSpec(
         name="finetune",
         fit="vitbench_recipes.finetune:fit",
+        step="vitbench_recipes.finetune:step",
         summary="Fine-tune pretrained weights: SGD with momentum, cosine, no weight decay, clip 1, 500 steps",
         options={"steps": 500, "batch_size": 64, "lr": 0.01, "warmup_steps": 50, "clip_norm": 1.0},
     )

@@ -7,12 +7,13 @@ the study's 500 steps of 64 images, which gave it 98.1 / 87.2 % at 224 pixels.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 
 import torch
 from torch import nn
 
-from vitbench.protocols import FitRun, TrainVal
+from vitbench.protocols import FitRun, TrainStep, TrainVal
 from vitbench.training import (
     MeanLoss,
     augment,
@@ -31,6 +32,15 @@ from vitbench.training import (
 )
 
 
+def step(model: nn.Module, run: FitRun) -> TrainStep:
+    """Return what `fit` does at each step: SGD with momentum, with clipped gradients."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trainable, lr=run.options["lr"], momentum=0.9)
+    scaler, clip_norm = grad_scaler(run), run.options["clip_norm"]
+    take = partial(train_step, model, optimizer=optimizer, scaler=scaler, run=run, clip_norm=clip_norm)
+    return TrainStep(optimizer=optimizer, take=take)
+
+
 def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     """Fine-tune all trainable parameters on ``data.train`` and return the model as it is after the last step.
 
@@ -45,9 +55,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     warmup = total * options["warmup_steps"] // options["steps"]  # a shorter budget shortens it in proportion
 
     model, net = on_device(model, run)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trainable, lr=options["lr"], momentum=0.9)
-    scaler = grad_scaler(run)
+    training = step(net, run)
     generator = torch.Generator(run.device).manual_seed(run.seed)
     train, val = resident(data.train, run.device), resident(data.val, run.device)
 
@@ -57,15 +65,12 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         mean_loss = MeanLoss(first_step=first + 1)
         shuffled = islice(batches(train, batch_size=batch_size, device=run.device, generator=generator), total - first)
         watched = with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps)
-        for step, (images, labels) in enumerate(watched, start=first):
+        for number, (images, labels) in enumerate(watched, start=first):
             images = augment(images, data.augmentations, generator)
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
-            lr = options["lr"] * warmup_cosine(step, total_steps=total, warmup_steps=warmup)
-            set_lr(optimizer, lr)
-            loss = train_step(
-                net, inputs, labels, optimizer=optimizer, scaler=scaler, run=run, clip_norm=options["clip_norm"]
-            )
-            mean_loss.add(loss)
+            lr = options["lr"] * warmup_cosine(number, total_steps=total, warmup_steps=warmup)
+            set_lr(training.optimizer, lr)
+            mean_loss.add(training.take(inputs, labels))
         loss, val_top1 = mean_loss.mean(), evaluate_top1(net, data, val, run, batch_size=batch_size)
         run.log(epoch=epoch + 1, epochs=epochs, loss=loss, lr=lr, val_top1=val_top1)
     return model

@@ -7,10 +7,12 @@ CutMix, Mixup, AutoAugment and random erasing on top, a ViT of 2.7 M parameters 
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
-from vitbench.protocols import FitRun, TrainVal
+from vitbench.protocols import FitRun, TrainStep, TrainVal
 from vitbench.training import (
     MeanLoss,
     augment,
@@ -30,6 +32,22 @@ from vitbench.training import (
 )
 
 
+def step(model: nn.Module, run: FitRun) -> TrainStep:
+    """Return what `fit` does at each step: AdamW on a smoothed loss, with clipped gradients."""
+    options = run.options
+    optimizer = torch.optim.AdamW(decay_groups(model, options["weight_decay"]), lr=options["lr"], fused=True)
+    take = partial(
+        train_step,
+        model,
+        optimizer=optimizer,
+        scaler=grad_scaler(run),
+        run=run,
+        label_smoothing=options["label_smoothing"],
+        clip_norm=options["clip_norm"],
+    )
+    return TrainStep(optimizer=optimizer, take=take)
+
+
 def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     """Train the model on ``data.train`` and return it as it is after the last step.
 
@@ -45,8 +63,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     warmup = total * options["warmup_epochs"] // options["epochs"]  # a shorter budget shortens it in proportion
 
     model, net = on_device(model, run)
-    optimizer = torch.optim.AdamW(decay_groups(model, options["weight_decay"]), lr=options["lr"], fused=True)
-    scaler = grad_scaler(run)
+    training = step(net, run)
     generator = torch.Generator(run.device).manual_seed(run.seed)
     train, val = resident(data.train, run.device), resident(data.val, run.device)
 
@@ -55,22 +72,12 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         mean_loss = MeanLoss(first_step=epoch * steps + 1)
         shuffled = batches(train, batch_size=batch_size, device=run.device, generator=generator)
         watched = with_progress(shuffled, run, epoch=epoch, epochs=epochs, steps=steps)
-        for step, (images, labels) in enumerate(watched, start=epoch * steps):
+        for number, (images, labels) in enumerate(watched, start=epoch * steps):
             images = augment(images, augmentations, generator)
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
-            lr = options["lr"] * warmup_cosine(step, total_steps=total, warmup_steps=warmup)
-            set_lr(optimizer, lr)
-            loss = train_step(
-                net,
-                inputs,
-                labels,
-                optimizer=optimizer,
-                scaler=scaler,
-                run=run,
-                label_smoothing=options["label_smoothing"],
-                clip_norm=options["clip_norm"],
-            )
-            mean_loss.add(loss)
+            lr = options["lr"] * warmup_cosine(number, total_steps=total, warmup_steps=warmup)
+            set_lr(training.optimizer, lr)
+            mean_loss.add(training.take(inputs, labels))
         loss, val_top1 = mean_loss.mean(), evaluate_top1(net, data, val, run, batch_size=batch_size)
         run.log(epoch=epoch + 1, epochs=epochs, loss=loss, lr=lr, val_top1=val_top1)
     return model

@@ -6,8 +6,8 @@ width 512 on patches of 7; it reports 80.0 / 54.6 percent on CIFAR-10 / CIFAR-10
 the idea at 32 pixels, where a stem of early convolutions is what a ViT lacks most (Xiao et al., arXiv 2106.14881),
 and trains its stem with the rest.
 
-Shapes: B images, C channels, S side of the input, K classes; the stem's feature map is ``[B, W, S / 4, S / 4]`` in
-`hybrid`, ``[B, W, S, S]`` in `hybrid-cifar`, with W = 64 channels.
+Shapes: B images, C channels, H height and W width of the input, K classes; the stem's feature map of F = 64 channels is
+``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STEM_WIDTH = 64
 
 
 class Hybrid(nn.Module):
-    """A stem, then a ViT on its feature map: images ``[B, C, S, S]`` to logits ``[B, K]``.
+    """A stem, then a ViT on its feature map: images ``[B, C, H, W]`` to logits ``[B, K]``.
 
     Args:
         stem: maps images to a feature map.
@@ -55,13 +55,13 @@ class Hybrid(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, S, S]`` to logits ``[B, K]``."""
+        """Map images ``[B, C, H, W]`` to logits ``[B, K]``."""
         return self.vit(self.stem(images))  # type: ignore[no-any-return]
 
 
 def build(
     *,
-    image_size: int,
+    image_size: tuple[int, int],
     in_channels: int,
     frozen: bool,
     pretrained: bool,
@@ -71,7 +71,7 @@ def build(
     """Return the study's hybrid.
 
     Args:
-        image_size: S.
+        image_size: height and width.
         in_channels: C.
         frozen: do not train the stem, even one with initial values.
         pretrained: take the stem's weights from the hub, unless `checkpoint` is given.
@@ -83,8 +83,9 @@ def build(
         UnusableError: the hub cannot be reached, or the checkpoint cannot be read or does not fit.
     """
     stem = nn.Sequential(trunk(BasicBlock, [3], in_channels=in_channels, width=STEM_WIDTH, stem="imagenet"))
-    # The stem's convolution and its pooling each halve the side, and round up.
-    vit = VisionTransformer(image_size=math.ceil(image_size / 4), in_channels=STEM_WIDTH, **sizes)
+    # The stem's convolution and its pooling each halve the sides, and round up.
+    map_size = (math.ceil(image_size[0] / 4), math.ceil(image_size[1] / 4))
+    vit = VisionTransformer(image_size=map_size, in_channels=STEM_WIDTH, **sizes)
     model = Hybrid(stem, vit, frozen=frozen)
     weights = "initial values"
     if checkpoint:
@@ -121,19 +122,19 @@ def _fetch_resnet34() -> dict[str, Tensor]:
 
 def build_cifar(
     *,
-    image_size: int,
+    image_size: tuple[int, int],
     in_channels: int,
     stem_width: int,
     stem_blocks: int,
     checkpoint: str,
     **sizes: Any,
 ) -> Hybrid:
-    """Return a small hybrid whose stem keeps the side of the image, and is trained with the rest.
+    """Return a small hybrid whose stem keeps the size of the image, and is trained with the rest.
 
     Args:
-        image_size: S.
+        image_size: height and width.
         in_channels: C.
-        stem_width: W.
+        stem_width: F.
         stem_blocks: residual blocks after the stem's first convolution.
         checkpoint: path of a state dict of this model; empty for initial values.
         sizes: the other keyword arguments of `VisionTransformer`; a patch is cut from the feature map.

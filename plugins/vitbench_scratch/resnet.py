@@ -8,7 +8,8 @@ without pooling, since the ImageNet stem would leave a 32-pixel image one pixel 
 Expected on CIFAR-10 / CIFAR-100, 200 epochs of SGD, CIFAR stem: ResNet-18 96.0 / 75.6, ResNet-34 - / 76.8,
 ResNet-50 - / 77.4 percent (cifar10-airbench; weiaicunzai/pytorch-cifar100).
 
-Shapes: B images, C channels, S side of the input, W channels of the first stage, E expansion of the block, K classes.
+Shapes: B images, C channels, S and T height and width of the input, W channels of the first stage, E expansion of the
+block, K classes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from vitbench.training.checkpoint import load_checkpoint
 Stem = Literal["cifar", "imagenet"]
 
 IMAGENET_STEM_FROM = 64
-"""Side of the input in pixels from which the ImageNet stem is used."""
+"""Shorter side of the input in pixels from which the ImageNet stem is used."""
 
 
 def _convolution(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
@@ -47,7 +48,7 @@ class BasicBlock(nn.Module):
         self.downsample = _projection(in_channels, channels * self.expansion, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[B, C, S, S]`` to ``[B, channels, S / stride, S / stride]``."""
+        """Map ``[B, C, S, T]`` to ``[B, channels, S / stride, T / stride]``."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return self.relu(out + self.downsample(x))  # type: ignore[no-any-return]
@@ -70,7 +71,7 @@ class Bottleneck(nn.Module):
         self.downsample = _projection(in_channels, channels * self.expansion, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[B, C, S, S]`` to ``[B, 4 * channels, S / stride, S / stride]``."""
+        """Map ``[B, C, S, T]`` to ``[B, 4 * channels, S / stride, T / stride]``."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
@@ -96,10 +97,10 @@ def trunk(
 
     Args:
         block: the kind of block.
-        depths: blocks in each stage; stage i has ``W * 2**i * E`` channels, and halves the side from i = 1 on.
+        depths: blocks in each stage; stage i has ``W * 2**i * E`` channels, and halves the sides from i = 1 on.
         in_channels: C.
         width: W.
-        stem: ``imagenet`` divides the side by 4, ``cifar`` keeps it.
+        stem: ``imagenet`` divides the sides by 4, ``cifar`` keeps them.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv1"] = (
@@ -127,18 +128,18 @@ def trunk(
 def build(
     *,
     num_classes: int,
-    image_size: int,
+    image_size: tuple[int, int],
     in_channels: int,
     block: Literal["basic", "bottleneck"],
     depths: Sequence[int],
     width: int,
     checkpoint: str,
 ) -> nn.Sequential:
-    """Return a ResNet that maps images ``[B, C, S, S]`` to logits ``[B, K]``.
+    """Return a ResNet that maps images ``[B, C, S, T]`` to logits ``[B, K]``.
 
     Args:
         num_classes: K.
-        image_size: S, which chooses the stem.
+        image_size: S and T, the shorter of which chooses the stem.
         in_channels: C.
         block: the kind of block.
         depths: blocks in each of the four stages.
@@ -151,7 +152,7 @@ def build(
     """
     if width < 1:
         raise UsageError(f"width must be at least 1, not {width}")
-    stem: Stem = "imagenet" if image_size >= IMAGENET_STEM_FROM else "cifar"
+    stem: Stem = "imagenet" if min(image_size) >= IMAGENET_STEM_FROM else "cifar"
     kind = BasicBlock if block == "basic" else Bottleneck
     layers = trunk(kind, depths, in_channels=in_channels, width=width, stem=stem)
     layers["avgpool"] = nn.AdaptiveAvgPool2d(1)

@@ -10,12 +10,13 @@ Expected, CIFAR-10 / CIFAR-100 test accuracy in percent:
     vit-p8-d12, vit-p4-d12, vit-p4-d8: 57.2 / 37.6, 71.3 / 40.7, 71.9 / 43.8 in the study that they are taken from
         (ra1ph2/Vision-Transformer, whose attention is not scaled; this one is).
 
-Shapes: B images, C channels, S side of the input, P side of a patch, G = S / P patches a side, N = G * G + 1 tokens
+Shapes: B images, C channels, S and T height and width of the input, P side of a patch, N = (S / P) * (T / P) + 1 tokens
 (the class token is the first), D width, H heads, K classes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
+from vitbench.printable import short_size
 from vitbench.training.checkpoint import load_checkpoint
 
 LAYER_NORM_EPSILON = 1e-6
@@ -36,8 +38,8 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv2d(in_channels, width, kernel_size=patch_size, stride=patch_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, S, S]`` to tokens ``[B, G * G, D]``, row by row."""
-        patches: Tensor = self.proj(images)  # [B, D, G, G]
+        """Map images ``[B, C, S, T]`` to tokens ``[B, N - 1, D]``, row by row."""
+        patches: Tensor = self.proj(images)  # [B, D, S / P, T / P]
         return patches.flatten(2).transpose(1, 2)
 
 
@@ -97,9 +99,9 @@ class VisionTransformer(nn.Module):
 
     Args:
         num_classes: K.
-        image_size: S, the side of the input in pixels.
+        image_size: S and T, height and width of the input in pixels.
         in_channels: C.
-        patch_size: P, which must divide S.
+        patch_size: P, which must divide both.
         depth: encoder blocks.
         width: D, which `heads` must divide.
         heads: H.
@@ -114,7 +116,7 @@ class VisionTransformer(nn.Module):
         self,
         *,
         num_classes: int,
-        image_size: int,
+        image_size: tuple[int, int],
         in_channels: int,
         patch_size: int,
         depth: int,
@@ -126,7 +128,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         hidden = int(width * mlp_ratio)
         _check_options(image_size, patch_size, depth, width, heads, hidden, dropout)
-        num_tokens = (image_size // patch_size) ** 2 + 1
+        num_tokens = (image_size[0] // patch_size) * (image_size[1] // patch_size) + 1
         self.patch_embed = PatchEmbedding(in_channels, patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, num_tokens, width))
@@ -137,13 +139,13 @@ class VisionTransformer(nn.Module):
         self._set_initial_values()
 
     def features(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, S, S]`` to the encoder's normalised tokens ``[B, N, D]``."""
+        """Map images ``[B, C, S, T]`` to the encoder's normalised tokens ``[B, N, D]``."""
         patches = self.patch_embed(images)  # [B, N - 1, D]
         tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)  # [B, N, D]
         return self.norm(self.blocks(self.dropout(tokens + self.pos_embed)))  # type: ignore[no-any-return]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, S, S]`` to logits ``[B, K]``."""
+        """Map images ``[B, C, S, T]`` to logits ``[B, K]``."""
         return self.head(self.features(images)[:, 0])  # type: ignore[no-any-return]
 
     def _set_initial_values(self) -> None:
@@ -162,12 +164,13 @@ class VisionTransformer(nn.Module):
 
 
 def _check_options(
-    image_size: int, patch_size: int, depth: int, width: int, heads: int, hidden: int, dropout: float
+    image_size: tuple[int, int], patch_size: int, depth: int, width: int, heads: int, hidden: int, dropout: float
 ) -> None:
-    if patch_size < 1 or image_size % patch_size:
-        sizes = ", ".join(str(size) for size in range(1, image_size + 1) if image_size % size == 0)
+    common = math.gcd(*image_size)
+    if patch_size < 1 or common % patch_size:
+        sizes = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
         raise UsageError(
-            f"patch_size {patch_size} does not divide the input of {image_size} pixels: use one of {sizes}"
+            f"patch_size {patch_size} does not divide the input of {short_size(image_size)} pixels: use one of {sizes}"
         )
     if depth < 1:
         raise UsageError(f"depth must be at least 1, not {depth}")

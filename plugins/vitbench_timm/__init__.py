@@ -52,6 +52,7 @@ def vitbench_models() -> Iterator[ModelSpec]:
         downloads=True,
         requires=("timm",),
         resolve="vitbench_timm.models:resolve",
+        members="vitbench_timm.models:members",
     )
 
 
@@ -71,7 +72,6 @@ def _listed(
         summary=f"{title}, 224 px",
         source=source,
         image_size=224,
-        in_channels=3,
         preprocess=Preprocess(mean=mean, std=std, interpolation=interpolation, crop_fraction=crop_fraction),
         options=OPTIONS,
         arguments={"architecture": name},

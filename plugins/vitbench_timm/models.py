@@ -6,13 +6,16 @@ at zero, as the ViT paper fine-tunes (arXiv 2010.11929, section 3.2).
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import timm
-from torch import nn
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
 
 from vitbench import ModelSpec, Preprocess
 from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.printable import short_size
 from vitbench.training.checkpoint import load_state, read_state
 
 from . import BUILD, OPTIONS
@@ -22,21 +25,18 @@ def resolve(name: str) -> ModelSpec:
     """Return the spec of a timm model, with or without a tag: ``resnet18``, ``vit_base_patch16_224.dino``.
 
     Raises:
-        LookupError: timm has no such model or tag, or the model is no classifier of square images.
+        LookupError: timm has no such model or tag, or the model is no classifier.
     """
     config = _configuration(name)
-    channels, height, width = config.input_size
-    if height != width:
-        raise LookupError(f"timm/{name} takes images of {height}x{width}; vitbench gives square images only")
+    _, height, width = config.input_size
     trained = bool(config.has_weights)
     on = _pretraining_data(config.tag) if trained else ""
     return ModelSpec(
         name=name,
         build=BUILD,
-        summary=f"{config.architecture}, {on or 'no pretrained weights'}, {height} px",
+        summary=f"{config.architecture}, {on or 'no pretrained weights'}, {short_size((height, width))} px",
         source=f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url or "timm",
-        image_size=height,
-        in_channels=channels,
+        image_size=(height, width),
         preprocess=_preprocess(config) if trained else None,
         options=OPTIONS,
         arguments={"architecture": name},
@@ -46,20 +46,34 @@ def resolve(name: str) -> ModelSpec:
     )
 
 
+def members(pattern: str) -> list[str]:
+    """Return the names of timm's models that fit a pattern, with and without tags: those that `resolve` completes."""
+    return [name for name in sorted(set(_names())) if fnmatchcase(name, pattern) and _is_taken(name)]
+
+
+def _is_taken(name: str) -> bool:
+    try:
+        resolve(name)
+    except LookupError:
+        return False
+    return True
+
+
 def build(
     *,
     num_classes: int,
-    image_size: int,
+    image_size: tuple[int, int],
     in_channels: int,
     architecture: str,
     pretrained: bool,
     checkpoint: str,
     head: str,
 ) -> nn.Module:
-    """Return a timm model that maps ``[B, C, S, S]`` to logits ``[B, K]``.
+    """Return a timm model that maps ``[B, C, H, W]`` to logits ``[B, K]``.
 
     Args:
-        num_classes, image_size, in_channels: K, S, C.
+        num_classes, image_size, in_channels: K, (H, W), C. Weights for colour images are adapted to other channels, as
+            timm does it: repeated and scaled, or summed for gray.
         architecture: a timm name, with or without a tag.
         pretrained: take the tag's weights from the hub, unless `checkpoint` is given.
         checkpoint: path of a state dict of the same architecture; empty for none.
@@ -78,7 +92,7 @@ def build(
         raise UsageError(f"timm has no pretrained weights for {architecture}; give checkpoint=PATH or pretrained=false")
     if from_hub and head == "own":
         _check_own_head(architecture, config.num_classes, num_classes)
-    resized = config.fixed_input_size and image_size != config.input_size[-1]
+    resized = config.fixed_input_size and image_size != tuple(config.input_size[1:])
     size: dict[str, Any] = {"img_size": image_size} if resized else {}
     try:
         model: nn.Module = timm.create_model(
@@ -91,7 +105,7 @@ def build(
         ) from error
     classifiers = _classifiers(config)
     if checkpoint:
-        _load(model, checkpoint, classifiers=classifiers, num_classes=num_classes, head=head)
+        _load(model, checkpoint, config, num_classes=num_classes, in_channels=in_channels, head=head)
     if head == "new" and (from_hub or checkpoint):
         for classifier in classifiers:
             for parameter in model.get_submodule(classifier).parameters():
@@ -162,9 +176,9 @@ def _check_own_head(weights: str, num_own: int, num_classes: int) -> None:
         )
 
 
-def _load(model: nn.Module, path: str, *, classifiers: tuple[str, ...], num_classes: int, head: str) -> None:
-    """Load a checkpoint whole, or all of it but the heads."""
-    state = read_state(path)
+def _load(model: nn.Module, path: str, config: Any, *, num_classes: int, in_channels: int, head: str) -> None:
+    """Load a checkpoint whole, or all of it but the heads; its first convolution is adapted to other channels."""
+    state, classifiers = _adapted(read_state(path), config, in_channels), _classifiers(config)
     if head == "own":
         weight = state.get(f"{classifiers[0]}.weight")
         if weight is not None:
@@ -174,3 +188,16 @@ def _load(model: nn.Module, path: str, *, classifiers: tuple[str, ...], num_clas
         body = {name: tensor for name, tensor in state.items() if not name.startswith(prefixes)}
         state = body | {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
     load_state(model, state, source=path)
+
+
+def _adapted(state: dict[str, Tensor], config: Any, in_channels: int) -> dict[str, Tensor]:
+    """Return weights whose first convolutions take so many channels, from those for the architecture's own."""
+    first = (config.first_conv,) if isinstance(config.first_conv, str) else tuple(config.first_conv or ())
+    weights = {f"{name}.weight" for name in first}
+    own = config.input_size[0]
+    return {
+        name: adapt_input_conv(in_channels, tensor, own)
+        if name in weights and tensor.ndim == 4 and tensor.shape[1] == own != in_channels
+        else tensor
+        for name, tensor in state.items()
+    }

@@ -28,6 +28,9 @@ PROBLEMS = [
     ("hook-error", "vitbench-hook-error", "2.0", "call", "vitbench_models: RuntimeError: no weights any", "error"),
     ("import-error", "vitbench-import-error", "1.1", "load", "No module named 'no_such_module_anywhere'", "error"),
     ("iteration-error", "vitbench-iteration-error", "2.1", "call", "OSError: the list of models is cut", "error"),
+    ("later", "vitbench-later-contract", "2.4", "register", "the hook 'vitbench_notes' needs contract 2", "warning"),
+    ("later", "vitbench-later-contract", "2.4", "validate", "option width: the field 'group' needs con", "warning"),
+    ("later", "vitbench-later-contract", "2.4", "validate", "mlp: the field 'licence' needs contract 2", "warning"),
     (
         "misspelt-hook",
         "vitbench-misspelt-hook",
@@ -37,6 +40,7 @@ PROBLEMS = [
         "error",
     ),
     ("newer", "vitbench-newer", "3.0", "require", f"it needs vitbench>=99, and this is vitbench {VERSION}", "error"),
+    ("one-bad-spec", "vitbench-one-bad-spec", "2.5", "validate", "model bad has no field 'option'. Did you", "error"),
     ("panic", "vitbench-panic", "1.3", "load", "PanicException: index out of bounds", "error"),
     ("prints", "vitbench-prints", "4.0", "load", 'wrote to stdout, which was sent to stderr: "{not json"', "warning"),
     ("prints", "vitbench-prints", "4.0", "call", 'wrote to stdout, which was sent to stderr: "asked"', "warning"),
@@ -44,7 +48,18 @@ PROBLEMS = [
     ("twin", "vitbench-twin-second", "2.0", "name", "vitbench-twin-first 1.0 and vitbench-twin-second 2.0", "error"),
     ("wrong-type", "vitbench-wrong-type", "2.2", "validate", "gave str where ModelSpec is expected", "error"),
 ]
-SOUND = ("changes-folder/net", "good/linear", "left/net", "prints/net", "right/net")
+SOUND = (
+    *(
+        "changes-folder/net",
+        "good/linear",
+        "iteration-error/net",
+        "later/mlp",
+        "left/net",
+        "one-bad-spec/after",
+        "one-bad-spec/before",
+    ),
+    *("prints/net", "right/net"),
+)
 
 SUITE = """
 name = "one"
@@ -109,7 +124,7 @@ def test_the_working_folder_is_put_back(catalog: Catalog, request: pytest.Fixtur
 def test_two_plugins_with_one_model_name_keep_both_and_the_short_form_is_ambiguous(catalog: Catalog) -> None:
     assert catalog.model("left/net").plugin.distribution == "vitbench-left"
     assert catalog.model("right/net").plugin.distribution == "vitbench-right"
-    with pytest.raises(UsageError, match="ambiguous; give one of: changes-folder/net, left/net, prints/net, right/net"):
+    with pytest.raises(UsageError, match="ambiguous; give one of: changes-folder/net, iteration-error/net, left/net"):
         catalog.model("net")
 
 

@@ -64,7 +64,7 @@ def test_the_readmes_plugin_is_found_and_builds(tmp_path):
     (tmp_path / "mine.py").write_text(blocks("README.md", "python")[1])
     catalog = load_catalog(select_plugins(files=[str(tmp_path / "mine.py")]))
     assert catalog.problems == ()
-    model = load_target(catalog.model("mine/linear").spec.build)(num_classes=3, image_size=8, in_channels=1)
+    model = load_target(catalog.model("mine/linear").spec.build)(num_classes=3, image_size=(8, 8), in_channels=1)
     assert sum(parameter.numel() for parameter in model.parameters()) == 3 * 64 + 3
 
 

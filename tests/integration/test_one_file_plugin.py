@@ -50,7 +50,7 @@ def vitbench_suites():
 def build(*, num_classes, image_size, in_channels):
     from torch import nn
 
-    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] * image_size[1], num_classes))
 
 
 def error(subject):

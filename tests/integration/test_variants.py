@@ -47,11 +47,11 @@ class Unruly(Net):
 
 
 def build(*, num_classes, image_size, in_channels, error=0.0):
-    return Net(num_classes, in_channels * image_size**2, error)
+    return Net(num_classes, in_channels * image_size[0] * image_size[1], error)
 
 
 def build_unruly(*, num_classes, image_size, in_channels):
-    return Unruly(num_classes, in_channels * image_size**2, 0.0)
+    return Unruly(num_classes, in_channels * image_size[0] * image_size[1], 0.0)
 
 
 def fit(model, data, run):

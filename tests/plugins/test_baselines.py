@@ -35,7 +35,7 @@ def fitted(name: str, data: TrainVal, **options: Any) -> nn.Module:
         num_classes=data.num_classes, image_size=data.image_size, in_channels=data.in_channels
     )
     recipe = RECIPES[spec.recipe]
-    return load_target(recipe.fit)(model, data, toy_training.run(dict(recipe.options) | options)).eval()
+    return load_target(recipe.fit)(model, data, toy_training.run(dict(recipe.defaults) | options)).eval()
 
 
 def digits() -> tuple[TrainVal, torch.Tensor, np.ndarray]:
@@ -44,7 +44,7 @@ def digits() -> tuple[TrainVal, torch.Tensor, np.ndarray]:
     images = np.round(found.images * 255 / 16).astype(np.uint8)[:, None]
     train = toy_training.split(images[::2], found.target[::2])
     data = toy_training.train_val(train, train, num_classes=10, preprocess=statistics(train))
-    inputs = preprocess(torch.from_numpy(images[1::2]), data.preprocess, image_size=8, in_channels=1)
+    inputs = preprocess(torch.from_numpy(images[1::2]), data.preprocess, image_size=(8, 8), in_channels=1)
     return data, inputs, found.target[1::2]
 
 
@@ -122,7 +122,7 @@ def test_large_images_are_shrunk_before_they_are_compared() -> None:
     data = toy_training.train_val(split, split, num_classes=6)
     model = fitted("knn-pixels", data, k=1)
     assert model.pixels.shape == (6, 3 * 32 * 32)
-    inputs = preprocess(torch.from_numpy(images), data.preprocess, image_size=64, in_channels=3)
+    inputs = preprocess(torch.from_numpy(images), data.preprocess, image_size=(64, 64), in_channels=3)
     assert model(inputs).argmax(1).tolist() == list(range(6))
 
 

@@ -160,7 +160,7 @@ def _through_the_core(tmp_path: Path, data_path: Path | None) -> Any:
         data_path=data_path,
         data_root=tmp_path / "root",
     )
-    side = WantedSize(image_size=224)
+    side = WantedSize(image_size=(224, 224))
     return cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
 
 

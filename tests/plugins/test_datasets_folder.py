@@ -188,7 +188,7 @@ SPEC = DatasetSpec(name="folder", open=open_folder, summary="folders", detect=de
 
 def _cache(root: Path, tmp_path: Path) -> np.ndarray:
     located = locate("pets", spec=None, plugin="", layouts=[("datasets", SPEC)], data_path=root, data_root=tmp_path)
-    side = WantedSize(image_size=16)
+    side = WantedSize(image_size=(16, 16))
     info = cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
     return np.load(Path(info.cache) / "train-images.npy")
 

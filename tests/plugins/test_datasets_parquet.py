@@ -179,7 +179,7 @@ def test_the_core_caches_it(tmp_path: Path) -> None:
         _write(root / f"{split}-0.parquet", names=("x", "y", "z"))
     spec = DatasetSpec(name="parquet", open=open_parquet, summary="parquet", detect=detect)
     located = locate("mine", spec=None, plugin="", layouts=[("datasets", spec)], data_path=root, data_root=tmp_path)
-    side = WantedSize(image_size=4)
+    side = WantedSize(image_size=(4, 4))
     info = cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
     assert (info.title, info.shape, info.sizes) == ("mine", (3, 4, 4), {"train": 12, "test": 12})
 

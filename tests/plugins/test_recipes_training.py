@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import vitbench_recipes
 from torch import nn
 
 from vitbench.errors import UsageError
-from vitbench.protocols import Budget
+from vitbench.protocols import Budget, FitRun, TrainStep
 from vitbench.specs import RecipeSpec, load_target
 from vitbench.training import DivergedError, evaluate_top1
 
@@ -39,7 +41,7 @@ def net() -> nn.Module:
 
 
 def fit(name: str, model: nn.Module, *, rows: list[dict[str, float]] | None = None, **changes: Any) -> nn.Module:
-    options = dict(SPECS[name].options) | SHORT[name] | changes.pop("options", {})
+    options = SPECS[name].defaults | SHORT[name] | changes.pop("options", {})
     data = changes.pop("data", None) or toy_training.bars_data()
     log = rows.append if rows is not None else (lambda row: None)
     run = toy_training.run(options, log=lambda **row: log(row), **changes)
@@ -81,6 +83,54 @@ def test_the_users_epochs_shorten_the_run_and_its_warm_up(name: str) -> None:
     fit(name, net(), rows=rows, budget=Budget(epochs=2))
     assert [row["epoch"] for row in rows] == [1, 2]
     assert max(row["lr"] for row in rows) > SHORT[name]["lr"] / 2
+
+
+def test_a_step_is_what_its_recipe_says() -> None:
+    """The steps of both recipes beside the same arithmetic written out, to the last bit."""
+    torch.manual_seed(1)
+    inputs, labels = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 1, 0])
+    for name, smoothing in (("supervised", 0.1), ("finetune", 0.0)):
+        model, twin = net(), net()
+        options = SPECS[name].defaults
+        assert SPECS[name].step is not None
+        taken = load_target(SPECS[name].step)(model, toy_training.run(options))
+        if name == "supervised":
+            groups = [
+                {"params": [twin[0].weight, twin[4].weight], "weight_decay": 0.05},
+                {"params": [twin[0].bias, twin[1].weight, twin[1].bias, twin[4].bias], "weight_decay": 0.0},
+            ]
+            optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+        else:
+            optimizer = torch.optim.SGD(twin.parameters(), lr=0.01, momentum=0.9)
+        for _ in range(3):
+            loss = nn.functional.cross_entropy(twin(inputs), labels, label_smoothing=smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_([each for group in optimizer.param_groups for each in group["params"]], 1.0)
+            optimizer.step()
+            assert torch.equal(taken.take(inputs, labels), loss)
+        state, other = model.state_dict(), twin.state_dict()
+        assert all(torch.equal(state[key], other[key]) for key in state)
+
+
+@BOTH
+def test_a_fit_takes_its_own_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"vitbench_recipes.{name}")
+    taken: list[float] = []
+
+    def step(model: nn.Module, run: FitRun, of_recipe: Callable[..., TrainStep] = module.step) -> TrainStep:
+        own = of_recipe(model, run)
+
+        def take(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            taken.append(own.optimizer.param_groups[0]["lr"])
+            return own.take(inputs, labels)
+
+        return TrainStep(optimizer=own.optimizer, take=take)
+
+    monkeypatch.setattr(module, "step", step)
+    fit(name, net())
+    assert len(taken) == 48
+    assert max(taken) == SHORT[name]["lr"]
 
 
 def test_steps_may_end_within_an_epoch() -> None:

@@ -19,7 +19,7 @@ STEM_PARAMETERS = 64 * 3 * 49 + 128 + 3 * (2 * 64 * 64 * 9 + 2 * 128)
 
 def study_hybrid(**options) -> Hybrid:
     options = {"depth": 1, "width": 32, "heads": 4, "patch_size": 4, "pretrained": False, **options}
-    return hybrid.build(num_classes=10, image_size=64, in_channels=3, **{**SPECS["hybrid"].options, **options})
+    return hybrid.build(num_classes=10, image_size=(64, 64), in_channels=3, **{**SPECS["hybrid"].defaults, **options})
 
 
 def resnet34(**kwargs) -> nn.Module:
@@ -30,7 +30,7 @@ def resnet34(**kwargs) -> nn.Module:
 def test_parameter_count_of_the_study_s_size():
     with torch.device("meta"):
         model = hybrid.build(
-            num_classes=10, image_size=224, in_channels=3, **{**SPECS["hybrid"].options, "pretrained": False}
+            num_classes=10, image_size=(224, 224), in_channels=3, **{**SPECS["hybrid"].defaults, "pretrained": False}
         )
         features = model.eval().stem(torch.empty(1, 3, 224, 224))
     assert features.shape == (1, 64, 56, 56)
@@ -41,8 +41,8 @@ def test_parameter_count_of_the_study_s_size():
 
 
 def test_parameter_count_of_the_small_one():
-    options = {**SPECS["hybrid-cifar"].options}
-    model = hybrid.build_cifar(num_classes=10, image_size=32, in_channels=3, **options)
+    options = {**SPECS["hybrid-cifar"].defaults}
+    model = hybrid.build_cifar(num_classes=10, image_size=(32, 32), in_channels=3, **options)
     stem = 64 * 3 * 9 + 128 + 2 * (2 * 64 * 64 * 9 + 2 * 128)
     block = 4 * (192**2 + 192) + 2 * 192 * 384 + 384 + 192 + 4 * 192
     vit = 4 * 4 * 64 * 192 + 192 + 65 * 192 + 192 + 6 * block + 2 * 192 + 192 * 10 + 10
@@ -128,4 +128,6 @@ def test_no_network_is_one_sentence(monkeypatch, tmp_path):
 )
 def test_bad_options(options, message):
     with pytest.raises(UsageError, match=message):
-        hybrid.build_cifar(num_classes=10, image_size=8, in_channels=1, **{**SPECS["hybrid-cifar"].options, **options})
+        hybrid.build_cifar(
+            num_classes=10, image_size=(8, 8), in_channels=1, **{**SPECS["hybrid-cifar"].defaults, **options}
+        )

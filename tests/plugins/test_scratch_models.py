@@ -33,14 +33,16 @@ TRAINED = pytest.mark.parametrize(
 )
 
 
-def build(spec: ModelSpec, *, num_classes: int = 10, size: int = 32, channels: int = 3, **options) -> nn.Module:
-    offline = {"pretrained": False} if "pretrained" in spec.options else {}
+def build(
+    spec: ModelSpec, *, num_classes: int = 10, size: int | tuple[int, int] = 32, channels: int = 3, **options
+) -> nn.Module:
+    offline = {"pretrained": False} if "pretrained" in spec.defaults else {}
     return load_target(spec.build)(
         num_classes=num_classes,
-        image_size=spec.image_size if size is None else size,
+        image_size=(size, size) if isinstance(size, int) else size,
         in_channels=channels,
         **spec.arguments,
-        **{**spec.options, **offline, **options},
+        **{**spec.defaults, **offline, **options},
     )
 
 
@@ -56,16 +58,26 @@ def test_listing_imports_nothing_heavy():
 
 @ALL
 def test_builds_without_memory_at_its_own_size(spec):
-    size = spec.image_size or 32
+    size = spec.input_size or (32, 32)
     with torch.device("meta"):
         model = build(spec, size=size).eval()
-        assert model(torch.empty(2, 3, size, size)).shape == (2, 10)
+        assert model(torch.empty(2, 3, *size)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet18", "hybrid-cifar", "hybrid"])
+@pytest.mark.parametrize(("channels", "size"), [(1, (16, 32)), (4, (96, 64)), (5, (32, 128))])
+def test_rectangles_of_any_channels_are_taken(name, channels, size):
+    patch = {"patch_size": 8} if name == "hybrid" else {}
+    height, width = (4 * side for side in size) if name == "hybrid" else size  # its stem makes a quarter of them
+    with torch.device("meta"):
+        model = build(SPECS[name], size=(height, width), channels=channels, **patch).eval()
+        assert model(torch.empty(2, channels, height, width)).shape == (2, 10)
 
 
 @ALL
 def test_every_option_is_one_that_build_takes(spec):
     with torch.device("meta"), pytest.raises(TypeError, match="nonsense"):
-        build(spec, size=spec.image_size or 32, nonsense=1)
+        build(spec, size=spec.input_size or 32, nonsense=1)
 
 
 @TRAINED

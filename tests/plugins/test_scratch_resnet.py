@@ -24,10 +24,14 @@ DEPTHS = {
 """Table 1 of the paper."""
 
 
-def resnet(name: str, *, classes: int, size: int, channels: int = 3, **options) -> nn.Module:
+def resnet(name: str, *, classes: int, size: int | tuple[int, int], channels: int = 3, **options) -> nn.Module:
     spec = SPECS[name]
     return build(
-        num_classes=classes, image_size=size, in_channels=channels, **spec.arguments, **{**spec.options, **options}
+        num_classes=classes,
+        image_size=(size, size) if isinstance(size, int) else size,
+        in_channels=channels,
+        **spec.arguments,
+        **{**spec.defaults, **options},
     )
 
 
@@ -118,3 +122,9 @@ def test_torchvision_checkpoint_loads(tmp_path):
 def test_bad_width():
     with pytest.raises(UsageError, match="width must be at least 1, not 0"):
         resnet("resnet18", classes=10, size=32, width=0)
+
+
+@pytest.mark.parametrize(("size", "stem"), [((63, 200), "cifar"), ((200, 63), "cifar"), ((64, 65), "imagenet")])
+def test_the_shorter_side_chooses_the_stem(size, stem):
+    with torch.device("meta"):
+        assert resnet("resnet18", classes=3, size=size, width=8).facts == {"stem": stem}

@@ -13,7 +13,7 @@ from vitbench.errors import UnusableError, UsageError
 pytestmark = pytest.mark.compute
 
 
-OPTIONS = {spec.name: dict(spec.options) for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("vit")}
+OPTIONS = {spec.name: dict(spec.defaults) for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("vit")}
 SMALL = {"patch_size": 4, "depth": 3, "width": 48, "heads": 4, "mlp_ratio": 2.0, "dropout": 0.1}
 
 
@@ -43,7 +43,7 @@ def closed_form(*, classes: int, size: int, channels: int, patch: int, depth: in
 def test_parameter_counts(name, size, classes, expected):
     options = OPTIONS[name]
     with torch.device("meta"):
-        model = build(num_classes=classes, image_size=size, in_channels=3, **options)
+        model = build(num_classes=classes, image_size=(size, size), in_channels=3, **options)
     assert num_parameters(model) == expected
     assert expected == closed_form(
         classes=classes,
@@ -59,7 +59,7 @@ def test_parameter_counts(name, size, classes, expected):
 @pytest.mark.parametrize(("name", "expected"), [("vit-tiny", 5_362_762), ("vit-small", 21_342_346)])
 def test_parameter_counts_at_32_pixels(name, expected):
     with torch.device("meta"):
-        model = build(num_classes=10, image_size=32, in_channels=3, **{**OPTIONS[name], "patch_size": 4})
+        model = build(num_classes=10, image_size=(32, 32), in_channels=3, **{**OPTIONS[name], "patch_size": 4})
     assert num_parameters(model) == expected
 
 
@@ -78,7 +78,7 @@ def timm_twin() -> TimmVisionTransformer:
 
 
 def test_weights_interchange_with_timm():
-    ours = VisionTransformer(num_classes=10, image_size=32, in_channels=3, **SMALL)
+    ours = VisionTransformer(num_classes=10, image_size=(32, 32), in_channels=3, **SMALL)
     images = torch.randn(5, 3, 32, 32)
     for source, target in ((ours, timm_twin()), (timm_twin(), ours)):
         scrambled(source)
@@ -92,7 +92,7 @@ def test_weights_interchange_with_timm():
 @pytest.mark.parametrize("name", ["vit-tiny", "vit-small", "vit-base"])
 def test_named_sizes_are_timm_s(name):
     with torch.device("meta"):
-        ours = build(num_classes=1000, image_size=224, in_channels=3, **OPTIONS[name])
+        ours = build(num_classes=1000, image_size=(224, 224), in_channels=3, **OPTIONS[name])
         theirs = timm.create_model(name.replace("-", "_") + "_patch16_224")
     shapes = [{key: tensor.shape for key, tensor in model.state_dict().items()} for model in (ours, theirs)]
     assert shapes[0] == shapes[1]
@@ -116,7 +116,7 @@ def test_attention_is_scaled_dot_product_attention():
 
 def test_tokens_without_positions_are_a_set():
     """Only the positions tell patches apart: without them, shuffled patches give the same logits."""
-    model = scrambled(VisionTransformer(num_classes=10, image_size=16, in_channels=3, **SMALL))
+    model = scrambled(VisionTransformer(num_classes=10, image_size=(16, 16), in_channels=3, **SMALL))
     images = torch.randn(2, 3, 16, 16)
     shuffled = torch.cat([images[:, :, 8:], images[:, :, :8]], dim=2)
     with torch.inference_mode():
@@ -126,7 +126,7 @@ def test_tokens_without_positions_are_a_set():
 
 
 def test_features_are_normalised_tokens_of_which_the_head_reads_the_first():
-    model = scrambled(VisionTransformer(num_classes=10, image_size=32, in_channels=1, **SMALL))
+    model = scrambled(VisionTransformer(num_classes=10, image_size=(32, 32), in_channels=1, **SMALL))
     images = torch.randn(2, 1, 32, 32)
     with torch.inference_mode():
         tokens = model.features(images)
@@ -136,7 +136,7 @@ def test_features_are_normalised_tokens_of_which_the_head_reads_the_first():
 
 def test_initial_values():
     torch.manual_seed(0)
-    model = build(num_classes=10, image_size=224, in_channels=3, **OPTIONS["vit-tiny"])
+    model = build(num_classes=10, image_size=(224, 224), in_channels=3, **OPTIONS["vit-tiny"])
     assert not model.head.weight.any()
     assert model.pos_embed.std().item() == pytest.approx(0.02, rel=0.02)
     for projection in model.blocks[0].attn.qkv.weight.chunk(3):
@@ -146,7 +146,7 @@ def test_initial_values():
 
 
 def test_dropout_works_in_training_only():
-    model = scrambled(VisionTransformer(num_classes=10, image_size=32, in_channels=3, **SMALL)).train()
+    model = scrambled(VisionTransformer(num_classes=10, image_size=(32, 32), in_channels=3, **SMALL)).train()
     images = torch.randn(2, 3, 32, 32)
     assert not torch.equal(model(images), model(images))
 
@@ -167,7 +167,7 @@ def test_dropout_works_in_training_only():
 )
 def test_bad_options(options, message):
     with pytest.raises(UsageError, match=message):
-        build(num_classes=10, image_size=32, in_channels=3, checkpoint="", **{**SMALL, **options})
+        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", **{**SMALL, **options})
 
 
 def test_checkpoint_of_another_size_is_refused(tmp_path):
@@ -175,7 +175,7 @@ def test_checkpoint_of_another_size_is_refused(tmp_path):
     with pytest.raises(UnusableError, match=r"12 unexpected \(first: blocks.2.norm1.weight\)"):
         build(
             num_classes=10,
-            image_size=32,
+            image_size=(32, 32),
             in_channels=3,
             checkpoint=str(tmp_path / "deep.pt"),
             **{**SMALL, "depth": 2},

@@ -9,9 +9,10 @@ import torch
 import vitbench_timm
 from safetensors.torch import save_file
 from torch import nn
-from vitbench_timm.models import build, resolve
+from vitbench_timm.models import build, members, resolve
 
 from vitbench.errors import UnusableError, UsageError
+from vitbench.planning.expand import default_recipe
 from vitbench.specs import Preprocess
 
 pytestmark = pytest.mark.compute
@@ -34,7 +35,7 @@ def checkpoint(tmp_path) -> str:
 
 
 def build_tiny(**options) -> nn.Module:
-    arguments = {"num_classes": 10, "image_size": 160, "in_channels": 3, "architecture": TINY}
+    arguments = {"num_classes": 10, "image_size": (160, 160), "in_channels": 3, "architecture": TINY}
     return build(**{**arguments, "pretrained": True, "checkpoint": "", "head": "new", **options})
 
 
@@ -57,7 +58,8 @@ def test_listing_imports_nothing_heavy():
 def test_listed_by_hand_as_timm_has_it(name):
     ours, theirs = LISTED[name], timm.get_pretrained_cfg(name)
     assert theirs.has_weights
-    assert (ours.in_channels, ours.image_size, ours.image_size) == theirs.input_size
+    assert (3, *ours.input_size) == theirs.input_size
+    assert ours.in_channels is None, "so that other channels reach in_chans"
     assert ours.preprocess == Preprocess(
         mean=theirs.mean, std=theirs.std, interpolation=theirs.interpolation, crop_fraction=theirs.crop_pct
     )
@@ -71,7 +73,7 @@ def test_resolve_completes_a_name_without_a_tag():
     assert spec.arguments == {"architecture": "deit_tiny_patch16_224"}
     assert spec.pretrained_on == "ImageNet-1k"
     assert spec.preprocess == Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=0.9)
-    assert spec.default_recipe == "recipes/finetune"
+    assert default_recipe(spec) == "recipes/finetune"
 
 
 def test_resolve_names_all_of_the_pretraining_data():
@@ -83,10 +85,10 @@ def test_resolve_names_all_of_the_pretraining_data():
 
 def test_resolve_of_a_model_without_weights():
     spec = resolve("coatnet_0_224")
-    assert spec.options["pretrained"] is True, "so that a user must say that it starts from nothing"
+    assert spec.defaults["pretrained"] is True, "so that a user must say that it starts from nothing"
     assert (spec.pretrained_on, spec.downloads, spec.preprocess) == ("", False, None)
-    assert spec.image_size == 224
-    assert spec.default_recipe == "recipes/supervised"
+    assert spec.image_size == (224, 224)
+    assert default_recipe(spec) == "recipes/supervised"
 
 
 @pytest.mark.parametrize(
@@ -95,13 +97,22 @@ def test_resolve_of_a_model_without_weights():
         ("vit_bas_patch16_224", r'^timm has no model vit_bas_patch16_224. Did you mean "vit_base_patch16_224"\?$'),
         ("vit_base_patch16_224.augreg_in22k", r'Did you mean "vit_base_patch16_224.augreg_in21k"\?$'),
         ("zzzzzz", r"^timm has no model zzzzzz\.$"),
-        ("vit_base_patch16_sapiens2.fb", "images of 1024x768"),
         ("qwen3_vit_88m_enc.qwen3_5_0_8b", "no classifier"),
     ],
 )
 def test_resolve_refuses(name, message):
     with pytest.raises(LookupError, match=message):
         resolve(name)
+
+
+def test_members_are_names_with_and_without_tags_that_resolve_completes():
+    found = members("resnet18*")
+    assert {"resnet18", "resnet18.a1_in1k"} <= set(found)
+    assert found == sorted(set(found))
+    assert [resolve(name).name for name in found] == found
+    assert members("no_such_model*") == []
+    encoder = next(name for name in timm.list_models() if timm.get_pretrained_cfg(name).classifier is None)
+    assert members(encoder) == []
 
 
 def test_resolve_takes_every_pretrained_name_or_refuses_it_with_a_sentence():
@@ -114,7 +125,7 @@ def test_resolve_takes_every_pretrained_name_or_refuses_it_with_a_sentence():
         else:
             assert spec.pretrained_on
             assert spec.preprocess is not None
-    assert all("square images only" in sentence or "no classifier" in sentence for sentence in refused)
+    assert all("no classifier" in sentence for sentence in refused)
     assert len(refused) < 50
 
 
@@ -126,10 +137,34 @@ def test_architecture_alone_has_timm_s_own_head():
 
 def test_builds_without_memory_for_another_size_and_gray_images():
     with torch.device("meta"):
-        model = build_tiny(pretrained=False, image_size=32, in_channels=1)
+        model = build_tiny(pretrained=False, image_size=(32, 32), in_channels=1)
         assert model(torch.empty(2, 1, 32, 32)).shape == (2, 10)
-        convolutional = build_tiny(pretrained=False, architecture="test_resnet", image_size=32)
+        convolutional = build_tiny(pretrained=False, architecture="test_resnet", image_size=(32, 32))
         assert convolutional(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_resolve_of_a_model_for_rectangles():
+    spec = resolve("vit_base_patch16_sapiens2.fb")
+    assert spec.image_size == (1024, 768)
+    assert "1024x768 px" in spec.summary
+
+
+@pytest.mark.parametrize("architecture", ["test_vit", "test_resnet"])
+def test_rectangles_of_many_channels(architecture):
+    model = build_tiny(pretrained=False, architecture=architecture, image_size=(32, 64), in_channels=5).eval()
+    assert model(torch.randn(2, 5, 32, 64)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("architecture", "size"), [("test_vit", 160), ("test_resnet", 160)])
+def test_a_checkpoint_for_colour_is_adapted_to_other_channels_as_timm_does(architecture, size, tmp_path):
+    source = timm.create_model(architecture, num_classes=10).eval()
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    arguments = {"architecture": architecture, "checkpoint": str(tmp_path / "model.pt"), "head": "own"}
+    gray, six = (build_tiny(**arguments, in_channels=channels).eval() for channels in (1, 6))
+    images = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        torch.testing.assert_close(gray(images[:, :1]), source(images[:, :1].expand(-1, 3, -1, -1)), atol=1e-4, rtol=0)
+        torch.testing.assert_close(six(images.repeat(1, 2, 1, 1)), source(images), atol=1e-4, rtol=0)
 
 
 def test_checkpoint_with_a_new_head(checkpoint):
@@ -187,7 +222,7 @@ def test_pretrained_weights_get_a_zero_head_even_for_as_many_classes(monkeypatch
 def test_every_kind_of_head_starts_at_zero(architecture, tmp_path):
     torch.save(timm.create_model(architecture, num_classes=10).state_dict(), tmp_path / "model.pt")
     size = timm.get_pretrained_cfg(architecture).input_size[-1]
-    model = build_tiny(architecture=architecture, image_size=size, checkpoint=str(tmp_path / "model.pt")).eval()
+    model = build_tiny(architecture=architecture, image_size=(size, size), checkpoint=str(tmp_path / "model.pt")).eval()
     with torch.inference_mode():
         assert not model(torch.randn(1, 3, size, size)).any()
 

@@ -45,6 +45,10 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
             {"settings": {"supervised": {"lr": float("inf")}}},
             "settings: lr of supervised must be a finite number, not inf",
         ),
+        (
+            {"settings": {"supervised": {"lr": (0.1, float("nan"))}}},
+            "settings: lr of supervised must be a finite number, not \\(0.1, nan\\)",
+        ),
         ({"settings": {"supervised": {"epochs": 2**70}}}, "option epochs is too large"),
         ({"data": {"mine": "d\udcff"}}, "a value cannot be stored"),
         ({"models": "majority"}, "models"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vitbench.printable import describe_seconds, plain
+from vitbench.printable import describe_seconds, plain, short_size
 
 
 def test_what_moves_a_cursor_or_turns_the_reading_direction_is_escaped() -> None:
@@ -27,3 +27,8 @@ def test_what_moves_a_cursor_or_turns_the_reading_direction_is_escaped() -> None
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert describe_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(("size", "short"), [((32, 32), 32), ((32, 64), "32x64"), ((64, 32), "64x32")])
+def test_a_size_is_the_side_of_a_square_or_height_and_width(size: tuple[int, int], short: int | str) -> None:
+    assert short_size(size) == short

@@ -44,8 +44,8 @@ SPEED = SpeedCell(
     mode="inference",
     machine="a machine",
 )
-QUALITY_ID = "0bbcccd4cbebd295"
-SPEED_ID = "2c4bde97d7ea37d0"
+QUALITY_ID = "1a4e00d371ec0b75"
+SPEED_ID = "96f40349b668a379"
 
 
 def test_an_id_is_the_same_in_every_version_and_process() -> None:
@@ -76,6 +76,7 @@ def test_an_id_does_not_depend_on_the_hash_seed() -> None:
         {"recipe": "recipes/finetune"},
         {"recipe_options": {"epochs": 21}},
         {"dataset": "datasets/cifar10"},
+        {"dataset_options": {"fold": 2}},
         {"seed": 1},
         {"precision": "bfloat16"},
         {"threads": 2},
@@ -106,6 +107,8 @@ def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, ob
         {"compile": True},
         {"channels_last": True},
         {"largest_batch": True},
+        {"recipe": "recipes/supervised"},
+        {"recipe_options": {"lr": 0.1}},
     ],
 )
 def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, object]) -> None:
@@ -114,12 +117,23 @@ def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, obje
 
 def test_every_field_of_a_cell_was_tried_above() -> None:
     assert {field.name for field in msgspec.structs.fields(QualityCell)} == {
-        *("model", "options", "recipe", "recipe_options", "dataset", "seed", "precision", "threads", "limit"),
+        *(
+            "model",
+            "options",
+            "recipe",
+            "recipe_options",
+            "dataset",
+            "dataset_options",
+            "seed",
+            "precision",
+            "threads",
+            "limit",
+        ),
         *("epochs", "compile", "channels_last"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),
-        *("machine", "compile", "channels_last", "largest_batch"),
+        *("machine", "compile", "channels_last", "largest_batch", "recipe", "recipe_options"),
     }
 
 
@@ -133,7 +147,8 @@ def test_the_order_of_options_does_not_change_an_id() -> None:
     "change",
     [
         {"data_fingerprint": "f"},
-        {"checkpoint_sha256": "c"},
+        {"files": {"model.checkpoint": "c"}},
+        {"others": (PluginOrigin(plugin="p", distribution="d", version="1", code_hash="c"),)},
         {"libraries": {"timm": "1"}},
         {"torch": "3"},
         {"method": 9},
@@ -206,5 +221,17 @@ def test_a_cell_in_words() -> None:
     assert factories.quality_cell("vit", seed=3).in_words == "vit on digits, supervised, seed 3"
     single = factories.speed_cell("vit", batch_size=1, mode="training")
     assert single.in_words == "vit, training, batch 1 of 1x8x8"
+    by_recipe = factories.speed_cell("vit", mode="training", recipe="recipes/finetune")
+    assert by_recipe.in_words == "vit, training (finetune), batch 32 of 1x8x8"
     searched = factories.speed_cell("vit", batch_size=8, largest_batch=True)
     assert searched.in_words == "vit, inference, largest batch of 1x8x8"
+
+
+@pytest.mark.parametrize(
+    ("mode", "recipe", "step"),
+    [("training", "zoo/sam", "zoo/sam"), ("training", "", "adamw"), ("inference", "", None)],
+)
+def test_a_speed_cell_says_whose_training_step_it_times(mode: str, recipe: str, step: str | None) -> None:
+    cell = factories.speed_cell(mode=mode, recipe=recipe).cell
+    assert isinstance(cell, SpeedCell)
+    assert cell.train_step == step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from vitbench.errors import UnusableError
 from vitbench.specs import (
     DatasetSpec,
+    MeasurementSpec,
     MetricSpec,
     ModelSpec,
+    Option,
     Preprocess,
     RecipeSpec,
     SuiteSpec,
@@ -63,6 +66,20 @@ def test_a_summary_is_one_line(summary: object) -> None:
         model(summary=summary)
 
 
+@pytest.mark.parametrize(("given", "size"), [(None, None), (32, (32, 32)), ((32, 64), (32, 64)), ([64, 32], (64, 32))])
+def test_an_image_size_is_a_height_and_a_width(given: object, size: tuple[int, int] | None) -> None:
+    spec = model(image_size=given)
+    assert (spec.image_size, spec.input_size) == (size, size)
+    assert dataclasses.replace(spec, summary="again").input_size == size
+
+
+@pytest.mark.parametrize("in_channels", [None, 1, 2, 4, 13])
+def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
+    assert model(in_channels=in_channels).in_channels == in_channels
+    values = (0.5,) * (in_channels or 5)
+    model(in_channels=in_channels, preprocess=Preprocess(mean=values, std=values))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -71,10 +88,22 @@ def test_a_summary_is_one_line(summary: object) -> None:
         ({"options": {"sizes": {1}}}, "option sizes must default to a bool, int, float, str"),
         ({"options": {"depth": None}}, "option depth needs a type"),
         ({"options": {"num_classes": 3}}, "option num_classes has the name of an argument of build"),
-        ({"image_size": 0}, "image_size must be positive"),
-        ({"in_channels": 2}, "in_channels must be None, 1 or 3"),
-        ({"name": "*"}, "a family is named"),
-        ({"resolve": "mine:resolve"}, "a family is named"),
+        *(
+            ({"image_size": size}, "image_size must be positive, a side or .height, width., or None, not")
+            for size in (0, -8, True, "32", (32,), (32, 0), (1, 2, 3), (32.0, 32))
+        ),
+        ({"in_channels": 0}, "in_channels must be a positive whole number or None, not 0"),
+        (
+            {"in_channels": 4, "preprocess": Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)},
+            "preprocess has values for 3 channels, and in_channels is 4",
+        ),
+        ({"name": "*"}, "a family's name ends in '.', and it has a resolve"),
+        ({"name": "mixer-*"}, "a family's name ends in"),
+        ({"resolve": "mine:resolve"}, "a family's name ends in"),
+        ({"members": "mine:members"}, "only a family has members"),
+        ({"name": "*", "resolve": "mine:resolve", "members": "nonsense"}, "members must be an import string"),
+        ({"arguments": {"depth": 2}, "options": {"depth": 4}}, "arguments hold depth, which is an option, too"),
+        ({"arguments": {"num_classes": 2}}, "arguments hold num_classes, which build is offered"),
         ({"name": "*", "resolve": "nonsense"}, "resolve must be an import string"),
     ],
 )
@@ -135,7 +164,7 @@ def test_a_data_set_knows_only_harmless_augmentations() -> None:
         ({"mean": 0.5}, r"mean and std must be tuples, such as \(0.5,\)"),
         ({"std": "1"}, "must be tuples"),
         ({"mean": (0.5,), "std": (0.5, 0.5, 0.5)}, "one value per channel"),
-        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "one or three channels"),
+        ({"mean": (), "std": ()}, "for one channel or more"),
         ({"std": (0.0,)}, "std must be positive"),
         ({"interpolation": "nearest"}, "bilinear or bicubic"),
         ({"crop_fraction": 0.0}, "above 0"),
@@ -151,7 +180,7 @@ def test_a_spec_cannot_change_after_it_is_given() -> None:
     options = {"depth": 4}
     spec = model(options=options)
     options["depth"] = 8
-    assert spec.options == {"depth": 4}
+    assert (spec.options, spec.defaults) == ({"depth": Option(4)}, {"depth": 4})
     with pytest.raises(TypeError):
         spec.options["depth"] = 8  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -161,18 +190,6 @@ def test_a_spec_cannot_change_after_it_is_given() -> None:
 def test_specs_take_keywords_only() -> None:
     with pytest.raises(TypeError):
         ModelSpec("net", "mine.net:build", "A net")  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("fields", "recipe"),
-    [
-        ({}, "recipes/supervised"),
-        ({"pretrained_on": "ImageNet"}, "recipes/finetune"),
-        ({"pretrained_on": "ImageNet", "recipe": "evaluate"}, "evaluate"),
-    ],
-)
-def test_the_recipe_follows_the_weights(fields: dict[str, str], recipe: str) -> None:
-    assert model(**fields).default_recipe == recipe
 
 
 def test_a_layout_and_a_baseline_are_known_by_their_fields() -> None:
@@ -203,3 +220,189 @@ def test_a_target_that_cannot_be_loaded_is_named(
     with pytest.raises(UnusableError, match=f"cannot import {target}: {words}"):
         load_target(target)
     assert "specs_target_that_fails" not in sys.modules
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "kind", "several", "optional"),
+    [
+        (Option(4), "int", False, False),
+        (Option(0.5), "float", False, False),
+        (Option(True), "bool", False, False),
+        (Option(""), "str", False, False),
+        (Option((2, 2)), "int", True, False),
+        (Option((), type="float"), "float", True, False),
+        (Option(None, type="int"), "int", False, True),
+    ],
+)
+def test_the_default_says_what_an_option_is(option: Option, kind: str, several: bool, optional: bool) -> None:
+    assert (option.value_type, option.several, option.optional) == (kind, several, optional)
+
+
+@pytest.mark.parametrize(
+    ("default", "fields", "words"),
+    [
+        (None, {}, 'needs a type, such as type="int", since its default is None'),
+        ((), {}, "needs a type"),
+        ({}, {}, "must default to a bool, int, float, str, None or a tuple of one kind, not {}"),
+        ((1, (2,)), {}, "must default to a bool"),
+        ((1, 2.0), {}, "must default to int, not"),
+        (1, {"type": "float"}, "must default to float, not 1"),
+        (1, {"type": "complex"}, "has the type 'complex'; it must be bool, int, float or str"),
+        ("", {"kind": "folder"}, "has the kind 'folder'; it must be value, file or model"),
+        (4, {"kind": "file"}, "of kind file must default to text, not 4"),
+        (None, {"kind": "model", "type": "str"}, "of kind model must default to text, not None"),
+        (4, {"help": "two\nlines"}, "must have a help of one line"),
+        (4, {"minimum": 5}, "has a default that it refuses: must be at least 5, not 4"),
+        (4, {"maximum": 3.5}, "has a default that it refuses: must be at most 3.5, not 4"),
+        ("b", {"choices": ("a", "c")}, "has a default that it refuses: must be one of a, c, not b"),
+        ((1, 3), {"choices": (1, 2)}, "must be one of 1, 2, not 3"),
+        (float("nan"), {}, "must be a finite number, not nan"),
+    ],
+)
+def test_a_wrong_option_is_refused(default: object, fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Option(default, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(1, ""), (2.5, ""), (None, ""), (0, "must be at least 1, not 0"), (9, "must be at most 8, not 9")],
+)
+def test_an_option_says_what_is_wrong_with_a_value(value: float | None, words: str) -> None:
+    assert Option(4, minimum=1, maximum=8).fault(value) == words
+
+
+def test_limits_hold_for_each_item_of_a_tuple_and_for_no_truth() -> None:
+    assert Option((2, 2), minimum=1).fault((3, 0)) == "must be at least 1, not 0"
+    assert Option(True, minimum=5).fault(False) == ""
+
+
+def test_the_checkpoint_of_a_model_is_a_file() -> None:
+    assert model(options={"checkpoint": ""}).declared["checkpoint"].kind == "file"
+    own = Option("", kind="file", help="Of the encoder")
+    assert model(options={"checkpoint": own}).declared["checkpoint"] == own
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: model(options={"in_channels": 3}),
+            "model net: option in_channels has the name of an argument of build",
+        ),
+        (
+            lambda: DatasetSpec(name="d", open="a:b", summary="x", options={"split": "a"}),
+            "dataset d: option split has the name of an argument of open",
+        ),
+        (
+            lambda: RecipeSpec(name="r", fit="a:b", summary="x", model_options={"image_size": 3}),
+            "recipe r: option image_size has the name of an argument of build",
+        ),
+        (lambda: RecipeSpec(name="r", fit="a:b", summary="x", options={"a": {}}), "recipe r: option a must default to"),
+    ],
+)
+def test_an_option_belongs_to_whom_it_is_declared_by(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+# Datasets and recipes -------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_has_options_and_a_target() -> None:
+    spec = DatasetSpec(name="d", open="a:b", summary="x", options={"fold": Option(1, minimum=1, maximum=5), "seed": 0})
+    assert (spec.defaults, spec.declared["fold"].maximum) == ({"fold": 1, "seed": 0}, 5)
+    assert spec.target == "single_label"
+    with pytest.raises(ValueError, match="dataset d: target must be single_label, not 'several_labels'"):
+        DatasetSpec(name="d", open="a:b", summary="x", target="several_labels")  # type: ignore[arg-type]
+
+
+def test_a_recipe_has_a_step_and_says_what_it_requires() -> None:
+    spec = RecipeSpec(name="r", fit="one:fit", step="two:step", summary="x", requires=["peft"])
+    assert spec.requires == ("peft",)
+    assert sources_of(spec) == {"one", "two"}
+    assert RecipeSpec(name="r", fit="a:b", summary="x").step is None
+    with pytest.raises(ValueError, match="recipe r: step must be an import string"):
+        RecipeSpec(name="r", fit="a:b", step="nonsense", summary="x")
+    with pytest.raises(ValueError, match="recipe r: requires must be a tuple of texts"):
+        RecipeSpec(name="r", fit="a:b", summary="x", requires="peft")  # type: ignore[arg-type]
+
+
+# Metrics --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts", "at"),
+    [
+        ({"needs": "timing"}, ("timing",), ("fixed_batch",)),
+        ({"needs": "timing", "at": "batch_1"}, ("timing",), ("batch_1",)),
+        ({"needs": ("timing", "energy"), "at": ("training", "fixed_batch")}, ("timing", "energy"), None),
+        ({"needs": "startup"}, ("startup",), ("batch_1",)),
+        ({"needs": "architecture"}, ("architecture",), ("fixed_batch", "batch_1", "training", "quality")),
+        ({"needs": "predictions"}, ("predictions",), ("quality",)),
+        ({"needs": ["predictions", "images"]}, ("predictions", "images"), ("quality",)),
+        ({"needs": ("architecture", "training")}, ("architecture", "training"), ("quality",)),
+        ({"needs": "agreement"}, ("agreement",), ("quality", "fixed_batch")),
+    ],
+)
+def test_a_metric_is_taken_where_it_says_or_where_its_parts_are(
+    fields: dict[str, object], parts: tuple[str, ...], at: tuple[str, ...] | None
+) -> None:
+    spec = metric(**fields)
+    assert (spec.parts, spec.taken_at) == (parts, at or fields["at"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "bound"),
+    [
+        ({"needs": "timing"}, True),
+        ({"needs": ("predictions", "memory")}, True),
+        ({"needs": "predictions"}, False),
+        ({"needs": "architecture"}, False),
+        ({"needs": "training", "machine_bound": False}, False),
+        ({"needs": "predictions", "machine_bound": True}, True),
+    ],
+)
+def test_a_time_holds_for_its_machine(fields: dict[str, object], bound: bool) -> None:
+    assert metric(**fields).holds_for_machine is bound
+
+
+def test_a_metric_gives_itself_or_what_it_names() -> None:
+    assert metric().gives == (MeasurementSpec(name="error"),)
+    other = MeasurementSpec(name="b", unit="s", better="higher", title="B", scale=1e3, shown_unit="ms", columns="wide")
+    assert metric(measurements=["a", other]).gives == (MeasurementSpec(name="a"), other)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"needs": ()}, "metric error: needs must name a part"),
+        ({"needs": ("timing", "speed")}, "metric error: needs must be one of architecture, .*, not 'speed'"),
+        ({"needs": 3}, "metric error: needs must be a tuple of texts"),
+        ({"at": "batch_2"}, "metric error: at must be one of quality, batch_1, .*, not 'batch_2'"),
+        ({"better": "up"}, "metric error: better must be higher, lower or neither, not 'up'"),
+        ({"columns": "some"}, "metric error: columns must be main, wide, all, not 'some'"),
+        ({"scale": 0}, "metric error: scale must be a positive number, not 0"),
+        ({"scale": float("inf")}, "metric error: scale must be a positive number, not inf"),
+        ({"title": "two\nlines"}, "metric error: title must be one line of text"),
+        ({"unit": 3}, "metric error: unit must be one line of text, not 3"),
+        ({"measurements": "one"}, "metric error: measurements must be a tuple, such as"),
+        ({"measurements": (1,)}, "metric error: measurements must hold names or MeasurementSpec"),
+        ({"measurements": ("a", "a")}, "metric error: measurements must hold each name once"),
+        ({"measurements": ("a b",)}, "measurement name 'a b' must be letters"),
+        ({"requires": "scipy"}, "metric error: requires must be a tuple of texts"),
+    ],
+)
+def test_a_metric_that_could_not_be_shown_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        metric(**fields)
+
+
+@pytest.mark.parametrize("name", ["*", "mixer-*", "a*"])
+def test_a_family_is_known_by_its_name(name: str) -> None:
+    spec = model(name=name, resolve="mine:resolve", members="mine:members")
+    assert spec.is_family
+    assert not model().is_family

@@ -55,6 +55,8 @@ class Plugin:
     """What the entry point names: ``package`` or ``package.module``, perhaps with ``:attribute``."""
     sha256: str = ""
     """Of a plugin file; empty for an installed plugin."""
+    api: int = 1
+    """The contract that it was written for."""
     sources: tuple[str, ...] = ()
     """Other top-level modules that its specs name; they are its code, too, where no other package brings them."""
 
@@ -80,7 +82,8 @@ class Problem:
     error: str
     traceback: str = ""
     severity: Literal["warning", "error", "fatal"] = "error"
-    """``warning``: nothing is lost, what the plugin did was undone; ``error``: what it offers is lost, all or in part;
+    """``warning``: no offer is lost, what the plugin did was undone, or a field or hook of a later contract left out;
+    ``error``: what it offers is lost, all or in part;
     ``fatal``: the same of a plugin file, which the user asked for by name."""
 
     def __str__(self) -> str:

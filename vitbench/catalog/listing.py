@@ -5,38 +5,48 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
-from vitbench.printable import plain
-from vitbench.specs import ModelSpec
+from vitbench.catalog.selecting import WithOptions
+from vitbench.printable import plain, short_size
+from vitbench.specs import ModelSpec, Option
 
-__all__ = ["as_data", "as_text"]
+__all__ = ["as_data", "as_text", "options_data", "options_text"]
+
+_NO_MEMBERS: Mapping[str, Offer[ModelSpec]] = MappingProxyType({})
 
 
-def as_text(catalog: Catalog, kind: str) -> str:
-    """Return one line for each offer of a kind: name, summary, and its options below where it has some."""
+def as_text(catalog: Catalog, kind: str, members: Mapping[str, Offer[ModelSpec]] = _NO_MEMBERS) -> str:
+    """Return one line for each offer of a kind: name, summary, and its options below where it has some.
+
+    Args:
+        catalog: what is listed.
+        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``suites`` or ``plugins``.
+        members: of families, by full name, each with its family; their names alone follow.
+    """
     if kind == "plugins":
         return _plugins_text(catalog)
     offers: dict[str, Offer[Any]] = dict(getattr(catalog, kind))
-    if not offers:
+    if not offers and not members:
         return f"no {kind}"
-    width = max(map(len, offers))
+    width = max(map(len, offers), default=0)
     lines: list[str] = []
     for name, offer in offers.items():
         lines.append(_line(name, width, plain(offer.spec.summary)))
         details = plain(_details(offer.spec))
         if details:
             lines.append(_line("", width, details))
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(plain, members)])
 
 
-def as_data(catalog: Catalog, kind: str) -> str:
-    """Return the offers of a kind as a JSON list, each with its provenance."""
+def as_data(catalog: Catalog, kind: str, members: Mapping[str, Offer[ModelSpec]] = _NO_MEMBERS) -> str:
+    """Return the offers of a kind as a JSON list, each with its provenance, and after them the members of families."""
     content: Any
     if kind == "plugins":
         content = {
@@ -46,16 +56,50 @@ def as_data(catalog: Catalog, kind: str) -> str:
         }
     else:
         content = [
-            {
-                **_fields(offer.spec),
-                "name": name,
-                "plugin": offer.plugin.name,
-                "distribution": offer.plugin.distribution,
-                "version": offer.plugin.version,
-            }
-            for name, offer in getattr(catalog, kind).items()
+            *({**_fields(offer.spec), **_origin(name, offer)} for name, offer in getattr(catalog, kind).items()),
+            *({"family": family.name, **_origin(name, family)} for name, family in members.items()),
         ]
+    return _json(content)
+
+
+def options_text(found: Iterable[WithOptions]) -> str:
+    """Return the options of some offers: type, default, what is taken, and what it means."""
+    blocks: list[str] = []
+    for one in found:
+        options = one.spec.declared
+        width = max(map(len, options), default=0) + 2
+        told = [_line(f"  {name}", width, plain(_option_words(option))) for name, option in options.items()]
+        head = f"{one.kind} {one.name}:"
+        blocks.append("\n".join([_line(head, len(head), plain(one.spec.summary)), *(told or ["  no options"])]))
+    return "\n\n".join(blocks)
+
+
+def options_data(found: Iterable[WithOptions]) -> str:
+    """Return the same as a JSON list."""
+    return _json(
+        [{"kind": one.kind, "name": one.name, "options": _plain(one.spec.declared)} for one in found],
+    )
+
+
+def _option_words(option: Option) -> str:
+    kind = option.value_type if option.kind == "value" else option.kind
+    parts = [f"several {kind}" if option.several else kind, f"default {_shown(option.default)}"]
+    if option.choices:
+        parts.append(f"one of {', '.join(map(_shown, option.choices))}")
+    if option.minimum is not None:
+        parts.append(f"at least {option.minimum:g}")
+    if option.maximum is not None:
+        parts.append(f"at most {option.maximum:g}")
+    return "; ".join(parts) + (f". {option.help}" if option.help else "")
+
+
+def _json(content: object) -> str:
     return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def _origin(name: str, offer: Offer[Any]) -> dict[str, str]:
+    plugin = offer.plugin
+    return {"name": name, "plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
 
 
 def _fields(values: Any) -> dict[str, Any]:
@@ -73,6 +117,8 @@ def _plain(value: Any) -> Any:
         return {_plain(str(name)): _plain(each) for name, each in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(each) for each in value]
+    if isinstance(value, Option):  # its type in words, whether it was said or follows from the default
+        return {**_fields(value), "type": value.value_type}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
     if hasattr(value, "__qualname__"):
@@ -83,8 +129,8 @@ def _plain(value: Any) -> Any:
 def _details(spec: Any) -> str:
     parts: list[str] = []
     if isinstance(spec, ModelSpec):
-        if spec.image_size:
-            parts.append(f"{spec.image_size} px")
+        if spec.input_size:
+            parts.append(f"{short_size(spec.input_size)} px")
         if spec.pretrained_on:
             parts.append(f"pretrained on {spec.pretrained_on}")
     parts.extend(given.name for given in getattr(spec, "measurements", ()))
@@ -96,7 +142,9 @@ def _details(spec: Any) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if value != "" else "''"
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value)) or "''"
+    return "none" if value is None else str(value) or "''"
 
 
 def _line(head: str, width: int, text: str) -> str:

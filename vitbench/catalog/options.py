@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
-__all__ = ["complete_options", "model_options", "parse_model"]
+__all__ = ["complete_options", "model_options", "parse_dataset", "parse_model"]
 
 
 def parse_model(text: str) -> tuple[str, dict[str, str]]:
@@ -17,12 +17,21 @@ def parse_model(text: str) -> tuple[str, dict[str, str]]:
     Raises:
         UsageError: an option without ``=``.
     """
+    return _parse("model", text)
+
+
+def parse_dataset(text: str) -> tuple[str, dict[str, str]]:
+    """Split ``name:key=value,...`` as `parse_model` does."""
+    return _parse("dataset", text)
+
+
+def _parse(kind: str, text: str) -> tuple[str, dict[str, str]]:
     name, colon, rest = text.partition(":")
     options: dict[str, str] = {}
     for part in re.split(r",(?=[A-Za-z_][\w-]*=)", rest) if colon else []:
         key, equals, value = part.partition("=")
         if not equals or not key:
-            raise UsageError(f'model "{text}": option "{part}" must be written key=value.')
+            raise UsageError(f'{kind} "{text}": option "{part}" must be written key=value.')
         options[key.replace("-", "_")] = value
     return name, options
 

@@ -41,7 +41,8 @@ def key_of(cell_id: str, made_of: Provenance) -> str:
         return msgspec.structs.replace(origin, distribution="") if origin and origin.is_file else origin
 
     counts = {role: counted(getattr(made_of, role)) for role in ("model", "recipe", "dataset")}
-    return digest((cell_id, msgspec.structs.replace(made_of, **counts)))
+    others = tuple(map(counted, made_of.others))
+    return digest((cell_id, msgspec.structs.replace(made_of, **counts, others=others)))
 
 
 def library_versions(modules: Iterable[str]) -> dict[str, str]:

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from vitbench.cli.options import plugin_options
 from vitbench.printable import plain
 
+if TYPE_CHECKING:
+    from vitbench.catalog import Catalog
+
 __all__ = ["ls", "plugins"]
 
 KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
+WITH_OPTIONS = ("models", "datasets", "recipes")
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("pattern", required=False)
+@click.option("--options", "options_of", metavar="NAME", help="The options of this model, dataset or recipe.")
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ls(
-    kind: str, as_json: bool, plugin_files: tuple[str, ...], no_plugins: tuple[str, ...], strict_plugins: bool
+    kind: str | None,
+    pattern: str | None,
+    options_of: str | None,
+    as_json: bool,
+    plugin_files: tuple[str, ...],
+    no_plugins: tuple[str, ...],
+    strict_plugins: bool,
 ) -> int:
-    """List what plugins offer."""
-    return _list(kind, as_json, plugin_files, no_plugins, strict_plugins)
+    """List what plugins offer: all of a kind, or what fits a PATTERN such as 'timm/vit*'.
+
+    Members of a family are listed for a PATTERN alone.
+    """
+    if options_of is None and kind is None:
+        raise click.UsageError(f"Missing argument 'KIND': {', '.join(KINDS)}; or --options NAME.")
+    if options_of is not None and (pattern is not None or kind not in (None, *WITH_OPTIONS)):
+        raise click.UsageError(f"--options takes no PATTERN, and as KIND one of {', '.join(WITH_OPTIONS)}, or none.")
+    catalog = _loaded(plugin_files, no_plugins)
+    if options_of is not None:
+        _tell(catalog)
+        click.echo(_options(catalog, options_of, kind, as_json))
+        return _code(catalog, strict_plugins)
+    return _list(catalog, kind or "", pattern, as_json, strict_plugins)
 
 
 @click.command()
@@ -28,16 +54,40 @@ def ls(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(as_json: bool, plugin_files: tuple[str, ...], no_plugins: tuple[str, ...], strict_plugins: bool) -> int:
     """List the plugins and their problems; the same as `vitbench ls plugins`."""
-    return _list("plugins", as_json, plugin_files, no_plugins, strict_plugins)
+    return _list(_loaded(plugin_files, no_plugins), "plugins", None, as_json, strict_plugins)
 
 
-def _list(kind: str, as_json: bool, files: tuple[str, ...], without: tuple[str, ...], strict: bool) -> int:
+def _loaded(files: tuple[str, ...], without: tuple[str, ...]) -> Catalog:
     from vitbench.catalog import load_catalog, select_plugins
-    from vitbench.catalog.listing import as_data, as_text
 
-    catalog = load_catalog(select_plugins(files, without))
-    click.echo(as_data(catalog, kind) if as_json else as_text(catalog, kind))
+    return load_catalog(select_plugins(files, without))
+
+
+def _list(catalog: Catalog, kind: str, pattern: str | None, as_json: bool, strict: bool) -> int:
+    from vitbench.catalog.listing import as_data, as_text
+    from vitbench.catalog.selecting import Selected, select
+
     if kind != "plugins":
-        for problem in catalog.problems:
-            click.echo(f"warning: {plain(str(problem))}", err=True)
+        _tell(catalog)
+    found = Selected(catalog=catalog) if pattern is None else select(catalog, kind, pattern)
+    click.echo((as_data if as_json else as_text)(found.catalog, kind, found.members))
+    for note in found.notes:
+        click.echo(f"note: {plain(note)}", err=True)
+    return _code(catalog, strict)
+
+
+def _options(catalog: Catalog, name: str, kind: str | None, as_json: bool) -> str:
+    from vitbench.catalog.listing import options_data, options_text
+    from vitbench.catalog.selecting import with_options
+
+    kinds = [one.removesuffix("s") for one in WITH_OPTIONS if kind in (None, one)]
+    return (options_data if as_json else options_text)(with_options(catalog, name, kinds))
+
+
+def _tell(catalog: Catalog) -> None:
+    for problem in catalog.problems:
+        click.echo(f"warning: {plain(str(problem))}", err=True)
+
+
+def _code(catalog: Catalog, strict: bool) -> int:
     return 3 if catalog.fatal(strict=strict) else 0

@@ -22,12 +22,20 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-def read_pairs(_: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Split each NAME=VALUE; the callback of a repeated option."""
+def read_pairs(
+    _: click.Context, param: click.Parameter, values: Sequence[str], *, may_be_empty: bool = False
+) -> dict[str, str]:
+    """Split each NAME=VALUE; the callback of a repeated option.
+
+    Args:
+        param: the option.
+        values: what it was given.
+        may_be_empty: whether a value may be empty.
+    """
     pairs: dict[str, str] = {}
     for text in values:
         name, equals, value = text.partition("=")
-        if not (name and equals and value):
+        if not (name and equals and (value or may_be_empty)):
             raise click.BadParameter(f'"{text}" must be written {param.metavar}')
         if name in pairs:
             raise click.BadParameter(f'"{name}" is given twice')

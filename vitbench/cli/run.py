@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from vitbench.cli.leaderboard import print_table
 from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
 from vitbench.errors import UnusableError, UsageError, reason_of
+from vitbench.settings import SUITE
 
 if TYPE_CHECKING:
     from vitbench.api import Results
@@ -38,11 +40,14 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     return number
 
 
+_DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and datasets are given]"
+
+
 @click.command()
-@click.option("--suite", metavar="NAME|FILE.toml", help="[default: quick; none where models and datasets are given]")
+@click.option("--suite", metavar="NAME|FILE.toml", help=_DEFAULT_SUITE)
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model to use instead of the suite's.")
-@click.option("--dataset", "datasets", multiple=True, metavar="D", help="A dataset to use instead of the suite's.")
+@click.option("--dataset", "datasets", multiple=True, metavar="D[:k=v,...]", help="A dataset instead of the suite's.")
 @click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset is.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
@@ -65,7 +70,12 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="RECIPE.OPTION=VALUE", callback=read_pairs, help="A recipe option."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="RECIPE.OPTION=VALUE",
+    callback=partial(read_pairs, may_be_empty=True),
+    help="A recipe option.",
 )
 @click.option(
     "--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="Time limit of each process."

@@ -15,7 +15,8 @@ from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, 
 from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
 from vitbench.leaderboard.rows import COSTS, MACHINE_UNITS, Condition, Row
-from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
+from vitbench.printable import short_size
+from vitbench.records import PLAIN_STEP, KeyedCell, QualityCell, Record, SpeedCell
 
 __all__ = ["Contender", "Contrast", "Quality", "contrast", "judge_quality", "tested_speeds"]
 
@@ -262,13 +263,16 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
         yield "Both results are partial: these are not the figures of a full run."
     pairs = {
         "Recipe": (one.recipe, other.recipe),
-        "Input size": (f"{one.image_size} pixels", f"{other.image_size} pixels"),
+        "Input size": (f"{short_size(one.image_size)} pixels", f"{short_size(other.image_size)} pixels"),
         "Seeds": tuple(", ".join(map(str, each.seeds)) or "none" for each in (one, other)),
         **_origins(first, second),
     }
     for what, (a, b) in pairs.items():
         if a != b:
             yield f"{what}: A {a}; B {b}."
+    plain = [side for side, row in (("A", one), ("B", other)) if row.train_step == PLAIN_STEP]
+    if plain and None not in (one.train_step, other.train_step):
+        yield f"Training speed of {' and '.join(plain)} is that of a plain AdamW step."
 
 
 def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:
@@ -284,5 +288,8 @@ def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:
         found["Options"] = (options[0], options[1])
         code = [f"{each.model.distribution} {each.model.version} ({each.model.code_hash[:8]})" for each in made]
         found["Code"] = (code[0], code[1])
-        found["Checkpoint"] = (made[0].checkpoint_sha256[:8] or "none", made[1].checkpoint_sha256[:8] or "none")
+    for name in sorted(made[0].files | made[1].files):
+        if a.cell.model == b.cell.model or not name.startswith("model."):
+            of_a, of_b = (each.files.get(name, "none")[:8] for each in made)
+            found[f"File {name}"] = (of_a, of_b)
     return found

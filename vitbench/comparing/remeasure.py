@@ -111,34 +111,32 @@ def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
 
 
 def _changed(cell: KeyedCell, catalog: Catalog) -> str:
-    """Return in words that a model's code is no longer that of its record; empty where it is.
+    """Return in words what of a model's code, or of its recipe's, is no longer that of its record; empty: nothing.
 
     Raises:
-        NotComparableError: the model is not installed.
+        NotComparableError: the model is not installed, or the recipe whose step is timed.
     """
-    try:
-        plugin = catalog.model(cell.cell.model).plugin
-    except (UsageError, UnusableError) as error:
-        made_by = cell.provenance.model
-        remedy = (
-            f" It came from the plugin file {made_by.distribution}: give that with --plugin." if made_by.is_file else ""
-        )
-        raise NotComparableError(f"{cell.label} cannot be measured here: {error}{remedy}") from error
-    now, then = origin(plugin), cell.provenance.model
-    if now.code_hash == then.code_hash:
-        return ""
-    return (
-        f"The code of {cell.label} has changed since its record ({then.owner}, "
-        f"{then.code_hash[:8]}; now {now.owner}, {now.code_hash[:8]}): measured is what is there now."
-    )
+    changes = []
+    for what, then in ((cell.label, cell.provenance.model), (cell.cell.recipe, cell.provenance.recipe)):
+        if then is None:
+            continue
+        try:
+            offer = catalog.recipe(what) if then is cell.provenance.recipe else catalog.model(cell.cell.model)
+        except (UsageError, UnusableError) as error:
+            remedy = f" It came from the plugin file {then.distribution}: give that with --plugin." * then.is_file
+            raise NotComparableError(f"{cell.label} cannot be measured here: {error}{remedy}") from error
+        now = origin(offer.plugin)
+        if now.code_hash != then.code_hash:
+            changes.append(
+                f"The code of {what} has changed since its record ({then.owner}, {then.code_hash[:8]}; "
+                f"now {now.owner}, {now.code_hash[:8]}): measured is what is there now."
+            )
+    return " ".join(changes)
 
 
 def _child_environment(cells: list[KeyedCell], catalog: Catalog, say: Callable[[str], None]) -> dict[str, str]:
     """Return the workers' variables, as in a run."""
-    from_hub = any(
-        needs_hub(catalog.model(each.cell.model).spec, each.cell.options, each.provenance.checkpoint_sha256)
-        for each in cells
-    )
+    from_hub = any(needs_hub(catalog.model(each.cell.model).spec, each.cell.options) for each in cells)
     return hub_environment(from_hub, say)
 
 

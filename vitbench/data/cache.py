@@ -1,11 +1,13 @@
 """The image cache: a dataset is decoded once into memory-mapped uint8 arrays that all cells share.
 
-A model that wants square inputs of side S gets images of side ``floor(S / crop_fraction)``, its centre crop being
-left to batch time. Images that are all square, of one size and no larger are cached as they are: enlarging them
-first would only multiply their bytes (CIFAR at 224 pixels is 9 GB).
+A model that wants inputs of (h, w) gets images of ``floor(h / crop_fraction)`` by ``floor(w / crop_fraction)``, resized
+to cover that and cropped, its own centre crop being left to batch time. Images that are all of one size and that would
+have to be enlarged are cached as they are: enlarging them first would only multiply their bytes (CIFAR at 224 pixels is
+9 GB). A model that follows the data gets images of one size as they are, up to a shorter side of 224, and of mixed
+sizes squares.
 
-    <root>/v1/sources/<key>.json                     what one pass over some source files found
-    <root>/v1/<fingerprint>-<side>[-<filter>]/       {train,test}-{images,labels}.npy, manifest.json
+    <root>/v2/sources/<key>.json                     what one pass over some source files found
+    <root>/v2/<fingerprint>-<size>[-<filter>]/       {train,test}-{images,labels}.npy, manifest.json
 
 The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
 cached size. Files are trusted to be unchanged while their paths, sizes and times of change are. Folders are filled
@@ -28,6 +30,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from vitbench.data.decoding import Form, Geometry, Survey, decode, glance
+from vitbench.data.geometry import covering_size
 from vitbench.data.locate import Located
 from vitbench.data.opening import check_class_count, fault, open_splits
 from vitbench.errors import UnusableError, VitbenchError
@@ -36,10 +39,12 @@ from vitbench.specs import load_target
 
 __all__ = ["WantedSize", "cache_dataset"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folders and of the way images are resized."""
 FOLLOWED_SIDE = 224
-"""Largest side for a model that follows the data: the field's usual input."""
+"""Largest shorter side for a model that follows the data: the field's usual input."""
+_GRID = 16
+"""What divides the sides of resized images for such a model: the usual patch."""
 _ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
 
 
@@ -47,8 +52,8 @@ _ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labe
 class WantedSize:
     """What one model wants of the images."""
 
-    image_size: int | None
-    """Side of the model's input in pixels; None follows the data."""
+    image_size: tuple[int, int] | None
+    """Height and width of the model's input in pixels; None follows the data."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     crop_fraction: float = 1.0
     """The share of the resized shorter side that the model's centre crop keeps."""
@@ -81,7 +86,7 @@ def cache_dataset(
         say: gets a line of progress now and then, while images are decoded.
 
     Returns:
-        For each side, the dataset with the folder of its arrays: uint8[N, C, S, S] and int64[N] for each split.
+        For each side, the dataset with the folder of its arrays: uint8[N, C, H, W] and int64[N] for each split.
 
     Raises:
         UnusableError: the dataset is missing or cannot be used, or the cache cannot be written.
@@ -101,21 +106,31 @@ def cache_dataset(
 
 
 def _form(side: WantedSize, geometry: Geometry) -> Form:
+    height, width = _target(side, geometry)
+    uniform = geometry.uniform
+    if uniform is not None and (uniform[0] <= height or uniform[1] <= width):
+        return Form(geometry.channels, *uniform, "")
+    return Form(geometry.channels, height, width, side.interpolation)
+
+
+def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
+    """Return the size of the images that a model gets, where they are large enough."""
     uniform = geometry.uniform
     if side.image_size is not None:
-        target = math.floor(side.image_size / side.crop_fraction)
-    elif uniform is not None and uniform <= FOLLOWED_SIDE:
-        target = uniform
+        height, width = (math.floor(each / side.crop_fraction) for each in side.image_size)
+    elif uniform is None:
+        height = width = max(_GRID, min(FOLLOWED_SIDE, geometry.short_side) // _GRID * _GRID)
+    elif min(uniform) <= FOLLOWED_SIDE:
+        height, width = uniform
     else:
-        target = max(16, min(FOLLOWED_SIDE, geometry.short_side) // 16 * 16)
-    if uniform is not None and uniform <= target:
-        return Form(geometry.channels, uniform, "")
-    return Form(geometry.channels, target, side.interpolation)
+        covering = covering_size(uniform, (FOLLOWED_SIDE, FOLLOWED_SIDE))
+        height, width = (each // _GRID * _GRID for each in covering)
+    return height, width
 
 
 def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
     verified = survey.verified and located.verified is not False
-    title = located.name if verified else f"{located.name} (unverified, {survey.fingerprint[:8]})"
+    title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     return DataInfo(
         name=located.name,
         title=title,
@@ -123,11 +138,12 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         fingerprint=survey.fingerprint,
         cache=str(_array_folder(folder, survey, form)),
         class_names=survey.class_names,
-        shape=(form.channels, form.side, form.side),
+        shape=form.shape,
         sizes=survey.sizes,
         augmentations=located.augmentations,
+        target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *([f"images are resized to {form.side}x{form.side}"] if form.interpolation else [])),
+        notes=(*survey.notes, *([f"images are resized to {form.height}x{form.width}"] if form.interpolation else [])),
     )
 
 
@@ -139,7 +155,8 @@ def _source(located: Located) -> _Source | None:
     if located.root is None or not located.root.is_dir():
         return None
     files = sorted(_files_under(located.root))
-    decoder = [located.plugin, located.spec.name, _code_digest(load_target(located.spec.open))]
+    code = _code_digest(load_target(located.spec.open))
+    decoder = [located.plugin, located.spec.name, code, dict(located.options), dict(located.files)]
     return _Source(digest([str(located.root), decoder, files]), files)
 
 
@@ -217,8 +234,8 @@ def _fill(
         temporary = Path(name)
 
         def written(forms: set[Form]) -> tuple[Survey, set[Form]]:
-            _check_room(folder, images * sum(form.channels * form.side**2 for form in forms))
-            return decode(opened, forms, temporary, lambda line: say(f"{located.name}: {line}"))
+            _check_room(folder, images * sum(math.prod(form.shape) for form in forms))
+            return decode(opened, forms, temporary, lambda line: say(f"{located.title}: {line}"))
 
         try:
             geometry = known.geometry if known else glance(opened)
@@ -255,7 +272,7 @@ def _publish(
         "dataset": located.spec.name,
         "root": str(located.root) if located.root else None,
         "sources": source.files if source else [],
-        "shape": (form.channels, form.side, form.side),
+        "shape": form.shape,
         "interpolation": form.interpolation,
         "files": {path.name: path.stat().st_size for path in sorted(made.iterdir())},
         **msgspec.structs.asdict(survey),

@@ -3,7 +3,7 @@
 A form is a shape in which a dataset is cached. Images are read by several threads, so that compressed ones use all
 cores, and each is dropped as soon as it is written.
 
-Shapes: N images in a split, C channels, H height, W width, S side of a square.
+Shapes: N images in a split, C channels, H height, W width; h and w are those of a form.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitbench.data.geometry import covering_size
 from vitbench.data.opening import OpenedSet, OpenedSplit
 from vitbench.environment import usable_cores
+from vitbench.printable import short_size
 
 __all__ = ["Form", "Geometry", "Survey", "decode", "glance"]
 
@@ -37,8 +39,8 @@ class Geometry(msgspec.Struct, frozen=True):
     """The shapes of all images of a dataset."""
 
     channels: int
-    uniform: int | None
-    """Their side, where all are square and of one size."""
+    uniform: tuple[int, int] | None
+    """Their height and width, where all are of one size."""
     short_side: int
     """Median of the shorter sides."""
 
@@ -58,14 +60,21 @@ class Form(NamedTuple):
     """One shape in which a dataset is cached."""
 
     channels: int
-    side: int
+    height: int
+    width: int
     interpolation: str
     """The filter that made it; empty for images as they are."""
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.channels, self.height, self.width
+
+    @property
     def suffix(self) -> str:
         """Name of its folder, after the fingerprint that settles the channels."""
-        return f"{self.side}-{self.interpolation}" if self.interpolation else f"{self.side}"
+        size = short_size((self.height, self.width))
+        return f"{size}-{self.interpolation}" if self.interpolation else f"{size}"
 
 
 class _Chunk(NamedTuple):
@@ -87,10 +96,10 @@ def glance(opened: OpenedSet) -> Geometry:
 
 
 def _geometry(shapes: NDArray[np.int64]) -> Geometry:
-    sizes = np.unique(shapes[:, 1:])
+    sizes = np.unique(shapes[:, 1:], axis=0)
     return Geometry(
         channels=int(shapes[:, 0].max()),
-        uniform=int(sizes[0]) if len(sizes) == 1 else None,
+        uniform=(int(sizes[0, 0]), int(sizes[0, 1])) if len(sizes) == 1 else None,
         short_side=int(np.median(shapes[:, 1:].min(axis=1))),
     )
 
@@ -107,7 +116,7 @@ def decode(
         say: gets a line of progress now and then.
 
     Returns:
-        What was found, and the forms that were written for all images: uint8[N, C, S, S] and int64[N] for each split.
+        What was found, and the forms that were written for all images: uint8[N, C, h, w] and int64[N] for each split.
 
     Raises:
         ValueError: an image is no image; and whatever the plugin raises.
@@ -149,7 +158,7 @@ def decode(
 def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.dtype[np.uint8]]:
     folder.mkdir(exist_ok=True)
     np.save(folder / f"{split.name}-labels.npy", split.labels)
-    shape = (len(split.labels), form.channels, form.side, form.side)
+    shape = (len(split.labels), *form.shape)
     return np.lib.format.open_memmap(folder / f"{split.name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
 
 
@@ -161,24 +170,32 @@ def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], ro
         digests.append(hashlib.sha256(np.array(shape, "<i8").tobytes() + image.tobytes()).digest())
         chunk.shapes.append((shape[0], shape[1], shape[2]))
         for form, array in arrays.items():
-            if shape[0] > form.channels or (not form.interpolation and shape[1:] != (form.side, form.side)):
+            if shape[0] > form.channels or (not form.interpolation and shape[1:] != form.shape[1:]):
                 chunk.spoiled.add(form)
+            elif shape[0] not in (1, form.channels):
+                raise ValueError(
+                    f"{split.name} image {row} has {shape[0]} channels, and others have {form.channels}; "
+                    "all images of a dataset must have as many, or one"
+                )
             else:
-                array[row] = _fitted(image, form)  # gray is repeated where others have three channels
+                array[row] = _fitted(image, form)  # gray is repeated where others have more channels
     return chunk._replace(digests=b"".join(digests))
 
 
 def _fitted(image: NDArray[np.uint8], form: Form) -> NDArray[np.uint8]:
-    """Resize the shorter side with antialiasing and crop the centre: uint8[C, H, W] -> uint8[C, S, S]."""
+    """Resize with antialiasing to just cover the form, and crop the centre: uint8[C, H, W] -> uint8[C, h, w]."""
     if not form.interpolation:
         return image
-    side = form.side
-    height, width = image.shape[1:]
-    shorter = min(height, width)
-    picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-    if shorter != side:
-        height, width = height * side // shorter, width * side // shorter
-        picture = picture.resize((width, height), Image.Resampling[form.interpolation.upper()])
-    left, top = round((width - side) / 2), round((height - side) / 2)  # as torchvision rounds
-    cropped = np.asarray(picture.crop((left, top, left + side, top + side)))
-    return cropped[None] if cropped.ndim == 2 else cropped.transpose(2, 0, 1)
+    given = (image.shape[1], image.shape[2])
+    size = covering_size(given, (form.height, form.width))
+    top, left = round((size[0] - form.height) / 2), round((size[1] - form.width) / 2)  # as torchvision rounds
+
+    def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        picture = Image.fromarray(pixels)
+        if size != given:
+            picture = picture.resize(size[::-1], Image.Resampling[form.interpolation.upper()])
+        return np.asarray(picture.crop((left, top, left + form.width, top + form.height)))
+
+    if len(image) == 3:
+        return fitted(np.ascontiguousarray(image.transpose(1, 2, 0))).transpose(2, 0, 1)
+    return np.stack([fitted(channel) for channel in image])  # each as gray, lest Pillow takes a fourth for opacity

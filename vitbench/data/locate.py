@@ -6,14 +6,16 @@ The order: a folder that the user gave (``--data NAME=PATH``), then ``VITBENCH_D
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
+from vitbench import contract
 from vitbench.errors import UnusableError, UsageError
-from vitbench.specs import Augmentation, DatasetSpec, load_target
+from vitbench.records import canonical_name
+from vitbench.specs import Augmentation, DatasetSpec, OptionValue, load_target
 
 __all__ = ["Located", "default_cache_root", "default_data_root", "locate"]
 
@@ -38,6 +40,15 @@ class Located:
     """Number of classes that the dataset of that name has; None: whatever is found."""
     augmentations: tuple[Augmentation, ...]
     """The changes of an image that keep its label: of the named dataset, else of the layout."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """For `open`, complete."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that options name, by option."""
+
+    @property
+    def title(self) -> str:
+        """The name, with the options that are not as by default."""
+        return canonical_name(self.name, dict(self.options), self.spec.defaults)
 
 
 def default_data_root() -> Path:
@@ -116,7 +127,7 @@ def _detects(name: str, owner: str, layout: DatasetSpec, root: Path) -> bool:
     if layout.detect is None:
         return False
     try:
-        return bool(load_target(layout.detect)(root))
+        return bool(contract.call(load_target(layout.detect), {"root": root}))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UnusableError(f"dataset {name}: layout {owner}/{layout.name} failed at {root}: {reason}") from error

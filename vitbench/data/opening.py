@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench import contract
+from vitbench.data.geometry import channels_come_last
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.protocols import ImageSet
@@ -40,9 +42,9 @@ class OpenedSplit:
         batch = source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
         for position, row in enumerate(rows):
             image = np.asarray(source.image(row) if batch is None else batch[position])
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+            if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape or channels_come_last(image.shape):
                 raise ValueError(
-                    f"{self.name} image {row} must be uint8 of shape [1 or 3, height, width], "
+                    f"{self.name} image {row} must be uint8 of shape [channels, height, width], "
                     f"not {image.dtype}{list(image.shape)}"
                 )
             yield image
@@ -87,7 +89,7 @@ def open_splits(located: Located) -> OpenedSet:
 def fault(located: Located, reason: object) -> UnusableError:
     """Return the error that says, in one line, which dataset in which place cannot be used, and why."""
     place = f" in {located.root}" if located.root else ""
-    return UnusableError(f"dataset {located.name}{place}: {' '.join(str(reason).split())}")
+    return UnusableError(f"dataset {located.title}{place}: {' '.join(str(reason).split())}")
 
 
 def check_class_count(located: Located, class_names: Sequence[str]) -> None:
@@ -104,7 +106,11 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
 def _open(located: Located, name: SplitName) -> OpenedSplit:
     remedy = f"say where it lies with --data {located.name}=PATH"
     try:
-        images = load_target(located.spec.open)(root=located.root, split=name, download=located.download)
+        images = contract.call(
+            load_target(located.spec.open),
+            {"root": located.root, "split": name, "download": located.download},
+            located.options,
+        )
         labels, classes = np.asarray(images.labels), len(images.class_names)
     except VitbenchError:
         raise
@@ -118,6 +124,10 @@ def _open(located: Located, name: SplitName) -> OpenedSplit:
         raise fault(located, reason) from error
     except Exception as error:
         raise fault(located, f"plugin {located.plugin} failed: {type(error).__name__}: {error}") from error
+    if labels.ndim == 2:
+        kind = f"{labels.dtype}{list(labels.shape)}"
+        reason = f"{name} labels must be int64[N], one class each, not {kind}"
+        raise fault(located, f"{reason}; several labels per image are not measured yet")
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise fault(located, f"{name} labels must be integers of shape [N], not {labels.dtype}{list(labels.shape)}")
     if not len(labels):

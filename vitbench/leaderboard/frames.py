@@ -43,12 +43,13 @@ ROW_COLUMNS: Mapping[str, str] = {
     "dataset": _TEXT,
     "recipe": _TEXT,
     "seeds": "object",
-    "image_size": "int64",
+    "image_size": "object",
     **_HOW,
     "limit": "object",
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
     "train_batch_size": _WHOLE,
+    "train_step": _TEXT,
     "fingerprint": _TEXT,
     "rank_by": _TEXT,
     "pareto_speed": _TRUTH,
@@ -154,15 +155,15 @@ def _of_record(record: Record) -> dict[str, Any]:
     planned, cell = record.planned, record.planned.cell
     asked = _known(record) | _known(planned) | _known(cell)
     if planned.data:
-        side = planned.image_size
         asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.data.class_names)
-        asked["input_shape"] = (planned.in_channels, side, side)
+        asked["input_shape"] = (planned.in_channels, *planned.image_size)
     return asked | {
         "kind": "quality" if isinstance(cell, QualityCell) else "speed",
         "model": planned.label,
         "name": cell.model,
         "options": _json(cell.options),
-        "recipe_options": _json(cell.recipe_options) if isinstance(cell, QualityCell) else None,
+        "recipe": cell.recipe or None,
+        "recipe_options": _json(cell.recipe_options) if cell.recipe else None,
         "machine": planned.machine,
         "device": planned.device,
         "method": planned.provenance.method,

@@ -1,12 +1,13 @@
 """Which attempts belong together: the quality records that are seeds of one row, and the speeds measured beside them.
 
-Quality and speed are joined on the model, its options, the number of classes, the input shape, precision and flags.
+Quality and speed are joined on the model, its options, the number of classes, the input shape, precision and flags;
+training steps also on the recipe and its options, where the recipe says its step.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +24,7 @@ __all__ = [
     "TimedModel",
     "common_batches",
     "grouped",
+    "of_row",
     "own_place",
     "placed",
     "speed_cell",
@@ -92,9 +94,9 @@ def grouped(records: Iterable[Record]) -> tuple[dict[RowIdentity, list[Record]],
 
 
 def _entry(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
-    data, side = planned.data, planned.image_size
+    data = planned.data
     assert data is not None  # every quality cell has its data
-    shape = (planned.in_channels, side, side)
+    shape = (planned.in_channels, *planned.image_size)
     return RowIdentity(
         subject=TimedModel(cell.model, _canonical(cell.options), len(data.class_names), shape),
         task=Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),
@@ -125,6 +127,25 @@ def common_batches(speed: SpeedRecords) -> dict[tuple[Place, Manner, str], int]:
     return {where: batch_size for where, (_, batch_size) in newest.items()}
 
 
+def of_row(entry: RowIdentity, timed: Iterable[Record]) -> list[Record]:
+    """Return of a model's speed records those of a row: not the training steps of other recipes.
+
+    A plain training step stands in where that of the row's own recipe was not timed.
+    """
+    cells = [(record, speed_cell(record)) for record in timed]
+    own = any(cell.recipe and _recipe(cell) == _recipe(entry) for _, cell in cells)
+    return [
+        record
+        for record, cell in cells
+        if (_recipe(cell) == _recipe(entry) if cell.recipe else not (own and cell.mode == "training"))
+    ]
+
+
+def _recipe(part: SpeedCell | RowIdentity) -> tuple[str, bytes]:
+    options = part.recipe_options
+    return part.recipe, options if isinstance(options, bytes) else _canonical(options)
+
+
 def placed(
     entries: Mapping[RowIdentity, list[Record]], speed: SpeedRecords
 ) -> list[tuple[RowIdentity, list[Record], KeyedCell, Place]]:
@@ -136,15 +157,17 @@ def placed(
     rows = []
     candidates: dict[Task, dict[Place, None]] = defaultdict(dict)
     baselines = []
-    unused = dict(speed)
     for entry, attempts in entries.items():
         good = [record for record in attempts if record.status == "ok"]
-        timed = speed.get((entry.subject, entry.task.manner), {})
-        unused.pop((entry.subject, entry.task.manner), None)
+        timed = [
+            place
+            for place, records in speed.get((entry.subject, entry.task.manner), {}).items()
+            if of_row(entry, records)
+        ]
         if not good and not timed:
             continue
         planned = attempts[-1].planned
-        places = list(timed) or [own_place(planned)]
+        places = timed or [own_place(planned)]
         if planned.baseline and not timed:
             baselines.append((entry, good, planned, places))
             continue
@@ -152,10 +175,31 @@ def placed(
         rows += [(entry, good, planned, place) for place in places]
     for entry, good, planned, places in baselines:
         rows += [(entry, good, planned, place) for place in candidates.get(entry.task) or places]
-    for (subject, manner), by_place in unused.items():
-        entry = RowIdentity(subject, Task("", "", manner, None, None), "", b"{}")
-        rows += [(entry, [], records[-1].planned, place) for place, records in by_place.items()]
+    for entry, by_place in _without_quality(entries, speed):
+        rows += [(entry, [], of_row(entry, records)[-1].planned, place) for place, records in by_place.items()]
     return rows
+
+
+def _without_quality(
+    entries: Iterable[RowIdentity], speed: SpeedRecords
+) -> Iterator[tuple[RowIdentity, dict[Place, list[Record]]]]:
+    """Yield the rows of speed alone: of models, or of recipes that trained them, that no quality record is of."""
+    known: dict[tuple[TimedModel, Manner], set[tuple[str, bytes]]] = defaultdict(set)
+    for entry in entries:
+        known[entry.subject, entry.task.manner].add(_recipe(entry))
+    for (subject, manner), by_place in speed.items():
+        cells = [speed_cell(record) for records in by_place.values() for record in records]
+        recipes = dict.fromkeys(_recipe(cell) for cell in cells if cell.recipe)
+        if (subject, manner) not in known:
+            recipes = recipes or {("", b"{}"): None}
+        for recipe in recipes:
+            if recipe not in known[subject, manner]:
+                there = {
+                    place: records
+                    for place, records in by_place.items()
+                    if not recipe[0] or any(_recipe(speed_cell(record)) == recipe for record in records)
+                }
+                yield RowIdentity(subject, Task("", "", manner, None, None), *recipe), there
 
 
 def own_place(planned: KeyedCell) -> Place:

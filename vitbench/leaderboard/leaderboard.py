@@ -198,7 +198,8 @@ def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
         detail = f"{title}, seed {cell.seed}"
     else:
         batch = "the largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
-        title, detail = "", f"{cell.mode} speed at {batch}"
+        step = f" of {cell.recipe.partition('/')[2]}" if cell.recipe else ""
+        title, detail = "", f"{cell.mode} speed{step} at {batch}"
     return Failure(
         model=planned.label,
         dataset=title,

@@ -21,10 +21,12 @@ from vitbench.leaderboard.grouping import (
     SpeedRecords,
     common_batches,
     grouped,
+    of_row,
     own_place,
     placed,
     speed_cell,
 )
+from vitbench.printable import short_size
 from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record
 from vitbench.specs import OptionValue
 from vitbench.statistics import Estimate, pool
@@ -116,10 +118,14 @@ class Row:
     """Full name; with options where the same model has several rows."""
     seeds: tuple[int, ...]
     baseline: bool
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width of the input in pixels."""
     """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
+    train_step: str | None
+    """Whose training step its training speed is of: a recipe's full name, or `vitbench.records.PLAIN_STEP` where its
+    recipe names none; None where no training was timed."""
     other_batches: Mapping[str, tuple[int, ...]]
     """By mode, where its speed was measured, but not at the condition's batch: at which it was."""
     ids: tuple[str, ...]
@@ -130,7 +136,7 @@ def row_fields(row: Row) -> dict[str, Any]:
     """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
     found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
     del found["condition"], found["metrics"]
-    return found | {"partial": row.condition.partial}
+    return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
 def unranked(records: Iterable[Record]) -> list[Row]:
@@ -162,7 +168,7 @@ def _row(
         train_batch_size=batches.get((place, task.manner, "training")),
     )
     by_seed = {record.planned.cell.seed: record for record in good if isinstance(record.planned.cell, QualityCell)}
-    timed = speed.get((entry.subject, task.manner), {}).get(place, [])
+    timed = of_row(entry, speed.get((entry.subject, task.manner), {}).get(place, []))
     metrics = _speed_metrics(timed, condition) | _quality_metrics(by_seed, place)
     return Row(
         rank=None,
@@ -175,6 +181,7 @@ def _row(
         image_size=planned.image_size,
         condition=condition,
         metrics=metrics,
+        train_step=_train_step(timed, condition),
         other_batches=_other_batches(timed, condition),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
     )
@@ -198,6 +205,11 @@ def _speed_metrics(records: Sequence[Record], condition: Condition) -> dict[str,
             if wanted or measured.name in COSTS:
                 metrics[measured.name] = _metric({0: measured})
     return metrics
+
+
+def _train_step(records: Sequence[Record], condition: Condition) -> str | None:
+    steps = [cell.train_step for cell in map(speed_cell, records) if cell.batch_size == condition.train_batch_size]
+    return next(filter(None, steps), None)
 
 
 def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str, tuple[int, ...]]:

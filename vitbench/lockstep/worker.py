@@ -51,7 +51,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     from vitbench.catalog import load_catalog
     from vitbench.measuring.evidence import disturbances, observe
     from vitbench.measuring.timing import Block as TimedBlock
-    from vitbench.worker.bench import Bench
+    from vitbench.worker.bench import Bench, recipe_step
     from vitbench.worker.build import build_model
     from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
@@ -60,8 +60,9 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     device = torch.device(cell.device)
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         steady_allocator()
-        found = load_catalog(order.plugins).member(cell.model)
-        bench = Bench.of_cell(build_model(planned, found, cell.num_classes), cell)
+        catalog = load_catalog(order.plugins)
+        model = build_model(planned, catalog.member(cell.model), cell.num_classes)
+        bench = Bench.of_cell(model, cell, train=recipe_step(cell, catalog))
         timed = TimedBlock(bench.step(bench.inputs()), device, cross_check=True)
         starts = deque([observe(device)])
 

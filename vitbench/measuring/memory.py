@@ -15,17 +15,17 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vitbench.errors import Skip
 from vitbench.measuring.gpu import process_memory
-from vitbench.measuring.steps import Autocast, Step, synchronise, training_step
-from vitbench.measuring.training_memory import TrainingMemory, split_training_memory, weight_bytes
+from vitbench.measuring.steps import Step, plain_train_step, synchronise, training_step
+from vitbench.measuring.training_memory import TrainingMemory, weight_bytes
 from vitbench.protocols import MemoryUse
 from vitbench.records import Mode
 
@@ -60,7 +60,7 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
     """
     if device.type not in ("cpu", "cuda"):
         raise Skip(f"peak memory cannot be measured on {device.type}: its allocator keeps no peak")
-    _take_steps(training_step(nn.Linear(1, 1, device=device), [torch.ones(1, 1, device=device)]), device, count=1)
+    _take_steps(_tiny_step(device), device, count=1)
     _reset_peak(device)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -68,26 +68,29 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
     return MemoryBaseline(device=device, used=_status_bytes("VmRSS"), libraries=_library_bytes())
 
 
+def _tiny_step(device: torch.device) -> Step:
+    """Return a training step of the smallest model."""
+    model = nn.Linear(1, 1, device=device)
+    labels = torch.zeros(1, dtype=torch.int64, device=device)
+    return training_step(plain_train_step(model), model, [torch.ones(1, 1, device=device)], [labels])
+
+
 def measure_memory(
     step: Step,
     model: nn.Module,
-    batch: Tensor,
     *,
     baseline: MemoryBaseline,
     mode: Mode,
-    autocast: Autocast = nullcontext,
+    split: Callable[[], TrainingMemory] = TrainingMemory,
 ) -> MemoryUse:
     """Return the peak of one forward pass or one training step, weights, inputs and optimiser state included.
 
-    The parts of a training step come of another step, after the peak was read.
-
     Args:
-        step: a forward pass of the model or a training step, on batches like `batch`.
+        step: a forward pass of the model or a training step.
         model: maps ``[B, C, H, W]`` to logits; training changes its weights.
-        batch: one that the step takes.
         baseline: from before the model and the inputs were built.
         mode: what the step is; a forward pass runs under `torch.inference_mode`.
-        autocast: makes the context of each forward pass.
+        split: takes another training step for its parts, as `split_training_memory` does, after the peak was read.
 
     Raises:
         Skip: peak memory cannot be measured here; the message says why.
@@ -102,7 +105,7 @@ def measure_memory(
         # A model so small that it fits into free space of the heap can read a page below nothing.
         peak = max(0, absolute - baseline.used - (_library_bytes() - baseline.libraries))
     held = _device_bytes(baseline)
-    parts = split_training_memory(model, batch, autocast) if mode == "training" else TrainingMemory()
+    parts = split()
     return MemoryUse(
         mode=mode,
         peak_bytes=peak,

@@ -1,7 +1,8 @@
 """What is timed and weighed: one forward pass or one training step on inputs that take turns.
 
-A training step is forward, cross-entropy, backward and AdamW, as in the common recipes for ViT
-(https://arxiv.org/abs/2106.10270); float16 also has its loss scaled (https://arxiv.org/abs/1710.03740).
+A training step is the one that the model's recipe takes. Where none is known, it is forward, cross-entropy, backward
+and AdamW, as in the common recipes for ViT (https://arxiv.org/abs/2106.10270); float16 also has its loss scaled
+(https://arxiv.org/abs/1710.03740).
 
 Shapes: B images in a batch, C channels, H height, W width, K classes.
 """
@@ -18,15 +19,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import VitbenchError
+from vitbench.protocols import TrainStep
 
 __all__ = [
     "Autocast",
     "InvalidOutput",
     "Step",
+    "check_loss",
     "check_output",
     "forward_of",
     "inference_step",
     "make_inputs",
+    "make_labels",
+    "plain_train_step",
     "seconds_of",
     "synchronise",
     "training_step",
@@ -36,15 +41,17 @@ INPUT_BUFFERS = 4
 """Batches that take turns, so that no call finds the very input of the call before in the cache."""
 LEARNING_RATE = 1e-6
 """So small that a thousand steps on noise leave the weights, and thus the work, as they are."""
+_FUSED = ("cpu", "cuda")
+"""Where AdamW can do all of its work in one kernel."""
 
 Step = Callable[[], Tensor]
-"""Does its work once and returns the logits ``[B, K]``; it checks those of its first call."""
+"""Does its work once and returns the logits ``[B, K]``, or the loss where it trains; it checks its first output."""
 Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context of a forward pass."""
 
 
 class InvalidOutput(VitbenchError):  # noqa: N818 - as InvalidPredictions
-    """What the model returned is no batch of logits; the message says what it is instead."""
+    """What a model returned is no batch of logits, or a training step no loss; the message says what it is instead."""
 
 
 def check_output(output: object, images: Tensor, num_classes: int | None = None) -> None:
@@ -74,6 +81,23 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None)
         raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
 
 
+def check_loss(loss: object, device: torch.device) -> None:
+    """Check that what a training step returned may be its loss; its value is not read, as in `check_output`.
+
+    Raises:
+        InvalidOutput: it is no tensor or one of a subclass, on another device, not a scalar, or not of a floating type.
+    """
+    if type(loss) is not Tensor:
+        raise InvalidOutput(f"the training step gave a {type(loss).__name__}; it must give the loss, a plain tensor")
+    if loss.device != device:
+        raise InvalidOutput(f"the loss of the training step is on {loss.device}, not on {device}")
+    if loss.ndim or not loss.is_floating_point():
+        dtype = str(loss.dtype).removeprefix("torch.")
+        raise InvalidOutput(
+            f"the training step gave {dtype} of shape {tuple(loss.shape)}; it must give the loss, a floating scalar"
+        )
+
+
 def make_inputs(
     input_shape: tuple[int, int, int],
     *,
@@ -91,6 +115,16 @@ def make_inputs(
         torch.randn(shape, generator=generator, dtype=torch.float32) for _ in range(count)
     )  # whatever the default is
     return tuple(batch.to(device, memory_format=layout) for batch in batches)
+
+
+def make_labels(
+    num_classes: int | None, *, batch_size: int, device: torch.device, count: int = INPUT_BUFFERS, seed: int = 0
+) -> tuple[Tensor, ...]:
+    """Return `count` batches of random labels, int64 ``[B]``; where K is not known all are 0, a class of every K."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch_size,)
+    batches = (torch.randint(num_classes or 1, shape, generator=generator) for _ in range(count))
+    return tuple(batch.to(device) for batch in batches)
 
 
 def forward_of(model: nn.Module, autocast: Autocast) -> Callable[[Tensor], Tensor]:
@@ -129,49 +163,73 @@ def inference_step(
     return step
 
 
-def training_step(
+def plain_train_step(
     model: nn.Module,
-    inputs: Sequence[Tensor],
     autocast: Autocast = nullcontext,
     *,
     num_classes: int | None = None,
     scaler: torch.amp.GradScaler | None = None,
-) -> Step:
-    """Return a function that runs forward, cross-entropy, backward and an AdamW step, and returns the logits.
+) -> TrainStep:
+    """Return the step of a model that no recipe speaks for: forward, cross-entropy, backward and fused AdamW.
 
-    It puts the model in train mode, and trains it. Its first call raises InvalidOutput as `check_output` does.
+    Its first call raises InvalidOutput as `check_output` does.
 
     Args:
-        model: maps ``[B, C, H, W]`` to logits ``[B, K]``.
-        inputs: batches of one shape and device, which take turns.
+        model: maps ``[B, C, H, W]`` to logits ``[B, K]``; it is on its device.
         autocast: makes the context of the forward pass and the loss.
         num_classes: K, where it is to be checked.
         scaler: scales the loss, as float16 needs; None: the loss is taken as it is.
     """
-    model.train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=LEARNING_RATE)
-    device = inputs[0].device
-    scaling = scaler if scaler is not None else torch.amp.GradScaler(device.type, enabled=False)
-    buffers = cycle(inputs)
-    # What the labels are does not change the work; class 0 exists for every K.
-    labels = torch.zeros(len(inputs[0]), dtype=torch.int64, device=device)
+    fused = all(parameter.device.type in _FUSED and parameter.is_floating_point() for parameter in trainable)
+    optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, fused=fused)
+    unchecked = True
+
+    def take(inputs: Tensor, labels: Tensor) -> Tensor:
+        nonlocal scaler, unchecked
+        if scaler is None:
+            scaler = torch.amp.GradScaler(inputs.device.type, enabled=False)
+        optimizer.zero_grad()
+        with autocast():
+            logits: Tensor = model(inputs)
+            if unchecked:
+                check_output(logits, inputs, num_classes)
+                unchecked = False
+            loss = F.cross_entropy(logits, labels)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+        return loss.detach()
+
+    return TrainStep(optimizer=optimizer, take=take)
+
+
+def training_step(train: TrainStep, model: nn.Module, inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> Step:
+    """Return a function that takes a training step on the next inputs and labels, and returns its loss.
+
+    It puts the model in train mode, and trains it, at learning rates so small that its weights stay as they are. Its
+    first call raises InvalidOutput as `check_loss` does.
+
+    Args:
+        train: the step, optimiser included.
+        model: what it trains.
+        inputs: batches ``[B, C, H, W]`` of one shape and device, which take turns.
+        labels: int64 ``[B]`` of each.
+    """
+    model.train()
+    for group in train.optimizer.param_groups:
+        group["lr"] = LEARNING_RATE
+    batches = cycle(zip(inputs, labels, strict=True))
     unchecked = True
 
     def step() -> Tensor:
         nonlocal unchecked
-        images = next(buffers)
-        optimiser.zero_grad(set_to_none=True)
-        with autocast():
-            logits: Tensor = model(images)
-            if unchecked:
-                check_output(logits, images, num_classes)
-                unchecked = False
-            loss = F.cross_entropy(logits, labels)
-        scaling.scale(loss).backward()  # type: ignore[no-untyped-call]
-        scaling.step(optimiser)
-        scaling.update()
-        return logits.detach()
+        images, classes = next(batches)
+        loss = train.take(images, classes)
+        if unchecked:
+            check_loss(loss, images.device)
+            unchecked = False
+        return loss.detach()
 
     return step
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vitbench.measuring.evidence import disturbances, facts, observe
 from vitbench.measuring.noise import call_noise_reasons, more_calls, noise_reasons, relative_spread
-from vitbench.measuring.steps import Step, check_output, seconds_of
+from vitbench.measuring.steps import Step, check_loss, check_output, seconds_of
 from vitbench.protocols import Timing
 from vitbench.records import Mode
 
@@ -90,11 +90,13 @@ def time_step(
         measure: another clock and another loop than those of this module.
 
     Raises:
-        InvalidOutput: the step's output is no batch of logits.
+        InvalidOutput: the step's output is no batch of logits, or no loss.
     """
     device, threads = batch.device, torch.get_num_threads()
     single = mode == "inference" and len(batch) == 1
-    check = partial(check_output, images=batch, num_classes=num_classes)
+    check: Callable[[Tensor], None] = partial(check_output, images=batch, num_classes=num_classes)
+    if mode == "training":
+        check = partial(check_loss, device=device)
     with _no_garbage_collection(), torch.inference_mode(mode == "inference"):
         block = Block(step, device, cross_check=not single and measure is None, check=check)
         warm = warm_up(block)
@@ -149,7 +151,7 @@ class Block:
         self.step = step
         self.device = device
         self.check = check
-        self.finite = True
+        self.finite, self.kind = True, ""
         self.events = (_event(), _event()) if cross_check and device.type == "cuda" else None
         self.forget()
 
@@ -181,6 +183,7 @@ class Block:
         """Check an output, outside the timed region; wait for a device that has not finished it."""
         if self.check is not None:
             self.check(output)
+        self.kind = "model's output" if output.ndim else "training loss"
         self.finite = self.finite and bool(output.isfinite().all())
 
     def findings(self) -> tuple[list[str], list[str]]:
@@ -192,7 +195,7 @@ class Block:
                 warnings.append(
                     f"CUDA events and the wall clock differ by {gap:.0%}: work on other streams, or a wrong clock"
                 )
-        return warnings, [] if self.finite else ["the model's output was not finite"]
+        return warnings, [] if self.finite else [f"the {self.kind} was not finite"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,6 +39,8 @@ def command_line(selection: Selection) -> str:
 
 def _written(value: object) -> str:
     """Return a value as the command line reads it: a fraction has a dot and no exponent."""
-    if isinstance(value, bool):
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    if value is None or isinstance(value, bool):
         return str(value).lower()
     return f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value)

@@ -8,13 +8,17 @@ from functools import partial
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
-from vitbench.catalog.options import complete_options, model_options, parse_model
+from vitbench.catalog.options import complete_options, model_options, parse_dataset, parse_model
 from vitbench.errors import NothingSelectedError, UsageError, did_you_mean
 from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
 from vitbench.records import canonical_name
-from vitbench.specs import ModelSpec, RecipeSpec
+from vitbench.settings import PRETRAINED_RECIPE, RECIPE
+from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
 
-__all__ = ["expand", "is_dataset"]
+__all__ = ["default_recipe", "expand", "is_dataset"]
+
+Dataset = tuple[str, dict[str, OptionValue]]
+"""A name and options, as in an `AskedCell`."""
 
 
 def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "") -> list[AskedCell]:
@@ -55,19 +59,28 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
             ("--set", of_user.get(recipe.name, {})),
         ):
             options = complete_options(f"{source}: recipe {recipe.name}", recipe.spec.declared, given, over=options)
+        options = _with_full_names(recipe, options, catalog)
         model = _ask_model(offer, entry, recipe.spec)
         identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
         if identity in places:
             raise UsageError(f"{places[identity]} and {place} are the same model with the same recipe; remove one.")
         places[identity] = place
-        for dataset in datasets:
-            asked = partial(AskedCell, model=model, dataset=dataset, recipe=recipe.name)
+        for dataset, dataset_options in datasets:
+            asked = partial(
+                AskedCell, model=model, dataset=dataset, dataset_options=dict(dataset_options), recipe=recipe.name
+            )
             quality += [
                 asked(kind="quality", recipe_options=dict(options), seed=seed)
                 for seed in selection.seeds or suite.seeds
             ]
             timed += [
-                asked(kind="speed", batch_size=batch_size, mode=mode, largest_batch=largest)
+                asked(
+                    kind="speed",
+                    recipe_options=dict(options) if mode == "training" else {},
+                    batch_size=batch_size,
+                    mode=mode,
+                    largest_batch=largest,
+                )
                 for batch_size, mode, largest in ([] if model.baseline else speed.cells)
             ]
     for name in sorted(set(of_user) - recipes):
@@ -76,8 +89,21 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
     if not quality:
         lacking = "models; give --model" if not entries else "datasets; give --dataset"
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
-    timed.sort(key=lambda cell: (datasets.index(cell.dataset), cell.mode, cell.largest_batch, cell.batch_size))
+    order = datasets.index
+    timed.sort(
+        key=lambda cell: (
+            order((cell.dataset, cell.dataset_options)),
+            cell.mode,
+            cell.largest_batch,
+            cell.batch_size,
+        )
+    )
     return quality + timed
+
+
+def default_recipe(spec: ModelSpec) -> str:
+    """Return the recipe that a model takes where nothing else names one."""
+    return spec.recipe or (PRETRAINED_RECIPE if spec.pretrained_on else RECIPE)
 
 
 def _recipe_of(
@@ -90,8 +116,30 @@ def _recipe_of(
     if name := entry.recipe or ("" if own else suite.recipe):
         return catalog.recipe(name, home=home)
     if untrained and not own:
-        return catalog.recipe("recipes/supervised")
-    return catalog.recipe(spec.default_recipe, home=offer.plugin.name)
+        return catalog.recipe(RECIPE)
+    return catalog.recipe(default_recipe(spec), home=offer.plugin.name)
+
+
+def _with_full_names(
+    recipe: Offer[RecipeSpec], options: Mapping[str, OptionValue], catalog: Catalog
+) -> dict[str, OptionValue]:
+    """Return a recipe's options with the models that they name, such as a teacher, under their full names.
+
+    Raises:
+        UsageError: such a model is unknown, or has other options.
+    """
+    full = dict(options)
+    for name, option in recipe.spec.declared.items():
+        if option.kind != "model" or not options[name]:
+            continue
+        short, given = parse_model(str(options[name]))
+        offer = catalog.model(short, home=recipe.plugin.name)
+        asked: Mapping[str, OptionValue] = given
+        defaults: Mapping[str, OptionValue] = {}
+        if offer.spec.resolve is None:
+            asked, defaults = complete_options(f"model {offer.name}", offer.spec.declared, given), offer.spec.defaults
+        full[name] = canonical_name(offer.name, dict(asked), dict(defaults))
+    return full
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
@@ -141,32 +189,36 @@ def _is_asked(
     if not options and not entry.label:
         return True
     if offer.spec.resolve is not None:
-        return dict(options) == {key: str(value) for key, value in entry.options.items()}
+        return canonical_name("", dict(options), {}) == canonical_name("", entry.options, {})
     owner = f"model {offer.name}"
     return complete_options(owner, offer.spec.declared, options) == complete_options(
         owner, offer.spec.declared, entry.options
     )
 
 
-def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[str]:
-    """Return the full names of known datasets, and the names that ``--data`` or ``[data]`` defines."""
+def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[Dataset]:
+    """Return the full names and the options of known datasets, and of those that ``--data`` or ``[data]`` defines."""
     paths = {**suite.data, **selection.data}
-    chosen: list[str] = []
-    for name in selection.datasets or suite.datasets:
-        if name in paths and not is_dataset(name, catalog):
-            full = name
-        else:
+    for name in paths:
+        if ":" in name:
+            raise UsageError(f'--data names a dataset alone, without options: {name.partition(":")[0]}, not "{name}".')
+    chosen: list[Dataset] = []
+    for text in selection.datasets or suite.datasets:
+        name, given = parse_dataset(text)
+        options: dict[str, OptionValue] = {**given}
+        if name not in paths or is_dataset(name, catalog):
             offer = catalog.dataset(name, home="" if selection.datasets else home)
             if offer.spec.is_layout:
                 raise UsageError(
                     f'"{name}" is a layout, not a dataset; give yours any name: --data mine=DIR --dataset mine.'
                 )
-            full = offer.name
-        if full in chosen:
-            raise UsageError(f'dataset "{name}" is selected twice; name it once.')
-        chosen.append(full)
+            name, options = offer.name, complete_options(f"dataset {offer.name}", offer.spec.declared, given)
+        if (name, options) in chosen:
+            raise UsageError(f'dataset "{text}" is selected twice; name it once.')
+        chosen.append((name, options))
+    names = [name for name, _ in chosen]
     for name in selection.data:
-        if name not in chosen and not is_dataset(name, catalog):
+        if name not in names and not is_dataset(name, catalog):
             raise UsageError(f'--data defines the dataset "{name}", but nothing selects it; add --dataset {name}.')
     return chosen
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import key_of, library_versions, origin
-from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.datasets import ResolvedDataset
+from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
     Cell,
@@ -52,15 +53,22 @@ class Keyer:
         )
 
     def quality(
-        self, asked: AskedCell, model: ResolvedModel, data: DataInfo, *, recipe: Plugin, dataset: Plugin
+        self,
+        asked: AskedCell,
+        model: ResolvedModel,
+        data: DataInfo,
+        *,
+        recipe: ResolvedRecipe,
+        dataset: ResolvedDataset,
     ) -> KeyedCell:
-        """Key a model that a recipe trains or loads and that a dataset judges, both of the plugins given."""
+        """Key a model that a recipe trains or loads and that a dataset judges."""
         cell = QualityCell(
             model=model.name,
             options=model.options,
-            recipe=asked.recipe,
-            recipe_options=asked.recipe_options,
-            dataset=asked.dataset,
+            recipe=recipe.name,
+            recipe_options=recipe.options,
+            dataset=dataset.name,
+            dataset_options=dataset.options,
             seed=asked.seed,
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
@@ -77,8 +85,19 @@ class Keyer:
         batch_size: int,
         mode: Mode,
         largest_batch: bool = False,
+        step_of: ResolvedRecipe | None = None,
     ) -> KeyedCell:
-        """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``."""
+        """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``.
+
+        Args:
+            model: what is timed.
+            num_classes: K.
+            data_shape: of the data.
+            batch_size: of each step.
+            mode: forward passes or training steps.
+            largest_batch: whether to search the largest batch from there.
+            step_of: the recipe whose training step is timed; None: that of plain AdamW.
+        """
         shape = _input_shape(model, data_shape)
         cell = SpeedCell(
             model=model.name,
@@ -90,9 +109,11 @@ class Keyer:
             mode=mode,
             machine=self.machine,
             largest_batch=largest_batch,
+            recipe=step_of.name if step_of else "",
+            recipe_options=step_of.options if step_of else {},
             **self._shared(),
         )
-        return self._keyed(cell, model, shape)
+        return self._keyed(cell, model, shape, recipe=step_of)
 
     def _shared(self) -> dict[str, Any]:
         """Return the settings that both kinds of cells have."""
@@ -105,17 +126,24 @@ class Keyer:
         model: ResolvedModel,
         input_shape: tuple[int, int, int],
         *,
-        recipe: Plugin | None = None,
-        dataset: Plugin | None = None,
+        recipe: ResolvedRecipe | None = None,
+        dataset: ResolvedDataset | None = None,
         data: DataInfo | None = None,
     ) -> KeyedCell:
+        others = {self.origin(other.plugin) for other in recipe.models} if recipe else set()
+        fault = model.fault or (recipe.fault if recipe else None)
         made_of = Provenance(
             model=self.origin(model.plugin),
-            recipe=self.origin(recipe) if recipe else None,
-            dataset=self.origin(dataset) if dataset else None,
+            recipe=self.origin(recipe.plugin) if recipe else None,
+            dataset=self.origin(dataset.plugin) if dataset else None,
+            others=tuple(sorted(others, key=lambda origin: origin.plugin)),
             data_fingerprint=data.fingerprint if data else "",
-            checkpoint_sha256=model.checkpoint_sha256,
-            libraries=library_versions(model.spec.requires),
+            files={
+                f"{role}.{option}": sha256
+                for role, part in (("model", model), ("recipe", recipe), ("dataset", dataset))
+                for option, sha256 in (part.files.items() if part else ())
+            },
+            libraries=library_versions([*model.spec.requires, *(recipe.requires if recipe else ())]),
             torch=self.torch,
         )
         cell_id = digest(cell)
@@ -127,15 +155,19 @@ class Keyer:
             baseline=model.spec.is_baseline,
             provenance=made_of,
             data=data,
-            image_size=input_shape[1],
+            image_size=input_shape[1:],
             in_channels=input_shape[0],
             machine=self.machine,
             device=self.device,
-            unavailable=model.unavailable,
+            unavailable=fault.reason if fault else "",
         )
 
 
 def _input_shape(model: ResolvedModel, data_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return channels, height and width of a model's input: its own, else the data's."""
-    size = model.spec.image_size or data_shape[1]
-    return model.spec.in_channels or data_shape[0], size, size
+    spec = model.spec
+    height, width = spec.input_size or data_shape[1:]
+    channels = spec.in_channels or data_shape[0]
+    if spec.in_channels is None and channels == 1 and spec.preprocess:
+        channels = len(spec.preprocess.mean)  # gray is repeated to those that the weights know
+    return channels, height, width

@@ -19,11 +19,9 @@ from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.suite import Selection, Suite
 from vitbench.planning.suite_file import read_suite
 from vitbench.records import canonical_name
+from vitbench.settings import SUITE
 
 __all__ = ["Plan", "plan", "prepared_by"]
-
-
-DEFAULT_SUITE = "suites/quick"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +57,7 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     catalog = load_catalog(plugins)
     _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
     no_suite = not selection.suite and selection.models and selection.datasets
-    path, home = (None, "") if no_suite else _suite_path(selection.suite or DEFAULT_SUITE, catalog)
+    path, home = (None, "") if no_suite else _suite_path(selection.suite or SUITE, catalog)
     found = read_suite(path) if path else Suite(name="selection", summary="Models and datasets of the command line")
     conditions = selection.conditions
     if conditions.threads is None:

@@ -5,27 +5,32 @@ It runs in one child, before anything is written into the output folder. Its err
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
-from vitbench.catalog.provenance import first_missing
-from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
+from vitbench.errors import UnusableError, UsageError, VitbenchError, error_of, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
+from vitbench.planning.datasets import ResolvedDataset, data_key, describe_data, open_data, unfit, wanted_size
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.resolve import ResolvedModel, hub_environment, needs_hub, resolve_model
+from vitbench.planning.resolve import (
+    Fault,
+    ResolvedModel,
+    ResolvedRecipe,
+    hub_environment,
+    needs_hub,
+    resolve_model,
+    resolve_recipe,
+)
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
-from vitbench.specs import ModelSpec
-
-if TYPE_CHECKING:
-    from vitbench.data.cache import WantedSize
+from vitbench.specs import load_target
 
 __all__ = ["prepare", "prepare_in_child"]
 
@@ -53,33 +58,45 @@ def prepare_in_child(content: bytes, folder: Path | None, send: Send) -> Prepare
 def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None]) -> Prepared:
     """Return the keyed cells of a request, without repetitions.
 
+    A model or a recipe that cannot be used makes its own cells unavailable, and raises only where no other is left.
+
     Raises:
         UsageError: an unknown member of a family, or an option that it does not have.
-        UnusableError: a device, a dataset or a checkpoint that is missing or cannot be used.
+        UnusableError: a device, a dataset or a file that is missing or cannot be used.
     """
     from vitbench import environment
     from vitbench.worker.runtime import check_precision
 
     models = {_asked_key(cell): resolve_model(cell.model, cell.recipe, catalog) for cell in request.cells}
+    recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
     described = environment.describe(device)
-    data = _open_data(request, models.values(), catalog, say)
-    notes = _describe_data(data.values(), request.conditions.limit)
-    from_hub = any(needs_hub(each.spec, each.options, each.checkpoint_sha256) for each in models.values())
-    child_environment = hub_environment(from_hub, say)
+    data = open_data(request, models.values(), catalog, say)
+    notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
+    named = (model for recipe in recipes.values() for model in recipe.models)
+    child_environment = hub_environment(any(needs_hub(m.spec, m.options) for m in (*models.values(), *named)), say)
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
-    built: set[str] = set()
+    faults: dict[str, Fault | None] = {}
+    built: dict[str, Fault | None] = {}
     for asked in request.cells:
-        model = models[_asked_key(asked)]
-        info = data[asked.dataset, _side(model.spec)]
-        keyed = _keyed(asked, model, info, keyer, catalog)
-        cells.setdefault(keyed.id, keyed)
+        model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
+        recipe = recipe if _calls_recipe(asked, catalog) else None
+        info = dataset.infos[wanted_size(model.spec)]
+        keyed = _keyed(asked, model, recipe, dataset, info, keyer)
+        fault = model.fault or unfit(model.spec, info)
+        if recipe and not fault:
+            fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
-        if request.build and form not in built and not keyed.unavailable:
-            built.add(form)
-            _check_build(keyed, model, info)
+        if request.build and not fault:
+            if form not in built:
+                built[form] = _check_build(keyed, model, info)
+            fault = built[form]
+        if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits
+            faults[keyed.id] = fault
+            cells[keyed.id] = msgspec.structs.replace(keyed, unavailable=fault.reason if fault else "")
+    _refuse_where_none_is_left(cells.values(), faults)
     return Prepared(
         cells=tuple(cells.values()),
         environment=described,
@@ -88,90 +105,93 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     )
 
 
-def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> None:
+def _refuse_where_none_is_left(cells: Iterable[KeyedCell], faults: Mapping[str, Fault | None]) -> None:
+    """Raise the first fault where none of the cells can run and a plugin's code is the cause."""
+    stopped = [(cell, fault) for cell in cells if (fault := faults[cell.id]) and fault.exit_code]
+    if not stopped or not all(faults.values()):
+        return
+    cell, fault = stopped[0]
+    place = f" on {cell.data.title}" if cell.data else ""
+    others = [label for label in dict.fromkeys(other.label for other, _ in stopped) if label != cell.label]
+    more = f"; nor can {', '.join(others)} be used" if others else ""
+    raise error_of(fault.exit_code, f"model {cell.label}{place}: {fault.reason}{more}")
+
+
+def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> Fault | None:
     """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
 
-    Any other failure is the plugin's; its cell ends as failed, and the others go on.
+    Any other failure waits for the cell, since what fails on the meta device may do elsewhere.
 
-    Raises:
-        UsageError, UnusableError: as `build` does, with the model's name.
+    Returns:
+        What `build` refuses with UsageError or UnusableError, or that it cannot be imported.
     """
     from vitbench.worker.build import build_model, meta_architecture
 
     num_classes = len(data.class_names)
     try:
-        if model.checkpoint_sha256:
+        if "checkpoint" in model.files:
             build_model(planned, model.spec, num_classes)
         else:
             meta_architecture(planned, model.spec, num_classes)()
     except (UsageError, UnusableError) as error:
-        raise type(error)(f"model {planned.label} on {data.title}: {error}") from error
+        return Fault(reason=reason_of(error), exit_code=error.exit_code)
     except KeyboardInterrupt:
         raise
     except BaseException:  # SystemExit, and panics of extensions that are no Exception
-        return
+        return None
+    return None
+
+
+def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, ResolvedRecipe]:
+    """Resolve each recipe with each set of options once; one that cannot be imported costs its own cells."""
+    recipes: dict[bytes, ResolvedRecipe] = {}
+    for cell in request.cells:
+        key = _recipe_key(cell)
+        if key in recipes or not _calls_recipe(cell, catalog):
+            continue
+        recipe = resolve_recipe(cell.recipe, cell.recipe_options, catalog)
+        fault = recipe.fault or (_import_fault(recipe) if request.build else None)
+        recipes[key] = dataclasses.replace(recipe, fault=fault)
+    return recipes
+
+
+def _calls_recipe(cell: AskedCell, catalog: Catalog) -> bool:
+    """Whether a cell calls its recipe: to train, or to time a training step that the recipe says."""
+    if cell.kind == "quality":
+        return True
+    return cell.mode == "training" and catalog.recipe(cell.recipe).spec.step is not None
+
+
+def _import_fault(recipe: ResolvedRecipe) -> Fault | None:
+    try:
+        load_target(recipe.spec.fit)
+        if recipe.spec.step is not None:
+            load_target(recipe.spec.step)
+    except UnusableError as error:
+        return Fault(reason=f"recipe {recipe.name}: {reason_of(error)}", exit_code=error.exit_code)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # its cells will say
+        return None
+    return None
 
 
 def _asked_key(cell: AskedCell) -> bytes:
     return msgspec.json.encode((cell.model, cell.recipe), order="deterministic")
 
 
-def _side(spec: ModelSpec) -> WantedSize:
-    """Return the size and the filter in which a model wants its images."""
-    from vitbench.data.cache import WantedSize
-
-    how = spec.preprocess
-    return WantedSize(
-        image_size=spec.image_size,
-        interpolation=how.interpolation if how else "bicubic",
-        crop_fraction=how.crop_fraction if how else 1.0,
-    )
+def _recipe_key(cell: AskedCell) -> bytes:
+    return msgspec.json.encode((cell.recipe, cell.recipe_options), order="deterministic")
 
 
-def _open_data(
-    request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
-) -> dict[tuple[str, WantedSize], DataInfo]:
-    """Open and cache each dataset once, at each size that a model wants."""
-    from vitbench.data.cache import cache_dataset
-    from vitbench.data.locate import default_cache_root, default_data_root, locate
-
-    layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
-    sides = {_side(model.spec) for model in models}
-    opened: dict[tuple[str, WantedSize], DataInfo] = {}
-    for name in dict.fromkeys(cell.dataset for cell in request.cells):
-        offer = catalog.datasets.get(name)
-        short = name.partition("/")[2] if offer else name
-        path = request.data_paths.get(name)
-        located = locate(
-            short,
-            spec=offer.spec if offer else None,
-            plugin=offer.plugin.name if offer else "",
-            layouts=layouts,
-            data_path=Path(path) if path else None,
-            data_root=default_data_root(),
-        )
-        lacking = first_missing(located.spec.requires)
-        if lacking:
-            raise UnusableError(f"dataset {short} needs {lacking}; pip install {lacking}.")
-        for side, info in cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say).items():
-            opened[name, side] = info
-    return opened
-
-
-def _describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
-    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
-    from vitbench.data.splits import load_splits
-
-    notes: dict[str, None] = {}
-    for info in data:
-        splits = load_splits(info, limit=limit)
-        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
-        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
-        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
-    return tuple(notes)
-
-
-def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer, catalog: Catalog) -> KeyedCell:
+def _keyed(
+    asked: AskedCell,
+    model: ResolvedModel,
+    recipe: ResolvedRecipe | None,
+    dataset: ResolvedDataset,
+    data: DataInfo,
+    keyer: Keyer,
+) -> KeyedCell:
     if asked.kind == "speed":
         return keyer.speed(
             model,
@@ -180,8 +200,7 @@ def _keyed(asked: AskedCell, model: ResolvedModel, data: DataInfo, keyer: Keyer,
             batch_size=asked.batch_size,
             mode=asked.mode,
             largest_batch=asked.largest_batch,
+            step_of=recipe,
         )
-    offer = catalog.datasets.get(asked.dataset)
-    plugins = {plugin.name: plugin for plugin in catalog.plugins}
-    dataset = plugins[offer.plugin.name if offer else data.plugin]
-    return keyer.quality(asked, model, data, recipe=catalog.recipe(asked.recipe).plugin, dataset=dataset)
+    assert recipe is not None
+    return keyer.quality(asked, model, data, recipe=recipe, dataset=dataset)

@@ -1,26 +1,47 @@
-"""Asked models become resolved ones: family, options, checkpoint, required modules, and whether the hub answers."""
+"""Asked models become resolved ones: family, options, files, required modules, and whether the hub answers.
+
+So do recipes, with the models that their options name.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from vitbench.catalog import Catalog, Plugin
-from vitbench.catalog.options import model_options
+from vitbench.catalog.options import complete_options, model_options, parse_model
 from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError
+from vitbench.planning.files import hash_files
 from vitbench.planning.suite import AskedModel
 from vitbench.records import canonical_name
-from vitbench.specs import ModelSpec, OptionValue
+from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
 
-__all__ = ["ResolvedModel", "hub_answers", "hub_environment", "needs_hub", "resolve_model"]
+__all__ = [
+    "Fault",
+    "ResolvedModel",
+    "ResolvedRecipe",
+    "hub_answers",
+    "hub_environment",
+    "lack_of",
+    "needs_hub",
+    "resolve_model",
+    "resolve_recipe",
+]
 
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why cells cannot run here; they end as failed, and the others run."""
+
+    reason: str
+    exit_code: int = 0
+    """What the command ends with, before anything is written, where no other cell is left; 0: with failed cells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,56 +53,122 @@ class ResolvedModel:
     spec: ModelSpec
     options: dict[str, OptionValue]
     label: str
-    checkpoint_sha256: str = ""
-    unavailable: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that options name, by option."""
+    fault: Fault | None = None
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedRecipe:
+    """A recipe with its options complete, and the models that these name."""
+
+    name: str
+    plugin: Plugin
+    spec: RecipeSpec
+    options: dict[str, OptionValue]
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that options name, by option; ``teacher.checkpoint`` for that of a model."""
+    models: tuple[ResolvedModel, ...] = ()
+    fault: Fault | None = None
+    """Why it cannot be called here."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The modules that it and its models need."""
+        return (*self.spec.requires, *(module for model in self.models for module in model.spec.requires))
+
+
 def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> ResolvedModel:
-    """Complete a family's member, its options and its label; hash its checkpoint.
+    """Complete a family's member, its options and its label; hash its files.
 
     Raises:
         UsageError: the family does not know the member, an option is wrong, or there are no weights to score.
         UnusableError: a checkpoint cannot be read.
     """
-    offer = catalog.model(asked.name)
-    spec, options, label = offer.spec, asked.options, asked.label
     recipe = catalog.recipe(recipe_name).spec
-    missing = first_missing(spec.requires)
-    unavailable = f"it needs {missing}; pip install {missing}" if missing else ""
-    if asked.family and not unavailable:
+    model = _resolved(asked, catalog, lambda owner, spec, given: model_options(owner, spec, recipe, given))
+    trained = "checkpoint" in model.files or (model.spec.pretrained_on and model.options.get("pretrained", True))
+    if not (recipe.trains or trained or model.fault or model.spec.is_baseline):
+        raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
+    return model
+
+
+def resolve_recipe(name: str, options: Mapping[str, OptionValue], catalog: Catalog) -> ResolvedRecipe:
+    """Hash the files that a recipe's options name, and resolve the models that they name.
+
+    Args:
+        name: full.
+        options: complete; models under their full names.
+        catalog: what the names mean.
+
+    Raises:
+        UsageError: the family of such a model does not know it, or it has other options.
+        UnusableError: a file cannot be read.
+    """
+    offer = catalog.recipe(name)
+    spec = offer.spec
+    complete, files = hash_files(f"recipe {name}", spec.declared, options)
+    lack = lack_of(spec.requires)
+    fault = Fault(reason=f"recipe {name} {lack}") if lack else None
+    models: list[ResolvedModel] = []
+    for option in (each for each, declared in spec.declared.items() if declared.kind == "model" and complete[each]):
+        model_name, given = parse_model(str(complete[option]))
+        asked = AskedModel(
+            name=model_name, options={**given}, family=catalog.model(model_name).spec.resolve is not None
+        )
+        model = _resolved(asked, catalog, lambda owner, spec, given: complete_options(owner, spec.declared, given))
+        models.append(model)
+        complete[option] = canonical_name(model_name, model.options, {} if model.fault else model.spec.defaults)
+        files |= {f"{option}.{file}": sha256 for file, sha256 in model.files.items()}
+        if model.fault and not fault:
+            words = f"option {option} of recipe {name}, model {model_name}: {model.fault.reason}"
+            fault = Fault(reason=words, exit_code=model.fault.exit_code)
+    return ResolvedRecipe(
+        name=name, plugin=offer.plugin, spec=spec, options=complete, files=files, models=tuple(models), fault=fault
+    )
+
+
+def _resolved(
+    asked: AskedModel,
+    catalog: Catalog,
+    complete: Callable[[str, ModelSpec, Mapping[str, OptionValue]], dict[str, OptionValue]],
+) -> ResolvedModel:
+    """Resolve a model whose options `complete` completes."""
+    offer, owner = catalog.model(asked.name), f"model {asked.name}"
+    spec, options, label = offer.spec, asked.options, asked.label
+    fault = _fault_of(spec)
+    if asked.family and not fault:
         try:
             spec = catalog.member(asked.name)
         except UnusableError as error:  # its cells fail, with this reason
-            unavailable = str(error).partition(": ")[2]
-    if asked.family and not unavailable:
-        options = model_options(f"model {asked.name}", spec, recipe, options)
+            fault = Fault(reason=str(error).partition(": ")[2], exit_code=error.exit_code)
+    if not fault:
+        options = complete(owner, spec, options)
         label = label or canonical_name(asked.name, options, spec.defaults)
-    checkpoint = str(options.get("checkpoint", ""))
-    if options.get("pretrained") is True and not checkpoint and not spec.pretrained_on and not unavailable:
-        raise UsageError(f"model {asked.name} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")
-    sha256 = ""
-    if checkpoint:
-        path = Path(checkpoint).expanduser().resolve()
-        options = {**options, "checkpoint": str(path)}
-        sha256 = _file_sha256(path, asked.name)
-    trained = sha256 or (spec.pretrained_on and options.get("pretrained", True))
-    if not (recipe.trains or trained or unavailable or spec.is_baseline):
-        raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
+        fault = _fault_of(spec)
+    if options.get("pretrained") is True and not options.get("checkpoint") and not spec.pretrained_on and not fault:
+        raise UsageError(f"{owner} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")
+    options, files = hash_files(owner, spec.declared, options)
     return ResolvedModel(
         name=asked.name,
         plugin=offer.plugin,
         spec=spec,
         options=options,
         label=label or asked.name,
-        checkpoint_sha256=sha256,
-        unavailable=unavailable,
+        files=files,
+        fault=fault,
     )
 
 
-def needs_hub(spec: ModelSpec, options: Mapping[str, OptionValue], checkpoint_sha256: str) -> bool:
+def _fault_of(spec: ModelSpec) -> Fault | None:
+    lack = lack_of(spec.requires)
+    return Fault(reason=f"it {lack}") if lack else None
+
+
+def needs_hub(spec: ModelSpec, options: Mapping[str, OptionValue]) -> bool:
     """Return whether a model's weights come from the hub."""
-    return spec.downloads and bool(options.get("pretrained", True)) and not checkpoint_sha256
+    return spec.downloads and bool(options.get("pretrained", True)) and not options.get("checkpoint")
 
 
 def hub_environment(needed: bool, say: Callable[[str], None]) -> dict[str, str]:
@@ -117,11 +204,10 @@ def hub_answers(say: Callable[[str], None]) -> bool:
     return bool(answers)
 
 
-def _file_sha256(path: Path, model: str) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UnusableError(
-            f"model {model}: the checkpoint {path} cannot be read ({error.strerror}); check the option checkpoint."
-        ) from error
+def lack_of(modules: Iterable[str]) -> str:
+    """Return in words, after its owner's name, that a module is not installed; empty where all are.
+
+    An import name is not always that of a package, so nothing says what to install.
+    """
+    missing = first_missing(modules)
+    return f"needs the module {missing}, which is not installed" if missing else ""

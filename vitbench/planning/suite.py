@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from vitbench.records import Mode, Precision
+from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
 __all__ = ["AskedCell", "AskedModel", "Conditions", "ModelEntry", "Selection", "SpeedPlan", "Suite"]
@@ -51,8 +52,9 @@ class Suite(_Data, frozen=True, kw_only=True):
 
     name: str
     summary: str
-    rank_by: str = "top1"
+    rank_by: str = RANK_BY
     datasets: tuple[str, ...] = ()
+    """Each ``NAME[:k=v,...]``."""
     seeds: tuple[int, ...] = (0,)
     models: tuple[ModelEntry, ...] = ()
     recipe: str = ""
@@ -88,10 +90,11 @@ class Selection(_Data, frozen=True, kw_only=True):
     """What the user asks for: the suite, and what in place of it. All of it, so that the same can be asked again."""
 
     suite: str = ""
-    """Name of a suite or path of its file; empty: ``quick``, or none where both models and datasets are named."""
+    """Name of a suite or path of its file; empty: vitbench's own, or none where both models and datasets are named."""
     models: tuple[str, ...] = ()
     """As on a command line: ``M[:k=v,...]``."""
     datasets: tuple[str, ...] = ()
+    """As models are."""
     seeds: tuple[Seed, ...] = ()
     batch_size: Count | None = None
     largest_batch: bool = False
@@ -124,6 +127,8 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     kind: Literal["quality", "speed"]
     model: AskedModel
     dataset: str
+    dataset_options: dict[str, OptionValue] = {}
+    """Complete and typed, or, for a dataset that a folder defines, only those that were given, as text."""
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
     seed: int = 0

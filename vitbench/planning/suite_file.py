@@ -79,6 +79,7 @@ def _first_repeated(values: Iterable[Any]) -> Any:
 def _explain(error: msgspec.ValidationError) -> str:
     """Turn msgspec's words into a sentence with the key's path, and a hint for an unknown key."""
     words, _, place = str(error).partition(" - at `$")
+    words = words.replace(" | null", "").replace("`object`", "`table`")  # as TOML calls it, which has no null
     place = place.rstrip("`").lstrip(".")
     unknown = re.search(r"unknown field `([^`]*)`", words)
     if unknown:

@@ -15,10 +15,11 @@ from torch import nn
 
 from vitbench.environment import machine_class, resolve_device
 from vitbench.errors import Skip
+from vitbench.printable import short_size
 from vitbench.protocols import MemoryUse, Timing
 from vitbench.pytest_plugin.model import BenchmarkConditions, Given
 from vitbench.pytest_plugin.rounds import RunRounds, measure_by
-from vitbench.records import METHOD
+from vitbench.records import METHOD, PLAIN_STEP
 from vitbench.version import __version__
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, read_baseline
 from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
@@ -76,10 +77,11 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
     return {
         "model": given.label,
         "mode": conditions.mode,
+        "train_step": PLAIN_STEP if conditions.mode == "training" else None,
         "batch_size": conditions.batch_size,
         "precision": conditions.precision,
         "num_classes": given.num_classes,
-        "image_size": given.image_size,
+        "image_size": short_size(given.image_size),
         "device": device,
         "threads": flags["threads"],
         "params": sum(parameter.numel() for parameter in bench.model.parameters()),
@@ -111,7 +113,7 @@ def _bench(given: Given, conditions: BenchmarkConditions, device: str) -> Bench:
         mode=conditions.mode,
         precision=conditions.precision,
         device=torch.device(device),
-        input_shape=(given.in_channels, given.image_size, given.image_size),
+        input_shape=(given.in_channels, *given.image_size),
         batch_size=conditions.batch_size,
         num_classes=given.num_classes,
     )

@@ -42,19 +42,21 @@ class ModelBenchmark:
         device: str = "cpu",
         precision: Precision = "float32",
         num_classes: int = 10,
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
     ) -> dict[str, Any]:
         """Benchmark a model's forward pass or training step; a mistake fails the test with one line.
 
         Args:
             model: a name with options (``"scratch/vit:depth=4"``); a module, of which a copy is measured; or
                 ``build(*, num_classes, image_size, in_channels) -> nn.Module``.
-            mode: ``inference``, or ``training``: forward, cross-entropy, backward, AdamW.
+            mode: ``inference``, or ``training``: forward, cross-entropy, backward and fused AdamW, whatever the
+                model's recipe is.
             batch_size: images in a batch. In inference, one image is timed call by call.
             device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``.
             precision: ``float32``, ``bfloat16``, ``float16`` or ``tf32``.
             num_classes: of a model that is built here; a module has its own.
-            image_size: side of the square input in pixels; None: what the model's spec says, else 32.
+            image_size: height and width of the input in pixels, or the side of a square one; None: what the model's
+                spec says, else 32.
 
         Returns:
             ``benchmark.extra_info``: conditions, figures and verdict. The figures are None where pytest-benchmark is

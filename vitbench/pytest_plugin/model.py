@@ -13,6 +13,7 @@ from torch import nn
 from vitbench.catalog import load_catalog
 from vitbench.catalog.options import model_options, parse_model
 from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.planning.expand import default_recipe
 from vitbench.planning.resolve import resolve_model
 from vitbench.planning.suite import AskedModel
 from vitbench.records import Mode, Precision, canonical_name
@@ -25,7 +26,7 @@ Model = str | nn.Module | Callable[..., nn.Module]
 """``plugin/name:option=value,...``; a module, of which a copy is measured; or
 ``build(*, num_classes, image_size, in_channels) -> nn.Module``."""
 
-IMAGE_SIZE, IN_CHANNELS = 32, 3
+IMAGE_SIZE, IN_CHANNELS = (32, 32), 3
 """Of models that follow the data: CIFAR's."""
 
 
@@ -40,8 +41,9 @@ class BenchmarkConditions:
     precision: Precision
     num_classes: int
     """K of a model that is built here."""
-    image_size: int | None
-    """Side of the square input in pixels; None: what the model's spec says, else CIFAR's."""
+    image_size: int | tuple[int, int] | None
+    """Height and width of the input in pixels, or the side of a square one; None: what the model's spec says, else
+    CIFAR's."""
 
     def __post_init__(self) -> None:
         for name, kind in (("mode", Mode), ("precision", Precision)):
@@ -49,10 +51,21 @@ class BenchmarkConditions:
             if value not in known:
                 hint = did_you_mean(str(value), known)
                 raise UsageError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}.{hint}")
-        for name in ("batch_size", "num_classes", "image_size"):
+        for name in ("batch_size", "num_classes"):
             value = getattr(self, name)
-            if (value is not None or name != "image_size") and (not isinstance(value, int) or value < 1):
+            if not _is_count(value):
                 raise UsageError(f"{name} must be a positive whole number, not {value!r}.")
+        sides = self.image_size if isinstance(self.image_size, (tuple, list)) else (self.image_size,) * 2
+        if self.image_size is not None and not (len(sides) == 2 and all(map(_is_count, sides))):
+            raise UsageError(f"image_size must be a positive whole number, or two, not {self.image_size!r}.")
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the input; None: not asked for."""
+        if self.image_size is None or isinstance(self.image_size, int):
+            return None if self.image_size is None else (self.image_size, self.image_size)
+        height, width = self.image_size
+        return height, width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +78,8 @@ class Given:
     """Builds it, on the CPU or where its builder puts it."""
     num_classes: int | None
     """K of its logits; None: whatever they have."""
-    image_size: int
+    image_size: tuple[int, int]
+    """Height and width."""
     in_channels: int = IN_CHANNELS
 
 
@@ -78,7 +92,7 @@ def given_model(model: Model, conditions: BenchmarkConditions) -> Given:
     """
     if isinstance(model, str):
         return _named(model, conditions)
-    size = conditions.image_size or IMAGE_SIZE
+    size = conditions.input_size or IMAGE_SIZE
     if isinstance(model, nn.Module):
         return Given(label=type(model).__name__, build=partial(_copy, model), num_classes=None, image_size=size)
     if not callable(model):
@@ -102,27 +116,31 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     offer = catalog.model(short)
     if offer.spec.is_baseline:
         raise UsageError(f"model {offer.name} is a baseline; its speed says nothing.")
-    recipe = catalog.recipe(offer.spec.default_recipe, home=offer.plugin.name)
+    recipe = catalog.recipe(default_recipe(offer.spec), home=offer.plugin.name)
     family = offer.spec.resolve is not None
     options: dict[str, OptionValue] = {**written}
     if not family:
         options = model_options(f"model {offer.name}", offer.spec, recipe.spec, options)
     resolved = resolve_model(AskedModel(name=offer.name, options=options, family=family), recipe.name, catalog)
-    if resolved.unavailable:
-        raise UnusableError(f"model {offer.name}: {resolved.unavailable}.")
+    if resolved.fault:
+        raise UnusableError(f"model {offer.name}: {resolved.fault.reason}.")
     spec = resolved.spec
-    size = conditions.image_size or spec.image_size or IMAGE_SIZE
+    size = conditions.input_size or spec.input_size or IMAGE_SIZE
     channels = spec.in_channels or IN_CHANNELS
     label = canonical_name(offer.name, resolved.options, spec.defaults)
     asked = {"num_classes": conditions.num_classes, "image_size": size, "in_channels": channels}
     build = load_target(spec.build)  # imported here, so that what it imports is not weighed as the model's
     return Given(
         label=label,
-        build=partial(checked_build, label, build, {**asked, **spec.arguments, **resolved.options}),
+        build=partial(checked_build, label, build, asked, {**spec.arguments, **resolved.options}),
         num_classes=conditions.num_classes,
         image_size=size,
         in_channels=channels,
     )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
 
 
 def _copy(module: nn.Module) -> nn.Module:

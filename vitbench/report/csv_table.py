@@ -18,7 +18,7 @@ from typing import Any
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
-from vitbench.printable import plain
+from vitbench.printable import plain, short_size
 
 __all__ = ["render_csv"]
 
@@ -56,7 +56,7 @@ def _rows(board: Leaderboard) -> list[dict[str, Any]]:
 _FIXED_COLUMNS = (
     *("rank", "rank_last", "model", "baseline", "partial", "dataset", "img_size"),
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
-    *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size"),
+    *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
     *("recipe", "seeds", "limit", "epochs", "machine", "device", "precision", "threads", "compile", "channels_last"),
     *("method", "rank_by", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
 )
@@ -68,11 +68,19 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     low, high = (interval.low, interval.high) if interval else (None, None)
     doubtful = {name: metric for name, metric in row.metrics.items() if metric.verdict != "valid"}
     cells = (
-        *(row.rank, row.rank_last, row.model, row.baseline, condition.partial, condition.dataset, row.image_size),
+        *(
+            row.rank,
+            row.rank_last,
+            row.model,
+            row.baseline,
+            condition.partial,
+            condition.dataset,
+            short_size(row.image_size),
+        ),
         *(top1, _error(top1), _percent(low), _percent(high), top5, _error(top5)),
         *(_scaled(_value(row, "params"), 1e6), _scaled(_value(row, "macs"), 1e9)),
         *(_value(row, "throughput"), condition.batch_size),
-        *(_value(row, "train_throughput"), condition.train_batch_size),
+        *(_value(row, "train_throughput"), condition.train_batch_size, row.train_step),
         *(row.recipe, " ".join(map(str, row.seeds)), condition.limit, condition.epochs),
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),

@@ -22,10 +22,10 @@ SCHEMA = 2
 """Version of the object."""
 _ROW = ("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "device", "precision", "machine")
 _CONDITIONS = (
-    *("threads", "batch_size", "train_batch_size", "compile", "channels_last", "method", "limit", "epochs"),
-    "fingerprint",
+    *("threads", "batch_size", "train_batch_size", "train_step", "compile", "channels_last", "method"),
+    *("limit", "epochs", "fingerprint"),
 )
-"""What rows must share to be compared, beside dataset, device, precision and machine."""
+"""How a row was measured, beside dataset, device, precision and machine."""
 _FAILURE = ("model", "dataset", "kind", "status", "reason")
 
 

@@ -12,13 +12,13 @@ from functools import partial
 
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row
 from vitbench.leaderboard.pareto import on_fronts
-from vitbench.records import Level
+from vitbench.records import PLAIN_STEP, Level
 from vitbench.report.metric_styles import METRIC_STYLES, MetricStyle, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
 
-__all__ = ["Column", "Missing", "Section", "missing", "sections"]
+__all__ = ["Column", "Missing", "Section", "missing", "sections", "step_notes"]
 
 _MOST_REASONS = 1
 """Reasons that a note gives, so that the table stays in sight; the JSON and ``vitbench show`` give all."""
@@ -112,6 +112,7 @@ def _section(
             *_front_notes(rows, labels, rank_by),
             *_batch_notes(rows, labels),
             *_recipe_notes(rows, labels),
+            *step_notes(rows, labels),
             *_verdict_notes(rows, labels, shown),
         ),
     )
@@ -180,6 +181,19 @@ def _recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     if len(by_recipe) < 2:
         return [f"Recipe: {recipe}." for recipe in by_recipe]
     return ["Recipes: " + "; ".join(f"{recipe} for {', '.join(names)}" for recipe, names in by_recipe.items()) + "."]
+
+
+def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say whose training speed is not that of their recipe's own step, a sentence for each recipe."""
+    by_recipe: dict[str, list[str]] = defaultdict(list)
+    for row, label in zip(rows, labels, strict=True):
+        if row.train_step == PLAIN_STEP:
+            by_recipe[row.recipe].append(label)
+    return [
+        f"Training speed of {', '.join(names)} is that of a plain AdamW step"
+        + (f": the recipe {recipe} names no step." if recipe else ".")
+        for recipe, names in by_recipe.items()
+    ]
 
 
 def _verdict_notes(rows: Sequence[Row], labels: Sequence[str], shown: Sequence[MetricStyle]) -> list[str]:

@@ -1,6 +1,6 @@
 """What the checks of models share: how a model is built and called, at which sizes, and what it costs.
 
-Shapes: B images in a batch, C channels, S side in pixels, K classes.
+Shapes: B images in a batch, C channels, H height and W width in pixels, K classes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from vitbench import contract
 from vitbench.errors import Skip, UnusableError, UsageError
 from vitbench.measuring.flops import count_macs, count_params
 from vitbench.measuring.steps import InvalidOutput, check_output
+from vitbench.printable import short_size
 from vitbench.specs import load_target
 from vitbench.testing.cases import ModelCase
 from vitbench.testing.checks import TOO_LARGE, CheckFailed, need, raised
@@ -45,10 +47,12 @@ __all__ = [
 
 CLASSES = 10
 """K, where nothing else is asked for."""
-SIZES = (32, 8, 64)
-"""Sides that a model may meet which follows the data: those of CIFAR, of the digits, of Tiny ImageNet. The values of
+Size = tuple[int, int]
+"""Height and width."""
+SIZES: tuple[Size, ...] = ((32, 32), (8, 8), (32, 64), (64, 64))
+"""Sizes that a model may meet which follows the data: CIFAR's, the digits', a rectangle, Tiny ImageNet's. The values of
 such a model are checked at the first that it takes."""
-LARGE_SIZE = 224
+LARGE_SIZE: Size = (224, 224)
 """ImageNet's. It is met on the meta device alone, unless the model takes none of the others."""
 MOST_PARAMETERS = 40_000_000
 MOST_MACS = 6_000_000_000
@@ -60,7 +64,7 @@ def build(
     case: ModelCase,
     *,
     num_classes: int = CLASSES,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     in_channels: int | None = None,
     device: str = "cpu",
     fitted: bool = True,
@@ -70,7 +74,7 @@ def build(
     Args:
         case: the model.
         num_classes: K.
-        image_size: S; None: what the model declares, else the first of `SIZES` that it takes.
+        image_size: (H, W); None: what the model declares, else the first of `SIZES` that it takes.
         in_channels: C; None: what it declares, else three.
         device: ``cpu`` or ``meta``.
         fitted: whether a baseline's recipe is called.
@@ -80,14 +84,14 @@ def build(
         Skip: what it requires is not installed, or its weights are not available.
         UnusableError: it cannot be imported.
     """
-    side, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
-    model = _build(case, num_classes, side, channels, device)
+    size, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
+    model = _build(case, num_classes, size, channels, device)
     if case.recipe is None or not fitted:
         return model
-    return fit(case.recipe, model, tiny_problem(num_classes=num_classes, image_size=side, in_channels=channels))
+    return fit(case.recipe, model, tiny_problem(num_classes=num_classes, image_size=size, in_channels=channels))
 
 
-def _build(case: ModelCase, num_classes: int, image_size: int, in_channels: int, device: str) -> nn.Module:
+def _build(case: ModelCase, num_classes: int, image_size: Size, in_channels: int, device: str) -> nn.Module:
     asked = {"num_classes": num_classes, "image_size": image_size, "in_channels": in_channels}
     need(case.spec.requires)
     load_target(case.spec.build)  # what cannot be imported is no broken contract, and is never skipped
@@ -118,23 +122,23 @@ def _met(error: Exception, device: str) -> str:
     return f"{words} on the meta device; register tensors as buffers, and let no value decide a shape"
 
 
-def _call_build(case: ModelCase, asked: dict[str, int], device: str) -> Any:
+def _call_build(case: ModelCase, asked: dict[str, Any], device: str) -> Any:
     weightless = {"pretrained": False} if "pretrained" in case.spec.defaults else {}
     options = {**case.spec.defaults, **weightless, **case.options}
     # The CPU is the default already; a context that says so would show in torch's flags.
     with torch.device(device) if device != "cpu" else nullcontext():
-        return load_target(case.spec.build)(**asked, **case.spec.arguments, **options)
+        return contract.call(load_target(case.spec.build), asked, {**case.spec.arguments, **options})
 
 
 @functools.cache
-def sizes(case: ModelCase) -> tuple[int, ...]:
-    """Return the sides that the model takes: the declared one, or all that `build` does not refuse, `LARGE_SIZE` last.
+def sizes(case: ModelCase) -> tuple[Size, ...]:
+    """Return the sizes that the model takes: the declared one, or all that `build` does not refuse, `LARGE_SIZE` last.
 
     Raises:
         CheckFailed: `build` refuses all of them with UsageError.
     """
-    if case.spec.image_size is not None:
-        return (case.spec.image_size,)
+    if case.spec.input_size is not None:
+        return (case.spec.input_size,)
     need(case.spec.requires)
     taken, refusal = [], ""
     for size in (*SIZES, LARGE_SIZE):
@@ -147,13 +151,13 @@ def sizes(case: ModelCase) -> tuple[int, ...]:
             pass
         taken.append(size)
     if not taken:
-        asked = ", ".join(map(str, sorted((*SIZES, LARGE_SIZE))))
+        asked = ", ".join(str(short_size(size)) for size in sorted((*SIZES, LARGE_SIZE)))
         raise CheckFailed(f"build refuses images of {asked} pixels ({refusal}); declare the image_size that it takes")
     return tuple(taken)
 
 
-def larger_size(case: ModelCase) -> int | None:
-    """Return the largest side that a model which follows the data can be run at; None: the first is the largest."""
+def larger_size(case: ModelCase) -> Size | None:
+    """Return the largest size that a model which follows the data can be run at; None: the first is the largest."""
     first, *others = sizes(case)
     return max((size for size in others if first < size < LARGE_SIZE), default=None)
 
@@ -182,7 +186,7 @@ def counts(case: ModelCase) -> tuple[int, int]:
     """
     model = on_meta(case, CLASSES)
     try:
-        return count_params(model), count_macs(model, (own_channels(case), sizes(case)[0], sizes(case)[0]))
+        return count_params(model), count_macs(model, (own_channels(case), *sizes(case)[0]))
     except Exception as error:
         raise CheckFailed(f"forward {_met(error, 'meta')}") from error
 
@@ -213,7 +217,7 @@ def _excess(case: ModelCase) -> str:
     return f"{parameters / 1e6:.0f} M parameters, {macs / 1e9:.1f} GMACs"
 
 
-def sample(case: ModelCase, *, num_classes: int = CLASSES, image_size: int | None = None) -> nn.Module:
+def sample(case: ModelCase, *, num_classes: int = CLASSES, image_size: Size | None = None) -> nn.Module:
     """Return a model whose values are to be checked, in eval mode, and `alive`.
 
     Raises:
@@ -247,14 +251,14 @@ def noise(
     case: ModelCase,
     count: int,
     *,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     in_channels: int | None = None,
     device: str = "cpu",
 ) -> Tensor:
-    """Return images float32 ``[B, C, S, S]`` of normal noise, always the same."""
-    side, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
+    """Return images float32 ``[B, C, H, W]`` of normal noise, always the same."""
+    size, channels = image_size or sizes(case)[0], in_channels or own_channels(case)
     generator = torch.Generator().manual_seed(count)
-    return torch.randn(count, channels, side, side, generator=generator).to(device)
+    return torch.randn(count, channels, *size, generator=generator).to(device)
 
 
 def logits_of(model: nn.Module, images: Tensor, num_classes: int = CLASSES) -> Tensor:

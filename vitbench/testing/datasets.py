@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench import contract
+from vitbench.data.geometry import channels_come_last
 from vitbench.errors import Skip
 from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
@@ -61,7 +63,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
     call = f'open(split="{split}") {where}'
     load_target(case.spec.open)  # what cannot be imported is no broken contract
     try:
-        load_target(case.spec.open)(root=root, split=split, download=False)
+        contract.call(load_target(case.spec.open), {"root": root, "split": split, "download": False})
     except kinds as error:
         if isinstance(error, ValueError) and len(str(error).split()) < 3:
             raise CheckFailed(f"{call} raised {raised(error)}; say in a sentence what is missing") from error
@@ -93,14 +95,14 @@ def check_dataset_sizes(case: DatasetCase) -> None:
 
 
 def check_dataset_images(case: DatasetCase) -> None:
-    """Images are arrays uint8 ``[C, H, W]`` of one channel or three."""
+    """Images are arrays uint8 ``[C, H, W]``, channels first."""
     for split in SPLITS:
         for row, image in _some(open_split(case, split)):
             if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
                 kind = getattr(image, "dtype", type(image).__name__)
                 raise CheckFailed(f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255")
-            if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
-                raise CheckFailed(f"{split} image {row} is {list(image.shape)}; it must be [1 or 3, height, width]")
+            if image.ndim != 3 or 0 in image.shape or channels_come_last(image.shape):
+                raise CheckFailed(f"{split} image {row} is {list(image.shape)}; it must be [channels, height, width]")
 
 
 def check_dataset_labels(case: DatasetCase) -> None:

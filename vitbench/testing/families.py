@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vitbench import contract
 from vitbench.specs import load_target
 from vitbench.testing.cases import FamilyCase
 from vitbench.testing.checks import CheckFailed, need, raised
@@ -13,7 +14,7 @@ def check_family_refuses_unknown_names(case: FamilyCase) -> None:
     assert case.spec.resolve is not None
     resolve, name = load_target(case.spec.resolve), "no-such-model"
     try:
-        found = resolve(name)
+        found = contract.call(resolve, {"name": name})
     except LookupError as error:
         if not error.args or " " not in str(error.args[0]):
             raise CheckFailed(f'resolve("{name}") says {error}; say in a sentence what is wrong') from error

@@ -5,7 +5,7 @@ even counting them teaches something. The split's images lie among others, which
 in the image cache; they are gray and larger than the model's input, so that only `preprocess` makes the one of the
 other.
 
-Shapes: N images, C channels of the model's input, S its side in pixels, K classes.
+Shapes: N images, C channels of the model's input, (H, W) its size in pixels, K classes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitbench import contract
 from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
@@ -35,7 +36,7 @@ PREPROCESS = Preprocess(mean=(0.75,), std=(0.5,))
 def tiny_problem(
     *,
     num_classes: int = 3,
-    image_size: int = 8,
+    image_size: tuple[int, int] = (8, 8),
     in_channels: int = 3,
     others: int = 0,
     folder: Path | None = None,
@@ -44,7 +45,7 @@ def tiny_problem(
 
     Args:
         num_classes: K.
-        image_size: S; the images have half as many pixels more on each side.
+        image_size: (H, W); the images have half as many pixels more each way.
         in_channels: C; the images have one.
         others: seed of all that a recipe must not look at: images that no index names, and the test split's file.
         folder: where the images are to lie as they do in the image cache; None: in memory.
@@ -52,7 +53,7 @@ def tiny_problem(
     rng = np.random.default_rng(0)
     count = TRAIN_IMAGES + VAL_IMAGES
     labels = np.maximum(np.arange(count) % (num_classes + 1) - 1, 0)  # class 0 has twice as many as each other
-    shape = (1, image_size * 3 // 2, image_size * 3 // 2)
+    shape = (1, *(side * 3 // 2 for side in image_size))
     pictures = rng.integers(0, 256, (num_classes, *shape))
     images = (0.6 * pictures[labels] + 0.4 * rng.integers(0, 256, (count, *shape))).astype(np.uint8)
     rows = rng.permutation(count + OTHER_IMAGES)
@@ -120,7 +121,7 @@ def fit(
     function = load_target(recipe.fit)  # what cannot be imported is no broken contract
     seed_all(seed)
     try:
-        fitted = function(model, data, run)
+        fitted = contract.call(function, {"model": model, "data": data, "run": run})
     except Exception as error:
         raise CheckFailed(f"fit raised {raised(error)}") from error
     if not isinstance(fitted, nn.Module):

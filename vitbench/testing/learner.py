@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ def learner(case: RecipeCase) -> nn.Module:
 def problem(case: RecipeCase, *, folder: Path | None = None, others: int = 0) -> TrainVal:
     """Return the tiny problem for `learner`; `folder` and `others` as in `tiny_problem`."""
     own = own_model(case)
-    shape = {} if own is None else {"image_size": sizes(own)[0], "in_channels": own_channels(own)}
+    shape: dict[str, Any] = {} if own is None else {"image_size": sizes(own)[0], "in_channels": own_channels(own)}
     return tiny_problem(num_classes=CLASSES, folder=folder, others=others, **shape)
 
 

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from vitbench import contract
 from vitbench.errors import Skip
 from vitbench.protocols import Subject
 from vitbench.records import Measurement
@@ -181,7 +182,7 @@ def _call(case: MetricCase, subject: Subject) -> list[Measurement]:
 def _measure(case: MetricCase, subject: Subject) -> list[Measurement]:
     measure = load_target(case.spec.measure)  # what cannot be imported is no broken contract
     try:
-        given = measure(subject)
+        given = contract.call(measure, {"subject": subject})
         if isinstance(given, Measurement) or not isinstance(given, Iterable):
             raise CheckFailed(f"measure gave one {type(given).__name__}; yield it, or give a list of measurements")
         measurements = list(given)

@@ -65,13 +65,14 @@ def check_model_declared_size(case: ModelCase) -> None:
 
 
 def check_model_follows_data(case: ModelCase) -> None:
-    """Where the spec leaves size or channels to the data, the model takes small and large, gray and colour images."""
+    """Where the spec leaves size or channels to the data, the model takes small and large images of any channels."""
     if case.spec.image_size is not None and case.spec.in_channels is not None:
         raise Skip("it declares image_size and in_channels")
     first, *others = sizes(case)
     _shape_check(case, first, own_channels(case))
     if case.spec.in_channels is None:
-        _shape_check(case, first, 1)
+        for channels in (1, 4):
+            _shape_check(case, first, channels)
     for size in others:
         if size == LARGE_SIZE and shape_device(case) == "cpu":
             continue
@@ -82,7 +83,7 @@ def check_model_follows_data(case: ModelCase) -> None:
             raise CheckFailed(f"{failure}; {cure}") from failure
 
 
-def _shape_check(case: ModelCase, image_size: int, in_channels: int) -> None:
+def _shape_check(case: ModelCase, image_size: tuple[int, int], in_channels: int) -> None:
     device = shape_device(case)
     if device == "meta" and (image_size, in_channels) == (sizes(case)[0], own_channels(case)):
         model = on_meta(case, CLASSES)
@@ -101,7 +102,7 @@ def check_model_builds_on_meta(case: ModelCase) -> None:
 
 
 def check_model_logits(case: ModelCase) -> None:
-    """Images float32 ``[B, C, S, S]`` give finite logits float32 ``[B, K]``, one image as well as several."""
+    """Images float32 ``[B, C, H, W]`` give finite logits float32 ``[B, K]``, one image as well as several."""
     device = cheapest_device(case)
     shapes = ((2, 1), (CLASSES, 2)) if device == "cpu" else ((2, 1),)  # ten classes have met the checks of sizes
     for num_classes, count in shapes:

@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from vitbench import contract
 from vitbench.data.opening import SplitName
 from vitbench.errors import Skip
 from vitbench.execution.processes import ProgramError, answer_of
@@ -92,7 +93,7 @@ def open_anew(case: DatasetCase, split: SplitName) -> ImageSet:
 def _open(target: Target, root: Path | None, split: SplitName) -> ImageSet:
     function = load_target(target)  # what cannot be imported is no broken contract
     try:
-        images = function(root=root, split=split, download=False)
+        images = contract.call(function, {"root": root, "split": split, "download": False})
         labels, names = len(images.labels), len(images.class_names)
     except Exception as error:
         raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error

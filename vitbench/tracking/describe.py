@@ -20,10 +20,9 @@ import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
 from vitbench.catalog.options import complete_options, parse_model
-from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.planning.keying import Keyer
-from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.resolve import ResolvedModel, lack_of
 from vitbench.planning.suite import Conditions
 from vitbench.records import canonical_name
 from vitbench.specs import OptionValue
@@ -89,8 +88,8 @@ class _Planner:
         try:
             name, given = parse_model(text)
             offer = self.catalog.model(name)
-            if missing := first_missing(offer.spec.requires):
-                raise UnusableError(f"model {offer.name} needs {missing}; pip install {missing}.")
+            if lack := lack_of(offer.spec.requires):
+                raise UnusableError(f"model {offer.name} {lack}.")
             spec = self.catalog.member(offer.name)
             untrained = {option: value for option, value in _UNTRAINED.items() if option in spec.defaults}
             defaults = {**spec.defaults, **untrained}

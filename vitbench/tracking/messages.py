@@ -11,7 +11,7 @@ from vitbench.records import KeyedCell, Mode
 
 __all__ = ["PROTOCOL", "Asked", "Described", "Description", "Greeting", "Refusal", "Request"]
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised with each change of the messages here, of those in vitbench/lockstep/process.py, or of `KeyedCell`."""
 
 

@@ -63,6 +63,8 @@ def _head(tracked: Tracked) -> list[str]:
     if tracked.machine:
         threads = f"{tracked.threads} thread{'s' if tracked.threads != 1 else ''}"
         lines.append(f"{tracked.machine}; {tracked.device}, {threads}")
+    if any(result.mode == "training" for result in tracked.results):
+        lines.append("training: forward, cross-entropy, backward, fused AdamW, whatever the recipe")
     return lines
 
 

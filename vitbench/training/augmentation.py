@@ -17,7 +17,8 @@ __all__ = ["augment"]
 def augment(images: Tensor, allowed: Collection[str], generator: torch.Generator) -> Tensor:
     """Return images of the same shape [B, C, H, W] and type, each cropped and flipped at random where allowed.
 
-    A crop moves the image by up to an eighth of its side (one pixel at least) each way; borders are reflected.
+    A crop moves the image by up to an eighth of its height and of its width (one pixel at least) each way; borders are
+    reflected.
     The generator must live on the images' device.
     """
     if not allowed:

@@ -3,23 +3,25 @@
 A model that is trained on one preprocessing and tested on another loses points that no one can see, so there is
 exactly one road, and its parameters (`Preprocess`) are data that travel with the result.
 
-Shapes: B images, C cached channels, H = W = cached side, S side of the model's input.
+Shapes: B images, C cached channels, H height and W width of cached images; h and w those of the model's input.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitbench.data.geometry import channels_fit, covering_size
 from vitbench.protocols import Split
 from vitbench.specs import Preprocess
 
-__all__ = ["preprocess", "statistics"]
+__all__ = ["convert", "preprocess", "statistics"]
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in gray (ITU-R BT.601, as Pillow's mode L)."""
@@ -28,14 +30,45 @@ _SMALLEST_STD = 1 / 255
 """One gray level: a channel that never changes is centred, not blown up."""
 
 
-def preprocess(images: Tensor, how: Preprocess, *, image_size: int, in_channels: int) -> Tensor:
-    """Turn cached images uint8[B, C, H, H] into a model's input float32[B, in_channels, S, S], S = image_size.
+def preprocess(images: Tensor, how: Preprocess, *, image_size: tuple[int, int], in_channels: int) -> Tensor:
+    """Turn cached images uint8[B, C, H, W] into a model's input float32[B, in_channels, h, w], (h, w) = image_size.
 
-    Smaller images are resized to S. Larger ones are resized to ``floor(S / crop_fraction)`` and their centre is
-    kept. Gray is repeated to three channels, colour becomes luminance where the model takes one. Then each channel
-    is normalised; one mean serves all channels, three become their luminance for a gray input.
+    Images with a smaller side are resized until they just cover (h, w). Others are resized until they cover
+    ``floor(h / crop_fraction)`` by ``floor(w / crop_fraction)``. Their shape is kept, and their centre is cut out. Gray
+    is repeated to all channels, colour becomes luminance where the model takes one. Then each channel is normalised;
+    one mean serves all channels, three become their luminance for a gray input.
+
+    Raises:
+        ValueError: the images, or the values of `how`, have channels that become no such input.
     """
-    x = images.float().div_(255)
+    return _prepared(images.float().div_(255), how, image_size, in_channels)
+
+
+def convert(
+    inputs: Tensor, given: Preprocess, wanted: Preprocess, *, image_size: tuple[int, int], in_channels: int
+) -> Tensor:
+    """Turn a model's input float32[B, C, H, W] into that of another model, float32[B, in_channels, h, w].
+
+    Args:
+        inputs: as `preprocess` makes them.
+        given: how they were made.
+        wanted: how those of the other model are made; no more of them is cut away.
+        image_size: (h, w).
+        in_channels: of the other model.
+
+    Raises:
+        ValueError: as `preprocess` does.
+    """
+    channels = inputs.shape[1]
+    mean, std = _per_channel(given.mean, channels), _per_channel(given.std, channels)
+    x = torch.stack([inputs[:, c] * std[c] + mean[c] for c in range(channels)], dim=1)
+    return _prepared(x, replace(wanted, crop_fraction=1.0), image_size, in_channels)
+
+
+def _prepared(x: Tensor, how: Preprocess, image_size: tuple[int, int], in_channels: int) -> Tensor:
+    """Turn images float32[B, C, H, W] in 0..1, which it may change, into a model's input."""
+    if not channels_fit(x.shape[1], in_channels):
+        raise ValueError(f"images of {x.shape[1]} channels become no input of {in_channels}")
     if x.shape[1] == 3 and in_channels == 1:
         x = torch.stack([weight * x[:, c] for c, weight in enumerate(LUMINANCE)]).sum(0).unsqueeze(1)
     x = _resize_and_crop(x, how, image_size)
@@ -68,21 +101,26 @@ def statistics(split: Split) -> Preprocess:
     return Preprocess(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def _resize_and_crop(x: Tensor, how: Preprocess, image_size: int) -> Tensor:
-    side = x.shape[-1]
-    if side == image_size:
+def _resize_and_crop(x: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
+    given = (x.shape[-2], x.shape[-1])
+    if given == image_size:
         return x
-    target = image_size if side < image_size else math.floor(image_size / how.crop_fraction)
-    if side != target:
-        x = F.interpolate(x, size=(target, target), mode=how.interpolation, antialias=True, align_corners=False)
+    height, width = image_size
+    small = given[0] < height or given[1] < width
+    crop_fraction = 1.0 if small else how.crop_fraction
+    size = covering_size(given, (math.floor(height / crop_fraction), math.floor(width / crop_fraction)))
+    if size != given:
+        x = F.interpolate(x, size=size, mode=how.interpolation, antialias=True, align_corners=False)
         x = x.clamp_(0, 1)  # bicubic overshoots at edges
-    start = round((target - image_size) / 2)
-    return x[..., start : start + image_size, start : start + image_size].contiguous()
+    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+    return x[..., top : top + height, left : left + width].contiguous()
 
 
 def _per_channel(values: Sequence[float], in_channels: int) -> tuple[float, ...]:
     if len(values) == in_channels:
         return tuple(values)
+    if not channels_fit(len(values), in_channels):
+        raise ValueError(f"{len(values)} values of mean and std do not normalise {in_channels} channels")
     if in_channels == 1:
         return (sum(weight * value for weight, value in zip(LUMINANCE, values, strict=True)),)
     return tuple(values) * in_channels

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import VitbenchError
+from vitbench.measuring.steps import check_output
 from vitbench.protocols import FitRun, Split, TrainVal
 from vitbench.training.inputs import preprocess
 from vitbench.training.loading import Resident, batches
@@ -42,13 +43,17 @@ def train_step(
     label_smoothing: float = 0.0,
     clip_norm: float,
 ) -> Tensor:
-    """Take one step on inputs float32[B, C, S, S] and labels int64[B]; return the loss, a scalar on the device.
+    """Take one step on inputs float32[B, C, H, W] and labels int64[B]; return the loss, a scalar on the device.
 
     Forward and loss in the run's precision, backward, gradients clipped to the norm `clip_norm`, optimiser step.
+
+    Raises:
+        InvalidOutput: the model gives something that is no logits.
     """
     optimizer.zero_grad()
     with autocast(run.precision, run.device):
         logits = model(inputs)
+    check_output(logits, inputs)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.unscale_(optimizer)

@@ -57,6 +57,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     No decay for vectors (norms, biases), for positions and tokens (by the last part of their names), nor for what
     the model's own ``no_weight_decay()`` names, as timm's models do.
     """
+    model = getattr(model, "_orig_mod", model)  # the names of a compiled model's parameters begin with another part
     exempt = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()  # type: ignore[operator]
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():

@@ -7,22 +7,37 @@ follow one another, is theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from vitbench.errors import Skip
+from vitbench.catalog import Catalog
+from vitbench.contract import call
+from vitbench.errors import Skip, UnusableError
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
-from vitbench.measuring.steps import INPUT_BUFFERS, Step, forward_of, inference_step, make_inputs, training_step
+from vitbench.measuring.steps import (
+    INPUT_BUFFERS,
+    InvalidOutput,
+    Step,
+    forward_of,
+    inference_step,
+    make_inputs,
+    make_labels,
+    plain_train_step,
+    training_step,
+)
 from vitbench.measuring.timing import Measure, fresh_input_reasons, time_step
-from vitbench.protocols import MemoryUse, Timing
+from vitbench.measuring.training_memory import TrainingMemory, split_training_memory
+from vitbench.protocols import Budget, FitRun, MemoryUse, Timing, TrainStep
 from vitbench.records import Mode, SpeedCell
+from vitbench.specs import Preprocess, load_target
 from vitbench.training.setup import autocast, placed, scaler_of
+from vitbench.worker.named_models import builder
 
-__all__ = ["COMPILED_ON_CPU", "Bench", "read_baseline"]
+__all__ = ["COMPILED_ON_CPU", "Bench", "TrainStepMaker", "read_baseline", "recipe_step"]
 
 FRESH_SEED = 1
 """Seed of the inputs that a model has not seen."""
@@ -35,6 +50,62 @@ def read_baseline(device: torch.device) -> MemoryBaseline | Skip:
         return memory_baseline(device)
     except Skip as skip:
         return skip
+
+
+TrainStepMaker = Callable[[nn.Module], TrainStep]
+"""Makes the training step of a model that is on its device, as it is to be called."""
+
+
+def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
+    """Return what makes the training step of a cell's recipe; None where the cell names no recipe.
+
+    The recipe's module is imported now, so that nothing of it is weighed as the model's.
+
+    Raises:
+        UnusableError: the recipe has no step, or cannot be imported.
+    """
+    if not cell.recipe:
+        return None
+    offer = catalog.recipe(cell.recipe)
+    target = offer.spec.step
+    if target is None:
+        raise UnusableError(f"recipe {cell.recipe} names no step, which it did when this was planned")
+    step = load_target(target)
+
+    def build(text: str) -> nn.Module:
+        how = catalog.member(cell.model).preprocess or Preprocess(mean=(0.5,), std=(0.5,))  # of noise, any will do
+        channels, height, width = cell.input_shape
+        return builder(
+            catalog,
+            offer.spec,
+            cell.recipe_options,
+            num_classes=cell.num_classes,
+            image_size=(height, width),
+            in_channels=channels,
+            preprocess=how,
+            statistics=lambda: how,
+        )(text)
+
+    run = FitRun(
+        device=torch.device(cell.device),
+        precision=cell.precision,
+        seed=0,
+        budget=Budget(),
+        options=cell.recipe_options,
+        log=lambda *_, **__: None,
+        build=build,
+        compile=cell.compile,
+        channels_last=cell.channels_last,
+    )
+
+    def make(model: nn.Module) -> TrainStep:
+        made = call(step, {"model": model, "run": run})
+        if not isinstance(made, TrainStep):
+            kind = type(made).__name__
+            raise InvalidOutput(f"the step of recipe {cell.recipe} gave a {kind}; it must give a vitbench.TrainStep")
+        return made
+
+    return make
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +123,33 @@ class Bench:
     num_classes: int | None
     """K of its logits; None: whatever they have."""
     channels_last: bool = False
+    train: TrainStep | None = field(default=None, compare=False)
+    """The training step that all passes take; made of a plain AdamW where none is given. None in inference."""
+
+    def __post_init__(self) -> None:
+        if self.mode == "training" and self.train is None:
+            scaler = scaler_of(self.precision, self.device)
+            plain = plain_train_step(self.model, self.autocast, num_classes=self.num_classes, scaler=scaler)
+            object.__setattr__(self, "train", plain)
 
     @classmethod
-    def of_cell(cls, model: nn.Module, cell: SpeedCell, *, batch_size: int | None = None) -> Bench:
+    def of_cell(
+        cls,
+        model: nn.Module,
+        cell: SpeedCell,
+        *,
+        train: TrainStepMaker | None = None,
+        batch_size: int | None = None,
+    ) -> Bench:
         """Move a cell's model to its device and return its bench; a batch size replaces the cell's.
 
         Moving changes the model itself; a compiled one shares its parameters.
+
+        Args:
+            model: as it was built.
+            cell: the conditions.
+            train: makes the training step of its recipe, see `recipe_step`; None: a plain one.
+            batch_size: in place of the cell's.
         """
         device = torch.device(cell.device)
         _, called = placed(model, device, channels_last=cell.channels_last, compiled=cell.compile)
@@ -70,6 +162,7 @@ class Bench:
             batch_size=batch_size or cell.batch_size,
             num_classes=cell.num_classes,
             channels_last=cell.channels_last,
+            train=train(called) if train else None,
         )
 
     def inputs(self, *, count: int = INPUT_BUFFERS, seed: int = 0) -> tuple[Tensor, ...]:
@@ -91,24 +184,31 @@ class Bench:
         """Return the context in which steps are called: without gradients unless they train."""
         return torch.inference_mode(self.mode == "inference")
 
+    def labels(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return labels for each batch, the same at each call."""
+        return make_labels(self.num_classes, batch_size=self.batch_size, device=self.device, count=len(inputs))
+
     def step(self, inputs: Sequence[Tensor]) -> Step:
         """Return what is timed and weighed, on inputs that take turns; its first output is checked.
 
         Making it puts the model in eval or in train mode.
         """
-        if self.mode == "inference":
+        if self.train is None:
             return inference_step(self.model, inputs, self.autocast, num_classes=self.num_classes)
-        scaler = scaler_of(self.precision, self.device)
-        return training_step(self.model, inputs, self.autocast, num_classes=self.num_classes, scaler=scaler)
+        return training_step(self.train, self.model, inputs, self.labels(inputs))
 
     def weigh(self, baseline: MemoryBaseline | Skip) -> MemoryUse | Skip:
         """Measure the peak memory of a step, in a pass of its own, or say why there is none."""
         if isinstance(baseline, Skip):
             return baseline
-        (batch,) = self.inputs(count=1)
-        return measure_memory(
-            self.step([batch]), self.model, batch, baseline=baseline, mode=self.mode, autocast=self.autocast
-        )
+        inputs = self.inputs(count=1)
+
+        def split() -> TrainingMemory:
+            if self.train is None:
+                return TrainingMemory()
+            return split_training_memory(self.train, self.model, *inputs, *self.labels(inputs))
+
+        return measure_memory(self.step(inputs), self.model, baseline=baseline, mode=self.mode, split=split)
 
     def time(self, inputs: Sequence[Tensor], measure: Measure | None = None) -> Timing:
         """Warm up and time the step; `measure` is another clock and loop than a run's."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vitbench import contract
 from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, load_target
@@ -25,22 +26,33 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
     Raises:
         ModelBuildError: `build` returned no module.
     """
-    build = load_target(spec.build)
-    return checked_build(planned.cell.model, build, _arguments(planned, spec, num_classes) | planned.cell.options)
+    own = {**spec.arguments, **planned.cell.options}
+    return checked_build(planned.cell.model, load_target(spec.build), _offered(planned, num_classes), own)
 
 
-def checked_build(name: str, build: Callable[..., object], arguments: Mapping[str, Any]) -> nn.Module:
-    """Return what a build function makes of some arguments; raises as `build_model` does."""
-    model = build(**arguments)
+def checked_build(
+    name: str,
+    build: Callable[..., object],
+    offered: Mapping[str, Any],
+    own: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Return what a build function makes of what it is offered and of its own arguments; raises as `build_model` does.
+
+    Args:
+        name: of the model, for messages.
+        build: a plugin's function, or a user's.
+        offered: arguments by name, of which it gets those that it names.
+        own: the model's fixed arguments and options, of which it gets all.
+    """
+    model = contract.call(build, offered, own)
     if not isinstance(model, nn.Module):
         raise ModelBuildError(f"{name}: build returned {type(model).__name__}, not a torch.nn.Module")
     return model
 
 
-def _arguments(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> dict[str, Any]:
-    """Return the arguments of a build function, but for the options."""
-    shape = {"num_classes": num_classes, "image_size": planned.image_size, "in_channels": planned.in_channels}
-    return {**shape, **spec.arguments}
+def _offered(planned: KeyedCell, num_classes: int) -> dict[str, Any]:
+    """Return what each build function is offered."""
+    return {"num_classes": num_classes, "image_size": planned.image_size, "in_channels": planned.in_channels}
 
 
 def facts_of(model: nn.Module) -> dict[str, str]:
@@ -63,7 +75,8 @@ def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> 
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
-            model: nn.Module = load_target(spec.build)(**_arguments(planned, spec, num_classes), **options)
+            offered, own = _offered(planned, num_classes), {**spec.arguments, **options}
+            model: nn.Module = contract.call(load_target(spec.build), offered, own)
         return model.to("meta").eval()
 
     return architecture

@@ -62,7 +62,7 @@ def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
         UnusableError: a plugin was edited since the run was planned.
     """
     plugins = {plugin.name: plugin for plugin in catalog.plugins}
-    for made_of in (planned.provenance.model, planned.provenance.recipe):
+    for made_of in (planned.provenance.model, planned.provenance.recipe, *planned.provenance.others):
         if made_of and made_of.plugin in plugins and origin(plugins[made_of.plugin]).code_hash != made_of.code_hash:
             raise UnusableError(
                 f"the code of plugin {made_of.plugin} changed since the run was planned; run the same command again"

@@ -107,7 +107,7 @@ class _Evaluator:
         return autocast(self.cell.precision, self.device)
 
     def images(self, rows: Rows) -> Tensor:
-        """Return the model's input float32[B, C, S, S] for some rows of the test split, in the cell's format."""
+        """Return the model's input float32[B, C, H, W] for some rows of the test split, in the cell's format."""
         test, planned = self.test, self.planned
         some = Split(images=test.images, index=test.index[rows], labels=test.labels[rows])
         [(images, _)] = batches(some, batch_size=len(rows), device=self.device)

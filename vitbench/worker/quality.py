@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from vitbench import contract
 from vitbench.catalog import Catalog, load_catalog
+from vitbench.data.geometry import channels_fit
 from vitbench.data.splits import Splits, load_splits
 from vitbench.errors import StoreError
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
-from vitbench.protocols import Budget, FitRun, Predictions, Subject, TrainingLog, TrainVal
+from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
-from vitbench.specs import Augmentation, Preprocess, load_target
+from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
+from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.metrics import Measured, measure, measured_by
+from vitbench.worker.named_models import builder
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
 
@@ -39,13 +44,17 @@ SIGN_SECONDS = 1.0
 class _Log:
     """Gathers the training curve and passes signs of life on, at most one a second between epochs."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, recipe: str, epochs: int | None) -> None:
+        """Start with the recipe's name and its budget."""
         self.curve: list[dict[str, float]] = []
+        self._recipe, self._budget = recipe, epochs
         self._send = send
         self._last = 0.0
 
     def __call__(self, *, epoch: float | None = None, epochs: int | None = None, **values: float) -> None:
         """See `FitRun.log`."""
+        if self._budget is not None and epoch is not None:
+            check_epoch(self._recipe, epoch, self._budget)
         whole = epoch is not None and float(epoch).is_integer() and bool(values)
         if whole and epoch is not None:
             self.curve.append({"epoch": float(epoch), **{name: float(value) for name, value in values.items()}})
@@ -62,15 +71,27 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     num_classes, device = len(info.class_names), torch.device(planned.device)
     spec = catalog.member(cell.model)
     recipe = catalog.recipe(cell.recipe).spec
-    log = _Log(send)
+    log = _Log(send, cell.recipe, cell.epochs)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit)
-        how = spec.preprocess or statistics(splits.train)
+        how = _preprocess(spec, planned, splits.train)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
         start = observe(device)
-        model = load_target(recipe.fit)(model, _train_val(planned, splits, how), _fit_run(planned, cell, log))
+        build = builder(
+            catalog,
+            recipe,
+            cell.recipe_options,
+            num_classes=num_classes,
+            image_size=planned.image_size,
+            in_channels=planned.in_channels,
+            preprocess=how,
+            statistics=lambda: statistics(splits.train),
+        )
+        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build)
+        with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
+            model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
         end = observe(device)
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()
@@ -82,7 +103,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,
-        input_shape=(planned.in_channels, planned.image_size, planned.image_size),
+        input_shape=(planned.in_channels, *planned.image_size),
         device=planned.device,
         precision=cell.precision,
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
@@ -116,7 +137,7 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     predictions = load_predictions(folder / PREDICTIONS)
     subject = Subject(
         num_classes=predictions.num_classes,
-        input_shape=(job.planned.in_channels, job.planned.image_size, job.planned.image_size),
+        input_shape=(job.planned.in_channels, *job.planned.image_size),
         device=job.planned.device,
         precision=job.planned.cell.precision,
         predictions=predictions,
@@ -144,6 +165,15 @@ def _save_again(path: Path, measured: Measured, predictions: Predictions) -> Non
     save_scores(path, {**kept, **measured.scores}, predictions)
 
 
+def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess:
+    """Return the model's own preprocessing; where it lacks values for the channels, with the training split's."""
+    own = spec.preprocess
+    if own is not None and channels_fit(len(own.mean), planned.in_channels):
+        return own
+    found = statistics(train)
+    return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
+
+
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
     assert planned.data is not None
     return TrainVal(
@@ -154,10 +184,13 @@ def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
         in_channels=planned.in_channels,
         preprocess=how,
         augmentations=cast(tuple[Augmentation, ...], planned.data.augmentations),
+        target=cast(Literal["single_label"], planned.data.target),
     )
 
 
-def _fit_run(planned: KeyedCell, cell: QualityCell, log: Callable[..., None]) -> FitRun:
+def _fit_run(
+    planned: KeyedCell, cell: QualityCell, log: Callable[..., None], build: Callable[[str], nn.Module]
+) -> FitRun:
     return FitRun(
         device=torch.device(planned.device),
         precision=cell.precision,
@@ -165,6 +198,7 @@ def _fit_run(planned: KeyedCell, cell: QualityCell, log: Callable[..., None]) ->
         budget=Budget(epochs=cell.epochs),
         options=cell.recipe_options,
         log=log,
+        build=build,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )

@@ -21,7 +21,7 @@ from vitbench.measuring.numerics import compare, disagreement, is_variant, unjud
 from vitbench.measuring.steps import forward_of, seconds_of, synchronise
 from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject
 from vitbench.records import SpeedCell
-from vitbench.worker.bench import COMPILED_ON_CPU, Bench, read_baseline
+from vitbench.worker.bench import COMPILED_ON_CPU, Bench, TrainStepMaker, read_baseline, recipe_step
 from vitbench.worker.build import build_model, facts_of, fill_zeros, meta_architecture
 from vitbench.worker.metrics import measure
 from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
@@ -46,7 +46,8 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         architecture = meta_architecture(planned, spec, cell.num_classes)
         architecture()  # what a build imports must not count as the model's memory
-        built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, job.batch_size)
+        train = recipe_step(cell, catalog)
+        built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size)
         bench = built.bench
         if job.probe:
             return _probe(bench)
@@ -107,14 +108,16 @@ class _Built:
     seconds: float
 
 
-def _built(build: Callable[[], nn.Module], cell: SpeedCell, batch_size: int | None) -> _Built:
+def _built(
+    build: Callable[[], nn.Module], cell: SpeedCell, train: TrainStepMaker | None, batch_size: int | None
+) -> _Built:
     """Read the memory in use, then build the model and move it to its device, and keep what that took."""
     device = torch.device(cell.device)
     baseline = read_baseline(device)
     began = observe(device)
     started = time.perf_counter()
     plain = build().to(device)
-    bench = Bench.of_cell(plain, cell, batch_size=batch_size)
+    bench = Bench.of_cell(plain, cell, train=train, batch_size=batch_size)
     synchronise(device)
     seconds = time.perf_counter() - started
     return _Built(plain=plain, bench=bench, baseline=baseline, began=began, seconds=seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import ModelSpec
 
 Install = Callable[..., str]
-_numbers = itertools.count()
 
 GOOD = """
 import vitbench
@@ -24,109 +22,13 @@ def vitbench_models():
 """
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a distribution with one plugin and return its module's name, which no other test has."""
-
-    def write(name: str, code: str, *, distribution: str = "", version: str = "1.2") -> str:
-        number = next(_numbers)
-        module = f"vitbench_fake_{number}"
-        distribution = distribution or f"vitbench-{name}"
-        info = tmp_path / str(number) / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[vitbench]\n{name} = {module}\n")
-        (info.parent / f"{module}.py").write_text(code)
-        monkeypatch.syspath_prepend(str(info.parent))
-        return module
-
-    return write
-
-
 def loaded(*names: str, exclude: tuple[str, ...] = ()) -> Catalog:
     """Load these installed plugins alone."""
     return load_catalog(PluginSelection(allowed=names, excluded=exclude))
 
 
-def models(body: str, decorator: str = "@vitbench.hookimpl", hook: str = "vitbench_models") -> str:
-    return f"import vitbench\n\n{decorator}\ndef {hook}():\n    {body}\n"
-
-
-SPEC = 'vitbench.ModelSpec(name="net", build="bad:build", summary="x")'
-
-BROKEN = {
-    "an import that fails": ("import no_such_module_anywhere", "load", "ModuleNotFoundError: No module named"),
-    "a syntax error": ("def (", "load", "SyntaxError"),
-    "an exit at import": ("raise SystemExit(3)", "load", "SystemExit: 3"),
-    "a misspelt hook": (models(f"return [{SPEC}]", hook="vitbench_model"), "register", "vitbench_model"),
-    "a hook with an argument": (
-        "import vitbench\n\n@vitbench.hookimpl\ndef vitbench_models(config):\n    return []\n",
-        "register",
-        "config",
-    ),
-    "a hook without its marker": (models(f"return [{SPEC}]", decorator=""), "register", "lacks the decorator"),
-    "a misspelt hook without its marker": (
-        models(f"return [{SPEC}]", decorator="", hook="vitbench_model"),
-        "register",
-        'vitbench_model is not a hook, and only hooks may be named vitbench_... Did you mean "vitbench_models"?',
-    ),
-    "an error whose text is an error": (
-        "class E(Exception):\n    def __str__(self):\n        raise RuntimeError('no text')\n\nraise E",
-        "load",
-        "E",
-    ),
-    "an error in a hook": (models("1 / 0"), "call", "vitbench_models: ZeroDivisionError: division by zero"),
-    "an exit in a hook": (models("raise SystemExit"), "call", "vitbench_models: SystemExit"),
-    "a generator that raises midway": (models(f"yield {SPEC}; 1 / 0"), "call", "vitbench_models: ZeroDivisionError"),
-    "a spec that refuses itself": (
-        models('yield vitbench.ModelSpec(name="a b", build="b:b", summary="x")'),
-        "call",
-        "vitbench_models: ValueError: model name 'a b' must be letters",
-    ),
-    "no return": (models("pass"), "call", "vitbench_models: TypeError: must return an iterable, not None"),
-    "a lone spec": (models(f"return {SPEC}"), "call", "must return an iterable, not ModelSpec"),
-    "a lone text": (models('return "net"'), "call", "must return an iterable, not str"),
-    "a tuple without its comma": (
-        models('yield vitbench.ModelSpec(name="n", build="b:b", summary="x", requires=("timm"))'),
-        "call",
-        "vitbench_models: ValueError: model n: requires must be a tuple of texts",
-    ),
-    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: gave str where ModelSpec"),
-    "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'gave the name "net" 2 times; none is used'),
-    "a suite that is not there": (
-        models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
-        "validate",
-        "vitbench_suites: FileNotFoundError",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_plugin_is_a_problem_and_the_others_go_on(case: str, install: Install) -> None:
-    code, stage, words = BROKEN[case]
-    install("bad", code)
-    install("good", GOOD)
-    catalog = loaded("bad", "good")
-    assert list(catalog.models) == ["good/net"]
-    (problem,) = catalog.problems
-    assert (problem.plugin, problem.distribution, problem.version) == ("bad", "vitbench-bad", "1.2")
-    assert (problem.stage, words in problem.error) == (stage, True), problem.error
-    assert "\n" not in str(problem)
-    assert str(problem).startswith(f"plugin bad (vitbench-bad 1.2), {stage}: ")
-    if stage in ("load", "call"):
-        assert "Traceback" in problem.traceback or "SyntaxError" in problem.traceback
-
-
-def test_what_a_partly_broken_plugin_offers_well_is_kept(install: Install) -> None:
-    install(
-        "half",
-        models("1 / 0")
-        + '\n@vitbench.hookimpl\ndef vitbench_recipes():\n    return [vitbench.RecipeSpec(name="r", fit="a:b", '
-        'summary="x"), "nonsense"]\n',
-    )
-    catalog = loaded("half")
-    assert list(catalog.recipes) == ["half/r"]
-    assert [problem.stage for problem in catalog.problems] == ["call", "validate"]
+def models(body: str) -> str:
+    return f"import vitbench\n\n@vitbench.hookimpl\ndef vitbench_models():\n    {body}\n"
 
 
 def test_two_distributions_that_claim_one_name_are_both_refused_and_named(install: Install) -> None:
@@ -246,7 +148,7 @@ def test_the_built_in_plugins_come_by_the_same_road_and_are_sound() -> None:
 def offers(*names: str) -> dict[str, Offer[ModelSpec]]:
     def offer(name: str) -> Offer[ModelSpec]:
         plugin, _, short = name.partition("/")
-        resolve = "a:resolve" if short == "*" else None
+        resolve = "a:resolve" if short.endswith("*") else None
         spec = ModelSpec(name=short, build="a:b", summary="x", resolve=resolve)
         return Offer(name=name, plugin=Plugin(name=plugin, distribution="d", version="1", module="m"), spec=spec)
 
@@ -261,7 +163,10 @@ def test_what_is_left_out_is_told_to_who_asks_for_what_is_not_there() -> None:
 
 
 BROKEN_PLUGIN = Problem(plugin="broken", distribution="vitbench-broken", version="2", stage="load", error="no torch")
-CATALOG = Catalog(models=offers("a/net", "b/net", "a/vit", "zoo/*", "zoo/own"), problems=(BROKEN_PLUGIN,))
+CATALOG = Catalog(
+    models=offers("a/net", "b/net", "a/vit", "zoo/*", "zoo/own", "zoo/mixer-*", "zoo/mixer-deep-*", "zoo/mixer-own"),
+    problems=(BROKEN_PLUGIN,),
+)
 
 
 def test_a_full_name_and_a_unique_short_name_find_a_model() -> None:
@@ -273,6 +178,86 @@ def test_a_member_of_a_family_is_found_under_its_own_name() -> None:
     member = CATALOG.model("zoo/anything_224.v1")
     assert (member.name, member.spec.name) == ("zoo/anything_224.v1", "*")
     assert CATALOG.model("zoo/own").spec.name == "own"
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("zoo/mixer-s16", "mixer-*"),
+        ("zoo/mixer-deep-s16", "mixer-deep-*"),
+        ("zoo/mixer-", "mixer-*"),
+        ("zoo/mixer", "*"),
+        ("zoo/mixer-own", "mixer-own"),
+        ("zoo/mixer-own2", "mixer-*"),
+        ("zoo/mixer-*", "mixer-*"),
+    ],
+)
+def test_of_several_families_the_longest_pattern_counts_and_what_is_listed_goes_before(name: str, spec: str) -> None:
+    found = CATALOG.model(name)
+    assert (found.name, found.spec.name) == (name, spec)
+
+
+def family(resolve: Callable[..., object], api: int = 1) -> Catalog:
+    plugin = Plugin(name="zoo", distribution="d", version="1", module="m", api=api)
+    spec = ModelSpec(name="mixer-*", build="a:b", summary="Mixers", resolve=resolve)
+    return Catalog(models={"zoo/mixer-*": Offer(name="zoo/mixer-*", plugin=plugin, spec=spec)})
+
+
+def spec_of(name: str, **fields: object) -> ModelSpec:
+    return ModelSpec(**{"name": name, "build": "a:b", "summary": "A mixer", **fields})
+
+
+def test_a_family_completes_its_member() -> None:
+    found = family(lambda name: spec_of(name, source="a paper")).member("zoo/mixer-s16")
+    assert (found.name, found.source) == ("mixer-s16", "a paper")
+
+
+def unknown(name: str) -> ModelSpec:
+    raise LookupError(f"there is no mixer {name}; there are mixer-s16 and mixer-b16")
+
+
+@pytest.mark.parametrize(
+    ("resolve", "error", "words"),
+    [
+        (unknown, UsageError, "model zoo/mixer-s16: there is no mixer mixer-s16; there are mixer-s16 and mixer-b16"),
+        (lambda name: None, UnusableError, "could not be asked: TypeError: resolve returned NoneType, not a ModelSpec"),
+        (
+            lambda name: spec_of("mixer-b16"),
+            UnusableError,
+            "could not be asked: ValueError: resolve gave the model mixer-b16 for mixer-s16; give the member of this n",
+        ),
+        (
+            lambda name: spec_of("mixer-*", resolve="a:b"),
+            UnusableError,
+            "could not be asked: ValueError: resolve gave the model mixer-* for mixer-s16; give the member of",
+        ),
+        (
+            lambda name: spec_of(name, image_sizes=8),
+            UnusableError,
+            "could not be asked: TypeError: model mixer-s16 has no field 'image_sizes'. Did you mean \"image_size\"?",
+        ),
+        (
+            lambda names: spec_of(names),
+            UnusableError,
+            "asks for 'names', which it is not given. Did you mean \"name\"?",
+        ),
+        ("no_such_module:resolve", UnusableError, "could not be asked: cannot import no_such_module:resolve"),
+    ],
+)
+def test_a_family_that_gives_no_member_is_told_in_one_line(
+    resolve: Callable[..., object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        family(resolve).member("zoo/mixer-s16")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_family_of_a_later_contract_may_give_fields_of_it() -> None:
+    resolve = lambda name: spec_of(name, licence="MIT")  # noqa: E731
+    assert family(resolve, api=2).member("zoo/mixer-s16").name == "mixer-s16"
+    with pytest.raises(UnusableError, match="has no field 'licence'"):
+        family(resolve).member("zoo/mixer-s16")
 
 
 @pytest.mark.parametrize(
@@ -312,13 +297,13 @@ def test_a_figure_of_vitbench_stays_its_own(install: Install) -> None:
     assert [(problem.plugin, problem.stage, problem.severity) for problem in catalog.problems] == [
         ("copy", "validate", "error")
     ] * 2
-    words = 'vitbench_metrics: metric mine gives the figure "ece", as metrics/ece does; choose another name'
+    words = 'vitbench_metrics: metric mine gives "ece", as metrics/ece does; choose another name'
     assert words in [problem.error for problem in catalog.problems]
 
 
 def test_of_two_foreign_metrics_with_one_figure_neither_is_used(install: Install) -> None:
     install("left", METRICS.format(offers={"f1": ("f1", "f2")}))
-    install("right", METRICS.format(offers={"other": ("f2",), "own": ("f3", "f3")}))
+    install("right", METRICS.format(offers={"other": ("f2",), "own": ("f3", "f4")}))
     catalog = loaded("left", "right")
     assert list(catalog.metrics) == ["right/own"]
     assert [problem.plugin for problem in catalog.problems] == ["left", "right"]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin, Problem
-from vitbench.catalog.listing import as_data, as_text
-from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
+from vitbench.catalog.listing import as_data, as_text, options_data, options_text
+from vitbench.catalog.selecting import WithOptions
+from vitbench.specs import ModelSpec, Option, Preprocess, RecipeSpec
 
 PLUGIN = Plugin(name="mine", distribution="vitbench-mine", version="1.2", module="mine")
 PROBLEM = Problem(
@@ -89,7 +90,18 @@ def test_json_of_models_holds_every_field_and_the_origin() -> None:
     net, longer = json.loads(as_data(CATALOG, "models"))
     assert net["name"] == "mine/net"
     assert (net["plugin"], net["distribution"], net["version"]) == ("mine", "vitbench-mine", "1.2")
-    assert net["options"] == {"depth": 4, "frozen": True, "checkpoint": ""}
+    bare = {"help": "", "kind": "value", "choices": [], "minimum": None, "maximum": None}
+    assert net["options"] == {
+        "depth": {**bare, "default": 4, "type": "int"},
+        "frozen": {**bare, "default": True, "type": "bool"},
+        "checkpoint": {
+            **bare,
+            "default": "",
+            "type": "str",
+            "kind": "file",
+            "help": "Weights to start from",
+        },
+    }
     assert net["preprocess"] == {"mean": [0.5], "std": [0.25], "interpolation": "bicubic", "crop_fraction": 1.0}
     assert net["build"] == "builtins:len"
     assert longer["build"] == "mine:b"
@@ -164,3 +176,84 @@ def test_words_from_outside_are_only_text() -> None:
         assert text.count("\\x1b[2J\\u202e<script>") == 2
         assert "\x1b" not in text
         assert "\u202e" not in text
+
+
+FAMILY = Offer(
+    name="mine/mixer-*",
+    plugin=PLUGIN,
+    spec=ModelSpec(name="mixer-*", build="mine:b", summary="Mixers", resolve="mine:resolve", members="mine:members"),
+)
+MEMBERS = {"mine/mixer-b16": FAMILY, "mine/mixer-s16": FAMILY}
+
+
+def test_members_are_listed_by_their_names_after_the_offers() -> None:
+    one = Catalog(models={"mine/net": CATALOG.models["mine/net"]})
+    assert as_text(one, "models", MEMBERS).splitlines()[-2:] == ["mine/mixer-b16", "mine/mixer-s16"]
+    assert as_text(Catalog(), "models", MEMBERS).splitlines() == list(MEMBERS)
+    listed = json.loads(as_data(one, "models", MEMBERS))
+    assert [each["name"] for each in listed] == ["mine/net", *MEMBERS]
+    assert listed[1] == {
+        "name": "mine/mixer-b16",
+        "family": "mine/mixer-*",
+        "plugin": "mine",
+        "distribution": "vitbench-mine",
+        "version": "1.2",
+    }
+
+
+RICH = RecipeSpec(
+    name="distil",
+    fit="mine:fit",
+    summary="Learn from a teacher",
+    options={
+        "teacher": Option("", kind="model", help="The model to learn from"),
+        "weights": Option("", kind="file"),
+        "temperature": Option(4.0, minimum=0.5, maximum=8, help="Of both softmaxes"),
+        "loss": Option("kl", choices=("kl", "mse")),
+        "stages": Option((2, 2), choices=(1, 2)),
+        "none_yet": Option((), type="float"),
+        "seed": Option(None, type="int", minimum=0),
+        "hard": True,
+    },
+)
+
+
+def test_options_are_told_with_type_default_limits_and_meaning() -> None:
+    plain = WithOptions(kind="model", name="mine/net", spec=ModelSpec(name="net", build="a:b", summary="A net"))
+    told = options_text([WithOptions(kind="recipe", name="mine/distil", spec=RICH), plain])
+    assert told.splitlines() == [
+        "recipe mine/distil:  Learn from a teacher",
+        "  teacher      model; default ''. The model to learn from",
+        "  weights      file; default ''",
+        "  temperature  float; default 4.0; at least 0.5; at most 8. Of both softmaxes",
+        "  loss         str; default kl; one of kl, mse",
+        "  stages       several int; default 2,2; one of 1, 2",
+        "  none_yet     several float; default ''",
+        "  seed         int; default none; at least 0",
+        "  hard         bool; default true",
+        "",
+        "model mine/net:  A net",
+        "  no options",
+    ]
+
+
+def test_json_of_options_names_every_field_of_each() -> None:
+    [told] = json.loads(options_data([WithOptions(kind="recipe", name="mine/distil", spec=RICH)]))
+    assert (told["kind"], told["name"], list(told["options"])) == ("recipe", "mine/distil", list(RICH.options))
+    assert told["options"]["temperature"] == {
+        "default": 4.0,
+        "type": "float",
+        "help": "Of both softmaxes",
+        "choices": [],
+        "minimum": 0.5,
+        "maximum": 8,
+        "kind": "value",
+    }
+    assert (told["options"]["stages"]["default"], told["options"]["stages"]["type"]) == ([2, 2], "int")
+    assert told["options"]["seed"]["default"] is None
+
+
+def test_the_words_of_options_are_only_text() -> None:
+    evil = "\x1b[2J"
+    spec = RecipeSpec(name="r", fit="a:b", summary=evil, options={"o": Option(evil, help=evil)})
+    assert "\x1b" not in options_text([WithOptions(kind="recipe", name="mine/r", spec=spec)])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.options import complete_options, parse_dataset, parse_model
 from vitbench.errors import UsageError
 from vitbench.specs import Option, OptionValue
 
@@ -66,6 +66,12 @@ def test_a_wrong_option_is_refused(given: dict[str, OptionValue], words: str) ->
 )
 def test_a_model_with_options_is_split(text: str, name: str, options: dict[str, str]) -> None:
     assert parse_model(text) == (name, options)
+
+
+def test_a_dataset_is_split_alike_and_named_in_errors() -> None:
+    assert parse_dataset("mine/shades:fold=2,tags=a,b") == ("mine/shades", {"fold": "2", "tags": "a,b"})
+    with pytest.raises(UsageError, match=r'^dataset "shades:fold": option "fold" must be written key=value'):
+        parse_dataset("shades:fold")
 
 
 @pytest.mark.parametrize("text", ["vit:", "vit:depth", "vit:=4"])

@@ -160,7 +160,7 @@ def test_the_place_of_a_plugin_file_is_not_in_the_key_and_its_code_is() -> None:
 
     def key(distribution: str, code: str = "c0de") -> str:
         file = PluginOrigin(plugin="mine", distribution=distribution, version="", code_hash=code)
-        return key_of("id", msgspec.structs.replace(made_of, model=file, recipe=file, dataset=file))
+        return key_of("id", msgspec.structs.replace(made_of, model=file, recipe=file, dataset=file, others=(file,)))
 
     assert key("mine.py") == key("/elsewhere/mine.py")
     assert key("mine.py") != key("mine.py", "other")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +25,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--suite": ("NAME|FILE.toml", False, None),
         "--output": ("PATH", False, None),
         "--model": ("M[:k=v,...]", True, None),
-        "--dataset": ("D", True, None),
+        "--dataset": ("D[:k=v,...]", True, None),
         "--data": ("NAME=PATH", True, None),
         "--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"),
         "--precision": ("[float32|bfloat16|float16|tf32]", False, "float32"),
@@ -44,7 +46,9 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--json": FLAG,
     },
     "ls": {
-        "kind": ("{models|datasets|recipes|metrics|suites|plugins}", False, None),
+        "kind": ("[models|datasets|recipes|metrics|suites|plugins]", False, None),
+        "pattern": ("[PATTERN]", False, None),
+        "--options": ("NAME", False, None),
         "--json": FLAG,
         **PLUGINS,
     },
@@ -193,7 +197,11 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--data", "pets=a", "--data", "pets=b"], '"pets" is given twice'),
         (["run", "--set", "supervised.epochs"], '"supervised.epochs" must be written RECIPE.OPTION=VALUE'),
         (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
-        (["ls"], "Missing argument"),
+        (["ls"], "Missing argument 'KIND': models, datasets, recipes, metrics, suites, plugins; or --options NAME."),
+        (["ls", "models", "scratch/vti*"], 'no models fit "scratch/vti*". Did you mean "scratch/vit"?'),
+        (["ls", "--options", "supervisd"], 'recipe is called "supervisd". Did you mean "supervised"?'),
+        (["ls", "models", "scratch/*", "--options", "vit"], "--options takes no PATTERN"),
+        (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, or none"),
         (["ls", "modles"], "'modles' is not one of"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
         (["plugin"], "Missing command"),
@@ -237,6 +245,48 @@ def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monke
     assert (code, err) == (3, "")
     assert words in out
     assert run("ls", "plugins", "--strict-plugins") == (code, out, err)
+
+
+def test_offers_that_fit_a_pattern_are_listed(run: Run) -> None:
+    code, out, err = run("ls", "models", "scratch/vit-p?-d8")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == ["scratch/vit-p4-d8"]
+    [listed] = json.loads(run("ls", "recipes", "superv*", "--json")[1])
+    assert listed["name"] == "recipes/supervised"
+    assert listed["options"]["epochs"]["type"] == "int"
+    assert run("ls", "plugins", "scratch")[1].startswith("scratch  vitbench ")
+
+
+def test_members_whose_library_is_missing_are_told_on_stderr(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "zoo.py").write_text(
+        "import vitbench\n\n@vitbench.hookimpl\ndef vitbench_models():\n"
+        '    yield vitbench.ModelSpec(name="net", build="zoo:b", summary="A net")\n'
+        '    yield vitbench.ModelSpec(name="*", build="zoo:b", summary="Nets", resolve="absent_module:r", '
+        'members="absent_module:m")\n'
+    )
+    code, out, err = run("ls", "models", "zoo/n*", "--plugin", str(tmp_path / "zoo.py"))
+    assert (code, out.splitlines()[0]) == (0, "zoo/net  A net")
+    words = "cannot import absent_module:m: ModuleNotFoundError: No module named 'absent_module'"
+    assert err == f"note: the members of zoo/* are not listed: {words}\n"
+
+
+def test_the_options_of_an_offer_are_listed(run: Run) -> None:
+    code, out, err = run("ls", "--options", "supervised")
+    assert (code, err) == (0, "")
+    assert out.startswith("recipe recipes/supervised:  ")
+    assert re.search(r"\n  epochs +int; default \d+", out)
+    assert run("ls", "recipes", "--options", "supervised") == (code, out, err)
+    [told] = json.loads(run("ls", "--options", "scratch/vit", "--json")[1])
+    assert (told["kind"], told["name"]) == ("model", "scratch/vit")
+    assert told["options"]["checkpoint"]["kind"] == "file"
+
+
+@pytest.mark.compute
+def test_the_members_of_timm_and_their_options_are_listed(run: Run) -> None:
+    code, out, err = run("ls", "models", "timm/resnet18*")
+    assert (code, err) == (0, "")
+    assert {"timm/resnet18", "timm/resnet18.a1_in1k"} <= set(out.splitlines())
+    assert "pretrained  bool; default true" in run("ls", "--options", "timm/resnet18")[1]
 
 
 def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,18 @@ def test_a_number_may_have_an_exponent_and_keeps_its_range() -> None:
         given("--seconds", "0")
 
 
+def test_a_value_may_be_empty_where_that_means_none() -> None:
+    for empty, accepted in (("a=", True), ("=b", False), ("a", False)):
+        try:
+            pairs = read_pairs(click.Context(command), command.params[1], [empty], may_be_empty=True)
+        except click.BadParameter:
+            assert not accepted
+        else:
+            assert (pairs, accepted) == ({"a": ""}, True)
+    with pytest.raises(click.BadParameter, match='"a=" must be written NAME=PATH'):
+        given("--data", "a=")
+
+
 def test_pairs_keep_their_order_and_a_value_may_hold_anything_even_an_equals_sign() -> None:
     assert given("--data", "b=x=y", "--data", "a= ")["data"] == {"b": "x=y", "a": " "}
     assert list(given("--data", "b=1", "--data", "a=2")["data"]) == ["b", "a"]

@@ -14,7 +14,7 @@ from vitbench.comparing.compare import compare_folders, compare_models
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import unlike_conditions
 from vitbench.comparing.contrast import Contrast
-from vitbench.comparing.folder import NoDataError, open_folder
+from vitbench.comparing.folder import Folder, NoDataError, open_folder
 from vitbench.errors import StoreError, UsageError
 from vitbench.leaderboard.rows import Condition
 from vitbench.lockstep.outcome import EXIT_CODES
@@ -536,6 +536,26 @@ def test_what_changed_between_two_runs_of_a_model_is_said(tmp_path: Path) -> Non
     second = c.write(tmp_path / "b", c.quality("x", GOOD, code="beef"))
     found = compare_folders(open_folder(first), open_folder(second))
     assert only(found).notes == ("Code: A vitbench 0.1.0 (c0de); B vitbench 0.1.0 (beef).",)
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "note"),
+    [
+        ("0", "1", ()),
+        ("2", "1", ("File model.checkpoint: A 00000000; B 22222222.",)),
+        ("0", "3", ("File recipe.teacher.checkpoint: A 11111111; B 33333333.",)),
+        ("0", "", ("File recipe.teacher.checkpoint: A 11111111; B none.",)),
+    ],
+)
+def test_another_file_behind_an_option_is_said(model: str, recipe: str, note: tuple[str, ...], tmp_path: Path) -> None:
+    def run(name: str, of_model: str, of_recipe: str) -> Folder:
+        files = {"model.checkpoint": of_model * 64, "recipe.teacher.checkpoint": of_recipe * 64}
+        made_of = msgspec.structs.replace(
+            f.quality_cell().provenance, files={option: sha256 for option, sha256 in files.items() if sha256}
+        )
+        return open_folder(c.write(tmp_path / name, c.quality("x", GOOD, provenance=made_of)))
+
+    assert only(compare_folders(run("a", "0", "1"), run("b", model, recipe))).notes == note
 
 
 def test_many_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def vitbench_models():
     yield vitbench.ModelSpec(name="net", build="mine:build", summary="A model")
 """
 QUAD = Quad(first=(1.0, 1.0), second=(1.0, 1.0), images=(32, 32), remarks=("vit: load average 3",))
+CHANGED = " has changed since its record (vitbench 0.1.0, c0de; now "
 Answers = Callable[[Side, Side], Lockstep]
 
 
@@ -214,10 +215,39 @@ def test_a_plugin_file_that_breaks_is_no_comparison(tmp_path: Path, lab: Lab) ->
 
 def test_code_that_has_changed_since_is_said(tmp_path: Path, lab: Lab) -> None:
     notes = remeasure(two_models(tmp_path), silent).pairs[0].notes
-    assert [note.partition(" has changed since its record (vitbench 0.1.0, c0de; now ")[0] for note in notes] == [
+    assert [note.partition(CHANGED)[0] for note in notes if CHANGED in note] == [
         "The code of vit",
         "The code of resnet18",
     ]
+
+
+def trained_by(recipe: str, label: str) -> list[Record]:
+    """Return speed records of a model, of which the training steps are those of a recipe."""
+    cook = PluginOrigin(plugin="recipes", distribution="vitbench", version="0.1.0", code_hash="c0de")
+    return [
+        msgspec.structs.replace(
+            record,
+            planned=msgspec.structs.replace(
+                record.planned, provenance=msgspec.structs.replace(record.planned.provenance, recipe=cook)
+            ),
+        )
+        if record.planned.cell.recipe
+        else record
+        for record in c.speeds(label, 1000, recipe=recipe)
+    ]
+
+
+def test_the_step_of_a_recipe_is_measured_as_it_is_now(tmp_path: Path, lab: Lab) -> None:
+    parts = [trained_by("recipes/supervised", label) for label in ("vit", "resnet18")]
+    notes = remeasure(two_models(tmp_path / "known", *parts), silent).pairs[0].notes
+    assert [note.rpartition("The code of ")[2].partition(CHANGED)[0] for note in notes if CHANGED in note][-1] == (
+        "recipes/supervised"
+    )
+    (first, second) = lab.asked[-1]
+    assert first.cell.recipe == second.cell.recipe == "recipes/supervised"
+    lost = [trained_by("recipes/lost", label) for label in ("vit", "resnet18")]
+    with pytest.raises(NotComparableError, match='vit cannot be measured here: unknown recipe "recipes/lost"'):
+        remeasure(two_models(tmp_path / "lost", *lost), silent)
 
 
 def test_without_stored_speeds_there_is_nothing_to_measure(tmp_path: Path, lab: Lab) -> None:

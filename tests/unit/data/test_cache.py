@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -89,7 +90,7 @@ def _reason(toy: Toy, tmp_path: Path, **changes: Any) -> str:
 
 
 def _folders(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in (tmp_path / "cache" / "v1").iterdir() if path.name != "sources")
+    return sorted(path.name for path in (tmp_path / "cache" / "v2").iterdir() if path.name != "sources")
 
 
 # --- what is cached
@@ -99,9 +100,9 @@ def test_small_square_images_are_cached_as_they_are_and_shared(tmp_path: Path) -
     toy = _square(16)
     sides = (
         FOLLOW,
-        WantedSize(image_size=16),
-        WantedSize(image_size=224, crop_fraction=0.9),
-        WantedSize(image_size=32, interpolation="bilinear"),
+        WantedSize(image_size=(16, 16)),
+        WantedSize(image_size=(224, 224), crop_fraction=0.9),
+        WantedSize(image_size=(32, 32), interpolation="bilinear"),
     )
 
     infos = _cache(toy, tmp_path, *sides)
@@ -117,8 +118,8 @@ def test_small_square_images_are_cached_as_they_are_and_shared(tmp_path: Path) -
 
 def test_larger_images_are_resized_by_side_filter_and_crop_in_one_pass(tmp_path: Path) -> None:
     toy = _square(40)
-    small, cropped = WantedSize(image_size=16), WantedSize(image_size=16, crop_fraction=0.8)
-    linear, native = WantedSize(image_size=16, interpolation="bilinear"), WantedSize(image_size=40)
+    small, cropped = WantedSize(image_size=(16, 16)), WantedSize(image_size=(16, 16), crop_fraction=0.8)
+    linear, native = WantedSize(image_size=(16, 16), interpolation="bilinear"), WantedSize(image_size=(40, 40))
 
     infos = _cache(toy, tmp_path, small, cropped, linear, native)
 
@@ -135,7 +136,7 @@ def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -
     check = ((rows + columns) % 2 * 255).astype(np.uint8)
     toy = Toy([disc[None], check[None]], [disc[None], check[None]])
 
-    info = _cache(toy, tmp_path, WantedSize(image_size=20))[WantedSize(image_size=20)]
+    info = _cache(toy, tmp_path, WantedSize(image_size=(20, 20)))[WantedSize(image_size=(20, 20))]
     small_disc, small_check = _read(info, "train-images")[:, 0].astype(float)
 
     assert info.shape == (1, 20, 20)
@@ -149,8 +150,8 @@ def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -
 def test_resizing_and_cropping_agree_with_torchvision(
     shape: tuple[int, int, int], interpolation: Literal["bilinear", "bicubic"], tmp_path: Path
 ) -> None:
-    images = _images([shape] * 2)
-    side = WantedSize(image_size=32, interpolation=interpolation)
+    images = _images([shape, shape, (shape[0], 90, 91)])
+    side = WantedSize(image_size=(32, 32), interpolation=interpolation)
     ours = _read(_cache(Toy(images, images), tmp_path, side)[side], "train-images")[0]
 
     resized = resize(torch.from_numpy(images[0]), [32], InterpolationMode(interpolation), antialias=True)
@@ -159,16 +160,59 @@ def test_resizing_and_cropping_agree_with_torchvision(
 
 @pytest.mark.parametrize(
     ("shapes", "side"),
-    [([(3, 8, 8)], 8), ([(3, 224, 224)], 224), ([(3, 230, 230)], 224), ([(3, 50, 70), (3, 40, 90), (3, 47, 60)], 32),
-     ([(3, 9, 12)], 16), ([(3, 500, 300)], 224)],
+    [([(3, 8, 8)], (8, 8)), ([(3, 224, 224)], (224, 224)), ([(3, 230, 230)], (224, 224)),
+     ([(3, 50, 70), (3, 40, 90), (3, 47, 60)], (32, 32)), ([(3, 9, 12), (3, 9, 13)], (16, 16)),
+     ([(3, 9, 12)], (9, 12)), ([(1, 224, 600)], (224, 600)), ([(3, 500, 300)], (368, 224))],
 )  # fmt: skip
-def test_a_model_that_follows_the_data_gets_a_sensible_side(
-    shapes: list[tuple[int, int, int]], side: int, tmp_path: Path
+def test_a_model_that_follows_the_data_gets_a_sensible_size(
+    shapes: list[tuple[int, int, int]], side: tuple[int, int], tmp_path: Path
 ) -> None:
     images = _images(shapes * 2)
     info = _cache(Toy(images, images), tmp_path)[FOLLOW]
-    assert info.shape == (3, side, side)
-    assert _read(info, "train-images").shape == (len(images), 3, side, side)
+    assert info.shape == (shapes[0][0], *side)
+    assert _read(info, "train-images").shape == (len(images), *info.shape)
+
+
+def test_rectangles_of_one_size_are_cached_as_they_are(tmp_path: Path) -> None:
+    images = _images([(1, 12, 20)] * 10)
+    sides = (FOLLOW, WantedSize(image_size=(12, 20)), WantedSize(image_size=(12, 12)), WantedSize(image_size=(64, 64)))
+
+    infos = _cache(Toy(images[:6], images[6:]), tmp_path, *sides)
+
+    assert len({info.cache for info in infos.values()}) == 1
+    assert infos[FOLLOW].shape == (1, 12, 20)
+    assert np.array_equal(_read(infos[FOLLOW], "train-images"), images[:6])
+    assert _folders(tmp_path) == [f"{infos[FOLLOW].fingerprint[:16]}-12x20"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [((8, 16), (8, 16)), ((16, 8), (16, 8)), ((7, 7), (8, 8))])
+def test_larger_rectangles_are_resized_to_cover_what_is_wanted(
+    size: tuple[int, int], expected: tuple[int, int], tmp_path: Path
+) -> None:
+    """A picture that brightens from left to right keeps its middle in the middle, whatever is cut off."""
+    ramp = np.broadcast_to(np.linspace(0, 255, 60).astype(np.uint8), (1, 30, 60))
+    wanted = WantedSize(image_size=size, interpolation="bilinear", crop_fraction=0.8 if size == (7, 7) else 1.0)
+
+    info = _cache(Toy([ramp] * 2, [ramp] * 2), tmp_path, wanted)[wanted]
+    columns = _read(info, "train-images")[0, 0].mean(axis=0)
+
+    assert info.shape == (1, *expected)
+    assert columns.mean() == pytest.approx(127.5, abs=1)
+    scale = max(expected[0] / 30, expected[1] / 60)
+    assert columns[-1] - columns[0] == pytest.approx(255 * (expected[1] - 1) / (60 * scale), rel=0.05)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_each_of_many_channels_is_resized_by_itself(channels: int, tmp_path: Path) -> None:
+    """Pillow would take the last of two or four for opacity, and weigh the others by it."""
+    images = _images([(channels, 20, 30)] * 2)
+    wanted = WantedSize(image_size=(10, 10))
+    several = _read(_cache(Toy(images, images), tmp_path, wanted)[wanted], "train-images")
+    assert several.shape == (2, channels, 10, 10)
+    for c in range(channels):
+        alone = [image[c : c + 1] for image in images]
+        single = _cache(Toy(alone, alone), tmp_path / str(c), wanted)[wanted]
+        assert np.array_equal(several[:, c : c + 1], _read(single, "train-images"))
 
 
 def test_gray_images_are_repeated_among_coloured_ones_only(tmp_path: Path) -> None:
@@ -180,12 +224,17 @@ def test_gray_images_are_repeated_among_coloured_ones_only(tmp_path: Path) -> No
     assert np.array_equal(_read(info, "train-images")[0], np.repeat(gray[0], 3, axis=0))
     assert np.array_equal(_read(info, "train-images")[1], colour[0])
 
+    many = _images([(5, 8, 8)])
+    assert np.array_equal(
+        _read(_cache(Toy([gray[0], *many], many), tmp_path)[FOLLOW], "train-images")[0], gray[0].repeat(5, 0)
+    )
+
 
 def test_one_odd_image_that_the_glance_misses_is_found(tmp_path: Path) -> None:
     """Guessed 8 x 8 gray from 16 evenly spaced images; one of 200 is larger and coloured."""
     images = _images([(1, 8, 8)] * 200)
     images[1] = _images([(3, 20, 24)])[0]
-    info = _cache(Toy(images, images[2:]), tmp_path, WantedSize(image_size=8))[WantedSize(image_size=8)]
+    info = _cache(Toy(images, images[2:]), tmp_path, WantedSize(image_size=(8, 8)))[WantedSize(image_size=(8, 8))]
 
     assert info.shape == (3, 8, 8)
     assert _folders(tmp_path) == [f"{info.fingerprint[:16]}-8-bicubic"]
@@ -207,7 +256,7 @@ def test_sets_that_give_batches_are_read_like_those_that_give_images(tmp_path: P
 
 
 def test_the_fingerprint_is_of_the_original_pixels_whatever_the_cached_size(tmp_path: Path) -> None:
-    big, small = WantedSize(image_size=40), WantedSize(image_size=16)
+    big, small = WantedSize(image_size=(40, 40)), WantedSize(image_size=(16, 16))
     first = _cache(_square(40), tmp_path / "a", big)[big]
     second = _cache(_square(40), tmp_path / "b", small)[small]
     assert first.fingerprint == second.fingerprint
@@ -256,23 +305,62 @@ def _with_root(tmp_path: Path) -> Path:
 
 def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     toy, root = _square(40), _with_root(tmp_path)
-    first = _cache(toy, tmp_path, WantedSize(image_size=16), root=root)
+    first = _cache(toy, tmp_path, WantedSize(image_size=(16, 16)), root=root)
     opened, reads = toy.opened, toy.reads
 
-    assert _cache(toy, tmp_path, WantedSize(image_size=16), root=root) == first
+    assert _cache(toy, tmp_path, WantedSize(image_size=(16, 16)), root=root) == first
     assert (toy.opened, toy.reads) == (opened, reads)
 
-    manifest = msgspec.json.decode(Path(first[WantedSize(image_size=16)].cache, "manifest.json").read_bytes())
+    manifest = msgspec.json.decode(Path(first[WantedSize(image_size=(16, 16))].cache, "manifest.json").read_bytes())
     assert [path for path, _, _ in manifest["sources"]] == ["sub/file"]
-    assert manifest["fingerprint"] == first[WantedSize(image_size=16)].fingerprint
+    assert manifest["fingerprint"] == first[WantedSize(image_size=(16, 16))].fingerprint
+
+
+def test_options_and_the_files_that_they_name_are_part_of_what_was_decoded(tmp_path: Path) -> None:
+    root = tmp_path / "shades"
+    root.mkdir()
+    (root / "data").write_bytes(b"one")
+    opened: list[int] = []
+
+    def open_fold(split: str, fold: int, index: str) -> SimpleNamespace:
+        opened.append(fold)
+        images = np.full((4, 1, 8, 8), fold, dtype=np.uint8)
+        images[1::2] += 9
+        return SimpleNamespace(labels=np.arange(4) % 2, class_names=("a", "b"), images=lambda rows: images[rows])
+
+    spec = DatasetSpec(name="shades", open=open_fold, summary="x", options={"fold": 1, "index": ""})
+
+    def cached(fold: int, **files: str) -> DataInfo:
+        located = Toy([], []).located(root, name="shades", spec=spec)
+        located = replace(located, options={"fold": fold, "index": ""}, files=files)
+        return cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "cache", say=lambda _: None)[FOLLOW]
+
+    first, second = cached(1), cached(2)
+    assert (first.name, first.title, second.title) == ("shades", "shades", "shades:fold=2")
+    assert [_read(each, "test-images")[0, 0, 0, 0] for each in (first, second)] == [1, 2]
+    assert first.fingerprint != second.fingerprint
+    assert cached(1) == first
+    assert opened == [1, 1, 2, 2], "what is unchanged is not opened again"
+    cached(1, index="5ha")
+    assert opened == [1, 1, 2, 2, 1, 1]
+
+
+def test_a_set_that_cannot_be_used_is_named_with_its_options(tmp_path: Path) -> None:
+    def open_nothing(split: str, fold: int) -> None:
+        raise ValueError("there are three folds")
+
+    spec = DatasetSpec(name="shades", open=open_nothing, summary="x", options={"fold": 1}, needs_root=False)
+    located = replace(Toy([], []).located(spec=spec, name="shades"), options={"fold": 4})
+    with pytest.raises(UnusableError, match=r"^dataset shades:fold=4: there are three folds$"):
+        cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "cache", say=lambda _: None)
 
 
 def test_a_new_side_needs_one_pass_and_keeps_what_is_there(tmp_path: Path) -> None:
     toy, root = _square(40), _with_root(tmp_path)
-    _cache(toy, tmp_path, WantedSize(image_size=16), root=root)
+    _cache(toy, tmp_path, WantedSize(image_size=(16, 16)), root=root)
     toy.reads = 0
 
-    infos = _cache(toy, tmp_path, WantedSize(image_size=16), WantedSize(image_size=20), root=root)
+    infos = _cache(toy, tmp_path, WantedSize(image_size=(16, 16)), WantedSize(image_size=(20, 20)), root=root)
 
     assert toy.reads == 10
     assert sorted(info.shape[1] for info in infos.values()) == [16, 20]
@@ -341,6 +429,8 @@ def test_processes_that_fill_the_cache_at_once_agree(tmp_path: Path) -> None:
         ({"labels": {"train": np.array([0, 1, 0, 1, 0, 1]), "test": np.array([0, 1, -1, 1])}},
          "test image 2 has label -1, which is not in 0..1"),
         ({"labels": {"train": np.array([0.0, 1.0]), "test": np.array([0, 1])}}, "of shape [N], not float64[2]"),
+        ({"labels": {"train": np.eye(6, 2, dtype=int), "test": np.array([0, 1])}},
+         "train labels must be int64[N], one class each, not int64[6, 2]; several labels per image are"),
         ({"labels": {"train": np.zeros(6, int), "test": np.array([0, 1, 0, 1])}}, "images are of one class, 'cat'"),
         ({"labels": {"train": np.array([0, 1]), "test": np.array([], int)}}, "there are no test images"),
         ({"labels": {n: np.zeros(4, int) for n in ("train", "test")}, "names": {"train": ("cat",), "test": ("cat",)}},
@@ -368,8 +458,9 @@ def test_another_number_of_classes_than_the_named_set_has_is_refused_also_from_t
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (np.zeros((3, 8, 8)), "test image 1 must be uint8 of shape [1 or 3, height, width], not float64[3, 8, 8]"),
-        (np.zeros((4, 8, 8), np.uint8), "not uint8[4, 8, 8]"),
+        (np.zeros((3, 8, 8)), "test image 1 must be uint8 of shape [channels, height, width], not float64[3, 8, 8]"),
+        (np.zeros((8, 8, 3), np.uint8), "not uint8[8, 8, 3]"),
+        (np.zeros((4, 8, 8), np.uint8), "image 0 has 3 channels, and others have 4; all images of a dataset must have"),
         (np.zeros((3, 0, 8), np.uint8), "not uint8[3, 0, 8]"),
     ],
 )

@@ -113,7 +113,16 @@ def test_measurements_say_what_they_are_of():
     assert set(speed["batch_size"]) == {1, 32}
     assert set(speed["mode"]) == {"inference", "training"}
     assert speed["dataset"].isna().all()
+    assert speed["recipe"].isna().all()
     assert table[table["kind"] == "quality"]["mode"].isna().all()
+
+
+def test_a_measurement_of_training_steps_names_their_recipe():
+    table = measurements_frame(f.speed("vit", recipe="zoo/sam", recipe_options={"rho": 0.5}))
+    training = table[table["mode"] == "training"]
+    assert set(training["recipe"]) == {"zoo/sam"}
+    assert set(training["recipe_options"]) == {'{"rho":0.5}'}
+    assert table[table["mode"] == "inference"]["recipe_options"].isna().all()
 
 
 def test_only_the_newest_attempts_are_there():

@@ -6,7 +6,7 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.leaderboard.grouping import Place, common_batches, grouped, own_place, placed
+from vitbench.leaderboard.grouping import Place, common_batches, grouped, of_row, own_place, placed
 from vitbench.records import Record
 
 GPU = {"machine": f.GPU_MACHINE, "device": "cuda"}
@@ -77,3 +77,59 @@ def test_speed_without_quality_has_a_row_and_failed_quality_alone_has_none() -> 
 
 def test_a_cell_ran_on_its_machine_with_its_threads() -> None:
     assert own_place(f.speed_cell(threads=4, **GPU)) == Place(f.GPU_MACHINE, "cuda", 4)
+
+
+# Training steps of recipes
+
+OWN = {"recipe": "recipes/supervised", "recipe_options": {"lr": 0.1}}
+OTHER = {"recipe": "recipes/supervised", "recipe_options": {"lr": 0.2}}
+
+
+def steps_of(records: list[Record]) -> dict[tuple[str, bytes, int], list[str | None]]:
+    """Return by recipe, options and good quality records the training steps that stand in each row."""
+    entries, speed = grouped(records)
+    return {
+        (entry.recipe, entry.recipe_options, len(good)): [
+            record.planned.cell.train_step
+            for record in of_row(entry, speed[entry.subject, entry.task.manner][place])
+            if record.planned.cell.mode == "training"
+        ]
+        for entry, good, _, place in placed(entries, speed)
+    }
+
+
+def test_each_row_has_the_training_steps_of_its_own_recipe_and_all_inference() -> None:
+    records = [f.quality(**OWN), f.quality(**OTHER), *f.speed(**OWN), *f.speed(**OTHER)[2:]]
+    assert steps_of(records) == {
+        ("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"],
+        ("recipes/supervised", b'{"lr":0.2}', 1): ["recipes/supervised"],
+    }
+    entries, speed = grouped(records)
+    for entry, _, _, place in placed(entries, speed):
+        found = of_row(entry, speed[entry.subject, entry.task.manner][place])
+        assert sorted(record.planned.cell.batch_size for record in found) == [1, 32, 32]
+
+
+def test_a_plain_step_stands_in_for_a_recipe_that_was_not_timed_itself() -> None:
+    plain = f.speed()
+    assert steps_of([f.quality(**OWN), *plain]) == {("recipes/supervised", b'{"lr":0.1}', 1): ["adamw"]}
+    own = {("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"]}
+    assert steps_of([f.quality(**OWN), *plain, *f.speed(**OWN)]) == own
+
+
+def test_training_steps_of_a_recipe_without_quality_have_a_row_of_their_own() -> None:
+    timed = [*f.speed(**OWN), *f.speed(**OTHER)[2:]]
+    assert steps_of([f.quality(**OWN), *timed]) == {
+        ("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"],
+        ("recipes/supervised", b'{"lr":0.2}', 0): ["recipes/supervised"],
+    }
+    assert steps_of(timed) == {
+        ("recipes/supervised", b'{"lr":0.1}', 0): ["recipes/supervised"],
+        ("recipes/supervised", b'{"lr":0.2}', 0): ["recipes/supervised"],
+    }
+    assert steps_of(f.speed()) == {("", b"{}", 0): ["adamw"]}
+
+
+def test_a_place_where_another_recipe_alone_was_timed_is_no_place_of_a_row() -> None:
+    records = [f.quality(**OWN), *f.speed(**OWN), *f.speed(**OTHER, **GPU)[2:]]
+    assert rows(records) == [("vit", f.MACHINE, 1), ("vit", f.GPU_MACHINE, 0)]

@@ -26,7 +26,7 @@ def by_model(rows: tuple[Row, ...]) -> dict[str, Row]:
 def test_a_row_joins_quality_and_speed():
     records = [f.quality("vit", 340), *f.speed("vit", 1000.0)]
     row = only(build(records, [], "top1").rows)
-    assert (row.rank, row.model, row.seeds, row.baseline, row.image_size) == (1, "vit", (0,), False, 8)
+    assert (row.rank, row.model, row.seeds, row.baseline, row.image_size) == (1, "vit", (0,), False, (8, 8))
     assert row.recipe == "recipes/supervised"
     c = row.condition
     assert (c.dataset, c.machine, c.device, c.precision, c.threads) == ("digits", f.MACHINE, "cpu", "float32", 1)

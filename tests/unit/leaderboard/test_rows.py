@@ -30,6 +30,29 @@ def test_each_speed_figure_comes_from_its_own_cell():
     assert metrics["train_throughput"].value == pytest.approx(1000 / 3)
 
 
+def test_a_row_says_whose_training_step_was_timed():
+    recipe = {"recipe": "recipes/finetune", "recipe_options": {"steps": 9}}
+    records = [
+        *(f.quality("own", **recipe), *f.speed("own", 900.0, **recipe), *f.speed("own", 300.0)),
+        *(f.quality("plain"), *f.speed("plain")),
+        *(f.quality("slow"), *f.speed("slow")[:2]),
+    ]
+    rows = by_model(unranked(records))
+    assert {name: row.train_step for name, row in rows.items()} == {
+        "own": "recipes/finetune",
+        "plain": "adamw",
+        "slow": None,
+    }
+    assert rows["own"].metrics["train_throughput"].value == pytest.approx(300)
+
+
+def test_two_recipes_of_one_model_have_training_speeds_of_their_own():
+    fast, slow = ({"recipe": "zoo/sam", "recipe_options": {"rho": rho}} for rho in (0.0, 0.5))
+    records = [f.quality(**fast), f.quality(**slow), *f.speed("vit", 600.0, **fast), *f.speed("vit", 300.0, **slow)]
+    found = {row.recipe: row.metrics["train_throughput"].value for row in unranked(records)}
+    assert found == {"zoo/sam:rho=0.0": pytest.approx(200), "zoo/sam:rho=0.5": pytest.approx(100)}
+
+
 def test_batch_1_alone_gives_latency_and_costs_only():
     row = only(unranked([f.quality("vit"), f.speed("vit")[0]]))
     assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}

@@ -25,6 +25,8 @@ from vitbench.lockstep import worker as live
 from vitbench.lockstep.process import Order, Ran, Ready, RunCalls
 from vitbench.lockstep.worker import model_block
 from vitbench.measuring import evidence
+from vitbench.protocols import FitRun, TrainStep
+from vitbench.specs import RecipeSpec
 from vitbench.worker import build
 
 OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
@@ -41,7 +43,7 @@ def vitbench_models():
 
 
 def build(*, num_classes, image_size, in_channels):
-    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] * image_size[1], num_classes))
 """
 
 
@@ -81,6 +83,23 @@ def test_a_cells_model_is_called_under_the_cells_conditions(probe: Probe) -> Non
         block(2)
         assert probe.seen[3:] == [(True, False, False, (5, 1, 8, 8), 1)] * 2
     assert not torch.equal(weight, probe.linear.weight)
+
+
+def test_a_training_step_is_that_of_the_cells_recipe(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def step(model: nn.Module, run: FitRun) -> TrainStep:
+        def take(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            taken.append(run.options)
+            return model(inputs).sum()
+
+        return TrainStep(optimizer=torch.optim.SGD(model.parameters(), lr=0.1), take=take)
+
+    spec = RecipeSpec(name="own", fit="a:fit", step=step, summary="x")
+    monkeypatch.setattr(Catalog, "recipe", lambda self, name: SimpleNamespace(name=name, spec=spec))
+    with model_block(order(mode="training", recipe="zoo/own", recipe_options={"rho": 0.5})) as block:
+        block(3)
+    assert taken == [{"rho": 0.5}] * 3
 
 
 def test_a_plugins_model_is_built() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput, make_inputs
-from vitbench.measuring.timing import Block, fresh_input_reasons, warm_up
+from vitbench.measuring.timing import Block, fresh_input_reasons, time_step, warm_up
 
 pytestmark = pytest.mark.compute
 
@@ -195,25 +195,35 @@ def test_an_output_without_values_is_refused_before_it_is_timed(clock: Clock) ->
             time(OnMeta(), inputs(8))
 
 
-@pytest.mark.parametrize("time", [time_inference, time_training])
-def test_an_output_that_changes_its_shape_is_found_at_the_end_of_a_block(
-    clock: Clock, time: Callable[..., object]
-) -> None:
+def test_an_output_that_changes_its_shape_is_found_at_the_end_of_a_block(clock: Clock) -> None:
     class Slowly(DynamicShape):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             clock.now_ns += 10_000_000
             return super().forward(images)
 
     with pytest.raises(InvalidOutput, match=r"shape \(8, 9\) for 8 images; it must give logits of shape \(8, 10\)"):
-        time(Slowly(after=60), inputs(8), num_classes=10)
-    time(Slowly(after=1000), inputs(8), num_classes=10)
+        time_inference(Slowly(after=60), inputs(8), num_classes=10)
+    time_inference(Slowly(after=1000), inputs(8), num_classes=10)
+
+
+def test_a_loss_that_becomes_none_is_found_at_the_end_of_a_block(clock: Clock) -> None:
+    calls = 0
+
+    def step() -> torch.Tensor:
+        nonlocal calls
+        clock.now_ns, calls = clock.now_ns + 10_000_000, calls + 1
+        return torch.tensor(1.5) if calls < 60 else torch.ones(2)
+
+    with pytest.raises(InvalidOutput, match=r"the training step gave float32 of shape \(2,\)"):
+        time_step(step, "training", inputs(8)[0], 10)
 
 
 def test_an_output_that_is_not_finite_is_an_error(clock: Clock) -> None:
     model = Slow(clock, lambda n: 0.1)
     nn.init.constant_(model.linear.bias, float("nan"))
-    for result in (time_inference(model, inputs(8)), time_inference(model, inputs(1)), time_training(model, inputs(8))):
+    for result in (time_inference(model, inputs(8)), time_inference(model, inputs(1))):
         assert result.errors == ("the model's output was not finite",)
+    assert time_training(model, inputs(8)).errors == ("the training loss was not finite",)
 
 
 def test_findings_on_the_machine_reach_the_verdict(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,4 +393,4 @@ def test_a_real_model_on_a_real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(result.block_seconds) >= 5
         assert min(result.block_seconds) > 0
         assert result.evidence["seconds"] >= sum(result.block_seconds)
-        assert "the model's output was not finite" not in result.errors
+        assert not [error for error in result.errors if "not finite" in error]

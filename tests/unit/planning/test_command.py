@@ -24,12 +24,30 @@ Asked = Callable[[Callable[[], object]], tuple[dict[str, Any], str]]
 SUITE = 'name = "mine"\nsummary = "s"\ndatasets = ["digits"]\n[[models]]\nname = "scratch/vit"\nlabel = "vit-p2"\n'
 
 PLUGIN = """import vitbench
-from vitbench.specs import ModelSpec
+from vitbench import DatasetSpec, ModelSpec, Option, RecipeSpec
 
 
 @vitbench.hookimpl
 def vitbench_models():
-    return [ModelSpec(name="net", build="torch.nn:Identity", summary="For a test.")]
+    options = {"sizes": (1, 2), "far": False}
+    return [ModelSpec(name="net", build="torch.nn:Identity", summary="For a test.", recipe="learn", options=options)]
+
+
+@vitbench.hookimpl
+def vitbench_recipes():
+    options = {
+        "rates": (0.1,),
+        "sizes": (1, 2),
+        "limit": Option(None, type="int"),
+        "teacher": Option("net", kind="model"),
+    }
+    return [RecipeSpec(name="learn", fit="torch.nn:Identity", summary="For a test.", options=options)]
+
+
+@vitbench.hookimpl
+def vitbench_datasets():
+    options = {"fold": 1, "grays": (0, 255)}
+    return [DatasetSpec(name="shades", open="torch.nn:Identity", summary="For a test.", options=options)]
 """
 
 
@@ -73,6 +91,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {"batch_size": 64, "largest_batch": True},
         {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},
         {"plugins": [Path("my_net.py")], "models": ["my_net/net"], "no_plugins": ["timm"]},
+        {
+            "plugins": ["my_net.py"],
+            "models": ["my_net/net:sizes=3,4"],
+            "datasets": ["my_net/shades", "my_net/shades:fold=2,grays=1,2"],
+            "settings": {
+                "my_net/learn": {"rates": (0.5, 1e-05), "sizes": (), "limit": None, "teacher": "net:sizes=5,6,far=true"}
+            },
+        },
+        {"plugins": ["my_net.py"], "models": ["my_net/net"], "settings": {"learn": {"limit": 3, "teacher": ""}}},
     ],
     ids=lambda arguments: ", ".join(arguments) or "nothing",
 )
@@ -102,7 +129,11 @@ def test_what_is_as_by_default_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(1e-05, "0.00001"), (3, "3"), (0.5, "0.5"), (True, "true"), (False, "false"), ("", "")],
+    [
+        *[(1e-05, "0.00001"), (3, "3"), (0.5, "0.5"), (True, "true"), (False, "false"), ("", "")],
+        *[(None, "none"), ((2, 2, 6, 2), "2,2,6,2"), ((0.5, 1e-05), "0.5,0.00001"), ((), "")],
+        ("zoo/net:depth=4,checkpoint=a b.pt", "zoo/net:depth=4,checkpoint=a b.pt"),
+    ],
     ids=str,
 )
 def test_numbers_and_truth_are_written_as_they_are_read(value: object, words: str) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import NothingSelectedError, UsageError
-from vitbench.planning.expand import expand
+from vitbench.planning.expand import default_recipe, expand
 from vitbench.planning.suite import AskedCell, ModelEntry, Selection, SpeedPlan, Suite
 from vitbench.planning.suite_file import read_suite
-from vitbench.specs import DatasetSpec, ModelSpec, OptionValue, RecipeSpec
+from vitbench.specs import DatasetSpec, ModelSpec, Option, OptionValue, RecipeSpec
 
 HEAD = 'name = "mine"\nsummary = "a suite"\n'
 DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}
@@ -82,6 +82,100 @@ def quality(suite: Suite = SUITE, **selection: object) -> list[AskedCell]:
 # Options
 
 
+def with_options() -> Catalog:
+    """Return the catalog with options of many kinds."""
+    recipe = RecipeSpec(
+        name="distil",
+        fit="a:b",
+        summary="x",
+        options={
+            "teacher": Option("vit", kind="model"),
+            "sizes": (1, 2),
+            "limit": Option(None, type="int", minimum=1),
+        },
+    )
+    shades = DatasetSpec(
+        name="shades", open="a:b", summary="x", options={"fold": Option(1, choices=(1, 2, 3)), "tags": ("a",)}
+    )
+    return Catalog(
+        models=CATALOG.models,
+        recipes={**CATALOG.recipes, "s/distil": _offer("s/distil", recipe)},
+        datasets={**CATALOG.datasets, "d/shades": _offer("d/shades", shades)},
+    )
+
+
+def recipe_options(**given: OptionValue) -> dict[str, OptionValue]:
+    suite = Suite(name="m", summary="x", datasets=("digits",), models=(ModelEntry(name="resnet", recipe="distil"),))
+    [cell, *_] = expand(suite, with_options(), Selection(settings={"distil": given}))
+    return cell.recipe_options
+
+
+def test_several_values_none_and_models_are_read_from_text_and_taken_as_they_are() -> None:
+    assert recipe_options() == {"teacher": "s/vit", "sizes": (1, 2), "limit": None}
+    read = recipe_options(teacher="vit:patch-size=2,head=own,dropout=0", sizes="3,4,5", limit="7")
+    assert read == {"teacher": "s/vit:head=own,patch_size=2", "sizes": (3, 4, 5), "limit": 7}
+    assert recipe_options(teacher="", sizes="", limit="none") == {"teacher": "", "sizes": (), "limit": None}
+    taken = recipe_options(teacher="s/vit:patch_size=4", sizes=(3,), limit=None)
+    assert taken == {"teacher": "s/vit", "sizes": (3,), "limit": None}
+
+
+def test_a_member_of_a_family_that_an_option_names_waits_for_prepare() -> None:
+    assert recipe_options(teacher="zoo/far:depth=2")["teacher"] == "zoo/far:depth=2"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"teacher": "vti"}, 'unknown model "vti". Did you mean "vit"?'),
+        ({"teacher": "vit:patchsize=2"}, 'model s/vit has no option "patchsize". Did you mean "patch_size"?'),
+        ({"teacher": "vit:patch_size"}, 'model "vit:patch_size": option "patch_size" must be written key=value'),
+        ({"sizes": "1,two"}, "option sizes must be whole numbers, not 'two'"),
+        ({"limit": 0}, "option limit must be at least 1, not 0"),
+    ],
+)
+def test_a_wrong_value_of_a_recipe_is_refused(given: dict[str, OptionValue], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipe_options(**given)
+    assert words in str(caught.value)
+
+
+def of_datasets(*names: str, data: Mapping[str, str] | None = None) -> list[tuple[str, dict[str, OptionValue]]]:
+    suite = Suite(name="m", summary="x", models=(ModelEntry(name="resnet"),))
+    cells = expand(suite, with_options(), Selection(datasets=names, data=dict(data or {})))
+    return [(cell.dataset, cell.dataset_options) for cell in cells if cell.kind == "quality"]
+
+
+def test_a_dataset_has_its_options_and_two_values_are_two_data_sets() -> None:
+    assert of_datasets("shades", "d/shades:fold=2", "shades:fold=3,tags=b,c") == [
+        ("d/shades", {"fold": 1, "tags": ("a",)}),
+        ("d/shades", {"fold": 2, "tags": ("a",)}),
+        ("d/shades", {"fold": 3, "tags": ("b", "c")}),
+    ]
+    assert of_datasets("shades:fold=2", data={"shades": "/d"}) == [("d/shades", {"fold": 2, "tags": ("a",)})]
+
+
+def test_options_of_a_layout_wait_for_prepare() -> None:
+    assert of_datasets("pets:fold=2", "pets", data={"pets": "/p"}) == [("pets", {"fold": "2"}), ("pets", {})]
+
+
+@pytest.mark.parametrize(
+    ("names", "data", "words"),
+    [
+        (["shades:fold=4"], {}, "dataset d/shades: option fold must be one of 1, 2, 3, not 4"),
+        (["shades:fald=1"], {}, 'dataset d/shades has no option "fald". Did you mean "fold"?'),
+        (["shades:fold"], {}, 'dataset "shades:fold": option "fold" must be written key=value'),
+        (["shades", "d/shades:fold=1"], {}, 'dataset "d/shades:fold=1" is selected twice'),
+        (["pets:a=1", "pets:a=1"], {"pets": "/p"}, 'dataset "pets:a=1" is selected twice'),
+        (["digits:fold=1"], {}, 'dataset d/digits has no option "fold". Its options: none.'),
+        (["shades"], {"shades:fold=2": "/p"}, '--data names a dataset alone, without options: shades, not "shades:'),
+    ],
+)
+def test_a_wrong_dataset_is_refused(names: list[str], data: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        of_datasets(*names, data=data)
+    assert words in str(caught.value)
+
+
 # Expansion
 
 
@@ -123,6 +217,15 @@ def test_the_count_of_cells_is_the_product() -> None:
     assert sum(cell.kind == "quality" for cell in cells) == 3 * 2 * 3
     assert sum(cell.kind == "speed" for cell in cells) == 2 * 2 * 3
     assert {cell.dataset for cell in cells} == {"d/digits", "d/cifar10"}
+
+
+def test_training_speed_is_asked_for_with_the_recipe_and_its_options() -> None:
+    cells = asked(models=("resnet",), settings={"supervised": {"lr": "0.5"}})
+    assert [(cell.mode, cell.recipe, cell.recipe_options) for cell in cells if cell.kind == "speed"] == [
+        ("inference", "recipes/supervised", {}),
+        ("inference", "recipes/supervised", {}),
+        ("training", "recipes/supervised", {"epochs": 20, "lr": 0.5}),
+    ]
 
 
 def test_baselines_get_no_speed_cells() -> None:
@@ -343,3 +446,15 @@ def test_another_plugin_takes_no_name_of_the_suites_that_vitbench_ships(name):
     models, datasets = (("scratch/vit-tiny",), ("datasets/digits",)) if name == "score" else ((), ())
     selection = Selection(models=models, datasets=datasets)
     assert expand(suite, both, selection, home="suites") == expand(suite, catalog, selection, home="suites")
+
+
+@pytest.mark.parametrize(
+    ("fields", "recipe"),
+    [
+        ({}, "recipes/supervised"),
+        ({"pretrained_on": "ImageNet"}, "recipes/finetune"),
+        ({"pretrained_on": "ImageNet", "recipe": "mine"}, "mine"),
+    ],
+)
+def test_the_recipe_that_a_model_takes_by_itself(fields, recipe):
+    assert default_recipe(ModelSpec(name="net", build="a:b", summary="x", **fields)) == recipe

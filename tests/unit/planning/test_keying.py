@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import factories
 import msgspec
@@ -10,11 +12,12 @@ import pytest
 
 from vitbench import environment
 from vitbench.catalog import Plugin
+from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.keying import Keyer
-from vitbench.planning.resolve import ResolvedModel
+from vitbench.planning.resolve import Fault, ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
-from vitbench.records import PluginOrigin, SpeedCell, digest
-from vitbench.specs import ModelSpec
+from vitbench.records import KeyedCell, PluginOrigin, SpeedCell, digest
+from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
 
 ZOO, COOK, IMAGES = (
     Plugin(name=name, distribution=name, version="1", module=name) for name in ("zoo", "cook", "images")
@@ -25,8 +28,27 @@ MODEL = ResolvedModel(
     spec=ModelSpec(name="net", build="a:b", summary="x"),
     options={"depth": 2},
     label="net:depth=2",
-    checkpoint_sha256="5ha",
+    files={"checkpoint": "5ha"},
 )
+RECIPE = ResolvedRecipe(
+    name="cook/slow",
+    plugin=COOK,
+    spec=RecipeSpec(name="slow", fit="a:b", summary="x", options={"lr": 1.0}),
+    options={"lr": 0.1},
+)
+DIGITS = ResolvedDataset(name="images/digits", plugin=IMAGES)
+ASKED = AskedCell(
+    kind="quality",
+    model=AskedModel(name="zoo/net"),
+    dataset="images/digits",
+    recipe="cook/slow",
+    recipe_options={"lr": 0.1},
+    seed=3,
+)
+DATA = msgspec.structs.replace(factories.data_info(), plugin="images")
+
+
+COLOUR = Preprocess(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
@@ -50,36 +72,99 @@ KEYER = Keyer(
 
 def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
-    assert (keyed.id, keyed.key) == ("087d7b8d1662af1f", "6c832ed27b249167")
+    assert (keyed.id, keyed.key) == ("78c902b5b2bc3d9c", "cf46222ba3be7261")
     assert keyed.id == digest(keyed.cell)
-    assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", 8, 1, None)
+    assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
+
+
+def test_a_recipes_step_belongs_to_the_id_and_its_code_to_the_key() -> None:
+    ask = partial(KEYER.speed, MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
+    recipe = RECIPE
+    keyed = ask(step_of=recipe)
+    assert isinstance(keyed.cell, SpeedCell)
+    assert (keyed.cell.recipe, keyed.cell.recipe_options) == ("cook/slow", {"lr": 0.1})
+    assert keyed.provenance.recipe == origin(COOK)
+    assert ask().provenance.recipe is None
+    taught = ask(step_of=replace(recipe, files={"teacher.checkpoint": "7"}, models=(replace(MODEL, plugin=IMAGES),)))
+    assert taught.provenance.files == {"model.checkpoint": "5ha", "recipe.teacher.checkpoint": "7"}
+    assert taught.provenance.others == (origin(IMAGES),)
+    assert (taught.id == keyed.id, taught.key == keyed.key) == (True, False)
+    others = [ask(), ask(step_of=replace(recipe, options={"lr": 0.2})), ask(step_of=replace(recipe, name="cook/fast"))]
+    assert keyed.id not in {other.id for other in others}
+    changed = replace(KEYER, origin=lambda plugin: msgspec.structs.replace(origin(plugin), code_hash="new"))
+    again = changed.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training", step_of=recipe)
+    assert again.id == keyed.id
+    assert again.key != keyed.key
 
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:
-    asked = AskedCell(
-        kind="quality",
-        model=AskedModel(name="zoo/net"),
-        dataset="images/digits",
-        recipe="cook/slow",
-        recipe_options={"lr": 0.1},
-        seed=3,
-    )
-    data = msgspec.structs.replace(factories.data_info(), plugin="images")
-    keyed = KEYER.quality(asked, MODEL, data, recipe=COOK, dataset=IMAGES)
-    assert (keyed.id, keyed.key) == ("8cafd6b68654ad35", "4fb76cb4f5f36ccc")
-    assert keyed.data == data
+    keyed = KEYER.quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=DIGITS)
+    assert (keyed.id, keyed.key) == ("906b12f7c12bd2a6", "64a756285c6d2572")
+    assert keyed.data == DATA
     assert keyed.provenance.recipe == origin(COOK)
+    assert keyed.provenance.files == {"model.checkpoint": "5ha"}
+
+
+def test_all_files_that_options_name_and_the_code_of_other_models_are_in_the_key() -> None:
+    def keyed(model: ResolvedModel = MODEL, recipe: ResolvedRecipe = RECIPE, **fields: object) -> KeyedCell:
+        return KEYER.quality(ASKED, model, DATA, recipe=recipe, dataset=replace(DIGITS, **fields))
+
+    teacher = replace(MODEL, plugin=COOK)
+    cells = [
+        keyed(),
+        keyed(files={"index": "1d"}),
+        keyed(recipe=replace(RECIPE, files={"teacher.checkpoint": "one"})),
+        keyed(recipe=replace(RECIPE, files={"teacher.checkpoint": "two"})),
+        keyed(recipe=replace(RECIPE, models=(teacher,))),
+        keyed(model=replace(MODEL, files={})),
+    ]
+    assert len({cell.id for cell in cells}) == 1
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert cells[1].provenance.files == {"model.checkpoint": "5ha", "dataset.index": "1d"}
+    assert cells[2].provenance.files == {"model.checkpoint": "5ha", "recipe.teacher.checkpoint": "one"}
+    assert cells[4].provenance.others == (origin(COOK),)
+    twice = keyed(recipe=replace(RECIPE, models=(teacher, replace(teacher, name="cook/other"))))
+    assert twice.key == cells[4].key
+
+
+def test_options_of_a_dataset_are_in_the_id() -> None:
+    folds = [
+        KEYER.quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=replace(DIGITS, options={"fold": fold}))
+        for fold in (1, 2)
+    ]
+    assert folds[0].id != folds[1].id
+    assert [each.cell.dataset_options for each in folds] == [{"fold": 1}, {"fold": 2}]
+
+
+def test_what_a_recipe_lacks_stops_the_training_and_not_the_timing() -> None:
+    lacking = replace(RECIPE, fault=Fault(reason="recipe cook/slow needs the module oven, which is not installed"))
+    keyed = KEYER.quality(ASKED, MODEL, DATA, recipe=lacking, dataset=DIGITS)
+    assert keyed.unavailable == "recipe cook/slow needs the module oven, which is not installed"
+    broken = replace(MODEL, fault=Fault(reason="it is broken"))
+    assert KEYER.quality(ASKED, broken, DATA, recipe=lacking, dataset=DIGITS).unavailable == "it is broken"
 
 
 @pytest.mark.parametrize(
-    ("fixed", "shape"), [({}, (3, 32, 32)), ({"image_size": 48}, (3, 48, 48)), ({"in_channels": 1}, (1, 32, 32))]
+    ("fixed", "data", "shape"),
+    [
+        ({}, (3, 32, 64), (3, 32, 64)),
+        ({}, (5, 9, 7), (5, 9, 7)),
+        ({"image_size": 48}, (3, 32, 32), (3, 48, 48)),
+        ({"image_size": (16, 48)}, (3, 32, 32), (3, 16, 48)),
+        ({"in_channels": 1}, (3, 32, 32), (1, 32, 32)),
+        ({"preprocess": COLOUR}, (1, 32, 32), (3, 32, 32)),
+        ({"preprocess": COLOUR}, (4, 32, 32), (4, 32, 32)),
+        ({"preprocess": COLOUR, "in_channels": 1}, (1, 32, 32), (1, 32, 32)),
+    ],
 )
-def test_a_model_follows_the_data_where_it_fixes_nothing(fixed: dict[str, int], shape: tuple[int, int, int]) -> None:
+def test_a_model_follows_the_data_where_it_fixes_nothing(
+    fixed: dict[str, Any], data: tuple[int, int, int], shape: tuple[int, int, int]
+) -> None:
     model = replace(MODEL, spec=ModelSpec(name="net", build="a:b", summary="x", **fixed))
-    keyed = KEYER.speed(model, num_classes=10, data_shape=(3, 32, 32), batch_size=1, mode="inference")
+    keyed = KEYER.speed(model, num_classes=10, data_shape=data, batch_size=1, mode="inference")
     assert isinstance(keyed.cell, SpeedCell)
     assert keyed.cell.input_shape == shape
-    assert (keyed.in_channels, keyed.image_size) == shape[:2]
+    assert (keyed.in_channels, *keyed.image_size) == shape
 
 
 def test_threads_are_those_asked_for_else_all_cores() -> None:

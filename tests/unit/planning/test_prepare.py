@@ -1,19 +1,27 @@
-"""A model is built once before a run: what is the user's mistake ends the preparation, the rest is its cell's own."""
+"""Before a run: what a model or a recipe lacks costs its own cells; what the user mistyped ends the preparation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import factories
+import numpy as np
 import pytest
 
-from vitbench.catalog import Plugin
-from vitbench.errors import UsageError
-from vitbench.planning.prepare import _check_build
-from vitbench.planning.resolve import ResolvedModel
-from vitbench.specs import ModelSpec
+from vitbench.catalog import Catalog, Offer, Plugin
+from vitbench.errors import UnusableError, UsageError
+from vitbench.planning.expand import expand
+from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.prepare import _check_build, prepare
+from vitbench.planning.resolve import Fault, ResolvedModel
+from vitbench.planning.suite import Conditions, Selection, SpeedPlan, Suite
+from vitbench.records import QualityCell, SpeedCell
+from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec, Target
 
-PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m")
+PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m", sha256="5ha")
 
 
 def raising(error: BaseException) -> Callable[..., object]:
@@ -23,24 +31,298 @@ def raising(error: BaseException) -> Callable[..., object]:
     return function
 
 
-def model(build: Callable[..., object]) -> ResolvedModel:
-    return ResolvedModel(
-        name="zoo/net",
-        plugin=PLUGIN,
-        spec=ModelSpec(name="net", build=build, summary="x"),
-        options={},
-        label="net",
-        checkpoint_sha256="",
-        unavailable="",
-    )
+# One build.
+
+
+def model(build: Target) -> ResolvedModel:
+    spec = ModelSpec(name="net", build=build, summary="x")
+    return ResolvedModel(name="zoo/net", plugin=PLUGIN, spec=spec, options={}, label="net")
+
+
+def checked(build: Target) -> Fault | None:
+    cell = factories.quality_cell(options={})
+    return _check_build(cell, model(build), factories.data_info())
 
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(3), BaseException()], ids=repr)
 def test_a_build_that_fails_waits_for_its_cell(error: BaseException) -> None:
-    _check_build(factories.quality_cell(), model(raising(error)), factories.data_info())
+    assert checked(raising(error)) is None
 
 
-@pytest.mark.parametrize("error", [UsageError("width is odd"), KeyboardInterrupt()], ids=repr)
-def test_a_wrong_option_and_ctrl_c_end_the_preparation(error: BaseException) -> None:
-    with pytest.raises(type(error)):
-        _check_build(factories.quality_cell(), model(raising(error)), factories.data_info())
+def test_what_a_build_refuses_and_what_cannot_be_imported_is_told_before_the_run() -> None:
+    assert checked(raising(UsageError("width\nis odd"))) == Fault(reason="width is odd", exit_code=2)
+    assert checked(raising(UnusableError("no weights"))) == Fault(reason="no weights", exit_code=3)
+    found = checked("no_such_module:build")
+    assert found is not None
+    assert found.exit_code == 3
+    assert found.reason.startswith("cannot import no_such_module:build: ModuleNotFoundError")
+
+
+def test_ctrl_c_ends_the_preparation() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        checked(raising(KeyboardInterrupt()))
+
+
+# A whole request.
+
+
+class Shades:
+    """Grays whose order says the class; a fold begins with another gray."""
+
+    class_names = ("dark", "light")
+
+    def __init__(self, fold: int) -> None:
+        self.labels = np.arange(12) % 2
+        self._fold = fold
+
+    def images(self, index: np.ndarray) -> np.ndarray:
+        grays = (200 * self.labels[index] + self._fold).astype(np.uint8)
+        return np.broadcast_to(grays[:, None, None, None], (len(index), 1, 8, 8))
+
+
+def net(*, num_classes: int, in_channels: int, width: int = 1) -> Any:
+    from torch import nn
+
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
+
+
+def open_shades(*, fold: int, index: str) -> Shades:
+    return Shades(fold + (len(Path(index).read_text()) if index else 0))
+
+
+def fit(model: Any) -> Any:
+    return model
+
+
+def offers(*specs: Any) -> dict[str, Offer[Any]]:
+    return {f"zoo/{spec.name}": Offer(name=f"zoo/{spec.name}", plugin=PLUGIN, spec=spec) for spec in specs}
+
+
+CATALOG = Catalog(
+    plugins=(PLUGIN,),
+    models=offers(
+        ModelSpec(name="sound", build=net, summary="x", options={"width": 1, "checkpoint": ""}),
+        ModelSpec(name="absent", build="no_such_module:build", summary="x"),
+        ModelSpec(name="odd", build=raising(UsageError("width is odd")), summary="x"),
+        ModelSpec(name="lacks", build=net, summary="x", requires=("no_such_module",)),
+        ModelSpec(name="*", build=net, resolve=raising(ValueError("no network")), summary="x"),
+    ),
+    recipes=offers(
+        RecipeSpec(name="sgd", fit=fit, summary="x"),
+        RecipeSpec(name="lacking", fit=fit, summary="x", requires=("no_such_module",)),
+        RecipeSpec(name="gone", fit="no_such_module:fit", summary="x"),
+        RecipeSpec(name="steps", fit=fit, step=fit, summary="x", options={"teacher": Option("", kind="model")}),
+        RecipeSpec(
+            name="distil",
+            fit=fit,
+            summary="x",
+            options={"teacher": Option("", kind="model"), "table": Option("", kind="file")},
+        ),
+    ),
+    datasets=offers(
+        DatasetSpec(
+            name="shades",
+            open=open_shades,
+            summary="x",
+            needs_root=False,
+            options={"fold": Option(1, minimum=1), "index": Option("", kind="file")},
+        ),
+        DatasetSpec(
+            name="grays",
+            open=lambda fold: Shades(fold),
+            detect=lambda root: (root / "grays").is_file(),
+            summary="x",
+            options={"fold": Option(1, minimum=1)},
+        ),
+    ),
+)
+SUITE = Suite(name="s", summary="x", recipe="sgd", speed=SpeedPlan(batch_sizes=(1,), modes=("inference",)))
+
+
+def prepared(
+    *models: str,
+    datasets: Sequence[str] = ("shades",),
+    recipe: str = "sgd",
+    speed: SpeedPlan = SUITE.speed,
+    data: Mapping[str, str] = MappingProxyType({}),
+    **settings: dict[str, str],
+) -> Prepared:
+    suite = Suite(name="s", summary="x", recipe=recipe, speed=speed)
+    short = {name.partition("/")[2] or name: path for name, path in data.items()}
+    selection = Selection(models=models, datasets=tuple(datasets), settings=settings, data=short)
+    cells = tuple(expand(suite, CATALOG, selection))
+    request = PrepareRequest(cells=cells, conditions=Conditions(threads=1), data_paths=dict(data))
+    return prepare(request, CATALOG, lambda _: None)
+
+
+def reasons(found: Prepared) -> dict[tuple[str, str], str]:
+    return {(cell.label.partition("/")[2], type(cell.cell).__name__): cell.unavailable for cell in found.cells}
+
+
+def test_each_bad_model_costs_its_own_cells() -> None:
+    found = reasons(prepared("zoo/sound", "zoo/absent", "zoo/odd", "zoo/lacks", "zoo/far"))
+    for (name, kind), reason in found.items():
+        words = {
+            "sound": "",
+            "absent": "cannot import no_such_module:build: ModuleNotFoundError: No module named 'no_such_module'",
+            "odd": "width is odd",
+            "lacks": "it needs the module no_such_module, which is not installed",
+            "far": "its family could not be asked: ValueError: no network",
+        }[name]
+        assert reason == words, (name, kind)
+    assert len(found) == 10
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "words"),
+    [
+        (["zoo/absent"], UnusableError, "^model zoo/absent on shades: cannot import no_such_module:build"),
+        (["zoo/odd"], UsageError, "^model zoo/odd on shades: width is odd$"),
+        (["zoo/far"], UnusableError, "^model zoo/far on shades: its family could not be asked: ValueError"),
+        (["zoo/odd", "zoo/far"], UsageError, "^model zoo/odd on shades: width is odd; nor can zoo/far be used$"),
+        (["zoo/lacks", "zoo/absent"], UnusableError, "^model zoo/absent on shades: cannot import"),
+    ],
+)
+def test_where_nothing_is_left_the_first_error_ends_the_command(
+    names: list[str], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        prepared(*names)
+
+
+def test_modules_that_are_not_installed_alone_end_as_failed_cells() -> None:
+    assert set(reasons(prepared("zoo/lacks")).values()) == {
+        "it needs the module no_such_module, which is not installed"
+    }
+
+
+def test_a_recipe_that_lacks_a_module_or_cannot_be_imported_costs_the_training_alone() -> None:
+    found = reasons(prepared("zoo/sound", recipe="lacking"))
+    words = "recipe zoo/lacking needs the module no_such_module, which is not installed"
+    assert found == {("sound", "QualityCell"): words, ("sound", "SpeedCell"): ""}
+    found = reasons(prepared("zoo/sound", recipe="gone"))
+    assert found["sound", "QualityCell"].startswith("recipe zoo/gone: cannot import no_such_module:fit")
+    assert found["sound", "SpeedCell"] == ""
+
+
+def test_two_values_of_an_option_are_two_data_sets() -> None:
+    found = prepared("zoo/sound", datasets=["shades", "zoo/shades:fold=2"])
+    cells = [cell for cell in found.cells if isinstance(cell.cell, QualityCell)]
+    assert [cell.data.title for cell in cells if cell.data] == ["shades", "shades:fold=2"]
+    assert [cell.cell.dataset_options for cell in cells] == [{"fold": 1, "index": ""}, {"fold": 2, "index": ""}]
+    assert len({cell.data.fingerprint for cell in cells if cell.data}) == 2
+    assert len({cell.id for cell in cells}) == 2
+    assert sum(not isinstance(cell.cell, QualityCell) for cell in found.cells) == 1, "they are timed alike"
+
+
+def test_a_file_that_an_option_of_a_dataset_names_is_hashed_and_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("index").write_text("ab")
+    cell = prepared("zoo/sound", datasets=["shades:index=index"]).cells[0]
+    assert isinstance(cell.cell, QualityCell)
+    assert cell.cell.dataset_options["index"] == str(tmp_path / "index")
+    assert cell.provenance.files.keys() == {"dataset.index"}
+    Path("index").write_text("cd")
+    assert prepared("zoo/sound", datasets=["shades:index=index"]).cells[0].key != cell.key
+    with pytest.raises(UnusableError, match=r"^dataset shades: the index .*no cannot be read \(No such file"):
+        prepared("zoo/sound", datasets=["shades:index=no"])
+
+
+def test_the_options_of_a_layout_serve_a_folder_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "grays").touch()
+    mine = {"mine": str(tmp_path)}
+    found = prepared("zoo/sound", datasets=["mine", "mine:fold=2"], data=mine)
+    cells = [cell for cell in found.cells if isinstance(cell.cell, QualityCell)]
+    assert [cell.data.title for cell in cells if cell.data] == ["mine", "mine:fold=2"]
+    assert [cell.cell.dataset_options for cell in cells] == [{"fold": 1}, {"fold": 2}]
+    for name, words in (("mine:fald=2", 'has no option "fald"'), ("mine:fold=0", "option fold must be at least 1")):
+        with pytest.raises(UsageError, match=f"^dataset mine, opened by the layout grays.*{words}"):
+            prepared("zoo/sound", datasets=[name], data=mine)
+
+
+def test_a_layout_in_place_of_a_named_dataset_takes_what_was_changed(tmp_path: Path) -> None:
+    (tmp_path / "grays").touch()
+    shades = {"zoo/shades": str(tmp_path)}
+    [cell, _] = prepared("zoo/sound", datasets=["shades:fold=3"], data=shades).cells
+    assert isinstance(cell.cell, QualityCell)
+    assert cell.cell.dataset_options == {"fold": 3}
+    assert cell.data is not None
+    assert cell.data.title.startswith("shades:fold=3 (unverified, ")
+    with pytest.raises(UsageError, match=r'^dataset zoo/shades, opened by the layout grays has no option "index"'):
+        prepared("zoo/sound", datasets=["shades:index=no"], data=shades)
+
+
+def test_a_changed_teacher_is_another_key(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+
+    def distilled(teacher: str) -> Any:
+        found = prepared("zoo/lacks", "zoo/sound", recipe="distil", distil={"teacher": teacher})
+        [cell] = [c for c in found.cells if c.label == "zoo/sound" and isinstance(c.cell, QualityCell)]
+        return cell
+
+    weights.write_text("one")
+    first = distilled(f"sound:checkpoint={weights}")
+    assert first.cell.recipe_options["teacher"] == f"zoo/sound:checkpoint={weights}"
+    assert first.provenance.files.keys() == {"recipe.teacher.checkpoint"}
+    assert [origin.plugin for origin in first.provenance.others] == ["zoo"]
+    assert distilled(f"zoo/sound:width=1,checkpoint={weights}").key == first.key, "the same model"
+    weights.write_text("two")
+    assert distilled(f"sound:checkpoint={weights}").id == first.id
+    assert distilled(f"sound:checkpoint={weights}").key != first.key
+    alone = distilled("")
+    assert (alone.provenance.others, alone.provenance.files) == ((), {})
+    with pytest.raises(UnusableError, match=r"^model zoo/sound: the checkpoint .* cannot be read"):
+        distilled("sound:checkpoint=nowhere.pt")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        ("zoo/lacks", "option teacher of recipe zoo/distil, model zoo/lacks: it needs the module no_such_module, "),
+        ("zoo/far", "option teacher of recipe zoo/distil, model zoo/far: its family could not be asked: ValueError"),
+    ],
+)
+def test_a_teacher_that_cannot_be_had_costs_the_cells_that_learn_of_it(teacher: str, words: str) -> None:
+    found = reasons(prepared("zoo/sound", recipe="distil", distil={"teacher": teacher}))
+    assert found["sound", "QualityCell"].startswith(words)
+    assert found["sound", "SpeedCell"] == ""
+
+
+def test_a_file_of_a_recipe_is_hashed(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text("x")
+    cell = prepared("zoo/sound", recipe="distil", distil={"table": str(table)}).cells[0]
+    assert cell.provenance.files.keys() == {"recipe.table"}
+    with pytest.raises(UnusableError, match=r"^recipe zoo/distil: the table .* cannot be read \(Is a directory\)"):
+        prepared("zoo/sound", recipe="distil", distil={"table": str(tmp_path)})
+
+
+TRAINING = SpeedPlan(batch_sizes=(1,), modes=("training",))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "speed", "timed"),
+    [("steps", TRAINING, "zoo/steps"), ("sgd", TRAINING, ""), ("steps", SUITE.speed, "")],
+)
+def test_a_recipe_is_timed_where_it_trains_and_says_its_step(recipe: str, speed: SpeedPlan, timed: str) -> None:
+    [_, cell] = prepared("zoo/sound", recipe=recipe, speed=speed).cells
+    assert isinstance(cell.cell, SpeedCell)
+    assert cell.cell.recipe == timed
+    assert cell.cell.recipe_options == ({"teacher": ""} if timed else {})
+    assert (cell.provenance.recipe is not None) == bool(timed)
+
+
+def test_a_step_that_cannot_be_had_costs_the_timing_of_training_too(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_text("one")
+    both = SpeedPlan(batch_sizes=(1,), modes=("training", "inference"))
+    settings = {"steps": {"teacher": f"sound:checkpoint={weights}"}}
+    of_training = [
+        cell for cell in prepared("zoo/sound", recipe="steps", speed=both, **settings).cells if cell.provenance.recipe
+    ]
+    assert len(of_training) == 2
+    assert all(cell.provenance.files.keys() == {"recipe.teacher.checkpoint"} for cell in of_training)
+    found = prepared("zoo/sound", recipe="steps", speed=both, steps={"teacher": "zoo/lacks"})
+    assert [bool(cell.unavailable) for cell in found.cells] == [True, False, True], "quality, inference, training"

@@ -44,7 +44,9 @@ def raising(error: BaseException) -> Callable[..., object]:
 )
 def test_a_family_that_cannot_be_asked_makes_its_member_unavailable(resolve: Target, words: str) -> None:
     model = resolved(resolve)
-    assert model.unavailable.startswith(f"its family could not be asked: {words}")
+    assert model.fault is not None
+    assert model.fault.reason.startswith(f"its family could not be asked: {words}")
+    assert model.fault.exit_code == 3
     assert model.label == "zoo/net"
 
 
@@ -57,4 +59,4 @@ def test_a_member_that_the_family_does_not_know_is_the_users_mistake() -> None:
 
 def test_a_member_is_completed() -> None:
     model = resolved(lambda name: ModelSpec(name=name, build="a:b", summary="x", options={"width": 3}))
-    assert (model.spec.name, model.options, model.unavailable) == ("net", {"width": 3}, "")
+    assert (model.spec.name, model.options, model.fault) == ("net", {"width": 3}, None)

@@ -18,7 +18,8 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
     path.write_text(
         HEAD + 'datasets = ["digits"]\nseeds = [0, 1]\nrank_by = "nll"\nthreads = 1\n'
         '[[models]]\nname = "scratch/vit"\noptions = {patch_size = 2}\nlabel = "vit-p2"\n'
-        "[recipes.supervised]\nepochs = 20\n[speed]\nbatch_sizes = [1, 8]\nmodes = ['inference']\n"
+        '[recipes.supervised]\nepochs = 20\nteacher = "zoo/net:depth=2"\nsizes = [1, 2]\nnone = []\n'
+        "[speed]\nbatch_sizes = [1, 8]\nmodes = ['inference']\n"
         '[data]\npets = "images"\n'
     )
     assert read_suite(path) == Suite(
@@ -29,7 +30,7 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
         seeds=(0, 1),
         threads=1,
         models=(ModelEntry(name="scratch/vit", options={"patch_size": 2}, label="vit-p2"),),
-        recipes={"supervised": {"epochs": 20}},
+        recipes={"supervised": {"epochs": 20, "teacher": "zoo/net:depth=2", "sizes": (1, 2), "none": ()}},
         speed=SpeedPlan(batch_sizes=(1, 8), modes=("inference",)),
         data={"pets": "images"},
     )
@@ -50,8 +51,14 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
         (HEAD + 'seeds = ["one"]', "`seeds[0]`: expected `int`, got `str`"),
         (HEAD + "seeds = 1", "`seeds`: expected `array`, got `int`"),
         (HEAD + '[speed]\nmodes = ["sleeping"]', "`speed.modes[0]`: invalid enum value 'sleeping'"),
-        (HEAD + '[[models]]\nname = "a"\noptions = {sizes = [1]}', "`models[0].options[...]`: expected"),
-        (HEAD + "[recipes.supervised]\nepochs = [1]", "`recipes[...][...]`: expected"),
+        (
+            HEAD + '[[models]]\nname = "a"\noptions = {sizes = [1, [2]]}',
+            "`models[0].options[...][1]`: expected `bool | int | float | str`, got `array`",
+        ),
+        (
+            HEAD + "[recipes.supervised]\nepochs = {least = 1}",
+            "`recipes[...][...]`: expected `bool | int | float | str | array`, got `table`",
+        ),
         (HEAD + "seeds = [0\n[speed]", "(at line 4, column"),
         (HEAD + 'datasets = ["a", "b", "a"]', "`datasets` holds 'a' twice"),
         (HEAD + "seeds = [0, 1, 0]", "`seeds` holds 0 twice"),

@@ -79,8 +79,10 @@ def test_batches_have_a_rate_alone(mode: str) -> None:
     assert found["verdict"] == "valid"
 
 
-def test_training_on_one_image_is_no_latency() -> None:
-    assert info(Net(), mode="training")["latency_p50"] is None
+def test_training_on_one_image_is_no_latency_and_says_its_step() -> None:
+    found = info(Net(), mode="training")
+    assert (found["latency_p50"], found["train_step"]) == (None, "adamw")
+    assert info(Net())["train_step"] is None
 
 
 def test_the_conditions_are_told_and_are_json() -> None:

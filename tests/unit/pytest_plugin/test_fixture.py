@@ -39,7 +39,7 @@ MODELS = """
             return self.head(images.mean((2, 3)))
 
     def build(*, num_classes, image_size, in_channels):
-        return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+        return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] * image_size[1], num_classes))
 """
 # The plugins of others, which each run would load anew.
 WITHOUT = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "xdist", "anyio")]

@@ -20,21 +20,24 @@ def conditions(**changed: object) -> BenchmarkConditions:
     return BenchmarkConditions(**{**usual, "num_classes": 10, "image_size": None, **changed})  # type: ignore[arg-type]
 
 
-def linear(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))
+def linear(*, num_classes: int, image_size: tuple[int, int], in_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size[0] * image_size[1], num_classes))
 
 
 def test_a_name_is_completed_as_in_a_run() -> None:
     found = given_model("vit:depth=2,width=32,heads=4,patch-size=4", conditions(num_classes=7))
     assert found.label == "scratch/vit:depth=2,heads=4,width=32"
-    assert (found.num_classes, found.image_size, found.in_channels) == (7, 32, 3)
+    assert (found.num_classes, found.image_size, found.in_channels) == (7, (32, 32), 3)
     assert found.build()(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
 
 
 def test_the_size_is_that_of_the_test_then_that_of_the_spec() -> None:
-    assert given_model("scratch/vit-tiny:depth=1", conditions()).image_size == 224
+    assert given_model("scratch/vit-tiny:depth=1", conditions()).image_size == (224, 224)
     small = given_model("scratch/vit-tiny:depth=1", conditions(image_size=32))
-    assert small.image_size == 32
+    assert small.image_size == (32, 32)
+    wide = given_model("scratch/vit-tiny:depth=1", conditions(image_size=(32, 64)))
+    assert wide.image_size == (32, 64)
+    assert wide.build().pos_embed.shape[1] == 2 * 4 + 1
     assert small.build()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
@@ -47,7 +50,7 @@ def test_a_member_of_a_family_is_resolved() -> None:
 def test_a_module_is_copied_and_keeps_its_own_head() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     found = given_model(module, conditions(image_size=2))
-    assert (found.label, found.num_classes, found.image_size) == ("Sequential", None, 2)
+    assert (found.label, found.num_classes, found.image_size) == ("Sequential", None, (2, 2))
     built = found.build()
     assert built is not module
     assert torch.equal(built[1].weight, module[1].weight)  # type: ignore[index]
@@ -56,7 +59,7 @@ def test_a_module_is_copied_and_keeps_its_own_head() -> None:
 
 def test_a_function_builds_with_the_arguments_of_a_plugins_build() -> None:
     found = given_model(linear, conditions(num_classes=3, image_size=8))
-    assert (found.label, found.num_classes, found.image_size) == ("linear", 3, 8)
+    assert (found.label, found.num_classes, found.image_size) == ("linear", 3, (8, 8))
     assert found.build()(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
 
 
@@ -95,7 +98,7 @@ def test_a_model_that_lacks_a_module_says_which(monkeypatch: pytest.MonkeyPatch)
     lacking = type(offer)(name="mine/net", plugin=offer.plugin, spec=spec)
     changed = {name: getattr(catalog, name) for name in ("plugins", "problems", "recipes")}
     monkeypatch.setattr(given, "load_catalog", lambda: type(catalog)(**changed, models={"mine/net": lacking}))
-    with pytest.raises(UnusableError, match="model mine/net: it needs absent_module; pip install absent_module"):
+    with pytest.raises(UnusableError, match="it needs the module absent_module, which is not installed"):
         given_model("mine/net", conditions())
 
 
@@ -109,7 +112,7 @@ def test_a_model_that_lacks_a_module_says_which(monkeypatch: pytest.MonkeyPatch)
         ({"batch_size": 2.0}, "batch_size must be a positive whole number, not 2.0."),
         ({"batch_size": None}, "batch_size must be a positive whole number, not None."),
         ({"num_classes": -1}, "num_classes must be a positive whole number, not -1."),
-        ({"image_size": "32"}, "image_size must be a positive whole number, not '32'."),
+        ({"image_size": "32"}, "image_size must be a positive whole number, or two, not '32'."),
     ],
 )
 def test_wrong_conditions_are_refused(changed: dict[str, object], words: str) -> None:

@@ -43,7 +43,7 @@ def test_timms_columns_have_timms_units():
     assert (row["top1_low"], row["top1_high"]) == ("91.5752", "96.3752")
     assert row["rank_last"] == "1"
     assert (row["rank"], row["partial"], row["seeds"], row["peak_memory"]) == ("1", "False", "0", str(12 << 20))
-    assert (row["train_samples_per_sec"], row["train_batch_size"]) == ("411.5", "32")
+    assert (row["train_samples_per_sec"], row["train_batch_size"], row["train_step"]) == ("411.5", "32", "adamw")
 
 
 def test_top5_is_in_percent_and_other_metrics_keep_their_units():

@@ -117,19 +117,27 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
 def test_a_record_names_all_plugins_that_made_it(tmp_path: Path) -> None:
     origins = {
         name: PluginOrigin(plugin=name, distribution=f"vitbench-{name}", version="1", code_hash="c0de")
-        for name in ("recipe", "dataset", "metric")
+        for name in ("recipe", "dataset", "metric", "teacher")
     }
     own = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
     record = factories.quality()
-    made_of = msgspec.structs.replace(record.planned.provenance, recipe=origins["recipe"], dataset=origins["dataset"])
+    made_of = msgspec.structs.replace(
+        record.planned.provenance,
+        recipe=origins["recipe"],
+        dataset=origins["dataset"],
+        others=(origins["teacher"],),
+        files={"model.checkpoint": "5ha", "recipe.teacher.checkpoint": "1d"},
+    )
     planned = msgspec.structs.replace(record.planned, provenance=made_of)
     measured_by = own, origins["metric"]
     with Store.open(tmp_path / "whole", create=True) as store:
         run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
         store.append(msgspec.structs.replace(record, run=run, planned=planned, measured_by=measured_by))
         lines = record_text(store, record.id).splitlines()
-    for name, plugin in (("recipe", "recipe"), ("dataset", "dataset"), ("metrics", "metric")):
+    shown = {"recipe": "recipe", "dataset": "dataset", "metrics": "metric", "others": "teacher"}
+    for name, plugin in shown.items():
         assert f"{name:<11} plugin {plugin} of vitbench-{plugin} 1, code c0de" in lines
+    assert "files       model.checkpoint 5ha, recipe.teacher.checkpoint 1d" in lines
 
 
 @pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record has"), ("", "2 records have")])

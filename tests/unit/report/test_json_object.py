@@ -33,6 +33,7 @@ def test_the_schema():
             "threads": 1,
             "batch_size": 32,
             "train_batch_size": 32,
+            "train_step": "adamw",
             "compile": False,
             "channels_last": False,
             "method": METHOD,
@@ -66,7 +67,7 @@ def test_every_field_of_a_row_is_told():
     ("change", "told"),
     [
         ({"threads": 2}, {"threads": 2}),
-        ({"compile": True}, {"compile": True, "batch_size": None, "train_batch_size": None}),
+        ({"compile": True}, {"compile": True, "batch_size": None, "train_batch_size": None, "train_step": None}),
         ({"limit": 0.5}, {"limit": 0.5}),
         ({"epochs": 3}, {"epochs": 3}),
     ],
@@ -80,6 +81,12 @@ def test_rows_of_other_conditions_can_be_told_apart(change, told):
     [plain] = [row for row in rows if not change.items() <= row["conditions"].items()]
     [other] = [row for row in rows if change.items() <= row["conditions"].items()]
     assert other["conditions"] == plain["conditions"] | told
+
+
+def test_the_training_step_of_each_row_is_told():
+    records = [f.quality("a", 340), *f.speed("a", recipe="recipes/supervised"), f.quality("b", 330), *f.speed("b")]
+    rows = json.loads(render(build([*records, f.quality("c", 320)], [], "top1"), "json"))["rows"]
+    assert [row["conditions"]["train_step"] for row in rows] == ["recipes/supervised", "adamw", None]
 
 
 def test_ranges_of_ranks_and_the_spread_over_seeds():

@@ -216,3 +216,15 @@ def test_a_row_that_was_measured_at_another_batch_is_said():
     notes = only_section(f.quality("a"), f.quality("b"), *f.speed("b"), *newer).notes
     assert "Measured at other batches only, and so not shown: b (inference at 32, training at 32)." in notes
     assert not [note for note in only_section(f.quality("a"), *f.speed("a")).notes if note.startswith("Measured")]
+
+
+def test_a_training_speed_that_is_not_the_recipes_own_is_said():
+    own = f.speed("a", recipe="recipes/supervised")
+    plain = [*f.speed("b"), *f.speed("c")]
+    notes = only_section(f.quality("a"), f.quality("b"), f.quality("c"), *own, *plain).notes
+    words = "Training speed of b, c is that of a plain AdamW step: the recipe recipes/supervised names no step."
+    assert [note for note in notes if note.startswith("Training speed")] == [words]
+    assert not [note for note in only_section(f.quality("a"), *own).notes if note.startswith("Training speed")]
+    assert (
+        "Training speed of b is that of a plain AdamW step." in only_section(*f.speed("b"), rank_by="throughput").notes
+    )

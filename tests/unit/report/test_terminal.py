@@ -39,9 +39,15 @@ def cells(text: str) -> list[list[str]]:
 def test_the_whole_table():
     text = table(
         f.quality("scratch/vit-p2", 340),
-        *f.speed("scratch/vit-p2", 1000),
+        *f.speed("scratch/vit-p2", 1000, recipe="recipes/supervised"),
         f.quality("scratch/resnet18", 344),
-        *f.speed("scratch/resnet18", 400, verdict="warn", reason="load average 4.1 on 2 cores"),
+        *f.speed(
+            "scratch/resnet18",
+            400,
+            verdict="warn",
+            reason="load average 4.1 on 2 cores",
+            recipe="recipes/supervised",
+        ),
         f.quality("baseline/majority", 37, baseline=True),
         f.record(f.quality_cell("timm/vit"), status="failed", reason="no network; give checkpoint=PATH"),
         unicode=False,

@@ -256,13 +256,13 @@ def test_a_failed_speed_cell_keeps_no_half_measurements(store: Store) -> None:
 
 
 def test_an_unavailable_cell_fails_without_a_process(store: Store) -> None:
-    absent = factories.quality_cell("absent", unavailable="it needs timm; pip install timm")
-    timed = factories.speed_cell("absent", unavailable="it needs timm; pip install timm")
+    absent = factories.quality_cell("absent", unavailable="it needs the module timm, which is not installed")
+    timed = factories.speed_cell("absent", unavailable="it needs the module timm, which is not installed")
     script, _ = run(store, [absent, timed, A])
     assert script.asked == [("a", 0)]
     assert [(record.status, record.reason) for record in store.records()] == [
-        ("failed", "it needs timm; pip install timm"),
-        ("failed", "it needs timm; pip install timm"),
+        ("failed", "it needs the module timm, which is not installed"),
+        ("failed", "it needs the module timm, which is not installed"),
         ("ok", ""),
     ]
 

@@ -52,7 +52,7 @@ def test_the_plugin_lists_and_its_model_builds(name: str, tmp_path: Path, instal
     [plugin] = catalog.plugins
     assert plugin.owner == f"vitbench-{name} 0.1.0"
     spec = catalog.model(f"{name}/net").spec
-    model = load_target(spec.build)(num_classes=5, image_size=9, in_channels=1, **spec.options)
+    model = load_target(spec.build)(num_classes=5, image_size=(9, 9), in_channels=1, **spec.options)
     assert model(torch.zeros(2, 1, 9, 9)).shape == (2, 5)
 
 

@@ -138,7 +138,7 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
     "a bare number": (
         "check_metric_measurements",
         "measure gave float; give vitbench.Measurement",
-        lambda _: [0.5],
+        lambda subject: [0.5],
         {},
     ),
     "one alone": (

@@ -56,6 +56,7 @@ def test_the_whole_text() -> None:
 base: main (0123456789), Python 3.11.9, torch 2.15.0
 head: the working tree (abcdef0123 with changes)
 AMD EPYC, 2 cores; cpu, 2 threads
+training: forward, cross-entropy, backward, fused AdamW, whatever the recipe
 
 model      mode         batch    head / base    95 % interval  verdict
 ---------  ---------  -------  -------------  ---------------  ---------
@@ -81,7 +82,8 @@ def test_the_whole_markdown() -> None:
 
 base: main (0123456789), Python 3.11.9, torch 2.15.0\x20\x20
 head: the working tree (abcdef0123 with changes)\x20\x20
-AMD EPYC, 2 cores; cpu, 2 threads
+AMD EPYC, 2 cores; cpu, 2 threads\x20\x20
+training: forward, cross-entropy, backward, fused AdamW, whatever the recipe
 
 | model    | mode      |   batch |   head / base |   95 % interval | verdict   |
 |:---------|:----------|--------:|--------------:|----------------:|:----------|

@@ -30,7 +30,7 @@ def smooth(count: int, side: int) -> torch.Tensor:
 def test_same_size_is_scaled_and_normalised_and_nothing_else() -> None:
     x = images(4, 3, 6, 6)
     how = Preprocess(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0), crop_fraction=0.5)
-    out = preprocess(x, how, image_size=6, in_channels=3)
+    out = preprocess(x, how, image_size=(6, 6), in_channels=3)
     expected = (x / 255 - torch.tensor(how.mean).view(3, 1, 1)) / torch.tensor(how.std).view(3, 1, 1)
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, expected)
@@ -39,7 +39,7 @@ def test_same_size_is_scaled_and_normalised_and_nothing_else() -> None:
 def test_the_cached_images_are_not_changed() -> None:
     x = images(2, 1, 4, 4)
     before = x.clone()
-    preprocess(x, Preprocess(mean=(0.5,), std=(0.5,)), image_size=4, in_channels=1)
+    preprocess(x, Preprocess(mean=(0.5,), std=(0.5,)), image_size=(4, 4), in_channels=1)
     assert torch.equal(x, before)
 
 
@@ -55,27 +55,27 @@ def test_larger_images_are_resized_and_centre_cropped_as_torchvision_does(interp
         ]
     )
     expected = reference(x).clamp(0, 1)
-    torch.testing.assert_close(preprocess(x, how, image_size=32, in_channels=3), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(preprocess(x, how, image_size=(32, 32), in_channels=3), expected, atol=1e-5, rtol=0)
 
 
 def test_resizing_agrees_with_pillow_to_two_gray_levels() -> None:
     x = smooth(1, 48)
     picture = Image.fromarray(x[0].permute(1, 2, 0).numpy()).resize((20, 20), Image.Resampling.BICUBIC)
     expected = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) / 255
-    out = preprocess(x, PLAIN, image_size=20, in_channels=3)[0]
+    out = preprocess(x, PLAIN, image_size=(20, 20), in_channels=3)[0]
     assert (out - expected).abs().max() < 2 / 255
 
 
 def test_images_cached_at_the_resize_target_are_cropped_only() -> None:
     x = images(2, 3, 36, 36)
     how = Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, crop_fraction=0.875)
-    torch.testing.assert_close(preprocess(x, how, image_size=32, in_channels=3), x[..., 2:34, 2:34] / 255)
+    torch.testing.assert_close(preprocess(x, how, image_size=(32, 32), in_channels=3), x[..., 2:34, 2:34] / 255)
 
 
 def test_smaller_images_are_enlarged_whole_whatever_the_crop_fraction() -> None:
     x = images(2, 1, 8, 8)
     outs = [
-        preprocess(x, Preprocess(mean=(0.0,), std=(1.0,), crop_fraction=f), image_size=32, in_channels=1)
+        preprocess(x, Preprocess(mean=(0.0,), std=(1.0,), crop_fraction=f), image_size=(32, 32), in_channels=1)
         for f in (1.0, 0.5)
     ]
     assert outs[0].shape == (2, 1, 32, 32)
@@ -85,35 +85,35 @@ def test_smaller_images_are_enlarged_whole_whatever_the_crop_fraction() -> None:
 def test_bicubic_does_not_leave_the_range_of_pixels() -> None:
     x = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     x[..., 4:] = 255
-    out = preprocess(x, PLAIN_GRAY, image_size=32, in_channels=1)
+    out = preprocess(x, PLAIN_GRAY, image_size=(32, 32), in_channels=1)
     assert out.min() == 0
     assert out.max() == 1
 
 
 def test_gray_is_repeated_with_each_channels_own_normalisation() -> None:
     x = images(2, 1, 4, 4)
-    out = preprocess(x, Preprocess(mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0)), image_size=4, in_channels=3)
+    out = preprocess(x, Preprocess(mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0)), image_size=(4, 4), in_channels=3)
     gray = x[:, 0] / 255
     for c, (mean, std) in enumerate([(0.1, 1.0), (0.2, 2.0), (0.3, 4.0)]):
         torch.testing.assert_close(out[:, c], (gray - mean) / std)
 
 
 def test_one_mean_serves_three_channels() -> None:
-    out = preprocess(images(2, 1, 4, 4), Preprocess(mean=(0.5,), std=(0.5,)), image_size=4, in_channels=3)
+    out = preprocess(images(2, 1, 4, 4), Preprocess(mean=(0.5,), std=(0.5,)), image_size=(4, 4), in_channels=3)
     assert torch.equal(out[:, 0], out[:, 2])
 
 
 def test_colour_becomes_pillows_luminance_for_a_gray_input() -> None:
     x = images(1, 3, 8, 8)
     expected = np.asarray(Image.fromarray(x[0].permute(1, 2, 0).numpy()).convert("L"))
-    out = preprocess(x, PLAIN_GRAY, image_size=8, in_channels=1)
+    out = preprocess(x, PLAIN_GRAY, image_size=(8, 8), in_channels=1)
     assert out.shape == (1, 1, 8, 8)
     assert np.abs(out[0, 0].numpy() * 255 - expected).max() <= 1
 
 
 def test_three_means_become_their_luminance_for_a_gray_input() -> None:
     white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
-    out = preprocess(white, Preprocess(mean=(1.0, 0.0, 0.0), std=(0.5, 0.5, 0.5)), image_size=2, in_channels=1)
+    out = preprocess(white, Preprocess(mean=(1.0, 0.0, 0.0), std=(0.5, 0.5, 0.5)), image_size=(2, 2), in_channels=1)
     torch.testing.assert_close(out, torch.full((1, 1, 2, 2), (1 - 0.299) / 0.5))
 
 
@@ -139,12 +139,71 @@ def test_a_constant_channel_can_be_normalised() -> None:
     split = toy_training.split(np.full((4, 1, 3, 3), 51, dtype=np.uint8), np.zeros(4))
     how = statistics(split)
     assert how.mean == pytest.approx((0.2,))
-    out = preprocess(torch.from_numpy(split.images), how, image_size=3, in_channels=1)
+    out = preprocess(torch.from_numpy(split.images), how, image_size=(3, 3), in_channels=1)
     assert out.abs().max() < 1e-4
 
 
 def test_normalised_images_have_mean_zero_and_deviation_one() -> None:
     split = toy_training.split(images(64, 3, 8, 8).numpy(), np.zeros(64))
-    out = preprocess(torch.from_numpy(split.images), statistics(split), image_size=8, in_channels=3)
+    out = preprocess(torch.from_numpy(split.images), statistics(split), image_size=(8, 8), in_channels=3)
     torch.testing.assert_close(out.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(out.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [((40, 60), (32, 32)), ((20, 30), (32, 48)), ((30, 90), (32, 16))])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_rectangles_are_resized_to_cover_the_input_and_their_centre_is_cut_out(
+    given: tuple[int, int], wanted: tuple[int, int], interpolation: str
+) -> None:
+    coarse = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    x = (F.interpolate(coarse, size=given, mode="bicubic").clamp(0, 1) * 255).round().to(torch.uint8)
+    scale = max(wanted[0] / given[0], wanted[1] / given[1])
+    size = [int(side * scale + 1e-9) for side in given]
+    method = v2.InterpolationMode(interpolation)
+    resized = v2.functional.resize(x.float() / 255, size, interpolation=method, antialias=True)
+    expected = v2.functional.center_crop(resized, list(wanted)).clamp(0, 1)
+    how = Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, interpolation=interpolation)
+    torch.testing.assert_close(preprocess(x, how, image_size=wanted, in_channels=3), expected, atol=1e-5, rtol=0)
+
+
+def test_a_crop_fraction_cuts_rectangles_both_ways() -> None:
+    x = images(1, 1, 40, 80)
+    how = Preprocess(mean=(0.0,), std=(1.0,), crop_fraction=0.5)
+    torch.testing.assert_close(preprocess(x, how, image_size=(20, 40), in_channels=1), x[..., 10:30, 20:60] / 255)
+
+
+def test_rectangles_of_the_right_size_are_left_as_they_are() -> None:
+    x = images(2, 1, 6, 10)
+    how = Preprocess(mean=(0.0,), std=(1.0,), crop_fraction=0.5)
+    torch.testing.assert_close(preprocess(x, how, image_size=(6, 10), in_channels=1), x / 255)
+
+
+def test_many_channels_have_each_their_normalisation_and_gray_becomes_many() -> None:
+    x, how = images(3, 5, 4, 6), Preprocess(mean=(0.1, 0.2, 0.3, 0.4, 0.5), std=(1.0, 2.0, 3.0, 4.0, 5.0))
+    mean, std = (torch.tensor(values).view(5, 1, 1) for values in (how.mean, how.std))
+    torch.testing.assert_close(preprocess(x, how, image_size=(4, 6), in_channels=5), (x / 255 - mean) / std)
+    gray = preprocess(x[:, :1], how, image_size=(4, 6), in_channels=5)
+    torch.testing.assert_close(gray, (x[:, :1] / 255 - mean) / std)
+
+
+@pytest.mark.parametrize(
+    ("channels", "values", "wanted", "words"),
+    [
+        (4, 1, 3, "images of 4 channels become no input of 3"),
+        (4, 1, 1, "images of 4 channels become no input of 1"),
+        (3, 1, 4, "images of 3 channels become no input of 4"),
+        (4, 3, 4, "3 values of mean and std do not normalise 4 channels"),
+    ],
+)
+def test_channels_that_become_no_input_are_refused(channels: int, values: int, wanted: int, words: str) -> None:
+    how = Preprocess(mean=(0.5,) * values, std=(0.5,) * values)
+    with pytest.raises(ValueError, match=words):
+        preprocess(images(1, channels, 4, 4), how, image_size=(4, 4), in_channels=wanted)
+
+
+def test_statistics_of_many_channels_on_rectangles() -> None:
+    pixels = images(6, 5, 4, 9).numpy()
+    found = statistics(toy_training.split(pixels, np.zeros(6, np.int64)))
+    scaled = pixels / 255
+    assert found.mean == pytest.approx(scaled.mean(axis=(0, 2, 3)))
+    assert found.std == pytest.approx(scaled.std(axis=(0, 2, 3)))

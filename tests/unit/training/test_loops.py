@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import toy_training
 from torch import nn
 
+from vitbench.measuring.steps import InvalidOutput
 from vitbench.training import (
     DivergedError,
     MeanLoss,
@@ -49,6 +50,16 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     step(model, 100 * torch.randn(8, 3), torch.zeros(8, dtype=torch.int64), lr=1.0, clip_norm=0.01)
     moved = nn.utils.parameters_to_vector(model.parameters()).detach() - before
     assert moved.norm() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_model_without_logits_ends_a_step_in_words() -> None:
+    class Pair(nn.Linear):
+        def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return super().forward(inputs), None
+
+    model = Pair(4, 3)
+    with pytest.raises(InvalidOutput, match="the model gave a tuple; it must give a plain tensor of logits"):
+        step(model, torch.randn(2, 4), torch.tensor([0, 1]))
 
 
 def test_losses_are_averaged_over_the_steps() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
 import toy_training
@@ -22,6 +24,8 @@ def test_norms_biases_positions_and_tokens_are_not_decayed() -> None:
     assert decayed == {"0.weight", "2.weight"}
     assert exempt == {"0.bias", "1.weight", "1.bias", "pos_embed", "cls_token", "table"}
     assert [group["weight_decay"] for group in decay_groups(model, 0.05)] == [0.05, 0.0]
+    compiled = decay_groups(cast(nn.Module, torch.compile(model)), 0.05)
+    assert {names[id(p)] for p in compiled[1]["params"]} == exempt
 
 
 @pytest.mark.parametrize(

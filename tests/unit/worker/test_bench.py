@@ -11,12 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vitbench.errors import Skip
+from vitbench.catalog import Catalog, Offer, load_catalog
+from vitbench.errors import Skip, UnusableError
 from vitbench.measuring import timing
-from vitbench.measuring.steps import InvalidOutput
+from vitbench.measuring.steps import LEARNING_RATE, InvalidOutput
+from vitbench.protocols import FitRun, TrainStep
 from vitbench.records import SpeedCell
+from vitbench.specs import RecipeSpec
 from vitbench.worker import bench as module
-from vitbench.worker.bench import Bench, read_baseline
+from vitbench.worker.bench import Bench, read_baseline, recipe_step
 
 pytestmark = pytest.mark.compute
 CPU = torch.device("cpu")
@@ -51,7 +54,7 @@ def test_a_cells_bench_has_its_conditions_and_another_batch_size_where_one_is_gi
     cell = factories.speed_cell(batch_size=4, precision="bfloat16", mode="training").cell
     assert isinstance(cell, SpeedCell)
     cell = msgspec.structs.replace(cell, channels_last=True)
-    model = nn.Identity()
+    model = nn.Linear(2, 2)
     made = Bench.of_cell(model, cell)
     assert made == Bench(
         model=model,
@@ -99,15 +102,14 @@ def test_the_first_output_of_each_step_is_checked(mode: str) -> None:
     with pytest.raises(InvalidOutput, match=r"must give logits of shape \(2, 4\)"):
         wrong.step(wrong.inputs())()
     free = bench(Probe(), mode=mode, num_classes=None)
-    assert free.step(free.inputs())().shape == (2, 3)
+    assert free.step(free.inputs())().shape == ((2, 3) if mode == "inference" else ())
 
 
 @pytest.mark.parametrize(("precision", "scaled"), [("float32", False), ("bfloat16", False), ("float16", True)])
 def test_float16_alone_has_its_loss_scaled(precision: str, scaled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     scalers = []
-    monkeypatch.setattr(module, "training_step", lambda *_, scaler, **__: scalers.append(scaler))
-    made = bench(Probe(), mode="training", precision=precision)
-    made.step(made.inputs())
+    monkeypatch.setattr(module, "plain_train_step", lambda *_, scaler, **__: scalers.append(scaler))
+    bench(Probe(), mode="training", precision=precision)
     assert [scaler.is_enabled() for scaler in scalers] == [scaled]
 
 
@@ -135,3 +137,78 @@ def test_a_model_that_keeps_results_is_told_in_inference_alone() -> None:
 def test_another_clock_and_loop_may_measure() -> None:
     timed = bench(Probe()).time(bench(Probe()).inputs(), lambda block, warm: [1.5, 1.5])
     assert timed.block_seconds == (1.5, 1.5)
+
+
+# Steps of recipes
+
+
+def catalog(step: object) -> Catalog:
+    """A catalog with one recipe, whose step is given."""
+    spec = RecipeSpec(name="own", fit="kitchen:fit", step=step, summary="A recipe of a test", options={"scale": 2.0})  # type: ignore[arg-type]
+    offer = Offer(name="kitchen/own", plugin=load_catalog().plugins[0], spec=spec)
+    return Catalog(
+        **{name: {} for name in ("models", "datasets", "metrics", "suites")},
+        plugins=(offer.plugin,),
+        problems=(),
+        recipes={"kitchen/own": offer},
+    )
+
+
+def training_cell(**fields: Any) -> SpeedCell:
+    usual = {"mode": "training", "recipe": "kitchen/own", "recipe_options": {"scale": 3.0}, "batch_size": 2}
+    cell = factories.speed_cell(**usual | fields).cell
+    assert isinstance(cell, SpeedCell)
+    return msgspec.structs.replace(cell, num_classes=3, input_shape=(3, 2, 2))
+
+
+def test_a_recipes_step_is_made_once_of_the_placed_model_and_taken_by_every_pass() -> None:
+    runs: list[FitRun] = []
+    rates = []
+    labels_seen: set[int] = set()
+
+    def step(model: nn.Module, run: FitRun) -> TrainStep:
+        runs.append(run)
+        run.log(epoch=1, loss=0.5)
+        run.log()
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
+
+        def take(inputs: Tensor, labels: Tensor) -> Tensor:
+            rates.append(optimizer.param_groups[0]["lr"])
+            labels_seen.update(labels.tolist())
+            optimizer.zero_grad()
+            loss = run.options["scale"] * nn.functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return TrainStep(optimizer=optimizer, take=take)
+
+    model = Probe()
+    weight = model.linear.weight.detach().clone()
+    cell = training_cell(precision="bfloat16")
+    made = Bench.of_cell(model, cell, train=recipe_step(cell, catalog(step)))
+    use = made.weigh(read_baseline(CPU))
+    made.time(made.inputs())
+    (run,) = runs
+    assert (run.device, run.precision, run.seed, run.options) == (CPU, "bfloat16", 0, {"scale": 3.0})
+    assert (run.budget.epochs, run.compile, run.channels_last) == (None, False, False)
+    assert set(rates) == {LEARNING_RATE}
+    assert labels_seen == {0, 1, 2}
+    assert torch.allclose(model.linear.weight, weight, atol=1e-3)
+    assert all(training for training, *_ in model.seen)
+    if not isinstance(use, Skip):
+        assert use.optimiser_bytes == use.gradient_bytes == use.weights_bytes == 4 * (12 * 3 + 3)
+
+
+def test_without_a_recipe_no_step_is_looked_for() -> None:
+    assert recipe_step(training_cell(recipe="", recipe_options={}), catalog(None)) is None
+
+
+def test_a_step_that_is_none_ends_in_words() -> None:
+    cell = training_cell()
+    make = recipe_step(cell, catalog(lambda model: (torch.optim.SGD(model.parameters()), None)))
+    assert make is not None
+    with pytest.raises(InvalidOutput, match=r"the step of recipe kitchen/own gave a tuple; it must give a vitbench"):
+        Bench.of_cell(Probe(), cell, train=make)
+    with pytest.raises(UnusableError, match="recipe kitchen/own names no step, which it did when this was planned"):
+        recipe_step(cell, catalog(None))

@@ -27,13 +27,13 @@ def spec(**fields: Any) -> ModelSpec:
 
 
 def planned(**options: Any) -> KeyedCell:
-    return factories.speed_cell(options=options, in_channels=3, image_size=16)
+    return factories.speed_cell(options=options, in_channels=3, image_size=(16, 16))
 
 
 def test_a_model_gets_the_cells_sizes_its_options_and_the_specs_arguments() -> None:
     model = build_model(planned(depth=2), spec(arguments={"variant": "s"}), 7)
     assert isinstance(model, Net)
-    assert model.given == {"num_classes": 7, "image_size": 16, "in_channels": 3, "variant": "s", "depth": 2}
+    assert model.given == {"num_classes": 7, "image_size": (16, 16), "in_channels": 3, "variant": "s", "depth": 2}
 
 
 def test_what_is_no_module_is_refused_with_the_models_name() -> None:

@@ -44,18 +44,21 @@ def outcome(planned: KeyedCell) -> CellResult:
     return run_cell(msgspec.msgpack.encode(CellJob(planned=planned)), Path(), lambda message: None)
 
 
-@pytest.mark.parametrize("part", ["model", "recipe"])
+@pytest.mark.parametrize("part", ["model", "recipe", "others"])
 def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
     monkeypatch.setattr(cell, "run_quality", lambda *_: ran.append(True) or CellResult(status="ok"))
     monkeypatch.setattr(cell, "_limit_memory", lambda: None)
     now = {plugin.name: origin(plugin) for plugin in load_catalog().plugins}
     planned = factories.quality_cell()
-    made_of = msgspec.structs.replace(planned.provenance, model=now["scratch"], recipe=now["recipes"])
+    made_of = msgspec.structs.replace(
+        planned.provenance, model=now["scratch"], recipe=now["recipes"], others=(now["timm"],)
+    )
     assert outcome(msgspec.structs.replace(planned, provenance=made_of)).status == "ok"
     assert ran == [True]
-    before = msgspec.structs.replace(getattr(made_of, part), code_hash="another")
-    made_of = msgspec.structs.replace(made_of, **{part: before})
+    several = part == "others"
+    before = msgspec.structs.replace(made_of.others[0] if several else getattr(made_of, part), code_hash="another")
+    made_of = msgspec.structs.replace(made_of, **{part: (before,) if several else before})
     found = outcome(msgspec.structs.replace(planned, provenance=made_of))
     assert (found.status, ran) == ("failed", [True])
     words = "changed since the run was planned; run the same command again"

@@ -16,8 +16,9 @@ from vitbench.catalog import Catalog, Offer, load_catalog
 from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput
+from vitbench.protocols import FitRun, TrainStep
 from vitbench.records import KeyedCell, Measurement
-from vitbench.specs import ModelSpec
+from vitbench.specs import ModelSpec, RecipeSpec
 from vitbench.worker import speed
 from vitbench.worker.speed import run_speed
 
@@ -84,8 +85,14 @@ def test_a_wrong_option_is_an_error_of_the_cell(planned: KeyedCell) -> None:
 # Models with known behaviour
 
 
-def speed_of(model: Callable[..., nn.Module], *, job: dict[str, object] | None = None, **cell: object) -> CellResult:
-    """Measure a model of the test as a plugin's, on images of 1x8x8."""
+def speed_of(
+    model: Callable[..., nn.Module],
+    *,
+    job: dict[str, object] | None = None,
+    step: Callable[..., TrainStep] | None = None,
+    **cell: object,
+) -> CellResult:
+    """Measure a model of the test as a plugin's, on images of 1x8x8; `step` is that of the recipe scratch/own."""
 
     def build(*, num_classes: int, image_size: int, in_channels: int) -> nn.Module:
         return model(num_classes=num_classes, in_channels=in_channels)
@@ -96,7 +103,13 @@ def speed_of(model: Callable[..., nn.Module], *, job: dict[str, object] | None =
         plugin=installed.plugins[0],
         spec=ModelSpec(name="known", build=build, summary="A model of a test"),
     )
-    catalog = Catalog(**{**catalog_fields(installed), "metrics": installed.metrics, "models": {"scratch/known": offer}})
+    recipe = RecipeSpec(name="own", fit="a:fit", step=step, summary="A recipe of a test")
+    offers = {
+        "metrics": installed.metrics,
+        "models": {"scratch/known": offer},
+        "recipes": {"scratch/own": Offer(name="scratch/own", plugin=offer.plugin, spec=recipe)},
+    }
+    catalog = Catalog(**{**catalog_fields(installed), **offers})
     planned = factories.speed_cell("known", options={}, **cell)
     return run_speed(CellJob(planned=planned, **(job or {})), catalog, lambda _: None)
 
@@ -143,6 +156,60 @@ def test_training_tells_where_its_memory_goes() -> None:
     assert found["train_memory_optimiser"].value >= 2 * weights
     assert found["train_throughput"].value > 0
     assert "cold_start" not in found
+
+
+def test_training_takes_the_step_of_the_recipe_which_may_pass_through_the_model_twice() -> None:
+    """Sharpness-aware minimisation (arXiv 2010.01412): its speed is that of two passes for each step."""
+    passes, steps = 0, 0
+
+    class Counting(known_models.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            nonlocal passes
+            passes += images.device.type != "meta"
+            return super().forward(images)
+
+    def step(model: nn.Module, run: FitRun) -> TrainStep:
+        parameters = list(model.parameters())
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+
+        def gradients(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            return loss
+
+        def take(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            nonlocal steps
+            steps += 1
+            loss = gradients(inputs, labels)
+            with torch.no_grad():
+                scale = 0.05 / (torch.stack([parameter.grad.norm() for parameter in parameters]).norm() + 1e-12)
+                moves = [scale * parameter.grad for parameter in parameters]
+                torch._foreach_add_(parameters, moves)
+            gradients(inputs, labels)
+            with torch.no_grad():
+                torch._foreach_sub_(parameters, moves)
+            optimizer.step()
+            return loss
+
+        return TrainStep(optimizer=optimizer, take=take)
+
+    found = figures(speed_of(Counting, batch_size=8, mode="training", step=step, recipe="scratch/own"))
+    assert passes == 2 * steps
+    assert found["train_throughput"].value > 0
+    assert found["train_memory_optimiser"].value == 0  # plain SGD has no state
+    assert found["train_memory_gradients"].value == 4 * 20
+
+
+def test_a_loss_that_is_not_finite_is_invalid() -> None:
+    def step(model: nn.Module, run: FitRun) -> TrainStep:
+        return TrainStep(
+            optimizer=torch.optim.SGD(model.parameters(), lr=0.1), take=lambda inputs, labels: torch.tensor(torch.nan)
+        )
+
+    found = figures(speed_of(known_models.Linear, batch_size=8, mode="training", step=step, recipe="scratch/own"))
+    assert found["train_throughput"].verdict.level == "invalid"
+    assert "the training loss was not finite" in found["train_throughput"].verdict.reasons
 
 
 def test_a_model_that_keeps_results_is_at_fault() -> None:

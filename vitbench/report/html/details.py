@@ -215,5 +215,6 @@ def _origins(records: Sequence[Record]) -> dict[str, tuple[PluginOrigin, ...]]:
         for name, origin in (("model", made_of.model), ("recipe", made_of.recipe), ("dataset", made_of.dataset)):
             if origin is not None:
                 found[name][origin] = None
+        found["other models"].update(dict.fromkeys(made_of.others))
         found["metrics"].update(dict.fromkeys(record.foreign_metrics))
     return {name: tuple(origins) for name, origins in found.items() if origins}

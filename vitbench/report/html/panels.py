@@ -151,8 +151,7 @@ def _interval(name: str, metric: Metric, row: Row) -> str:
 
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     used, cell, provenance = detail.main.preprocess, detail.main.planned.cell, detail.main.planned.provenance
-    checkpoint = provenance.checkpoint_sha256
-    size = f"{row.image_size} x {row.image_size} pixels"
+    size = "{} x {} pixels".format(*row.image_size)
     preprocess = (
         f"{size}, channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
         f"{used.interpolation}, crop {used.crop_fraction:g}"
@@ -168,7 +167,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         "conditions": conditions_in_words(row.condition),
         "torch": ", ".join(detail.torch),
         "libraries": ", ".join(f"{name} {version}" for name, version in provenance.libraries.items()),
-        "checkpoint": f"SHA-256 {checkpoint}" if checkpoint else "",
+        "files": ", ".join(f"{option} SHA-256 {sha256}" for option, sha256 in provenance.files.items()),
         **{f"{part} from": "; ".join(one.in_words for one in origins) for part, origins in detail.origins.items()},
         "it says": ", ".join(f"{name} {value}" for name, value in detail.main.facts.items()),
     }

@@ -44,7 +44,7 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
         # Without a suite, naming models and datasets means none; a run that had one was that of "quick".
         suite=asked.suite or ("quick" if suite else ""),
         models=(_model(planned, content),),
-        datasets=(planned.data.name,) if planned.data else asked.datasets,
+        datasets=_datasets(planned) or asked.datasets,
         seeds=tuple(seeds),
     )
     return Reproduction(command=command_line(asked), note=note)
@@ -75,6 +75,13 @@ def _model(planned: KeyedCell, suite: dict[str, object]) -> str:
     if (label in labels and ":" not in label) or label.partition(":")[0] == cell.model:
         return label
     return canonical_name(cell.model, cell.options, {})
+
+
+def _datasets(planned: KeyedCell) -> tuple[str, ...]:
+    """Return what ``--dataset`` must be given; nothing for a speed cell."""
+    if planned.data is None or not isinstance(planned.cell, QualityCell):
+        return ()
+    return (canonical_name(planned.data.name, planned.cell.dataset_options, {}),)
 
 
 def _needs(suite: str, content: dict[str, object]) -> str:

@@ -114,6 +114,15 @@ def test_metrics_that_are_not_vitbenchs_own_are_told(tmp_path, store):
     assert only([msgspec.structs.replace(record, measured_by=(own, foreign))], store).origins["metrics"] == (foreign,)
 
 
+def test_the_code_of_a_teacher_is_told(tmp_path, store):
+    teacher = PluginOrigin(plugin="zoo", distribution="zoo", version="1", code_hash="c0de")
+    record = factories.quality()
+    assert "other models" not in only([record], store).origins
+    made_of = msgspec.structs.replace(record.planned.provenance, others=(teacher,))
+    planned = msgspec.structs.replace(record.planned, provenance=made_of)
+    assert only([msgspec.structs.replace(record, planned=planned)], store).origins["other models"] == (teacher,)
+
+
 def test_settings_are_those_of_the_newest_cell(tmp_path, store):
     old = msgspec.structs.replace(factories.quality(seed=0), started=1.0, splits={"test": 1})
     new = msgspec.structs.replace(factories.quality(seed=1), started=2.0, splits={"test": 2})

@@ -74,6 +74,15 @@ def test_a_label_that_looks_like_a_name_with_options_is_not_used():
     assert "--model scratch/mine:new:patch_size=4" in command(factories.quality_cell("mine:new"), suite)
 
 
+def test_options_of_the_data_are_said():
+    cell = factories.quality_cell("vit-p2")
+    options = {"fold": 2, "grays": (0, 255), "index": ""}
+    planned = msgspec.structs.replace(cell, cell=msgspec.structs.replace(cell.cell, dataset_options=options))
+    found = shlex.split(command(planned, datasets=["a", "b"], data={"digits": "/d"}))
+    assert found[found.index("--dataset") + 1] == "digits:fold=2,grays=0,255,index="
+    assert found[found.index("--data") + 1] == "digits=/d"
+
+
 def test_speed_alone_keeps_the_runs_datasets():
     found = command(
         factories.speed_cell("vit-p2"),

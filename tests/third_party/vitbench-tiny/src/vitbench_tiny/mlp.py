@@ -3,11 +3,11 @@
 from torch import nn
 
 
-def build(*, num_classes: int, image_size: int, in_channels: int, width: int) -> nn.Module:
+def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int, width: int) -> nn.Module:
     """Return a module with about ``C H W width`` parameters."""
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(in_channels * image_size**2, width),
+        nn.Linear(in_channels * image_size[0] * image_size[1], width),
         nn.ReLU(),
         nn.Linear(width, num_classes),
     )

@@ -1,0 +1,77 @@
+"""A recipe that goes on after its budget is stopped in one sentence; one that keeps it, in its own way, is not."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vitbench.worker.budget import MOST_PASSES, OverBudgetError, check_epoch, held_to_images
+
+IMAGES, BATCH = 32, 8
+
+
+class Net(nn.Module):
+    """Takes its images by name, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.linear(inputs)
+
+
+def epochs(model: nn.Module, count: float, *, by_name: bool = False) -> None:
+    for _ in range(int(count * IMAGES / BATCH)):
+        batch = torch.zeros(BATCH, 4)
+        _ = model(inputs=batch) if by_name else model(batch)
+
+
+def test_an_epoch_after_the_last_is_refused() -> None:
+    for epoch in (0, 0.25, 2.999, 3, 3.0):
+        check_epoch("mine/sgd", epoch, 3)
+    words = "^recipe mine/sgd ignores its budget of 3 epochs: it tells of epoch 4; it must end after run.budget.epochs$"
+    with pytest.raises(OverBudgetError, match=words):
+        check_epoch("mine/sgd", 4, 3)
+    with pytest.raises(OverBudgetError, match=r"of 1 epoch: it tells of epoch 1\.25"):
+        check_epoch("mine/sgd", 1.25, 1)
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_recipe_that_tells_nothing_is_stopped_by_the_images_it_shows(by_name: bool) -> None:
+    model = Net()
+    with held_to_images(model, "mine/sgd", epochs=2, images=IMAGES):
+        epochs(model, 2 * MOST_PASSES, by_name=by_name)
+        with pytest.raises(OverBudgetError, match="recipe mine/sgd ignores its budget of 2 epochs: the model has seen"):
+            epochs(model, 1, by_name=by_name)
+    epochs(model, 1)  # afterwards nobody counts
+
+
+def test_images_in_eval_mode_and_without_a_budget_do_not_count() -> None:
+    model = Net().eval()
+    with held_to_images(model, "mine/sgd", epochs=1, images=IMAGES):
+        epochs(model, 2 * MOST_PASSES)
+    with held_to_images(model.train(), "mine/sgd", epochs=None, images=IMAGES):
+        epochs(model, 2 * MOST_PASSES)
+
+
+def test_a_model_can_be_copied_meanwhile_as_an_average_of_weights_is() -> None:
+    model = Net()
+    with held_to_images(model, "mine/sgd", epochs=1, images=IMAGES):
+        epochs(copy.deepcopy(model).eval(), 2 * MOST_PASSES)
+
+
+def test_a_compiled_model_stays_in_one_piece_and_is_compiled_once() -> None:
+    model, compiled = Net(), []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> object:
+        compiled.append(graph)
+        return graph.forward
+
+    with held_to_images(model, "mine/sgd", epochs=1, images=IMAGES):
+        net = torch.compile(model, backend=backend, fullgraph=True)
+        epochs(net, 2)
+    assert len(compiled) == 1

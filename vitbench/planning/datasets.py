@@ -1,0 +1,135 @@
+"""Asked datasets become opened and cached ones: located, options complete, files hashed, images in the sizes wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vitbench.catalog import Catalog, Plugin
+from vitbench.catalog.options import complete_options
+from vitbench.errors import UnusableError
+from vitbench.planning.files import hash_files
+from vitbench.planning.messages import PrepareRequest
+from vitbench.planning.resolve import Fault, ResolvedModel, lack_of
+from vitbench.planning.suite import AskedCell
+from vitbench.records import DataInfo
+from vitbench.specs import DatasetSpec, ModelSpec, OptionValue
+
+if TYPE_CHECKING:
+    from vitbench.data.cache import WantedSize
+
+__all__ = ["ResolvedDataset", "data_key", "describe_data", "open_data", "unfit", "wanted_size"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedDataset:
+    """A dataset as it was opened, its options complete."""
+
+    name: str
+    """Full, or as ``--data`` defines it."""
+    plugin: Plugin
+    options: dict[str, OptionValue] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that options name, by option."""
+    infos: Mapping[WantedSize, DataInfo] = field(default_factory=dict)
+    """Its images, in each size that is wanted."""
+
+
+def data_key(cell: AskedCell) -> bytes:
+    """Return what two cells on the same data have alike."""
+    return msgspec.json.encode((cell.dataset, cell.dataset_options), order="deterministic")
+
+
+def wanted_size(spec: ModelSpec) -> WantedSize:
+    """Return the size and the filter in which a model wants its images."""
+    from vitbench.data.cache import WantedSize
+
+    how = spec.preprocess
+    return WantedSize(
+        image_size=spec.input_size,
+        interpolation=how.interpolation if how else "bicubic",
+        crop_fraction=how.crop_fraction if how else 1.0,
+    )
+
+
+def unfit(spec: ModelSpec, data: DataInfo) -> Fault | None:
+    """Return why the data's channels do not become the model's; None where they do."""
+    from vitbench.data.geometry import channels_fit
+
+    given, wanted = data.shape[0], spec.in_channels
+    if wanted is None or channels_fit(given, wanted):
+        return None
+    takes = f"it takes {wanted} {'channel' if wanted == 1 else 'channels'}, and {data.title} has {given}"
+    words = f"{takes}; only gray becomes several channels, and three become gray"
+    return Fault(reason=words, exit_code=UnusableError.exit_code)
+
+
+def open_data(
+    request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
+) -> dict[bytes, ResolvedDataset]:
+    """Open and cache each dataset once, at each size that a model wants."""
+    from vitbench.data.cache import cache_dataset
+    from vitbench.data.locate import default_cache_root, default_data_root, locate
+
+    layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
+    plugins = {plugin.name: plugin for plugin in catalog.plugins}
+    sides = {wanted_size(model.spec) for model in models}
+    opened: dict[bytes, ResolvedDataset] = {}
+    for key, cell in {data_key(cell): cell for cell in request.cells}.items():
+        offer = catalog.datasets.get(cell.dataset)
+        short = cell.dataset.partition("/")[2] if offer else cell.dataset
+        path = request.data_paths.get(cell.dataset)
+        located = locate(
+            short,
+            spec=offer.spec if offer else None,
+            plugin=offer.plugin.name if offer else "",
+            layouts=layouts,
+            data_path=Path(path) if path else None,
+            data_root=default_data_root(),
+        )
+        if lack := lack_of(located.spec.requires):
+            raise UnusableError(f"dataset {short} {lack}.")
+        given = _options_of(cell, located.spec, offer.spec if offer else None)
+        options, files = hash_files(f"dataset {short}", located.spec.declared, given)
+        located = dataclasses.replace(located, options=options, files=files)
+        plugin = offer.plugin if offer else plugins[located.plugin]
+        opened[key] = ResolvedDataset(
+            name=cell.dataset,
+            plugin=plugin,
+            options=options,
+            files=files,
+            infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
+        )
+    return opened
+
+
+def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) -> dict[str, OptionValue]:
+    """Return a cell's dataset options for what opens its folder: the named dataset, or a layout in its place.
+
+    Raises:
+        UsageError: the layout does not have an option that was given, or refuses its value.
+    """
+    if opens is named:
+        return cell.dataset_options
+    usual = named.defaults if named else {}
+    given = {name: value for name, value in cell.dataset_options.items() if name not in usual or usual[name] != value}
+    owner = f"dataset {cell.dataset}, opened by the layout {opens.name}"
+    return complete_options(owner, opens.declared, given)
+
+
+def describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
+    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
+    from vitbench.data.splits import load_splits
+
+    notes: dict[str, None] = {}
+    for info in data:
+        splits = load_splits(info, limit=limit)
+        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
+        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
+        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
+    return tuple(notes)

@@ -1,0 +1,68 @@
+"""A recipe that goes on after the user's epochs is stopped: its result would be shown as one of fewer epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from vitbench.errors import VitbenchError
+
+__all__ = ["OverBudgetError", "check_epoch", "held_to_images"]
+
+MOST_PASSES = 8
+"""Over the images of an epoch: SAM makes two, AugMix three, repeated augmentation three; twice as many are far off."""
+
+
+class OverBudgetError(VitbenchError):
+    """A recipe ignores its budget."""
+
+
+def check_epoch(recipe: str, epoch: float, epochs: int) -> None:
+    """Raise OverBudgetError where a recipe tells of an epoch after the last that the user allows."""
+    if epoch > epochs + 1e-6:
+        raise _over(recipe, epochs, f"it tells of epoch {epoch:g}")
+
+
+@contextmanager
+def held_to_images(model: nn.Module, recipe: str, *, epochs: int | None, images: int) -> Iterator[None]:
+    """Raise OverBudgetError from within a model that sees far more images in train mode than its epochs have.
+
+    This stops recipes that tell of no epochs. A compiled model counts nothing: it would be compiled another way.
+
+    Args:
+        model: that the block trains.
+        recipe: full name.
+        epochs: that the user allows; None: any.
+        images: of an epoch.
+    """
+    if epochs is None:
+        yield
+        return
+    most, seen = MOST_PASSES * epochs * images, 0
+
+    def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal seen
+        if torch.compiler.is_compiling() or not module.training:
+            return
+        inputs = next(iter((*args, *kwargs.values())), None)
+        if isinstance(inputs, torch.Tensor) and inputs.ndim:
+            seen += len(inputs)
+        if seen > most:
+            raise _over(recipe, epochs, f"the model has seen {seen / images:.0f} times as many images as it trains on")
+
+    hook = model.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _over(recipe: str, epochs: int, found: str) -> OverBudgetError:
+    unit = "epoch" if epochs == 1 else "epochs"
+    return OverBudgetError(
+        f"recipe {recipe} ignores its budget of {epochs} {unit}: {found}; it must end after run.budget.epochs"
+    )

@@ -242,7 +242,10 @@ class ImageScores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfusionScore:
-    """A metric that is a function of the confusion matrix; the core resamples the images, paired between models."""
+    """A metric that is a function of the confusion matrix; the core resamples the images, paired between models.
+
+    Of more than 5000 classes no matrix is made, and it has no value.
+    """
 
     name: str
     """Of the measurement."""

@@ -23,7 +23,7 @@ from vitbench.records import SCHEMA, Environment, newest_by_id
 from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
 
 STORES = Path(__file__).parents[1] / "fixtures" / "stores"
-"""Written by vitbench as it was at each version: one small run, `--limit 60 --epochs 1`."""
+"""Written by vitbench as it was at each version: one small run, `--limit 60 --epochs 1`, packed into small pages."""
 
 
 def begin(store: Store, rank_by: str = "top1") -> str:

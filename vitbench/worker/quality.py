@@ -102,6 +102,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         log()
         found = evaluate(model, planned, splits.test, how, log)
         flipped = flag_reasons(flags)
+    save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
         _save_weights(model, folder / WEIGHTS)
     curve = tuple(log.curve)
@@ -119,7 +120,6 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     )
     with signs_of_life(send, "measuring"):  # resamples may take a minute for each metric
         measured = measure(catalog, subject, "quality")
-    save_predictions(folder / PREDICTIONS, found.predictions)
     save_scores(folder / SCORES, measured.scores, found.predictions)
     return CellResult(
         status="ok",

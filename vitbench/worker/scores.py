@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench.array_files import load_arrays, write_arrays
-from vitbench.errors import reason_of
+from vitbench.errors import Skip, reason_of
 from vitbench.protocols import ConfusionScore, ImageScores, Predictions, SampleScore
 from vitbench.records import Measurement, Verdict
 from vitbench.statistics import RESAMPLES, draws, percentiles, wilson
@@ -38,6 +38,8 @@ FEWEST = 100
 """Resamples that an interval needs."""
 UNDEFINED = 0.05
 """Share of the resamples that may have no value."""
+LARGEST_MATRIX = 5000
+"""Classes whose confusion matrix is made, which takes 200 MB then."""
 STEPPED = 32
 """Classes, the rarest, of which one answer is changed on trial."""
 
@@ -60,6 +62,7 @@ def scored(given: Score, predictions: Predictions, unit: str) -> Scored:
 
     Raises:
         TypeError, ValueError: the score is of another form.
+        Skip: there are too many classes for a confusion matrix.
         Exception: whatever a metric's function raises on all images.
     """
     if isinstance(given, ImageScores):
@@ -99,6 +102,8 @@ def _of_images(given: ImageScores, n: int) -> Scored:
 
 def _of_confusion(given: ConfusionScore, predictions: Predictions) -> Scored:
     classes = predictions.num_classes
+    if classes > LARGEST_MATRIX:
+        raise Skip(f"the confusion matrix of {classes} classes is too large: at most {LARGEST_MATRIX} have one")
     cells = predictions.labels * classes + predictions.top_classes[:, 0]
 
     def score(drawn: NDArray[np.intp]) -> float:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from vitbench.errors import Skip
 from vitbench.protocols import ConfusionScore, ImageScores, Predictions, SampleScore
 from vitbench.records import Measurement
 from vitbench.statistics import bootstrap, bootstrap_interval, wilson
@@ -117,6 +118,11 @@ class TestFunctionsOfTheConfusionMatrix:
         assert found.measurement.value == 0
         assert interval(found.measurement) == (None, None), "no resample has any of the five right"
         assert found.kept["step"] == pytest.approx(1 / 5)
+
+    def test_too_many_classes_have_no_matrix(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "LARGEST_MATRIX", 2)
+        with pytest.raises(Skip, match="the confusion matrix of 3 classes is too large: at most 2 have one"):
+            of(ConfusionScore(name="m", score=worst_class))
 
     def test_it_gets_a_matrix_that_it_may_write_into(self) -> None:
         def spoils(confusion: NDArray[np.int64]) -> float:

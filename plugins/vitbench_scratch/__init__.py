@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vitbench import ModelSpec, Preprocess, hookimpl
+from vitbench import ModelSpec, Option, Preprocess, hookimpl
+from vitbench.specs import OptionValue
 
 VIT_PAPER = "Dosovitskiy et al. 2021, arXiv 2010.11929"
 RESNET_PAPER = "He et al. 2016, arXiv 1512.03385"
@@ -15,6 +16,32 @@ STUDY = "ra1ph2/Vision-Transformer"
 IMAGENET = Preprocess(
     mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear", crop_fraction=0.875
 )
+
+
+CHECKPOINT = Option("", kind="file", help="Weights of the same model: .safetensors, or a state dict of torch.save")
+"""Path of a state dict; empty for none."""
+
+
+def _sizes(**defaults: OptionValue) -> dict[str, OptionValue | Option]:
+    """Return the options of a transformer with these defaults; each means the same in every model."""
+    return {
+        name: Option(default, help=meaning, minimum=minimum, maximum=0.99 if name == "dropout" else None)
+        for name, default in defaults.items()
+        for meaning, minimum in (_MEANING[name],)
+    }
+
+
+_MEANING = {
+    "patch_size": ("Side of a patch, in pixels of the image or positions of the stem's output", 1),
+    "depth": ("Transformer layers", 1),
+    "width": ("Width of a token", 1),
+    "heads": ("Attention heads; they divide the width", 1),
+    "mlp_ratio": ("Hidden width of the MLP, as a multiple of the width", 0.01),
+    "dropout": ("Share of activations that training drops", 0),
+    "stem_width": ("Channels of the stem", 1),
+    "stem_blocks": ("Residual blocks of the stem", 0),
+}
+"""What each option means, and its least value."""
 
 
 @hookimpl
@@ -38,14 +65,16 @@ def _vits() -> Iterator[ModelSpec]:
         summary: str,
         source: str = VIT_PAPER,
     ) -> ModelSpec:
-        sizes = {"patch_size": patch_size, "depth": depth, "width": width, "heads": heads, "mlp_ratio": mlp_ratio}
+        sizes = _sizes(
+            patch_size=patch_size, depth=depth, width=width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout
+        )
         return ModelSpec(
             name=name,
             build="vitbench_scratch.vit:build",
             summary=summary,
             source=source,
             image_size=image_size,
-            options={**sizes, "dropout": dropout, "checkpoint": ""},
+            options={**sizes, "checkpoint": CHECKPOINT},
         )
 
     study = f"{VIT_PAPER}; sizes of {STUDY}"
@@ -83,7 +112,7 @@ def _resnets() -> Iterator[ModelSpec]:
             summary=f"ResNet-{name.removeprefix('resnet')}; CIFAR stem below 64 px, ImageNet stem from 64 px on",
             source=RESNET_PAPER,
             arguments={"block": block, "depths": depths},
-            options={"width": 64, "checkpoint": ""},
+            options={"width": Option(64, help="Channels of the first stage", minimum=1), "checkpoint": CHECKPOINT},
         )
 
 
@@ -98,15 +127,10 @@ def _hybrids() -> Iterator[ModelSpec]:
         preprocess=IMAGENET,
         recipe="recipes/supervised",
         options={
-            "patch_size": 7,
-            "depth": 12,
-            "width": 512,
-            "heads": 16,
-            "mlp_ratio": 1.0,
-            "dropout": 0.1,
-            "frozen": True,
-            "pretrained": True,
-            "checkpoint": "",
+            **_sizes(patch_size=7, depth=12, width=512, heads=16, mlp_ratio=1.0, dropout=0.1),
+            "frozen": Option(True, help="Leave the stem's weights as they are"),
+            "pretrained": Option(True, help="Take the stem's weights from the hub"),
+            "checkpoint": CHECKPOINT,
         },
         pretrained_on="ImageNet-1k",
         downloads=True,
@@ -117,14 +141,9 @@ def _hybrids() -> Iterator[ModelSpec]:
         summary="Small hybrid for small images: residual stem and ViT, trained together",
         source=f"{VIT_PAPER}, section 3.1; Xiao et al. 2021, arXiv 2106.14881",
         options={
-            "stem_width": 64,
-            "stem_blocks": 2,
-            "patch_size": 4,
-            "depth": 6,
-            "width": 192,
-            "heads": 6,
-            "mlp_ratio": 2.0,
-            "dropout": 0.0,
-            "checkpoint": "",
+            **_sizes(
+                stem_width=64, stem_blocks=2, patch_size=4, depth=6, width=192, heads=6, mlp_ratio=2.0, dropout=0.0
+            ),
+            "checkpoint": CHECKPOINT,
         },
     )

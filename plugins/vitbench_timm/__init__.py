@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from vitbench import ModelSpec, Preprocess, hookimpl
+from vitbench import ModelSpec, Option, Preprocess, hookimpl
 from vitbench.specs import OptionValue
 
 BUILD = "vitbench_timm.models:build"
-OPTIONS: dict[str, OptionValue] = {"pretrained": True, "checkpoint": "", "head": "new"}
+OPTIONS: dict[str, OptionValue | Option] = {
+    "pretrained": Option(True, help="Take the weights of the name's tag from the hub"),
+    "checkpoint": Option("", kind="file", help="Weights of the same architecture, in place of the hub's"),
+    "head": Option("new", choices=("new", "own"), help="A new head for the data's classes, or that of the weights"),
+}
 HALF = (0.5, 0.5, 0.5)
 
 

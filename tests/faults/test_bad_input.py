@@ -337,7 +337,7 @@ def test_the_store_of_another_version_is_refused(leaderboard: Callable[..., str]
     Store.open(tmp_path, create=True).close()
     with contextlib.closing(sqlite3.connect(tmp_path / "vitbench.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 99")
-    assert "written by another version of vitbench (store version 99" in leaderboard(4, tmp_path)
+    assert "written by a later version of vitbench (store version 99" in leaderboard(4, tmp_path)
 
 
 def test_a_store_that_is_damaged_is_refused(leaderboard: Callable[..., str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+from importlib.machinery import PathFinder
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -97,7 +98,7 @@ def _owner_of(module: str) -> str:
             return "Python's standard library"
         if name in _KNOWN:
             return "another project"
-        found = importlib.util.find_spec(name)
+        found = PathFinder.find_spec(name)  # not what this process made: a plugin file is a module of its stem
         if found is not None and found.origin is not None and not Path(found.origin).is_relative_to(Path.cwd()):
             return "an installed package"
     return ""

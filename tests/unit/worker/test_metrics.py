@@ -137,6 +137,27 @@ def test_an_end_that_is_not_finite_is_none() -> None:
     assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "valid")
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.9, 0.1), (0.6, 0.7), (None, 0.4), (50.0, 60.0)])
+def test_an_interval_that_does_not_hold_its_value_is_left_out(low: float | None, high: float) -> None:
+    """Rows would be ranked by it against the order of their values."""
+    found = measured(lambda subject: [Measurement(name="it", value=0.5, low=low, high=high)])
+    assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "warn")
+    assert found.verdict.reasons[0].endswith("does not hold the value 0.5")
+
+
+def test_rounding_takes_no_interval_away() -> None:
+    value = float(np.float32(0.3))
+    found = measured(lambda subject: [Measurement(name="it", value=value, low=0.1, high=0.3)])
+    assert (found.low, found.high, found.verdict.level) == (0.1, 0.3, "valid")
+
+
+def test_what_is_given_twice_has_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    found = measured(lambda subject: [Measurement(name="it", value=0.5), Measurement(name="it", value=0.7)])
+    assert (found.value, found.verdict.level) == (None, "invalid")
+    assert 'it gave "it" twice' in found.verdict.reasons[0]
+    capsys.readouterr()
+
+
 def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -63,7 +63,7 @@ def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, st
             if reasons:
                 found += _without_values(spec, reasons[0])
             elif all(getattr(subject, part) is not None for part in spec.parts):
-                found += _call(offer, subject)
+                found += [_doubted(one, spec, subject) for one in _call(offer, subject)]
     measurements = tuple(one.measurement for one in found)
     return Measured(
         measurements=tuple(map(at_largest_batch, measurements)) if at == "largest_batch" else measurements,
@@ -125,6 +125,17 @@ def _call(offer: Offer[MetricSpec], subject: Subject) -> list[Scored]:
         traceback.print_exc()
         reason = f"{offer.name} failed: {reason_of(error)}"
     return _without_values(offer.spec, reason)
+
+
+def _doubted(one: Scored, spec: MetricSpec, subject: Subject) -> Scored:
+    """Trust a figure of the machine no more than the times and counters that it is made of, whoever makes it."""
+    if not spec.holds_for_machine or one.measurement.value is None:
+        return one
+    measurements: tuple[Measurement, ...] = (one.measurement,)
+    for part in (getattr(subject, name) for name in spec.parts):
+        measurements = doubt(measurements, "invalid", getattr(part, "errors", ()))
+        measurements = doubt(measurements, "warn", getattr(part, "warnings", ()))
+    return dataclasses.replace(one, measurement=measurements[0])
 
 
 def _of_score(given: Score, offer: Offer[MetricSpec], subject: Subject) -> Scored:

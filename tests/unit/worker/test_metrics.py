@@ -15,8 +15,8 @@ import torch
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import Skip
-from vitbench.protocols import ImageScores, Split, Subject, TrainingLog
-from vitbench.records import Measurement, Style
+from vitbench.protocols import ImageScores, Split, Subject, Timing, TrainingLog
+from vitbench.records import Measurement, Style, Verdict
 from vitbench.specs import At, MetricSpec
 from vitbench.statistics import wilson
 from vitbench.worker.metrics import Measured, measure, measured_by
@@ -292,6 +292,32 @@ def test_what_the_spec_says_of_where_and_how_is_stored_with_each_measurement() -
         Catalog(metrics={"p/it": offer("it", share, needs="memory")}), subject(), "fixed_batch", {"memory": "none"}
     ).measurements
     assert (lacking.at, lacking.machine_bound) == (("fixed_batch",), True)
+
+
+def timed(**fields: Any) -> Verdict:
+    times: dict[str, Any] = {"block_seconds": (1.0,), "call_seconds": (), "warmup_seconds": ()}
+    timing = Timing(mode="inference", batch_size=2, calls_per_block=1, **times, **fields)
+    given = offer("it", lambda subject: [Measurement(name="it", value=2.0)], needs="timing")
+    catalog = Catalog(metrics={"p/it": given})
+    [found] = measure(catalog, dataclasses.replace(subject(), timing=timing), "fixed_batch").measurements
+    return found.verdict
+
+
+def test_a_metric_of_a_disturbed_machine_is_doubted_whoever_made_it() -> None:
+    """Or it would be ranked beside a latency that the same times make invalid."""
+    assert timed() == Verdict()
+    assert timed(warnings=("load average 5",)) == Verdict(level="warn", reasons=("load average 5",))
+    found = timed(errors=("had the processor 30% of the time",), warnings=("load average 5",))
+    assert found == Verdict(level="invalid", reasons=("had the processor 30% of the time", "load average 5"))
+
+
+def test_what_holds_on_any_machine_is_not_doubted_for_this_one() -> None:
+    training = TrainingLog(seconds=1.0, images=3, warnings=("load average 5",))
+    gives = lambda subject: [Measurement(name="it", value=0.5)]  # noqa: E731
+    for bound, level in ((None, "warn"), (False, "valid")):
+        catalog = Catalog(metrics={"p/it": offer("it", gives, needs="training", machine_bound=bound)})
+        [found] = measure(catalog, dataclasses.replace(subject(), training=training), "quality").measurements
+        assert found.verdict.level == level
 
 
 # Scores of images -----------------------------------------------------------------------------------------------------

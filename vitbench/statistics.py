@@ -38,6 +38,7 @@ __all__ = [
     "bootstrap_interval",
     "crossed_margin",
     "draws",
+    "freedom_of",
     "holm",
     "judge",
     "mcnemar",
@@ -203,6 +204,7 @@ def crossed_margin(
     images: int,
     seed_variances: tuple[ArrayLike, ArrayLike],
     seeds: tuple[ArrayLike, ArrayLike],
+    image_freedom: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Return the difference of two models that chance does not exceed: means over the same images and over own seeds.
 
@@ -220,6 +222,7 @@ def crossed_margin(
         seed_variances: of each model, the variance over seeds of its mean over images; NaN for one seed, which is
             taken to vary as the other model's do, and as not varying where both have one.
         seeds: of each model, their number.
+        image_freedom: degrees of freedom of `image_variance`; None: N - 1.
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -228,10 +231,28 @@ def crossed_margin(
     if images < _fewest(level):
         return np.full_like(variances, math.inf)
     squared, freedom = _seed_error(seed_variances, seeds)
-    of_images = stdtrit(images - 1, 1 - level / 2) ** 2 * variances / images
+    known = images - 1 if image_freedom is None else np.asarray(image_freedom, dtype=np.float64)
+    of_images = stdtrit(known, 1 - level / 2) ** 2 * variances / images
     of_seeds = stdtrit(freedom, 1 - level / 2) ** 2 * squared
     margin: NDArray[np.float64] = np.sqrt(of_images + of_seeds)
     return margin
+
+
+def freedom_of(scores: ArrayLike) -> float:
+    """Return the degrees of freedom that the variance of N scores is known to, by their kurtosis: at most N - 1.
+
+    Where few images make most of the variance, as the six of a rare class do in an area under its ROC curve, it is
+    known no better than from these few, and Student's t of N - 1 degrees of freedom finds differences in noise.
+    """
+    import numpy as np
+
+    values: NDArray[np.float64] = np.asarray(scores, dtype=np.float64)
+    squares = (values - values.mean()) ** 2
+    variance = float(squares.mean())
+    if variance == 0:
+        return len(values) - 1.0
+    excess = float(((squares / variance) ** 2).mean()) - 1  # kurtosis less one: 2 of a normal distribution
+    return min(len(values) - 1.0, 2 * len(values) / max(excess, 1e-9))
 
 
 def resampled_variances(

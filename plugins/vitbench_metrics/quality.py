@@ -96,8 +96,10 @@ def _area_scores(probability: NDArray[np.float64], own: NDArray[np.bool_]) -> ND
     chance[own] = _share_below(of_others, probability[own])
     chance[~own] = 1 - _share_below(of_class, probability[~own])
     area = chance[own].mean()
-    share = np.where(own, len(of_class), len(of_others)) / len(own)
-    scores: NDArray[np.float64] = area + (chance - area) / share
+    counts = np.where(own, len(of_class), len(of_others))
+    # DeLong's variances of each side divide by one less than its number of images.
+    few = np.sqrt(counts / np.maximum(counts - 1, 1))
+    scores: NDArray[np.float64] = area + (chance - area) * few * len(own) / counts
     return scores
 
 

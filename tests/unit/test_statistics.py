@@ -19,6 +19,7 @@ from vitbench.statistics import (
     bootstrap_interval,
     crossed_margin,
     draws,
+    freedom_of,
     holm,
     judge,
     mcnemar,
@@ -178,6 +179,20 @@ def test_one_seed_each_is_the_paired_t_test():
     difference = abs(float((first - second).mean()))
     # At a level of its own p-value, a difference lies on the margin.
     assert crossed_margin(p, (first - second).var(ddof=1), 50, *NO_SEEDS) == pytest.approx(difference)
+
+
+def test_the_images_may_have_fewer_degrees_of_freedom():
+    assert crossed_margin(0.05, 0.09, 900, *NO_SEEDS, 4.0) == pytest.approx(t.ppf(0.975, 4) * 0.01)
+
+
+def test_a_variance_that_few_scores_make_is_known_as_from_these_few():
+    random = np.random.default_rng(0)
+    normal = random.normal(size=1000)
+    assert 800 < freedom_of(normal) <= 999
+    assert freedom_of(np.concatenate([random.normal(size=12), np.zeros(988)])) < 12
+    assert freedom_of(np.arange(100) == 0) == pytest.approx(2, abs=0.1)
+    assert freedom_of(random.choice([-1.0, 1.0], size=100)) == 99
+    assert freedom_of(np.full(7, 0.3)) == 6
 
 
 def test_seeds_alone_are_welchs_t_test():

@@ -63,6 +63,8 @@ class PairedDifference:
     """Over images, of the differences of the mean scores."""
     seed_variances: tuple[float, float]
     """Of each model, over seeds, of the mean score; NaN for one seed."""
+    freedom: float
+    """Degrees of freedom of `variance`."""
     split: Disagreement | None
     """None where scores are not right or wrong."""
     level: float = LEVEL
@@ -93,7 +95,8 @@ class PairedDifference:
 
     def _margin(self, variance: float) -> float:
         """Return the difference that chance does not exceed, given the variance over images."""
-        return float(crossed_margin(self.level, variance, self.images, self.seed_variances, self.seeds))
+        known = self.seed_variances, self.seeds, self.freedom
+        return float(crossed_margin(self.level, variance, self.images, *known))
 
 
 def paired_difference(first: Sequence[Known], second: Sequence[Known]) -> PairedDifference | None:
@@ -155,6 +158,7 @@ def _of_shares(split: Disagreement, images: int) -> PairedDifference:
         alike=not discordant,
         variance=discordant - value**2,
         seed_variances=(math.nan, math.nan),
+        freedom=images - 1.0,
         split=split,
     )
 
@@ -171,9 +175,10 @@ def _of_means(
     """Compare two models by Student's t, with the errors of images and of seeds."""
     images, seeds = first[0].size, (len(first), len(second))
     of_seeds = _seed_variance(first), _seed_variance(second)
+    freedom = min(each.freedom for each in (*first, *second))
 
     def margin(level: float) -> float:
-        return float(crossed_margin(level, variance, images, of_seeds, seeds))
+        return float(crossed_margin(level, variance, images, of_seeds, seeds, freedom))
 
     widest = margin(LEVEL)
     known = 0 < widest < math.inf  # an interval of no width would be wrong
@@ -187,6 +192,7 @@ def _of_means(
         alike=alike,
         variance=variance,
         seed_variances=of_seeds,
+        freedom=freedom,
         split=split,
     )
 

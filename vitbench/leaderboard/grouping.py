@@ -188,18 +188,16 @@ def _without_quality(
     for entry in entries:
         known[entry.subject, entry.task.manner].add(_recipe(entry))
     for (subject, manner), by_place in speed.items():
-        cells = [speed_cell(record) for records in by_place.values() for record in records]
-        recipes = dict.fromkeys(_recipe(cell) for cell in cells if cell.recipe)
-        if (subject, manner) not in known:
-            recipes = recipes or {("", b"{}"): None}
-        for recipe in recipes:
-            if recipe not in known[subject, manner]:
-                there = {
-                    place: records
-                    for place, records in by_place.items()
-                    if not recipe[0] or any(_recipe(speed_cell(record)) == recipe for record in records)
-                }
-                yield RowIdentity(subject, Task("", "", manner, None, None), *recipe), there
+        there: dict[tuple[str, bytes], dict[Place, list[Record]]] = defaultdict(dict)
+        evaluated = known.get((subject, manner))
+        for place, records in by_place.items():
+            recipes = {_recipe(cell) for cell in map(speed_cell, records) if cell.recipe}
+            if evaluated is None:
+                recipes = recipes or {("", b"{}")}
+            for recipe in sorted(recipes - (evaluated or set())):
+                there[recipe][place] = records
+        for recipe, places in there.items():
+            yield RowIdentity(subject, Task("", "", manner, None, None), *recipe), places
 
 
 def own_place(planned: KeyedCell) -> Place:

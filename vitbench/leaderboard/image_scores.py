@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitbench.array_files import read_arrays
+from vitbench.statistics import freedom_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,11 @@ class Outcomes:
         """N."""
         return len(self.scores)
 
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the variance of the scores; N - 1 of right and wrong."""
+        return self.size - 1.0 if self.scores.dtype == bool else freedom_of(self.scores)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resampled:
@@ -51,6 +57,11 @@ class Resampled:
     """N"""
     images: str
     """Digest of the test images: scores of different ones are never paired."""
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the variance over images: N - 1."""
+        return self.size - 1.0
 
 
 Known = Outcomes | Resampled

@@ -138,6 +138,8 @@ class _Sample:
     """[P]"""
     seed_variances: NDArray[np.float64]
     """[P], of the mean over images; NaN for one seed."""
+    freedom: NDArray[np.float64]
+    """[P], degrees of freedom of the variance over images."""
     exact: NDArray[np.bool_]
     """[P], one seed with each image right or wrong: McNemar's test applies."""
 
@@ -157,6 +159,7 @@ class _Sample:
             variances=_over_images(squares, means, images) if scores else _over_resamples(known, means),  # type: ignore[arg-type]
             seeds=np.array([len(own) for own in known]),
             seed_variances=np.array([np.var(m, ddof=1) if len(m) > 1 else math.nan for m in over_images]),
+            freedom=np.array([min(each.freedom for each in own) for own in known]),
             exact=np.array(
                 [len(own) == 1 and isinstance(own[0], Outcomes) and own[0].scores.dtype == np.bool_ for own in known]
             ),
@@ -232,8 +235,12 @@ def _mcnemar(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArr
 
 
 def _margins(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp], level: float) -> NDArray[np.float64]:
+    import numpy as np
+
     of_seeds = sample.seed_variances[i], sample.seed_variances[j]
-    return crossed_margin(level, sample.variances[i, j], sample.images, of_seeds, (sample.seeds[i], sample.seeds[j]))
+    seeds = sample.seeds[i], sample.seeds[j]
+    freedom = np.minimum(sample.freedom[i], sample.freedom[j])
+    return crossed_margin(level, sample.variances[i, j], sample.images, of_seeds, seeds, freedom)
 
 
 def _gap(sample: _Sample) -> float | None:

@@ -123,7 +123,6 @@ class Row:
     baseline: bool
     image_size: tuple[int, int]
     """Height and width of the input in pixels."""
-    """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
     train_step: str | None

@@ -119,9 +119,9 @@ def _merge(same: Sequence[Measurement]) -> Measurement:
         return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
     if len(set(values)) == 1 and not same[0].samples:
         return msgspec.structs.replace(same[0], verdict=verdict)
-    middle = statistics.median(values)
-    if max(values) - min(values) > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * middle:
-        differ = f"the processes differ by {(max(values) - min(values)) / middle:.0%}"
+    middle, apart = statistics.median(values), max(values) - min(values)
+    if apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):
+        differ = "the processes differ by " + (f"{apart / abs(middle):.0%}" if middle else f"{apart:g}")
         verdict = Verdict(level="invalid" if verdict.level == "invalid" else "warn", reasons=(*verdict.reasons, differ))
     return msgspec.structs.replace(
         same[0],

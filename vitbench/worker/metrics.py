@@ -20,13 +20,15 @@ from vitbench.catalog.provenance import first_missing, origin
 from vitbench.errors import Skip, reason_of
 from vitbench.measurements import LARGEST_BATCH, at_largest_batch, blank, taken_in
 from vitbench.protocols import Predictions, Split, Subject
-from vitbench.records import Measurement, PluginOrigin, Verdict
+from vitbench.records import Measurement, PluginOrigin, Verdict, doubt
 from vitbench.specs import At, MetricSpec, load_target
 from vitbench.worker.runtime import kept_flags
 from vitbench.worker.scores import Kept, Score, Scored, scored
 
 __all__ = ["Measured", "measure", "measured_by"]
 
+_ROUNDING = 1e-6
+"""Of the largest of a value and its ends, how far it may lie outside; a metric may compute in float32."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -61,7 +63,7 @@ def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, st
             if reasons:
                 found += _without_values(spec, reasons[0])
             elif all(getattr(subject, part) is not None for part in spec.parts):
-                found += _call(offer, subject)
+                found += [_doubted(one, spec, subject) for one in _call(offer, subject)]
     measurements = tuple(one.measurement for one in found)
     return Measured(
         measurements=tuple(map(at_largest_batch, measurements)) if at == "largest_batch" else measurements,
@@ -103,13 +105,18 @@ def _views(part: Predictions | Split) -> dict[str, Any]:
 def _call(offer: Offer[MetricSpec], subject: Subject) -> list[Scored]:
     if missing := first_missing(offer.spec.requires):
         return _without_values(offer.spec, f"it needs the module {missing}, which is not installed")
+    found: dict[str, Scored] = {}
     try:
-        return [
-            _of_score(given, offer, subject)
-            if isinstance(given, Score)
-            else Scored(measurement=_complete(given, offer.spec), kept={})
-            for given in contract.call(load_target(offer.spec.measure), {"subject": subject})
-        ]
+        for given in contract.call(load_target(offer.spec.measure), {"subject": subject}):
+            one = (
+                _of_score(given, offer, subject)
+                if isinstance(given, Score)
+                else Scored(measurement=_complete(given, offer.spec), kept={})
+            )
+            if one.measurement.name in found:
+                raise ValueError(f'it gave "{one.measurement.name}" twice')
+            found[one.measurement.name] = one
+        return list(found.values())
     except KeyboardInterrupt:
         raise
     except Skip as skip:
@@ -118,6 +125,17 @@ def _call(offer: Offer[MetricSpec], subject: Subject) -> list[Scored]:
         traceback.print_exc()
         reason = f"{offer.name} failed: {reason_of(error)}"
     return _without_values(offer.spec, reason)
+
+
+def _doubted(one: Scored, spec: MetricSpec, subject: Subject) -> Scored:
+    """Trust a figure of the machine no more than the times and counters that it is made of, whoever makes it."""
+    if not spec.holds_for_machine or one.measurement.value is None:
+        return one
+    measurements: tuple[Measurement, ...] = (one.measurement,)
+    for part in (getattr(subject, name) for name in spec.parts):
+        measurements = doubt(measurements, "invalid", getattr(part, "errors", ()))
+        measurements = doubt(measurements, "warn", getattr(part, "warnings", ()))
+    return dataclasses.replace(one, measurement=measurements[0])
 
 
 def _of_score(given: Score, offer: Offer[MetricSpec], subject: Subject) -> Scored:
@@ -153,7 +171,7 @@ def _without_value(spec: MetricSpec, name: str, reason: str) -> Scored:
 
 
 def _complete(given: object, spec: MetricSpec) -> Measurement:
-    """Fill in what the metric's spec says, and refuse a value that is not finite.
+    """Fill in what the metric's spec says, and refuse a value that is not finite, or an interval without the value.
 
     Raises:
         TypeError, ValueError, msgspec.ValidationError: it is no measurement that the spec declares.
@@ -175,12 +193,20 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         samples=one.samples,
         verdict=one.verdict,
     )
-    if one.value is not None and not math.isfinite(one.value):
+    if one.value is None:
+        return one
+    if not math.isfinite(one.value):
         reasons = (*one.verdict.reasons, f"the value is {one.value}")
         return msgspec.structs.replace(
             one, value=None, low=None, high=None, verdict=Verdict(level="invalid", reasons=reasons)
         )
-    return one
+    low, high = (one.value if end is None else end for end in (one.low, one.high))
+    slack = _ROUNDING * max(abs(low), abs(one.value), abs(high))
+    if low - slack <= one.value <= high + slack:
+        return one
+    # Rows are ranked by it, which must not contradict their order by value.
+    (doubted,) = doubt([one], "warn", [f"no interval: {low:g} to {high:g} does not hold the value {one.value:g}"])
+    return msgspec.structs.replace(doubted, low=None, high=None)
 
 
 def _number(value: object) -> int | float:

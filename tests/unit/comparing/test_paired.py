@@ -155,9 +155,20 @@ def test_scores_that_are_no_yes_or_no_take_a_paired_t_test() -> None:
     oracle = ttest_rel(second.astype(np.float32), first.astype(np.float32))
     interval = oracle.confidence_interval(0.95)
     assert found is not None
-    assert found.p_value == pytest.approx(oracle.pvalue, rel=1e-4)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-4)
+    assert 100 < found.freedom <= 199, "of normal scores about N - 1"
+    assert found.p_value == pytest.approx(oracle.pvalue, rel=2e-3)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-2)
     assert found.split is None
+
+
+def test_a_difference_that_few_images_make_is_as_sure_as_few_images_are() -> None:
+    random = np.random.default_rng(0)
+    first, second = np.zeros((2, 200))
+    first[:6], second[:6] = random.normal(size=6), random.normal(1.6, size=6)
+    found = paired_difference(outcomes(first, dtype=np.float32), outcomes(second, dtype=np.float32))
+    assert found is not None
+    assert 2 <= found.freedom < 7
+    assert ttest_rel(second, first).pvalue < 0.05 < found.p_value
 
 
 def test_several_seeds_count_their_own_spread() -> None:

@@ -53,6 +53,14 @@ def test_two_recipes_of_one_model_have_training_speeds_of_their_own():
     assert found == {"zoo/sam:rho=0.0": pytest.approx(200), "zoo/sam:rho=0.5": pytest.approx(100)}
 
 
+def test_a_device_without_training_steps_has_its_row_beside_one_that_has_them():
+    recipe = {"recipe": "zoo/sam", "recipe_options": {"rho": 0.5}}
+    records = [*f.speed("vit", **recipe), *f.speed("vit", device="cuda:0", **recipe)[:2]]
+    rows = {row.condition.device: row for row in unranked(records)}
+    found = {device: (row.recipe, row.train_step, row.metrics["throughput"].value) for device, row in rows.items()}
+    assert found == {"cpu": ("zoo/sam", "zoo/sam", 1000), "cuda:0": ("", None, 1000)}
+
+
 def test_batch_1_alone_gives_latency_and_costs_only():
     row = only(unranked([f.quality("vit"), f.speed("vit")[0]]))
     assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}

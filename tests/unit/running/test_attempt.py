@@ -129,6 +129,15 @@ def test_what_a_process_does_once_may_differ_more() -> None:
     assert merged(1.0, 1.0, 9.0) == Verdict(level="warn", reasons=("the processes differ by 800%",))
 
 
+def test_processes_may_differ_around_nothing_and_below_it() -> None:
+    def verdict(*values: float) -> Verdict:
+        return merge_processes([one(value) for value in values])[0].verdict
+
+    assert verdict(-1.0, 0.0, 1.0).reasons == ("the processes differ by 2",)
+    assert verdict(-1.0, -1.2, -1.1) == Verdict()
+    assert verdict(-1.0, -9.0, -1.0).reasons == ("the processes differ by 800%",)
+
+
 def test_the_plugins_of_all_processes_metrics_are_kept_once() -> None:
     first, second = (
         PluginOrigin(plugin=name, distribution="d", version="1", code_hash="c0de") for name in ("first", "second")

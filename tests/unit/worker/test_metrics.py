@@ -15,8 +15,8 @@ import torch
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import Skip
-from vitbench.protocols import ImageScores, Split, Subject, TrainingLog
-from vitbench.records import Measurement, Style
+from vitbench.protocols import ImageScores, Split, Subject, Timing, TrainingLog
+from vitbench.records import Measurement, Style, Verdict
 from vitbench.specs import At, MetricSpec
 from vitbench.statistics import wilson
 from vitbench.worker.metrics import Measured, measure, measured_by
@@ -135,6 +135,27 @@ def test_a_value_that_is_not_finite_is_none_with_a_reason(value: float) -> None:
 def test_an_end_that_is_not_finite_is_none() -> None:
     found = measured(lambda subject: [Measurement(name="it", value=0.5, low=-math.inf, high=math.nan)])
     assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "valid")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 0.1), (0.6, 0.7), (None, 0.4), (50.0, 60.0)])
+def test_an_interval_that_does_not_hold_its_value_is_left_out(low: float | None, high: float) -> None:
+    """Rows would be ranked by it against the order of their values."""
+    found = measured(lambda subject: [Measurement(name="it", value=0.5, low=low, high=high)])
+    assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "warn")
+    assert found.verdict.reasons[0].endswith("does not hold the value 0.5")
+
+
+def test_rounding_takes_no_interval_away() -> None:
+    value = float(np.float32(0.3))
+    found = measured(lambda subject: [Measurement(name="it", value=value, low=0.1, high=0.3)])
+    assert (found.low, found.high, found.verdict.level) == (0.1, 0.3, "valid")
+
+
+def test_what_is_given_twice_has_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    found = measured(lambda subject: [Measurement(name="it", value=0.5), Measurement(name="it", value=0.7)])
+    assert (found.value, found.verdict.level) == (None, "invalid")
+    assert 'it gave "it" twice' in found.verdict.reasons[0]
+    capsys.readouterr()
 
 
 def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
@@ -271,6 +292,32 @@ def test_what_the_spec_says_of_where_and_how_is_stored_with_each_measurement() -
         Catalog(metrics={"p/it": offer("it", share, needs="memory")}), subject(), "fixed_batch", {"memory": "none"}
     ).measurements
     assert (lacking.at, lacking.machine_bound) == (("fixed_batch",), True)
+
+
+def timed(**fields: Any) -> Verdict:
+    times: dict[str, Any] = {"block_seconds": (1.0,), "call_seconds": (), "warmup_seconds": ()}
+    timing = Timing(mode="inference", batch_size=2, calls_per_block=1, **times, **fields)
+    given = offer("it", lambda subject: [Measurement(name="it", value=2.0)], needs="timing")
+    catalog = Catalog(metrics={"p/it": given})
+    [found] = measure(catalog, dataclasses.replace(subject(), timing=timing), "fixed_batch").measurements
+    return found.verdict
+
+
+def test_a_metric_of_a_disturbed_machine_is_doubted_whoever_made_it() -> None:
+    """Or it would be ranked beside a latency that the same times make invalid."""
+    assert timed() == Verdict()
+    assert timed(warnings=("load average 5",)) == Verdict(level="warn", reasons=("load average 5",))
+    found = timed(errors=("had the processor 30% of the time",), warnings=("load average 5",))
+    assert found == Verdict(level="invalid", reasons=("had the processor 30% of the time", "load average 5"))
+
+
+def test_what_holds_on_any_machine_is_not_doubted_for_this_one() -> None:
+    training = TrainingLog(seconds=1.0, images=3, warnings=("load average 5",))
+    gives = lambda subject: [Measurement(name="it", value=0.5)]  # noqa: E731
+    for bound, level in ((None, "warn"), (False, "valid")):
+        catalog = Catalog(metrics={"p/it": offer("it", gives, needs="training", machine_bound=bound)})
+        [found] = measure(catalog, dataclasses.replace(subject(), training=training), "quality").measurements
+        assert found.verdict.level == level
 
 
 # Scores of images -----------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record,
 from vitbench.specs import At, OptionValue
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["Condition", "Metric", "Row", "metric_fields", "row_fields", "unranked"]
+__all__ = ["Condition", "Metric", "Row", "metric_fields", "options_text", "row_fields", "unranked", "unshared"]
 
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
@@ -119,11 +119,13 @@ class Row:
     """Label: the name with options, or what the suite calls it."""
     recipe: str
     """Full name; with options where the same model has several rows."""
+    recipe_options: Mapping[str, OptionValue]
+    """The recipe's options, complete."""
     seeds: tuple[int, ...]
+    """Those that have a result."""
     baseline: bool
     image_size: tuple[int, int]
     """Height and width of the input in pixels."""
-    """Side of the model's input in pixels."""
     condition: Condition
     metrics: Mapping[str, Metric]
     train_step: str | None
@@ -186,6 +188,7 @@ def _row(
         tied_with=(),
         model=planned.label,
         recipe=entry.recipe,
+        recipe_options=_decoded(entry.recipe_options),
         seeds=tuple(sorted(by_seed)),
         baseline=planned.baseline,
         image_size=planned.image_size,
@@ -298,13 +301,28 @@ def _told_apart(rows: Sequence[Row], entries: Sequence[RowIdentity]) -> list[Row
 
 def _suffixes(looks: Sequence[Hashable], encoded: Sequence[bytes]) -> list[str]:
     """Return ``:k=v,...`` for each set of options: what those of the same looks do not share."""
-    alike: dict[Hashable, list[set[tuple[str, OptionValue]]]] = defaultdict(list)
-    options = [set(msgspec.json.decode(each, type=dict[str, OptionValue]).items()) for each in encoded]
-    for look, each in zip(looks, options, strict=True):
-        alike[look].append(each)
-    shared = {look: set.intersection(*group) for look, group in alike.items()}
-    texts = [
-        ",".join(f"{name}={value}" for name, value in sorted(each - shared[look]))
-        for look, each in zip(looks, options, strict=True)
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for i, look in enumerate(looks):
+        alike[look].append(i)
+    found = [""] * len(looks)
+    for places in alike.values():
+        for i, own in zip(places, unshared([_decoded(encoded[i]) for i in places]), strict=True):
+            found[i] = f":{','.join(own)}" if own else ""
+    return found
+
+
+def unshared(options: Sequence[Mapping[str, OptionValue]]) -> list[tuple[str, ...]]:
+    """Return of each of several sets of options what not all of them have, each ``k=v``."""
+    shared = set.intersection(*(set(each.items()) for each in options)) if options else set()
+    return [
+        tuple(f"{name}={each[name]}" for name in sorted(each) if (name, each[name]) not in shared) for each in options
     ]
-    return [f":{text}" if text else "" for text in texts]
+
+
+def options_text(options: Mapping[str, OptionValue]) -> str:
+    """Return options as JSON, in the order of their names."""
+    return msgspec.json.encode(options, order="deterministic").decode()
+
+
+def _decoded(options: bytes) -> dict[str, OptionValue]:
+    return msgspec.json.decode(options, type=dict[str, OptionValue])

@@ -20,7 +20,10 @@ __all__ = ["SCHEMA", "render_json"]
 
 SCHEMA = 2
 """Version of the object."""
-_ROW = ("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "device", "precision", "machine")
+_ROW = (
+    *("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "recipe_options"),
+    *("device", "precision", "machine"),
+)
 _CONDITIONS = (
     *("threads", "batch_size", "train_batch_size", "train_step", "compile", "channels_last", "method"),
     *("limit", "epochs", "fingerprint"),

@@ -9,7 +9,7 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.leaderboard.rows import Row, unranked
+from vitbench.leaderboard.rows import Row, unranked, unshared
 from vitbench.statistics import wilson
 
 
@@ -51,6 +51,19 @@ def test_two_recipes_of_one_model_have_training_speeds_of_their_own():
     records = [f.quality(**fast), f.quality(**slow), *f.speed("vit", 600.0, **fast), *f.speed("vit", 300.0, **slow)]
     found = {row.recipe: row.metrics["train_throughput"].value for row in unranked(records)}
     assert found == {"zoo/sam:rho=0.0": pytest.approx(200), "zoo/sam:rho=0.5": pytest.approx(100)}
+
+
+def test_a_row_has_all_of_its_recipes_options():
+    options = {"epochs": 3, "lr": 0.5}
+    timed = f.speed("timed", recipe="zoo/sam", recipe_options=options)
+    rows = by_model(unranked([f.quality("a", recipe_options=options), *timed, *f.speed("plain")]))
+    assert {name: row.recipe_options for name, row in rows.items()} == {"a": options, "timed": options, "plain": {}}
+
+
+def test_of_several_sets_of_options_what_not_all_have_is_unshared():
+    assert unshared([]) == []
+    assert unshared([{"a": 1}, {"a": 1}]) == [(), ()]
+    assert unshared([{"b": (2, 2), "a": 1, "c": None}, {"a": 2, "b": (2, 2)}]) == [("a=1", "c=None"), ("a=2",)]
 
 
 def test_batch_1_alone_gives_latency_and_costs_only():

@@ -275,6 +275,10 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
     for what, (a, b) in pairs.items():
         if a != b:
             yield f"{what}: A {a}; B {b}."
+    for side, row in (("A", one), ("B", other)):
+        if row.seeds_missing and row.seeds:
+            asked, lacking = len(row.seeds) + len(row.seeds_missing), len(row.seeds_missing)
+            yield f"{lacking} of {asked} seeds of {side} {'has' if lacking == 1 else 'have'} no result."
     plain = [side for side, row in (("A", one), ("B", other)) if row.train_step == PLAIN_STEP]
     if plain and None not in (one.train_step, other.train_step):
         yield f"Training speed of {' and '.join(plain)} is that of a plain AdamW step."

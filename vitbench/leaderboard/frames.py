@@ -43,6 +43,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "recipe": _TEXT,
     "recipe_options": _TEXT,
     "seeds": "object",
+    "seeds_missing": "object",
     "image_size": "object",
     **_HOW,
     "limit": "object",

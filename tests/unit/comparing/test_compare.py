@@ -316,6 +316,13 @@ def test_recipes_tell_rows_apart(tmp_path: Path) -> None:
     assert like.notes == ("Only A has a on digits, cpu, float32.",)
 
 
+def test_seeds_without_a_result_are_named(tmp_path: Path) -> None:
+    failed = [f.record(f.quality_cell("b", seed=2), status="failed", reason="the loss became nan")]
+    parts = [c.quality("a", GOOD), c.quality("b", BAD), c.quality("b", BAD, seed=1), failed]
+    notes = only(models(tmp_path, *parts)).notes
+    assert "1 of 3 seeds of B has no result." in notes
+
+
 def test_unlike_options_of_one_recipe_are_named(tmp_path: Path) -> None:
     long, short = ({"epochs": epochs, "lr": lr, "clip": 1.0} for epochs, lr in ((100, 0.001), (3, 0.5)))
     parts = [c.quality(m, GOOD, recipe_options=options) for m, options in (("a", long), ("b", short), ("c", long))]

@@ -43,6 +43,7 @@ def test_the_schema():
             "fingerprint": f.data_info("digits").fingerprint,
         },
         "seeds": [0],
+        "seeds_missing": [],
         "partial": False,
         "baseline": False,
         "pareto": {"speed": True, "speed_memory": True},
@@ -99,6 +100,15 @@ def test_the_options_of_each_rows_recipe_are_told_in_full():
         "a": {"epochs": 100, "widths": [2, 3], "teacher": None},
         "b": {"epochs": 3, "augment": True},
     }
+
+
+def test_seeds_without_a_result_are_told():
+    failed = f.record(f.quality_cell("a", seed=2), status="failed", reason="the loss became nan")
+    records = [f.quality("a", 340), f.quality("a", 334, seed=1), failed]
+    [row] = json.loads(render(build(records, [f.quality_cell("a", seed=5)], "top1"), "json"))["rows"]
+    assert (row["rank"], row["seeds"], row["seeds_missing"]) == (1, [0, 1], [2, 5])
+    top1 = row["metrics"]["top1"]
+    assert (top1["n"], top1["verdict"], top1["reasons"]) == (2, "warn", ["2 of 4 seeds have no result"])
 
 
 def test_ranges_of_ranks_and_the_spread_over_seeds():

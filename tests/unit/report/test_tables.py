@@ -227,6 +227,14 @@ def test_seeds_are_said_and_have_a_column_of_their_own():
     assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).columns]
 
 
+def test_a_mean_without_one_of_its_seeds_is_ranked_marked_and_explained():
+    failed = f.record(f.quality_cell("a", seed=2), status="failed", reason="the loss became nan at step 9")
+    section = only_section(f.quality("a", 340), f.quality("a", 342, seed=1), failed, f.quality("b", 250))
+    assert section.ranks == ("1", "2")
+    assert column(section, "top1 %") == ("~94.7", "69.4")
+    assert section.notes[-1] == "~ doubtful, a (top1): 1 of 3 seeds has no result."
+
+
 def test_seeds_have_no_spread_beside_a_figure_of_speed():
     section = only_section(f.quality("a"), f.quality("a", seed=1), *f.speed("a"), rank_by="throughput")
     assert "Quality is the mean over 2 seeds." in section.notes

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import vitbench
 
+# A share, so that a training of any length has its whole schedule: a rise, the peak, and a decay towards 0.
+_WARMUP = vitbench.Option(
+    0.1, minimum=0, maximum=0.9, help="Share of the training, however long, in which the learning rate rises"
+)
+
 
 @vitbench.hookimpl
 def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
@@ -20,7 +25,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "batch_size": 128,
             "lr": 1e-3,
             "weight_decay": 0.05,
-            "warmup_epochs": 10,
+            "warmup": _WARMUP,
             "label_smoothing": 0.1,
             "augment": True,
             "clip_norm": 1.0,
@@ -31,7 +36,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         fit="vitbench_recipes.finetune:fit",
         step="vitbench_recipes.finetune:step",
         summary="Fine-tune pretrained weights: SGD with momentum, cosine, no weight decay, clip 1, 500 steps",
-        options={"steps": 500, "batch_size": 64, "lr": 0.01, "warmup_steps": 50, "clip_norm": 1.0},
+        options={"steps": 500, "batch_size": 64, "lr": 0.01, "warmup": _WARMUP, "clip_norm": 1.0},
     )
     yield vitbench.RecipeSpec(
         name="evaluate",

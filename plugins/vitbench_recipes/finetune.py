@@ -52,7 +52,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     steps = steps_per_epoch(len(data.train), batch_size)
     total = total_steps(run, len(data.train), batch_size)
     epochs = -(-total // steps)  # the last one may be cut short
-    warmup = total * options["warmup_steps"] // options["steps"]  # a shorter budget shortens it in proportion
+    warmup = round(options["warmup"] * total)
 
     model, net = on_device(model, run)
     training = step(net, run)

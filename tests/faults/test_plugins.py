@@ -67,7 +67,7 @@ summary = "one quality cell"
 datasets = ["digits"]
 threads = 1
 models = [{name = "good/linear"}]
-recipes = {supervised = {epochs = 1, warmup_epochs = 0}}
+recipes = {supervised = {epochs = 1, warmup = 0}}
 speed = {batch_sizes = []}
 """
 TATTLE = """

@@ -63,7 +63,7 @@ summary = "one quality cell"
 datasets = ["digits"]
 threads = 1
 models = [{name = "fake_file/linear"}]
-recipes = {supervised = {epochs = 1, warmup_epochs = 0}}
+recipes = {supervised = {epochs = 1, warmup = 0}}
 speed = {batch_sizes = []}
 """
 

@@ -33,7 +33,7 @@ options = {depth = 1, width = 32, heads = 2}
 name = "baseline/majority"
 [recipes.supervised]
 epochs = 1
-warmup_epochs = 0
+warmup = 0
 [speed]
 batch_sizes = [4]
 modes = ["inference"]

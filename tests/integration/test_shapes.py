@@ -75,7 +75,7 @@ threads = 1
 {models}
 [recipes.supervised]
 epochs = 1
-warmup_epochs = 0
+warmup = 0
 batch_size = 16
 [speed]
 batch_sizes = {batch_sizes}

@@ -78,7 +78,7 @@ threads = 1
 {models}
 [recipes.supervised]
 epochs = 2
-warmup_epochs = 0
+warmup = 0
 batch_size = 16
 [speed]
 batch_sizes = {batch_sizes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,14 @@ import torch
 import toy_training
 import vitbench_recipes
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from vitbench.catalog import load_catalog
 from vitbench.errors import UsageError
+from vitbench.planning.expand import expand
+from vitbench.planning.suite import ModelEntry, Selection, Suite
 from vitbench.protocols import Budget, FitRun, TrainStep
-from vitbench.specs import RecipeSpec, load_target
+from vitbench.specs import OptionValue, RecipeSpec, load_target
 from vitbench.training import DivergedError, evaluate_top1
 
 pytestmark = pytest.mark.compute
@@ -24,8 +28,8 @@ pytestmark = pytest.mark.compute
 
 SPECS: dict[str, RecipeSpec] = {spec.name: spec for spec in vitbench_recipes.vitbench_recipes()}
 SHORT = {
-    "supervised": {"epochs": 8, "batch_size": 16, "warmup_epochs": 1, "lr": 0.01},
-    "finetune": {"steps": 48, "batch_size": 16, "warmup_steps": 5, "lr": 0.05},
+    "supervised": {"epochs": 8, "batch_size": 16, "warmup": 0.125, "lr": 0.01},
+    "finetune": {"steps": 48, "batch_size": 16, "lr": 0.05},
 }
 BOTH = pytest.mark.parametrize("name", ["supervised", "finetune"])
 
@@ -78,11 +82,98 @@ def test_each_epoch_is_reported_with_loss_rate_and_accuracy(name: str) -> None:
 
 
 @BOTH
-def test_the_users_epochs_shorten_the_run_and_its_warm_up(name: str) -> None:
+def test_the_users_epochs_shorten_the_run(name: str) -> None:
     rows: list[dict[str, float]] = []
     fit(name, net(), rows=rows, budget=Budget(epochs=2))
     assert [row["epoch"] for row in rows] == [1, 2]
-    assert max(row["lr"] for row in rows) > SHORT[name]["lr"] / 2
+
+
+def rates_of(name: str, options: Mapping[str, OptionValue], budget: Budget | None = None) -> list[float]:
+    """Return the rate that each step of the optimiser takes in a training, the same in all of its groups."""
+    found: list[float] = []
+
+    def before_a_step(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        [rate] = {group["lr"] for group in optimizer.param_groups}
+        found.append(rate)
+
+    run = toy_training.run(options, budget=budget or Budget())
+    hook = register_optimizer_step_pre_hook(before_a_step)
+    try:
+        load_target(SPECS[name].fit)(net(), toy_training.bars_data(), run)
+    finally:
+        hook.remove()
+    return found
+
+
+def planned_options(name: str, suite: Suite, **selection: Any) -> dict[str, OptionValue]:
+    """Return the options that a recipe gets of a suite and what the user selects."""
+    return expand(suite, load_catalog(), Selection(**selection))[0].recipe_options
+
+
+def suite_of(name: str, *, of_recipe: dict[str, OptionValue], of_model: dict[str, OptionValue]) -> Suite:
+    entry = ModelEntry(name="scratch/vit", recipe=f"recipes/{name}", recipe_options=of_model)
+    return Suite(name="mine", summary="x", models=(entry,), datasets=("datasets/digits",), recipes={name: of_recipe})
+
+
+ROADS = {
+    "option": lambda name, length: SPECS[name].defaults | {"batch_size": 16} | length,
+    "suite": lambda name, length: planned_options(
+        name, suite_of(name, of_recipe={"batch_size": 16, **length}, of_model={})
+    ),
+    "model": lambda name, length: planned_options(
+        name, suite_of(name, of_recipe={"batch_size": 16}, of_model=dict(length))
+    ),
+    "--set": lambda name, length: planned_options(
+        name, suite_of(name, of_recipe={}, of_model={}), settings={name: {"batch_size": 16, **length}}
+    ),
+}
+"""What sets a training's length but --epochs: gives a recipe's options."""
+LENGTHS: dict[str, list[tuple[dict[str, OptionValue], int]]] = {
+    # 96 images are 6 steps of 16.
+    "supervised": [({"epochs": 10}, 60), ({"epochs": 5}, 30), ({"epochs": 1}, 6)],
+    "finetune": [({"steps": 20}, 20), ({"steps": 50}, 50), ({"steps": 2}, 2), ({"steps": 1}, 1)],
+}
+
+
+def check_schedule(rates: Sequence[float], peak: float, *, steps: int, warmup: int) -> None:
+    """Hold rates against the whole schedule: equal steps up, the peak once, and half a cosine down towards 0."""
+    assert len(rates) == steps
+    up, down = rates[: warmup + 1], rates[warmup:]
+    assert up == pytest.approx([peak * (step + 1) / (warmup + 1) for step in range(warmup + 1)])
+    assert (max(rates), rates.count(peak)) == (peak, 1)
+    assert down == pytest.approx([peak * math.cos(math.pi / 2 * i / len(down)) ** 2 for i in range(len(down))])
+    assert rates[-1] <= peak * (math.pi / 2 / len(down)) ** 2 or steps == 1
+
+
+@pytest.mark.parametrize("road", ROADS)
+@BOTH
+def test_the_optimiser_has_its_whole_schedule_whatever_sets_the_length(name: str, road: str) -> None:
+    for length, steps in LENGTHS[name] if road == "option" else LENGTHS[name][:1]:
+        options = ROADS[road](name, length)
+        check_schedule(rates_of(name, options), options["lr"], steps=steps, warmup=round(0.1 * steps))
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(5, 3), (1, 1)])
+@BOTH
+def test_a_budget_has_the_whole_schedule_too(name: str, epochs: int, warmup: int) -> None:
+    options = SPECS[name].defaults | {"batch_size": 16}
+    rates = rates_of(name, options, Budget(epochs=epochs))
+    check_schedule(rates, options["lr"], steps=6 * epochs, warmup=warmup)
+
+
+@BOTH
+def test_warm_up_is_a_share_that_may_be_nothing(name: str) -> None:
+    options = SPECS[name].defaults | {"batch_size": 16}
+    for share, warmup in ((0.0, 0), (0.5, 6)):
+        rates = rates_of(name, options | {"warmup": share}, Budget(epochs=2))
+        check_schedule(rates, options["lr"], steps=12, warmup=warmup)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 30])
+@BOTH
+def test_a_warm_up_that_leaves_no_decay_is_refused(name: str, share: float) -> None:
+    with pytest.raises(UsageError, match=r"option warmup must be at (least 0|most 0.9), not"):
+        planned_options(name, suite_of(name, of_recipe={}, of_model={}), settings={name: {"warmup": share}})
 
 
 def test_a_step_is_what_its_recipe_says() -> None:

@@ -15,7 +15,7 @@ from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
-from vitbench.leaderboard.rows import Condition, Row
+from vitbench.leaderboard.rows import Condition, Row, unshared
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import PLAIN_STEP, KeyedCell, QualityCell, Record
@@ -263,8 +263,11 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
     one, other = first.row, second.row
     if one.condition.partial:
         yield "Both results are partial: these are not the figures of a full run."
+    recipes = one.recipe.partition(":")[0], other.recipe.partition(":")[0]
+    options = unshared([one.recipe_options, other.recipe_options]) if recipes[0] == recipes[1] else [(), ()]
     pairs = {
-        "Recipe": (one.recipe, other.recipe),
+        "Recipe": recipes,
+        "Recipe options": tuple(", ".join(each) or "none of these" for each in options),
         "Input size": (f"{short_size(one.image_size)} pixels", f"{short_size(other.image_size)} pixels"),
         "Seeds": tuple(", ".join(map(str, each.seeds)) or "none" for each in (one, other)),
         **_origins(first, second),
@@ -272,6 +275,10 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
     for what, (a, b) in pairs.items():
         if a != b:
             yield f"{what}: A {a}; B {b}."
+    for side, row in (("A", one), ("B", other)):
+        if row.seeds_missing and row.seeds:
+            asked, lacking = len(row.seeds) + len(row.seeds_missing), len(row.seeds_missing)
+            yield f"{lacking} of {asked} seeds of {side} {'has' if lacking == 1 else 'have'} no result."
     plain = [side for side, row in (("A", one), ("B", other)) if row.train_step == PLAIN_STEP]
     if plain and None not in (one.train_step, other.train_step):
         yield f"Training speed of {' and '.join(plain)} is that of a plain AdamW step."

@@ -12,9 +12,8 @@ import msgspec
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
-from vitbench.leaderboard.rows import row_fields
+from vitbench.leaderboard.rows import options_text, row_fields
 from vitbench.records import Measurement, QualityCell, Record, newest_by_id
-from vitbench.specs import OptionValue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +41,9 @@ ROW_COLUMNS: Mapping[str, str] = {
     "partial": "bool",
     "dataset": _TEXT,
     "recipe": _TEXT,
+    "recipe_options": _TEXT,
     "seeds": "object",
+    "seeds_missing": "object",
     "image_size": "object",
     **_HOW,
     "limit": "object",
@@ -132,7 +133,8 @@ def _typed(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
 
 def _of_row(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     fronts = {"pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
-    return row_fields(row) | fronts | {"rank_by": rank_by}
+    options = options_text(row.recipe_options) if row.recipe else None
+    return row_fields(row) | fronts | {"rank_by": rank_by, "recipe_options": options}
 
 
 def _of_metrics(row: Row) -> dict[str, Any]:
@@ -161,9 +163,9 @@ def _of_record(record: Record) -> dict[str, Any]:
         "kind": "quality" if isinstance(cell, QualityCell) else "speed",
         "model": planned.label,
         "name": cell.model,
-        "options": _json(cell.options),
+        "options": options_text(cell.options),
         "recipe": cell.recipe or None,
-        "recipe_options": _json(cell.recipe_options) if cell.recipe else None,
+        "recipe_options": options_text(cell.recipe_options) if cell.recipe else None,
         "machine": planned.machine,
         "device": planned.device,
         "method": planned.provenance.method,
@@ -173,7 +175,3 @@ def _of_record(record: Record) -> dict[str, Any]:
 def _known(part: msgspec.Struct) -> dict[str, Any]:
     """Return the columns that are fields of a part of a record; what one kind of cell has alone the other lacks."""
     return {name: getattr(part, name) for name in MEASUREMENT_COLUMNS if hasattr(part, name)}
-
-
-def _json(options: Mapping[str, OptionValue]) -> str:
-    return msgspec.json.encode(options, order="deterministic").decode()

@@ -24,6 +24,7 @@ __all__ = [
     "TimedModel",
     "common_batches",
     "grouped",
+    "identity",
     "of_row",
     "own_place",
     "placed",
@@ -86,14 +87,15 @@ def grouped(records: Iterable[Record]) -> tuple[dict[RowIdentity, list[Record]],
     for record in records:
         cell = record.planned.cell
         if isinstance(cell, QualityCell):
-            entries[_entry(record.planned, cell)].append(record)
+            entries[identity(record.planned, cell)].append(record)
         elif record.status == "ok":
             subject = TimedModel(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
             speed[subject, _manner(record.planned)][Place(cell.machine, cell.device, cell.threads)].append(record)
     return entries, speed
 
 
-def _entry(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
+def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
+    """Return which row a quality cell is a seed of."""
     data = planned.data
     assert data is not None  # every quality cell has its data
     shape = (planned.in_channels, *planned.image_size)

@@ -93,7 +93,7 @@ def build(
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
-    for row in unranked(newest.values()):
+    for row in unranked(newest.values(), pending):
         by_condition[row.condition].append(row)
     rows: list[Row] = []
     resolutions = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from vitbench.leaderboard.grouping import (
     SpeedRecords,
     common_batches,
     grouped,
+    identity,
     of_row,
     own_place,
     placed,
@@ -32,7 +33,7 @@ from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record,
 from vitbench.specs import At, OptionValue
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["Condition", "Metric", "Row", "metric_fields", "row_fields", "unranked"]
+__all__ = ["Condition", "Metric", "Row", "metric_fields", "options_text", "row_fields", "unranked", "unshared"]
 
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
@@ -119,7 +120,12 @@ class Row:
     """Label: the name with options, or what the suite calls it."""
     recipe: str
     """Full name; with options where the same model has several rows."""
+    recipe_options: Mapping[str, OptionValue]
+    """The recipe's options, complete."""
     seeds: tuple[int, ...]
+    """Those that have a result."""
+    seeds_missing: tuple[int, ...]
+    """Those that were asked for and have none; each figure of quality is a mean without them, and doubtful for that."""
     baseline: bool
     image_size: tuple[int, int]
     """Height and width of the input in pixels."""
@@ -149,19 +155,45 @@ def metric_fields(metric: Metric) -> dict[str, Any]:
     return {name: getattr(metric, name) for name in _TOLD}
 
 
-def unranked(records: Iterable[Record]) -> list[Row]:
-    """Return the rows that some records make, of each cell the newest attempt only, the newest last."""
+def unranked(records: Iterable[Record], pending: Iterable[KeyedCell] = ()) -> list[Row]:
+    """Return the rows that some records make.
+
+    Args:
+        records: of each cell the newest attempt only, the newest last.
+        pending: cells that were planned and never ended.
+    """
     entries, speed = grouped(records)
+    missing = _missing_seeds(entries, pending)
     batches = common_batches(speed)
     found = placed(entries, speed)
-    rows = [_row(planned, entry, good, place, speed, batches) for entry, good, planned, place in found]
+    rows = [
+        _row(planned, entry, good, missing.get(entry, ()), place, speed, batches)
+        for entry, good, planned, place in found
+    ]
     return _told_apart(rows, [entry for entry, *_ in found])
+
+
+def _missing_seeds(
+    entries: Mapping[RowIdentity, Sequence[Record]], pending: Iterable[KeyedCell]
+) -> dict[RowIdentity, tuple[int, ...]]:
+    """Return the seeds of each row that were asked for and have no result."""
+    asked: dict[RowIdentity, set[int]] = defaultdict(set)
+    for planned in pending:
+        if isinstance(planned.cell, QualityCell):
+            asked[identity(planned, planned.cell)].add(planned.cell.seed)
+    found = {}
+    for entry, attempts in entries.items():
+        seeds = [(r.planned.cell.seed, r.status) for r in attempts if isinstance(r.planned.cell, QualityCell)]
+        good = {seed for seed, status in seeds if status == "ok"}
+        found[entry] = tuple(sorted(({seed for seed, _ in seeds} | asked[entry]) - good))
+    return found
 
 
 def _row(
     planned: KeyedCell,
     entry: RowIdentity,
     good: Sequence[Record],
+    missing: tuple[int, ...],
     place: Place,
     speed: SpeedRecords,
     batches: Mapping[tuple[Place, Manner, str], int],
@@ -185,11 +217,13 @@ def _row(
         tied_with=(),
         model=planned.label,
         recipe=entry.recipe,
+        recipe_options=_decoded(entry.recipe_options),
         seeds=tuple(sorted(by_seed)),
+        seeds_missing=missing,
         baseline=planned.baseline,
         image_size=planned.image_size,
         condition=condition,
-        metrics=_metrics(by_seed, timed, condition, place),
+        metrics=_metrics(by_seed, missing, timed, condition, place),
         train_step=_train_step(timed, condition),
         other_batches=_other_batches(timed, condition),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
@@ -197,7 +231,11 @@ def _row(
 
 
 def _metrics(
-    by_seed: Mapping[int, Record], timed: Sequence[Record], condition: Condition, place: Place
+    by_seed: Mapping[int, Record],
+    missing: Sequence[int],
+    timed: Sequence[Record],
+    condition: Condition,
+    place: Place,
 ) -> dict[str, Metric]:
     """Take each measurement where it says: of several cells from the first that has a value of it.
 
@@ -214,7 +252,26 @@ def _metrics(
         for measured in record.measurements:
             if "quality" in measured.at and (not measured.machine_bound or own_place(record.planned) == place):
                 found[measured.name]["quality"][seed] = measured
-    return {name: _first(by_cell) for name, by_cell in found.items()}
+    here = [seed for seed, record in by_seed.items() if own_place(record.planned) == place]
+    rows = {name: _first(by_cell) for name, by_cell in found.items()}
+    return {
+        name: _of_all_seeds(metric, found[name]["quality"], [*(here if metric.machine_bound else by_seed), *missing])
+        if metric.taken_at == "quality"
+        else metric
+        for name, metric in rows.items()
+    }
+
+
+def _of_all_seeds(metric: Metric, measurements: Mapping[int, Measurement], asked: Collection[int]) -> Metric:
+    """Doubt a mean over some of the seeds that were asked for: it leaves out those that may have done worst.
+
+    It stays ranked, since one failure for lack of memory says nothing against the others, but never without a mark.
+    """
+    lacking = len(asked) - sum(m.value is not None for m in measurements.values())
+    if metric.value is None or metric.exact or not lacking:
+        return metric
+    reason = f"{lacking} of {len(asked)} seeds {'has' if lacking == 1 else 'have'} no result"
+    return replace(metric, verdict=max(metric.verdict, "warn", key=_LEVELS.index), reasons=(reason, *metric.reasons))
 
 
 def _at_the_batch(cell: SpeedCell, condition: Condition) -> bool:
@@ -297,13 +354,28 @@ def _told_apart(rows: Sequence[Row], entries: Sequence[RowIdentity]) -> list[Row
 
 def _suffixes(looks: Sequence[Hashable], encoded: Sequence[bytes]) -> list[str]:
     """Return ``:k=v,...`` for each set of options: what those of the same looks do not share."""
-    alike: dict[Hashable, list[set[tuple[str, OptionValue]]]] = defaultdict(list)
-    options = [set(msgspec.json.decode(each, type=dict[str, OptionValue]).items()) for each in encoded]
-    for look, each in zip(looks, options, strict=True):
-        alike[look].append(each)
-    shared = {look: set.intersection(*group) for look, group in alike.items()}
-    texts = [
-        ",".join(f"{name}={value}" for name, value in sorted(each - shared[look]))
-        for look, each in zip(looks, options, strict=True)
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for i, look in enumerate(looks):
+        alike[look].append(i)
+    found = [""] * len(looks)
+    for places in alike.values():
+        for i, own in zip(places, unshared([_decoded(encoded[i]) for i in places]), strict=True):
+            found[i] = f":{','.join(own)}" if own else ""
+    return found
+
+
+def unshared(options: Sequence[Mapping[str, OptionValue]]) -> list[tuple[str, ...]]:
+    """Return of each of several sets of options what not all of them have, each ``k=v``."""
+    shared = set.intersection(*(set(each.items()) for each in options)) if options else set()
+    return [
+        tuple(f"{name}={each[name]}" for name in sorted(each) if (name, each[name]) not in shared) for each in options
     ]
-    return [f":{text}" if text else "" for text in texts]
+
+
+def options_text(options: Mapping[str, OptionValue]) -> str:
+    """Return options as JSON, in the order of their names."""
+    return msgspec.json.encode(options, order="deterministic").decode()
+
+
+def _decoded(options: bytes) -> dict[str, OptionValue]:
+    return msgspec.json.decode(options, type=dict[str, OptionValue])

@@ -18,6 +18,7 @@ from typing import Any
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
+from vitbench.leaderboard.rows import options_text
 from vitbench.printable import plain, short_size
 
 __all__ = ["render_csv"]
@@ -57,7 +58,8 @@ _FIXED_COLUMNS = (
     *("rank", "rank_last", "model", "baseline", "partial", "dataset", "img_size"),
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
-    *("recipe", "seeds", "limit", "epochs", "machine", "device", "precision", "threads", "compile", "channels_last"),
+    *("recipe", "recipe_options", "seeds", "seeds_missing", "limit", "epochs"),
+    *("machine", "device", "precision", "threads", "compile", "channels_last"),
     *("method", "rank_by", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
 )
 
@@ -81,7 +83,9 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(_scaled(_value(row, "params"), 1e6), _scaled(_value(row, "macs"), 1e9)),
         *(_value(row, "throughput"), condition.batch_size),
         *(_value(row, "train_throughput"), condition.train_batch_size, row.train_step),
-        *(row.recipe, " ".join(map(str, row.seeds)), condition.limit, condition.epochs),
+        *(row.recipe, options_text(row.recipe_options) if row.recipe else None),
+        *(" ".join(map(str, seeds)) for seeds in (row.seeds, row.seeds_missing)),
+        *(condition.limit, condition.epochs),
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),
         *(condition.method, rank_by, place.speed, place.speed_memory),

@@ -20,7 +20,10 @@ __all__ = ["SCHEMA", "render_json"]
 
 SCHEMA = 2
 """Version of the object."""
-_ROW = ("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "device", "precision", "machine")
+_ROW = (
+    *("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "recipe_options"),
+    *("device", "precision", "machine"),
+)
 _CONDITIONS = (
     *("threads", "batch_size", "train_batch_size", "train_step", "compile", "channels_last", "method"),
     *("limit", "epochs", "fingerprint"),
@@ -46,7 +49,7 @@ def _row(row: Row, place: OnFront) -> dict[str, Any]:
     return {
         **{name: known[name] for name in _ROW},
         "conditions": {name: known[name] for name in _CONDITIONS},
-        **{name: known[name] for name in ("seeds", "partial", "baseline")},
+        **{name: known[name] for name in ("seeds", "seeds_missing", "partial", "baseline")},
         "pareto": asdict(place),
         "metrics": {name: metric_fields(metric) for name, metric in row.metrics.items()},
     }

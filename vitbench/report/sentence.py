@@ -57,10 +57,17 @@ class _Contest:
         """Return ``98.6 % top1``."""
         return f"{in_words(self.style, entrant.value, self.decimals)} {self.rank_by}"
 
-    def seeds(self) -> int:
-        """Return over how many seeds the best model's value is a mean; 1: over none."""
+    def seeds(self) -> str:
+        """Return over how many seeds the best model's value is a mean, and of how many: `` (mean of 2 of 3 seeds)``."""
         best = self.models[0].row
-        return len(best.seeds) if best.metrics[self.rank_by].spread is not None else 1
+        metric = best.metrics[self.rank_by]
+        if metric.taken_at != "quality" or metric.exact:
+            return ""
+        count = len(best.seeds) if metric.spread is not None else 1
+        of = f"of {len(best.seeds) + len(best.seeds_missing)} " if best.seeds_missing else ""
+        if count == 1:
+            return f" (1 {of}seeds)" if of else ""
+        return f" (mean of {count} {of}seeds)"
 
     def gap(self, size: float) -> str:
         """Return a difference: ``0.8 points``."""
@@ -123,10 +130,9 @@ def _winner(contest: _Contest) -> str:
     level = [model.name for model in contest.models if model.value == best.value]
     if len(level) > 1:
         return f"On {contest.place} {_listed(level)} are level and best, with {contest.words(best)}."
-    seeds = f" (mean of {contest.seeds()} seeds)" if contest.seeds() > 1 else ""
     gap = abs(best.value - others[0].value)
     lead = f"{contest.gap(gap)} ahead of {others[0].name}; {_certainty(contest, gap)}"
-    return f"On {contest.place} {best.name} is best with {contest.words(best)}{seeds}, {lead}."
+    return f"On {contest.place} {best.name} is best with {contest.words(best)}{contest.seeds()}, {lead}."
 
 
 def _certainty(contest: _Contest, gap: float) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row
 from vitbench.leaderboard.pareto import on_fronts
+from vitbench.leaderboard.rows import unshared
 from vitbench.records import PLAIN_STEP, Level
 from vitbench.report.metric_styles import MetricStyle, percent_decimals, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
@@ -19,7 +20,7 @@ from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
 from vitbench.settings import MEMORY, SPEED
 
-__all__ = ["Column", "Missing", "Section", "missing", "sections", "step_notes"]
+__all__ = ["Column", "Missing", "Section", "missing", "recipe_notes", "sections", "step_notes"]
 
 _MEMORY = MEMORY.replace("_", " ")
 _MOST_REASONS = 1
@@ -115,7 +116,7 @@ def _section(
             *ranking_notes(rows, rank_by, board.resolutions.get(condition)),
             *_front_notes(rows, labels, rank_by),
             *_batch_notes(rows, labels),
-            *_recipe_notes(rows, labels),
+            *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *_verdict_notes(rows, labels, shown),
         ),
@@ -174,14 +175,25 @@ def _batch_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     return [f"Measured at other batches only, and so not shown: {', '.join(where)}."] if where else []
 
 
-def _recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
-    by_recipe: dict[str, list[str]] = defaultdict(list)
+def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which recipe trained which rows, and in which options rows of one recipe differ, a sentence a recipe."""
+    by_recipe: dict[str, list[tuple[Row, str]]] = defaultdict(list)
     for row, label in zip(rows, labels, strict=True):
         if row.recipe and not row.baseline:
-            by_recipe[row.recipe].append(label)
-    if len(by_recipe) < 2:
-        return [f"Recipe: {recipe}." for recipe in by_recipe]
-    return ["Recipes: " + "; ".join(f"{recipe} for {', '.join(names)}" for recipe, names in by_recipe.items()) + "."]
+            by_recipe[row.recipe.partition(":")[0]].append((row, label))
+    names = {recipe: ", ".join(label for _, label in members) for recipe, members in by_recipe.items()}
+    if len(names) < 2:
+        notes = [f"Recipe: {recipe}." for recipe in names]
+    else:
+        notes = ["Recipes: " + "; ".join(f"{recipe} for {labels}" for recipe, labels in names.items()) + "."]
+    for recipe, members in by_recipe.items():
+        by_options: dict[str, list[str]] = defaultdict(list)
+        for options, (_, label) in zip(unshared([row.recipe_options for row, _ in members]), members, strict=True):
+            by_options[", ".join(options) or "none of these"].append(label)
+        if len(by_options) > 1:
+            words = (f"{options} for {', '.join(labels)}" for options, labels in by_options.items())
+            notes.append(f"Options of {recipe} differ: {'; '.join(words)}.")
+    return notes
 
 
 def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

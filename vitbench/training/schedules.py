@@ -32,11 +32,19 @@ def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
     """Return the share of the peak learning rate at a step counted from 0.
 
     It rises in equal steps over the warm-up, is 1 at step `warmup_steps`, and falls along half a cosine
-    (Loshchilov and Hutter 2016, arXiv 1608.03983) that would reach 0 at step `total_steps`.
+    (Loshchilov and Hutter 2016, arXiv 1608.03983) that would reach 0 at step `total_steps`, and stays there.
+
+    Args:
+        step: counted from 0.
+        total_steps: at least 1.
+        warmup_steps: before the peak. A warm-up that would not end in time is cut to one step less than all, so that
+            every training reaches its peak: one of a single step is at it.
     """
-    if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+    warmup = min(warmup_steps, total_steps - 1)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = (step - warmup) / (total_steps - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

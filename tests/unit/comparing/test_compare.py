@@ -310,9 +310,26 @@ def test_recipes_tell_rows_apart(tmp_path: Path) -> None:
     found = compare_models(folder, ("a [recipes/supervised]", "a [recipes/finetune]"))
     assert found.outcome == "regressed"
     assert "Recipe: A recipes/supervised; B recipes/finetune." in only(found).notes
+    assert not [note for note in only(found).notes if note.startswith("Recipe options")]
     like = compare_models(folder, ("a", "b"))
     assert only(like).first.recipe == "recipes/supervised"
     assert like.notes == ("Only A has a on digits, cpu, float32.",)
+
+
+def test_seeds_without_a_result_are_named(tmp_path: Path) -> None:
+    failed = [f.record(f.quality_cell("b", seed=2), status="failed", reason="the loss became nan")]
+    parts = [c.quality("a", GOOD), c.quality("b", BAD), c.quality("b", BAD, seed=1), failed]
+    notes = only(models(tmp_path, *parts)).notes
+    assert "1 of 3 seeds of B has no result." in notes
+
+
+def test_unlike_options_of_one_recipe_are_named(tmp_path: Path) -> None:
+    long, short = ({"epochs": epochs, "lr": lr, "clip": 1.0} for epochs, lr in ((100, 0.001), (3, 0.5)))
+    parts = [c.quality(m, GOOD, recipe_options=options) for m, options in (("a", long), ("b", short), ("c", long))]
+    folder = open_folder(c.write(tmp_path, *parts))
+    notes = {name: only(compare_models(folder, ("a", name))).notes for name in "bc"}
+    assert notes["b"] == ("Recipe options: A epochs=100, lr=0.001; B epochs=3, lr=0.5.",)
+    assert notes["c"] == ()
 
 
 def test_rows_that_fit_equally_well_are_asked_for(tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ def test_a_limit_is_a_whole_number_of_images_or_a_share():
     assert sorted(map(repr, table["limit"])) == ["0.5", "200", "None"]
 
 
+def test_the_options_of_a_recipe_are_the_same_text_in_both_tables():
+    records = [f.quality("a", recipe_options={"lr": 0.5, "epochs": 3}), *f.speed("b")]
+    for table in (rows_frame(build(records, [], "top1")), measurements_frame(records)):
+        found = table.drop_duplicates("model").set_index("model")["recipe_options"]
+        assert found["a"] == '{"epochs":3,"lr":0.5}'
+        assert pd.isna(found["b"])
+
+
 @given(st.text(), st.integers(0, 360))
 def test_names_and_figures_stay_as_they_are(name, correct):
     [row] = rows_frame(build([f.quality(name, correct)], [], "top1")).to_dict("records")

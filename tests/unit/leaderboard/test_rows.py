@@ -9,7 +9,7 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.leaderboard.rows import Row, unranked
+from vitbench.leaderboard.rows import Row, unranked, unshared
 from vitbench.statistics import wilson
 
 
@@ -61,6 +61,19 @@ def test_a_device_without_training_steps_has_its_row_beside_one_that_has_them():
     assert found == {"cpu": ("zoo/sam", "zoo/sam", 1000), "cuda:0": ("", None, 1000)}
 
 
+def test_a_row_has_all_of_its_recipes_options():
+    options = {"epochs": 3, "lr": 0.5}
+    timed = f.speed("timed", recipe="zoo/sam", recipe_options=options)
+    rows = by_model(unranked([f.quality("a", recipe_options=options), *timed, *f.speed("plain")]))
+    assert {name: row.recipe_options for name, row in rows.items()} == {"a": options, "timed": options, "plain": {}}
+
+
+def test_of_several_sets_of_options_what_not_all_have_is_unshared():
+    assert unshared([]) == []
+    assert unshared([{"a": 1}, {"a": 1}]) == [(), ()]
+    assert unshared([{"b": (2, 2), "a": 1, "c": None}, {"a": 2, "b": (2, 2)}]) == [("a=1", "c=None"), ("a=2",)]
+
+
 def test_batch_1_alone_gives_latency_and_costs_only():
     row = only(unranked([f.quality("vit"), f.speed("vit")[0]]))
     assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}
@@ -77,6 +90,68 @@ def test_seeds_are_averaged_and_the_errors_of_images_and_seeds_stand_apart():
     assert (top1.low, top1.high) == pytest.approx(tuple(fmean(ends) for ends in zip(*intervals, strict=True)))
     nll = row.metrics["nll"]
     assert (nll.value, nll.low, nll.high, nll.spread) == (0.25, None, None, 0.0)
+
+
+def failed_seed(seed, **fields):
+    return f.record(f.quality_cell("vit", seed=seed, **fields), status="failed", reason="the loss became nan")
+
+
+def test_a_mean_over_the_seeds_that_are_left_is_doubtful():
+    records = [f.quality("vit", 340), f.quality("vit", 350, seed=1), failed_seed(2), *f.speed("vit")]
+    row = only(unranked(records))
+    assert (row.seeds, row.seeds_missing) == ((0, 1), (2,))
+    doubtful = {name: metric.reasons for name, metric in row.metrics.items() if metric.verdict != "valid"}
+    assert doubtful == dict.fromkeys(("top1", "nll", "train_seconds"), ("1 of 3 seeds has no result",))
+    assert {row.metrics[name].verdict for name in doubtful} == {"warn"}
+    whole = only(unranked([*records[:2], f.quality("vit", 345, seed=2)]))
+    assert (whole.seeds_missing, whole.metrics["top1"].verdict) == ((), "valid")
+
+
+def test_a_seed_that_never_started_is_missing_until_it_has_a_result():
+    pending = [f.quality_cell("vit", seed=2), f.quality_cell("vit", seed=0), f.quality_cell("other"), f.speed_cell()]
+    row = only(unranked([f.quality("vit"), failed_seed(1)], pending))
+    assert (row.seeds, row.seeds_missing) == ((0,), (1, 2))
+    assert row.metrics["top1"].reasons == ("2 of 3 seeds have no result",)
+
+
+def test_a_seed_that_failed_elsewhere_and_has_a_result_is_not_missing():
+    row = only(unranked([f.quality("vit"), failed_seed(0, threads=8)]))
+    assert (row.seeds, row.seeds_missing, row.metrics["top1"].verdict) == ((0,), (), "valid")
+
+
+def test_seeds_of_another_recipe_are_not_missing():
+    rows = unranked([f.quality("vit"), failed_seed(1, recipe="recipes/finetune")])
+    assert [(row.seeds, row.seeds_missing) for row in rows] == [((0,), ())]
+
+
+def test_where_no_seed_has_a_result_only_speed_is_left_and_stays_valid():
+    row = only(unranked([failed_seed(0), failed_seed(1), *f.speed("vit")]))
+    assert (row.seeds, row.seeds_missing, row.metrics["throughput"].verdict) == ((), (0, 1), "valid")
+
+
+def test_a_metric_that_one_seed_lacks_is_doubtful_alone():
+    figures = [[f.top1(340), f.measurement("it", 1.0)], [f.top1(340)]]
+    records = [f.record(f.quality_cell("vit", seed=seed), each) for seed, each in enumerate(figures)]
+    metrics = only(unranked(records)).metrics
+    assert (metrics["it"].verdict, metrics["it"].reasons) == ("warn", ("1 of 2 seeds has no result",))
+    assert metrics["top1"].verdict == "valid"
+
+
+def test_what_is_exact_does_not_depend_on_the_seeds():
+    figure = f.measurement("size", 9.0, at=("quality",), exact=True)
+    row = only(unranked([f.record(f.quality_cell("vit"), [figure]), failed_seed(1)]))
+    assert (row.seeds_missing, row.metrics["size"].verdict) == ((1,), "valid")
+
+
+def test_a_seed_trained_elsewhere_is_not_missing_from_what_holds_here_alone():
+    records = [f.quality("vit"), f.quality("vit", seed=1, threads=8), *f.speed("vit")]
+    metrics = only(unranked(records)).metrics
+    assert (metrics["train_seconds"].verdict, metrics["top1"].n) == ("valid", 2)
+
+
+def test_a_failed_seed_makes_what_is_invalid_no_better():
+    top1 = only(unranked([f.quality("vit", verdict="invalid"), failed_seed(1)])).metrics["top1"]
+    assert (top1.verdict, top1.reasons) == ("invalid", ("1 of 2 seeds has no result", "the model is order-dependent"))
 
 
 def test_one_seed_has_no_spread():

@@ -69,6 +69,23 @@ def test_pandas_reads_numbers_and_gaps():
     assert table["partial"].tolist() == [False, False, True]
 
 
+def test_the_options_of_each_rows_recipe_are_told_in_full():
+    records = [
+        f.quality("a", 340, recipe_options={"lr": 0.001, "epochs": 100}),
+        f.quality("b", 200, recipe_options={"lr": 0.5, "epochs": 3}),
+        *f.speed("c"),
+    ]
+    found = {row["model"]: row["recipe_options"] for row in rows(render(build(records, [], "top1"), "csv"))}
+    assert found == {"a": '{"epochs":100,"lr":0.001}', "b": '{"epochs":3,"lr":0.5}', "c": ""}
+
+
+def test_seeds_without_a_result_are_told():
+    failed = [f.record(f.quality_cell("a", seed=seed), status="failed", reason="nan") for seed in (2, 3)]
+    [row] = rows(render(build([f.quality("a"), f.quality("a", seed=1), *failed], [], "top1"), "csv"))
+    assert (row["rank"], row["seeds"], row["seeds_missing"], row["verdict"]) == ("1", "0 1", "2 3", "warn")
+    assert "top1 warn: 2 of 4 seeds have no result" in row["reasons"]
+
+
 def test_a_range_of_ranks_is_two_numbers():
     found = rows(render(build([f.quality(m, n) for m, n in (("a", 340), ("b", 338), ("c", 99))], [], "top1"), "csv"))
     assert [(row["rank"], row["rank_last"]) for row in found] == [("1", "2"), ("1", "2"), ("3", "3")]

@@ -71,3 +71,10 @@ def test_the_values_are_in_the_units_for_people() -> None:
         "size": "50.0",
         "crowd images/s": "200",
     }
+
+
+@pytest.mark.parametrize("form", ["table", "md", "latex"])
+def test_each_table_says_in_which_options_of_one_recipe_its_rows_differ(form: str) -> None:
+    records = [f.quality(label, recipe_options={"epochs": n, "lr": 0.5}) for label, n in (("a", 100), ("b", 3))]
+    text = render(build(records, [], "top1"), form)
+    assert "Options of recipes/supervised differ: epochs=100 for a; epochs=3 for b." in text

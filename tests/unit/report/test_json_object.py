@@ -26,6 +26,7 @@ def test_the_schema():
         "model": "vit",
         "dataset": "digits",
         "recipe": "recipes/supervised",
+        "recipe_options": {},
         "device": "cpu",
         "precision": "float32",
         "machine": f.MACHINE,
@@ -42,6 +43,7 @@ def test_the_schema():
             "fingerprint": f.data_info("digits").fingerprint,
         },
         "seeds": [0],
+        "seeds_missing": [],
         "partial": False,
         "baseline": False,
         "pareto": {"speed": True, "speed_memory": True},
@@ -88,6 +90,25 @@ def test_the_training_step_of_each_row_is_told():
     records = [f.quality("a", 340), *f.speed("a", recipe="recipes/supervised"), f.quality("b", 330), *f.speed("b")]
     rows = json.loads(render(build([*records, f.quality("c", 320)], [], "top1"), "json"))["rows"]
     assert [row["conditions"]["train_step"] for row in rows] == ["recipes/supervised", "adamw", None]
+
+
+def test_the_options_of_each_rows_recipe_are_told_in_full():
+    options = {"a": {"epochs": 100, "widths": (2, 3), "teacher": None}, "b": {"epochs": 3, "augment": True}}
+    records = [f.quality(label, recipe_options=each) for label, each in options.items()]
+    rows = json.loads(render(build(records, [], "top1"), "json"))["rows"]
+    assert {row["model"]: row["recipe_options"] for row in rows} == {
+        "a": {"epochs": 100, "widths": [2, 3], "teacher": None},
+        "b": {"epochs": 3, "augment": True},
+    }
+
+
+def test_seeds_without_a_result_are_told():
+    failed = f.record(f.quality_cell("a", seed=2), status="failed", reason="the loss became nan")
+    records = [f.quality("a", 340), f.quality("a", 334, seed=1), failed]
+    [row] = json.loads(render(build(records, [f.quality_cell("a", seed=5)], "top1"), "json"))["rows"]
+    assert (row["rank"], row["seeds"], row["seeds_missing"]) == (1, [0, 1], [2, 5])
+    top1 = row["metrics"]["top1"]
+    assert (top1["n"], top1["verdict"], top1["reasons"]) == (2, "warn", ["2 of 4 seeds have no result"])
 
 
 def test_ranges_of_ranks_and_the_spread_over_seeds():

@@ -77,6 +77,15 @@ def test_seeds_are_said():
     assert said(*records).startswith("On digits a is best with 94.7 % top1 (mean of 2 seeds), 11.2 points ahead of b;")
 
 
+@pytest.mark.parametrize(("seeds", "words"), [((0, 1), "mean of 2 of 3 seeds"), ((0,), "1 of 2 seeds")])
+def test_seeds_without_a_result_are_said(seeds, words):
+    records = [f.quality("a", 340, seed=seed) for seed in seeds]
+    failed = f.record(f.quality_cell("a", seed=9), status="oom", reason="9 GiB")
+    assert said(*records, failed, f.quality("b", 300)).startswith(
+        f"On digits a is best with 94.4 % top1 ({words}), 11.1 points ahead of b;"
+    )
+
+
 def test_one_model():
     assert said(f.quality("a", 340), *f.speed("a", 900)) == "On digits the only model is a, with 94.4 % top1."
 

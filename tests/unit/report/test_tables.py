@@ -97,6 +97,35 @@ def test_rows_of_one_model_under_two_recipes_say_which():
     assert section.labels == ("a [recipes/supervised]", "a [recipes/finetune]")
 
 
+def recipe_lines(*records: object) -> list[str]:
+    return [note for note in only_section(*records).notes if note.startswith(("Recipe", "Options"))]
+
+
+def test_rows_of_one_recipe_with_unlike_options_say_how_they_differ():
+    long, short = {"epochs": 100, "lr": 0.001, "clip": 1.0}, {"epochs": 3, "lr": 0.5, "clip": 1.0}
+    assert recipe_lines(f.quality("a", recipe_options=long), f.quality("b", recipe_options=long)) == [
+        "Recipe: recipes/supervised."
+    ]
+    rows = [("a", 340, long), ("b", 330, long), ("c", 300, short)]
+    records = [f.quality(label, correct, recipe_options=options) for label, correct, options in rows]
+    baseline = f.quality("knn", 10, recipe_options={"k": 1}, baseline=True)
+    words = "Options of recipes/supervised differ: epochs=100, lr=0.001 for a, b; epochs=3, lr=0.5 for c."
+    assert recipe_lines(*records, baseline) == ["Recipe: recipes/supervised.", words]
+    tuned = f.quality("d", 200, recipe="recipes/finetune", recipe_options={"steps": 9})
+    assert recipe_lines(*records, tuned) == [
+        "Recipes: recipes/supervised for a, b, c; recipes/finetune for d.",
+        words,
+    ]
+
+
+def test_rows_of_one_model_with_unlike_options_of_one_recipe_say_it_once():
+    records = [f.quality("a", 340 - n, recipe="zoo/sam", recipe_options={"rho": n} if n else {}) for n in (0, 1)]
+    assert recipe_lines(*records) == [
+        "Recipe: zoo/sam.",
+        "Options of zoo/sam differ: none of these for a [zoo/sam]; rho=1 for a [zoo/sam:rho=1].",
+    ]
+
+
 def test_doubts_are_marked_and_explained():
     section = only_section(
         f.quality("a", 340),
@@ -196,6 +225,14 @@ def test_seeds_are_said_and_have_a_column_of_their_own():
         in section.notes
     )
     assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).columns]
+
+
+def test_a_mean_without_one_of_its_seeds_is_ranked_marked_and_explained():
+    failed = f.record(f.quality_cell("a", seed=2), status="failed", reason="the loss became nan at step 9")
+    section = only_section(f.quality("a", 340), f.quality("a", 342, seed=1), failed, f.quality("b", 250))
+    assert section.ranks == ("1", "2")
+    assert column(section, "top1 %") == ("~94.7", "69.4")
+    assert section.notes[-1] == "~ doubtful, a (top1): 1 of 3 seeds has no result."
 
 
 def test_seeds_have_no_spread_beside_a_figure_of_speed():

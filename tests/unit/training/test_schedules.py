@@ -25,13 +25,37 @@ def test_the_rate_is_half_in_the_middle_of_the_cosine_and_nearly_zero_at_the_end
     assert warmup_cosine(99, total_steps=100, warmup_steps=20) == pytest.approx((1 - math.cos(math.pi / 80)) / 2)
 
 
-@given(total=st.integers(1, 500), share=st.floats(0, 1))
-def test_the_rate_rises_then_falls_and_stays_within_zero_and_one(total: int, share: float) -> None:
-    warmup = int(total * share)
+@pytest.mark.parametrize(
+    ("total", "warmup", "expected"),
+    [
+        (1, 0, [1]),
+        (1, 1, [1]),
+        (1, 50, [1]),
+        (2, 0, [1, 0.5]),
+        (2, 1, [0.5, 1]),
+        (2, 2, [0.5, 1]),
+        (3, 1, [0.5, 1, 0.5]),
+        (4, 9, [0.25, 0.5, 0.75, 1]),
+    ],
+)
+def test_a_training_of_a_few_steps_reaches_its_peak(total: int, warmup: int, expected: list[float]) -> None:
     factors = [warmup_cosine(step, total_steps=total, warmup_steps=warmup) for step in range(total)]
+    assert factors == pytest.approx(expected)
+
+
+def test_the_rate_stays_at_zero_after_the_end() -> None:
+    assert [warmup_cosine(step, total_steps=10, warmup_steps=2) for step in (10, 11, 18)] == pytest.approx([0, 0, 0])
+
+
+@given(total=st.integers(1, 500), warmup=st.integers(0, 600))
+def test_the_rate_rises_to_the_peak_once_and_falls_towards_zero(total: int, warmup: int) -> None:
+    factors = [warmup_cosine(step, total_steps=total, warmup_steps=warmup) for step in range(total)]
+    peak = min(warmup, total - 1)
     assert all(0 < factor <= 1 for factor in factors)
-    assert factors[:warmup] == sorted(factors[:warmup])
-    assert factors[warmup:] == sorted(factors[warmup:], reverse=True)
+    assert (factors[peak], factors.count(1)) == (1, 1)
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert factors[-1] <= (math.pi / 2 / (total - peak)) ** 2
 
 
 def test_epochs_count_full_batches() -> None:

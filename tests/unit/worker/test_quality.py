@@ -1,8 +1,12 @@
-"""Metrics of stored predictions, computed again; the whole cell runs in tests/integration/test_run_digits.py."""
+"""Whose normalisation a cell takes, and metrics of stored predictions, computed again.
+
+The whole cell runs in tests/integration/test_run_digits.py.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import factories
 import msgspec
@@ -10,10 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+from vitbench.catalog import load_catalog
+from vitbench.data.splits import load_splits
 from vitbench.errors import StoreError
-from vitbench.execution.messages import PREDICTIONS, SCORES, MetricsJob
+from vitbench.execution.messages import PREDICTIONS, SCORES, CellJob, MetricsJob
 from vitbench.measuring.predictions import save_predictions
-from vitbench.worker.quality import measure_again
+from vitbench.protocols import FitRun, TrainVal
+from vitbench.records import DataInfo
+from vitbench.training import statistics
+from vitbench.worker import quality
+from vitbench.worker.quality import measure_again, run_quality
 from vitbench.worker.scores import load_scores, save_scores
 
 JOB = msgspec.msgpack.encode(MetricsJob(planned=factories.quality_cell("a"), warnings=("it changed a flag",)))
@@ -51,3 +61,42 @@ def test_damaged_scores_are_made_again(tmp_path: Path) -> None:
 def test_without_predictions_there_is_nothing_to_measure(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot read "):
         measure_again(JOB, tmp_path, lambda _: None)
+
+
+def cached(folder: Path) -> DataInfo:
+    """Return a dataset whose test images are brighter, and more even, than those to train on."""
+    rng = np.random.default_rng(0)
+    for name, count, low in (("train", 200, 0), ("test", 50, 200)):
+        np.save(folder / f"{name}-images.npy", rng.integers(low, 256, (count, 1, 8, 8), dtype=np.uint8))
+        np.save(folder / f"{name}-labels.npy", np.arange(count) % 10)
+    return msgspec.structs.replace(factories.data_info(), cache=str(folder))
+
+
+@pytest.mark.compute
+def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model, what the recipe is given, and any model that the recipe builds."""
+    info, catalog = cached(tmp_path), load_catalog()
+    splits = load_splits(info, limit=None)
+    expected = statistics(splits.train)
+    assert expected not in (statistics(splits.val), statistics(splits.test))
+    given: dict[str, Any] = {}
+
+    def keep(model: torch.nn.Module, data: TrainVal, run: FitRun) -> torch.nn.Module:
+        given["data"] = data
+        return model
+
+    def builder(*arguments: Any, **named: Any) -> Any:
+        given["builder"] = named
+        return quality_builder(*arguments, **named)
+
+    quality_builder = quality.builder
+    monkeypatch.setattr(quality, "builder", builder)
+    monkeypatch.setattr(quality, "load_target", lambda text: keep)
+    options = catalog.member("scratch/vit").defaults | {"patch_size": 4, "depth": 1, "width": 32, "heads": 2}
+    planned = factories.quality_cell("vit", options=options, data=info)
+    result = run_quality(CellJob(planned=planned), catalog, tmp_path, lambda _: None)
+    assert result.preprocess is not None
+    assert (result.preprocess.mean, result.preprocess.std) == (expected.mean, expected.std)
+    assert given["data"].preprocess == expected
+    assert given["builder"]["preprocess"] == expected
+    assert given["builder"]["statistics"]() == expected

@@ -25,7 +25,7 @@ from vitbench.report.html.table import TableColumn, columns
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import missing, step_notes
+from vitbench.report.tables import missing, recipe_notes, step_notes
 from vitbench.report.terminal_text import EN_DASH, rank_range
 
 if TYPE_CHECKING:
@@ -130,7 +130,11 @@ def _section(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)
         ),
-        notes=(*ranking_notes(rows, board.rank_by, board.resolutions.get(condition)), *step_notes(rows, names)),
+        notes=(
+            *ranking_notes(rows, board.rank_by, board.resolutions.get(condition)),
+            *recipe_notes(rows, names),
+            *step_notes(rows, names),
+        ),
     )
 
 

@@ -162,6 +162,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
         "seeds": ", ".join(map(str, row.seeds)),
+        "seeds without a result": ", ".join(map(str, row.seeds_missing)),
         "images": ", ".join(f"{name} {count:,}" for name, count in detail.main.splits.items()),
         "input": preprocess,
         "conditions": conditions_in_words(row.condition),

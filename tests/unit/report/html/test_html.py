@@ -54,6 +54,13 @@ def render(tmp_path):
     return make
 
 
+def test_under_a_table_of_the_page_stands_in_which_options_of_one_recipe_its_rows_differ(render):
+    records = [factories.quality(m, recipe_options={"epochs": n, "lr": 0.5}) for m, n in (("a", 100), ("b", 3))]
+    text = Reader(render(*records)).text
+    assert "Recipe: recipes/supervised." in text
+    assert "Options of recipes/supervised differ: epochs=100 for a; epochs=3 for b." in text
+
+
 def test_a_page_has_the_table_the_summary_and_what_is_behind_it(tmp_path, render):
     page = Reader(
         render(

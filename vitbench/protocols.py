@@ -278,6 +278,8 @@ class TrainingLog:
     """One row for each logged epoch."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed the wall time, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -318,6 +320,8 @@ class Startup:
     """Whether the first call compiles the model."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -350,6 +354,8 @@ class EnergyUse:
     """Images that went through the model."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -278,6 +278,8 @@ class TrainingLog:
     """One row for each logged epoch."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed the wall time, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -318,6 +320,8 @@ class Startup:
     """Whether the first call compiles the model."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -350,6 +354,8 @@ class EnergyUse:
     """Images that went through the model."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -361,10 +367,11 @@ class Agreement:
     same_top1: int
     """Images with the same likeliest class, or with classes so near in float32 that rounding decides."""
     largest_error: float
-    """Largest difference of a logit, over the largest absolute float32 logit; infinite where the variant's logits are
-    not finite, NaN where float32's are all zero or not finite."""
+    """Largest difference of what softmax sees of a logit (the logit less the mean of its image's), over the largest
+    such value in float32; infinite where the variant's logits are not finite, NaN where float32's are all alike or not
+    finite."""
     tolerance: float
-    """What rounding explains of it at this precision."""
+    """What rounding explains of it at this precision, beside such an offset as the logits share."""
     real_images: bool
     """False on noise, where the likeliest class says nothing."""
 

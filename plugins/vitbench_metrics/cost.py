@@ -8,7 +8,7 @@ from torch import nn
 
 from vitbench import Measurement, Skip, Verdict
 from vitbench.measuring.flops import count_macs, count_params
-from vitbench.protocols import Subject
+from vitbench.protocols import EnergyUse, Subject, TrainingLog
 
 LEAST_SHARE = 0.05
 """Share of the energy that must be above idle; idle power itself is known to a few per cent only."""
@@ -33,20 +33,24 @@ def energy_per_image(subject: Subject) -> Iterator[Measurement]:
     if work < LEAST_SHARE * energy.joules:
         watts = energy.joules / energy.seconds
         reason = f"the device took {watts:.1f} W at work and {energy.idle_watts:.1f} W idle: too near to tell"
-        verdict = Verdict(level="invalid", reasons=(reason, *energy.warnings))
+        verdict = Verdict(level="invalid", reasons=(reason, *energy.errors, *energy.warnings))
         yield Measurement(name="energy_per_image", value=None, n=energy.images, verdict=verdict)
         return
-    verdict = Verdict(level="warn" if energy.warnings else "valid", reasons=energy.warnings)
-    yield Measurement(name="energy_per_image", value=work / energy.images, n=energy.images, verdict=verdict)
+    value = work / energy.images
+    yield Measurement(name="energy_per_image", value=value, n=energy.images, verdict=_verdict(energy))
 
 
 def train_seconds(subject: Subject) -> Iterator[Measurement]:
     """Give the wall time of the recipe."""
     if subject.training is None:
         raise Skip("there was no training")
-    warnings = subject.training.warnings
-    verdict = Verdict(level="warn" if warnings else "valid", reasons=warnings)
-    yield Measurement(name="train_seconds", value=subject.training.seconds, verdict=verdict)
+    yield Measurement(name="train_seconds", value=subject.training.seconds, verdict=_verdict(subject.training))
+
+
+def _verdict(found: EnergyUse | TrainingLog) -> Verdict:
+    if found.errors:
+        return Verdict(level="invalid", reasons=(*found.errors, *found.warnings))
+    return Verdict(level="warn" if found.warnings else "valid", reasons=found.warnings)
 
 
 def _architecture(subject: Subject) -> Callable[[], nn.Module]:

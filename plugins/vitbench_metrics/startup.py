@@ -25,5 +25,6 @@ def startup(subject: Subject) -> Iterator[Measurement]:
 def _seconds(name: str, value: float, start: Startup) -> Measurement:
     # Without samples: that they differ from process to process (the first one reads from disk what the others find in
     # memory) is in the nature of a start, and no doubt on it.
-    verdict = Verdict(level="warn" if start.warnings else "valid", reasons=start.warnings)
+    reasons = (*start.errors, *start.warnings)
+    verdict = Verdict(level="invalid" if start.errors else "warn" if reasons else "valid", reasons=reasons)
     return Measurement(name=name, value=value, n=1, verdict=verdict)

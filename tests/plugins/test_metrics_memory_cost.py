@@ -61,6 +61,16 @@ def test_energy_of_a_shared_gpu_is_doubted() -> None:
     assert (measurement.verdict.level, measurement.verdict.reasons) == ("warn", ("another process on the GPU",))
 
 
+def test_energy_or_training_time_of_a_crippled_machine_is_invalid() -> None:
+    disturbed = {"errors": ("the GPU was throttled: hardware slow-down",), "warnings": ("a load",)}
+    use = EnergyUse(joules=900.0, idle_watts=100.0, seconds=2.0, images=350, **disturbed)
+    (energy,) = cost.energy_per_image(subject(energy=use))
+    (seconds,) = cost.train_seconds(subject(training=TrainingLog(seconds=3.0, images=10, **disturbed)))
+    for measurement in (energy, seconds):
+        assert measurement.verdict.level == "invalid"
+        assert measurement.verdict.reasons == ("the GPU was throttled: hardware slow-down", "a load")
+
+
 @pytest.mark.parametrize("joules", [190.0, 200.0, 210.0])
 def test_energy_as_when_idle_has_no_value(joules: float) -> None:
     use = EnergyUse(joules=joules, idle_watts=100.0, seconds=2.0, images=350, warnings=("another process on the GPU",))

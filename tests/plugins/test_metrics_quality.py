@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -264,6 +265,32 @@ def calibrated(seed: int, images: int, overconfidence: float) -> tuple[torch.Ten
 def test_the_interval_of_the_calibration_error_holds_the_true_one(overconfidence: float) -> None:
     found = [measured(quality.ece, subject(*calibrated(seed, 300, overconfidence))) for seed in range(40)]
     assert sum(each.low <= overconfidence <= each.high for each in found) >= 34
+
+
+def sharp(seed: int, images: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits of two classes that are sure of each image, by 97 % or more, and right 2 % less often."""
+    generator = torch.Generator().manual_seed(seed)
+    confidence = 0.97 + 0.029 * torch.rand(images, generator=generator)
+    labels = (torch.rand(images, generator=generator) > confidence - 0.02).long()
+    return torch.stack([confidence, 1 - confidence], dim=1).log(), labels
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize(
+    ("drawn", "images", "truth"),
+    [
+        (partial(calibrated, overconfidence=0.1), 200, 0.1),
+        (partial(calibrated, overconfidence=0.1), 500, 0.1),
+        (sharp, 100, 0.02),
+    ],
+    ids=["200 images", "500 images", "sharp"],
+)
+def test_the_true_calibration_error_is_seldom_above_the_interval(
+    drawn: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]], images: int, truth: float
+) -> None:
+    """Nominal are 2.5 %; of 100, more than six come once in a hundred times."""
+    ends = [measured(quality.ece, subject(*drawn(seed, images))).high for seed in range(100)]
+    assert sum(high is not None and high < truth for high in ends) <= 6
 
 
 @pytest.mark.simulation

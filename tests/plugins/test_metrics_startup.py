@@ -37,6 +37,13 @@ def test_what_disturbed_the_start_is_in_the_verdict_of_both() -> None:
     assert {one.verdict for one in found} == {Verdict(level="warn", reasons=("a load",))}
 
 
+def test_a_start_that_got_no_processor_is_invalid() -> None:
+    disturbed = {"errors": ("no processor",), "warnings": ("a load",)}
+    start = Startup(build_seconds=0.5, first_call_seconds=8.0, second_call_seconds=0.25, compiled=True, **disturbed)
+    verdicts = {one.verdict for one in startup.startup(subject(start))}
+    assert verdicts == {Verdict(level="invalid", reasons=("no processor", "a load"))}
+
+
 def test_without_a_start() -> None:
     with pytest.raises(Skip, match="no start"):
         list(startup.startup(subject(None)))

@@ -1,9 +1,9 @@
 """Stored speeds measured again, both models in lockstep (vitbench/lockstep/), to resolve what the stored ones do not.
 
-What both have stored is timed, under the same conditions: the forward pass at the fixed batch (throughput) and at
-batch 1 (which stands for latency_p50), and the training step. Other metrics of speed stay as they are stored, and that
-is said. Nothing is timed unless this machine, its device and its
-torch are those of the records; the store is not written.
+What both have stored is timed, under the same conditions: the forward pass at the fixed batch (throughput), pipelined,
+and at batch 1 (latency_p50), each call synchronised, and the training step. Other metrics of speed stay as they are
+stored, and that is said. Nothing is timed unless this machine, its device and its torch are those of the records; the
+store is not written.
 """
 
 from __future__ import annotations

@@ -31,6 +31,11 @@ __all__ = [
     "seed_outcomes",
 ]
 
+MACHINE_SHARE = 0.03
+"""Share of a value of speed or memory that a few processes which agree cannot vouch for: one machine and occasion made
+them all. `compare` takes the same share for none."""
+MACHINE_BYTES = 2 * 2**20
+"""Bytes of memory for which the same holds: a huge page of Linux, or a segment of CUDA's allocator, more or less."""
 MOST_PAIRED = 1000
 """Rows of one condition whose predictions are read and compared pair by pair; of more, intervals are."""
 
@@ -158,12 +163,17 @@ def _with_ranks(
 def interval_entry(metric: Metric, outcomes: tuple[Known, ...] = ()) -> Entry:
     """Return a value with the error of its sample and that of its seeds in one interval.
 
-    A value without an interval may be anywhere, unless it is exact.
+    A value without an interval may be anywhere, unless it is exact. So may one of a single process that calls itself
+    certain; and what several processes agree on is known to `MACHINE_SHARE` at best.
     """
     assert metric.value is not None
     low, high = (metric.value, metric.value) if metric.exact else (-math.inf, math.inf)
-    low = low if metric.low is None else metric.low
-    high = high if metric.high is None else metric.high
+    alone = metric.n == 1 and metric.low == metric.high and metric.taken_at != "quality" and not metric.exact
+    low = low if metric.low is None or alone else metric.low
+    high = high if metric.high is None or alone else metric.high
+    if metric.taken_at != "quality" and not metric.exact:
+        least = max(MACHINE_SHARE * abs(metric.value), MACHINE_BYTES if metric.unit == "B" else 0.0)
+        low, high = min(low, metric.value - least), max(high, metric.value + least)
     if metric.spread is not None and metric.n is not None:
         from scipy.special import stdtrit
 

@@ -57,7 +57,7 @@ class Ran(_Message, frozen=True, kw_only=True, tag=True):
     """From the worker: the block is done, and all threads are at rest."""
 
     seconds: float
-    """Wall time of the block."""
+    """Wall time of the block; where each call is synchronised, the number of calls times their median."""
     remarks: tuple[str, ...] = ()
     """What may make it doubtful, in words."""
     disturbed: bool = False

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitbench.measuring.numerics import centred, rounding
 from vitbench.measuring.predictions import predict
 from vitbench.measuring.steps import Autocast, forward_of
 from vitbench.measuring.timing import FRESH_ROUNDS, fresh_input_reasons
@@ -28,8 +29,9 @@ AUDIT_BATCHES = 8 / 3
 """Batches of the second pass, the last one shorter. They are 48 images, which no first pass has, and fewer of a small
 set, so that the images always have other neighbours."""
 AUDIT_TOLERANCE = 0.02
-"""Share of the largest logit by which two classes must differ before their order counts. Kernels for other batch sizes
-add in another order, and in bfloat16, of eight bits, classes nearer than this may swap by rounding alone."""
+"""Share of the largest logit, less what an image's logits have in common, by which two classes must differ before their
+order counts; of the images the median. Kernels for other batch sizes add in another order, and in bfloat16, of eight
+bits, classes nearer than this may swap by rounding alone."""
 TIMED_IMAGES = 4
 """Batch size for the times of seen and of fresh inputs."""
 TIMED_FRESH = 3 * FRESH_ROUNDS
@@ -47,6 +49,7 @@ def audit(
     images: Images,
     *,
     autocast: Autocast = nullcontext,
+    precision: str = "float32",
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Look for what makes the predictions of a model unreliable.
 
@@ -56,6 +59,7 @@ def audit(
         logits: ``[N, K]``, what this very model, no variant of it, gave for these rows in the first pass; finite.
         images: gives the preprocessed images ``[B, C, H, W]`` of some rows, on the model's device.
         autocast: makes the context of each forward pass, as in the first.
+        precision: what the model computes in: by so much may rounding change a logit.
 
     Returns:
         Faults, which make every figure of the predictions invalid, and warnings: one sentence each.
@@ -74,31 +78,33 @@ def audit(
     second, drew = _watching_generators(again, images(rows[:1]).device)
     faults = [
         *(f"{name} was in training mode during evaluation" for name in training[:1]),
-        *_second_pass(logits, second, again),
+        *_second_pass(logits, second, again, precision),
         *_changed_buffers(model, buffers),
         *_remembers(model, images(rows[:TIMED_IMAGES]), autocast),
     ]
     return tuple(faults), ("evaluation drew from or reset torch's random numbers",) if drew else ()
 
 
-def _second_pass(first: Tensor, second: Tensor, again: Callable[[], Tensor]) -> list[str]:
+def _second_pass(first: Tensor, second: Tensor, again: Callable[[], Tensor], precision: str) -> list[str]:
     """Compare with a pass in another order and batch size; two more, both alike, tell chance from dependence."""
     broken = int((~second.isfinite()).any(dim=1).sum())
     if broken:
         return [f"{broken} of {len(first)} images have a logit that is not finite in a second pass"]
-    differ = _swapped(first, second)
+    differ = _swapped(first, second, precision)
     if not differ:
         return []
-    chance = _swapped(again(), again())
+    chance = _swapped(again(), again(), precision)
     cause = "not deterministic" if chance else "dependent on the order of the images or on the batch size"
     return [f"predictions are {cause}: {differ} of {len(first)} images got another class in a second pass"]
 
 
-def _swapped(first: Tensor, second: Tensor) -> int:
+def _swapped(first: Tensor, second: Tensor, precision: str) -> int:
     """Return how many rows have another top class, beyond what rounding explains."""
     top_first, top_second = first.argmax(dim=1), second.argmax(dim=1)
     margin = (first.gather(1, top_first[:, None]) - first.gather(1, top_second[:, None]))[:, 0]
-    return int((margin > AUDIT_TOLERANCE * first.abs().amax(dim=1)).sum())
+    # An offset that all classes share tells none of them apart, and counts by its rounding alone.
+    spread = float(centred(first).abs().amax(dim=1).median())
+    return int((margin > AUDIT_TOLERANCE * spread + rounding(first, precision)).sum())
 
 
 def _changed_buffers(model: nn.Module, before: dict[str, Tensor]) -> list[str]:

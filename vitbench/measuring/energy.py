@@ -66,13 +66,14 @@ def measure_energy(step: Step, *, device: torch.device, images_per_call: int, se
         images += calls * images_per_call
     end_moment = observe_gpu(device)
     end = _next_update(device)
-    reasons = gpu_disturbances(start_moment, end_moment) if start_moment and end_moment else ([], [])
+    warnings, errors = gpu_disturbances(start_moment, end_moment) if start_moment and end_moment else ([], [])
     return EnergyUse(
         joules=end.joules - start.joules,
         idle_watts=idle_watts,
         seconds=end.seconds - start.seconds,
         images=images,
-        warnings=tuple(reason for found in reasons for reason in found),
+        warnings=tuple(warnings),
+        errors=tuple(errors),
     )
 
 

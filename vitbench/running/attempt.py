@@ -102,22 +102,31 @@ def status_of(ending: Ending[CellResult]) -> tuple[Status, str]:
 def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:
     """Return one measurement a name: the median of the processes' values, their range, their samples nested.
 
-    A figure that is the same in every process (parameters, MACs) keeps its own interval.
+    A figure that is the same in every process keeps its own interval, where it has one. What the first process alone
+    gives (parameters, MACs) is kept as it is; what others lack has no value, so that none is ever of the fast
+    processes alone, as a percentile that only they had the calls for.
     """
     if len(processes) == 1:
         return tuple(processes[0])
-    by_name: dict[str, list[Measurement]] = {}
-    for measurement in itertools.chain.from_iterable(processes):
-        by_name.setdefault(measurement.name, []).append(measurement)
-    return tuple(_merge(same) for same in by_name.values())
+    by_name: dict[str, dict[int, Measurement]] = {}
+    for number, process in enumerate(processes):
+        for measurement in process:
+            by_name.setdefault(measurement.name, {})[number] = measurement
+    return tuple(_merge(given, len(processes)) for given in by_name.values())
 
 
-def _merge(same: Sequence[Measurement]) -> Measurement:
+def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
+    same = tuple(given.values())
     values = [one.value for one in same if one.value is not None]
     verdict = _worst([one.verdict for one in same])
+    once = tuple(given) == (0,) and not same[0].samples
+    if len(same) < processes and not once:
+        lacking = f"only {len(same)} of {processes} processes gave it"
+        verdict = Verdict(level="invalid", reasons=(lacking, *verdict.reasons))
+        return msgspec.structs.replace(same[0], value=None, low=None, high=None, n=len(same), verdict=verdict)
     if len(values) < len(same):
         return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
-    if len(set(values)) == 1 and not same[0].samples:
+    if once or (len(set(values)) == 1 and same[0].low is not None and not same[0].samples):
         return msgspec.structs.replace(same[0], verdict=verdict)
     middle, apart = statistics.median(values), max(values) - min(values)
     if apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):

@@ -131,7 +131,8 @@ class _Evaluator:
         """
         rows = self.sample(AUDIT_IMAGES)
         first = logits[rows] if self.called is self.plain else self.eager(rows)
-        return audit(self.plain, rows, first, self.images, autocast=self.context)
+        precision = self.cell.precision if self.variant else "float32"
+        return audit(self.plain, rows, first, self.images, autocast=self.context, precision=precision)
 
     def eager(self, rows: Rows) -> Tensor:
         """Return what the model, not compiled, gives for some rows."""

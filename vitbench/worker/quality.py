@@ -220,7 +220,11 @@ def _training_log(
     """Return what `fit` took, and what disturbed it."""
     warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
     return TrainingLog(
-        seconds=end.wall - start.wall, images=len(splits.train), curve=curve, warnings=(*errors, *warnings)
+        seconds=end.wall - start.wall,
+        images=len(splits.train),
+        curve=curve,
+        warnings=tuple(warnings),
+        errors=tuple(errors),
     )
 
 

@@ -145,7 +145,8 @@ def _startup(built: _Built, cell: SpeedCell) -> Startup:
         first_call_seconds=first,
         second_call_seconds=second,
         compiled=cell.compile,
-        warnings=(*errors, *warnings),
+        warnings=tuple(warnings),
+        errors=tuple(errors),
     )
 
 

@@ -11,6 +11,7 @@ from vitbench.leaderboard import leaderboard
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Row, build
 from vitbench.records import METHOD, Record
+from vitbench.running.attempt import merge_processes
 from vitbench.statistics import wilson
 
 
@@ -421,3 +422,43 @@ def test_any_metric_ranks_by_what_is_stored_with_it(rank_by):
         ("better", 1, 1),
         ("worse", 2, 2),
     ]
+
+
+MIB = 1 << 20
+
+
+def ranks_by_memory(*peaks: tuple[float, ...], **of_each: object) -> list[tuple[int | None, int | None]]:
+    """Rank models by the peaks in MiB that their processes saw, in the order that they are given."""
+    records = []
+    for number, processes in enumerate(peaks):
+        seen = [(f.measurement("peak_memory", peak * MIB, unit="B", better="lower", **of_each),) for peak in processes]
+        records.append(f.record(f.speed_cell(f"m{number}"), merge_processes(seen)))
+    rows = by_model(build(records, [], "peak_memory").rows)
+    return [(rows[name].rank, rows[name].rank_last) for name in sorted(rows)]
+
+
+def test_memory_on_which_all_processes_agree_is_told_apart():
+    assert ranks_by_memory((100,) * 3, (4000,) * 3) == [(1, 1), (2, 2)]
+    assert ranks_by_memory((4000,) * 3, (100,) * 3) == [(2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("apart", [(100, 104), (1, 4), (100, 100)], ids=["4 per cent", "a few pages", "nothing"])
+def test_what_processes_agree_on_is_no_certainty(apart):
+    assert ranks_by_memory(*((peak,) * 3 for peak in apart)) == [(1, 2), (1, 2)]
+
+
+def test_a_byte_more_or_less_makes_an_agreement_no_surer():
+    assert ranks_by_memory((100, 100, 100 + 1e-6), (104, 104, 104 + 1e-6)) == [(1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("ends", [{}, {"low": 100.0 * MIB, "high": 100.0 * MIB, "n": 1}], ids=["none", "no width"])
+def test_one_process_is_never_certain(ends):
+    assert ranks_by_memory((100,), (100,), (100,), **ends) == [(1, 3)] * 3
+    records = [
+        f.record(
+            f.speed_cell(label),
+            [f.measurement("peak_memory", peak, unit="B", better="lower", low=peak, high=peak, n=1)],
+        )
+        for label, peak in (("a", 100.0 * MIB), ("b", 4000.0 * MIB))
+    ]
+    assert {(row.rank, row.rank_last) for row in build(records, [], "peak_memory").rows} == {(1, 2)}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
-from vitbench.leaderboard.ranking import Entry, Ranking, rank
+from vitbench.leaderboard.ranking import CHUNK, Entry, Ranking, rank
 from vitbench.statistics import RESAMPLES, draws, mcnemar, mcnemar_gap
 
 Scores = NDArray[np.bool_] | NDArray[np.float32]
@@ -92,6 +92,29 @@ def test_the_gap_of_one_pair_is_that_of_mcnemar_at_five_percent():
     assert ranking.resolution is not None
     assert ranking.resolution.gap == mcnemar_gap(discordant, 0.05) / 100
     assert (ranking.resolution.pairs, ranking.resolution.models, ranking.resolution.images) == (1, 2, 100)
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_the_last_images_count_as_the_first(chunks, beyond=300):
+    """Images are multiplied chunk by chunk; here all that two models disagree on is beyond the last whole one."""
+    images = chunks * CHUNK + beyond
+    both = np.arange(images - beyond) % 3 > 0
+    first = np.concatenate([both, np.arange(beyond) % 5 > 1])
+    second = np.concatenate([both, np.arange(beyond) % 5 < 2])
+    ranking = rank([entry(first), entry(second)], "higher")
+    assert ranking.resolution is not None
+    assert ranking.resolution.images == images
+    assert ranking.resolution.gap == mcnemar_gap(beyond, 0.05) / images
+    assert ranges(ranking) == [(1, 1), (2, 2)]
+
+
+def test_the_noise_of_the_last_images_counts_as_that_of_the_first():
+    """Likelihoods that differ on the last 200 images alone, there nearly as much up as down."""
+    same = np.random.default_rng(0).random(CHUNK).astype(np.float32)
+    noise = np.tile(np.float32([1.0, -0.9]), 100)
+    first, second = np.concatenate([same, np.zeros(200, np.float32)]), np.concatenate([same, noise])
+    assert ranges(rank([entry(first), entry(second)], "lower")) == [(1, 2), (1, 2)]
+    assert ranges(rank([entry(first), entry(np.concatenate([same, np.abs(noise)]))], "lower")) == [(1, 1), (2, 2)]
 
 
 def test_holm_runs_over_all_pairs():

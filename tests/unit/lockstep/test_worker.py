@@ -24,7 +24,7 @@ from vitbench.errors import VitbenchError
 from vitbench.lockstep import worker as live
 from vitbench.lockstep.process import Order, Ran, Ready, RunCalls
 from vitbench.lockstep.worker import model_block
-from vitbench.measuring import evidence
+from vitbench.measuring import evidence, steps
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.specs import RecipeSpec
 from vitbench.worker import build
@@ -83,6 +83,38 @@ def test_a_cells_model_is_called_under_the_cells_conditions(probe: Probe) -> Non
         block(2)
         assert probe.seen[3:] == [(True, False, False, (5, 1, 8, 8), 1)] * 2
     assert not torch.equal(weight, probe.linear.weight)
+
+
+@pytest.fixture
+def events(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what happens in order: calls of the model, and waits for the device."""
+    seen: list[str] = []
+    monkeypatch.setattr(steps, "synchronise", lambda device: seen.append("wait"))
+    probe.register_forward_pre_hook(lambda *_: seen.append("call"))
+    return seen
+
+
+def test_at_batch_1_each_call_is_synchronised(events: list[str]) -> None:
+    with model_block(order(batch_size=1)) as block:
+        block(3)
+    assert events == ["wait", "call", "wait"] * 3
+
+
+@pytest.mark.parametrize("cell", [{"batch_size": 2}, {"batch_size": 1, "mode": "training"}], ids=["batch", "training"])
+def test_throughput_is_pipelined(events: list[str], cell: dict[str, Any]) -> None:
+    with model_block(order(**cell)) as block:
+        block(3)
+    assert events == ["wait", "call", "call", "call", "wait"]
+
+
+def test_a_block_at_batch_1_counts_as_its_median_call(events: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = itertools.cycle([2, 90, 3])  # one call in three meets an interrupt
+    now = itertools.accumulate(itertools.chain.from_iterable((0, next(lengths)) for _ in itertools.count()))
+    monkeypatch.setattr(steps.time, "perf_counter_ns", lambda: 10**9 * next(now))
+    with model_block(order(batch_size=1)) as block:
+        assert block(3).seconds == 3 * 3.0
+    with model_block(order(batch_size=2)) as block:
+        assert block(2).seconds == 2.0, "a pipelined block is timed as a whole"
 
 
 def test_a_training_step_is_that_of_the_cells_recipe(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:

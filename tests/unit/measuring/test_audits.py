@@ -42,7 +42,7 @@ class Net(nn.Module):
         return self.spoil(self, self.linear(images.flatten(1)))
 
 
-def audited(model: nn.Module, images: int = 300) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def audited(model: nn.Module, images: int = 300, precision: str = "float32") -> tuple[tuple[str, ...], tuple[str, ...]]:
     data = torch.randn(images, 3, 2, 2, generator=torch.Generator().manual_seed(1))
     logits = predict(model, data.split(100))
 
@@ -50,7 +50,7 @@ def audited(model: nn.Module, images: int = 300) -> tuple[tuple[str, ...], tuple
         return data[torch.from_numpy(rows)]
 
     rows = np.random.default_rng(0).permutation(images)[: module.AUDIT_IMAGES]
-    return audit(model, rows, logits[rows], take)
+    return audit(model, rows, logits[rows], take, precision=precision)
 
 
 def faults(model: nn.Module) -> tuple[str, ...]:
@@ -65,6 +65,57 @@ def test_a_sound_model(images: int) -> None:
 def test_rounding_is_no_fault() -> None:
     near = Net(lambda net, logits: torch.ones_like(logits) + 1e-5 * torch.tensor(np.random.rand(*logits.shape)).float())
     assert faults(near) == ()
+
+
+OFFSETS = [-1000.0, 1000.0]
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_rounding_beside_a_common_offset_is_no_fault(offset: float) -> None:
+    """Of float32 numbers near 1000 the last bit is 6e-5; these differ by some of them, and from pass to pass."""
+    rng = np.random.default_rng(0)
+    near = Net(lambda net, logits: 0 * logits + offset + 3e-4 * torch.from_numpy(rng.random(logits.shape)).float())
+    assert faults(near) == ()
+    assert faults(Net(lambda net, logits: logits + offset)) == ()
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_a_common_offset_hides_no_chance(offset: float) -> None:
+    (finding,), _ = audited(Net(lambda net, logits: logits + torch.randn(logits.shape) + offset))
+    assert finding.startswith("predictions are not deterministic: ")
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize(
+    "depends",
+    [
+        lambda logits: logits.flip(0),
+        lambda logits: logits - logits.mean(0),
+        lambda logits: logits + len(logits) % 5 * torch.eye(5)[2],
+    ],
+    ids=["order", "batch mates", "batch size"],
+)
+def test_a_common_offset_hides_no_dependence(depends: Callable[[torch.Tensor], torch.Tensor], offset: float) -> None:
+    (finding,) = faults(Net(lambda net, logits: depends(logits) + offset))
+    assert finding.startswith("predictions are dependent on the order of the images or on the batch size: ")
+
+
+def test_an_image_with_huge_logits_does_not_hide_the_others() -> None:
+    (finding,) = faults(Net(lambda net, logits: logits.flip(0) * torch.where(logits[:, :1] > 1.5, 1e4, 1.0)))
+    assert "dependent on the order" in finding
+
+
+@pytest.mark.parametrize(("precision", "unit"), [("bfloat16", 4.0), ("float16", 0.5)])
+def test_the_last_bit_of_a_reduced_precision_is_rounding(precision: str, unit: float) -> None:
+    """Logits near 1000, of which one pass rounds some up that another rounds down."""
+    rng = np.random.default_rng(0)
+
+    def rounded(net: Net, logits: torch.Tensor) -> torch.Tensor:
+        return 0 * logits + 1000 + unit * torch.from_numpy(rng.integers(0, 2, logits.shape)).float()
+
+    assert audited(Net(rounded), precision=precision)[0] == ()
+    (finding,) = audited(Net(rounded))[0]
+    assert finding.startswith("predictions are not deterministic: ")
 
 
 def test_chance() -> None:

@@ -110,7 +110,8 @@ def test_what_disturbs_the_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(energy, "observe_gpu", lambda _: disturbed)
     use = measure_energy(gpu.step, device=CUDA, images_per_call=IMAGES)
-    assert use.warnings == ("another process on the GPU", "the GPU was throttled: hardware power brake")
+    assert use.warnings == ("another process on the GPU",)
+    assert use.errors == ("the GPU was throttled: hardware power brake",)
 
 
 def test_a_cpu_has_no_counter() -> None:

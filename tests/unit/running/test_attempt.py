@@ -28,8 +28,33 @@ def test_one_process_keeps_its_own_interval() -> None:
     assert merge_processes([alone]) == alone
 
 
-def test_a_figure_that_is_the_same_everywhere_keeps_its_own_count() -> None:
-    assert merge_processes([one(53_000.0, n=1)] * 3) == one(53_000.0, n=1)
+def test_processes_that_agree_say_how_many_they_were() -> None:
+    (merged,) = merge_processes([one(53_000.0, n=1)] * 3)
+    assert (merged.value, merged.low, merged.high, merged.n) == (53_000.0, 53_000.0, 53_000.0, 3)
+
+
+def test_a_figure_that_is_the_same_everywhere_keeps_its_own_interval() -> None:
+    own = one(0.5, low=0.4, high=0.6, n=100)
+    assert merge_processes([own] * 3) == own
+
+
+@pytest.mark.parametrize("having", [(0,), (2,), (0, 2), (1, 2)])
+def test_a_figure_of_the_fast_processes_alone_is_none(having: tuple[int, ...]) -> None:
+    """As a 99th percentile, for which one process had the calls and another had not."""
+    tail = one(0.5, "p99", n=700, samples=((0.5, 0.4),))
+    processes = [(*one(1.0, "t"), *(tail if i in having else ())) for i in range(3)]
+    merged = {each.name: each for each in merge_processes(processes)}
+    assert merged["t"].value == 1.0
+    found = merged["p99"]
+    assert (found.value, found.low, found.high) == (None, None, None)
+    assert found.verdict == Verdict(level="invalid", reasons=(f"only {len(having)} of 3 processes gave it",))
+
+
+@pytest.mark.parametrize("having", [(1,), (0, 1)])
+def test_a_figure_without_samples_is_of_the_first_process_or_of_all(having: tuple[int, ...]) -> None:
+    processes = [(*one(1.0, "t"), *(one(5.0, "x") if i in having else ())) for i in range(3)]
+    found = {each.name: each for each in merge_processes(processes)}["x"]
+    assert (found.value, found.verdict.level) == (None, "invalid")
 
 
 def test_a_figure_of_the_first_process_alone_is_kept_as_it_is() -> None:

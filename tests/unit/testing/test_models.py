@@ -412,6 +412,12 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         changed(forward=batch_mean),
         {},
     ),
+    "batch statistics beside an offset": (
+        "check_model_batch_independent",
+        "with its batch mates; use no statistics of the batch in eval",
+        changed(forward=lambda net, images: 1000 * batch_mean(net, images) - 1000),
+        {},
+    ),
     "writes its input": ("check_model_leaves_inputs", "changed its input in place", changed(forward=writes_inputs), {}),
     "an unused layer": (
         "check_model_gradients",

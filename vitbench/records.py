@@ -401,12 +401,17 @@ def _text(value: OptionValue) -> str:
 def doubt(
     measurements: Iterable[Measurement], level: Literal["warn", "invalid"], reasons: Iterable[str]
 ) -> tuple[Measurement, ...]:
-    """Return measurements that are trusted no more than `level`, for these reasons; none changes without a reason."""
+    """Return measurements that are trusted no more than `level`, for these reasons; none changes without a reason.
+
+    What is exact does not depend on how the model ran, and stays as it is.
+    """
     reasons = tuple(reasons)
     if not reasons:
         return tuple(measurements)
     return tuple(
-        msgspec.structs.replace(
+        one
+        if one.exact
+        else msgspec.structs.replace(
             one,
             verdict=Verdict(
                 level="invalid" if one.verdict.level == "invalid" else level,

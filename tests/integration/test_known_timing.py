@@ -18,7 +18,7 @@ from vitbench_metrics.speed import latency, throughput
 from vitbench.environment import usable_cores
 from vitbench.measuring.evidence import disturbances, facts, observe
 from vitbench.measuring.steps import make_inputs
-from vitbench.measuring.timing import fresh_input_reasons
+from vitbench.measuring.timing import FRESH_INPUTS, fresh_input_reasons
 from vitbench.protocols import Subject, Timing
 
 CPU = torch.device("cpu")
@@ -57,9 +57,10 @@ def test_a_model_that_keeps_results_looks_fast_and_is_told() -> None:
     model = Caching(0.02)
     timing = time_inference(model, inputs(4))
     assert statistics.median(timing.block_seconds) / timing.calls_per_block < 0.01
+    unseen = [inputs(4, seed=seed)[0] for seed in range(1, 1 + FRESH_INPUTS)]
     with torch.inference_mode():
-        (reason,) = fresh_input_reasons(model, inputs(4), inputs(4, seed=1), CPU)
-        assert fresh_input_reasons(Sleeper(0.02), inputs(4), inputs(4, seed=1), CPU) == []
+        (reason,) = fresh_input_reasons(model, inputs(4), unseen, CPU)
+        assert fresh_input_reasons(Sleeper(0.02), inputs(4), unseen, CPU) == []
     assert reason.endswith(" times faster than fresh ones: the model keeps results")
 
 

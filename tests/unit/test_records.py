@@ -14,13 +14,16 @@ from vitbench.records import (
     Cell,
     DataInfo,
     KeyedCell,
+    Measurement,
     PluginOrigin,
     Provenance,
     QualityCell,
     Record,
     SpeedCell,
+    Verdict,
     canonical_name,
     digest,
+    doubt,
 )
 from vitbench.specs import Option
 
@@ -235,3 +238,17 @@ def test_a_speed_cell_says_whose_training_step_it_times(mode: str, recipe: str, 
     cell = factories.speed_cell(mode=mode, recipe=recipe).cell
     assert isinstance(cell, SpeedCell)
     assert cell.train_step == step
+
+
+def test_doubts_lower_a_verdict_and_leave_what_is_exact() -> None:
+    given = [
+        Measurement(name="speed", value=1.0, verdict=Verdict(level="warn", reasons=("noise",))),
+        Measurement(name="broken", value=1.0, verdict=Verdict(level="invalid")),
+        Measurement(name="parameters", value=1.0, exact=True),
+    ]
+    assert doubt(given, "invalid", []) == tuple(given)
+    speed, broken, parameters = doubt(given, "warn", ["it keeps results", "noise"])
+    assert speed.verdict == Verdict(level="warn", reasons=("noise", "it keeps results"))
+    assert broken.verdict.level == "invalid"
+    assert parameters == given[2]
+    assert doubt(given, "invalid", ["it keeps results"])[0].verdict.level == "invalid"

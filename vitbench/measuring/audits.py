@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vitbench.measuring.numerics import centred, rounding
 from vitbench.measuring.predictions import predict
 from vitbench.measuring.steps import Autocast, forward_of
-from vitbench.measuring.timing import FRESH_ROUNDS, fresh_input_reasons
+from vitbench.measuring.timing import FRESH_INPUTS, fresh_input_reasons
 
 __all__ = ["AUDIT_IMAGES", "audit"]
 
@@ -34,8 +34,6 @@ order counts; of the images the median. Kernels for other batch sizes add in ano
 bits, classes nearer than this may swap by rounding alone."""
 TIMED_IMAGES = 4
 """Batch size for the times of seen and of fresh inputs."""
-TIMED_FRESH = 3 * FRESH_ROUNDS
-"""Batches that the model has never seen, for the same."""
 FRESH_NOISE = 1e-3
 """Noise that makes an image one that was never seen, in standard deviations of the normalised pixels."""
 
@@ -132,7 +130,7 @@ def _watching_generators(run: Callable[[], Tensor], device: torch.device) -> tup
 def _remembers(model: nn.Module, images: Tensor, autocast: Autocast) -> list[str]:
     """Time the same images again and again, in turn with images that the model has never seen."""
     generator = torch.Generator(images.device).manual_seed(0)
-    noise = (torch.empty_like(images).normal_(generator=generator) for _ in range(TIMED_FRESH))
-    fresh = [images + FRESH_NOISE * one for one in noise]
+    noise = (torch.empty_like(images).normal_(generator=generator) for _ in range(FRESH_INPUTS))
+    fresh = (images + FRESH_NOISE * one for one in noise)
     with torch.inference_mode():
         return fresh_input_reasons(forward_of(model, autocast), [images], fresh, images.device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from vitbench.protocols import Timing
 from vitbench.records import Mode
 
 __all__ = [
+    "FRESH_INPUTS",
     "Block",
     "Measure",
     "WarmUp",
@@ -64,8 +65,11 @@ stream, so what they miss is work that the model left on other streams, or a clo
 its host within the block looks busy to both."""
 FRESH_FACTOR = 2.0
 """How many times slower an input may be when it is new; to a sound model it makes no difference."""
-FRESH_ROUNDS = 3
-"""How often in a row new inputs must be slower."""
+FRESH_ROUNDS = 8
+"""How often in a row new inputs must be slower. Where other processes take half of the time, three rounds in a row
+accused sound models."""
+FRESH_INPUTS = FRESH_ROUNDS + 1
+"""New inputs for that: two in the first round, which clears nearly all sound models, and one in each other."""
 CLOCK_NOISE = 50e-6
 """Seconds by which two short calls differ by chance: an interrupt, a page fault."""
 
@@ -264,18 +268,19 @@ def _measure_calls(block: Block) -> list[float]:
 
 
 def fresh_input_reasons(
-    step_on: Callable[[Tensor], Tensor], seen: Sequence[Tensor], fresh: Sequence[Tensor], device: torch.device
+    step_on: Callable[[Tensor], Tensor], seen: Sequence[Tensor], fresh: Iterable[Tensor], device: torch.device
 ) -> list[str]:
     """Say so where a model is fast on inputs only because it has seen them before.
 
     Both kinds are timed one call at a time and in turn, and the least times of each are compared: nothing makes a call
-    faster than it is. Fresh ones must be slower in every one of three rounds, so that no disturbance of the machine
+    faster than it is. Fresh ones must be slower in every one of `FRESH_ROUNDS`, so that no disturbance of the machine
     looks like a memory; a sound model is cleared by the first.
 
     Args:
         step_on: runs one forward pass on a batch ``[B, C, H, W]``.
         seen: batches that the model has run before, as those of a timed step.
-        fresh: batches of the same shape that it has never run; at least three. Each is run at most once.
+        fresh: `FRESH_INPUTS` batches of the same shape that it has never run, made when they are needed. Each is run at
+            most once.
         device: where the model computes.
     """
 
@@ -283,12 +288,14 @@ def fresh_input_reasons(
         batch.sum()  # both kinds begin with what the processor's cache holds of a batch that was just read
         return seconds_of(partial(step_on, batch), device)
 
+    supply = iter(fresh)
     for turn in range(FRESH_ROUNDS):
+        unknown = [next(supply) for _ in range(1 if turn else 2)]
         for batch in seen:  # in their rotation, so that a model which keeps a few results has them again
             step_on(batch)
         if turn % 2:
             seconds(seen[-1])  # one call more, out of step with a scheduler that slows every other one
-        pairs = [(seconds(old), seconds(new)) for old, new in zip(cycle(seen), fresh[turn::FRESH_ROUNDS], strict=False)]
+        pairs = [(seconds(old), seconds(new)) for old, new in zip(cycle(seen), unknown, strict=False)]
         repeated, unseen = (min(times) for times in zip(*pairs, strict=True))
         if unseen <= FRESH_FACTOR * repeated or unseen - repeated <= CLOCK_NOISE:
             return []

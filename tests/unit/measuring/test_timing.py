@@ -13,7 +13,7 @@ from torch import nn
 
 from vitbench.measuring import timing
 from vitbench.measuring.steps import InvalidOutput, make_inputs
-from vitbench.measuring.timing import Block, fresh_input_reasons, time_step, warm_up
+from vitbench.measuring.timing import FRESH_INPUTS, FRESH_ROUNDS, Block, fresh_input_reasons, time_step, warm_up
 
 pytestmark = pytest.mark.compute
 
@@ -278,7 +278,7 @@ class Remembering:
 
 
 def fresh() -> tuple[torch.Tensor, ...]:
-    return make_inputs((3, 2, 2), batch_size=1, device=CPU, seed=1)
+    return make_inputs((3, 2, 2), batch_size=1, device=CPU, count=FRESH_INPUTS, seed=1)
 
 
 @pytest.mark.parametrize(("size", "forgets"), [(4, False), (4, True), (1000, False)])
@@ -289,7 +289,7 @@ def test_a_model_that_keeps_results_is_told(size: int, forgets: bool, clock: Clo
     assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == [
         "inputs seen before run 8.3 times faster than fresh ones: the model keeps results"
     ]
-    assert model.calls == 3 * 4 + 3 * 4 + 2 * 4 + 1, "in three rounds, and each fresh batch once"
+    assert model.calls == 3 * 4 + FRESH_ROUNDS * 4 + 2 * FRESH_INPUTS + FRESH_ROUNDS // 2, "each fresh batch once"
 
 
 def test_a_model_that_gains_nothing_on_inputs_that_take_turns_is_not_accused(clock: Clock) -> None:
@@ -325,10 +325,10 @@ def test_a_small_difference_is_no_memory(old: float, new: float, clock: Clock) -
     assert fresh_input_reasons(model, seen, others, CPU) == []
 
 
-@pytest.mark.parametrize("disturbed_rounds", [{0}, {0, 1}, {1, 2}])
+@pytest.mark.parametrize("disturbed_rounds", [{0}, {0, 1}, {1, 2}, set(range(FRESH_ROUNDS - 1))])
 def test_a_machine_that_is_disturbed_for_a_while_is_no_memory(disturbed_rounds: set[int], clock: Clock) -> None:
     seen, others = inputs(1), fresh()
-    rounds = [[others[0], others[3]], [others[1]], [others[2]]]
+    rounds = [[others[0], others[1]], *([batch] for batch in others[2:])]
     slow = [batch for turn in disturbed_rounds for batch in rounds[turn]]
 
     def model(images: torch.Tensor) -> torch.Tensor:
@@ -380,7 +380,9 @@ def test_a_scheduler_that_slows_every_other_call_looks_like_no_memory(clock: Clo
 
 
 def test_a_model_that_only_reads_its_input_keeps_no_results() -> None:
-    seen, others = (make_inputs((3, 224, 224), batch_size=1, device=CPU, seed=seed) for seed in (0, 1))
+    seen, others = (
+        make_inputs((3, 224, 224), batch_size=1, device=CPU, count=FRESH_INPUTS, seed=seed) for seed in (0, 1)
+    )
     assert fresh_input_reasons(lambda images: images.mean(dim=(2, 3)), seen, others, CPU) == []
 
 

@@ -8,6 +8,7 @@ nothing heavy; tests may give the function itself. Such a function gets those of
 from __future__ import annotations
 
 import importlib
+import keyword
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -82,7 +83,7 @@ def load_target(target: Target) -> Callable[..., Any]:
     """Return the function that a spec's import string names.
 
     Raises:
-        UnusableError: the module or the function does not exist, or the module fails to import.
+        UnusableError: the module or the function does not exist, is none, or the module fails to import.
     """
     if not isinstance(target, str):
         return target
@@ -93,6 +94,8 @@ def load_target(target: Target) -> Callable[..., Any]:
             found = getattr(found, part)
     except Exception as error:
         raise UnusableError(f"cannot import {target}: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise UnusableError(f"{target} is no function, but of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
@@ -126,21 +129,30 @@ def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
     return tuple(words)
 
 
+def _freeze_mapping(owner: str, role: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a copy that nobody changes."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{owner}: {role} must be a dict, not {given!r}")
+    return MappingProxyType(dict(given))
+
+
 def _freeze_options(
     owner: str, options: Mapping[str, OptionValue | Option], *roles: str
 ) -> Mapping[str, OptionValue | Option]:
     """Return options by name, bare defaults as `Option`; `roles` are the functions whose arguments they become."""
     taken = {argument for role in roles for argument in OFFERED[role]}
     found: dict[str, OptionValue | Option] = {}
-    for name, value in options.items():
-        if not isinstance(name, str) or not name.isidentifier():
+    for name, value in _freeze_mapping(owner, "options", options).items():
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             raise ValueError(f"{owner}: option {name!r} must be a Python identifier")
         if name in taken:
             raise ValueError(f"{owner}: option {name} has the name of an argument of {' and '.join(roles)}; rename it")
         try:
-            found[name] = value if isinstance(value, Option) else Option(value)
+            found[name] = option = value if isinstance(value, Option) else Option(value)
         except ValueError as error:
             raise ValueError(f"{owner}: option {name} {error}") from error
+        if option.kind == "model" and roles:
+            raise ValueError(f"{owner}: option {name} is of kind model, which a recipe alone can build")
     return MappingProxyType(found)
 
 
@@ -181,11 +193,29 @@ class Option(Declared):
             raise ValueError(f"has the kind {self.kind!r}; it must be value, file or model")
         if self.kind != "value" and not isinstance(default, str):
             raise ValueError(f"of kind {self.kind} must default to text, not {default!r}")
-        if "\n" in self.help:
-            raise ValueError("must have a help of one line")
-        object.__setattr__(self, "choices", tuple(self.choices))
+        if not isinstance(self.help, str) or "\n" in self.help:
+            raise ValueError(f"must have a help of one line of text, not {self.help!r}")
+        self._check_bounds()
         if fault := self.fault(default):
             raise ValueError(f"has a default that it refuses: {fault}")
+
+    def _check_bounds(self) -> None:
+        """Check that what may be taken is of the option's type, and that there is something."""
+        if not isinstance(self.choices, (tuple, list)):
+            raise ValueError(f'has choices that are no tuple, such as ("one",) with its comma: {self.choices!r}')
+        wanted = ("int", "float") if self.value_type == "float" else (self.value_type,)
+        if any(type(choice).__name__ not in wanted for choice in self.choices):
+            raise ValueError(f"has choices that are not all {self.value_type}: {', '.join(map(repr, self.choices))}")
+        object.__setattr__(self, "choices", tuple(self.choices))
+        for role, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if bound is None:
+                continue
+            if self.value_type not in ("int", "float"):
+                raise ValueError(f"has a {role}, which only numbers have, and is {self.value_type}")
+            if isinstance(bound, bool) or not isinstance(bound, (int, float)) or math.isnan(bound):
+                raise ValueError(f"has a {role} that is no number: {bound!r}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"has a minimum above its maximum: {self.minimum:g} and {self.maximum:g}")
 
     @property
     def several(self) -> bool:
@@ -216,7 +246,9 @@ class Option(Declared):
                 continue
             if self.choices and item not in self.choices:
                 return f"must be one of {', '.join(map(str, self.choices))}, not {item}"
-            if isinstance(item, (int, float)) and not isinstance(item, bool):
+            if isinstance(item, (int, float)):
+                if isinstance(item, int) and not -(2**63) <= item < 2**63:
+                    return f"is too large: {item}"  # for JSON and TOML, which hold 64 bits
                 if isinstance(item, float) and not math.isfinite(item):
                     return f"must be a finite number, not {item}"
                 if self.minimum is not None and item < self.minimum:
@@ -333,15 +365,17 @@ class ModelSpec(Declared):
         values = len(mean) if isinstance(mean, tuple) else 1  # it has none where it is faulty, which is told by itself
         if channels is not None and values not in (1, channels) and (values, channels) != (3, 1):
             raise ValueError(f"{owner}: preprocess has values for {values} channels, and in_channels is {channels}")
-        options = dict(self.options)
+        if self.preprocess is not None and not isinstance(self.preprocess, Preprocess):
+            raise ValueError(f"{owner}: preprocess must be a vitbench.Preprocess or None, not {self.preprocess!r}")
+        options = dict(_freeze_mapping(owner, "options", self.options))
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
         object.__setattr__(self, "options", _freeze_options(owner, options, "build"))
+        object.__setattr__(self, "arguments", _freeze_mapping(owner, "arguments", self.arguments))
         for name in self.arguments:
             if name in options or name in OFFERED["build"]:
                 whose = "is an option, too" if name in options else "build is offered"
                 raise ValueError(f"{owner}: arguments hold {name}, which {whose}")
-        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))
 
@@ -420,7 +454,7 @@ class DatasetSpec(Declared):
         object.__setattr__(self, "augmentations", _freeze_words(owner, "augmentations", self.augmentations))
         if not set(self.augmentations) <= {"crop", "flip"}:
             raise ValueError(f"{owner}: augmentations may hold 'crop' and 'flip', not {self.augmentations!r}")
-        object.__setattr__(self, "sizes", MappingProxyType(dict(self.sizes)))
+        object.__setattr__(self, "sizes", _freeze_mapping(owner, "sizes", self.sizes))
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "open"))
         if self.target != "single_label":
             raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -84,6 +85,13 @@ def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
     ("fields", "words"),
     [
         ({"options": {"patch-size": 4}}, "option 'patch-size' must be a Python identifier"),
+        ({"options": {"class": 4}}, "option 'class' must be a Python identifier"),
+        ({"options": {"depth": 2**70}}, "option depth has a default that it refuses: is too large"),
+        ({"options": {"teacher": Option("", kind="model")}}, "option teacher is of kind model, which a recipe alone"),
+        ({"options": None}, "model net: options must be a dict, not None"),
+        ({"options": ["depth"]}, "model net: options must be a dict"),
+        ({"arguments": ("depth",)}, "model net: arguments must be a dict"),
+        ({"preprocess": (0.5, 0.5)}, "model net: preprocess must be a vitbench.Preprocess or None, not .0.5, 0.5."),
         ({"options": {"sizes": (1, "2")}}, "option sizes must default to int"),
         ({"options": {"sizes": {1}}}, "option sizes must default to a bool, int, float, str"),
         ({"options": {"depth": None}}, "option depth needs a type"),
@@ -222,6 +230,11 @@ def test_a_target_that_cannot_be_loaded_is_named(
     assert "specs_target_that_fails" not in sys.modules
 
 
+def test_a_target_that_is_no_function_says_so() -> None:
+    with pytest.raises(UnusableError, match=r"^sys:maxsize is no function, but of type int$"):
+        load_target("sys:maxsize")
+
+
 # Options --------------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +273,18 @@ def test_the_default_says_what_an_option_is(option: Option, kind: str, several: 
         ("b", {"choices": ("a", "c")}, "has a default that it refuses: must be one of a, c, not b"),
         ((1, 3), {"choices": (1, 2)}, "must be one of 1, 2, not 3"),
         (float("nan"), {}, "must be a finite number, not nan"),
+        (2**63, {}, "has a default that it refuses: is too large: 9223372036854775808"),
+        (4, {"help": None}, "must have a help of one line of text, not None"),
+        (None, {"type": "int", "minimum": 5, "maximum": 1}, "has a minimum above its maximum: 5 and 1"),
+        (4, {"minimum": "2"}, "has a minimum that is no number: '2'"),
+        (4, {"maximum": True}, "has a maximum that is no number: True"),
+        (4, {"minimum": float("nan")}, "has a minimum that is no number: nan"),
+        ("a", {"minimum": 1}, "has a minimum, which only numbers have, and is str"),
+        (True, {"maximum": 1}, "has a maximum, which only numbers have, and is bool"),
+        ("a", {"choices": "abc"}, "has choices that are no tuple, such as (\"one\",) with its comma: 'abc'"),
+        (4, {"choices": 4}, "has choices that are no tuple"),
+        (None, {"type": "int", "choices": ("1", "2")}, "has choices that are not all int: '1', '2'"),
+        (1, {"choices": (1, True)}, "has choices that are not all int: 1, True"),
     ],
 )
 def test_a_wrong_option_is_refused(default: object, fields: dict[str, object], words: str) -> None:
@@ -275,9 +300,13 @@ def test_an_option_says_what_is_wrong_with_a_value(value: float | None, words: s
     assert Option(4, minimum=1, maximum=8).fault(value) == words
 
 
-def test_limits_hold_for_each_item_of_a_tuple_and_for_no_truth() -> None:
+def test_limits_hold_for_each_item_of_a_tuple() -> None:
     assert Option((2, 2), minimum=1).fault((3, 0)) == "must be at least 1, not 0"
-    assert Option(True, minimum=5).fault(False) == ""
+
+
+def test_whole_numbers_may_be_choices_and_limits_of_any_number() -> None:
+    option = Option(0.5, choices=[0.5, 1], minimum=0, maximum=math.inf)
+    assert (option.choices, option.fault(1.0), option.fault(0.25)) == ((0.5, 1), "", "must be one of 0.5, 1, not 0.25")
 
 
 def test_the_checkpoint_of_a_model_is_a_file() -> None:

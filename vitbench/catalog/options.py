@@ -91,8 +91,6 @@ def _scalar(owner: str, value: OptionValue, option: Option) -> Scalar:
     if found is None:
         kind = (_SEVERAL if option.several else _KINDS)[wanted] + (" or none" if option.optional else "")
         raise UsageError(f"{owner} must be {kind}, not {value!r}.")
-    if isinstance(found, int) and not -(2**63) <= found < 2**63:
-        raise UsageError(f"{owner} is too large: {found}.")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from vitbench import contract
 from vitbench.catalog.catalog import Catalog, Offer
 from vitbench.catalog.isolation import stdout_kept, undone
-from vitbench.errors import UsageError, did_you_mean, reason_of
+from vitbench.errors import UnusableError, UsageError, VitbenchError, did_you_mean, reason_of
 from vitbench.specs import DatasetSpec, ModelSpec, RecipeSpec, load_target
 
 __all__ = ["Selected", "WithOptions", "select", "with_options"]
@@ -98,11 +98,11 @@ def with_options(
     """
     kinds = tuple(kinds)
     found: list[WithOptions] = []
-    errors: list[UsageError] = []
+    errors: list[VitbenchError] = []
     for kind in kinds:
         try:
             offer: Offer[Any] = getattr(catalog, kind)(name)
-        except UsageError as error:
+        except (UsageError, UnusableError) as error:  # a plugin that lost one offer may have another of the name
             errors.append(error)
             continue
         is_member = kind == "model" and offer.name not in catalog.models

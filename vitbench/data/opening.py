@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vitbench import contract
 from vitbench.data.geometry import channels_come_last
 from vitbench.data.locate import Located
-from vitbench.errors import UnusableError, VitbenchError
+from vitbench.errors import UnusableError, VitbenchError, error_of, reason_of
 from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
 
@@ -112,8 +112,8 @@ def _open(located: Located, name: SplitName) -> OpenedSplit:
             located.options,
         )
         labels, classes = np.asarray(images.labels), len(images.class_names)
-    except VitbenchError:
-        raise
+    except VitbenchError as error:
+        raise error_of(error.exit_code, f"dataset {located.title}: {reason_of(error)}") from error
     except FileNotFoundError as error:
         raise fault(located, f"not found ({error}); {remedy}") from error
     except ValueError as error:

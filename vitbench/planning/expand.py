@@ -9,7 +9,7 @@ import msgspec
 
 from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.options import complete_options, model_options, parse_dataset, parse_model
-from vitbench.errors import NothingSelectedError, UsageError, did_you_mean
+from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean, error_of
 from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
 from vitbench.records import canonical_name
 from vitbench.settings import PRETRAINED_RECIPE, RECIPE
@@ -127,13 +127,17 @@ def _with_full_names(
 
     Raises:
         UsageError: such a model is unknown, or has other options.
+        UnusableError: it belongs to a plugin that is broken.
     """
     full = dict(options)
     for name, option in recipe.spec.declared.items():
         if option.kind != "model" or not options[name]:
             continue
-        short, given = parse_model(str(options[name]))
-        offer = catalog.model(short, home=recipe.plugin.name)
+        try:
+            short, given = parse_model(str(options[name]))
+            offer = catalog.model(short, home=recipe.plugin.name)
+        except (UsageError, UnusableError) as error:
+            raise error_of(error.exit_code, f"option {name} of recipe {recipe.name}: {error}") from error
         asked: Mapping[str, OptionValue] = given
         defaults: Mapping[str, OptionValue] = {}
         if offer.spec.resolve is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def hash_files(
     found, hashes = dict(options), dict[str, str]()
     for name, option in declared.items():
         if option.kind == "file" and options.get(name):
-            path = Path(str(options[name])).expanduser().resolve()
+            path = Path(os.path.expanduser(str(options[name]))).resolve()  # Path's own raises for an unknown user
             found[name], hashes[name] = str(path), _sha256(path, owner, name)
     return found, hashes
 

@@ -19,7 +19,10 @@ __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
 def plan_text(
     cells: Sequence[KeyedCell], newest: Mapping[str, Record], wanted: Mapping[str, bool], seconds: Mapping[str, float]
 ) -> str:
-    """Return one line per cell: key, what happened to it so far, whether it will run, and what time it took before."""
+    """Return one line per cell: key, what happened to it so far, whether it will run, and what time it took before.
+
+    A cell that cannot run here says why; it ends as failed.
+    """
     rows = [
         [
             planned.key,
@@ -27,7 +30,7 @@ def plan_text(
             newest[planned.key].status if planned.key in newest else "-",
             "run" if wanted[planned.key] else "keep",
             describe_seconds(seconds[planned.id]) if planned.id in seconds else "",
-            planned.in_words,
+            planned.in_words + (f": {planned.unavailable}" if planned.unavailable else ""),
         ]
         for planned in cells
     ]
@@ -54,6 +57,7 @@ def plan_data(
             "status": newest[planned.key].status if planned.key in newest else None,
             "run": wanted[planned.key],
             "seconds": seconds.get(planned.id),
+            "unavailable": planned.unavailable,
         }
         for planned in cells
     ]

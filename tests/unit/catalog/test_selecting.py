@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -164,6 +165,14 @@ def test_a_name_means_its_offers_of_every_kind() -> None:
     assert (recipe.kind, recipe.spec.declared["lr"].default) == ("recipe", 0.1)
     [dataset] = with_options(catalog(), "both", ["dataset"])
     assert dataset.spec.defaults == {"fold": 1}
+
+
+def test_a_plugin_that_lost_one_offer_still_tells_the_options_of_another() -> None:
+    lost = Problem(plugin="a", distribution="d", version="1", stage="validate", error="model worse has no summary")
+    hurt = dataclasses.replace(catalog(), problems=(lost,))
+    assert [(one.kind, one.name) for one in with_options(hurt, "a/vit-s")] == [("model", "a/vit-s")]
+    with pytest.raises(UnusableError, match="model worse has no summary"):
+        with_options(hurt, "a/worse")
 
 
 def test_a_member_has_the_options_that_its_family_says_and_a_family_its_own() -> None:

@@ -18,7 +18,7 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from vitbench.data.cache import WantedSize, cache_dataset
 from vitbench.data.locate import Located
-from vitbench.errors import UnusableError
+from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.records import DataInfo
 from vitbench.specs import DatasetSpec
 
@@ -522,6 +522,16 @@ def test_a_set_that_does_not_open_says_where_and_what_to_do(
     message = _reason(_square(8), tmp_path, spec=spec, root=root, download=download)
     assert message == f"dataset toy in {root}: {reason}"
     assert not root.exists()
+
+
+@pytest.mark.parametrize("kind", [UsageError, UnusableError])
+def test_what_a_set_refuses_in_words_of_its_own_names_it(kind: type[VitbenchError], tmp_path: Path) -> None:
+    def refuse(**_: object) -> None:
+        raise kind("fold and severity do not go together")
+
+    spec = DatasetSpec(name="toy", open=refuse, summary="Toy", needs_root=False)
+    with pytest.raises(kind, match=r"^dataset toy: fold and severity do not go together$"):
+        _cache(_square(8), tmp_path, spec=spec)
 
 
 def test_a_class_without_images_in_a_split_is_a_note(tmp_path: Path) -> None:

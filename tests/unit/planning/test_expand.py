@@ -126,7 +126,7 @@ def test_a_member_of_a_family_that_an_option_names_waits_for_prepare() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"teacher": "vti"}, 'unknown model "vti". Did you mean "vit"?'),
+        ({"teacher": "vti"}, 'option teacher of recipe s/distil: unknown model "vti". Did you mean "vit"?'),
         ({"teacher": "vit:patchsize=2"}, 'model s/vit has no option "patchsize". Did you mean "patch_size"?'),
         ({"teacher": "vit:patch_size"}, 'model "vit:patch_size": option "patch_size" must be written key=value'),
         ({"sizes": "1,two"}, "option sizes must be whole numbers, not 'two'"),

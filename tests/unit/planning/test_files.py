@@ -36,3 +36,8 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str, reason: str, tmp_path
     with pytest.raises(UnusableError) as caught:
         hash_files("recipe r", DECLARED, {"weights": str(place)})
     assert str(caught.value) == f"recipe r: the weights {place} cannot be read ({reason}); check the option weights."
+
+
+def test_the_home_of_nobody_is_a_file_that_is_missing() -> None:
+    with pytest.raises(UnusableError, match=r"the weights .*~no-such-user-here/w.pt cannot be read \(No such file"):
+        hash_files("recipe r", DECLARED, {"weights": "~no-such-user-here/w.pt"})

@@ -57,6 +57,14 @@ def test_a_plan_shows_what_is_kept_and_what_will_run() -> None:
     assert lines[-1] == "3 cells, 2 to run"
 
 
+def test_a_plan_says_why_a_cell_cannot_run() -> None:
+    lost = msgspec.structs.replace(NEW, unavailable="it needs the module nope, which is not installed")
+    line = plan_text([lost], {}, {lost.key: True}, {}).splitlines()[1]
+    assert line.endswith("new on digits, supervised, seed 0: it needs the module nope, which is not installed")
+    [data, fine] = json.loads(plan_data([lost, DONE], {}, {lost.key: True, DONE.key: True}, {}))
+    assert (data["unavailable"], fine["unavailable"]) == (lost.unavailable, "")
+
+
 @pytest.mark.parametrize(
     ("seconds", "summary"),
     [

@@ -23,8 +23,8 @@ __all__ = ["Known", "Outcomes", "Resampled", "read_outcomes"]
 class Outcomes:
     """One model's score on each of N test images; the measurement is their mean."""
 
-    scores: NDArray[np.bool_] | NDArray[np.float32]
-    """bool[N] where each image is right or wrong, else float32[N]."""
+    scores: NDArray[np.bool_] | NDArray[np.float64]
+    """bool[N] where each image is right or wrong, else float64[N]: the mean of them is that of the measurement."""
     images: str
     """Digest of the test images: scores of different ones are never paired."""
 

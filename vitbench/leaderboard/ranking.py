@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median_low
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
 from vitbench.statistics import crossed_margin, holm, mcnemar, mcnemar_gap, resampled_variances
@@ -31,6 +31,8 @@ __all__ = ["Entry", "Ranking", "Resolution", "Standing", "rank"]
 
 LEVEL = 0.05
 """Chance of calling any two models different that are not, over all pairs of one ranking."""
+ROUNDING = 1e-14
+"""Of the scores' sums of squares, what may be noise of their own float32 or of sums of products."""
 CHUNK = 4096
 """Images that are multiplied at once, which bounds the float64 copies."""
 
@@ -129,9 +131,8 @@ class _Sample:
     images: int
     means: NDArray[np.float64]
     """[P], over images and seeds."""
-    squares: NDArray[np.float64]
-    """[P, P], sums over images of squared differences of means over seeds: of right and wrong, the number of discordant
-    images. Not used of resamples."""
+    products: NDArray[np.float64]
+    """[P, P], sums over images of products of means over seeds. Not used of resamples."""
     variances: NDArray[np.float64]
     """[P, P], over images, of the differences of means over seeds."""
     seeds: NDArray[np.int64]
@@ -143,6 +144,12 @@ class _Sample:
     exact: NDArray[np.bool_]
     """[P], one seed with each image right or wrong: McNemar's test applies."""
 
+    def discordant(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the number of images that one of two models alone has right."""
+        own = self.products.diagonal()
+        found: NDArray[np.float64] = own[i] + own[j] - 2 * self.products[i, j]
+        return found
+
     @classmethod
     def of(cls, known: Sequence[tuple[Known, ...]]) -> _Sample:
         import numpy as np
@@ -151,12 +158,12 @@ class _Sample:
         means = np.array([np.mean(values) for values in over_images])
         images = known[0][0].size
         scores = [own for own in known if isinstance(own[0], Outcomes)]
-        squares = _squares(scores) if scores else np.zeros((len(known), len(known)))  # type: ignore[arg-type]
+        products = _products(_over_seeds(scores)) if scores else np.zeros((len(known), len(known)))  # type: ignore[arg-type]
         return cls(
             images=images,
             means=means,
-            squares=squares,
-            variances=_over_images(squares, means, images) if scores else _over_resamples(known, means),  # type: ignore[arg-type]
+            products=products,
+            variances=_over_images(products, means, images) if scores else _over_resamples(known, means),  # type: ignore[arg-type]
             seeds=np.array([len(own) for own in known]),
             seed_variances=np.array([np.var(m, ddof=1) if len(m) > 1 else math.nan for m in over_images]),
             freedom=np.array([min(each.freedom for each in own) for own in known]),
@@ -166,23 +173,23 @@ class _Sample:
         )
 
 
-def _squares(known: Sequence[tuple[Outcomes, ...]]) -> NDArray[np.float64]:
-    """Return [P, P], the sum over images of squared differences of each pair."""
+def _over_seeds(known: Sequence[tuple[Outcomes, ...]]) -> list[NDArray[Any]]:
+    """Return each model's mean score of each image."""
     import numpy as np
 
-    scores = [own[0].scores if len(own) == 1 else np.mean([o.scores for o in own], axis=0) for own in known]
-    products = _products(scores)
-    own = products.diagonal()
-    squares: NDArray[np.float64] = own[:, None] + own[None, :] - 2 * products
-    return squares
+    return [own[0].scores if len(own) == 1 else np.mean([each.scores for each in own], axis=0) for own in known]
 
 
-def _over_images(squares: NDArray[np.float64], means: NDArray[np.float64], images: int) -> NDArray[np.float64]:
+def _over_images(products: NDArray[np.float64], means: NDArray[np.float64], images: int) -> NDArray[np.float64]:
+    """Return [P, P], the variance over images of the differences of each pair."""
     import numpy as np
 
-    centred = squares - images * (means[:, None] - means[None, :]) ** 2
-    # Rounding leaves a little less than nothing between models that say the same.
-    return np.maximum(centred, 0) / max(images - 1, 1)
+    own, apart = products.diagonal(), means[:, None] - means[None, :]
+    squares = own[:, None] + own[None, :]
+    centred = squares - 2 * products - images * apart**2
+    # Rounding leaves anything between models that say nearly the same, and from nothing noise would be significant.
+    found: NDArray[np.float64] = np.maximum(centred, ROUNDING * squares * (apart != 0)) / max(images - 1, 1)
+    return found
 
 
 def _over_resamples(known: Sequence[tuple[Resampled, ...]], means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,7 +237,7 @@ def _better(sample: _Sample, sign: int) -> NDArray[np.bool_]:
 def _mcnemar(sample: _Sample, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
     import numpy as np
 
-    discordant, more = sample.squares[i, j], sample.images * (sample.means[i] - sample.means[j])
+    discordant, more = sample.discordant(i, j), sample.images * (sample.means[i] - sample.means[j])
     return mcnemar(np.rint((discordant + more) / 2), np.rint((discordant - more) / 2))
 
 
@@ -251,7 +258,7 @@ def _gap(sample: _Sample) -> float | None:
     order = np.argsort(sample.means)
     i, j = order[:-1], order[1:]
     if sample.exact.all():
-        discordant = median_low(np.rint(sample.squares[i, j]).astype(int).tolist())
+        discordant = median_low(np.rint(sample.discordant(i, j)).astype(int).tolist())
         gap = mcnemar_gap(discordant, level) / sample.images
         return gap if gap <= 1 else None
     gap = float(np.quantile(_margins(sample, i, j, level), 0.5, method="lower"))

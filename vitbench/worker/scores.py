@@ -29,7 +29,7 @@ __all__ = ["Kept", "Score", "Scored", "load_scores", "save_scores", "scored"]
 
 Score = ImageScores | ConfusionScore | SampleScore
 Kept = dict[str, NDArray[Any]]
-"""Arrays behind one measurement: ``scores`` bool[N] or float32[N]; or ``value`` float64, ``replicates`` float64[B], NaN
+"""Arrays behind one measurement: ``scores`` bool[N] or float64[N]; or ``value`` float64, ``replicates`` float64[B], NaN
 where a resample has none, and ``step`` float64, the most that one image's answer can change."""
 
 SECONDS = 60.0
@@ -97,7 +97,7 @@ def _of_images(given: ImageScores, n: int) -> Scored:
     value = float(numbers.mean()) + 0.0  # no negative zero
     interval = percentiles([numbers[drawn].mean() for drawn in draws(n)])
     measurement = _with(Measurement(name=given.name, value=value, n=n), interval, Verdict())
-    return Scored(measurement=measurement, kept={"scores": numbers.astype(np.float32)})
+    return Scored(measurement=measurement, kept={"scores": numbers})
 
 
 def _of_confusion(given: ConfusionScore, predictions: Predictions) -> Scored:

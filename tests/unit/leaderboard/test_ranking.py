@@ -208,6 +208,14 @@ def test_a_model_of_one_seed_is_no_surer_than_one_of_several():
     assert ranges(rank([steady, entry(right(range(300), 400))], "higher")) == [(1, 1), (2, 2)]
 
 
+def test_models_that_differ_by_rounding_are_not_told_apart():
+    random = np.random.RandomState(0)
+    for images in (300, 1000, 3000):
+        hard = 1 + random.exponential(size=images)
+        scores = [(hard + 3e-8 * hard * random.randn(images)).astype(np.float32) for _ in range(6)]
+        assert ranges(rank([entry(each.astype(float)) for each in scores], "lower")) == [(1, 6)] * 6
+
+
 def test_log_likelihoods_are_compared_image_by_image():
     random = np.random.RandomState(0)
     hard = random.exponential(size=500).astype(np.float32)

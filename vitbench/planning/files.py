@@ -29,7 +29,8 @@ def hash_files(
     found, hashes = dict(options), dict[str, str]()
     for name, option in declared.items():
         if option.kind == "file" and options.get(name):
-            path = Path(os.path.expanduser(str(options[name]))).resolve()  # Path's own raises for an unknown user
+            # Path.expanduser raises for an unknown user, where this leaves a path that is not there.
+            path = Path(os.path.expanduser(str(options[name]))).resolve()  # noqa: PTH111
             found[name], hashes[name] = str(path), _sha256(path, owner, name)
     return found, hashes
 

@@ -83,12 +83,14 @@ class Catalog:
             name: full.
 
         Raises:
-            UsageError: the name is unknown, to vitbench or to its family.
+            UsageError: the name is unknown, to vitbench or to its family, or it is that of the family itself.
             UnusableError: the family cannot be asked, or its answer cannot be used.
         """
         offer, short = self.model(name), name.partition("/")[2]
         if offer.spec.resolve is None:
             return offer.spec
+        if offer.name in self.models:
+            raise UsageError(f"""{name} is a family of models; name one of them, see "vitbench ls models '{name}'".""")
         try:
             with contract.gathering():
                 found = contract.call(load_target(offer.spec.resolve), {"name": short})

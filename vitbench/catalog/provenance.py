@@ -53,11 +53,11 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
 
 
 def first_missing(modules: Iterable[str]) -> str:
-    """Return the first module that is not installed, or an empty string."""
+    """Return the first module that is not there, or lies in a package that cannot be imported; or an empty string."""
     for name in modules:
         try:
             found = importlib.util.find_spec(name)
-        except ModuleNotFoundError:  # the package above it
+        except Exception:  # importing the package above it may raise anything
             found = None
         if found is None:
             return name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,8 +29,10 @@ def hash_files(
     found, hashes = dict(options), dict[str, str]()
     for name, option in declared.items():
         if option.kind == "file" and options.get(name):
-            # Path.expanduser raises for an unknown user, where this leaves a path that is not there.
-            path = Path(os.path.expanduser(str(options[name]))).resolve()  # noqa: PTH111
+            path = Path(str(options[name]))
+            with contextlib.suppress(RuntimeError):  # of the home of nobody, and so a file that is missing
+                path = path.expanduser()
+            path = path.resolve()
             found[name], hashes[name] = str(path), _sha256(path, owner, name)
     return found, hashes
 

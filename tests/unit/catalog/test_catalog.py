@@ -253,6 +253,14 @@ def test_a_family_that_gives_no_member_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_family_itself_is_no_model() -> None:
+    catalog = family(lambda name: spec_of(name))
+    with pytest.raises(
+        UsageError, match=r"^zoo/mixer-\* is a family of models; name one of them, see .*'zoo/mixer-\*'"
+    ):
+        catalog.member("zoo/mixer-*")
+
+
 def test_a_family_of_a_later_contract_may_give_fields_of_it() -> None:
     resolve = lambda name: spec_of(name, licence="MIT")  # noqa: E731
     assert family(resolve, api=2).member("zoo/mixer-s16").name == "mixer-s16"

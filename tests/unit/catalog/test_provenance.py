@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from vitbench.catalog import PluginSelection, load_catalog
-from vitbench.catalog.provenance import key_of, metric_versions, origin
+from vitbench.catalog.provenance import first_missing, key_of, metric_versions, origin
 from vitbench.errors import UnusableError
 from vitbench.records import PluginOrigin, digest
 
@@ -172,3 +172,14 @@ def test_the_key_of_installed_plugins_holds_all_that_they_are_made_of() -> None:
     assert key_of("id", made_of) != key_of("other", made_of)
     renamed = msgspec.structs.replace(made_of.model, distribution="another")
     assert key_of("id", made_of) != key_of("id", msgspec.structs.replace(made_of, model=renamed))
+
+
+def test_a_module_below_a_package_that_fails_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "provenance_that_fails"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('no driver')")
+    (package / "part.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert first_missing(["json.decoder", "provenance_that_fails.part"]) == "provenance_that_fails.part"
+    assert first_missing(["no_such_module_here.part"]) == "no_such_module_here.part"
+    assert first_missing(["json.decoder"]) == ""

@@ -559,7 +559,8 @@ class MetricSpec(Declared):
     order: int = 1000
     """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
     requires: tuple[str, ...] = ()
-    """Modules that must be importable; without one it has no value, and is made when the library is there."""
+    """Modules that must be importable; without one it has no value. A metric of predictions alone is made when the
+    library is there, others when their cells run again."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)

@@ -500,7 +500,8 @@ class MeasurementSpec(Declared):
     """One of several measurements that a metric gives. What is None is as the metric says."""
 
     name: str
-    """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone."""
+    """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone. None begins with
+    ``largest_batch``."""
     unit: str | None = None
     """Unit of the value."""
     better: Literal["higher", "lower", "neither"] | None = None

@@ -256,7 +256,11 @@ class ConfusionScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleScore:
-    """A metric of some of the test images; the core calls it on resamples of them, paired between models."""
+    """A metric of some of the test images; the core calls it on resamples of them, paired between models.
+
+    Resamples say nothing of what one image alone decides, such as the largest error: of such a value, equal models
+    would be told apart far too often. Quantiles, areas and ratios are fine.
+    """
 
     name: str
     """Of the measurement."""

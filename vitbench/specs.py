@@ -534,7 +534,8 @@ class MeasurementSpec(Declared):
     """One of several measurements that a metric gives. What is None is as the metric says."""
 
     name: str
-    """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone."""
+    """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone. None begins with
+    ``largest_batch``."""
     unit: str | None = None
     """Unit of the value."""
     better: Literal["higher", "lower", "neither"] | None = None
@@ -593,7 +594,8 @@ class MetricSpec(Declared):
     order: int = 1000
     """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
     requires: tuple[str, ...] = ()
-    """Modules that must be importable; without one it has no value, and is made when the library is there."""
+    """Modules that must be importable; without one it has no value. A metric of predictions alone is made when the
+    library is there, others when their cells run again."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)

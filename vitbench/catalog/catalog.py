@@ -28,6 +28,7 @@ from vitbench.catalog.discovery import (
 from vitbench.catalog.isolation import stdout_kept
 from vitbench.catalog.loading import KINDS, specs_of
 from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.measurements import LARGEST_BATCH
 from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec, load_target, sources_of
 
 __all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "PluginSelection", "Problem", "load_catalog", "select_plugins"]
@@ -202,7 +203,8 @@ def _with_own_measurements(
 ) -> tuple[dict[str, Offer[MetricSpec]], list[Problem]]:
     """Return the metrics whose measurements have one owner: tables know one by its name alone.
 
-    Of two that claim a name vitbench's own keeps it; of others neither, as with the names of plugins.
+    Of two that claim a name vitbench's own keeps it; of others neither, as with the names of plugins. Names that begin
+    with that of the search for the largest batch are the core's, for what is taken there.
     """
     claims: dict[str, list[Offer[MetricSpec]]] = defaultdict(list)
     for offer in metrics.values():
@@ -215,6 +217,9 @@ def _with_own_measurements(
                 others = ", ".join(other.name for other in offers if other is not offer)
                 words = f'metric {offer.spec.name} gives "{name}", as {others} does; choose another name'
                 refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
+        for offer in offers if f"{name}_".startswith(f"{LARGEST_BATCH}_") else ():
+            words = f'metric {offer.spec.name} gives "{name}"; such names are those of the largest batch'
+            refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
     return {name: offer for name, offer in metrics.items() if name not in refused}, list(refused.values())
 
 

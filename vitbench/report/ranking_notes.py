@@ -47,7 +47,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
             f"significantly worse (paired tests on the same images, 5 % over {tests} by Holm)."
         )
     if resolution.models < len(ranked):
-        notes.append(f"Rows without stored predictions of the same images {overlap}.")
+        notes.append(f"Rows without stored scores of the same images {overlap}.")
     seeds = _spread(ranked, rank_by)
     if resolution.gap is None:
         few = "with these seeds too few" if seeds else "too few"

@@ -171,7 +171,9 @@ def update_metrics(
     kept: list[str] = []
     for record in records:
         path = store.predictions_path(record.key)
-        if record.status != "ok" or record.metrics == metrics or not isinstance(record.planned.cell, QualityCell):
+        if record.status != "ok" or not isinstance(record.planned.cell, QualityCell):
+            continue
+        if metrics.items() <= record.metrics.items():  # one that has left, or lacks its library here, keeps its value
             continue
         job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
         with store.job_folder() as folder:

@@ -309,6 +309,18 @@ def test_a_figure_of_vitbench_stays_its_own(install: Install) -> None:
     assert words in [problem.error for problem in catalog.problems]
 
 
+def test_names_of_the_largest_batch_are_vitbenchs_own(install: Install) -> None:
+    """What the core names so would be merged with a plugin's figure of the same name."""
+    names = ("largest_batch", "largest_batch_throughput", "largest_batches")
+    install("mine", METRICS.format(offers=dict.fromkeys(names, ())))
+    catalog = loaded("mine")
+    assert list(catalog.metrics) == ["mine/largest_batches"]
+    assert [problem.error for problem in catalog.problems] == [
+        f'vitbench_metrics: metric {name} gives "{name}"; such names are those of the largest batch'
+        for name in names[:2]
+    ]
+
+
 def test_of_two_foreign_metrics_with_one_figure_neither_is_used(install: Install) -> None:
     install("left", METRICS.format(offers={"f1": ("f1", "f2")}))
     install("right", METRICS.format(offers={"other": ("f2",), "own": ("f3", "f4")}))

@@ -49,10 +49,7 @@ def test_ranks_that_are_no_ranges_need_no_explanation():
 def test_rows_that_could_not_be_paired_are_said():
     found = notes({"a": 340, "b": 338, "c": 336}, unknown="c")
     assert "5 % over 1 pair by Holm" in found[1]
-    assert (
-        found[2]
-        == "Rows without stored predictions of the same images differ where their 95 % intervals do not overlap."
-    )
+    assert found[2] == "Rows without stored scores of the same images differ where their 95 % intervals do not overlap."
 
 
 def test_a_test_set_too_small_for_any_difference_says_so():

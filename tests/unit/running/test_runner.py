@@ -20,6 +20,7 @@ from vitbench.store import Store, environment_digest
 ENVIRONMENT = factories.environment()
 Ends = Callable[[Any], Ending | BaseException]
 METRICS = {"metrics/top1": "c0de"}
+CHANGED = {"metrics/top1": "n3w"}
 BEFORE = PluginOrigin(plugin="metrics", distribution="vitbench", version="1", code_hash="c0de")
 OK = CellResult(status="ok")
 
@@ -375,11 +376,18 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
     assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
 
 
+def test_a_metric_that_lacks_its_library_now_keeps_the_value_that_it_had(store: Store) -> None:
+    old = factories.record(A, [factories.measurement("gini", 0.5)], metrics={**METRICS, "foreign/gini": "a"})
+    again = Script(lambda _: answered())
+    assert update_metrics([old], store=store, metrics=METRICS, executor=again, plugins=PluginSelection()) == []
+    assert (again.calls, store.records()) == ([], [])
+
+
 def test_predictions_that_cannot_be_read_end_no_run(store: Store) -> None:
     old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
     store.predictions_path(A.key).mkdir()
     refused = Script(lambda _: Ending(kind="refused", seconds=1.0, reason="cannot read the predictions", exit_code=4))
-    (sentence,) = update_metrics([old], store=store, metrics={}, executor=refused, plugins=PluginSelection())
+    (sentence,) = update_metrics([old], store=store, metrics=CHANGED, executor=refused, plugins=PluginSelection())
     assert "could not be computed again" in sentence
 
 
@@ -387,7 +395,7 @@ def test_scores_that_cannot_be_kept_leave_the_metrics_as_they_are(store: Store) 
     old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
     store.scores_path(A.key).mkdir()
     again = Script(lambda _: answered(CellResult(status="ok", measurements=(factories.measurement("top1", 0.75),))))
-    (sentence,) = update_metrics([old], store=store, metrics={}, executor=again, plugins=PluginSelection())
+    (sentence,) = update_metrics([old], store=store, metrics=CHANGED, executor=again, plugins=PluginSelection())
     assert "could not be computed again" in sentence
     assert store.records() == []
 
@@ -396,7 +404,7 @@ def test_metrics_that_cannot_be_computed_again_stay_and_say_so(store: Store) -> 
     old = factories.record(A, [factories.measurement("top1", 0.5)], metrics=METRICS)
     gone = Script(lambda _: Ending(kind="crashed", seconds=1.0, reason="exit code 1"))
     store.scores_path(A.key).write_bytes(b"old scores")
-    (sentence,) = update_metrics([old], store=store, metrics={}, executor=gone, plugins=PluginSelection())
+    (sentence,) = update_metrics([old], store=store, metrics=CHANGED, executor=gone, plugins=PluginSelection())
     assert sentence.startswith("the metrics of a could not be computed again from ")
     assert store.scores_path(A.key).read_bytes() == b"old scores"
     assert store.records() == []

@@ -99,9 +99,10 @@ def test_a_baseline_is_no_model_whose_seeds_matter(tmp_path: Path) -> None:
     assert "b has one seed: it stands for one set of weights, not for the model." in words
 
 
-def test_a_comparison_of_speeds_says_nothing_of_seeds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank_by", ["throughput", "params"])
+def test_a_comparison_of_what_no_seed_changes_says_nothing_of_seeds(tmp_path: Path, rank_by: str) -> None:
     parts = [c.quality("a", GOOD), c.quality("b", BAD), c.speeds("a", 1000), c.speeds("b", 500)]
-    folder = c.write(tmp_path, *parts, rank_by="throughput")
+    folder = c.write(tmp_path, *parts, rank_by=rank_by)
     assert "of weights" not in text(compare_models(open_folder(folder), ("a", "b")))
 
 
@@ -357,6 +358,17 @@ def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
     assert throughput["a"]["value"] == 1000
     assert pair["cost"]["params"]["difference"] == 0
     assert pair["verdict"] == verdict(found, found.pairs[0])
+
+
+def test_the_json_tells_how_each_side_was_trained(tmp_path: Path) -> None:
+    failed = [f.record(f.quality_cell("b", seed=1, recipe_options={"epochs": 3}), status="failed", reason="nan")]
+    options = {"a": {"epochs": 9}, "b": {"epochs": 3}}
+    parts = [c.quality(m, GOOD, recipe_options=each) for m, each in options.items()]
+    [pair] = json.loads(render_comparison_json(models(tmp_path, *parts, failed)))["pairs"]
+    assert {m: (pair[m]["recipe_options"], pair[m]["seeds"], pair[m]["seeds_missing"]) for m in "ab"} == {
+        "a": ({"epochs": 9}, [0], []),
+        "b": ({"epochs": 3}, [0], [1]),
+    }
 
 
 def test_the_json_names_what_is_unlike(tmp_path: Path) -> None:

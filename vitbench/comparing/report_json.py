@@ -63,7 +63,14 @@ def _pair(comparison: Comparison, pair: Contrast) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    return {"model": row.model, "recipe": row.recipe, "seeds": row.seeds, "cells": row.ids}
+    return {
+        "model": row.model,
+        "recipe": row.recipe,
+        "recipe_options": row.recipe_options,
+        "seeds": row.seeds,
+        "seeds_missing": row.seeds_missing,
+        "cells": row.ids,
+    }
 
 
 def _unlike(each: Unlike) -> dict[str, str]:

@@ -50,7 +50,7 @@ def notes(comparison: Comparison, pair: Contrast) -> list[str]:
         return list(_refusals(pair))
     first, second = names_of(comparison, pair)
     judged = next((quality for quality in pair.quality if quality.finding), None)
-    found = list(_test_notes(judged, first, second)) if judged else []
+    found = [*_test_notes(judged, first, second), *_one_seed(pair, judged, first, second)] if judged else []
     untested = [quality.metric for quality in pair.quality if not (quality.paired or quality.finding)]
     if untested:
         found.append(f"{', '.join(untested)}: plain differences, not tested.")
@@ -105,10 +105,21 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
             )
     if paired.seeds == (1, 1):
         test = "McNemar's exact test and Tango's interval" if paired.split else "a paired t-test"
-        yield f"{name}: {test}. One seed each: this compares two trainings, and not what others would give."
+        yield f"{name}: {test}."
     else:
         a, b = paired.seeds
         yield f"{name}: means over {a} and {b} seeds; the test counts the errors of images and of seeds."
+
+
+def _one_seed(pair: Contrast, judged: Quality, first: str, second: str) -> Iterator[str]:
+    """Say where a result is that of one training of a model, and no more."""
+    if judged.finding == "not comparable" or not judged.first.of_weights:
+        return
+    single = [len(row.seeds) == 1 and not row.baseline for row in (pair.first, pair.second)]
+    if all(single):
+        yield "One seed each: this compares two sets of weights, not two models; other seeds may differ."
+    elif any(single):
+        yield f"{first if single[0] else second} has one seed: it stands for one set of weights, not for the model."
 
 
 def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:

@@ -67,6 +67,11 @@ class Metric:
     """How it is shown."""
 
     @property
+    def of_weights(self) -> bool:
+        """Whether it tells of trained weights, which another seed would give otherwise."""
+        return self.taken_at == "quality" and not self.exact and not self.machine_bound
+
+    @property
     def merit(self) -> float | None:
         """The value, turned so that more is better; None where rows cannot be ordered by it."""
         if self.value is None or self.verdict == "invalid" or self.better not in ("higher", "lower"):

@@ -7,12 +7,31 @@ from collections.abc import Sequence
 from vitbench.leaderboard.leaderboard import Resolution, Row
 from vitbench.report.metric_styles import style_of, threshold_in_words
 
-__all__ = ["ranking_notes"]
+__all__ = ["one_seed", "ranking_notes"]
 
 
 def ranking_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
     """Return the sentences for the rows of one condition."""
-    return [*_order_notes(rows, rank_by), *_range_notes(rows, rank_by, resolution), *_seed_notes(rows, rank_by)]
+    return [
+        *_order_notes(rows, rank_by),
+        *_range_notes(rows, rank_by, resolution),
+        *_seed_notes(rows, rank_by),
+        *one_seed(rows, rank_by),
+    ]
+
+
+def one_seed(rows: Sequence[Row], rank_by: str) -> list[str]:
+    """Say in one sentence, where models are ranked by one training each, that the ranks hold for these alone."""
+    ranked = [row for row in rows if row.rank is not None]
+    models = [row for row in ranked if not row.baseline]
+    if len(ranked) < 2 or not models:
+        return []
+    single = sum(len(row.seeds) == 1 for row in models)
+    if not single or not models[0].metrics[rank_by].of_weights:
+        return []
+    if single < len(models):
+        return ["Where a row has one seed, its rank is that of one set of weights, not of the model."]
+    return ["With one seed each, ranks compare sets of weights, not models."]
 
 
 def _order_notes(rows: Sequence[Row], rank_by: str) -> list[str]:

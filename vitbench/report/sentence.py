@@ -19,6 +19,7 @@ from vitbench.report.metric_styles import (
     threshold_in_words,
 )
 from vitbench.report.naming import places, row_labels
+from vitbench.report.ranking_notes import one_seed
 from vitbench.settings import SPEED
 
 __all__ = ["NEAR", "closing_sentences"]
@@ -107,7 +108,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
     if not contest.models:
         best = contest.baselines[0]
         return [f"On {place} only baselines are ranked; the best is {best.name} with {contest.words(best)}."]
-    return [_winner(contest), *_baseline(contest), *_fastest(contest)]
+    return [_winner(contest), *one_seed(rows, rank_by), *_baseline(contest), *_fastest(contest)]
 
 
 def _seen(rows: Sequence[Row], rank_by: str) -> list[str]:

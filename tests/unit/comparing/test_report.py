@@ -75,6 +75,37 @@ def test_the_verdict_says_what_differs_by_how_much_and_how_sure(tmp_path: Path) 
     assert "b is slower than a: throughput 0.5 times (95 % interval 0.489 to 0.511); latency_p50 2.00 times" in words
 
 
+ONE_SEED = "One seed each: this compares two sets of weights, not two models; other seeds may differ."
+
+
+@pytest.mark.parametrize("predictions", [True, False])
+@pytest.mark.parametrize("second", [BAD, NEAR, GOOD])
+def test_one_seed_each_is_said_whatever_it_comes_to(tmp_path: Path, second: object, predictions: bool) -> None:
+    parts = c.quality("a", GOOD), c.quality("b", second)
+    folder = c.write(tmp_path, *parts, predictions=predictions)
+    assert text(compare_models(open_folder(folder), ("a", "b"))).count(ONE_SEED) == 1
+
+
+def test_one_seed_against_several_is_said(tmp_path: Path) -> None:
+    more = c.quality("b", BAD, seed=1)
+    words = text(models(tmp_path / "one", c.quality("a", GOOD), c.quality("b", BAD), more))
+    assert "a has one seed: it stands for one set of weights, not for the model." in words
+    both = text(models(tmp_path / "two", c.quality("a", GOOD), c.quality("a", NEAR, seed=1), c.quality("b", BAD), more))
+    assert "of weights" not in both
+
+
+def test_a_baseline_is_no_model_whose_seeds_matter(tmp_path: Path) -> None:
+    words = text(models(tmp_path, c.quality("a", GOOD, baseline=True), c.quality("b", BAD)))
+    assert "b has one seed: it stands for one set of weights, not for the model." in words
+
+
+@pytest.mark.parametrize("rank_by", ["throughput", "params"])
+def test_a_comparison_of_what_no_seed_changes_says_nothing_of_seeds(tmp_path: Path, rank_by: str) -> None:
+    parts = [c.quality("a", GOOD), c.quality("b", BAD), c.speeds("a", 1000), c.speeds("b", 500)]
+    folder = c.write(tmp_path, *parts, rank_by=rank_by)
+    assert "of weights" not in text(compare_models(open_folder(folder), ("a", "b")))
+
+
 def test_what_would_resolve_it_is_said(tmp_path: Path) -> None:
     words = text(models(tmp_path, c.quality("a", GOOD), c.quality("b", NEAR)))
     assert "Whether top1 differs is not resolved: b has 0.5 points less" in words
@@ -327,6 +358,17 @@ def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
     assert throughput["a"]["value"] == 1000
     assert pair["cost"]["params"]["difference"] == 0
     assert pair["verdict"] == verdict(found, found.pairs[0])
+
+
+def test_the_json_tells_how_each_side_was_trained(tmp_path: Path) -> None:
+    failed = [f.record(f.quality_cell("b", seed=1, recipe_options={"epochs": 3}), status="failed", reason="nan")]
+    options = {"a": {"epochs": 9}, "b": {"epochs": 3}}
+    parts = [c.quality(m, GOOD, recipe_options=each) for m, each in options.items()]
+    [pair] = json.loads(render_comparison_json(models(tmp_path, *parts, failed)))["pairs"]
+    assert {m: (pair[m]["recipe_options"], pair[m]["seeds"], pair[m]["seeds_missing"]) for m in "ab"} == {
+        "a": ({"epochs": 9}, [0], []),
+        "b": ({"epochs": 3}, [0], [1]),
+    }
 
 
 def test_the_json_names_what_is_unlike(tmp_path: Path) -> None:

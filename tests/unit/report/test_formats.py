@@ -78,3 +78,13 @@ def test_each_table_says_in_which_options_of_one_recipe_its_rows_differ(form: st
     records = [f.quality(label, recipe_options={"epochs": n, "lr": 0.5}) for label, n in (("a", 100), ("b", 3))]
     text = render(build(records, [], "top1"), form)
     assert "Options of recipes/supervised differ: epochs=100 for a; epochs=3 for b." in text
+
+
+@pytest.mark.parametrize("form", ["table", "md", "latex", "html", "json"])
+def test_wherever_ranks_are_shown_those_of_one_seed_are_said_to_be_of_weights(form: str, tmp_path: Path) -> None:
+    records = [f.quality("a", 340), f.quality("b", 300)]
+    board, details = pages.board_of(records, pages.FakeStore(tmp_path))
+    text = " ".join(html.unescape(render(board, form, details=lambda: details)).split())
+    # Under the table and in the sentences; JSON has the latter alone.
+    words = "With one seed each, ranks compare sets of weights, not models."
+    assert text.count(words) == (1 if form == "json" else 2)

@@ -15,6 +15,7 @@ from vitbench.report.metric_styles import style_of, threshold_in_words
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.statistics import mcnemar_gap
 
+ONE_SEED = "With one seed each, ranks compare sets of weights, not models."
 HEAD = "Ranked by top1 (higher is better), on {} test images."
 
 
@@ -29,6 +30,53 @@ def notes(correct: Mapping[str, int], *, n: int = 360, unknown: str = "") -> lis
     return ranking_notes(board.rows, "top1", board.resolutions.get(board.rows[0].condition))
 
 
+def said_of_seeds(*records: Record, rank_by: str = "top1") -> list[str]:
+    """Return the notes that speak of sets of weights."""
+    notes = ranking_notes(build(records, [], rank_by).rows, rank_by, None)
+    return [note for note in notes if "weights" in note]
+
+
+def test_ranks_of_one_seed_are_said_once_to_be_of_weights():
+    one, other = f.quality("a", 340), f.quality("b", 300)
+    more = [f.quality(m, n, seed=1) for m, n in (("a", 341), ("b", 302))]
+    assert said_of_seeds(one, other) == [ONE_SEED]
+    assert said_of_seeds(one, other, *more) == []
+    assert said_of_seeds(one, other, more[0]) == [
+        "Where a row has one seed, its rank is that of one set of weights, not of the model."
+    ]
+    failed = [f.record(f.quality_cell(m, seed=1), status="failed") for m in "ab"]
+    assert said_of_seeds(one, other, *failed) == [ONE_SEED]
+
+
+def test_baselines_are_no_models_whose_seeds_matter():
+    models = [f.quality("a", 340), f.quality("a", 341, seed=1)]
+    baselines = [f.quality(name, n, baseline=True) for name, n in (("knn", 300), ("majority", 36))]
+    assert said_of_seeds(*models, *baselines) == []
+    assert said_of_seeds(*baselines) == []
+    assert said_of_seeds(models[0], *baselines) == [ONE_SEED]
+
+
+@pytest.mark.parametrize("rank_by", ["throughput", "params", "train_seconds"])
+def test_what_does_not_come_of_the_weights_is_not_said_to(rank_by):
+    records = [each for m, v in (("a", 1000), ("b", 1040)) for each in (f.quality(m), *f.speed(m, v))]
+    assert said_of_seeds(*records, rank_by=rank_by) == []
+
+
+def test_an_estimate_of_a_model_that_nothing_trained_is_not_said_to_come_of_weights():
+    figure = {
+        m: f.measurement("it", v, at=("fixed_batch",), exact=False, machine_bound=False)
+        for m, v in (("a", 1.0), ("b", 2.0))
+    }
+    records = [each for m in figure for each in (f.quality(m), f.record(f.speed_cell(m), [figure[m]]))]
+    assert said_of_seeds(*records, rank_by="it") == []
+
+
+def test_where_nothing_is_ranked_against_another_nothing_is_said_of_seeds():
+    assert said_of_seeds(f.quality("a")) == []
+    assert said_of_seeds(f.quality("a", limit=9), f.quality("b", limit=9)) == []
+    assert said_of_seeds(f.quality("a"), f.quality("b", verdict="invalid")) == []
+
+
 def test_ranges_and_the_smallest_gap_are_explained():
     assert 0.0190 < mcnemar_gap(2, 0.05 / 3) / 360 < 0.0195  # rounded up: a gap of 1.9 points would not do
     assert notes({"a": 340, "b": 338, "c": 336}) == [
@@ -36,12 +84,13 @@ def test_ranges_and_the_smallest_gap_are_explained():
         "A rank may be a range, from 1 + the rows that are significantly better to all but those significantly "
         "worse (paired tests on the same images, 5 % over 3 pairs by Holm).",
         "The smallest gap that these images can resolve between neighbours here: 2.0 points of top1.",
+        ONE_SEED,
     ]
 
 
 def test_ranks_that_are_no_ranges_need_no_explanation():
     found = notes({"a": 340, "b": 300})
-    assert len(found) == 2
+    assert len(found) == 3
     assert "may be" not in "".join(found)
     assert "The smallest gap" in found[1]
 
@@ -53,7 +102,7 @@ def test_rows_that_could_not_be_paired_are_said():
 
 
 def test_a_test_set_too_small_for_any_difference_says_so():
-    assert notes({"a": 5, "b": 0}, n=5)[-1] == "Test images: 5, too few to tell any two rows apart."
+    assert notes({"a": 5, "b": 0}, n=5)[-2] == "Test images: 5, too few to tell any two rows apart."
 
 
 def test_speeds_say_what_their_ranges_are():
@@ -75,7 +124,7 @@ def test_the_gap_of_a_likelihood_is_in_its_unit():
     board = build(records, [], "nll", lambda record: Outcomes(scores=found[record.planned.label], images="test"))
     [resolution] = board.resolutions.values()
     assert resolution.gap == pytest.approx(1.97 * np.std(found["a"] - found["b"], ddof=1) / 20, rel=0.01)
-    assert ranking_notes(board.rows, "nll", resolution)[-1].endswith(
+    assert ranking_notes(board.rows, "nll", resolution)[-2].endswith(
         f"here: {threshold_in_words(style_of('nll', board.rows), resolution.gap)}."
     )
 

@@ -13,10 +13,13 @@ from vitbench.leaderboard.leaderboard import Leaderboard, build
 from vitbench.records import Record
 from vitbench.report.sentence import closing_sentences
 
+ONE_SEED = " With one seed each, ranks compare sets of weights, not models."
+
 
 def only(board: Leaderboard) -> str:
+    """Return the sentences, less what is said of all rows of one seed."""
     [sentence] = closing_sentences(board)
-    return sentence
+    return sentence.replace(ONE_SEED, "")
 
 
 def said(*records: Record, rank_by: str = "top1") -> str:
@@ -31,6 +34,15 @@ def compared(correct: Mapping[str, int], n: int = 360, **fields: object) -> str:
 
     records = [f.quality(label, count, n=n, baseline=label == "knn", **fields) for label, count in correct.items()]
     return only(build(records, [], "top1", outcomes))
+
+
+def test_ranks_of_one_seed_are_said_to_be_of_weights():
+    records = [f.quality("a", 340), f.quality("b", 300)]
+    assert closing_sentences(build(records, [], "top1")) == [
+        "On digits a is best with 94.4 % top1, 11.1 points ahead of b; the gap is resolved." + ONE_SEED
+    ]
+    records += [f.quality(m, n, seed=1) for m, n in (("a", 341), ("b", 301))]
+    assert "weights" not in closing_sentences(build(records, [], "top1"))[0]
 
 
 def test_a_gap_that_is_resolved():

@@ -88,6 +88,7 @@ def test_ranges_baselines_and_notes():
     assert section.notes == (
         "Ranked by top1 (higher is better), on 360 test images.",
         "A rank may be a range; rows differ where their 95 % intervals do not overlap.",
+        "With one seed each, ranks compare sets of weights, not models.",
         "Recipe: recipes/supervised.",
     )
 

@@ -70,6 +70,7 @@ rank  model                 %      interval  images/s     ms    MiB       M   GM
 
 Ranked by top1 (higher is better), on 360 test images.
 A rank may be a range; rows differ where their 95 % intervals do not overlap.
+With one seed each, ranks compare sets of weights, not models.
 Pareto front, top1 and throughput: scratch/resnet18, scratch/vit-p2.
 Recipe: recipes/supervised.
 ~ doubtful, scratch/resnet18 (throughput, latency_p50, peak_memory, train_throughput): load average
@@ -80,7 +81,8 @@ timm/vit: failed (digits, seed 0)
     no network; give checkpoint=PATH
 
 On digits scratch/resnet18 is best with 95.6 % top1, 1.1 points ahead of scratch/vit-p2; the gap is
-not resolved. Fastest within a point of the best: scratch/resnet18, 400 images/s (doubtful).
+not resolved. With one seed each, ranks compare sets of weights, not models. Fastest within a point
+of the best: scratch/resnet18, 400 images/s (doubtful).
 """
     )
 

@@ -95,8 +95,9 @@ def test_the_gap_of_one_pair_is_that_of_mcnemar_at_five_percent():
 
 
 @pytest.mark.parametrize("chunks", [1, 2])
-def test_the_last_images_count_as_the_first(chunks, beyond=300):
+def test_the_last_images_count_as_the_first(chunks):
     """Images are multiplied chunk by chunk; here all that two models disagree on is beyond the last whole one."""
+    beyond = 300
     images = chunks * CHUNK + beyond
     both = np.arange(images - beyond) % 3 > 0
     first = np.concatenate([both, np.arange(beyond) % 5 > 1])

@@ -73,11 +73,14 @@ def model_block(order: Order) -> Iterator[RunBlock]:
         timed = TimedBlock(bench.step(bench.inputs()), device, cross_check=not single)
         starts = deque([observe(device)])
 
+        def run(calls: int) -> float:
+            return calls * median(timed(1) for _ in range(calls)) if single else timed(calls)
+
         def block(calls: int) -> Ran:
             timed.forget()
             with bench.inference_mode():
                 start = observe(device)
-                seconds = calls * median(timed(1) for _ in range(calls)) if single else timed(calls)
+                seconds = bench.weights.settle(lambda: run(calls))
                 end = observe(device)
             starts.append(start)
             while len(starts) > 1 and end.wall - starts[1].wall >= WINDOW:
@@ -89,7 +92,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
             slight, grave = disturbances(
                 start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0]
             )
-            remarks = (*warnings, *grave, *slight, *flag_reasons(flags))
+            remarks = (*warnings, *grave, *slight, *flag_reasons(flags), *bench.weights.remarks)
             return Ran(seconds=seconds, remarks=remarks, disturbed=bool(grave or slight))
 
         yield block

@@ -7,6 +7,7 @@ process only: what differs from process to process is not seen here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -58,21 +59,27 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
         ModelBuildError, InvalidOutput: what was built is no model, or its output no batch of logits.
     """
     device = resolve_device(conditions.device)
-    with runtime(precision=conditions.precision, threads=torch.get_num_threads(), seed=0, device=device) as flags:
+    with (
+        runtime(precision=conditions.precision, threads=torch.get_num_threads(), seed=0, device=device) as flags,
+        ExitStack() as stack,
+    ):
         if timed:
             steady_allocator()  # before the memory pass: of several benchmarks, the second finds it so in any case
             baseline = read_baseline(torch.device(device))
             bench = _bench(given, conditions, device)
+            stack.callback(bench.weights.restore)  # the model may be the user's own
+            bench.settle()
             weight = _weight(bench.weigh(baseline), bench)
             inputs = bench.inputs()
             single = conditions.mode == "inference" and conditions.batch_size == 1
             timing = bench.time(inputs, measure_by(run, single=single))
             errors = [*timing.errors, *bench.remembered(inputs)]
-            figures = _figures(timing, errors, flag_reasons(flags)) | weight
+            figures = _figures(timing, errors, (*flag_reasons(flags), *bench.weights.remarks)) | weight
         else:
             bench = _bench(given, conditions, device)
+            stack.callback(bench.weights.restore)  # the model may be the user's own
             with bench.inference_mode():
-                run(bench.step(bench.inputs(count=1)), 1, 1, lambda: None)
+                bench.weights.settle(lambda: run(bench.step(bench.inputs(count=1)), 1, 1, lambda: None))
             figures = NOT_TIMED | NOT_WEIGHED
     return {
         "model": given.label,

@@ -10,7 +10,7 @@ from torch import nn
 
 from vitbench.protocols import FitRun
 
-__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device", "placed", "scaler_of"]
+__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device", "placed", "reduced_dtype", "scaler_of"]
 
 _REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,9 +36,13 @@ def placed(
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     """Return the context in which a model computes in bfloat16 or float16; for float32 and tf32 it does nothing."""
-    if precision not in _REDUCED:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=_REDUCED[precision])
+    dtype = reduced_dtype(precision)
+    return torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
+
+
+def reduced_dtype(precision: str) -> torch.dtype | None:
+    """Return what autocast casts to; None for float32 and tf32."""
+    return _REDUCED.get(precision)
 
 
 def grad_scaler(run: FitRun) -> torch.amp.GradScaler:

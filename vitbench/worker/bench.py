@@ -35,6 +35,7 @@ from vitbench.protocols import Budget, FitRun, MemoryUse, Timing, TrainStep
 from vitbench.records import Mode, SpeedCell
 from vitbench.specs import Preprocess, load_target
 from vitbench.training.setup import autocast, placed, scaler_of
+from vitbench.worker.casting import CastWeights
 from vitbench.worker.named_models import builder
 
 __all__ = ["COMPILED_ON_CPU", "Bench", "TrainStepMaker", "read_baseline", "recipe_step"]
@@ -125,8 +126,12 @@ class Bench:
     channels_last: bool = False
     train: TrainStep | None = field(default=None, compare=False)
     """The training step that all passes take; made of a plain AdamW where none is given. None in inference."""
+    weights: CastWeights = field(init=False, compare=False, repr=False)
+    """Those of the model, cast once for inference in a reduced precision."""
 
     def __post_init__(self) -> None:
+        precision = self.precision if self.mode == "inference" else "float32"  # training keeps float32 weights
+        object.__setattr__(self, "weights", CastWeights(self.model, precision))
         if self.mode == "training" and self.train is None:
             scaler = scaler_of(self.precision, self.device)
             plain = plain_train_step(self.model, self.autocast, num_classes=self.num_classes, scaler=scaler)
@@ -143,7 +148,7 @@ class Bench:
     ) -> Bench:
         """Move a cell's model to its device and return its bench; a batch size replaces the cell's.
 
-        Moving changes the model itself; a compiled one shares its parameters.
+        Moving changes the model itself, and so does the cast of its weights; a compiled one shares its parameters.
 
         Args:
             model: as it was built.
@@ -183,6 +188,12 @@ class Bench:
     def inference_mode(self) -> AbstractContextManager[object]:
         """Return the context in which steps are called: without gradients unless they train."""
         return torch.inference_mode(self.mode == "inference")
+
+    def settle(self) -> None:
+        """Take a step, so that a model that cannot do with cast weights gets its own back before it is measured."""
+        if self.weights.cast:
+            with self.inference_mode():
+                self.weights.settle(self.step(self.inputs(count=1)))
 
     def labels(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return labels for each batch, the same at each call."""

@@ -21,6 +21,7 @@ from vitbench.records import KeyedCell, QualityCell
 from vitbench.specs import Preprocess
 from vitbench.training import autocast, batches, preprocess
 from vitbench.training.setup import placed
+from vitbench.worker.casting import CastWeights
 from vitbench.worker.runtime import runtime
 
 __all__ = ["Evaluation", "evaluate"]
@@ -66,14 +67,17 @@ def evaluate(
     bench = _Evaluator(model, planned, test, how)
     everything = np.arange(len(test))
     assert planned.data is not None
-    logits = predict(bench.called, bench.inputs(everything), autocast=bench.context, tick=tick)
+    logits = bench.weights.settle(
+        lambda: predict(bench.called, bench.inputs(everything), autocast=bench.context, tick=tick)
+    )
     validate_logits(logits, test.labels, len(planned.data.class_names))
     faults, warnings = bench.audit(logits)
     loading = None if planned.baseline else bench.loading()
+    bench.weights.restore()
     agreement = bench.agreement(logits) if bench.variant else None
     if agreement is not None:
         faults = (*faults, *filter(None, [disagreement(agreement)]))
-        warnings = (*warnings, *filter(None, [unjudged(agreement)]))
+        warnings = (*warnings, *filter(None, [unjudged(agreement)]), *bench.weights.remarks)
     return Evaluation(
         predictions=summarise(logits, test.labels, index=test.index, class_names=planned.data.class_names),
         agreement=agreement,
@@ -101,6 +105,7 @@ class _Evaluator:
         self.plain, self.called = placed(
             model, self.device, channels_last=cell.channels_last, compiled=self.variant and cell.compile
         )
+        self.weights = CastWeights(self.plain, cell.precision if self.variant else "float32")
 
     def context(self) -> AbstractContextManager[object]:
         """Return the context of each forward pass."""

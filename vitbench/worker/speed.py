@@ -23,6 +23,7 @@ from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject
 from vitbench.records import SpeedCell
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, TrainStepMaker, read_baseline, recipe_step
 from vitbench.worker.build import build_model, facts_of, fill_zeros, meta_architecture
+from vitbench.worker.casting import CastWeights
 from vitbench.worker.metrics import measure
 from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
@@ -50,11 +51,15 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size)
         bench = built.bench
         if job.probe:
-            return _probe(bench)
+            return bench.weights.settle(lambda: _probe(bench))
         forward_alone = cell.mode == "inference" and not cell.largest_batch
         variant = is_variant(cell.precision, compile=cell.compile, channels_last=cell.channels_last)
         # Only the first process compiles with an empty cache.
-        startup = _startup(built, cell) if forward_alone and (job.process == 0 or not cell.compile) else None
+        startup = None
+        if forward_alone and (job.process == 0 or not cell.compile):
+            startup = bench.weights.settle(lambda: _startup(built, cell))
+        else:
+            bench.settle()
         memory = _memory(built, cell)
         allocator = steady_allocator()  # after the memory pass, whose figures it would change
         # The largest batch leaves no room for more than one.
@@ -83,7 +88,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         return CellResult(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
     faults = (*remembered, *([wrong] if wrong else []))
-    warnings = (*([doubtful] if doubtful else []), *flipped)
+    warnings = (*([doubtful] if doubtful else []), *flipped, *bench.weights.remarks)
     return CellResult(
         status="ok",
         measurements=measurements,
@@ -173,12 +178,15 @@ def _agreement(built: _Built, cell: SpeedCell) -> Agreement:
     It writes into the model, so it comes last.
     """
     bench = built.bench
+    bench.weights.restore()
     fill_zeros(built.plain, std=0.02)
+    weights = CastWeights(bench.model, "float32" if bench.weights.failed else cell.precision)
     inputs = bench.inputs()
     forward = forward_of(bench.model, bench.autocast)
     with torch.inference_mode():
         logits = torch.cat([forward(batch).float() for batch in inputs])
-        with runtime(precision="float32", threads=cell.threads, seed=0, device=cell.device):
-            plain = built.plain.to(memory_format=torch.contiguous_format)
-            reference = torch.cat([plain(batch.contiguous()) for batch in inputs])
+    weights.restore()
+    with torch.inference_mode(), runtime(precision="float32", threads=cell.threads, seed=0, device=cell.device):
+        plain = built.plain.to(memory_format=torch.contiguous_format)
+        reference = torch.cat([plain(batch.contiguous()) for batch in inputs])
     return compare(reference, logits, precision=cell.precision, real_images=False)

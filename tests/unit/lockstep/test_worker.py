@@ -28,6 +28,7 @@ from vitbench.measuring import evidence, steps
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.specs import RecipeSpec
 from vitbench.worker import build
+from vitbench.worker.casting import CAST_AT_EACH_CALL
 
 OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
 
@@ -78,6 +79,8 @@ def test_a_cells_model_is_called_under_the_cells_conditions(probe: Probe) -> Non
     with model_block(order(batch_size=5, precision="bfloat16")) as block:
         assert block(3).seconds > 0
         assert probe.seen == [(False, True, True, (5, 1, 8, 8), 1)] * 3
+    assert probe.linear.weight.dtype == torch.bfloat16, "cast once, as in a run"
+    probe.float()
     weight = probe.linear.weight.clone()
     with model_block(order(batch_size=5, mode="training")) as block:
         block(2)
@@ -115,6 +118,21 @@ def test_a_block_at_batch_1_counts_as_its_median_call(events: list[str], monkeyp
         assert block(3).seconds == 3 * 3.0
     with model_block(order(batch_size=2)) as block:
         assert block(2).seconds == 2.0, "a pipelined block is timed as a whole"
+
+
+def test_a_model_that_cannot_do_with_cast_weights_is_timed_without_and_it_is_said(probe: Probe) -> None:
+    head = nn.Linear(10, 10)
+
+    def own_head(module: nn.Module, inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return head(logits.float())
+
+    probe.add_module("head", head)
+    probe.register_forward_hook(own_head)
+    with model_block(order(batch_size=5, precision="bfloat16")) as block:
+        assert CAST_AT_EACH_CALL in block(2).remarks
+        assert CAST_AT_EACH_CALL in block(2).remarks
+    assert head.weight.dtype == torch.float32
 
 
 def test_a_training_step_is_that_of_the_cells_recipe(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:

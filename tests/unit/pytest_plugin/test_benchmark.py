@@ -215,8 +215,10 @@ def test_reduced_precision_reaches_the_model(precision: str, mode: str) -> None:
             seen.add(logits.dtype)
             return logits
 
-    info(Probe(), precision=precision, mode=mode, batch_size=2)
+    probe = Probe()
+    info(probe, precision=precision, mode=mode, batch_size=2)
     assert seen == {getattr(torch, precision)}
+    assert {parameter.dtype for parameter in probe.parameters()} == {torch.float32}, "the model is the user's own"
 
 
 def test_an_output_that_is_not_as_asked_is_refused() -> None:

@@ -93,6 +93,9 @@ def test_every_pass_takes_the_step_of_its_mode_and_precision(mode: str, precisio
     dtype = getattr(torch, precision)
     # The last pass of memory, which tells its parts, takes a training step of its own.
     assert seen == {(training, not training, dtype, (2, 3, 2, 2))}
+    assert made.weights.remarks == ()
+    assert model.linear.weight.dtype == (torch.float32 if training else dtype), "in inference it is cast once"
+    made.weights.restore()
     assert torch.equal(model.linear.weight, weight) != training
 
 

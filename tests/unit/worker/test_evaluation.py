@@ -18,6 +18,7 @@ from vitbench.protocols import Split
 from vitbench.records import KeyedCell
 from vitbench.specs import Preprocess
 from vitbench.worker import evaluation as module
+from vitbench.worker.casting import CAST_AT_EACH_CALL
 from vitbench.worker.evaluation import Evaluation, evaluate
 from vitbench.worker.runtime import changed_flags, runtime
 
@@ -167,6 +168,27 @@ def test_a_compiled_model_is_audited_as_the_model_that_it_is(compiled: Callable[
     compiled(0.0)
     [fault] = evaluated(Net(lambda images, logits: logits - logits.mean(0)), compile=True).faults
     assert fault.startswith("predictions are dependent on the order of the images or on the batch size")
+
+
+def test_weights_are_cast_once_as_for_speed_and_given_back() -> None:
+    seen = []
+    model = Net(lambda images, logits: (seen.append(model.conv.weight.dtype), logits)[1])
+    found = evaluated(model, precision="bfloat16")
+    assert set(seen[:-1]) == {torch.bfloat16}, "loading, which times the model, included"
+    assert seen[-1] == torch.float32, "what it is held against"
+    assert model.conv.weight.dtype == torch.float32, "what is stored"
+    assert (found.faults, found.warnings) == ((), ())
+
+
+def test_a_part_outside_of_autocast_is_evaluated_with_casts_at_each_call() -> None:
+    def own(images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return model.conv(images.float()).flatten(1)
+
+    model = Net(own)
+    found = evaluated(model, precision="bfloat16")
+    assert found.faults == ()
+    assert found.warnings == (CAST_AT_EACH_CALL,)
 
 
 def test_a_head_of_zeros_cannot_be_judged() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import factories
 import known_models
@@ -20,6 +21,7 @@ from vitbench.protocols import FitRun, TrainStep
 from vitbench.records import KeyedCell, Measurement
 from vitbench.specs import ModelSpec, RecipeSpec
 from vitbench.worker import speed
+from vitbench.worker.casting import CAST_AT_EACH_CALL
 from vitbench.worker.speed import run_speed
 
 pytestmark = pytest.mark.compute
@@ -263,6 +265,34 @@ def test_a_variant_that_computes_something_else_is_at_fault() -> None:
     wrong = speed_of(WrongInBfloat16, batch_size=4, precision="bfloat16")
     assert wrong.faults[0].startswith("this variant disagrees with float32: the largest error is 5")
     assert "variant_error" not in figures(speed_of(known_models.Linear, batch_size=4)), "float32 is no variant"
+
+
+class OwnHead(known_models.Linear):
+    """Computes its head in float32, whatever is around it, and notes the weights' type at each call."""
+
+    seen: ClassVar[list[torch.dtype]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append(self.head.weight.dtype)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(images)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_weights_are_cast_once_or_it_is_said_that_they_are_not(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert speed_of(known_models.Linear, batch_size=batch_size, precision="bfloat16").warnings == ()
+    monkeypatch.setattr(OwnHead, "seen", [])
+    found = speed_of(OwnHead, batch_size=batch_size, precision="bfloat16")
+    assert (found.status, found.faults, found.warnings) == ("ok", (), (CAST_AT_EACH_CALL,))
+    assert OwnHead.seen.count(torch.bfloat16) == 1, "the first call, which failed"
+
+
+def test_the_batch_that_is_searched_for_is_tried_with_cast_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OwnHead, "seen", [])
+    found = speed_of(OwnHead, batch_size=4, precision="bfloat16", job={"probe": True})
+    assert (found.status, OwnHead.seen[0], OwnHead.seen[-1]) == ("ok", torch.bfloat16, torch.float32)
 
 
 def test_a_zero_head_does_not_hide_a_wrong_variant() -> None:

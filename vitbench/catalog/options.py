@@ -15,7 +15,7 @@ def parse_model(text: str) -> tuple[str, dict[str, str]]:
     """Split ``name:key=value,...``; a comma belongs to a value unless ``key=`` follows it.
 
     Raises:
-        UsageError: an option without ``=``.
+        UsageError: an option without ``=``, or one that is given twice.
     """
     return _parse("model", text)
 
@@ -32,6 +32,8 @@ def _parse(kind: str, text: str) -> tuple[str, dict[str, str]]:
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise UsageError(f'{kind} "{text}": option "{part}" must be written key=value.')
+        if key.replace("-", "_") in options:
+            raise UsageError(f'{kind} "{text}": option "{key}" is given twice; give it once.')
         options[key.replace("-", "_")] = value
     return name, options
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vitbench.catalog import Catalog
 from vitbench.catalog.options import complete_options, parse_model
 from vitbench.data.geometry import channels_fit
-from vitbench.errors import UnusableError, UsageError
+from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.training.inputs import convert
 from vitbench.worker.build import checked_build
@@ -62,12 +62,12 @@ def builder(
         size, channels = spec.input_size or image_size, spec.in_channels or in_channels
         if not channels_fit(in_channels, channels):
             raise UnusableError(f"model {offer.name} takes {channels} channels, and the inputs have {in_channels}")
-        model = checked_build(
-            offer.name,
-            load_target(spec.build),
-            {"num_classes": num_classes, "image_size": size, "in_channels": channels},
-            {**spec.arguments, **complete_options(f"model {offer.name}", spec.declared, given)},
-        )
+        own = {**spec.arguments, **complete_options(f"model {offer.name}", spec.declared, given)}
+        offered = {"num_classes": num_classes, "image_size": size, "in_channels": channels}
+        try:
+            model = checked_build(offer.name, load_target(spec.build), offered, own)
+        except VitbenchError as error:
+            raise type(error)(f"model {text}, which recipe {recipe.name} builds: {error}") from error
         wanted = spec.preprocess or statistics()
         if not channels_fit(len(wanted.mean), channels):  # as for a model that is trained itself
             wanted = replace(wanted, mean=statistics().mean, std=statistics().std)

@@ -74,6 +74,12 @@ def test_a_dataset_is_split_alike_and_named_in_errors() -> None:
         parse_dataset("shades:fold")
 
 
+@pytest.mark.parametrize("text", ["vit:depth=2,depth=3", "vit:patch-size=2,patch_size=4"])
+def test_an_option_that_is_given_twice_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is given twice"):
+        parse_model(text)
+
+
 @pytest.mark.parametrize("text", ["vit:", "vit:depth", "vit:=4"])
 def test_an_option_without_a_value_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="must be written key=value"):

@@ -32,8 +32,12 @@ class Sees(nn.Module):
         return inputs
 
 
+def refuses() -> nn.Module:
+    raise UsageError("width is odd")
+
+
 def offer(name: str, **fields: Any) -> tuple[str, Offer[ModelSpec]]:
-    spec = ModelSpec(name=name, build=lambda **own: Sees(**own), summary="x", **fields)
+    spec = ModelSpec(name=name, summary="x", **{"build": lambda **own: Sees(**own), **fields})
     return f"zoo/{name}", Offer(name=f"zoo/{name}", plugin=PLUGIN, spec=spec)
 
 
@@ -44,6 +48,7 @@ CATALOG = Catalog(
             offer("large", image_size=16, preprocess=OTHER),
             offer("gray", in_channels=1, preprocess=GRAY),
             offer("colour", in_channels=3, preprocess=OTHER),
+            offer("odd", build=refuses),
         ]
     )
 )
@@ -123,3 +128,8 @@ def test_gray_inputs_are_repeated_for_a_model_of_colours() -> None:
 def test_channels_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(UnusableError, match="model zoo/colour takes 3 channels, and the inputs have 4"):
         built("zoo/colour", in_channels=4)
+
+
+def test_what_a_teacher_refuses_names_it_and_the_recipe() -> None:
+    with pytest.raises(UsageError, match="^model zoo/odd, which recipe distil builds: width is odd$"):
+        built("zoo/odd")

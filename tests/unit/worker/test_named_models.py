@@ -131,5 +131,5 @@ def test_channels_that_cannot_be_made_are_refused() -> None:
 
 
 def test_what_a_teacher_refuses_names_it_and_the_recipe() -> None:
-    with pytest.raises(UsageError, match="^model zoo/odd, which recipe distil builds: width is odd$"):
+    with pytest.raises(UsageError, match=r"^model zoo/odd, which recipe distil builds: width is odd$"):
         built("zoo/odd")

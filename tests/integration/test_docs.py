@@ -29,6 +29,7 @@ from vitbench.planning.expand import expand
 from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
 from vitbench.pytest_plugin.fixture import ModelBenchmark
+from vitbench.records import SpeedCell
 from vitbench.scaffold import write_package
 from vitbench.specs import At, Part, load_target
 
@@ -212,15 +213,23 @@ def test_the_examples_of_all_hooks_are_one_plugin_file_that_runs(tmp_path):
         assert any(offer.plugin.name == "mine" for offer in offers), f"{hook} has no example"
     results = vitbench.run("mine/small", plugins=[path], output=tmp_path / "results", quiet=True, strict_plugins=True)
     assert [row.model for row in results.leaderboard.rows if row.rank] == ["mine/net", "mine/net-w8"]
+    assert len(results.records) == 4
     for record in results.records:
         origins = record.planned.provenance
-        assert {origin.plugin for origin in (origins.model, origins.recipe, origins.dataset)} == {"mine"}
         found = {measurement.name: measurement for measurement in record.measurements}
+        if isinstance(record.planned.cell, SpeedCell):
+            assert {origins.model.plugin, origins.recipe.plugin} == {"mine"}
+            assert found["step_time"].n == len(found["step_time"].samples) == 3
+            assert found["step_time"].low <= found["step_time"].value <= found["step_time"].high
+            assert found["step_time"].machine_bound
+            continue
+        assert {origin.plugin for origin in (origins.model, origins.recipe, origins.dataset)} == {"mine"}
         assert found["error"].value == pytest.approx(1 - found["top1"].value)
         assert found["error"].high is not None, "of Wilson's interval"
         assert found["top1"].value == 1
         assert found["worst_class"].value == 1
         assert 0.5 < found["median_confidence"].low < found["median_confidence"].high < 1
+        assert found["dim_top1"].value == 1
         assert found["layers"].value == 2
 
 

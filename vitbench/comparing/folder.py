@@ -98,7 +98,10 @@ class Folder:
     def _fits(self, row: Row, dataset: str | None) -> bool:
         cells = [self.newest[each].planned.cell for each in row.ids]
         asked = {cell.dataset for cell in cells if isinstance(cell, QualityCell)}
-        return dataset in {None, row.condition.dataset, *asked, *(each.partition("/")[2] for each in asked)}
+        # As `run` takes it: the plugin, and the options that its title shows.
+        plugins = {each.partition("/")[0] for each in asked if "/" in each}
+        titles = {row.condition.dataset, *(f"{plugin}/{row.condition.dataset}" for plugin in plugins)}
+        return dataset in {None, *titles, *asked, *(each.partition("/")[2] for each in asked)}
 
 
 def _is_like(planned: KeyedCell, condition: Condition) -> bool:

@@ -74,7 +74,9 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
     notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
-    named = (model for recipe in recipes.values() for model in recipe.models)
+    named = [model for recipe in recipes.values() for model in recipe.models]
+    for label in dict.fromkeys(model.label for model in named if not (model.is_trained or model.fault)):
+        say(f"warning: {label}, which a recipe builds, starts from random weights; give it :checkpoint=PATH.")
     child_environment = hub_environment(any(needs_hub(m.spec, m.options) for m in (*models.values(), *named)), say)
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}

@@ -58,6 +58,12 @@ class ResolvedModel:
     fault: Fault | None = None
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it starts from trained weights."""
+        pretrained = bool(self.spec.pretrained_on) and bool(self.options.get("pretrained", True))
+        return "checkpoint" in self.files or pretrained
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedRecipe:
@@ -88,8 +94,7 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     """
     recipe = catalog.recipe(recipe_name).spec
     model = _resolved(asked, catalog, lambda owner, spec, given: model_options(owner, spec, recipe, given))
-    trained = "checkpoint" in model.files or (model.spec.pretrained_on and model.options.get("pretrained", True))
-    if not (recipe.trains or trained or model.fault or model.spec.is_baseline):
+    if not (recipe.trains or model.is_trained or model.fault or model.spec.is_baseline):
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     return model
 

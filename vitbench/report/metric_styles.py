@@ -52,9 +52,14 @@ class MetricStyle:
         return self.columns != "main"
 
     def number(self, value: float, decimals: int = 1) -> str:
-        """Return a value, in the metric's own unit, as a number in the unit for readers; decimals are percentages'."""
+        """Return a value, in the metric's own unit, as a number in the unit for readers; decimals are percentages'.
+
+        A whole number without a unit is a count.
+        """
         shown = value * self.scale
-        return f"{shown:.{decimals}f}" if self.unit == "%" else rounded(shown)
+        if self.unit == "%":
+            return f"{shown:.{decimals}f}"
+        return f"{shown:,.0f}" if not self.unit and float(shown).is_integer() else rounded(shown)
 
 
 def style_of(metric: str, rows: Sequence[Row]) -> MetricStyle:

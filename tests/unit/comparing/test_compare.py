@@ -366,7 +366,7 @@ def test_a_data_set_or_a_device_may_be_chosen(tmp_path: Path) -> None:
     parts = [c.quality(m, s, data=d) for m, s in (("a", GOOD), ("b", BAD)) for d in (f.data_info(), pets)]
     folder = open_folder(c.write(tmp_path, *parts))
     assert len(compare_models(folder, ("a", "b")).pairs) == 2
-    for name in ("Pets (unverified)", "images/pets", "pets"):
+    for name in ("Pets (unverified)", "images/pets", "pets", "images/Pets (unverified)"):
         assert only(compare_models(folder, ("a", "b"), dataset=name)).first.condition.dataset == "Pets (unverified)"
     assert len(compare_models(folder, ("a", "b"), device="cpu").pairs) == 2
     with pytest.raises(NoDataError, match=r'"a" has no such result in .*; it has .*digits on cpu'):

@@ -145,6 +145,7 @@ def prepared(
     recipe: str = "sgd",
     speed: SpeedPlan = SUITE.speed,
     data: Mapping[str, str] = MappingProxyType({}),
+    say: Callable[[str], None] = lambda _: None,
     **settings: dict[str, str],
 ) -> Prepared:
     suite = Suite(name="s", summary="x", recipe=recipe, speed=speed)
@@ -152,7 +153,7 @@ def prepared(
     selection = Selection(models=models, datasets=tuple(datasets), settings=settings, data=short)
     cells = tuple(expand(suite, CATALOG, selection))
     request = PrepareRequest(cells=cells, conditions=Conditions(threads=1), data_paths=dict(data))
-    return prepare(request, CATALOG, lambda _: None)
+    return prepare(request, CATALOG, say)
 
 
 def reasons(found: Prepared) -> dict[tuple[str, str], str]:
@@ -275,6 +276,19 @@ def test_a_changed_teacher_is_another_key(tmp_path: Path) -> None:
     assert (alone.provenance.others, alone.provenance.files) == ((), {})
     with pytest.raises(UnusableError, match=r"^model zoo/sound: the checkpoint .* cannot be read"):
         distilled("sound:checkpoint=nowhere.pt")
+
+
+def test_a_teacher_without_weights_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    prepared("zoo/sound", recipe="distil", say=said.append, distil={"teacher": "sound"})
+    [warning] = [words for words in said if words.startswith("warning")]
+    assert warning.startswith("warning: zoo/sound, which a recipe builds, starts from random weights")
+    said.clear()
+    (tmp_path / "weights.pt").write_text("one")
+    prepared(
+        "zoo/sound", recipe="distil", say=said.append, distil={"teacher": f"sound:checkpoint={tmp_path}/weights.pt"}
+    )
+    assert not [words for words in said if words.startswith("warning")]
 
 
 @pytest.mark.parametrize(

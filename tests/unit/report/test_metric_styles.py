@@ -56,3 +56,9 @@ def test_a_threshold_is_never_below_what_it_says(size):
     assert re.fullmatch(r"[\d,]+(\.\d+)?", words)
     shown = float(words.replace(",", ""))
     assert size * (1 - 1e-9) <= shown <= size * 1.11
+
+
+def test_a_count_is_whole_and_what_was_measured_has_its_digits():
+    layers, time = MetricStyle("layers", "layers", ""), MetricStyle("time", "time", "ms", 1000)
+    assert [layers.number(value) for value in (3, 33, 12345, 0.5)] == ["3", "33", "12,345", "0.5"]
+    assert time.number(0.002) == "2.00"

@@ -36,9 +36,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "lr": _lr(1e-3),
             "weight_decay": Option(0.05, minimum=0, help="Of AdamW; vectors, positions and tokens have none"),
             "warmup": WARMUP,
-            "label_smoothing": Option(
-                0.1, minimum=0, maximum=1, help="Share of the target that all classes have alike"
-            ),
+            "label_smoothing": Option(0.1, minimum=0, maximum=1, help="Share of the target that all classes get alike"),
             "augment": Option(True, help="Crop and flip at random, where the dataset allows it"),
             "clip_norm": CLIP_NORM,
         },

@@ -38,5 +38,5 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         name="knn",
         fit="vitbench_baselines.knn:fit",
         summary="Keep the training images; only for baseline/knn-pixels",
-        options={"k": 5},
+        options={"k": vitbench.Option(5, minimum=1, help="Neighbours that vote")},
     )

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import vitbench
+from vitbench import Option
 
 # A share, so that a training of any length has its whole schedule: a rise, the peak, and a decay towards 0.
-_WARMUP = vitbench.Option(
+WARMUP = Option(
     0.1, minimum=0, maximum=0.9, help="Share of the training, however long, in which the learning rate rises"
 )
+CLIP_NORM = Option(1.0, minimum=0, help="Largest norm of the gradients of a step")
+
+
+def _batch_size(default: int) -> Option:
+    return Option(default, minimum=1, help="Images of a training step")
+
+
+def _lr(default: float) -> Option:
+    return Option(default, minimum=0, help="Peak of the learning rate")
 
 
 @vitbench.hookimpl
@@ -21,14 +31,14 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         step="vitbench_recipes.supervised:step",
         summary="Train from scratch: AdamW, warm-up and cosine, label smoothing, crop and flip where the data allow",
         options={
-            "epochs": 100,
-            "batch_size": 128,
-            "lr": 1e-3,
-            "weight_decay": 0.05,
-            "warmup": _WARMUP,
-            "label_smoothing": 0.1,
-            "augment": True,
-            "clip_norm": 1.0,
+            "epochs": Option(100, minimum=1, help="Passes over the training images"),
+            "batch_size": _batch_size(128),
+            "lr": _lr(1e-3),
+            "weight_decay": Option(0.05, minimum=0, help="Of AdamW; vectors, positions and tokens have none"),
+            "warmup": WARMUP,
+            "label_smoothing": Option(0.1, minimum=0, maximum=1, help="Share of the target that all classes get alike"),
+            "augment": Option(True, help="Crop and flip at random, where the dataset allows it"),
+            "clip_norm": CLIP_NORM,
         },
     )
     yield vitbench.RecipeSpec(
@@ -36,7 +46,13 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         fit="vitbench_recipes.finetune:fit",
         step="vitbench_recipes.finetune:step",
         summary="Fine-tune pretrained weights: SGD with momentum, cosine, no weight decay, clip 1, 500 steps",
-        options={"steps": 500, "batch_size": 64, "lr": 0.01, "warmup": _WARMUP, "clip_norm": 1.0},
+        options={
+            "steps": Option(500, minimum=1, help="Training steps, whatever the number of images"),
+            "batch_size": _batch_size(64),
+            "lr": _lr(0.01),
+            "warmup": WARMUP,
+            "clip_norm": CLIP_NORM,
+        },
     )
     yield vitbench.RecipeSpec(
         name="evaluate",

@@ -32,12 +32,12 @@ import msgspec
 from vitbench.data.decoding import Form, Geometry, Survey, decode, glance
 from vitbench.data.geometry import covering_size
 from vitbench.data.locate import Located
-from vitbench.data.opening import check_class_count, fault, open_splits
+from vitbench.data.opening import check_class_count, fault, open_splits, refuses
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.records import DataInfo, digest
 from vitbench.specs import load_target
 
-__all__ = ["WantedSize", "cache_dataset"]
+__all__ = ["WantedSize", "cache_dataset", "takes"]
 
 FORMAT = 2
 """Version of the folders and of the way images are resized."""
@@ -103,6 +103,11 @@ def cache_dataset(
     if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
         survey = _fill(located, survey, sides, folder, source, say)
     return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
+
+
+def takes(located: Located, *, cache_root: Path) -> bool:
+    """Return whether a dataset's `open` takes what is in its folder; what it was decoded from before is not opened."""
+    return _remembered(cache_root / f"v{FORMAT}", _source(located)) is not None or not refuses(located)
 
 
 def _form(side: WantedSize, geometry: Geometry) -> Form:

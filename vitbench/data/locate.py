@@ -27,7 +27,7 @@ class Located:
     name: str
     """The name that was asked for."""
     spec: DatasetSpec
-    """What opens it: the dataset of that name, or the layout that its folder has."""
+    """What is to open it: the dataset of that name, or the layout that its folder has."""
     plugin: str
     """The plugin that offers `spec`."""
     root: Path | None
@@ -44,6 +44,8 @@ class Located:
     """For `open`, complete."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files that options name, by option."""
+    otherwise: Located | None = None
+    """The layout that the folder of a named dataset has, too, for a folder that `spec` refuses to open."""
 
     @property
     def title(self) -> str:
@@ -76,7 +78,10 @@ def locate(
     data_path: Path | None,
     data_root: Path,
 ) -> Located:
-    """Decide what opens the dataset `name`, and at which folder.
+    """Decide what is to open the dataset `name`, and at which folder.
+
+    A named dataset opens its own folder; a layout that the folder has, too, comes second. Data that ship with a package
+    have no folder, so that one that the user gives is opened by its layout.
 
     Args:
         name: the name that was asked for.
@@ -99,17 +104,29 @@ def locate(
     root = _existing_folder(name, data_path)
     if spec is not None and spec.is_layout:
         layouts, spec = [(plugin, spec)], None
-    for owner, layout in layouts:
-        if _detects(name, owner, layout, root):
-            return _located(name, layout, owner, root, named=spec)
-    if spec is None or not spec.needs_root:
+    detected = (
+        _located(name, layout, owner, root, named=spec)
+        for owner, layout in layouts
+        if _detects(name, owner, layout, root)
+    )
+    found = next(detected, None)
+    if spec is not None and spec.needs_root:
+        return _located(name, spec, plugin, root, named=spec, otherwise=found)
+    if found is None:
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
         raise UnusableError(f"dataset {name}: {root} has none of the known layouts: {known}")
-    return _located(name, spec, plugin, root, named=spec)
+    return found
 
 
 def _located(
-    name: str, spec: DatasetSpec, plugin: str, root: Path | None, *, named: DatasetSpec | None, download: bool = False
+    name: str,
+    spec: DatasetSpec,
+    plugin: str,
+    root: Path | None,
+    *,
+    named: DatasetSpec | None,
+    download: bool = False,
+    otherwise: Located | None = None,
 ) -> Located:
     return Located(
         name=name,
@@ -120,6 +137,7 @@ def _located(
         download=download,
         classes=None if named is None else named.classes,
         augmentations=(named or spec).augmentations,
+        otherwise=otherwise,
     )
 
 

@@ -19,7 +19,7 @@ from vitbench.errors import UnusableError, VitbenchError, error_of, reason_of
 from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
 
-__all__ = ["OpenedSet", "OpenedSplit", "check_class_count", "fault", "open_splits"]
+__all__ = ["OpenedSet", "OpenedSplit", "check_class_count", "fault", "open_splits", "refuses"]
 
 SplitName = Literal["train", "test"]
 
@@ -84,6 +84,18 @@ def open_splits(located: Located) -> OpenedSet:
             notes[f"{_listed([class_names[k] for k in absent])} without any {split.name} image"] = None
     verified = all(getattr(split.images, "verified", True) for split in (train, test))
     return OpenedSet(train=train, test=test, class_names=class_names, verified=verified, notes=tuple(notes))
+
+
+def refuses(located: Located) -> bool:
+    """Return whether `open` refuses what is in the folder, by FileNotFoundError or ValueError as its contract says.
+
+    What else goes wrong is for `open_splits` to tell.
+    """
+    try:
+        open_splits(located)
+    except VitbenchError as error:
+        return isinstance(error.__cause__, (FileNotFoundError, ValueError))
+    return False
 
 
 def fault(located: Located, reason: object) -> UnusableError:

@@ -22,6 +22,7 @@ from vitbench.specs import DatasetSpec, ModelSpec, OptionValue
 
 if TYPE_CHECKING:
     from vitbench.data.cache import WantedSize
+    from vitbench.data.locate import Located
 
 __all__ = ["ResolvedDataset", "data_key", "describe_data", "open_data", "unfit", "wanted_size"]
 
@@ -73,7 +74,7 @@ def open_data(
     request: PrepareRequest, models: Iterable[ResolvedModel], catalog: Catalog, say: Callable[[str], None]
 ) -> dict[bytes, ResolvedDataset]:
     """Open and cache each dataset once, at each size that a model wants."""
-    from vitbench.data.cache import cache_dataset
+    from vitbench.data.cache import cache_dataset, takes
     from vitbench.data.locate import default_cache_root, default_data_root, locate
 
     layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
@@ -92,20 +93,33 @@ def open_data(
             data_path=Path(path) if path else None,
             data_root=default_data_root(),
         )
-        if lack := lack_of(located.spec.requires):
-            raise UnusableError(f"dataset {short} {lack}.")
-        given = _options_of(cell, located.spec, offer.spec if offer else None)
-        options, files = hash_files(f"dataset {short}", located.spec.declared, given)
-        located = dataclasses.replace(located, options=options, files=files)
+        named = offer.spec if offer else None
+        located = _complete(cell, located, named)
+        if located.otherwise and not takes(located, cache_root=default_cache_root()):
+            located = _complete(cell, located.otherwise, named)
         plugin = offer.plugin if offer else plugins[located.plugin]
         opened[key] = ResolvedDataset(
             name=cell.dataset,
             plugin=plugin,
-            options=options,
-            files=files,
+            options=dict(located.options),
+            files=located.files,
             infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
         )
     return opened
+
+
+def _complete(cell: AskedCell, located: Located, named: DatasetSpec | None) -> Located:
+    """Return what opens a cell's data with its options, and with the hashes of the files that they name.
+
+    Raises:
+        UsageError: as `_options_of`.
+        UnusableError: a module that it requires is not installed, or a file cannot be read.
+    """
+    owner = f"dataset {located.name}"
+    if lack := lack_of(located.spec.requires):
+        raise UnusableError(f"{owner} {lack}.")
+    options, files = hash_files(owner, located.spec.declared, _options_of(cell, located.spec, named))
+    return dataclasses.replace(located, options=options, files=files)
 
 
 def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) -> dict[str, OptionValue]:

@@ -16,7 +16,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from vitbench.data.cache import WantedSize, cache_dataset
+from vitbench.data.cache import WantedSize, cache_dataset, takes
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.records import DataInfo
@@ -314,6 +314,42 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     manifest = msgspec.json.decode(Path(first[WantedSize(image_size=(16, 16))].cache, "manifest.json").read_bytes())
     assert [path for path, _, _ in manifest["sources"]] == ["sub/file"]
     assert manifest["fingerprint"] == first[WantedSize(image_size=(16, 16))].fingerprint
+
+
+def test_what_is_in_the_cache_is_not_opened_to_learn_whether_the_set_takes_it(tmp_path: Path) -> None:
+    toy, root = _square(8), tmp_path / "toy"
+    root.mkdir()
+    (root / "batch").write_bytes(b"1")
+
+    assert takes(toy.located(root), cache_root=tmp_path / "cache")
+    assert (toy.opened, toy.reads) == (2, 0)
+
+    _cache(toy, tmp_path, root=root)
+    before = toy.opened
+    assert takes(toy.located(root), cache_root=tmp_path / "cache")
+    assert toy.opened == before
+
+
+@pytest.mark.parametrize(
+    ("error", "taken"),
+    [
+        (FileNotFoundError("there is no batch"), False),
+        (ValueError("the batch is cut"), False),
+        (KeyError("label"), True),
+        (PermissionError(13, "Permission denied"), True),
+        (UnusableError("no licence"), True),
+    ],
+    ids=repr,
+)
+def test_a_set_refuses_a_folder_in_two_ways_and_what_else_goes_wrong_is_an_error(
+    error: Exception, taken: bool, tmp_path: Path
+) -> None:
+    def raising(**_: object) -> None:
+        raise error
+
+    spec = DatasetSpec(name="toy", open=raising, summary="Toy")
+    located = _square(8).located(tmp_path, spec=spec)
+    assert takes(located, cache_root=tmp_path / "cache") == taken
 
 
 def test_options_and_the_files_that_they_name_are_part_of_what_was_decoded(tmp_path: Path) -> None:

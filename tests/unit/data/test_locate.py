@@ -46,14 +46,32 @@ def test_a_shipped_set_has_no_root(tmp_path: Path) -> None:
     assert _locate("shipped", SHIPPED, None, tmp_path).root is None
 
 
-def test_a_detected_layout_stands_in_for_a_named_set_and_is_unverified(tmp_path: Path) -> None:
+def test_a_named_set_opens_its_folder_before_a_layout_that_detects_it(tmp_path: Path) -> None:
     (tmp_path / "rows").touch()
 
     located = _locate("shapes", NAMED, tmp_path, tmp_path)
 
-    assert (located.spec.name, located.plugin, located.root) == ("rows", "rows-plugin", tmp_path)
-    assert located.verified is False
-    assert (located.augmentations, located.classes, located.download) == (("crop",), 4, False)
+    assert (located.spec, located.plugin, located.root) == (NAMED, "mine", tmp_path)
+    assert (located.verified, located.download) == (None, False)
+
+
+def test_a_detected_layout_would_stand_in_for_a_named_set_and_is_unverified(tmp_path: Path) -> None:
+    (tmp_path / "rows").touch()
+
+    found = _locate("shapes", NAMED, tmp_path, tmp_path).otherwise
+
+    assert found is not None
+    assert (found.spec.name, found.plugin, found.root) == ("rows", "rows-plugin", tmp_path)
+    assert found.verified is False
+    assert (found.augmentations, found.classes, found.download, found.otherwise) == (("crop",), 4, False, None)
+
+
+def test_a_layout_opens_the_folder_given_for_a_shipped_set(tmp_path: Path) -> None:
+    (tmp_path / "rows").touch()
+
+    located = _locate("shipped", SHIPPED, tmp_path, tmp_path)
+
+    assert (located.spec.name, located.verified, located.otherwise) == ("rows", False, None)
 
 
 def test_the_first_layout_that_detects_a_folder_opens_it(tmp_path: Path) -> None:
@@ -69,6 +87,7 @@ def test_a_folder_of_no_layout_is_opened_by_the_named_set_itself(tmp_path: Path)
     located = _locate("shapes", NAMED, tmp_path, tmp_path)
 
     assert (located.spec, located.plugin, located.verified, located.download) == (NAMED, "mine", None, False)
+    assert located.otherwise is None
 
 
 def test_a_new_name_takes_the_layout_of_its_folder(tmp_path: Path) -> None:

@@ -90,6 +90,11 @@ def open_shades(*, fold: int, index: str) -> Shades:
     return Shades(fold + (len(Path(index).read_text()) if index else 0))
 
 
+def open_inks(root: Path, shift: int) -> Shades:
+    (root / "inks").read_bytes()
+    return Shades(40 + shift)
+
+
 def fit(model: Any) -> Any:
     return model
 
@@ -134,6 +139,7 @@ CATALOG = Catalog(
             summary="x",
             options={"fold": Option(1, minimum=1)},
         ),
+        DatasetSpec(name="inks", open=open_inks, summary="x", options={"shift": Option(0)}),
     ),
 )
 SUITE = Suite(name="s", summary="x", recipe="sgd", speed=SpeedPlan(batch_sizes=(1,), modes=("inference",)))
@@ -253,6 +259,24 @@ def test_a_layout_in_place_of_a_named_dataset_takes_what_was_changed(tmp_path: P
     assert cell.data.title.startswith("shades:fold=3 (unverified, ")
     with pytest.raises(UsageError, match=r'^dataset zoo/shades, opened by the layout grays has no option "index"'):
         prepared("zoo/sound", datasets=["shades:index=no"], data=shades)
+
+
+def test_a_named_dataset_opens_its_own_folder_though_a_layout_detects_it(tmp_path: Path) -> None:
+    for name in ("grays", "inks"):
+        (tmp_path / name).touch()
+    found = prepared("zoo/sound", datasets=["inks", "inks:shift=2"], data={"zoo/inks": str(tmp_path)})
+    cells = [cell for cell in found.cells if isinstance(cell.cell, QualityCell)]
+    assert [cell.data.title for cell in cells if cell.data] == ["inks", "inks:shift=2"]
+    assert [cell.cell.dataset_options for cell in cells] == [{"shift": 0}, {"shift": 2}]
+
+
+def test_a_layout_opens_the_folder_that_a_named_dataset_refuses(tmp_path: Path) -> None:
+    (tmp_path / "grays").touch()
+    [cell, _] = prepared("zoo/sound", datasets=["inks"], data={"zoo/inks": str(tmp_path)}).cells
+    assert isinstance(cell.cell, QualityCell)
+    assert cell.cell.dataset_options == {"fold": 1}
+    assert cell.data is not None
+    assert cell.data.title.startswith("inks (unverified, ")
 
 
 def test_a_changed_teacher_is_another_key(tmp_path: Path) -> None:

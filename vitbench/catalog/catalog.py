@@ -131,6 +131,11 @@ class Catalog:
         """Return the problems that end a command: those of plugin files, and all where plugins are taken strictly."""
         return tuple(problem for problem in self.problems if strict or problem.severity == "fatal")
 
+    def losses(self, plugin: str = "") -> tuple[Problem, ...]:
+        """Return the problems by which offers are lost: those of one plugin, or of all."""
+        some = (problem for problem in self.problems if plugin in ("", problem.plugin))
+        return tuple(problem for problem in some if problem.severity != "warning")
+
     def _find(self, kind: str, offers: Mapping[str, Offer[Spec]], name: str, home: str = "") -> Offer[Spec]:
         for full in (name, f"{home}/{name}"):
             if full in offers:
@@ -141,7 +146,7 @@ class Catalog:
         if same:
             raise UsageError(f'{kind} "{name}" is ambiguous; give one of: {", ".join(sorted(same))}.')
         plugin, slash, _ = name.partition("/")
-        lost = [problem for problem in self.problems if problem.severity != "warning"]
+        lost = self.losses()
         for problem in lost:
             if slash and problem.plugin == plugin:
                 raise UnusableError(f'{kind} "{name}" is not available: {problem}.')

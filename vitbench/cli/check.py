@@ -19,7 +19,7 @@ __all__ = ["check"]
 def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: bool) -> int:
     """Run the conformance checks of a plugin (scratch), or of one of its offers (scratch/vit).
 
-    Exit code 1 when a check failed, 3 when the plugin is broken.
+    Exit code 1 when a check failed, 3 when the plugin cannot be loaded.
     """
     from vitbench.testing.isolated import check_plugin
     from vitbench.testing.report import as_data, subject_text, sum_text

@@ -136,24 +136,45 @@ def sizes(case: ModelCase) -> tuple[Size, ...]:
 
     Raises:
         CheckFailed: `build` refuses all of them with UsageError.
+        Skip: it refuses all, or finds no file, and an option that may name one is empty; or what it requires is not
+            installed.
     """
-    if case.spec.input_size is not None:
-        return (case.spec.input_size,)
     need(case.spec.requires)
+    declared, empty = case.spec.input_size, _empty_files(case)
+    if declared and not empty:
+        return (declared,)
     taken, refusal = [], ""
-    for size in (*SIZES, LARGE_SIZE):
+    for size in (declared,) if declared else (*SIZES, LARGE_SIZE):
         try:
             _call_build(case, {"num_classes": CLASSES, "image_size": size, "in_channels": own_channels(case)}, "meta")
         except UsageError as error:
             refusal = str(error)
             continue
+        except FileNotFoundError as error:
+            if empty:
+                raise _lack(case, empty, str(error)) from error
         except Exception:  # no refusal; the checks that build it will tell
             pass
         taken.append(size)
+    if not taken and empty:
+        raise _lack(case, empty, refusal)
     if not taken:
         asked = ", ".join(str(short_size(size)) for size in sorted((*SIZES, LARGE_SIZE)))
         raise CheckFailed(f"build refuses images of {asked} pixels ({refusal}); declare the image_size that it takes")
     return tuple(taken)
+
+
+def _empty_files(case: ModelCase) -> list[str]:
+    """Return the options that name no file; not ``checkpoint``, without which the core builds every model."""
+    files = [name for name, option in case.spec.declared.items() if option.kind == "file" and name != "checkpoint"]
+    return [name for name in files if not case.options.get(name, case.spec.defaults[name])]
+
+
+def _lack(case: ModelCase, empty: list[str], refusal: str) -> Skip:
+    """Return why a model is skipped that `build` refuses: for the empty option that it speaks of, or for any."""
+    named = [name for name in empty if name in refusal] or empty
+    asked = f"{case.spec.name}:{named[0]}=PATH"
+    return Skip(f"its option {' or '.join(named)} needs a file, which the kit does not have; check {asked} ({refusal})")
 
 
 def larger_size(case: ModelCase) -> Size | None:

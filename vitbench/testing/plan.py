@@ -28,6 +28,7 @@ from vitbench.testing.checks import Check
 __all__ = ["CHECKS", "checks_for", "checks_of", "select"]
 
 _LOADED = ("check_plugin_loads",)
+_OFFERED = ("check_plugin_offers",)
 _BUILT = ("check_model_builds",)
 _CALLED = (*_BUILT, "check_model_declared_size", "check_model_logits")
 _KNOWN = ("check_family_refuses_unknown_names",)
@@ -50,7 +51,8 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
                 "check_plugin_lists_lightly": _LOADED,
                 "check_plugin_loads_quietly": _LOADED,
                 "check_plugin_imports_quietly": _LOADED,
-                "check_plugin_recipes_known": (),
+                "check_plugin_offers": (),
+                "check_plugin_recipes_known": _OFFERED,
             },
         ),
         ModelCase: (
@@ -146,7 +148,7 @@ def checks_of(
 
     Raises:
         UsageError: an unknown name, or an option that a model does not have.
-        UnusableError: the plugin is broken, or its `resolve` is, or a folder of `data` is not there.
+        UnusableError: the plugin cannot be loaded, or its `resolve` is broken, or a folder of `data` is not there.
     """
     if plugins is None:
         plugin, plugins = select(plugin)
@@ -190,15 +192,15 @@ def select(plugin: str) -> tuple[str, PluginSelection]:
 
 
 def _check_plugin(name: str, catalog: Catalog) -> None:
-    for problem in catalog.problems:
-        if problem.plugin == name and problem.severity != "warning":
-            raise UnusableError(f"{problem}.")
+    known = [plugin.name for plugin in catalog.plugins]
+    if name in known:  # what else went wrong with it is for its checks to tell
+        return
+    if losses := catalog.losses(name):
+        raise UnusableError(f"{losses[0]}.")
     if name in catalog.left_out:
         raise UsageError(f'plugin "{name}" is left out by {ALLOW_LIST}; add it to that list.')
-    known = [plugin.name for plugin in catalog.plugins]
-    if name not in known:
-        hint = did_you_mean(name, known) or " If it is a package of yours, install it (pip install -e .)."
-        raise UsageError(f'unknown plugin "{name}".{hint} See "vitbench plugins".')
+    hint = did_you_mean(name, known) or " If it is a package of yours, install it (pip install -e .)."
+    raise UsageError(f'unknown plugin "{name}".{hint} See "vitbench plugins".')
 
 
 def _plugin_case(name: str, catalog: Catalog, plugins: PluginSelection) -> PluginCase:
@@ -216,6 +218,8 @@ def _asked(full: str, plugin: str, roots: Mapping[str, Path], catalog: Catalog) 
     cases = [(name, case) for name, case in offers if name == full]
     families = [name for name, offer in catalog.models.items() if offer.spec.is_family]
     if not cases and not any(full.startswith(name[:-1]) for name in families if name.startswith(f"{plugin}/")):
+        if losses := catalog.losses(plugin):  # one of them may be that of the offer
+            raise UnusableError(f"{losses[0]}.")
         hint = did_you_mean(full, [name for name, _ in offers])
         raise UsageError(f'plugin {plugin} offers no "{full.partition("/")[2]}".{hint} See "vitbench check {plugin}".')
     return cases or [_asked_model(plugin, full, catalog)]

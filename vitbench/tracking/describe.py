@@ -62,7 +62,7 @@ def describe(request: Request) -> Description:
     return Description(
         python=described.python,
         versions=described.versions,
-        problems={problem.plugin: str(problem) for problem in catalog.problems if problem.severity != "warning"},
+        problems={problem.plugin: str(problem) for problem in catalog.losses()},
         elsewhere=tuple(sorted(_installed_from(Path(request.tree)) - _installed_from(Path(request.folder)))),
         models={text: planner.plan(text) for text in request.models or planner.own()},
     )

@@ -144,6 +144,20 @@ def test_what_cannot_be_checked_is_one_line_and_an_exit_code(
     assert words in line
 
 
+@pytest.mark.process
+def test_a_bad_spec_fails_a_check_of_its_plugin_and_the_other_offers_are_checked(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "one_odd_name.py"
+    others = '"crashes", "exits", "hangs", "wrong"'
+    path.write_text(PLUGIN.replace(others, '"odd name"').replace("conformance_child", path.stem))
+    code, out, err = run(str(path), "--json")
+    assert (code, err) == (1, "")
+    found = json.loads(out)["outcomes"]
+    assert [(one["check"], one["subject"]) for one in found if one["status"] == "failed"] == [
+        ("check_plugin_offers", "one_odd_name")
+    ]
+    assert {one["subject"] for one in found} == {"one_odd_name", "one_odd_name/good"}
+
+
 def test_the_table_shows_names_from_anywhere_as_text() -> None:
     outcomes = [
         Outcome(check="check_a", subject="mine/\u202enet", status="failed", reason="<script>\x1b[2J|", seconds=1.234),

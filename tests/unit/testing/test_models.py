@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -681,6 +682,56 @@ def test_a_model_whose_module_is_not_installed_is_skipped(declared: dict[str, in
     reasons = {outcome.reason for outcome in outcomes.values() if outcome.status == "skipped"}
     assert {outcome.status for outcome in outcomes.values()} == {"skipped"}
     assert "it needs the module no_such_module_anywhere, which is not installed" in reasons
+
+
+def refuses_no_config(*, config: str, table: str, **shape: Any) -> nn.Module:
+    if not config:
+        raise UsageError("give config=FILE")
+    return Net(**shape)
+
+
+def reads_config(*, config: str, table: str, **shape: Any) -> nn.Module:
+    Path(config or "no_such_file").read_bytes()
+    return Net(**shape)
+
+
+CONFIG = {"table": Option("", kind="file"), "config": Option("", kind="file"), "bias": True}
+
+
+@pytest.mark.parametrize(
+    ("build", "option", "words"),
+    [
+        (refuses_no_config, "config", "check net:config=PATH (give config=FILE)"),
+        (reads_config, "table or config", "check net:table=PATH ([Errno 2] No such file or directory: 'no_such_file')"),
+    ],
+)
+@pytest.mark.parametrize("declared", [{}, {"image_size": 16, "in_channels": 3}])
+def test_a_model_that_needs_a_file_is_skipped_and_its_option_named(
+    build: Build, option: str, words: str, declared: dict[str, int]
+) -> None:
+    def flagged(*, bias: bool, **shape: Any) -> nn.Module:
+        return build(**shape)
+
+    outcomes = run(flagged, options=CONFIG, **declared)
+    assert {outcome.status for outcome in outcomes.values()} == {"skipped"}
+    own = {"it declares neither image_size nor in_channels", "it declares image_size and in_channels"}
+    assert {outcome.reason for outcome in outcomes.values()} - own == {
+        f"its option {option} needs a file, which the kit does not have; {words}"
+    }
+
+
+@pytest.mark.compute
+@pytest.mark.parametrize("build", [refuses_no_config, reads_config])
+def test_a_model_is_checked_with_the_file_that_is_given(build: Build) -> None:
+    options = {"table": Option("", kind="file"), "config": Option("", kind="file")}
+    outcomes = run(build, options=options, given={"config": __file__})
+    assert failed(outcomes) == {}
+    assert outcomes["check_model_gradients"].status == "passed"
+
+
+def test_an_empty_checkpoint_excuses_no_refusal() -> None:
+    (outcome,) = run(refuses_all, only="check_model_builds", options={"checkpoint": ""}).values()
+    assert (outcome.status, outcome.reason[:28]) == ("failed", "build refuses images of 8, 3")
 
 
 class Mean(nn.Module):

@@ -445,11 +445,12 @@ def test_the_decorator_names_its_cases_and_expects_failures_strictly(install: In
     (name, params), *_ = [parametrize_checks("mine", expected_failures=reasons).mark.args]
     assert name == "check"
     ids = [param.id for param in params]
-    assert ids[:5] == [
+    assert ids[:6] == [
         "mine-check_plugin_loads",
         "mine-check_plugin_lists_lightly",
         "mine-check_plugin_loads_quietly",
         "mine-check_plugin_imports_quietly",
+        "mine-check_plugin_offers",
         "mine-check_plugin_recipes_known",
     ]
     marked = {param.id: param.marks[0] for param in params if param.marks}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vitbench.errors import UnusableError
 from vitbench.testing import Outcome, checks_of, plugins, run_checks
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.plan import CHECKS
@@ -155,6 +156,30 @@ def test_what_importing_its_functions_does_is_caught(where: str, code: str, word
 def test_what_cannot_be_imported_or_is_not_installed_is_left_to_other_checks(install: Install) -> None:
     install(net="import no_such_module_anywhere", zoo="import torch\ntorch.manual_seed(0)")
     assert failed() == {}
+
+
+TAKEN = """
+import vitbench
+
+@vitbench.hookimpl
+def vitbench_metrics():
+    yield vitbench.MetricSpec(name="ece", measure="m:m", summary="x", unit="", better="lower", needs="predictions")
+    yield vitbench.MetricSpec(name="odd name", measure="m:m", summary="x", unit="", better="lower", needs="predictions")
+    yield vitbench.MetricSpec(name="own", measure="m:m", summary="x", unit="", better="lower", needs="predictions")
+"""
+
+
+def test_a_spec_that_is_lost_fails_one_check_whether_or_not_another_plugin_is_the_cause(install: Install) -> None:
+    install(TAKEN)
+    found = failed()
+    assert list(found) == ["check_plugin_offers"]
+    assert "odd name" in found["check_plugin_offers"]
+    assert 'metric ece gives "ece", as metrics/ece does; choose another name' in found["check_plugin_offers"]
+    assert outcomes()["check_plugin_recipes_known"].reason == "depends on check_plugin_offers, which failed"
+    assert {check.subject for check in checks_of("mine")} == {"mine", "mine/net", "mine/zoo", "mine/slowly", "mine/own"}
+    assert {check.subject for check in checks_of("mine/own")} == {"mine/own"}
+    with pytest.raises(UnusableError, match=r"plugin mine \(vitbench-mine 1.2\), validate: .*odd name"):
+        checks_of("mine/odd name")
 
 
 @pytest.mark.parametrize("recipe", ["slowly", "mine/slowly", "supervised", "recipes/finetune"])

@@ -12,6 +12,7 @@ import pytest
 
 from vitbench.catalog import PluginSelection, load_catalog
 from vitbench.catalog.provenance import key_of, metric_versions, origin
+from vitbench.catalog.plugin_files import read_files
 from vitbench.errors import UnusableError
 from vitbench.records import PluginOrigin, digest
 
@@ -90,6 +91,53 @@ def test_hidden_files_and_what_is_no_file_do_not_count(install: Install) -> None
     (package / ".ipynb_checkpoints").mkdir()
     (package / ".ipynb_checkpoints" / "net-checkpoint.py").write_text("x = 1\n")
     assert code_hash() == before
+
+
+@pytest.mark.parametrize("name", ["sizes.json", "sizes.yaml", "kernel.so", "deep/table.toml"])
+def test_data_beside_the_code_count(name: str, install: Install) -> None:
+    file = install() / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("1")
+    before = code_hash()
+    file.write_text("2")
+    assert code_hash() != before
+
+
+def test_a_helper_that_no_package_brings_counts(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = install()
+    helper = tmp_path / "on_path" / f"{package.name}_helper.py"
+    helper.parent.mkdir()
+    helper.write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(helper.parent))
+    (package / "net.py").write_text(f"def build():\n    from {helper.stem} import x\n")
+    before = code_hash()
+    helper.write_text("x = 2\n")
+    assert code_hash() != before
+
+
+def test_a_helper_of_a_plugin_file_counts_and_without_one_the_hash_is_the_files_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = tmp_path / f"traced_helper_{next(_numbers)}.py"
+    helper.write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "elsewhere" / f"traced_file_{next(_numbers)}.py"
+    file.parent.mkdir()
+
+    def hashed(text: str) -> tuple[str, str]:
+        file.write_text(text)
+        catalog = load_catalog(PluginSelection(allowed=(file.stem,), files=read_files([file])))
+        [plugin] = [plugin for plugin in catalog.plugins if plugin.name == file.stem]
+        return origin(plugin).code_hash, plugin.sha256
+
+    alone, own = hashed(HOOKS.format(build="json:loads"))
+    assert alone == own
+    before, own = hashed(f"import {helper.stem}\n" + HOOKS.format(build="json:loads"))
+    assert before != own
+    helper.write_text("x = 2\n")
+    assert hashed(f"import {helper.stem}\n" + HOOKS.format(build="json:loads"))[0] != before
 
 
 def test_a_package_in_a_hidden_folder_counts(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,20 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import Path
 
 import msgspec
 
 from vitbench.catalog import Catalog, Plugin
-from vitbench.catalog.source_files import files_of, hash_of_files, helper_files, imports_of
+from vitbench.catalog.source_files import files_below, files_of, hash_of_files, helper_files, imports_of
 from vitbench.errors import UnusableError
+from vitbench.installed import version_of
 from vitbench.records import PluginOrigin, Provenance, digest
 
-__all__ = ["first_missing", "key_of", "library_versions", "metric_versions", "origin"]
+_CORE_FOLDERS = ("data", "measuring", "training", "worker")
+_CORE_FILES = ("array_files.py", "contract.py", "measurements.py", "protocols.py", "statistics.py")
+
+__all__ = ["core_hash", "first_missing", "key_of", "library_versions", "metric_versions", "origin"]
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
@@ -50,7 +55,20 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return the installed version of the distribution behind each module; a module without one is left out."""
     wanted = list(modules)
     owners: Mapping[str, list[str]] = importlib.metadata.packages_distributions() if wanted else {}
-    return {module: importlib.metadata.version(owners[module][0]) for module in wanted if module in owners}
+    return {module: version_of(owners[module][0]) for module in wanted if module in owners}
+
+
+@cache
+def core_hash() -> str:
+    """Return the SHA-256 over vitbench's own sources that make numbers: in a checkout they change, not the version.
+
+    That is what reads images, trains, evaluates and measures, and the statistics; it is read once a process.
+    """
+    core = Path(__file__).parents[1]
+    files = {core / name: name for name in _CORE_FILES}
+    for part in _CORE_FOLDERS:
+        files |= {file: f"{part}/{name}" for file, name in files_below(core / part).items()}
+    return hash_of_files(files)
 
 
 def first_missing(modules: Iterable[str]) -> str:

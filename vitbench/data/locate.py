@@ -44,6 +44,10 @@ class Located:
     """For `open`, complete."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files that options name, by option."""
+    code: str = ""
+    """Hash of the code that opens it."""
+    decoders: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what decodes and resizes its images: a new one may give other pixels."""
 
     @property
     def title(self) -> str:

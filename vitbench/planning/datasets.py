@@ -12,6 +12,7 @@ import msgspec
 
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.options import complete_options
+from vitbench.catalog.provenance import library_versions, origin
 from vitbench.errors import UnusableError
 from vitbench.planning.files import hash_files
 from vitbench.planning.messages import PrepareRequest
@@ -36,6 +37,8 @@ class ResolvedDataset:
     options: dict[str, OptionValue] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files that options name, by option."""
+    decoders: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what decodes and resizes its images."""
     infos: Mapping[WantedSize, DataInfo] = field(default_factory=dict)
     """Its images, in each size that is wanted."""
 
@@ -74,6 +77,7 @@ def open_data(
 ) -> dict[bytes, ResolvedDataset]:
     """Open and cache each dataset once, at each size that a model wants."""
     from vitbench.data.cache import cache_dataset
+    from vitbench.data.decoding import decoder_versions
     from vitbench.data.locate import default_cache_root, default_data_root, locate
 
     layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
@@ -96,13 +100,17 @@ def open_data(
             raise UnusableError(f"dataset {short} {lack}.")
         given = _options_of(cell, located.spec, offer.spec if offer else None)
         options, files = hash_files(f"dataset {short}", located.spec.declared, given)
-        located = dataclasses.replace(located, options=options, files=files)
-        plugin = offer.plugin if offer else plugins[located.plugin]
+        decoders = decoder_versions() | library_versions(located.spec.requires)
+        opens = plugins[located.plugin]  # the layout's where a folder stands in for the named dataset
+        code = origin(opens).code_hash
+        located = dataclasses.replace(located, options=options, files=files, code=code, decoders=decoders)
+        plugin = offer.plugin if offer else opens
         opened[key] = ResolvedDataset(
             name=cell.dataset,
             plugin=plugin,
             options=options,
             files=files,
+            decoders=decoders,
             infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
         )
     return opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.catalog import PluginSelection, load_catalog
-from vitbench.catalog.provenance import key_of, metric_versions, origin
+from vitbench.catalog import PluginSelection, load_catalog, provenance
 from vitbench.catalog.plugin_files import read_files
+from vitbench.catalog.provenance import core_hash, key_of, metric_versions, origin
 from vitbench.errors import UnusableError
 from vitbench.records import PluginOrigin, digest
 
@@ -220,3 +221,26 @@ def test_the_key_of_installed_plugins_holds_all_that_they_are_made_of() -> None:
     assert key_of("id", made_of) != key_of("other", made_of)
     renamed = msgspec.structs.replace(made_of.model, distribution="another")
     assert key_of("id", made_of) != key_of("id", msgspec.structs.replace(made_of, model=renamed))
+
+
+def test_the_hash_of_the_core_is_that_of_all_that_makes_numbers() -> None:
+    root = Path(provenance.__file__).parents[1]
+    assert all((root / name).exists() for name in (*provenance._CORE_FOLDERS, *provenance._CORE_FILES))
+    assert {"data", "measuring", "training", "worker", "statistics.py"} <= {
+        *provenance._CORE_FOLDERS,
+        *provenance._CORE_FILES,
+    }
+
+
+@pytest.mark.parametrize("name", ["data/cache.py", "measuring/timing.py", "training/inputs.py", "worker/bench.py"])
+def test_an_edit_of_vitbenchs_own_code_is_another_hash(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(provenance.__file__).parents[1]
+    copy = tmp_path / "vitbench"
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "__file__", str(copy / "catalog" / "provenance.py"))
+    assert core_hash.__wrapped__() == core_hash()
+    with (copy / name).open("a") as file:
+        file.write("# an edit\n")
+    assert core_hash.__wrapped__() != core_hash()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.installed import version_of
 from vitbench.records import Environment
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "usable_cores",
 ]
 
-PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy")
+PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 """The packages whose versions can change a number."""
+CUDNN = "cuDNN"
+"""What its version is listed under."""
 
 
 def usable_cores() -> int:
@@ -161,20 +164,29 @@ def describe(device: str = "cpu") -> Environment:
         driver=driver,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        versions=_versions(),
+        versions=_versions() | _cuda_versions(device),
     )
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import PackageNotFoundError
 
     found = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            found[package] = version_of(package)
         except PackageNotFoundError:
             continue
     return found
+
+
+def _cuda_versions(device: str) -> dict[str, str]:
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return {CUDNN: str(cudnn)} if cudnn else {}
 
 
 def resolve_device(asked: str) -> str:

@@ -136,6 +136,8 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     """Override of the recipe's length; None: the recipe's own."""
     compile: bool = False
     channels_last: bool = False
+    variables: dict[str, str] = {}
+    """Environment variables that are set and may change results, see `vitbench.variables`."""
 
     @property
     def partial(self) -> bool:
@@ -166,6 +168,10 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     """In training the recipe whose step is timed; empty where none says its step, and a plain one is timed."""
     recipe_options: dict[str, OptionValue] = {}
     """The options of that recipe, complete."""
+    variables: dict[str, str] = {}
+    """Environment variables that are set and may change results, see `vitbench.variables`."""
+    timing_variables: dict[str, str] = {}
+    """Those that change speed and memory alone."""
 
     @property
     def train_step(self) -> str | None:
@@ -227,7 +233,7 @@ class PluginOrigin(_Data, frozen=True, kw_only=True):
     version: str
     """Of the distribution; empty for a plugin file."""
     code_hash: str
-    """SHA-256 over the plugin's source files."""
+    """SHA-256 over the files of the plugin's package, and over helper modules that no package brings."""
 
     @property
     def is_file(self) -> bool:
@@ -258,9 +264,21 @@ class Provenance(_Data, frozen=True, kw_only=True):
     """SHA-256 of each file that an option names, by that option: ``model.checkpoint``, ``recipe.teacher.checkpoint``,
     ``dataset.index``."""
     libraries: dict[str, str] = {}
-    """Versions of the packages that the model, its recipe and other models of that require."""
+    """Versions of the packages that the model requires, by module."""
+    recipe_libraries: dict[str, str] = {}
+    """Versions of those that the recipe and other models of it require."""
     torch: str
+    """Its version with the build, such as ``2.14.1+cu130``."""
+    software: dict[str, str] = {}
+    """Versions of what else computes: torchvision, on CUDA cuDNN; of a quality cell what decodes and resizes images."""
+    vitbench: str = ""
+    """SHA-256 over vitbench's own code that makes the numbers."""
     method: int = METHOD
+
+    @property
+    def all_libraries(self) -> dict[str, str]:
+        """Versions of all that computes beside torch."""
+        return {**self.libraries, **self.recipe_libraries, **self.software}
 
 
 class Environment(_Data, frozen=True, kw_only=True):
@@ -279,7 +297,8 @@ class Environment(_Data, frozen=True, kw_only=True):
     system: str
     python: str
     versions: dict[str, str]
-    """Installed versions of the packages that make the numbers."""
+    """Installed versions of the packages that make the numbers, of torch and torchvision with the build; on CUDA that
+    of cuDNN."""
 
 
 class KeyedCell(_Data, frozen=True, kw_only=True):
@@ -300,6 +319,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     machine: str
     device: str
     """The device it runs on; for a quality cell this is no part of the id."""
+    timing_variables: dict[str, str] = {}
+    """Environment variables that change speed and memory alone; for a quality cell these are no part of the id."""
     unavailable: str = ""
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
 

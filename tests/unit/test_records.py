@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.provenance import key_of
 from vitbench.records import (
     Cell,
     DataInfo,
@@ -47,8 +48,8 @@ SPEED = SpeedCell(
     mode="inference",
     machine="a machine",
 )
-QUALITY_ID = "1a4e00d371ec0b75"
-SPEED_ID = "96f40349b668a379"
+QUALITY_ID = "9e39c572890f4bc5"
+SPEED_ID = "10ce799c4f3e26c5"
 
 
 def test_an_id_is_the_same_in_every_version_and_process() -> None:
@@ -88,6 +89,7 @@ def test_an_id_does_not_depend_on_the_hash_seed() -> None:
         {"epochs": 1},
         {"compile": True},
         {"channels_last": True},
+        {"variables": {"ATEN_CPU_CAPABILITY": "default"}},
     ],
 )
 def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, object]) -> None:
@@ -112,6 +114,8 @@ def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, ob
         {"largest_batch": True},
         {"recipe": "recipes/supervised"},
         {"recipe_options": {"lr": 0.1}},
+        {"variables": {"ATEN_CPU_CAPABILITY": "default"}},
+        {"timing_variables": {"OMP_WAIT_POLICY": "passive"}},
     ],
 )
 def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, object]) -> None:
@@ -132,11 +136,12 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
             "threads",
             "limit",
         ),
-        *("epochs", "compile", "channels_last"),
+        *("epochs", "compile", "channels_last", "variables"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),
         *("machine", "compile", "channels_last", "largest_batch", "recipe", "recipe_options"),
+        *("variables", "timing_variables"),
     }
 
 
@@ -149,18 +154,31 @@ def test_the_order_of_options_does_not_change_an_id() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"model": PluginOrigin(plugin="scratch", distribution="vitbench", version="0.1.0", code_hash="new")},
+        {"recipe": PluginOrigin(plugin="recipes", distribution="vitbench", version="0.1.0", code_hash="new")},
+        {"dataset": PluginOrigin(plugin="datasets", distribution="vitbench", version="0.1.0", code_hash="new")},
         {"data_fingerprint": "f"},
         {"files": {"model.checkpoint": "c"}},
         {"others": (PluginOrigin(plugin="p", distribution="d", version="1", code_hash="c"),)},
         {"libraries": {"timm": "1"}},
-        {"torch": "3"},
+        {"recipe_libraries": {"transformers": "1"}},
+        {"torch": "2.15.0+cu130"},
+        {"software": {"pillow": "13.0.1"}},
+        {"vitbench": "a hash"},
         {"method": 9},
     ],
 )
 def test_whatever_a_cell_is_made_of_changes_its_key(change: dict[str, object]) -> None:
     provenance: Provenance = factories.quality_cell().provenance
     changed = msgspec.structs.replace(provenance, **change)
-    assert digest((QUALITY_ID, changed)) != digest((QUALITY_ID, provenance))
+    assert key_of(QUALITY_ID, changed) != key_of(QUALITY_ID, provenance)
+
+
+def test_every_part_of_what_a_cell_is_made_of_was_tried_above() -> None:
+    assert {field.name for field in msgspec.structs.fields(Provenance)} == {
+        *("model", "recipe", "dataset", "others", "data_fingerprint", "files", "libraries", "recipe_libraries"),
+        *("torch", "software", "vitbench", "method"),
+    }
 
 
 @pytest.mark.parametrize(("limit", "epochs", "partial"), [(None, None, False), (100, None, True), (None, 1, True)])

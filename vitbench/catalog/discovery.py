@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from vitbench.catalog.plugin_files import PluginFile, load_file, read_files
+from vitbench.catalog.source_files import imported_by
 from vitbench.errors import UsageError, did_you_mean, reason_of
 from vitbench.version import __version__
 
@@ -55,6 +56,8 @@ class Plugin:
     """What the entry point names: ``package`` or ``package.module``, perhaps with ``:attribute``."""
     sha256: str = ""
     """Of a plugin file; empty for an installed plugin."""
+    imports: tuple[str, ...] = ()
+    """Top-level modules that a plugin file imports; empty for an installed plugin."""
     api: int = 1
     """The contract that it was written for."""
     sources: tuple[str, ...] = ()
@@ -250,7 +253,14 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
 
 
 def _candidate_of(file: PluginFile) -> Candidate:
-    plugin = Plugin(name=file.name, distribution=file.shown, version="", module=file.name, sha256=file.sha256)
+    plugin = Plugin(
+        name=file.name,
+        distribution=file.shown,
+        version="",
+        module=file.name,
+        sha256=file.sha256,
+        imports=imported_by(file.source),
+    )
     return Candidate(plugin=plugin, load=partial(load_file, file))
 
 

@@ -12,16 +12,22 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, Plugin
+from vitbench.catalog.source_files import files_below, files_of, hash_of_files, helper_files, imports_of
 from vitbench.errors import UnusableError
+from vitbench.installed import version_of
 from vitbench.records import PluginOrigin, Provenance, digest
 
-__all__ = ["first_missing", "key_of", "library_versions", "metric_versions", "origin"]
+_CORE_FOLDERS = ("data", "measuring", "training", "worker")
+_CORE_FILES = ("array_files.py", "contract.py", "measurements.py", "protocols.py", "statistics.py")
+
+__all__ = ["core_hash", "first_missing", "key_of", "library_versions", "metric_versions", "origin"]
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
     """Return a plugin's distribution and version, and the SHA-256 of its code as it is now.
 
-    That is of the file, for a plugin file; else over the names and bytes of the source files.
+    That is over the names and bytes of the files of its package, data among them, and of modules that it imports from
+    where no package is installed; of a plugin file its own hash where it imports none.
 
     Raises:
         UnusableError: the source is not found or cannot be read.
@@ -30,7 +36,7 @@ def origin(plugin: Plugin) -> PluginOrigin:
         plugin=plugin.name,
         distribution=plugin.distribution,
         version=plugin.version,
-        code_hash=plugin.sha256 or _code_hash(plugin),
+        code_hash=_file_hash(plugin) if plugin.sha256 else _code_hash(plugin),
     )
 
 
@@ -49,7 +55,20 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return the installed version of the distribution behind each module; a module without one is left out."""
     wanted = list(modules)
     owners: Mapping[str, list[str]] = importlib.metadata.packages_distributions() if wanted else {}
-    return {module: importlib.metadata.version(owners[module][0]) for module in wanted if module in owners}
+    return {module: version_of(owners[module][0]) for module in wanted if module in owners}
+
+
+@cache
+def core_hash() -> str:
+    """Return the SHA-256 over vitbench's own sources that make numbers: in a checkout they change, not the version.
+
+    That is what reads images, trains, evaluates and measures, and the statistics; it is read once a process.
+    """
+    core = Path(__file__).parents[1]
+    files = {core / name: name for name in _CORE_FILES}
+    for part in _CORE_FOLDERS:
+        files |= {file: f"{part}/{name}" for file, name in files_below(core / part).items()}
+    return hash_of_files(files)
 
 
 def first_missing(modules: Iterable[str]) -> str:
@@ -78,18 +97,16 @@ def metric_versions(catalog: Catalog) -> dict[str, str]:
 
 
 def _code_hash(plugin: Plugin) -> str:
-    files = _files(plugin.package)
-    if not files:
+    package = files_of(plugin.package)
+    if not package:
         raise UnusableError(f"plugin {plugin.name} ({plugin.owner}): the source of {plugin.package} is not found.")
-    total = hashlib.sha256()
+    modules = [plugin.package, *_sources(plugin)]
+    own = package | {file: name for module in modules[1:] for file, name in files_of(module).items()}
     try:
-        for file in [*files, *(file for module in _sources(plugin) for file in _files(module))]:
-            total.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-            total.update(file.read_bytes())
+        return hash_of_files(own | helper_files(imports_of(own), own=modules))
     except OSError as error:
         words = f"its source {error.filename} cannot be read: {error.strerror}"
         raise UnusableError(f"plugin {plugin.name} ({plugin.owner}): {words}.") from error
-    return total.hexdigest()
 
 
 def _sources(plugin: Plugin) -> list[str]:
@@ -100,18 +117,12 @@ def _sources(plugin: Plugin) -> list[str]:
     return [module for module in plugin.sources if plugin.distribution in owners.get(module, [plugin.distribution])]
 
 
-def _files(module: str) -> list[Path]:
-    """Return the source files of a top-level package or module, but hidden ones: editors keep locks beside a file."""
+def _file_hash(plugin: Plugin) -> str:
     try:
-        found = importlib.util.find_spec(module)
-    except ValueError:  # a module that was made by hand, such as __main__
-        found = None
-    if found is None:
-        return []
-    files: list[Path] = []
-    for place in map(Path, found.submodule_search_locations or ()):
-        parts = ((file, file.relative_to(place).parts) for file in place.rglob("*.py"))
-        files += [file for file, names in parts if not any(name.startswith(".") for name in names) and file.is_file()]
-    if not files and found.origin and Path(found.origin).is_file():
-        return [Path(found.origin)]
-    return sorted(files)
+        helpers = helper_files(plugin.imports, own=[plugin.module])
+        return (
+            hashlib.sha256((plugin.sha256 + hash_of_files(helpers)).encode()).hexdigest() if helpers else plugin.sha256
+        )
+    except OSError as error:
+        words = f"{error.filename}, which it imports, cannot be read: {error.strerror}"
+        raise UnusableError(f"plugin file {plugin.distribution}: {words}.") from error

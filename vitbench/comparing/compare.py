@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from vitbench.comparing.comparison import Comparison
-from vitbench.comparing.conditions import unlike_conditions
+from vitbench.comparing.conditions import VERSIONS, unlike_conditions
 from vitbench.comparing.contrast import Contender, Contrast, contrast, judge_quality, tested_speeds
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL
@@ -154,10 +154,11 @@ def _counterparts(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row
     return taken
 
 
-def _distance(first: Row, second: Row) -> tuple[int, int, bool]:
+def _distance(first: Row, second: Row) -> tuple[int, int, int]:
     """Return how unlike two rows are; those whose first number is not 0 cannot be compared."""
     general, of_speed = unlike_conditions(first.condition, second.condition)
-    return len(general), len(of_speed), first.recipe != second.recipe
+    versions = (getattr(first.condition, name) != getattr(second.condition, name) for name in VERSIONS)
+    return len(general), len(of_speed), sum((first.recipe != second.recipe, *versions))
 
 
 def _concluded(

@@ -288,7 +288,8 @@ def _origins(first: Contender, second: Contender) -> dict[str, tuple[str, str]]:
     """Return what two versions of one model are made of; of two models their names, where the table has one."""
     a, b = first.records()[0].planned, second.records()[0].planned
     made = (a.provenance, b.provenance)
-    found = {"torch": (made[0].torch, made[1].torch)}
+    versions = [one.condition.cudnn or "none" for one in (first.row, second.row)]
+    found = {"torch": (made[0].torch, made[1].torch), "cuDNN": (versions[0], versions[1])}
     if a.cell.model != b.cell.model and first.row.model == second.row.model:
         found["Model"] = (_in_full(a), _in_full(b))
     if a.cell.model == b.cell.model:

@@ -6,8 +6,8 @@ have to be enlarged are cached as they are: enlarging them first would only mult
 9 GB). A model that follows the data gets images of one size as they are, up to a shorter side of 224, and of mixed
 sizes squares.
 
-    <root>/v2/sources/<key>.json                     what one pass over some source files found
-    <root>/v2/<fingerprint>-<size>[-<filter>]/       {train,test}-{images,labels}.npy, manifest.json
+    <root>/v2/sources/<key>.json                          what one pass over some source files found
+    <root>/v2/<fingerprint>-<size>[-<filter>-<Pillow>]/   {train,test}-{images,labels}.npy, manifest.json
 
 The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
 cached size. Files are trusted to be unchanged while their paths, sizes and times of change are. Folders are filled
@@ -16,8 +16,6 @@ under another name and then renamed, so that a reader never meets a half-written
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 import os
 import shutil
@@ -25,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -35,7 +33,6 @@ from vitbench.data.locate import Located
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.records import DataInfo, digest
-from vitbench.specs import load_target
 
 __all__ = ["WantedSize", "cache_dataset", "takes"]
 
@@ -160,8 +157,8 @@ def _source(located: Located) -> _Source | None:
     if located.root is None or not located.root.is_dir():
         return None
     files = sorted(_files_under(located.root))
-    code = _code_digest(load_target(located.spec.open))
-    decoder = [located.plugin, located.spec.name, code, dict(located.options), dict(located.files)]
+    decoder = [located.plugin, located.spec.name, located.code, *map(dict, (located.options, located.files))]
+    decoder.append(dict(located.decoders))
     return _Source(digest([str(located.root), decoder, files]), files)
 
 
@@ -178,16 +175,6 @@ def _files_under(root: Path) -> Iterator[tuple[str, int, int]]:
             if path.exists():  # not so for a dangling link
                 status = path.stat()
                 yield path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
-
-
-def _code_digest(function: Callable[..., Any]) -> str:
-    """Return the SHA-256 of the sources of a function's package, or of its module where it has none."""
-    module = inspect.getmodule(function)
-    if module is None or getattr(module, "__file__", None) is None:
-        return ""
-    file = Path(str(module.__file__))
-    sources = sorted(file.parent.glob("*.py")) if module.__package__ else [file]
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _remembered(folder: Path, source: _Source | None) -> Survey | None:

@@ -19,20 +19,27 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
+from PIL import __version__ as PILLOW_VERSION
 
 from vitbench.data.geometry import covering_size
 from vitbench.data.opening import OpenedSet, OpenedSplit
 from vitbench.environment import usable_cores
 from vitbench.printable import short_size
 
-__all__ = ["Form", "Geometry", "Survey", "decode", "glance"]
+__all__ = ["Form", "Geometry", "Survey", "decode", "decoder_versions", "glance"]
 
 _CHUNK = 64  # images handed to a thread at once: enough to hide the hand-over, few enough to stop at soon
 _MOST_THREADS = 16  # more would wait for the interpreter lock
 _SECONDS_BETWEEN_REPORTS = 5.0
 _WORTH_A_WORD = 5_000
 """Images from which on decoding takes more than a second."""
+
+
+def decoder_versions() -> dict[str, str]:
+    """Return the version of Pillow and of the JPEG library in it, which gives the pixels."""
+    jpeg = features.version_feature("libjpeg_turbo") or features.version_codec("jpg") or ""
+    return {"pillow": PILLOW_VERSION, **({"libjpeg": str(jpeg)} if jpeg else {})}
 
 
 class Geometry(msgspec.Struct, frozen=True):
@@ -72,9 +79,9 @@ class Form(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """Name of its folder, after the fingerprint that settles the channels."""
+        """Name of its folder, after the fingerprint that settles the channels; another Pillow may resize otherwise."""
         size = short_size((self.height, self.width))
-        return f"{size}-{self.interpolation}" if self.interpolation else f"{size}"
+        return f"{size}-{self.interpolation}-pillow{PILLOW_VERSION}" if self.interpolation else f"{size}"
 
 
 class _Chunk(NamedTuple):

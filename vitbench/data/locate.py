@@ -46,6 +46,10 @@ class Located:
     """SHA-256 of the files that options name, by option."""
     otherwise: Located | None = None
     """The layout that the folder of a named dataset has, too, for a folder that `spec` refuses to open."""
+    code: str = ""
+    """Hash of the code that opens it."""
+    decoders: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what decodes and resizes its images: a new one may give other pixels."""
 
     @property
     def title(self) -> str:

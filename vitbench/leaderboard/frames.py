@@ -13,7 +13,7 @@ import msgspec
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
 from vitbench.leaderboard.rows import options_text, row_fields
-from vitbench.records import Measurement, QualityCell, Record, newest_by_id
+from vitbench.records import KeyedCell, Measurement, QualityCell, Record, newest_by_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,8 @@ _HOW: Mapping[str, str] = {
     "compile": "bool",
     "channels_last": "bool",
     "method": "int64",
+    "torch": _TEXT,
+    "variables": _TEXT,
 }
 """Where and how a value was measured: conditions of a row, settings of a cell."""
 ROW_COLUMNS: Mapping[str, str] = {
@@ -134,7 +136,8 @@ def _typed(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
 def _of_row(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     fronts = {"pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
     options = options_text(row.recipe_options) if row.recipe else None
-    return row_fields(row) | fronts | {"rank_by": rank_by, "recipe_options": options}
+    own = {"rank_by": rank_by, "recipe_options": options, "variables": row.condition.variables_text or None}
+    return row_fields(row) | fronts | own
 
 
 def _of_metrics(row: Row) -> dict[str, Any]:
@@ -169,7 +172,13 @@ def _of_record(record: Record) -> dict[str, Any]:
         "machine": planned.machine,
         "device": planned.device,
         "method": planned.provenance.method,
+        "torch": planned.provenance.torch,
+        "variables": ", ".join(f"{name}={value}" for name, value in _variables(planned)) or None,
     }
+
+
+def _variables(planned: KeyedCell) -> list[tuple[str, str]]:
+    return sorted((planned.cell.variables | planned.timing_variables).items())
 
 
 def _known(part: msgspec.Struct) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which attempts belong together: the quality records that are seeds of one row, and the speeds measured beside them.
 
-Quality and speed are joined on the model, its options, the number of classes, the input shape, precision and flags;
-training steps also on the recipe and its options, where the recipe says its step.
+Quality and speed are joined on the model, its code, its options, the number of classes, the input shape, precision,
+flags and the version of torch; training steps also on the recipe and its options, where the recipe says its step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
+from vitbench.environment import CUDNN
+from vitbench.records import KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [
@@ -25,11 +26,19 @@ __all__ = [
     "common_batches",
     "grouped",
     "identity",
+    "manner_of",
     "of_row",
     "own_place",
     "placed",
+    "recipe_code",
+    "recipe_of",
     "speed_cell",
+    "timed_model",
 ]
+
+
+Variables = tuple[tuple[str, str], ...]
+"""Environment variables that are set, by name."""
 
 
 class Place(NamedTuple):
@@ -38,6 +47,8 @@ class Place(NamedTuple):
     machine: str
     device: str
     threads: int
+    cudnn: str = ""
+    timing_variables: Variables = ()
 
 
 class Manner(NamedTuple):
@@ -47,6 +58,8 @@ class Manner(NamedTuple):
     compile: bool
     channels_last: bool
     method: int
+    torch: str
+    variables: Variables
 
 
 class TimedModel(NamedTuple):
@@ -56,6 +69,8 @@ class TimedModel(NamedTuple):
     options: bytes
     num_classes: int
     input_shape: tuple[int, int, int]
+    code: str
+    """Digest of the model's code, of what it requires and of its files."""
 
 
 class Task(NamedTuple):
@@ -75,6 +90,17 @@ class RowIdentity(NamedTuple):
     task: Task
     recipe: str
     recipe_options: bytes
+    recipe_code: str = ""
+    """Digest of the recipe's code, of other models of it, of what they require and of their files."""
+    code: str = ""
+    """Digest of all other code behind its quality: of the dataset, of decoders, of vitbench."""
+
+    @property
+    def whatever_version(self) -> RowIdentity:
+        """The same of all versions of code and torch."""
+        manner = self.task.manner._replace(torch="", method=0)
+        subject, task = self.subject._replace(code=""), self.task._replace(manner=manner)
+        return self._replace(subject=subject, task=task, recipe_code="", code="")
 
 
 SpeedRecords = dict[tuple[TimedModel, Manner], dict[Place, list[Record]]]
@@ -89,31 +115,65 @@ def grouped(records: Iterable[Record]) -> tuple[dict[RowIdentity, list[Record]],
         if isinstance(cell, QualityCell):
             entries[identity(record.planned, cell)].append(record)
         elif record.status == "ok":
-            subject = TimedModel(cell.model, _canonical(cell.options), cell.num_classes, cell.input_shape)
-            speed[subject, _manner(record.planned)][Place(cell.machine, cell.device, cell.threads)].append(record)
+            speed[timed_model(record.planned), manner_of(record.planned)][own_place(record.planned)].append(record)
     return entries, speed
 
 
 def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     """Return which row a quality cell is a seed of."""
-    data = planned.data
+    data, made_of = planned.data, planned.provenance
     assert data is not None  # every quality cell has its data
-    shape = (planned.in_channels, *planned.image_size)
+    dataset = made_of.dataset.code_hash if made_of.dataset else ""
     return RowIdentity(
-        subject=TimedModel(cell.model, _canonical(cell.options), len(data.class_names), shape),
-        task=Task(data.title, data.fingerprint, _manner(planned), cell.limit, cell.epochs),
+        subject=timed_model(planned),
+        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
+        recipe_code=recipe_code(planned),
+        code=digest((dataset, _files(made_of, "dataset"), made_of.software, made_of.vitbench)),
     )
+
+
+def timed_model(planned: KeyedCell) -> TimedModel:
+    """Return what a cell is of, whether it is timed or evaluated."""
+    cell, made_of = planned.cell, planned.provenance
+    if isinstance(cell, SpeedCell):
+        num_classes, shape = cell.num_classes, cell.input_shape
+    else:
+        assert planned.data is not None  # every quality cell has its data
+        num_classes, shape = len(planned.data.class_names), (planned.in_channels, *planned.image_size)
+    files = _files(made_of, "model")
+    code = digest((made_of.model.code_hash, made_of.libraries, files, made_of.software.get("torchvision")))
+    return TimedModel(cell.model, _canonical(cell.options), num_classes, shape, code)
+
+
+def recipe_of(planned: KeyedCell) -> tuple[str, bytes]:
+    """Return the recipe of a cell with its options."""
+    return planned.cell.recipe, _canonical(planned.cell.recipe_options)
+
+
+def recipe_code(planned: KeyedCell) -> str:
+    """Return a digest of the code of a cell's recipe; empty for a cell without one."""
+    made_of = planned.provenance
+    if not planned.cell.recipe:
+        return ""
+    codes = [origin.code_hash for origin in (made_of.recipe, *made_of.others) if origin]
+    return digest((codes, made_of.recipe_libraries, _files(made_of, "recipe")))
+
+
+def _files(made_of: Provenance, role: str) -> dict[str, str]:
+    return {name: sha256 for name, sha256 in made_of.files.items() if name.startswith(f"{role}.")}
 
 
 def _canonical(options: Mapping[str, OptionValue]) -> bytes:
     return msgspec.json.encode(options, order="deterministic")
 
 
-def _manner(planned: KeyedCell) -> Manner:
-    cell = planned.cell
-    return Manner(cell.precision, cell.compile, cell.channels_last, planned.provenance.method)
+def manner_of(planned: KeyedCell) -> Manner:
+    """Return how a cell was computed."""
+    cell, made_of = planned.cell, planned.provenance
+    variables = tuple(sorted(cell.variables.items()))
+    return Manner(cell.precision, cell.compile, cell.channels_last, made_of.method, made_of.torch, variables)
 
 
 def common_batches(speed: SpeedRecords) -> dict[tuple[Place, Manner, str], int]:
@@ -135,17 +195,20 @@ def of_row(entry: RowIdentity, timed: Iterable[Record]) -> list[Record]:
     A plain training step stands in where that of the row's own recipe was not timed.
     """
     cells = [(record, speed_cell(record)) for record in timed]
-    own = any(cell.recipe and _recipe(cell) == _recipe(entry) for _, cell in cells)
+    own = any(cell.recipe and _recipe(record.planned) == _recipe_of_row(entry) for record, cell in cells)
     return [
         record
         for record, cell in cells
-        if (_recipe(cell) == _recipe(entry) if cell.recipe else not (own and cell.mode == "training"))
+        if (_recipe(record.planned) == _recipe_of_row(entry) if cell.recipe else not (own and cell.mode == "training"))
     ]
 
 
-def _recipe(part: SpeedCell | RowIdentity) -> tuple[str, bytes]:
-    options = part.recipe_options
-    return part.recipe, options if isinstance(options, bytes) else _canonical(options)
+def _recipe(planned: KeyedCell) -> tuple[str, bytes, str]:
+    return *recipe_of(planned), recipe_code(planned)
+
+
+def _recipe_of_row(entry: RowIdentity) -> tuple[str, bytes, str]:
+    return entry.recipe, entry.recipe_options, entry.recipe_code
 
 
 def placed(
@@ -186,16 +249,16 @@ def _without_quality(
     entries: Iterable[RowIdentity], speed: SpeedRecords
 ) -> Iterator[tuple[RowIdentity, dict[Place, list[Record]]]]:
     """Yield the rows of speed alone: of models, or of recipes that trained them, that no quality record is of."""
-    known: dict[tuple[TimedModel, Manner], set[tuple[str, bytes]]] = defaultdict(set)
+    known: dict[tuple[TimedModel, Manner], set[tuple[str, bytes, str]]] = defaultdict(set)
     for entry in entries:
-        known[entry.subject, entry.task.manner].add(_recipe(entry))
+        known[entry.subject, entry.task.manner].add(_recipe_of_row(entry))
     for (subject, manner), by_place in speed.items():
-        there: dict[tuple[str, bytes], dict[Place, list[Record]]] = defaultdict(dict)
+        there: dict[tuple[str, bytes, str], dict[Place, list[Record]]] = defaultdict(dict)
         evaluated = known.get((subject, manner))
         for place, records in by_place.items():
-            recipes = {_recipe(cell) for cell in map(speed_cell, records) if cell.recipe}
+            recipes = {_recipe(record.planned) for record in records if record.planned.cell.recipe}
             if evaluated is None:
-                recipes = recipes or {("", b"{}")}
+                recipes = recipes or {("", b"{}", "")}
             for recipe in sorted(recipes - (evaluated or set())):
                 there[recipe][place] = records
         for recipe, places in there.items():
@@ -204,7 +267,9 @@ def _without_quality(
 
 def own_place(planned: KeyedCell) -> Place:
     """Return where a cell ran."""
-    return Place(planned.machine, planned.device, planned.cell.threads)
+    variables = tuple(sorted(planned.timing_variables.items()))
+    cudnn = planned.provenance.software.get(CUDNN, "")
+    return Place(planned.machine, planned.device, planned.cell.threads, cudnn, variables)
 
 
 def speed_cell(record: Record) -> SpeedCell:

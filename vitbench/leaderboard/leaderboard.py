@@ -15,6 +15,7 @@ from typing import Literal
 from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
+from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 
@@ -66,6 +67,8 @@ class Leaderboard:
     failed: tuple[Failure, ...]
     resolutions: Mapping[Condition, Resolution]
     """What the test set can tell, where rows were compared on its images."""
+    left_out: tuple[str, ...] = ()
+    """What is of older code than the rest of its row, in sentences."""
 
     def by_condition(self) -> dict[Condition, list[Row]]:
         """Return the rows of each condition, in their order."""
@@ -98,7 +101,8 @@ def build(
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
-    for row in unranked(newest.values(), pending):
+    kept, left_out = of_one_code(newest.values())
+    for row in unranked(kept, pending):
         by_condition[row.condition].append(row)
     rows: list[Row] = []
     resolutions = {}
@@ -112,7 +116,9 @@ def build(
         rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
         if resolution is not None:
             resolutions[condition] = resolution
-    return Leaderboard(rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions)
+    return Leaderboard(
+        rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions, left_out=left_out
+    )
 
 
 def row_labels(rows: Sequence[Row]) -> list[str]:
@@ -197,6 +203,7 @@ def _order(condition: Condition) -> tuple[object, ...]:
     return (
         *(c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
         *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0),
+        *(c.torch, c.cudnn, c.variables, c.timing_variables),
     )
 
 

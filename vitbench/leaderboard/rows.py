@@ -19,6 +19,7 @@ from vitbench.leaderboard.grouping import (
     Place,
     RowIdentity,
     SpeedRecords,
+    Variables,
     common_batches,
     grouped,
     identity,
@@ -96,6 +97,8 @@ class Condition:
     channels_last: bool
     method: int
     """Version of the way numbers are made, `vitbench.records.METHOD`."""
+    torch: str
+    """Its version with the build."""
     limit: int | float | None
     """Images (int) or share (float) of each split; None: all."""
     epochs: int | None
@@ -104,6 +107,17 @@ class Condition:
     """The fixed batch of throughput and peak memory; None where nothing was timed."""
     train_batch_size: int | None
     """The batch of training throughput and memory."""
+    cudnn: str = ""
+    """Its version, where a CUDA device computed."""
+    variables: Variables = ()
+    """Environment variables that are set and may change results, by name; see `vitbench.variables`."""
+    timing_variables: Variables = ()
+    """Those that change speed and memory alone."""
+
+    @property
+    def variables_text(self) -> str:
+        """All environment variables that are set and change numbers, in words."""
+        return ", ".join(f"{name}={value}" for name, value in sorted((*self.variables, *self.timing_variables)))
 
     @property
     def partial(self) -> bool:
@@ -148,7 +162,8 @@ class Row:
 def row_fields(row: Row) -> dict[str, Any]:
     """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
     found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
-    del found["condition"], found["metrics"]
+    del found["condition"], found["metrics"], found["timing_variables"]
+    found["variables"] = dict(sorted((*row.condition.variables, *row.condition.timing_variables)))
     return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
@@ -175,7 +190,7 @@ def unranked(records: Iterable[Record], pending: Iterable[KeyedCell] = ()) -> li
         _row(planned, entry, good, missing.get(entry, ()), place, speed, batches)
         for entry, good, planned, place in found
     ]
-    return _told_apart(rows, [entry for entry, *_ in found])
+    return _told_apart(rows, [entry for entry, *_ in found], [_versions(planned) for _, _, planned, _ in found])
 
 
 def _missing_seeds(
@@ -185,13 +200,14 @@ def _missing_seeds(
     asked: dict[RowIdentity, set[int]] = defaultdict(set)
     for planned in pending:
         if isinstance(planned.cell, QualityCell):
-            asked[identity(planned, planned.cell)].add(planned.cell.seed)
-    found = {}
+            asked[identity(planned, planned.cell).whatever_version].add(planned.cell.seed)
+    good: dict[RowIdentity, set[int]] = defaultdict(set)
     for entry, attempts in entries.items():
-        seeds = [(r.planned.cell.seed, r.status) for r in attempts if isinstance(r.planned.cell, QualityCell)]
-        good = {seed for seed, status in seeds if status == "ok"}
-        found[entry] = tuple(sorted(({seed for seed, _ in seeds} | asked[entry]) - good))
-    return found
+        for record in attempts:
+            if isinstance(record.planned.cell, QualityCell):
+                (good if record.status == "ok" else asked)[entry.whatever_version].add(record.planned.cell.seed)
+    # A seed that failed before the code changed is missing from the row all the same; one that is good is of its own.
+    return {entry: tuple(sorted(asked[entry.whatever_version] - good[entry.whatever_version])) for entry in entries}
 
 
 def _row(
@@ -345,16 +361,36 @@ def _metric(measurements: Mapping[int, Measurement], at: At) -> Metric:
     )
 
 
-def _told_apart(rows: Sequence[Row], entries: Sequence[RowIdentity]) -> list[Row]:
-    """Add the options that differ to the names of rows that would look the same."""
+def _versions(planned: KeyedCell) -> dict[str, str]:
+    """Return in words what code and which versions a cell is of, beside torch."""
+    made_of = planned.provenance
+    codes = {"code": made_of.model, "recipe code": made_of.recipe, "dataset code": made_of.dataset}
+    codes |= {f"code of {origin.plugin}": origin for origin in made_of.others}
+    short = {name: origin.code_hash for name, origin in codes.items() if origin} | made_of.files
+    short |= {"vitbench": made_of.vitbench} if made_of.vitbench else {}
+    return {name: sha256[:8] for name, sha256 in short.items()} | made_of.all_libraries
+
+
+def _told_apart(
+    rows: Sequence[Row], entries: Sequence[RowIdentity], versions: Sequence[Mapping[str, str]]
+) -> list[Row]:
+    """Add the options that differ to the names of rows that would look the same, else the code and the versions."""
     models = _suffixes([(row.condition, row.model) for row in rows], [entry.subject.options for entry in entries])
     recipes = _suffixes(
         [(row.condition, row.model, row.recipe) for row in rows], [entry.recipe_options for entry in entries]
     )
-    return [
+    named = [
         replace(row, model=row.model + model, recipe=row.recipe + recipe)
         for row, model, recipe in zip(rows, models, recipes, strict=True)
     ]
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for i, row in enumerate(named):
+        alike[row.condition, row.model, row.recipe].append(i)
+    for places in alike.values():
+        for i, own in zip(places, unshared([versions[i] for i in places]), strict=True):
+            words = ", ".join(each.replace("=", " ", 1) for each in own)
+            named[i] = replace(named[i], model=f"{named[i].model} ({words})" if words else named[i].model)
+    return named
 
 
 def _suffixes(looks: Sequence[Hashable], encoded: Sequence[bytes]) -> list[str]:

@@ -59,6 +59,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     from vitbench.measuring.timing import Block as TimedBlock
     from vitbench.worker.bench import Bench, recipe_step
     from vitbench.worker.build import build_model
+    from vitbench.worker.compiling import check_compiled, graphs_compiled
     from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
     planned, cell = order.planned, order.planned.cell
@@ -66,6 +67,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
     device = torch.device(cell.device)
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         steady_allocator()
+        compiled_before = graphs_compiled()
         catalog = load_catalog(order.plugins)
         model = build_model(planned, catalog.member(cell.model), cell.num_classes)
         bench = Bench.of_cell(model, cell, train=recipe_step(cell, catalog))
@@ -82,6 +84,8 @@ def model_block(order: Order) -> Iterator[RunBlock]:
                 start = observe(device)
                 seconds = bench.weights.settle(lambda: run(calls))
                 end = observe(device)
+            if cell.compile:
+                check_compiled(since=compiled_before)
             starts.append(start)
             while len(starts) > 1 and end.wall - starts[1].wall >= WINDOW:
                 starts.popleft()

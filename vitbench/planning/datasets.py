@@ -12,6 +12,7 @@ import msgspec
 
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.options import complete_options
+from vitbench.catalog.provenance import library_versions, origin
 from vitbench.errors import UnusableError
 from vitbench.planning.files import hash_files
 from vitbench.planning.messages import PrepareRequest
@@ -37,6 +38,8 @@ class ResolvedDataset:
     options: dict[str, OptionValue] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files that options name, by option."""
+    decoders: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what decodes and resizes its images."""
     infos: Mapping[WantedSize, DataInfo] = field(default_factory=dict)
     """Its images, in each size that is wanted."""
 
@@ -94,32 +97,37 @@ def open_data(
             data_root=default_data_root(),
         )
         named = offer.spec if offer else None
-        located = _complete(cell, located, named)
+        located = _complete(cell, located, named, plugins)
         if located.otherwise and not takes(located, cache_root=default_cache_root()):
-            located = _complete(cell, located.otherwise, named)
+            located = _complete(cell, located.otherwise, named, plugins)
         plugin = offer.plugin if offer else plugins[located.plugin]
         opened[key] = ResolvedDataset(
             name=cell.dataset,
             plugin=plugin,
             options=dict(located.options),
             files=located.files,
+            decoders=located.decoders,
             infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
         )
     return opened
 
 
-def _complete(cell: AskedCell, located: Located, named: DatasetSpec | None) -> Located:
-    """Return what opens a cell's data with its options, and with the hashes of the files that they name.
+def _complete(cell: AskedCell, located: Located, named: DatasetSpec | None, plugins: Mapping[str, Plugin]) -> Located:
+    """Return what opens a cell's data with its options, and with all that decides what it gives: files, code, decoders.
 
     Raises:
         UsageError: as `_options_of`.
         UnusableError: a module that it requires is not installed, or a file cannot be read.
     """
+    from vitbench.data.decoding import decoder_versions
+
     owner = f"dataset {located.name}"
     if lack := lack_of(located.spec.requires):
         raise UnusableError(f"{owner} {lack}.")
     options, files = hash_files(owner, located.spec.declared, _options_of(cell, located.spec, named))
-    return dataclasses.replace(located, options=options, files=files)
+    decoders = decoder_versions() | library_versions(located.spec.requires)
+    code = origin(plugins[located.plugin]).code_hash
+    return dataclasses.replace(located, options=options, files=files, code=code, decoders=decoders)
 
 
 def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) -> dict[str, OptionValue]:

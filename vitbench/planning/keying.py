@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from vitbench.catalog import Plugin
-from vitbench.catalog.provenance import key_of, library_versions, origin
+from vitbench.catalog.provenance import core_hash, key_of, library_versions, origin
+from vitbench.environment import CUDNN
 from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
@@ -24,8 +25,11 @@ from vitbench.records import (
     SpeedCell,
     digest,
 )
+from vitbench.variables import Variables, variables_set
 
 __all__ = ["Keyer"]
+
+_SOFTWARE = ("torchvision", CUDNN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +41,16 @@ class Keyer:
     machine: str
     threads: int
     torch: str
-    """Its version; empty where it is not installed."""
+    """Its version with the build; empty where it is not installed."""
+    software: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what else computes, whatever the model."""
+    vitbench: str = ""
+    """Hash of vitbench's own code."""
+    variables: Variables = field(default_factory=Variables)
+    """Environment variables that change numbers."""
     origin: Callable[[Plugin], PluginOrigin]
+    versions: Callable[[tuple[str, ...]], dict[str, str]] = library_versions
+    """Gives those of the packages behind some modules."""
 
     @classmethod
     def of(cls, conditions: Conditions, *, device: str, described: Environment) -> Keyer:
@@ -49,7 +61,11 @@ class Keyer:
             machine=described.machine,
             threads=conditions.threads or described.cores,
             torch=described.versions.get("torch", ""),
+            software={name: described.versions[name] for name in _SOFTWARE if name in described.versions},
+            vitbench=core_hash(),
+            variables=variables_set(device, compiled=conditions.compile),
             origin=cache(origin),
+            versions=cache(library_versions),  # it takes long to ask
         )
 
     def quality(
@@ -109,6 +125,7 @@ class Keyer:
             mode=mode,
             machine=self.machine,
             largest_batch=largest_batch,
+            timing_variables=dict(self.variables.timing),
             recipe=step_of.name if step_of else "",
             recipe_options=step_of.options if step_of else {},
             **self._shared(),
@@ -118,7 +135,8 @@ class Keyer:
     def _shared(self) -> dict[str, Any]:
         """Return the settings that both kinds of cells have."""
         names = ("precision", "compile", "channels_last")
-        return {name: getattr(self.conditions, name) for name in names} | {"threads": self.threads}
+        settings = {name: getattr(self.conditions, name) for name in names}
+        return settings | {"threads": self.threads, "variables": dict(self.variables.arithmetic)}
 
     def _keyed(
         self,
@@ -143,8 +161,11 @@ class Keyer:
                 for role, part in (("model", model), ("recipe", recipe), ("dataset", dataset))
                 for option, sha256 in (part.files.items() if part else ())
             },
-            libraries=library_versions([*model.spec.requires, *(recipe.requires if recipe else ())]),
+            libraries=self.versions(model.spec.requires),
+            recipe_libraries=self.versions(recipe.requires if recipe else ()),
             torch=self.torch,
+            software={**self.software, **(dataset.decoders if dataset else {})},
+            vitbench=self.vitbench,
         )
         cell_id = digest(cell)
         return KeyedCell(
@@ -159,6 +180,7 @@ class Keyer:
             in_channels=input_shape[0],
             machine=self.machine,
             device=self.device,
+            timing_variables=dict(self.variables.timing),
             unavailable=fault.reason if fault else "",
         )
 

@@ -31,6 +31,7 @@ from vitbench.planning.resolve import (
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
 from vitbench.specs import load_target
+from vitbench.variables import check_variables
 
 __all__ = ["prepare", "prepare_in_child"]
 
@@ -71,6 +72,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
+    check_variables(device=device, precision=request.conditions.precision, compiled=request.conditions.compile)
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
     notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)

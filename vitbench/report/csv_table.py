@@ -60,6 +60,7 @@ _FIXED_COLUMNS = (
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
     *("recipe", "recipe_options", "seeds", "seeds_missing", "limit", "epochs"),
     *("machine", "device", "precision", "threads", "compile", "channels_last"),
+    *("torch", "variables"),
     *("method", "rank_by", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
 )
 
@@ -88,6 +89,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(condition.limit, condition.epochs),
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),
+        *(condition.torch, condition.variables_text or None),
         *(condition.method, rank_by, place.speed, place.speed_memory),
         _worst([m.verdict for m in doubtful.values() if m.value is not None]),
         "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),

@@ -126,6 +126,7 @@ def record_text(store: Store, asked: str) -> str:
         "machine": f"{planned.machine} (ran on {planned.device})",
         "flags": ", ".join(f"{name}={value}" for name, value in record.runtime.items()),
         "torch": provenance.torch,
+        "libraries": ", ".join(f"{name} {version}" for name, version in provenance.all_libraries.items()),
         "weights": str(weights) if weights.exists() else "",
         "log": str(log) if log.exists() else "",
     }

@@ -26,6 +26,7 @@ _ROW = (
 )
 _CONDITIONS = (
     *("threads", "batch_size", "train_batch_size", "train_step", "compile", "channels_last", "method"),
+    *("torch", "cudnn", "variables"),
     *("limit", "epochs", "fingerprint"),
 )
 """How a row was measured, beside dataset, device, precision and machine."""

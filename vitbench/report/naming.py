@@ -33,16 +33,28 @@ def places(conditions: Iterable[Condition]) -> dict[Condition, str]:
     for condition, title in found.items():
         alike[title].append(condition)
     for title, group in alike.items():
-        shared = set.intersection(*(set(_parts(condition)) for condition in group))
+        parts = {condition: [*_parts(condition), *_versions(condition)] for condition in group}
+        shared = set.intersection(*map(set, parts.values()))
         for condition in group:
-            own = [part for part in _parts(condition) if part not in shared]
+            own = [part for part in parts[condition] if part not in shared]
             found[condition] = f"{title} ({'; '.join(own)})" if own else title
     return found
 
 
-def conditions_in_words(condition: Condition) -> str:
-    """Return machine, device, precision, flags and batch sizes."""
-    return "; ".join(_parts(condition))
+def conditions_in_words(condition: Condition, among: Iterable[Condition] = ()) -> str:
+    """Return machine, device, precision, flags, environment variables and batch sizes.
+
+    Args:
+        condition: what is told.
+        among: others beside it; versions of torch and cuDNN are told where these have several.
+    """
+    of_all = {version for other in (condition, *among) for version in _versions(other)}
+    told = [] if of_all == set(_versions(condition)) else _versions(condition)
+    return "; ".join([*_parts(condition), *told])
+
+
+def _versions(condition: Condition) -> list[str]:
+    return [f"torch {condition.torch}", *[f"cuDNN {condition.cudnn}"] * bool(condition.cudnn)]
 
 
 def _parts(condition: Condition) -> list[str]:
@@ -58,6 +70,7 @@ def _parts(condition: Condition) -> list[str]:
         condition.precision,
         *["compiled"] * condition.compile,
         *["channels last"] * condition.channels_last,
+        *[condition.variables_text] * bool(condition.variables_text),
         *[f"method {condition.method}"] * (condition.method != METHOD),
         *[", ".join([*batches, "latency at batch 1"])] * bool(batches),
     ]

@@ -76,14 +76,18 @@ class _Contest:
 
 
 def closing_sentences(board: Leaderboard) -> list[str]:
-    """Return what to say of each condition, one text each, in the leaderboard's order; nothing of speed alone."""
+    """Return what to say of each condition, one text each, in the leaderboard's order; nothing of speed alone.
+
+    Then what was left out for its version.
+    """
     by_condition = board.by_condition()
     names = places(by_condition)
-    return [
+    said = [
         " ".join(_sentences(names[condition], rows, board.rank_by, board.resolutions.get(condition)))
         for condition, rows in by_condition.items()
         if condition.dataset or any(row.rank is not None for row in rows)
     ]
+    return [*said, *board.left_out]
 
 
 def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:

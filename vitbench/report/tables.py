@@ -108,7 +108,7 @@ def _section(
     columns = [column for style in shown for column in _columns(style, rows, interval=style.metric == rank_by)]
     return Section(
         title=title,
-        conditions=conditions_in_words(condition),
+        conditions=conditions_in_words(condition, board.by_condition()),
         ranks=tuple(rank_range(row, dash=dash) for row in rows),
         labels=tuple(labels),
         columns=tuple(columns),

@@ -158,7 +158,7 @@ def _unlike_work(base: KeyedCell, head: KeyedCell) -> Iterator[str]:
 
 def _unlike_software(base: KeyedCell, head: KeyedCell, answers: Sequence[Description]) -> Iterator[str]:
     versions = [
-        {"Python": answer.python, "torch": cell.provenance.torch, **cell.provenance.libraries}
+        {"Python": answer.python, "torch": cell.provenance.torch, **cell.provenance.all_libraries}
         for answer, cell in zip(answers, (base, head), strict=True)
     ]
     for name in dict.fromkeys([*versions[0], *versions[1]]):

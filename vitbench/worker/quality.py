@@ -28,6 +28,7 @@ from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
+from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.metrics import Measured, measure, measured_by
@@ -79,6 +80,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
         start = observe(device)
+        compiled_before = graphs_compiled()
         named = builder(
             catalog,
             recipe,
@@ -101,6 +103,8 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()
         found = evaluate(model, planned, splits.test, how, log)
+        if cell.compile and not planned.baseline:
+            check_compiled(since=compiled_before)
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:

@@ -23,6 +23,7 @@ from torch.utils import deterministic
 
 from vitbench.errors import UnusableError
 from vitbench.records import Precision
+from vitbench.variables import check_variables
 
 __all__ = ["changed_flags", "check_precision", "flag_reasons", "kept_flags", "runtime", "seed_all", "steady_allocator"]
 
@@ -191,8 +192,10 @@ def check_precision(precision: Precision, device: str) -> None:
     """Raise UnusableError where a device does not have a precision.
 
     Raises:
-        UnusableError: ``tf32`` was asked for on a device without it, where it would silently be float32.
+        UnusableError: ``tf32`` was asked for on a device without it, where it would silently be float32; or an
+            environment variable makes another of the precision that is asked for.
     """
+    check_variables(device=device, precision=precision, compiled=False)
     if precision != "tf32":
         return
     if not device.startswith("cuda"):

@@ -24,6 +24,7 @@ from vitbench.records import SpeedCell
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, TrainStepMaker, read_baseline, recipe_step
 from vitbench.worker.build import build_model, facts_of, fill_zeros, meta_architecture
 from vitbench.worker.casting import CastWeights
+from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.metrics import measure
 from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
@@ -48,6 +49,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         architecture = meta_architecture(planned, spec, cell.num_classes)
         architecture()  # what a build imports must not count as the model's memory
         train = recipe_step(cell, catalog)
+        compiled_before = graphs_compiled()
         built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size)
         bench = built.bench
         if job.probe:
@@ -65,6 +67,8 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         # The largest batch leaves no room for more than one.
         inputs = bench.inputs(count=1) if cell.largest_batch else bench.inputs()
         timing = bench.time(inputs)
+        if cell.compile:
+            check_compiled(since=compiled_before)
         remembered = [] if cell.largest_batch else bench.remembered(inputs)
         energy = _energy(bench) if forward_alone and bench.batch_size > 1 else None
         flipped = flag_reasons(flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.catalog import PluginSelection, load_catalog
-from vitbench.catalog.provenance import first_missing, key_of, metric_versions, origin
+from vitbench.catalog import PluginSelection, load_catalog, provenance
+from vitbench.catalog.plugin_files import read_files
+from vitbench.catalog.provenance import core_hash, first_missing, key_of, metric_versions, origin
 from vitbench.errors import UnusableError
 from vitbench.records import PluginOrigin, digest
 
@@ -90,6 +92,53 @@ def test_hidden_files_and_what_is_no_file_do_not_count(install: Install) -> None
     (package / ".ipynb_checkpoints").mkdir()
     (package / ".ipynb_checkpoints" / "net-checkpoint.py").write_text("x = 1\n")
     assert code_hash() == before
+
+
+@pytest.mark.parametrize("name", ["sizes.json", "sizes.yaml", "kernel.so", "deep/table.toml"])
+def test_data_beside_the_code_count(name: str, install: Install) -> None:
+    file = install() / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("1")
+    before = code_hash()
+    file.write_text("2")
+    assert code_hash() != before
+
+
+def test_a_helper_that_no_package_brings_counts(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = install()
+    helper = tmp_path / "on_path" / f"{package.name}_helper.py"
+    helper.parent.mkdir()
+    helper.write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(helper.parent))
+    (package / "net.py").write_text(f"def build():\n    from {helper.stem} import x\n")
+    before = code_hash()
+    helper.write_text("x = 2\n")
+    assert code_hash() != before
+
+
+def test_a_helper_of_a_plugin_file_counts_and_without_one_the_hash_is_the_files_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = tmp_path / f"traced_helper_{next(_numbers)}.py"
+    helper.write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "elsewhere" / f"traced_file_{next(_numbers)}.py"
+    file.parent.mkdir()
+
+    def hashed(text: str) -> tuple[str, str]:
+        file.write_text(text)
+        catalog = load_catalog(PluginSelection(allowed=(file.stem,), files=read_files([file])))
+        [plugin] = [plugin for plugin in catalog.plugins if plugin.name == file.stem]
+        return origin(plugin).code_hash, plugin.sha256
+
+    alone, own = hashed(HOOKS.format(build="json:loads"))
+    assert alone == own
+    before, own = hashed(f"import {helper.stem}\n" + HOOKS.format(build="json:loads"))
+    assert before != own
+    helper.write_text("x = 2\n")
+    assert hashed(f"import {helper.stem}\n" + HOOKS.format(build="json:loads"))[0] != before
 
 
 def test_a_package_in_a_hidden_folder_counts(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +232,26 @@ def test_a_module_below_a_package_that_fails_is_missing(tmp_path: Path, monkeypa
     assert first_missing(["json.decoder", "provenance_that_fails.part"]) == "provenance_that_fails.part"
     assert first_missing(["no_such_module_here.part"]) == "no_such_module_here.part"
     assert first_missing(["json.decoder"]) == ""
+
+
+def test_the_hash_of_the_core_is_that_of_all_that_makes_numbers() -> None:
+    root = Path(provenance.__file__).parents[1]
+    assert all((root / name).exists() for name in (*provenance._CORE_FOLDERS, *provenance._CORE_FILES))
+    assert {"data", "measuring", "training", "worker", "statistics.py"} <= {
+        *provenance._CORE_FOLDERS,
+        *provenance._CORE_FILES,
+    }
+
+
+@pytest.mark.parametrize("name", ["data/cache.py", "measuring/timing.py", "training/inputs.py", "worker/bench.py"])
+def test_an_edit_of_vitbenchs_own_code_is_another_hash(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(provenance.__file__).parents[1]
+    copy = tmp_path / "vitbench"
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "__file__", str(copy / "catalog" / "provenance.py"))
+    assert core_hash.__wrapped__() == core_hash()
+    with (copy / name).open("a") as file:
+        file.write("# an edit\n")
+    assert core_hash.__wrapped__() != core_hash()

@@ -160,6 +160,7 @@ def test_costs_are_plain(tmp_path: Path) -> None:
         ("limit", 100),
         ("epochs", 3),
         ("method", 1),
+        ("variables", (("MKL_CBWR", "AVX2"),)),
     ],
 )
 def test_what_all_figures_must_share(field: str, value: object) -> None:
@@ -171,7 +172,10 @@ def test_what_all_figures_must_share(field: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("machine", "other"), ("device", "cuda"), ("threads", 2), ("batch_size", 64), ("train_batch_size", 64)],
+    [
+        *[("machine", "other"), ("device", "cuda"), ("threads", 2), ("batch_size", 64), ("train_batch_size", 64)],
+        ("timing_variables", (("OMP_WAIT_POLICY", "passive"),)),
+    ],
 )
 def test_what_speed_must_share(field: str, value: object) -> None:
     condition = a_condition()
@@ -197,6 +201,7 @@ def a_condition() -> Condition:
         compile=False,
         channels_last=False,
         method=2,
+        torch="2.15.0",
         limit=None,
         epochs=None,
         batch_size=32,

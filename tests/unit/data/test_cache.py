@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import PIL
 import pytest
 import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
+from vitbench.data import decoding
 from vitbench.data.cache import WantedSize, cache_dataset, takes
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, UsageError, VitbenchError
@@ -237,7 +239,7 @@ def test_one_odd_image_that_the_glance_misses_is_found(tmp_path: Path) -> None:
     info = _cache(Toy(images, images[2:]), tmp_path, WantedSize(image_size=(8, 8)))[WantedSize(image_size=(8, 8))]
 
     assert info.shape == (3, 8, 8)
-    assert _folders(tmp_path) == [f"{info.fingerprint[:16]}-8-bicubic"]
+    assert _folders(tmp_path) == [f"{info.fingerprint[:16]}-8-bicubic-pillow{PIL.__version__}"]
     assert np.array_equal(_read(info, "train-images")[199], np.repeat(images[199], 3, axis=0))
 
 
@@ -350,6 +352,29 @@ def test_a_set_refuses_a_folder_in_two_ways_and_what_else_goes_wrong_is_an_error
     spec = DatasetSpec(name="toy", open=raising, summary="Toy")
     located = _square(8).located(tmp_path, spec=spec)
     assert takes(located, cache_root=tmp_path / "cache") == taken
+
+
+@pytest.mark.parametrize(
+    "change", [{"code": "new"}, {"decoders": {"pillow": "14"}}, {"decoders": {"pillow": "13", "libjpeg": "4"}}], ids=str
+)
+def test_new_code_and_new_decoders_decode_anew(change: dict[str, Any], tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    before = {"code": "old", "decoders": {"pillow": "13"}}
+    _cache(toy, tmp_path, root=root, **before)
+    toy.reads = 0
+    _cache(toy, tmp_path, root=root, **before)
+    assert toy.reads == 0
+    _cache(toy, tmp_path, root=root, **(before | change))
+    assert toy.reads >= 10
+
+
+def test_what_another_pillow_resized_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, side = _square(32), WantedSize(image_size=(16, 16))
+    now = _cache(toy, tmp_path, side, FOLLOW)
+    monkeypatch.setattr(decoding, "PILLOW_VERSION", "14")
+    later = _cache(toy, tmp_path, side, FOLLOW)
+    assert (later[side].cache == now[side].cache, later[FOLLOW].cache == now[FOLLOW].cache) == (False, True)
+    assert later[side].fingerprint == now[side].fingerprint
 
 
 def test_options_and_the_files_that_they_name_are_part_of_what_was_decoded(tmp_path: Path) -> None:

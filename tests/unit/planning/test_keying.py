@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import factories
@@ -12,12 +13,14 @@ import pytest
 
 from vitbench import environment
 from vitbench.catalog import Plugin
+from vitbench.catalog.provenance import core_hash
 from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.keying import Keyer
 from vitbench.planning.resolve import Fault, ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
 from vitbench.records import KeyedCell, PluginOrigin, SpeedCell, digest
 from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
+from vitbench.variables import Variables
 
 ZOO, COOK, IMAGES = (
     Plugin(name=name, distribution=name, version="1", module=name) for name in ("zoo", "cook", "images")
@@ -72,7 +75,7 @@ KEYER = Keyer(
 
 def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
-    assert (keyed.id, keyed.key) == ("78c902b5b2bc3d9c", "cf46222ba3be7261")
+    assert (keyed.id, keyed.key) == ("70c94bba58cf81af", "825c0bfdc4786558")
     assert keyed.id == digest(keyed.cell)
     assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
 
@@ -99,7 +102,7 @@ def test_a_recipes_step_belongs_to_the_id_and_its_code_to_the_key() -> None:
 
 def test_the_id_and_the_key_of_a_quality_cell_are_unchanged() -> None:
     keyed = KEYER.quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=DIGITS)
-    assert (keyed.id, keyed.key) == ("906b12f7c12bd2a6", "64a756285c6d2572")
+    assert (keyed.id, keyed.key) == ("eda49b9a5d0546e6", "1a55741a8eb03626")
     assert keyed.data == DATA
     assert keyed.provenance.recipe == origin(COOK)
     assert keyed.provenance.files == {"model.checkpoint": "5ha"}
@@ -125,6 +128,73 @@ def test_all_files_that_options_name_and_the_code_of_other_models_are_in_the_key
     assert cells[4].provenance.others == (origin(COOK),)
     twice = keyed(recipe=replace(RECIPE, models=(teacher, replace(teacher, name="cook/other"))))
     assert twice.key == cells[4].key
+
+
+@pytest.mark.parametrize("part", [RECIPE, DIGITS, MODEL], ids=["recipe", "dataset", "model"])
+def test_the_code_of_each_part_is_in_the_key(part: Any) -> None:
+    def keyed(code: str) -> KeyedCell:
+        def changed(plugin: Plugin) -> PluginOrigin:
+            return msgspec.structs.replace(origin(plugin), code_hash=code) if plugin == part.plugin else origin(plugin)
+
+        return replace(KEYER, origin=changed).quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=DIGITS)
+
+    assert keyed("old").id == keyed("new").id
+    assert keyed("old").key != keyed("new").key
+
+
+def test_versions_of_libraries_builds_and_decoders_and_our_own_code_are_in_the_key_and_not_in_the_id() -> None:
+    model = replace(MODEL, spec=ModelSpec(name="net", build="a:b", summary="x", requires=("timm",)))
+    recipe = replace(RECIPE, spec=RecipeSpec(name="slow", fit="a:b", summary="x", requires=("oven",)))
+    versions = {"timm": "1", "oven": "1"}
+
+    def keyed(*, decoders: dict[str, str] = MappingProxyType({}), **fields: Any) -> list[KeyedCell]:
+        known = versions | fields.pop("versions", {})
+        keyer = replace(KEYER, versions=lambda modules: {name: known[name] for name in modules}, **fields)
+        dataset = replace(DIGITS, decoders=decoders)
+        timed = keyer.speed(model, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training", step_of=recipe)
+        return [keyer.quality(ASKED, model, DATA, recipe=recipe, dataset=dataset), timed]
+
+    changes: list[dict[str, Any]] = [
+        {},
+        {"versions": {"timm": "2"}},
+        {"versions": {"oven": "2"}},
+        {"torch": "2.9+cpu"},
+        {"software": {"cuDNN": "92400"}},
+        {"vitbench": "another hash"},
+    ]
+    of_quality, of_speed = zip(*(keyed(**change) for change in changes), strict=True)
+    for cells in (of_quality, of_speed):
+        assert len({cell.id for cell in cells}) == 1
+        assert len({cell.key for cell in cells}) == len(changes)
+    assert of_quality[0].provenance.libraries == of_speed[0].provenance.libraries == {"timm": "1"}
+    assert of_quality[0].provenance.recipe_libraries == {"oven": "1"}
+    decoded, timed = keyed(decoders={"pillow": "14"})
+    assert (decoded.key == of_quality[0].key, timed.key == of_speed[0].key) == (False, True)
+    assert decoded.provenance.software == {"pillow": "14"}
+
+
+def test_variables_are_in_the_id_of_the_cells_whose_numbers_they_change() -> None:
+    def ids(**fields: dict[str, str]) -> tuple[str, str]:
+        keyer = replace(KEYER, variables=Variables(**fields))
+        timed = keyer.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="inference")
+        judged = keyer.quality(ASKED, MODEL, DATA, recipe=RECIPE, dataset=DIGITS)
+        assert timed.timing_variables == judged.timing_variables == fields.get("timing", {})
+        return judged.id, timed.id
+
+    plain, spinning, rounding = ids(), ids(timing={"OMP_WAIT_POLICY": "active"}), ids(arithmetic={"MKL_CBWR": "AVX"})
+    assert (plain[0] == spinning[0], plain[1] == spinning[1]) == (True, False)
+    assert (plain[0] == rounding[0], plain[1] == rounding[1]) == (False, False)
+
+
+def test_a_keyer_knows_the_builds_the_variables_and_vitbenchs_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    described = msgspec.structs.replace(
+        environment.describe("cpu"), versions={"torch": "2.9+cpu", "torchvision": "0.9+cpu", "cuDNN": "9", "numpy": "2"}
+    )
+    made = Keyer.of(Conditions(), device="cpu", described=described)
+    assert made.software == {"torchvision": "0.9+cpu", "cuDNN": "9"}
+    assert made.variables.arithmetic["ATEN_CPU_CAPABILITY"] == "default"
+    assert made.vitbench == core_hash()
 
 
 def test_options_of_a_dataset_are_in_the_id() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -164,6 +165,35 @@ def prepared(
 
 def reasons(found: Prepared) -> dict[tuple[str, str], str]:
     return {(cell.label.partition("/")[2], type(cell.cell).__name__): cell.unavailable for cell in found.cells}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "conditions"),
+    [
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", Conditions(threads=1)),
+        ("TORCHDYNAMO_DISABLE", "1", Conditions(threads=1, compile=True)),
+    ],
+)
+def test_a_variable_that_makes_a_request_untrue_ends_the_preparation(
+    name: str, value: str, conditions: Conditions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UnusableError, match=f"{name}={value}"):
+        prepare(PrepareRequest(cells=(), conditions=conditions), CATALOG, lambda _: None)
+
+
+def test_a_variable_that_changes_results_makes_other_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = prepared("zoo/sound").cells
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    changed = prepared("zoo/sound").cells
+    assert len(plain) == len(changed) == 2
+    assert not {cell.id for cell in plain} & {cell.id for cell in changed}
+
+
+def test_what_decodes_images_is_recorded_with_the_quality_cells_alone() -> None:
+    software = {type(cell.cell): cell.provenance.software for cell in prepared("zoo/sound").cells}
+    assert software[QualityCell]["pillow"] == version("pillow")
+    assert "pillow" not in software[SpeedCell]
 
 
 def test_each_bad_model_costs_its_own_cells() -> None:

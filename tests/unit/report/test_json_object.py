@@ -38,6 +38,9 @@ def test_the_schema():
             "compile": False,
             "channels_last": False,
             "method": METHOD,
+            "torch": "2.15.0",
+            "cudnn": "",
+            "variables": {},
             "limit": None,
             "epochs": None,
             "fingerprint": f.data_info("digits").fingerprint,
@@ -61,7 +64,7 @@ def test_the_schema():
 def test_every_field_of_a_row_is_told():
     [row] = json.loads(render(build([f.quality("vit", 340)], [], "top1"), "json"))["rows"]
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
-    assert named - {*row, *row["conditions"]} == {"condition", "ids", "image_size", "other_batches"}
+    assert named - {*row, *row["conditions"]} == {"condition", "ids", "image_size", "other_batches", "timing_variables"}
     keys = ["value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons"]
     assert list(row["metrics"]["top1"]) == keys  # programs read them
 

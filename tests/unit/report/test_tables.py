@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
-from vitbench.records import METHOD, Style
+from vitbench.records import METHOD, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -282,3 +282,24 @@ def test_a_training_speed_that_is_not_the_recipes_own_is_said():
     assert (
         "Training speed of b is that of a plain AdamW step." in only_section(*f.speed("b"), rank_by="throughput").notes
     )
+
+
+def of_torch(record: Record, torch: str) -> Record:
+    provenance = msgspec.structs.replace(record.planned.provenance, torch=torch)
+    return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, provenance=provenance))
+
+
+def test_versions_are_told_where_tables_differ_in_them_alone() -> None:
+    one = [f.quality("a", 340), *f.speed("a")]
+    assert "torch" not in only_section(*one).conditions
+    other = [of_torch(record, "2.16.0+cu130") for record in (f.quality("b", 330), *f.speed("b"))]
+    found = sections(build([*one, *other], [], "top1"), detailed=False)
+    assert [section.conditions.rpartition("; ")[2] for section in found] == ["torch 2.15.0", "torch 2.16.0+cu130"]
+
+
+def test_variables_stand_with_the_conditions_wherever_they_are_set() -> None:
+    planned = f.quality_cell("a")
+    cell = msgspec.structs.replace(planned.cell, variables={"MKL_CBWR": "AVX2"})
+    planned = msgspec.structs.replace(planned, cell=cell, timing_variables={"OMP_WAIT_POLICY": "passive"})
+    section = only_section(f.record(planned, [f.top1(340)]))
+    assert "MKL_CBWR=AVX2, OMP_WAIT_POLICY=passive" in section.conditions

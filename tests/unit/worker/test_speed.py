@@ -145,6 +145,20 @@ def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept() -> None:
     assert outcome.evidence["seconds"] > 0
 
 
+class LeftAlone(known_models.Linear):
+    """A model that torch.compile does not touch."""
+
+    @torch.compiler.disable
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images)
+
+
+def test_a_model_of_which_nothing_was_compiled_has_no_compiled_speed() -> None:
+    with pytest.raises(InvalidOutput, match="nothing was compiled"):
+        speed_of(LeftAlone, batch_size=8, compile=True)
+    assert speed_of(LeftAlone, batch_size=8).status == "ok"
+
+
 def test_energy_has_a_reason_where_it_has_no_value() -> None:
     found = figures(speed_of(known_models.Linear, batch_size=8))
     assert found["energy_per_image"].value is None

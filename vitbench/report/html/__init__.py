@@ -121,7 +121,7 @@ def _section(
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
     return _Section(
         title=title,
-        conditions=conditions_in_words(condition),
+        conditions=conditions_in_words(condition, board.by_condition()),
         rows=tuple(rows),
         ranks=tuple(ranks),
         columns=tuple(columns(rows, board.rank_by)),

@@ -86,7 +86,7 @@ def render_pictures(board: Leaderboard, records: Iterable[Record]) -> dict[str, 
                 rows=tuple(rows),
                 rank_by=board.rank_by,
                 title=names[condition],
-                conditions=conditions_in_words(condition),
+                conditions=conditions_in_words(condition, names),
                 newest=newest,
                 earlier=frozenset(earlier),
             )

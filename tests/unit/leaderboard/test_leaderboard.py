@@ -364,13 +364,26 @@ def test_speed_stays_with_its_data_set_where_quality_failed():
 
 
 @pytest.mark.parametrize("batch_size", [16, 64])
-def test_the_table_compares_at_the_batch_that_was_measured_last(batch_size):
+def test_of_batches_at_which_as_many_models_were_measured_the_table_compares_at_the_last(batch_size):
     later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
-    records = [f.quality("a"), *f.speed("a", 100), *later, f.quality("b"), *f.speed("b", 200)]
+    records = [f.quality("a"), *f.speed("a", 100), *later]
+    records += [f.quality("b"), *f.speed("b", 200), f.quality("c"), *f.speed("c", 300, batch_size=batch_size)]
     rows = by_model(build(records, [], "top1").rows)
     assert {row.condition.batch_size for row in rows.values()} == {batch_size}
     assert rows["a"].metrics["throughput"].value == 900
     assert "throughput" not in rows["b"].metrics, "at another batch it is no figure to compare with"
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_a_later_run_of_one_model_at_another_batch_hides_no_others_speed(batch_size):
+    later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
+    records = [each for m in "abc" for each in (f.quality(m), *f.speed(m, 100))]
+    rows = by_model(build([*records, *later], [], "top1").rows)
+    assert {row.condition.batch_size for row in rows.values()} == {32}
+    assert {name: row.metrics["throughput"].value for name, row in rows.items()} == dict.fromkeys("abc", 100)
+    alone = by_model(build([*records[4:], f.quality("a"), *later], [], "top1").rows)
+    assert alone["b"].metrics["throughput"].value == 100
+    assert alone["a"].other_batches == {"inference": (batch_size,), "training": (batch_size,)}
 
 
 def test_threads_change_speed_but_not_what_quality_is_averaged_over():

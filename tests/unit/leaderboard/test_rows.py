@@ -185,6 +185,14 @@ def timed_later(records):
     return [msgspec.structs.replace(record, started=1.8e9) for record in records]
 
 
+def test_a_row_knows_what_its_processes_gave_and_who_took_turns_with_them():
+    metrics = only(unranked([f.quality(), *f.speed("vit", 1000)])).metrics
+    assert metrics["throughput"].processes == (980, 1000, 1030)
+    assert (metrics["throughput"].occasion, metrics["throughput"].interval) == ("run-1/1", "range")
+    assert (metrics["top1"].processes, metrics["top1"].occasion, metrics["top1"].interval) == ((), "", "95%")
+    assert metrics["nll"].interval is None
+
+
 def test_one_label_for_two_models_is_told_apart_by_options():
     rows = unranked([f.quality("vit", 350), f.quality("vit", 340, options={"patch_size": 2})])
     assert [row.model for row in rows] == ["vit:patch_size=4", "vit:patch_size=2"]

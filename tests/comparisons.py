@@ -58,7 +58,9 @@ def _sampled(measurement: Measurement, processes: Sequence[float]) -> Measuremen
     assert measurement.value is not None
     figures = sorted(measurement.value * share for share in processes)
     samples = tuple((0.995 * figure, figure, 1.005 * figure) for figure in figures)
-    return msgspec.structs.replace(measurement, low=figures[0], high=figures[-1], samples=samples)
+    return msgspec.structs.replace(
+        measurement, low=figures[0], high=figures[-1], samples=samples, processes=tuple(figures)
+    )
 
 
 def foreign_speeds(label: str, value: float, **fields: object) -> list[Record]:

@@ -175,6 +175,7 @@ def record(
     reason: str = "",
     run: str = "run-1",
     started: float = 1.7e9,
+    occasion: str = "run-1/1",
     **fields: object,
 ) -> Record:
     return Record(
@@ -183,6 +184,7 @@ def record(
         status=status,
         reason=reason,
         started=started,
+        occasion=occasion,
         seconds=12.5,
         measurements=tuple(measurements),
         **fields,
@@ -273,7 +275,7 @@ def speed(
     ]
 
     def one(name: str, value: float, unit: str, better: str) -> Measurement:
-        spread = {"low": value * 0.98, "high": value * 1.03, "n": 3}
+        spread = {"low": value * 0.98, "high": value * 1.03, "n": 3, "processes": (value * 0.98, value, value * 1.03)}
         return measurement(name, value, unit=unit, better=better, verdict=verdict, reasons=reasons, **spread)
 
     return [
@@ -367,4 +369,12 @@ def _foreign(spec: MetricSpec, factor: float) -> Measurement:
         return msgspec.structs.replace(found, value=value)
     processes = (0.999 * value, value, 1.001 * value)
     samples = tuple((each, each) for each in processes) if found.machine_bound else ()
-    return msgspec.structs.replace(found, value=value, low=processes[0], high=processes[-1], n=3, samples=samples)
+    return msgspec.structs.replace(
+        found,
+        value=value,
+        low=processes[0],
+        high=processes[-1],
+        n=3,
+        samples=samples,
+        processes=processes if found.machine_bound else (),
+    )

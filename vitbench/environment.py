@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.installed import version_of
-from vitbench.records import Environment
+from vitbench.records import CUDNN, Environment
 
 __all__ = [
     "control_groups",
@@ -31,8 +31,6 @@ __all__ = [
 
 PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 """The packages whose versions can change a number."""
-CUDNN = "cuDNN"
-"""What its version is listed under."""
 
 
 def usable_cores() -> int:

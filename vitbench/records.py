@@ -8,7 +8,7 @@ record of an id.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -16,12 +16,14 @@ import msgspec
 from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
+    "CUDNN",
     "METHOD",
     "PLAIN_STEP",
     "SCHEMA",
     "Cell",
     "DataInfo",
     "Environment",
+    "Interval",
     "KeyedCell",
     "Measurement",
     "PluginOrigin",
@@ -35,11 +37,14 @@ __all__ = [
     "canonical_name",
     "digest",
     "doubt",
+    "interval_of",
     "newest_by_id",
 ]
 
 SCHEMA = 4
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
+CUDNN = "cuDNN"
+"""What its version is listed under among those of software."""
 METHOD = 3
 """Version of the way numbers are made; part of each key."""
 PLAIN_STEP = "adamw"
@@ -49,6 +54,8 @@ Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invali
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Level = Literal["valid", "warn", "invalid"]
+Interval = Literal["95%", "range"]
+"""An interval that holds the true value in 95 % of cases, or the range of the values of processes, which does not."""
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,8 +89,8 @@ class Style(_Data, frozen=True, kw_only=True):
 class Measurement(_Data, frozen=True, kw_only=True):
     """One measured value with its interval, its raw samples and its verdict.
 
-    The last four fields are the core's: it fills them in from the metric's spec, so that results can be read without
-    the plugin.
+    `processes` and the last four fields are the core's: these it fills in from the metric's spec, so that results can
+    be read without the plugin.
     """
 
     name: str
@@ -102,6 +109,8 @@ class Measurement(_Data, frozen=True, kw_only=True):
     """What the value rests on: images, samples or processes."""
     samples: tuple[tuple[float, ...], ...] = ()
     """Raw samples, one tuple for each process."""
+    processes: tuple[float, ...] = ()
+    """The value of each process, in the order in which they ran; empty where one process gave it. The core's."""
     verdict: Verdict = Verdict()
     """Whether it may be trusted."""
     at: tuple[At, ...] = ()
@@ -112,6 +121,11 @@ class Measurement(_Data, frozen=True, kw_only=True):
     """Whether it holds for the machine that made it alone."""
     style: Style = Style()
     """How it is shown."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """What `low` and `high` are the ends of."""
+        return interval_of(self.low, self.high, self.processes)
 
 
 class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="kind"):
@@ -348,6 +362,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """Seconds since the epoch."""
     seconds: float
     """Wall time of the attempt, all processes."""
+    occasion: str = ""
+    """What it shares with the attempts whose processes took turns with its own, and with no others."""
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
     """One row for each epoch of the training."""
@@ -385,6 +401,13 @@ class Record(_Data, frozen=True, kw_only=True):
     def foreign_metrics(self) -> tuple[PluginOrigin, ...]:
         """Of the plugins that gave its figures those that are not vitbench's own."""
         return tuple(origin for origin in self.measured_by if origin.distribution != "vitbench")
+
+
+def interval_of(low: float | None, high: float | None, processes: Sequence[float]) -> Interval | None:
+    """Return what the ends of a value's interval are, given the values of its processes; None where it has none."""
+    if low is None or high is None:
+        return None
+    return "range" if processes and (low, high) == (min(processes), max(processes)) else "95%"
 
 
 def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:

@@ -13,6 +13,9 @@ up; S. K. Banerjee, "Approximate confidence interval for linear functions of mea
 variances are not equal", Sankhya 22 (1960): how to add errors of which some are badly known. Many pairs: S. Holm, "A
 simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979).
 
+Two figures of a few processes each: B. L. Welch, "The generalization of 'Student's' problem when several different
+population variances are involved", Biometrika 34 (1947).
+
 Interval of a ratio of speeds: T. Kalibera and R. Jones, "Rigorous benchmarking in reasonable time", ISMM 2013: where
 samples are nested, the figures of the highest level, here of pairs of processes, are what the interval rests on.
 Looking again after each pair: S. J. Pocock, "Group sequential methods in the design and analysis of clinical trials",
@@ -45,8 +48,10 @@ __all__ = [
     "mcnemar_gap",
     "percentiles",
     "pool",
+    "process_ratio",
     "ratio_interval",
     "resampled_variances",
+    "welch_p_values",
     "wilson",
 ]
 
@@ -331,6 +336,52 @@ def holm(significant: Callable[[float], NDArray[np.bool_]], count: int, level: f
             break
         rejected = more
     return rejected
+
+
+def process_ratio(first: Sequence[float], second: Sequence[float], level: float = 0.05) -> Estimate:
+    """Return the second figure to the first, each of several processes, with its interval.
+
+    It is Student's t over the logarithms, with Welch's degrees of freedom.
+
+    Args:
+        first: the base's value in each of its processes, all positive, two at least.
+        second: of what is judged.
+        level: chance that the interval does not hold the true ratio.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    logs = [np.log(np.asarray(own, dtype=np.float64)) for own in (first, second)]
+    centre = float(logs[1].mean() - logs[0].mean())
+    squared, freedom = _seed_error((logs[0].var(ddof=1), logs[1].var(ddof=1)), (len(first), len(second)))
+    half = float(stdtrit(freedom, 1 - level / 2) * np.sqrt(squared))
+    return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half))
+
+
+def welch_p_values(
+    difference: ArrayLike,
+    variances: tuple[ArrayLike, ArrayLike],
+    counts: tuple[ArrayLike, ArrayLike],
+    margin: float = 0.0,
+) -> NDArray[np.float64]:
+    """Return the two-sided p-values of Welch's t-test: that two means differ by no more than a margin.
+
+    A p-value is at most some level where the interval of that level lies wholly beyond the margin.
+
+    Args:
+        difference: of two means; a number, or an array of any shape.
+        variances: of each of the two, over its sample; the same shape.
+        counts: of each, the size of its sample; two at least.
+        margin: the difference that does not matter; not negative.
+    """
+    import numpy as np
+    from scipy.special import stdtr
+
+    squared, freedom = _seed_error(variances, counts)
+    beyond = np.abs(np.asarray(difference, dtype=np.float64)) - margin
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: NDArray[np.float64] = 2 * stdtr(freedom, -beyond / np.sqrt(squared))
+    return np.where(beyond > 0, found, 1.0)
 
 
 def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:

@@ -47,7 +47,7 @@ OFFERED = (
     "SuiteSpec",
 )
 """The types that the author of a plugin makes, with more than a name and a value."""
-OF_THE_CORE = {"Measurement": {"at", "exact", "machine_bound", "style"}}
+OF_THE_CORE = {"Measurement": {"processes", "at", "exact", "machine_bound", "style"}}
 """Fields that no plugin fills in."""
 REQUIRED = object()
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("vitbench_") and callable(value)]

@@ -128,7 +128,7 @@ def check_leaderboard(board: dict[str, object]) -> None:
         assert (row["partial"], row["rank"], row["device"], row["seeds"]) == (True, None, "cpu", [0])
     assert (rows["tiny-vit"]["baseline"], rows["baseline/majority"]["baseline"]) == (False, True)
     top1 = rows["baseline/majority"]["metrics"]["top1"]
-    assert set(top1) == {"value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons"}
+    assert set(top1) == {"value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons"}
     assert top1["low"] < top1["value"] < top1["high"]
     assert 0.08 < top1["value"] < 0.13, "ten classes of about equal size"
     metrics = rows["tiny-vit"]["metrics"]

@@ -25,6 +25,7 @@ from vitbench.records import (
     canonical_name,
     digest,
     doubt,
+    interval_of,
 )
 from vitbench.specs import Option
 
@@ -270,3 +271,19 @@ def test_doubts_lower_a_verdict_and_leave_what_is_exact() -> None:
     assert broken.verdict.level == "invalid"
     assert parameters == given[2]
     assert doubt(given, "invalid", ["it keeps results"])[0].verdict.level == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "processes", "kind"),
+    [
+        (1.0, 3.0, (3.0, 1.0, 2.0), "range"),
+        (0.5, 3.0, (3.0, 1.0, 2.0), "95%"),
+        (1.0, 1.0, (1.0, 1.0), "range"),
+        (1.0, 3.0, (), "95%"),
+        (None, None, (1.0, 1.0), None),
+        (1.0, None, (), None),
+    ],
+)
+def test_an_interval_is_the_range_of_the_processes_or_of_95_percent(low, high, processes, kind):
+    assert interval_of(low, high, processes) == kind
+    assert Measurement(name="x", value=1.0, low=low, high=high, processes=processes).interval == kind

@@ -25,8 +25,10 @@ from vitbench.statistics import (
     mcnemar,
     mcnemar_gap,
     pool,
+    process_ratio,
     ratio_interval,
     resampled_variances,
+    welch_p_values,
     wilson,
 )
 
@@ -254,6 +256,46 @@ def test_its_error_is_that_of_a_bootstrap_over_seeds_and_images_together():
     margin = float(crossed_margin(0.05, paired, images, spreads, (seeds, seeds)))
     assert margin == pytest.approx(1.96 * np.std(resampled), rel=0.06)
     assert 1.96 * np.std(resampled) > 1.1 * math.sqrt(paired / images) * 1.96, "the seeds must matter here"
+
+
+def test_the_interval_of_a_ratio_of_processes_is_welchs():
+    first, second = (900.0, 1000.0, 1150.0), (1300.0, 1310.0, 1290.0, 1305.0)
+    found = process_ratio(first, second, 0.01)
+    oracle = ttest_ind(np.log(second), np.log(first), equal_var=False).confidence_interval(0.99)
+    assert (math.log(found.low), math.log(found.high)) == pytest.approx((oracle.low, oracle.high))
+    assert math.log(found.value) == pytest.approx(np.log(second).mean() - np.log(first).mean())
+
+
+def test_processes_that_all_agree_have_no_width():
+    found = process_ratio((2.0, 2.0), (3.0, 3.0))
+    assert (found.value, found.low, found.high) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_welchs_p_values_are_those_of_the_test_moved_by_the_margin():
+    random = np.random.RandomState(0)
+    first, second = random.normal(size=(5, 3)), random.normal(2, 3, size=(5, 4))
+    difference = second.mean(axis=1) - first.mean(axis=1)
+    variances = first.var(axis=1, ddof=1), second.var(axis=1, ddof=1)
+    assert welch_p_values(difference, variances, (3, 4)) == pytest.approx(
+        ttest_ind(second, first, axis=1, equal_var=False).pvalue
+    )
+    nearer = second - np.sign(difference)[:, None] * 0.1
+    assert welch_p_values(difference, variances, (3, 4), 0.1) == pytest.approx(
+        ttest_ind(nearer, first, axis=1, equal_var=False).pvalue
+    )
+    assert welch_p_values([0.1, -0.1, 0.0], (np.ones(3), np.ones(3)), (3, 3), 0.1).tolist() == [1, 1, 1]
+    assert welch_p_values([0.1, 0.2], (np.zeros(2), np.zeros(2)), (3, 3), 0.1).tolist() == [1, 0]
+
+
+@pytest.mark.simulation
+def test_the_interval_of_few_processes_covers_the_true_ratio():
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(1000):
+        first, second = (np.exp(random.normal(0, sd, size=3)).tolist() for sd in (0.02, 0.08))
+        found = process_ratio(first, second)
+        covered += found.low <= 1 <= found.high
+    assert covered / 1000 > 0.93
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=12), st.sampled_from([0.05, 0.2]))

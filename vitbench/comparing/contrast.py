@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from vitbench.comparing.conditions import BATCHES, Unlike, blocking, unlike_conditions
 from vitbench.comparing.kinds import is_cost, is_quality, is_speed
 from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
-from vitbench.comparing.speed_ratio import Compared, Judgement, Samples, Speed, stored_speed
+from vitbench.comparing.speed_ratio import Compared, Judgement, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
+from vitbench.leaderboard.processes import told_apart
 from vitbench.leaderboard.rows import Condition, Row, unshared
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
@@ -41,11 +42,11 @@ class Contender:
         """Return the good records that the row is made of."""
         return [self.newest[each] for each in self.row.ids]
 
-    def timed(self, metric: str) -> tuple[KeyedCell, Samples] | None:
-        """Return the cell that a metric of speed comes from and its raw samples."""
+    def timed(self, metric: str) -> KeyedCell | None:
+        """Return the cell that a metric of speed comes from."""
         wanted = self.row.metrics[metric]
         found = (
-            (record.planned, one.samples)
+            record.planned
             for record in self.records()
             if _is_of(record.planned, wanted.taken_at, self.row.condition)
             for one in record.measurements
@@ -208,6 +209,8 @@ def judge_quality(quality: Quality, *, significant: bool | None = None) -> Judge
     if paired is not None:
         significant = paired.p_value <= LEVEL if significant is None else significant
         return ahead if significant else "same" if paired.alike else "not resolved"
+    if told_apart(first, second):
+        return ahead
     one, other = (interval_entry(metric) for metric in (first, second))
     if one.high < other.low or other.high < one.low:
         return ahead
@@ -225,9 +228,9 @@ def _speed(
     if keeping:
         return replace(found, reason=f"{metric} was measured under different conditions ({', '.join(keeping)})")
     one, other = first.timed(metric), second.timed(metric)
-    samples = one[1] if one else (), other[1] if other else ()
-    ratio, finding, reason = stored_speed(metric, metrics, samples, threshold, together)
-    cells = (one[0], other[0]) if one and other and metric in LIVE_SPEEDS else None
+    one_folder = first.newest is second.newest
+    ratio, finding, reason = stored_speed(metric, metrics, threshold, together, in_turn=one_folder)
+    cells = (one, other) if one and other and metric in LIVE_SPEEDS else None
     return replace(found, ratio=ratio, finding=finding, reason=reason, cells=cells)
 
 

@@ -87,7 +87,10 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
     if judged.finding == "not comparable":
         return
     if paired is None:
-        if judged.first.low is not None or judged.second.low is not None:
+        kinds = {judged.first.interval, judged.second.interval}
+        if "range" in kinds:
+            yield f"{name} is compared by the values of its processes."
+        elif kinds != {None}:
             yield f"{name} is compared by 95 % intervals: scores of the same images are not stored."
         return
     if paired.alike:

@@ -62,6 +62,7 @@ METRIC_COLUMNS: Mapping[str, str] = {
     "": "float64",
     "_low": "float64",
     "_high": "float64",
+    "_interval": _TEXT,
     "_sd": "float64",
     "_n": _WHOLE,
     "_verdict": _TEXT,
@@ -73,6 +74,7 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "value": "float64",
     "low": "float64",
     "high": "float64",
+    "interval": _TEXT,
     "n": _WHOLE,
     "unit": _TEXT,
     "better": _TEXT,
@@ -145,7 +147,9 @@ def _of_metrics(row: Row) -> dict[str, Any]:
         name + part: value
         for name, m in row.metrics.items()
         for part, value in zip(
-            METRIC_COLUMNS, (m.value, m.low, m.high, m.spread, m.n, m.verdict, "; ".join(m.reasons)), strict=True
+            METRIC_COLUMNS,
+            (m.value, m.low, m.high, m.interval, m.spread, m.n, m.verdict, "; ".join(m.reasons)),
+            strict=True,
         )
     }
     return details | {name: metric.value for name, metric in row.metrics.items()}

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from vitbench.environment import CUDNN
-from vitbench.records import KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
+from vitbench.records import CUDNN, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [
@@ -177,16 +176,24 @@ def manner_of(planned: KeyedCell) -> Manner:
 
 
 def common_batches(speed: SpeedRecords) -> dict[tuple[Place, Manner, str], int]:
-    """Return the batch size of each mode that was measured last: a table compares at one only."""
-    newest: dict[tuple[Place, Manner, str], tuple[float, int]] = {}
-    for (_, manner), places in speed.items():
+    """Return the batch size of each mode at which most models were measured, of several the newest.
+
+    A table compares at one only, and a later run of one model at another must not hide what the others have.
+    """
+    models: dict[tuple[Place, Manner, str], dict[int, set[TimedModel]]] = defaultdict(lambda: defaultdict(set))
+    newest: dict[tuple[Place, Manner, str, int], float] = defaultdict(float)
+    for (subject, manner), places in speed.items():
         for place, records in places.items():
             for record in records:
                 cell = speed_cell(record)
                 if not cell.largest_batch and (cell.mode == "training" or cell.batch_size > 1):
                     where = place, manner, cell.mode
-                    newest[where] = max(newest.get(where, (0.0, 0)), (record.started, cell.batch_size))
-    return {where: batch_size for where, (_, batch_size) in newest.items()}
+                    models[where][cell.batch_size].add(subject)
+                    newest[*where, cell.batch_size] = max(newest[*where, cell.batch_size], record.started)
+    return {
+        where: max(by_size, key=lambda size: (len(by_size[size]), newest[*where, size], size))
+        for where, by_size in models.items()
+    }
 
 
 def of_row(entry: RowIdentity, timed: Iterable[Record]) -> list[Record]:

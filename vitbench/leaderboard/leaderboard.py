@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vitbench.leaderboard.image_scores import Known
+from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
 from vitbench.leaderboard.versions import of_one_code
@@ -32,11 +33,6 @@ __all__ = [
     "seed_outcomes",
 ]
 
-MACHINE_SHARE = 0.03
-"""Share of a value of speed or memory that a few processes which agree cannot vouch for: one machine and occasion made
-them all. `compare` takes the same share for none."""
-MACHINE_BYTES = 2 * 2**20
-"""Bytes of memory for which the same holds: a huge page of Linux, or a segment of CUDA's allocator, more or less."""
 MOST_PAIRED = 1000
 """Rows of one condition whose predictions are read and compared pair by pair; of more, intervals are."""
 
@@ -170,15 +166,17 @@ def interval_entry(metric: Metric, outcomes: tuple[Known, ...] = ()) -> Entry:
     """Return a value with the error of its sample and that of its seeds in one interval.
 
     A value without an interval may be anywhere, unless it is exact. So may one of a single process that calls itself
-    certain; and what several processes agree on is known to `MACHINE_SHARE` at best.
+    certain, and what depends on the machine's mood, which no process by itself shows. A range of processes is no
+    interval either: `Entry.processes` tell such values apart.
     """
     assert metric.value is not None
     low, high = (metric.value, metric.value) if metric.exact else (-math.inf, math.inf)
-    alone = metric.n == 1 and metric.low == metric.high and metric.taken_at != "quality" and not metric.exact
-    low = low if metric.low is None or alone else metric.low
-    high = high if metric.high is None or alone else metric.high
+    alone = metric.n == 1 and metric.low == metric.high and metric.taken_at != "quality"
+    unknown = not metric.exact and (alone or moody(metric) or metric.interval == "range")
+    low = low if metric.low is None or unknown else metric.low
+    high = high if metric.high is None or unknown else metric.high
     if metric.taken_at != "quality" and not metric.exact:
-        least = max(MACHINE_SHARE * abs(metric.value), MACHINE_BYTES if metric.unit == "B" else 0.0)
+        least = max(THRESHOLD * abs(metric.value), LEAST_BYTES if metric.unit == "B" else 0.0)
         low, high = min(low, metric.value - least), max(high, metric.value + least)
     if metric.spread is not None and metric.n is not None:
         from scipy.special import stdtrit
@@ -186,7 +184,7 @@ def interval_entry(metric: Metric, outcomes: tuple[Known, ...] = ()) -> Entry:
         of_seeds = float(stdtrit(metric.n - 1, 0.975)) * metric.spread / math.sqrt(metric.n)
         low = metric.value - math.hypot(metric.value - low, of_seeds)
         high = metric.value + math.hypot(high - metric.value, of_seeds)
-    return Entry(value=metric.value, low=low, high=high, outcomes=outcomes)
+    return Entry(value=metric.value, low=low, high=high, outcomes=outcomes, processes=Processes.of(metric))
 
 
 def _merit(row: Row, rank_by: str) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 A model's rank is a range: 1 + the number of models that are significantly better, to all but those that are
 significantly worse. Any two models that are known on the same images are tested on these images; Holm's correction runs
-over all of these pairs, since the ranks rest on all of them. Other pairs differ where their intervals are disjoint.
+over all of these pairs, since the ranks rest on all of them. Figures of several processes each are told apart by these
+(vitbench/leaderboard/processes.py), with Holm's correction, too. Other pairs differ where their intervals are disjoint.
 
 What is known is a score of each image, or the value on resamples of the images that are the same for all models: the
 variance of a pair's differences then comes from the images, or from the resamples (B. Efron and R. Tibshirani, An
@@ -21,6 +22,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
+from vitbench.leaderboard.processes import LEVEL, Processes, in_turn, tell_p_values
 from vitbench.statistics import crossed_margin, holm, mcnemar, mcnemar_gap, resampled_variances
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Ranking", "Resolution", "Standing", "rank"]
 
-LEVEL = 0.05
-"""Chance of calling any two models different that are not, over all pairs of one ranking."""
 ROUNDING = 1e-14
 """Of the scores' sums of squares, what may be noise of their own float32 or of sums of products."""
 CHUNK = 4096
@@ -47,6 +47,8 @@ class Entry:
     high: float
     outcomes: tuple[Known, ...] = ()
     """Of each seed, all on the same images; empty where nothing is known of them."""
+    processes: Processes | None = None
+    """Of a figure of several processes; its interval then says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,7 @@ def rank(entries: Sequence[Entry], better: Literal["higher", "lower"]) -> Rankin
         sample = _Sample.of([entries[i].outcomes for i in paired])
         beats[np.ix_(paired, paired)] = _better(sample, sign)
         resolution = Resolution(gap=_gap(sample), models=len(paired), images=sample.images)
+    beats |= _faster(entries, sign)
     first, last = 1 + beats.sum(axis=0), len(entries) - beats.sum(axis=1)
     alike = ~(beats | beats.T | np.eye(len(entries), dtype=bool))
     standings = [
@@ -109,6 +112,27 @@ def rank(entries: Sequence[Entry], better: Literal["higher", "lower"]) -> Rankin
         for i in range(len(entries))
     ]
     return Ranking(standings=tuple(standings), resolution=resolution)
+
+
+def _faster(entries: Sequence[Entry], sign: int) -> NDArray[np.bool_]:
+    """Return bool [M, M]: whether the row's figure is told apart from the column's by their processes, and better."""
+    import numpy as np
+
+    found = np.zeros((len(entries), len(entries)), dtype=bool)
+    places = [i for i, entry in enumerate(entries) if entry.processes is not None]
+    figures = [entry.processes for entry in entries if entry.processes is not None]
+    if len(figures) < 2:
+        return found
+    i, j = np.nonzero(np.triu(in_turn(figures), 1))
+    if not len(i):
+        return found
+    p_values = tell_p_values(figures)[i, j]
+    different = holm(lambda level: p_values <= level, len(i), LEVEL)
+    values = sign * np.array([entries[place].value for place in places])
+    i, j = i[different], j[different]
+    first, second = np.where(values[i] > values[j], i, j), np.where(values[i] > values[j], j, i)
+    found[np.array(places)[first], np.array(places)[second]] = True
+    return found
 
 
 def _pairable(entries: Sequence[Entry]) -> list[int]:

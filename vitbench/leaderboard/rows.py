@@ -30,7 +30,7 @@ from vitbench.leaderboard.grouping import (
 )
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
-from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Record, SpeedCell, Style
+from vitbench.records import Interval, KeyedCell, Level, Measurement, QualityCell, Record, SpeedCell, Style, interval_of
 from vitbench.specs import At, OptionValue
 from vitbench.statistics import Estimate, pool
 
@@ -66,6 +66,15 @@ class Metric:
     """Whether it holds for the machine that made it alone."""
     style: Style
     """How it is shown."""
+    processes: tuple[float, ...] = ()
+    """The value of each process; empty where one gave it."""
+    occasion: str = ""
+    """Shared by the figures whose processes took turns (`vitbench.records.Record.occasion`)."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """What `low` and `high` are the ends of."""
+        return interval_of(self.low, self.high, self.processes)
 
     @property
     def of_weights(self) -> bool:
@@ -167,7 +176,7 @@ def row_fields(row: Row) -> dict[str, Any]:
     return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
-_TOLD = ("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")
+_TOLD = ("value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons")
 
 
 def metric_fields(metric: Metric) -> dict[str, Any]:
@@ -263,18 +272,23 @@ def _metrics(
     What is exact is the same at any batch; other figures of speed and memory count at the condition's batch alone.
     """
     found: dict[str, dict[At, dict[int, Measurement]]] = defaultdict(lambda: defaultdict(dict))
+    occasions: dict[tuple[str, At], str] = {}
     for record in timed:
         cell = speed_cell(record)
         at = at_of(cell)
         for measured in record.measurements:
             if at in measured.at and (measured.exact or _at_the_batch(cell, condition)):
                 found[measured.name][at][0] = measured
+                occasions[measured.name, at] = record.occasion
     for seed, record in sorted(by_seed.items()):
         for measured in record.measurements:
             if "quality" in measured.at and (not measured.machine_bound or own_place(record.planned) == place):
                 found[measured.name]["quality"][seed] = measured
     here = [seed for seed, record in by_seed.items() if own_place(record.planned) == place]
-    rows = {name: _first(by_cell) for name, by_cell in found.items()}
+    firsts = {name: _first(by_cell) for name, by_cell in found.items()}
+    rows = {
+        name: replace(metric, occasion=occasions.get((name, metric.taken_at), "")) for name, metric in firsts.items()
+    }
     return {
         name: _of_all_seeds(metric, found[name]["quality"], [*(here if metric.machine_bound else by_seed), *missing])
         if metric.taken_at == "quality"
@@ -358,6 +372,7 @@ def _metric(measurements: Mapping[int, Measurement], at: At) -> Metric:
         exact=first.exact,
         machine_bound=first.machine_bound,
         style=first.style,
+        processes=() if others else first.processes,
     )
 
 

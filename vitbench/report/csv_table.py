@@ -60,8 +60,8 @@ _FIXED_COLUMNS = (
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
     *("recipe", "recipe_options", "seeds", "seeds_missing", "limit", "epochs"),
     *("machine", "device", "precision", "threads", "compile", "channels_last"),
-    *("torch", "variables"),
-    *("method", "rank_by", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
+    *("torch", "variables", "method", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval"),
+    *("pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
 )
 
 
@@ -90,7 +90,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last),
         *(condition.torch, condition.variables_text or None),
-        *(condition.method, rank_by, place.speed, place.speed_memory),
+        *(condition.method, rank_by, *_interval(row, rank_by), place.speed, place.speed_memory),
         _worst([m.verdict for m in doubtful.values() if m.value is not None]),
         "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),
     )
@@ -105,6 +105,12 @@ def _worst(verdicts: Sequence[str]) -> str:
 def _value(row: Row, name: str) -> float | None:
     metric = row.metrics.get(name)
     return None if metric is None else metric.value
+
+
+def _interval(row: Row, name: str) -> tuple[float | None, float | None, str | None]:
+    """Return the ends of a metric's interval, in base units, and what it is."""
+    metric = row.metrics.get(name)
+    return (metric.low, metric.high, metric.interval) if metric is not None and metric.interval else (None, None, None)
 
 
 def _percent(fraction: float | None) -> float | None:

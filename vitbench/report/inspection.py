@@ -134,7 +134,7 @@ def record_text(store: Store, asked: str) -> str:
     if record.measurements:
         lines += [
             "",
-            aligned(["metric", "value", "95 % or range", "n", "verdict"], map(_cells_of, record.measurements)),
+            aligned(["metric", "value", "interval", "n", "verdict"], map(_cells_of, record.measurements)),
         ]
     if record.evidence:
         lines += ["", "observed while it was measured, for each process:"]
@@ -146,7 +146,8 @@ def record_text(store: Store, asked: str) -> str:
 
 def _cells_of(measurement: Measurement) -> list[str]:
     low, high, verdict = measurement.low, measurement.high, measurement.verdict
-    interval = "" if low is None or high is None else f"{low:.6g} to {high:.6g}"
+    kind = "range" if measurement.interval == "range" else "95 %"
+    interval = "" if low is None or high is None else f"{low:.6g} to {high:.6g} ({kind})"
     return [
         measurement.name,
         "-" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}",

@@ -19,6 +19,7 @@ __all__ = [
     "MetricStyle",
     "gap_in_words",
     "in_words",
+    "interval_head",
     "percent_decimals",
     "style_of",
     "styles_of",
@@ -89,6 +90,12 @@ def percent_decimals(metrics: Sequence[Metric | None]) -> int:
     known = [m for m in metrics if m and m.low is not None and m.high is not None]
     halves = [m.style.scale * (m.high - m.low) / 2 for m in known]  # type: ignore[operator]
     return 2 if halves and max(halves) < 1 else 1
+
+
+def interval_head(metrics: Sequence[Metric | None]) -> tuple[str, str]:
+    """Return the title and the unit of a column of intervals: what those of these rows are."""
+    kinds = {metric.interval for metric in metrics if metric is not None} - {None}
+    return ("", "range") if kinds == {"range"} else ("95 %", "interval") if kinds == {"95%"} else ("95 %", "or range")
 
 
 def in_words(style: MetricStyle, value: float, decimals: int = 1) -> str:

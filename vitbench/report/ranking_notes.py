@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from vitbench.leaderboard.leaderboard import Resolution, Row
+from vitbench.leaderboard.leaderboard import Metric, Resolution, Row
+from vitbench.leaderboard.processes import THRESHOLD, Processes, in_turn, moody
 from vitbench.report.metric_styles import style_of, threshold_in_words
 
 __all__ = ["one_seed", "ranking_notes"]
@@ -51,11 +53,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     ranked = [row for row in rows if row.rank is not None]
     ranges = any(row.rank != row.rank_last for row in ranked)
     style = style_of(rank_by, ranked)
-    metric = ranked[0].metrics[rank_by] if ranked else None
-    ends = "ranges" if metric and metric.machine_bound else "95 % intervals"
-    overlap = "differ where their values do" if metric and metric.exact else f"differ where their {ends} do not overlap"
-    if any(row.metrics[rank_by].low is None and not row.metrics[rank_by].exact for row in ranked):
-        overlap += "; those without one cannot be told apart"
+    overlap = _other_rows([row.metrics[rank_by] for row in ranked])
     if resolution is None:
         return [f"A rank may be a range; rows {overlap}."] if ranges else []
     notes = []
@@ -76,6 +74,29 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
         smallest = threshold_in_words(style, resolution.gap) + f" of {rank_by}" * (style.unit == "%")
         notes.append(f"The smallest gap that these {sample} can resolve between neighbours here: {smallest}.")
     return notes
+
+
+def _other_rows(metrics: Sequence[Metric]) -> str:
+    """Say where rows differ that are not compared on the same images."""
+    if any(metric.exact for metric in metrics):
+        return "differ where their values do"
+    known = [figure for figure in map(Processes.of, metrics) if figure]
+    if not (known or any(moody(metric) for metric in metrics)):
+        words = "differ where their 95 % intervals do not overlap"
+        lacking = any(metric.low is None for metric in metrics)
+        return words + "; those without one cannot be told apart" * lacking
+    if len(known) < 2:
+        return "cannot be told apart: they have no values of several processes"
+    pairs, possible = int(in_turn(known).sum()) // 2, math.comb(len(known), 2)
+    if not pairs:
+        return "cannot be told apart: they were not measured in turn, and the machine has moods"
+    over = f"5 % over {pairs:,} pair{'s' if pairs > 1 else ''} by Holm"
+    words = (
+        f"differ where the interval of their ratio lies beyond {100 * THRESHOLD:g} % (Welch's t over processes, {over})"
+    )
+    if pairs < possible:
+        words += "; those that were not measured in turn cannot be told apart, since the machine has moods"
+    return words + "; those without values of several processes cannot be told apart" * (len(known) < len(metrics))
 
 
 def _seed_notes(rows: Sequence[Row], rank_by: str) -> list[str]:

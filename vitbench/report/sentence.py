@@ -5,10 +5,12 @@ Names stand in the sentences as they came: each format escapes all text that it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Resolution, Row
+from vitbench.leaderboard.processes import told_apart
 from vitbench.printable import rounded
 from vitbench.report.metric_styles import (
     MetricStyle,
@@ -202,7 +204,9 @@ def _fastest(contest: _Contest) -> list[str]:
         ratio = rounded(value / against[0])
         words += f", {'about' if ratio == '1.00' else f'{ratio} times'} as fast as {best.name}"
     doubts = ["doubtful"] * ("warn" in (metric.verdict, against[1].verdict if against else ""))
-    doubts += ["the ranges overlap"] * bool(against and _low(metric, value) <= _high(against[1], against[0]))
+    # Any of them might have been the fastest.
+    pairs = math.comb(len(usable), 2)
+    doubts += ["the gap is not resolved"] * bool(against and not told_apart(metric, against[1], pairs))
     words += f" ({'; '.join(doubts)})" if doubts else ""
     left_out = f"; {invalid} invalid {SPEED}{'s are' if invalid > 1 else ' is'} left out" if invalid else ""
     return [f"{words}{left_out}."]
@@ -210,14 +214,6 @@ def _fastest(contest: _Contest) -> list[str]:
 
 def _valid(metric: Metric) -> float | None:
     return None if metric.verdict == "invalid" else metric.value
-
-
-def _low(metric: Metric, value: float) -> float:
-    return value if metric.low is None else metric.low
-
-
-def _high(metric: Metric, value: float) -> float:
-    return value if metric.high is None else metric.high
 
 
 def _listed(names: Sequence[str]) -> str:

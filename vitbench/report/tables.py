@@ -14,7 +14,7 @@ from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Ro
 from vitbench.leaderboard.pareto import on_fronts
 from vitbench.leaderboard.rows import unshared
 from vitbench.records import PLAIN_STEP, Level
-from vitbench.report.metric_styles import MetricStyle, percent_decimals, styles_of
+from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
@@ -149,8 +149,7 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
     low_width = max(len(low) for low, _ in filter(None, ends))
     high_width = max(len(high) for _, high in filter(None, ends))
     cells = tuple(f"[{pair[0]:>{low_width}}, {pair[1]:>{high_width}}]" if pair else "" for pair in ends)
-    over_processes = any(m is not None and m.machine_bound for m in metrics)
-    title, unit = ("", "range") if over_processes else ("95 %", "interval")
+    title, unit = interval_head(metrics)
     return [values, Column(metric=style.metric, title=title, unit=unit, cells=cells), *spread]
 
 

@@ -36,6 +36,8 @@ class Attempt:
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     endings: list[Ending[CellResult]] = field(default_factory=list)
+    occasion: str = ""
+    """Names the attempts whose processes take turns."""
     largest: LargestBatch | None = None
     """What the search for the largest batch found."""
     search_seconds: float = 0.0
@@ -68,6 +70,7 @@ class Attempt:
             status=status,
             reason=reason,
             started=self.started,
+            occasion=self.occasion,
             seconds=time.time() - self.started
             if interrupted
             else self.search_seconds + sum(ending.seconds for ending in self.endings),
@@ -100,7 +103,7 @@ def status_of(ending: Ending[CellResult]) -> tuple[Status, str]:
 
 
 def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:
-    """Return one measurement a name: the median of the processes' values, their range, their samples nested.
+    """Return one measurement a name: the median of the processes' values, these, their range, their samples nested.
 
     A figure that is the same in every process keeps its own interval, where it has one. What the first process alone
     gives (parameters, MACs) is kept as it is; what others lack has no value, so that none is ever of the fast
@@ -127,7 +130,7 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
     if len(values) < len(same):
         return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
     if once or (len(set(values)) == 1 and same[0].low is not None and not same[0].samples):
-        return msgspec.structs.replace(same[0], verdict=verdict)
+        return msgspec.structs.replace(same[0], processes=() if once else tuple(values), verdict=verdict)
     middle, apart = statistics.median(values), max(values) - min(values)
     if apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):
         differ = "the processes differ by " + (f"{apart / abs(middle):.0%}" if middle else f"{apart:g}")
@@ -139,6 +142,7 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
         high=max(values),
         n=len(values),
         samples=tuple(itertools.chain.from_iterable(one.samples for one in same)),
+        processes=tuple(values),
         verdict=verdict,
     )
 

@@ -103,7 +103,7 @@ def run_cells(
         if not interrupted:
             on_event(Ended(record=record))
 
-    for group in _groups(cells):
+    for number, group in enumerate(_groups(cells)):
         with tempfile.TemporaryDirectory(prefix="vitbench-") as scratch:
             call = _Call(
                 store=store,
@@ -114,13 +114,16 @@ def run_cells(
                 scratch=scratch,
                 plugins=plugins,
             )
-            _run_group(group, call, keep)
+            _run_group(group, f"{run}/{number}", call, keep)
 
 
-def _run_group(group: Sequence[KeyedCell], call: _Call, keep: Callable[..., None]) -> None:
-    """Run the processes of some cells in turn, and keep each attempt when it has ended or was interrupted."""
+def _run_group(group: Sequence[KeyedCell], occasion: str, call: _Call, keep: Callable[..., None]) -> None:
+    """Run the processes of some cells in turn, and keep each attempt when it has ended or was interrupted.
+
+    They share the machine's mood, whatever it is, and `occasion` says so: not all cells of a run do.
+    """
     processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
-    attempts = {planned.key: Attempt(planned=planned) for planned in group}
+    attempts = {planned.key: Attempt(planned=planned, occasion=occasion) for planned in group}
     for process, planned in itertools.product(range(processes), group):
         attempt = attempts[planned.key]
         if attempt.failed:

@@ -15,9 +15,12 @@ from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import unlike_conditions
 from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.folder import Folder, NoDataError, open_folder
+from vitbench.comparing.sentences import notes
 from vitbench.errors import StoreError, UsageError
 from vitbench.leaderboard.rows import Condition
 from vitbench.lockstep.outcome import EXIT_CODES
+from vitbench.records import Record
+from vitbench.running.attempt import merge_processes
 
 GOOD, BAD = c.right(380), c.right(350)
 """Scores of which the second is worse for certain: 30 images are right for the first alone."""
@@ -646,6 +649,34 @@ def test_the_level_after_some_are_found_is_that_of_the_others(tmp_path: Path) ->
     second = c.write(tmp_path / "b", c.quality("u", BAD), c.quality("v", NEAR), c.quality("w", NEAR))
     found = compare_folders(open_folder(first), open_folder(second))
     assert {pair.quality[0].paired.level for pair in found.pairs if pair.quality[0].paired} == {0.025}
+
+
+def test_speeds_of_two_runs_of_one_folder_are_not_resolved_as_in_its_table(tmp_path: Path) -> None:
+    """The table of that folder ranks them nowhere, either; two folders are two occasions on purpose."""
+    slow, fast = c.speeds("slow", 1000), c.speeds("fast", 2000)
+    elsewhere = [msgspec.structs.replace(record, occasion="later") for record in fast]
+    for records, finding in ((fast, "better"), (elsewhere, "not resolved")):
+        folder = open_folder(c.write(tmp_path / finding, slow, records, rank_by="throughput"))
+        pair = only(compare_models(folder, ("slow", "fast")))
+        assert {each.finding for each in pair.speeds if each.metric != "peak_memory"} == {finding}
+        assert {row.rank_last for row in folder.board.rows} == ({1, 2} if finding == "better" else {2})
+    folders = [open_folder(c.write(tmp_path / side, records)) for side, records in (("a", fast), ("b", elsewhere))]
+    assert {each.reason for each in only(compare_folders(*folders)).speeds} == {
+        f"{name}: the ranges of the processes overlap" for name in ("throughput", "latency_p50", "train_throughput")
+    }
+
+
+@pytest.mark.parametrize(("peak", "finding"), [(11.0, "not resolved"), (40.0, "worse")])
+def test_memory_is_judged_by_the_rule_of_the_ranks_and_says_so(tmp_path: Path, peak: float, finding: str) -> None:
+    def records(label: str, mib: float) -> list[Record]:
+        given = [(f.measurement("peak_memory", mib * 2**20, unit="B", better="lower"),)] * 3
+        return [f.record(f.speed_cell(label), merge_processes(given), occasion=label)]
+
+    folder = open_folder(c.write(tmp_path / "r", records("a", 10.0), records("b", peak), rank_by="peak_memory"))
+    found = compare_models(folder, ("a", "b"))
+    assert only(found).quality[0].finding == finding
+    assert [row.rank_last for row in folder.board.rows] == ([2, 2] if finding == "not resolved" else [1, 2])
+    assert "peak_memory is compared by the values of its processes." in "\n".join(notes(found, only(found)))
 
 
 def test_stored_speeds_share_their_level_over_all_figures_of_all_pairs(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_every_field_of_a_row_and_of_a_metric_has_its_column() -> None:
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
     assert named - set(ROW_COLUMNS) == {"condition", "ids", "metrics", "other_batches", "cudnn", "timing_variables"}
     named = {field.name for field in fields(Metric)} - {"unit", "better", "taken_at", "exact", "machine_bound", "style"}
+    named = (named - {"processes", "occasion"}) | {"interval"}
     assert {part.removeprefix("_").replace("sd", "spread") or "value" for part in METRIC_COLUMNS} == named
 
 
@@ -62,6 +63,7 @@ def test_a_row_has_its_interval_its_verdicts_and_its_fronts():
     assert first["top1"] == pytest.approx(343 / 360)
     assert first["top1_low"] == pytest.approx((wilson(340, 360)[0] + wilson(346, 360)[0]) / 2)
     assert first["top1_sd"] == pytest.approx(6 / 360 / 2**0.5)
+    assert (first["top1_interval"], first["throughput_interval"]) == ("95%", "range")
     assert (first["top1_n"], first["top1_verdict"], first["top1_reasons"]) == (2, "valid", "")
     assert (first["throughput"], first["throughput_verdict"], first["throughput_reasons"]) == (900, "warn", "load")
     assert (first["pareto_speed"], first["batch_size"], first["method"], first["rank_by"]) == (True, 32, METHOD, "top1")

@@ -179,14 +179,59 @@ def test_without_scores_the_error_of_the_seeds_widens_the_intervals():
     assert standings(build([*varied, other], [], "top1").rows)["a"] == (1, 2, ("b",))
 
 
-def test_stored_speeds_differ_where_the_ranges_of_their_processes_are_disjoint():
-    records = [each for m, v in (("a", 1000), ("b", 1040), ("c", 1080)) for each in (f.quality(m), *f.speed(m, v))]
-    # Each range is from 2 % below to 3 % above.
+def timed(label: str, *processes: float, occasion: str = "here", **of_each: object) -> Record:
+    """Return a record of a throughput, merged from what its processes gave."""
+    seen = [(f.measurement("throughput", value, unit="images/s", **of_each),) for value in processes]
+    return f.record(f.speed_cell(label), merge_processes(seen), occasion=occasion)
+
+
+def test_disjoint_ranges_of_stored_speeds_are_no_difference():
+    records = [timed("a", 1000, 1003, 1006), timed("b", 1007, 1010, 1013)]
+    assert standings(build(records, [], "throughput").rows) == {"b": (1, 2, ("a",)), "a": (1, 2, ("b",))}
+    wide = [timed("a", 900, 950, 1050), timed("b", 1060, 1160, 1210)]
+    assert standings(build(wide, [], "throughput").rows)["b"] == (1, 2, ("a",))
+
+
+def test_speeds_that_differ_by_more_than_their_processes_do_have_ranks():
+    records = [timed("a", 1000, 1003, 1006), timed("b", 1107, 1110, 1113), timed("c", 1112, 1115, 1118)]
     assert standings(build(records, [], "throughput").rows) == {
         "c": (1, 2, ("b",)),
-        "b": (1, 3, ("a", "c")),
-        "a": (2, 3, ("b",)),
+        "b": (1, 2, ("c",)),
+        "a": (3, 3, ()),
     }
+
+
+def test_the_level_of_stored_speeds_is_shared_over_all_pairs():
+    pair = [timed("a", 975, 1000, 1025), timed("b", 1170, 1200, 1230)]
+    assert standings(build(pair, [], "throughput").rows)["b"] == (1, 1, ())
+    others = [timed(f"c{i}", 975, 1000, 1025) for i in range(8)]
+    assert by_model(build([*pair, *others], [], "throughput").rows)["b"].rank_last == 10
+
+
+@pytest.mark.parametrize("occasions", [("one", "other"), ("", "")])
+def test_speeds_whose_processes_took_no_turns_are_not_told_apart(occasions):
+    processes = {"a": (1000, 1003, 1006), "b": (2000, 2003, 2006)}
+    records = [timed(m, *processes[m], occasion=occasion) for m, occasion in zip(processes, occasions, strict=True)]
+    assert {(row.rank, row.rank_last) for row in build(records, [], "throughput").rows} == {(1, 2)}
+    records = [timed(m, *values) for m, values in processes.items()]
+    assert standings(build(records, [], "throughput").rows)["b"] == (1, 1, ())
+
+
+def test_only_pairs_that_took_turns_share_the_level():
+    pair = [timed("a", 975, 1000, 1025), timed("b", 1170, 1200, 1230)]
+    elsewhere = [timed(f"c{i}", 975, 1000, 1025, occasion=f"{i}") for i in range(8)]
+    rows = by_model(build([*pair, *elsewhere], [], "throughput").rows)
+    assert "a" not in rows["b"].tied_with
+
+
+def test_times_of_single_trainings_are_told_apart_from_nothing():
+    """Two evaluations are two occasions, whatever interval they claim."""
+    given = {"unit": "s", "better": "lower", "n": 9}
+    records = [
+        f.record(f.quality_cell(m), [f.measurement("train_seconds", v, low=0.99 * v, high=1.01 * v, **given)])
+        for m, v in (("a", 10.0), ("b", 20.0))
+    ]
+    assert {(row.rank, row.rank_last) for row in build(records, [], "train_seconds").rows} == {(1, 2)}
 
 
 def test_equal_costs_share_a_range_and_others_do_not():
@@ -364,13 +409,26 @@ def test_speed_stays_with_its_data_set_where_quality_failed():
 
 
 @pytest.mark.parametrize("batch_size", [16, 64])
-def test_the_table_compares_at_the_batch_that_was_measured_last(batch_size):
+def test_of_batches_at_which_as_many_models_were_measured_the_table_compares_at_the_last(batch_size):
     later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
-    records = [f.quality("a"), *f.speed("a", 100), *later, f.quality("b"), *f.speed("b", 200)]
+    records = [f.quality("a"), *f.speed("a", 100), *later]
+    records += [f.quality("b"), *f.speed("b", 200), f.quality("c"), *f.speed("c", 300, batch_size=batch_size)]
     rows = by_model(build(records, [], "top1").rows)
     assert {row.condition.batch_size for row in rows.values()} == {batch_size}
     assert rows["a"].metrics["throughput"].value == 900
     assert "throughput" not in rows["b"].metrics, "at another batch it is no figure to compare with"
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_a_later_run_of_one_model_at_another_batch_hides_no_others_speed(batch_size):
+    later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
+    records = [each for m in "abc" for each in (f.quality(m), *f.speed(m, 100))]
+    rows = by_model(build([*records, *later], [], "top1").rows)
+    assert {row.condition.batch_size for row in rows.values()} == {32}
+    assert {name: row.metrics["throughput"].value for name, row in rows.items()} == dict.fromkeys("abc", 100)
+    alone = by_model(build([*records[4:], f.quality("a"), *later], [], "top1").rows)
+    assert alone["b"].metrics["throughput"].value == 100
+    assert alone["a"].other_batches == {"inference": (batch_size,), "training": (batch_size,)}
 
 
 def test_threads_change_speed_but_not_what_quality_is_averaged_over():
@@ -445,6 +503,11 @@ def test_memory_on_which_all_processes_agree_is_told_apart():
 @pytest.mark.parametrize("apart", [(100, 104), (1, 4), (100, 100)], ids=["4 per cent", "a few pages", "nothing"])
 def test_what_processes_agree_on_is_no_certainty(apart):
     assert ranks_by_memory(*((peak,) * 3 for peak in apart)) == [(1, 2), (1, 2)]
+
+
+def test_disjoint_ranges_of_memory_are_no_difference():
+    assert ranks_by_memory((90, 100, 104), (112, 120, 140)) == [(1, 2), (1, 2)]
+    assert ranks_by_memory((98, 100, 102), (138, 140, 142)) == [(1, 1), (2, 2)]
 
 
 def test_a_byte_more_or_less_makes_an_agreement_no_surer():

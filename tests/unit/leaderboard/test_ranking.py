@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
 from vitbench.leaderboard.ranking import CHUNK, Entry, Ranking, rank
@@ -226,6 +228,29 @@ def test_log_likelihoods_are_compared_image_by_image():
     assert ranking.resolution.gap == pytest.approx(1.96 * 0.05 / math.sqrt(500), rel=0.1)
     shuffled = entry(random.permutation(entries[1].outcomes[0].scores))
     assert ranges(rank([entries[0], shuffled], "lower")) == [(1, 2), (1, 2)], "the same values of other images"
+
+
+@pytest.mark.parametrize("kind", ["right or wrong", "numbers"])
+def test_the_gap_has_the_level_of_holms_first_step_over_all_pairs(kind):
+    """Six models: a fifteenth of the level, at which more is needed than for one pair."""
+    random = np.random.default_rng(0)
+    if kind == "numbers":
+        scores = [random.normal(size=400) for _ in range(6)]
+    else:
+        scores = [random.permutation(400) < 300 for _ in range(6)]
+    found = rank([entry(each) for each in scores], "higher").resolution
+    order = np.argsort([each.mean() for each in scores], kind="stable")
+    neighbours = [(scores[i], scores[j]) for i, j in itertools.pairwise(order)]
+    assert found is not None
+    assert found.pairs == 15
+    if kind == "numbers":
+        errors = sorted(np.std(one - other, ddof=1) for one, other in neighbours)
+        assert found.gap == pytest.approx(t.isf(0.05 / 15 / 2, 399) * errors[2] / 20, rel=0.03)
+        assert found.gap > 1.2 * t.isf(0.05 / 2, 399) * errors[2] / 20
+    else:
+        discordant = sorted(int((one != other).sum()) for one, other in neighbours)[2]
+        assert found.gap == mcnemar_gap(discordant, 0.05 / 15) / 400
+        assert found.gap > 1.2 * mcnemar_gap(discordant, 0.05) / 400
 
 
 def test_a_difference_of_the_gap_is_resolved_and_a_smaller_one_is_not():

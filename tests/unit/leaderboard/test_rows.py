@@ -173,12 +173,24 @@ def test_a_time_of_training_stands_where_it_was_taken_only(place):
 
 
 def test_a_row_knows_at_which_batches_it_was_measured_where_the_table_has_another():
-    newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
-    rows = by_model(unranked([f.quality("a"), f.quality("b"), *f.speed("a"), *f.speed("b"), *newer]))
+    newer = [*f.speed("a", batch_size=64), *f.speed("c", batch_size=64)]
+    rows = by_model(unranked([f.quality("a"), f.quality("b"), *f.speed("a"), *f.speed("b"), *timed_later(newer)]))
     assert rows["a"].condition.batch_size == 64
     assert "throughput" not in rows["b"].metrics
     assert rows["b"].other_batches == {"inference": (32,), "training": (32,)}
     assert rows["a"].other_batches == {}
+
+
+def timed_later(records):
+    return [msgspec.structs.replace(record, started=1.8e9) for record in records]
+
+
+def test_a_row_knows_what_its_processes_gave_and_who_took_turns_with_them():
+    metrics = only(unranked([f.quality(), *f.speed("vit", 1000)])).metrics
+    assert metrics["throughput"].processes == (980, 1000, 1030)
+    assert (metrics["throughput"].occasion, metrics["throughput"].interval) == ("run-1/1", "range")
+    assert (metrics["top1"].processes, metrics["top1"].occasion, metrics["top1"].interval) == ((), "", "95%")
+    assert metrics["nll"].interval is None
 
 
 def test_one_label_for_two_models_is_told_apart_by_options():

@@ -131,6 +131,18 @@ def test_a_metric_cannot_take_the_place_of_a_column(name):
     assert (row[header.index("rank")], row[header.index("model")]) == ("1", "vit")
 
 
+@pytest.mark.parametrize(
+    ("rank_by", "kind"), [("top1", "95%"), ("throughput", "range"), ("peak_memory", "range"), ("nll", "")]
+)
+def test_the_interval_of_the_ranking_metric_says_what_it_is(rank_by, kind):
+    board = build([f.quality("a", 340), *f.speed("a", 1000)], [], rank_by)
+    [row] = csv.DictReader(io.StringIO(render(board, "csv")))
+    assert row["rank_by_interval"] == kind
+    metric = board.rows[0].metrics[rank_by]
+    ends = [row["rank_by_low"], row["rank_by_high"]]
+    assert ends == (["", ""] if not kind else [str(metric.low), str(metric.high)])
+
+
 def test_an_empty_leaderboard_is_a_header():
     text = render(build([], [], "top1"), "csv")
     assert text.startswith('"rank","rank_last","model",')

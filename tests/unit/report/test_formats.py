@@ -68,7 +68,7 @@ def test_the_values_are_in_the_units_for_people() -> None:
         "mine ms": "50,000",
         "zeta images/s": "200",
         "drill images/s": "200",
-        "size": "50.0",
+        "size": "50",
         "crowd images/s": "200",
     }
 

@@ -117,7 +117,7 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
     ):
         assert words in text.splitlines()
     top1 = next(line for line in text.splitlines() if line.startswith("top1"))
-    assert top1.split() == ["top1", "0.5", "fraction", *top1.split()[3:6], "360", "valid"]
+    assert top1.split() == ["top1", "0.5", "fraction", *top1.split()[3:6], "(95", "%)", "360", "valid"]
     assert next(line for line in text.splitlines() if line.startswith("ece")).endswith("invalid: too few images")
     assert "weights" not in text
 

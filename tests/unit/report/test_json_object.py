@@ -51,7 +51,10 @@ def test_the_schema():
         "baseline": False,
         "pareto": {"speed": True, "speed_memory": True},
     }
-    assert list(metrics["top1"]) == [*("value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons")]
+    assert list(metrics["top1"]) == [
+        *("value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons")
+    ]
+    assert [metrics[name]["interval"] for name in ("top1", "throughput", "nll")] == ["95%", "range", None]
     assert metrics["top1"]["spread"] is None
     assert metrics["peak_memory"]["value"] == 12 << 20
     assert metrics["top1"]["value"] == 340 / 360
@@ -65,7 +68,7 @@ def test_every_field_of_a_row_is_told():
     [row] = json.loads(render(build([f.quality("vit", 340)], [], "top1"), "json"))["rows"]
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
     assert named - {*row, *row["conditions"]} == {"condition", "ids", "image_size", "other_batches", "timing_variables"}
-    keys = ["value", "unit", "better", "low", "high", "spread", "n", "verdict", "reasons"]
+    keys = ["value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons"]
     assert list(row["metrics"]["top1"]) == keys  # programs read them
 
 

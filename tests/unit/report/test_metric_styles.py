@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import factories as f
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitbench.report.metric_styles import MetricStyle, gap_in_words, threshold_in_words
+from vitbench.leaderboard.leaderboard import build
+from vitbench.report.metric_styles import MetricStyle, gap_in_words, interval_head, threshold_in_words
 
 SHARE, NAT, PLAIN = (
     MetricStyle("top1", "top1", "%", 100),
@@ -62,3 +64,18 @@ def test_a_count_is_whole_and_what_was_measured_has_its_digits():
     layers, time = MetricStyle("layers", "layers", ""), MetricStyle("time", "time", "ms", 1000)
     assert [layers.number(value) for value in (3, 33, 12345, 0.5)] == ["3", "33", "12,345", "0.5"]
     assert time.number(0.002) == "2.00"
+
+
+def test_the_head_of_intervals_is_what_is_stored_with_them():
+    def head(*ends: dict[str, object]) -> tuple[str, str]:
+        given = {"unit": "B", "better": "lower", "n": 3}
+        records = [
+            f.record(f.speed_cell(f"m{i}"), [f.measurement("peak_memory", 2.0, **given, **each)])
+            for i, each in enumerate(ends)
+        ]
+        return interval_head([row.metrics.get("peak_memory") for row in build(records, [], "peak_memory").rows])
+
+    of_processes, own = {"low": 1.0, "high": 3.0, "processes": (1.0, 2.0, 3.0)}, {"low": 1.5, "high": 2.5}
+    assert head(of_processes) == ("", "range")
+    assert head(own) == ("95 %", "interval"), "a metric that holds for one machine may have an interval of its own"
+    assert head(of_processes, own, {}) == ("95 %", "or range")

@@ -110,8 +110,26 @@ def test_speeds_say_what_their_ranges_are():
     rows = build(records, [], "throughput").rows
     assert ranking_notes(rows, "throughput", None) == [
         "Ranked by throughput (higher is better).",
-        "A rank may be a range; rows differ where their ranges do not overlap.",
+        "A rank may be a range; rows differ where the interval of their ratio lies beyond 3 % (Welch's t over "
+        "processes, 5 % over 1 pair by Holm).",
     ]
+
+
+def test_speeds_that_took_no_turns_are_said_to_be_told_apart_from_none():
+    def said(*occasions: str) -> str:
+        cells = [f.speed_cell(f"m{number}") for number in range(len(occasions))]
+        measured = next(record for record in f.speed() if record.planned.cell == f.speed_cell("vit").cell)
+        pairs = zip(cells, occasions, strict=True)
+        records = [f.record(cell, measured.measurements, occasion=occasion) for cell, occasion in pairs]
+        return ranking_notes(build(records, [], "throughput").rows, "throughput", None)[-1]
+
+    assert said("one", "one").endswith("5 % over 1 pair by Holm).")
+    assert said("one", "other") == (
+        "A rank may be a range; rows cannot be told apart: they were not measured in turn, and the machine has moods."
+    )
+    assert said("one", "one", "other").endswith(
+        "1 pair by Holm); those that were not measured in turn cannot be told apart, since the machine has moods."
+    )
 
 
 def test_the_gap_of_a_likelihood_is_in_its_unit():
@@ -141,5 +159,5 @@ def test_of_several_seeds_the_gap_is_that_of_images_and_seeds():
 def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
     rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
     assert ranking_notes(rows, "train_seconds", None)[-1] == (
-        "A rank may be a range; rows differ where their ranges do not overlap; those without one cannot be told apart."
+        "A rank may be a range; rows cannot be told apart: they have no values of several processes."
     )

@@ -12,6 +12,7 @@ from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Leaderboard, build
 from vitbench.records import Record
 from vitbench.report.sentence import closing_sentences
+from vitbench.running.attempt import merge_processes
 
 ONE_SEED = " With one seed each, ranks compare sets of weights, not models."
 
@@ -147,14 +148,29 @@ def test_exactly_a_point_is_within():
     assert "Fastest within a point of the best: b, 20.0 images/s, 2.00 times as fast as a." in said(*records)
 
 
-def test_doubt_and_overlap_of_speeds_are_said():
+def test_doubt_and_what_is_not_resolved_of_speeds_are_said():
     records = [
         *(f.quality("a", 350), *f.speed("a", 1000)),
         *(f.quality("b", 349), *f.speed("b", 1040, verdict="warn", reason="load")),
     ]
     assert said(*records).endswith(
-        "the best: b, 1,040 images/s, 1.04 times as fast as a (doubtful; the ranges overlap)."
+        "the best: b, 1,040 images/s, 1.04 times as fast as a (doubtful; the gap is not resolved)."
     )
+
+
+def test_disjoint_ranges_do_not_resolve_a_gap_of_speed():
+    def speed(label: str, *processes: float) -> Record:
+        given = [(f.measurement("throughput", value, unit="images/s"),) for value in processes]
+        return f.record(f.speed_cell(label), merge_processes(given))
+
+    records = [f.quality("a", 350), speed("a", 1000, 1003, 1006), f.quality("b", 349)]
+    assert said(*records, speed("b", 1007, 1010, 1013)).endswith("1.01 times as fast as a (the gap is not resolved).")
+    assert said(*records, speed("b", 1207, 1210, 1213)).endswith("1.21 times as fast as a.")
+    # What two models resolve three do not, of which any might have been the fastest.
+    records = [f.quality("a", 350), speed("a", 975, 1000, 1025), f.quality("b", 349), speed("b", 1073, 1100, 1128)]
+    assert said(*records).endswith("1.10 times as fast as a.")
+    third = [f.quality("c", 349), speed("c", 975, 1000, 1025)]
+    assert said(*records, *third).endswith("1.10 times as fast as a (the gap is not resolved).")
 
 
 def test_the_best_may_be_the_fastest():

@@ -35,7 +35,13 @@ def test_processes_that_agree_say_how_many_they_were() -> None:
 
 def test_a_figure_that_is_the_same_everywhere_keeps_its_own_interval() -> None:
     own = one(0.5, low=0.4, high=0.6, n=100)
-    assert merge_processes([own] * 3) == own
+    (merged,) = merge_processes([own] * 3)
+    assert (merged.low, merged.high, merged.n, merged.interval) == (0.4, 0.6, 100, "95%")
+
+
+def test_the_value_of_each_process_is_kept_and_the_ends_are_a_range() -> None:
+    (merged,) = merge_processes([one(value, n=50) for value in (3.0, 1.0, 2.0)])
+    assert (merged.value, merged.processes, merged.interval) == (2.0, (3.0, 1.0, 2.0), "range")
 
 
 @pytest.mark.parametrize("having", [(0,), (2,), (0, 2), (1, 2)])

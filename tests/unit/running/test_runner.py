@@ -126,6 +126,14 @@ def test_a_quality_cell_is_one_process_and_a_speed_cell_three_in_turn(store: Sto
     ]
 
 
+def test_the_cells_that_took_turns_share_an_occasion_and_no_others_do(store: Store) -> None:
+    for _ in range(2):  # another run is another occasion
+        run(store, [A, B, FAST_1, SLOW_1, FAST, SLOW])
+    occasions = [record.occasion for record in store.records()]
+    alike = [[i for i, other in enumerate(occasions) if other == own] for own in dict.fromkeys(occasions)]
+    assert alike == [[0], [1], [2, 3], [4, 5], [6], [7], [8, 9], [10, 11]]
+
+
 def test_what_a_process_is_told(store: Store) -> None:
     script, _ = run(store, [A, FAST])
     quality, speed = script.calls[0], script.calls[1]
@@ -296,6 +304,7 @@ def test_the_processes_of_a_speed_cell_are_merged(store: Store) -> None:
         high=104.0,
         n=3,
         samples=((100.0,), (104.0,), (97.0,)),
+        processes=(100.0, 104.0, 97.0),
     )
 
 

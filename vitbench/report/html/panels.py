@@ -146,7 +146,7 @@ def _interval(name: str, metric: Metric, row: Row) -> str:
     style, decimals = style_of(name, [row]), percent_decimals([metric])
     low, high = (in_words(style, end, decimals).removesuffix(f" {style.unit}") for end in (metric.low, metric.high))
     spread = "" if metric.spread is None else f", sd {in_words(style, metric.spread, decimals)}"
-    return f"{low} to {high}{spread}"
+    return f"{low} to {high} ({'range' if metric.interval == 'range' else '95 %'}){spread}"
 
 
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:

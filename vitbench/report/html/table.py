@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.report.metric_styles import MetricStyle, percent_decimals, styles_of
+from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
 from vitbench.report.terminal_text import EN_DASH, marked
 
 __all__ = ["TableCell", "TableColumn", "columns"]
@@ -94,11 +94,14 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
             else _EMPTY
             for pair in ends
         ]
-        over_processes = any(metric is not None and metric.machine_bound for metric in metrics)
-        title, unit = (style.metric, "range") if over_processes else ("95 %", "interval")
+        title, unit = interval_head(metrics)
         better = next(metric.better for metric in metrics if metric)
         key = f"{style.metric}_interval"
-        found.append(TableColumn(key=key, title=title, unit=unit, better=better, detail=False, cells=tuple(intervals)))
+        found.append(
+            TableColumn(
+                key=key, title=title or style.metric, unit=unit, better=better, detail=False, cells=tuple(intervals)
+            )
+        )
     spreads = [None if metric is None else metric.spread for metric in metrics]
     if any(spread is not None for spread in spreads):
         cells = [_EMPTY if each is None else TableCell(text=text(each), order=f"{each:.8g}") for each in spreads]

@@ -247,7 +247,7 @@ def test_a_panel_gives_every_figure_with_its_reasons(detailed):
     assert set(lines) == set(row.metrics)
     assert lines["throughput"].verdict == "! invalid: IQR 40% of the median"
     assert lines["throughput"].value == "1,000 images/s"
-    assert lines["throughput"].interval == "980 to 1,030"
+    assert lines["throughput"].interval == "980 to 1,030 (range)"
     assert lines["top1"].verdict == "valid"
 
 

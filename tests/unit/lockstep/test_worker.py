@@ -25,6 +25,7 @@ from vitbench.lockstep import worker as live
 from vitbench.lockstep.process import Order, Ran, Ready, RunCalls
 from vitbench.lockstep.worker import model_block
 from vitbench.measuring import evidence, steps
+from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.specs import RecipeSpec
 from vitbench.worker import build
@@ -86,6 +87,19 @@ def test_a_cells_model_is_called_under_the_cells_conditions(probe: Probe) -> Non
         block(2)
         assert probe.seen[3:] == [(True, False, False, (5, 1, 8, 8), 1)] * 2
     assert not torch.equal(weight, probe.linear.weight)
+
+
+def test_a_model_of_which_nothing_was_compiled_is_not_timed_as_compiled(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model: model)  # what a disabled compiler does
+    with model_block(order(batch_size=2)) as block:
+        block(1)
+    with (
+        model_block(order(batch_size=2, compile=True)) as block,
+        pytest.raises(InvalidOutput, match="nothing was comp"),
+    ):
+        block(1)
 
 
 @pytest.fixture

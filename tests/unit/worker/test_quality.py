@@ -19,6 +19,7 @@ from vitbench.data.splits import load_splits
 from vitbench.errors import StoreError
 from vitbench.execution.messages import PREDICTIONS, SCORES, CellJob, MetricsJob
 from vitbench.measuring.predictions import save_predictions
+from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
 from vitbench.records import DataInfo
 from vitbench.training import statistics
@@ -70,6 +71,30 @@ def cached(folder: Path) -> DataInfo:
         np.save(folder / f"{name}-images.npy", rng.integers(low, 256, (count, 1, 8, 8), dtype=np.uint8))
         np.save(folder / f"{name}-labels.npy", np.arange(count) % 10)
     return msgspec.structs.replace(factories.data_info(), cache=str(folder))
+
+
+class LeftAlone(torch.nn.Module):
+    """A model that torch.compile does not touch."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(64, num_classes)
+
+    @torch.compiler.disable
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images.flatten(1))
+
+
+@pytest.mark.compute
+def test_a_model_of_which_nothing_was_compiled_has_no_compiled_quality(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
+    monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
+    options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
+    planned = factories.quality_cell("vit", options=options, data=cached(tmp_path), compile=True)
+    with pytest.raises(InvalidOutput, match="nothing was compiled"):
+        run_quality(CellJob(planned=planned), load_catalog(), tmp_path, lambda _: None)
 
 
 @pytest.mark.compute

@@ -98,11 +98,12 @@ def test_evidence_is_a_range_over_processes(tmp_path, store):
     assert cell.name == "inference, batch 1"
 
 
-def test_cells_of_different_code_are_told(tmp_path, store):
+def test_cells_of_different_code_are_rows_of_their_own_that_tell_it(tmp_path, store):
     records = [factories.quality(code="aaaa", seed=0), factories.quality(code="bbbb", seed=1)]
-    origins = only(records, store).origins["model"]
-    assert [origin.code_hash for origin in origins] == ["aaaa", "bbbb"]
-    assert all(isinstance(origin, PluginOrigin) for origin in origins)
+    _, details = pages.board_of(records, store)
+    origins = [row.origins["model"] for row in details.rows]
+    assert [[origin.code_hash for origin in each] for each in origins] == [["aaaa"], ["bbbb"]]
+    assert all(isinstance(origin, PluginOrigin) for each in origins for origin in each)
 
 
 def test_metrics_that_are_not_vitbenchs_own_are_told(tmp_path, store):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.installed import version_of
+from vitbench.installed import CUDNN, version_of
 from vitbench.records import Environment
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
 
 PACKAGES = ("vitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 """The packages whose versions can change a number."""
-CUDNN = "cuDNN"
-"""What its version is listed under."""
 
 
 def usable_cores() -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from vitbench.environment import CUDNN
+from vitbench.installed import CUDNN
 from vitbench.records import KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.installed import version_of
-from vitbench.records import CUDNN, Environment
+from vitbench.installed import CUDNN, version_of
+from vitbench.records import Environment
 
 __all__ = [
     "control_groups",

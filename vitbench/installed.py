@@ -7,8 +7,10 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["version_of"]
+__all__ = ["CUDNN", "version_of"]
 
+CUDNN = "cuDNN"
+"""What the version of cuDNN is listed under, which no distribution is called."""
 _BUILDS = ("torch", "torchvision")
 """Packages of which one version has several builds, for the CPU and for each CUDA."""
 _OWN_WORDS = re.compile(r"""^__version__\b[^=\n]*= *['"](.+)['"]""", re.MULTILINE)

@@ -16,7 +16,6 @@ import msgspec
 from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
-    "CUDNN",
     "METHOD",
     "PLAIN_STEP",
     "SCHEMA",
@@ -43,8 +42,6 @@ __all__ = [
 
 SCHEMA = 4
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-CUDNN = "cuDNN"
-"""What its version is listed under among those of software."""
 METHOD = 3
 """Version of the way numbers are made; part of each key."""
 PLAIN_STEP = "adamw"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from vitbench.records import CUDNN, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
+from vitbench.installed import CUDNN
+from vitbench.records import KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [

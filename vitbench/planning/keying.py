@@ -9,11 +9,11 @@ from typing import Any
 
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import core_hash, key_of, library_versions, origin
+from vitbench.installed import CUDNN
 from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
-    CUDNN,
     Cell,
     DataInfo,
     Environment,

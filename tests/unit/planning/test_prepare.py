@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin
+from vitbench.data import cache
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.expand import expand
 from vitbench.planning.messages import Prepared, PrepareRequest
@@ -194,6 +195,21 @@ def test_what_decodes_images_is_recorded_with_the_quality_cells_alone() -> None:
     software = {type(cell.cell): cell.provenance.software for cell in prepared("zoo/sound").cells}
     assert software[QualityCell]["pillow"] == version("pillow")
     assert "pillow" not in software[SpeedCell]
+
+
+def test_the_cache_is_told_whose_code_and_which_decoders_open_a_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    cache_dataset = cache.cache_dataset
+
+    def keep(located: Any, **named: Any) -> Any:
+        opened.append(located)
+        return cache_dataset(located, **named)
+
+    monkeypatch.setattr(cache, "cache_dataset", keep)
+    prepared("zoo/sound")
+    [located] = opened
+    assert located.code == PLUGIN.sha256
+    assert located.decoders["pillow"] == version("pillow")
 
 
 def test_each_bad_model_costs_its_own_cells() -> None:

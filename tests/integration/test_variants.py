@@ -146,7 +146,7 @@ def test_bfloat16_agrees_and_a_model_that_is_wrong_in_it_is_found(run: Run) -> N
     [fault] = record.faults
     assert fault.startswith("this variant disagrees with float32: ")
     assert "of the logits' spread (tolerance 10%)" in fault
-    assert {one.verdict.level for one in record.measurements} == {"invalid"}
+    assert {one.verdict.level for one in record.measurements if not one.exact} == {"invalid"}
     assert fault in figures(record)["top1"].verdict.reasons
 
 

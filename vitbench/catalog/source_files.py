@@ -139,6 +139,8 @@ def _in_pythons_folders(place: Path) -> bool:
 def _pythons_folders() -> tuple[Path, ...]:
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [*(sysconfig.get_path(kind) for kind in kinds), *site.getsitepackages(), site.getusersitepackages()]
+    # Those of another environment, too, whose packages a path file brings in.
+    folders += [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
     return tuple(dict.fromkeys(Path(folder) for folder in folders))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vitbench.catalog import source_files
 from vitbench.catalog.source_files import files_below, files_of, hash_of_files, helper_files, imported_by, imports_of
 
 _numbers = itertools.count()
@@ -57,6 +58,15 @@ def test_helpers_are_what_no_package_brings_and_what_they_import(place: Path) ->
     helpers = helper_files(["json", "numpy", "torch", "pytest", "pluggy", "vitbench", "absent", deep], own=[])
     assert set(helpers.values()) == {f"{deep}/__init__.py", f"{deepest}/__init__.py", f"{deepest}/weights.json"}
     assert helper_files([deep], own=[deep]) == {}
+
+
+def test_packages_of_another_environment_are_no_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a path file brings them in: the same run in two environments has one key."""
+    name = package(tmp_path / "lib" / "site-packages")
+    monkeypatch.syspath_prepend(str(tmp_path / "lib" / "site-packages"))
+    source_files._pythons_folders.cache_clear()
+    assert helper_files([name], own=[]) == {}
+    source_files._pythons_folders.cache_clear()
 
 
 def test_imports_are_found_wherever_they_stand_and_relative_ones_are_the_packages_own(tmp_path: Path) -> None:

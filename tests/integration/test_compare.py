@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ import pytest
 from vitbench.cli import main
 from vitbench.comparing import remeasure
 from vitbench.environment import machine_class
+from vitbench.installed import version_of
 from vitbench.lockstep import compare as lockstep
 from vitbench.lockstep.process import Side
 from vitbench.records import Record
@@ -183,7 +183,7 @@ def here(label: str, seconds: float) -> list[Record]:
     replace = msgspec.structs.replace
     throughput = c.speeds(label, 1000, options={"seconds": seconds}, machine=machine_class("cpu"))[1]
     planned = throughput.planned
-    made = replace(planned.provenance, torch=importlib.metadata.version("torch"))
+    made = replace(planned.provenance, torch=version_of("torch"))
     return [replace(throughput, planned=replace(planned, provenance=made))]
 
 

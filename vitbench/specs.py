@@ -95,7 +95,7 @@ def load_target(target: Target) -> Callable[..., Any]:
     except Exception as error:
         raise UnusableError(f"cannot import {target}: {type(error).__name__}: {error}") from error
     if not callable(found):
-        raise UnusableError(f"{target} is no function, but of type {type(found).__name__}")
+        raise UnusableError(f"{target} is not a function but of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
@@ -213,7 +213,7 @@ class Option(Declared):
             if self.value_type not in ("int", "float"):
                 raise ValueError(f"has a {role}, which only numbers have, and is {self.value_type}")
             if isinstance(bound, bool) or not isinstance(bound, (int, float)) or math.isnan(bound):
-                raise ValueError(f"has a {role} that is no number: {bound!r}")
+                raise ValueError(f"has a {role} that is not a number: {bound!r}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"has a minimum above its maximum: {self.minimum:g} and {self.maximum:g}")
 
@@ -266,6 +266,23 @@ def _defaults(options: Mapping[str, OptionValue | Option]) -> dict[str, OptionVa
     return {name: option.default for name, option in _declared(options).items()}
 
 
+class WithOptions(Declared):
+    """Base of what has options."""
+
+    __slots__ = ()
+    options: Mapping[str, OptionValue | Option]
+
+    @property
+    def declared(self) -> Mapping[str, Option]:
+        """The options, each as an `Option`."""
+        return _declared(self.options)
+
+    @property
+    def defaults(self) -> dict[str, OptionValue]:
+        """The default of each option."""
+        return _defaults(self.options)
+
+
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess(Declared):
@@ -296,7 +313,7 @@ class Preprocess(Declared):
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpec(Declared):
+class ModelSpec(WithOptions):
     """A model, or an open family of models."""
 
     name: str
@@ -385,16 +402,6 @@ class ModelSpec(Declared):
         return self.name.endswith("*")
 
     @property
-    def declared(self) -> Mapping[str, Option]:
-        """The options, each as an `Option`."""
-        return _declared(self.options)
-
-    @property
-    def defaults(self) -> dict[str, OptionValue]:
-        """The default of each option."""
-        return _defaults(self.options)
-
-    @property
     def input_size(self) -> tuple[int, int] | None:
         """Height and width of the input in pixels; None follows the data."""
         return cast("tuple[int, int] | None", self.image_size)
@@ -407,7 +414,7 @@ class ModelSpec(Declared):
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetSpec(Declared):
+class DatasetSpec(WithOptions):
     """A dataset with a train and a test split, or a layout that any folder of images can have."""
 
     name: str
@@ -460,16 +467,6 @@ class DatasetSpec(Declared):
             raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")
 
     @property
-    def declared(self) -> Mapping[str, Option]:
-        """The options, each as an `Option`."""
-        return _declared(self.options)
-
-    @property
-    def defaults(self) -> dict[str, OptionValue]:
-        """The default of each option."""
-        return _defaults(self.options)
-
-    @property
     def is_layout(self) -> bool:
         """Whether it opens any folder in its layout, and is no dataset by itself."""
         return self.detect is not None
@@ -477,7 +474,7 @@ class DatasetSpec(Declared):
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeSpec(Declared):
+class RecipeSpec(WithOptions):
     """A way to get from a built model to the model that is evaluated."""
 
     name: str
@@ -511,16 +508,6 @@ class RecipeSpec(Declared):
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         wanted = _freeze_options(owner, self.model_options, "build")
         object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
-
-    @property
-    def declared(self) -> Mapping[str, Option]:
-        """The options, each as an `Option`."""
-        return _declared(self.options)
-
-    @property
-    def defaults(self) -> dict[str, OptionValue]:
-        """The default of each option."""
-        return _defaults(self.options)
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})

@@ -216,7 +216,7 @@ def test_a_family_lists_its_usual_members_and_makes_any_other(zoo: Zoo) -> None:
     [
         ({"models": ["zoo/swin:head_width=5"]}, "head_width must be one of 4, 8, 16, 32, not 5"),
         ({"models": ["zoo/swin:depths=0,2"]}, "depths must be at least 1, not 0"),
-        ({"models": ["zoo/swin:width=20"]}, "a width of 20 is no multiple of head_width=8"),
+        ({"models": ["zoo/swin:width=20"]}, "a width of 20 is not a multiple of head_width=8"),
         ({"models": ["zoo/mixer-deep"]}, "mixer-deep says no depth and width"),
         ({"datasets": ["zoo/npz:severity=9"]}, "severity must be at most 5, not 9"),
         ({"settings": {"sam": {"rho": -1.0}}}, "rho must be at least 0, not -1.0"),

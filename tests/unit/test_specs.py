@@ -231,7 +231,7 @@ def test_a_target_that_cannot_be_loaded_is_named(
 
 
 def test_a_target_that_is_no_function_says_so() -> None:
-    with pytest.raises(UnusableError, match=r"^sys:maxsize is no function, but of type int$"):
+    with pytest.raises(UnusableError, match=r"^sys:maxsize is not a function but of type int$"):
         load_target("sys:maxsize")
 
 
@@ -276,9 +276,9 @@ def test_the_default_says_what_an_option_is(option: Option, kind: str, several: 
         (2**63, {}, "has a default that it refuses: is too large: 9223372036854775808"),
         (4, {"help": None}, "must have a help of one line of text, not None"),
         (None, {"type": "int", "minimum": 5, "maximum": 1}, "has a minimum above its maximum: 5 and 1"),
-        (4, {"minimum": "2"}, "has a minimum that is no number: '2'"),
-        (4, {"maximum": True}, "has a maximum that is no number: True"),
-        (4, {"minimum": float("nan")}, "has a minimum that is no number: nan"),
+        (4, {"minimum": "2"}, "has a minimum that is not a number: '2'"),
+        (4, {"maximum": True}, "has a maximum that is not a number: True"),
+        (4, {"minimum": float("nan")}, "has a minimum that is not a number: nan"),
         ("a", {"minimum": 1}, "has a minimum, which only numbers have, and is str"),
         (True, {"maximum": 1}, "has a maximum, which only numbers have, and is bool"),
         ("a", {"choices": "abc"}, "has choices that are no tuple, such as (\"one\",) with its comma: 'abc'"),

@@ -203,7 +203,7 @@ def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
             by_recipe[row.recipe].append(label)
     return [
         f"Training speed of {', '.join(names)} is that of a plain AdamW step"
-        + (f": the recipe {recipe} names no step." if recipe else ".")
+        + (f": the recipe {recipe} has no step." if recipe else ".")
         for recipe, names in by_recipe.items()
     ]
 

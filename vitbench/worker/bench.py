@@ -70,7 +70,7 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
     offer = catalog.recipe(cell.recipe)
     target = offer.spec.step
     if target is None:
-        raise UnusableError(f"recipe {cell.recipe} names no step, which it did when this was planned")
+        raise UnusableError(f"recipe {cell.recipe} has no step, which it did when this was planned")
     step = load_target(target)
 
     def build(text: str) -> nn.Module:

@@ -276,7 +276,7 @@ def test_a_training_speed_that_is_not_the_recipes_own_is_said():
     own = f.speed("a", recipe="recipes/supervised")
     plain = [*f.speed("b"), *f.speed("c")]
     notes = only_section(f.quality("a"), f.quality("b"), f.quality("c"), *own, *plain).notes
-    words = "Training speed of b, c is that of a plain AdamW step: the recipe recipes/supervised names no step."
+    words = "Training speed of b, c is that of a plain AdamW step: the recipe recipes/supervised has no step."
     assert [note for note in notes if note.startswith("Training speed")] == [words]
     assert not [note for note in only_section(f.quality("a"), *own).notes if note.startswith("Training speed")]
     assert (

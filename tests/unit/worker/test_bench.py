@@ -213,5 +213,5 @@ def test_a_step_that_is_none_ends_in_words() -> None:
     assert make is not None
     with pytest.raises(InvalidOutput, match=r"the step of recipe kitchen/own gave a tuple; it must give a vitbench"):
         Bench.of_cell(Probe(), cell, train=make)
-    with pytest.raises(UnusableError, match="recipe kitchen/own names no step, which it did when this was planned"):
+    with pytest.raises(UnusableError, match="recipe kitchen/own has no step, which it did when this was planned"):
         recipe_step(cell, catalog(None))

@@ -33,7 +33,7 @@ def build(num_classes: int, image_size: tuple[int, int], in_channels: int, confi
     try:
         made = ViTConfig.from_json_file(config) if config else ViTConfig(**SMALL)
     except (ValueError, TypeError) as error:
-        raise UnusableError(f"{config} is no config of a ViT: {error}.") from error
+        raise UnusableError(f"{config} is not the config of a ViT: {error}.") from error
     patch = made.patch_size
     if image_size[0] % patch or image_size[1] % patch:
         raise UsageError(

@@ -56,7 +56,7 @@ def read(path: Path, *, axes: int) -> NDArray[np.uint8]:
         raise ValueError(f"{path} cannot be read: {error}") from error
     header = 4 + 4 * axes
     if len(content) < header or content[:4] != bytes((0, 0, UNSIGNED_BYTE, axes)):
-        raise ValueError(f"{path} is no IDX file of unsigned bytes in {axes} axes")
+        raise ValueError(f"{path} is not an IDX file of unsigned bytes in {axes} axes")
     shape = tuple(map(int, np.frombuffer(content[4:header], dtype=">u4")))
     if len(content) - header != math.prod(shape):
         raise ValueError(

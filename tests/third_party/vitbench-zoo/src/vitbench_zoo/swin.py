@@ -142,7 +142,7 @@ def build(
     from vitbench.training.checkpoint import load_checkpoint
 
     if width % head_width:
-        raise UsageError(f"a width of {width} is no multiple of head_width={head_width}; give one that is.")
+        raise UsageError(f"a width of {width} is not a multiple of head_width={head_width}; give one that is.")
     model = Swin(
         num_classes,
         image_size,

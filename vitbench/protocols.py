@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from vitbench.errors import Skip, UsageError
+from vitbench.records import Ratio
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +29,7 @@ __all__ = [
     "FitRun",
     "ImageScores",
     "ImageSet",
+    "InTurn",
     "Loading",
     "MemoryUse",
     "Predictions",
@@ -308,6 +311,61 @@ class Timing:
     """What makes it invalid, in words."""
     evidence: Mapping[str, float] = field(default_factory=dict)
     """What was observed of the machine around the timed region, by name; see `vitbench.measuring.evidence`."""
+    in_turn: InTurn | None = None
+    """What the same blocks say beside the reference network's; None where there was no room for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InTurn:
+    """What blocks of the model in turn with those of the reference network gave, in one process."""
+
+    reference: str
+    """The reference network's name and version."""
+    reference_batch_size: int
+    """Images in each of its calls."""
+    reference_seconds: tuple[float, ...]
+    """Wall time of each of its blocks, or of its single calls where those of the model are single."""
+    reference_calls: int
+    """Calls in each of these."""
+    speed_ratio: float
+    """The model's images per second over the reference's: the median over the quads that count."""
+    speed_ratio_of_all: float
+    """The same over all quads, the disturbed ones too."""
+    quads: int
+    """Groups of four blocks: the model's, the reference's two, the model's again."""
+    left_out: int
+    """Of these the ones that the kernel says were disturbed; never more than half."""
+    warnings: tuple[str, ...] = ()
+    """What makes the ratio doubtful, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
+
+    def of_speed(self) -> Ratio:
+        """Return the ratio of the model's images per second to the reference's."""
+        images = self.reference_batch_size * self.reference_calls
+        samples = tuple(images / seconds for seconds in self.reference_seconds)
+        return self._ratio(self.speed_ratio, self.speed_ratio_of_all, samples)
+
+    def of_seconds(self, batch_size: int) -> Ratio:
+        """Return the ratio of the seconds of one call of the model to those of one call of the reference.
+
+        Args:
+            batch_size: images in a call of the model.
+        """
+        images = batch_size / self.reference_batch_size
+        samples = tuple(seconds / self.reference_calls for seconds in self.reference_seconds)
+        return self._ratio(images / self.speed_ratio, images / self.speed_ratio_of_all, samples)
+
+    def _ratio(self, value: float, value_of_all: float, samples: tuple[float, ...]) -> Ratio:
+        return Ratio(
+            value=value,
+            value_of_all=value_of_all,
+            reference=median(samples),
+            network=self.reference,
+            quads=self.quads,
+            left_out=self.left_out,
+            samples=(samples,),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

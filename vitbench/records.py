@@ -8,6 +8,7 @@ record of an id.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ __all__ = [
     "PluginOrigin",
     "Provenance",
     "QualityCell",
+    "Ratio",
     "Record",
     "SpeedCell",
     "Status",
@@ -40,9 +42,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-METHOD = 3
+METHOD = 4
 """Version of the way numbers are made; part of each key."""
 PLAIN_STEP = "adamw"
 """What tables and records call the training step that is timed where a model's recipe names none."""
@@ -83,6 +85,45 @@ class Style(_Data, frozen=True, kw_only=True):
     """Its place among the columns, the smallest first."""
 
 
+class Ratio(_Data, frozen=True, kw_only=True):
+    """A figure over the same figure of the reference network, whose blocks took turns with the model's.
+
+    A metric takes it from `vitbench.protocols.InTurn`; what concerns several processes the core fills in.
+    """
+
+    value: float
+    """The figure over the reference's: of one process, or the geometric mean over several."""
+    value_of_all: float
+    """The same where quads that were disturbed count, too."""
+    reference: float
+    """The reference's own figure, in the measurement's unit: of one process, or the median over several."""
+    network: str
+    """The reference's name and version, such as ``conv-attention-1``."""
+    quads: int
+    """Groups of four blocks that it rests on, those left out included."""
+    left_out: int
+    """Of these the disturbed ones, which do not count."""
+    samples: tuple[tuple[float, ...], ...] = ()
+    """Raw samples of the reference, as the measurement's own: one tuple for each process."""
+    low: float | None = None
+    """Lower end of the 95 % interval over processes."""
+    high: float | None = None
+    """Its upper end."""
+    processes: tuple[float, ...] = ()
+    """The ratio of each process, in the order in which they ran."""
+    references: tuple[float, ...] = ()
+    """The reference's figure in each process."""
+    decides: bool = True
+    """Whether it ranks and compares; False on machines where the figure itself is the steadier of the two."""
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval, as a share of the ratio; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
+        return math.sqrt(self.high / self.low) - 1
+
+
 class Measurement(_Data, frozen=True, kw_only=True):
     """One measured value with its interval, its raw samples and its verdict.
 
@@ -108,8 +149,10 @@ class Measurement(_Data, frozen=True, kw_only=True):
     """Raw samples, one tuple for each process."""
     processes: tuple[float, ...] = ()
     """The value of each process, in the order in which they ran; empty where one process gave it. The core's."""
+    ratio: Ratio | None = None
+    """The same over the reference network's figure, which is what ranks and compares; None where it took no turns."""
     verdict: Verdict = Verdict()
-    """Whether it may be trusted."""
+    """Whether it may be trusted: the ratio, where it has one."""
     at: tuple[At, ...] = ()
     """At which cells a row takes it; of several the first that has it."""
     exact: bool = False

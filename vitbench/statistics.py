@@ -48,6 +48,7 @@ __all__ = [
     "mcnemar_gap",
     "percentiles",
     "pool",
+    "process_mean",
     "process_ratio",
     "ratio_interval",
     "resampled_variances",
@@ -338,7 +339,27 @@ def holm(significant: Callable[[float], NDArray[np.bool_]], count: int, level: f
     return rejected
 
 
-def process_ratio(first: Sequence[float], second: Sequence[float], level: float = 0.05) -> Estimate:
+def process_mean(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Return the geometric mean of a figure over processes, with the interval of Student's t over the logarithms.
+
+    Args:
+        values: of each process, all positive, two at least.
+        confidence: that the interval holds the mean over all processes that there could be.
+    """
+    from scipy.special import stdtrit
+
+    logs = [math.log(value) for value in values]
+    centre = fmean(logs)
+    half = float(stdtrit(len(logs) - 1, (1 + confidence) / 2)) * stdev(logs, centre) / math.sqrt(len(logs))
+    return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half))
+
+
+def process_ratio(
+    first: Sequence[float],
+    second: Sequence[float],
+    level: float = 0.05,
+    beside: tuple[float, float] = (0.0, math.inf),
+) -> Estimate:
     """Return the second figure to the first, each of several processes, with its interval.
 
     It is Student's t over the logarithms, with Welch's degrees of freedom.
@@ -347,13 +368,16 @@ def process_ratio(first: Sequence[float], second: Sequence[float], level: float 
         first: the base's value in each of its processes, all positive, two at least.
         second: of what is judged.
         level: chance that the interval does not hold the true ratio.
+        beside: a further variance of the ratio's logarithm, and its degrees of freedom, as of `welch_p_values`.
     """
     import numpy as np
     from scipy.special import stdtrit
 
     logs = [np.log(np.asarray(own, dtype=np.float64)) for own in (first, second)]
     centre = float(logs[1].mean() - logs[0].mean())
-    squared, freedom = _seed_error((logs[0].var(ddof=1), logs[1].var(ddof=1)), (len(first), len(second)))
+    squared, freedom = _with_variance(
+        *_seed_error((logs[0].var(ddof=1), logs[1].var(ddof=1)), (len(first), len(second))), *beside
+    )
     half = float(stdtrit(freedom, 1 - level / 2) * np.sqrt(squared))
     return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half))
 
@@ -363,6 +387,7 @@ def welch_p_values(
     variances: tuple[ArrayLike, ArrayLike],
     counts: tuple[ArrayLike, ArrayLike],
     margin: float = 0.0,
+    beside: tuple[ArrayLike, ArrayLike] = (0.0, math.inf),
 ) -> NDArray[np.float64]:
     """Return the two-sided p-values of Welch's t-test: that two means differ by no more than a margin.
 
@@ -373,15 +398,32 @@ def welch_p_values(
         variances: of each of the two, over its sample; the same shape.
         counts: of each, the size of its sample; two at least.
         margin: the difference that does not matter; not negative.
+        beside: a further variance of the difference, known from elsewhere, and its degrees of freedom (Satterthwaite).
     """
     import numpy as np
     from scipy.special import stdtr
 
-    squared, freedom = _seed_error(variances, counts)
+    squared, freedom = _with_variance(*_seed_error(variances, counts), *beside)
     beyond = np.abs(np.asarray(difference, dtype=np.float64)) - margin
     with np.errstate(divide="ignore", invalid="ignore"):
         found: NDArray[np.float64] = 2 * stdtr(freedom, -beyond / np.sqrt(squared))
     return np.where(beyond > 0, found, 1.0)
+
+
+def _with_variance(
+    squared: ArrayLike, freedom: ArrayLike, more: ArrayLike, its_freedom: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Add a variance to a squared error; return the sum and its degrees of freedom.
+
+    F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics 2 (1946).
+    """
+    import numpy as np
+
+    first, second = np.asarray(squared, dtype=np.float64), np.asarray(more, dtype=np.float64)
+    total = first + second
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = total**2 / (first**2 / np.asarray(freedom) + second**2 / np.asarray(its_freedom))
+    return total, np.where(second > 0, np.nan_to_num(found, nan=1.0), np.asarray(freedom))
 
 
 def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:

@@ -50,7 +50,7 @@ class Contender:
             for record in self.records()
             if _is_of(record.planned, wanted.taken_at, self.row.condition)
             for one in record.measurements
-            if one.name == metric and one.value == wanted.value
+            if one.name == metric and one.value == wanted.measured
         )
         return next(found, None)
 
@@ -150,6 +150,7 @@ def contrast(
         same_model: whether only two results of one model can be compared.
     """
     unlike, unlike_speed = _unlike(first, second, same_model)
+    second = replace(second, row=_on_the_scale_of(first.row, second.row))
     found = Contrast(
         first=first.row, second=second.row, rank_by=rank_by, unlike=tuple(unlike), unlike_speed=tuple(unlike_speed)
     )
@@ -173,6 +174,21 @@ def contrast(
         missing=tuple(_missing(first, second, rank_by)),
         notes=tuple(_notes(first, second)),
     )
+
+
+def _on_the_scale_of(first: Row, second: Row) -> Row:
+    """Return the second row with its ratios multiplied by the first's reference: two folders have two scales."""
+    metrics = dict(second.metrics)
+    for name, metric in metrics.items():
+        base = first.metrics.get(name)
+        if base and base.relative and metric.relative:
+            reference = base.relative.reference
+            metrics[name] = replace(
+                metric,
+                value=metric.relative.ratio.value * reference,
+                relative=replace(metric.relative, reference=reference),
+            )
+    return replace(second, metrics=metrics)
 
 
 def _shared(first: Contender, second: Contender) -> list[str]:

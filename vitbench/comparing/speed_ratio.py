@@ -1,10 +1,11 @@
 """What two speeds that were measured before say of each other: a ratio with its interval, and a strict rule.
 
-The rule is that of the ranks (vitbench/leaderboard/processes.py). An interval over processes holds what one process
-and the next differ by, and not what two runs, or two hours of one run, differ by: the machine has moods
-(vitbench/lockstep/). So stored speeds are never called the same, and those of one folder are called different only
-where their processes took turns; two live processes in turn can say more. Of many metrics that are compared at once,
-each is judged at its share of the level (Bonferroni).
+The rule is that of the ranks (vitbench/leaderboard/processes.py), and what is compared are the ratios to the reference
+network, where the processes timed it in turn. An interval over processes holds what one process and the next differ by,
+and not what two runs, or two hours of one run, differ by. So stored speeds are never called the same, and those of two
+occasions, as of two folders, are called different only beyond what occasions are known to differ by; two live processes
+in turn can say more (vitbench/lockstep/). Of many metrics that are compared at once, each is judged at its share of the
+level (Bonferroni).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vitbench.leaderboard.processes import LEVEL, Processes, moody, tell_p
+from vitbench.leaderboard.processes import LEVEL, Processes, moody, tell_p, variance_between
 from vitbench.leaderboard.rows import Metric
 from vitbench.records import KeyedCell
 from vitbench.statistics import Estimate, process_ratio
@@ -75,27 +76,28 @@ def stored_speed(
 
     Args:
         metric: its name, for the reason.
-        both: with the values of their processes.
+        both: with the values of their processes; where these are ratios to the reference network, so is what is said.
         threshold: the share of speed that does not matter.
         together: metrics that are compared at once, this one among them.
-        in_turn: whether only values whose processes took turns are told apart. Two folders are two occasions.
+        in_turn: whether values of one occasion are so. Two folders are two occasions, whatever they call them.
     """
     for side, own in zip("AB", both, strict=True):
         if own.value is None:
             return None, "no data", f"{metric} of {side} has no value: {_first(own.reasons)}"
-    known = [Processes.of(own) for own in both]
-    one, other = known
-    ratio = process_ratio(one.values, other.values) if one and other else None
+    one, other = (Processes.of(own) for own in both)
+    if one is None or other is None:
+        return None, "not resolved", f"{metric}: the values of two processes each are not stored"
+    if _network(both[0]) != _network(both[1]):
+        return None, "not comparable", f"{metric}: A and B were not timed beside the same reference network"
+    apart = moody(both[0]) and not (in_turn and one.occasion and one.occasion == other.occasion)
+    if apart:
+        one, other = replace(one, occasion="A"), replace(other, occasion="B")
+    ratio = process_ratio(one.values, other.values, beside=variance_between(one, other))
     for side, own in zip("AB", both, strict=True):
         if own.verdict == "invalid":
             return ratio, "not resolved", f"{metric} of {side} is invalid: {_first(own.reasons)}"
-    if one is None or other is None or ratio is None:
-        return None, "not resolved", f"{metric}: the values of two processes each are not stored"
-    if in_turn and moody(both[0]) and (not one.occasion or one.occasion != other.occasion):
-        return ratio, "not resolved", f"{metric}: the processes took no turns, and the machine has moods"
-    if min(one.values) <= max(other.values) and min(other.values) <= max(one.values):
-        return ratio, "not resolved", f"{metric}: the ranges of the processes overlap"
-    one, other = (replace(each, occasion="any") for each in (one, other))
+    if apart and None in (one.between, other.between):
+        return ratio, "not resolved", f"{metric}: not measured in turn, and how far two occasions differ is not known"
     if tell_p(one, other, threshold) <= LEVEL / together:
         # Times are turned round: half the time is twice the speed.
         faster = (ratio.value > 1) == (both[0].better == "higher")
@@ -103,6 +105,11 @@ def stored_speed(
     corrected = f", corrected over {together} figures," if together > 1 else ""
     words = f"{metric}: the interval{corrected} does not lie beyond the {threshold:.1%} that do not matter"
     return ratio, "not resolved", words
+
+
+def _network(metric: Metric) -> str:
+    """Return the reference network that a figure is a ratio to; empty where it is none."""
+    return metric.relative.ratio.network if metric.relative else ""
 
 
 def _first(reasons: Sequence[str]) -> str:

@@ -45,6 +45,8 @@ class CellJob(_Message, frozen=True, kw_only=True):
     """Which of the cell's processes, from 0."""
     batch_size: int | None = None
     """In place of the cell's, while the largest batch is searched and then measured."""
+    timing_only: bool = False
+    """Leave out what earlier processes of a speed cell have measured: memory, energy, the cold start."""
     probe: bool = False
     """Only see whether one step of this batch fits in memory."""
     plugins: PluginSelection = PluginSelection()

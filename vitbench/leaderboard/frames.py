@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
 from vitbench.leaderboard.rows import options_text, row_fields
 from vitbench.records import KeyedCell, Measurement, QualityCell, Record, newest_by_id
@@ -18,7 +18,7 @@ from vitbench.records import KeyedCell, Measurement, QualityCell, Record, newest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["measurements_frame", "rows_frame"]
+__all__ = ["RATIO_COLUMNS", "measurements_frame", "ratio_values", "rows_frame"]
 
 _TEXT, _WHOLE, _TRUTH = "string[python]", "Int64", "boolean"
 
@@ -68,6 +68,14 @@ METRIC_COLUMNS: Mapping[str, str] = {
     "_verdict": _TEXT,
     "_reasons": _TEXT,
 }
+RATIO_COLUMNS: Mapping[str, str] = {
+    "_ratio": "float64",
+    "_ratio_low": "float64",
+    "_ratio_high": "float64",
+    "_measured": "float64",
+    "_reference": "float64",
+}
+"""What follows in the columns of a metric that some row has as a ratio to the reference network."""
 """What follows a metric's name in the names of its columns."""
 MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "metric": _TEXT,
@@ -75,6 +83,10 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "low": "float64",
     "high": "float64",
     "interval": _TEXT,
+    "ratio": "float64",
+    "ratio_low": "float64",
+    "ratio_high": "float64",
+    "reference": "float64",
     "n": _WHOLE,
     "unit": _TEXT,
     "better": _TEXT,
@@ -109,6 +121,8 @@ def rows_frame(board: Leaderboard) -> pd.DataFrame:
     """Return one row for each row of a leaderboard; the ranking metric has its columns even where no row has it."""
     metrics = dict.fromkeys([board.rank_by, *(name for row in board.rows for name in row.metrics)])
     of_metrics = {name + part: kind for name in metrics for part, kind in METRIC_COLUMNS.items()}
+    relative = dict.fromkeys(name for row in board.rows for name, metric in row.metrics.items() if metric.relative)
+    of_metrics |= {name + part: kind for name in relative for part, kind in RATIO_COLUMNS.items()}
     # Names come from plugins: a metric's value goes before another's detail, and a column of the row before both.
     columns = {**ROW_COLUMNS, **of_metrics, **dict.fromkeys(metrics, "float64"), **ROW_COLUMNS}
     places = on_fronts(board.rows, board.rank_by)
@@ -152,12 +166,32 @@ def _of_metrics(row: Row) -> dict[str, Any]:
             strict=True,
         )
     }
-    return details | {name: metric.value for name, metric in row.metrics.items()}
+    ratios = {
+        name + part: value
+        for name, metric in row.metrics.items()
+        for part, value in zip(RATIO_COLUMNS, ratio_values(metric), strict=True)
+    }
+    return details | ratios | {name: metric.value for name, metric in row.metrics.items()}
+
+
+def ratio_values(metric: Metric) -> tuple[float | None, ...]:
+    """Return what `RATIO_COLUMNS` hold of a metric."""
+    known = metric.relative
+    if known is None:
+        return (None,) * len(RATIO_COLUMNS)
+    return known.ratio.value, known.ratio.low, known.ratio.high, known.measured, known.reference
 
 
 def _of_measurement(measured: Measurement) -> dict[str, Any]:
     verdict = {"verdict": measured.verdict.level, "reasons": "; ".join(measured.verdict.reasons)}
-    return _known(measured) | {"metric": measured.name} | verdict
+    ratio = measured.ratio
+    relative = {
+        "ratio": ratio and ratio.value,
+        "ratio_low": ratio and ratio.low,
+        "ratio_high": ratio and ratio.high,
+        "reference": ratio and ratio.reference,
+    }
+    return _known(measured) | {"metric": measured.name} | relative | verdict
 
 
 def _of_record(record: Record) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vitbench.leaderboard.image_scores import Known
+from vitbench.leaderboard.occasion_spread import OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
+from vitbench.leaderboard.references import References, on_one_scale
 from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
 from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain
@@ -31,6 +33,7 @@ __all__ = [
     "interval_entry",
     "row_labels",
     "seed_outcomes",
+    "with_occasion_spreads",
 ]
 
 MOST_PAIRED = 1000
@@ -63,6 +66,8 @@ class Leaderboard:
     failed: tuple[Failure, ...]
     resolutions: Mapping[Condition, Resolution]
     """What the test set can tell, where rows were compared on its images."""
+    references: Mapping[Condition, References]
+    """What the speeds of each condition's rows are multiples of."""
     left_out: tuple[str, ...] = ()
     """What is of older code than the rest of its row, in sentences."""
 
@@ -93,12 +98,14 @@ def build(
         outcomes: Gives what is stored of images or resamples behind a record's `rank_by`, where it is known. Rows
             that have it are compared on the same images, others by their intervals.
     """
+    records = list(records)
     newest = newest_by_id(records)
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     kept, left_out = of_one_code(newest.values())
-    for row in unranked(kept, pending):
+    scaled, references = on_one_scale(unranked(kept, pending))
+    for row in with_occasion_spreads(scaled, occasion_spreads(records)):
         by_condition[row.condition].append(row)
     rows: list[Row] = []
     resolutions = {}
@@ -113,8 +120,26 @@ def build(
         if resolution is not None:
             resolutions[condition] = resolution
     return Leaderboard(
-        rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions, left_out=left_out
+        rank_by=rank_by,
+        rows=tuple(rows),
+        failed=tuple(failed),
+        resolutions=resolutions,
+        references=references,
+        left_out=left_out,
     )
+
+
+def with_occasion_spreads(rows: Iterable[Row], spreads: Mapping[tuple[str, str], OccasionSpread]) -> list[Row]:
+    """Return rows whose figures know what two occasions of their machine differ by."""
+    found = []
+    for row in rows:
+        spread = spreads.get((row.condition.machine, row.condition.device))
+        metrics = {
+            name: replace(metric, occasion_spread=spread) if metric.occasion else metric
+            for name, metric in row.metrics.items()
+        }
+        found.append(replace(row, metrics=metrics) if spread else row)
+    return found
 
 
 def row_labels(rows: Sequence[Row]) -> list[str]:

@@ -22,7 +22,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
-from vitbench.leaderboard.processes import LEVEL, Processes, in_turn, tell_p_values
+from vitbench.leaderboard.processes import LEVEL, Processes, comparable, tell_p_values
 from vitbench.statistics import crossed_margin, holm, mcnemar, mcnemar_gap, resampled_variances
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _faster(entries: Sequence[Entry], sign: int) -> NDArray[np.bool_]:
     figures = [entry.processes for entry in entries if entry.processes is not None]
     if len(figures) < 2:
         return found
-    i, j = np.nonzero(np.triu(in_turn(figures), 1))
+    i, j = np.nonzero(np.triu(comparable(figures), 1))
     if not len(i):
         return found
     p_values = tell_p_values(figures)[i, j]

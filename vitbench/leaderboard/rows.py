@@ -28,15 +28,53 @@ from vitbench.leaderboard.grouping import (
     placed,
     speed_cell,
 )
+from vitbench.leaderboard.occasion_spread import OccasionSpread
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
-from vitbench.records import Interval, KeyedCell, Level, Measurement, QualityCell, Record, SpeedCell, Style, interval_of
+from vitbench.records import (
+    Interval,
+    KeyedCell,
+    Level,
+    Measurement,
+    QualityCell,
+    Ratio,
+    Record,
+    SpeedCell,
+    Style,
+    interval_of,
+)
 from vitbench.specs import At, OptionValue
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["Condition", "Metric", "Row", "metric_fields", "options_text", "row_fields", "unranked", "unshared"]
+__all__ = [
+    "Condition",
+    "Metric",
+    "Relative",
+    "Row",
+    "metric_fields",
+    "options_text",
+    "row_fields",
+    "unranked",
+    "unshared",
+]
 
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relative:
+    """What is behind a value that was measured in turn with the reference network, and that is shown by their ratio."""
+
+    ratio: Ratio
+    """With the interval that ranks and compares."""
+    measured: float
+    """The value as it was measured: the median of the processes."""
+    low: float
+    """The least of the processes' values."""
+    high: float
+    """The largest."""
+    reference: float
+    """The reference's value that all rows share: what the ratio was multiplied by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +82,8 @@ class Metric:
     """What a row has of one metric."""
 
     value: float | None
-    """None where it could not be had; never nan or infinite."""
+    """None where it could not be had; never nan or infinite. Where there is a `relative`: its ratio times the
+    reference's value, which all rows share."""
     unit: str
     better: Literal["higher", "lower", "neither", ""]
     low: float | None
@@ -70,11 +109,31 @@ class Metric:
     """The value of each process; empty where one gave it."""
     occasion: str = ""
     """Shared by the figures whose processes took turns (`vitbench.records.Record.occasion`)."""
+    occasion_spread: OccasionSpread | None = None
+    """What such figures differ by from occasion to occasion on this machine; None where that is not known."""
+    relative: Relative | None = None
+    """The ratio to the reference network that it is shown by, and what was measured; it has no `low` and `high` then,
+    since the ratio's interval is none of its unit."""
 
     @property
     def interval(self) -> Interval | None:
         """What `low` and `high` are the ends of."""
         return interval_of(self.low, self.high, self.processes)
+
+    @property
+    def measured(self) -> float | None:
+        """The value as it was measured."""
+        return self.relative.measured if self.relative else self.value
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of the interval for a picture: where there is a `relative`, of its ratio, on the value's scale."""
+        if self.relative and self.value is not None:
+            ratio = self.relative.ratio
+            if ratio.low is None or ratio.high is None:
+                return None
+            return self.value * ratio.low / ratio.value, self.value * ratio.high / ratio.value
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def of_weights(self) -> bool:
@@ -181,7 +240,18 @@ _TOLD = ("value", "unit", "better", "low", "high", "interval", "spread", "n", "v
 
 def metric_fields(metric: Metric) -> dict[str, Any]:
     """Return what a row has of a metric, for programs; how it is shown to people is left out."""
-    return {name: getattr(metric, name) for name in _TOLD}
+    found = {name: getattr(metric, name) for name in _TOLD}
+    if metric.relative is None:
+        return found
+    known, ratio = metric.relative, metric.relative.ratio
+    return found | {
+        "ratio": {
+            **{name: getattr(ratio, name) for name in ("value", "low", "high", "value_of_all", "quads", "left_out")},
+            "interval": "95%",
+        },
+        "measured": {"value": known.measured, "low": known.low, "high": known.high, "interval": "range"},
+        "reference": {"network": ratio.network, "value": known.reference, "own": ratio.reference},
+    }
 
 
 def unranked(records: Iterable[Record], pending: Iterable[KeyedCell] = ()) -> list[Row]:
@@ -373,7 +443,17 @@ def _metric(measurements: Mapping[int, Measurement], at: At) -> Metric:
         machine_bound=first.machine_bound,
         style=first.style,
         processes=() if others else first.processes,
+        relative=None if others else _relative(first),
     )
+
+
+def _relative(one: Measurement) -> Relative | None:
+    """Return what is behind a value that is shown by its ratio; None where the value itself is shown."""
+    if one.ratio is None or not one.ratio.decides or one.value is None:
+        return None
+    values = one.processes or (one.value,)
+    reference = one.ratio.reference
+    return Relative(ratio=one.ratio, measured=one.value, low=min(values), high=max(values), reference=reference)
 
 
 def _versions(planned: KeyedCell) -> dict[str, str]:

@@ -23,11 +23,11 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
 
 from vitbench.execution.messages import time_limit
 from vitbench.lockstep.process import LockstepError, Ran, Ready, Side, live_worker
 from vitbench.measuring.noise import more_calls
+from vitbench.measuring.quads import Quad, is_sharp, median_log_ratio, undisturbed
 from vitbench.statistics import Estimate, Finding, judge, ratio_interval
 
 __all__ = ["LockstepError", "Quad", "Side", "SpeedComparison", "compare_speeds", "decide_by_pairs", "quads_of_pair"]
@@ -50,30 +50,6 @@ W. J. Dixon and A. M. Mood, "The statistical sign test", JASA 41 (1946)."""
 Runner = Callable[[int], Ran]
 """Runs some calls as one block."""
 _NUMBER = re.compile(r"[\d.]+")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Quad:
-    """Four blocks in turn: one side's, the other's two, and the first one's again."""
-
-    first: tuple[float, float]
-    """Seconds of the first side's two blocks."""
-    second: tuple[float, float]
-    """Seconds of the second side's two blocks."""
-    images: tuple[int, int]
-    """Images in a block of each side."""
-    remarks: tuple[str, ...] = ()
-    """What may make it doubtful, in words."""
-    disturbed: bool = False
-    """Whether the machine disturbed one of its blocks."""
-
-    @property
-    def log_ratio(self) -> float:
-        """Natural logarithm of the second's images per second over the first's."""
-        seconds = (
-            math.log(self.first[0]) + math.log(self.first[1]) - math.log(self.second[0]) - math.log(self.second[1])
-        )
-        return math.log(self.images[1] / self.images[0]) + seconds / 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +163,7 @@ def decide_by_pairs(
         pairs.append(tuple(quads))
         if len(pairs) < FEWEST_PAIRS:
             continue
-        estimate = ratio_interval([[quad.log_ratio for quad in pair] for pair in pairs])
+        estimate = ratio_interval([[quad.log_ratio for quad in undisturbed(pair)] for pair in pairs])
         finding = judge(estimate, threshold)
         last = len(pairs) == MOST_PAIRS or time.monotonic() - started >= seconds
         if _mostly_disturbed(pairs) and not (last and _holds_in_disturbance(finding, pairs)):
@@ -204,7 +180,7 @@ def _mostly_disturbed(pairs: Sequence[Sequence[Quad]]) -> bool:
 
 def _holds_in_disturbance(finding: Finding, pairs: Sequence[Sequence[Quad]]) -> bool:
     """Say whether the pairs are enough and, for a difference, whether all point the same way."""
-    signs = {median(quad.log_ratio for quad in pair) > 0 for pair in pairs}
+    signs = {median_log_ratio(undisturbed(pair)) > 0 for pair in pairs}
     return len(pairs) >= FEWEST_DISTURBED and (finding == "same" or len(signs) == 1)
 
 
@@ -264,22 +240,15 @@ def quads_of_pair(
     """
     images = (calls[0] * batches[0], calls[1] * batches[1])
     quads: list[Quad] = []
-    while len(quads) <= most and (len(quads) <= fewest or not _sharp(quads[1:])):
+    while len(quads) <= most and (len(quads) <= fewest or not is_sharp(quads[1:], SHARP)):
         blocks: tuple[list[Ran], list[Ran]] = ([], [])
         for side in (leader, 1 - leader, 1 - leader, leader):
             blocks[side].append(runners[side](calls[side]))
         first, second = ((ran[0].seconds, ran[1].seconds) for ran in blocks)
         remarks = tuple(remark for ran in (*blocks[0], *blocks[1]) for remark in ran.remarks)
-        disturbed = any(ran.disturbed for ran in (*blocks[0], *blocks[1]))
-        quads.append(Quad(first=first, second=second, images=images, remarks=remarks, disturbed=disturbed))
+        disturbance = max(ran.disturbance for ran in (*blocks[0], *blocks[1]))
+        quads.append(Quad(first=first, second=second, images=images, remarks=remarks, disturbance=disturbance))
     return tuple(quads[1:])
-
-
-def _sharp(quads: Sequence[Quad]) -> bool:
-    """Say whether the median of some quads is known well: its standard error, under normal noise of their IQR."""
-    lower, _, upper = quantiles((quad.log_ratio for quad in quads), n=4)
-    sigma = (upper - lower) / 1.349
-    return math.sqrt(math.pi / 2 / len(quads)) * sigma <= SHARP
 
 
 @contextlib.contextmanager

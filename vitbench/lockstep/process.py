@@ -60,8 +60,8 @@ class Ran(_Message, frozen=True, kw_only=True, tag=True):
     """Wall time of the block; where each call is synchronised, the number of calls times their median."""
     remarks: tuple[str, ...] = ()
     """What may make it doubtful, in words."""
-    disturbed: bool = False
-    """Whether the machine is among the reasons: the processor, the host, the load, the quota, the GPU."""
+    disturbance: float = 0.0
+    """Share of the processor that the machine took from the block, 0 to 1; 1 where a GPU was taken."""
 
 
 class Failed(_Message, frozen=True, kw_only=True, tag=True):

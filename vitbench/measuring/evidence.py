@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from vitbench.measuring.gpu import GpuMoment, gpu_disturbances, gpu_facts, obser
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Moment", "disturbances", "facts", "observe"]
+__all__ = ["Moment", "disturbance", "disturbances", "facts", "glance", "observe"]
 
 # Seen on two cores of a virtual machine with one and with two threads: share 0.99 to 1.00 when quiet, 0.2 to 0.5 beside
 # three busy processes.
@@ -70,11 +70,14 @@ class Moment:
 def observe(device: torch.device) -> Moment:
     """Read the counters now, those of a GPU too where `device` is one; this takes one or two milliseconds."""
     gpu = observe_gpu(device)  # first: an idle GPU soon lowers its clock
+    clock, throttled = _clock_mhz(), _throttled()
+    return replace(glance(), gpu=gpu, clock_mhz=clock, throttled=throttled)
+
+
+def glance() -> Moment:
+    """Read the counters of the processor alone, in a tenth of a millisecond: between blocks that take turns."""
     ran, waited = _scheduled()
     return Moment(
-        gpu=gpu,
-        clock_mhz=_clock_mhz(),
-        throttled=_throttled(),
         wall=time.perf_counter(),
         thread=time.thread_time(),
         ran=ran,
@@ -153,6 +156,26 @@ def disturbances(
         warnings += of_gpu[0]
         errors += of_gpu[1]
     return warnings, errors
+
+
+def disturbance(start: Moment, end: Moment, *, on_cpu: bool, since: Moment | None = None) -> float:
+    """Return the share of the processor that the machine took between two moments, 0 to 1.
+
+    It is what other processes took, by the kernel's run delay or, where that is hidden, by the process's own time where
+    it was switched out; and what the host of a virtual machine took.
+
+    Args:
+        start: counters before the timed region.
+        end: counters after it.
+        on_cpu: whether the model runs on the CPU; on a GPU, the host's threads rightly wait.
+        since: an earlier moment, from which on the host's share is counted, as in `disturbances`.
+    """
+    stolen = _stolen_share(since or start, end)
+    if not on_cpu:
+        return min(1.0, stolen)
+    known = end.ran > start.ran
+    waited = 1 - _processor_share(start, end) if known or end.switches > start.switches else 0.0
+    return min(1.0, waited + stolen)
 
 
 def _processor_reasons(start: Moment, end: Moment, threads: int) -> tuple[list[str], list[str]]:

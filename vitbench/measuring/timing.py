@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vitbench.measuring.evidence import disturbances, facts, observe
 from vitbench.measuring.noise import call_noise_reasons, more_calls, noise_reasons, relative_spread
-from vitbench.measuring.steps import Step, check_loss, check_output, seconds_of
+from vitbench.measuring.steps import Step, check_loss, check_output, seconds_of, synchronise
 from vitbench.protocols import Timing
 from vitbench.records import Mode
 
@@ -91,7 +91,7 @@ def time_step(
             call, each synchronised, and else in blocks of pipelined calls, as training steps are.
         batch: ``[B, C, H, W]``, a batch as the step takes it.
         num_classes: K, where it is to be checked.
-        measure: another clock and another loop than those of this module.
+        measure: another loop, and perhaps another clock, than those of this module.
 
     Raises:
         InvalidOutput: the step's output is no batch of logits, or no loss.
@@ -102,7 +102,7 @@ def time_step(
     if mode == "training":
         check = partial(check_loss, device=device)
     with _no_garbage_collection(), torch.inference_mode(mode == "inference"):
-        block = Block(step, device, cross_check=not single and measure is None, check=check)
+        block = Block(step, device, cross_check=not single, check=check)
         warm = warm_up(block)
         block.forget()
         start = observe(device)
@@ -183,6 +183,12 @@ class Block:
         self.look_at(output)
         return seconds
 
+    def uncounted(self, calls: int) -> None:
+        """Run some calls that no clock counts, and wait for the device."""
+        for _ in range(calls):
+            self.step()
+        synchronise(self.device)
+
     def look_at(self, output: Tensor) -> None:
         """Check an output, outside the timed region; wait for a device that has not finished it."""
         if self.check is not None:
@@ -193,7 +199,7 @@ class Block:
     def findings(self) -> tuple[list[str], list[str]]:
         """Return (warnings, errors) in words."""
         warnings = []
-        if self.events:
+        if self.events and self.wall_seconds:
             gap = abs(self.wall_seconds - self.device_seconds) / self.wall_seconds
             if gap > CLOCKS_AGREE:
                 warnings.append(

@@ -16,6 +16,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from vitbench.leaderboard.frames import RATIO_COLUMNS, ratio_values
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
 from vitbench.leaderboard.rows import options_text
@@ -42,14 +43,20 @@ def _other_metrics(board: Leaderboard) -> list[str]:
     return list(dict.fromkeys(name for row in board.rows for name in row.metrics if name not in _IN_TIMM))
 
 
+def _relative_metrics(board: Leaderboard) -> list[str]:
+    return list(dict.fromkeys(name for row in board.rows for name, metric in row.metrics.items() if metric.relative))
+
+
 def _column_names(board: Leaderboard) -> list[str]:
-    return [*_FIXED_COLUMNS, *(name for name in _other_metrics(board) if name not in _FIXED_COLUMNS)]
+    ratios = [name + part for name in _relative_metrics(board) for part in RATIO_COLUMNS]
+    return list(dict.fromkeys([*_FIXED_COLUMNS, *_other_metrics(board), *ratios]))
 
 
 def _rows(board: Leaderboard) -> list[dict[str, Any]]:
     others, places = _other_metrics(board), on_fronts(board.rows, board.rank_by)
+    relative = _relative_metrics(board)
     return [
-        {name: _value(row, name) for name in others} | _fixed(row, place, board.rank_by)
+        _ratios(row, relative) | {name: _value(row, name) for name in others} | _fixed(row, place, board.rank_by)
         for row, place in zip(board.rows, places, strict=True)
     ]
 
@@ -100,6 +107,16 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
 def _worst(verdicts: Sequence[str]) -> str:
     """Return the worst verdict on a row's metrics; one that could not be had is none."""
     return next((level for level in ("invalid", "warn") if level in verdicts), "valid")
+
+
+def _ratios(row: Row, names: Sequence[str]) -> dict[str, float | None]:
+    """Return the columns of metrics that are ratios to the reference network, in base units."""
+    found: dict[str, float | None] = {}
+    for name in names:
+        metric = row.metrics.get(name)
+        values = ratio_values(metric) if metric else (None,) * len(RATIO_COLUMNS)
+        found |= {name + part: value for part, value in zip(RATIO_COLUMNS, values, strict=True)}
+    return found
 
 
 def _value(row: Row, name: str) -> float | None:

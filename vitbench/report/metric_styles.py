@@ -94,6 +94,8 @@ def percent_decimals(metrics: Sequence[Metric | None]) -> int:
 
 def interval_head(metrics: Sequence[Metric | None]) -> tuple[str, str]:
     """Return the title and the unit of a column of intervals: what those of these rows are."""
+    if any(metric is not None and metric.relative for metric in metrics):
+        return "ratio", "± 95 %"
     kinds = {metric.interval for metric in metrics if metric is not None} - {None}
     return ("", "range") if kinds == {"range"} else ("95 %", "interval") if kinds == {"95%"} else ("95 %", "or range")
 

@@ -113,8 +113,7 @@ def place(rows: Sequence[Row], rank_by: str, metric: str) -> Placement:
 def _ends(metric: Metric | None, scale: float) -> Ends | None:
     if metric is None or metric.value is None:
         return None
-    low = metric.value if metric.low is None else metric.low
-    high = metric.value if metric.high is None else metric.high
+    low, high = metric.ends or (metric.value, metric.value)
     return scale * low, scale * metric.value, scale * high
 
 

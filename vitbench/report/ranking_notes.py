@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 
 from vitbench.leaderboard.leaderboard import Metric, Resolution, Row
-from vitbench.leaderboard.processes import THRESHOLD, Processes, in_turn, moody
-from vitbench.report.metric_styles import style_of, threshold_in_words
+from vitbench.leaderboard.processes import THRESHOLD, Processes, comparable, in_turn, moody
+from vitbench.leaderboard.references import References
+from vitbench.report.metric_styles import in_words, style_of, threshold_in_words
 
-__all__ = ["one_seed", "ranking_notes"]
+__all__ = ["one_seed", "ranking_notes", "reference_note"]
+
+_APART = "they were not measured in turn, and how far two occasions differ is not known"
 
 
 def ranking_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
@@ -19,6 +22,23 @@ def ranking_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | No
         *_range_notes(rows, rank_by, resolution),
         *_seed_notes(rows, rank_by),
         *one_seed(rows, rank_by),
+    ]
+
+
+def reference_note(references: References, rows: Sequence[Row]) -> list[str]:
+    """Say in one sentence what the speeds of some rows are multiples of, and how far that moved while they ran."""
+    if not references:
+        return []
+    known = {}
+    for name, value in references.items():
+        style = style_of(name, rows)
+        low, high = (style.number(end * 1.0) for end in (value.low, value.high))
+        known[name] = f"{name} {in_words(style, value.value)} ({low} to {high})"
+    first = next(iter(references.values()))
+    return [
+        f"Speeds are ratios to the reference network {first.network}, times its own, which all rows share: "
+        f"{', '.join(known.values())}, from the least to the most in {first.processes} processes"
+        f"{f' of {first.runs} runs' if first.runs > 1 else ''}."
     ]
 
 
@@ -87,15 +107,22 @@ def _other_rows(metrics: Sequence[Metric]) -> str:
         return words + "; those without one cannot be told apart" * lacking
     if len(known) < 2:
         return "cannot be told apart: they have no values of several processes"
-    pairs, possible = int(in_turn(known).sum()) // 2, math.comb(len(known), 2)
+    pairs, possible = int(comparable(known).sum()) // 2, math.comb(len(known), 2)
     if not pairs:
-        return "cannot be told apart: they were not measured in turn, and the machine has moods"
+        return f"cannot be told apart: {_APART}"
     over = f"5 % over {pairs:,} pair{'s' if pairs > 1 else ''} by Holm"
     words = (
         f"differ where the interval of their ratio lies beyond {100 * THRESHOLD:g} % (Welch's t over processes, {over})"
     )
+    apart = pairs - int(in_turn(known).sum()) // 2
+    between = next((each.between for each in known if each.between), None)
+    if apart and between:
+        words += (
+            f"; those of different occasions beyond the {between.deviation:.1%} that these differ by here "
+            f"(standard deviation, {between.figures} figures on {between.occasions} occasions)"
+        )
     if pairs < possible:
-        words += "; those that were not measured in turn cannot be told apart, since the machine has moods"
+        words += f"; others cannot be told apart: {_APART}"
     return words + "; those without values of several processes cannot be told apart" * (len(known) < len(metrics))
 
 

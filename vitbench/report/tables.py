@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row
+from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Metric, Row
 from vitbench.leaderboard.pareto import on_fronts
 from vitbench.leaderboard.rows import unshared
 from vitbench.records import PLAIN_STEP, Level
 from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
-from vitbench.report.ranking_notes import ranking_notes
+from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
 from vitbench.settings import MEMORY, SPEED
 
@@ -114,6 +114,7 @@ def _section(
         columns=tuple(columns),
         notes=(
             *ranking_notes(rows, rank_by, board.resolutions.get(condition)),
+            *reference_note(board.references.get(condition, {}), rows),
             *_front_notes(rows, labels, rank_by),
             *_batch_notes(rows, labels),
             *recipe_notes(rows, labels),
@@ -139,9 +140,12 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
         unit=style.unit,
         cells=tuple("" if m is None else marked(m, text) for m in metrics),
     )
-    ends = [None if m is None or m.low is None or m.high is None else (text(m.low), text(m.high)) for m in metrics]
     if not interval:
         return [values]
+    if any(m is not None and m.relative for m in metrics):
+        title, unit = interval_head(metrics)
+        return [values, Column(metric=style.metric, title=title, unit=unit, cells=tuple(map(_half_width, metrics)))]
+    ends = [None if m is None or m.low is None or m.high is None else (text(m.low), text(m.high)) for m in metrics]
     deviations = tuple("" if m is None or m.spread is None else text(m.spread) for m in metrics)
     spread = [Column(metric=style.metric, title="sd of", unit="seeds", cells=deviations)] if any(deviations) else []
     if not any(ends):
@@ -151,6 +155,12 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
     cells = tuple(f"[{pair[0]:>{low_width}}, {pair[1]:>{high_width}}]" if pair else "" for pair in ends)
     title, unit = interval_head(metrics)
     return [values, Column(metric=style.metric, title=title, unit=unit, cells=cells), *spread]
+
+
+def _half_width(metric: Metric | None) -> str:
+    """Return half of the interval of a ratio to the reference network, in percent of it."""
+    half = metric.relative.ratio.half_width if metric and metric.relative else None
+    return "" if half is None else f"{half:.1%}"
 
 
 def _front_notes(rows: Sequence[Row], labels: Sequence[str], rank_by: str) -> list[str]:

@@ -15,15 +15,21 @@ import msgspec
 
 from vitbench.execution.executor import Ending
 from vitbench.execution.messages import CellResult
-from vitbench.records import KeyedCell, Measurement, QualityCell, Record, Status, Verdict, doubt
+from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Ratio, Record, Status, Verdict, doubt
 from vitbench.running.largest_batch import LargestBatch
+from vitbench.statistics import process_mean
 
-__all__ = ["Attempt", "merge_processes", "status_of"]
+__all__ = ["FULL_PROCESSES", "Attempt", "merge_processes", "status_of"]
 
 Found = TypeVar("Found")
 
+FULL_PROCESSES = 3
+"""Processes of a speed cell that measure all there is: memory, energy and start-up, too. Later ones only time."""
+RATIO_VALID, RATIO_WARNING = 0.05, 0.10
+"""Half of the interval of a ratio to the reference network, as a share of it, up to which it is valid, or doubtful."""
 PROCESSES_AGREE = 0.10
-"""Range of the processes' values over their median; beyond it the machine, not the model, makes the difference."""
+"""Range of the processes' values over their median; beyond it the machine, not the model, makes the difference.
+For figures without a ratio."""
 SINGLES_AGREE = 0.50
 """The same for what each process does once, such as a cold start."""
 
@@ -106,8 +112,9 @@ def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measure
     """Return one measurement a name: the median of the processes' values, these, their range, their samples nested.
 
     A figure that is the same in every process keeps its own interval, where it has one. What the first process alone
-    gives (parameters, MACs) is kept as it is; what others lack has no value, so that none is ever of the fast
-    processes alone, as a percentile that only they had the calls for.
+    gives (parameters, MACs) is kept as it is, and what only those give that measure all (memory) is of these. What
+    others lack has no value, so that none is ever of the fast processes alone, as a percentile that only they had the
+    calls for. A ratio to the reference network has an interval over the processes, whose width is its verdict.
     """
     if len(processes) == 1:
         return tuple(processes[0])
@@ -123,6 +130,8 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
     values = [one.value for one in same if one.value is not None]
     verdict = _worst([one.verdict for one in same])
     once = tuple(given) == (0,) and not same[0].samples
+    if not same[0].samples and max(given) < FULL_PROCESSES:
+        processes = min(processes, FULL_PROCESSES)
     if len(same) < processes and not once:
         lacking = f"only {len(same)} of {processes} processes gave it"
         verdict = Verdict(level="invalid", reasons=(lacking, *verdict.reasons))
@@ -132,7 +141,10 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
     if once or (len(set(values)) == 1 and same[0].low is not None and not same[0].samples):
         return msgspec.structs.replace(same[0], processes=() if once else tuple(values), verdict=verdict)
     middle, apart = statistics.median(values), max(values) - min(values)
-    if apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):
+    ratio = _merged_ratio([one.ratio for one in same if one.ratio is not None]) if same[0].ratio else None
+    if ratio is not None:
+        verdict = _of_width(verdict, ratio)
+    elif apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):
         differ = "the processes differ by " + (f"{apart / abs(middle):.0%}" if middle else f"{apart:g}")
         verdict = Verdict(level="invalid" if verdict.level == "invalid" else "warn", reasons=(*verdict.reasons, differ))
     return msgspec.structs.replace(
@@ -143,8 +155,38 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
         n=len(values),
         samples=tuple(itertools.chain.from_iterable(one.samples for one in same)),
         processes=tuple(values),
+        ratio=ratio,
         verdict=verdict,
     )
+
+
+def _merged_ratio(ratios: Sequence[Ratio]) -> Ratio:
+    """Return the ratio over several processes, of one network as all processes of an attempt are of one vitbench."""
+    mean = process_mean([one.value for one in ratios])
+    references = tuple(one.reference for one in ratios)
+    return Ratio(
+        value=mean.value,
+        value_of_all=process_mean([one.value_of_all for one in ratios]).value,
+        reference=statistics.median(references),
+        network=ratios[0].network,
+        quads=sum(one.quads for one in ratios),
+        left_out=sum(one.left_out for one in ratios),
+        samples=tuple(itertools.chain.from_iterable(one.samples for one in ratios)),
+        low=mean.low,
+        high=mean.high,
+        processes=tuple(one.value for one in ratios),
+        references=references,
+    )
+
+
+def _of_width(verdict: Verdict, ratio: Ratio) -> Verdict:
+    """Return the verdict on a ratio: by the width of its interval, and by what its processes said beside."""
+    half = ratio.half_width
+    if half is None or half <= RATIO_VALID:
+        return verdict
+    level: Level = "invalid" if half > RATIO_WARNING or verdict.level == "invalid" else "warn"
+    wide = f"known to {half:.0%} only: the processes' ratios to the reference network differ"
+    return Verdict(level=level, reasons=(*verdict.reasons, wide))
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:

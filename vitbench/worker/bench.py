@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from vitbench.catalog import Catalog
 from vitbench.contract import call
 from vitbench.errors import Skip, UnusableError
+from vitbench.measuring.in_turn import time_in_turn
 from vitbench.measuring.memory import MemoryBaseline, measure_memory, memory_baseline
+from vitbench.measuring.reference import Reference
 from vitbench.measuring.steps import (
     INPUT_BUFFERS,
     InvalidOutput,
@@ -222,8 +224,12 @@ class Bench:
         return measure_memory(self.step(inputs), self.model, baseline=baseline, mode=self.mode, split=split)
 
     def time(self, inputs: Sequence[Tensor], measure: Measure | None = None) -> Timing:
-        """Warm up and time the step; `measure` is another clock and loop than a run's."""
+        """Warm up and time the step; `measure` is another clock and loop than those of `time_step`."""
         return time_step(self.step(inputs), self.mode, inputs[0], self.num_classes, measure)
+
+    def time_in_turn(self, inputs: Sequence[Tensor], reference: Reference) -> Timing:
+        """Warm up the step, and time it in turn with the reference network."""
+        return time_in_turn(self.step(inputs), reference, self.mode, inputs[0], self.num_classes)
 
     def remembered(self, seen: Sequence[Tensor]) -> list[str]:
         """Say so where the model was fast on the timed inputs only because it had seen them before."""

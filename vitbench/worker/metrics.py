@@ -19,7 +19,7 @@ from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.provenance import first_missing, origin
 from vitbench.errors import Skip, reason_of
 from vitbench.measurements import LARGEST_BATCH, at_largest_batch, blank, taken_in
-from vitbench.protocols import Predictions, Split, Subject
+from vitbench.protocols import Predictions, Split, Subject, Timing
 from vitbench.records import Measurement, PluginOrigin, Verdict, doubt
 from vitbench.specs import At, MetricSpec, load_target
 from vitbench.worker.runtime import kept_flags
@@ -133,6 +133,8 @@ def _doubted(one: Scored, spec: MetricSpec, subject: Subject) -> Scored:
         return one
     measurements: tuple[Measurement, ...] = (one.measurement,)
     for part in (getattr(subject, name) for name in spec.parts):
+        if isinstance(part, Timing) and part.in_turn and one.measurement.ratio:
+            part = part.in_turn  # what disturbs both sides alike does not touch their ratio
         measurements = doubt(measurements, "invalid", getattr(part, "errors", ()))
         measurements = doubt(measurements, "warn", getattr(part, "warnings", ()))
     return dataclasses.replace(one, measurement=measurements[0])
@@ -191,10 +193,15 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         high=one.high if one.high is not None and math.isfinite(one.high) else None,
         n=one.n,
         samples=one.samples,
+        ratio=one.ratio,
         verdict=one.verdict,
     )
+    if one.ratio is not None and not (0 < one.ratio.value < math.inf and 0 < one.ratio.reference < math.inf):
+        raise ValueError(
+            f"the ratio of {one.name} is {one.ratio.value}, of {one.ratio.reference}; both must be positive"
+        )
     if one.value is None:
-        return one
+        return msgspec.structs.replace(one, ratio=None)
     if not math.isfinite(one.value):
         reasons = (*one.verdict.reasons, f"the value is {one.value}")
         return msgspec.structs.replace(

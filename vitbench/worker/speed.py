@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitbench.catalog import Catalog
 from vitbench.errors import Skip
@@ -18,8 +20,9 @@ from vitbench.measuring.energy import measure_energy
 from vitbench.measuring.evidence import Moment, disturbances, observe
 from vitbench.measuring.memory import MemoryBaseline
 from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
+from vitbench.measuring.reference import make_reference
 from vitbench.measuring.steps import forward_of, seconds_of, synchronise
-from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject
+from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject, Timing
 from vitbench.records import SpeedCell
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, TrainStepMaker, read_baseline, recipe_step
 from vitbench.worker.build import build_model, facts_of, fill_zeros, meta_architecture
@@ -58,19 +61,19 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         variant = is_variant(cell.precision, compile=cell.compile, channels_last=cell.channels_last)
         # Only the first process compiles with an empty cache.
         startup = None
-        if forward_alone and (job.process == 0 or not cell.compile):
+        if forward_alone and not job.timing_only and (job.process == 0 or not cell.compile):
             startup = bench.weights.settle(lambda: _startup(built, cell))
         else:
             bench.settle()
-        memory = _memory(built, cell)
+        memory = None if job.timing_only else _memory(built, cell)
         allocator = steady_allocator()  # after the memory pass, whose figures it would change
         # The largest batch leaves no room for more than one.
         inputs = bench.inputs(count=1) if cell.largest_batch else bench.inputs()
-        timing = bench.time(inputs)
+        timing = _timing(bench, inputs, cell)
         if cell.compile:
             check_compiled(since=compiled_before)
-        remembered = [] if cell.largest_batch else bench.remembered(inputs)
-        energy = _energy(bench) if forward_alone and bench.batch_size > 1 else None
+        remembered = [] if cell.largest_batch or job.timing_only else bench.remembered(inputs)
+        energy = _energy(bench) if forward_alone and not job.timing_only and bench.batch_size > 1 else None
         flipped = flag_reasons(flags)
         agreement = _agreement(built, cell) if forward_alone and variant and job.process == 0 else None
     parts = {"memory": memory, "energy": energy}
@@ -157,6 +160,22 @@ def _startup(built: _Built, cell: SpeedCell) -> Startup:
         warnings=tuple(warnings),
         errors=tuple(errors),
     )
+
+
+def _timing(bench: Bench, inputs: Sequence[Tensor], cell: SpeedCell) -> Timing:
+    """Time the step in turn with the reference network, or alone where the largest batch leaves no room for that."""
+    plain = nullcontext
+    if cell.precision == "tf32":  # the reference is float32, whatever the model is
+        plain = partial(runtime, precision="float32", threads=cell.threads, seed=0, device=cell.device)  # type: ignore[assignment]
+    try:
+        reference = make_reference(cell.mode, bench.device, plain)
+        with bench.inference_mode():
+            reference.step()
+    except (MemoryError, torch.OutOfMemoryError):
+        if not cell.largest_batch:
+            raise
+        return bench.time(inputs)
+    return bench.time_in_turn(inputs, reference)
 
 
 def _memory(built: _Built, cell: SpeedCell) -> MemoryUse | Skip:

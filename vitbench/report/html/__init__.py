@@ -23,7 +23,7 @@ from vitbench.report.html.scripts import chart_library, json_text, policy, table
 from vitbench.report.html.specs import CONFIG, TEMPLATES
 from vitbench.report.html.table import TableColumn, columns
 from vitbench.report.naming import conditions_in_words, row_labels, titles
-from vitbench.report.ranking_notes import ranking_notes
+from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import missing, recipe_notes, step_notes
 from vitbench.report.terminal_text import EN_DASH, rank_range
@@ -132,6 +132,7 @@ def _section(
         ),
         notes=(
             *ranking_notes(rows, board.rank_by, board.resolutions.get(condition)),
+            *reference_note(board.references.get(condition, {}), rows),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
         ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vitbench.leaderboard.leaderboard import Metric, Row
+from vitbench.leaderboard.rows import Relative
 from vitbench.records import QualityCell, digest
 from vitbench.report.html.charts import (
     Chart,
@@ -16,7 +17,7 @@ from vitbench.report.html.charts import (
     latency_chart,
 )
 from vitbench.report.html.details import CellDetail, RowDetail
-from vitbench.report.metric_styles import in_words, percent_decimals, style_of
+from vitbench.report.metric_styles import MetricStyle, in_words, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words
 from vitbench.report.terminal_text import EN_DASH, marked_verdict
 
@@ -141,12 +142,26 @@ def _value(name: str, metric: Metric, row: Row) -> str:
 
 
 def _interval(name: str, metric: Metric, row: Row) -> str:
+    if metric.relative:
+        return _ratio(style_of(name, [row]), metric.relative)
     if metric.low is None or metric.high is None:
         return ""
     style, decimals = style_of(name, [row]), percent_decimals([metric])
     low, high = (in_words(style, end, decimals).removesuffix(f" {style.unit}") for end in (metric.low, metric.high))
     spread = "" if metric.spread is None else f", sd {in_words(style, metric.spread, decimals)}"
     return f"{low} to {high} ({'range' if metric.interval == 'range' else '95 %'}){spread}"
+
+
+def _ratio(style: MetricStyle, known: Relative) -> str:
+    """Return the ratio to the reference network with its interval, and what was measured."""
+    ratio = known.ratio
+    ends = "" if ratio.low is None or ratio.high is None else f", {ratio.low:.3g} to {ratio.high:.3g} (95 %)"
+    left_out = f", {ratio.left_out} of {ratio.quads} quads left out" if ratio.left_out else ""
+    low, high = (in_words(style, end).removesuffix(f" {style.unit}") for end in (known.low, known.high))
+    return (
+        f"{ratio.value:.3g} of the reference's {in_words(style, known.reference)}{ends}{left_out}; "
+        f"measured {in_words(style, known.measured)}, {low} to {high} (range)"
+    )
 
 
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:

@@ -47,6 +47,7 @@ def pictures(rows: Sequence[Row], rank_by: str, ids: Sequence[str]) -> list[Pict
 def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, str]) -> Chart:
     points, name = placed.points, AXES[metric]
     absent = [*placed.left_out, *(f"{level.name} ({level.text})" for level in placed.far)]
+    relative = any(own.relative for point in points if (own := point.row.metrics.get(metric)))
     leaders = sorted((points[i] for i in placed.on_front), key=lambda point: point.x[1])
     words = "; ".join(
         f"{point.name} ({_text(point, placed.upright)}, {_text(point, placed.across)})" for point in leaders
@@ -57,6 +58,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
         text=(
             f"{rank_by} against {name} of {len(points)} models. On the Pareto front: "
             f"{words or 'none, for lack of valid figures'}."
+            + (" Bars of speed are intervals of its ratio to the reference network." if relative else "")
             + (f" Not in the picture: {', '.join(absent)}." if absent else "")
         ),
         words={

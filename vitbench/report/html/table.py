@@ -87,12 +87,10 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
     scale = _range(ends, rows)
     if scale:
         intervals = [
-            TableCell(
-                text=f"{text(pair[0])}{EN_DASH}{text(pair[2])}", order=f"{pair[0]:.8g}", strip=_strip(pair, *scale)
-            )
+            TableCell(text=_in_words(metric, pair, text), order=f"{pair[0]:.8g}", strip=_strip(pair, *scale))
             if pair
             else _EMPTY
-            for pair in ends
+            for metric, pair in zip(metrics, ends, strict=True)
         ]
         title, unit = interval_head(metrics)
         better = next(metric.better for metric in metrics if metric)
@@ -112,10 +110,16 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
     return found
 
 
+def _in_words(metric: Metric | None, ends: tuple[float, float, float], text: Callable[[float], str]) -> str:
+    """Return the ends of an interval; of a ratio to the reference network half of its width, which is no value's."""
+    half = metric.relative.ratio.half_width if metric and metric.relative else None
+    return f"{text(ends[0])}{EN_DASH}{text(ends[2])}" if half is None else f"± {half:.1%}"
+
+
 def _ends(metric: Metric | None) -> tuple[float, float, float] | None:
-    if metric is None or metric.value is None or metric.low is None or metric.high is None:
+    if metric is None or metric.value is None or metric.ends is None:
         return None
-    return metric.low, metric.value, metric.high
+    return metric.ends[0], metric.value, metric.ends[1]
 
 
 def _range(ends: Sequence[tuple[float, float, float] | None], rows: Sequence[Row]) -> tuple[float, float] | None:

@@ -1,0 +1,82 @@
+"""How far apart the same speed lies on two occasions, on this machine: what no figure of one occasion shows.
+
+Within an occasion, where processes take turns, ratios to the reference network are steady. Between occasions they are
+not: what disturbs a shared machine slows unlike networks unlike (docs/measuring.md). The deviation is estimated from
+speed cells of a store that were measured more than once, and never assumed to be 0: without such cells, figures of two
+occasions are not told apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from vitbench.records import Record, SpeedCell
+
+__all__ = ["LEAST", "OccasionSpread", "Place", "occasion_spreads"]
+
+LEAST = 0.005
+"""The smallest deviation that a few occasions can vouch for."""
+
+Place = tuple[str, str]
+"""Machine class and device."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OccasionSpread:
+    """The deviation of a figure from occasion to occasion."""
+
+    deviation: float
+    """Standard deviation of the logarithm of a figure."""
+    freedom: int
+    """Degrees of freedom: occasions less one, since all figures of an occasion share its mood."""
+    figures: int
+    """Figures that were measured on more than one occasion."""
+    occasions: int
+
+    @property
+    def variance(self) -> float:
+        """The square of the deviation."""
+        return self.deviation**2
+
+
+def occasion_spreads(records: Iterable[Record]) -> dict[Place, OccasionSpread]:
+    """Return the deviation between occasions, for each machine class and device with cells measured repeatedly.
+
+    Args:
+        records: all attempts, not the newest of each cell alone.
+    """
+    repeated: dict[Place, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for record in records:
+        cell = record.planned.cell
+        if record.status != "ok" or not record.occasion or not isinstance(cell, SpeedCell):
+            continue
+        run = record.occasion.rpartition("/")[0]
+        for one in record.measurements:
+            value = one.ratio.value if one.ratio and one.ratio.decides else one.value
+            if one.ratio and value is not None and value > 0:
+                # The key holds code and software: what is equal in it differs by the occasion alone.
+                repeated[cell.machine, cell.device][record.key, one.name][run] = math.log(value)
+    found = {place: _pooled([logs for logs in cells.values() if len(logs) > 1]) for place, cells in repeated.items()}
+    return {place: known for place, known in found.items() if known is not None}
+
+
+def _pooled(figures: list[dict[str, float]]) -> OccasionSpread | None:
+    """Return the pooled deviation of figures, each with its logarithm on several occasions."""
+    if not figures:
+        return None
+    squares, freedom = 0.0, 0
+    for logs in figures:
+        middle = fmean(logs.values())
+        squares += sum((value - middle) ** 2 for value in logs.values())
+        freedom += len(logs) - 1
+    occasions = len({run for logs in figures for run in logs})
+    return OccasionSpread(
+        deviation=max(LEAST, math.sqrt(squares / freedom)),
+        freedom=occasions - 1,
+        figures=len(figures),
+        occasions=occasions,
+    )

@@ -124,7 +124,8 @@ def run(
         largest_batch: also find the largest batch that fits.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
-        rerun: "failed" runs failed cells again, "all" runs all; None: what is missing.
+        rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
+            None: what is missing.
         compile: use torch.compile.
         channels_last: use the channels-last memory format.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
@@ -142,8 +143,8 @@ def run(
     from vitbench.running import session
     from vitbench.store import default_output
 
-    if rerun not in (None, "failed", "all"):
-        raise UsageError(f'vitbench.run(): rerun must be None, "failed" or "all", not {rerun!r}')
+    if rerun not in (None, "failed", "speed", "all"):
+        raise UsageError(f'vitbench.run(): rerun must be None, "failed", "speed" or "all", not {rerun!r}')
     if timeout is not None and timeout <= 0:
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     for name in ("output", "rerun", "timeout"):

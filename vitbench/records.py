@@ -19,6 +19,7 @@ from vitbench.specs import At, Columns, OptionValue
 __all__ = [
     "METHOD",
     "PLAIN_STEP",
+    "REFERENCE",
     "SCHEMA",
     "Cell",
     "DataInfo",
@@ -46,6 +47,9 @@ SCHEMA = 5
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
 METHOD = 4
 """Version of the way numbers are made; part of each key."""
+REFERENCE = "conv-attention-1"
+"""Name and version of the network that each speed cell times in turn with its model (vitbench/measuring/reference.py);
+part of the key of speed cells."""
 PLAIN_STEP = "adamw"
 """What tables and records call the training step that is timed where a model's recipe names none."""
 

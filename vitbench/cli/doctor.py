@@ -17,8 +17,13 @@ __all__ = ["doctor"]
     metavar="auto|cpu|cuda|cuda:N|mps",
     help="Device that the runs will use.",
 )
+@click.option(
+    "--speeds",
+    is_flag=True,
+    help="Also time a small network in fresh processes: how well speeds are resolved here, and by what they are ranked.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(device: str, as_json: bool) -> int:
+def doctor(device: str, speeds: bool, as_json: bool) -> int:
     """Check this machine for anything that would distort measurements, and say what to do about it.
 
     Exit code 1 when something was found.
@@ -27,7 +32,7 @@ def doctor(device: str, as_json: bool) -> int:
     from vitbench.doctor.report import as_data, as_text
 
     if sys.stderr.isatty():
-        click.echo("Watching the machine for a few seconds.", err=True)
-    examined = examine(device)
+        click.echo(f"Watching the machine for {'a minute' if speeds else 'a few seconds'}.", err=True)
+    examined = examine(device, speeds=speeds)
     click.echo(as_data(examined) if as_json else as_text(examined))
     return 0 if all(check.ok for check in examined.checks) else 1

@@ -81,7 +81,9 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     "--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="Time limit of each process."
 )
 @click.option(
-    "--rerun", type=click.Choice(["failed", "all"]), help="Run these cells again. [default: only what is missing]"
+    "--rerun",
+    type=click.Choice(["failed", "speed", "all"]),
+    help="Run these cells again, beside what is missing: failed ones, all speeds, or all. [default: only what is missing]",
 )
 @click.option("--compile", is_flag=True, help="Use torch.compile.")
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")

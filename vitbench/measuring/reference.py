@@ -20,12 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.measuring.steps import Step, inference_step, make_inputs, make_labels, plain_train_step, training_step
-from vitbench.records import Mode
+from vitbench.records import REFERENCE, Mode
 
-__all__ = ["REFERENCE", "Reference", "make_reference", "reference_network"]
+__all__ = ["Reference", "make_reference", "reference_network"]
 
-REFERENCE = "conv-attention-1"
-"""Name and version of the network with its batch."""
 BATCH_SIZE = 8
 IMAGE_SHAPE = (3, 32, 32)
 WIDTH, HEADS, BLOCKS = 64, 4, 2

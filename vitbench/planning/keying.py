@@ -14,6 +14,7 @@ from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.resolve import ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, Conditions
 from vitbench.records import (
+    REFERENCE,
     Cell,
     DataInfo,
     Environment,
@@ -164,7 +165,7 @@ class Keyer:
             libraries=self.versions(model.spec.requires),
             recipe_libraries=self.versions(recipe.requires if recipe else ()),
             torch=self.torch,
-            software={**self.software, **(dataset.decoders if dataset else {})},
+            software={**self.software, **(dataset.decoders if dataset else {"reference network": REFERENCE})},
             vitbench=self.vitbench,
         )
         cell_id = digest(cell)

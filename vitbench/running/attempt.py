@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import statistics
 import time
@@ -17,7 +18,7 @@ from vitbench.execution.executor import Ending
 from vitbench.execution.messages import CellResult
 from vitbench.records import KeyedCell, Level, Measurement, QualityCell, Ratio, Record, Status, Verdict, doubt
 from vitbench.running.largest_batch import LargestBatch
-from vitbench.statistics import process_mean
+from vitbench.statistics import Estimate, process_mean
 
 __all__ = ["FULL_PROCESSES", "Attempt", "merge_processes", "status_of"]
 
@@ -25,7 +26,7 @@ Found = TypeVar("Found")
 
 FULL_PROCESSES = 3
 """Processes of a speed cell that measure all there is: memory, energy and start-up, too. Later ones only time."""
-RATIO_VALID, RATIO_WARNING = 0.05, 0.10
+VALID_HALF_WIDTH, WARNING_HALF_WIDTH = 0.05, 0.10
 """Half of the interval of a ratio to the reference network, as a share of it, up to which it is valid, or doubtful."""
 PROCESSES_AGREE = 0.10
 """Range of the processes' values over their median; beyond it the machine, not the model, makes the difference.
@@ -42,6 +43,9 @@ class Attempt:
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     endings: list[Ending[CellResult]] = field(default_factory=list)
+    by_ratio: bool = True
+    """Whether the ratio to the reference network ranks and compares, or what was measured
+    (`vitbench.running.steadiness`)."""
     occasion: str = ""
     """Names the attempts whose processes take turns."""
     largest: LargestBatch | None = None
@@ -64,7 +68,7 @@ class Attempt:
             status, reason = status_of(self.endings[-1])
         done = status in ("ok", "invalid")
         faults, warnings = _each_once(one.faults for one in results), _each_once(one.warnings for one in results)
-        measurements = merge_processes([result.measurements for result in results]) if done else ()
+        measurements = merge_processes([one.measurements for one in results], by_ratio=self.by_ratio) if done else ()
         measurements = doubt(doubt(measurements, "warn", warnings), "invalid", faults)
         if self.largest:
             measurements = (self.largest.measurement(), *measurements)
@@ -108,13 +112,14 @@ def status_of(ending: Ending[CellResult]) -> tuple[Status, str]:
     return ending.kind, ending.reason
 
 
-def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measurement, ...]:
+def merge_processes(processes: Sequence[Sequence[Measurement]], *, by_ratio: bool = True) -> tuple[Measurement, ...]:
     """Return one measurement a name: the median of the processes' values, these, their range, their samples nested.
 
     A figure that is the same in every process keeps its own interval, where it has one. What the first process alone
     gives (parameters, MACs) is kept as it is, and what only those give that measure all (memory) is of these. What
     others lack has no value, so that none is ever of the fast processes alone, as a percentile that only they had the
-    calls for. A ratio to the reference network has an interval over the processes, whose width is its verdict.
+    calls for. A ratio to the reference network has an interval over the processes, whose width is its verdict; where
+    what was measured counts instead, the width of its own is.
     """
     if len(processes) == 1:
         return tuple(processes[0])
@@ -122,10 +127,10 @@ def merge_processes(processes: Sequence[Sequence[Measurement]]) -> tuple[Measure
     for number, process in enumerate(processes):
         for measurement in process:
             by_name.setdefault(measurement.name, {})[number] = measurement
-    return tuple(_merge(given, len(processes)) for given in by_name.values())
+    return tuple(_merge(given, len(processes), by_ratio) for given in by_name.values())
 
 
-def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
+def _merge(given: Mapping[int, Measurement], processes: int, by_ratio: bool) -> Measurement:
     same = tuple(given.values())
     values = [one.value for one in same if one.value is not None]
     verdict = _worst([one.verdict for one in same])
@@ -141,9 +146,9 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
     if once or (len(set(values)) == 1 and same[0].low is not None and not same[0].samples):
         return msgspec.structs.replace(same[0], processes=() if once else tuple(values), verdict=verdict)
     middle, apart = statistics.median(values), max(values) - min(values)
-    ratio = _merged_ratio([one.ratio for one in same if one.ratio is not None]) if same[0].ratio else None
+    ratio = _merged_ratio([one.ratio for one in same if one.ratio is not None], by_ratio) if same[0].ratio else None
     if ratio is not None:
-        verdict = _of_width(verdict, ratio)
+        verdict = _of_width(verdict, process_mean(ratio.processes if by_ratio else values), by_ratio)
     elif apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):
         differ = "the processes differ by " + (f"{apart / abs(middle):.0%}" if middle else f"{apart:g}")
         verdict = Verdict(level="invalid" if verdict.level == "invalid" else "warn", reasons=(*verdict.reasons, differ))
@@ -160,7 +165,7 @@ def _merge(given: Mapping[int, Measurement], processes: int) -> Measurement:
     )
 
 
-def _merged_ratio(ratios: Sequence[Ratio]) -> Ratio:
+def _merged_ratio(ratios: Sequence[Ratio], by_ratio: bool) -> Ratio:
     """Return the ratio over several processes, of one network as all processes of an attempt are of one vitbench."""
     mean = process_mean([one.value for one in ratios])
     references = tuple(one.reference for one in ratios)
@@ -176,16 +181,20 @@ def _merged_ratio(ratios: Sequence[Ratio]) -> Ratio:
         high=mean.high,
         processes=tuple(one.value for one in ratios),
         references=references,
+        decides=by_ratio,
     )
 
 
-def _of_width(verdict: Verdict, ratio: Ratio) -> Verdict:
-    """Return the verdict on a ratio: by the width of its interval, and by what its processes said beside."""
-    half = ratio.half_width
-    if half is None or half <= RATIO_VALID:
+def _of_width(verdict: Verdict, found: Estimate, by_ratio: bool) -> Verdict:
+    """Return the verdict on a figure: by the width of its interval, and by what its processes said beside."""
+    assert found.low is not None
+    assert found.high is not None
+    half = math.sqrt(found.high / found.low) - 1
+    if half <= VALID_HALF_WIDTH:
         return verdict
-    level: Level = "invalid" if half > RATIO_WARNING or verdict.level == "invalid" else "warn"
-    wide = f"known to {half:.0%} only: the processes' ratios to the reference network differ"
+    level: Level = "invalid" if half > WARNING_HALF_WIDTH or verdict.level == "invalid" else "warn"
+    what = "ratios to the reference network" if by_ratio else "speeds"
+    wide = f"known to {half:.0%} only: the processes' {what} differ"
     return Verdict(level=level, reasons=(*verdict.reasons, wide))
 
 

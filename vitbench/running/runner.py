@@ -94,8 +94,11 @@ def run_cells(
     on_event: Callable[[Event], None],
     plugins: PluginSelection,
     timeout: float | None = None,
+    by_ratio: bool = True,
 ) -> None:
     """Run cells in order and append one record for each. An interruption is recorded, then raised again.
+
+    `by_ratio` says what ranks and compares speeds, see `vitbench.running.steadiness`.
 
     Raises:
         KeyboardInterrupt: the user or the system asked to stop.
@@ -118,16 +121,18 @@ def run_cells(
                 scratch=scratch,
                 plugins=plugins,
             )
-            _run_group(group, f"{run}/{number}", call, keep)
+            _run_group(group, f"{run}/{number}", call, keep, by_ratio=by_ratio)
 
 
-def _run_group(group: Sequence[KeyedCell], occasion: str, call: _Call, keep: Callable[..., None]) -> None:
+def _run_group(
+    group: Sequence[KeyedCell], occasion: str, call: _Call, keep: Callable[..., None], *, by_ratio: bool
+) -> None:
     """Run the processes of some cells in turn, and keep each attempt when it has ended or was interrupted.
 
     They share the machine's mood, whatever it is, and `occasion` says so: not all cells of a run do.
     """
     processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
-    attempts = {planned.key: Attempt(planned=planned, occasion=occasion) for planned in group}
+    attempts = {planned.key: Attempt(planned=planned, occasion=occasion, by_ratio=by_ratio) for planned in group}
     for process, planned in _rounds(group, processes):
         attempt = attempts[planned.key]
         if attempt.failed:

@@ -12,15 +12,16 @@ from vitbench.execution.executor import Executor
 from vitbench.files import lock
 from vitbench.planning.command import command_line
 from vitbench.planning.plan import Plan
-from vitbench.records import Record
+from vitbench.records import REFERENCE, KeyedCell, Record, SpeedCell
 from vitbench.running.progress import Talker
 from vitbench.running.runner import run_cells, update_metrics
+from vitbench.running.steadiness import known_steadiness
 from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.version import __version__
 
 __all__ = ["Rerun", "execute", "is_wanted", "known_seconds"]
 
-Rerun = Literal["failed", "all"]
+Rerun = Literal["failed", "speed", "all"]
 _DONE = ("ok", "skipped")
 
 
@@ -71,6 +72,7 @@ def execute(
                 on_event=talker,
                 timeout=timeout,
                 plugins=planned.plugins,
+                by_ratio=_by_ratio(todo),
             )
         finally:
             talker.close()
@@ -78,10 +80,19 @@ def execute(
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
 
 
+def _by_ratio(cells: Sequence[KeyedCell]) -> bool:
+    """Return whether the ratio to the reference network is the steadier form of a speed where these cells run."""
+    timed = next((planned.cell for planned in cells if isinstance(planned.cell, SpeedCell)), None)
+    known = known_steadiness(timed.machine, timed.device, REFERENCE) if timed else None
+    return known is None or known.by_ratio
+
+
 def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:
     """Return whether a cell with this newest attempt should run."""
     if record is None or record.status in ("pending", "interrupted") or rerun == "all":
         return True
+    if rerun == "speed":
+        return isinstance(record.planned.cell, SpeedCell)
     return rerun == "failed" and record.status not in _DONE
 
 

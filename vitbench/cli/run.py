@@ -83,7 +83,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option(
     "--rerun",
     type=click.Choice(["failed", "speed", "all"]),
-    help="Run these cells again, beside what is missing: failed ones, all speeds, or all. [default: only what is missing]",
+    help="Run these cells again, too: failed ones, all speeds, or all. [default: only what is missing]",
 )
 @click.option("--compile", is_flag=True, help="Use torch.compile.")
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")

@@ -130,8 +130,8 @@ def speeds_check(found: Steadiness) -> MachineCheck:
         by, deviation, other = "measured speed", other, deviation
     half = _half_width(deviation, found.processes)
     words = (
-        f"resolves speeds to {half:.1%} in {found.seconds * found.processes:.0f} s a model, by the {by}, which varies by "
-        f"{deviation:.1%} over {found.processes} processes ({'measured speed' if found.by_ratio else 'the ratio'}: "
+        f"resolves speeds to {half:.1%} in {found.seconds * found.processes:.0f} s per model, by the {by}, which varies "
+        f"by {deviation:.1%} over {found.processes} processes ({'measured speed' if found.by_ratio else 'the ratio'}: "
         f"{other:.1%}); later runs rank by it"
     )
     return judged(

@@ -6,6 +6,7 @@ Beside it: a Vision Transformer of timm's in the same loop, and the harness's ow
 from __future__ import annotations
 
 import time
+import unittest.mock
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,13 @@ def more_work(order: Order) -> Iterator[Block]:
             return block(calls + more)
 
         yield with_more
+
+
+@contextmanager
+def own_thresholds(order: Order) -> Iterator[Block]:
+    """Do what vitbench does, but leave glibc's thresholds as they move by themselves."""
+    with unittest.mock.patch("vitbench.worker.runtime.steady_allocator", dict), model_block(order) as block:
+        yield block
 
 
 def _loop(model: nn.Module, planned: KeyedCell) -> Block:

@@ -20,7 +20,7 @@ __all__ = ["doctor"]
 @click.option(
     "--speeds",
     is_flag=True,
-    help="Also time a small network in fresh processes: how well speeds are resolved here, and by what they are ranked.",
+    help="Also time a small network in fresh processes: how well speeds are resolved here.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(device: str, speeds: bool, as_json: bool) -> int:

@@ -124,22 +124,17 @@ def measure_speeds(device: str) -> Steadiness:
 
 
 def speeds_check(found: Steadiness) -> MachineCheck:
-    """Say to how much a speed is known here, in what time, and which of its forms later runs rank by."""
-    by, deviation, other = "ratio to the reference network", found.ratio_deviation, found.measured_deviation
-    if not found.by_ratio:
-        by, deviation, other = "measured speed", other, deviation
-    half = _half_width(deviation, found.processes)
+    """Say how well a speed is known here, in what time, and which of its forms later runs rank by."""
+    names = {True: "ratio to the reference network", False: "measured speed"}
+    deviations = {True: found.ratio_deviation, False: found.measured_deviation}
+    half = _half_width(deviations[found.by_ratio], found.processes)
     words = (
-        f"resolves speeds to {half:.1%} in {found.seconds * found.processes:.0f} s per model, by the {by}, which varies "
-        f"by {deviation:.1%} over {found.processes} processes ({'measured speed' if found.by_ratio else 'the ratio'}: "
-        f"{other:.1%}); later runs rank by it"
+        f"resolves speeds to {half:.1%} in {found.seconds * found.processes:.0f} s per model. "
+        f"Over {found.processes} processes the {names[found.by_ratio]} varies by {deviations[found.by_ratio]:.1%}, "
+        f"the {names[not found.by_ratio]} by {deviations[not found.by_ratio]:.1%}; later runs rank by the former"
     )
-    return judged(
-        "speeds",
-        half <= VALID_HALF_WIDTH,
-        words,
-        "Stop other processes and run this again, or compare models in turn: vitbench compare --measure.",
-    )
+    advice = "Stop other processes and run this again, or compare two models in turn: vitbench compare --measure."
+    return judged("speeds", half <= VALID_HALF_WIDTH, words, advice)
 
 
 def _deviation(values: Sequence[float]) -> float:

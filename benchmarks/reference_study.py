@@ -190,6 +190,7 @@ def show(path: Path) -> None:
     print()
     slopes(by_cell)
     coverage_between(by_cell)
+    mixture(by_cell)
     false_ranks(by_cell)
 
 
@@ -246,6 +247,43 @@ def spread_of(
     return (squares / freedom, len(seen) - 1) if len(seen) > 1 else None
 
 
+def mixture(by_cell: Mapping[str, Mapping[float, list[dict[str, Any]]]]) -> None:
+    """Print whether a mixture of candidates, fitted on all occasions but one, does better on that one than `mixed`.
+
+    What is fitted are weights that sum to one, the same for all cells, with the least squares of the occasions' means
+    around each cell's mean.
+    """
+    occasions = sorted({each for own in by_cell.values() for each in own})
+    names = [name for name in next(iter(next(iter(by_cell.values())).values()))[0]["ratio"] if name != "mixed"]
+    if len(occasions) < 4:
+        return
+    means = {
+        (name, occasion): np.array(
+            [np.mean([row["ratio"][each] for row in own[occasion]]) for each in (*names, "mixed")]
+        )
+        for name, own in by_cell.items()
+        for occasion in own
+    }
+    fitted, plain = [], []
+    for left_out in occasions:
+        kept = [each for each in occasions if each != left_out]
+        centres = {name: np.mean([means[name, each] for each in kept], axis=0) for name in by_cell}
+        errors = np.array([means[name, each] - centres[name] for name in by_cell for each in kept])
+        # Weights that sum to one: the last is what the others leave.
+        others, last = errors[:, : len(names) - 1], errors[:, len(names) - 1]
+        weights = np.linalg.lstsq(others - last[:, None], -last, rcond=None)[0]
+        weights = np.append(weights, 1 - weights.sum())
+        for name in by_cell:
+            error = means[name, left_out] - centres[name]
+            fitted.append(float(error[:-1] @ weights))
+            plain.append(float(error[-1]))
+    shares = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(names, weights, strict=True))
+    print(
+        f"an occasion left out differs by {100 * np.std(plain):.1f} % beside `mixed`, by {100 * np.std(fitted):.1f} % "
+        f"beside a mixture fitted on the others (the last one: {shares})"
+    )
+
+
 def false_ranks(by_cell: Mapping[str, Mapping[float, list[dict[str, Any]]]], tables: int = 4000) -> None:
     """Print how often a table of equal models shows a rank, its processes drawn from those of one occasion."""
     from vitbench.leaderboard.processes import LEVEL, Processes, tell_p_values
@@ -292,7 +330,7 @@ def alone() -> None:
 
 
 def allocator() -> None:
-    """Print the speed with glibc's own moving thresholds over that with the fixed ones, in lockstep, and page faults."""
+    """Print the speed with glibc's own thresholds over that with the fixed ones, in lockstep, and page faults."""
     for name, (model, options, shape, batch_size, mode) in CELLS.items():
         if shape != COLOUR:
             continue

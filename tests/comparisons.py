@@ -96,7 +96,7 @@ def write(
                     _save(store.scores_path(record.key), scores)
             else:
                 records += part  # type: ignore[arg-type]
-        store.plan(run, [record.planned for record in records] + list(pending))
+        store.plan(run, [*{record.planned.key: record.planned for record in records}.values(), *pending])
         for record in records:
             store.append(msgspec.structs.replace(record, run=run))
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,14 @@ from vitbench.records import (
     PluginOrigin,
     Provenance,
     QualityCell,
+    Ratio,
     Record,
     SpeedCell,
     Status,
     Verdict,
     digest,
 )
+from vitbench.running.attempt import merge_processes
 from vitbench.running.largest_batch import LargestBatch
 from vitbench.specs import MetricSpec, OptionValue
 from vitbench.statistics import wilson
@@ -305,6 +308,53 @@ def speed(
             ],
         ),
     ]
+
+
+def in_turn(
+    one: Measurement,
+    ratios: Sequence[float],
+    references: Sequence[float] = (1000.0,),
+    network: str = "conv-attention-1",
+) -> Measurement:
+    """Return a measurement as it is where each process timed the reference network in turn.
+
+    Args:
+        one: what is the same in all processes.
+        ratios: of each process.
+        references: the reference's own figures, which the processes take in turn.
+        network: the reference's name.
+    """
+    processes = []
+    for ratio, reference in zip(ratios, itertools.cycle(references), strict=False):
+        value = ratio * reference
+        relative = Ratio(
+            value=ratio,
+            value_of_all=ratio,
+            reference=reference,
+            network=network,
+            quads=8,
+            left_out=1,
+            samples=((value,),),
+        )
+        processes.append(msgspec.structs.replace(one, value=value, samples=((value,),), ratio=relative))
+    return merge_processes([(each,) for each in processes])[0]
+
+
+def relative_speed(
+    label: str,
+    ratios: Sequence[float],
+    references: Sequence[float] = (1000.0,),
+    *,
+    metric: str = "throughput",
+    network: str = "conv-attention-1",
+    occasion: str = "run-1/1",
+    **fields: object,
+) -> Record:
+    """Return a good speed record with one metric, whose processes timed the reference network in turn."""
+    unit, better = ("s", "lower") if metric.startswith("latency") else ("images/s", "higher")
+    one = in_turn(measurement(metric, None, unit=unit, better=better), ratios, references, network)
+    run = occasion.rpartition("/")[0]
+    return record(speed_cell(label, **fields), [one], run=run, occasion=occasion)
 
 
 FOREIGN = {

@@ -181,7 +181,7 @@ def _on_the_scale_of(first: Row, second: Row) -> Row:
     metrics = dict(second.metrics)
     for name, metric in metrics.items():
         base = first.metrics.get(name)
-        if base and base.relative and metric.relative:
+        if base and base.relative and metric.relative and base.relative.ratio.network == metric.relative.ratio.network:
             reference = base.relative.reference
             metrics[name] = replace(
                 metric,

@@ -68,6 +68,7 @@ METRIC_COLUMNS: Mapping[str, str] = {
     "_verdict": _TEXT,
     "_reasons": _TEXT,
 }
+"""What follows a metric's name in the names of its columns."""
 RATIO_COLUMNS: Mapping[str, str] = {
     "_ratio": "float64",
     "_ratio_low": "float64",
@@ -75,8 +76,7 @@ RATIO_COLUMNS: Mapping[str, str] = {
     "_measured": "float64",
     "_reference": "float64",
 }
-"""What follows in the columns of a metric that some row has as a ratio to the reference network."""
-"""What follows a metric's name in the names of its columns."""
+"""What follows it, too, where some row has the metric as a ratio to the reference network."""
 MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "metric": _TEXT,
     "value": "float64",

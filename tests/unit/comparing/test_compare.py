@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -250,7 +251,7 @@ def test_another_batch_keeps_its_own_figures_apart_only(tmp_path: Path) -> None:
     there = c.write(tmp_path / "b", c.speeds("m", 2000, batch_size=64))
     assert findings(only(compare_folders(open_folder(here), open_folder(there)))) == {
         "throughput": "not comparable",
-        "latency_p50": "better",
+        "latency_p50": "not resolved",
         "train_throughput": "not comparable",
     }
 
@@ -662,7 +663,8 @@ def test_speeds_of_two_runs_of_one_folder_are_not_resolved_as_in_its_table(tmp_p
         assert {row.rank_last for row in folder.board.rows} == ({1, 2} if finding == "better" else {2})
     folders = [open_folder(c.write(tmp_path / side, records)) for side, records in (("a", fast), ("b", elsewhere))]
     assert {each.reason for each in only(compare_folders(*folders)).speeds} == {
-        f"{name}: the ranges of the processes overlap" for name in ("throughput", "latency_p50", "train_throughput")
+        f"{name}: not measured in turn, and how far two occasions differ is not known"
+        for name in ("throughput", "latency_p50", "train_throughput")
     }
 
 
@@ -679,12 +681,55 @@ def test_memory_is_judged_by_the_rule_of_the_ranks_and_says_so(tmp_path: Path, p
     assert "peak_memory is compared by the values of its processes." in "\n".join(notes(found, only(found)))
 
 
+def relative(folder: Path, runs: Sequence[tuple[float, ...]], labels: str = "a", **fields: object) -> Folder:
+    """Return a folder of models that were measured in some runs, of each the ratios of their processes."""
+    records = [
+        f.relative_speed(label, ratios, occasion=f"run-{number}/1", **fields)
+        for label in labels
+        for number, ratios in enumerate(runs)
+    ]
+    return open_folder(c.write(folder, records, rank_by="throughput"))
+
+
+FIVE = (0.98, 0.99, 1.0, 1.01, 1.02)
+
+
+def test_two_folders_are_compared_beyond_what_occasions_are_known_to_differ_by(tmp_path: Path) -> None:
+    faster = tuple(1.2 * each for each in FIVE)
+    once = [relative(tmp_path / "once" / side, [own]) for side, own in (("a", FIVE), ("b", faster))]
+    assert findings(only(compare_folders(*once))) == {"throughput": "not resolved"}
+    several = [
+        relative(tmp_path / "steady" / side, [*[tuple(1.005 * each for each in own), own] * 3])
+        for side, own in (("a", FIVE), ("b", faster))
+    ]
+    assert findings(only(compare_folders(*several))) == {"throughput": "better"}
+    moody = [
+        relative(tmp_path / "moody" / side, [*[tuple(1.15 * each for each in own), own] * 3])
+        for side, own in (("a", FIVE), ("b", faster))
+    ]
+    assert findings(only(compare_folders(*moody))) == {"throughput": "not resolved"}
+
+
+def test_two_folders_are_shown_on_one_scale(tmp_path: Path) -> None:
+    """The reference was half as fast in the second, and so was the model."""
+    first = relative(tmp_path / "a", [FIVE], references=(1000.0,))
+    second = relative(tmp_path / "b", [FIVE], references=(500.0,))
+    (speed,) = only(compare_folders(first, second)).speeds
+    assert (speed.first.value, speed.second.value) == (pytest.approx(1000, rel=1e-3),) * 2
+    assert (speed.first.measured, speed.second.measured) == (1000, 500)
+    other = relative(tmp_path / "c", [FIVE], references=(500.0,), network="another")
+    (unlike,) = only(compare_folders(first, other)).speeds
+    assert unlike.finding == "not comparable"
+    assert unlike.second.value == pytest.approx(500, rel=1e-3)
+
+
 def test_stored_speeds_share_their_level_over_all_figures_of_all_pairs(tmp_path: Path) -> None:
     """What is slower by itself is not resolved among nine."""
     unsteady = (0.97, 1.0, 1.03)
+    slower = tuple(0.88 * each for each in unsteady)
     first, second = (
-        open_folder(c.write(tmp_path / side, *[c.speeds(name, speed, processes=unsteady) for name in "xyz"]))
-        for side, speed in (("a", 1000), ("b", 880))
+        relative(tmp_path / side, [*[tuple(1.004 * each for each in own), own] * 4], "rstuvwxyz")
+        for side, own in (("a", unsteady), ("b", slower))
     )
     alone, together = compare_folders(first, second, models=["x"]), compare_folders(first, second)
     assert set(findings(only(alone)).values()) == {"worse"}

@@ -144,7 +144,7 @@ def test_without_predictions_that_is_said(tmp_path: Path) -> None:
 
 def test_stored_speeds_that_say_nothing_point_to_measuring(tmp_path: Path) -> None:
     words = text(full(tmp_path, 1005))
-    assert "throughput: the ranges of the processes overlap." in words
+    assert "throughput: not measured in turn, and how far two occasions differ is not known." in words
     metrics = "throughput, latency_p50, train_throughput"
     assert f"Stored speeds cannot settle {metrics}; rerun with --measure." in words
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from vitbench.comparing.speed_ratio import stored_speed
-from vitbench.leaderboard.rows import Metric
-from vitbench.records import Style
+from vitbench.leaderboard.occasion_spread import OccasionSpread
+from vitbench.leaderboard.rows import Metric, Relative
+from vitbench.records import Ratio, Style
 from vitbench.statistics import process_ratio
 
 SLOW, FAST = (990.0, 1000.0, 1010.0), (1490.0, 1500.0, 1510.0)
@@ -55,7 +57,8 @@ def test_disjoint_ranges_beyond_the_threshold_are_a_difference() -> None:
 
 def test_ranges_that_overlap_resolve_nothing() -> None:
     wide = (990.0, 1500.0, 1510.0)
-    assert judged(SLOW, wide) == ("not resolved", "throughput: the ranges of the processes overlap")
+    reason = "throughput: the interval does not lie beyond the 3.0% that do not matter"
+    assert judged(SLOW, wide) == ("not resolved", reason)
     assert judged(SLOW, SLOW)[0] == "not resolved"
 
 
@@ -87,11 +90,74 @@ def test_what_is_not_there_is_said() -> None:
     assert stored_speed("x", (figures[0], endless), 0.03) == lacking
 
 
-def test_within_one_folder_only_what_took_turns_is_told_apart() -> None:
-    figures = figure(SLOW), replace(figure(FAST), occasion="there")
-    reason = "x: the processes took no turns, and the machine has moods"
-    assert stored_speed("x", figures, 0.03)[1:] == ("not resolved", reason)
-    assert stored_speed("x", figures, 0.03, in_turn=False)[1] == "better"
+UNKNOWN = "x: not measured in turn, and how far two occasions differ is not known"
+
+
+@pytest.mark.parametrize(
+    ("occasions", "in_turn", "spread", "finding"),
+    [
+        (("here", "here"), True, None, "better"),
+        (("here", "there"), True, None, UNKNOWN),
+        (("", ""), True, None, UNKNOWN),
+        # Two folders are two occasions, whatever they call them.
+        (("here", "here"), False, None, UNKNOWN),
+        (("here", "there"), False, None, UNKNOWN),
+        (("here", "there"), True, 0.01, "better"),
+        (("here", "here"), False, 0.01, "better"),
+        (("", ""), False, 0.01, "better"),
+        (("here", "here"), False, 0.2, "x: the interval does not lie beyond the 3.0% that do not matter"),
+        # Of one occasion, what occasions differ by does not matter.
+        (("here", "here"), True, 0.2, "better"),
+    ],
+)
+def test_figures_of_two_occasions_differ_beyond_what_occasions_differ_by(
+    occasions: tuple[str, str], in_turn: bool, spread: float | None, finding: str
+) -> None:
+    known = spread and OccasionSpread(deviation=spread, freedom=9, figures=20, occasions=10)
+    both = tuple(
+        replace(figure(values), occasion=occasion, occasion_spread=known)
+        for values, occasion in zip((SLOW, FAST), occasions, strict=True)
+    )
+    assert finding in stored_speed("x", both, 0.03, in_turn=in_turn)[1:]  # type: ignore[arg-type]
+
+
+def test_the_ratio_of_two_occasions_has_the_wider_interval() -> None:
+    known = OccasionSpread(deviation=0.05, freedom=9, figures=20, occasions=10)
+    both = replace(figure(SLOW), occasion_spread=known), replace(figure(FAST), occasion_spread=known)
+    within, between = (stored_speed("x", both, 0.03, in_turn=in_turn)[0] for in_turn in (True, False))
+    assert within is not None
+    assert between == process_ratio(SLOW, FAST, beside=(2 * 0.05**2, 9))
+    assert between.value == within.value
+    assert between.low < within.low < within.high < between.high
+
+
+def relative(metric: Metric, *ratios: float, network: str = "net-1") -> Metric:
+    ratio = Ratio(
+        value=float(np.median(ratios)),
+        value_of_all=1.0,
+        reference=1000.0,
+        network=network,
+        quads=8,
+        left_out=0,
+        processes=ratios,
+    )
+    return replace(metric, relative=Relative(ratio=ratio, measured=1.0, low=1.0, high=1.0, reference=1000.0))
+
+
+def test_where_processes_timed_the_reference_network_it_is_the_ratios_that_are_compared() -> None:
+    """The machine was slow while it ran the faster one."""
+    both = relative(figure(FAST), 0.99, 1.0, 1.01), relative(figure(SLOW), 1.49, 1.5, 1.51)
+    ratio, finding, _ = stored_speed("x", both, 0.03)
+    assert finding == "better"
+    assert ratio == process_ratio((0.99, 1.0, 1.01), (1.49, 1.5, 1.51))
+
+
+@pytest.mark.parametrize("other", [relative(figure(FAST), 1.0, 1.0, network="net-2"), figure(FAST)])
+def test_ratios_to_unlike_networks_are_not_compared(other: Metric) -> None:
+    for both in ((relative(figure(SLOW), 1.0, 1.0), other), (other, relative(figure(SLOW), 1.0, 1.0))):
+        ratio, finding, reason = stored_speed("x", both, 0.03)
+        assert (ratio, finding) == (None, "not comparable")
+        assert reason == "x: A and B were not timed beside the same reference network"
 
 
 def test_the_level_is_shared() -> None:

@@ -56,7 +56,7 @@ class Machine:
 
             def runner(side: int, noise: Iterator[float] = noise, process: np.ndarray = process):  # type: ignore[no-untyped-def]
                 seconds = 0.1 * (1.0, slowdown)[side] * math.exp(process[side])
-                return lambda calls: Ran(seconds=seconds * math.exp(next(noise)), disturbed=self.disturbed)
+                return lambda calls: Ran(seconds=seconds * math.exp(next(noise)), disturbance=float(self.disturbed))
 
             yield quads_of_pair(
                 (runner(0), runner(1)), (1, 1), (1, 1), fewest=FEW_QUADS, most=FEW_QUADS, leader=number % 2
@@ -157,7 +157,7 @@ def pairs_of(*ratios: float, disturbed: int = 4, quads: int = 4) -> list[tuple[Q
     """Return one pair of processes for each ratio of speeds, so many of whose quads are disturbed."""
     return [
         tuple(
-            Quad(first=(1.0, 1.0), second=(1 / ratio, 1 / ratio), images=(1, 1), disturbed=i < disturbed)
+            Quad(first=(1.0, 1.0), second=(1 / ratio, 1 / ratio), images=(1, 1), disturbance=float(i < disturbed))
             for i in range(quads)
         )
         for ratio in ratios
@@ -233,13 +233,25 @@ def test_fewer_than_three_pairs_are_no_comparison() -> None:
 
 
 @pytest.mark.parametrize("block", range(4, 8))
-def test_a_quad_is_disturbed_where_one_of_its_blocks_is(block: int) -> None:
+def test_a_quad_is_as_disturbed_as_the_worst_of_its_blocks(block: int) -> None:
     clock = itertools.count()
 
     def run(calls: int) -> Ran:
-        return Ran(seconds=1.0, disturbed=next(clock) == block)
+        return Ran(seconds=1.0, disturbance=0.7 if next(clock) == block else 0.01)
 
-    assert [quad.disturbed for quad in quads_of_pair((run, run), (1, 1), (1, 1), fewest=2, most=2)] == [True, False]
+    found = quads_of_pair((run, run), (1, 1), (1, 1), fewest=2, most=2)
+    assert [quad.disturbance for quad in found] == [0.7, 0.01]
+
+
+def test_disturbed_quads_do_not_count() -> None:
+    """In each pair two of four quads are disturbed, and say that the second is half as fast."""
+
+    def pair(ratio: float) -> tuple[Quad, ...]:
+        calm, disturbed = pairs_of(ratio, disturbed=0)[0], pairs_of(0.5 * ratio)[0]
+        return (*calm[:2], *disturbed[:2])
+
+    _, estimate, found = decide_by_pairs([pair(1.0), pair(1.001), pair(0.999)], threshold=0.03)
+    assert (found, estimate.value) == ("same", pytest.approx(1.0, abs=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -391,7 +403,7 @@ def comparison(
     verdict: str = "same", ratio: float = 1.0, remarks: tuple[tuple[str, ...], ...] = ((), ()), disturbed: int = 0
 ) -> SpeedComparison:
     quads = tuple(
-        Quad(first=(1, 1), second=(1, 1), images=(1, 1), remarks=some, disturbed=i < disturbed)
+        Quad(first=(1, 1), second=(1, 1), images=(1, 1), remarks=some, disturbance=float(i < disturbed))
         for i, some in enumerate(remarks)
     )
     return SpeedComparison(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import itertools
 import sys
@@ -24,7 +25,7 @@ from vitbench.errors import VitbenchError
 from vitbench.lockstep import worker as live
 from vitbench.lockstep.process import Order, Ran, Ready, RunCalls
 from vitbench.lockstep.worker import model_block
-from vitbench.measuring import evidence, steps
+from vitbench.measuring import evidence, gpu, steps
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.specs import RecipeSpec
@@ -189,17 +190,26 @@ def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch
         probe.register_forward_hook(lambda *_: torch.backends.cudnn.__setattr__("benchmark", True))
         changed = block(1)
         assert changed.remarks == ("the model changed torch's cudnn.benchmark",)
-        assert not changed.disturbed, "the machine did not do it"
     assert not torch.backends.cudnn.benchmark
 
 
-@pytest.mark.parametrize(("slight", "grave"), [(["a load"], []), ([], ["no processor"])])
-def test_a_block_that_the_machine_disturbed_says_so(
-    probe: Probe, monkeypatch: pytest.MonkeyPatch, slight: list[str], grave: list[str]
+@pytest.mark.parametrize(
+    ("on_gpu", "taken"),
+    [(None, 0.25), (([], []), 0.25), ((["a clock"], []), 1.0), (([], ["another process"]), 1.0)],
+    ids=["no GPU", "a quiet GPU", "a slow GPU", "a busy GPU"],
+)
+def test_a_block_says_what_the_machine_took_from_it(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, on_gpu: tuple[list[str], list[str]] | None, taken: float
 ) -> None:
-    monkeypatch.setattr(evidence, "disturbances", lambda *_, **__: (slight, grave))
+    observe = evidence.observe
+    monkeypatch.setattr(
+        evidence, "observe", lambda device: dataclasses.replace(observe(device), gpu="a GPU" if on_gpu else None)
+    )
+    monkeypatch.setattr(evidence, "disturbances", lambda *_, **__: ([], []))
+    monkeypatch.setattr(evidence, "disturbance", lambda start, end, on_cpu, since: 0.25 if on_cpu else 0.5)
+    monkeypatch.setattr(gpu, "gpu_disturbances", lambda start, end, peers: on_gpu)
     with model_block(order()) as block:
-        assert block(1).disturbed
+        assert block(1).disturbance == taken
 
 
 def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,9 +222,10 @@ def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.
         return ["a load"], ["no processor"]
 
     monkeypatch.setattr(
-        evidence, "observe", lambda device: SimpleNamespace(wall=0.0, seen=(len(probe.seen), str(device)))
+        evidence, "observe", lambda device: SimpleNamespace(wall=0.0, gpu=None, seen=(len(probe.seen), str(device)))
     )
     monkeypatch.setattr(evidence, "disturbances", disturbances)
+    monkeypatch.setattr(evidence, "disturbance", lambda *_, **__: 0.0)
     with model_block(order()) as block:
         assert block(3).remarks == ("no processor", "a load")
         assert block(5).remarks == ("no processor", "a load")
@@ -232,8 +243,13 @@ def test_the_hosts_share_is_counted_over_the_last_fifth_of_a_second_at_least(
         spans.append((round(since.wall, 2), round(end.wall, 2)))
         return [], []
 
-    monkeypatch.setattr(evidence, "observe", lambda device: SimpleNamespace(wall=next(times)))
+    def disturbance(start: Any, end: Any, *, since: Any, **_: Any) -> float:
+        assert (round(since.wall, 2), round(end.wall, 2)) == spans[-1]
+        return 0.0
+
+    monkeypatch.setattr(evidence, "observe", lambda device: SimpleNamespace(wall=next(times), gpu=None))
     monkeypatch.setattr(evidence, "disturbances", disturbances)
+    monkeypatch.setattr(evidence, "disturbance", disturbance)
     with model_block(order()) as block:
         for _ in range(6):
             block(1)

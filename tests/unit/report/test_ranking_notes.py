@@ -125,10 +125,12 @@ def test_speeds_that_took_no_turns_are_said_to_be_told_apart_from_none():
 
     assert said("one", "one").endswith("5 % over 1 pair by Holm).")
     assert said("one", "other") == (
-        "A rank may be a range; rows cannot be told apart: they were not measured in turn, and the machine has moods."
+        "A rank may be a range; rows cannot be told apart: they were not measured in turn, and how far two occasions "
+        "differ is not known."
     )
     assert said("one", "one", "other").endswith(
-        "1 pair by Holm); those that were not measured in turn cannot be told apart, since the machine has moods."
+        "1 pair by Holm); others cannot be told apart: they were not measured in turn, and how far two occasions differ is "
+        "not known."
     )
 
 

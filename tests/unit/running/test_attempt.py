@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import factories
+import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from vitbench.execution.executor import Ending
 from vitbench.execution.messages import CellResult
-from vitbench.records import Measurement, PluginOrigin, Verdict
-from vitbench.running.attempt import Attempt, merge_processes, status_of
+from vitbench.records import Measurement, PluginOrigin, Ratio, Verdict
+from vitbench.running.attempt import FULL_PROCESSES, Attempt, merge_processes, status_of
 from vitbench.running.largest_batch import LargestBatch
+from vitbench.running.runner import SPEED_PROCESSES
 
 SPEED = factories.speed_cell("a")
 
@@ -91,6 +96,140 @@ def test_the_worst_verdict_holds_and_reasons_that_differ_in_numbers_are_one() ->
     assert merged.verdict.reasons == ("a 1",), "what holds for all of them needs no count"
     (merged,) = merge_processes([warned("a"), warned("b", level="invalid"), one(1.0)])
     assert merged.verdict.level == "invalid"
+
+
+def in_turn(*ratios: float, reference: float = 1000.0, verdict: Verdict | None = None) -> Measurement:
+    """Return the throughput of processes with these ratios to the reference network."""
+    processes = [
+        one(
+            ratio * reference,
+            "throughput",
+            samples=((ratio * reference,),),
+            verdict=verdict or Verdict(),
+            ratio=Ratio(
+                value=ratio,
+                value_of_all=1.1 * ratio,
+                reference=reference + i,
+                network="net-1",
+                quads=8 + i,
+                left_out=i,
+                samples=((float(i),),),
+            ),
+        )
+        for i, ratio in enumerate(ratios)
+    ]
+    (merged,) = merge_processes(processes)
+    return merged
+
+
+def test_a_ratio_has_students_interval_over_the_logarithms_of_its_processes() -> None:
+    # Logarithms -0.02, 0, 0.02: deviation 0.02, and t with two degrees of freedom is 4.303 at 97.5 %.
+    merged = in_turn(math.exp(-0.02), 1.0, math.exp(0.02))
+    ratio = merged.ratio
+    assert ratio is not None
+    half = 4.302653 * 0.02 / math.sqrt(3)
+    assert ratio.value == pytest.approx(1.0)
+    assert (ratio.low, ratio.high) == (pytest.approx(math.exp(-half)), pytest.approx(math.exp(half)))
+    assert ratio.half_width == pytest.approx(math.exp(half) - 1)
+    assert ratio.value_of_all == pytest.approx(1.1)
+    assert ratio.processes == (math.exp(-0.02), 1.0, math.exp(0.02))
+
+
+def test_a_ratio_keeps_what_its_processes_knew_of_the_reference() -> None:
+    ratio = in_turn(2.0, 1.0, 3.0).ratio
+    assert ratio is not None
+    assert (ratio.reference, ratio.references, ratio.network) == (1001.0, (1000.0, 1001.0, 1002.0), "net-1")
+    assert (ratio.quads, ratio.left_out, ratio.samples) == (8 + 9 + 10, 3, ((0.0,), (1.0,), (2.0,)))
+
+
+def test_the_measured_value_stands_beside_the_ratio_with_its_range() -> None:
+    merged = in_turn(2.0, 2.1, 1.9)
+    assert (merged.value, merged.low, merged.high) == (2000.0, 1900.0, 2100.0)
+    assert merged.interval == "range"
+
+
+def spread_of(half: float, count: int = 7) -> list[float]:
+    """Return ratios whose interval has this half width: by thirds below, at and above 1."""
+    logs = np.resize([-1.0, 0.0, 1.0], count)
+    logs -= logs.mean()
+    t = float(stdtrit(count - 1, 0.975))
+    return list(np.exp(logs * math.log1p(half) / (t * logs.std(ddof=1) / math.sqrt(count))))
+
+
+@pytest.mark.parametrize("count", [3, 5, 7])
+@pytest.mark.parametrize(
+    ("half", "level"),
+    [(0.01, "valid"), (0.0499, "valid"), (0.0501, "warn"), (0.0999, "warn"), (0.1001, "invalid"), (0.5, "invalid")],
+)
+def test_half_the_interval_of_a_ratio_is_its_verdict(half: float, level: str, count: int) -> None:
+    merged = in_turn(*spread_of(half, count))
+    assert merged.ratio is not None
+    assert merged.ratio.half_width == pytest.approx(half)
+    assert merged.verdict.level == level
+    wide = f"known to {half:.0%} only: the processes' ratios to the reference network differ"
+    assert merged.verdict.reasons == (() if level == "valid" else (wide,))
+
+
+def test_the_times_may_differ_where_the_ratios_agree() -> None:
+    """The machine was half as fast for one process, and so was the reference."""
+    values, ratio = (2000.0, 1000.0, 2000.0), in_turn(2.0, 2.0, 2.0).ratio
+    merged = merge_processes([one(each, samples=((each,),), ratio=ratio) for each in values])[0]
+    assert merged.verdict == Verdict()
+
+
+@pytest.mark.parametrize("level", ["warn", "invalid"])
+def test_a_narrow_interval_does_not_hide_what_a_process_said(level: str) -> None:
+    merged = in_turn(1.0, 1.0, 1.0, verdict=Verdict(level=level, reasons=("it was not finite",)))
+    assert merged.verdict == Verdict(level=level, reasons=("it was not finite",))
+    wide = in_turn(*spread_of(0.07), verdict=Verdict(level=level, reasons=("it was not finite",)))
+    assert (wide.verdict.level, len(wide.verdict.reasons)) == (level, 2)
+
+
+FULL = tuple(range(FULL_PROCESSES))
+
+
+@pytest.mark.parametrize(
+    ("having", "complete"), [(FULL, True), (FULL[:-1], False), (FULL[1:], False), ((*FULL, 4), False)]
+)
+def test_what_only_the_first_processes_measure_is_of_all_of_these(having: tuple[int, ...], complete: bool) -> None:
+    memory = one(100.0, "peak_memory")
+    processes = [(*one(1.0, "t", samples=((1.0,),)), *(memory if i in having else ())) for i in range(7)]
+    found = {each.name: each for each in merge_processes(processes)}["peak_memory"]
+    assert (found.value, found.verdict.level) == ((100.0, "valid") if complete else (None, "invalid"))
+    assert found.n == (len(having) if complete else found.n)
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 6])
+def test_a_figure_of_time_is_of_all_processes(lacking: int) -> None:
+    processes = [one(1.0, "t", samples=((1.0,),)) if i != lacking else one(2.0, "other") for i in range(7)]
+    found = {each.name: each for each in merge_processes(processes)}["t"]
+    assert (found.value, found.verdict.reasons) == (None, ("only 6 of 7 processes gave it",))
+
+
+@pytest.mark.simulation
+def test_the_interval_holds_the_ratio_and_no_less_often_where_it_is_called_valid() -> None:
+    """Processes differ by 1 to 6 %, and an occasion moves all of them, which is what the interval is of."""
+    found = coverage(500)
+    assert found["all"] >= 0.93
+    assert found["valid"] >= 0.93
+
+
+def coverage(tables: int) -> dict[str, float]:
+    """Return the shares of intervals that hold the occasion's own ratio: of all, and of those called valid."""
+    random = np.random.default_rng(0)
+    held: dict[str, list[bool]] = {"all": [], "valid": []}
+    for deviation in (0.01, 0.02, 0.03, 0.04, 0.05, 0.06):
+        for _ in range(tables):
+            mood = float(random.normal(0, 0.05))
+            merged = in_turn(*np.exp(mood + random.normal(0, deviation, SPEED_PROCESSES)).tolist())
+            assert merged.ratio is not None
+            assert merged.ratio.low is not None
+            assert merged.ratio.high is not None
+            own = merged.ratio.low <= math.exp(mood) <= merged.ratio.high
+            held["all"].append(own)
+            if merged.verdict.level == "valid":
+                held["valid"].append(own)
+    return {name: float(np.mean(own)) for name, own in held.items()}
 
 
 def throughputs(*values: float) -> Measurement:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,17 @@ from vitbench.catalog.discovery import PluginSelection
 from vitbench.execution.executor import Ending, Needs
 from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
 from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
-from vitbench.running.runner import Ended, Event, Noted, Progressed, Started, run_cells, update_metrics
+from vitbench.running.attempt import FULL_PROCESSES
+from vitbench.running.runner import (
+    SPEED_PROCESSES,
+    Ended,
+    Event,
+    Noted,
+    Progressed,
+    Started,
+    run_cells,
+    update_metrics,
+)
 from vitbench.store import Store, environment_digest
 
 ENVIRONMENT = factories.environment()
@@ -117,13 +130,40 @@ FAST, SLOW = factories.speed_cell("fast"), factories.speed_cell("slow")
 FAST_1, SLOW_1 = factories.speed_cell("fast", batch_size=1), factories.speed_cell("slow", batch_size=1)
 
 
-def test_a_quality_cell_is_one_process_and_a_speed_cell_three_in_turn(store: Store) -> None:
+def test_a_quality_cell_is_one_process_and_a_speed_cell_several_in_turn(store: Store) -> None:
     script, _ = run(store, [A, B, FAST_1, SLOW_1, FAST, SLOW])
-    in_turn = [("fast", 0), ("slow", 0), ("fast", 1), ("slow", 1), ("fast", 2), ("slow", 2)]
-    assert script.asked == [("a", 0), ("b", 0), *in_turn, *in_turn]
-    assert [record.planned.key for record in store.records()] == [
-        cell.key for cell in (A, B, FAST_1, SLOW_1, FAST, SLOW)
+    rounds = [{("fast", process), ("slow", process)} for process in range(SPEED_PROCESSES)]
+    assert script.asked[:2] == [("a", 0), ("b", 0)]
+    pairs = [set(pair) for pair in zip(script.asked[2::2], script.asked[3::2], strict=True)]
+    assert pairs == [*rounds, *rounds]
+    keys = [record.planned.key for record in store.records()]
+    assert keys[:2] == [A.key, B.key]
+    assert [set(pair) for pair in zip(keys[2::2], keys[3::2], strict=True)] == [
+        {FAST_1.key, SLOW_1.key},
+        {FAST.key, SLOW.key},
     ]
+
+
+def test_each_round_has_its_own_order_and_the_next_run_has_the_same(store: Store) -> None:
+    cells = [factories.speed_cell(label) for label in "abcdefgh"]
+    orders = []
+    for _ in range(2):
+        asked = run(store, cells)[0].asked
+        rounds = [tuple(label for label, number in asked if number == process) for process in range(SPEED_PROCESSES)]
+        assert [process for _, process in asked] == sorted(process for _, process in asked), "one round after another"
+        assert all(sorted(each) == list("abcdefgh") for each in rounds)
+        orders.append(rounds)
+    assert orders[0] == orders[1]
+    assert orders[0][0] == tuple("abcdefgh"), "as planned"
+    assert len(set(orders[0])) == SPEED_PROCESSES
+    follows = Counter(pair for each in orders[0] for pair in itertools.pairwise(each))
+    assert max(follows.values()) < SPEED_PROCESSES - 1, "no model always follows the same other one"
+
+
+def test_later_processes_of_a_speed_cell_only_time(store: Store) -> None:
+    script, _ = run(store, [A, FAST])
+    told = [(job.planned.label, job.process, job.timing_only) for job in (call["job"] for call in script.calls)]
+    assert told == [("a", 0, False), *(("fast", i, i >= FULL_PROCESSES) for i in range(SPEED_PROCESSES))]
 
 
 def test_the_cells_that_took_turns_share_an_occasion_and_no_others_do(store: Store) -> None:
@@ -201,7 +241,10 @@ def test_events_tell_the_start_the_progress_and_the_end(store: Store) -> None:
         Noted(text="a word of a"),
         Ended(record=store.records()[0]),
     ]
-    assert [event.process for event in events if isinstance(event, Started) and event.processes == 3] == [0, 1, 2]
+    started = [event for event in events if isinstance(event, Started) and event.processes > 1]
+    assert [(event.process, event.processes) for event in started] == [
+        (process, SPEED_PROCESSES) for process in range(SPEED_PROCESSES)
+    ]
     assert sum(isinstance(event, Ended) for event in events) == 2
 
 
@@ -245,15 +288,9 @@ def test_a_failure_is_recorded_stops_its_cell_and_the_others_go_on(
         return ending if bad else answered()
 
     script, _ = run(store, [A, B, FAST, SLOW], fail)
-    assert script.asked == [
-        ("a", 0),
-        ("b", 0),
-        ("fast", 0),
-        ("slow", 0),
-        ("fast", 1),
-        ("slow", 1),
-        ("slow", 2),
-    ]
+    assert script.asked[:2] == [("a", 0), ("b", 0)]
+    assert [process for label, process in script.asked if label == "fast"] == [0, 1]
+    assert [process for label, process in script.asked if label == "slow"] == list(range(SPEED_PROCESSES))
     statuses = {record.planned.label: (record.status, record.reason) for record in store.records()}
     assert statuses == {"a": (status, reason), "b": ("ok", ""), "fast": (status, reason), "slow": ("ok", "")}
 
@@ -293,25 +330,25 @@ def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int,
 
 
 def test_the_processes_of_a_speed_cell_are_merged(store: Store) -> None:
-    values = {0: 100.0, 1: 104.0, 2: 97.0}
+    values = tuple(100.0 + (-1) ** i * i / 2 for i in range(SPEED_PROCESSES))
     run(store, [FAST], lambda job: measured(values[job.process], samples=((values[job.process],),), unit="images/s"))
     (merged,) = only(store).measurements
     assert merged == Measurement(
         name="throughput",
-        value=100.0,
+        value=statistics.median(values),
         unit="images/s",
-        low=97.0,
-        high=104.0,
-        n=3,
-        samples=((100.0,), (104.0,), (97.0,)),
-        processes=(100.0, 104.0, 97.0),
+        low=min(values),
+        high=max(values),
+        n=SPEED_PROCESSES,
+        samples=tuple((value,) for value in values),
+        processes=values,
     )
 
 
 SEARCH = factories.speed_cell("search", largest_batch=True, batch_size=8)
 
 
-def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_three(store: Store) -> None:
+def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_several(store: Store) -> None:
     def ending(job: CellJob) -> Ending:
         if not job.probe:
             return measured(500.0, "largest_batch_throughput")
@@ -320,7 +357,9 @@ def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_thr
     script, _ = run(store, [SEARCH], ending)
     jobs = [call["job"] for call in script.calls]
     assert [job.batch_size for job in jobs if job.probe] == [8, 16, 32, 24, 20, 22, 21]
-    assert [(job.process, job.batch_size) for job in jobs if not job.probe] == [(0, 20), (1, 20), (2, 20)]
+    assert [(job.process, job.batch_size) for job in jobs if not job.probe] == [
+        (process, 20) for process in range(SPEED_PROCESSES)
+    ]
     record = only(store)
     assert {m.name: m.value for m in record.measurements} == {"largest_batch": 20, "largest_batch_throughput": 500.0}
     assert record.status == "ok"

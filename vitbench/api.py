@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
     from vitbench.report.html.details import Details
+    from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
 __all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select"]
@@ -218,7 +219,7 @@ def load(folder: str | Path | None = None) -> Results:
     return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
 
 
-def rendered(results: Results, name: str) -> str:
+def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:
     """Return the leaderboard of some results in a format of `vitbench.report.formats`.
 
     Raises:
@@ -234,7 +235,7 @@ def rendered(results: Results, name: str) -> str:
         with Store.open(results.folder, create=False) as store:
             return read_details(store, results.leaderboard, results.records)
 
-    return render(results.leaderboard, name, details=details)
+    return render(results.leaderboard, name, details=details, verdicts=verdicts)
 
 
 def say(text: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vitbench.api import Results
+    from vitbench.report.verdict_notes import Telling
 
 __all__ = ["leaderboard", "print_table", "takes_unicode"]
 
@@ -36,7 +37,10 @@ __all__ = ["leaderboard", "print_table", "takes_unicode"]
     help="Rewrite the block between the markers in this Markdown file.",
 )
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
-def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Path | None, plots: bool) -> None:
+@click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
+def leaderboard(
+    folder: Path | None, form: str, output: Path | None, readme: Path | None, plots: bool, details: bool
+) -> None:
     """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
     from vitbench.api import load, rendered
     from vitbench.files import replace_file
@@ -46,6 +50,10 @@ def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Pat
         raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
     if output and not given:
         form = format_of(output)
+    if details and (readme or plots or "verdicts" not in FORMATS[form].takes):
+        able = ", ".join(name for name, each in FORMATS.items() if "verdicts" in each.takes)
+        raise UsageError(f"--details is for {able}; csv, json and html have all reasons, --readme and --plots none.")
+    verdicts: Telling = "all" if details else "counted"
     results = load(folder)
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None
@@ -55,19 +63,19 @@ def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Pat
     if pictures is not None:
         _draw(results.folder / "plots", pictures)
     if output:
-        replace_file(output, rendered(results, form).encode())
+        replace_file(output, rendered(results, form, verdicts=verdicts).encode())
     elif form == "table" and not (readme or plots):
-        print_table(results)
+        print_table(results, verdicts)
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
-        click.echo(rendered(results, form).encode(), nl=False)
+        click.echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
 
 
-def print_table(results: Results) -> None:
+def print_table(results: Results, verdicts: Telling = "counted") -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
     from vitbench.report import render
 
-    click.echo(render(results.leaderboard, "table", unicode=takes_unicode()), nl=False)
+    click.echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
 
 
 def takes_unicode() -> bool:
@@ -85,7 +93,7 @@ def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        return before, with_block(before, render(results.leaderboard, "md"))
+        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend"))
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
 

@@ -14,6 +14,7 @@ from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.printable import plain
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Missing, Section, missing, sections
+from vitbench.report.verdict_notes import Telling
 
 __all__ = ["render_latex"]
 
@@ -36,9 +37,10 @@ _ACCENTS = dict(
 """Combining characters, and the commands that put them on a letter in any font encoding."""
 
 
-def render_latex(board: Leaderboard) -> str:
+def render_latex(board: Leaderboard, *, verdicts: Telling = "counted") -> str:
     """Return the leaderboard as LaTeX, ending with a newline."""
-    parts = [_section(section, number) for number, section in enumerate(sections(board, detailed=False, dash="--"), 1)]
+    shown = sections(board, detailed=False, dash="--", verdicts=verdicts)
+    parts = [_section(section, number) for number, section in enumerate(shown, 1)]
     parts = [_HEAD, *(parts or ["No results yet."])]
     if board.failed:
         parts.append(_missing(missing(board)))

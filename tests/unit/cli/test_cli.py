@@ -61,6 +61,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--output": ("FILE", False, None),
         "--readme": ("FILE", False, None),
         "--plots": FLAG,
+        "--details": FLAG,
     },
     "show": {"arguments": ("[DIR] [ID]", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--json": FLAG},

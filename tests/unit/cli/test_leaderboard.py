@@ -108,6 +108,22 @@ def test_the_readme_is_rewritten_once(run: Run, results: Path, tmp_path: Path) -
     assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
+def test_verdicts_are_counted_told_on_request_and_left_out_of_a_readme(run: Run, tmp_path: Path) -> None:
+    reason = "had the processor 40% of the time (9 involuntary context switches)"
+    results = fill(tmp_path / "r", f.quality("vit"), *f.speed("vit", verdict="invalid", reason=reason))
+    readme = tmp_path / "README.md"
+    readme.write_text(START + END)
+    run("leaderboard", results, "--readme", readme)
+    for form in ("table", "md", "latex"):
+        counted = run("leaderboard", results, "--format", form)[1]
+        told = run("leaderboard", results, "--format", form, "--details")[1]
+        assert "other processes held" in counted
+        assert "had the processor" not in counted
+        assert "had the processor 40" in told
+        assert "other processes held" not in told
+    assert "processor" not in readme.read_text()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [("text", f"the line {START} is missing"), (START * 2 + END, "is there 2 times"), (END + START, "swap")],
@@ -161,6 +177,9 @@ def test_a_new_format_is_one_line_and_one_module(
         (["--output", "{}/no/such/file"], 4, "cannot be written: No such file or directory"),
         (["--plots", "--format", "csv"], 2, "leave out --format and --output"),
         (["--plots", "--output", "{}/x"], 2, "leave out --format and --output"),
+        (["--output", "{}/x.htm"], 2, 'no format has the suffix ".htm"'),
+        (["--details", "--format", "csv"], 2, "--details is for table, md, latex"),
+        (["--details", "--plots"], 2, "--details is for table, md, latex"),
     ],
 )
 def test_places_that_cannot_be_are_one_line(

@@ -22,11 +22,13 @@ from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
 from vitbench.report.html.specs import CONFIG, TEMPLATES
 from vitbench.report.html.table import TableColumn, columns
+from vitbench.report.metric_styles import styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import missing, recipe_notes, step_notes
 from vitbench.report.terminal_text import EN_DASH, rank_range
+from vitbench.report.verdict_notes import verdict_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -118,6 +120,7 @@ def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Secti
 def _section(
     board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
 ) -> _Section:
+    styles = styles_of(rows, board.rank_by)
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
     return _Section(
         title=title,
@@ -134,6 +137,7 @@ def _section(
             *ranking_notes(rows, board.rank_by, board.resolutions.get(condition)),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
+            *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )
 

@@ -205,17 +205,29 @@ def select(**asked: Any) -> Selection:
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
 
 
-def load(folder: str | Path | None = None) -> Results:
+def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datasets: Sequence[str] = ()) -> Results:
     """Return what an output folder holds.
 
+    Args:
+        folder: the folder; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
+        models: the leaderboard shows and ranks those that fit one of these patterns, and none that fits one with ``!``
+            before it; empty: all. `Results.records` has all of them in any case.
+        datasets: likewise.
+
     Raises:
+        UsageError: a pattern fits nothing.
         StoreError: it is missing, unreadable or of another version.
     """
     from vitbench.leaderboard.results import read_results
+    from vitbench.leaderboard.selecting import Patterns
     from vitbench.store import default_output
 
     place = Path(folder) if folder else default_output()
-    records, leaderboard = read_results(place)
+    for name, patterns in (("models", models), ("datasets", datasets)):
+        if isinstance(patterns, str):
+            raise UsageError(f"vitbench.load(): {name} must be a list, not {patterns!r}")
+    asked = Patterns(models=tuple(models), datasets=tuple(datasets)) if models or datasets else None
+    records, leaderboard = read_results(place, asked)
     return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
 
 

@@ -36,10 +36,19 @@ __all__ = ["leaderboard", "print_table", "takes_unicode"]
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Rewrite the block between the markers in this Markdown file.",
 )
+@click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
 @click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
 def leaderboard(
-    folder: Path | None, form: str, output: Path | None, readme: Path | None, plots: bool, details: bool
+    folder: Path | None,
+    form: str,
+    output: Path | None,
+    readme: Path | None,
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    plots: bool,
+    details: bool,
 ) -> None:
     """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
     from vitbench.api import load, rendered
@@ -54,7 +63,7 @@ def leaderboard(
         able = ", ".join(name for name, each in FORMATS.items() if "verdicts" in each.takes)
         raise UsageError(f"--details is for {able}; csv, json and html have all reasons, --readme and --plots none.")
     verdicts: Telling = "all" if details else "counted"
-    results = load(folder)
+    results = load(folder, models=models, datasets=datasets)
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None
     pictures = results.pictures() if plots else None
@@ -69,6 +78,8 @@ def leaderboard(
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
         click.echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+    if results.leaderboard.hidden and (form != "table" or output or readme or plots):  # some formats cannot say it
+        click.echo(f"note: {plain(results.leaderboard.hidden)}", err=True)
 
 
 def print_table(results: Results, verdicts: Telling = "counted") -> None:

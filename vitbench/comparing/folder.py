@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vitbench.catalog.options import complete_options, parse_model
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.leaderboard.rows import Condition, Row
+from vitbench.leaderboard.selecting import dataset_names
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 from vitbench.specs import Option
 
@@ -96,12 +97,7 @@ class Folder:
         return complete_options(f'model "{asked}"', declared, options) == cell.options
 
     def _fits(self, row: Row, dataset: str | None) -> bool:
-        cells = [self.newest[each].planned.cell for each in row.ids]
-        asked = {cell.dataset for cell in cells if isinstance(cell, QualityCell)}
-        # As `run` takes it: the plugin, and the options that its title shows.
-        plugins = {each.partition("/")[0] for each in asked if "/" in each}
-        titles = {row.condition.dataset, *(f"{plugin}/{row.condition.dataset}" for plugin in plugins)}
-        return dataset in {None, *titles, *asked, *(each.partition("/")[2] for each in asked)}
+        return dataset is None or dataset in dataset_names(row, self.newest)
 
 
 def _is_like(planned: KeyedCell, condition: Condition) -> bool:

@@ -16,6 +16,7 @@ from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
+from vitbench.leaderboard.selecting import Patterns, select
 from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
@@ -65,6 +66,8 @@ class Leaderboard:
     """What the test set can tell, where rows were compared on its images."""
     left_out: tuple[str, ...] = ()
     """What is of older code than the rest of its row, in sentences."""
+    hidden: str = ""
+    """What the patterns that were asked for leave out, in a sentence; empty where none were."""
 
     def by_condition(self) -> dict[Condition, list[Row]]:
         """Return the rows of each condition, in their order."""
@@ -83,6 +86,7 @@ def build(
     pending: Sequence[KeyedCell],
     rank_by: str,
     outcomes: Callable[[Record], Known | None] = _unknown,
+    patterns: Patterns | None = None,
 ) -> Leaderboard:
     """Return the leaderboard of some records.
 
@@ -92,13 +96,23 @@ def build(
         rank_by: Name of the metric to rank by.
         outcomes: Gives what is stored of images or resamples behind a record's `rank_by`, where it is known. Rows
             that have it are compared on the same images, others by their intervals.
+        patterns: What to show and to rank; None: all.
+
+    Raises:
+        UsageError: a pattern fits nothing.
     """
     newest = newest_by_id(records)
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     kept, left_out = of_one_code(newest.values())
-    for row in unranked(kept, pending):
+    shown, hidden = unranked(kept, pending), ""
+    if patterns is not None:
+        selected = select(shown, failed, newest, patterns)
+        shown, failed, hidden = selected.rows, selected.failed, selected.hidden
+        labels = {newest[each].planned.label for row in shown for each in row.ids}
+        left_out = tuple((label, words) for label, words in left_out if label in labels)
+    for row in shown:
         by_condition[row.condition].append(row)
     rows: list[Row] = []
     resolutions = {}
@@ -113,7 +127,12 @@ def build(
         if resolution is not None:
             resolutions[condition] = resolution
     return Leaderboard(
-        rank_by=rank_by, rows=tuple(rows), failed=tuple(failed), resolutions=resolutions, left_out=left_out
+        rank_by=rank_by,
+        rows=tuple(rows),
+        failed=tuple(failed),
+        resolutions=resolutions,
+        left_out=tuple(words for _, words in left_out),
+        hidden=hidden,
     )
 
 

@@ -9,16 +9,18 @@ import msgspec
 
 from vitbench.leaderboard.image_scores import read_outcomes
 from vitbench.leaderboard.leaderboard import Leaderboard, build
+from vitbench.leaderboard.selecting import Patterns
 from vitbench.records import Record
 from vitbench.store import Store
 
 __all__ = ["read_results"]
 
 
-def read_results(folder: Path) -> tuple[list[Record], Leaderboard]:
-    """Return all attempts of an output folder, the newest last, and its leaderboard.
+def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[Record], Leaderboard]:
+    """Return all attempts of an output folder, the newest last, and its leaderboard, of the rows that fit patterns.
 
     Raises:
+        UsageError: a pattern fits nothing.
         StoreError: it is missing, unreadable or of another version.
     """
     with Store.open(folder, create=False) as store:
@@ -28,6 +30,7 @@ def read_results(folder: Path) -> tuple[list[Record], Leaderboard]:
             store.pending(),
             rank_by,
             outcomes=lambda record: read_outcomes(store.scores_path(record.key), rank_by),
+            patterns=patterns,
         )
     return records, board
 

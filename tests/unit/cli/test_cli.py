@@ -60,6 +60,8 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--format": ("[table|md|csv|json|latex|html]", False, "table"),
         "--output": ("FILE", False, None),
         "--readme": ("FILE", False, None),
+        "--model": ("PATTERN", True, None),
+        "--dataset": ("NAME", True, None),
         "--plots": FLAG,
         "--details": FLAG,
     },
@@ -306,9 +308,10 @@ def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
+    # This first: it imports what would else keep the other's substitute.
+    monkeypatch.setattr("vitbench.planning.plan.plan", interrupt)
     monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
     assert run("ls", "models") == (130, "", "Interrupted.\n")
-    monkeypatch.setattr("vitbench.planning.plan.plan", interrupt)
     assert run("run") == (130, "", "Interrupted; run the same command to resume.\n")
 
 

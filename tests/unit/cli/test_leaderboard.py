@@ -124,6 +124,24 @@ def test_verdicts_are_counted_told_on_request_and_left_out_of_a_readme(run: Run,
     assert "processor" not in readme.read_text()
 
 
+def test_rows_that_were_not_asked_for_are_left_out_and_counted_in_every_format(
+    run: Run, results: Path, tmp_path: Path
+) -> None:
+    left_out = "Left out: 1 of 2 rows. Shown, and ranked among themselves: models v?t."
+    code, out, err = run("leaderboard", results, "--model", "v?t")
+    assert (code, err) == (0, "")
+    assert out.endswith(f"{left_out}\n")
+    assert "m\u00e9" not in out
+    for form in ("md", "csv", "json", "latex"):
+        code, out, err = run("leaderboard", results, "--model", "v?t", "--format", form)
+        assert (code, err) == (0, f"note: {left_out}\n")
+        assert "m\u00e9" not in out
+    readme = tmp_path / "README.md"
+    readme.write_text(START + END)
+    assert left_out in run("leaderboard", results, "--model", "v?t", "--readme", readme)[2]
+    assert left_out.replace("*", "\\*") in readme.read_text()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [("text", f"the line {START} is missing"), (START * 2 + END, "is there 2 times"), (END + START, "swap")],
@@ -177,6 +195,8 @@ def test_a_new_format_is_one_line_and_one_module(
         (["--output", "{}/no/such/file"], 4, "cannot be written: No such file or directory"),
         (["--plots", "--format", "csv"], 2, "leave out --format and --output"),
         (["--plots", "--output", "{}/x"], 2, "leave out --format and --output"),
+        (["--model", "vitt"], 2, 'no model of this leaderboard fits "vitt". Did you mean "vit"?'),
+        (["--dataset", "cifar"], 2, 'no dataset of this leaderboard fits "cifar". There are: digits.'),
         (["--output", "{}/x.htm"], 2, 'no format has the suffix ".htm"'),
         (["--details", "--format", "csv"], 2, "--details is for table, md, latex"),
         (["--details", "--plots"], 2, "--details is for table, md, latex"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select"]
+__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -229,6 +229,27 @@ def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datase
     asked = Patterns(models=tuple(models), datasets=tuple(datasets)) if models or datasets else None
     records, leaderboard = read_results(place, asked)
     return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
+
+
+def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A002 - what records call it
+    """Withdraw the result of one cell and return what the folder holds then; nothing is deleted.
+
+    A record is appended that says so: the leaderboard lists the cell without a result, and a run that asks for it runs
+    it again.
+
+    Args:
+        folder: the output folder.
+        id: of the cell, or its beginning, as ``vitbench show`` lists it.
+        reason: why, in words.
+
+    Raises:
+        UsageError: no such cell, several, one that is withdrawn already, or no reason.
+        StoreError: the folder holds no results or cannot be written, or a run is using it.
+    """
+    from vitbench.running.withdrawing import withdraw as append
+
+    append(Path(folder), id, reason)
+    return load(folder)
 
 
 def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:

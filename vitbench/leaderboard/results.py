@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from vitbench.errors import UsageError
 from vitbench.leaderboard.image_scores import read_outcomes
 from vitbench.leaderboard.leaderboard import Leaderboard, build
 from vitbench.leaderboard.selecting import Patterns
-from vitbench.records import Record
+from vitbench.records import Record, newest_by_id
 from vitbench.store import Store
 
-__all__ = ["read_results"]
+__all__ = ["newest_record", "read_results"]
 
 
 def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[Record], Leaderboard]:
@@ -33,6 +35,24 @@ def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[R
             patterns=patterns,
         )
     return records, board
+
+
+def newest_record(store: Store, asked: str) -> Record:
+    """Return the newest record of one cell, found by the beginning of its id or key.
+
+    Raises:
+        UsageError: no record begins so, or several do.
+    """
+    newest = newest_by_id(store.records()).values()
+    found = [record for record in newest if asked and (record.id.startswith(asked) or record.key.startswith(asked))]
+    if len(found) == 1:
+        return found[0]
+    see = f"see `{shlex.join(['vitbench', 'show', str(store.folder)])}`"
+    for planned in store.pending():
+        if asked and not found and (planned.id.startswith(asked) or planned.key.startswith(asked)):
+            raise UsageError(f"{planned.in_words} ({planned.id}) has no record yet; {see}.")
+    words = f"{len(found)} records have" if found else "no record has"
+    raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; {see}.')
 
 
 def _relabelled(records: Sequence[Record], store: Store) -> list[Record]:

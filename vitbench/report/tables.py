@@ -21,7 +21,7 @@ from vitbench.report.terminal_text import marked, rank_range
 from vitbench.report.verdict_notes import Telling, verdict_notes
 from vitbench.settings import MEMORY, SPEED
 
-__all__ = ["Column", "Missing", "Section", "missing", "recipe_notes", "sections", "step_notes"]
+__all__ = ["Column", "Missing", "Section", "missing", "missing_title", "recipe_notes", "sections", "step_notes"]
 
 _MEMORY = MEMORY.replace("_", " ")
 
@@ -92,6 +92,15 @@ def missing(board: Leaderboard) -> list[Missing]:
         Missing(model=model, status=status, cells=_cells_in_words(failures), reason=reason)
         for (model, status, reason), failures in together.items()
     ]
+
+
+def missing_title(board: Leaderboard, *, counted: bool = False) -> str:
+    """Return what stands over the cells without a result; with their count if asked, or where some are withdrawn."""
+    count, withdrawn = len(board.failed), sum(failure.status == "withdrawn" for failure in board.failed)
+    if not (counted or withdrawn):
+        return "Without a result"
+    words = f"Without a result: {count} cell{'s' if count != 1 else ''}"
+    return words + f", {withdrawn} of them withdrawn" * bool(withdrawn)
 
 
 def _cells_in_words(failures: Sequence[Failure]) -> str:

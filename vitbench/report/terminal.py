@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import Section, missing, sections
+from vitbench.report.tables import Section, missing, missing_title, sections
 from vitbench.report.terminal_text import EN_DASH, WIDTH, broken, cut, display_width, shown, wrapped
 from vitbench.report.verdict_notes import Telling
 
@@ -121,8 +121,7 @@ def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool, *, w
 
 
 def _missing(board: Leaderboard, unicode: bool) -> str:
-    count = len(board.failed)
-    lines = [f"Without a result: {count} cell{'s' if count != 1 else ''}"]
+    lines = [missing_title(board, counted=True)]
     for entry in missing(board):
         lines += wrapped(f"{entry.model}: {entry.status} ({entry.cells})", unicode, hang="  ")
         if entry.reason != entry.status:

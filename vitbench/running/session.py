@@ -80,7 +80,7 @@ def execute(
 
 def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:
     """Return whether a cell with this newest attempt should run."""
-    if record is None or record.status in ("pending", "interrupted") or rerun == "all":
+    if record is None or record.status in ("pending", "interrupted", "withdrawn") or rerun == "all":
         return True
     return rerun == "failed" and record.status not in _DONE
 

@@ -95,6 +95,17 @@ def test_a_stdout_without_unicode_gets_ascii(
     assert "m\u00e9".encode() in csv  # data are UTF-8, as in a file
 
 
+def test_a_result_is_withdrawn_once(run: Run, results: Path) -> None:
+    record = f.quality("vit", 340)
+    code, out, err = run("withdraw", results, record.id[:12], "--reason", "wrong\x1b labels")
+    assert (code, out) == (0, "")
+    words = f"vit on digits, supervised, seed 0 ({record.id}) is withdrawn: wrong\\x1b labels."
+    assert err == f"{words} A vitbench run that asks for it runs it again.\n"
+    assert "withdrawn (digits, seed 0)" in run("leaderboard", results)[1]
+    code, out, err = run("withdraw", results, record.id[:12], "--reason", "again")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
 def test_the_readme_is_rewritten_once(run: Run, results: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_bytes(f"# x\r\n{START}\r\n{END}\r\n".encode())

@@ -26,7 +26,7 @@ from vitbench.report.metric_styles import styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import missing, recipe_notes, step_notes
+from vitbench.report.tables import missing, missing_title, recipe_notes, step_notes
 from vitbench.report.terminal_text import EN_DASH, rank_range
 from vitbench.report.verdict_notes import verdict_notes
 
@@ -79,6 +79,7 @@ def render_html(board: Leaderboard, details: Details) -> str:
             columns=list({column.key: column for section in sections for column in section.columns}.values()),
             summary=closing_sentences(board),
             missing=missing(board),
+            missing_title=missing_title(board),
             suites=_suites(details.runs),
             most_class_names=MOST_CLASS_NAMES,
             charts=_Charts(),

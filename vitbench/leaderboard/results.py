@@ -50,7 +50,8 @@ def newest_record(store: Store, asked: str) -> Record:
     see = f"see `{shlex.join(['vitbench', 'show', str(store.folder)])}`"
     for planned in store.pending():
         if asked and not found and (planned.id.startswith(asked) or planned.key.startswith(asked)):
-            raise UsageError(f"{planned.in_words} ({planned.id}) has no record yet; {see}.")
+            now = "is running, and " if planned.key in store.running() else ""
+            raise UsageError(f"{planned.in_words} ({planned.id}) {now}has no record yet; {see}.")
     words = f"{len(found)} records have" if found else "no record has"
     raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; {see}.')
 

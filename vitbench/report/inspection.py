@@ -65,21 +65,26 @@ def plan_data(
 
 
 def store_text(store: Store) -> str:
-    """Return all cells of a store with status, reason, log and weights."""
+    """Return all cells of a store with status, reason, log and weights; those that are running now say so."""
+    running = store.running()
     records = newest_by_id(store.records()).values()
     rows = []
     for record in records:
         weights = store.weights_path(record.key)
+        told = f": {record.reason}" if record.reason else ""
         rows.append(
             [
                 record.id,
-                record.status,
+                "running" if record.key in running else record.status,
                 "" if record.status == "withdrawn" else describe_seconds(record.seconds),
                 f"weights/{weights.name}" if weights.exists() else "",
-                record.planned.in_words + (f": {record.reason}" if record.reason else ""),
+                record.planned.in_words + (f"; before: {_status(record)}" if record.key in running else told),
             ]
         )
-    rows += [[planned.id, "pending", "", "", planned.in_words] for planned in store.pending()]
+    rows += [
+        [planned.id, "running" if planned.key in running else "pending", "", "", planned.in_words]
+        for planned in store.pending()
+    ]
     if not rows:
         return f"{store.folder} holds no cells yet"
     return (
@@ -103,6 +108,7 @@ def record_text(store: Store, asked: str) -> str:
     provenance = planned.provenance
     fields = {
         "cell": planned.in_words,
+        "now": "running again" if newest.key in store.running() else "",
         "status": _status(newest),
         "withdrawn": f"{_moment(newest.started)}; it was {_status(record)}" if record is not newest else "",
         "id": record.id,

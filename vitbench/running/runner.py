@@ -248,7 +248,7 @@ class _Call:
             # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
             environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
         job = CellJob(planned=planned, process=process, batch_size=batch_size, probe=probe, plugins=self.plugins)
-        with self.store.job_folder() as folder:
+        with self.store.job_folder(planned.key) as folder:
             ending = self.executor.run(
                 _TARGET,
                 job,

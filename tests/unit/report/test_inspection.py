@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from vitbench.errors import UsageError
+from vitbench.files import lock
 from vitbench.records import PluginOrigin
 from vitbench.report.inspection import plan_data, plan_text, record_text, store_text
 from vitbench.store import Store
@@ -95,6 +96,20 @@ def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> N
     assert rows[TIMED.id].split()[1] == "timeout"
     assert rows[TIMED.id].endswith("took more than 120 s")
     assert str(store.folder / "logs") in lines[-1]
+
+
+def test_cells_that_run_now_say_so(store: Store) -> None:
+    with lock(store.folder), store.job_folder(NEW.key), store.job_folder(TIMED.key):
+        rows = {line.split()[0]: line for line in store_text(store).splitlines()[1:4]}
+        assert (rows[DONE.id].split()[1], rows[NEW.id].split()[1], rows[TIMED.id].split()[1]) == (
+            "ok",
+            "running",
+            "running",
+        )
+        assert rows[TIMED.id].endswith("; before: timeout: took more than 120 s")
+        assert "now         running again" in record_text(store, TIMED.id).splitlines()
+        with pytest.raises(UsageError, match="is running, and has no record yet"):
+            record_text(store, NEW.id)
 
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:

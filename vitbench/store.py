@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -235,7 +236,9 @@ class Store:
         """
         runs = self.runs()
         if not runs:
-            raise StoreError(f"{self.folder} holds no run yet; start one with vitbench run --output {self.folder}")
+            raise StoreError(
+                f"{self.folder} holds no run yet; start one with vitbench run --output {quote(str(self.folder))}"
+            )
         return runs[-1].rank_by
 
     def blob(self, digest: str) -> bytes:

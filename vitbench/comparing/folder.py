@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from vitbench.catalog.options import complete_options, parse_model
@@ -77,7 +78,7 @@ class Folder:
         if len(meant) > 1:
             raise UsageError(f'"{name}" means several models of {self.path}: {", ".join(meant)}.')
         if not meant:
-            hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {self.path}."
+            hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {quote(str(self.path))}."
             raise NoDataError(f'{self.path} has no model "{name}".{hint}')
         found = [row for row in rows if self._fits(row, dataset) and device in (None, row.condition.device)]
         if not found:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -47,7 +47,7 @@ def newest_record(store: Store, asked: str) -> Record:
     found = [record for record in newest if asked and (record.id.startswith(asked) or record.key.startswith(asked))]
     if len(found) == 1:
         return found[0]
-    see = f"see `{shlex.join(['vitbench', 'show', str(store.folder)])}`"
+    see = f"see `vitbench show {quote(str(store.folder))}`"
     for planned in store.pending():
         if asked and not found and (planned.id.startswith(asked) or planned.key.startswith(asked)):
             now = "is running, and " if planned.key in store.running() else ""

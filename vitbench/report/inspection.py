@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
 import msgspec
 
@@ -87,9 +88,10 @@ def store_text(store: Store) -> str:
     ]
     if not rows:
         return f"{store.folder} holds no cells yet"
+    command = f"vitbench show {quote(str(store.folder))} ID"
     return (
         aligned(["id", "status", "took", "weights", "cell"], rows)
-        + f"\n\nLogs are in {store.folder / 'logs'}, by key; `vitbench show {store.folder} ID` shows a record."
+        + f"\n\nLogs are in {store.folder / 'logs'}, by key; `{command}` shows a record."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,18 @@ def test_cells_that_run_now_say_so(store: Store) -> None:
         assert "now         running again" in record_text(store, TIMED.id).splitlines()
         with pytest.raises(UsageError, match="is running, and has no record yet"):
             record_text(store, NEW.id)
+
+
+def test_commands_that_are_printed_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "it's; a b"
+    with Store.open(folder, create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.plan(run, CELLS)
+        printed = store_text(store)
+        with pytest.raises(UsageError) as error:
+            record_text(store, "zz")
+    for text, end in ((printed, ["ID"]), (str(error.value), [])):
+        assert shlex.split(text.split("`")[1]) == ["vitbench", "show", str(folder), *end]
 
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ TESTS = Path(__file__).parent
 
 TESTED_WITH = {
     # Thin commands: their names and mistakes, then what they call.
-    "unit/cli/test_cli.py": ("cli/catalog", "cli/check", "cli/doctor", "cli/plugin", "cli/show", "cli/track"),
+    "unit/cli/test_cli.py": (
+        "cli/catalog",
+        "cli/check",
+        "cli/doctor",
+        "cli/plugin",
+        "cli/show",
+        "cli/track",
+        "cli/withdraw",
+    ),
     "integration/test_compare.py": ("cli/compare",),
     # The parts of one answer, which is only right as a whole.
     "unit/comparing/test_compare.py": (

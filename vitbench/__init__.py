@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitbench.api import Results, load, run
+from vitbench.api import Results, load, run, withdraw
 from vitbench.contract import API
 from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
 from vitbench.hookspecs import hookimpl
@@ -45,4 +45,5 @@ __all__ = [
     "hookimpl",
     "load",
     "run",
+    "withdraw",
 ]

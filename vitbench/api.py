@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
     from vitbench.report.html.details import Details
+    from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select"]
+__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -205,21 +206,54 @@ def select(**asked: Any) -> Selection:
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
 
 
-def load(folder: str | Path | None = None) -> Results:
+def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datasets: Sequence[str] = ()) -> Results:
     """Return what an output folder holds.
 
+    Args:
+        folder: the folder; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
+        models: the leaderboard shows and ranks those that fit one of these patterns, and none that fits one with ``!``
+            before it; empty: all. `Results.records` has all of them in any case.
+        datasets: likewise.
+
     Raises:
+        UsageError: a pattern fits nothing.
         StoreError: it is missing, unreadable or of another version.
     """
     from vitbench.leaderboard.results import read_results
+    from vitbench.leaderboard.selecting import Patterns
     from vitbench.store import default_output
 
     place = Path(folder) if folder else default_output()
-    records, leaderboard = read_results(place)
+    for name, patterns in (("models", models), ("datasets", datasets)):
+        if isinstance(patterns, str):
+            raise UsageError(f"vitbench.load(): {name} must be a list, not {patterns!r}")
+    asked = Patterns(models=tuple(models), datasets=tuple(datasets)) if models or datasets else None
+    records, leaderboard = read_results(place, asked)
     return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
 
 
-def rendered(results: Results, name: str) -> str:
+def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A002 - what records call it
+    """Withdraw the result of one cell and return what the folder holds then; nothing is deleted.
+
+    A record is appended that says so: the leaderboard lists the cell without a result, and a run that asks for it runs
+    it again.
+
+    Args:
+        folder: the output folder.
+        id: of the cell, or its beginning, as ``vitbench show`` lists it.
+        reason: why, in words.
+
+    Raises:
+        UsageError: no such cell, several, one that is withdrawn already, or no reason.
+        StoreError: the folder holds no results or cannot be written, or a run is using it.
+    """
+    from vitbench.running.withdrawing import withdraw as append
+
+    append(Path(folder), id, reason)
+    return load(folder)
+
+
+def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:
     """Return the leaderboard of some results in a format of `vitbench.report.formats`.
 
     Raises:
@@ -235,7 +269,7 @@ def rendered(results: Results, name: str) -> str:
         with Store.open(results.folder, create=False) as store:
             return read_details(store, results.leaderboard, results.records)
 
-    return render(results.leaderboard, name, details=details)
+    return render(results.leaderboard, name, details=details, verdicts=verdicts)
 
 
 def say(text: str) -> None:

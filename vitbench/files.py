@@ -11,13 +11,17 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vitbench.errors import StoreError
 
-__all__ = ["lock", "move_file", "replace_file"]
+__all__ = ["is_locked", "lock", "move_file", "replace_file"]
+
+_LOOKS, _LOOK_SECONDS = 5, 0.02
+"""How often and how long apart a lock is tried."""
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -82,7 +86,7 @@ def lock(folder: Path, *, command: str = "vitbench run", remedy: str = "give ano
         raise StoreError(f"{folder} cannot be written ({error.strerror}); {remedy}") from error
     try:
         try:
-            _take(descriptor)
+            _take_soon(descriptor)
         except OSError as error:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another vitbench process"
             raise StoreError(f"{holder} is using {folder}; wait for it or {remedy}") from error
@@ -93,10 +97,38 @@ def lock(folder: Path, *, command: str = "vitbench run", remedy: str = "give ano
         os.close(descriptor)
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether a process that is alive holds a folder's lock; also of a folder that may only be read."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        _take(descriptor, shared=True)  # for a moment, and beside others that look
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _take_soon(descriptor: int) -> None:
+    """Take the lock, or raise OSError where it is not free within a moment: `is_locked` holds it for less."""
+    for left in reversed(range(_LOOKS)):
+        try:
+            _take(descriptor)
+        except OSError:
+            if not left:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
+
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(descriptor: int) -> None:
+    def _take(descriptor: int, *, shared: bool = False) -> None:
         # Windows locks bytes against reading, too: take one far behind the text.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         try:
@@ -107,5 +139,5 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _take(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _take(descriptor: int, *, shared: bool = False) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

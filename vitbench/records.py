@@ -53,7 +53,10 @@ part of the key of speed cells."""
 PLAIN_STEP = "adamw"
 """What tables and records call the training step that is timed where a model's recipe names none."""
 
-Status = Literal["ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "pending"]
+Status = Literal[
+    "ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "withdrawn", "pending"
+]
+"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`)."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Level = Literal["valid", "warn", "invalid"]

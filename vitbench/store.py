@@ -11,6 +11,7 @@ Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -21,11 +22,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from vitbench.errors import StoreError
+from vitbench.files import is_locked
 from vitbench.records import SCHEMA, Environment, KeyedCell, Record
 
 __all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
@@ -233,7 +236,9 @@ class Store:
         """
         runs = self.runs()
         if not runs:
-            raise StoreError(f"{self.folder} holds no run yet; start one with vitbench run --output {self.folder}")
+            raise StoreError(
+                f"{self.folder} holds no run yet; start one with vitbench run --output {quote(str(self.folder))}"
+            )
         return runs[-1].rank_by
 
     def blob(self, digest: str) -> bytes:
@@ -267,18 +272,37 @@ class Store:
         return self.folder / "logs" / f"{key}.txt"
 
     @contextmanager
-    def job_folder(self) -> Iterator[Path]:
+    def job_folder(self, key: str = "") -> Iterator[Path]:
         """Give a folder for the files of one job, on the disk of the store; what is left in it at the end goes.
+
+        Args:
+            key: of the cell that the job runs, which `running` tells meanwhile; empty: it runs none.
 
         Raises:
             StoreError: it cannot be made.
         """
         try:
-            folder = tempfile.TemporaryDirectory(prefix=_JOB, dir=self.folder)
+            folder = tempfile.TemporaryDirectory(prefix=f"{_JOB}{key}-", dir=self.folder)
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written ({error.strerror}); name another --output") from error
         with folder as name:
             yield Path(name)
+
+    def running(self) -> frozenset[str]:
+        """Return the keys of the cells that a process is running just now.
+
+        A run that was killed leaves folders of jobs, but no lock, and they are older than that of the next run: what it
+        was at is not running any more.
+        """
+        if not is_locked(self.folder):
+            return frozenset()
+        keys = set()
+        with contextlib.suppress(OSError):  # the run ends at this moment
+            since = (self.folder / "lock").stat().st_mtime_ns
+            for folder in self.folder.glob(f"{_JOB}*"):
+                if folder.stat().st_mtime_ns >= since:
+                    keys.add(folder.name.removeprefix(_JOB).rpartition("-")[0])
+        return frozenset(keys - {""})
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

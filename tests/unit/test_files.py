@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vitbench.errors import StoreError
-from vitbench.files import lock, move_file, replace_file
+from vitbench.files import is_locked, lock, move_file, replace_file
 
 HOLDER = """
 import sys
@@ -88,8 +88,10 @@ def test_one_run_holds_a_folder_and_the_other_is_told_which(tmp_path: Path) -> N
     message = str(error.value)
     assert message.startswith(f"vitbench run (pid {child.pid} on ")
     assert message.endswith(f"is using {tmp_path}; wait for it or give another --output")
+    assert is_locked(tmp_path)
     child.kill()
     child.communicate()
+    assert not is_locked(tmp_path)
     with lock(tmp_path, command="vitbench import"):
         assert (tmp_path / "lock").read_text().startswith(f"vitbench import (pid {os.getpid()} on ")
 
@@ -99,6 +101,21 @@ def test_the_lock_is_dropped_at_the_end_also_after_an_error(tmp_path: Path) -> N
         raise RuntimeError("stop")
     with lock(tmp_path), pytest.raises(StoreError, match=f"pid {os.getpid()}"), lock(tmp_path):
         pass
+
+
+def test_who_looks_whether_a_folder_is_locked_keeps_nobody_from_locking_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_locked(tmp_path)
+    with lock(tmp_path):
+        assert is_locked(tmp_path)
+    looking = (tmp_path / "lock").open()
+    fcntl = pytest.importorskip("fcntl")
+    fcntl.flock(looking, fcntl.LOCK_SH)  # as another process that looks at just this moment
+    assert not is_locked(tmp_path)
+    monkeypatch.setattr("vitbench.files.time.sleep", lambda _: looking.close())
+    with lock(tmp_path):
+        assert is_locked(tmp_path)
 
 
 def test_a_file_moves_to_another_disk_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,20 @@ def test_the_folders_of_jobs_that_a_killed_run_left_go_with_the_next_run(store):
     assert not list(store.folder.glob(".job-*"))
 
 
+def test_a_cell_is_running_while_a_live_process_has_its_job(store):
+    left = store.folder / ".job-abc-left"  # by a run that was killed
+    left.mkdir()
+    os.utime(left, ns=(0, 0))
+    assert store.running() == frozenset()
+    with lock(store.folder):
+        assert store.running() == frozenset()
+        with store.job_folder("cafe"), store.job_folder():
+            assert store.running() == {"cafe"}
+        assert store.running() == frozenset()
+    with store.job_folder("cafe"):
+        assert store.running() == frozenset()
+
+
 @pytest.mark.parametrize("damage", ["cut", "overwritten"])
 def test_a_damaged_store_is_refused_before_anything_is_made(store, tmp_path, damage):
     run = begin(store)

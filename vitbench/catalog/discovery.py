@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 import msgspec
@@ -206,7 +207,7 @@ def _check_names(selection: PluginSelection, installed: set[str], chosen: set[st
         if file.name in chosen:
             raise UsageError(
                 f'plugin file {file.shown}: an installed plugin is called "{file.name}", too; rename the file, or '
-                f"leave that one out with --no-plugin {file.name}."
+                f"leave that one out with --no-plugin {quote(file.name)}."
             )
 
 

@@ -16,6 +16,7 @@ from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
 from vitbench.cli.show import show
 from vitbench.cli.track import track
+from vitbench.cli.withdraw import withdraw
 from vitbench.errors import VitbenchError
 from vitbench.printable import plain
 from vitbench.version import __version__
@@ -61,5 +62,5 @@ def cli() -> None:
     """
 
 
-for _command in (run, ls, plugins, plugin, leaderboard, show, doctor, check, track, compare):
+for _command in (run, ls, plugins, plugin, leaderboard, show, withdraw, doctor, check, track, compare):
     cli.add_command(_command)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vitbench.api import Results
+    from vitbench.report.verdict_notes import Telling
 
 __all__ = ["leaderboard", "print_table", "takes_unicode"]
 
@@ -35,8 +36,20 @@ __all__ = ["leaderboard", "print_table", "takes_unicode"]
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Rewrite the block between the markers in this Markdown file.",
 )
+@click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
-def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Path | None, plots: bool) -> None:
+@click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
+def leaderboard(
+    folder: Path | None,
+    form: str,
+    output: Path | None,
+    readme: Path | None,
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    plots: bool,
+    details: bool,
+) -> None:
     """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
     from vitbench.api import load, rendered
     from vitbench.files import replace_file
@@ -46,7 +59,11 @@ def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Pat
         raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
     if output and not given:
         form = format_of(output)
-    results = load(folder)
+    if details and (readme or plots or "verdicts" not in FORMATS[form].takes):
+        able = ", ".join(name for name, each in FORMATS.items() if "verdicts" in each.takes)
+        raise UsageError(f"--details is for {able}; csv, json and html have all reasons, --readme and --plots none.")
+    verdicts: Telling = "all" if details else "counted"
+    results = load(folder, models=models, datasets=datasets)
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None
     pictures = results.pictures() if plots else None
@@ -55,19 +72,21 @@ def leaderboard(folder: Path | None, form: str, output: Path | None, readme: Pat
     if pictures is not None:
         _draw(results.folder / "plots", pictures)
     if output:
-        replace_file(output, rendered(results, form).encode())
+        replace_file(output, rendered(results, form, verdicts=verdicts).encode())
     elif form == "table" and not (readme or plots):
-        print_table(results)
+        print_table(results, verdicts)
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
-        click.echo(rendered(results, form).encode(), nl=False)
+        click.echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+    if results.leaderboard.hidden and (form != "table" or output or readme or plots):  # some formats cannot say it
+        click.echo(f"note: {plain(results.leaderboard.hidden)}", err=True)
 
 
-def print_table(results: Results) -> None:
+def print_table(results: Results, verdicts: Telling = "counted") -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
     from vitbench.report import render
 
-    click.echo(render(results.leaderboard, "table", unicode=takes_unicode()), nl=False)
+    click.echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
 
 
 def takes_unicode() -> bool:
@@ -85,7 +104,7 @@ def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        return before, with_block(before, render(results.leaderboard, "md"))
+        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend"))
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
 

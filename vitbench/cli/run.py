@@ -6,6 +6,7 @@ import contextlib
 import sys
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -129,7 +130,8 @@ def run(
     page, folder = _write_page(results), results.folder
     if not quiet:
         api.say(page)
-        api.say(f"Results are in {folder}; `vitbench leaderboard {folder} --format md` prints the table for a README.")
+        command = f"vitbench leaderboard {quote(str(folder))} --format md"
+        api.say(f"Results are in {folder}; `{command}` prints the table for a README.")
     return results.exit_code
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote
 
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.conditions import VERSIONS, unlike_conditions
@@ -145,7 +146,8 @@ def _counterparts(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row
         rivals = [each for each in taken if each[0] is pair[0] or each[1] is pair[1]]
         distance = _distance(*pair)
         if distance[0] == 0 and any(_distance(*each) == distance for each in rivals):
-            names = dict.fromkeys(f"{row.model} [{row.recipe}] on {row.condition.device}" for row in pair + rivals[0])
+            rows = pair + rivals[0]
+            names = dict.fromkeys(f"{quote(f'{row.model} [{row.recipe}]')} on {row.condition.device}" for row in rows)
             raise UsageError(
                 f"several rows can be compared; give --dataset or --device, or one of these: {', '.join(names)}."
             )

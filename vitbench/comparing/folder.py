@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from vitbench.catalog.options import complete_options, parse_model
 from vitbench.errors import UsageError, VitbenchError, did_you_mean
 from vitbench.leaderboard.rows import Condition, Row
+from vitbench.leaderboard.selecting import dataset_names
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 from vitbench.specs import Option
 
@@ -76,7 +78,7 @@ class Folder:
         if len(meant) > 1:
             raise UsageError(f'"{name}" means several models of {self.path}: {", ".join(meant)}.')
         if not meant:
-            hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {self.path}."
+            hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {quote(str(self.path))}."
             raise NoDataError(f'{self.path} has no model "{name}".{hint}')
         found = [row for row in rows if self._fits(row, dataset) and device in (None, row.condition.device)]
         if not found:
@@ -96,12 +98,7 @@ class Folder:
         return complete_options(f'model "{asked}"', declared, options) == cell.options
 
     def _fits(self, row: Row, dataset: str | None) -> bool:
-        cells = [self.newest[each].planned.cell for each in row.ids]
-        asked = {cell.dataset for cell in cells if isinstance(cell, QualityCell)}
-        # As `run` takes it: the plugin, and the options that its title shows.
-        plugins = {each.partition("/")[0] for each in asked if "/" in each}
-        titles = {row.condition.dataset, *(f"{plugin}/{row.condition.dataset}" for plugin in plugins)}
-        return dataset in {None, *titles, *asked, *(each.partition("/")[2] for each in asked)}
+        return dataset is None or dataset in dataset_names(row, self.newest)
 
 
 def _is_like(planned: KeyedCell, condition: Condition) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from shlex import quote
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
 from vitbench.catalog.provenance import origin
@@ -129,7 +130,7 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
         try:
             offer = catalog.recipe(what) if then is cell.provenance.recipe else catalog.model(cell.cell.model)
         except (UsageError, UnusableError) as error:
-            remedy = f" It came from the plugin file {then.distribution}: give that with --plugin." * then.is_file
+            remedy = f" It came from a plugin file: give --plugin {quote(then.distribution)}." * then.is_file
             raise NotComparableError(f"{cell.label} cannot be measured here: {error}{remedy}") from error
         now = origin(offer.plugin)
         if now.code_hash != then.code_hash:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 import platformdirs
 
@@ -101,7 +102,7 @@ def locate(
     """
     if data_path is None:
         if spec is None:
-            raise UsageError(f"no plugin offers a dataset {name}; say where it lies with --data {name}=PATH")
+            raise UsageError(f"no plugin offers a dataset {name}; say where it lies with --data {quote(name)}=PATH")
         root = data_root.absolute() / name if spec.needs_root else None
         return _located(name, spec, plugin, root, named=spec, download=spec.downloads)
 
@@ -158,7 +159,7 @@ def _detects(name: str, owner: str, layout: DatasetSpec, root: Path) -> bool:
 def _existing_folder(name: str, path: Path) -> Path:
     path = path.expanduser().absolute()
     if not path.exists():
-        raise UnusableError(f"dataset {name}: there is no folder {path}; correct --data {name}=PATH")
+        raise UnusableError(f"dataset {name}: there is no folder {path}; correct --data {quote(name)}=PATH")
     if not path.is_dir():
         raise UnusableError(f"dataset {name}: {path} is not a folder; give the folder that holds the images")
     try:

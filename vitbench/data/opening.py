@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Literal
 
 import numpy as np
@@ -116,7 +117,7 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
 
 
 def _open(located: Located, name: SplitName) -> OpenedSplit:
-    remedy = f"say where it lies with --data {located.name}=PATH"
+    remedy = f"say where it lies with --data {quote(located.name)}=PATH"
     try:
         images = contract.call(
             load_target(located.spec.open),

@@ -18,6 +18,7 @@ from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, mo
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.references import References, on_one_scale
 from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
+from vitbench.leaderboard.selecting import Patterns, select
 from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain
 from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
@@ -70,6 +71,8 @@ class Leaderboard:
     """What the speeds of each condition's rows are multiples of."""
     left_out: tuple[str, ...] = ()
     """What is of older code than the rest of its row, in sentences."""
+    hidden: str = ""
+    """What the patterns that were asked for leave out, in a sentence; empty where none were."""
 
     def by_condition(self) -> dict[Condition, list[Row]]:
         """Return the rows of each condition, in their order."""
@@ -88,6 +91,7 @@ def build(
     pending: Sequence[KeyedCell],
     rank_by: str,
     outcomes: Callable[[Record], Known | None] = _unknown,
+    patterns: Patterns | None = None,
 ) -> Leaderboard:
     """Return the leaderboard of some records.
 
@@ -97,6 +101,10 @@ def build(
         rank_by: Name of the metric to rank by.
         outcomes: Gives what is stored of images or resamples behind a record's `rank_by`, where it is known. Rows
             that have it are compared on the same images, others by their intervals.
+        patterns: What to show and to rank; None: all.
+
+    Raises:
+        UsageError: a pattern fits nothing.
     """
     records = list(records)
     newest = newest_by_id(records)
@@ -104,7 +112,13 @@ def build(
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     kept, left_out = of_one_code(newest.values())
-    scaled, references = on_one_scale(unranked(kept, pending))
+    shown, hidden = unranked(kept, pending), ""
+    if patterns is not None:
+        selected = select(shown, failed, newest, patterns)
+        shown, failed, hidden = selected.rows, selected.failed, selected.hidden
+        labels = {newest[each].planned.label for row in shown for each in row.ids}
+        left_out = tuple((label, words) for label, words in left_out if label in labels)
+    scaled, references = on_one_scale(shown)
     for row in with_occasion_spreads(scaled, occasion_spreads(records)):
         by_condition[row.condition].append(row)
     rows: list[Row] = []
@@ -125,7 +139,8 @@ def build(
         failed=tuple(failed),
         resolutions=resolutions,
         references=references,
-        left_out=left_out,
+        left_out=tuple(words for _, words in left_out),
+        hidden=hidden,
     )
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
+from vitbench.errors import UsageError
 from vitbench.leaderboard.image_scores import read_outcomes
 from vitbench.leaderboard.leaderboard import Leaderboard, build
-from vitbench.records import Record
+from vitbench.leaderboard.selecting import Patterns
+from vitbench.records import Record, newest_by_id
 from vitbench.store import Store
 
-__all__ = ["read_results"]
+__all__ = ["newest_record", "read_results"]
 
 
-def read_results(folder: Path) -> tuple[list[Record], Leaderboard]:
-    """Return all attempts of an output folder, the newest last, and its leaderboard.
+def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[Record], Leaderboard]:
+    """Return all attempts of an output folder, the newest last, and its leaderboard, of the rows that fit patterns.
 
     Raises:
+        UsageError: a pattern fits nothing.
         StoreError: it is missing, unreadable or of another version.
     """
     with Store.open(folder, create=False) as store:
@@ -28,8 +32,28 @@ def read_results(folder: Path) -> tuple[list[Record], Leaderboard]:
             store.pending(),
             rank_by,
             outcomes=lambda record: read_outcomes(store.scores_path(record.key), rank_by),
+            patterns=patterns,
         )
     return records, board
+
+
+def newest_record(store: Store, asked: str) -> Record:
+    """Return the newest record of one cell, found by the beginning of its id or key.
+
+    Raises:
+        UsageError: no record begins so, or several do.
+    """
+    newest = newest_by_id(store.records()).values()
+    found = [record for record in newest if asked and (record.id.startswith(asked) or record.key.startswith(asked))]
+    if len(found) == 1:
+        return found[0]
+    see = f"see `vitbench show {quote(str(store.folder))}`"
+    for planned in store.pending():
+        if asked and not found and (planned.id.startswith(asked) or planned.key.startswith(asked)):
+            now = "is running, and " if planned.key in store.running() else ""
+            raise UsageError(f"{planned.in_words} ({planned.id}) {now}has no record yet; {see}.")
+    words = f"{len(found)} records have" if found else "no record has"
+    raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; {see}.')
 
 
 def _relabelled(records: Sequence[Record], store: Store) -> list[Record]:

@@ -16,7 +16,7 @@ Halves = dict[Hashable, dict[Kind, list[Record]]]
 """By the state of the code, the records of each kind."""
 
 
-def of_one_code(records: Iterable[Record]) -> tuple[list[Record], tuple[str, ...]]:
+def of_one_code(records: Iterable[Record]) -> tuple[list[Record], tuple[tuple[str, str], ...]]:
     """Leave out the quality of a model whose speed is of newer code, or the other way round, and say so.
 
     Otherwise the accuracy of one code would stand beside the speed of another, or a model in two rows of which each is
@@ -27,7 +27,7 @@ def of_one_code(records: Iterable[Record]) -> tuple[list[Record], tuple[str, ...
         records: of each cell the newest attempt only.
 
     Returns:
-        Those that are kept, in their order, and a sentence for each model that lost some.
+        Those that are kept, in their order, and each model that lost some, by its label, with a sentence.
     """
     kept, of_models = _without_older_halves(list(records), _model_and_state, "the model")
     kept, of_recipes = _without_older_halves(kept, _recipe_and_state, "the recipe")
@@ -49,7 +49,7 @@ def _recipe_and_state(record: Record) -> tuple[Hashable, Hashable] | None:
 
 def _without_older_halves(
     records: Sequence[Record], split: Callable[[Record], tuple[Hashable, Hashable] | None], owner: str
-) -> tuple[list[Record], list[str]]:
+) -> tuple[list[Record], list[tuple[str, str]]]:
     """Leave out what lacks its other half where that is there in a newer state.
 
     Args:
@@ -74,10 +74,12 @@ def _without_older_halves(
         newest = max(by_kind, key=lambda kind: max(record.started for record in by_kind[kind]))
         older = next(kind for kind in by_kind if kind != newest)
         left_out |= {id(record) for record in by_kind[older]}
-        sentences.append(
-            f"{by_kind[newest][-1].planned.label}: its {older} is left out, which was measured with other code of "
-            f"{owner}, or other libraries, than its {newest}, the newer of the two; run it again."
+        label = by_kind[newest][-1].planned.label
+        words = (
+            f"{label}: its {older} is left out, which was measured with other code of {owner}, or other libraries, "
+            f"than its {newest}, the newer of the two; run it again."
         )
+        sentences.append((label, words))
     return [record for record in records if id(record) not in left_out], sentences
 
 

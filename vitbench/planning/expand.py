@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from shlex import quote
 
 import msgspec
 
@@ -223,7 +224,9 @@ def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home:
     names = [name for name, _ in chosen]
     for name in selection.data:
         if name not in names and not is_dataset(name, catalog):
-            raise UsageError(f'--data defines the dataset "{name}", but nothing selects it; add --dataset {name}.')
+            raise UsageError(
+                f'--data defines the dataset "{name}", but nothing selects it; add --dataset {quote(name)}.'
+            )
     return chosen
 
 

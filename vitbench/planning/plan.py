@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -126,7 +127,9 @@ def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
         if name in names or "/" in name or (name in own and not options):
             continue
         if name in own:
-            raise UsageError(f'"{name}" is a label of the suite {suite.name} and takes no options; give {own[name]}.')
+            raise UsageError(
+                f'"{name}" is a label of the suite {suite.name} and takes no options; give {quote(own[name])}.'
+            )
         for offer in catalog.suites.values():
             try:
                 labels = _labels(read_suite(Path(offer.spec.path)))
@@ -134,9 +137,8 @@ def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
                 continue
             if name in labels:
                 known = offer.name.partition("/")[2]
-                raise UsageError(
-                    f'"{name}" is a label of the suite {known}; add --suite {known}, or give {labels[name]}.'
-                )
+                remedy = f"add --suite {quote(known)}, or give {quote(labels[name])}"
+                raise UsageError(f'"{name}" is a label of the suite {known}; {remedy}.')
         if hint := did_you_mean(name, own):
             raise UsageError(f'unknown model "{name}".{hint}')
 

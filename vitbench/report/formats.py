@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vitbench.errors import UsageError
 from vitbench.specs import load_target
 
 if TYPE_CHECKING:
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.report.html.details import Details
+    from vitbench.report.verdict_notes import Telling
 
 __all__ = ["FORMATS", "Format", "format_of", "render"]
 
@@ -24,34 +26,55 @@ class Format:
     """Of its files, in lower case."""
     target: str
     """``module:function``, imported when it is used: takes a leaderboard, returns text that ends with a newline."""
-    takes: Literal["", "unicode", "details"] = ""
-    """What it takes beside the leaderboard: whether all characters are readable, or what the page shows."""
+    takes: tuple[Literal["unicode", "verdicts", "details"], ...] = ()
+    """What it takes beside the leaderboard: whether all characters are readable, how it tells verdicts, and what the
+    page shows."""
 
 
 FORMATS: dict[str, Format] = {
-    "table": Format(".txt", "vitbench.report.terminal:render_terminal", "unicode"),
-    "md": Format(".md", "vitbench.report.markdown:render_markdown"),
+    "table": Format(".txt", "vitbench.report.terminal:render_terminal", ("unicode", "verdicts")),
+    "md": Format(".md", "vitbench.report.markdown:render_markdown", ("verdicts",)),
     "csv": Format(".csv", "vitbench.report.csv_table:render_csv"),
     "json": Format(".json", "vitbench.report.json_object:render_json"),
-    "latex": Format(".tex", "vitbench.report.latex:render_latex"),
-    "html": Format(".html", "vitbench.report.html:render_html", "details"),
+    "latex": Format(".tex", "vitbench.report.latex:render_latex", ("verdicts",)),
+    "html": Format(".html", "vitbench.report.html:render_html", ("details",)),
 }
 """By name; the first is the one that is taken unless another is asked for."""
 
 
 def format_of(path: Path) -> str:
-    """Return the format that a file's suffix says, else the first."""
+    """Return the format that a file's suffix says; the first where it has none.
+
+    Raises:
+        UsageError: no format has this suffix.
+    """
     suffix = path.suffix.lower()
-    return next((name for name, form in FORMATS.items() if form.suffix == suffix), next(iter(FORMATS)))
+    if not suffix:
+        return next(iter(FORMATS))
+    for name, form in FORMATS.items():
+        if form.suffix == suffix:
+            return name
+    *others, last = (form.suffix for form in FORMATS.values())
+    raise UsageError(
+        f'{path}: no format has the suffix "{path.suffix}"; use {", ".join(others)} or {last}, or say --format.'
+    )
 
 
-def render(board: Leaderboard, name: str, *, unicode: bool = True, details: Callable[[], Details] | None = None) -> str:
+def render(
+    board: Leaderboard,
+    name: str,
+    *,
+    unicode: bool = True,
+    verdicts: Telling = "counted",
+    details: Callable[[], Details] | None = None,
+) -> str:
     """Return a leaderboard in a format.
 
     Args:
         board: the leaderboard.
         name: a key of `FORMATS`.
         unicode: False: in plain ASCII where the format is for a terminal.
+        verdicts: how doubtful and invalid figures are told under a table, where the format has such notes.
         details: reads what the page shows beside the leaderboard; called where the format takes it.
 
     Raises:
@@ -59,9 +82,11 @@ def render(board: Leaderboard, name: str, *, unicode: bool = True, details: Call
     """
     form = FORMATS[name]
     more: dict[str, Any] = {}
-    if form.takes == "unicode":
+    if "unicode" in form.takes:
         more["unicode"] = unicode
-    elif form.takes == "details":
+    if "verdicts" in form.takes:
+        more["verdicts"] = verdicts
+    if "details" in form.takes:
         assert details is not None
         more["details"] = details()
     made: str = load_target(form.target)(board, **more)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
 import msgspec
 
-from vitbench.errors import UsageError
+from vitbench.leaderboard.results import newest_record
 from vitbench.printable import describe_seconds, plain
 from vitbench.records import KeyedCell, Measurement, Record, newest_by_id
 from vitbench.report.terminal_text import aligned
@@ -65,53 +66,58 @@ def plan_data(
 
 
 def store_text(store: Store) -> str:
-    """Return all cells of a store with status, reason, log and weights."""
+    """Return all cells of a store with status, reason, log and weights; those that are running now say so."""
+    running = store.running()
     records = newest_by_id(store.records()).values()
     rows = []
     for record in records:
         weights = store.weights_path(record.key)
+        told = f": {record.reason}" if record.reason else ""
         rows.append(
             [
                 record.id,
-                record.status,
-                describe_seconds(record.seconds),
+                "running" if record.key in running else record.status,
+                "" if record.status == "withdrawn" else describe_seconds(record.seconds),
                 f"weights/{weights.name}" if weights.exists() else "",
-                record.planned.in_words + (f": {record.reason}" if record.reason else ""),
+                record.planned.in_words + (f"; before: {_status(record)}" if record.key in running else told),
             ]
         )
-    rows += [[planned.id, "pending", "", "", planned.in_words] for planned in store.pending()]
+    rows += [
+        [planned.id, "running" if planned.key in running else "pending", "", "", planned.in_words]
+        for planned in store.pending()
+    ]
     if not rows:
         return f"{store.folder} holds no cells yet"
+    command = f"vitbench show {quote(str(store.folder))} ID"
     return (
         aligned(["id", "status", "took", "weights", "cell"], rows)
-        + f"\n\nLogs are in {store.folder / 'logs'}, by key; `vitbench show {store.folder} ID` shows a record."
+        + f"\n\nLogs are in {store.folder / 'logs'}, by key; `{command}` shows a record."
     )
 
 
 def record_text(store: Store, asked: str) -> str:
-    """Return one record, found by the beginning of its id or key.
+    """Return the newest record of a cell, found by the beginning of its id or key; of a withdrawn one what it held.
 
     Raises:
         UsageError: no record begins so, or several do.
     """
-    found = [
-        record
-        for record in newest_by_id(store.records()).values()
-        if record.id.startswith(asked) or record.key.startswith(asked)
-    ]
-    if len(found) != 1:
-        words = "no record has" if not found else f"{len(found)} records have"
-        raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; see `vitbench show`.')
-    record = found[0]
+    newest = newest_record(store, asked)
+    attempts = [record for record in store.records() if record.id == newest.id]
+    record = newest
+    if newest.status == "withdrawn":  # what it says of the cell is in the attempt before it
+        record = [each for each in attempts if each.status != "withdrawn"][-1]
     planned, weights, log = record.planned, store.weights_path(record.key), store.log_path(record.key)
     provenance = planned.provenance
     fields = {
         "cell": planned.in_words,
-        "status": record.status + (f": {record.reason}" if record.reason else ""),
+        "now": "running again" if newest.key in store.running() else "",
+        "status": _status(newest),
+        "withdrawn": f"{_moment(newest.started)}; it was {_status(record)}" if record is not newest else "",
         "id": record.id,
         "key": record.key,
-        "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started)),
+        "started": _moment(record.started),
         "took": describe_seconds(record.seconds),
+        "records": str(len(attempts)) if len(attempts) > 1 else "",
         "asked": msgspec.json.encode(planned.cell).decode(),
         "model": provenance.model.in_words,
         "recipe": provenance.recipe.in_words if provenance.recipe else "",
@@ -142,6 +148,14 @@ def record_text(store: Store, asked: str) -> str:
     if record.curve:
         lines += ["", *map(_named_values, record.curve)]
     return "\n".join(lines)
+
+
+def _status(record: Record) -> str:
+    return record.status + (f": {record.reason}" if record.reason else "")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _cells_of(measurement: Measurement) -> list[str]:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.printable import plain
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import Missing, Section, missing, sections
+from vitbench.report.tables import Missing, Section, missing, missing_title, sections
+from vitbench.report.verdict_notes import Telling
 
 __all__ = ["render_latex"]
 
@@ -36,12 +37,13 @@ _ACCENTS = dict(
 """Combining characters, and the commands that put them on a letter in any font encoding."""
 
 
-def render_latex(board: Leaderboard) -> str:
+def render_latex(board: Leaderboard, *, verdicts: Telling = "counted") -> str:
     """Return the leaderboard as LaTeX, ending with a newline."""
-    parts = [_section(section, number) for number, section in enumerate(sections(board, detailed=False, dash="--"), 1)]
+    shown = sections(board, detailed=False, dash="--", verdicts=verdicts)
+    parts = [_section(section, number) for number, section in enumerate(shown, 1)]
     parts = [_HEAD, *(parts or ["No results yet."])]
     if board.failed:
-        parts.append(_missing(missing(board)))
+        parts.append(_missing(missing(board), missing_title(board)))
     parts += map(escaped, closing_sentences(board))
     return "\n\n".join(parts) + "\n"
 
@@ -76,10 +78,10 @@ def _section(section: Section, number: int) -> str:
     return _table("rl" + "r" * len(section.columns), heads, rows, caption, f"tab:vitbench-{number}", notes)
 
 
-def _missing(entries: Sequence[Missing]) -> str:
+def _missing(entries: Sequence[Missing], title: str) -> str:
     rows = [map(escaped, (entry.model, entry.status, entry.cells, entry.reason)) for entry in entries]
     heads = [["model", "status", "cells", "reason"]]
-    return _table(r"llp{.2\linewidth}p{.4\linewidth}", heads, rows, "Without a result.", "tab:vitbench-missing", [])
+    return _table(r"llp{.2\linewidth}p{.4\linewidth}", heads, rows, f"{title}.", "tab:vitbench-missing", [])
 
 
 def _table(

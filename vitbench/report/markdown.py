@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.printable import plain
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import Section, missing, sections
+from vitbench.report.tables import Section, missing, missing_title, sections
+from vitbench.report.verdict_notes import Telling
 
 __all__ = ["escaped", "render_markdown"]
 
@@ -19,14 +20,14 @@ _SPECIAL = re.compile(r"[\\`*|\[\]~$!]|(?<![^\W_])_|_(?![^\W_])|^[-+=]|(?<=^\d)[
 """What Markdown gives a meaning, some only where a line begins; an underscore between letters or digits has none."""
 
 
-def render_markdown(board: Leaderboard) -> str:
+def render_markdown(board: Leaderboard, *, verdicts: Telling = "counted") -> str:
     """Return the leaderboard as Markdown, ending with a newline."""
-    parts = [_section(section) for section in sections(board, detailed=True)] or ["No results yet."]
+    parts = [_section(section) for section in sections(board, detailed=True, verdicts=verdicts)] or ["No results yet."]
     if board.failed:
         rows = [[entry.model, entry.status, entry.cells, entry.reason] for entry in missing(board)]
         cells = [[escaped(text) for text in row] for row in rows]
         table = _table(["model", "status", "cells", "reason"], cells, ["left"] * 4)
-        parts.append(f"### Without a result\n\n{table}")
+        parts.append(f"### {missing_title(board)}\n\n{table}")
     parts += map(escaped, closing_sentences(board))
     return "\n\n".join(parts) + "\n"
 

@@ -13,18 +13,17 @@ from functools import partial
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Metric, Row
 from vitbench.leaderboard.pareto import on_fronts
 from vitbench.leaderboard.rows import unshared
-from vitbench.records import PLAIN_STEP, Level
+from vitbench.records import PLAIN_STEP
 from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
-from vitbench.report.terminal_text import few, marked, marked_verdict, rank_range
+from vitbench.report.terminal_text import marked, rank_range
+from vitbench.report.verdict_notes import Telling, verdict_notes
 from vitbench.settings import MEMORY, SPEED
 
-__all__ = ["Column", "Missing", "Section", "missing", "recipe_notes", "sections", "step_notes"]
+__all__ = ["Column", "Missing", "Section", "missing", "missing_title", "recipe_notes", "sections", "step_notes"]
 
 _MEMORY = MEMORY.replace("_", " ")
-_MOST_REASONS = 1
-"""Reasons that a note gives, so that the table stays in sight; the JSON and ``vitbench show`` give all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,18 +63,22 @@ class Missing:
     reason: str
 
 
-def sections(board: Leaderboard, *, detailed: bool, dash: str = "-") -> list[Section]:
+def sections(
+    board: Leaderboard, *, detailed: bool, dash: str = "-", verdicts: Telling = "counted", more: str = ""
+) -> list[Section]:
     """Return the sections of a leaderboard, in its order.
 
     Args:
         board: what they tell of.
         detailed: adds the columns for a wide page.
         dash: what stands in a range of ranks.
+        verdicts: how doubtful and invalid figures are told.
+        more: a sentence on where all reasons are, to stand under a table that has such figures.
     """
     by_condition = board.by_condition()
     names = titles(by_condition)
     return [
-        _section(board, names[condition], condition, rows, detailed=detailed, dash=dash)
+        _section(board, names[condition], condition, rows, detailed, dash, verdicts, more)
         for condition, rows in by_condition.items()
     ]
 
@@ -91,6 +94,15 @@ def missing(board: Leaderboard) -> list[Missing]:
     ]
 
 
+def missing_title(board: Leaderboard, *, counted: bool = False) -> str:
+    """Return what stands over the cells without a result; with their count if asked, or where some are withdrawn."""
+    count, withdrawn = len(board.failed), sum(failure.status == "withdrawn" for failure in board.failed)
+    if not (counted or withdrawn):
+        return "Without a result"
+    words = f"Without a result: {count} cell{'s' if count != 1 else ''}"
+    return words + f", {withdrawn} of them withdrawn" * bool(withdrawn)
+
+
 def _cells_in_words(failures: Sequence[Failure]) -> str:
     quality = [failure.detail for failure in failures if failure.kind == "quality"]
     speed = [failure.detail for failure in failures if failure.kind == "speed"]
@@ -100,12 +112,20 @@ def _cells_in_words(failures: Sequence[Failure]) -> str:
 
 
 def _section(
-    board: Leaderboard, title: str, condition: Condition, rows: Sequence[Row], *, detailed: bool, dash: str
+    board: Leaderboard,
+    title: str,
+    condition: Condition,
+    rows: Sequence[Row],
+    detailed: bool,
+    dash: str,
+    verdicts: Telling,
+    more: str,
 ) -> Section:
     rank_by = board.rank_by
     labels = [name + (" (baseline)" if row.baseline else "") for name, row in zip(row_labels(rows), rows, strict=True)]
     shown = _shown_metrics(rows, rank_by, detailed=detailed)
     columns = [column for style in shown for column in _columns(style, rows, interval=style.metric == rank_by)]
+    told = verdict_notes(rows, labels, shown, verdicts)
     return Section(
         title=title,
         conditions=conditions_in_words(condition, board.by_condition()),
@@ -119,7 +139,8 @@ def _section(
             *_batch_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
-            *_verdict_notes(rows, labels, shown),
+            *told,
+            *([more] if told and more else []),
         ),
     )
 
@@ -216,19 +237,3 @@ def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         + (f": the recipe {recipe} has no step." if recipe else ".")
         for recipe, names in by_recipe.items()
     ]
-
-
-def _verdict_notes(rows: Sequence[Row], labels: Sequence[str], shown: Sequence[MetricStyle]) -> list[str]:
-    """Return why values are doubtful or invalid: one sentence for each set of reasons, with all that it touches."""
-    touched: dict[tuple[Level, tuple[str, ...]], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row, label in zip(rows, labels, strict=True):
-        for style in shown:
-            metric = row.metrics.get(style.metric)
-            if metric is not None and metric.verdict != "valid":
-                touched[metric.verdict, metric.reasons][label].append(style.metric)
-    notes = []
-    for (level, reasons), where in touched.items():
-        places = ", ".join(f"{label} ({', '.join(metrics)})" for label, metrics in where.items())
-        words = few(reasons, _MOST_REASONS) or ["no reason given"]
-        notes.append(f"{marked_verdict(level)}, {places}: {'; '.join(words)}.")
-    return notes

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import Section, missing, sections
+from vitbench.report.tables import Section, missing, missing_title, sections
 from vitbench.report.terminal_text import EN_DASH, WIDTH, broken, cut, display_width, shown, wrapped
+from vitbench.report.verdict_notes import Telling
 
 __all__ = ["render_terminal"]
 
@@ -23,12 +24,14 @@ _READABLE_HEAD = 16
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks that are written from right to left (https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types)."""
 _RIGHT_TO_LEFT_RUN = re.compile(f"[{_RIGHT_TO_LEFT}]+(?: [{_RIGHT_TO_LEFT}]+)*")
+_MORE = "All reasons: `vitbench leaderboard DIR --details`."
 _LEFT_TO_RIGHT_MARK, _RULE = "\u200e", "\u2500"
 
 
-def render_terminal(board: Leaderboard, *, unicode: bool = True) -> str:
+def render_terminal(board: Leaderboard, *, unicode: bool = True, verdicts: Telling = "counted") -> str:
     """Return the leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`."""
-    shown_sections = sections(board, detailed=False, dash=EN_DASH if unicode else "-")
+    more = _MORE if verdicts == "counted" else ""
+    shown_sections = sections(board, detailed=False, dash=EN_DASH if unicode else "-", verdicts=verdicts, more=more)
     parts = [_section(section, unicode) for section in shown_sections] or ["No results yet."]
     if board.failed:
         parts.append(_missing(board, unicode))
@@ -118,8 +121,7 @@ def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool, *, w
 
 
 def _missing(board: Leaderboard, unicode: bool) -> str:
-    count = len(board.failed)
-    lines = [f"Without a result: {count} cell{'s' if count != 1 else ''}"]
+    lines = [missing_title(board, counted=True)]
     for entry in missing(board):
         lines += wrapped(f"{entry.model}: {entry.status} ({entry.cells})", unicode, hang="  ")
         if entry.reason != entry.status:

@@ -15,6 +15,7 @@ from vitbench.records import Level
 
 __all__ = [
     "EN_DASH",
+    "MARKS",
     "VERDICTS",
     "WIDTH",
     "aligned",
@@ -32,7 +33,7 @@ __all__ = [
 
 WIDTH = 100
 EN_DASH = "\u2013"
-_MARKS: Mapping[Level, str] = {"valid": "", "warn": "~", "invalid": "!"}
+MARKS: Mapping[Level, str] = {"valid": "", "warn": "~", "invalid": "!"}
 """What stands before a value, by its verdict."""
 VERDICTS: Mapping[Level, str] = {"valid": "valid", "warn": "doubtful", "invalid": "invalid"}
 """What each verdict is called, the best first."""
@@ -43,12 +44,12 @@ _JOINT = re.compile(r"(?<=[/:,._ -])")
 
 def marked_verdict(level: Level) -> str:
     """Return what a verdict is called, after its mark: ``~ doubtful``."""
-    return f"{_MARKS[level]} {VERDICTS[level]}".lstrip()
+    return f"{MARKS[level]} {VERDICTS[level]}".lstrip()
 
 
 def marked(metric: Metric, text: Callable[[float], str], *, missing: str = "-") -> str:
     """Return a value after the mark of its verdict; `text` writes it."""
-    return _MARKS[metric.verdict] + (missing if metric.value is None else text(metric.value))
+    return MARKS[metric.verdict] + (missing if metric.value is None else text(metric.value))
 
 
 def few(texts: Sequence[str], most: int, rest: str = "more") -> list[str]:

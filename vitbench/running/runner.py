@@ -273,7 +273,7 @@ class _Call:
             probe=probe,
             plugins=self.plugins,
         )
-        with self.store.job_folder() as folder:
+        with self.store.job_folder(planned.key) as folder:
             ending = self.executor.run(
                 _TARGET,
                 job,

@@ -89,7 +89,7 @@ def _by_ratio(cells: Sequence[KeyedCell]) -> bool:
 
 def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:
     """Return whether a cell with this newest attempt should run."""
-    if record is None or record.status in ("pending", "interrupted") or rerun == "all":
+    if record is None or record.status in ("pending", "interrupted", "withdrawn") or rerun == "all":
         return True
     if rerun == "speed":
         return isinstance(record.planned.cell, SpeedCell)

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -89,7 +90,7 @@ def open_anew(case: DatasetCase, split: SplitName) -> ImageSet:
     need(case.spec.requires)
     load_target(case.spec.open)  # with or without files
     if case.spec.needs_root and case.root is None:
-        raise Skip(f"needs its files: --data {case.spec.name}=PATH")
+        raise Skip(f"needs its files: --data {quote(case.spec.name)}=PATH")
     root = case.root if case.spec.needs_root else None
     return _open(case.spec.open, root, split, options_of(case))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
@@ -221,7 +222,9 @@ def _asked(full: str, plugin: str, roots: Mapping[str, Path], catalog: Catalog) 
         if losses := catalog.losses(plugin):  # one of them may be that of the offer
             raise UnusableError(f"{losses[0]}.")
         hint = did_you_mean(full, [name for name, _ in offers])
-        raise UsageError(f'plugin {plugin} offers no "{full.partition("/")[2]}".{hint} See "vitbench check {plugin}".')
+        raise UsageError(
+            f'plugin {plugin} offers no "{full.partition("/")[2]}".{hint} See "vitbench check {quote(plugin)}".'
+        )
     return cases or [_asked_model(plugin, full, catalog)]
 
 
@@ -236,7 +239,7 @@ def _roots(plugin: str, data: Mapping[str, str | Path], catalog: Catalog) -> dic
             raise UsageError(f'plugin {plugin} has no dataset "{name}".{hint}')
         roots[full] = Path(path).expanduser().absolute()
         if not roots[full].is_dir():
-            raise UnusableError(f"dataset {full}: there is no folder {roots[full]}; correct --data {name}=PATH.")
+            raise UnusableError(f"dataset {full}: there is no folder {roots[full]}; correct --data {quote(name)}=PATH.")
     return roots
 
 

@@ -60,9 +60,13 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--format": ("[table|md|csv|json|latex|html]", False, "table"),
         "--output": ("FILE", False, None),
         "--readme": ("FILE", False, None),
+        "--model": ("PATTERN", True, None),
+        "--dataset": ("NAME", True, None),
         "--plots": FLAG,
+        "--details": FLAG,
     },
     "show": {"arguments": ("[DIR] [ID]", False, None)},
+    "withdraw": {"folder": ("DIR", False, None), "asked": ("ID", False, None), "--reason": ("TEXT", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--speeds": FLAG, "--json": FLAG},
     "check": {
         "plugin": ("PLUGIN", False, None),
@@ -203,6 +207,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["ls", "models", "scratch/*", "--options", "vit"], "--options takes no PATTERN"),
         (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, or none"),
         (["ls", "modles"], "'modles' is not one of"),
+        (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
         (["plugin"], "Missing command"),
         (["plugin", "nwe"], "No such command"),
@@ -225,9 +230,13 @@ def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], words: str, run:
     assert words in line
 
 
-@pytest.mark.parametrize("command", ["leaderboard", "show"])
-def test_a_results_folder_that_is_not_there_is_exit_4(command: str, run: Run, tmp_path: object) -> None:
-    code, out, err = run(command, f"{tmp_path}/nowhere")
+@pytest.mark.parametrize(
+    ("command", "more"), [("leaderboard", ()), ("show", ()), ("withdraw", ("ab", "--reason", "of an old disk"))]
+)
+def test_a_results_folder_that_is_not_there_is_exit_4(
+    command: str, more: tuple[str, ...], run: Run, tmp_path: object
+) -> None:
+    code, out, err = run(command, f"{tmp_path}/nowhere", *more)
     assert (code, out) == (4, "")
     (line,) = err.splitlines()
     assert line.startswith("Error: ")
@@ -305,9 +314,10 @@ def test_an_interruption_is_one_line_and_exit_130(run: Run, monkeypatch: pytest.
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
+    # This first: it imports what would else keep the other's substitute.
+    monkeypatch.setattr("vitbench.planning.plan.plan", interrupt)
     monkeypatch.setattr("vitbench.catalog.load_catalog", interrupt)
     assert run("ls", "models") == (130, "", "Interrupted.\n")
-    monkeypatch.setattr("vitbench.planning.plan.plan", interrupt)
     assert run("run") == (130, "", "Interrupted; run the same command to resume.\n")
 
 

@@ -95,6 +95,17 @@ def test_a_stdout_without_unicode_gets_ascii(
     assert "m\u00e9".encode() in csv  # data are UTF-8, as in a file
 
 
+def test_a_result_is_withdrawn_once(run: Run, results: Path) -> None:
+    record = f.quality("vit", 340)
+    code, out, err = run("withdraw", results, record.id[:12], "--reason", "wrong\x1b labels")
+    assert (code, out) == (0, "")
+    words = f"vit on digits, supervised, seed 0 ({record.id}) is withdrawn: wrong\\x1b labels."
+    assert err == f"{words} A vitbench run that asks for it runs it again.\n"
+    assert "withdrawn (digits, seed 0)" in run("leaderboard", results)[1]
+    code, out, err = run("withdraw", results, record.id[:12], "--reason", "again")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
 def test_the_readme_is_rewritten_once(run: Run, results: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_bytes(f"# x\r\n{START}\r\n{END}\r\n".encode())
@@ -106,6 +117,40 @@ def test_the_readme_is_rewritten_once(run: Run, results: Path, tmp_path: Path) -
     before = readme.stat()
     assert run("leaderboard", results, "--readme", readme) == (0, "", f"{readme} already had the current table.\n")
     assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_verdicts_are_counted_told_on_request_and_left_out_of_a_readme(run: Run, tmp_path: Path) -> None:
+    reason = "had the processor 40% of the time (9 involuntary context switches)"
+    results = fill(tmp_path / "r", f.quality("vit"), *f.speed("vit", verdict="invalid", reason=reason))
+    readme = tmp_path / "README.md"
+    readme.write_text(START + END)
+    run("leaderboard", results, "--readme", readme)
+    for form in ("table", "md", "latex"):
+        counted = run("leaderboard", results, "--format", form)[1]
+        told = run("leaderboard", results, "--format", form, "--details")[1]
+        assert "other processes held" in counted
+        assert "had the processor" not in counted
+        assert "had the processor 40" in told
+        assert "other processes held" not in told
+    assert "processor" not in readme.read_text()
+
+
+def test_rows_that_were_not_asked_for_are_left_out_and_counted_in_every_format(
+    run: Run, results: Path, tmp_path: Path
+) -> None:
+    left_out = "Left out: 1 of 2 rows. Shown, and ranked among themselves: models v?t."
+    code, out, err = run("leaderboard", results, "--model", "v?t")
+    assert (code, err) == (0, "")
+    assert out.endswith(f"{left_out}\n")
+    assert "m\u00e9" not in out
+    for form in ("md", "csv", "json", "latex"):
+        code, out, err = run("leaderboard", results, "--model", "v?t", "--format", form)
+        assert (code, err) == (0, f"note: {left_out}\n")
+        assert "m\u00e9" not in out
+    readme = tmp_path / "README.md"
+    readme.write_text(START + END)
+    assert left_out in run("leaderboard", results, "--model", "v?t", "--readme", readme)[2]
+    assert left_out.replace("*", "\\*") in readme.read_text()
 
 
 @pytest.mark.parametrize(
@@ -161,6 +206,11 @@ def test_a_new_format_is_one_line_and_one_module(
         (["--output", "{}/no/such/file"], 4, "cannot be written: No such file or directory"),
         (["--plots", "--format", "csv"], 2, "leave out --format and --output"),
         (["--plots", "--output", "{}/x"], 2, "leave out --format and --output"),
+        (["--model", "vitt"], 2, 'no model of this leaderboard fits "vitt". Did you mean "vit"?'),
+        (["--dataset", "cifar"], 2, 'no dataset of this leaderboard fits "cifar". There are: digits.'),
+        (["--output", "{}/x.htm"], 2, 'no format has the suffix ".htm"'),
+        (["--details", "--format", "csv"], 2, "--details is for table, md, latex"),
+        (["--details", "--plots"], 2, "--details is for table, md, latex"),
     ],
 )
 def test_places_that_cannot_be_are_one_line(

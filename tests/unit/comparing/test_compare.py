@@ -343,7 +343,7 @@ def test_unlike_options_of_one_recipe_are_named(tmp_path: Path) -> None:
 
 def test_rows_that_fit_equally_well_are_asked_for(tmp_path: Path) -> None:
     parts = [c.quality("a", GOOD, recipe=f"recipes/{name}") for name in ("one", "two")]
-    with pytest.raises(UsageError, match=r"several rows can be compared; .*a \[recipes/one\] on cpu"):
+    with pytest.raises(UsageError, match=r"several rows can be compared; .*'a \[recipes/one\]' on cpu"):
         models(tmp_path, *parts, c.quality("b", BAD))
 
 

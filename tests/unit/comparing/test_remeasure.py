@@ -212,7 +212,7 @@ def test_a_model_of_a_plugin_file_is_found_in_the_file(
 
     parts = c.speeds("vit", 1000), map(of_file, c.speeds("net", 1000))
     found = compare_models(open_folder(c.write(tmp_path / "results", *parts)), ("vit", "net"))
-    with pytest.raises(NotComparableError, match=r"It came from the plugin file mine\.py: give that with --plugin\."):
+    with pytest.raises(NotComparableError, match=r"It came from a plugin file: give --plugin mine\.py\."):
         remeasure(found, silent)
     Path("mine.py").write_text(MINE)
     plugins = select_plugins(["mine.py"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from vitbench.errors import UsageError
+from vitbench.files import lock
 from vitbench.records import PluginOrigin
 from vitbench.report.inspection import plan_data, plan_text, record_text, store_text
 from vitbench.store import Store
@@ -97,6 +99,32 @@ def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> N
     assert str(store.folder / "logs") in lines[-1]
 
 
+def test_cells_that_run_now_say_so(store: Store) -> None:
+    with lock(store.folder), store.job_folder(NEW.key), store.job_folder(TIMED.key):
+        rows = {line.split()[0]: line for line in store_text(store).splitlines()[1:4]}
+        assert (rows[DONE.id].split()[1], rows[NEW.id].split()[1], rows[TIMED.id].split()[1]) == (
+            "ok",
+            "running",
+            "running",
+        )
+        assert rows[TIMED.id].endswith("; before: timeout: took more than 120 s")
+        assert "now         running again" in record_text(store, TIMED.id).splitlines()
+        with pytest.raises(UsageError, match="is running, and has no record yet"):
+            record_text(store, NEW.id)
+
+
+def test_commands_that_are_printed_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "it's; a b"
+    with Store.open(folder, create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.plan(run, CELLS)
+        printed = store_text(store)
+        with pytest.raises(UsageError) as error:
+            record_text(store, "zz")
+    for text, end in ((printed, ["ID"]), (str(error.value), [])):
+        assert shlex.split(text.split("`")[1]) == ["vitbench", "show", str(folder), *end]
+
+
 def test_an_empty_store_says_so(tmp_path: Path) -> None:
     with Store.open(tmp_path / "empty", create=True) as empty:
         assert store_text(empty) == f"{empty.folder} holds no cells yet"
@@ -148,7 +176,7 @@ def test_a_record_names_all_plugins_that_made_it(tmp_path: Path) -> None:
     assert "files       model.checkpoint 5ha, recipe.teacher.checkpoint 1d" in lines
 
 
-@pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record has"), ("", "2 records have")])
+@pytest.mark.parametrize(("asked", "words"), [("zzzz", "no record has"), ("", "no record has")])
 def test_an_id_that_finds_no_single_record_is_refused(store: Store, asked: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         record_text(store, asked)

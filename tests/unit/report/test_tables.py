@@ -136,10 +136,10 @@ def test_doubts_are_marked_and_explained():
     )
     assert column(section, "images/s") == ("~1,000", "!500")
     assert column(section, "top1 %") == ("94.4", "93.9")
-    where = "(throughput, latency_p50, peak_memory, train_throughput)"
     assert section.notes[-2:] == (
-        f"~ doubtful, a {where}: load average 4.1 on 2 cores.",
-        f"! invalid, b {where}: 8 threads on a quota of 2 cores.",
+        "4 of 8 figures of speed and memory are invalid (!): there were more threads than usable cores.",
+        "4 of 8 figures of speed and memory are doubtful (~): other processes held the processors; "
+        "`vitbench doctor` says which.",
     )
 
 

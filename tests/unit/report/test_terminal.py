@@ -73,8 +73,9 @@ A rank may be a range; rows differ where their 95 % intervals do not overlap.
 With one seed each, ranks compare sets of weights, not models.
 Pareto front, top1 and throughput: scratch/resnet18, scratch/vit-p2.
 Recipe: recipes/supervised.
-~ doubtful, scratch/resnet18 (throughput, latency_p50, peak_memory, train_throughput): load average
-  4.1 on 2 cores.
+4 of 8 figures of speed and memory are doubtful (~): other processes held the processors; `vitbench
+  doctor` says which.
+All reasons: `vitbench leaderboard DIR --details`.
 
 Without a result: 1 cell
 timm/vit: failed (digits, seed 0)

@@ -22,11 +22,13 @@ from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
 from vitbench.report.html.specs import CONFIG, TEMPLATES
 from vitbench.report.html.table import TableColumn, columns
+from vitbench.report.metric_styles import styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import missing, recipe_notes, step_notes
+from vitbench.report.tables import missing, missing_title, recipe_notes, step_notes
 from vitbench.report.terminal_text import EN_DASH, rank_range
+from vitbench.report.verdict_notes import verdict_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,6 +79,7 @@ def render_html(board: Leaderboard, details: Details) -> str:
             columns=list({column.key: column for section in sections for column in section.columns}.values()),
             summary=closing_sentences(board),
             missing=missing(board),
+            missing_title=missing_title(board),
             suites=_suites(details.runs),
             most_class_names=MOST_CLASS_NAMES,
             charts=_Charts(),
@@ -118,6 +121,7 @@ def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Secti
 def _section(
     board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
 ) -> _Section:
+    styles = styles_of(rows, board.rank_by)
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
     return _Section(
         title=title,
@@ -135,6 +139,7 @@ def _section(
             *reference_note(board.references.get(condition, {}), rows),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
+            *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )
 

@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 
 from vitbench.records import Record, SpeedCell
@@ -49,16 +50,22 @@ def occasion_spreads(records: Iterable[Record]) -> dict[Place, OccasionSpread]:
     Args:
         records: all attempts, not the newest of each cell alone.
     """
-    repeated: dict[Place, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    attempts: dict[str, list[Record]] = defaultdict(list)
     for record in records:
+        # The key holds code and software: attempts that are equal in it differ by the occasion alone.
+        if record.status == "withdrawn":
+            attempts[record.key] = attempts[record.key][:-1]
+        elif record.status == "ok" and record.occasion:
+            attempts[record.key].append(record)
+    repeated: dict[Place, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for record in chain.from_iterable(attempts.values()):
         cell = record.planned.cell
-        if record.status != "ok" or not record.occasion or not isinstance(cell, SpeedCell):
+        if not isinstance(cell, SpeedCell):
             continue
         run = record.occasion.rpartition("/")[0]
         for one in record.measurements:
             value = one.ratio.value if one.ratio and one.ratio.decides else one.value
             if one.ratio and value is not None and value > 0:
-                # The key holds code and software: what is equal in it differs by the occasion alone.
                 repeated[cell.machine, cell.device][record.key, one.name][run] = math.log(value)
     found = {place: _pooled([logs for logs in cells.values() if len(logs) > 1]) for place, cells in repeated.items()}
     return {place: known for place, known in found.items() if known is not None}

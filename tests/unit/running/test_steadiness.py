@@ -1,4 +1,4 @@
-"""Which form of a speed counts is read before a run, and nowhere else; the rest is in tests/unit/doctor/test_speeds.py."""
+"""Which form of a speed counts is read before a run; tests/unit/doctor/test_speeds.py has what finds it out."""
 
 from __future__ import annotations
 

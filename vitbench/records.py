@@ -273,7 +273,7 @@ class Provenance(_Data, frozen=True, kw_only=True):
     data_fingerprint: str = ""
     files: dict[str, str] = {}
     """SHA-256 of each file that an option names, by that option: ``model.checkpoint``, ``recipe.teacher.checkpoint``,
-    ``dataset.index``."""
+    ``dataset.index``; of weights from the hub what their model says, as ``model.revision``."""
     libraries: dict[str, str] = {}
     """Versions of the packages that the model requires, by module."""
     recipe_libraries: dict[str, str] = {}

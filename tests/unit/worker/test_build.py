@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import factories
-import msgspec
 import pytest
 from torch import nn
 
-from vitbench.errors import UnusableError
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec
 from vitbench.worker.build import ModelBuildError, build_model, facts_of, meta_architecture
@@ -42,25 +40,6 @@ def test_what_is_no_module_is_refused_with_the_models_name() -> None:
     words = "^scratch/vit: build returned list, not a torch.nn.Module$"
     with pytest.raises(ModelBuildError, match=words):
         build_model(planned(), spec(build=lambda **_: []), 10)
-
-
-def test_weights_that_changed_on_the_hub_since_the_run_was_planned_are_not_recorded_under_the_old_key() -> None:
-    asked: list[bool] = []
-
-    def revision(online: bool, depth: int, **_: Any) -> str:
-        asked.append(online)
-        return f"now, {depth}"
-
-    def build(planned_revision: str) -> nn.Module:
-        cell = planned(depth=2, pretrained=True)
-        made_of = msgspec.structs.replace(cell.provenance, files={"model.revision": planned_revision})
-        cell = msgspec.structs.replace(cell, provenance=made_of)
-        return build_model(cell, spec(downloads=True, revision=revision), 7)
-
-    assert isinstance(build("now, 2"), Net)
-    with pytest.raises(UnusableError, match="weights on the hub changed since the run was planned"):
-        build("then, 2")
-    assert asked == [False, False]
 
 
 def test_facts_are_text_and_a_model_may_have_none() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Environment",
     "Interval",
     "KeyedCell",
+    "KnownBy",
     "Measurement",
     "PluginOrigin",
     "Provenance",
@@ -199,6 +200,9 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
 Cell = QualityCell | SpeedCell
 
 
+KnownBy = Literal["checksums", "package", "owner", ""]
+
+
 class DataInfo(_Data, frozen=True, kw_only=True):
     """A dataset as it was opened and cached."""
 
@@ -207,6 +211,10 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     title: str
     """The name for tables, with the options that are not as by default; says so where the data are unverified."""
     verified: bool
+    """False where there is reason to doubt that the data are what they are called."""
+    known_by: KnownBy = ""
+    """What says that they are: the published checksums, the package that they ship with, or the user, who named a
+    folder. Empty: nothing does."""
     fingerprint: str
     """SHA-256 of labels and decoded pixels of both splits."""
     cache: str

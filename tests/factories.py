@@ -149,13 +149,14 @@ def speed_cell(
     recipe_options: Mapping[str, OptionValue] = NO_OPTIONS,
     code: str = "c0de",
     machine: str = MACHINE,
+    image_size: tuple[int, int] = (8, 8),
     **fields: object,
 ) -> KeyedCell:
     cell = SpeedCell(
         model=f"scratch/{label}",
         options=dict(options),
         num_classes=num_classes,
-        input_shape=(1, 8, 8),
+        input_shape=(1, *image_size),
         device=device,
         precision=precision,
         threads=threads,
@@ -167,7 +168,8 @@ def speed_cell(
         recipe=recipe,
         recipe_options=dict(recipe_options),
     )
-    return _keyed(cell, label=label, data=None, code=code, machine=machine, **{"device": device, **fields})
+    own = {"device": device, "image_size": image_size}
+    return _keyed(cell, label=label, data=None, code=code, machine=machine, **own, **fields)
 
 
 def record(

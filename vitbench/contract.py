@@ -30,6 +30,7 @@ is offered more."""
 OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "build": ("num_classes", "image_size", "in_channels"),
+        "revision": ("online",),
         "resolve": ("name",),
         "members": ("pattern",),
         "open": ("root", "split", "download"),

@@ -55,8 +55,8 @@ class ImageSet(Protocol):
 
     C is the same for all images of a dataset, but that gray ones may lie among others.
 
-    Several threads call it at once. It may have two more attributes: ``verified: bool``, true unless the files are
-    not the published ones, and ``notes: Sequence[str]``, sentences that the user should read.
+    Several threads call it at once. It may have two more attributes: ``verified: bool``, whether the files were found
+    to be the published ones, and ``notes: Sequence[str]``, sentences that the user should read.
     """
 
     @property

@@ -26,6 +26,7 @@ __all__ = [
     "Environment",
     "Interval",
     "KeyedCell",
+    "KnownBy",
     "Measurement",
     "PluginOrigin",
     "Provenance",
@@ -249,6 +250,9 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
 Cell = QualityCell | SpeedCell
 
 
+KnownBy = Literal["checksums", "package", "owner", ""]
+
+
 class DataInfo(_Data, frozen=True, kw_only=True):
     """A dataset as it was opened and cached."""
 
@@ -257,6 +261,10 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     title: str
     """The name for tables, with the options that are not as by default; says so where the data are unverified."""
     verified: bool
+    """False where there is reason to doubt that the data are what they are called."""
+    known_by: KnownBy = ""
+    """What says that they are: the published checksums, the package that they ship with, or the user, who named a
+    folder. Empty: nothing does."""
     fingerprint: str
     """SHA-256 of labels and decoded pixels of both splits."""
     cache: str
@@ -323,7 +331,7 @@ class Provenance(_Data, frozen=True, kw_only=True):
     data_fingerprint: str = ""
     files: dict[str, str] = {}
     """SHA-256 of each file that an option names, by that option: ``model.checkpoint``, ``recipe.teacher.checkpoint``,
-    ``dataset.index``."""
+    ``dataset.index``; of weights from the hub what their model says, as ``model.revision``."""
     libraries: dict[str, str] = {}
     """Versions of the packages that the model requires, by module."""
     recipe_libraries: dict[str, str] = {}

@@ -66,7 +66,7 @@ measurements are (JSON, CSV, data frames, the page's list of all)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*\*?|\*)\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
-_ROLES = ("build", "resolve", "members", "open", "detect", "fit", "step", "measure")
+_ROLES = ("build", "revision", "resolve", "members", "open", "detect", "fit", "step", "measure")
 
 
 def sources_of(spec: object) -> set[str]:
@@ -140,13 +140,12 @@ def _freeze_options(
     owner: str, options: Mapping[str, OptionValue | Option], *roles: str
 ) -> Mapping[str, OptionValue | Option]:
     """Return options by name, bare defaults as `Option`; `roles` are the functions whose arguments they become."""
-    taken = {argument for role in roles for argument in OFFERED[role]}
     found: dict[str, OptionValue | Option] = {}
     for name, value in _freeze_mapping(owner, "options", options).items():
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             raise ValueError(f"{owner}: option {name!r} must be a Python identifier")
-        if name in taken:
-            raise ValueError(f"{owner}: option {name} has the name of an argument of {' and '.join(roles)}; rename it")
+        if taken := [role for role in roles if name in OFFERED[role]]:
+            raise ValueError(f"{owner}: option {name} has the name of an argument of {taken[0]}; rename it")
         try:
             found[name] = option = value if isinstance(value, Option) else Option(value)
         except ValueError as error:
@@ -346,6 +345,10 @@ class ModelSpec(WithOptions):
     """The data its weights were trained on; empty when it starts from random weights."""
     downloads: bool = False
     """Its weights come from the Hugging Face hub, unless option ``pretrained`` is false or ``checkpoint`` is given."""
+    revision: Target | None = None
+    """``revision(*, online: bool, **arguments, **options) -> str`` says which weights from the hub `build` would take:
+    the hash of their file or of their commit, which goes into the key of a cell. Where `online` is false, it asks
+    nothing of the network. Empty: not known, since nothing was downloaded yet."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("timm",)``."""
     tags: tuple[str, ...] = ()
@@ -365,7 +368,9 @@ class ModelSpec(WithOptions):
             raise ValueError(f"{owner}: a family's name ends in '*', and it has a resolve; another model has neither")
         if self.members is not None and not self.is_family:
             raise ValueError(f"{owner}: only a family has members")
-        for role in ("resolve", "members"):
+        if self.revision is not None and not self.downloads:
+            raise ValueError(f"{owner}: revision is of weights from the hub, and downloads is false")
+        for role in ("revision", "resolve", "members"):
             if getattr(self, role) is not None:
                 _check_target(owner, role, getattr(self, role))
         size = self.image_size
@@ -387,11 +392,12 @@ class ModelSpec(WithOptions):
         options = dict(_freeze_mapping(owner, "options", self.options))
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
-        object.__setattr__(self, "options", _freeze_options(owner, options, "build"))
+        object.__setattr__(self, "options", _freeze_options(owner, options, "build", "revision"))
         object.__setattr__(self, "arguments", _freeze_mapping(owner, "arguments", self.arguments))
         for name in self.arguments:
-            if name in options or name in OFFERED["build"]:
-                whose = "is an option, too" if name in options else "build is offered"
+            offered = [role for role in ("build", "revision") if name in OFFERED[role]]
+            if name in options or offered:
+                whose = "is an option, too" if name in options else f"{offered[0]} is offered"
                 raise ValueError(f"{owner}: arguments hold {name}, which {whose}")
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "tags", _freeze_words(owner, "tags", self.tags))

@@ -13,6 +13,7 @@ from vitbench import ModelSpec, Option, Preprocess, hookimpl
 from vitbench.specs import OptionValue
 
 BUILD = "vitbench_timm.models:build"
+REVISION = "vitbench_timm.models:revision"
 OPTIONS: dict[str, OptionValue | Option] = {
     "pretrained": Option(True, help="Take the weights of the name's tag from the hub"),
     "checkpoint": Option("", kind="file", help="Weights of the same architecture, in place of the hub's"),
@@ -81,5 +82,6 @@ def _listed(
         arguments={"architecture": name},
         pretrained_on=title.rpartition(", ")[2],
         downloads=True,
+        revision=REVISION,
         requires=("timm",),
     )

@@ -6,10 +6,14 @@ at zero, as the ViT paper fine-tunes (arXiv 2010.11929, section 3.2).
 
 from __future__ import annotations
 
+import hashlib
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import timm
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
@@ -17,7 +21,7 @@ from vitbench import ModelSpec, Preprocess
 from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.training.checkpoint import load_state, read_state
 
-from . import BUILD, OPTIONS
+from . import BUILD, OPTIONS, REVISION
 
 
 def resolve(name: str) -> ModelSpec:
@@ -42,6 +46,7 @@ def resolve(name: str) -> ModelSpec:
         arguments={"architecture": name},
         pretrained_on=on,
         downloads=trained,
+        revision=REVISION if trained else None,
         requires=("timm",),
     )
 
@@ -111,6 +116,69 @@ def build(
             for parameter in model.get_submodule(classifier).parameters():
                 nn.init.zeros_(parameter)
     return model
+
+
+def revision(*, online: bool, architecture: str, **_: object) -> str:
+    """Return the hash of the file that holds the hub's weights of a model; empty where it is not known.
+
+    A file that Git LFS keeps, as all large ones are, has its SHA-256 for an etag
+    (https://huggingface.co/docs/huggingface_hub/guides/manage-cache), so a commit that changes the model's card alone
+    counts for nothing. Weights that timm names by an URL are of timm's version.
+
+    Args:
+        online: whether the hub may be asked what it has now; where it does not answer, the copy in the cache counts,
+            which is what would be loaded, too.
+        architecture: a timm name, with or without a tag.
+    """
+    config = _configuration(architecture)
+    if not config.hf_hub_id:
+        return ""
+    repository, _, commit = config.hf_hub_id.partition("@")
+    for name in _weight_files(config.hf_hub_filename):
+        try:
+            found = _etag_on_hub(repository, name, commit) if online else ""
+        except EntryNotFoundError:
+            continue  # the hub has no such file, whatever it had before
+        if found := found or _etag_in_cache(repository, name, commit):
+            return found
+    return ""
+
+
+def _weight_files(name: str | None) -> list[str]:
+    """Return the files that timm looks for, in its order: safetensors first."""
+    others = {
+        "pytorch_model.bin": "model.safetensors",
+        "open_clip_pytorch_model.bin": "open_clip_model.safetensors",
+    }
+    name = name or "pytorch_model.bin"
+    safe = others.get(name, f"{name.removesuffix('.bin')}.safetensors")
+    return [safe, name] if name.endswith(".bin") else [name]
+
+
+def _etag_on_hub(repository: str, name: str, commit: str) -> str:
+    """Return the etag of a file on the hub; empty where it does not answer.
+
+    Raises:
+        EntryNotFoundError: there is no such file.
+    """
+    try:
+        return get_hf_file_metadata(hf_hub_url(repository, name, revision=commit or None)).etag or ""
+    except EntryNotFoundError:
+        raise
+    except Exception:  # those of its HTTP client, which is not the same in all versions
+        return ""
+
+
+def _etag_in_cache(repository: str, name: str, commit: str) -> str:
+    """Return the etag of a downloaded file, by which its blob is called; where links cannot be made, its SHA-256."""
+    path = try_to_load_from_cache(repository, name, revision=commit or None)
+    if not isinstance(path, str):
+        return ""
+    blob = Path(path).resolve()
+    if blob.parent.name == "blobs":
+        return blob.name
+    with blob.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _configuration(name: str) -> Any:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import timm
 import torch
 import vitbench_timm
-from safetensors.torch import save_file
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import save, save_file
 from torch import nn
-from vitbench_timm.models import build, members, resolve
+from vitbench_timm.models import build, members, resolve, revision
 
+from vitbench.catalog.provenance import revision_of
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.expand import default_recipe
 from vitbench.specs import Preprocess
@@ -64,7 +69,7 @@ def test_listed_by_hand_as_timm_has_it(name):
         mean=theirs.mean, std=theirs.std, interpolation=theirs.interpolation, crop_fraction=theirs.crop_pct
     )
     resolved = resolve(name)
-    for field in ("options", "arguments", "pretrained_on", "downloads", "build", "requires"):
+    for field in ("options", "arguments", "pretrained_on", "downloads", "revision", "build", "requires"):
         assert getattr(ours, field) == getattr(resolved, field), field
 
 
@@ -232,6 +237,70 @@ def test_no_network_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UnusableError, match=r"^timm/test_vit.r160_in1k: .* could not be fetched .* pretrained=false$"):
         build_tiny()
+
+
+def cached(folder: Path, content: bytes, *, commit: str, name: str = "model.safetensors", link: bool = True) -> str:
+    """Write a file into a cache as huggingface_hub does, and return its SHA-256."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    repository = folder / "models--timm--test_vit.r160_in1k"
+    snapshot, blob = repository / "snapshots" / commit / name, repository / "blobs" / sha256
+    for path in (snapshot, blob, repository / "refs" / "main"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    (blob if link else snapshot).write_bytes(content)
+    if link:
+        snapshot.symlink_to(Path("../../blobs") / sha256)
+    (repository / "refs" / "main").write_text(commit)
+    return sha256
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path) -> Path:
+    """An empty cache, and a hub that is not asked."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def test_the_revision_takes_the_options_of_its_models(hub_cache):
+    for spec in (*LISTED.values(), resolve(TINY)):
+        assert revision_of(spec.name, spec, spec.defaults, online=False) == ""
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["links", "copies"])
+def test_the_revision_is_that_of_the_weights_which_the_cache_gives(hub_cache, link):
+    def found() -> str:
+        return revision(online=False, architecture=TINY)
+
+    assert found() == ""
+    weights = save(tiny(classes=1000).state_dict())
+    first = cached(hub_cache, weights, commit="a" * 40, link=link)
+    assert found() == first
+    assert same_body(build_tiny(), tiny(classes=1000))
+    cached(hub_cache, weights, commit="b" * 40, link=link)
+    assert found() == first, "a new commit of the same weights"
+    other = cached(hub_cache, save(timm.create_model("test_vit").state_dict()), commit="c" * 40, link=link)
+    assert found() == other != first
+    assert not same_body(build_tiny(), tiny(classes=1000))
+    assert revision(online=False, architecture="test_resnet.r160_in1k") == ""
+
+
+def test_the_hub_is_asked_first_where_it_answers(hub_cache, monkeypatch):
+    answers: dict[str, object] = {"model.safetensors": "new"}
+
+    def metadata(url: str) -> SimpleNamespace:
+        answer = answers[url.rpartition("/")[2]]
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(etag=answer)
+
+    monkeypatch.setattr("vitbench_timm.models.get_hf_file_metadata", metadata)
+    old = cached(hub_cache, b"old", commit="a" * 40)
+    assert revision(online=True, architecture=TINY) == "new"
+    assert revision(online=False, architecture=TINY) == old
+    answers["model.safetensors"] = OSError("no answer")
+    assert revision(online=True, architecture=TINY) == old
+    answers |= {"model.safetensors": EntryNotFoundError("gone"), "pytorch_model.bin": "pickled"}
+    assert revision(online=True, architecture=TINY) == "pickled"
 
 
 def test_bad_options():

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import msgspec
 
+from vitbench import contract
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.source_files import files_below, files_of, hash_of_files, helper_files, imports_of
-from vitbench.errors import UnusableError
+from vitbench.errors import UnusableError, reason_of
 from vitbench.installed import version_of
 from vitbench.records import PluginOrigin, Provenance, digest
+from vitbench.specs import ModelSpec, OptionValue, load_target
 
 _CORE_FOLDERS = ("data", "measuring", "training", "worker")
 _CORE_FILES = ("array_files.py", "contract.py", "measurements.py", "protocols.py", "statistics.py")
 
-__all__ = ["core_hash", "first_missing", "key_of", "library_versions", "metric_versions", "origin"]
+__all__ = ["core_hash", "first_missing", "key_of", "library_versions", "metric_versions", "origin", "revision_of"]
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
@@ -49,6 +51,29 @@ def key_of(cell_id: str, made_of: Provenance) -> str:
     counts = {role: counted(getattr(made_of, role)) for role in ("model", "recipe", "dataset")}
     others = tuple(map(counted, made_of.others))
     return digest((cell_id, msgspec.structs.replace(made_of, **counts, others=others)))
+
+
+def revision_of(owner: str, spec: ModelSpec, options: Mapping[str, OptionValue], *, online: bool) -> str:
+    """Return which weights from the hub a model would be built with, as its spec says; empty where that is not known.
+
+    Args:
+        owner: of the spec, for messages.
+        spec: of the model, its family resolved.
+        options: complete.
+        online: whether the hub may be asked; else what was downloaded counts.
+
+    Raises:
+        UnusableError: `revision` fails, or gives no text.
+    """
+    if spec.revision is None:
+        return ""
+    try:
+        found = contract.call(load_target(spec.revision), {"online": online}, {**spec.arguments, **options})
+    except Exception as error:
+        raise UnusableError(f"{owner}: the revision of its weights cannot be found: {reason_of(error)}") from error
+    if not isinstance(found, str):
+        raise UnusableError(f"{owner}: revision returned {type(found).__name__}, not a str")
+    return found
 
 
 def library_versions(modules: Iterable[str]) -> dict[str, str]:

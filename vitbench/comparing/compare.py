@@ -17,6 +17,7 @@ from vitbench.comparing.conditions import VERSIONS, unlike_conditions
 from vitbench.comparing.contrast import Contender, Contrast, contrast, judge_quality, tested_speeds
 from vitbench.comparing.folder import Folder, NoDataError, in_words
 from vitbench.comparing.paired import LEVEL
+from vitbench.comparing.speed_ratio import Speed
 from vitbench.errors import UsageError
 from vitbench.leaderboard.image_scores import read_outcomes
 from vitbench.leaderboard.rows import Row
@@ -171,6 +172,8 @@ def _concluded(
         contrast(*pair, rank_by=rank_by, threshold=threshold, together=speeds, same_model=same_model)
         for pair in found.pairs
     ]
+    if folders and any(_is_of_two_occasions(speed) for pair in pairs for speed in pair.speeds):
+        found.notes.append("A and B were measured on two occasions: a difference in speed may be the machine's.")
     return Comparison(
         names=names,
         folders=folders,
@@ -180,6 +183,12 @@ def _concluded(
         missing=tuple(dict.fromkeys(found.missing)),
         notes=tuple(dict.fromkeys(found.notes)),
     )
+
+
+def _is_of_two_occasions(speed: Speed) -> bool:
+    """Say whether the processes of two speeds that are compared did not take turns with each other."""
+    one, other = speed.first.occasion, speed.second.occasion
+    return speed.finding != "not comparable" and speed.ratio is not None and (not one or one != other)
 
 
 def _judged_together(pairs: Sequence[Contrast]) -> list[Contrast]:

@@ -289,6 +289,7 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
         "Recipe options": tuple(", ".join(each) or "none of these" for each in options),
         "Input size": (f"{short_size(one.image_size)} pixels", f"{short_size(other.image_size)} pixels"),
         "Seeds": tuple(", ".join(map(str, each.seeds)) or "none" for each in (one, other)),
+        "Devices of the seeds": tuple(", ".join(sorted(each.seed_devices)) or "none" for each in (one, other)),
         **_origins(first, second),
     }
     for what, (a, b) in pairs.items():

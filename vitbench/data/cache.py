@@ -32,7 +32,7 @@ from vitbench.data.geometry import covering_size
 from vitbench.data.locate import Located
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
 from vitbench.errors import UnusableError, VitbenchError
-from vitbench.records import DataInfo, digest
+from vitbench.records import DataInfo, KnownBy, digest
 
 __all__ = ["WantedSize", "cache_dataset", "takes"]
 
@@ -131,12 +131,13 @@ def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
 
 
 def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
-    verified = survey.verified and located.verified is not False
+    verified = survey.published is not False and located.verified is not False
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     return DataInfo(
         name=located.name,
         title=title,
         verified=verified,
+        known_by=_known_by(located, survey) if verified else "",
         fingerprint=survey.fingerprint,
         cache=str(_array_folder(folder, survey, form)),
         class_names=survey.class_names,
@@ -147,6 +148,15 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         plugin=located.plugin,
         notes=(*survey.notes, *([f"images are resized to {form.height}x{form.width}"] if form.interpolation else [])),
     )
+
+
+def _known_by(located: Located, survey: Survey) -> KnownBy:
+    """Return what says that the data are what they are called."""
+    if survey.published:
+        return "checksums"
+    if located.root is None:
+        return "package"
+    return "owner" if located.spec.is_layout else ""
 
 
 # --- what is there already -------------------------------------------------------------------------------------------

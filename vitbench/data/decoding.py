@@ -59,7 +59,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     geometry: Geometry
     class_names: tuple[str, ...]
     sizes: dict[str, int]
-    verified: bool
+    published: bool | None
+    """See `OpenedSet`."""
     notes: tuple[str, ...]
 
 
@@ -156,7 +157,7 @@ def decode(
         geometry=_geometry(np.array(shapes)),
         class_names=opened.class_names,
         sizes={split.name: len(split.labels) for split in splits},
-        verified=opened.verified,
+        published=opened.published,
         notes=opened.notes,
     )
     return survey, set(forms) - spoiled

@@ -34,7 +34,7 @@ class Located:
     root: Path | None
     """Absolute path of its folder; None for data that ship with a package."""
     verified: bool | None
-    """False where a layout stands in for a named dataset; None: the opened images say."""
+    """False where a layout stands in for a named dataset; None: the opened images say, if anything does."""
     download: bool
     """Whether it may be downloaded into `root`; never into a folder that the user gave."""
     classes: int | None

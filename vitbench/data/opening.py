@@ -58,8 +58,8 @@ class OpenedSet:
     train: OpenedSplit
     test: OpenedSplit
     class_names: tuple[str, ...]
-    verified: bool
-    """False where the plugin says that the files are not the published ones."""
+    published: bool | None
+    """Whether the plugin says that the files are the published ones; None: it says nothing."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
 
@@ -83,8 +83,9 @@ def open_splits(located: Located) -> OpenedSet:
         absent = np.setdiff1d(np.arange(len(class_names)), split.labels)
         if len(absent):
             notes[f"{_listed([class_names[k] for k in absent])} without any {split.name} image"] = None
-    verified = all(getattr(split.images, "verified", True) for split in (train, test))
-    return OpenedSet(train=train, test=test, class_names=class_names, verified=verified, notes=tuple(notes))
+    said = [getattr(split.images, "verified", None) for split in (train, test)]
+    published = False if any(each is not None and not each for each in said) else all(said) or None
+    return OpenedSet(train=train, test=test, class_names=class_names, published=published, notes=tuple(notes))
 
 
 def refuses(located: Located) -> bool:

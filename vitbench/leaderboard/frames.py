@@ -46,6 +46,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "recipe_options": _TEXT,
     "seeds": "object",
     "seeds_missing": "object",
+    "seed_devices": "object",
     "image_size": "object",
     **_HOW,
     "limit": "object",

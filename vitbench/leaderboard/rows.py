@@ -213,6 +213,8 @@ class Row:
     """Those that have a result."""
     seeds_missing: tuple[int, ...]
     """Those that were asked for and have none; each figure of quality is a mean without them, and doubtful for that."""
+    seed_devices: Mapping[str, tuple[int, ...]]
+    """By device, the seeds that were trained and evaluated there; with the machine where it is not the condition's."""
     baseline: bool
     image_size: tuple[int, int]
     """Height and width of the input in pixels."""
@@ -269,7 +271,7 @@ def unranked(records: Iterable[Record], pending: Iterable[KeyedCell] = ()) -> li
         _row(planned, entry, good, missing.get(entry, ()), place, speed, batches)
         for entry, good, planned, place in found
     ]
-    return _told_apart(rows, [entry for entry, *_ in found], [_versions(planned) for _, _, planned, _ in found])
+    return _told_apart(rows, [entry for entry, *_ in found], [_made_of(planned) for _, _, planned, _ in found])
 
 
 def _missing_seeds(
@@ -320,6 +322,7 @@ def _row(
         recipe_options=_decoded(entry.recipe_options),
         seeds=tuple(sorted(by_seed)),
         seeds_missing=missing,
+        seed_devices=_seed_devices(by_seed, condition),
         baseline=planned.baseline,
         image_size=planned.image_size,
         condition=condition,
@@ -328,6 +331,14 @@ def _row(
         other_batches=_other_batches(timed, condition),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
     )
+
+
+def _seed_devices(by_seed: Mapping[int, Record], condition: Condition) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for seed, record in sorted(by_seed.items()):
+        machine = record.planned.machine
+        found[record.planned.device + f" of {machine}" * (machine != condition.machine)].append(seed)
+    return {device: tuple(seeds) for device, seeds in found.items()}
 
 
 def _metrics(
@@ -456,20 +467,19 @@ def _relative(one: Measurement) -> Relative | None:
     return Relative(ratio=one.ratio, measured=one.value, low=min(values), high=max(values), reference=reference)
 
 
-def _versions(planned: KeyedCell) -> dict[str, str]:
-    """Return in words what code and which versions a cell is of, beside torch."""
+def _made_of(planned: KeyedCell) -> dict[str, str]:
+    """Return in words the input of a cell, and what code and which versions it is of, beside torch."""
+    shape = "x".join(map(str, (planned.in_channels, *planned.image_size)))
     made_of = planned.provenance
     codes = {"code": made_of.model, "recipe code": made_of.recipe, "dataset code": made_of.dataset}
     codes |= {f"code of {origin.plugin}": origin for origin in made_of.others}
     short = {name: origin.code_hash for name, origin in codes.items() if origin} | made_of.files
     short |= {"vitbench": made_of.vitbench} if made_of.vitbench else {}
-    return {name: sha256[:8] for name, sha256 in short.items()} | made_of.all_libraries
+    return {"input": shape} | {name: sha256[:8] for name, sha256 in short.items()} | made_of.all_libraries
 
 
-def _told_apart(
-    rows: Sequence[Row], entries: Sequence[RowIdentity], versions: Sequence[Mapping[str, str]]
-) -> list[Row]:
-    """Add the options that differ to the names of rows that would look the same, else the code and the versions."""
+def _told_apart(rows: Sequence[Row], entries: Sequence[RowIdentity], made_of: Sequence[Mapping[str, str]]) -> list[Row]:
+    """Add to the names of rows that would look the same the options that differ, else input, code and versions."""
     models = _suffixes([(row.condition, row.model) for row in rows], [entry.subject.options for entry in entries])
     recipes = _suffixes(
         [(row.condition, row.model, row.recipe) for row in rows], [entry.recipe_options for entry in entries]
@@ -482,7 +492,7 @@ def _told_apart(
     for i, row in enumerate(named):
         alike[row.condition, row.model, row.recipe].append(i)
     for places in alike.values():
-        for i, own in zip(places, unshared([versions[i] for i in places]), strict=True):
+        for i, own in zip(places, unshared([made_of[i] for i in places]), strict=True):
             words = ", ".join(each.replace("=", " ", 1) for each in own)
             named[i] = replace(named[i], model=f"{named[i].model} ({words})" if words else named[i].model)
     return named

@@ -27,6 +27,8 @@ from vitbench.planning.resolve import (
     needs_hub,
     resolve_model,
     resolve_recipe,
+    with_revision,
+    with_revisions,
 )
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, KeyedCell, digest
@@ -80,6 +82,9 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     for label in dict.fromkeys(model.label for model in named if not (model.is_trained or model.fault)):
         say(f"warning: {label}, which a recipe builds, starts from random weights; give it :checkpoint=PATH.")
     child_environment = hub_environment(any(needs_hub(m.spec, m.options) for m in (*models.values(), *named)), say)
+    online = not child_environment
+    models = {key: with_revision(model, online=online) for key, model in models.items()}
+    recipes = {key: with_revisions(recipe, online=online) for key, recipe in recipes.items()}
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     faults: dict[str, Fault | None] = {}

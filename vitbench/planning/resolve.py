@@ -5,6 +5,7 @@ So do recipes, with the models that their options name.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.options import complete_options, model_options, parse_model
-from vitbench.catalog.provenance import first_missing
+from vitbench.catalog.provenance import first_missing, revision_of
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.files import hash_files
 from vitbench.planning.suite import AskedModel
@@ -29,6 +30,8 @@ __all__ = [
     "needs_hub",
     "resolve_model",
     "resolve_recipe",
+    "with_revision",
+    "with_revisions",
 ]
 
 HUB_SECONDS = 5.0
@@ -54,7 +57,7 @@ class ResolvedModel:
     options: dict[str, OptionValue]
     label: str
     files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of the files that options name, by option."""
+    """SHA-256 of the files that options name, by option; ``revision`` of weights from the hub."""
     fault: Fault | None = None
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
@@ -74,8 +77,10 @@ class ResolvedRecipe:
     spec: RecipeSpec
     options: dict[str, OptionValue]
     files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of the files that options name, by option; ``teacher.checkpoint`` for that of a model."""
+    """SHA-256 of the files that options name, by option; ``teacher.checkpoint`` for that of a model, and
+    ``teacher.revision`` of its weights from the hub."""
     models: tuple[ResolvedModel, ...] = ()
+    """In the order of the options that name them."""
     fault: Fault | None = None
     """Why it cannot be called here."""
 
@@ -127,8 +132,7 @@ def resolve_recipe(name: str, options: Mapping[str, OptionValue], catalog: Catal
         complete[option] = canonical_name(model_name, model.options, {} if model.fault else model.spec.defaults)
         files |= {f"{option}.{file}": sha256 for file, sha256 in model.files.items()}
         if model.fault and not fault:
-            words = f"option {option} of recipe {name}, model {model_name}: {model.fault.reason}"
-            fault = Fault(reason=words, exit_code=model.fault.exit_code)
+            fault = _fault_of_named(name, option, model_name, model.fault)
     return ResolvedRecipe(
         name=name, plugin=offer.plugin, spec=spec, options=complete, files=files, models=tuple(models), fault=fault
     )
@@ -174,6 +178,40 @@ def _fault_of(spec: ModelSpec) -> Fault | None:
 def needs_hub(spec: ModelSpec, options: Mapping[str, OptionValue]) -> bool:
     """Return whether a model's weights come from the hub."""
     return spec.downloads and bool(options.get("pretrained", True)) and not options.get("checkpoint")
+
+
+def with_revision(model: ResolvedModel, *, online: bool) -> ResolvedModel:
+    """Return a model with the revision of its weights, where they come from the hub.
+
+    Args:
+        model: of any kind.
+        online: whether the hub may be asked; else what was downloaded counts.
+    """
+    if model.fault or not needs_hub(model.spec, model.options):
+        return model
+    try:
+        revision = revision_of(f"model {model.name}", model.spec, model.options, online=online)
+    except UnusableError as error:  # its cells fail, with this reason
+        fault = Fault(reason=str(error).partition(": ")[2], exit_code=error.exit_code)
+        return dataclasses.replace(model, fault=fault)
+    return dataclasses.replace(model, files={**model.files, **({"revision": revision} if revision else {})})
+
+
+def with_revisions(recipe: ResolvedRecipe, *, online: bool) -> ResolvedRecipe:
+    """Return a recipe whose models have the revisions of their weights, see `with_revision`."""
+    models = tuple(with_revision(model, online=online) for model in recipe.models)
+    named = [name for name, option in recipe.spec.declared.items() if option.kind == "model" and recipe.options[name]]
+    files, fault = dict(recipe.files), recipe.fault
+    for option, model in zip(named, models, strict=True):
+        files |= {f"{option}.{file}": sha256 for file, sha256 in model.files.items()}
+        if model.fault and not fault:
+            fault = _fault_of_named(recipe.name, option, model.name, model.fault)
+    return dataclasses.replace(recipe, models=models, files=files, fault=fault)
+
+
+def _fault_of_named(recipe: str, option: str, model: str, fault: Fault) -> Fault:
+    words = f"option {option} of recipe {recipe}, model {model}: {fault.reason}"
+    return Fault(reason=words, exit_code=fault.exit_code)
 
 
 def hub_environment(needed: bool, say: Callable[[str], None]) -> dict[str, str]:

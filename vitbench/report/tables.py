@@ -21,7 +21,17 @@ from vitbench.report.terminal_text import marked, rank_range
 from vitbench.report.verdict_notes import Telling, verdict_notes
 from vitbench.settings import MEMORY, SPEED
 
-__all__ = ["Column", "Missing", "Section", "missing", "missing_title", "recipe_notes", "sections", "step_notes"]
+__all__ = [
+    "Column",
+    "Missing",
+    "Section",
+    "device_notes",
+    "missing",
+    "missing_title",
+    "recipe_notes",
+    "sections",
+    "step_notes",
+]
 
 _MEMORY = MEMORY.replace("_", " ")
 
@@ -137,6 +147,7 @@ def _section(
             *reference_note(board.references.get(condition, {}), rows),
             *_front_notes(rows, labels, rank_by),
             *_batch_notes(rows, labels),
+            *device_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *told,
@@ -203,6 +214,20 @@ def _batch_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         others = [f"{mode} at {' and '.join(map(str, sizes))}" for mode, sizes in row.other_batches.items()]
         where += [f"{label} ({', '.join(others)})"] if others else []
     return [f"Measured at other batches only, and so not shown: {', '.join(where)}."] if where else []
+
+
+def device_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say of which rows the quality is of several devices, or of another than the table's."""
+    elsewhere: dict[str, list[str]] = defaultdict(list)
+    notes = []
+    for row, label in zip(rows, labels, strict=True):
+        if len(row.seed_devices) > 1:
+            words = "; ".join(f"{', '.join(map(str, seeds))} on {name}" for name, seeds in row.seed_devices.items())
+            notes.append(f"Seeds of {label} are of several devices ({words}).")
+        else:
+            for device in row.seed_devices.keys() - {row.condition.device}:
+                elsewhere[device].append(label)
+    return notes + [f"Quality is of {device} for {', '.join(names)}." for device, names in elsewhere.items()]
 
 
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
-from vitbench.catalog.provenance import origin
+from vitbench.catalog.provenance import origin, revision_of
 from vitbench.environment import memory_bytes
 from vitbench.errors import UnusableError, reason_of
 from vitbench.execution.executor import Send
@@ -48,6 +48,7 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
             result = run_quality(job, catalog, folder, send)
         else:
             result = run_speed(job, catalog, send)
+        _check_weights(job.planned, catalog)
         return msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
@@ -67,6 +68,20 @@ def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
             raise UnusableError(
                 f"the code of plugin {made_of.plugin} changed since the run was planned; run the same command again"
             )
+
+
+def _check_weights(planned: KeyedCell, catalog: Catalog) -> None:
+    """Refuse a result of other weights from the hub than the record would name.
+
+    Raises:
+        UnusableError: the hub had other weights when the model was built than when the run was planned.
+    """
+    wanted = planned.provenance.files.get("model.revision")
+    if not wanted:
+        return
+    name, options = planned.cell.model, planned.cell.options
+    if revision_of(f"model {name}", catalog.member(name), options, online=False) not in (wanted, ""):
+        raise UnusableError("its weights on the hub changed since the run was planned; run the same command again")
 
 
 def _limit_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -514,6 +515,23 @@ def test_every_model_of_both_folders_is_compared_and_the_worst_counts(tmp_path: 
     assert compare_folders(open_folder(first), open_folder(second), models=["x"]).outcome == "same"
     back = compare_folders(open_folder(second), open_folder(first), models=["x", "y"])
     assert back.outcome == "improved"
+
+
+def test_two_folders_are_two_occasions_where_speeds_are_compared(tmp_path: Path) -> None:
+    def notes(first: list[object], second: list[object]) -> tuple[str, ...]:
+        folders = [c.write(tmp_path / str(next(number)), *parts) for parts in (first, second)]
+        return compare_folders(*map(open_folder, folders)).notes
+
+    number = itertools.count()
+
+    known = [c.quality("m", GOOD)]
+    timed = [c.quality("m", GOOD), c.speeds("m", 1000)]
+    assert notes(timed, timed) == (), "the same records"
+    later = [msgspec.structs.replace(record, occasion="later") for record in c.speeds("m", 1000)]
+    [words] = notes(timed, [c.quality("m", GOOD), later])
+    assert "two occasions" in words
+    assert notes(timed, known) == notes(known, known) == ()
+    assert notes(timed, [c.quality("m", GOOD), c.speeds("m", 1000, machine="other")]) == (), "they are not compared"
 
 
 def test_a_model_that_the_base_alone_has_is_no_data(tmp_path: Path) -> None:

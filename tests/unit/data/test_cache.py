@@ -293,6 +293,35 @@ def test_unverified_data_say_so_in_their_title(tmp_path: Path) -> None:
     assert (info.verified, info.notes) == (False, ("checksums differ",))
 
 
+@pytest.mark.parametrize(
+    ("said", "changes", "known_by"),
+    [
+        ([True, True], {}, "checksums"),
+        ([True, None], {}, ""),
+        ([None, None], {}, ""),
+        ([None, None], {"detect": lambda root: True}, "owner"),
+        ([None, None], {"root": None}, "package"),
+        ([True, False], {}, ""),
+        ([None, False], {"root": None}, ""),
+    ],
+)
+def test_what_the_data_are_known_by(
+    said: list[bool | None], changes: dict[str, Any], known_by: str, tmp_path: Path
+) -> None:
+    def opened(*, root: Path | None, split: str, download: bool) -> SimpleNamespace:
+        images = toy.open(root=root, split=split, download=download)
+        verified = said[split == "test"]
+        return images if verified is None else SimpleNamespace(**vars(images), verified=verified)
+
+    toy = _square(8)
+    (tmp_path / "files").mkdir()
+    root = changes.pop("root", tmp_path / "files")
+    spec = DatasetSpec(name="toy", open=opened, summary="Toy", needs_root=root is not None, **changes)
+    for _ in range(2):  # the second time as it is remembered
+        info = _cache(toy, tmp_path, root=root, spec=spec)[FOLLOW]
+        assert (info.known_by, info.verified) == (known_by, False not in said)
+
+
 # --- what is not done twice
 
 

@@ -114,6 +114,22 @@ def test_a_seed_that_never_started_is_missing_until_it_has_a_result():
     assert row.metrics["top1"].reasons == ("2 of 3 seeds have no result",)
 
 
+def test_a_row_knows_on_which_devices_its_seeds_were_trained():
+    records = [f.quality("vit", seed=0), f.quality("vit", seed=1), f.quality("vit", seed=2, device="cuda:0")]
+    assert only(unranked(records)).seed_devices == {"cpu": (0, 1), "cuda:0": (2,)}
+    elsewhere = [f.quality("vit", seed=0, machine="A large one"), *f.speed("vit")]
+    assert only(unranked(elsewhere)).seed_devices == {"cpu of A large one": (0,)}
+    assert only(unranked(f.speed("vit"))).seed_devices == {}
+
+
+def test_rows_that_differ_in_their_input_alone_are_told_apart():
+    small, large = ([*f.speed("vit", image_size=(side, side))] for side in (32, 64))
+    assert [(row.model, row.image_size) for row in unranked([*small, *large])] == [
+        ("vit (input 1x32x32)", (32, 32)),
+        ("vit (input 1x64x64)", (64, 64)),
+    ]
+
+
 def test_a_seed_that_failed_elsewhere_and_has_a_result_is_not_missing():
     row = only(unranked([f.quality("vit"), failed_seed(0, threads=8)]))
     assert (row.seeds, row.seeds_missing, row.metrics["top1"].verdict) == ((0,), (), "valid")

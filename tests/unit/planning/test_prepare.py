@@ -20,7 +20,7 @@ from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import _check_build, prepare
 from vitbench.planning.resolve import Fault, ResolvedModel
 from vitbench.planning.suite import Conditions, Selection, SpeedPlan, Suite
-from vitbench.records import QualityCell, SpeedCell
+from vitbench.records import KeyedCell, QualityCell, SpeedCell
 from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec, Target
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m", sha256="5ha")
@@ -82,7 +82,18 @@ class Shades:
         return np.broadcast_to(grays[:, None, None, None], (len(index), 1, 8, 8))
 
 
-def net(*, num_classes: int, in_channels: int, width: int = 1) -> Any:
+HUB: dict[bool, str | Exception] = {}
+"""What the hub has where it answers, and what was downloaded."""
+
+
+def revision(online: bool, width: int, pretrained: bool) -> str:
+    found = HUB[online]
+    if isinstance(found, Exception):
+        raise found
+    return found and f"{found}, width {width}"
+
+
+def net(*, num_classes: int, in_channels: int, width: int = 1, pretrained: bool = False) -> Any:
     from torch import nn
 
     return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
@@ -111,6 +122,15 @@ CATALOG = Catalog(
         ModelSpec(name="sound", build=net, summary="x", options={"width": 1, "checkpoint": ""}),
         ModelSpec(name="absent", build="no_such_module:build", summary="x"),
         ModelSpec(name="odd", build=raising(UsageError("width is odd")), summary="x"),
+        ModelSpec(
+            name="hub",
+            build=net,
+            summary="x",
+            options={"width": 1, "pretrained": True},
+            pretrained_on="x",
+            downloads=True,
+            revision=revision,
+        ),
         ModelSpec(name="lacks", build=net, summary="x", requires=("no_such_module",)),
         ModelSpec(name="*", build=net, resolve=raising(ValueError("no network")), summary="x"),
     ),
@@ -381,6 +401,37 @@ def test_a_file_of_a_recipe_is_hashed(tmp_path: Path) -> None:
     assert cell.provenance.files.keys() == {"recipe.table"}
     with pytest.raises(UnusableError, match=r"^recipe zoo/distil: the table .* cannot be read \(Is a directory\)"):
         prepared("zoo/sound", recipe="distil", distil={"table": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("online", "other"), [(True, False), (False, True)])
+def test_other_weights_on_the_hub_are_another_key(online: bool, other: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitbench.planning.resolve.hub_answers", lambda _: online)
+    monkeypatch.setitem(HUB, other, "of no account")
+
+    def cells(name: str, found: str | Exception, **settings: Any) -> list[KeyedCell]:
+        monkeypatch.setitem(HUB, online, found)
+        return list(prepared("zoo/sound", name, recipe="distil", **settings).cells)
+
+    def of_hub(*given: Any) -> list[KeyedCell]:
+        return [cell for cell in cells("zoo/hub:width=2", *given) if cell.label.startswith("zoo/hub")]
+
+    first, second, unknown = of_hub("one"), of_hub("two"), of_hub("")
+    assert [cell.provenance.files for cell in first] == [{"model.revision": "one, width 2"}] * 2
+    assert [cell.id for cell in first] == [cell.id for cell in second] == [cell.id for cell in unknown]
+    assert not {cell.key for cell in first} & {cell.key for cell in second}
+    assert [cell.provenance.files for cell in unknown] == [{}, {}]
+    assert {cell.unavailable for cell in of_hub(ValueError("no"))} == {
+        "the revision of its weights cannot be found: ValueError: no"
+    }
+    teacher = [cells("zoo/odd", found, distil={"teacher": "hub"})[0] for found in ("one", "two", ValueError("no"))]
+    assert teacher[0].provenance.files == {"recipe.teacher.revision": "one, width 1"}
+    assert (teacher[0].id == teacher[1].id, teacher[0].key == teacher[1].key) == (True, False)
+    assert teacher[2].unavailable.startswith("option teacher of recipe zoo/distil, model zoo/hub: the revision")
+
+
+def test_weights_that_do_not_come_from_the_hub_have_no_revision() -> None:
+    found = prepared("zoo/hub:pretrained=false").cells  # `revision` would raise: nothing stands in HUB
+    assert {str(cell.provenance.files) + cell.unavailable for cell in found} == {"{}"}
 
 
 TRAINING = SpeedPlan(batch_sizes=(1,), modes=("training",))

@@ -47,6 +47,7 @@ def test_the_schema():
         },
         "seeds": [0],
         "seeds_missing": [],
+        "seed_devices": {"cpu": [0]},
         "partial": False,
         "baseline": False,
         "pareto": {"speed": True, "speed_memory": True},

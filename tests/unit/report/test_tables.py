@@ -98,6 +98,17 @@ def test_rows_of_one_model_under_two_recipes_say_which():
     assert section.labels == ("a [recipes/supervised]", "a [recipes/finetune]")
 
 
+def test_quality_of_other_devices_is_said():
+    two = [f.quality("a", seed=0), f.quality("a", seed=1, device="cuda:0")]
+    elsewhere = [f.quality(name, device="cuda:0") for name in ("b", "c")]
+    timed = [f.quality("d"), *(each for name in ("a", "b", "c", "d") for each in f.speed(name))]
+    notes = only_section(*two, *elsewhere, *timed).notes
+    assert [note for note in notes if "cuda:0" in note] == [
+        "Seeds of a are of several devices (0 on cpu; 1 on cuda:0).",
+        "Quality is of cuda:0 for b, c.",
+    ]
+
+
 def recipe_lines(*records: object) -> list[str]:
     return [note for note in only_section(*records).notes if note.startswith(("Recipe", "Options"))]
 

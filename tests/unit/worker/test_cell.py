@@ -15,6 +15,7 @@ from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell
+from vitbench.specs import ModelSpec, OptionValue
 from vitbench.worker import cell
 from vitbench.worker.cell import _status_of, run_cell
 
@@ -63,3 +64,22 @@ def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pyt
     assert (found.status, ran) == ("failed", [True])
     words = "changed since the run was planned; run the same command again"
     assert found.reason == f"the code of plugin {before.plugin} {words}"
+
+
+@pytest.mark.parametrize(("now", "status"), [("then", "ok"), ("", "ok"), ("later", "failed")])
+def test_a_result_of_weights_that_changed_on_the_hub_since_the_plan_is_refused(
+    now: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def revision(owner: str, spec: ModelSpec, options: dict[str, OptionValue], *, online: bool) -> str:
+        assert (spec.name, options, online) == ("vit-p4-d8", planned.cell.options, False)
+        return now
+
+    monkeypatch.setattr(cell, "run_quality", lambda *_: CellResult(status="ok"))
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    monkeypatch.setattr(cell, "revision_of", revision)
+    planned = factories.quality_cell("vit-p4-d8")
+    made_of = msgspec.structs.replace(planned.provenance, files={"model.revision": "then"})
+    found = outcome(msgspec.structs.replace(planned, provenance=made_of))
+    assert found.status == status
+    assert ("weights on the hub changed" in found.reason) == (status == "failed")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench.errors import UnusableError
 from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
 from vitbench.printable import plain
+from vitbench.records import KnownBy
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
@@ -26,7 +27,7 @@ from vitbench.report.metric_styles import styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import missing, missing_title, recipe_notes, step_notes
+from vitbench.report.tables import device_notes, missing, missing_title, recipe_notes, step_notes
 from vitbench.report.terminal_text import EN_DASH, rank_range
 from vitbench.report.verdict_notes import verdict_notes
 
@@ -137,6 +138,7 @@ def _section(
         notes=(
             *ranking_notes(rows, board.rank_by, board.resolutions.get(condition)),
             *reference_note(board.references.get(condition, {}), rows),
+            *device_notes(rows, names),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),
@@ -151,6 +153,15 @@ def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:
         if run.suite:
             used.setdefault(run.suite, []).append(run.begun.id)
     return [(", ".join(ids), text.expandtabs(4).splitlines()) for text, ids in used.items()]
+
+
+_NOT_VERIFIED = "not verified: a name alone proves nothing"
+_KNOWN_BY: dict[KnownBy, str] = {
+    "checksums": "verified against the published checksums",
+    "package": "ships with a package",
+    "owner": "the user's own data, with no published checksums to verify them against",
+    "": "not verified: its plugin compares no checksums",
+}
 
 
 @cache
@@ -173,6 +184,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["utc"] = lambda seconds: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    found.filters["known_by"] = lambda data: _KNOWN_BY[data.known_by] if data.verified else _NOT_VERIFIED
     found.filters["evidence"] = evidence_in_words
     return found
 

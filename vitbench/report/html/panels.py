@@ -177,6 +177,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
         "seeds": ", ".join(map(str, row.seeds)),
+        "trained on": _seed_devices(row),
         "seeds without a result": ", ".join(map(str, row.seeds_missing)),
         "images": ", ".join(f"{name} {count:,}" for name, count in detail.main.splits.items()),
         "input": preprocess,
@@ -187,6 +188,13 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         **{f"{part} from": "; ".join(one.in_words for one in origins) for part, origins in detail.origins.items()},
         "it says": ", ".join(f"{name} {value}" for name, value in detail.main.facts.items()),
     }
+
+
+def _seed_devices(row: Row) -> str:
+    """Return the devices of the seeds; of several each with its own."""
+    if len(row.seed_devices) < 2:
+        return "".join(row.seed_devices)
+    return "; ".join(f"{device} (seeds {', '.join(map(str, seeds))})" for device, seeds in row.seed_devices.items())
 
 
 def _with_options(name: str, options: Mapping[str, object]) -> str:

@@ -61,6 +61,29 @@ def test_under_a_table_of_the_page_stands_in_which_options_of_one_recipe_its_row
     assert "Options of recipes/supervised differ: epochs=100 for a; epochs=3 for b." in text
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"known_by": "checksums"}, "verified against the published checksums"),
+        ({"known_by": "package"}, "ships with a package"),
+        ({"known_by": "owner"}, "the user's own data"),
+        ({"known_by": ""}, "not verified: its plugin compares no checksums"),
+        ({"verified": False}, "not verified: a name alone proves nothing"),
+    ],
+)
+def test_the_page_says_what_the_data_are_known_by(fields, words, render):
+    data = msgspec.structs.replace(factories.data_info(), **fields)
+    text = Reader(render(factories.quality(data=data))).text
+    assert f"{data.fingerprint}, {words}" in text
+    assert ("published checksums" in text) == (fields.get("known_by") in ("checksums", "owner"))
+
+
+def test_a_page_says_on_which_devices_the_seeds_of_a_row_were_trained(render):
+    text = Reader(render(factories.quality(seed=0), factories.quality(seed=1, device="cuda:0"))).text
+    assert "Seeds of vit are of several devices (0 on cpu; 1 on cuda:0)." in text
+    assert "cpu (seeds 0); cuda:0 (seeds 1)" in text
+
+
 def test_a_page_has_the_table_the_summary_and_what_is_behind_it(tmp_path, render):
     page = Reader(
         render(

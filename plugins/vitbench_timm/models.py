@@ -154,12 +154,12 @@ def _pretraining_data(tag: str) -> str:
 
 
 def _preprocess(config: Any) -> Preprocess:
-    # A few of timm's crop fractions are above 1: they pad, which has no counterpart here.
     return Preprocess(
         mean=tuple(config.mean),
         std=tuple(config.std),
         interpolation=config.interpolation,
-        crop_fraction=min(1.0, config.crop_pct),
+        crop_fraction=config.crop_pct,
+        crop_mode=config.crop_mode,
     )
 
 

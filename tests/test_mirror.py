@@ -43,6 +43,8 @@ TESTED_WITH = {
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
     # The steps from a folder to cached images.
     "unit/data/test_cache.py": ("data/decoding", "data/opening"),
+    # What both the cache and each batch do to an image.
+    "unit/training/test_inputs.py": ("data/fitting",),
     # What a kit of checks is made of; its checks are tested by subjects that break them.
     "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/subjects"),
     "unit/testing/test_recipes.py": ("testing/fitting", "testing/learner"),

@@ -291,6 +291,9 @@ class PreprocessInfo(_Data, frozen=True, kw_only=True):
     image_size: tuple[int, int]
     """Height and width of the input in pixels."""
     in_channels: int
+    crop_mode: str = "center"
+    source: str = ""
+    """Where the normalisation was taken from, in words; empty in records that do not say."""
 
 
 class PluginOrigin(_Data, frozen=True, kw_only=True):

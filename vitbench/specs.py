@@ -43,6 +43,9 @@ OptionValue = Scalar | None | tuple[Scalar, ...]
 """What an option may be set to; the items of a tuple are of one type."""
 Target = str | Callable[..., Any]
 Augmentation = Literal["crop", "flip"]
+CropMode = Literal["center", "squash", "border"]
+"""How an image of another shape comes into a model's input: its centre, all of it out of shape, or all of it in shape
+with a border around it."""
 Part = Literal[
     "architecture",
     "predictions",
@@ -295,7 +298,11 @@ class Preprocess(Declared):
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     """The filter for resizing, with antialiasing."""
     crop_fraction: float = 1.0
-    """The share of the resized shorter side that the centre crop keeps, where images are larger than the input."""
+    """The input's side over that of what images are resized to before their centre is cut out; above 1 it is the other
+    way round, and the images get a margin. It has no meaning where `image_size` follows the data."""
+    crop_mode: CropMode = "center"
+    """``center`` resizes an image until it covers, ``squash`` each side by itself, ``border`` until all of it
+    fits, with the mean around it."""
 
     def __post_init__(self) -> None:
         if not all(isinstance(values, (tuple, list)) for values in (self.mean, self.std)):
@@ -306,8 +313,10 @@ class Preprocess(Declared):
             raise ValueError("preprocess: std must be positive")
         if self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"preprocess: interpolation must be bilinear or bicubic, not {self.interpolation!r}")
-        if not 0 < self.crop_fraction <= 1:
-            raise ValueError("preprocess: crop_fraction must be above 0 and at most 1")
+        if not 0 < self.crop_fraction <= 2:
+            raise ValueError("preprocess: crop_fraction must be above 0 and at most 2")
+        if self.crop_mode not in get_args(CropMode):
+            raise ValueError(f"preprocess: crop_mode must be center, squash or border, not {self.crop_mode!r}")
 
 
 @tolerant

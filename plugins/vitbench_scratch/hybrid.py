@@ -19,7 +19,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from vitbench.errors import UnusableError, UsageError
-from vitbench.training.checkpoint import load_checkpoint, load_state, read_state
+from vitbench.training.checkpoint import State, load_checkpoint, load_state, read_state
 
 from .resnet import BasicBlock, trunk
 from .vit import VisionTransformer
@@ -90,15 +90,15 @@ def build(
     weights = "initial values"
     if checkpoint:
         weights = checkpoint
-        state = read_state(checkpoint)
+        state = read_state(checkpoint, names={*model.state_dict(), *stem.state_dict()})
         if any(name.startswith("vit.") for name in state):
             load_state(model, state, source=weights)
         else:
-            load_state(stem, _first_stage(state), source=weights)
+            load_state(stem, State.of(_first_stage(state), state.taken), source=weights)
     elif pretrained:
         weights = f"timm/{STEM_WEIGHTS}"
         load_state(stem, _first_stage(_fetch_resnet34()), source=weights)
-    model.facts = {"stem": "imagenet", "stem_weights": weights, "stem_trained": "no" if frozen else "yes"}
+    model.facts |= {"stem": "imagenet", "stem_weights": weights, "stem_trained": "no" if frozen else "yes"}
     return model
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vitbench import ModelSpec, Preprocess
 from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.training.checkpoint import load_state, read_state
+from vitbench.training.checkpoint import State, load_state, read_state
 
 from . import BUILD, OPTIONS, REVISION
 
@@ -222,12 +222,12 @@ def _pretraining_data(tag: str) -> str:
 
 
 def _preprocess(config: Any) -> Preprocess:
-    # A few of timm's crop fractions are above 1: they pad, which has no counterpart here.
     return Preprocess(
         mean=tuple(config.mean),
         std=tuple(config.std),
         interpolation=config.interpolation,
-        crop_fraction=min(1.0, config.crop_pct),
+        crop_fraction=config.crop_pct,
+        crop_mode=config.crop_mode,
     )
 
 
@@ -246,7 +246,8 @@ def _check_own_head(weights: str, num_own: int, num_classes: int) -> None:
 
 def _load(model: nn.Module, path: str, config: Any, *, num_classes: int, in_channels: int, head: str) -> None:
     """Load a checkpoint whole, or all of it but the heads; its first convolution is adapted to other channels."""
-    state, classifiers = _adapted(read_state(path), config, in_channels), _classifiers(config)
+    read = read_state(path, names=model.state_dict())
+    state, classifiers = _adapted(read, config, in_channels), _classifiers(config)
     if head == "own":
         weight = state.get(f"{classifiers[0]}.weight")
         if weight is not None:
@@ -255,7 +256,7 @@ def _load(model: nn.Module, path: str, config: Any, *, num_classes: int, in_chan
         prefixes = tuple(f"{classifier}." for classifier in classifiers)
         body = {name: tensor for name, tensor in state.items() if not name.startswith(prefixes)}
         state = body | {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
-    load_state(model, state, source=path)
+    load_state(model, State.of(state, read.taken), source=path)
 
 
 def _adapted(state: dict[str, Tensor], config: Any, in_channels: int) -> dict[str, Tensor]:

@@ -66,7 +66,11 @@ def test_listed_by_hand_as_timm_has_it(name):
     assert (3, *ours.input_size) == theirs.input_size
     assert ours.in_channels is None, "so that other channels reach in_chans"
     assert ours.preprocess == Preprocess(
-        mean=theirs.mean, std=theirs.std, interpolation=theirs.interpolation, crop_fraction=theirs.crop_pct
+        mean=theirs.mean,
+        std=theirs.std,
+        interpolation=theirs.interpolation,
+        crop_fraction=theirs.crop_pct,
+        crop_mode=theirs.crop_mode,
     )
     resolved = resolve(name)
     for field in ("options", "arguments", "pretrained_on", "downloads", "revision", "build", "requires"):

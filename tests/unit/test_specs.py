@@ -176,7 +176,8 @@ def test_a_data_set_knows_only_harmless_augmentations() -> None:
         ({"std": (0.0,)}, "std must be positive"),
         ({"interpolation": "nearest"}, "bilinear or bicubic"),
         ({"crop_fraction": 0.0}, "above 0"),
-        ({"crop_fraction": 1.1}, "at most 1"),
+        ({"crop_fraction": 2.1}, "at most 2"),
+        ({"crop_mode": "middle"}, "center, squash or border"),
     ],
 )
 def test_a_wrong_preprocessing_is_refused(fields: dict[str, object], words: str) -> None:

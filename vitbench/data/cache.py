@@ -1,13 +1,13 @@
 """The image cache: a dataset is decoded once into memory-mapped uint8 arrays that all cells share.
 
-A model that wants inputs of (h, w) gets images of ``floor(h / crop_fraction)`` by ``floor(w / crop_fraction)``, resized
-to cover that and cropped, its own centre crop being left to batch time. Images that are all of one size and that would
-have to be enlarged are cached as they are: enlarging them first would only multiply their bytes (CIFAR at 224 pixels is
+A model that wants inputs of (h, w) gets images of that size, each resized once and cut out as its `Preprocess` says
+(`vitbench.data.geometry`). Images that are all of one size and have fewer pixels than that are cached as they are, and
+come into the model's size at each batch: to enlarge them first would only multiply their bytes (CIFAR at 224 pixels is
 9 GB). A model that follows the data gets images of one size as they are, up to a shorter side of 224, and of mixed
 sizes squares.
 
-    <root>/v2/sources/<key>.json                          what one pass over some source files found
-    <root>/v2/<fingerprint>-<size>[-<filter>-<Pillow>]/   {train,test}-{images,labels}.npy, manifest.json
+    <root>/v3/sources/<key>.json                          what one pass over some source files found
+    <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>]/   {train,test}-{images,labels}.npy, manifest.json
 
 The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
 cached size. Files are trusted to be unchanged while their paths, sizes and times of change are. Folders are filled
@@ -28,15 +28,16 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from vitbench.data.decoding import Form, Geometry, Survey, decode, glance
-from vitbench.data.geometry import covering_size
+from vitbench.data.geometry import covering_size, filling, placing
 from vitbench.data.locate import Located
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
 from vitbench.errors import UnusableError, VitbenchError
 from vitbench.records import DataInfo, KnownBy, digest
+from vitbench.specs import CropMode
 
 __all__ = ["WantedSize", "cache_dataset", "takes"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folders and of the way images are resized."""
 FOLLOWED_SIDE = 224
 """Largest shorter side for a model that follows the data: the field's usual input."""
@@ -53,7 +54,10 @@ class WantedSize:
     """Height and width of the model's input in pixels; None follows the data."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     crop_fraction: float = 1.0
-    """The share of the resized shorter side that the model's centre crop keeps."""
+    """The share of the resized image's side that the model's input keeps."""
+    crop_mode: CropMode = "center"
+    mean: tuple[float, ...] = ()
+    """Of the weights' images; ``border`` lays it around an image."""
 
 
 class _Source(NamedTuple):
@@ -108,18 +112,22 @@ def takes(located: Located, *, cache_root: Path) -> bool:
 
 
 def _form(side: WantedSize, geometry: Geometry) -> Form:
-    height, width = _target(side, geometry)
+    height, width = frame = _target(side, geometry)
     uniform = geometry.uniform
-    if uniform is not None and (uniform[0] <= height or uniform[1] <= width):
-        return Form(geometry.channels, *uniform, "")
-    return Form(geometry.channels, height, width, side.interpolation)
+    crop_fraction = side.crop_fraction if side.image_size is not None else 1.0
+    if uniform is not None:
+        as_it_is = placing(uniform, frame, crop_fraction=crop_fraction, crop_mode=side.crop_mode) == (frame, 0, 0)
+        if math.prod(uniform) < math.prod(frame) or (as_it_is and uniform == frame):
+            return Form(geometry.channels, *uniform, "")
+    fill = filling(side.crop_mode, side.mean or (0.0,), geometry.channels)
+    return Form(geometry.channels, height, width, side.interpolation, crop_fraction, side.crop_mode, fill)
 
 
 def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
-    """Return the size of the images that a model gets, where they are large enough."""
+    """Return the size of a model's input."""
     uniform = geometry.uniform
     if side.image_size is not None:
-        height, width = (math.floor(each / side.crop_fraction) for each in side.image_size)
+        height, width = side.image_size
     elif uniform is None:
         height = width = max(_GRID, min(FOLLOWED_SIDE, geometry.short_side) // _GRID * _GRID)
     elif min(uniform) <= FOLLOWED_SIDE:

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
 from PIL import __version__ as PILLOW_VERSION
+from PIL import features
 
-from vitbench.data.geometry import covering_size
+from vitbench.data.fitting import fitted
 from vitbench.data.opening import OpenedSet, OpenedSplit
 from vitbench.environment import usable_cores
 from vitbench.printable import short_size
@@ -71,7 +71,11 @@ class Form(NamedTuple):
     height: int
     width: int
     interpolation: str
-    """The filter that made it; empty for images as they are."""
+    """The filter that made it; empty for images as they are, of which the next three say nothing."""
+    crop_fraction: float = 1.0
+    crop_mode: str = "center"
+    fill: tuple[int, ...] = ()
+    """What each channel has around images that do not fill it."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -81,8 +85,13 @@ class Form(NamedTuple):
     @property
     def suffix(self) -> str:
         """Name of its folder, after the fingerprint that settles the channels; another Pillow may resize otherwise."""
-        size = short_size((self.height, self.width))
-        return f"{size}-{self.interpolation}-pillow{PILLOW_VERSION}" if self.interpolation else f"{size}"
+        words = [str(short_size((self.height, self.width)))]
+        if self.interpolation:
+            words += [f"crop{self.crop_fraction:.12g}"] * (self.crop_fraction != 1)
+            words += [self.crop_mode] * (self.crop_mode != "center")
+            words += ["on" + "".join(f"{value:02x}" for value in self.fill)] * any(self.fill)
+            words += [self.interpolation, f"pillow{PILLOW_VERSION}"]
+        return "-".join(words)
 
 
 class _Chunk(NamedTuple):
@@ -191,19 +200,14 @@ def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], ro
 
 
 def _fitted(image: NDArray[np.uint8], form: Form) -> NDArray[np.uint8]:
-    """Resize with antialiasing to just cover the form, and crop the centre: uint8[C, H, W] -> uint8[C, h, w]."""
+    """Bring an image into a form: uint8[C, H, W] -> uint8[C, h, w], C at least 1."""
     if not form.interpolation:
         return image
-    given = (image.shape[1], image.shape[2])
-    size = covering_size(given, (form.height, form.width))
-    top, left = round((size[0] - form.height) / 2), round((size[1] - form.width) / 2)  # as torchvision rounds
-
-    def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        picture = Image.fromarray(pixels)
-        if size != given:
-            picture = picture.resize(size[::-1], Image.Resampling[form.interpolation.upper()])
-        return np.asarray(picture.crop((left, top, left + form.width, top + form.height)))
-
-    if len(image) == 3:
-        return fitted(np.ascontiguousarray(image.transpose(1, 2, 0))).transpose(2, 0, 1)
-    return np.stack([fitted(channel) for channel in image])  # each as gray, lest Pillow takes a fourth for opacity
+    return fitted(
+        image,
+        (form.height, form.width),
+        interpolation=form.interpolation,
+        crop_fraction=form.crop_fraction,
+        crop_mode=form.crop_mode,
+        fill=form.fill or (0,) * form.channels,
+    )

@@ -50,14 +50,18 @@ def data_key(cell: AskedCell) -> bytes:
 
 
 def wanted_size(spec: ModelSpec) -> WantedSize:
-    """Return the size and the filter in which a model wants its images."""
+    """Return how a model wants its images."""
     from vitbench.data.cache import WantedSize
 
     how = spec.preprocess
+    if how is None:
+        return WantedSize(image_size=spec.input_size)
     return WantedSize(
         image_size=spec.input_size,
-        interpolation=how.interpolation if how else "bicubic",
-        crop_fraction=how.crop_fraction if how else 1.0,
+        interpolation=how.interpolation,
+        crop_fraction=how.crop_fraction,
+        crop_mode=how.crop_mode,
+        mean=how.mean if how.crop_mode == "border" else (),
     )
 
 

@@ -1,66 +1,119 @@
 """Checkpoints: files of tensors that came from elsewhere, read without trust and loaded without a gap.
 
 A file is untrusted: safetensors where its name says so, else ``torch.load(weights_only=True)``, never pickled
-objects. A state that does not fit its module exactly is an error that names the first keys on both sides, because a
-model with half of its weights would be scored as if it had them all.
+objects. What trainers lay around the weights is taken off, and said: a state dict inside a larger mapping, and what
+wrappers put before names. A state that does not fit its module exactly then is an error that names the first keys on
+both sides, because a model with half of its weights would be scored as if it had them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from vitbench.errors import UnusableError
 
-__all__ = ["load_checkpoint", "load_state", "read_state"]
+__all__ = ["FACT", "State", "load_checkpoint", "load_state", "read_content", "read_state"]
 
-_NESTED_UNDER = ("state_dict", "model")
+FACT = "checkpoint"
+"""The fact of a module that says which of a file's weights it has."""
+_NESTED_UNDER = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params")
+"""Where trainers put a state dict (timm and Lightning, PyTorch's tutorial, DeiT and fastai, DeepSpeed, others)."""
+_AVERAGED_UNDER = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
+"""Where they put averaged weights; these are taken where there are no others, as timm's validate script does."""
+_BEFORE_NAMES = ("module", "_orig_mod", "model", "net", "network")
+"""What DataParallel and AveragedModel, torch.compile, Lightning modules and others put before all names."""
+_WITHIN_NAMES = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What wrappers of some of a model's parts put into names."""
 
 
-def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint file, by name, on the CPU.
+class State(dict[str, torch.Tensor]):
+    """Tensors by name, with what was taken off to get at them."""
 
-    The file holds a state dict, or a mapping with one under ``state_dict`` or ``model``.
+    taken: str = ""
+    """In words that follow "its weights are"; empty where the file holds them as they are."""
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, torch.Tensor], taken: str) -> State:
+        """Return tensors with what is said of them."""
+        state = cls(tensors)
+        state.taken = taken
+        return state
+
+
+def read_content(path: str | Path) -> Any:
+    """Return what a checkpoint file holds, its tensors on the CPU.
 
     Raises:
-        UnusableError: the file is missing, cannot be read without pickle, or holds no state dict.
+        UnusableError: the file is missing or cannot be read without pickle.
     """
     path = Path(path)
     if not path.is_file():
         raise UnusableError(f"checkpoint {path} is not a file; give the path of a state dict")
     safe = path.suffix == ".safetensors"
     try:
-        content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        if safe:
+            return load_file(path)
+        with torch.serialization.safe_globals(_PLAIN):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a broken or hostile file raises is not documented by either library
         reader = "safetensors" if safe else "torch.load(weights_only=True)"
         raise UnusableError(
             f"checkpoint {path} cannot be read by {reader}; save the model's state_dict() alone, as .safetensors"
         ) from error
+
+
+def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
+    """Return the tensors of a checkpoint file, by name, on the CPU.
+
+    The file holds a state dict, alone or in a mapping as trainers write it.
+
+    Args:
+        path: of the file.
+        names: the names of the module's weights: what wrappers put before them is taken off.
+
+    Raises:
+        UnusableError: the file is missing, cannot be read without pickle, or holds no state dict.
+    """
+    content, taken = read_content(path), ""
     if isinstance(content, Mapping):
-        content = next((content[key] for key in _NESTED_UNDER if isinstance(content.get(key), Mapping)), content)
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        inside = [key for key in (*_NESTED_UNDER, *_AVERAGED_UNDER) if _has_tensors(content.get(key))]
+        if inside:
+            content, taken = content[inside[0]], f"those under {inside[0]}"
+            if others := [key for key in inside[1:] if key in _AVERAGED_UNDER]:
+                taken += f", not the averaged ones under {others[0]}"
+    if not _has_tensors(content):
         raise UnusableError(f"checkpoint {path} holds no state dict: it must map the names of weights to tensors")
-    return dict(content)
+    # Beside weights there may be numbers, such as that of an epoch.
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    return _unwrapped(State.of(tensors, taken), names)
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
     """Copy a state into a module whose names and shapes it must match one to one.
 
+    What wrappers put before names is taken off where the rest fits. What was taken off is said in the module's
+    ``facts``, under ``checkpoint``.
+
     Args:
         module: what is filled, in place.
-        state: tensors by name.
+        state: tensors by name; a `State` keeps what is said of it.
         source: what an error calls the state: the path of its file.
 
     Raises:
-        UnusableError: names the first missing and the first unexpected key with their counts, or the first key
-            whose shape differs.
+        UnusableError: names the first missing and the first unexpected key with their counts, the first key whose
+            shape differs, or the first whose numbers are of another kind, such as integers of quantised weights.
     """
     wanted = module.state_dict()
+    state = _unwrapped(state if isinstance(state, State) else State(state), wanted)
     missing = [name for name in wanted if name not in state]
     unexpected = [name for name in state if name not in wanted]
     if missing or unexpected:
@@ -76,7 +129,14 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: 
                 f"checkpoint {source} does not fit the model: {name} is {_shape(state[name])}, "
                 f"the model needs {_shape(tensor)}"
             )
+        if _kind(state[name]) != _kind(tensor):
+            raise UnusableError(
+                f"checkpoint {source} does not fit the model: {name} is {_type(state[name])}, the model needs "
+                f"{_type(tensor)}, and numbers of another kind are not cast; give weights that are not quantised"
+            )
     module.load_state_dict(state)
+    if state.taken:
+        module.facts = {**getattr(module, "facts", {}), FACT: state.taken}  # type: ignore[assignment]
 
 
 def load_checkpoint(module: nn.Module, path: str | Path) -> None:
@@ -88,5 +148,87 @@ def load_checkpoint(module: nn.Module, path: str | Path) -> None:
     load_state(module, read_state(path), source=path)
 
 
+def _has_tensors(content: object) -> bool:
+    """Whether it is a mapping with a tensor in it, and no further mapping or object."""
+    plain = (torch.Tensor, int, float, str, bool, type(None))
+    return (
+        isinstance(content, Mapping)
+        and any(isinstance(value, torch.Tensor) for value in content.values())
+        and all(isinstance(value, plain) for value in content.values())
+    )
+
+
+def _unwrapped(state: State, names: Collection[str]) -> State:
+    """Return a state without what wrappers put before its names, where more of the wanted names are in it then."""
+    best, hits = state, sum(name in state for name in names)
+    for before in _beginnings(state):
+        within = {name.removeprefix(before): name for name in state if name.startswith(before)}
+        plain = {_WITHIN_NAMES.sub("", name): old for name, old in within.items()}
+        for found in (within, plain):
+            if len(found) == len(within) and (more := sum(name in found for name in names)) > hits:
+                words = f"those named {before}*" if before else "those inside wrappers"
+                lost = [name for name in state if not name.startswith(before)]
+                words += f" (left out: {', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''})" if lost else ""
+                taken = f"{state.taken}, {words}" if state.taken else words
+                best, hits = State.of({name: state[old] for name, old in found.items()}, taken), more
+    return best
+
+
+def _beginnings(state: Collection[str]) -> Iterator[str]:
+    """Yield nothing, then what wrappers may have put before names, the shortest first."""
+    found = {""}
+    for name in state:
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            if parts[count - 1] not in _BEFORE_NAMES:
+                break
+            found.add(".".join(parts[:count]) + ".")
+    yield from sorted(found, key=lambda before: (len(before), before))
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Return what of the kinds of numbers that no cast may mix a tensor holds."""
+    kind = tensor.dtype
+    if kind.is_complex:
+        return "complex"
+    if kind.is_floating_point:
+        return "float" if kind.itemsize > 1 else str(kind)  # floats of 8 bits stand for others, by a scale
+    return "bool" if kind == torch.bool else str(kind) if "q" in str(kind) else "integer"
+
+
+def _type(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a scalar"
+
+
+# --- NumPy's numbers, without NumPy's own unpickling, which takes types of objects, too ------------------------------
+
+
+class _PlainType:
+    """Stands for the type of a NumPy number or text in a pickle."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if not re.fullmatch(r"[<>|=]?([biuf?][1248]?|[SU]\d{1,6})", code):
+            raise ValueError(f"{code} is no plain number or text")
+        self.type = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] in ("<", ">"):
+            self.type = self.type.newbyteorder(state[1])
+
+
+def _plain_scalar(kind: _PlainType, data: bytes) -> Any:
+    return np.frombuffer(data, dtype=kind.type, count=1)[0].item()
+
+
+_PLAIN: Any = [
+    argparse.Namespace,
+    _PlainType,
+    (_PlainType, "numpy.dtype"),
+    (_plain_scalar, "numpy._core.multiarray.scalar"),
+    (_plain_scalar, "numpy.core.multiarray.scalar"),
+]
+"""What `torch.load` may make beside tensors and plain containers; nothing of it runs code of the file."""

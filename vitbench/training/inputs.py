@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitbench.data.geometry import channels_fit, covering_size
+from vitbench.data.fitting import fitted
+from vitbench.data.geometry import LUMINANCE, channels_fit, filling, placing
 from vitbench.protocols import Split
 from vitbench.specs import Preprocess
 
 __all__ = ["convert", "preprocess", "statistics"]
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in gray (ITU-R BT.601, as Pillow's mode L)."""
 _CHUNK_BYTES = 1 << 24
+_MOST_THREADS = 16  # more would wait for the interpreter lock
 _SMALLEST_STD = 1 / 255
 """One gray level: a channel that never changes is centred, not blown up."""
 
@@ -33,15 +34,17 @@ _SMALLEST_STD = 1 / 255
 def preprocess(images: Tensor, how: Preprocess, *, image_size: tuple[int, int], in_channels: int) -> Tensor:
     """Turn cached images uint8[B, C, H, W] into a model's input float32[B, in_channels, h, w], (h, w) = image_size.
 
-    Images with a smaller side are resized until they just cover (h, w). Others are resized until they cover
-    ``floor(h / crop_fraction)`` by ``floor(w / crop_fraction)``. Their shape is kept, and their centre is cut out. Gray
-    is repeated to all channels, colour becomes luminance where the model takes one. Then each channel is normalised;
-    one mean serves all channels, three become their luminance for a gray input.
+    Images of this size are ready. Others are resized once, by Pillow, and their centre is cut out or a border is laid
+    around them, as `how` says: with the values of a configuration of timm's the pixels are those that timm's own
+    pipeline gives. Gray is repeated to all channels, colour becomes luminance where the model takes one. Then each
+    channel is normalised; one mean serves all channels, three become their luminance for a gray input.
 
     Raises:
         ValueError: the images, or the values of `how`, have channels that become no such input.
     """
-    return _prepared(images.float().div_(255), how, image_size, in_channels)
+    if images.shape[-2:] != image_size:
+        images = _fitted(images, how, image_size)
+    return _normalised(images.float().div_(255), how, in_channels)
 
 
 def convert(
@@ -62,16 +65,15 @@ def convert(
     channels = inputs.shape[1]
     mean, std = _per_channel(given.mean, channels), _per_channel(given.std, channels)
     x = torch.stack([inputs[:, c] * std[c] + mean[c] for c in range(channels)], dim=1)
-    return _prepared(x, replace(wanted, crop_fraction=1.0), image_size, in_channels)
+    return _normalised(_covering(x, wanted, image_size), wanted, in_channels)
 
 
-def _prepared(x: Tensor, how: Preprocess, image_size: tuple[int, int], in_channels: int) -> Tensor:
-    """Turn images float32[B, C, H, W] in 0..1, which it may change, into a model's input."""
+def _normalised(x: Tensor, how: Preprocess, in_channels: int) -> Tensor:
+    """Turn images float32[B, C, h, w] in 0..1, which it may change, into a model's input."""
     if not channels_fit(x.shape[1], in_channels):
         raise ValueError(f"images of {x.shape[1]} channels become no input of {in_channels}")
     if x.shape[1] == 3 and in_channels == 1:
         x = torch.stack([weight * x[:, c] for c, weight in enumerate(LUMINANCE)]).sum(0).unsqueeze(1)
-    x = resize_and_crop(x, how, image_size)
     if x.shape[1] != in_channels:
         x = x.repeat(1, in_channels, 1, 1)
     mean, std = _per_channel(how.mean, in_channels), _per_channel(how.std, in_channels)
@@ -101,20 +103,34 @@ def statistics(split: Split) -> Preprocess:
     return Preprocess(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def resize_and_crop(x: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
-    """Return images float[B, C, H, W] of 0..1 at the size (height, width) of a model's input."""
+def _fitted(images: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
+    """Return images uint8[B, C, H, W], of any device, in the size of a model's input: uint8[B, C, h, w]."""
+    fill = filling(how.crop_mode, how.mean, images.shape[1])
+    fit = partial(
+        fitted,
+        frame=image_size,
+        interpolation=how.interpolation,
+        crop_fraction=how.crop_fraction,
+        crop_mode=how.crop_mode,
+        fill=fill,
+    )
+    out = np.empty((*images.shape[:2], *image_size), np.uint8)
+    with ThreadPoolExecutor(min(torch.get_num_threads(), _MOST_THREADS)) as pool:  # Pillow resizes in parallel
+        for row, image in enumerate(pool.map(fit, images.cpu().numpy(), chunksize=1)):
+            out[row] = image
+    return torch.from_numpy(out).to(images.device)
+
+
+def _covering(x: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
+    """Return images float[B, C, H, W] of 0..1 at another size (h, w): resized to cover it, their centre cut out."""
     given = (x.shape[-2], x.shape[-1])
     if given == image_size:
         return x
-    height, width = image_size
-    small = given[0] < height or given[1] < width
-    crop_fraction = 1.0 if small else how.crop_fraction
-    size = covering_size(given, (math.floor(height / crop_fraction), math.floor(width / crop_fraction)))
+    size, top, left = placing(given, image_size)
     if size != given:
         x = F.interpolate(x, size=size, mode=how.interpolation, antialias=True, align_corners=False)
         x = x.clamp_(0, 1)  # bicubic overshoots at edges
-    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
-    return x[..., top : top + height, left : left + width].contiguous()
+    return x[..., top : top + image_size[0], left : left + image_size[1]].contiguous()
 
 
 def _per_channel(values: Sequence[float], in_channels: int) -> tuple[float, ...]:

@@ -238,6 +238,7 @@ def _applied(how: Preprocess, planned: KeyedCell) -> PreprocessInfo:
         std=how.std,
         interpolation=how.interpolation,
         crop_fraction=how.crop_fraction,
+        crop_mode=how.crop_mode,
         image_size=planned.image_size,
         in_channels=planned.in_channels,
     )

@@ -102,7 +102,13 @@ def test_json_of_models_holds_every_field_and_the_origin() -> None:
             "help": "Weights to start from",
         },
     }
-    assert net["preprocess"] == {"mean": [0.5], "std": [0.25], "interpolation": "bicubic", "crop_fraction": 1.0}
+    assert net["preprocess"] == {
+        "mean": [0.5],
+        "std": [0.25],
+        "interpolation": "bicubic",
+        "crop_fraction": 1.0,
+        "crop_mode": "center",
+    }
     assert net["build"] == "builtins:len"
     assert longer["build"] == "mine:b"
     assert set(ModelSpec.__dataclass_fields__) <= set(net)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from vitbench.data.geometry import channels_come_last, channels_fit, covering_size
+from vitbench.data.geometry import channels_come_last, channels_fit, covering_size, filling, placing
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,26 @@ def test_gray_becomes_anything_and_colour_gray(given: int, wanted: int, fits: bo
 )  # fmt: skip
 def test_channels_that_come_last_are_noticed(shape: tuple[int, ...], last: bool) -> None:
     assert channels_come_last(shape) is last
+
+
+@pytest.mark.parametrize(
+    ("size", "how", "expected"),
+    [((100, 200), {}, ((32, 64), 0, 16)), ((101, 100), {"crop_fraction": 0.9}, ((35, 35), 2, 2)),
+     ((100, 107), {"crop_fraction": 0.95}, ((33, 35), 0, 2)), ((100, 200), {"crop_mode": "squash"}, ((32, 32), 0, 0)),
+     ((100, 200), {"crop_mode": "squash", "crop_fraction": 0.5}, ((64, 64), 16, 16)),
+     ((100, 200), {"crop_mode": "border"}, ((16, 32), -8, 0)), ((199, 100), {"crop_mode": "border"}, ((32, 16), 0, -8)),
+     ((100, 100), {"crop_fraction": 1.15}, ((27, 27), -2, -2)),
+     ((1000, 1), {"crop_mode": "border"}, ((32, 1), 0, -15))],
+)  # fmt: skip
+def test_an_image_is_resized_once_and_its_frame_is_rounded_once(
+    size: tuple[int, int], how: dict[str, Any], expected: tuple[tuple[int, int], int, int]
+) -> None:
+    assert placing(size, (32, 32), **how) == expected
+
+
+def test_only_a_border_has_the_colour_of_the_weights_images() -> None:
+    mean = (0.485, 0.456, 0.406)
+    assert filling("center", mean, 3) == (0, 0, 0)
+    assert filling("border", mean, 3) == (124, 116, 104)
+    assert filling("border", mean, 1) == (117,)
+    assert filling("border", (0.5,), 3) == (128, 128, 128)

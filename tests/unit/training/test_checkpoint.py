@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import argparse
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -22,13 +25,15 @@ def state() -> dict[str, torch.Tensor]:
     return small_net().state_dict()
 
 
-def assert_loads(path: Path, state: dict[str, torch.Tensor]) -> None:
+def assert_loads(path: Path, state: dict[str, torch.Tensor]) -> dict[str, str]:
+    """Check that a file gives a state; return what the module says of it."""
     torch.manual_seed(2)
     module = small_net()
     assert not torch.equal(module[0].weight, state["0.weight"])
     load_checkpoint(module, path)
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, state[name]), name
+    return getattr(module, "facts", {})
 
 
 def test_safetensors(tmp_path, state):
@@ -36,10 +41,71 @@ def test_safetensors(tmp_path, state):
     assert_loads(tmp_path / "net.safetensors", state)
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
-def test_torch_file(tmp_path, state, wrap):
+State = dict[str, torch.Tensor]
+
+
+def behind(prefix: str) -> Callable[[State], State]:
+    return lambda state: {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "taken"),
+    [
+        (dict, ""),
+        (lambda s: {"state_dict": s, "epoch": 3}, "those under state_dict"),
+        (lambda s: {"model": s}, "those under model"),
+        (lambda s: {"model_state_dict": s, "loss": np.float32(0.5)}, "those under model_state_dict"),
+        (
+            lambda s: {"state_dict": s, "args": argparse.Namespace(lr=0.1, best=np.float64(80.0), tag=np.str_("a"))},
+            "those under state_dict",
+        ),
+        (lambda s: {"state_dict_ema": s, "metric": np.bool_(True)}, "those under state_dict_ema"),
+        (
+            lambda s: {"state_dict": s, "state_dict_ema": {name: 0 * tensor for name, tensor in s.items()}},
+            "those under state_dict, not the averaged ones under state_dict_ema",
+        ),
+        (behind("module."), "those named module.*"),
+        (behind("_orig_mod.module."), "those named _orig_mod.module.*"),
+        (lambda s: {"state_dict": behind("model.")(s)}, "those under state_dict, those named model.*"),
+        (
+            lambda s: {"n_averaged": torch.tensor(3), **behind("module.")(s)},
+            "those named module.* (left out: n_averaged)",
+        ),
+        (lambda s: {name.replace("0.", "0._orig_mod."): tensor for name, tensor in s.items()}, "those inside wrappers"),
+    ],
+)
+def test_what_trainers_lay_around_weights_is_taken_off_and_said(
+    tmp_path: Path, state: State, wrap: Callable[[State], object], taken: str
+) -> None:
     torch.save(wrap(state), tmp_path / "net.pt")
-    assert_loads(tmp_path / "net.pt", state)
+    assert assert_loads(tmp_path / "net.pt", state) == ({"checkpoint": taken} if taken else {})
+
+
+def test_a_model_whose_own_names_begin_as_those_of_a_wrapper_keeps_them(tmp_path: Path, state: State) -> None:
+    class Wrapper(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = small_net()
+
+    torch.save(Wrapper().state_dict() | behind("model.")(state), tmp_path / "net.pt")
+    wrapper = Wrapper()
+    load_checkpoint(wrapper, tmp_path / "net.pt")
+    assert torch.equal(wrapper.model[0].weight, state["0.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_numbers_of_another_kind_are_refused_not_cast(state: State, dtype: torch.dtype) -> None:
+    state["2.weight"] = state["2.weight"].to(dtype)
+    with pytest.raises(UnusableError, match=rf"2.weight is {str(dtype)[6:]}, the model needs float32, and numbers of"):
+        load_state(small_net(), state, source="a.pt")
+
+
+def test_half_precision_is_cast_and_counters_of_another_width_are(state: State) -> None:
+    state |= {"0.weight": state["0.weight"].half(), "1.num_batches_tracked": torch.tensor(3, dtype=torch.int32)}
+    module = small_net()
+    load_state(module, state, source="a.pt")
+    assert module[0].weight.dtype == torch.float32
+    assert module[1].num_batches_tracked == 3
 
 
 class Bomb:
@@ -59,6 +125,24 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path):
         with pytest.raises(UnusableError, match=rf"{name} cannot be read by torch.load\(weights_only=True\)"):
             read_state(tmp_path / name)
     assert not flag.exists()
+
+
+class Objects:
+    """A NumPy scalar of a type that holds objects: its bytes would be taken for addresses of objects."""
+
+    def __reduce__(self):
+        return np._core.multiarray.scalar, (Structured(), b"\x41" * 8)
+
+
+class Structured:
+    def __reduce__(self):
+        return np.dtype, ([("field", "O")],)
+
+
+def test_numpys_types_of_objects_are_refused(tmp_path: Path, state: State) -> None:
+    torch.save({"state_dict": state, "metric": Objects()}, tmp_path / "net.pt")
+    with pytest.raises(UnusableError, match="net.pt cannot be read by torch.load"):
+        read_state(tmp_path / "net.pt")
 
 
 @pytest.mark.parametrize("name", ["net.safetensors", "net.pt"])

@@ -112,7 +112,9 @@ def test_inputs_are_converted_as_if_they_had_been_made_for_it(
     inputs = preprocess(IMAGES, OWN, image_size=(8, 8), in_channels=3)
     model = built(f"zoo/{name}", statistics=GRAY)
     wanted = preprocess(IMAGES, how, image_size=size, in_channels=channels)
-    torch.testing.assert_close(model(inputs), wanted, atol=1e-5, rtol=1e-5)
+    # Inputs are no longer whole numbers that Pillow could resize: two gray levels, over the least deviation.
+    tolerance = 2 / 255 / 0.25 if size != (8, 8) else 1e-5
+    torch.testing.assert_close(model(inputs), wanted, atol=tolerance, rtol=1e-5)
     assert list(model.parameters()) == []
     assert not model.state_dict()
 

@@ -167,12 +167,13 @@ def _ratio(style: MetricStyle, known: Relative) -> str:
 def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     used, cell, provenance = detail.main.preprocess, detail.main.planned.cell, detail.main.planned.provenance
     size = "{} x {} pixels".format(*row.image_size)
-    preprocess = (
-        f"{size}, channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
-        f"{used.interpolation}, crop {used.crop_fraction:g}"
-        if used
-        else size
-    )
+    preprocess = size
+    if used:
+        mode = f" ({used.crop_mode})" if used.crop_mode != "center" else ""
+        preprocess += (
+            f", channels {used.in_channels}, mean {_numbers(used.mean)}, sd {_numbers(used.std)}, "
+            f"{used.interpolation}, crop {used.crop_fraction:g}{mode}{f', from {used.source}' if used.source else ''}"
+        )
     return {
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),

@@ -6,11 +6,10 @@ taken. Images of 16 bits keep them, since only a whole dataset shows how many of
 
 from __future__ import annotations
 
-import enum
 import io
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -24,25 +23,29 @@ __all__ = ["Conversions", "Pixels", "decode_image"]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 _ORIENTATION = 0x112
+_TURNS: dict[int, Callable[[Any], Any]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels, 1),
+}
+"""What turns pixels [H, W] or [H, W, C] upright, by the orientation of the EXIF standard."""
 _ANIMATED = frozenset({"GIF", "PNG", "TIFF", "WEBP"})
 """Formats whose further frames are images of their own; those of a phone's JPEG are previews and depths."""
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """Of bytes, in Pillow's raw modes; N is the machine's own."""
 
 
-class Kind(enum.IntFlag):
-    """What had to be done to an image that is more than reading it."""
-
-    TRANSPARENT = enum.auto()
-    FRAMES = enum.auto()
-    METADATA = enum.auto()
-
-
+_TRANSPARENT, _FRAMES, _METADATA = 1, 2, 4
 _WORDS = {
-    Kind.TRANSPARENT: "transparent, laid over white",
-    Kind.FRAMES: "of several frames, of which the first is taken",
-    Kind.METADATA: "with unreadable metadata, which is ignored",
+    _TRANSPARENT: "transparent, laid over white",
+    _FRAMES: "of several frames, of which the first is taken",
+    _METADATA: "with unreadable metadata, which is ignored",
 }
+"""What had to be done to an image that is more than reading it."""
 
 
 class Conversions:
@@ -64,11 +67,11 @@ class Conversions:
         return {words: count for words, count in found.items() if count}
 
 
-def decode_image(file: Path | IO[bytes], *, name: str) -> tuple[Pixels, Kind]:
+def decode_image(file: Path | IO[bytes], *, name: str) -> tuple[Pixels, int]:
     """Decode an image file to [C, H, W]: one channel where it is gray, else three.
 
     Returns:
-        uint8, or uint16 where a channel has 16 bits; and what had to be done for it.
+        uint8, or uint16 where a channel has 16 bits; and what had to be done for it, a sum of bits.
 
     Raises:
         ValueError: it cannot be decoded; the sentence holds `name`.
@@ -83,7 +86,7 @@ def decode_image(file: Path | IO[bytes], *, name: str) -> tuple[Pixels, Kind]:
             for bare in _without_metadata(_content(file)):
                 try:
                     pixels, kinds = _decoded(io.BytesIO(bare))
-                    return pixels, kinds | Kind.METADATA
+                    return pixels, kinds | _METADATA
                 except Exception:
                     continue
             raise
@@ -107,27 +110,23 @@ def _content(file: Path | IO[bytes]) -> bytes:
     return file.read()
 
 
-def _decoded(file: Path | IO[bytes]) -> tuple[Pixels, Kind]:
+def _decoded(file: Path | IO[bytes]) -> tuple[Pixels, int]:
     with Image.open(file) as image:
         raw = _raw_mode(image)
         image.load()
-        upright, kinds = _orientation(image)
-        transparent = False
-        pixels: Pixels
-        if image.mode.startswith(("I", "F")):
-            pixels = _whole_numbers(image)[..., None]
-        elif ";16" in raw and (deep := _sixteen_bits(file, image, raw)) is not None:
+        orientation, kinds = _orientation(image)
+        deep = _sixteen_bits(file, image, raw) if ";16" in raw or image.mode[0] in "IF" else None
+        pixels: Any
+        if deep is not None:
             pixels = deep
         else:
             flat, transparent = _flattened(image)
             pixels = np.asarray(flat)
-            pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-        if transparent:
-            kinds |= Kind.TRANSPARENT
-        if image.format in _ANIMATED and _has_frames(image):
-            kinds |= Kind.FRAMES
-    turned: Pixels = np.ascontiguousarray(_turned(pixels, upright).transpose(2, 0, 1))
-    return turned, kinds
+            kinds |= _TRANSPARENT if transparent else 0
+        kinds |= _FRAMES if image.format in _ANIMATED and _has_frames(image) else 0
+    if orientation in _TURNS:
+        pixels = _TURNS[orientation](pixels)
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)), kinds
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -138,27 +137,12 @@ def _raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _orientation(image: Image.Image) -> tuple[int, Kind]:
+def _orientation(image: Image.Image) -> tuple[int, int]:
     try:
         found = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # as on damaged pixels, nearly anything
-        return 1, Kind.METADATA
-    return (found if isinstance(found, int) else 1), Kind(0)
-
-
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn [H, W, C] upright."""
-    turns = {
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
-        8: lambda a: np.rot90(a, 1),
-    }
-    turned: Pixels = turns.get(orientation, lambda a: a)(pixels)
-    return turned
+        return 1, _METADATA
+    return (found if isinstance(found, int) else 1), 0
 
 
 def _has_frames(image: Image.Image) -> bool:
@@ -168,27 +152,18 @@ def _has_frames(image: Image.Image) -> bool:
         return False
 
 
-def _whole_numbers(image: Image.Image) -> NDArray[np.uint16]:
-    """Return the 16 bits of a gray image: uint16[H, W]. Pillow's own conversion to 8 would clip them."""
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose scale nothing says; save it with 8 or 16 bits")
-    values = np.asarray(image)
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 0xFFFF:
-        raise ValueError(f"its values go from {low} to {high}; save it with 8 or 16 bits, from 0 on")
-    return values.astype(np.uint16)
-
-
 def _sixteen_bits(file: Path | IO[bytes], image: Image.Image, raw: str) -> NDArray[np.uint16] | None:
-    """Return the 16 bits of each channel: uint16[H, W, 3], or [H, W, 1] of a gray one with opacity.
+    """Return the 16 bits of each channel: uint16[H, W] of a gray image, else [H, W, 3].
 
     None where Pillow does not give them, and where something is transparent: that is laid over white in 8 bits.
     """
+    if image.mode[0] in "IF":
+        return _whole_numbers(image)
     upper = np.asarray(image)
     if raw == "LA;16B":  # four bytes for each pixel, and so of RGBA
         gray, lower_gray, opacity, lower_opacity = np.moveaxis(_read_as(file, "RGBA"), -1, 0)
         opaque = min(opacity.min(), lower_opacity.min()) == 0xFF
-        return _joined(gray, lower_gray)[..., None] if opaque else None
+        return _joined(gray, lower_gray) if opaque else None
     if not raw.startswith("RGB") or raw[-1] not in _OTHER_ORDER:
         return None
     # Pillow keeps the upper byte of each channel. Told that the bytes come in the other order, it gives the lower one.
@@ -214,8 +189,21 @@ def _joined(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.ui
     return np.asarray((upper.astype(np.uint16) << 8) | lower, np.uint16)
 
 
+def _whole_numbers(image: Image.Image) -> NDArray[np.uint16]:
+    """Return a gray image: uint16[H, W]. Pillow's own conversion to 8 bits would clip it."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose scale nothing says; save it with 8 or 16 bits")
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 0xFFFF:
+        raise ValueError(f"its values go from {low} to {high}; save it with 8 or 16 bits, from 0 on")
+    return values.astype(np.uint16)
+
+
 def _flattened(image: Image.Image) -> tuple[Image.Image, bool]:
     """Return a gray or an RGB image, and whether anything of it was transparent and is laid over white."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image, False
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if image.mode == "LAB":
         return _from_lab(image), False

@@ -127,10 +127,8 @@ def cache_dataset(
         check_class_count(located, survey.class_names)
         _check_readable(located, survey, skip_unreadable)
     if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
-        for form in {_form(side, survey.geometry) for side in sides} if survey else ():
-            arrays = _array_folder(folder, survey, form)
-            if arrays.exists() and not _is_complete(folder, survey, form):
-                say(f"{located.title}: the cached images in {arrays} are incomplete or damaged; decoding them again")
+        if survey is not None:
+            _tell_damage(located, survey, folder, {_form(side, survey.geometry) for side in sides}, say)
         with warnings.catch_warnings():
             survey = _fill(located, survey, sides, folder, source, say)
         _check_readable(located, survey, skip_unreadable)
@@ -263,6 +261,15 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
         return False
     _write_manifest(place, manifest)  # the files were moved or copied; the next look is quick again
     return True
+
+
+def _tell_damage(
+    located: Located, survey: Survey, folder: Path, forms: Collection[Form], say: Callable[[str], None]
+) -> None:
+    for form in forms:
+        arrays = _array_folder(folder, survey, form)
+        if arrays.exists() and not _is_complete(folder, survey, form):
+            say(f"{located.title}: the cached images in {arrays} are incomplete or damaged; decoding them again")
 
 
 def _write_manifest(place: Path, manifest: _Manifest) -> None:

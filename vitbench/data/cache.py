@@ -123,22 +123,19 @@ def cache_dataset(
         raise _unwritable(cache_root, error.strerror) from error
     source = _source(located)
     survey = _remembered(folder, source)
+    if survey is not None and survey.unreadable and not skip_unreadable:
+        survey = None  # what could not be read before may be readable now
     if survey is not None:
         check_class_count(located, survey.class_names)
-        _check_readable(located, survey, skip_unreadable)
     if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
         if survey is not None:
             _tell_damage(located, survey, folder, {_form(side, survey.geometry) for side in sides}, say)
         with warnings.catch_warnings():
             survey = _fill(located, survey, sides, folder, source, say)
-        _check_readable(located, survey, skip_unreadable)
-    return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
-
-
-def _check_readable(located: Located, survey: Survey, skip_unreadable: bool) -> None:
     if survey.unreadable and not skip_unreadable:
         named = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total)
         raise fault(located, f"{named}; repair or remove them, or leave them out with --skip-unreadable")
+    return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
 
 
 def takes(located: Located, *, cache_root: Path) -> bool:

@@ -67,18 +67,17 @@ def copies(splits: Sequence[Read]) -> tuple[list[str], list[str]]:
     """Return a note on images that are equal pixel for pixel, and doubts about test scores; both empty without any.
 
     Args:
-        splits: in the order of their use: what the test split shares with those before it is what doubts its scores.
+        splits: in the order of their use, the test split last: what it shares with others makes its scores doubtful.
     """
-    # 64 bits of a SHA-256: among ten million images two others agree by chance once in 400,000 data sets.
-    keys = [np.ascontiguousarray(split.digests[:, :8]).view(">u8").ravel() for split in splits]
+    # 64 bits of a SHA-256: among ten million images two others agree by chance once in 400,000 datasets.
+    keys = np.concatenate([np.ascontiguousarray(split.digests[:, :8]).view(np.uint64).ravel() for split in splits])
     labels = np.concatenate([split.labels for split in splits])
-    numbers = np.unique(np.concatenate(keys), return_inverse=True)[1].ravel()
-    pairs = np.unique(np.stack([numbers, labels]), axis=1)[0]
-    torn = np.unique(pairs)[np.unique(pairs, return_counts=True)[1] > 1]
+    numbers = np.unique(keys, return_inverse=True)[1].ravel()
+    by_split = np.split(numbers, np.cumsum([len(split.labels) for split in splits])[:-1])
     found, doubts = [], []
-    for position, (split, own) in enumerate(zip(splits, keys, strict=True)):
+    for position, (split, own) in enumerate(zip(splits, by_split, strict=True)):
         kind = _WORDS.get(split.name, split.name)
-        for other, earlier in zip(splits[:position], keys, strict=False):
+        for other, earlier in zip(splits[:position], by_split, strict=False):
             shared = np.count_nonzero(np.isin(own, earlier))
             if shared:
                 found.append(f"{shared:,} of {len(own):,} {kind} images are also in {other.name}")
@@ -87,11 +86,13 @@ def copies(splits: Sequence[Read]) -> tuple[list[str], list[str]]:
         repeated = len(own) - len(np.unique(own))
         if repeated:
             found.append(f"{repeated:,} of {len(own):,} {kind} images are copies of others in {split.name}")
+    images, counts = np.unique(np.unique(np.stack([numbers, labels]), axis=1)[0], return_counts=True)
+    torn = images[counts > 1]
     if len(torn):
         found.append(f"{len(torn):,} {'image has' if len(torn) == 1 else 'images have'} more than one label")
-        tested = np.count_nonzero(np.isin(numbers[len(labels) - len(keys[-1]) :], torn))
-        if tested >= DOUBTFUL_SHARE * len(keys[-1]):
-            doubts.append(f"{tested:,} of {len(keys[-1]):,} test images have a copy with another label")
+        tested = np.count_nonzero(np.isin(by_split[-1], torn))
+        if tested >= DOUBTFUL_SHARE * len(by_split[-1]):
+            doubts.append(f"{tested:,} of {len(by_split[-1]):,} test images have a copy with another label")
     return ([f"equal pixel for pixel: {'; '.join(found)}"] if found else []), doubts
 
 

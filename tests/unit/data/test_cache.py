@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +20,8 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from vitbench.data import decoding
 from vitbench.data.cache import FORMAT, WantedSize, cache_dataset, takes
-from vitbench.data.findings import MOST_NAMED
+from vitbench.data.findings import MOST_NAMED, Read, content_of
+from vitbench.data.integrity import digest_of
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.records import DataInfo
@@ -435,13 +438,165 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert Path(before.cache).is_dir()
 
 
-def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+def _swap_folders(root: Path) -> None:
+    for source, target in (("cat", "kept"), ("dog", "cat"), ("kept", "dog")):
+        (root / source).rename(root / target)
+
+
+def _swap_files(root: Path) -> None:
+    for source, target in (("cat/1", "kept"), ("dog/1", "cat/1"), ("kept", "dog/1")):
+        (root / source).rename(root / target)
+
+
+def _write_in_place(root: Path) -> None:
+    (root / "cat" / "1").write_text("c")
+    os.utime(root / "cat" / "1", (1e9, 1e9))
+
+
+def _put_another(root: Path) -> None:
+    (root / "new").write_text("c")
+    os.utime(root / "new", (1e9, 1e9))
+    (root / "new").replace(root / "cat" / "1")
+
+
+@pytest.mark.parametrize("change", [_swap_folders, _swap_files, _write_in_place, _put_another])
+def test_a_change_that_keeps_names_sizes_and_times_is_noticed(change: Callable[[Path], None], tmp_path: Path) -> None:
+    toy, root = _square(8), tmp_path / "data"
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        (root / name / "1").write_text(name[0])
+        os.utime(root / name / "1", (1e9, 1e9))
+    before = _cache(toy, tmp_path, root=root)[FOLLOW]
+    toy.labels["train"] = 1 - toy.labels["train"]
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == before
+
+    change(root)
+
+    assert _cache(toy, tmp_path, root=root)[FOLLOW].fingerprint != before.fingerprint
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _turn_one_bit(path: Path) -> None:
+    times = path.stat().st_mtime_ns
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read()[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    os.utime(path, ns=(times, times))
+
+
+def _turn_round(path: Path) -> None:
+    np.save(path, np.load(path)[::-1].copy())
+
+
+@pytest.mark.parametrize("damage", [_remove, _cut, _empty, _turn_one_bit, _turn_round])
+@pytest.mark.parametrize("name", ["train-images", "train-labels", "test-images", "test-labels"])
+@pytest.mark.parametrize("side", [FOLLOW, WantedSize(image_size=(8, 8))], ids=["as they are", "resized"])
+def test_a_damaged_cache_is_made_again(
+    damage: Callable[[Path], None], name: str, side: WantedSize, tmp_path: Path
+) -> None:
+    toy, root, said = _square(16), _with_root(tmp_path), []
+    info = _cache(toy, tmp_path, side, root=root)[side]
+    whole = _read(info, name).copy()
+    damage(Path(info.cache, f"{name}.npy"))
+
+    found = cache_dataset(toy.located(root), sides=[side], cache_root=tmp_path / "cache", say=said.append)[side]
+
+    assert found == info
+    assert np.array_equal(_read(info, name), whole)
+    assert said == [f"toy: the cached images in {info.cache} are incomplete or damaged; decoding them again"]
+
+
+def test_a_cache_that_was_copied_is_read_once_and_used(tmp_path: Path) -> None:
     toy, root = _square(8), _with_root(tmp_path)
     info = _cache(toy, tmp_path, root=root)[FOLLOW]
-    Path(info.cache, "test-images.npy").unlink()
+    for path in Path(info.cache).glob("*.npy"):
+        path.write_bytes(path.read_bytes())
+    manifest, reads = Path(info.cache, "manifest.json"), toy.reads
+    before = manifest.read_bytes()
 
     assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+    assert toy.reads == reads
+    assert manifest.read_bytes() != before
+
+
+def test_folders_of_arrays_that_changed_places_are_made_again(tmp_path: Path) -> None:
+    toy, other, root = _square(8), _square(8), _with_root(tmp_path)
+    other.images["train"][0] = 255 - other.images["train"][0]
+    first, second = _cache(toy, tmp_path, root=root)[FOLLOW], _cache(other, tmp_path)[FOLLOW]
+    shutil.rmtree(first.cache)
+    Path(second.cache).rename(first.cache)
+
+    assert np.array_equal(_read(_cache(toy, tmp_path, root=root)[FOLLOW], "train-images"), toy.images["train"])
+
+
+def test_damaged_class_names_are_read_anew(tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    info = _cache(toy, tmp_path, root=root)[FOLLOW]
+    [entry] = (tmp_path / "cache" / f"v{FORMAT}" / "sources").iterdir()
+    entry.write_bytes(entry.read_bytes().replace(b"cat", b"cow"))
+
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+
+
+# --- pixels of 16 bits
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(1, 8), (255, 8), (256, 10), (4095, 12), (4096, 14), (65535, 16)])
+def test_sixteen_bits_are_scaled_by_those_that_are_used(highest: int, bits: int, tmp_path: Path) -> None:
+    toy = _square(8, train=60, channels=1)
+    toy.images["train"] = [np.full((1, 8, 8), highest // 2, np.uint16) + np.arange(8, dtype=np.uint16) % 2] * 60
+    toy.images["train"][37] = np.full((1, 8, 8), highest, np.uint16)  # which the glance misses
+
+    info = _cache(toy, tmp_path)[FOLLOW]
+
+    assert _read(info, "train-images")[37].max() == highest >> (bits - 8)
+    assert np.array_equal(_read(info, "train-images")[0], toy.images["train"][0] >> (bits - 8))
     assert np.array_equal(_read(info, "test-images"), toy.images["test"])
+    assert any(f"values up to {highest:,}, which take {bits} bits" in note for note in info.notes)
+
+
+# --- published data
+
+
+def test_published_images_are_known_whatever_their_order_and_that_of_their_classes(tmp_path: Path) -> None:
+    toy = _square(8, train=12)
+
+    def seen(toy: Toy, *published: str) -> DataInfo:
+        return _cache(toy, tmp_path, published=published, verified=False)[FOLLOW]
+
+    reads = [_as_read(toy, name) for name in ("train", "test")]
+    content = content_of(reads, ("cat", "dog"))
+    assert not seen(toy, "0" * 64).verified
+    assert (seen(toy, content).title, seen(toy, "0" * 64, content).verified) == ("toy", True)
+
+    turned = Toy(toy.images["train"][::-1], toy.images["test"])
+    turned.labels = {"train": 1 - toy.labels["train"][::-1], "test": 1 - toy.labels["test"]}
+    turned.names = dict.fromkeys(("train", "test"), ("dog", "cat"))
+    assert seen(turned, content).verified
+    assert seen(turned, content).fingerprint != seen(toy, content).fingerprint
+
+    turned.names = dict.fromkeys(("train", "test"), ("cat", "dog"))
+    assert not seen(turned, content).verified
+    toy.images["train"][0][0, 0, 0] ^= 1
+    assert seen(toy, content).title.startswith("toy (unverified, ")
+
+
+def _as_read(toy: Toy, name: str) -> Read:
+    digests = np.frombuffer(b"".join(map(digest_of, toy.images[name])), np.uint8).reshape(-1, 32)
+    return Read(name=name, labels=toy.labels[name], digests=digests)
 
 
 @pytest.mark.parametrize(
@@ -517,7 +672,7 @@ def test_another_number_of_classes_than_the_named_set_has_is_refused_also_from_t
     [
         (
             np.zeros((3, 8, 8)),
-            "test image 1 must be uint8 or uint16 of shape [channels, height, width], not float64[3, 8, 8]",
+            "test image 1 must be uint8 or uint16 of shape [channels, height, width], not float",
         ),
         (np.zeros((8, 8, 3), np.uint8), "not uint8[8, 8, 3]"),
         (np.zeros((4, 8, 8), np.uint8), "image 0 has 3 channels, and others have 4; all images of a dataset must have"),
@@ -577,7 +732,7 @@ def test_all_images_that_cannot_be_read_are_named_in_one_line(error: Exception, 
 
 
 def test_of_very_many_images_that_cannot_be_read_some_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UnusableError, match="^dataset toy: 200 of 304 images") as caught:
+    with pytest.raises(UnusableError, match=r"^dataset toy: 200 of 304 images") as caught:
         _cache(_damaged(BROKEN, *range(200)), tmp_path)
     assert str(caught.value).count("truncated") == MOST_NAMED
     assert f"and {200 - MOST_NAMED} more;" in str(caught.value)
@@ -624,7 +779,7 @@ def test_what_was_left_out_is_tried_again_unless_it_is_to_be_left_out(tmp_path: 
 
 def test_a_split_or_a_class_that_is_lost_whole_is_said(tmp_path: Path) -> None:
     located = _damaged(BROKEN, *range(300)).located()
-    with pytest.raises(UnusableError, match="toy: none of the train images can be read; the first: .*truncated"):
+    with pytest.raises(UnusableError, match=r"toy: none of the train images can be read; the first: .*truncated"):
         cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "a", say=print, skip_unreadable=True)
     located = _damaged(BROKEN, *range(0, 300, 2)).located()
     [info] = cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "b", say=print, skip_unreadable=True).values()

@@ -101,6 +101,7 @@ def run(
     rerun: Rerun | None = None,
     compile: bool = False,  # noqa: A002 - the word of the command line
     channels_last: bool = False,
+    skip_unreadable: bool = False,
     plugins: Sequence[str | Path] = (),
     no_plugins: Sequence[str] = (),
     strict_plugins: bool = False,
@@ -129,6 +130,7 @@ def run(
             None: what is missing.
         compile: use torch.compile.
         channels_last: use the channels-last memory format.
+        skip_unreadable: leave images out that cannot be read; they are counted and named, and scores are marked.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
         no_plugins: installed plugins to leave out.
         strict_plugins: make any problem with a plugin an error.

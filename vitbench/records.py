@@ -279,6 +279,10 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """What the labels say of an image."""
     plugin: str = ""
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """Why scores on these data are to be taken with care, such as test images that are also in train."""
+    left_out: int = 0
+    """Images that could not be read and were left out."""
 
 
 class PreprocessInfo(_Data, frozen=True, kw_only=True):

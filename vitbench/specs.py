@@ -464,6 +464,9 @@ class DatasetSpec(WithOptions):
     """Where the data come from."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("pyarrow",)``."""
+    published: tuple[str, ...] = ()
+    """What `vitbench.data.findings.content_of` gives for the published images; several where their classes have several
+    names. Whatever files hold these images are the published dataset, and others are marked *unverified*."""
 
     def __post_init__(self) -> None:
         _check_name("dataset", self.name)
@@ -473,6 +476,7 @@ class DatasetSpec(WithOptions):
         if self.detect is not None:
             _check_target(owner, "detect", self.detect)
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        object.__setattr__(self, "published", _freeze_words(owner, "published", self.published))
         object.__setattr__(self, "augmentations", _freeze_words(owner, "augmentations", self.augmentations))
         if not set(self.augmentations) <= {"crop", "flip"}:
             raise ValueError(f"{owner}: augmentations may hold 'crop' and 'flip', not {self.augmentations!r}")

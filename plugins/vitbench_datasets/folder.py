@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vitbench.data.splits import single_image_note, stratified_split
+
+from .decoding import Conversions, Pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -34,10 +35,19 @@ class ImageFiles:
     """int64[N]"""
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    _seen: Conversions = field(init=False)
 
-    def image(self, i: int) -> NDArray[np.uint8]:
-        """Return uint8[C, H, W]. Raises ValueError with the path of an unreadable file."""
-        return decode_image(self.paths[i], name=str(self.paths[i]))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_seen", Conversions(len(self.paths)))
+
+    def image(self, i: int) -> Pixels:
+        """Return [C, H, W]. Raises ValueError with the path of an unreadable file."""
+        return self._seen.decode(i, self.paths[i], name=str(self.paths[i]))
+
+    @property
+    def conversions(self) -> dict[str, int]:
+        """How many of the images read so far are what, in words."""
+        return self._seen.counts
 
 
 def detect(root: Path) -> bool:
@@ -100,31 +110,3 @@ def _images(folder: Path) -> Iterator[Path]:
             suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - millions of files: no Path for each
             if suffix in SUFFIXES and not entry.name.startswith(".") and entry.is_file():
                 yield Path(entry.path)
-
-
-def decode_image(file: Path | IO[bytes], *, name: str) -> NDArray[np.uint8]:
-    """Decode an image file to uint8[C, H, W]: one channel where it is gray, else three.
-
-    It is turned upright as its EXIF data say; transparency is dropped; 16 bits become the upper 8.
-
-    Raises:
-        ValueError: it cannot be decoded; the sentence holds `name`.
-    """
-    try:
-        with Image.open(file) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return _channels_first(image)
-    # Pillow's readers raise nearly anything on damaged files: OSError, SyntaxError, struct.error, zlib.error.
-    except Exception as error:
-        reason = "it is in no known image format" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"cannot read image {name}: {reason or type(error).__name__}") from error
-
-
-def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I"):  # 16-bit gray, which `convert` would clip instead of scale
-        return np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)[None]
-    if image.mode in ("1", "L", "LA", "La"):
-        return np.asarray(image.convert("L"))[None]
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns of the direct way
-    return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))

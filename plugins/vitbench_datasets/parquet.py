@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vitbench.errors import UnusableError
 
-from .folder import decode_image
+from .decoding import Conversions, Pixels
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,9 +49,15 @@ class ParquetImages:
         self._starts = np.cumsum([0, *lengths])
         self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
+        self._seen = Conversions(len(labels))
 
-    def image(self, i: int) -> NDArray[np.uint8]:
-        """Return uint8[C, H, W]. Raises ValueError with the file and the row of an unreadable image."""
+    @property
+    def conversions(self) -> dict[str, int]:
+        """How many of the images read so far are what, in words."""
+        return self._seen.counts
+
+    def image(self, i: int) -> Pixels:
+        """Return [C, H, W]. Raises ValueError with the file and the row of an unreadable image."""
         number = int(np.searchsorted(self._starts, i, side="right")) - 1
         row = i - int(self._starts[number])
         encoded = self._encoded(number)[row].as_py()
@@ -59,7 +65,7 @@ class ParquetImages:
         name = f"row {first + row} of {path}"
         if encoded is None:
             raise ValueError(f"cannot read image {name}: its bytes are missing")
-        return decode_image(io.BytesIO(encoded), name=name)
+        return self._seen.decode(i, io.BytesIO(encoded), name=name)
 
     def _encoded(self, number: int) -> pa.ChunkedArray:
         """Return the encoded images of a row group: bytes, or None."""

@@ -62,7 +62,7 @@ def _cifar10(root: Path, write: Any = _original) -> Path:
     return root
 
 
-def test_files_in_the_original_format_are_read_as_unverified(tmp_path: Path) -> None:
+def test_files_in_the_original_format_are_read(tmp_path: Path) -> None:
     root = _cifar10(tmp_path)
 
     train, test = (open_cifar10(root=root, split=split, download=False) for split in ("train", "test"))
@@ -71,7 +71,6 @@ def test_files_in_the_original_format_are_read_as_unverified(tmp_path: Path) -> 
     assert (train.pixels.shape, test.pixels.shape) == ((100, 3, 32, 32), (20, 3, 32, 32))
     assert train.labels.tolist() == [(seed + i) % 10 for seed in range(5) for i in range(20)]
     assert np.array_equal(test.images(np.array([2]))[0].ravel(), _batch(5)[b"data"][2])
-    assert train.verified is False
 
 
 def test_the_folder_itself_may_be_given(tmp_path: Path) -> None:
@@ -96,16 +95,6 @@ def _with_true_sums(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CIFAR10, "test_list", sums(["test_batch"]))
     meta = dict(zip(("filename", "md5"), sums(["batches.meta"])[0], strict=True))
     monkeypatch.setattr(CIFAR10, "meta", {"key": "label_names", **meta})
-
-
-def test_matching_checksums_make_it_the_published_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = _cifar10(tmp_path)
-    _with_true_sums(root, monkeypatch)
-    assert open_cifar10(root=root, split="train", download=False).verified is True
-
-    with (root / "cifar-10-batches-py" / "data_batch_3").open("ab") as file:
-        file.write(b" ")
-    assert open_cifar10(root=root, split="test", download=False).verified is False
 
 
 def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 )
 @click.option("--compile", is_flag=True, help="Use torch.compile.")
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and run nothing.")
 @plugin_options
 @click.option("--quiet", is_flag=True, help="Print nothing while running.")

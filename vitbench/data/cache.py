@@ -10,28 +10,35 @@ sizes squares.
     <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>]/   {train,test}-{images,labels}.npy, manifest.json
 
 The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
-cached size. Files are trusted to be unchanged while their paths, sizes and times of change are. Folders are filled
-under another name and then renamed, so that a reader never meets a half-written one.
+cached size. Files are trusted while `vitbench.data.integrity` sees no change of them. The cache's own arrays whose
+looks have changed are read and held to their digests; what is damaged is decoded again. Folders are filled under
+another name and then renamed, so that a reader never meets a half-written one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from vitbench.data.decoding import Form, Geometry, Survey, decode, glance
+from vitbench.data.decoding import Decoded, Form, Geometry, Survey, decode, glance
+from vitbench.data.findings import unreadable_images
 from vitbench.data.geometry import covering_size, filling, placing
+from vitbench.data.integrity import ArrayFile, Stamp, array_file, has_stamp, holds, stamp_of
 from vitbench.data.locate import Located
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
-from vitbench.errors import UnusableError, VitbenchError
+from vitbench.errors import StoreError, UnusableError, VitbenchError
+from vitbench.files import replace_file
 from vitbench.records import DataInfo, KnownBy, digest
 from vitbench.specs import CropMode
 
@@ -43,7 +50,6 @@ FOLLOWED_SIDE = 224
 """Largest shorter side for a model that follows the data: the field's usual input."""
 _GRID = 16
 """What divides the sides of resized images for such a model: the usual patch."""
-_ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,19 +70,39 @@ class _Source(NamedTuple):
     """The files that a dataset was decoded from."""
 
     key: str
-    files: list[tuple[str, int, int]]
-    """Path under the root, bytes, time of change in nanoseconds."""
+    files: list[tuple[str, Stamp]]
+    """Path under the root, and what changes when the file does."""
 
 
-class _Manifest(msgspec.Struct, frozen=True):
-    """What is read again of a folder's manifest."""
+class _Entry(msgspec.Struct, frozen=True):
+    """A survey as it is remembered."""
 
-    files: dict[str, int]
-    """Bytes of each array's file."""
+    survey: msgspec.Raw
+    sha256: str
+    """Of `survey`, lest a damaged one gives wrong classes."""
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder of arrays holds."""
+
+    format: int
+    plugin: str
+    dataset: str
+    root: str | None
+    shape: tuple[int, int, int]
+    interpolation: str
+    files: dict[str, ArrayFile]
+    """By name."""
+    survey: Survey
 
 
 def cache_dataset(
-    located: Located, *, sides: Collection[WantedSize], cache_root: Path, say: Callable[[str], None]
+    located: Located,
+    *,
+    sides: Collection[WantedSize],
+    cache_root: Path,
+    say: Callable[[str], None],
+    skip_unreadable: bool = False,
 ) -> dict[WantedSize, DataInfo]:
     """Decode a dataset into the cache, unless it is there, in each shape that is wanted.
 
@@ -85,12 +111,14 @@ def cache_dataset(
         sides: what the models want; those that lead to the same images share a folder.
         cache_root: folder of the cache; made where it is missing.
         say: gets a line of progress now and then, while images are decoded.
+        skip_unreadable: leave images out that cannot be read.
 
     Returns:
         For each side, the dataset with the folder of its arrays: uint8[N, C, H, W] and int64[N] for each split.
 
     Raises:
-        UnusableError: the dataset is missing or cannot be used, or the cache cannot be written.
+        UnusableError: the dataset is missing or cannot be used, or the cache cannot be written; images cannot be read,
+            unless they are to be skipped.
     """
     folder = cache_root / f"v{FORMAT}"
     try:
@@ -99,10 +127,18 @@ def cache_dataset(
         raise _unwritable(cache_root, error.strerror) from error
     source = _source(located)
     survey = _remembered(folder, source)
+    if survey is not None and survey.unreadable and not skip_unreadable:
+        survey = None  # what could not be read before may be readable now
     if survey is not None:
         check_class_count(located, survey.class_names)
     if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
-        survey = _fill(located, survey, sides, folder, source, say)
+        if survey is not None:
+            _tell_damage(located, survey, folder, {_form(side, survey.geometry) for side in sides}, say)
+        with warnings.catch_warnings():
+            survey = _fill(located, survey, sides, folder, source, say)
+    if survey.unreadable and not skip_unreadable:
+        named = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total)
+        raise fault(located, f"{named}; repair or remove them, or leave them out with --skip-unreadable")
     return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
 
 
@@ -140,7 +176,12 @@ def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
 
 def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
     verified = survey.published is not False and located.verified is not False
+    if located.published:
+        verified = survey.content in located.published
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
+    left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
+    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are left out"
+    resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
     return DataInfo(
         name=located.name,
         title=title,
@@ -154,13 +195,15 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         augmentations=located.augmentations,
         target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *([f"images are resized to {form.height}x{form.width}"] if form.interpolation else [])),
+        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", resized])),
+        doubts=(*[brief] * bool(left_out), *survey.doubts),
+        left_out=survey.unreadable,
     )
 
 
 def _known_by(located: Located, survey: Survey) -> KnownBy:
     """Return what says that the data are what they are called."""
-    if survey.published:
+    if survey.published or survey.content in located.published:
         return "checksums"
     if located.root is None:
         return "package"
@@ -180,7 +223,7 @@ def _source(located: Located) -> _Source | None:
     return _Source(digest([str(located.root), decoder, files]), files)
 
 
-def _files_under(root: Path) -> Iterator[tuple[str, int, int]]:
+def _files_under(root: Path) -> Iterator[tuple[str, Stamp]]:
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         here = Path(folder).stat()
@@ -191,15 +234,17 @@ def _files_under(root: Path) -> Iterator[tuple[str, int, int]]:
         for name in names:
             path = Path(folder, name)
             if path.exists():  # not so for a dangling link
-                status = path.stat()
-                yield path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+                yield path.relative_to(root).as_posix(), stamp_of(path.stat())
 
 
 def _remembered(folder: Path, source: _Source | None) -> Survey | None:
     if source is None:
         return None
     try:
-        return msgspec.json.decode(_entry(folder, source).read_bytes(), type=Survey)
+        entry = msgspec.json.decode(_entry(folder, source).read_bytes(), type=_Entry)
+        if hashlib.sha256(entry.survey).hexdigest() != entry.sha256:
+            return None
+        return msgspec.json.decode(entry.survey, type=Survey)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 
@@ -213,13 +258,40 @@ def _array_folder(folder: Path, survey: Survey, form: Form) -> Path:
 
 
 def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
-    """Whether a form is in the cache with all of its bytes; cleaners of caches remove single files."""
+    """Whether a form is in the cache, whole and undamaged; cleaners of caches remove single files."""
     arrays = _array_folder(folder, survey, form)
+    place = arrays / "manifest.json"
     try:
-        files = msgspec.json.decode((arrays / "manifest.json").read_bytes(), type=_Manifest).files
-        return all((arrays / name).stat().st_size == files.get(name) for name in _ARRAYS)
+        manifest = msgspec.json.decode(place.read_bytes(), type=_Manifest)
+        if (manifest.survey.fingerprint, manifest.shape) != (survey.fingerprint, form.shape):
+            return False
+        files = {f"{split}-{kind}.npy" for split in survey.sizes for kind in ("images", "labels")}
+        if files != manifest.files.keys():
+            return False
+        if all(has_stamp(arrays / name, file) for name, file in manifest.files.items()):
+            return True
+        if not all(holds(arrays / name, file) for name, file in manifest.files.items()):
+            return False
     except (FileNotFoundError, msgspec.MsgspecError):
         return False
+    _write_manifest(place, manifest)  # the files were moved or copied; the next look is quick again
+    return True
+
+
+def _tell_damage(
+    located: Located, survey: Survey, folder: Path, forms: Collection[Form], say: Callable[[str], None]
+) -> None:
+    for form in forms:
+        arrays = _array_folder(folder, survey, form)
+        if arrays.exists() and not _is_complete(folder, survey, form):
+            say(f"{located.title}: the cached images in {arrays} are incomplete or damaged; decoding them again")
+
+
+def _write_manifest(place: Path, manifest: _Manifest) -> None:
+    """Write what a folder holds, with the files' present stamps; a reader never meets half of it."""
+    files = {name: array_file(place.parent / name, file.sha256) for name, file in manifest.files.items()}
+    with contextlib.suppress(StoreError):  # a cache that others own is read all the same
+        replace_file(place, msgspec.json.encode(msgspec.structs.replace(manifest, files=files)))
 
 
 # --- making what is not ----------------------------------------------------------------------------------------------
@@ -239,22 +311,26 @@ def _fill(
     be wrong, a second pass makes the forms that are right.
     """
     opened = open_splits(located)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, of which the notes say what matters
     images = len(opened.train.labels) + len(opened.test.labels)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
         temporary = Path(name)
 
-        def written(forms: set[Form]) -> tuple[Survey, set[Form]]:
+        def written(forms: set[Form], bits: int) -> Decoded:
             _check_room(folder, images * sum(math.prod(form.shape) for form in forms))
-            return decode(opened, forms, temporary, lambda line: say(f"{located.title}: {line}"))
+            return decode(opened, forms, temporary, lambda line: say(f"{located.title}: {line}"), bits=bits)
 
         try:
             geometry = known.geometry if known else glance(opened)
             guessed = {_form(side, geometry) for side in sides}
-            survey, made = written({form for form in guessed if not (known and _is_complete(folder, known, form))})
+            survey, made = written(
+                {form for form in guessed if not (known and _is_complete(folder, known, form))}, geometry.bits
+            )
             wanted = {_form(side, survey.geometry) for side in sides}
             missing = {form for form in wanted if not _is_complete(folder, survey, form)}
-            if missing - made:
-                written(missing - made)
+            if missing - made.keys() or survey.geometry.bits != geometry.bits:
+                survey, more = written(missing - made.keys(), survey.geometry.bits)
+                made |= more
         except VitbenchError:
             raise
         except (OSError, ValueError) as error:
@@ -263,30 +339,29 @@ def _fill(
             raise fault(located, f"plugin {located.plugin} failed: {type(error).__name__}: {error}") from error
         source = source or _source(located)  # a download has only now put files there
         for form in missing:
-            _publish(temporary, folder, survey, form, located, source)
+            _publish(temporary, folder, survey, form, located, made[form])
         if source is not None:
-            entry = temporary / "entry.json"
-            entry.write_bytes(msgspec.json.encode(survey))
+            entry, text = temporary / "entry.json", msgspec.json.encode(survey)
+            entry.write_bytes(msgspec.json.encode(_Entry(msgspec.Raw(text), hashlib.sha256(text).hexdigest())))
             entry.replace(_entry(folder, source))
     return survey
 
 
 def _publish(
-    temporary: Path, folder: Path, survey: Survey, form: Form, located: Located, source: _Source | None
+    temporary: Path, folder: Path, survey: Survey, form: Form, located: Located, digests: Mapping[str, str]
 ) -> None:
     """Move a form's arrays to their place, unless another process has just done so."""
     made = temporary / form.suffix
-    manifest = {
-        "format": FORMAT,
-        "plugin": located.plugin,
-        "dataset": located.spec.name,
-        "root": str(located.root) if located.root else None,
-        "sources": source.files if source else [],
-        "shape": form.shape,
-        "interpolation": form.interpolation,
-        "files": {path.name: path.stat().st_size for path in sorted(made.iterdir())},
-        **msgspec.structs.asdict(survey),
-    }
+    manifest = _Manifest(
+        format=FORMAT,
+        plugin=located.plugin,
+        dataset=located.spec.name,
+        root=str(located.root) if located.root else None,
+        shape=form.shape,
+        interpolation=form.interpolation,
+        files={name: array_file(made / name, sha256) for name, sha256 in digests.items()},
+        survey=survey,
+    )
     (made / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     target = _array_folder(folder, survey, form)
     if target.exists() and not _is_complete(folder, survey, form):

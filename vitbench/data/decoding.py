@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,12 +23,14 @@ from numpy.typing import NDArray
 from PIL import __version__ as PILLOW_VERSION
 from PIL import features
 
+from vitbench.data.findings import DARK, MOST_NAMED, Read, bits_used, content_of, copies, looks
 from vitbench.data.fitting import fitted
-from vitbench.data.opening import OpenedSet, OpenedSplit
+from vitbench.data.integrity import digest_of
+from vitbench.data.opening import OpenedSet, OpenedSplit, Pixels, Unreadable, absent_classes
 from vitbench.environment import usable_cores
 from vitbench.printable import short_size
 
-__all__ = ["Form", "Geometry", "Survey", "decode", "decoder_versions", "glance"]
+__all__ = ["Decoded", "Form", "Geometry", "Survey", "decode", "decoder_versions", "glance"]
 
 _CHUNK = 64  # images handed to a thread at once: enough to hide the hand-over, few enough to stop at soon
 _MOST_THREADS = 16  # more would wait for the interpreter lock
@@ -50,18 +53,41 @@ class Geometry(msgspec.Struct, frozen=True):
     """Their height and width, where all are of one size."""
     short_side: int
     """Median of the shorter sides."""
+    bits: int = 8
+    """How many bits the images of 16 bits use, where there are any; all are scaled from these to 8."""
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """What one pass over all images of a dataset found."""
 
     fingerprint: str
+    content: str
+    """SHA-256 of pixels and class names, whatever the order of images and of classes."""
     geometry: Geometry
     class_names: tuple[str, ...]
     sizes: dict[str, int]
     published: bool | None
     """See `OpenedSet`."""
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    """Reasons why scores on these data are to be taken with care."""
+    unreadable: int = 0
+    """Images that are left out, because they cannot be read."""
+    unreadable_named: tuple[str, ...] = ()
+    """The first of them."""
+
+    @property
+    def total(self) -> int:
+        """Images, those that cannot be read among them."""
+        return self.unreadable + sum(self.sizes.values())
+
+
+class Decoded(NamedTuple):
+    """What one pass found and wrote."""
+
+    survey: Survey
+    digests: dict[Form, dict[str, str]]
+    """SHA-256 of each array by the name of its file, in the forms that were written for all images."""
 
 
 class Form(NamedTuple):
@@ -94,98 +120,174 @@ class Form(NamedTuple):
         return "-".join(words)
 
 
-class _Chunk(NamedTuple):
-    """What a thread found in one chunk of images."""
+@dataclass(kw_only=True, slots=True)
+class _Chunk:
+    """What a thread found in one chunk of images; those that cannot be read are in `unreadable` alone."""
 
-    digests: bytes
-    shapes: list[tuple[int, int, int]]
-    spoiled: set[Form]
+    digests: list[bytes] = field(default_factory=list)
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    uniform: int = 0
+    dark: int = 0
+    deepest: int = -1
+    written: dict[Form, list[bytes]] = field(default_factory=dict)
+    """Digests of the images as they were written in each form."""
+    spoiled: set[Form] = field(default_factory=set)
     """Forms that do not fit all of the images."""
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 def glance(opened: OpenedSet) -> Geometry:
     """Guess the geometry of all images from up to 16 of each split."""
-    shapes = []
+    shapes, deepest = [], -1
     for split in (opened.train, opened.test):
         rows = sorted({int(row) for row in np.linspace(0, len(split.labels) - 1, 16)})
-        shapes += [image.shape for image in split.read(rows)]
-    return _geometry(np.array(shapes))
+        for image in split.read(rows):
+            if not isinstance(image, Unreadable):
+                shapes.append(image.shape)
+                deepest = max(deepest, _depth(image))
+    return _geometry(np.array(shapes or [(1, 1, 1)]), deepest)
 
 
-def _geometry(shapes: NDArray[np.int64]) -> Geometry:
+def _geometry(shapes: NDArray[np.int64], deepest: int) -> Geometry:
     sizes = np.unique(shapes[:, 1:], axis=0)
     return Geometry(
         channels=int(shapes[:, 0].max()),
         uniform=(int(sizes[0, 0]), int(sizes[0, 1])) if len(sizes) == 1 else None,
         short_side=int(np.median(shapes[:, 1:].min(axis=1))),
+        bits=bits_used(deepest),
     )
 
 
+def _depth(image: Pixels) -> int:
+    """Return the highest value of an image of 16 bits, -1 of one of 8."""
+    return int(image.max()) if image.dtype == np.uint16 else -1
+
+
 def decode(
-    opened: OpenedSet, forms: Collection[Form], folder: Path, say: Callable[[str], None]
-) -> tuple[Survey, set[Form]]:
+    opened: OpenedSet, forms: Collection[Form], folder: Path, say: Callable[[str], None], *, bits: int = 8
+) -> Decoded:
     """Read every image once, and write it in each form into ``<folder>/<form.suffix>/``.
+
+    Images that cannot be read are left out and counted.
 
     Args:
         opened: the dataset.
         forms: a form that turns out not to fit all images is left unfinished.
         folder: an existing folder.
         say: gets a line of progress now and then.
+        bits: of images of 16 bits so many are used; where these turn out to be others, no form fits.
 
     Returns:
         What was found, and the forms that were written for all images: uint8[N, C, h, w] and int64[N] for each split.
 
     Raises:
-        ValueError: an image is no image; and whatever the plugin raises.
+        ValueError: an image is no image, or none can be read; and whatever else the plugin raises.
     """
     splits = (opened.train, opened.test)
     total = sum(len(split.labels) for split in splits)
     if total >= _WORTH_A_WORD:
         say(f"decoding {total:,} images")
     fingerprint = hashlib.sha256(msgspec.json.encode(opened.class_names))
-    shapes: list[tuple[int, int, int]] = []
+    shapes: list[NDArray[np.int64]] = []
+    found: list[Read] = []
     spoiled: set[Form] = set()
-    spoken = time.monotonic()
+    unreadable: list[Unreadable] = []
+    written: dict[Form, dict[str, str]] = {form: {} for form in forms}
+    absent: list[str] = []
+    done, spoken = 0, time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
         for split in splits:
-            fingerprint.update(f"{split.name} {len(split.labels)}".encode() + split.labels.astype("<i8").tobytes())
             arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
+            hashes = {form: hashlib.sha256() for form in forms}
             rows = range(len(split.labels))
             chunks = [rows[start : start + _CHUNK] for start in rows[::_CHUNK]]
-            for chunk in pool.map(partial(_read_chunk, split, arrays), chunks):
-                fingerprint.update(chunk.digests)
-                shapes += chunk.shapes
+            read, digests, lost = Read(name=split.name, labels=split.labels), bytearray(), []
+            for rows, chunk in zip(chunks, pool.map(partial(_read_chunk, split, arrays, bits), chunks), strict=True):
+                digests += b"".join(chunk.digests)
+                if chunk.shapes:
+                    shapes.append(np.array(chunk.shapes, np.int32))
+                read.uniform, read.dark = read.uniform + chunk.uniform, read.dark + chunk.dark
+                read.deepest = max(read.deepest, chunk.deepest)
+                for form, each in chunk.written.items():
+                    hashes[form].update(b"".join(each))
                 spoiled |= chunk.spoiled
+                lost += chunk.unreadable
+                done += len(rows)
                 if time.monotonic() - spoken > _SECONDS_BETWEEN_REPORTS:
                     spoken = time.monotonic()
-                    say(f"{len(shapes):,} of {total:,} images decoded")
-            for array in arrays.values():
+                    say(f"{done:,} of {total:,} images decoded")
+            read.digests = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+            read.labels = np.delete(split.labels, [each.row for each in lost])
+            read.conversions = split.conversions
+            fingerprint.update(f"{split.name} {len(read.labels)}".encode() + read.labels.astype("<i8").tobytes())
+            fingerprint.update(digests)
+            found.append(read)
+            if lost:
+                unreadable += lost
+                absent += set(absent_classes(opened.class_names, read.labels, split.name)) - set(opened.notes)
+            for form, array in arrays.items():
                 array.flush()  # a rename must not outlive the bytes, should the power fail
+                _finish(folder / form.suffix, read, [each.row for each in lost])
+                written[form][f"{split.name}-images.npy"] = hashes[form].hexdigest()
+                written[form][f"{split.name}-labels.npy"] = digest_of(read.labels).hex()
+    empty = [read.name for read in found if not len(read.labels)]
+    if empty:
+        raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
+    deepest = max(read.deepest for read in found)
+    repeated, doubts = copies(found)
     survey = Survey(
         fingerprint=fingerprint.hexdigest(),
-        geometry=_geometry(np.array(shapes)),
+        content=content_of(found, opened.class_names),
+        geometry=_geometry(np.concatenate(shapes), deepest),
         class_names=opened.class_names,
-        sizes={split.name: len(split.labels) for split in splits},
+        sizes={read.name: len(read.labels) for read in found},
         published=opened.published,
-        notes=opened.notes,
+        notes=(*opened.notes, *absent, *looks(found), *repeated),
+        doubts=tuple(doubts),
+        unreadable=len(unreadable),
+        unreadable_named=tuple(each.reason for each in unreadable[:MOST_NAMED]),
     )
-    return survey, set(forms) - spoiled
+    if deepest >= 0 and survey.geometry.bits != bits:
+        spoiled |= set(forms)
+    return Decoded(survey, {form: files for form, files in written.items() if form not in spoiled})
 
 
 def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.dtype[np.uint8]]:
     folder.mkdir(exist_ok=True)
-    np.save(folder / f"{split.name}-labels.npy", split.labels)
     shape = (len(split.labels), *form.shape)
     return np.lib.format.open_memmap(folder / f"{split.name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], rows: Sequence[int]) -> _Chunk:
-    chunk = _Chunk(b"", [], set())
-    digests = []
-    for row, image in zip(rows, split.read(rows), strict=True):
-        shape = image.shape
-        digests.append(hashlib.sha256(np.array(shape, "<i8").tobytes() + image.tobytes()).digest())
-        chunk.shapes.append((shape[0], shape[1], shape[2]))
+def _finish(folder: Path, read: Read, lost: Sequence[int]) -> None:
+    """Write the labels, and take the rows of images that could not be read out of the images' file."""
+    np.save(folder / f"{read.name}-labels.npy", read.labels)
+    if not lost:
+        return
+    path, shorter = folder / f"{read.name}-images.npy", folder / "shorter.npy"
+    images = np.load(path, mmap_mode="r")
+    kept = np.lib.format.open_memmap(shorter, mode="w+", dtype=np.uint8, shape=(len(read.labels), *images.shape[1:]))
+    rows = np.delete(np.arange(len(images)), lost)
+    for start in range(0, len(rows), _CHUNK):
+        kept[start : start + _CHUNK] = images[rows[start : start + _CHUNK]]
+    kept.flush()
+    shorter.replace(path)
+
+
+def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], bits: int, rows: Sequence[int]) -> _Chunk:
+    chunk = _Chunk(written={form: [] for form in arrays})
+    for row, given in zip(rows, split.read(rows), strict=True):
+        if isinstance(given, Unreadable):
+            chunk.unreadable.append(given)
+            continue
+        shape, digest = given.shape, digest_of(given)
+        chunk.digests.append(digest)
+        chunk.shapes.append(shape)
+        chunk.deepest = max(chunk.deepest, _depth(given))
+        image = _eight_bits(given, bits)
+        if _is_uniform(image):
+            chunk.uniform += 1
+        elif image.max() < DARK:
+            chunk.dark += 1
         for form, array in arrays.items():
             if shape[0] > form.channels or (not form.interpolation and shape[1:] != form.shape[1:]):
                 chunk.spoiled.add(form)
@@ -196,7 +298,20 @@ def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], ro
                 )
             else:
                 array[row] = _fitted(image, form)  # gray is repeated where others have more channels
-    return chunk._replace(digests=b"".join(digests))
+                as_given = given.dtype == np.uint8 and not form.interpolation and shape == form.shape
+                chunk.written[form].append(digest if as_given else digest_of(array[row]))
+    return chunk
+
+
+def _eight_bits(image: Pixels, bits: int) -> NDArray[np.uint8]:
+    return np.asarray(image if image.dtype == np.uint8 else image >> (bits - 8)).astype(np.uint8, copy=False)
+
+
+def _is_uniform(image: NDArray[np.uint8]) -> bool:
+    """Whether all pixels are of one colour; two corners tell of most images."""
+    if image[0, 0, 0] != image[0, -1, -1]:
+        return False
+    return bool((image == image[:, :1, :1]).all())
 
 
 def _fitted(image: NDArray[np.uint8], form: Form) -> NDArray[np.uint8]:

@@ -41,6 +41,8 @@ class Located:
     """Number of classes that the dataset of that name has; None: whatever is found."""
     augmentations: tuple[Augmentation, ...]
     """The changes of an image that keep its label: of the named dataset, else of the layout."""
+    published: tuple[str, ...] = ()
+    """What the published images of that name hash to, see `DatasetSpec.published`."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """For `open`, complete."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -139,6 +141,7 @@ def _located(
         plugin=plugin,
         root=root,
         verified=None if named is None or named is spec else False,
+        published=named.published if named else (),
         download=download,
         classes=None if named is None else named.classes,
         augmentations=(named or spec).augmentations,

@@ -20,9 +20,29 @@ from vitbench.errors import UnusableError, VitbenchError, error_of, reason_of
 from vitbench.protocols import ImageSet
 from vitbench.specs import load_target
 
-__all__ = ["OpenedSet", "OpenedSplit", "check_class_count", "fault", "open_splits", "refuses"]
+__all__ = [
+    "OpenedSet",
+    "OpenedSplit",
+    "Pixels",
+    "Unreadable",
+    "absent_classes",
+    "check_class_count",
+    "fault",
+    "open_splits",
+    "refuses",
+]
 
 SplitName = Literal["train", "test"]
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """An image that cannot be read."""
+
+    row: int
+    reason: str
+    """One line that names it, as its plugin says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,21 +54,45 @@ class OpenedSplit:
     labels: NDArray[np.int64]
     """int64[N], each in 0..K-1."""
 
-    def read(self, rows: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """Yield uint8[C, H, W] for each row; several threads call this at once.
+    def read(self, rows: Sequence[int]) -> Iterator[Pixels | Unreadable]:
+        """Yield uint8 or uint16[C, H, W] for each row, or that it cannot be read; several threads call this at once.
 
-        Raises ValueError for anything else, and what the plugin raises.
+        Raises ValueError for anything else, and what the plugin raises but ValueError and OSError.
         """
-        source: Any = self.images
-        batch = source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
+        batch = self._batch(rows)
         for position, row in enumerate(rows):
-            image = np.asarray(source.image(row) if batch is None else batch[position])
-            if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape or channels_come_last(image.shape):
-                raise ValueError(
-                    f"{self.name} image {row} must be uint8 of shape [channels, height, width], "
-                    f"not {image.dtype}{list(image.shape)}"
-                )
+            try:
+                image = np.asarray(self._one(row) if batch is None else batch[position])
+            except (ValueError, OSError) as error:
+                yield Unreadable(row=row, reason=" ".join(str(error).split()) or type(error).__name__)
+                continue
+            known = image.dtype in (np.uint8, np.uint16) and image.ndim == 3 and 0 not in image.shape
+            if not known or channels_come_last(image.shape):
+                raise self._no_image(row, image)
             yield image
+
+    @property
+    def conversions(self) -> dict[str, int]:
+        """What the plugin says of the images that it has read: how many are what, in words."""
+        return dict(getattr(self.images, "conversions", {}))
+
+    def _batch(self, rows: Sequence[int]) -> Any:
+        """Return images together, where they are offered so and all can be read."""
+        source: Any = self.images
+        try:
+            return source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
+        except (ValueError, OSError):
+            return None
+
+    def _one(self, row: int) -> Any:
+        source: Any = self.images
+        return source.images(np.array([row]))[0] if hasattr(source, "images") else source.image(row)
+
+    def _no_image(self, row: int, image: NDArray[Any]) -> ValueError:
+        return ValueError(
+            f"{self.name} image {row} must be uint8 or uint16 of shape [channels, height, width], "
+            f"not {image.dtype}{list(image.shape)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +124,7 @@ def open_splits(located: Located) -> OpenedSet:
     notes: dict[str, None] = {}
     for split in (train, test):
         notes |= dict.fromkeys(getattr(split.images, "notes", ()))
-        absent = np.setdiff1d(np.arange(len(class_names)), split.labels)
-        if len(absent):
-            notes[f"{_listed([class_names[k] for k in absent])} without any {split.name} image"] = None
+        notes |= dict.fromkeys(absent_classes(class_names, split.labels, split.name))
     said = [getattr(split.images, "verified", None) for split in (train, test)]
     published = False if any(each is not None and not each for each in said) else all(said) or None
     return OpenedSet(train=train, test=test, class_names=class_names, published=published, notes=tuple(notes))
@@ -98,6 +140,12 @@ def refuses(located: Located) -> bool:
     except VitbenchError as error:
         return isinstance(error.__cause__, (FileNotFoundError, ValueError))
     return False
+
+
+def absent_classes(class_names: Sequence[str], labels: NDArray[np.int64], split: str) -> list[str]:
+    """Return a sentence that names the classes without an image in a split, or none."""
+    absent = np.setdiff1d(np.arange(len(class_names)), labels)
+    return [f"{_listed([class_names[k] for k in absent])} without any {split} image"] if len(absent) else []
 
 
 def fault(located: Located, reason: object) -> UnusableError:

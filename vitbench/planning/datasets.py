@@ -111,7 +111,13 @@ def open_data(
             options=dict(located.options),
             files=located.files,
             decoders=located.decoders,
-            infos=cache_dataset(located, sides=sides, cache_root=default_cache_root(), say=say),
+            infos=cache_dataset(
+                located,
+                sides=sides,
+                cache_root=default_cache_root(),
+                say=say,
+                skip_unreadable=request.conditions.skip_unreadable,
+            ),
         )
     return opened
 

@@ -63,6 +63,8 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
+    if found.skip_unreadable:
+        conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)
     cells = expand(found, catalog, selection, home=home)
     _refuse(catalog.fatal(strict=strict_plugins))

@@ -66,6 +66,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """torch threads; None: all usable cores."""
     data: dict[str, str] = {}
     """Dataset name to its folder, relative to the file."""
+    skip_unreadable: bool = False
+    """Leave images out that cannot be read."""
 
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -84,6 +86,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     epochs: Count | None = None
     compile: bool = False
     channels_last: bool = False
+    skip_unreadable: bool = False
+    """Leave images out that cannot be read, instead of refusing the dataset."""
 
 
 class Selection(_Data, frozen=True, kw_only=True):

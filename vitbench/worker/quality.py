@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, cast
 
@@ -23,7 +23,7 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, C
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
-from vitbench.records import KeyedCell, PreprocessInfo, QualityCell, doubt
+from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
 from vitbench.worker.budget import check_epoch, held_to_images
@@ -127,7 +127,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     save_scores(folder / SCORES, measured.scores, found.predictions)
     return CellResult(
         status="ok",
-        measurements=measured.measurements,
+        measurements=_doubted(measured.measurements, planned),
         faults=found.faults,
         warnings=(*flipped, *found.warnings),
         curve=curve,
@@ -155,12 +155,18 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     with signs_of_life(send, "measuring"):
         measured = measure(catalog, subject, "quality")
     _save_again(folder / SCORES, measured, predictions)
-    measurements = doubt(measured.measurements, "warn", job.warnings)
+    measurements = doubt(_doubted(measured.measurements, job.planned), "warn", job.warnings)
     return CellResult(
         status="ok",
         measurements=doubt(measurements, "invalid", job.faults),
         measured_by=measured_by(catalog, measurements),
     )
+
+
+def _doubted(measurements: Iterable[Measurement], planned: KeyedCell) -> tuple[Measurement, ...]:
+    """Trust scores no more than the data; what training took of the machine is as it is."""
+    reasons = planned.data.doubts if planned.data else ()
+    return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
 
 
 def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess:

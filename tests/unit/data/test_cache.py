@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 import PIL
 import pytest
@@ -18,7 +19,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from vitbench.data import decoding
-from vitbench.data.cache import WantedSize, cache_dataset, takes
+from vitbench.data.cache import FORMAT, WantedSize, cache_dataset, takes
+from vitbench.data.findings import MOST_NAMED, Read, content_of
+from vitbench.data.integrity import digest_of
 from vitbench.data.locate import Located
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.records import DataInfo
@@ -92,7 +95,7 @@ def _reason(toy: Toy, tmp_path: Path, **changes: Any) -> str:
 
 
 def _folders(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in (tmp_path / "cache" / "v3").iterdir() if path.name != "sources")
+    return sorted(path.name for path in (tmp_path / "cache" / f"v{FORMAT}").iterdir() if path.name != "sources")
 
 
 # --- what is cached
@@ -343,10 +346,6 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     assert _cache(toy, tmp_path, WantedSize(image_size=(16, 16)), root=root) == first
     assert (toy.opened, toy.reads) == (opened, reads)
 
-    manifest = msgspec.json.decode(Path(first[WantedSize(image_size=(16, 16))].cache, "manifest.json").read_bytes())
-    assert [path for path, _, _ in manifest["sources"]] == ["sub/file"]
-    assert manifest["fingerprint"] == first[WantedSize(image_size=(16, 16))].fingerprint
-
 
 def test_what_is_in_the_cache_is_not_opened_to_learn_whether_the_set_takes_it(tmp_path: Path) -> None:
     toy, root = _square(8), tmp_path / "toy"
@@ -469,13 +468,165 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert Path(before.cache).is_dir()
 
 
-def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+def _swap_folders(root: Path) -> None:
+    for source, target in (("cat", "kept"), ("dog", "cat"), ("kept", "dog")):
+        (root / source).rename(root / target)
+
+
+def _swap_files(root: Path) -> None:
+    for source, target in (("cat/1", "kept"), ("dog/1", "cat/1"), ("kept", "dog/1")):
+        (root / source).rename(root / target)
+
+
+def _write_in_place(root: Path) -> None:
+    (root / "cat" / "1").write_text("c")
+    os.utime(root / "cat" / "1", (1e9, 1e9))
+
+
+def _put_another(root: Path) -> None:
+    (root / "new").write_text("c")
+    os.utime(root / "new", (1e9, 1e9))
+    (root / "new").replace(root / "cat" / "1")
+
+
+@pytest.mark.parametrize("change", [_swap_folders, _swap_files, _write_in_place, _put_another])
+def test_a_change_that_keeps_names_sizes_and_times_is_noticed(change: Callable[[Path], None], tmp_path: Path) -> None:
+    toy, root = _square(8), tmp_path / "data"
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        (root / name / "1").write_text(name[0])
+        os.utime(root / name / "1", (1e9, 1e9))
+    before = _cache(toy, tmp_path, root=root)[FOLLOW]
+    toy.labels["train"] = 1 - toy.labels["train"]
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == before
+
+    change(root)
+
+    assert _cache(toy, tmp_path, root=root)[FOLLOW].fingerprint != before.fingerprint
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _turn_one_bit(path: Path) -> None:
+    times = path.stat().st_mtime_ns
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read()[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    os.utime(path, ns=(times, times))
+
+
+def _turn_round(path: Path) -> None:
+    np.save(path, np.load(path)[::-1].copy())
+
+
+@pytest.mark.parametrize("damage", [_remove, _cut, _empty, _turn_one_bit, _turn_round])
+@pytest.mark.parametrize("name", ["train-images", "train-labels", "test-images", "test-labels"])
+@pytest.mark.parametrize("side", [FOLLOW, WantedSize(image_size=(8, 8))], ids=["as they are", "resized"])
+def test_a_damaged_cache_is_made_again(
+    damage: Callable[[Path], None], name: str, side: WantedSize, tmp_path: Path
+) -> None:
+    toy, root, said = _square(16), _with_root(tmp_path), []
+    info = _cache(toy, tmp_path, side, root=root)[side]
+    whole = _read(info, name).copy()
+    damage(Path(info.cache, f"{name}.npy"))
+
+    found = cache_dataset(toy.located(root), sides=[side], cache_root=tmp_path / "cache", say=said.append)[side]
+
+    assert found == info
+    assert np.array_equal(_read(info, name), whole)
+    assert said == [f"toy: the cached images in {info.cache} are incomplete or damaged; decoding them again"]
+
+
+def test_a_cache_that_was_copied_is_read_once_and_used(tmp_path: Path) -> None:
     toy, root = _square(8), _with_root(tmp_path)
     info = _cache(toy, tmp_path, root=root)[FOLLOW]
-    Path(info.cache, "test-images.npy").unlink()
+    for path in Path(info.cache).glob("*.npy"):
+        path.write_bytes(path.read_bytes())
+    manifest, reads = Path(info.cache, "manifest.json"), toy.reads
+    before = manifest.read_bytes()
 
     assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+    assert toy.reads == reads
+    assert manifest.read_bytes() != before
+
+
+def test_folders_of_arrays_that_changed_places_are_made_again(tmp_path: Path) -> None:
+    toy, other, root = _square(8), _square(8), _with_root(tmp_path)
+    other.images["train"][0] = 255 - other.images["train"][0]
+    first, second = _cache(toy, tmp_path, root=root)[FOLLOW], _cache(other, tmp_path)[FOLLOW]
+    shutil.rmtree(first.cache)
+    Path(second.cache).rename(first.cache)
+
+    assert np.array_equal(_read(_cache(toy, tmp_path, root=root)[FOLLOW], "train-images"), toy.images["train"])
+
+
+def test_damaged_class_names_are_read_anew(tmp_path: Path) -> None:
+    toy, root = _square(8), _with_root(tmp_path)
+    info = _cache(toy, tmp_path, root=root)[FOLLOW]
+    [entry] = (tmp_path / "cache" / f"v{FORMAT}" / "sources").iterdir()
+    entry.write_bytes(entry.read_bytes().replace(b"cat", b"cow"))
+
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+
+
+# --- pixels of 16 bits
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(1, 8), (255, 8), (256, 10), (4095, 12), (4096, 14), (65535, 16)])
+def test_sixteen_bits_are_scaled_by_those_that_are_used(highest: int, bits: int, tmp_path: Path) -> None:
+    toy = _square(8, train=60, channels=1)
+    toy.images["train"] = [np.full((1, 8, 8), highest // 2, np.uint16) + np.arange(8, dtype=np.uint16) % 2] * 60
+    toy.images["train"][37] = np.full((1, 8, 8), highest, np.uint16)  # which the glance misses
+
+    info = _cache(toy, tmp_path)[FOLLOW]
+
+    assert _read(info, "train-images")[37].max() == highest >> (bits - 8)
+    assert np.array_equal(_read(info, "train-images")[0], toy.images["train"][0] >> (bits - 8))
     assert np.array_equal(_read(info, "test-images"), toy.images["test"])
+    assert any(f"values up to {highest:,}, which take {bits} bits" in note for note in info.notes)
+
+
+# --- published data
+
+
+def test_published_images_are_known_whatever_their_order_and_that_of_their_classes(tmp_path: Path) -> None:
+    toy = _square(8, train=12)
+
+    def seen(toy: Toy, *published: str) -> DataInfo:
+        return _cache(toy, tmp_path, published=published, verified=False)[FOLLOW]
+
+    reads = [_as_read(toy, name) for name in ("train", "test")]
+    content = content_of(reads, ("cat", "dog"))
+    assert not seen(toy, "0" * 64).verified
+    assert (seen(toy, content).title, seen(toy, "0" * 64, content).verified) == ("toy", True)
+
+    turned = Toy(toy.images["train"][::-1], toy.images["test"])
+    turned.labels = {"train": 1 - toy.labels["train"][::-1], "test": 1 - toy.labels["test"]}
+    turned.names = dict.fromkeys(("train", "test"), ("dog", "cat"))
+    assert seen(turned, content).verified
+    assert seen(turned, content).fingerprint != seen(toy, content).fingerprint
+
+    turned.names = dict.fromkeys(("train", "test"), ("cat", "dog"))
+    assert not seen(turned, content).verified
+    toy.images["train"][0][0, 0, 0] ^= 1
+    assert seen(toy, content).title.startswith("toy (unverified, ")
+
+
+def _as_read(toy: Toy, name: str) -> Read:
+    digests = np.frombuffer(b"".join(map(digest_of, toy.images[name])), np.uint8).reshape(-1, 32)
+    return Read(name=name, labels=toy.labels[name], digests=digests)
 
 
 @pytest.mark.parametrize(
@@ -486,14 +637,14 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
 def test_a_cache_with_a_cut_or_wrong_manifest_is_made_again(manifest: bytes, tmp_path: Path) -> None:
     toy, root = _square(8), _with_root(tmp_path)
     info = _cache(toy, tmp_path, root=root)[FOLLOW]
-    path = Path(info.cache, "manifest.json")
-    whole = path.read_bytes()
-    path.write_bytes(manifest)
-    toy.reads = 0
+    Path(info.cache, "manifest.json").write_bytes(manifest)
 
+    toy.reads = 0
     assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
     assert toy.reads == 10
-    assert path.read_bytes() == whole
+    toy.reads = 0
+    assert _cache(toy, tmp_path, root=root)[FOLLOW] == info
+    assert toy.reads == 0
 
 
 def test_processes_that_fill_the_cache_at_once_agree(tmp_path: Path) -> None:
@@ -549,7 +700,10 @@ def test_another_number_of_classes_than_the_named_set_has_is_refused_also_from_t
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (np.zeros((3, 8, 8)), "test image 1 must be uint8 of shape [channels, height, width], not float64[3, 8, 8]"),
+        (
+            np.zeros((3, 8, 8)),
+            "test image 1 must be uint8 or uint16 of shape [channels, height, width], not float",
+        ),
         (np.zeros((8, 8, 3), np.uint8), "not uint8[8, 8, 3]"),
         (np.zeros((4, 8, 8), np.uint8), "image 0 has 3 channels, and others have 4; all images of a dataset must have"),
         (np.zeros((3, 0, 8), np.uint8), "not uint8[3, 0, 8]"),
@@ -561,24 +715,105 @@ def test_arrays_that_are_no_images_are_refused(image: np.ndarray, reason: str, t
     assert reason in _reason(toy, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ValueError("cannot read image /pets/cat/1.jpg:\n truncated"), "cannot read image /pets/cat/1.jpg: truncated"),
-        (OSError("lost"), "dataset toy: lost"),
-        (IndexError("7"), "plugin toys failed: IndexError: 7"),
-    ],
-)
-def test_an_image_that_cannot_be_read_is_named_and_nothing_stays(error: Exception, reason: str, tmp_path: Path) -> None:
+def test_a_broken_plugin_is_named_and_nothing_stays(tmp_path: Path) -> None:
+    assert "plugin toys failed: IndexError: 7" in _reason(_damaged(IndexError("7"), 271), tmp_path)
+
+
+# --- images that cannot be read
+
+
+def _damaged(error: Exception, *rows: int, batches: bool = False) -> Toy:
+    """Return a dataset of 300 and 4 images of which some of the training images raise an error."""
     toy = _square(8, train=300)
 
     def image(split: str, i: int) -> np.ndarray:
-        if (split, i) == ("train", 271):
+        toy.reads += 1
+        if split == "train" and i in rows:
             raise error
         return toy.images[split][i]
 
+    def open_set(*, root: Path | None, split: str, download: bool) -> SimpleNamespace:
+        offer = (
+            {"images": lambda index: np.stack([image(split, i) for i in index])}
+            if batches
+            else {"image": lambda i: image(split, i)}
+        )
+        return SimpleNamespace(labels=toy.labels[split], class_names=("cat", "dog"), **offer)
+
     toy._image = image
-    assert reason in _reason(toy, tmp_path)
+    if batches:
+        toy.open = open_set
+    return toy
+
+
+BROKEN = ValueError("cannot read image /pets/cat/1.jpg:\n truncated")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(BROKEN, "/pets/cat/1.jpg: truncated"), (OSError("lost"), "lost"), (OSError(), "OSError")]
+)
+def test_all_images_that_cannot_be_read_are_named_in_one_line(error: Exception, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UnusableError) as caught:
+        _cache(_damaged(error, 3, 271), tmp_path)
+    assert str(caught.value) == (
+        f"dataset toy: 2 of 304 images cannot be read: {reason}; {reason}; "
+        "repair or remove them, or leave them out with --skip-unreadable"
+    )
+
+
+def test_of_very_many_images_that_cannot_be_read_some_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match=r"^dataset toy: 200 of 304 images") as caught:
+        _cache(_damaged(BROKEN, *range(200)), tmp_path)
+    assert str(caught.value).count("truncated") == MOST_NAMED
+    assert f"and {200 - MOST_NAMED} more;" in str(caught.value)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(batches: bool, tmp_path: Path) -> None:
+    whole = _square(8, train=300)
+    lost = [3, 64, 299]
+
+    located = _damaged(BROKEN, *lost, batches=batches).located()
+    [info] = cache_dataset(
+        located, sides=[FOLLOW], cache_root=tmp_path / "cache", say=lambda line: None, skip_unreadable=True
+    ).values()
+
+    kept = np.delete(np.arange(300), lost)
+    assert info.sizes == {"train": 297, "test": 4}
+    assert np.array_equal(_read(info, "train-images"), np.array(whole.images["train"])[kept])
+    assert np.array_equal(_read(info, "train-labels"), kept % 2)
+    assert (info.left_out, info.doubts) == (3, ("3 of 304 images cannot be read and are left out",))
+    assert info.notes[-1].startswith("left out: 3 of 304 images cannot be read: /pets/cat/1.jpg: truncated; ")
+    without = Toy([whole.images["train"][row] for row in kept], whole.images["test"])
+    without.labels["train"] = kept % 2
+    assert _cache(without, tmp_path)[FOLLOW].fingerprint == info.fingerprint
+
+
+def test_what_was_left_out_is_tried_again_unless_it_is_to_be_left_out(tmp_path: Path) -> None:
+    toy, root = _damaged(BROKEN, 5), _with_root(tmp_path)
+
+    def cached(skip: bool) -> DataInfo:
+        return cache_dataset(
+            toy.located(root), sides=[FOLLOW], cache_root=tmp_path / "cache", say=print, skip_unreadable=skip
+        )[FOLLOW]
+
+    with pytest.raises(UnusableError, match="1 of 304 images cannot be read"):
+        cached(skip=False)
+    reads = toy.reads
+    assert cached(skip=True).left_out == 1
+    assert toy.reads == reads
+    toy._image = lambda split, i: toy.images[split][i]  # the network is back
+    assert cached(skip=False).left_out == 0
+    assert cached(skip=True).left_out == 0
+
+
+def test_a_split_or_a_class_that_is_lost_whole_is_said(tmp_path: Path) -> None:
+    located = _damaged(BROKEN, *range(300)).located()
+    with pytest.raises(UnusableError, match=r"toy: none of the train images can be read; the first: .*truncated"):
+        cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "a", say=print, skip_unreadable=True)
+    located = _damaged(BROKEN, *range(0, 300, 2)).located()
+    [info] = cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "b", say=print, skip_unreadable=True).values()
+    assert "class 'cat' without any train image" in info.notes
 
 
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

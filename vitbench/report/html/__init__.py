@@ -157,7 +157,7 @@ def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:
 
 _NOT_VERIFIED = "not verified: a name alone proves nothing"
 _KNOWN_BY: dict[KnownBy, str] = {
-    "checksums": "verified: these are the published images and labels",
+    "checksums": "verified against the published checksums",
     "package": "ships with a package",
     "owner": "the user's own data, with no published checksums to verify them against",
     "": "not verified: its plugin compares no checksums",

@@ -54,6 +54,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "batch_size": _WHOLE,
     "train_batch_size": _WHOLE,
     "train_step": _TEXT,
+    "steady_allocator": "bool",
     "fingerprint": _TEXT,
     "rank_by": _TEXT,
     "pareto_speed": _TRUTH,

@@ -225,6 +225,8 @@ class Row:
     recipe names none; None where no training was timed."""
     other_batches: Mapping[str, tuple[int, ...]]
     """By mode, where its speed was measured, but not at the condition's batch: at which it was."""
+    steady_allocator: bool
+    """Whether glibc's thresholds for memory were fixed while its speed was measured (docs/measuring.md)."""
     ids: tuple[str, ...]
     """The cells that it is made of."""
 
@@ -329,6 +331,7 @@ def _row(
         metrics=_metrics(by_seed, missing, timed, condition, place),
         train_step=_train_step(timed, condition),
         other_batches=_other_batches(timed, condition),
+        steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
     )
 

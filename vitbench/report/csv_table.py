@@ -66,7 +66,7 @@ _FIXED_COLUMNS = (
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
     *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "limit", "epochs"),
-    *("machine", "device", "precision", "threads", "compile", "channels_last"),
+    *("machine", "device", "precision", "threads", "compile", "channels_last", "steady_allocator"),
     *("torch", "variables", "method", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval"),
     *("pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
 )
@@ -96,7 +96,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         "; ".join(f"{device}: {' '.join(map(str, seeds))}" for device, seeds in row.seed_devices.items()),
         *(condition.limit, condition.epochs),
         *(condition.machine, condition.device, condition.precision, condition.threads),
-        *(condition.compile, condition.channels_last),
+        *(condition.compile, condition.channels_last, row.steady_allocator),
         *(condition.torch, condition.variables_text or None),
         *(condition.method, rank_by, *_interval(row, rank_by), place.speed, place.speed_memory),
         _worst([m.verdict for m in doubtful.values() if m.value is not None]),

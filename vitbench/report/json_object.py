@@ -25,7 +25,16 @@ _ROW = (
     *("device", "precision", "machine"),
 )
 _CONDITIONS = (
-    *("threads", "batch_size", "train_batch_size", "train_step", "compile", "channels_last", "method"),
+    *(
+        "threads",
+        "batch_size",
+        "train_batch_size",
+        "train_step",
+        "compile",
+        "channels_last",
+        "method",
+        "steady_allocator",
+    ),
     *("torch", "cudnn", "variables"),
     *("limit", "epochs", "fingerprint"),
 )

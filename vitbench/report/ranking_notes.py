@@ -32,13 +32,15 @@ def reference_note(references: References, rows: Sequence[Row]) -> list[str]:
     known = {}
     for name, value in references.items():
         style = style_of(name, rows)
-        low, high = (style.number(end * 1.0) for end in (value.low, value.high))
+        low, high = (style.number(end) for end in (value.low, value.high))
         known[name] = f"{name} {in_words(style, value.value)} ({low} to {high})"
     first = next(iter(references.values()))
     return [
         f"Speeds are ratios to the reference network {first.network}, times its own, which all rows share: "
         f"{', '.join(known.values())}, from the least to the most in {first.processes} processes"
         f"{f' of {first.runs} runs' if first.runs > 1 else ''}."
+        + " glibc's memory thresholds were fixed meanwhile."
+        * any(row.steady_allocator for row in rows)
     ]
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import sys
 import warnings
@@ -253,9 +254,11 @@ def steady_allocator() -> dict[str, int]:
 
     By itself glibc moves them with what a process has freed before, imports included: the same forward pass was seen
     to take 9,000 page faults in one process and 1,300 in another, and a fifth more time
-    (https://man7.org/linux/man-pages/man3/mallopt.3.html).
+    (https://man7.org/linux/man-pages/man3/mallopt.3.html). Where the user has set a variable of glibc's allocator, it
+    is left as it is.
     """
-    if sys.platform == "win32":  # has no handle of the whole process
+    chosen = any(value and name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name, value in os.environ.items())
+    if chosen or sys.platform == "win32":  # which has no handle of the whole process
         return {}
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     wanted = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 1 << 30)}

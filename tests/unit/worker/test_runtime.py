@@ -16,7 +16,7 @@ import torch
 
 from vitbench.errors import UnusableError
 from vitbench.worker import runtime as module
-from vitbench.worker.runtime import changed_flags, runtime
+from vitbench.worker.runtime import changed_flags, runtime, steady_allocator
 
 
 @pytest.fixture(autouse=True)
@@ -278,3 +278,9 @@ def test_a_steady_allocator_keeps_freed_memory():
     fixed = "libc = ctypes.CDLL(None); libc.mallopt(-1, 0); libc.mallopt(-3, 1 << 20)"  # maps each block anew
     steady = "from vitbench.worker.runtime import steady_allocator; assert len(steady_allocator()) == 2"
     assert page_faults(steady) * 5 < page_faults(fixed)
+
+
+@pytest.mark.parametrize("name", ["MALLOC_ARENA_TEST", "GLIBC_TUNABLES"])
+def test_an_allocator_that_the_user_has_set_up_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "8" if name.startswith("MALLOC") else "glibc.malloc.arena_test=8")
+    assert steady_allocator() == {}

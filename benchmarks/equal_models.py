@@ -28,8 +28,10 @@ def run(folder: Path, busy: int) -> None:
     try:
         models = [word for name in NAMES for word in ("--model", f"twins/{name}")]
         subprocess.run(
-            ["vitbench", "run", "--plugin", str(Path(__file__).parent / "twins.py"), *models]
-            + ["--dataset", "digits", "--limit", "60", "--epochs", "1", "--threads", "1", "--output", str(folder)],
+            [
+                *("vitbench", "run", "--plugin", str(Path(__file__).parent / "twins.py"), *models),
+                *("--dataset", "digits", "--limit", "60", "--epochs", "1", "--threads", "1", "--output", str(folder)),
+            ],
             check=True,
         )
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from vitbench_metrics import speed
 
 from vitbench import Measurement, Skip, Verdict
-from vitbench.protocols import Subject, Timing
+from vitbench.protocols import InTurn, Subject, Timing
 
 
 def subject(**changes: object) -> Subject:
@@ -99,3 +101,46 @@ def test_reasons_stay_beside_the_lack_of_samples() -> None:
 def test_without_timing(metric) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(Skip, match="no timing"):
         list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))
+
+
+TURNS = InTurn(
+    reference="net-1",
+    reference_batch_size=8,
+    reference_seconds=(0.5, 0.4, 0.5),
+    reference_calls=10,
+    speed_ratio=4.0,
+    speed_ratio_of_all=3.0,
+    quads=6,
+    left_out=2,
+    errors=("its output was not finite",),
+)
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_speeds_have_their_ratio_to_the_reference_network_and_its_verdict(mode: str) -> None:
+    [found] = measured(subject(mode=mode, in_turn=TURNS, warnings=("a load",))).values()
+    assert found.value == pytest.approx(1200)
+    assert found.ratio == TURNS.of_speed()
+    assert (found.ratio.value, found.ratio.value_of_all, found.ratio.reference) == (4.0, 3.0, 8 * 10 / 0.5)
+    assert found.ratio.samples == ((160.0, 200.0, 160.0),)
+    assert (found.ratio.network, found.ratio.quads, found.ratio.left_out) == ("net-1", 6, 2)
+    assert found.verdict == Verdict(level="invalid", reasons=TURNS.errors), "what the machine did divides out"
+
+
+def test_of_latencies_the_median_has_a_ratio_and_tails_have_none() -> None:
+    turns = dataclasses.replace(TURNS, reference_calls=1, errors=())
+    found = measured(single(662, in_turn=turns, warnings=("a load",)))
+    assert {name: one.ratio is not None for name, one in found.items()} == {
+        "latency_p50": True,
+        "latency_p95": False,
+        "latency_p99": False,
+    }
+    ratio = found["latency_p50"].ratio
+    assert ratio is not None
+    assert ratio.value == pytest.approx(1 / 8 / 4.0), "seconds of a call of one image over those of a call of eight"
+    assert ratio.reference == 0.5
+    assert {name: one.verdict.level for name, one in found.items()} == {
+        "latency_p50": "valid",
+        "latency_p95": "warn",
+        "latency_p99": "warn",
+    }

@@ -146,7 +146,8 @@ def _merge(given: Mapping[int, Measurement], processes: int, by_ratio: bool) -> 
     if once or (len(set(values)) == 1 and same[0].low is not None and not same[0].samples):
         return msgspec.structs.replace(same[0], processes=() if once else tuple(values), verdict=verdict)
     middle, apart = statistics.median(values), max(values) - min(values)
-    ratio = _merged_ratio([one.ratio for one in same if one.ratio is not None], by_ratio) if same[0].ratio else None
+    ratios = [one.ratio for one in same if one.ratio is not None]
+    ratio = _merged_ratio(ratios, by_ratio) if len(ratios) == len(same) else None
     if ratio is not None:
         verdict = _of_width(verdict, process_mean(ratio.processes if by_ratio else values), by_ratio)
     elif apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):

@@ -196,16 +196,18 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         ratio=one.ratio,
         verdict=one.verdict,
     )
-    if one.ratio is not None and not (0 < one.ratio.value < math.inf and 0 < one.ratio.reference < math.inf):
-        raise ValueError(
-            f"the ratio of {one.name} is {one.ratio.value}, of {one.ratio.reference}; both must be positive"
-        )
+    if one.ratio is not None:
+        parts = one.ratio.value, one.ratio.value_of_all, one.ratio.reference
+        if not all(0 < part < math.inf for part in parts):
+            raise ValueError(
+                f"the ratio of {one.name} must be of positive numbers, not of {', '.join(map(str, parts))}"
+            )
     if one.value is None:
         return msgspec.structs.replace(one, ratio=None)
     if not math.isfinite(one.value):
         reasons = (*one.verdict.reasons, f"the value is {one.value}")
         return msgspec.structs.replace(
-            one, value=None, low=None, high=None, verdict=Verdict(level="invalid", reasons=reasons)
+            one, value=None, low=None, high=None, ratio=None, verdict=Verdict(level="invalid", reasons=reasons)
         )
     low, high = (one.value if end is None else end for end in (one.low, one.high))
     slack = _ROUNDING * max(abs(low), abs(one.value), abs(high))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from vitbench.leaderboard.frames import (
     MEASUREMENT_COLUMNS,
     METRIC_COLUMNS,
+    RATIO_COLUMNS,
     ROW_COLUMNS,
     measurements_frame,
     rows_frame,
@@ -36,7 +37,7 @@ def test_every_field_of_a_row_and_of_a_metric_has_its_column() -> None:
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
     assert named - set(ROW_COLUMNS) == {"condition", "ids", "metrics", "other_batches", "cudnn", "timing_variables"}
     named = {field.name for field in fields(Metric)} - {"unit", "better", "taken_at", "exact", "machine_bound", "style"}
-    named = (named - {"processes", "occasion"}) | {"interval"}
+    named = (named - {"processes", "occasion", "occasion_spread", "relative"}) | {"interval"}
     assert {part.removeprefix("_").replace("sd", "spread") or "value" for part in METRIC_COLUMNS} == named
 
 
@@ -146,7 +147,9 @@ def test_only_the_newest_attempts_are_there():
     assert table[table["metric"] == "top1"]["value"].tolist() == [340 / 360]
 
 
-@pytest.mark.parametrize("name", [*ROW_COLUMNS, *MEASUREMENT_COLUMNS, *(f"METRIC{part}" for part in METRIC_COLUMNS)])
+@pytest.mark.parametrize(
+    "name", [*ROW_COLUMNS, *MEASUREMENT_COLUMNS, *(f"METRIC{part}" for part in (*METRIC_COLUMNS, *RATIO_COLUMNS))]
+)
 def test_every_column_is_documented(name):
     assert f"`{name}`" in PAGE.read_text(encoding="utf-8")
 
@@ -160,3 +163,23 @@ def test_foreign_figures_have_their_columns_and_rows():
     table = measurements_frame(records)
     assert set(table["metric"]) == set(f.FOREIGN)
     assert set(table.loc[table["metric"] == "beauty", "unit"]) == {"stars"}
+
+
+def test_a_ratio_to_the_reference_network_has_columns_where_some_row_has_one():
+    records = [
+        f.relative_speed("a", (1.9, 2.0, 2.1), (1000.0, 1100.0, 1200.0)),
+        f.relative_speed("b", (1.0, 1.0, 1.0), metric="train_throughput", mode="training"),
+    ]
+    table = rows_frame(build(records, [], "throughput")).set_index("model")
+    ratio = records[0].measurements[0].ratio
+    row = table.loc["a"]
+    assert [row["throughput" + part] for part in RATIO_COLUMNS] == [ratio.value, ratio.low, ratio.high, 2200, 1100]
+    assert row["throughput"] == pytest.approx(ratio.value * 1100)
+    assert pd.isna(row["throughput_low"])
+    assert pd.isna(row["throughput_interval"])
+    assert table.loc["b", [f"throughput{part}" for part in RATIO_COLUMNS]].isna().all()
+    assert {str(table["throughput" + part].dtype) for part in RATIO_COLUMNS} == set(RATIO_COLUMNS.values())
+    measured = measurements_frame(records).set_index("metric").loc["throughput"]
+    told = [measured[name] for name in ("value", "ratio", "ratio_low", "ratio_high", "reference")]
+    assert told == [2200, ratio.value, ratio.low, ratio.high, 1100]
+    assert not {name for name in rows_frame(build(f.speed(), [], "top1")) if name.endswith("_ratio")}

@@ -85,15 +85,16 @@ def test_what_took_no_turns_keeps_its_value() -> None:
     assert references == {}
 
 
-def test_the_ratio_ranks_whatever_the_machine_did_to_both() -> None:
+@pytest.mark.parametrize("metric", ["throughput", "of_a_third_party"])
+def test_the_ratio_ranks_whatever_the_machine_did_to_both(metric: str) -> None:
     """The faster model was timed while the machine was slow: its images/s are fewer."""
     records = [
-        f.relative_speed("slow", (1.0, 1.01, 0.99), (2000.0,)),
-        f.relative_speed("fast", (1.5, 1.51, 1.49), (1000.0,)),
+        f.relative_speed("slow", (1.0, 1.01, 0.99), (2000.0,), metric=metric),
+        f.relative_speed("fast", (1.5, 1.51, 1.49), (1000.0,), metric=metric),
     ]
-    board = build(records, [], "throughput")
+    board = build(records, [], metric)
     assert [(row.model, row.rank, row.rank_last) for row in board.rows] == [("fast", 1, 1), ("slow", 2, 2)]
-    assert [throughput(row).measured for row in board.rows] == [1500, 2000]
+    assert [row.metrics[metric].measured for row in board.rows] == [1500, 2000]
 
 
 def test_programs_get_the_ratio_what_was_measured_and_the_references_value() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vitbench.measuring import evidence
-from vitbench.measuring.evidence import Moment, disturbances, facts, observe
+from vitbench.measuring.evidence import Moment, disturbance, disturbances, facts, observe
 from vitbench.measuring.gpu import GpuMoment
 
 CPU = torch.device("cpu")
@@ -228,3 +228,45 @@ def test_observing_costs_little() -> None:
         return time.thread_time() - start
 
     assert min(processor_seconds() for _ in range(20)) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, 0.0),
+        # Run delay of 0.5 s beside 1.5 s that the threads ran.
+        ({"ran": 6.5, "waited": 0.5}, 0.25),
+        # The host took 0.4 s of two processors' second.
+        ({"stolen": 0.4}, 0.2),
+        ({"ran": 6.5, "waited": 0.5, "stolen": 0.4}, 0.45),
+        ({"ran": 5.1, "waited": 0.9, "stolen": 1.0}, 1.0),
+        # Without the kernel's schedule the calling thread's own time tells, where it was switched out ...
+        ({"ran": 5.0, "waited": 0.0, "thread": 1.7, "switches": 101}, 0.3),
+        # ... and where it was not, it slept of its own will.
+        ({"ran": 5.0, "waited": 0.0, "thread": 1.7}, 0.0),
+    ],
+)
+def test_what_was_taken_is_the_run_delay_and_the_hosts_share(changes: dict[str, float], taken: float) -> None:
+    quiet = replace(START, wall=11.0, thread=2.0, ran=7.0)
+    assert disturbance(START, replace(quiet, **changes), on_cpu=True) == pytest.approx(taken)
+
+
+def test_on_a_gpu_only_the_hosts_share_is_taken() -> None:
+    end = replace(START, wall=11.0, ran=5.1, waited=0.9, stolen=0.4)
+    assert disturbance(START, end, on_cpu=False) == pytest.approx(0.2)
+
+
+def test_the_hosts_share_may_be_counted_from_an_earlier_moment_on() -> None:
+    end = replace(START, wall=10.1, thread=1.1, ran=5.1, stolen=0.04)
+    assert disturbance(START, end, on_cpu=True) == pytest.approx(0.2)
+    assert disturbance(START, end, on_cpu=True, since=replace(START, wall=9.7)) == pytest.approx(0.05)
+
+
+def test_a_glance_reads_the_counters_of_this_process() -> None:
+    before = evidence.glance()
+    while time.thread_time() < before.thread + 0.02:
+        pass
+    after = evidence.glance()
+    assert after.thread > before.thread
+    assert after.wall > before.wall
+    assert 0 <= disturbance(before, after, on_cpu=True) <= 1

@@ -1,4 +1,4 @@
-"""Blocks in turn with the reference network: their order, their lengths, when they end. A false clock is the machine."""
+"""Blocks in turn with the reference network: order, lengths, and when they end. A false clock is the machine."""
 
 from __future__ import annotations
 

@@ -147,3 +147,17 @@ def test_an_empty_leaderboard_is_a_header():
     text = render(build([], [], "top1"), "csv")
     assert text.startswith('"rank","rank_last","model",')
     assert text.count("\n") == 1
+
+
+def test_a_ratio_to_the_reference_network_has_columns_where_some_row_has_one():
+    records = [f.relative_speed("a", (1.9, 2.0, 2.1), (1000.0, 1100.0, 1200.0)), *f.foreign("b", 2.0)]
+    table = {row["model"]: row for row in rows(render(build(records, [], "throughput"), "csv"))}
+    ratio = records[0].measurements[0].ratio
+    columns = ("ratio", "ratio_low", "ratio_high", "measured", "reference")
+    told = [float(table["a"][f"throughput_{name}"]) for name in columns]
+    assert told == [ratio.value, ratio.low, ratio.high, 2200, 1100]
+    assert float(table["a"]["infer_samples_per_sec"]) == pytest.approx(ratio.value * 1100)
+    assert [table["a"][f"rank_by_{name}"] for name in ("low", "high", "interval")] == ["", "", ""]
+    assert [table["b"][f"throughput_{name}"] for name in columns] == [""] * 5
+    [plain_row] = rows(render(build(f.speed(), [], "top1"), "csv"))
+    assert not [name for name in plain_row if name.endswith("_ratio")]

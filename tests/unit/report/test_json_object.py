@@ -137,3 +137,18 @@ def test_any_name_comes_back_and_the_text_is_harmless_ascii(name):
     assert json.loads(text)["rows"][0]["model"] == name
     assert text.isascii()
     assert not [c for c in text if (ord(c) < 32 and c != "\n") or c == "\x7f"]
+
+
+def test_a_ratio_to_the_reference_network_stands_beside_what_was_measured():
+    board = build([f.relative_speed("a", (1.9, 2.0, 2.1), (1000.0, 1100.0, 1200.0))], [], "throughput")
+    [row] = json.loads(render(board, "json"))["rows"]
+    told = row["metrics"]["throughput"]
+    assert set(told) - {"value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons"} == {
+        "ratio",
+        "measured",
+        "reference",
+    }
+    assert (told["low"], told["high"], told["interval"]) == (None, None, None)
+    assert told["value"] == pytest.approx(told["ratio"]["value"] * told["reference"]["value"])
+    assert told["ratio"]["low"] < told["ratio"]["value"] < told["ratio"]["high"]
+    assert told["measured"] == {"value": 2200, "low": 1900, "high": 2520, "interval": "range"}

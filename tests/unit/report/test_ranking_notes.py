@@ -129,8 +129,8 @@ def test_speeds_that_took_no_turns_are_said_to_be_told_apart_from_none():
         "differ is not known."
     )
     assert said("one", "one", "other").endswith(
-        "1 pair by Holm); others cannot be told apart: they were not measured in turn, and how far two occasions differ is "
-        "not known."
+        "1 pair by Holm); others cannot be told apart: they were not measured in turn, and how far two occasions "
+        "differ is not known."
     )
 
 
@@ -162,4 +162,21 @@ def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
     rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
     assert ranking_notes(rows, "train_seconds", None)[-1] == (
         "A rank may be a range; rows cannot be told apart: they have no values of several processes."
+    )
+
+
+def test_of_two_occasions_it_is_said_what_these_differ_by():
+    def said(*occasions: str) -> str:
+        figures = {"a": 1.0, "b": 1.001}
+        records = [
+            f.relative_speed(label, (ratio, 1.01 * ratio, ratio), occasion=occasion)
+            for label, ratio in figures.items()
+            for occasion in (*occasions, f"last {label}/1")
+        ]
+        return ranking_notes(build(records, [], "throughput").rows, "throughput", None)[-1]
+
+    assert said().endswith("how far two occasions differ is not known.")
+    assert said("one/1", "two/1").endswith(
+        "; those of different occasions beyond the 0.5% that these differ by here "
+        "(standard deviation, 2 figures on 4 occasions)."
     )

@@ -314,3 +314,27 @@ def test_variables_stand_with_the_conditions_wherever_they_are_set() -> None:
     planned = msgspec.structs.replace(planned, cell=cell, timing_variables={"OMP_WAIT_POLICY": "passive"})
     section = only_section(f.record(planned, [f.top1(340)]))
     assert "MKL_CBWR=AVX2, OMP_WAIT_POLICY=passive" in section.conditions
+
+
+def test_speeds_that_are_ratios_share_a_factor_and_have_the_ratios_interval_in_percent() -> None:
+    records = [
+        f.relative_speed("a", (1.98, 2.0, 2.02), (1000.0, 1100.0, 1200.0)),
+        f.relative_speed("b", (1.0, 1.0, 1.0), (900.0, 1000.0, 1500.0)),
+    ]
+    section = only_section(*records, rank_by="throughput")
+    half = records[0].measurements[0].ratio.half_width
+    assert column(section, "images/s") == ("2,100", "1,050")
+    assert column(section, "ratio ± 95 %") == (f"{half:.1%}", "0.0%")
+    assert not [each for each in section.columns if "range" in f"{each.title} {each.unit}"]
+    [note] = [note for note in section.notes if "reference network" in note and note.startswith("Speeds")]
+    assert note == (
+        "Speeds are ratios to the reference network conv-attention-1, times its own, which all rows share: "
+        "throughput 1,050 images/s (900 to 1,500), from the least to the most in 6 processes."
+    )
+
+
+def test_the_references_speed_says_of_how_many_runs_it_is() -> None:
+    records = [f.relative_speed(label, (1.0, 1.0), occasion=f"{label}/1") for label in "ab"]
+    notes = only_section(*records, rank_by="throughput").notes
+    assert [note for note in notes if note.endswith("in 4 processes of 2 runs.")]
+    assert not [note for note in only_section(*f.speed()).notes if "reference network" in note]

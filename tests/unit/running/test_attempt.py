@@ -177,6 +177,15 @@ def test_the_times_may_differ_where_the_ratios_agree() -> None:
     assert merged.verdict == Verdict()
 
 
+@pytest.mark.parametrize("having", [(0,), (1, 2), (0, 1)])
+def test_a_ratio_is_of_all_processes_or_there_is_none(having: tuple[int, ...]) -> None:
+    """As at the largest batch, which left room for the reference network in some of them alone."""
+    ratio = in_turn(2.0, 2.0).ratio
+    processes = [one(100.0, samples=((100.0,),), ratio=ratio if i in having else None) for i in range(3)]
+    (merged,) = merge_processes(processes)
+    assert (merged.ratio, merged.value) == (None, 100.0)
+
+
 @pytest.mark.parametrize("level", ["warn", "invalid"])
 def test_a_narrow_interval_does_not_hide_what_a_process_said(level: str) -> None:
     merged = in_turn(1.0, 1.0, 1.0, verdict=Verdict(level=level, reasons=("it was not finite",)))

@@ -15,8 +15,8 @@ import torch
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
 from vitbench.errors import Skip
-from vitbench.protocols import ImageScores, Split, Subject, Timing, TrainingLog
-from vitbench.records import Measurement, Style, Verdict
+from vitbench.protocols import ImageScores, InTurn, Split, Subject, Timing, TrainingLog
+from vitbench.records import Measurement, Ratio, Style, Verdict
 from vitbench.specs import At, MetricSpec
 from vitbench.statistics import wilson
 from vitbench.worker.metrics import Measured, measure, measured_by
@@ -309,6 +309,63 @@ def test_a_metric_of_a_disturbed_machine_is_doubted_whoever_made_it() -> None:
     assert timed(warnings=("load average 5",)) == Verdict(level="warn", reasons=("load average 5",))
     found = timed(errors=("had the processor 30% of the time",), warnings=("load average 5",))
     assert found == Verdict(level="invalid", reasons=("had the processor 30% of the time", "load average 5"))
+
+
+def in_turn(**fields: Any) -> InTurn:
+    told: dict[str, Any] = {
+        "reference": "net-1",
+        "reference_batch_size": 8,
+        "reference_seconds": (0.5, 0.5),
+        "reference_calls": 10,
+        "speed_ratio": 4.0,
+        "speed_ratio_of_all": 3.0,
+        "quads": 6,
+        "left_out": 2,
+    }
+    return InTurn(**told | fields)
+
+
+def test_a_metrics_ratio_to_the_reference_network_is_taken_from_the_timing_and_doubted_by_its_own_reasons() -> None:
+    def rate(subject: Subject) -> Iterator[Measurement]:
+        assert subject.timing is not None
+        assert subject.timing.in_turn is not None
+        yield Measurement(name="it", value=640.0, samples=((640.0,),), ratio=subject.timing.in_turn.of_speed())
+
+    def found(turns: InTurn) -> Measurement:
+        times: dict[str, Any] = {"block_seconds": (1.0,), "call_seconds": (), "warmup_seconds": ()}
+        timing = Timing(
+            mode="inference", batch_size=2, calls_per_block=1, errors=("a busy machine",), in_turn=turns, **times
+        )
+        catalog = Catalog(metrics={"p/it": offer("it", rate, needs="timing", unit="images/s")})
+        [one] = measure(catalog, dataclasses.replace(subject(), timing=timing), "fixed_batch").measurements
+        return one
+
+    assert found(in_turn()).ratio == in_turn().of_speed()
+    assert found(in_turn()).verdict == Verdict()
+    doubted = found(in_turn(errors=("not finite",), warnings=("another stream",)))
+    assert doubted.verdict == Verdict(level="invalid", reasons=("not finite", "another stream"))
+
+
+@pytest.mark.parametrize("name", ["value", "value_of_all", "reference"])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf, "fast"])
+def test_a_ratio_of_what_is_not_positive_loses_the_figure_and_takes_nothing_else(name: str, wrong: object) -> None:
+    told: dict[str, Any] = {"value": 2.0, "value_of_all": 2.0, "reference": 1.0, name: wrong}
+    ratio = Ratio(network="n", quads=3, left_out=0, **told)
+    found = measured(lambda subject: [Measurement(name="it", value=1.0, ratio=ratio)])
+    assert (found.value, found.ratio, found.verdict.level) == (None, None, "invalid")
+
+
+@pytest.mark.parametrize("number", [np.float64(2.0), np.float32(2.0), torch.tensor(2.0)])
+def test_a_ratio_may_be_of_what_is_like_a_number(number: Any) -> None:
+    ratio = Ratio(value=number, value_of_all=number, reference=number, network="n", quads=3, left_out=0)
+    found = measured(lambda subject: [Measurement(name="it", value=1.0, ratio=ratio)])
+    assert found.ratio == Ratio(value=2.0, value_of_all=2.0, reference=2.0, network="n", quads=3, left_out=0)
+
+
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_without_a_value_there_is_no_ratio(value: float | None) -> None:
+    ratio = in_turn().of_speed()
+    assert measured(lambda subject: [Measurement(name="it", value=value, ratio=ratio)]).ratio is None
 
 
 def test_what_holds_on_any_machine_is_not_doubted_for_this_one() -> None:

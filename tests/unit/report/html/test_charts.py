@@ -270,3 +270,29 @@ def test_a_panel_keeps_its_address_and_no_two_share_one(detailed):
 def test_numbers_are_short(value, short):
     assert number(value) == short
     assert type(number(value)) is type(short)
+
+
+def test_a_panel_gives_the_ratio_with_its_interval_and_what_was_measured(detailed):
+    record = factories.relative_speed("a", (1.96, 2.0, 2.04), (900.0, 1000.0, 1100.0))
+    [row], [detail] = detailed(record)
+    ratio = record.measurements[0].ratio
+    [line] = [line for line in panel(row, "a", detail, "1", "throughput").metrics if line.metric == "throughput"]
+    assert line.value == "2,000 images/s"
+    assert line.interval == (
+        f"2 of the reference's 1,000 images/s, {ratio.low:.3g} to {ratio.high:.3g} (95 %), 3 of 24 quads left out; "
+        "measured 2,000 images/s, 1,764 to 2,244 (range)"
+    )
+
+
+def test_bars_of_speed_are_of_the_ratio_and_the_text_says_so(detailed):
+    references = (900.0, 1500.0, 900.0)
+    records = [factories.relative_speed("a", (1.96, 2.0, 2.04), references)]
+    records.append(factories.relative_speed("b", (1.0, 1.0, 1.0), references))
+    rows, _ = detailed(factories.quality("a", 350), factories.quality("b"), *records)
+    chart = drawn(rows)["throughput"]
+    [point] = [each for each in points(chart) if each["model"] == "a"]
+    ratio = records[0].measurements[0].ratio
+    assert (point["x_low"], point["x_high"]) == pytest.approx((900 * ratio.low, 900 * ratio.high), abs=0.1)
+    assert "Bars of speed are intervals of its ratio to the reference network." in chart.text
+    raw, _ = detailed(factories.quality("a"), factories.speed("a"), factories.quality("b"), factories.speed("b"))
+    assert "reference network" not in drawn(raw)["throughput"].text

@@ -105,3 +105,16 @@ def test_a_metric_without_interval_keeps_its_spread_over_seeds():
 def test_a_metric_that_no_row_has_gives_no_column():
     rows = rows_of(factories.quality())
     assert "ece" not in [each.key for each in columns(rows, "ece")]
+
+
+def test_a_ratio_to_the_reference_network_has_half_its_interval_and_a_strip():
+    rows = build(
+        [factories.relative_speed("a", (1.98, 2.0, 2.02)), factories.relative_speed("b", (1.0, 1.0, 1.0))],
+        [],
+        "throughput",
+    ).rows
+    [found] = [each for each in columns(rows, "throughput") if each.key == "throughput_interval"]
+    half = rows[0].metrics["throughput"].relative.ratio.half_width
+    assert [cell.text for cell in found.cells] == [f"± {half:.1%}", "± 0.0%"]
+    assert (found.title, found.unit) == ("ratio", "± 95 %")
+    assert all(cell.strip for cell in found.cells)

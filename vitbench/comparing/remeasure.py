@@ -22,6 +22,7 @@ from vitbench.comparing.speed_ratio import Judgement, Measured, Speed
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.execution.choice import chosen_executor
 from vitbench.lockstep import LockstepError, Side, compare_speeds
+from vitbench.lockstep.progress import pair_talker
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import hub_environment, needs_hub
 from vitbench.planning.suite import Conditions
@@ -159,7 +160,7 @@ def _measured(
     say(f"Measuring {names[0]} and {names[1]} in turn, {speed.metric}; this takes up to five minutes.")
     first, second = (side(planned=planned, label=label) for planned, label in zip(speed.cells, names, strict=True))
     try:
-        found = compare_speeds(first, second, threshold=threshold)
+        found = compare_speeds(first, second, threshold=threshold, on_pair=pair_talker(say, speed.metric))
     except LockstepError as error:
         return replace(speed, finding="no data", reason=f"{speed.metric} could not be measured in turn: {error}")
     ratio = Estimate(value=found.ratio, low=found.low, high=found.high)

@@ -111,7 +111,13 @@ class SpeedComparison:
 
 
 def compare_speeds(
-    first: Side, second: Side, *, threshold: float = 0.03, seconds: float = 300.0, timeout: float | None = None
+    first: Side,
+    second: Side,
+    *,
+    threshold: float = 0.03,
+    seconds: float = 300.0,
+    timeout: float | None = None,
+    on_pair: Callable[[int], None] = lambda _: None,
 ) -> SpeedComparison:
     """Run two speed cells in lockstep and say whether the second is faster or slower than the first, in images/s.
 
@@ -122,12 +128,13 @@ def compare_speeds(
         seconds: after this time no further pair of processes starts, three pairs excepted.
         timeout: seconds that a worker may take to build, or for one block; None: what a run gives a process, 120 s,
             or 900 s for a side that is compiled.
+        on_pair: told after each pair of processes how many have been measured.
 
     Raises:
         LockstepError: a worker failed, died or took too long; the message names its side.
     """
     pairs, estimate, finding = decide_by_pairs(
-        _measured_pairs((first, second), timeout), threshold=threshold, seconds=seconds
+        _measured_pairs((first, second), timeout, on_pair), threshold=threshold, seconds=seconds
     )
     assert estimate.low is not None
     assert estimate.high is not None
@@ -184,7 +191,9 @@ def _holds_in_disturbance(finding: Finding, pairs: Sequence[Sequence[Quad]]) -> 
     return len(pairs) >= FEWEST_DISTURBED and (finding == "same" or len(signs) == 1)
 
 
-def _measured_pairs(sides: tuple[Side, Side], timeout: float | None) -> Iterator[tuple[Quad, ...]]:
+def _measured_pairs(
+    sides: tuple[Side, Side], timeout: float | None, on_pair: Callable[[int], None]
+) -> Iterator[tuple[Quad, ...]]:
     """Yield the quads of one fresh pair of processes after the other, each side leading in turn."""
     batches = (sides[0].cell.batch_size, sides[1].cell.batch_size)
     calls: tuple[int, int] | None = None
@@ -195,6 +204,7 @@ def _measured_pairs(sides: tuple[Side, Side], timeout: float | None) -> Iterator
                 calls, length = _block_calls(runners)
                 most = max(FEW_QUADS, int(PAIR_SECONDS / (4 * length)))
             quads = quads_of_pair(runners, calls, batches, fewest=min(QUADS, most), most=most, leader=leader)
+        on_pair(number + 1)
         yield quads
 
 

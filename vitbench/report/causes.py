@@ -43,6 +43,7 @@ SHARED: tuple[Cause, ...] = (
         "the times fall into two groups",
         "warm-up blocks differ",
         "^the processes differ by ",
+        r"the processes' .*differ$",
     ),
 )
 """The first explains those after it: what lacked a processor is not steady either."""

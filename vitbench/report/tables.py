@@ -110,6 +110,8 @@ def missing_title(board: Leaderboard, *, counted: bool = False) -> str:
     if not (counted or withdrawn):
         return "Without a result"
     words = f"Without a result: {count} cell{'s' if count != 1 else ''}"
+    if withdrawn and withdrawn == count:
+        return words + (", withdrawn" if count == 1 else ", all withdrawn")
     return words + f", {withdrawn} of them withdrawn" * bool(withdrawn)
 
 

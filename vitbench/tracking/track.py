@@ -17,6 +17,7 @@ from vitbench.execution.stopping import stoppable
 from vitbench.lockstep import SpeedComparison, compare_speeds
 from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome, worst
 from vitbench.lockstep.process import LockstepError, Side
+from vitbench.lockstep.progress import pair_talker
 from vitbench.tracking.asking import ask
 from vitbench.tracking.checkouts import Repository, find_repository
 from vitbench.tracking.environments import Installation, PreparedSide, cache_folder, in_place, prepared_place
@@ -81,7 +82,7 @@ def track(question: Question, say: Callable[[str], None]) -> Tracked:
         for one in found:
             if isinstance(one, Match):
                 say(f"Measuring {_in_words(one)} ({matches.index(one) + 1} of {len(matches)}).")
-                results.append(_measured(one, places, question, family=len(matches)))
+                results.append(_measured(one, places, question, say, family=len(matches)))
             else:
                 results.append(one)
     return _tracked(question, places, answers, matches, tuple(results))
@@ -126,7 +127,9 @@ def settled(
     return second, "not resolved", (words, *second.reasons)
 
 
-def _measured(match: Match, places: Sequence[PreparedSide], question: Question, *, family: int) -> TrackedModel:
+def _measured(
+    match: Match, places: Sequence[PreparedSide], question: Question, say: Callable[[str], None], *, family: int
+) -> TrackedModel:
     base, head = (
         Side(planned=cell, label=place.label, python=place.python, environment=place.environment, cwd=place.folder)
         for place, cell in zip(places, match.cells, strict=True)
@@ -135,7 +138,14 @@ def _measured(match: Match, places: Sequence[PreparedSide], question: Question, 
     tracked = partial(TrackedModel, model=match.model, mode=cell.mode, batch_size=cell.batch_size)
     try:
         found, verdict, reasons = settled(
-            lambda: compare_speeds(base, head, threshold=question.threshold, seconds=question.seconds), family=family
+            lambda: compare_speeds(
+                base,
+                head,
+                threshold=question.threshold,
+                seconds=question.seconds,
+                on_pair=pair_talker(say, match.model),
+            ),
+            family=family,
         )
     except LockstepError as error:
         return tracked(verdict="no data", reasons=(str(error),))

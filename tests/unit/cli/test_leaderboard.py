@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import shlex
 import sys
 import types
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def fill(folder: Path, *records: Record) -> Path:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    return fill(tmp_path / "results", f.quality("vit", 340), *f.speed("vit"), f.quality("m\u00e9", 300))
+    return fill(tmp_path / "my results", f.quality("vit", 340), *f.speed("vit"), f.quality("m\u00e9", 300))
 
 
 def test_the_table_ends_with_what_it_says(run: Run, results: Path) -> None:
@@ -317,6 +318,8 @@ def test_a_run_ends_with_table_sentence_and_page(end_of_run: Run, results: Path)
     assert " is best with 94.4 % top1" in out
     assert f"The page of this leaderboard: {page}" in err.splitlines()
     assert page.read_text() == "<!doctype html>"
+    command = err.splitlines()[-1].split("`")[1]
+    assert shlex.split(command) == ["vitbench", "leaderboard", str(results), "--format", "md"]
 
 
 def test_json_alone_is_on_stdout(end_of_run: Run, results: Path) -> None:

@@ -20,7 +20,7 @@ from vitbench.comparing.folder import NoDataError, open_folder
 from vitbench.comparing.remeasure import NotComparableError, remeasure
 from vitbench.errors import UnusableError
 from vitbench.execution.executor import Ending
-from vitbench.lockstep import Quad, Side
+from vitbench.lockstep import Quad, Side, progress
 from vitbench.lockstep import SpeedComparison as Lockstep
 from vitbench.lockstep.process import LockstepError
 from vitbench.planning import resolve
@@ -55,8 +55,11 @@ class Lab:
         environment = msgspec.structs.replace(f.environment(self.machine), versions={"torch": self.torch})
         return Ending(kind="answered", seconds=0, answer=Prepared(cells=(), environment=environment))
 
-    def compare_speeds(self, first: Side, second: Side, *, threshold: float) -> Lockstep:
+    def compare_speeds(
+        self, first: Side, second: Side, *, threshold: float, on_pair: Callable[[int], None]
+    ) -> Lockstep:
         self.asked.append((first, second))
+        on_pair(3)
         if self.error and first.planned.cell.mode == "training":  # type: ignore[union-attr]
             raise LockstepError(self.error)
         return Lockstep(
@@ -139,12 +142,21 @@ def test_speeds_of_other_names_stay_as_they_are_stored(tmp_path: Path, lab: Lab)
     assert any(note.endswith("as they are stored: zeta, my_p50, steps.") for note in pair.notes)
 
 
+def test_it_says_how_far_it_is_while_it_measures(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    said: list[str] = []
+    remeasure(two_models(tmp_path), said.append)
+    assert [line.partition(";")[0] for line in said if line.startswith("  ")] == [
+        f"  {metric}: 3 pairs of processes, at most 10" for metric in ("throughput", "latency_p50", "train_throughput")
+    ]
+
+
 def test_the_threshold_is_passed_on(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
 
-    def compare_speeds(first: Side, second: Side, *, threshold: float) -> Lockstep:
+    def compare_speeds(first: Side, second: Side, *, threshold: float, **more: Any) -> Lockstep:
         seen.append(threshold)
-        return lab.compare_speeds(first, second, threshold=threshold)
+        return lab.compare_speeds(first, second, threshold=threshold, **more)
 
     monkeypatch.setattr(module, "compare_speeds", compare_speeds)
     remeasure(two_models(tmp_path, threshold=0.2), silent)

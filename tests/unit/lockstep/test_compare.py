@@ -337,8 +337,10 @@ def compared(workers: FakeWorkers, **batch_sizes: int) -> SpeedComparison:
     sides = [
         Side(planned=factories.speed_cell(label, batch_size=size), label=label) for label, size in batch_sizes.items()
     ]
-    found = compare_speeds(*sides)
+    told: list[int] = []
+    found = compare_speeds(*sides, on_pair=told.append)
     assert workers.alive == []
+    assert told == list(range(1, len(found.pairs) + 1))
     return found
 
 

@@ -22,5 +22,17 @@ LATENCY_TAIL = "latency_p95"
 """What is marked beside `LATENCY` in the picture of the latencies."""
 LIVE_SPEEDS = (SPEED, LATENCY, TRAINING_SPEED)
 """What ``vitbench compare --measure`` can time: the speed of a forward pass, of one image, of a training step."""
+RESERVED = frozenset(
+    {
+        *("rank", "rank_last", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval", "tied_with"),
+        *("model", "baseline", "image_size", "img_size", "dataset", "fingerprint", "partial", "limit", "epochs"),
+        *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "batch_size", "train_batch_size"),
+        *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
+        *("train_step", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
+        *("top1_err", "top1_low", "top1_high", "top5_err", "param_count", "infer_gmacs", "infer_batch_size"),
+        *("infer_samples_per_sec", "train_samples_per_sec"),
+    }
+)
+"""The fixed columns of a CSV and of a data frame of rows, which would hide a measurement of such a name."""
 AXES: Mapping[str, str] = {SPEED: "throughput", LATENCY: "latency", MEMORY: "memory", SIZE: "parameters"}
 """What pictures set what is ranked by against, and what each is called there."""

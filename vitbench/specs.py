@@ -18,6 +18,7 @@ from typing import Any, Literal, cast, get_args
 
 from vitbench.contract import OFFERED, Declared, tolerant
 from vitbench.errors import UnusableError
+from vitbench.settings import RESERVED
 
 __all__ = [
     "At",
@@ -558,7 +559,7 @@ class MeasurementSpec(Declared):
     """Its place among the columns, the smallest first."""
 
     def __post_init__(self) -> None:
-        _check_name("measurement", self.name)
+        _check_measurement(f"measurement {self.name}", self.name)
         _check_shown(f"measurement {self.name}", self)
 
 
@@ -622,6 +623,8 @@ class MetricSpec(Declared):
         _check_shown(owner, self)
         if not isinstance(self.measurements, (tuple, list)):
             raise ValueError(f'{owner}: measurements must be a tuple, such as ("one",), not {self.measurements!r}')
+        if not self.measurements:
+            _check_measurement(owner, self.name)
         given = tuple(MeasurementSpec(name=m) if isinstance(m, str) else m for m in self.measurements)
         if not all(isinstance(each, MeasurementSpec) for each in given):
             raise ValueError(f"{owner}: measurements must hold names or MeasurementSpec, not {self.measurements!r}")
@@ -657,6 +660,13 @@ class MetricSpec(Declared):
     def holds_for_machine(self) -> bool:
         """Whether it holds for the machine that made it alone."""
         return bool(_OF_MACHINE & set(self.parts)) if self.machine_bound is None else self.machine_bound
+
+
+def _check_measurement(owner: str, name: str) -> None:
+    """Check the name of a measurement."""
+    _check_name("measurement", name)
+    if name in RESERVED:
+        raise ValueError(f"{owner}: {name} is the name of a column that each table has; choose another name")
 
 
 def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:

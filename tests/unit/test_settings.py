@@ -13,6 +13,8 @@ import pytest
 import vitbench
 from vitbench import settings
 from vitbench.catalog import load_catalog
+from vitbench.leaderboard import frames
+from vitbench.report import csv_table
 
 PACKAGE = Path(vitbench.__file__).parent
 MAY_NAME = {
@@ -97,6 +99,11 @@ def test_what_settings_name_is_there():
     assert settings.SUITE in catalog.suites
     assert {settings.RECIPE, settings.PRETRAINED_RECIPE} <= set(catalog.recipes)
     assert {settings.RANK_BY, settings.LATENCY_TAIL, *settings.LIVE_SPEEDS, *settings.AXES} <= set(measurements)
+
+
+def test_the_fixed_columns_are_reserved():
+    metrics = {"top1", "top5"}
+    assert (set(csv_table._FIXED_COLUMNS) | set(frames.ROW_COLUMNS)) - metrics == settings.RESERVED
 
 
 def test_the_words_that_are_let_through_are_still_there():

@@ -185,6 +185,16 @@ def test_a_wrong_preprocessing_is_refused(fields: dict[str, object], words: str)
         Preprocess(**{"mean": (0.5,), "std": (0.5,), **fields})
 
 
+@pytest.mark.parametrize("name", ["rank", "verdict", "img_size"])
+def test_a_measurement_that_a_fixed_column_would_hide_is_refused(name: str) -> None:
+    words = f"{name} is the name of a column that each table has; choose another name$"
+    fields = {"measure": "a:b", "unit": "1", "better": "higher", "needs": "predictions", "summary": "x"}
+    for given in ({"name": name}, {"name": "it", "measurements": (name,)}):
+        with pytest.raises(ValueError, match=words):
+            MetricSpec(**{**fields, **given})  # type: ignore[arg-type]
+    assert MetricSpec(**fields, name=name, measurements=("it",)).gives[0].name == "it"  # type: ignore[arg-type]
+
+
 def test_a_spec_cannot_change_after_it_is_given() -> None:
     options = {"depth": 4}
     spec = model(options=options)

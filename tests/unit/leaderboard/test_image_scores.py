@@ -32,6 +32,14 @@ def predictions(labels: list[int], index: list[int] | None = None) -> Prediction
     return factories.predictions(torch.eye(10)[labels], labels, index=index)
 
 
+def test_scores_that_few_images_make_are_known_by_these_alone() -> None:
+    rare = np.zeros(50)
+    rare[:2] = 1.0
+    graded, of_right = Outcomes(scores=rare, images="i"), Outcomes(scores=rare.astype(bool), images="i")
+    assert graded.freedom < 5
+    assert of_right.freedom == 49
+
+
 def test_they_are_read_by_the_measurements_name(tmp_path: Path) -> None:
     save_scores(tmp_path / "s.npz", KEPT, predictions([0, 1, 2]))
     mine, error, worst = (read_outcomes(tmp_path / "s.npz", name) for name in KEPT)

@@ -197,6 +197,21 @@ def test_one_image_shows_nothing(seeds):
     assert ranking.resolution.gap is None
 
 
+def test_a_model_of_one_seed_is_taken_to_vary_as_the_other_does():
+    """Three seeds at 65, 70 and 75 %: their own error resolves 12 points, with that of another seed 25."""
+    several = [right(range(count), 400) for count in (260, 280, 300)]
+    for correct, found in ((350, [(1, 2), (1, 2)]), (390, [(1, 1), (2, 2)])):
+        assert ranges(rank([entry(right(range(correct), 400)), entry(*several)], "higher")) == found
+
+
+def test_of_two_models_the_variance_is_known_as_badly_as_that_of_the_worse_known():
+    """Two images of fifty make all of the first one's variance: 4.5 degrees of freedom, and not 49."""
+    rare = np.zeros(50)
+    rare[:2] = 1.0
+    for other, found in ((-0.025, [(1, 2), (1, 2)]), (-0.045, [(1, 1), (2, 2)])):
+        assert ranges(rank([entry(rare), entry(np.full(50, other))], "higher")) == found
+
+
 def test_few_seeds_that_vary_say_less_than_seeds_that_agree():
     alike = [entry(*[right(range(n), 400)] * 2) for n in (300, 330)]
     varied = [entry(right(range(n - 40), 400), right(range(n + 40), 400)) for n in (300, 330)]

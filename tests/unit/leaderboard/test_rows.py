@@ -122,6 +122,12 @@ def test_a_row_knows_on_which_devices_its_seeds_were_trained():
     assert only(unranked(f.speed("vit"))).seed_devices == {}
 
 
+def test_seeds_on_other_images_of_one_name_are_rows_of_their_own():
+    data = [msgspec.structs.replace(f.data_info("pets"), fingerprint=fingerprint) for fingerprint in ("one", "two")]
+    rows = unranked([f.quality("vit", seed=seed, data=each) for seed, each in enumerate(data)])
+    assert [(row.condition.fingerprint, row.seeds) for row in rows] == [("one", (0,)), ("two", (1,))]
+
+
 def test_rows_that_differ_in_their_input_alone_are_told_apart():
     small, large = ([*f.speed("vit", image_size=(side, side))] for side in (32, 64))
     assert [(row.model, row.image_size) for row in unranked([*small, *large])] == [

@@ -120,7 +120,12 @@ def test_a_plugin_may_filter_warnings_of_its_own(install: Install) -> None:
     assert failed() == {}
 
 
-def test_a_plugin_that_imports_torch_when_it_is_listed_is_caught(install: Install, tmp_path: Path) -> None:
+def test_a_plugin_that_imports_torch_when_it_is_listed_is_caught(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setitem(sys.modules, "torch", torch)  # put back after the light one
     install("import torch")
     (tmp_path / "torch.py").touch()  # a light one, for the process that lists
     assert failed()["check_plugin_lists_lightly"] == (

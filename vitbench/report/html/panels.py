@@ -185,7 +185,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         "conditions": conditions_in_words(row.condition),
         "torch": ", ".join(detail.torch),
         "libraries": ", ".join(f"{name} {version}" for name, version in provenance.all_libraries.items()),
-        "files": ", ".join(f"{option} SHA-256 {sha256}" for option, sha256 in provenance.files.items()),
+        "hashes of files": ", ".join(f"{option} {sha256}" for option, sha256 in provenance.files.items()),
         **{f"{part} from": "; ".join(one.in_words for one in origins) for part, origins in detail.origins.items()},
         "it says": ", ".join(f"{name} {value}" for name, value in detail.main.facts.items()),
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
-__all__ = ["complete_options", "model_options", "parse_dataset", "parse_model"]
+__all__ = ["complete_model", "complete_options", "model_options", "parse_dataset", "parse_model"]
 
 
 def parse_model(text: str) -> tuple[str, dict[str, str]]:
@@ -69,12 +69,30 @@ def complete_options(
     return complete
 
 
+def complete_model(
+    owner: str,
+    spec: ModelSpec,
+    given: Mapping[str, OptionValue],
+    *,
+    over: Mapping[str, OptionValue] | None = None,
+) -> dict[str, OptionValue]:
+    """Return a model's complete options, and what is stated of its weights where that was given.
+
+    Arguments and errors are those of `complete_options`.
+    """
+    stated = {name: value for name, value in given.items() if name.replace("-", "_") in spec.stated}
+    own = {name: value for name, value in given.items() if name not in stated}
+    options = complete_options(owner, spec.declared, own, over=over)
+    weights = complete_options(owner, spec.stated, stated, over={})
+    return options | {name: value for name, value in weights.items() if value not in (None, (), "")}
+
+
 def model_options(
     owner: str, spec: ModelSpec, recipe: RecipeSpec, given: Mapping[str, OptionValue]
 ) -> dict[str, OptionValue]:
     """Return a model's complete options under a recipe; raises as `complete_options` does."""
     changed = {name: value for name, value in recipe.model_options.items() if name in spec.declared}
-    return complete_options(owner, spec.declared, given, over=complete_options(owner, spec.declared, changed))
+    return complete_model(owner, spec, given, over=complete_options(owner, spec.declared, changed))
 
 
 def _convert(owner: str, value: OptionValue, option: Option) -> OptionValue:

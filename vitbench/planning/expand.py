@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
-from vitbench.catalog.options import complete_options, model_options, parse_dataset, parse_model
+from vitbench.catalog.options import complete_model, complete_options, model_options, parse_dataset, parse_model
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean, error_of
 from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
 from vitbench.records import canonical_name
@@ -141,7 +141,7 @@ def _with_full_names(
         asked: Mapping[str, OptionValue] = given
         defaults: Mapping[str, OptionValue] = {}
         if offer.spec.resolve is None:
-            asked, defaults = complete_options(f"model {offer.name}", offer.spec.declared, given), offer.spec.defaults
+            asked, defaults = complete_model(f"model {offer.name}", offer.spec, given), offer.spec.defaults
         full[name] = canonical_name(offer.name, dict(asked), dict(defaults))
     return full
 
@@ -195,9 +195,7 @@ def _is_asked(
     if offer.spec.resolve is not None:
         return canonical_name("", dict(options), {}) == canonical_name("", entry.options, {})
     owner = f"model {offer.name}"
-    return complete_options(owner, offer.spec.declared, options) == complete_options(
-        owner, offer.spec.declared, entry.options
-    )
+    return complete_model(owner, offer.spec, options) == complete_model(owner, offer.spec, entry.options)
 
 
 def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[Dataset]:

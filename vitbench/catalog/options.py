@@ -11,11 +11,18 @@ from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 __all__ = ["complete_model", "complete_options", "model_options", "parse_dataset", "parse_model"]
 
 
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)')
+_KEY = re.compile(r"[A-Za-z_][\w-]*")
+_NEXT_OPTION = re.compile(r",(?=[A-Za-z_][\w-]*=)")
+
+
 def parse_model(text: str) -> tuple[str, dict[str, str]]:
     """Split ``name:key=value,...``; a comma belongs to a value unless ``key=`` follows it.
 
+    A value may stand in double quotes, which are no part of it; then it holds any comma, and ``""`` is a quote.
+
     Raises:
-        UsageError: an option without ``=``, or one that is given twice.
+        UsageError: an option without ``=``, one that is given twice, or a quote that is not closed.
     """
     return _parse("model", text)
 
@@ -28,13 +35,27 @@ def parse_dataset(text: str) -> tuple[str, dict[str, str]]:
 def _parse(kind: str, text: str) -> tuple[str, dict[str, str]]:
     name, colon, rest = text.partition(":")
     options: dict[str, str] = {}
-    for part in re.split(r",(?=[A-Za-z_][\w-]*=)", rest) if colon else []:
-        key, equals, value = part.partition("=")
-        if not equals or not key:
+    while colon:
+        key, equals, after = rest.partition("=")
+        if not _KEY.fullmatch(key) or not equals:
+            part = _NEXT_OPTION.split(rest)[0]
             raise UsageError(f'{kind} "{text}": option "{part}" must be written key=value.')
         if key.replace("-", "_") in options:
             raise UsageError(f'{kind} "{text}": option "{key}" is given twice; give it once.')
+        if after.startswith('"'):
+            quoted = _QUOTED.match(after)
+            if quoted is None:
+                raise UsageError(
+                    f'{kind} "{text}": the quoted value of option "{key}" must end in a quote, before a comma or the '
+                    "end; a quote within it is written twice."
+                )
+            value, end = quoted[1].replace('""', '"'), quoted.end()
+        else:
+            found = _NEXT_OPTION.search(after)
+            end = found.start() if found else len(after)
+            value = after[:end]
         options[key.replace("-", "_")] = value
+        colon, rest = after[end : end + 1], after[end + 1 :]
     return name, options
 
 

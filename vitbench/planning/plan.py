@@ -63,7 +63,8 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
     _check_labels(found, catalog, selection)
-    cells = expand(found, catalog, selection, home=home)
+    base = path.parent.absolute() if path else None
+    cells = expand(found, catalog, selection, home=home, base=base)
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")

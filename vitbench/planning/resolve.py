@@ -161,7 +161,7 @@ def _resolved(
             fault = Fault(reason=str(error).partition(": ")[2], exit_code=error.exit_code)
     if not fault:
         options = complete(owner, spec, options)
-        label = label or canonical_name(asked.name, options, spec.defaults)
+        label = label or canonical_name(asked.name, options | asked.written, spec.defaults)
         fault = _fault_of(spec)
     if options.get("pretrained") is True and not options.get("checkpoint") and not spec.pretrained_on and not fault:
         raise UsageError(f"{owner} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -495,7 +496,14 @@ def digest(value: object) -> str:
 def canonical_name(name: str, options: dict[str, OptionValue], defaults: dict[str, OptionValue]) -> str:
     """Return ``plugin/name:k=v,...`` with the options that differ from their defaults, sorted."""
     changed = sorted(key for key, value in options.items() if defaults.get(key) != value)
-    return name + (":" + ",".join(f"{key}={_text(options[key])}" for key in changed) if changed else "")
+    return name + (":" + ",".join(f"{key}={_quoted(_text(options[key]))}" for key in changed) if changed else "")
+
+
+def _quoted(value: str) -> str:
+    """Return a value in quotes where a name with options would be read otherwise without them."""
+    if value.startswith('"') or re.search(r",[A-Za-z_][\w-]*=", value):
+        return '"' + value.replace('"', '""') + '"'
+    return value
 
 
 def _text(value: OptionValue) -> str:

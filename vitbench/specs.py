@@ -21,6 +21,7 @@ from vitbench.errors import UnusableError
 from vitbench.settings import RESERVED
 
 __all__ = [
+    "WEIGHTS_OPTIONS",
     "At",
     "Columns",
     "DatasetSpec",
@@ -261,6 +262,24 @@ class Option(Declared):
         return ""
 
 
+WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        "mean": Option((), type="float", help="Mean of each channel of the weights' images, scaled to 0..1"),
+        "std": Option((), type="float", help="Their standard deviations"),
+        "interpolation": Option(None, type="str", choices=("bilinear", "bicubic"), help="The filter that resized them"),
+        "crop_fraction": Option(
+            None, type="float", minimum=0.01, maximum=2, help="Side of the input over that of the resized image"
+        ),
+        "crop_mode": Option(None, type="str", choices=get_args(CropMode), help="How other shapes come into the input"),
+        "input_size": Option((), type="int", minimum=1, help="Side of their input in pixels, or height,width"),
+        "channels": Option(None, type="int", minimum=1, help="Channels of their input"),
+        "class_names": Option("", kind="file", help="A text file: the name of each output's class, one a line"),
+    }
+)
+"""What a user can state of a model's weights, on the name of any model that takes a ``checkpoint`` and has no option of
+its own of that name. `build` does not get them."""
+
+
 def _declared(options: Mapping[str, OptionValue | Option]) -> Mapping[str, Option]:
     return cast(Mapping[str, Option], options)
 
@@ -344,6 +363,9 @@ class ModelSpec(WithOptions):
     `preprocess` has values for."""
     preprocess: Preprocess | None = None
     """Input normalisation; None takes the statistics of the training split."""
+    checkpoint_preprocess: Preprocess | None = None
+    """That of checkpoints which say nothing of theirs, for a model that is normalised by the training split where it
+    starts from random weights."""
     recipe: str = ""
     """The recipe it takes where a suite names none, full or of the same plugin; empty: vitbench's own for new models,
     or that for pretrained ones."""
@@ -399,6 +421,9 @@ class ModelSpec(WithOptions):
             raise ValueError(f"{owner}: preprocess has values for {values} channels, and in_channels is {channels}")
         if self.preprocess is not None and not isinstance(self.preprocess, Preprocess):
             raise ValueError(f"{owner}: preprocess must be a vitbench.Preprocess or None, not {self.preprocess!r}")
+        other = self.checkpoint_preprocess
+        if other is not None and not isinstance(other, Preprocess):
+            raise ValueError(f"{owner}: checkpoint_preprocess must be a vitbench.Preprocess or None, not {other!r}")
         options = dict(_freeze_mapping(owner, "options", self.options))
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
@@ -421,6 +446,18 @@ class ModelSpec(WithOptions):
     def input_size(self) -> tuple[int, int] | None:
         """Height and width of the input in pixels; None follows the data."""
         return cast("tuple[int, int] | None", self.image_size)
+
+    @property
+    def stated(self) -> Mapping[str, Option]:
+        """What a user can state of its weights, beside its options."""
+        if "checkpoint" not in self.options:
+            return {}
+        return {name: option for name, option in WEIGHTS_OPTIONS.items() if name not in self.options}
+
+    def build_arguments(self, options: Mapping[str, OptionValue]) -> dict[str, Any]:
+        """Return the keyword arguments that `build` gets beside what it is offered, of complete options."""
+        stated = self.stated
+        return {**self.arguments, **{name: value for name, value in options.items() if name not in stated}}
 
     @property
     def is_baseline(self) -> bool:

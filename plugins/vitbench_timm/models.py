@@ -42,6 +42,7 @@ def resolve(name: str) -> ModelSpec:
         source=f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url or "timm",
         image_size=(height, width),
         preprocess=_preprocess(config) if trained else None,
+        checkpoint_preprocess=None if trained else _preprocess(config),
         options=OPTIONS,
         arguments={"architecture": name},
         pretrained_on=on,

@@ -66,7 +66,7 @@ def options_text(found: Iterable[WithOptions]) -> str:
     """Return the options of some offers: type, default, what is taken, and what it means."""
     blocks: list[str] = []
     for one in found:
-        options = one.spec.declared
+        options = {**one.spec.declared, **getattr(one.spec, "stated", {})}
         width = max(map(len, options), default=0) + 2
         told = [_line(f"  {name}", width, plain(_option_words(option))) for name, option in options.items()]
         head = f"{one.kind} {one.name}:"

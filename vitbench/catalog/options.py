@@ -8,14 +8,21 @@ from collections.abc import Mapping
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
-__all__ = ["complete_options", "model_options", "parse_dataset", "parse_model"]
+__all__ = ["complete_model", "complete_options", "model_options", "parse_dataset", "parse_model"]
+
+
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)')
+_KEY = re.compile(r"[A-Za-z_][\w-]*")
+_NEXT_OPTION = re.compile(r",(?=[A-Za-z_][\w-]*=)")
 
 
 def parse_model(text: str) -> tuple[str, dict[str, str]]:
     """Split ``name:key=value,...``; a comma belongs to a value unless ``key=`` follows it.
 
+    A value may stand in double quotes, which are no part of it; then it holds any comma, and ``""`` is a quote.
+
     Raises:
-        UsageError: an option without ``=``, or one that is given twice.
+        UsageError: an option without ``=``, one that is given twice, or a quote that is not closed.
     """
     return _parse("model", text)
 
@@ -28,13 +35,27 @@ def parse_dataset(text: str) -> tuple[str, dict[str, str]]:
 def _parse(kind: str, text: str) -> tuple[str, dict[str, str]]:
     name, colon, rest = text.partition(":")
     options: dict[str, str] = {}
-    for part in re.split(r",(?=[A-Za-z_][\w-]*=)", rest) if colon else []:
-        key, equals, value = part.partition("=")
-        if not equals or not key:
+    while colon:
+        key, equals, after = rest.partition("=")
+        if not _KEY.fullmatch(key) or not equals:
+            part = _NEXT_OPTION.split(rest)[0]
             raise UsageError(f'{kind} "{text}": option "{part}" must be written key=value.')
         if key.replace("-", "_") in options:
             raise UsageError(f'{kind} "{text}": option "{key}" is given twice; give it once.')
+        if after.startswith('"'):
+            quoted = _QUOTED.match(after)
+            if quoted is None:
+                raise UsageError(
+                    f'{kind} "{text}": the quoted value of option "{key}" must end in a quote, before a comma or the '
+                    "end; a quote within it is written twice."
+                )
+            value, end = quoted[1].replace('""', '"'), quoted.end()
+        else:
+            found = _NEXT_OPTION.search(after)
+            end = found.start() if found else len(after)
+            value = after[:end]
         options[key.replace("-", "_")] = value
+        colon, rest = after[end : end + 1], after[end + 1 :]
     return name, options
 
 
@@ -69,12 +90,30 @@ def complete_options(
     return complete
 
 
+def complete_model(
+    owner: str,
+    spec: ModelSpec,
+    given: Mapping[str, OptionValue],
+    *,
+    over: Mapping[str, OptionValue] | None = None,
+) -> dict[str, OptionValue]:
+    """Return a model's complete options, and what is stated of its weights where that was given.
+
+    Arguments and errors are those of `complete_options`.
+    """
+    stated = {name: value for name, value in given.items() if name.replace("-", "_") in spec.stated}
+    own = {name: value for name, value in given.items() if name not in stated}
+    options = complete_options(owner, spec.declared, own, over=over)
+    weights = complete_options(owner, spec.stated, stated, over={})
+    return options | {name: value for name, value in weights.items() if value not in (None, (), "")}
+
+
 def model_options(
     owner: str, spec: ModelSpec, recipe: RecipeSpec, given: Mapping[str, OptionValue]
 ) -> dict[str, OptionValue]:
     """Return a model's complete options under a recipe; raises as `complete_options` does."""
     changed = {name: value for name, value in recipe.model_options.items() if name in spec.declared}
-    return complete_options(owner, spec.declared, given, over=complete_options(owner, spec.declared, changed))
+    return complete_model(owner, spec, given, over=complete_options(owner, spec.declared, changed))
 
 
 def _convert(owner: str, value: OptionValue, option: Option) -> OptionValue:

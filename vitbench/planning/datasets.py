@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from vitbench.data.cache import WantedSize
     from vitbench.data.locate import Located
 
-__all__ = ["ResolvedDataset", "data_key", "describe_data", "open_data", "unfit", "wanted_size"]
+__all__ = [
+    "ResolvedDataset",
+    "data_key",
+    "describe_data",
+    "describe_weights",
+    "misnamed",
+    "open_data",
+    "unfit",
+    "wanted_size",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +84,35 @@ def unfit(spec: ModelSpec, data: DataInfo) -> Fault | None:
     takes = f"it takes {wanted} {'channel' if wanted == 1 else 'channels'}, and {data.title} has {given}"
     words = f"{takes}; only gray becomes several channels, and three become gray"
     return Fault(reason=words, exit_code=UnusableError.exit_code)
+
+
+def misnamed(model: ResolvedModel, data: DataInfo) -> Fault | None:
+    """Return why the classes of a model's weights are not the data's; None where they are, or where nothing says."""
+    from vitbench.worker.weights import class_order
+
+    try:
+        class_order(model.class_names, data.class_names)
+    except UnusableError as error:
+        return Fault(reason=str(error), exit_code=error.exit_code)
+    return None
+
+
+def describe_weights(model: ResolvedModel, data: DataInfo) -> Iterator[str]:
+    """Yield what is taken of a model whose weights are scored on some data, and from where, in sentences."""
+    from vitbench.worker.weights import UNKNOWN, class_order
+
+    owner = f"model {model.label}"
+    if model.normalised_by == UNKNOWN:
+        how = "its images are scaled to 0..1 and not normalised"
+        yield f"{owner}: nothing says how its weights' images were normalised; {how}. State it: :mean=M,..,std=S,.."
+    else:
+        yield f"{owner}: its images are normalised as {model.normalised_by} says"
+    if not model.class_names:
+        names = ", ".join(data.class_names[:3]) + (", ..." if len(data.class_names) > 3 else "")
+        order = f"its outputs are taken in the order of {data.title}'s ({names})"
+        yield f"{owner}: nothing names its weights' classes; {order}. State them: :class_names=FILE"
+    elif class_order(model.class_names, data.class_names):
+        yield f"{owner}: its weights' classes are in another order than those of {data.title}, and are matched by name"
 
 
 def open_data(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from shlex import quote
 
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
-from vitbench.catalog.options import complete_options, model_options, parse_dataset, parse_model
+from vitbench.catalog.options import complete_model, complete_options, model_options, parse_dataset, parse_model
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean, error_of
+from vitbench.planning.files import beside
 from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
 from vitbench.records import canonical_name
 from vitbench.settings import PRETRAINED_RECIPE, RECIPE
@@ -22,7 +25,9 @@ Dataset = tuple[str, dict[str, OptionValue]]
 """A name and options, as in an `AskedCell`."""
 
 
-def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "") -> list[AskedCell]:
+def expand(
+    suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "", base: Path | None = None
+) -> list[AskedCell]:
     """Return the cells that a suite and a selection ask for, in the order in which they run.
 
     Args:
@@ -30,6 +35,7 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
         catalog: what its names mean.
         selection: what the user wants of it, or in place of it.
         home: the plugin that ships the suite; short names in it mean this plugin's offers first.
+        base: the folder of the suite's file, which files that it names are relative to; None: as the user's are.
 
     Raises:
         UsageError: an unknown name, a wrong option, or two equal cells in the suite.
@@ -37,7 +43,7 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
     """
     _check_rank_by(suite.rank_by, catalog)
     entries = _choose_models(suite, catalog, selection.models, home)
-    datasets = _choose_datasets(suite, catalog, selection, home)
+    datasets = _choose_datasets(suite, catalog, selection, home, base)
     speed = suite.speed
     if selection.batch_size is not None:
         speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
@@ -54,14 +60,15 @@ def expand(suite: Suite, catalog: Catalog, selection: Selection, *, home: str = 
         recipe = _recipe_of(entry, offer, suite, catalog, home)
         recipes.add(recipe.name)
         options = recipe.spec.defaults
+        suites = partial(_with_files, recipe, catalog=catalog, base=base)
         for source, given in (
-            ("[recipes] of the suite", of_suite.get(recipe.name, {})),
-            (f"recipe_options of {place}", entry.recipe_options),
+            ("[recipes] of the suite", suites(of_suite.get(recipe.name, {}))),
+            (f"recipe_options of {place}", suites(entry.recipe_options)),
             ("--set", of_user.get(recipe.name, {})),
         ):
             options = complete_options(f"{source}: recipe {recipe.name}", recipe.spec.declared, given, over=options)
         options = _with_full_names(recipe, options, catalog)
-        model = _ask_model(offer, entry, recipe.spec)
+        model = _ask_model(offer, entry, recipe.spec, base if entry in suite.models else None)
         identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
         if identity in places:
             raise UsageError(f"{places[identity]} and {place} are the same model with the same recipe; remove one.")
@@ -142,7 +149,7 @@ def _with_full_names(
         asked: Mapping[str, OptionValue] = given
         defaults: Mapping[str, OptionValue] = {}
         if offer.spec.resolve is None:
-            asked, defaults = complete_options(f"model {offer.name}", offer.spec.declared, given), offer.spec.defaults
+            asked, defaults = complete_model(f"model {offer.name}", offer.spec, given), offer.spec.defaults
         full[name] = canonical_name(offer.name, dict(asked), dict(defaults))
     return full
 
@@ -154,16 +161,39 @@ def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
         raise UsageError(f'rank_by = "{rank_by}": no such metric.{did_you_mean(rank_by, names)} Known: {known}.')
 
 
-def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec) -> AskedModel:
+def _with_files(
+    recipe: Offer[RecipeSpec], options: Mapping[str, OptionValue], *, catalog: Catalog, base: Path | None
+) -> dict[str, OptionValue]:
+    """Return a recipe's options as a suite gives them, with the files that they and their models name."""
+    if base is None:
+        return {**options}
+    found = {**options, **beside(base, recipe.spec.declared, options)}
+    for name, value in options.items():
+        option = recipe.spec.declared.get(name.replace("-", "_"))
+        if option is None or option.kind != "model" or not isinstance(value, str) or not value:
+            continue
+        with contextlib.suppress(UsageError, UnusableError):  # told by `_with_full_names`
+            short, given = parse_model(value)
+            spec = catalog.model(short, home=recipe.plugin.name).spec
+            files = beside(base, {**spec.declared, **spec.stated}, given)
+            found[name] = canonical_name(short, {**given, **files}, {})
+    return found
+
+
+def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, base: Path | None) -> AskedModel:
+    files = beside(base, {**offer.spec.declared, **offer.spec.stated}, entry.options) if base else {}
+    given = {**entry.options, **files}
+    written = {name.replace("-", "_"): entry.options[name] for name in files}
     family = offer.spec.resolve is not None
     if family:
-        return AskedModel(name=offer.name, options=entry.options, label=entry.label, family=True)
+        return AskedModel(name=offer.name, options=given, label=entry.label, written=written, family=True)
     owner = f"model {offer.name}"
-    options = model_options(owner, offer.spec, recipe, entry.options)
+    options = model_options(owner, offer.spec, recipe, given)
     return AskedModel(
         name=offer.name,
         options=options,
-        label=entry.label or canonical_name(offer.name, options, offer.spec.defaults),
+        label=entry.label or canonical_name(offer.name, options | written, offer.spec.defaults),
+        written=written,
         baseline=offer.spec.is_baseline,
     )
 
@@ -196,12 +226,12 @@ def _is_asked(
     if offer.spec.resolve is not None:
         return canonical_name("", dict(options), {}) == canonical_name("", entry.options, {})
     owner = f"model {offer.name}"
-    return complete_options(owner, offer.spec.declared, options) == complete_options(
-        owner, offer.spec.declared, entry.options
-    )
+    return complete_model(owner, offer.spec, options) == complete_model(owner, offer.spec, entry.options)
 
 
-def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home: str) -> list[Dataset]:
+def _choose_datasets(
+    suite: Suite, catalog: Catalog, selection: Selection, home: str, base: Path | None
+) -> list[Dataset]:
     """Return the full names and the options of known datasets, and of those that ``--data`` or ``[data]`` defines."""
     paths = {**suite.data, **selection.data}
     for name in paths:
@@ -217,7 +247,9 @@ def _choose_datasets(suite: Suite, catalog: Catalog, selection: Selection, home:
                 raise UsageError(
                     f'"{name}" is a layout, not a dataset; give yours any name: --data mine=DIR --dataset mine.'
                 )
-            name, options = offer.name, complete_options(f"dataset {offer.name}", offer.spec.declared, given)
+            if base is not None and not selection.datasets:
+                options |= beside(base, offer.spec.declared, options)
+            name, options = offer.name, complete_options(f"dataset {offer.name}", offer.spec.declared, options)
         if (name, options) in chosen:
             raise UsageError(f'dataset "{text}" is selected twice; name it once.')
         chosen.append((name, options))

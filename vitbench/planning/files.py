@@ -10,7 +10,24 @@ from pathlib import Path
 from vitbench.errors import UnusableError
 from vitbench.specs import Option, OptionValue
 
-__all__ = ["hash_files"]
+__all__ = ["beside", "hash_files"]
+
+
+def beside(base: Path, declared: Mapping[str, Option], options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return the options that name files, and those that name models with files, with paths relative to a folder.
+
+    Args:
+        base: of the file that the options stand in.
+        declared: the options that there are; others, and what cannot be read, are left to those who check them.
+        options: values, or their text.
+    """
+    found: dict[str, OptionValue] = {}
+    for name, value in options.items():
+        option = declared.get(name.replace("-", "_"))
+        if option is not None and option.kind == "file" and isinstance(value, str) and value:
+            with contextlib.suppress(RuntimeError):  # of the home of nobody, and so a file that is missing
+                found[name] = str(base / Path(value).expanduser())
+    return found
 
 
 def hash_files(

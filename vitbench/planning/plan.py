@@ -66,7 +66,8 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     if found.skip_unreadable:
         conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)
-    cells = expand(found, catalog, selection, home=home)
+    base = path.parent.absolute() if path else None
+    cells = expand(found, catalog, selection, home=home, base=base)
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")

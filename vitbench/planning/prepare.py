@@ -16,7 +16,16 @@ from vitbench.catalog import Catalog, load_catalog
 from vitbench.errors import UnusableError, UsageError, VitbenchError, error_of, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
-from vitbench.planning.datasets import ResolvedDataset, data_key, describe_data, open_data, unfit, wanted_size
+from vitbench.planning.datasets import (
+    ResolvedDataset,
+    data_key,
+    describe_data,
+    describe_weights,
+    misnamed,
+    open_data,
+    unfit,
+    wanted_size,
+)
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import (
@@ -88,20 +97,25 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     faults: dict[str, Fault | None] = {}
-    built: dict[str, Fault | None] = {}
+    built: dict[str, _Trial] = {}
+    said: dict[str, None] = {}
     for asked in request.cells:
         model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
         recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model.spec)]
         keyed = _keyed(asked, model, recipe, dataset, info, keyer)
-        fault = model.fault or unfit(model.spec, info)
+        fault = model.fault or unfit(model.spec, info) or misnamed(model, info)
         if recipe and not fault:
             fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         if request.build and not fault:
             if form not in built:
                 built[form] = _check_build(keyed, model, info)
-            fault = built[form]
+            fault = built[form].fault
+            if taken := built[form].taken:
+                said[f"model {model.label}: of the weights in its checkpoint it has {taken}"] = None
+        if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
+            said |= dict.fromkeys(describe_weights(model, info))
         if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits
             faults[keyed.id] = fault
             cells[keyed.id] = msgspec.structs.replace(keyed, unavailable=fault.reason if fault else "")
@@ -110,7 +124,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         cells=tuple(cells.values()),
         environment=described,
         child_environment=child_environment,
-        notes=notes,
+        notes=(*notes, *said),
     )
 
 
@@ -126,7 +140,16 @@ def _refuse_where_none_is_left(cells: Iterable[KeyedCell], faults: Mapping[str, 
     raise error_of(fault.exit_code, f"model {cell.label}{place}: {fault.reason}{more}")
 
 
-def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> Fault | None:
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Trial:
+    """What came of building a model on trial."""
+
+    fault: Fault | None = None
+    taken: str = ""
+    """Which of its checkpoint's weights it has, in words; empty where the file holds them alone."""
+
+
+def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> _Trial:
     """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
 
     Any other failure waits for the cell, since what fails on the meta device may do elsewhere.
@@ -134,21 +157,21 @@ def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> Fa
     Returns:
         What `build` refuses with UsageError or UnusableError, or that it cannot be imported.
     """
-    from vitbench.worker.build import build_model, meta_architecture
+    from vitbench.training.checkpoint import FACT
+    from vitbench.worker.build import build_model, facts_of, meta_architecture
 
     num_classes = len(data.class_names)
     try:
         if "checkpoint" in model.files:
-            build_model(planned, model.spec, num_classes)
-        else:
-            meta_architecture(planned, model.spec, num_classes)()
+            return _Trial(taken=facts_of(build_model(planned, model.spec, num_classes)).get(FACT, ""))
+        meta_architecture(planned, model.spec, num_classes)()
     except (UsageError, UnusableError) as error:
-        return Fault(reason=reason_of(error), exit_code=error.exit_code)
+        return _Trial(fault=Fault(reason=reason_of(error), exit_code=error.exit_code))
     except KeyboardInterrupt:
         raise
     except BaseException:  # SystemExit, and panics of extensions that are no Exception
-        return None
-    return None
+        pass
+    return _Trial()
 
 
 def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, ResolvedRecipe]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vitbench.catalog import Catalog, Plugin
-from vitbench.catalog.options import complete_options, model_options, parse_model
+from vitbench.catalog.options import complete_model, model_options, parse_model
 from vitbench.catalog.provenance import first_missing, revision_of
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.files import hash_files
@@ -58,6 +58,10 @@ class ResolvedModel:
     label: str
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files that options name, by option; ``revision`` of weights from the hub."""
+    class_names: tuple[str, ...] = ()
+    """Of its weights, where they are scored; empty where nothing says them."""
+    normalised_by: str = ""
+    """What says how the images of its weights are normalised; empty: the training split does."""
     fault: Fault | None = None
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
@@ -101,7 +105,13 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     model = _resolved(asked, catalog, lambda owner, spec, given: model_options(owner, spec, recipe, given))
     if not (recipe.trains or model.is_trained or model.fault or model.spec.is_baseline):
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
-    return model
+    if model.fault or model.spec.is_baseline:
+        return model
+    from vitbench.worker.weights import weights_of
+
+    known = weights_of(model.spec, model.options, trains=recipe.trains)
+    names = () if recipe.trains else known.class_names
+    return dataclasses.replace(model, spec=known.spec, class_names=names, normalised_by=known.source)
 
 
 def resolve_recipe(name: str, options: Mapping[str, OptionValue], catalog: Catalog) -> ResolvedRecipe:
@@ -127,7 +137,7 @@ def resolve_recipe(name: str, options: Mapping[str, OptionValue], catalog: Catal
         asked = AskedModel(
             name=model_name, options={**given}, family=catalog.model(model_name).spec.resolve is not None
         )
-        model = _resolved(asked, catalog, lambda owner, spec, given: complete_options(owner, spec.declared, given))
+        model = _resolved(asked, catalog, complete_model)
         models.append(model)
         complete[option] = canonical_name(model_name, model.options, {} if model.fault else model.spec.defaults)
         files |= {f"{option}.{file}": sha256 for file, sha256 in model.files.items()}
@@ -154,11 +164,11 @@ def _resolved(
             fault = Fault(reason=str(error).partition(": ")[2], exit_code=error.exit_code)
     if not fault:
         options = complete(owner, spec, options)
-        label = label or canonical_name(asked.name, options, spec.defaults)
+        label = label or canonical_name(asked.name, options | asked.written, spec.defaults)
         fault = _fault_of(spec)
     if options.get("pretrained") is True and not options.get("checkpoint") and not spec.pretrained_on and not fault:
         raise UsageError(f"{owner} has no pretrained weights; give :pretrained=false or :checkpoint=PATH.")
-    options, files = hash_files(owner, spec.declared, options)
+    options, files = hash_files(owner, {**spec.declared, **spec.stated}, options)
     return ResolvedModel(
         name=asked.name,
         plugin=offer.plugin,

@@ -121,6 +121,8 @@ class AskedModel(_Data, frozen=True, kw_only=True):
     options: dict[str, OptionValue] = {}
     """Complete and typed, or, for a member of a family, only those that were given (as text from a command line)."""
     label: str = ""
+    written: dict[str, OptionValue] = {}
+    """Files as a suite names them, relative to itself; a label shows them so."""
     family: bool = False
     baseline: bool = False
 

@@ -132,7 +132,7 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     build = load_target(spec.build)  # imported here, so that what it imports is not weighed as the model's
     return Given(
         label=label,
-        build=partial(checked_build, label, build, asked, {**spec.arguments, **resolved.options}),
+        build=partial(checked_build, label, build, asked, spec.build_arguments(resolved.options)),
         num_classes=conditions.num_classes,
         image_size=size,
         in_channels=channels,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vitbench.catalog import ALLOW_LIST, Catalog, Offer, PluginSelection, load_catalog, select_plugins
-from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.options import complete_model, parse_model
 from vitbench.catalog.provenance import first_missing
 from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.records import canonical_name
@@ -290,7 +290,7 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     case = _model_case(plugin, spec, catalog)
     if isinstance(case, FamilyCase):
         return offer.name, case
-    options = complete_options(f"model {offer.name}", spec.declared, given)
+    options = complete_model(f"model {offer.name}", spec, given)
     changed = {key: options[key.replace("-", "_")] for key in given}
     subject = canonical_name(offer.name, options, spec.defaults)
     return subject, ModelCase(spec=spec, options=changed, recipe=case.recipe)

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
-from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.options import complete_model, parse_model
 from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.planning.keying import Keyer
 from vitbench.planning.resolve import ResolvedModel, lack_of
@@ -93,7 +93,7 @@ class _Planner:
             spec = self.catalog.member(offer.name)
             untrained = {option: value for option, value in _UNTRAINED.items() if option in spec.defaults}
             defaults = {**spec.defaults, **untrained}
-            options = complete_options(f"model {offer.name}", spec.declared, given, over=defaults)
+            options = complete_model(f"model {offer.name}", spec, given, over=defaults)
         except Exception as error:  # a plugin's, too
             return _refusal(error)
         model = ResolvedModel(

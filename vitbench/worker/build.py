@@ -11,7 +11,7 @@ from torch import nn
 from vitbench import contract
 from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell
-from vitbench.specs import ModelSpec, load_target
+from vitbench.specs import ModelSpec, OptionValue, load_target
 
 __all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_zeros", "meta_architecture"]
 
@@ -26,7 +26,7 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
     Raises:
         ModelBuildError: `build` returned no module.
     """
-    own = {**spec.arguments, **planned.cell.options}
+    own = spec.build_arguments(planned.cell.options)
     return checked_build(planned.cell.model, load_target(spec.build), _offered(planned, num_classes), own)
 
 
@@ -70,12 +70,14 @@ def fill_zeros(model: nn.Module, *, std: float, generator: torch.Generator | Non
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:
     """Return a function that builds the model on the meta device: shapes alone, no weights, nothing downloaded."""
-    weightless = {"pretrained": False, "checkpoint": ""}
-    options = {name: weightless.get(name, value) for name, value in planned.cell.options.items()}
+    weightless: dict[str, OptionValue] = {"pretrained": False, "checkpoint": ""}
+    options: dict[str, OptionValue] = {
+        name: weightless.get(name, value) for name, value in planned.cell.options.items()
+    }
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
-            offered, own = _offered(planned, num_classes), {**spec.arguments, **options}
+            offered, own = _offered(planned, num_classes), spec.build_arguments(options)
             model: nn.Module = contract.call(load_target(spec.build), offered, own)
         return model.to("meta").eval()
 

@@ -13,12 +13,13 @@ from typing import cast
 from torch import Tensor, nn
 
 from vitbench.catalog import Catalog
-from vitbench.catalog.options import complete_options, parse_model
+from vitbench.catalog.options import complete_model, parse_model
 from vitbench.data.geometry import channels_fit
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.training.inputs import convert
 from vitbench.worker.build import checked_build
+from vitbench.worker.weights import Reordered, class_order, weights_of
 
 __all__ = ["builder"]
 
@@ -33,6 +34,7 @@ def builder(
     in_channels: int,
     preprocess: Preprocess,
     statistics: Callable[[], Preprocess],
+    class_names: tuple[str, ...] = (),
     home: str = "",
 ) -> Callable[[str], nn.Module]:
     """Return the function that is `FitRun.build`.
@@ -46,6 +48,7 @@ def builder(
         in_channels: C of its inputs.
         preprocess: what was done to its inputs.
         statistics: gives the normalisation of a model whose spec names none.
+        class_names: of the data; the outputs of weights that name the same ones come in their order.
         home: the recipe's plugin, whose offers short names mean first; in a run names are full.
     """
     named = {options[name] for name, option in recipe.declared.items() if option.kind == "model" and options.get(name)}
@@ -59,15 +62,19 @@ def builder(
         name, given = parse_model(text)
         offer = catalog.model(name, home=home)
         spec = catalog.member(offer.name)
+        options = complete_model(f"model {offer.name}", spec, given)
+        weights = weights_of(spec, options, trains=True)
+        spec = weights.spec
         size, channels = spec.input_size or image_size, spec.in_channels or in_channels
         if not channels_fit(in_channels, channels):
             raise UnusableError(f"model {offer.name} takes {channels} channels, and the inputs have {in_channels}")
-        own = {**spec.arguments, **complete_options(f"model {offer.name}", spec.declared, given)}
         offered = {"num_classes": num_classes, "image_size": size, "in_channels": channels}
         try:
-            model = checked_build(offer.name, load_target(spec.build), offered, own)
+            model = checked_build(offer.name, load_target(spec.build), offered, spec.build_arguments(options))
+            order = class_order(weights.class_names, class_names) if class_names else None
         except VitbenchError as error:
             raise type(error)(f"model {text}, which recipe {recipe.name} builds: {error}") from error
+        model = Reordered(model, order) if order else model
         wanted = spec.preprocess or statistics()
         if not channels_fit(len(wanted.mean), channels):  # as for a model that is trained itself
             wanted = replace(wanted, mean=statistics().mean, std=statistics().std)

@@ -10,7 +10,6 @@ from typing import Literal, cast
 
 import msgspec
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from vitbench import contract
@@ -26,6 +25,7 @@ from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, Trai
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import statistics
+from vitbench.training.card import Card, save_weights
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
@@ -35,6 +35,7 @@ from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
+from vitbench.worker.weights import PLAIN, Reordered, class_order, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -75,7 +76,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     log = _Log(send, cell.recipe, cell.epochs)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit)
-        how = _preprocess(spec, planned, splits.train)
+        weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
+        how = _preprocess(weights.spec, planned, splits.train, trains=recipe.trains or planned.baseline)
+        order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)
@@ -90,6 +93,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             in_channels=planned.in_channels,
             preprocess=how,
             statistics=lambda: statistics(splits.train),
+            class_names=info.class_names,
         )
 
         def build(text: str) -> nn.Module:
@@ -102,13 +106,13 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         end = observe(device)
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         log()
-        found = evaluate(model, planned, splits.test, how, log)
+        found = evaluate(Reordered(model, order) if order else model, planned, splits.test, how, log)
         if cell.compile and not planned.baseline:
             check_compiled(since=compiled_before)
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        _save_weights(model, folder / WEIGHTS)
+        save_weights(model, folder / WEIGHTS, _card(how, planned))
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,
@@ -131,7 +135,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         faults=found.faults,
         warnings=(*flipped, *found.warnings),
         curve=curve,
-        preprocess=_applied(how, planned),
+        preprocess=_applied(how, planned, weights.source),
         runtime=flags,
         facts=said,
         splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
@@ -169,12 +173,15 @@ def _doubted(measurements: Iterable[Measurement], planned: KeyedCell) -> tuple[M
     return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
 
 
-def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split) -> Preprocess:
-    """Return the model's own preprocessing; where it lacks values for the channels, with the training split's."""
+def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split, *, trains: bool) -> Preprocess:
+    """Return the weights' preprocessing; where it lacks values for the channels, with the training split's.
+
+    Weights that are scored are not normalised by the data at hand: there it is what leaves 0..1 as it is.
+    """
     own = spec.preprocess
     if own is not None and channels_fit(len(own.mean), planned.in_channels):
         return own
-    found = statistics(train)
+    found = statistics(train) if trains else PLAIN
     return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
 
 
@@ -238,7 +245,7 @@ def _training_log(
     )
 
 
-def _applied(how: Preprocess, planned: KeyedCell) -> PreprocessInfo:
+def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo:
     return PreprocessInfo(
         mean=how.mean,
         std=how.std,
@@ -247,10 +254,19 @@ def _applied(how: Preprocess, planned: KeyedCell) -> PreprocessInfo:
         crop_mode=how.crop_mode,
         image_size=planned.image_size,
         in_channels=planned.in_channels,
+        source=source or "the training split",
     )
 
 
-def _save_weights(model: nn.Module, path: Path) -> None:
-    """Write the weights as safetensors."""
-    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    save_file(weights, path)
+def _card(how: Preprocess, planned: KeyedCell) -> Card:
+    assert planned.data is not None
+    return Card(
+        mean=how.mean,
+        std=how.std,
+        interpolation=how.interpolation,
+        crop_fraction=how.crop_fraction,
+        crop_mode=how.crop_mode,
+        image_size=planned.image_size,
+        in_channels=planned.in_channels,
+        class_names=planned.data.class_names,
+    )

@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vitbench.catalog.options import complete_options, parse_dataset, parse_model
+from vitbench.catalog.options import complete_model, complete_options, parse_dataset, parse_model
 from vitbench.errors import UsageError
-from vitbench.specs import Option, OptionValue
+from vitbench.records import canonical_name
+from vitbench.specs import ModelSpec, Option, OptionValue
 
 DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}
 DECLARED = {name: Option(value) for name, value in DEFAULTS.items()}
@@ -62,6 +65,10 @@ def test_a_wrong_option_is_refused(given: dict[str, OptionValue], words: str) ->
         ("vit:checkpoint=a,b.pt,depth=4", "vit", {"checkpoint": "a,b.pt", "depth": "4"}),
         (r"vit:checkpoint=C:\a=b.pt", "vit", {"checkpoint": r"C:\a=b.pt"}),
         ("vit:checkpoint=", "vit", {"checkpoint": ""}),
+        ('vit:checkpoint="run=3,lr=2.pt",depth=4', "vit", {"checkpoint": "run=3,lr=2.pt", "depth": "4"}),
+        ('vit:checkpoint="say ""a,b=c"".pt"', "vit", {"checkpoint": 'say "a,b=c".pt'}),
+        ('vit:checkpoint="",depth=4', "vit", {"checkpoint": "", "depth": "4"}),
+        ('vit:checkpoint=a"b,c".pt', "vit", {"checkpoint": 'a"b,c".pt'}),
     ],
 )
 def test_a_model_with_options_is_split(text: str, name: str, options: dict[str, str]) -> None:
@@ -84,3 +91,33 @@ def test_an_option_that_is_given_twice_is_refused(text: str) -> None:
 def test_an_option_without_a_value_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="must be written key=value"):
         parse_model(text)
+
+
+@pytest.mark.parametrize("text", ['vit:checkpoint="a.pt', 'vit:checkpoint="a.pt"x,depth=2'])
+def test_a_quote_that_is_not_closed_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match='the quoted value of option "checkpoint" must end in a quote'):
+        parse_model(text)
+
+
+@given(st.text(), st.text())
+def test_a_name_with_any_text_in_its_options_reads_back(first: str, second: str) -> None:
+    options: dict[str, OptionValue] = {"checkpoint": first, "head": second}
+    assert parse_model(canonical_name("zoo/net", options, {})) == ("zoo/net", options)
+
+
+STATED = ModelSpec(name="net", build="m:b", summary="x", options={"checkpoint": "", "channels": 5})
+
+
+def test_what_is_stated_of_weights_is_kept_beside_the_options_where_it_was_given() -> None:
+    assert complete_model("model net", STATED, {}) == {"checkpoint": "", "channels": 5}
+    stated = {"mean": "0.5,0.4,0.3", "crop-mode": "squash", "input_size": "", "channels": "3"}
+    assert complete_model("model net", STATED, stated) == {
+        "checkpoint": "", "channels": 3, "mean": (0.5, 0.4, 0.3), "crop_mode": "squash"
+    }  # fmt: skip
+    assert STATED.build_arguments({"checkpoint": "", "channels": 3, "mean": (0.5,)}) == {
+        "checkpoint": "",
+        "channels": 3,
+    }
+    without = ModelSpec(name="net", build="m:b", summary="x")
+    with pytest.raises(UsageError, match='model net has no option "mean"'):
+        complete_model("model net", without, {"mean": "0.5"})

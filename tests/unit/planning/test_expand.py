@@ -458,3 +458,47 @@ def test_another_plugin_takes_no_name_of_the_suites_that_vitbench_ships(name):
 )
 def test_the_recipe_that_a_model_takes_by_itself(fields, recipe):
     assert default_recipe(ModelSpec(name="net", build="a:b", summary="x", **fields)) == recipe
+
+
+def test_files_that_a_suite_names_are_relative_to_it_and_the_users_are_not(tmp_path: Path) -> None:
+    """Of models, of members of a family, of recipes, of the models that these name, and of datasets."""
+    model = ModelSpec(name="net", build="a:b", summary="x", options={"checkpoint": "", "width": 1})
+    family = ModelSpec(name="t*", build="a:b", summary="x", resolve="a:r", options={"checkpoint": ""})
+    options = {"table": Option("", kind="file"), "teacher": Option("", kind="model"), "note": "n.txt"}
+    distil = RecipeSpec(name="distil", fit="a:b", summary="x", options=options)
+    shades = DatasetSpec(name="shades", open="a:b", summary="x", options={"index": Option("", kind="file")})
+    catalog = Catalog(
+        models={f"s/{spec.name}": _offer(f"s/{spec.name}", spec) for spec in (model, family)},
+        recipes={"s/distil": _offer("s/distil", distil)},
+        datasets={"s/shades": _offer("s/shades", shades)},
+    )
+    suite = Suite(
+        name="mine",
+        summary="x",
+        datasets=("shades:index=i.csv",),
+        recipe="distil",
+        recipes={"distil": {"table": "t.csv", "teacher": 'net:checkpoint="a,b=c.pt"'}},
+        models=(
+            ModelEntry(name="net", options={"checkpoint": "w.pt"}),
+            ModelEntry(name="net", options={"checkpoint": str(tmp_path / "abs.pt")}),
+            ModelEntry(name="s/tiny", options={"checkpoint": "../w.pt"}),
+        ),
+    )
+    cells = [cell for cell in expand(suite, catalog, Selection(), base=tmp_path) if cell.kind == "quality"]
+
+    assert [cell.model.options["checkpoint"] for cell in cells] == [
+        str(tmp_path / name) for name in ("w.pt", "abs.pt", "../w.pt")
+    ]
+    assert [cell.model.label for cell in cells[:2]] == ["s/net:checkpoint=w.pt", f"s/net:checkpoint={tmp_path}/abs.pt"]
+    assert cells[2].model.written == {"checkpoint": "../w.pt"}
+    assert cells[0].dataset_options == {"index": str(tmp_path / "i.csv")}
+    assert cells[0].recipe_options == {
+        "table": str(tmp_path / "t.csv"),
+        "teacher": f's/net:checkpoint="{tmp_path / "a,b=c.pt"}"',
+        "note": "n.txt",
+    }
+
+    chosen = Selection(models=("net:checkpoint=w.pt", "net:checkpoint=mine.pt"), datasets=("shades:index=i.csv",))
+    theirs, users = (cell for cell in expand(suite, catalog, chosen, base=tmp_path) if cell.kind == "quality")
+    assert (theirs.model, users.model.options["checkpoint"]) == (cells[0].model, "mine.pt")
+    assert users.dataset_options == {"index": "i.csv"}

@@ -43,7 +43,7 @@ def model(build: Target) -> ResolvedModel:
 
 def checked(build: Target) -> Fault | None:
     cell = factories.quality_cell(options={})
-    return _check_build(cell, model(build), factories.data_info())
+    return _check_build(cell, model(build), factories.data_info()).fault
 
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(3), BaseException()], ids=repr)

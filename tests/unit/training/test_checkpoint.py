@@ -141,7 +141,7 @@ class Structured:
 
 def test_numpys_types_of_objects_are_refused(tmp_path: Path, state: State) -> None:
     torch.save({"state_dict": state, "metric": Objects()}, tmp_path / "net.pt")
-    with pytest.raises(UnusableError, match=r"net.pt cannot be read by torch.load"):
+    with pytest.raises(UnusableError, match=r"cannot be read by torch"):
         read_state(tmp_path / "net.pt")
 
 

@@ -17,8 +17,8 @@ import torch
 from vitbench.catalog import load_catalog
 from vitbench.data.splits import load_splits
 from vitbench.errors import StoreError
-from vitbench.execution.messages import PREDICTIONS, SCORES, CellJob, MetricsJob
-from vitbench.measuring.predictions import save_predictions
+from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, MetricsJob
+from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
 from vitbench.records import DataInfo
@@ -125,3 +125,41 @@ def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path, monke
     assert given["data"].preprocess == expected
     assert given["builder"]["preprocess"] == expected
     assert given["builder"]["statistics"]() == expected
+
+
+def rerun(folder: Path, info: DataInfo, **changes: Any) -> Any:
+    """Run the cell of a small transformer; return its figures, its preprocessing and its predictions."""
+    folder.mkdir()
+    catalog = load_catalog()
+    options = {"patch_size": 4, "depth": 1, "width": 32, "heads": 2, **changes.pop("options", {})}
+    options = catalog.member("scratch/vit").defaults | options
+    planned = factories.quality_cell("vit", options=options, data=info, **changes)
+    result = run_quality(CellJob(planned=planned), catalog, folder, lambda _: None)
+    top1 = next(one.value for one in result.measurements if one.name == "top1")
+    return top1, result.preprocess, load_predictions(folder / PREDICTIONS)
+
+
+@pytest.mark.compute
+def test_weights_are_scored_alike_whatever_lies_beside_the_test_images(tmp_path: Path) -> None:
+    """Other training images, and the same classes in another order."""
+    info = cached(tmp_path)
+    recipe = {
+        "recipe": "recipes/supervised",
+        "recipe_options": load_catalog().recipe("recipes/supervised").spec.defaults,
+    }
+    first, how, predicted = rerun(tmp_path / "trained", info, **recipe, epochs=1)
+    assert how.source == "the training split"
+
+    order = np.random.default_rng(1).permutation(10)
+    for name in ("train", "test"):
+        labels = np.load(tmp_path / f"{name}-labels.npy")
+        np.save(tmp_path / f"{name}-labels.npy", np.argsort(order)[labels])
+    np.save(tmp_path / "train-images.npy", np.load(tmp_path / "train-images.npy") // 2)
+    other = msgspec.structs.replace(info, class_names=tuple(info.class_names[k] for k in order))
+    scored = {"recipe": "recipes/evaluate", "recipe_options": {}}
+    checkpoint = {"checkpoint": str(tmp_path / "trained" / WEIGHTS)}
+    again, applied, said = rerun(tmp_path / "scored", other, options=checkpoint, **scored)
+
+    assert again == first
+    assert (applied.mean, applied.std, applied.source) == (how.mean, how.std, "the checkpoint")
+    np.testing.assert_array_equal(said.logits, predicted.logits[:, order])

@@ -1,0 +1,143 @@
+"""What belongs to a model's weights, wherever it is said: in the model's name, in their file, in the model's spec.
+
+It decides how images are made and which output is which class. Where weights are scored, none of it is taken from the
+data at hand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from vitbench.errors import UnusableError, UsageError
+from vitbench.specs import ModelSpec, OptionValue, Preprocess
+from vitbench.training.card import Card, read_card
+
+__all__ = ["Reordered", "Weights", "class_order", "weights_of"]
+
+PLAIN = Preprocess(mean=(0.0,), std=(1.0,))
+"""Of weights that are scored and of which nothing is known: their images are scaled to 0..1."""
+BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's spec"
+UNKNOWN = "nothing that says it"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """What is known of a model's weights."""
+
+    spec: ModelSpec
+    """The model's, with the preprocessing, size and channels of its weights; no preprocessing where the training split
+    gives it."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the outputs; empty where nothing says them."""
+    source: str = ""
+    """Where the normalisation comes from; empty: from the training split."""
+
+
+def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: bool) -> Weights:
+    """Return what is known of the weights of a model with these options.
+
+    Args:
+        spec: of the model.
+        options: complete, and those of `vitbench.specs.WEIGHTS_OPTIONS` that were given.
+        trains: whether they are trained further; else they are scored as they are.
+
+    Raises:
+        UsageError: what the name says does not go together.
+        UnusableError: the checkpoint, or the file of class names, cannot be read, or says what cannot be used.
+    """
+    given = {name: value for name, value in options.items() if name in spec.stated}
+    path = options.get("checkpoint")
+    card = read_card(str(path)) if path else Card()
+    own = spec.preprocess or (spec.checkpoint_preprocess if path else None)
+    mean, std = (cast(tuple[float, ...], given.get(name) or ()) for name in ("mean", "std"))
+    if bool(mean) != bool(std):
+        raise UsageError(f"model {spec.name}: mean and std are given together, one value for each channel.")
+    if mean:
+        source = BY_NAME
+    elif card.mean:
+        mean, std, source = card.mean, card.std, BY_FILE
+    elif own is not None:
+        mean, std, source = own.mean, own.std, BY_SPEC
+    elif trains:
+        if any(given.get(name) for name in ("interpolation", "crop_fraction", "crop_mode")):
+            raise UsageError(f"model {spec.name}: give mean and std with how its images are cropped and resized.")
+        mean, std, source = (), (), ""
+    else:
+        mean, std, source = PLAIN.mean, PLAIN.std, UNKNOWN
+    fallback = own or PLAIN
+    how: dict[str, Any] = {
+        name: given.get(name) or getattr(card, name) or getattr(fallback, name)
+        for name in ("interpolation", "crop_fraction", "crop_mode")
+    }
+    try:
+        changed = dataclasses.replace(
+            spec,
+            preprocess=Preprocess(mean=tuple(mean), std=tuple(std), **how) if mean else None,
+            image_size=_sides(given.get("input_size")) or spec.input_size or (None if trains else card.image_size),
+            in_channels=cast("int | None", given.get("channels")) or spec.in_channels or card.in_channels,
+        )
+    except ValueError as error:
+        told = UsageError if source == BY_NAME or given else UnusableError
+        raise told(f"what is said of the weights of model {spec.name} does not go together: {error}") from error
+    names = given.get("class_names")
+    return Weights(spec=changed, class_names=_read_names(str(names)) if names else card.class_names, source=source)
+
+
+def _sides(size: object) -> tuple[int, int] | None:
+    """Return height and width from one side, from both, or from nothing."""
+    sides = cast("tuple[int, ...] | None", size)
+    return (sides[0], sides[-1]) if sides else None
+
+
+def _read_names(path: str) -> tuple[str, ...]:
+    try:
+        names = tuple(line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnusableError(f"the class names {path} cannot be read as text: {error}") from error
+    if len(set(names)) < len(names):
+        raise UnusableError(f"the class names {path} hold a name twice; give one line for each output")
+    return names
+
+
+def class_order(weights: tuple[str, ...], data: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return the output of each class of the data, by name; None where they are in the same order, or not known.
+
+    Raises:
+        UnusableError: the weights name other classes than the data.
+    """
+    if not weights or weights == data:
+        return None
+    if sorted(weights) != sorted(data):
+        only = [
+            f"{', '.join(map(repr, some[:3]))}{', ...' if len(some) > 3 else ''} only in {where}"
+            for some, where in (
+                ([name for name in weights if name not in data], "the weights"),
+                ([name for name in data if name not in weights], "the data"),
+            )
+            if some
+        ]
+        raise UnusableError(
+            f"the {len(weights)} classes of its weights are not the {len(data)} of the data: {'; '.join(only)}; "
+            "state them in the data's words, in the order of the outputs, with class_names=FILE"
+        )
+    return tuple(weights.index(name) for name in data)
+
+
+class Reordered(nn.Module):
+    """A model whose outputs are put into the order of other weights' or of the data's classes."""
+
+    def __init__(self, model: nn.Module, order: tuple[int, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``[B, K]`` of images ``[B, C, H, W]``."""
+        return cast(Tensor, self.model(images))[:, cast(Tensor, self.order)]

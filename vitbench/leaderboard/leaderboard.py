@@ -112,14 +112,15 @@ def build(
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     kept, left_out = of_one_code(newest.values())
-    shown, hidden = unranked(kept, pending), ""
+    # Before rows are chosen, so that no speed depends on what else is shown.
+    scaled, references = on_one_scale(unranked(kept, pending))
+    shown, hidden = with_occasion_spreads(scaled, occasion_spreads(records)), ""
     if patterns is not None:
         selected = select(shown, failed, newest, patterns)
         shown, failed, hidden = selected.rows, selected.failed, selected.hidden
         labels = {newest[each].planned.label for row in shown for each in row.ids}
         left_out = tuple((label, words) for label, words in left_out if label in labels)
-    scaled, references = on_one_scale(shown)
-    for row in with_occasion_spreads(scaled, occasion_spreads(records)):
+    for row in shown:
         by_condition[row.condition].append(row)
     rows: list[Row] = []
     resolutions = {}

@@ -98,14 +98,18 @@ def _with_true_sums(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CIFAR10, "meta", {"key": "label_names", **meta})
 
 
-def test_matching_checksums_make_it_the_published_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changed", ["data_batch_3", "test_batch", "batches.meta"])
+def test_matching_checksums_make_it_the_published_set(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = _cifar10(tmp_path)
     _with_true_sums(root, monkeypatch)
-    assert open_cifar10(root=root, split="train", download=False).verified is True
+    splits = ("train", "test")
+    assert [open_cifar10(root=root, split=split, download=False).verified for split in splits] == [True, True]
 
-    with (root / "cifar-10-batches-py" / "data_batch_3").open("ab") as file:
+    with (root / "cifar-10-batches-py" / changed).open("ab") as file:
         file.write(b" ")
-    assert open_cifar10(root=root, split="test", download=False).verified is False
+    assert [open_cifar10(root=root, split=split, download=False).verified for split in splits] == [False, False]
 
 
 def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:

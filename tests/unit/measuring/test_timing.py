@@ -396,3 +396,21 @@ def test_a_real_model_on_a_real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         assert min(result.block_seconds) > 0
         assert result.evidence["seconds"] >= sum(result.block_seconds)
         assert not [error for error in result.errors if "not finite" in error]
+
+
+def test_the_events_of_a_block_stand_round_its_calls(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Event:
+        at_ns = 0
+
+        def record(self, stream: object) -> None:
+            self.at_ns = clock.now_ns
+
+        def elapsed_time(self, end: Event) -> float:
+            return (end.at_ns - self.at_ns) / 1e6
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    model = Slow(clock, lambda n: 0.01)
+    block = Block(lambda: model(*inputs(8)), CPU, cross_check=False)
+    block.events = (Event(), Event())  # type: ignore[assignment]
+    assert block(3) == pytest.approx(0.03)
+    assert block.device_seconds == pytest.approx(0.03)

@@ -100,6 +100,23 @@ def images_of(found: Evaluation) -> torch.Tensor:
     return ((images - 0.5) / 0.3).repeat(1, 3, 1, 1)
 
 
+def test_the_audit_takes_images_of_the_whole_set_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    audit = module.audit
+
+    def kept(model: nn.Module, rows: np.ndarray, *given: Any, **named: Any) -> Any:
+        seen.append(rows)
+        return audit(model, rows, *given, **named)
+
+    monkeypatch.setattr(module, "audit", kept)
+    monkeypatch.setattr(module, "AUDIT_IMAGES", 12)
+    evaluated(Net())
+    [rows] = seen
+    assert len(set(rows)) == len(rows) == 12
+    assert max(rows) >= 12
+    assert (np.diff(rows) < 0).any()
+
+
 def test_reduced_precision_is_held_against_the_same_weights_in_plain_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COMPARED_IMAGES", 30)
     model = Net()

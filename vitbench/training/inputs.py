@@ -22,11 +22,14 @@ from vitbench.data.fitting import fitted
 from vitbench.data.geometry import LUMINANCE, channels_fit, filling, placing
 from vitbench.protocols import Split
 from vitbench.specs import Preprocess
+from vitbench.training.enlarging import agrees, enlarged
 
 __all__ = ["convert", "preprocess", "statistics"]
 
 _CHUNK_BYTES = 1 << 24
 _MOST_THREADS = 16  # more would wait for the interpreter lock
+_BY_MATRICES = "cuda"
+"""Devices that enlarge images by themselves; they need float64."""
 _SMALLEST_STD = 1 / 255
 """One gray level: a channel that never changes is centred, not blown up."""
 
@@ -105,6 +108,11 @@ def statistics(split: Split) -> Preprocess:
 
 def _fitted(images: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:
     """Return images uint8[B, C, H, W], of any device, in the size of a model's input: uint8[B, C, h, w]."""
+    given = (images.shape[-2], images.shape[-1])
+    size, top, left = placing(given, image_size, crop_fraction=how.crop_fraction, crop_mode=how.crop_mode)
+    if images.device.type == _BY_MATRICES and top >= 0 <= left and agrees(given, size, how.interpolation):
+        whole = enlarged(images, size, how.interpolation)
+        return whole[..., top : top + image_size[0], left : left + image_size[1]].contiguous()
     fill = filling(how.crop_mode, how.mean, images.shape[1])
     fit = partial(
         fitted,
@@ -114,11 +122,12 @@ def _fitted(images: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Ten
         crop_mode=how.crop_mode,
         fill=fill,
     )
-    out = np.empty((*images.shape[:2], *image_size), np.uint8)
+    # Channels last, as Pillow has them: their order changes faster on the device.
+    out = np.empty((len(images), *image_size, images.shape[1]), np.uint8)
     with ThreadPoolExecutor(min(torch.get_num_threads(), _MOST_THREADS)) as pool:  # Pillow resizes in parallel
-        for row, image in enumerate(pool.map(fit, images.cpu().numpy(), chunksize=1)):
-            out[row] = image
-    return torch.from_numpy(out).to(images.device)
+        for row, image in enumerate(pool.map(fit, images.cpu().numpy())):
+            out[row] = image.transpose(1, 2, 0)
+    return torch.from_numpy(out).to(images.device).permute(0, 3, 1, 2).contiguous()
 
 
 def _covering(x: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import ModelSpec, Option, Preprocess, RecipeSpec
 from vitbench.training import preprocess
+from vitbench.training.card import Card, save_weights
 from vitbench.worker.named_models import builder
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m")
@@ -117,6 +120,29 @@ def test_inputs_are_converted_as_if_they_had_been_made_for_it(
     torch.testing.assert_close(model(inputs), wanted, atol=tolerance, rtol=1e-5)
     assert list(model.parameters()) == []
     assert not model.state_dict()
+
+
+def test_a_teachers_own_card_says_its_inputs_and_the_order_of_its_outputs(tmp_path: Path) -> None:
+    card = Card(mean=GRAY.mean, std=GRAY.std, class_names=("a", "c", "b"))
+    save_weights(nn.Linear(1, 1), tmp_path / "t.safetensors", card)
+    text = f"zoo/plain:checkpoint={tmp_path}/t.safetensors"
+    build = partial(
+        builder,
+        CATALOG,
+        RECIPE,
+        {"teacher": text, "note": ""},
+        num_classes=3,
+        image_size=(8, 8),
+        in_channels=3,
+        preprocess=OWN,
+        statistics=lambda: OWN,
+    )
+    inputs = preprocess(IMAGES, OWN, image_size=(8, 8), in_channels=3)
+    wanted = preprocess(IMAGES, GRAY, image_size=(8, 8), in_channels=3)
+    seen = build(class_names=("a", "b", "c"))(text)(inputs)
+    torch.testing.assert_close(seen, wanted[:, [0, 2, 1]], atol=1e-5, rtol=1e-5)
+    with pytest.raises(UnusableError, match="which recipe distil builds: the 3 classes of its weights are not the 2"):
+        build(class_names=("a", "b"))(text)
 
 
 def test_gray_inputs_are_repeated_for_a_model_of_colours() -> None:

@@ -179,6 +179,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         title=title,
         verified=verified,
         fingerprint=survey.fingerprint,
+        content=survey.content,
         cache=str(_array_folder(folder, survey, form)),
         class_names=survey.class_names,
         shape=form.shape,

@@ -53,10 +53,13 @@ class ImageSet(Protocol):
     * ``image(i: int) -> uint8[C, H, W]``
     * ``images(index: int64[B]) -> uint8[B, C, H, W]``
 
-    C is the same for all images of a dataset, but that gray ones may lie among others.
+    Both raise ValueError, with its name, for an image that cannot be read. C is the same for all images of a dataset,
+    but that gray ones may lie among others. Images of 16 bits may be given as uint16: they are scaled by the bits that
+    the dataset uses.
 
-    Several threads call it at once. It may have two more attributes: ``verified: bool``, whether the files were found
-    to be the published ones, and ``notes: Sequence[str]``, sentences that the user should read.
+    Several threads call it at once. It may have more attributes: ``verified: bool``, whether the files were found to be
+    the published ones; ``notes: Sequence[str]``, sentences that the user should read; and ``conversions: Mapping[str,
+    int]``, read when all images were: how many of them are what, in words.
     """
 
     @property

@@ -268,6 +268,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     folder. Empty: nothing does."""
     fingerprint: str
     """SHA-256 of labels and decoded pixels of both splits."""
+    content: str = ""
+    """SHA-256 of them whatever the order of images and classes: what `DatasetSpec.published` is held to."""
     cache: str
     """Folder of the memory-mapped uint8 arrays."""
     class_names: tuple[str, ...]

@@ -503,8 +503,8 @@ class DatasetSpec(WithOptions):
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("pyarrow",)``."""
     published: tuple[str, ...] = ()
-    """What `vitbench.data.findings.content_of` gives for the published images; several where their classes have several
-    names. Whatever files hold these images are the published dataset, and others are marked *unverified*."""
+    """The `content` that a record of the published images has in its `data`; several where their classes go by several
+    names. Whatever files hold these pixels under these classes are the published dataset; others are *unverified*."""
 
     def __post_init__(self) -> None:
         _check_name("dataset", self.name)

@@ -86,17 +86,6 @@ def test_files_that_a_newer_python_wrote_are_read_too(protocol: int, tmp_path: P
     )
 
 
-def _with_true_sums(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sums(names: list[str]) -> list[list[str]]:
-        folder = root / "cifar-10-batches-py"
-        return [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in names]
-
-    monkeypatch.setattr(CIFAR10, "train_list", sums(BATCHES))
-    monkeypatch.setattr(CIFAR10, "test_list", sums(["test_batch"]))
-    meta = dict(zip(("filename", "md5"), sums(["batches.meta"])[0], strict=True))
-    monkeypatch.setattr(CIFAR10, "meta", {"key": "label_names", **meta})
-
-
 def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:
     folder = tmp_path / "cifar-100-python"
     folder.mkdir()
@@ -182,7 +171,6 @@ def test_without_network_one_line_says_what_to_give(tmp_path: Path, monkeypatch:
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Serve an archive of small batches from this machine, in the place of the published one."""
     made = _cifar10(tmp_path / "made")
-    _with_true_sums(made, monkeypatch)
     archive = tmp_path / "cifar-10-python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(made / "cifar-10-batches-py", "cifar-10-batches-py")
@@ -199,10 +187,10 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("served")
-def test_a_download_is_verified_and_leaves_the_folder_only(tmp_path: Path) -> None:
+def test_a_download_leaves_the_folder_only(tmp_path: Path) -> None:
     info = _through_the_core(tmp_path, None)
 
-    assert (info.title, info.verified) == ("cifar10", True)
+    assert info.sizes == {"train": 100, "test": 20}
     assert [path.name for path in (tmp_path / "root" / "cifar10").iterdir()] == ["cifar-10-batches-py"]
 
 

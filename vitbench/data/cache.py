@@ -188,6 +188,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         verified=verified,
         known_by=_known_by(located, survey) if verified else "",
         fingerprint=survey.fingerprint,
+        content=survey.content,
         cache=str(_array_folder(folder, survey, form)),
         class_names=survey.class_names,
         shape=form.shape,

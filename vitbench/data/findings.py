@@ -53,12 +53,11 @@ def content_of(splits: Sequence[Read], class_names: Sequence[str]) -> str:
 
     Hashes of single images are added up modulo 2^256, which needs no memory and no order.
     """
-    whole = hashlib.sha256()
+    whole, names = hashlib.sha256(), [name.encode() for name in class_names]
     for split in splits:
-        total = 0
-        names = [name.encode() for name in class_names]
-        for image, label in zip(split.digests, split.labels.tolist(), strict=True):
-            total += int.from_bytes(hashlib.sha256(image.tobytes() + names[label]).digest(), "big")
+        total, digests = 0, split.digests.tobytes()
+        for row, label in enumerate(split.labels.tolist()):
+            total += int.from_bytes(hashlib.sha256(digests[32 * row : 32 * row + 32] + names[label]).digest(), "big")
         whole.update(f"{split.name} {len(split.labels)} {total % 2**256:064x}\n".encode())
     return whole.hexdigest()
 

@@ -66,7 +66,7 @@ class OpenedSplit:
             except (ValueError, OSError) as error:
                 yield Unreadable(row=row, reason=" ".join(str(error).split()) or type(error).__name__)
                 continue
-            known = image.dtype in (np.uint8, np.uint16) and image.ndim == 3 and 0 not in image.shape
+            known = image.dtype.char in "BH" and image.ndim == 3 and 0 not in image.shape  # uint8, uint16
             if not known or channels_come_last(image.shape):
                 raise self._no_image(row, image)
             yield image

@@ -102,13 +102,15 @@ def check_dataset_sizes(case: DatasetCase) -> None:
 
 
 def check_dataset_images(case: DatasetCase) -> None:
-    """Images are arrays uint8 ``[C, H, W]``, all of as many channels, but that gray ones may lie among others."""
+    """Images are arrays uint8 or uint16 ``[C, H, W]``, all of as many channels, but that gray may lie among others."""
     channels: set[int] = set()
     for split in SPLITS:
         for row, image in _some(open_split(case, split)):
-            if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
                 kind = getattr(image, "dtype", type(image).__name__)
-                raise CheckFailed(f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255")
+                raise CheckFailed(
+                    f"{split} image {row} is {kind}; it must be an array of uint8, 0 to 255, or of uint16"
+                )
             shape = list(image.shape)
             if len(shape) != 3 or 0 in shape or channels_come_last(image.shape):
                 raise CheckFailed(f"{split} image {row} is {shape}; it must be [channels, height, width]")

@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--rerun": ("[failed|speed|all]", False, None),
         "--compile": FLAG,
         "--channels-last": FLAG,
+        "--skip-unreadable": FLAG,
         "--dry-run": FLAG,
         **PLUGINS,
         "--quiet": FLAG,

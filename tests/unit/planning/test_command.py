@@ -84,6 +84,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {"models": ["scratch/vit:depth=2,patch_size=2", "resnet18-w16"], "datasets": ["digits"]},
         {"models": ["vit-p4"], "datasets": ["mine"], "data": {"mine": Path("a b"), "digits": "/d"}},
         {"device": "cuda:1", "precision": "bfloat16", "threads": 3, "compile": True, "channels_last": True},
+        {"skip_unreadable": True},
         {"seeds": [3, 0], "epochs": 2, "limit": 100},
         {"limit": 0.5},
         {"limit": 1.0},

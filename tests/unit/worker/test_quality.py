@@ -98,6 +98,26 @@ def test_a_model_of_which_nothing_was_compiled_has_no_compiled_quality(
 
 
 @pytest.mark.compute
+def test_scores_on_doubtful_data_are_doubtful_and_what_training_took_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured at once, and when metrics were added since."""
+    monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
+    monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
+    options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
+    info = msgspec.structs.replace(cached(tmp_path), doubts=("9 of 50 test images are also in train",))
+    planned = factories.quality_cell("vit", options=options, data=info)
+    first = run_quality(CellJob(planned=planned), load_catalog(), tmp_path, lambda _: None)
+    again = measure_again(msgspec.msgpack.encode(MetricsJob(planned=planned)), tmp_path, lambda _: None)
+    for result in (first, again):
+        found = {one.name: one.verdict for one in result.measurements}
+        assert (found["top1"].level, found["top1"].reasons) == ("warn", info.doubts)
+    took = [one for one in first.measurements if one.machine_bound]
+    assert took
+    assert not any(set(info.doubts) & set(one.verdict.reasons) for one in took)
+
+
+@pytest.mark.compute
 def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model, what the recipe is given, and any model that the recipe builds."""
     info, catalog = cached(tmp_path), load_catalog()

@@ -169,7 +169,7 @@ def _timing(bench: Bench, inputs: Sequence[Tensor], cell: SpeedCell) -> Timing:
         plain = partial(runtime, precision="float32", threads=cell.threads, seed=0, device=cell.device)  # type: ignore[assignment]
     try:
         reference = make_reference(cell.mode, bench.device, plain)
-        with bench.inference_mode():
+        with bench.inference_mode(), reference.conditions():
             reference.step()
     except (MemoryError, torch.OutOfMemoryError):
         if not cell.largest_batch:

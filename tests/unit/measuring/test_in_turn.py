@@ -19,6 +19,8 @@ from vitbench.measuring.timing import ENOUGH_CALLS, MOST_CALL_SECONDS, MOST_CALL
 from vitbench.protocols import InTurn, Timing
 from vitbench.records import Mode
 
+pytestmark = pytest.mark.compute
+
 CPU = torch.device("cpu")
 CLASSES = 3
 REFERENCE_BATCH = 4

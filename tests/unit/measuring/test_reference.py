@@ -12,6 +12,8 @@ from vitbench.measuring import reference
 from vitbench.measuring.reference import REFERENCE, make_reference, reference_network
 from vitbench.records import Mode
 
+pytestmark = pytest.mark.compute
+
 CPU = torch.device("cpu")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
@@ -16,11 +17,12 @@ from torch import nn
 from vitbench.catalog import Catalog, Offer, load_catalog
 from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring import timing
+from vitbench.measuring.reference import REFERENCE
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.records import KeyedCell, Measurement
 from vitbench.specs import ModelSpec, RecipeSpec
-from vitbench.worker import speed
+from vitbench.worker import runtime, speed
 from vitbench.worker.casting import CAST_AT_EACH_CALL
 from vitbench.worker.speed import run_speed
 
@@ -350,3 +352,76 @@ def test_figures_of_the_largest_batch_have_names_of_their_own() -> None:
     assert {"largest_batch_throughput", "largest_batch_peak_memory"} <= set(found)
     assert "largest_batch_cold_start" not in found
     assert all(name.startswith("largest_batch_") for name in found)
+
+
+# In turn with the reference network
+
+
+@pytest.mark.parametrize(("batch_size", "mode"), [(1, "inference"), (4, "inference"), (4, "training")])
+def test_a_speed_is_timed_in_turn_with_the_reference_network(batch_size: int, mode: str) -> None:
+    found = figures(speed_of(nn_flat, batch_size=batch_size, mode=mode))
+    name = "train_throughput" if mode == "training" else "latency_p50" if batch_size == 1 else "throughput"
+    ratio = found[name].ratio
+    assert ratio is not None
+    assert (ratio.network, ratio.quads >= 3) == (REFERENCE, True)
+    assert ratio.value > 0 < ratio.reference
+    assert {other for other, one in found.items() if one.ratio} == {name}
+
+
+def nn_flat(*, num_classes: int, in_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "timed", "other"), [(1, "latency_p50", "cold_start"), (4, "throughput", "peak_memory")]
+)
+def test_a_process_that_only_times_measures_nothing_else(batch_size: int, timed: str, other: str) -> None:
+    whole = figures(speed_of(nn_flat, batch_size=batch_size, job={"process": 1}))
+    later = figures(speed_of(nn_flat, batch_size=batch_size, job={"process": 3, "timing_only": True}))
+    assert {timed, other} <= set(whole)
+    assert timed in later
+    assert {name for name in later if not name.startswith("latency")} <= {timed}
+
+
+def test_a_largest_batch_that_leaves_no_room_for_the_reference_is_timed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> object:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(speed, "make_reference", no_room)
+    found = figures(speed_of(nn_flat, batch_size=4, largest_batch=True))["largest_batch_throughput"]
+    assert found.value is not None
+    assert found.ratio is None
+    with pytest.raises(torch.OutOfMemoryError):
+        speed_of(nn_flat, batch_size=4)
+
+
+def test_the_reference_keeps_float32_where_the_model_has_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags: dict[str, set[str]] = {"model": set(), "reference": set()}
+
+    def seen(of: str) -> None:
+        flags[of].add(torch.get_float32_matmul_precision())
+
+    make = speed.make_reference
+
+    def reference(*arguments: object) -> object:
+        made = make(*arguments)
+
+        def step() -> torch.Tensor:
+            seen("reference")
+            return made.step()
+
+        return dataclasses.replace(made, step=step)
+
+    class Watched(nn.Sequential):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen("model")
+            return super().forward(images)
+
+    def model(*, num_classes: int, in_channels: int) -> nn.Module:
+        return Watched(*nn_flat(num_classes=num_classes, in_channels=in_channels))
+
+    monkeypatch.setattr(speed, "make_reference", reference)
+    monkeypatch.setattr(runtime, "check_precision", lambda precision, device: None)
+    speed_of(model, batch_size=4, precision="tf32")
+    assert flags["reference"] == {"highest"}
+    assert "high" in flags["model"]

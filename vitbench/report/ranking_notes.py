@@ -38,8 +38,8 @@ def reference_note(references: References, rows: Sequence[Row]) -> list[str]:
     return [
         f"Speeds are ratios to the reference network {first.network}, times its own, which all rows share: "
         f"{', '.join(known.values())}, from the least to the most in {first.processes} processes"
-        f"{f' of {first.runs} runs' if first.runs > 1 else ''}. Their intervals are of one occasion: another may differ "
-        "by more."
+        f"{f' of {first.runs} runs' if first.runs > 1 else ''}. "
+        "Their intervals are of one occasion: another may differ by more."
     ]
 
 

@@ -208,14 +208,14 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """The name for tables, with the options that are not as by default; says so where the data are unverified."""
     verified: bool
     fingerprint: str
-    """SHA-256 of labels and decoded pixels of both splits."""
+    """SHA-256 of labels and decoded pixels of all splits."""
     cache: str
     """Folder of the memory-mapped uint8 arrays."""
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     """Channels, height, width of the cached images."""
     sizes: dict[str, int]
-    """Images in each split."""
+    """Images in each split that was cached: test, and perhaps train and val."""
     augmentations: tuple[str, ...] = ()
     target: str = "single_label"
     """What the labels say of an image."""

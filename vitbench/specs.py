@@ -43,6 +43,7 @@ OptionValue = Scalar | None | tuple[Scalar, ...]
 """What an option may be set to; the items of a tuple are of one type."""
 Target = str | Callable[..., Any]
 Augmentation = Literal["crop", "flip"]
+SplitName = Literal["train", "val", "test"]
 Part = Literal[
     "architecture",
     "predictions",
@@ -415,14 +416,14 @@ class ModelSpec(WithOptions):
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec(WithOptions):
-    """A dataset with a train and a test split, or a layout that any folder of images can have."""
+    """A dataset with a train and a test split, perhaps others, or a layout that any folder of images can have."""
 
     name: str
     """Short name, unique in the plugin."""
     open: Target
-    """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet``; root is None
-    where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence (and
-    the path) when what is there cannot be used."""
+    """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet | None``; root is
+    None where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence
+    (and the path) when what is there cannot be used. None: there is no such split in these files."""
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -431,6 +432,8 @@ class DatasetSpec(WithOptions):
     """Channels, height, width; None: known when opened, or mixed."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Images in each split, where fixed."""
+    splits: tuple[SplitName, ...] = ("train", "test")
+    """The splits that `open` is asked for; with "val" among them, a validation split is not cut from train."""
     downloads: bool = False
     """Whether `open` can download it into root."""
     needs_root: bool = True
@@ -462,6 +465,9 @@ class DatasetSpec(WithOptions):
         if not set(self.augmentations) <= {"crop", "flip"}:
             raise ValueError(f"{owner}: augmentations may hold 'crop' and 'flip', not {self.augmentations!r}")
         object.__setattr__(self, "sizes", _freeze_mapping(owner, "sizes", self.sizes))
+        object.__setattr__(self, "splits", _freeze_words(owner, "splits", self.splits))
+        if not self.splits or not set(self.splits) <= {"train", "val", "test"}:
+            raise ValueError(f"{owner}: splits may hold 'train', 'val' and 'test', not {self.splits!r}")
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "open"))
         if self.target != "single_label":
             raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")

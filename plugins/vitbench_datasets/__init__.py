@@ -38,16 +38,19 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
             source=_CIFAR_SOURCE,
             requires=("torchvision",),
         )
-    yield vitbench.DatasetSpec(
-        name="folder",
-        open="vitbench_datasets.folder:open_folder",
-        summary="a folder of images: train/<class>/* and test/<class>/* (or val/), or <class>/* alone",
-        detect="vitbench_datasets.folder:detect",
-    )
+    # Before folders of images, which a hub's repository has beside its Parquet files: previews, figures.
     yield vitbench.DatasetSpec(
         name="parquet",
         open="vitbench_datasets.parquet:open_parquet",
-        summary="train-*.parquet and test-*.parquet (or validation-*) with columns image or img, and label",
+        summary="Parquet files of a hub: train-*, validation-*, test-* or some of them; columns image or img, label",
         detect="vitbench_datasets.parquet:detect",
+        splits=("train", "val", "test"),
         requires=("pyarrow",),
+    )
+    yield vitbench.DatasetSpec(
+        name="folder",
+        open="vitbench_datasets.folder:open_folder",
+        summary="folders of images: train/<class>/*, val/<class>/*, test/<class>/* or some of them, or <class>/* alone",
+        detect="vitbench_datasets.folder:detect",
+        splits=("train", "val", "test"),
     )

@@ -7,11 +7,11 @@ have to be enlarged are cached as they are: enlarging them first would only mult
 sizes squares.
 
     <root>/v2/sources/<key>.json                          what one pass over some source files found
-    <root>/v2/<fingerprint>-<size>[-<filter>-<Pillow>]/   {train,test}-{images,labels}.npy, manifest.json
+    <root>/v2/<fingerprint>-<size>[-<filter>-<Pillow>]/   {train,val,test}-{images,labels}.npy, manifest.json
 
-The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
-cached size. Files are trusted to be unchanged while their paths, sizes and times of change are. Folders are filled
-under another name and then renamed, so that a reader never meets a half-written one.
+Only test is always there. The fingerprint is the SHA-256 of class names, labels and original pixels of all splits, so
+it is the same at every cached size. Files are trusted to be unchanged while their paths, sizes and times of change are.
+Folders are filled under another name and then renamed, so that a reader never meets a half-written one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ FOLLOWED_SIDE = 224
 """Largest shorter side for a model that follows the data: the field's usual input."""
 _GRID = 16
 """What divides the sides of resized images for such a model: the usual patch."""
-_ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +93,7 @@ def cache_dataset(
     except OSError as error:
         raise _unwritable(cache_root, error.strerror) from error
     source = _source(located)
-    survey = _remembered(folder, source)
+    survey = _remembered(folder, source, located)
     if survey is not None:
         check_class_count(located, survey.class_names)
     if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
@@ -104,7 +103,7 @@ def cache_dataset(
 
 def takes(located: Located, *, cache_root: Path) -> bool:
     """Return whether a dataset's `open` takes what is in its folder; what it was decoded from before is not opened."""
-    return _remembered(cache_root / f"v{FORMAT}", _source(located)) is not None or not refuses(located)
+    return _remembered(cache_root / f"v{FORMAT}", _source(located), located) is not None or not refuses(located)
 
 
 def _form(side: WantedSize, geometry: Geometry) -> Form:
@@ -174,20 +173,27 @@ def _files_under(root: Path) -> Iterator[tuple[str, int, int]]:
             path = Path(folder, name)
             if path.exists():  # not so for a dangling link
                 status = path.stat()
-                yield path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+                # A name that is not UTF-8 is no text that could be written.
+                name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+                yield name, status.st_size, status.st_mtime_ns
 
 
-def _remembered(folder: Path, source: _Source | None) -> Survey | None:
+def _remembered(folder: Path, source: _Source | None, located: Located) -> Survey | None:
+    """Return what was found in the same files; where they have no test split, for the same use of all their images."""
     if source is None:
         return None
-    try:
-        return msgspec.json.decode(_entry(folder, source).read_bytes(), type=Survey)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
+    for whole in {located.whole, False}:
+        try:
+            survey = msgspec.json.decode(_entry(folder, source, whole=whole).read_bytes(), type=Survey)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            continue
+        if whole == located.whole or not survey.made_test:
+            return survey
+    return None
 
 
-def _entry(folder: Path, source: _Source) -> Path:
-    return folder / "sources" / f"{source.key}.json"
+def _entry(folder: Path, source: _Source, *, whole: bool) -> Path:
+    return folder / "sources" / f"{source.key}{'-whole' if whole else ''}.json"
 
 
 def _array_folder(folder: Path, survey: Survey, form: Form) -> Path:
@@ -199,7 +205,8 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
     arrays = _array_folder(folder, survey, form)
     try:
         files = msgspec.json.decode((arrays / "manifest.json").read_bytes(), type=_Manifest).files
-        return all((arrays / name).stat().st_size == files.get(name) for name in _ARRAYS)
+        names = [f"{split}-{kind}.npy" for split in survey.sizes for kind in ("images", "labels")]
+        return all((arrays / name).stat().st_size == files.get(name) for name in names)
     except (FileNotFoundError, msgspec.MsgspecError):
         return False
 
@@ -221,7 +228,7 @@ def _fill(
     be wrong, a second pass makes the forms that are right.
     """
     opened = open_splits(located)
-    images = len(opened.train.labels) + len(opened.test.labels)
+    images = sum(len(split.labels) for split in opened.splits)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
         temporary = Path(name)
 
@@ -249,7 +256,7 @@ def _fill(
         if source is not None:
             entry = temporary / "entry.json"
             entry.write_bytes(msgspec.json.encode(survey))
-            entry.replace(_entry(folder, source))
+            entry.replace(_entry(folder, source, whole=located.whole and survey.made_test))
     return survey
 
 

@@ -61,6 +61,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     sizes: dict[str, int]
     verified: bool
     notes: tuple[str, ...]
+    made_test: bool = False
+    """See `OpenedSet`."""
 
 
 class Form(NamedTuple):
@@ -96,7 +98,7 @@ class _Chunk(NamedTuple):
 def glance(opened: OpenedSet) -> Geometry:
     """Guess the geometry of all images from up to 16 of each split."""
     shapes = []
-    for split in (opened.train, opened.test):
+    for split in opened.splits:
         rows = sorted({int(row) for row in np.linspace(0, len(split.labels) - 1, 16)})
         shapes += [image.shape for image in split.read(rows)]
     return _geometry(np.array(shapes))
@@ -128,8 +130,7 @@ def decode(
     Raises:
         ValueError: an image is no image; and whatever the plugin raises.
     """
-    splits = (opened.train, opened.test)
-    total = sum(len(split.labels) for split in splits)
+    total = sum(len(split.labels) for split in opened.splits)
     if total >= _WORTH_A_WORD:
         say(f"decoding {total:,} images")
     fingerprint = hashlib.sha256(msgspec.json.encode(opened.class_names))
@@ -137,7 +138,7 @@ def decode(
     spoiled: set[Form] = set()
     spoken = time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
-        for split in splits:
+        for split in opened.splits:
             fingerprint.update(f"{split.name} {len(split.labels)}".encode() + split.labels.astype("<i8").tobytes())
             arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
             rows = range(len(split.labels))
@@ -155,9 +156,10 @@ def decode(
         fingerprint=fingerprint.hexdigest(),
         geometry=_geometry(np.array(shapes)),
         class_names=opened.class_names,
-        sizes={split.name: len(split.labels) for split in splits},
+        sizes={split.name: len(split.labels) for split in opened.splits},
         verified=opened.verified,
         notes=opened.notes,
+        made_test=opened.made_test,
     )
     return survey, set(forms) - spoiled
 

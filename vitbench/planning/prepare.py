@@ -16,7 +16,7 @@ from vitbench.catalog import Catalog, load_catalog
 from vitbench.errors import UnusableError, UsageError, VitbenchError, error_of, reason_of
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import Say
-from vitbench.planning.datasets import ResolvedDataset, data_key, describe_data, open_data, unfit, wanted_size
+from vitbench.planning.datasets import ResolvedDataset, data_key, describe_data, learns, open_data, unfit, wanted_size
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.resolve import (
@@ -75,7 +75,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     check_variables(device=device, precision=request.conditions.precision, compiled=request.conditions.compile)
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
-    notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
+    notes = describe_data(data.values(), request.conditions.limit)
     named = [model for recipe in recipes.values() for model in recipe.models]
     for label in dict.fromkeys(model.label for model in named if not (model.is_trained or model.fault)):
         say(f"warning: {label}, which a recipe builds, starts from random weights; give it :checkpoint=PATH.")
@@ -89,7 +89,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model.spec)]
         keyed = _keyed(asked, model, recipe, dataset, info, keyer)
-        fault = model.fault or unfit(model.spec, info)
+        fault = model.fault or unfit(model.spec, info, learns=learns(asked, catalog))
         if recipe and not fault:
             fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))

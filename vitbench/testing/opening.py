@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench import contract
-from vitbench.data.opening import SplitName
 from vitbench.errors import Skip
 from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.protocols import ImageSet
-from vitbench.specs import OptionValue, Target, load_target
+from vitbench.specs import OptionValue, SplitName, Target, load_target
 from vitbench.testing.cases import DatasetCase
 from vitbench.testing.checks import CheckFailed, need, raised
 

@@ -74,8 +74,8 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     recipe = catalog.recipe(cell.recipe).spec
     log = _Log(send, cell.recipe, cell.epochs)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
-        splits = load_splits(info, limit=cell.limit)
-        how = _preprocess(spec, planned, splits.train)
+        splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
+        how = _preprocess(spec, planned, splits.train if len(splits.train) else splits.test)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
         said = facts_of(model)

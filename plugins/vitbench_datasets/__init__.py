@@ -11,7 +11,7 @@ _CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, Learni
 
 @vitbench.hookimpl
 def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
-    """Give the datasets, then the layouts in the order in which they are tried."""
+    """Give the datasets, then the layouts."""
     yield vitbench.DatasetSpec(
         name="digits",
         open="vitbench_datasets.digits:open_digits",
@@ -38,7 +38,6 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
             source=_CIFAR_SOURCE,
             requires=("torchvision",),
         )
-    # Before folders of images, which a hub's repository has beside its Parquet files: previews, figures.
     yield vitbench.DatasetSpec(
         name="parquet",
         open="vitbench_datasets.parquet:open_parquet",

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -92,7 +92,17 @@ class _LeftOut:
 
 
 def detect(root: Path) -> bool:
-    """Whether there is an image in a class folder of `root`, or of a split in it."""
+    """Whether there is an image in a class folder of `root`, or of a split in it.
+
+    Not where Parquet files hold the dataset: a hub's repository has folders of previews and figures beside them.
+    """
+    from . import parquet
+
+    return holds_images(root) and not parquet.detect(root)
+
+
+def holds_images(root: Path) -> bool:
+    """Whether there is an image in a class folder of `root`, or of a split in it, whatever lies beside."""
     try:
         return bool(find_layout(root).folders)
     except ValueError:  # images are there, and `open_folder` says what is wrong
@@ -137,14 +147,14 @@ def find_layout(root: Path, depth: int = 0) -> Layout:
         FileNotFoundError: `root` does not exist.
         ValueError: it holds images, and what its folders are cannot be told; the sentence says what to do.
     """
-    folders = _folders(root)
+    folders = folders_in(root)
     found = _splits_in(root, folders)
     if found is not None:
         return found
     held = {folder: _holds(folder) for folder in folders}
     held = {folder: what for folder, what in held.items() if what}
     if depth < _DEEPEST and any(what == "folders" for what in held.values()):
-        inner = {folder: layout for folder in held if (layout := _splits_in(folder, _folders(folder)))}
+        inner = {folder: layout for folder in held if (layout := _splits_in(folder, folders_in(folder)))}
         if len(inner) > 1:
             names = listed([f"{folder.name}/" for folder in inner])
             raise ValueError(f"it holds several datasets, {names}; give the folder of one of them")
@@ -153,7 +163,7 @@ def find_layout(root: Path, depth: int = 0) -> Layout:
             return _beside(layout, [other for other in folders if other != folder])
         if len(held) == 1:  # an outer folder, as archives are unpacked into one of their name
             [folder] = held
-            if any(_holds(inside) for inside in _folders(folder)):
+            if any(_holds(inside) for inside in folders_in(folder)):
                 return find_layout(folder, depth + 1)
     _refuse_unclear(held)
     return Layout(folders={"train": root} if held else {}, is_split=False)
@@ -183,17 +193,20 @@ def _splits_in(base: Path, folders: list[Path]) -> Layout | None:
 
 def _beside(layout: Layout, others: list[Path]) -> Layout:
     """Return a layout with the folders that lie beside it, if they hold images or have the name of a split."""
-    unused = [*layout.unused]
-    for folder in others:
+    return replace(layout, unused=(*layout.unused, *counted(others)))
+
+
+def counted(folders: Iterable[Path]) -> Iterator[str]:
+    """Give the names of folders with their images, of those that have any or the name of a split."""
+    for folder in folders:
         count = sum(1 for _ in _images(folder, _LeftOut()))
         if count or split_of(folder.name):
-            unused.append(f"{folder.name}/ ({count:,} {'image' if count == 1 else 'images'})")
-    return Layout(folders=layout.folders, is_split=layout.is_split, unused=tuple(unused))
+            yield f"{folder.name}/ ({count:,} {'image' if count == 1 else 'images'})"
 
 
 def _class_base(split: Path) -> Path:
     """Return the folder of a split's class folders: itself, or the only one in it with the name of an outer folder."""
-    inside = {folder: what for folder in _folders(split) if (what := _holds(folder))}
+    inside = {folder: what for folder in folders_in(split) if (what := _holds(folder))}
     if len(inside) == 1:
         [(folder, what)] = inside.items()
         if what == "folders" and folder.name.casefold() in (_OUTER_FOLDERS | {split.name.casefold()}):
@@ -217,7 +230,7 @@ def _refuse_unclear(held: Mapping[Path, str]) -> None:
                 f"{folder.name}/ holds images, but no class folders, and lies beside {others}: "
                 "put its images into class folders (<class>/*), or remove it"
             )
-    inside = [[f for f in _folders(folder) if split_of(f.name) and _holds(f)] for folder in held]
+    inside = [[f for f in folders_in(folder) if split_of(f.name) and _holds(f)] for folder in held]
     if held and all(inside):
         first = inside[0][0]
         raise ValueError(
@@ -228,7 +241,7 @@ def _refuse_unclear(held: Mapping[Path, str]) -> None:
 
 def _holds(folder: Path) -> str:
     """Return "folders" where a folder holds sub-folders with images, "images" where only it does, else nothing."""
-    if any(next(_images(inside, _LeftOut()), None) for inside in _folders(folder)):
+    if any(next(_images(inside, _LeftOut()), None) for inside in folders_in(folder)):
         return "folders"
     return "images" if next(_images(folder, _LeftOut()), None) else ""
 
@@ -238,7 +251,8 @@ def _is_text(name: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
-def _folders(base: Path) -> list[Path]:
+def folders_in(base: Path) -> list[Path]:
+    """Return the folders in a folder that are not hidden."""
     return sorted(path for path in base.iterdir() if not is_hidden(path.name) and path.is_dir())
 
 
@@ -253,7 +267,7 @@ def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
         for entry in entries:
             if not entry.is_dir() and _is_image(entry.name):
                 left_out.reasons["in no class folder"] += 1
-    for folder in _folders(base):
+    for folder in folders_in(base):
         name = class_name(folder.name)
         if name in files or not _is_text(folder.name):
             renamed.append(name)

@@ -108,7 +108,7 @@ class ParquetImages:
 def detect(root: Path) -> bool:
     """Whether there are Parquet files of a split in `root`; not where their columns are of another kind of data."""
     shards, _ = _shards(root)
-    if not shards or not folder.detect(root):
+    if not shards or not folder.holds_images(root):
         return bool(shards)
     try:  # beside class folders of images, files of labels alone are no dataset
         with _opened(shards[0].path) as file:
@@ -213,10 +213,11 @@ def _files_of_splits(root: Path) -> tuple[dict[SplitName, list[Path]], tuple[str
     }
     used = {each.path for some in taken.values() for each in some}
     unused = sorted(path for path in (*others, *(each.path for each in shards)) if path not in used)
+    pictures = folder.counted(each for each in folder.folders_in(root) if not split_of(each.name))
     counts = [f"{split} from {_promised(split, files, root)}" for split, files in taken.items()]
     note = f"layout parquet: {', '.join(counts)}"
-    if unused:
-        note += f"; not used: {listed([path.relative_to(root).as_posix() for path in unused])}"
+    if rest := [*(path.relative_to(root).as_posix() for path in unused), *pictures]:
+        note += f"; not used: {listed(rest)}"
     return {split: [each.path for each in files] for split, files in taken.items()}, (note,)
 
 

@@ -28,6 +28,7 @@ from .naming import (
     class_name,
     in_class_order,
     is_hidden,
+    is_text,
     listed,
     resembles_split,
     split_of,
@@ -82,8 +83,8 @@ class _LeftOut:
     def notes(self, where: str) -> Iterator[str]:
         """Give a sentence on what is left out, and one on what was taken from sub-folders."""
         kinds = [f"{count:,} {suffix}" for suffix, count in self.suffixes.most_common()]
-        parts = [f"{listed(kinds)} (not in an image format that this Pillow reads)"] if kinds else []
-        parts += [f"{count:,} {reason}" for reason, count in sorted(self.reasons.items()) if count]
+        parts = [f"in no image format that this Pillow reads ({listed(kinds)})"] if kinds else []
+        parts += [f"{reason} ({count:,})" for reason, count in sorted(self.reasons.items()) if count]
         if parts:
             yield f"files left out in {where}: {', '.join(parts)}"
         if self.deeper:
@@ -148,6 +149,8 @@ def find_layout(root: Path, depth: int = 0) -> Layout:
         ValueError: it holds images, and what its folders are cannot be told; the sentence says what to do.
     """
     folders = folders_in(root)
+    if broken := [path.name for path in root.iterdir() if split_of(path.name) and not path.exists()]:
+        raise ValueError(f"{listed(broken)} is a link to what is not there")
     found = _splits_in(root, folders)
     if found is not None:
         return found
@@ -193,14 +196,14 @@ def _splits_in(base: Path, folders: list[Path]) -> Layout | None:
 
 def _beside(layout: Layout, others: list[Path]) -> Layout:
     """Return a layout with the folders that lie beside it, if they hold images or have the name of a split."""
-    return replace(layout, unused=(*layout.unused, *counted(others)))
+    return replace(layout, unused=(*layout.unused, *counted(others, empty_splits=True)))
 
 
-def counted(folders: Iterable[Path]) -> Iterator[str]:
-    """Give the names of folders with their images, of those that have any or the name of a split."""
+def counted(folders: Iterable[Path], *, empty_splits: bool = False) -> Iterator[str]:
+    """Give the names of folders that hold images, with their number, and perhaps of empty ones that name a split."""
     for folder in folders:
         count = sum(1 for _ in _images(folder, _LeftOut()))
-        if count or split_of(folder.name):
+        if count or (empty_splits and split_of(folder.name)):
             yield f"{folder.name}/ ({count:,} {'image' if count == 1 else 'images'})"
 
 
@@ -246,11 +249,6 @@ def _holds(folder: Path) -> str:
     return "images" if next(_images(folder, _LeftOut()), None) else ""
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8."""
-    return not any("\udc80" <= character <= "\udcff" for character in name)
-
-
 def folders_in(base: Path) -> list[Path]:
     """Return the folders in a folder that are not hidden."""
     return sorted(path for path in base.iterdir() if not is_hidden(path.name) and path.is_dir())
@@ -263,13 +261,16 @@ def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
     left_out = _LeftOut()
     files: dict[str, list[Path]] = {}
     renamed: list[str] = []
-    with os.scandir(base) as entries:
-        for entry in entries:
-            if not entry.is_dir() and _is_image(entry.name):
-                left_out.reasons["in no class folder"] += 1
+    for path in base.iterdir():
+        if not path.exists():
+            left_out.reasons["broken links"] += 1
+        elif is_hidden(path.name) and path.is_dir():
+            left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(path, _LeftOut()))
+        elif not path.is_dir() and _is_image(path.name):
+            left_out.reasons["images in no class folder"] += 1
     for folder in folders_in(base):
         name = class_name(folder.name)
-        if name in files or not _is_text(folder.name):
+        if name in files or not is_text(folder.name):
             renamed.append(name)
         files.setdefault(name, []).extend(sorted(_images(folder, left_out)))
     classes = tuple(in_class_order(name for name, paths in files.items() if paths))
@@ -304,9 +305,9 @@ def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> I
             if is_folder:
                 deeper.append(Path(entry.path))
             elif is_hidden(name):
-                left_out.reasons["hidden"] += _is_image(name)
+                left_out.reasons["hidden images"] += _is_image(name)
             elif not is_file:
-                left_out.reasons["broken links" if entry.is_symlink() else "not regular files"] += 1
+                left_out.reasons["broken links" if entry.is_symlink() else "no regular files"] += 1
             elif _is_image(name):
                 if above:
                     left_out.deeper[folder.relative_to(above[0].parent).as_posix()] += 1
@@ -315,8 +316,10 @@ def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> I
                 left_out.suffixes[os.path.splitext(name)[1].lower() or "without a suffix"] += 1  # noqa: PTH122
     for inside in sorted(deeper):
         if is_hidden(inside.name):
-            left_out.reasons["in hidden folders"] += sum(1 for _ in _images(inside, _LeftOut()))
-        elif not any(inside.samefile(each) for each in (*above, folder)):  # a link that leads back up
+            left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(inside, _LeftOut()))
+        elif inside.is_symlink() and folder.resolve().is_relative_to(inside.resolve()):
+            left_out.reasons["links that lead back up"] += 1
+        else:
             yield from _images(inside, left_out, (*above, folder))
 
 

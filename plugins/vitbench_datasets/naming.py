@@ -46,11 +46,14 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SYSTEM
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8: Python reads other bytes as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def class_name(folder: str) -> str:
     """Return the class that a folder's name stands for: composed (NFC), and read as Latin-1 where it is not UTF-8."""
-    try:
-        folder.encode()
-    except UnicodeEncodeError:
+    if not is_text(folder):
         folder = folder.encode("utf-8", "surrogateescape").decode("latin-1")
     return unicodedata.normalize("NFC", folder)
 

@@ -12,6 +12,7 @@ import io
 import json
 import re
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -213,7 +214,7 @@ def _files_of_splits(root: Path) -> tuple[dict[SplitName, list[Path]], tuple[str
     }
     used = {each.path for some in taken.values() for each in some}
     unused = sorted(path for path in (*others, *(each.path for each in shards)) if path not in used)
-    pictures = folder.counted(each for each in folder.folders_in(root) if not split_of(each.name))
+    pictures = folder.counted(folder.folders_in(root))
     counts = [f"{split} from {_promised(split, files, root)}" for split, files in taken.items()]
     note = f"layout parquet: {', '.join(counts)}"
     if rest := [*(path.relative_to(root).as_posix() for path in unused), *pictures]:
@@ -230,21 +231,18 @@ def _promised(split: SplitName, shards: Sequence[_Shard], root: Path) -> str:
     names = [each.path.relative_to(root).as_posix() for each in shards]
     numbers = sorted(-1 if each.number is None else each.number for each in shards)
     [count, *more] = {each.count for each in shards}
-    first = min(numbers[0], 1) if count is None else 0
     if more or len({*numbers}) < len(numbers) or (numbers[0] < 0 < len(numbers) - 1):
         raise ValueError(f"the files of {split} are of several versions of it, {listed(names)}; keep those of one")
-    wanted = range(first, first + len(numbers) if count is None else count)
-    missing = [number for number in range(first, max(numbers[-1] + 1, wanted.stop)) if number not in numbers]
+    # Without a count a name promises only that numbers follow one another: they may start at 1, or be a year.
+    wanted = range(numbers[0], numbers[-1] + 1) if count is None else range(count)
+    missing = [number for number in wanted if number not in numbers]
     beyond = [number for number in numbers if count is not None and number >= count]
-    if beyond or (missing and numbers[0] >= 0):
-        pattern = shards[0].path.name
-        which = listed([_numbered(pattern, number) for number in missing]) or _numbered(pattern, beyond[0])
-        what = (
-            f"{len(missing):,} of {count or numbers[-1] + 1 - first:,} files of {split} are missing"
-            if missing
-            else (f"files of {split} have numbers beyond their count")
-        )
-        raise ValueError(f"{what}: {which}; complete the download")
+    pattern = shards[0].path.name
+    if missing:
+        which = listed([_numbered(pattern, number) for number in missing])
+        raise ValueError(f"{len(missing):,} of {len(wanted):,} files of {split} are missing: {which}")
+    if beyond:
+        raise ValueError(f"a file of {split} has a number beyond its count: {_numbered(pattern, beyond[0])}")
     folders = listed(sorted({f"{Path(name).parent.as_posix()}/" for name in names} - {"./"}))
     return f"{len(names)} {'file' if len(names) == 1 else 'files'}{f' in {folders}' if folders else ''}"
 
@@ -252,7 +250,8 @@ def _promised(split: SplitName, shards: Sequence[_Shard], root: Path) -> str:
 def _numbered(name: str, number: int) -> str:
     """Return a file's name with another number, and without the hash that only its own content has."""
     plain = re.sub(r"(-of-\d+)-[0-9a-f]+(?=\.parquet$)", r"\1", name)
-    return re.sub(r"\d+(?=(-of-\d+)?\.parquet$)", lambda match: f"{number:0{len(match[0])}}", plain)
+    own = r"\d+(?=-of-\d+\.parquet$)" if "-of-" in plain else r"\d+(?=\.parquet$)"
+    return re.sub(own, lambda match: f"{number:0{len(match[0])}}", plain)
 
 
 # --- what is in them -------------------------------------------------------------------------------------------------
@@ -344,4 +343,4 @@ def _hub_class_names(path: Path) -> tuple[str, ...]:
     column = _column(schema, LABEL_COLUMNS, path)
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     names = metadata.get("info", {}).get("features", {}).get(column, {}).get("names")
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+    return tuple(unicodedata.normalize("NFC", str(name)) for name in names) if isinstance(names, list) else ()

@@ -134,7 +134,7 @@ def _settled(
         return (train, replace(val, name="test")), False, (f"{note}, and validation images are cut from train",)
     assert train is not None
     if located.whole:
-        note = f"no test split, and no model is trained: all {len(train.labels):,} images are test images"
+        note = f"no test split, and no model is trained: all {len(train.labels):,} images are scored"
         return (replace(train, name="test"),), True, (note,)
     kept, held_out = stratified_split(train.labels, TEST_SHARE, SPLIT_SEED)
     if not len(held_out):

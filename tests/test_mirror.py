@@ -34,7 +34,7 @@ TESTED_WITH = {
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
     # The steps from a folder to cached images.
-    "unit/data/test_cache.py": ("data/decoding", "data/opening"),
+    "unit/data/test_cache.py": ("data/decoding",),
     # What a kit of checks is made of; its checks are tested by subjects that break them.
     "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/subjects"),
     "unit/testing/test_recipes.py": ("testing/fitting", "testing/learner"),

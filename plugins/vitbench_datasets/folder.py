@@ -274,8 +274,6 @@ def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
             renamed.append(name)
         files.setdefault(name, []).extend(sorted(_images(folder, left_out)))
     classes = tuple(in_class_order(name for name, paths in files.items() if paths))
-    if not classes:
-        raise ValueError(f"no image in the class folders of {base}")
     extra = [*left_out.notes(where)]
     if empty := sorted({*files} - {*classes}):
         extra.append(f"not classes, because there is no image in them: {listed(empty)} (in {where})")

@@ -39,17 +39,17 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
             requires=("torchvision",),
         )
     yield vitbench.DatasetSpec(
+        name="folder",
+        open="vitbench_datasets.folder:open_folder",
+        summary="folders of images: train/<class>/*, val/<class>/*, test/<class>/* or some of them, or <class>/* alone",
+        detect="vitbench_datasets.folder:detect",
+        splits=("train", "val", "test"),
+    )
+    yield vitbench.DatasetSpec(
         name="parquet",
         open="vitbench_datasets.parquet:open_parquet",
         summary="Parquet files of a hub: train-*, validation-*, test-* or some of them; columns image or img, label",
         detect="vitbench_datasets.parquet:detect",
         splits=("train", "val", "test"),
         requires=("pyarrow",),
-    )
-    yield vitbench.DatasetSpec(
-        name="folder",
-        open="vitbench_datasets.folder:open_folder",
-        summary="folders of images: train/<class>/*, val/<class>/*, test/<class>/* or some of them, or <class>/* alone",
-        detect="vitbench_datasets.folder:detect",
-        splits=("train", "val", "test"),
     )

@@ -32,6 +32,7 @@ __all__ = [
     "Preprocess",
     "RecipeSpec",
     "Scalar",
+    "SplitName",
     "SuiteSpec",
     "load_target",
     "sources_of",
@@ -44,6 +45,7 @@ OptionValue = Scalar | None | tuple[Scalar, ...]
 Target = str | Callable[..., Any]
 Augmentation = Literal["crop", "flip"]
 SplitName = Literal["train", "val", "test"]
+"""A part of a dataset: to learn from, to choose by, to be scored on."""
 Part = Literal[
     "architecture",
     "predictions",

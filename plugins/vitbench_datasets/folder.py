@@ -131,7 +131,11 @@ def _described(layout: Layout, root: Path) -> str:
         found = "layout folder: " + ", ".join(f"{s} from {_shown(layout.folders[s], root)}" for s in layout.folders)
     else:
         found = f"layout folder: class folders in {_shown(layout.folders['train'], root)}, not split"
-    return found + (f"; not used: {listed(layout.unused)}" if layout.unused else "")
+    unused = [*layout.unused]
+    loose = sum(_is_image(path.name) and path.is_file() for path in root.iterdir())
+    if loose and root not in layout.folders.values():  # there `_scan` counts them
+        unused.append(f"{loose:,} {'image' if loose == 1 else 'images'} in no folder")
+    return found + (f"; not used: {listed(unused)}" if unused else "")
 
 
 def _shown(folder: Path, root: Path) -> str:
@@ -251,7 +255,16 @@ def _holds(folder: Path) -> str:
 
 def folders_in(base: Path) -> list[Path]:
     """Return the folders in a folder that are not hidden."""
-    return sorted(path for path in base.iterdir() if not is_hidden(path.name) and path.is_dir())
+    with os.scandir(base) as entries:
+        return sorted(Path(entry.path) for entry in entries if not is_hidden(entry.name) and is_folder(entry))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead round in a circle
+        return False
 
 
 # --- what lies in a split --------------------------------------------------------------------------------------------
@@ -293,22 +306,21 @@ def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
 def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yield the images in a folder, then those in its sub-folders; tally what is left out."""
     deeper = []
+    below_class = folder.relative_to(above[0].parent).as_posix() if above else ""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            try:
-                is_file, is_folder = entry.is_file(), entry.is_dir()
-            except OSError:  # links that lead round in a circle
-                is_file = is_folder = False
-            if is_folder:
+            if is_folder(entry):
                 deeper.append(Path(entry.path))
             elif is_hidden(name):
                 left_out.reasons["hidden images"] += _is_image(name)
-            elif not is_file:
-                left_out.reasons["broken links" if entry.is_symlink() else "no regular files"] += 1
+            elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - as below
+                left_out.reasons["broken links"] += 1
+            elif not entry.is_file():
+                left_out.reasons["no regular files"] += 1
             elif _is_image(name):
-                if above:
-                    left_out.deeper[folder.relative_to(above[0].parent).as_posix()] += 1
+                if below_class:
+                    left_out.deeper[below_class] += 1
                 yield Path(entry.path)
             else:
                 left_out.suffixes[os.path.splitext(name)[1].lower() or "without a suffix"] += 1  # noqa: PTH122

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import threading
 import unicodedata
@@ -42,7 +43,7 @@ _NUMBERED = re.compile(
     r"(?:(?:part|data|shard)?[-_.]?(?P<number>\d+)(?:-of-(?P<count>\d+)(?:-[0-9a-f]{8,64})?)?)\.parquet"
 )
 """In a folder with the name of a split."""
-_DEEPEST = 3
+_DEEPEST = 2
 """Folders below the root that are searched."""
 _BYTES_KEPT = 512 * 2**20
 
@@ -179,13 +180,17 @@ def _shard(path: Path, root: Path) -> _Shard | None:
 
 
 def _parquet_files(base: Path, depth: int) -> Iterator[Path]:
-    for path in base.iterdir():
-        if is_hidden(path.name):
-            continue
-        if path.suffix == ".parquet":
-            yield path
-        elif depth and path.is_dir():
-            yield from _parquet_files(path, depth - 1)
+    deeper = []
+    with os.scandir(base) as entries:  # beside a million images: no Path for each
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.name.endswith(".parquet"):
+                yield Path(entry.path)
+            elif depth and folder.is_folder(entry):
+                deeper.append(Path(entry.path))
+    for inside in deeper:
+        yield from _parquet_files(inside, depth - 1)
 
 
 def _files_of_splits(root: Path) -> tuple[dict[SplitName, list[Path]], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from vitbench.catalog import load_catalog
 from vitbench.data.splits import load_splits
 from vitbench.errors import StoreError
 from vitbench.execution.messages import PREDICTIONS, SCORES, CellJob, MetricsJob
-from vitbench.measuring.predictions import save_predictions
+from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
 from vitbench.records import DataInfo
@@ -125,3 +125,20 @@ def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path, monke
     assert given["data"].preprocess == expected
     assert given["builder"]["preprocess"] == expected
     assert given["builder"]["statistics"]() == expected
+
+
+@pytest.mark.compute
+def test_data_without_training_images_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info, catalog = cached(tmp_path), load_catalog()
+    for path in tmp_path.glob("train-*.npy"):
+        path.unlink()
+    monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
+    options = catalog.member("scratch/vit").defaults | {"patch_size": 4, "depth": 1, "width": 32, "heads": 2}
+    planned = factories.quality_cell(
+        "vit", options=options, data=msgspec.structs.replace(info, sizes={"test": 50}), recipe="recipes/evaluate"
+    )
+    result = run_quality(CellJob(planned=planned), catalog, tmp_path, lambda _: None)
+    assert result.splits == {"train": 0, "val": 0, "test": 50}
+    assert result.preprocess is not None
+    assert np.isfinite(result.preprocess.mean).all()
+    assert len(load_predictions(tmp_path / PREDICTIONS).labels) == 50

@@ -21,6 +21,7 @@ from vitbench.planning.datasets import (
     data_key,
     describe_data,
     describe_weights,
+    learns,
     misnamed,
     open_data,
     unfit,
@@ -86,7 +87,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     check_variables(device=device, precision=request.conditions.precision, compiled=request.conditions.compile)
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
-    notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
+    notes = describe_data(data.values(), request.conditions.limit)
     named = [model for recipe in recipes.values() for model in recipe.models]
     for label in dict.fromkeys(model.label for model in named if not (model.is_trained or model.fault)):
         say(f"warning: {label}, which a recipe builds, starts from random weights; give it :checkpoint=PATH.")
@@ -104,7 +105,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model.spec)]
         keyed = _keyed(asked, model, recipe, dataset, info, keyer)
-        fault = model.fault or unfit(model.spec, info) or misnamed(model, info)
+        fault = model.fault or unfit(model.spec, info, learns=learns(asked, catalog)) or misnamed(model, info)
         if recipe and not fault:
             fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))

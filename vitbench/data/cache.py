@@ -217,7 +217,9 @@ def _files_under(root: Path) -> Iterator[tuple[str, Stamp]]:
         for name in names:
             path = Path(folder, name)
             if path.exists():  # not so for a dangling link
-                yield path.relative_to(root).as_posix(), stamp_of(path.stat())
+                # A name that is not UTF-8 is no text that could be written.
+                name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+                yield name, stamp_of(path.stat())
 
 
 def _remembered(folder: Path, source: _Source | None) -> Survey | None:

@@ -209,7 +209,6 @@ def decode(
                     say(f"{done:,} of {total:,} images decoded")
             read.digests = np.frombuffer(digests, np.uint8).reshape(-1, 32)
             read.labels = np.delete(split.labels, [each.row for each in lost])
-            read.conversions = split.conversions
             fingerprint.update(f"{split.name} {len(read.labels)}".encode() + read.labels.astype("<i8").tobytes())
             fingerprint.update(digests)
             found.append(read)
@@ -225,6 +224,7 @@ def decode(
     if empty:
         raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
     deepest = max(read.deepest for read in found)
+    told = [split.conversions for split in {id(split.images): split for split in splits}.values()]
     repeated, doubts = copies(found)
     survey = Survey(
         fingerprint=fingerprint.hexdigest(),
@@ -233,7 +233,7 @@ def decode(
         class_names=opened.class_names,
         sizes={read.name: len(read.labels) for read in found},
         verified=opened.verified,
-        notes=(*opened.notes, *absent, *looks(found), *repeated),
+        notes=(*opened.notes, *absent, *looks(found, told), *repeated),
         doubts=tuple(doubts),
         unreadable=len(unreadable),
         unreadable_named=tuple(each.reason for each in unreadable[:MOST_NAMED]),

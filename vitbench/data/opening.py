@@ -63,7 +63,8 @@ class OpenedSplit:
             try:
                 image = np.asarray(self._one(row) if batch is None else batch[position])
             except (ValueError, OSError) as error:
-                yield Unreadable(row=row, reason=" ".join(str(error).split()) or type(error).__name__)
+                reason = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())  # odd file names
+                yield Unreadable(row=row, reason=reason or type(error).__name__)
                 continue
             known = image.dtype.char in "BH" and image.ndim == 3 and 0 not in image.shape  # uint8, uint16
             if not known or channels_come_last(image.shape):

@@ -265,6 +265,18 @@ def test_a_folder_of_mixed_sizes_and_modes_is_cached(tmp_path: Path) -> None:
     assert np.array_equal(images[1, 0], images[1, 2])
 
 
+def test_what_was_done_to_images_is_counted_over_all_splits(tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            _save(root / split / name / "1.png", mode="RGBA" if name == "cat" else "RGB")
+    located = locate("pets", spec=None, plugin="", layouts=[("datasets", SPEC)], data_path=root, data_root=tmp_path)
+    [info] = cache_dataset(
+        located, sides=[WantedSize(image_size=None)], cache_root=tmp_path / "cache", say=print
+    ).values()
+    assert info.notes == ("of 4 images: 2 transparent, laid over white",)
+
+
 def test_an_unreadable_image_is_named_once_with_its_path(tmp_path: Path) -> None:
     root = _tree(tmp_path / "pets", *(f"{split}/{name}/1.png" for split in ("train", "test") for name in ("a", "b")))
     broken = root / "train" / "b" / "1.png"

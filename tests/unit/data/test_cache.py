@@ -794,7 +794,13 @@ BROKEN = ValueError("cannot read image /pets/cat/1.jpg:\n truncated")
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [(BROKEN, "/pets/cat/1.jpg: truncated"), (OSError("lost"), "lost"), (OSError(), "OSError")]
+    ("error", "reason"),
+    [
+        (BROKEN, "/pets/cat/1.jpg: truncated"),
+        (OSError("lost"), "lost"),
+        (OSError(), "OSError"),
+        (ValueError("a\udce9.png"), "a\\udce9.png"),
+    ],
 )
 def test_all_images_that_cannot_be_read_are_named_in_one_line(error: Exception, reason: str, tmp_path: Path) -> None:
     with pytest.raises(UnusableError) as caught:

@@ -204,7 +204,7 @@ def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a scalar"
 
 
-# --- NumPy's numbers, without NumPy's own unpickling, which takes types of objects, too ------------------------------
+# --- Plain values beside weights. NumPy's own unpickling is not called: it takes types of objects, too ---------------
 
 
 class _PlainType:
@@ -224,11 +224,20 @@ def _plain_scalar(kind: _PlainType, data: bytes) -> Any:
     return np.frombuffer(data, dtype=kind.type, count=1)[0].item()
 
 
+def _plain_path(*parts: str) -> str:
+    return "/".join(parts)
+
+
 _PLAIN: Any = [
     argparse.Namespace,
     _PlainType,
     (_PlainType, "numpy.dtype"),
     (_plain_scalar, "numpy._core.multiarray.scalar"),
     (_plain_scalar, "numpy.core.multiarray.scalar"),
+    *(
+        (_plain_path, f"{module}.{kind}")  # of arguments such as --data
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    ),
 ]
 """What `torch.load` may make beside tensors and plain containers; nothing of it runs code of the file."""

@@ -56,7 +56,10 @@ def behind(prefix: str) -> Callable[[State], State]:
         (lambda s: {"model": s}, "under model"),
         (lambda s: {"model_state_dict": s, "loss": np.float32(0.5)}, "under model_state_dict"),
         (
-            lambda s: {"state_dict": s, "args": argparse.Namespace(lr=0.1, best=np.float64(80.0), tag=np.str_("a"))},
+            lambda s: {
+                "state_dict": s,
+                "args": argparse.Namespace(lr=0.1, best=np.float64(80.0), tag=np.str_("a"), to=Path("out")),
+            },
             "under state_dict",
         ),
         (lambda s: {"state_dict_ema": s, "metric": np.bool_(True)}, "under state_dict_ema"),

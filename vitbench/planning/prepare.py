@@ -80,7 +80,8 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     from vitbench import environment
     from vitbench.worker.runtime import check_precision
 
-    models = {_asked_key(cell): resolve_model(cell.model, cell.recipe, catalog) for cell in request.cells}
+    asked_models = {_asked_key(cell): cell for cell in request.cells}
+    models = {key: resolve_model(cell.model, cell.recipe, catalog) for key, cell in asked_models.items()}
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
@@ -114,7 +115,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
                 built[form] = _check_build(keyed, model, info)
             fault = built[form].fault
             if taken := built[form].taken:
-                said[f"model {model.label}: of the weights in its checkpoint it has {taken}"] = None
+                said[f"model {model.label}: it takes the weights {taken} of its checkpoint"] = None
         if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
             said |= dict.fromkeys(describe_weights(model, info))
         if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits

@@ -28,6 +28,7 @@ RESERVED = frozenset(
         *("model", "baseline", "image_size", "img_size", "dataset", "fingerprint", "partial", "limit", "epochs"),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "batch_size", "train_batch_size"),
         *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
+        "steady_allocator",
         *("train_step", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
         *("top1_err", "top1_low", "top1_high", "top5_err", "param_count", "infer_gmacs", "infer_batch_size"),
         *("infer_samples_per_sec", "train_samples_per_sec"),

@@ -91,7 +91,10 @@ def stored_speed(
         return None, "not comparable", f"{metric}: A and B were not timed beside the same reference network"
     apart = moody(both[0]) and not (in_turn and one.occasion and one.occasion == other.occasion)
     if apart:
-        one, other = replace(one, occasion="A"), replace(other, occasion="B")
+        # What one folder knows of the machine holds for the other.
+        between = one.between or other.between
+        one = replace(one, occasion="A", between=one.between or between)
+        other = replace(other, occasion="B", between=other.between or between)
     ratio = process_ratio(one.values, other.values, beside=variance_between(one, other))
     for side, own in zip("AB", both, strict=True):
         if own.verdict == "invalid":

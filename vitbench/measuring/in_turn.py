@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -45,6 +46,8 @@ WARM_SECONDS = 0.001
 """Untimed calls before each block, which bring its weights and inputs back into the caches, take so long ..."""
 UNTIMED_MOST = 0.1
 """... but a call that takes longer than this is left out: what it finds evicted is less than a per cent of it."""
+STEAL_SECONDS = 0.2
+"""Seconds at least over which the host's share is counted: it moves in ticks of 10 ms."""
 FEW_QUADS, ENOUGH_QUADS = 3, 8
 """Quads at least: of a slow model, and of all others."""
 SHARP, TURN_SECONDS = 0.005, 1.0
@@ -125,13 +128,18 @@ def _take_turns(model: _Side, other: _Side, reference: Reference, *, images: int
     per_block = other.calls * reference.batch_size, model.calls * images
     quads: list[Quad] = []
     started, settled = time.perf_counter(), False
+    moments = deque([glance()])
     while not (settled and _enough(quads, model, time.perf_counter() - started)):
         before = glance()
         outer = model.run()
         with reference.conditions():
             inner = other.run(), other.run()
         last = model.run()
-        taken = disturbance(before, glance(), on_cpu=on_cpu)
+        after = glance()
+        moments.append(before)
+        while len(moments) > 1 and after.wall - moments[1].wall >= STEAL_SECONDS:
+            moments.popleft()
+        taken = disturbance(before, after, on_cpu=on_cpu, since=moments[0])
         if settled:
             quads.append(Quad(first=inner, second=(outer, last), images=per_block, disturbance=taken))
         else:

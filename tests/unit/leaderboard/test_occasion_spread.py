@@ -40,7 +40,21 @@ def test_it_is_the_pooled_deviation_of_logarithms_and_its_freedom_the_occasions_
 
 
 def test_it_is_never_nothing() -> None:
-    assert occasion_spreads(repeated({"a": {"one": 1.0, "two": 1.0}}))[HERE].deviation == LEAST > 0
+    assert occasion_spreads(repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0}}))[HERE].deviation == LEAST > 0
+
+
+def test_two_occasions_are_too_few() -> None:
+    figures = {"a": {"one": 1.0, "two": 1.1, "three": 1.2}, "b": {"one": 1.0, "two": 1.1}}
+    records = repeated(figures)
+    assert HERE in occasion_spreads(records)
+    assert occasion_spreads([each for each in records if not each.occasion.startswith("three")]) == {}
+
+
+def test_a_withdrawn_figure_does_not_count() -> None:
+    records = repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0, "four": 9.0}})
+    assert occasion_spreads(records)[HERE].deviation > 1
+    withdrawn = msgspec.structs.replace(records[-1], status="withdrawn", measurements=())
+    assert occasion_spreads([*records, withdrawn])[HERE].deviation == LEAST
 
 
 @pytest.mark.parametrize(
@@ -71,11 +85,11 @@ def test_without_repetitions_it_is_not_known(records: list[Record]) -> None:
 
 def test_machines_and_devices_have_their_own() -> None:
     records = [
-        *repeated({"a": {"one": 1.0, "two": math.exp(0.1)}}),
-        *repeated({"a": {"one": 1.0, "two": math.exp(0.3)}}, machine="another"),
+        *repeated({"a": {"one": 1.0, "two": math.exp(0.1), "three": math.exp(0.2)}}),
+        *repeated({"a": {"one": 1.0, "two": math.exp(0.3), "three": math.exp(0.6)}}, machine="another"),
     ]
     found = occasion_spreads(records)
-    assert {place: round(spread.deviation / math.sqrt(0.5), 6) for place, spread in found.items()} == {
+    assert {place: round(spread.deviation, 6) for place, spread in found.items()} == {
         HERE: 0.1,
         ("another", "cpu"): 0.3,
     }
@@ -91,10 +105,10 @@ def test_where_the_figure_itself_decides_it_is_of_that() -> None:
                 for one in each.measurements
             ),
         )
-        for run, reference in (("one", 1000.0), ("two", 1000.0 * math.exp(0.1)))
+        for run, reference in (("one", 1000.0), ("two", 1000.0 * math.exp(0.1)), ("three", 1000.0 * math.exp(0.2)))
         for each in [f.relative_speed("a", (2.0, 2.0), (reference,), occasion=f"{run}/1")]
     ]
-    assert occasion_spreads(records)[HERE].deviation == pytest.approx(0.1 / math.sqrt(2))
+    assert occasion_spreads(records)[HERE].deviation == pytest.approx(0.1)
 
 
 def test_a_spread_says_its_variance() -> None:

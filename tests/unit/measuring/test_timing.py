@@ -410,7 +410,7 @@ def test_the_events_of_a_block_stand_round_its_calls(clock: Clock, monkeypatch: 
 
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     model = Slow(clock, lambda n: 0.01)
-    block = Block(lambda: model(*inputs(8)), CPU, cross_check=False)
+    block = Block(lambda: model(inputs(8)[0]), CPU, cross_check=False)
     block.events = (Event(), Event())  # type: ignore[assignment]
     assert block(3) == pytest.approx(0.03)
     assert block.device_seconds == pytest.approx(0.03)

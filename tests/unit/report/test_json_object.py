@@ -37,6 +37,7 @@ def test_the_schema():
             "train_step": "adamw",
             "compile": False,
             "channels_last": False,
+            "steady_allocator": False,
             "method": METHOD,
             "torch": "2.15.0",
             "cudnn": "",

@@ -330,7 +330,7 @@ def test_speeds_that_are_ratios_share_a_factor_and_have_the_ratios_interval_in_p
     assert note == (
         "Speeds are ratios to the reference network conv-attention-1, times its own, which all rows share: "
         "throughput 1,050 images/s (900 to 1,500), from the least to the most in 6 processes. "
-        "Their intervals are of one occasion: another may differ by more."
+        "Intervals are of one occasion: another may differ by more."
     )
 
 

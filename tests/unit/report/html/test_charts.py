@@ -294,5 +294,7 @@ def test_bars_of_speed_are_of_the_ratio_and_the_text_says_so(detailed):
     ratio = records[0].measurements[0].ratio
     assert (point["x_low"], point["x_high"]) == pytest.approx((900 * ratio.low, 900 * ratio.high), abs=0.1)
     assert "Bars of speed are intervals of its ratio to the reference network." in chart.text
-    raw, _ = detailed(factories.quality("a"), factories.speed("a"), factories.quality("b"), factories.speed("b"))
+    raw, _ = detailed(
+        factories.quality("a"), factories.speed("a"), factories.quality("b", 330), factories.speed("b", 900)
+    )
     assert "reference network" not in drawn(raw)["throughput"].text

@@ -75,7 +75,9 @@ class OpenedSplit:
 
         Raises ValueError for anything else, and what the plugin raises but ValueError and OSError.
         """
-        wanted = np.asarray(rows, dtype=np.int64) if self.rows is None else self.rows[np.asarray(rows, dtype=np.int64)]
+        wanted = np.asarray(rows, dtype=np.int64)
+        if self.rows is not None:
+            wanted = self.rows[wanted]
         batch = self._batch(wanted)
         for position, row in enumerate(rows):
             try:

@@ -265,16 +265,19 @@ def test_a_folder_of_mixed_sizes_and_modes_is_cached(tmp_path: Path) -> None:
     assert np.array_equal(images[1, 0], images[1, 2])
 
 
-def test_what_was_done_to_images_is_counted_over_all_splits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folders", [("train/", "test/"), ("",)])
+def test_what_was_done_to_images_is_counted_once_over_all_splits(folders: tuple[str, ...], tmp_path: Path) -> None:
     root = tmp_path / "pets"
-    for split in ("train", "test"):
-        for name in ("cat", "dog"):
-            _save(root / split / name / "1.png", mode="RGBA" if name == "cat" else "RGB")
+    for folder in folders:
+        for number in range(4 // len(folders)):
+            _save(root / f"{folder}cat" / f"{number}.png", mode="RGBA")
+            _save(root / f"{folder}dog" / f"{number}.png")
     located = locate("pets", spec=None, plugin="", layouts=[("datasets", SPEC)], data_path=root, data_root=tmp_path)
     [info] = cache_dataset(
         located, sides=[WantedSize(image_size=None)], cache_root=tmp_path / "cache", say=print
     ).values()
-    assert info.notes == ("of 4 images: 2 transparent, laid over white",)
+    assert set(info.sizes) == {"train", "test"}
+    assert info.notes[-1] == "of 8 images: 4 transparent, laid over white"
 
 
 def test_an_unreadable_image_is_named_once_with_its_path(tmp_path: Path) -> None:

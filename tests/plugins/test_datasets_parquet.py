@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,6 @@ from vitbench.data.locate import locate
 from vitbench.errors import UnusableError
 from vitbench.specs import DatasetSpec
 
-HUB = Path(os.environ.get("VITBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg"))
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 8, 3), dtype=np.uint8)
 
 
@@ -302,9 +300,8 @@ def test_the_core_caches_it(tmp_path: Path) -> None:
     assert (info.title, info.shape, info.sizes) == ("mine", (3, 4, 4), {"train": 12, "test": 12})
 
 
-@pytest.mark.skipif(not HUB.is_dir(), reason="the real CIFAR-10 files are not here")
-def test_real_cifar10_files_of_a_hub() -> None:
-    test = open_parquet(root=HUB, split="test")
+def test_real_cifar10_files_of_a_hub(shared_data: Path) -> None:
+    test = open_parquet(root=shared_data / "cifar10-jpeg", split="test")
 
     assert test.class_names[:3] == ("airplane", "automobile", "bird")
     assert np.bincount(test.labels).tolist() == [1000] * 10

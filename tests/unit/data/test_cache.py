@@ -332,6 +332,7 @@ def test_a_validation_split_is_cached_and_part_of_the_fingerprint(tmp_path: Path
     toy = _square(8)
     toy.images["val"] = _images([(3, 8, 8)] * 3, seed=1)
     toy.labels["val"] = np.array([1, 0, 1])
+    toy.images["test"][1] = toy.images["val"][0]
     spec = toy.located().spec
 
     without = _cache(toy, tmp_path)[FOLLOW]
@@ -341,6 +342,8 @@ def test_a_validation_split_is_cached_and_part_of_the_fingerprint(tmp_path: Path
     assert np.array_equal(_read(info, "val-images"), toy.images["val"])
     assert _read(info, "val-labels").tolist() == [1, 0, 1]
     assert info.fingerprint != without.fingerprint
+    assert without.doubts == ()
+    assert info.doubts == ("1 of 4 test images are also in val",)
 
 
 # --- what is not done twice
@@ -788,6 +791,23 @@ def _damaged(error: Exception, *rows: int, batches: bool = False) -> Toy:
     if batches:
         toy.open = open_set
     return toy
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_an_unreadable_image_is_left_out_of_the_split_that_it_was_cut_into(batches: bool, tmp_path: Path) -> None:
+    toy = _damaged(ValueError("lost"), 3, 7, batches=batches)
+    toy.images["test"], given = None, toy.open
+    toy.open = lambda **asked: given(**asked) if asked["split"] == "train" else None
+    located = toy.located()
+    info = cache_dataset(
+        located, sides=(FOLLOW,), cache_root=tmp_path / "cache", say=lambda line: None, skip_unreadable=True
+    )[FOLLOW]
+    assert (sum(info.sizes.values()), info.left_out) == (298, 2)
+    whole = {image.tobytes(): int(label) for image, label in zip(toy.images["train"], toy.labels["train"], strict=True)}
+    for split in ("train", "test"):
+        for image, label in zip(_read(info, f"{split}-images"), _read(info, f"{split}-labels"), strict=True):
+            assert whole.pop(image.tobytes()) == label
+    assert [*whole] == [toy.images["train"][row].tobytes() for row in (3, 7)]
 
 
 BROKEN = ValueError("cannot read image /pets/cat/1.jpg:\n truncated")

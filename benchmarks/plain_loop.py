@@ -53,6 +53,30 @@ def plain(order: Order) -> Iterator[Block]:
 
 
 @contextmanager
+def each_step(order: Order) -> Iterator[Block]:
+    """Loop as timm's benchmark script does: one batch again and again, each step timed, without gradients."""
+    planned = order.planned
+    cell = planned.cell
+    assert isinstance(cell, SpeedCell)
+    model = build_model(planned, load_catalog(order.plugins).member(cell.model), NUM_CLASSES).eval()
+    torch.set_num_threads(cell.threads)
+    torch.manual_seed(0)
+    steady_allocator()
+    batch = torch.randn(cell.batch_size, *cell.input_shape)
+
+    def block(calls: int) -> Ran:
+        total = 0.0
+        with torch.no_grad():
+            for _ in range(calls):
+                start = time.perf_counter()
+                model(batch)
+                total += time.perf_counter() - start
+        return Ran(seconds=total)
+
+    yield block
+
+
+@contextmanager
 def timm_vit(order: Order) -> Iterator[Block]:
     """Loop over timm's Vision Transformer, of the size that the options of ``scratch/vit`` say."""
     from timm.models.vision_transformer import VisionTransformer

@@ -36,7 +36,7 @@ from vitbench.catalog import load_catalog
 from vitbench.contract import call
 from vitbench.lockstep import compare_speeds
 from vitbench.measuring.in_turn import time_in_turn
-from vitbench.measuring.reference import make_reference, reference_network
+from vitbench.measuring.reference import Reference, make_reference, reference_network
 from vitbench.measuring.steps import (
     Step,
     inference_step,
@@ -45,7 +45,6 @@ from vitbench.measuring.steps import (
     plain_train_step,
     training_step,
 )
-from vitbench.measuring.timing import time_step
 from vitbench.specs import load_target
 from vitbench.statistics import welch_p_values
 from vitbench.worker.runtime import runtime, steady_allocator
@@ -307,26 +306,24 @@ def false_ranks(by_cell: Mapping[str, Mapping[float, list[dict[str, Any]]]], tab
 
 
 def alone() -> None:
-    """Print each cell's speed in turn over its speed alone, both measured in one process, one after the other twice."""
+    """Print each cell's speed in turn with the reference over that in turn with a scalar, which evicts nothing."""
+    scalar = torch.zeros(())
+    nothing = Reference(step=lambda: scalar.add_(0), batch_size=1)
     for name in CELLS:
         mode = CELLS[name][4]
         ratios = []
         with conditions(mode), cell_step(name) as (step, batch):
             with torch.inference_mode(False):
                 reference = make_reference(mode, CPU)
-            for turn in range(6):
-                found = {}
-                for how in ("alone", "turn", "turn", "alone")[:: 1 if turn % 2 else -1]:
-                    timing = (
-                        time_step(step, mode, batch, 10)
-                        if how == "alone"
-                        else time_in_turn(step, reference, mode, batch, 10)
-                    )
+            for turn in range(8):
+                found: dict[bool, list[float]] = {True: [], False: []}
+                for real in (True, False, False, True)[:: 1 if turn % 2 else -1]:
+                    timing = time_in_turn(step, reference if real else nothing, mode, batch, 10)
                     times = timing.call_seconds or [each / timing.calls_per_block for each in timing.block_seconds]
-                    found.setdefault(how, []).append(median(times))
-                ratios.append(math.log(sum(found["alone"]) / sum(found["turn"])))
+                    found[real].append(median(times))
+                ratios.append(math.log(sum(found[False]) / sum(found[True])))
         middle, error = np.mean(ratios), np.std(ratios, ddof=1) / math.sqrt(len(ratios))
-        print(f"{name}: in turn {math.exp(middle):.3f} times as fast as alone, +- {2.6 * error:.3f} (95 %)")
+        print(f"{name}: {math.exp(middle):.3f} times as fast as alone, +- {2.4 * error:.3f} (95 %)", flush=True)
 
 
 def allocator() -> None:

@@ -42,6 +42,16 @@ def test_the_harness_agrees_with_a_plain_loop(model: str, options: dict[str, obj
     assert abs(found.ratio - 1) <= 0.02 or found.low <= 1 <= found.high
 
 
+@pytest.mark.parametrize(("model", "options"), [("scratch/vit", VIT), ("scratch/resnet18", RESNET)])
+def test_the_harness_agrees_with_timms_way(model: str, options: dict[str, object]) -> None:
+    conditions = {"image_size": 32, "batch_size": 32, "mode": "inference"}
+    found = compare_speeds(
+        side(model, options, **conditions, target="each_step"), side(model, options, **conditions), threshold=0.02
+    )
+    show(found)
+    assert 0.97 <= found.low <= found.high <= 1.03
+
+
 def test_a_model_is_not_different_from_itself() -> None:
     model = side("scratch/vit", VIT, **SMALL_VIT)
     different = 0

@@ -21,7 +21,18 @@ from typing import Any, TypeVar, cast
 
 from vitbench.errors import did_you_mean
 
-__all__ = ["API", "OFFERED", "Declared", "Judgement", "call", "gathering", "judge", "parts_of", "tolerant"]
+__all__ = [
+    "API",
+    "OFFERED",
+    "Declared",
+    "ImageSize",
+    "Judgement",
+    "call",
+    "gathering",
+    "judge",
+    "parts_of",
+    "tolerant",
+]
 
 API = 1
 """Version of the contract that this vitbench keeps. It grows with a field or a hook, and never when only an argument
@@ -44,6 +55,41 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 that is offered later gives way to an option of its name."""
 
 Made = TypeVar("Made")
+
+
+class ImageSize(tuple[int, int]):
+    """Height and width of an image; a square also computes as its side: ``image_size // 16``, ``image_size**2``.
+
+    Most networks know squares alone; one that computes with the side of a rectangle gets a sentence, and no number.
+    """
+
+    @property
+    def side(self) -> int:
+        """The side of a square.
+
+        Raises:
+            ValueError: it is a rectangle.
+        """
+        height, width = self
+        if height != width:
+            raise ValueError(f"the input is {height}x{width}, no square: take image_size[0] and image_size[1] apart")
+        return height
+
+    def __pow__(self, power: int) -> int:
+        """Return a power of the side."""
+        return int(self.side**power)
+
+    def __floordiv__(self, number: int) -> int:
+        """Return how often a number goes into the side."""
+        return self.side // number
+
+    def __mod__(self, number: int) -> int:
+        """Return what is left of the side then."""
+        return self.side % number
+
+    def __int__(self) -> int:
+        """Return the side."""
+        return self.side
 
 
 def call(
@@ -81,6 +127,8 @@ def call(
             named |= {*offered}
     wanted = named - _set_by_partial(function)
     given = {**{name: value for name, value in {**offered, **later}.items() if name in wanted}, **own}
+    if isinstance(size := given.get("image_size"), tuple):
+        given["image_size"] = ImageSize(size)
     positional: list[object] = []
     for parameter in outer:
         if parameter.name not in given and parameter.default is parameter.empty and parameter.kind not in _VARIADIC:

@@ -459,3 +459,17 @@ def test_a_later_contract_may_add_a_field_by_a_subclass() -> None:
         spec = Grown(name="net", build="mine:build", summary="A net", licence="MIT")
     assert (gathered, spec.licence, judge(spec, 2).remarks) == ([], "MIT", ())
     assert vitbench.API == API
+
+
+def test_a_square_computes_as_its_side() -> None:
+    def build(image_size):  # type: ignore[no-untyped-def]
+        return image_size, image_size**2, image_size // 16, image_size % 16, int(image_size), image_size[1]
+
+    assert contract.call(build, {"image_size": (40, 40)}) == ((40, 40), 1600, 2, 8, 40, 40)
+
+
+def test_a_rectangle_is_no_number() -> None:
+    with pytest.raises(
+        ValueError, match=r"^the input is 40x32, no square: take image_size\[0\] and image_size\[1\] apart$"
+    ):
+        contract.call(lambda image_size: image_size // 16, {"image_size": (40, 32)})

@@ -124,6 +124,9 @@ class Ratio(_Data, frozen=True, kw_only=True):
     """The reference's figure in each process."""
     decides: bool = True
     """Whether it ranks and compares; False on machines where the figure itself is the steadier of the two."""
+    measured: Verdict = Verdict()
+    """Whether the figure itself may be trusted in one process, where that ranks: what disturbs the machine does not
+    divide out of it. The core's."""
 
     @property
     def half_width(self) -> float | None:

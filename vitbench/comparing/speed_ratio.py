@@ -87,8 +87,8 @@ def stored_speed(
     one, other = (Processes.of(own) for own in both)
     if one is None or other is None:
         return None, "not resolved", f"{metric}: the values of two processes each are not stored"
-    if _network(both[0]) != _network(both[1]):
-        return None, "not comparable", f"{metric}: A and B were not timed beside the same reference network"
+    if one.network != other.network:
+        return None, "not comparable", f"{metric}: A and B are not both ratios to the same reference network"
     apart = moody(both[0]) and not (in_turn and one.occasion and one.occasion == other.occasion)
     if apart:
         # What one folder knows of the machine holds for the other.
@@ -108,11 +108,6 @@ def stored_speed(
     corrected = f", corrected over {together} figures," if together > 1 else ""
     words = f"{metric}: the interval{corrected} does not lie beyond the {threshold:.1%} that do not matter"
     return ratio, "not resolved", words
-
-
-def _network(metric: Metric) -> str:
-    """Return the reference network that a figure is a ratio to; empty where it is none."""
-    return metric.relative.ratio.network if metric.relative else ""
 
 
 def _first(reasons: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vitbench.leaderboard.image_scores import Known
-from vitbench.leaderboard.occasion_spread import OccasionSpread, occasion_spreads
+from vitbench.leaderboard.occasion_spread import RATIOS, Kind, OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.references import References, on_one_scale
@@ -145,17 +145,25 @@ def build(
     )
 
 
-def with_occasion_spreads(rows: Iterable[Row], spreads: Mapping[tuple[str, str], OccasionSpread]) -> list[Row]:
-    """Return rows whose figures know what two occasions of their machine differ by."""
-    found = []
-    for row in rows:
-        spread = spreads.get((row.condition.machine, row.condition.device))
-        metrics = {
-            name: replace(metric, occasion_spread=spread) if metric.occasion else metric
-            for name, metric in row.metrics.items()
-        }
-        found.append(replace(row, metrics=metrics) if spread else row)
-    return found
+def with_occasion_spreads(rows: Iterable[Row], spreads: Mapping[Kind, OccasionSpread]) -> list[Row]:
+    """Return rows whose figures know what two occasions of their machine differ by: ratios, and each other metric."""
+    return [
+        replace(
+            row,
+            metrics={
+                name: replace(
+                    metric,
+                    occasion_spread=spreads.get(
+                        (row.condition.machine, row.condition.device, RATIOS if metric.relative else name)
+                    ),
+                )
+                if metric.occasion
+                else metric
+                for name, metric in row.metrics.items()
+            },
+        )
+        for row in rows
+    ]
 
 
 def row_labels(rows: Sequence[Row]) -> list[str]:

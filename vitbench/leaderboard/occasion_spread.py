@@ -3,7 +3,8 @@
 Within an occasion, where processes take turns, ratios to the reference network are steady. Between occasions they are
 not: what disturbs a shared machine slows unlike networks unlike (docs/measuring.md). The deviation is estimated from
 speed cells of a store that were measured more than once, and never assumed to be 0: without such cells, figures of two
-occasions are not told apart.
+occasions are not told apart. What ratios differ by says nothing of what stays a plain time, which the mood moves by
+several times as much: each metric that is no ratio has a deviation of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from statistics import fmean
 
 from vitbench.records import Record, SpeedCell
 
-__all__ = ["FEWEST_OCCASIONS", "LEAST", "OccasionSpread", "Place", "occasion_spreads"]
+__all__ = ["FEWEST_OCCASIONS", "LEAST", "RATIOS", "Kind", "OccasionSpread", "occasion_spreads"]
 
 LEAST = 0.005
 """The smallest deviation that a few occasions can vouch for."""
@@ -26,8 +27,10 @@ FEWEST_OCCASIONS = 3
 """Of two occasions the difference may be small by chance: simulated tables of five equal models showed a false rank in
 6 % of cases."""
 
-Place = tuple[str, str]
-"""Machine class and device."""
+Kind = tuple[str, str, str]
+"""Machine class, device, and which figures: `RATIOS`, or a metric by its name, as it was measured."""
+RATIOS = ""
+"""All ratios to the reference network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +51,8 @@ class OccasionSpread:
         return self.deviation**2
 
 
-def occasion_spreads(records: Iterable[Record]) -> dict[Place, OccasionSpread]:
-    """Return the deviation between occasions, for each machine class and device with cells measured repeatedly.
+def occasion_spreads(records: Iterable[Record]) -> dict[Kind, OccasionSpread]:
+    """Return the deviation between occasions, for each kind of figures that was measured repeatedly.
 
     Args:
         records: all attempts, not the newest of each cell alone.
@@ -61,18 +64,22 @@ def occasion_spreads(records: Iterable[Record]) -> dict[Place, OccasionSpread]:
             attempts[record.key] = attempts[record.key][:-1]
         elif record.status == "ok" and record.occasion:
             attempts[record.key].append(record)
-    repeated: dict[Place, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    repeated: dict[Kind, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for record in chain.from_iterable(attempts.values()):
         cell = record.planned.cell
         if not isinstance(cell, SpeedCell):
             continue
         run = record.occasion.rpartition("/")[0]
         for one in record.measurements:
-            value = one.ratio.value if one.ratio and one.ratio.decides else one.value
-            if one.ratio and value is not None and value > 0:
-                repeated[cell.machine, cell.device][record.key, one.name][run] = math.log(value)
-    found = {place: _pooled([logs for logs in cells.values() if len(logs) > 1]) for place, cells in repeated.items()}
-    return {place: known for place, known in found.items() if known is not None}
+            values = {
+                RATIOS: one.ratio.value if one.ratio else None,
+                one.name: one.value if one.machine_bound else None,
+            }
+            for kind, value in values.items():
+                if value is not None and value > 0:
+                    repeated[cell.machine, cell.device, kind][record.key, one.name][run] = math.log(value)
+    found = {kind: _pooled([logs for logs in cells.values() if len(logs) > 1]) for kind, cells in repeated.items()}
+    return {kind: known for kind, known in found.items() if known is not None}
 
 
 def _pooled(figures: list[dict[str, float]]) -> OccasionSpread | None:

@@ -14,7 +14,7 @@ is not known, they are not compared. Memory and counts do not depend on the mood
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,9 @@ class Processes:
     """What it differs by from occasion to occasion; None where that is not known, or does not matter."""
     least: float = 0.0
     """An absolute difference that does not matter, from either side; smaller values count as this."""
+    network: str = ""
+    """The reference network that the values are ratios to; empty where they are as measured. Only figures of one kind
+    may be compared."""
 
     @classmethod
     def of(cls, metric: Metric) -> Processes | None:
@@ -77,7 +80,11 @@ class Processes:
             return None
         occasion = metric.occasion if moody(metric) else "any"
         return cls(
-            values=values, occasion=occasion, between=metric.occasion_spread if moody(metric) else None, least=least
+            values=values,
+            occasion=occasion,
+            between=metric.occasion_spread if moody(metric) else None,
+            least=least,
+            network=metric.relative.ratio.network if metric.relative else "",
         )
 
 
@@ -111,24 +118,35 @@ def told_apart(first: Metric, second: Metric, pairs: int = 1) -> bool:
 def comparable(figures: Sequence[Processes]) -> NDArray[np.bool_]:
     """Return which two of P figures can be compared: bool ``[P, P]``; none with itself.
 
-    They are of one occasion, or it is known by how much two occasions differ.
+    They are ratios to one network, or all as measured; and they are of one occasion, or it is known by how much two
+    occasions differ.
     """
     import numpy as np
 
     known = np.array([each.between is not None and bool(each.occasion) for each in figures])
     found: NDArray[np.bool_] = in_turn(figures) | (known[:, None] & known[None, :])
+    found &= _same(each.network for each in figures)
     np.fill_diagonal(found, False)
     return found
 
 
 def in_turn(figures: Sequence[Processes]) -> NDArray[np.bool_]:
-    """Return which two of P figures are of one occasion: bool ``[P, P]``; none with itself."""
+    """Return which two of P figures are of one occasion, and of one kind: bool ``[P, P]``; none with itself."""
     import numpy as np
 
-    occasions = np.unique([each.occasion for each in figures], return_inverse=True)[1]
     somewhere = np.array([bool(each.occasion) for each in figures])
-    found: NDArray[np.bool_] = (occasions[:, None] == occasions[None, :]) & somewhere[:, None]
+    found: NDArray[np.bool_] = _same((each.occasion, each.network) for each in figures) & somewhere[:, None]
     np.fill_diagonal(found, False)
+    return found
+
+
+def _same(keys: Iterable[Hashable]) -> NDArray[np.bool_]:
+    """Return which two of P keys are equal: bool ``[P, P]``."""
+    import numpy as np
+
+    numbers: dict[Hashable, int] = {}
+    places = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    found: NDArray[np.bool_] = places[:, None] == places[None, :]
     return found
 
 

@@ -134,5 +134,6 @@ def _check(patterns: Sequence[str], known: Sequence[Collection[str]], told: Iter
         if not any(_any(names, [bare]) for names in known):
             hint = did_you_mean(bare.strip("*?"), sorted(set().union(*known)))
             names = list(dict.fromkeys(filter(None, told)))
-            hint = hint or f" There are: {', '.join([*names[:_MOST_NAMES], *['...'] * (len(names) > _MOST_NAMES)])}."
+            listed = ", ".join([*names[:_MOST_NAMES], *["..."] * (len(names) > _MOST_NAMES)])
+            hint = hint or (f" There are: {listed}." if listed else " There are no results yet.")
             raise UsageError(f'no {kind} of this leaderboard fits "{bare}".{hint}')

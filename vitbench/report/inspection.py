@@ -140,7 +140,7 @@ def record_text(store: Store, asked: str) -> str:
     if record.measurements:
         lines += [
             "",
-            aligned(["metric", "value", "interval", "n", "verdict"], map(_cells_of, record.measurements)),
+            aligned(["metric", "value", "interval", "ratio", "n", "verdict"], map(_cells_of, record.measurements)),
         ]
     if record.evidence:
         lines += ["", "observed while it was measured, for each process:"]
@@ -166,9 +166,19 @@ def _cells_of(measurement: Measurement) -> list[str]:
         measurement.name,
         "-" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}",
         interval,
+        _ratio_of(measurement),
         "" if measurement.n is None else str(measurement.n),
         verdict.level + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""),
     ]
+
+
+def _ratio_of(measurement: Measurement) -> str:
+    """Return the ratio to the reference network with its interval; empty where there is none."""
+    ratio = measurement.ratio
+    if ratio is None:
+        return ""
+    ends = "" if ratio.low is None or ratio.high is None else f", {ratio.low:.4g} to {ratio.high:.4g} (95 %)"
+    return f"{ratio.value:.4g}{ends}"
 
 
 def _named_values(row: Mapping[str, float]) -> str:

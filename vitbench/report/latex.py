@@ -30,6 +30,7 @@ _COMMANDS = {
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
     '"': r"\symbol{34}",
+    "\u00b1": r"\textpm{}",
 }
 _ACCENTS = dict(
     zip("\u0300\u0301\u0302\u0303\u0308\u0304\u0306\u0307\u030a\u030b\u030c\u0327", "`'^~\"=u.rHvc", strict=True)
@@ -57,7 +58,7 @@ def escaped(text: str) -> str:
 
 
 def _character(character: str) -> str:
-    if character.isascii():
+    if character.isascii() or character in _COMMANDS:
         return _COMMANDS.get(character, character)
     parts = unicodedata.normalize("NFD", character)
     letter, accent = parts[0], parts[1:]

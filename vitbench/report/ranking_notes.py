@@ -13,6 +13,7 @@ from vitbench.report.metric_styles import in_words, style_of, threshold_in_words
 __all__ = ["one_seed", "ranking_notes", "reference_note"]
 
 _APART = "they were not measured in turn, and how far two occasions differ is not known"
+_UNLIKE = "they are not all ratios to one reference network"
 
 
 def ranking_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
@@ -27,14 +28,17 @@ def ranking_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | No
 
 def reference_note(references: References, rows: Sequence[Row]) -> list[str]:
     """Say in one sentence what the speeds of some rows are multiples of, and how far that moved while they ran."""
-    if not references:
-        return []
+    own = [name for row in rows for name, metric in row.metrics.items() if metric.relative]
     known = {}
     for name, value in references.items():
+        if name not in own:  # of other rows of this machine, which stand in another table
+            continue
         style = style_of(name, rows)
         low, high = (style.number(end) for end in (value.low, value.high))
         known[name] = f"{name} {in_words(style, value.value)} ({low} to {high})"
-    first = next(iter(references.values()))
+    if not known:
+        return []
+    first = references[next(iter(known))]
     return [
         f"Speeds are ratios to the reference network {first.network}, times its own, which all rows share: "
         f"{', '.join(known.values())}, from the least to the most in {first.processes} processes"
@@ -109,8 +113,9 @@ def _other_rows(metrics: Sequence[Metric]) -> str:
     if len(known) < 2:
         return "cannot be told apart: they have no values of several processes"
     pairs, possible = int(comparable(known).sum()) // 2, math.comb(len(known), 2)
+    why = _UNLIKE if len({figure.network for figure in known}) > 1 else _APART
     if not pairs:
-        return f"cannot be told apart: {_APART}"
+        return f"cannot be told apart: {why}"
     over = f"5 % over {pairs:,} pair{'s' if pairs > 1 else ''} by Holm"
     words = (
         f"differ where the interval of their ratio lies beyond {100 * THRESHOLD:g} % (Welch's t over processes, {over})"
@@ -123,7 +128,7 @@ def _other_rows(metrics: Sequence[Metric]) -> str:
             f"(standard deviation, {between.figures} figures on {between.occasions} occasions)"
         )
     if pairs < possible:
-        words += f"; others cannot be told apart: {_APART}"
+        words += f"; others cannot be told apart: {why}"
     return words + "; those without values of several processes cannot be told apart" * (len(known) < len(metrics))
 
 

@@ -94,7 +94,7 @@ def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool, *, w
     # The heads are rows: tabulate pads real ones by two columns each. Units stand in the lower of the two.
     rows = [
         ["", "", *(cut(shown(column.title, unicode), widest_head, unicode) for column in section.columns)],
-        ["rank", "model", *(cut(shown(column.unit, unicode), widest_head, unicode) for column in section.columns)],
+        ["rank", "model", *(cut(_unit(column.unit, unicode), widest_head, unicode) for column in section.columns)],
         SEPARATING_LINE,
     ]
     for rank, (name, *more), *cells in zip(
@@ -118,6 +118,10 @@ def _table(section: Section, names: Sequence[Sequence[str]], unicode: bool, *, w
         # Else a model called 1e5 becomes 100000.
         disable_numparse=True,
     )
+
+
+def _unit(text: str, unicode: bool) -> str:
+    return shown(text if unicode else text.replace("\u00b1", "+/-"), unicode)
 
 
 def _missing(board: Leaderboard, unicode: bool) -> str:

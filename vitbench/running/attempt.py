@@ -119,7 +119,7 @@ def merge_processes(processes: Sequence[Sequence[Measurement]], *, by_ratio: boo
     gives (parameters, MACs) is kept as it is, and what only those give that measure all (memory) is of these. What
     others lack has no value, so that none is ever of the fast processes alone, as a percentile that only they had the
     calls for. A ratio to the reference network has an interval over the processes, whose width is its verdict; where
-    what was measured counts instead, the width of its own is.
+    what was measured counts instead, the width of its own is, and what disturbed the machine.
     """
     if len(processes) == 1:
         return tuple(processes[0])
@@ -133,7 +133,7 @@ def merge_processes(processes: Sequence[Sequence[Measurement]], *, by_ratio: boo
 def _merge(given: Mapping[int, Measurement], processes: int, by_ratio: bool) -> Measurement:
     same = tuple(given.values())
     values = [one.value for one in same if one.value is not None]
-    verdict = _worst([one.verdict for one in same])
+    verdict = _worst([one.verdict if by_ratio or one.ratio is None else one.ratio.measured for one in same])
     once = tuple(given) == (0,) and not same[0].samples
     if not same[0].samples and max(given) < FULL_PROCESSES:
         processes = min(processes, FULL_PROCESSES)

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -131,13 +131,23 @@ def _doubted(one: Scored, spec: MetricSpec, subject: Subject) -> Scored:
     """Trust a figure of the machine no more than the times and counters that it is made of, whoever makes it."""
     if not spec.holds_for_machine or one.measurement.value is None:
         return one
-    measurements: tuple[Measurement, ...] = (one.measurement,)
-    for part in (getattr(subject, name) for name in spec.parts):
-        if isinstance(part, Timing) and part.in_turn and one.measurement.ratio:
-            part = part.in_turn  # what disturbs both sides alike does not touch their ratio
+    parts = [getattr(subject, name) for name in spec.parts]
+    found, ratio = _doubted_by(parts, one.measurement), one.measurement.ratio
+    if ratio is not None:
+        measured = msgspec.structs.replace(ratio, measured=found.verdict)
+        # What disturbs both sides alike does not touch their ratio.
+        parts = [(part.in_turn or part) if isinstance(part, Timing) else part for part in parts]
+        found = msgspec.structs.replace(_doubted_by(parts, one.measurement), ratio=measured)
+    return dataclasses.replace(one, measurement=found)
+
+
+def _doubted_by(parts: Sequence[object], one: Measurement) -> Measurement:
+    """Return a measurement that is trusted no more than some parts of a subject."""
+    measurements: tuple[Measurement, ...] = (one,)
+    for part in parts:
         measurements = doubt(measurements, "invalid", getattr(part, "errors", ()))
         measurements = doubt(measurements, "warn", getattr(part, "warnings", ()))
-    return dataclasses.replace(one, measurement=measurements[0])
+    return measurements[0]
 
 
 def _of_score(given: Score, offer: Offer[MetricSpec], subject: Subject) -> Scored:

@@ -167,6 +167,7 @@ def _timing(bench: Bench, inputs: Sequence[Tensor], cell: SpeedCell) -> Timing:
     plain = nullcontext
     if cell.precision == "tf32":  # the reference is float32, whatever the model is
         plain = partial(runtime, precision="float32", threads=cell.threads, seed=0, device=cell.device)  # type: ignore[assignment]
+    reference = None
     try:
         reference = make_reference(cell.mode, bench.device, plain)
         with bench.inference_mode(), reference.conditions():
@@ -174,8 +175,9 @@ def _timing(bench: Bench, inputs: Sequence[Tensor], cell: SpeedCell) -> Timing:
     except (MemoryError, torch.OutOfMemoryError):
         if not cell.largest_batch:
             raise
-        return bench.time(inputs)
-    return bench.time_in_turn(inputs, reference)
+        reference = None
+    # Not in the handler: while the error is alive, its frames hold what was allocated for the reference.
+    return bench.time_in_turn(inputs, reference) if reference else bench.time(inputs)
 
 
 def _memory(built: _Built, cell: SpeedCell) -> MemoryUse | Skip:

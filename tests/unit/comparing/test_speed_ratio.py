@@ -157,7 +157,7 @@ def test_ratios_to_unlike_networks_are_not_compared(other: Metric) -> None:
     for both in ((relative(figure(SLOW), 1.0, 1.0), other), (other, relative(figure(SLOW), 1.0, 1.0))):
         ratio, finding, reason = stored_speed("x", both, 0.03)
         assert (ratio, finding) == (None, "not comparable")
-        assert reason == "x: A and B were not timed beside the same reference network"
+        assert reason == "x: A and B are not both ratios to the same reference network"
 
 
 def test_the_level_is_shared() -> None:

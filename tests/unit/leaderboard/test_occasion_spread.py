@@ -9,10 +9,11 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.leaderboard.occasion_spread import LEAST, OccasionSpread, occasion_spreads
+from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.occasion_spread import LEAST, RATIOS, OccasionSpread, occasion_spreads
 from vitbench.records import Record
 
-HERE = (f.MACHINE, "cpu")
+HERE = (f.MACHINE, "cpu", RATIOS)
 
 
 def repeated(figures: Mapping[str, Mapping[str, float]], **fields: object) -> list[Record]:
@@ -32,7 +33,6 @@ def test_it_is_the_pooled_deviation_of_logarithms_and_its_freedom_the_occasions_
         "once": {"one": 50.0},
     }
     found = occasion_spreads(repeated(figures))
-    assert found.keys() == {HERE}
     spread = found[HERE]
     assert spread.deviation == pytest.approx(math.sqrt(0.08 / 3))
     assert spread.variance == pytest.approx(0.08 / 3)
@@ -89,9 +89,9 @@ def test_machines_and_devices_have_their_own() -> None:
         *repeated({"a": {"one": 1.0, "two": math.exp(0.3), "three": math.exp(0.6)}}, machine="another"),
     ]
     found = occasion_spreads(records)
-    assert {place: round(spread.deviation, 6) for place, spread in found.items()} == {
+    assert {kind: round(spread.deviation, 6) for kind, spread in found.items() if kind[2] == RATIOS} == {
         HERE: 0.1,
-        ("another", "cpu"): 0.3,
+        ("another", "cpu", RATIOS): 0.3,
     }
 
 
@@ -108,7 +108,35 @@ def test_where_the_figure_itself_decides_it_is_of_that() -> None:
         for run, reference in (("one", 1000.0), ("two", 1000.0 * math.exp(0.1)), ("three", 1000.0 * math.exp(0.2)))
         for each in [f.relative_speed("a", (2.0, 2.0), (reference,), occasion=f"{run}/1")]
     ]
-    assert occasion_spreads(records)[HERE].deviation == pytest.approx(0.1)
+    assert occasion_spreads(records)[f.MACHINE, "cpu", "throughput"].deviation == pytest.approx(0.1)
+    board = build(records, [], "throughput")
+    spread = board.rows[0].metrics["throughput"].occasion_spread
+    assert spread is not None
+    assert spread.deviation == pytest.approx(0.1)
+
+
+def test_what_ratios_differ_by_says_nothing_of_plain_times() -> None:
+    """Occasions leave the ratio as it is, and move the 95th percentile, which is no ratio, by a tenth."""
+    records = []
+    for number, run in enumerate(("one", "two", "three")):
+        ratio = f.relative_speed("a", (2.0, 2.0), metric="latency_p50", occasion=f"{run}/1", batch_size=1)
+        moved = f.measurement("latency_p95", 0.01 * math.exp(0.1 * number), unit="s", better="lower")
+        records.append(msgspec.structs.replace(ratio, measurements=(*ratio.measurements, moved)))
+    metrics = build(records, [], "latency_p50").rows[0].metrics
+    known = {name: metric.occasion_spread for name, metric in metrics.items()}
+    assert {name: spread and round(spread.deviation, 6) for name, spread in known.items()} == {
+        "latency_p50": LEAST,
+        "latency_p95": 0.1,
+    }
+
+
+def test_what_was_never_repeated_is_not_known_by_what_was() -> None:
+    records = repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0}})
+    alone = f.measurement("latency_p95", 0.01, unit="s", better="lower")
+    last = msgspec.structs.replace(records[-1], planned=f.speed_cell("a", batch_size=1), measurements=(alone,))
+    metrics = build([*records, last], [], "throughput").rows[0].metrics
+    assert metrics["throughput"].occasion_spread is not None
+    assert metrics["latency_p95"].occasion_spread is None
 
 
 def test_a_spread_says_its_variance() -> None:

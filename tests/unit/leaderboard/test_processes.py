@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitbench.leaderboard.occasion_spread import OccasionSpread, occasion_spreads
+from vitbench.leaderboard.occasion_spread import RATIOS, OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import (
     FEW_PROCESSES,
     LEVEL,
@@ -95,6 +95,17 @@ def test_only_what_took_turns_is_compared() -> None:
     assert np.argwhere(tell_p_values(apart) < 1).tolist() == [[0, 2], [2, 0]]
 
 
+def test_ratios_are_compared_with_ratios_to_the_same_network_alone() -> None:
+    """A value as it was measured is a thousand times as large as a ratio, and means nothing against it."""
+    one, other, measured = (
+        replace(known(*values, between=SPREAD), network=network)
+        for values, network in (((2.0, 2.1), "n"), ((3.0, 3.1), "m"), ((2000.0, 2100.0), ""))
+    )
+    like = replace(one, values=(4.0, 4.1))
+    assert np.argwhere(comparable([one, other, measured, like])).tolist() == [[0, 3], [3, 0]]
+    assert np.argwhere(tell_p_values([one, other, measured, like]) < 1).tolist() == [[0, 3], [3, 0]]
+
+
 SPREAD = OccasionSpread(deviation=0.05, freedom=9, figures=20, occasions=10)
 
 
@@ -136,7 +147,7 @@ def test_ratios_to_the_reference_are_what_is_known_of_a_figure() -> None:
     own = metric(100.0, 200.0, 300.0, occasion_spread=SPREAD)
     own = replace(own, relative=Relative(ratio=ratio, measured=1.0, low=1.0, high=1.0, reference=1.0))
     found = Processes.of(own)
-    assert found == known(1.9, 2.0, 2.1, between=SPREAD)
+    assert found == replace(known(1.9, 2.0, 2.1, between=SPREAD), network="n")
 
 
 def test_memory_has_no_occasions() -> None:
@@ -243,7 +254,7 @@ def across(random: np.random.Generator, models: int, known_occasions: int, facto
         for model in range(models)
         for occasion in range(known_occasions)
     ]
-    (spread,) = occasion_spreads(records).values()
+    spread = occasion_spreads(records)[f.MACHINE, "cpu", RATIOS]
     found = [known(*ratios(), occasion=f"now {model}", between=spread) for model in range(models)]
     return [replace(found[0], values=tuple(factor * each for each in found[0].values)), *found[1:]]
 

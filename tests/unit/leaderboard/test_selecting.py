@@ -84,6 +84,11 @@ def test_a_pattern_that_fits_nothing_is_refused(models: tuple[str, ...], dataset
         shown(*models, datasets=datasets)
 
 
+def test_a_folder_without_results_says_so_and_lists_nothing() -> None:
+    with pytest.raises(UsageError, match=r'fits "x"\. There are no results yet\.$'):
+        build([], [], "top1", patterns=Patterns(models=("x",)))
+
+
 def test_names_stay_those_of_the_whole_folder() -> None:
     wide = f.quality("vit", 340, options={"patch_size": 4}), f.quality("vit", 330, options={"patch_size": 2})
     board = build(wide, [], "top1", patterns=Patterns(models=("vit:patch_size=2",)))

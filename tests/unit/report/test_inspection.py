@@ -184,3 +184,15 @@ def test_an_id_that_finds_no_single_record_is_refused(store: Store, asked: str, 
 
 def test_a_record_tells_what_was_observed_of_the_machine(store: Store) -> None:
     assert "processor_share 0.9877  load 1" in record_text(store, DONE.id).splitlines()
+
+
+def test_a_record_shows_the_ratio_beside_what_was_measured(tmp_path: Path) -> None:
+    timed = factories.relative_speed("a", (2.0, 2.0, 2.0), (1000.0, 1100.0, 1200.0))
+    with Store.open(tmp_path / "results", create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.plan(run, [timed.planned])
+        store.append(msgspec.structs.replace(timed, run=run))
+        text = record_text(store, timed.id)
+    head, line = (each for each in text.splitlines() if each.startswith(("metric", "throughput")))
+    assert head.split() == ["metric", "value", "interval", "ratio", "n", "verdict"]
+    assert "2200 images/s  2000 to 2400 (range)  2, 2 to 2 (95 %)" in line

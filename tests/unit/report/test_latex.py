@@ -34,6 +34,7 @@ HOSTILE = [
         "?`",
         "!`",
         "<<",
+        "\u00b1 5",
         "[x]",
         "*",
         "\\end{table}",
@@ -50,7 +51,7 @@ def read(latex: str) -> str:
     grammar, words = syntax(), get_default_latex_context_db()
     grammar.add_context_category("symbol", macros=[MacroSpec("symbol", "{")], prepend=True)
     printed = {"textquotesingle": "'", "textasciigrave": "`", "textbar": "|", "symbol": '"', " ": " ", "&": "&"}
-    printed |= {"textless": "<", "textgreater": ">", "textasciicircum": "^"}
+    printed |= {"textpm": "\u00b1", "textless": "<", "textgreater": ">", "textasciicircum": "^"}
     words.add_context_category(
         "here", macros=[MacroTextSpec(name, simplify_repl=text) for name, text in printed.items()], prepend=True
     )
@@ -64,7 +65,8 @@ def expected(text: str) -> str:
     def shown(character: str) -> str:
         parts = unicodedata.normalize("NFD", character)
         usual = len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in ACCENTS
-        return character if character.isascii() or usual else character.encode("unicode_escape").decode()
+        known = character.isascii() or character == "\u00b1" or usual
+        return character if known else character.encode("unicode_escape").decode()
 
     return "".join(map(shown, unicodedata.normalize("NFC", plain(text))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import factories as f
 import numpy as np
@@ -12,7 +13,7 @@ from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import build
 from vitbench.records import Record
 from vitbench.report.metric_styles import style_of, threshold_in_words
-from vitbench.report.ranking_notes import ranking_notes
+from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.statistics import mcnemar_gap
 
 ONE_SEED = "With one seed each, ranks compare sets of weights, not models."
@@ -180,3 +181,28 @@ def test_of_two_occasions_it_is_said_what_these_differ_by():
         "; those of different occasions beyond the 0.5% that these differ by here "
         "(standard deviation, 2 figures on 4 occasions)."
     )
+
+
+def test_ratios_beside_measured_speeds_are_said_not_to_be_compared():
+    """As where `vitbench doctor --speeds` chose another form between two runs."""
+    values = (99.0, 100.0, 101.0)
+    measured = f.measurement("throughput", 100.0, unit="images/s", low=99.0, high=101.0, n=3, processes=values)
+    plain = f.record(f.speed_cell("b"), [measured])
+    board = build([f.relative_speed("a", (2.0, 2.0, 2.1)), plain], [], "throughput")
+    assert [(row.rank, row.rank_last) for row in board.rows] == [(1, 2), (1, 2)]
+    assert "cannot be told apart: they are not all ratios to one reference network" in " ".join(
+        ranking_notes(board.rows, "throughput", None)
+    )
+
+
+def test_the_reference_is_said_of_what_stands_in_the_table_alone():
+    records = [
+        f.relative_speed("a", (2.0, 2.0), (1234.0,)),
+        f.relative_speed("a", (2.0, 2.0), (0.01,), metric="latency_p50", precision="bfloat16", batch_size=1),
+    ]
+    board = build(records, [], "throughput")
+    told = {row.condition.precision: reference_note(board.references[row.condition], [row]) for row in board.rows}
+    assert "throughput 1,234 images/s" in told["float32"][0]
+    assert "latency" not in told["float32"][0]
+    assert "throughput" not in told["bfloat16"][0]
+    assert all(reference_note(each, [replace(board.rows[0], metrics={})]) == [] for each in board.references.values())

@@ -128,6 +128,14 @@ def test_in_plain_ascii_other_characters_are_escapes():
     assert cells(text)[0][1] == "\\u6a21"
 
 
+def test_the_head_of_ratios_can_be_read_in_plain_ascii():
+    records = [f.relative_speed("a", (1.0, 1.1)), f.relative_speed("b", (2.0, 2.1))]
+    for unicode, head in ((True, "\u00b1 95 %"), (False, "+/- 95 %")):
+        text = table(*records, rank_by="throughput", unicode=unicode)
+        assert f"  {head}\n" in text
+        assert unicode or text.isascii()
+
+
 @given(st.text(min_size=1, max_size=24), st.integers(0, 360))
 def test_names_and_figures_are_read_back_from_their_columns(name, correct):
     assume(wcswidth(plain(name)) <= 60)

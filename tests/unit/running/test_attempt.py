@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import factories
+import msgspec
 import numpy as np
 import pytest
 from scipy.special import stdtrit
@@ -324,3 +325,18 @@ def test_the_plugins_of_all_processes_metrics_are_kept_once() -> None:
     attempt = Attempt(planned=factories.speed_cell())
     attempt.endings = [ended(measured_by=(first,)), ended(measured_by=(second, first)), ended(measured_by=(first,))]
     assert attempt.record("run", "digest", {}).measured_by == (first, second)
+
+
+def test_what_disturbed_the_machine_counts_where_the_measured_speed_ranks() -> None:
+    busy = Verdict(level="warn", reasons=("the host took 9 % of the time",))
+    figure = in_turn(1.0, 1.01, 1.0)
+    processes = [
+        (
+            msgspec.structs.replace(
+                figure, value=1000.0 + i, ratio=msgspec.structs.replace(figure.ratio, measured=busy), processes=()
+            ),
+        )
+        for i in range(3)
+    ]
+    assert merge_processes(processes)[0].verdict == Verdict()
+    assert merge_processes(processes, by_ratio=False)[0].verdict == busy

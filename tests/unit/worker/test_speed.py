@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
@@ -384,10 +385,23 @@ def test_a_process_that_only_times_measures_nothing_else(batch_size: int, timed:
 
 
 def test_a_largest_batch_that_leaves_no_room_for_the_reference_is_timed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    class Held:
+        pass
+
     def no_room(*_: object) -> object:
+        allocated = Held()
+        held.append(weakref.ref(allocated))
         raise torch.OutOfMemoryError
 
+    def alone(*args: object) -> object:
+        assert held[-1]() is None, "what was allocated for the reference is given back before the model is timed"
+        return time_alone(*args)
+
+    time_alone = speed.Bench.time
     monkeypatch.setattr(speed, "make_reference", no_room)
+    monkeypatch.setattr(speed.Bench, "time", alone)
     found = figures(speed_of(nn_flat, batch_size=4, largest_batch=True))["largest_batch_throughput"]
     assert found.value is not None
     assert found.ratio is None

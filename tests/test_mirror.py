@@ -43,7 +43,7 @@ TESTED_WITH = {
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
     # The steps from a folder to cached images.
-    "unit/data/test_cache.py": ("data/decoding", "data/opening"),
+    "unit/data/test_cache.py": ("data/decoding",),
     # What both the cache and each batch do to an image.
     "unit/training/test_inputs.py": ("data/fitting",),
     # What a kit of checks is made of; its checks are tested by subjects that break them.

@@ -198,6 +198,9 @@ def select(**asked: Any) -> Selection:
         words, _, place = str(error).partition(" - at `$.")
         name = place.rstrip("`").removeprefix("conditions.")
         raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
+    except UnicodeEncodeError as error:
+        words = f'"{error.object}" is not UTF-8, and cannot be stored; rename it, or name it by a link'
+        raise UsageError(plain(f"vitbench.run(): {words}")) from error
     except (OverflowError, ValueError) as error:
         raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error
     for recipe, options in selection.settings.items():

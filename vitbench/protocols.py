@@ -88,12 +88,15 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainVal:
-    """What a recipe may see: a training and a validation split. There is no test split here."""
+    """What a recipe may see: a training and a validation split. There is no test split here.
+
+    Both are empty where the data have no training images, which only a recipe that trains nothing meets.
+    """
 
     train: Split
     """To learn from."""
     val: Split
-    """To choose by: a tenth of the training images, the same for all models and seeds."""
+    """To choose by: the dataset's own, else a tenth of the training images, the same for all models and seeds."""
     class_names: tuple[str, ...]
     """K names, in the order of the labels."""
     image_size: tuple[int, int]

@@ -270,7 +270,7 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """What says that they are: the published checksums, the package that they ship with, or the user, who named a
     folder. Empty: nothing does."""
     fingerprint: str
-    """SHA-256 of labels and decoded pixels of both splits."""
+    """SHA-256 of labels and decoded pixels of all splits."""
     content: str = ""
     """SHA-256 of them whatever the order of images and classes: what `DatasetSpec.published` is held to."""
     cache: str
@@ -279,7 +279,7 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     shape: tuple[int, int, int]
     """Channels, height, width of the cached images."""
     sizes: dict[str, int]
-    """Images in each split."""
+    """Images in each split that was cached: test, and perhaps train and val."""
     augmentations: tuple[str, ...] = ()
     target: str = "single_label"
     """What the labels say of an image."""

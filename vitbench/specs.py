@@ -34,6 +34,7 @@ __all__ = [
     "Preprocess",
     "RecipeSpec",
     "Scalar",
+    "SplitName",
     "SuiteSpec",
     "load_target",
     "sources_of",
@@ -48,6 +49,8 @@ Augmentation = Literal["crop", "flip"]
 CropMode = Literal["center", "squash", "border"]
 """How an image of another shape comes into a model's input: its centre, all of it out of shape, or all of it in shape
 with a border around it."""
+SplitName = Literal["train", "val", "test"]
+"""A part of a dataset: to learn from, to choose by, to be scored on."""
 Part = Literal[
     "architecture",
     "predictions",
@@ -468,14 +471,14 @@ class ModelSpec(WithOptions):
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec(WithOptions):
-    """A dataset with a train and a test split, or a layout that any folder of images can have."""
+    """A dataset with a train and a test split, perhaps others, or a layout that any folder of images can have."""
 
     name: str
     """Short name, unique in the plugin."""
     open: Target
-    """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet``; root is None
-    where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence (and
-    the path) when what is there cannot be used."""
+    """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet | None``; root is
+    None where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence
+    (and the path) when what is there cannot be used. None: there is no such split in these files."""
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -484,6 +487,8 @@ class DatasetSpec(WithOptions):
     """Channels, height, width; None: known when opened, or mixed."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Images in each split, where fixed."""
+    splits: tuple[SplitName, ...] = ("train", "test")
+    """The splits that `open` is asked for; with "val" among them, a validation split is not cut from train."""
     downloads: bool = False
     """Whether `open` can download it into root."""
     needs_root: bool = True
@@ -519,6 +524,9 @@ class DatasetSpec(WithOptions):
         if not set(self.augmentations) <= {"crop", "flip"}:
             raise ValueError(f"{owner}: augmentations may hold 'crop' and 'flip', not {self.augmentations!r}")
         object.__setattr__(self, "sizes", _freeze_mapping(owner, "sizes", self.sizes))
+        object.__setattr__(self, "splits", _freeze_words(owner, "splits", self.splits))
+        if not self.splits or not set(self.splits) <= {"train", "val", "test"}:
+            raise ValueError(f"{owner}: splits may hold 'train', 'val' and 'test', not {self.splits!r}")
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "open"))
         if self.target != "single_label":
             raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")

@@ -25,7 +25,7 @@ _CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, Learni
 
 @vitbench.hookimpl
 def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
-    """Give the datasets, then the layouts in the order in which they are tried."""
+    """Give the datasets, then the layouts."""
     yield vitbench.DatasetSpec(
         name="digits",
         open="vitbench_datasets.digits:open_digits",
@@ -57,13 +57,15 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
     yield vitbench.DatasetSpec(
         name="folder",
         open="vitbench_datasets.folder:open_folder",
-        summary="a folder of images: train/<class>/* and test/<class>/* (or val/), or <class>/* alone",
+        summary="folders of images: train/<class>/*, val/<class>/*, test/<class>/* or some of them, or <class>/* alone",
         detect="vitbench_datasets.folder:detect",
+        splits=("train", "val", "test"),
     )
     yield vitbench.DatasetSpec(
         name="parquet",
         open="vitbench_datasets.parquet:open_parquet",
-        summary="train-*.parquet and test-*.parquet (or validation-*) with columns image or img, and label",
+        summary="Parquet files of a hub: train-*, validation-*, test-* or some of them; columns image or img, label",
         detect="vitbench_datasets.parquet:detect",
+        splits=("train", "val", "test"),
         requires=("pyarrow",),
     )

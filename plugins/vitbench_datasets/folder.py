@@ -1,29 +1,46 @@
-"""A folder of images, one sub-folder for each class: the layout of ImageNet and of most people's own data.
+"""Folders of images, one for each class: the layout of ImageNet and of most people's own data.
 
-``train/<class>/*`` with ``test/<class>/*`` (or ``val``, ``valid``, ``validation``), or ``<class>/*`` alone, which is
-then split. Images are jpg, png, webp or bmp files of any size and mode; class folders are not searched deeper.
+``train/<class>/*`` with ``test/<class>/*``, ``val/<class>/*`` or both, any of these alone, or ``<class>/*``, which
+is not split. Splits may have other usual names (`naming.SPLIT_WORDS`), and all may lie in one outer folder. Images are
+files of any format that Pillow reads, of any size and mode; those in sub-folders of a class folder belong to the class.
+What is left out is counted in notes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from vitbench.data.splits import single_image_note, stratified_split
+from vitbench.specs import SplitName
 
 from .decoding import Conversions, Pixels
+from .naming import (
+    SPLITS,
+    are_whole_numbers,
+    class_name,
+    in_class_order,
+    is_hidden,
+    is_text,
+    listed,
+    resembles_split,
+    split_of,
+    split_rank,
+)
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-TEST_FOLDERS = ("test", "val", "valid", "validation")
-"""Folders that hold test images; the first that is there does."""
-TEST_SHARE = 0.2
-SPLIT_SEED = 0
+_NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+"""Formats that Pillow knows and does not decode by itself."""
+_OUTER_FOLDERS = frozenset({"image", "images", "img", "imgs", "data"})
+"""Names of a folder between a split and its class folders."""
+_DEEPEST = 3
+"""Outer folders that are looked into for a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,63 +67,289 @@ class ImageFiles:
         return self._seen.counts
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Where in a folder the splits lie."""
+
+    folders: Mapping[SplitName, Path]
+    """The folder of class folders of each split; class folders that are not split are train."""
+    is_split: bool
+    """Whether the folders' names say so."""
+    unused: tuple[str, ...] = ()
+    """What else holds images beside them, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """What a split's folder holds beside the images that are taken."""
+
+    suffixes: Counter[str] = field(default_factory=Counter)
+    """Files of no known image format."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    deeper: Counter[str] = field(default_factory=Counter)
+    """Images that are taken, by the sub-folder of a class folder that they lie in."""
+
+    def notes(self, where: str) -> Iterator[str]:
+        """Give a sentence on what is left out, and one on what was taken from sub-folders."""
+        kinds = [f"{count:,} {suffix}" for suffix, count in self.suffixes.most_common()]
+        parts = [f"in no image format that this Pillow reads ({listed(kinds)})"] if kinds else []
+        parts += [f"{reason} ({count:,})" for reason, count in sorted(self.reasons.items()) if count]
+        if parts:
+            yield f"files left out in {where}: {', '.join(parts)}"
+        if self.deeper:
+            folders = [f"{count:,} in {folder}" for folder, count in sorted(self.deeper.items())]
+            yield f"images in sub-folders of class folders of {where} belong to the class: {listed(folders)}"
+
+
 def detect(root: Path) -> bool:
-    """Whether there is an image in a class folder of `root` or of ``root/train``."""
-    base = root / "train" if (root / "train").is_dir() else root
-    return any(True for folder in _folders(base) for _ in _images(folder))
+    """Whether there is an image in a class folder of `root`, or of a split in it.
+
+    Not where Parquet files hold the dataset: a hub's repository has folders of previews and figures beside them.
+    """
+    from . import parquet
+
+    return holds_images(root) and not parquet.detect(root)
 
 
-def open_folder(*, root: Path, split: Literal["train", "test"], download: bool = False) -> ImageFiles:
-    """Return one split; without a test folder, a stratified fifth of the images by a fixed seed.
+def holds_images(root: Path) -> bool:
+    """Whether there is an image in a class folder of `root`, or of a split in it, whatever lies beside."""
+    try:
+        return bool(find_layout(root).folders)
+    except ValueError:  # images are there, and `open_folder` says what is wrong
+        return True
+
+
+def open_folder(*, root: Path, split: SplitName, download: bool = False) -> ImageFiles | None:
+    """Return one split, or None where there is no such folder; class folders that are not split are train.
 
     Raises:
         FileNotFoundError: `root` does not exist.
-        ValueError: there is no image in a class folder of it.
+        ValueError: there is no image in a class folder of it, or it cannot be told what its folders are.
     """
-    test = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
-    if (root / "train").is_dir() and test is not None:
-        return _scan(root / "train" if split == "train" else test)
-    if test is not None:
-        raise ValueError(f"there is a folder {test.name} but no folder train")
-    everything = _scan(root / "train" if (root / "train").is_dir() else root)
-    kept, held_out = stratified_split(everything.labels, TEST_SHARE, SPLIT_SEED)
-    rows = kept if split == "train" else held_out
-    notes = [
-        f"no folder test: test split made here: stratified, seed {SPLIT_SEED}, "
-        f"{len(kept):,} training and {len(held_out):,} test images",
-        single_image_note(everything.labels, everything.class_names, held_out="test"),
-    ]
-    return ImageFiles(
-        paths=tuple(everything.paths[row] for row in rows),
-        labels=everything.labels[rows],
-        class_names=everything.class_names,
-        notes=(*everything.notes, *filter(None, notes)),
-    )
+    layout = find_layout(root)
+    if not layout.folders:
+        raise ValueError("there is no image in a class folder (<class>/*), nor in one of train/, val/ or test/")
+    if split not in layout.folders:
+        return None
+    return _scan(layout.folders[split], _shown(layout.folders[split], root), (_described(layout, root),))
 
 
-def _scan(base: Path) -> ImageFiles:
-    folders = _folders(base)
-    files = {folder.name: sorted(_images(folder)) for folder in folders}
-    classes = tuple(name for name, paths in files.items() if paths)
-    if not classes:
-        raise ValueError(f"no images in {base}/<class>/ (looked for {', '.join(sorted(SUFFIXES))})")
-    empty = [name for name, paths in files.items() if not paths]
-    note = f"not classes, because no image lies directly in them: {', '.join(empty)} (in {base})"
+def _described(layout: Layout, root: Path) -> str:
+    """Return a sentence on the layout, which is the same for all splits."""
+    if layout.is_split:
+        found = "layout folder: " + ", ".join(f"{s} from {_shown(layout.folders[s], root)}" for s in layout.folders)
+    else:
+        found = f"layout folder: class folders in {_shown(layout.folders['train'], root)}, not split"
+    unused = [*layout.unused]
+    loose = sum(_is_image(path.name) and path.is_file() for path in root.iterdir())
+    if loose and root not in layout.folders.values():  # there `_scan` counts them
+        unused.append(f"{loose:,} {'image' if loose == 1 else 'images'} in no folder")
+    return found + (f"; not used: {listed(unused)}" if unused else "")
+
+
+def _shown(folder: Path, root: Path) -> str:
+    return f"{root.name if folder == root else folder.relative_to(root).as_posix()}/"
+
+
+# --- where the splits lie --------------------------------------------------------------------------------------------
+
+
+def find_layout(root: Path, depth: int = 0) -> Layout:
+    """Return where the splits lie in `root`; no folder where it holds no images in folders.
+
+    Raises:
+        FileNotFoundError: `root` does not exist.
+        ValueError: it holds images, and what its folders are cannot be told; the sentence says what to do.
+    """
+    folders = folders_in(root)
+    if broken := [path.name for path in root.iterdir() if split_of(path.name) and not path.exists()]:
+        raise ValueError(f"{listed(broken)} is a link to what is not there")
+    found = _splits_in(root, folders)
+    if found is not None:
+        return found
+    held = {folder: _holds(folder) for folder in folders}
+    held = {folder: what for folder, what in held.items() if what}
+    if depth < _DEEPEST and any(what == "folders" for what in held.values()):
+        inner = {folder: layout for folder in held if (layout := _splits_in(folder, folders_in(folder)))}
+        if len(inner) > 1:
+            names = listed([f"{folder.name}/" for folder in inner])
+            raise ValueError(f"it holds several datasets, {names}; give the folder of one of them")
+        if inner:
+            [(folder, layout)] = inner.items()
+            return _beside(layout, [other for other in folders if other != folder])
+        if len(held) == 1:  # an outer folder, as archives are unpacked into one of their name
+            [folder] = held
+            if any(_holds(inside) for inside in folders_in(folder)):
+                return find_layout(folder, depth + 1)
+    _refuse_unclear(held)
+    return Layout(folders={"train": root} if held else {}, is_split=False)
+
+
+def _splits_in(base: Path, folders: list[Path]) -> Layout | None:
+    """Return the layout of a folder that holds splits with class folders; None where it holds none."""
+    named = sorted((f for f in folders if split_of(f.name)), key=lambda folder: split_rank(folder.name))
+    if not named:
+        return None
+    held = {folder: _holds(folder) for folder in named}
+    taken: dict[SplitName, Path] = {}
+    for folder in named:
+        split = split_of(folder.name)
+        if held[folder] == "folders" and split is not None:
+            taken.setdefault(split, folder)
+    if not taken:
+        return None
+    flat = [folder.name for folder, what in held.items() if what == "images"]
+    empty = [folder.name for folder, what in held.items() if not what and split_of(folder.name) == "test"]
+    if not {"val", "test"} & {*taken} and (flat or empty):
+        what = f"{flat[0]}/ holds images, but no class folders" if flat else f"{empty[0]}/ holds no image"
+        raise ValueError(f"{what}: put its images into class folders (<class>/*), or remove it")
+    layout = Layout(folders={s: _class_base(taken[s]) for s in SPLITS if s in taken}, is_split=True)
+    return _beside(layout, [folder for folder in folders if folder not in taken.values()])
+
+
+def _beside(layout: Layout, others: list[Path]) -> Layout:
+    """Return a layout with the folders that lie beside it, if they hold images or have the name of a split."""
+    return replace(layout, unused=(*layout.unused, *counted(others, empty_splits=True)))
+
+
+def counted(folders: Iterable[Path], *, empty_splits: bool = False) -> Iterator[str]:
+    """Give the names of folders that hold images, with their number, and perhaps of empty ones that name a split."""
+    for folder in folders:
+        count = sum(1 for _ in _images(folder, _LeftOut()))
+        if count or (empty_splits and split_of(folder.name)):
+            yield f"{folder.name}/ ({count:,} {'image' if count == 1 else 'images'})"
+
+
+def _class_base(split: Path) -> Path:
+    """Return the folder of a split's class folders: itself, or the only one in it with the name of an outer folder."""
+    inside = {folder: what for folder in folders_in(split) if (what := _holds(folder))}
+    if len(inside) == 1:
+        [(folder, what)] = inside.items()
+        if what == "folders" and folder.name.casefold() in (_OUTER_FOLDERS | {split.name.casefold()}):
+            return folder
+    return split
+
+
+def _refuse_unclear(held: Mapping[Path, str]) -> None:
+    """Raise ValueError where folders that would be taken for classes have the names of splits, or hold splits."""
+    named = [folder.name for folder in held if resembles_split(folder.name)]
+    if len(named) > 1 and len(named) == len(held):
+        if all(map(split_of, named)):
+            reason = "hold images, but no class folders; put the images into class folders (train/<class>/*)"
+        else:
+            reason = "have the names of splits, not of classes; rename them to train, val and test"
+        raise ValueError(f"the folders {listed(named)} {reason}")
+    for folder, what in held.items():
+        if what == "images" and len(held) > 1 and split_of(folder.name) in ("val", "test"):
+            others = listed([f"{other.name}/" for other in held if other != folder])
+            raise ValueError(
+                f"{folder.name}/ holds images, but no class folders, and lies beside {others}: "
+                "put its images into class folders (<class>/*), or remove it"
+            )
+    inside = [[f for f in folders_in(folder) if split_of(f.name) and _holds(f)] for folder in held]
+    if held and all(inside):
+        first = inside[0][0]
+        raise ValueError(
+            f"splits lie in the class folders ({first.parent.name}/{first.name}/); "
+            f"turn them round: {first.name}/{first.parent.name}/"
+        )
+
+
+def _holds(folder: Path) -> str:
+    """Return "folders" where a folder holds sub-folders with images, "images" where only it does, else nothing."""
+    if any(next(_images(inside, _LeftOut()), None) for inside in folders_in(folder)):
+        return "folders"
+    return "images" if next(_images(folder, _LeftOut()), None) else ""
+
+
+def folders_in(base: Path) -> list[Path]:
+    """Return the folders in a folder that are not hidden."""
+    with os.scandir(base) as entries:
+        return sorted(Path(entry.path) for entry in entries if not is_hidden(entry.name) and is_folder(entry))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead round in a circle
+        return False
+
+
+# --- what lies in a split --------------------------------------------------------------------------------------------
+
+
+def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
+    left_out = _LeftOut()
+    files: dict[str, list[Path]] = {}
+    renamed: list[str] = []
+    for path in base.iterdir():
+        if not path.exists():
+            left_out.reasons["broken links"] += 1
+        elif is_hidden(path.name) and path.is_dir():
+            left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(path, _LeftOut()))
+        elif not path.is_dir() and _is_image(path.name):
+            left_out.reasons["images in no class folder"] += 1
+    for folder in folders_in(base):
+        name = class_name(folder.name)
+        if name in files or not is_text(folder.name):
+            renamed.append(name)
+        files.setdefault(name, []).extend(sorted(_images(folder, left_out)))
+    classes = tuple(in_class_order(name for name, paths in files.items() if paths))
+    extra = [*left_out.notes(where)]
+    if empty := sorted({*files} - {*classes}):
+        extra.append(f"not classes, because there is no image in them: {listed(empty)} (in {where})")
+    if renamed:
+        extra.append(f"folders whose names are spelled otherwise (not UTF-8, or not composed) are {listed(renamed)}")
+    if are_whole_numbers(classes) and list(classes) != sorted(classes):
+        first = ", ".join(classes[:3])
+        extra.append(f"classes are whole numbers and in the order of their values: {first}, ..., {classes[-1]}")
     return ImageFiles(
         paths=tuple(path for name in classes for path in files[name]),
         labels=np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes]),
         class_names=classes,
-        notes=(note,) if empty else (),
+        notes=(*notes, *extra),
     )
 
 
-def _folders(base: Path) -> list[Path]:
-    return sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images(folder: Path) -> Iterator[Path]:
+def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield the images in a folder, then those in its sub-folders; tally what is left out."""
+    deeper = []
+    below_class = folder.relative_to(above[0].parent).as_posix() if above else ""
     with os.scandir(folder) as entries:
         for entry in entries:
-            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - millions of files: no Path for each
-            if suffix in SUFFIXES and not entry.name.startswith(".") and entry.is_file():
+            name = entry.name
+            if is_folder(entry):
+                deeper.append(Path(entry.path))
+            elif is_hidden(name):
+                left_out.reasons["hidden images"] += _is_image(name)
+            elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - as below
+                left_out.reasons["broken links"] += 1
+            elif not entry.is_file():
+                left_out.reasons["no regular files"] += 1
+            elif _is_image(name):
+                if below_class:
+                    left_out.deeper[below_class] += 1
                 yield Path(entry.path)
+            else:
+                left_out.suffixes[os.path.splitext(name)[1].lower() or "without a suffix"] += 1  # noqa: PTH122
+    for inside in sorted(deeper):
+        if is_hidden(inside.name):
+            left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(inside, _LeftOut()))
+        elif inside.is_symlink() and folder.resolve().is_relative_to(inside.resolve()):
+            left_out.reasons["links that lead back up"] += 1
+        else:
+            yield from _images(inside, left_out, (*above, folder))
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _suffixes()  # noqa: PTH122 - millions of files: no Path for each
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> frozenset[str]:
+    """Return the suffixes of all formats that this Pillow reads."""
+    Image.init()
+    return frozenset(
+        suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN and kind not in _NO_PICTURES
+    )

@@ -1,27 +1,35 @@
 """Parquet files in the layout of dataset hubs: encoded images in ``image`` or ``img``, integers in ``label``.
 
-``train-*.parquet`` and ``test-*.parquet`` (or ``validation-*``), in the folder or in ``data/``. Class names come from
-the metadata that hubs write into the files' schema, else they are the labels' numbers.
+``train-00000-of-00002.parquet``, ``train-0.parquet``, ``train.parquet`` or ``train/0000.parquet``, and the same of
+``test`` and ``validation`` (`naming.SPLIT_WORDS`), in the folder, in ``data/`` or in the only sub-folder that has them.
+A file's name is read whole: ``train_noisy-0.parquet`` is no part of train, and all files that names promise must be
+there. Class names come from the metadata that hubs write into the files' schema, else they are the labels' numbers.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import threading
+import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitbench.errors import UnusableError
+from vitbench.specs import SplitName
 
+from . import folder
 from .decoding import Conversions, Pixels
+from .naming import SPLITS, is_hidden, listed, split_of, split_rank
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,16 +37,41 @@ if TYPE_CHECKING:
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
-_SPLIT = re.compile(r"(train|test|validation|valid|val)(?=[-._])")
+_NAME = re.compile(r"(?P<word>.+?)(?:[-_.](?P<number>\d+)(?:-of-(?P<count>\d+)(?:-[0-9a-f]{8,64})?)?)?\.parquet")
+"""``WORD.parquet``, ``WORD-NUMBER.parquet``, ``WORD-NUMBER-of-COUNT.parquet``, or the last with a hash as hubs add."""
+_NUMBERED = re.compile(
+    r"(?:(?:part|data|shard)?[-_.]?(?P<number>\d+)(?:-of-(?P<count>\d+)(?:-[0-9a-f]{8,64})?)?)\.parquet"
+)
+"""In a folder with the name of a split."""
+_DEEPEST = 2
+"""Folders below the root that are searched."""
 _BYTES_KEPT = 512 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shard:
+    """A Parquet file of a split, by its name."""
+
+    path: Path
+    base: Path
+    """The folder of the dataset that it belongs to."""
+    split: SplitName
+    word: str
+    """The split as the name has it."""
+    number: int | None
+    count: int | None
+    """How many files the name promises."""
 
 
 class ParquetImages:
     """One split of a dataset in Parquet files; row groups are read as they are needed, the latest are kept."""
 
-    def __init__(self, paths: Sequence[Path], *, class_names: tuple[str, ...], labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], *, class_names: tuple[str, ...], labels: NDArray[np.int64], notes: tuple[str, ...]
+    ) -> None:
         self.class_names = class_names
         self.labels = labels
+        self.notes = notes
         self._groups: list[tuple[Path, int, int]] = []  # file, row group, its first row in the file
         lengths = []
         for path in paths:
@@ -81,47 +114,158 @@ class ParquetImages:
 
 
 def detect(root: Path) -> bool:
-    """Whether there are Parquet files in `root` or in ``root/data``."""
-    return any(True for _ in _parquet_files(root))
+    """Whether there are Parquet files of a split in `root`; not where their columns are of another kind of data."""
+    shards, _ = _shards(root)
+    if not shards or not folder.holds_images(root):
+        return bool(shards)
+    try:  # beside class folders of images, files of labels alone are no dataset
+        with _opened(shards[0].path) as file:
+            return any(name in file.schema_arrow.names for name in IMAGE_COLUMNS)
+    except (ImportError, ValueError):
+        return True
 
 
-def open_parquet(*, root: Path, split: Literal["train", "test"], download: bool = False) -> ParquetImages:
-    """Return one split.
+def open_parquet(*, root: Path, split: SplitName, download: bool = False) -> ParquetImages | None:
+    """Return one split, or None where there are no files of it, or no labels in them.
 
     Raises:
         FileNotFoundError: `root` does not exist.
         UnusableError: pyarrow is not installed.
-        ValueError: a split or a column is missing, or a file cannot be read.
+        ValueError: a file or a column is missing, a file cannot be read, or names contradict each other.
     """
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise UnusableError(f'{root} holds Parquet files; to read them: pip install "vitbench[parquet]"') from error
-    paths = {name: _split_files(root, name) for name in ("train", "test")}
-    labels = {name: np.concatenate([_read_labels(path) for path in paths[name]]) for name in paths}
-    with _opened(paths[split][0]) as file:
-        names = _hub_class_names(file.schema_arrow)
+    paths, notes = _files_of_splits(root)
+    if split not in paths:
+        return None
+    names = _class_names(paths)
+    labels, more = _labels_of(paths[split], names)
+    if labels.size and (labels < 0).all() and len(paths) > 1:
+        return None  # as hubs have it where labels are kept secret; another split is there
+    unlabelled = [
+        f"{name} has no labels (all are negative), and is not used"
+        for name in paths
+        if name != split and (labels_of := _labels_of(paths[name], names)[0]).size and (labels_of < 0).all()
+    ]
     if not names:
-        names = tuple(map(str, range(1 + int(max(part.max(initial=-1) for part in labels.values())))))
-    return ParquetImages(paths[split], class_names=names, labels=labels[split])
+        highest = max(int(_labels_of(files, ())[0].max(initial=-1)) for files in paths.values())
+        names = tuple(map(str, range(1 + highest)))
+    return ParquetImages(paths[split], class_names=names, labels=labels, notes=(*notes, *unlabelled, *more))
 
 
-def _parquet_files(root: Path) -> Iterator[Path]:
-    for folder in (root, root / "data"):
-        if folder == root or folder.is_dir():
-            yield from (path for path in folder.iterdir() if path.suffix == ".parquet" and path.name[0] != ".")
+# --- which files are which split's -----------------------------------------------------------------------------------
 
 
-def _split_files(root: Path, split: Literal["train", "test"]) -> list[Path]:
-    by_prefix: dict[str, list[Path]] = {}
-    for path in sorted(_parquet_files(root)):
-        if match := _SPLIT.match(path.name):
-            by_prefix.setdefault(match[1], []).append(path)
-    for prefix in ("train",) if split == "train" else ("test", "validation", "valid", "val"):
-        if prefix in by_prefix:
-            return by_prefix[prefix]
-    wanted = "train-*.parquet" if split == "train" else "test-*.parquet or validation-*.parquet"
-    raise ValueError(f"there is no {wanted} in it or in its folder data")
+def _shards(root: Path) -> tuple[list[_Shard], list[Path]]:
+    """Return the files of splits, and those whose names say nothing that is known; both sorted."""
+    shards, others = [], []
+    for path in sorted(_parquet_files(root, _DEEPEST)):
+        shard = _shard(path, root)
+        if shard:
+            shards.append(shard)
+        else:
+            others.append(path)
+    return shards, others
+
+
+def _shard(path: Path, root: Path) -> _Shard | None:
+    match = _NAME.fullmatch(path.name)
+    word, base = match["word"] if match else "", path.parent
+    within = split_of(base.name) if base != root else None
+    if within and split_of(word) in (None, within):
+        match, word, base = (match if split_of(word) else _NUMBERED.fullmatch(path.name)), base.name, base.parent
+    split = split_of(word)
+    if match is None or split is None:
+        return None
+    if base == root / "data":
+        base = root
+    number, count = (None if match[group] is None else int(match[group]) for group in ("number", "count"))
+    return _Shard(path=path, base=base, split=split, word=word, number=number, count=count)
+
+
+def _parquet_files(base: Path, depth: int) -> Iterator[Path]:
+    deeper = []
+    with os.scandir(base) as entries:  # beside a million images: no Path for each
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.name.endswith(".parquet"):
+                yield Path(entry.path)
+            elif depth and folder.is_folder(entry):
+                deeper.append(Path(entry.path))
+    for inside in deeper:
+        yield from _parquet_files(inside, depth - 1)
+
+
+def _files_of_splits(root: Path) -> tuple[dict[SplitName, list[Path]], tuple[str, ...]]:
+    """Return the files of each split that is there, all that their names promise, and notes.
+
+    Raises:
+        ValueError: there are none, or some are missing, twice there, or of several datasets.
+    """
+    shards, others = _shards(root)
+    bases = sorted({shard.base for shard in shards})
+    if not bases:
+        found = f"; there are {listed([path.relative_to(root).as_posix() for path in others])}" if others else ""
+        raise ValueError(f"there is no train-*.parquet, test-*.parquet or validation-*.parquet{found}")
+    if root not in bases and len(bases) > 1:
+        names = listed([f"{base.relative_to(root).as_posix()}/" for base in bases])
+        raise ValueError(f"it holds several datasets, {names}; give the folder of one of them")
+    base = root if root in bases else bases[0]
+    words = {
+        s: min((each.word for each in shards if each.base == base and each.split == s), key=split_rank, default="")
+        for s in SPLITS
+    }
+    taken = {
+        s: [each for each in shards if each.base == base and each.split == s and each.word == word]
+        for s, word in words.items()
+        if word
+    }
+    used = {each.path for some in taken.values() for each in some}
+    unused = sorted(path for path in (*others, *(each.path for each in shards)) if path not in used)
+    pictures = folder.counted(folder.folders_in(root))
+    counts = [f"{split} from {_promised(split, files, root)}" for split, files in taken.items()]
+    note = f"layout parquet: {', '.join(counts)}"
+    if rest := [*(path.relative_to(root).as_posix() for path in unused), *pictures]:
+        note += f"; not used: {listed(rest)}"
+    return {split: [each.path for each in files] for split, files in taken.items()}, (note,)
+
+
+def _promised(split: SplitName, shards: Sequence[_Shard], root: Path) -> str:
+    """Return how many files a split has, and where.
+
+    Raises:
+        ValueError: their names contradict each other, or promise files that are not there.
+    """
+    names = [each.path.relative_to(root).as_posix() for each in shards]
+    numbers = sorted(-1 if each.number is None else each.number for each in shards)
+    [count, *more] = {each.count for each in shards}
+    if more or len({*numbers}) < len(numbers) or (numbers[0] < 0 < len(numbers) - 1):
+        raise ValueError(f"the files of {split} are of several versions of it, {listed(names)}; keep those of one")
+    # Without a count a name promises only that numbers follow one another: they may start at 1, or be a year.
+    wanted = range(numbers[0], numbers[-1] + 1) if count is None else range(count)
+    missing = [number for number in wanted if number not in numbers]
+    beyond = [number for number in numbers if count is not None and number >= count]
+    pattern = shards[0].path.name
+    if missing:
+        which = listed([_numbered(pattern, number) for number in missing])
+        raise ValueError(f"{len(missing):,} of {len(wanted):,} files of {split} are missing: {which}")
+    if beyond:
+        raise ValueError(f"a file of {split} has a number beyond its count: {_numbered(pattern, beyond[0])}")
+    folders = listed(sorted({f"{Path(name).parent.as_posix()}/" for name in names} - {"./"}))
+    return f"{len(names)} {'file' if len(names) == 1 else 'files'}{f' in {folders}' if folders else ''}"
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return a file's name with another number, and without the hash that only its own content has."""
+    plain = re.sub(r"(-of-\d+)-[0-9a-f]+(?=\.parquet$)", r"\1", name)
+    own = r"\d+(?=-of-\d+\.parquet$)" if "-of-" in plain else r"\d+(?=\.parquet$)"
+    return re.sub(own, lambda match: f"{number:0{len(match[0])}}", plain)
+
+
+# --- what is in them -------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -150,6 +294,39 @@ def _read_encoded(path: Path, group: int) -> pa.ChunkedArray:
     raise ValueError(f"{path}: column {name} must hold bytes of image files, not {kind}")
 
 
+def _class_names(paths: Mapping[SplitName, Sequence[Path]]) -> tuple[str, ...]:
+    """Return the class names of the first file that has them; none where no file has."""
+    return next(filter(None, (_hub_class_names(path) for files in paths.values() for path in files)), ())
+
+
+def _labels_of(paths: Sequence[Path], names: tuple[str, ...]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the labels of a split's files by the order of `names`, and notes on files that have another order.
+
+    Raises:
+        ValueError: a file's class names are others, or its labels cannot be read.
+    """
+    parts, reordered, nameless = [], [], []
+    for path in paths:
+        labels, own = _read_labels(path), _hub_class_names(path)
+        if own and own != names:
+            if sorted(own) != sorted(names) or len({*own}) < len(own):
+                differing = sorted({*own} ^ {*names}) or own
+                raise ValueError(f"{path} has other class names than the files before it: {listed(differing)}")
+            reordered.append(path.name)
+            place = np.array([names.index(name) for name in own], dtype=np.int64)
+            known = (labels >= 0) & (labels < len(own))
+            labels = np.where(known, place[np.where(known, labels, 0)], labels)
+        elif names and not own:
+            nameless.append(path.name)
+        parts.append(labels)
+    notes = []
+    if reordered:
+        notes.append(f"class names are in another order in {listed(reordered)}: labels were mapped by name")
+    if nameless:
+        notes.append(f"{listed(nameless)} has no class names: its labels were taken to be in the order of the others'")
+    return np.concatenate(parts), tuple(notes)
+
+
 def _read_labels(path: Path) -> NDArray[np.int64]:
     import pyarrow as pa
 
@@ -170,11 +347,11 @@ def _column(schema: pa.Schema, candidates: Sequence[str], path: Path) -> str:
     raise ValueError(f"{path} has no column {' or '.join(candidates)}; its columns are {', '.join(schema.names)}")
 
 
-def _hub_class_names(schema: pa.Schema) -> tuple[str, ...]:
-    """Return the class names in a hub's metadata, or none."""
+def _hub_class_names(path: Path) -> tuple[str, ...]:
+    """Return the class names of a file's labels in a hub's metadata, or none."""
+    with _opened(path) as file:
+        schema = file.schema_arrow
+    column = _column(schema, LABEL_COLUMNS, path)
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features", {})
-    for name in LABEL_COLUMNS:
-        if names := features.get(name, {}).get("names"):
-            return tuple(names)
-    return ()
+    names = metadata.get("info", {}).get("features", {}).get(column, {}).get("names")
+    return tuple(unicodedata.normalize("NFC", str(name)) for name in names) if isinstance(names, list) else ()

@@ -86,8 +86,9 @@ def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_pat
     command = ["run", "--suite", str(suite), "--limit", "200", "--output", str(folder)]
     vit, timed, majority = ("tiny-vit", "quality"), ("tiny-vit", "speed"), ("baseline/majority", "quality")
 
-    code, out, _ = call(*command, "--dry-run")
+    code, out, said = call(*command, "--dry-run")
     assert code == 0
+    assert "test images in 10 classes" in said
     assert out.splitlines()[-1] == "3 cells, 3 to run"
     assert not folder.exists()
 

@@ -71,7 +71,7 @@ epochs = 1
 batch_sizes = []
 """
 BETTER, WORSE = "zoo/swin-gray8", "baseline/majority"
-SUITE = ("--suite", "zoo", "--dataset", "zoo/npz:severity=1")
+SUITE = ("--suite", "zoo.toml", "--dataset", "zoo/npz:severity=1")
 SUITE += ("--model", "zoo/swin", "--model", "zoo/mixer-d2-w32", "--model", "baseline/majority")
 
 
@@ -156,6 +156,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     folder = tmp_path_factory.mktemp("zoo")
     write_data(folder)
     (folder / "config.json").write_text(json.dumps(CONFIG))
+    shutil.copy(ZOO / "src" / "vitbench_zoo" / "zoo.toml", folder)
     (folder / "small.toml").write_text(SMALL)
     path = [str(install(folder / "site")), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {"PYTHONPATH": os.pathsep.join(path), "VITBENCH_CACHE": str(folder / "cache")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,6 @@ from vitbench.data.locate import locate
 from vitbench.errors import UnusableError
 from vitbench.specs import DatasetSpec
 
-HUB = Path(os.environ.get("VITBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg"))
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 8, 3), dtype=np.uint8)
 
 
@@ -69,8 +67,9 @@ def test_the_columns_names_and_kinds_of_hubs_are_known(image: str, label: str, p
     for split in ("train", "validation"):
         _write(tmp_path / "data" / f"{split}-0.parquet", image=image, label=label, plain=plain, names=("x", "y", "z"))
 
-    test = open_parquet(root=tmp_path, split="test")
+    test = open_parquet(root=tmp_path, split="val")
 
+    assert open_parquet(root=tmp_path, split="test") is None
     assert test.class_names == ("x", "y", "z")
     assert np.array_equal(test.image(10), PIXELS[10].transpose(2, 0, 1))
 
@@ -100,8 +99,13 @@ def test_images_may_be_read_by_many_threads_with_one_group_kept(
     [
         (["train-0.parquet"], True),
         (["data/test-0.parquet"], True),
+        (["val/0000.parquet"], True),
+        (["default/train/0000.parquet"], True),
+        (["data/train-0.parquet", "assets/1.png"], True),
         (["train/a/1.png"], False),
         (["a/b.parquet"], False),
+        (["train_noisy-0.parquet", "pretrain.parquet"], False),
+        ([".cache/train-0.parquet"], False),
     ],
 )
 def test_detection_looks_for_parquet_files(files: list[str], expected: bool, tmp_path: Path) -> None:
@@ -111,10 +115,120 @@ def test_detection_looks_for_parquet_files(files: list[str], expected: bool, tmp
     assert detect(tmp_path) is expected
 
 
-def test_a_missing_split_is_named(tmp_path: Path) -> None:
-    _write(tmp_path / "train-0.parquet")
-    with pytest.raises(ValueError, match=r"there is no test-\*\.parquet or validation-\*\.parquet"):
+def test_labels_alone_beside_folders_of_images_are_no_dataset(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split / "a").mkdir(parents=True)
+        (tmp_path / split / "a" / "1.png").write_bytes(ENCODED[0])
+    pq.write_table(pa.table({"file": ["a/1.png"], "label": [0]}), tmp_path / "train.parquet")
+    assert not detect(tmp_path)
+    _write(tmp_path / "train.parquet")
+    assert detect(tmp_path)
+
+
+HASH, OTHER = "0123456789abcdef", "fedcba9876543210"
+
+
+@pytest.mark.parametrize(
+    ("files", "layout"),
+    [
+        (["train.parquet", "test.parquet"], "train from 1 file, test from 1 file"),
+        (["Train-0.parquet", "TEST_00000-of-00001.parquet"], "train from 1 file, test from 1 file"),
+        ([f"data/{s}-00000-of-00001-{HASH}.parquet" for s in ("train", "validation", "test")],
+         "train from 1 file in data/, val from 1 file in data/, test from 1 file in data/"),
+        (["train-1.parquet", "train-2.parquet"], "train from 2 files"),
+        (["train-2024.parquet"], "train from 1 file"),
+        (["plain/train/0000.parquet", "plain/train/0001.parquet", "plain/test/0000.parquet"],
+         "train from 2 files in plain/train/, test from 1 file in plain/test/"),
+        (["train/train-00000-of-00001.parquet", "test/part-0.parquet"],
+         "train from 1 file in train/, test from 1 file in test/"),
+        (["train-0.parquet", "val-0.parquet", "validation-0.parquet"],
+         "train from 1 file, val from 1 file; not used: validation-0.parquet"),
+        (["data/train-0.parquet", "other/train-0.parquet"],
+         "train from 1 file in data/; not used: other/train-0.parquet"),
+        (["train-0.parquet", "train_noisy-0.parquet", "test-corrupted-0.parquet", "pretrain-0.parquet"],
+         "train from 1 file; not used: pretrain-0.parquet, test-corrupted-0.parquet, train_noisy-0.parquet"),
+        (["x/train/0000.parquet", "x/partial-train/0000.parquet"],
+         "train from 1 file in x/train/; not used: x/partial-train/0000.parquet"),
+        (["train-0.parquet", "assets/1.png"], "train from 1 file; not used: assets/ (1 image)"),
+    ],
+)  # fmt: skip
+def test_files_are_told_by_their_whole_names(files: list[str], layout: str, tmp_path: Path) -> None:
+    for name in files:
+        _write(tmp_path / name)
+    (found,) = {one.notes for split in ("train", "val", "test") if (one := open_parquet(root=tmp_path, split=split))}
+    assert found == (f"layout parquet: {layout}",)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (["train-00000-of-00003.parquet", "train-00002-of-00003.parquet"],
+         r"^1 of 3 files of train are missing: train-00001-of-00003\.parquet$"),
+        ([f"train-00001-of-00002-{HASH}.parquet"], r"missing: train-00000-of-00002\.parquet$"),
+        (["train-0.parquet", "train-2.parquet"], r"^1 of 3 files of train are missing: train-1\.parquet$"),
+        (["train-00000-of-00001.parquet", "train-00001-of-00001.parquet"],
+         r"number beyond its count: train-00001-of-00001\.parquet$"),
+        (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
+         "the files of train are of several versions of it, train-00000-of-00001"),
+        ([f"train-00000-of-00001-{HASH}.parquet", f"train-00000-of-00001-{OTHER}.parquet"], "several versions"),
+        (["train.parquet", "train-00000-of-00001.parquet"], "several versions"),
+        (["train.parquet", "train-0.parquet"], "several versions"),
+        (["train.parquet", "data/train.parquet"], "several versions"),
+        (["en/train-0.parquet", "de/train-0.parquet"], "it holds several datasets, de/, en/; give the folder of one"),
+        (["images.parquet"], r"there is no train-\*\.parquet, .*; there are images\.parquet$"),
+    ],
+)  # fmt: skip
+def test_names_that_promise_other_files_are_refused(files: list[str], reason: str, tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=reason):
         open_parquet(root=tmp_path, split="train")
+
+
+def test_class_names_in_another_order_are_mapped_by_name(tmp_path: Path) -> None:
+    _write(tmp_path / "train-0.parquet", range(6), names=("x", "y", "caf\u00e9"))
+    _write(tmp_path / "train-1.parquet", range(6), names=("cafe\u0301", "x", "y"))
+    _write(tmp_path / "test-0.parquet", range(3), names=("y", "x", "caf\u00e9"))
+
+    train, test = (open_parquet(root=tmp_path, split=split) for split in ("train", "test"))
+
+    assert train.class_names == test.class_names == ("x", "y", "caf\u00e9")
+    assert train.labels.tolist() == [0, 1, 2, 0, 1, 2, 2, 0, 1, 2, 0, 1]
+    assert test.labels.tolist() == [1, 0, 2]
+    assert train.notes[1:] == ("class names are in another order in train-1.parquet: labels were mapped by name",)
+
+
+def test_other_class_names_are_refused_and_none_are_told(tmp_path: Path) -> None:
+    _write(tmp_path / "train-0.parquet", names=("x", "y", "z"))
+    _write(tmp_path / "test-0.parquet", range(3))
+    test = open_parquet(root=tmp_path, split="test")
+    assert test.labels.tolist() == [0, 1, 2]
+    assert test.notes[1:] == (
+        "test-0.parquet has no class names: its labels were taken to be in the order of the others'",
+    )
+
+    _write(tmp_path / "test-0.parquet", range(3), names=("x", "y", "w"))
+    with pytest.raises(ValueError, match=r"test-0\.parquet has other class names than the files before it: w, z$"):
+        open_parquet(root=tmp_path, split="test")
+
+
+def test_names_are_those_of_the_column_that_is_read(tmp_path: Path) -> None:
+    path = _write(tmp_path / "train.parquet", coarse_label=[0] * 12)
+    features = {"coarse_label": {"names": ["c"]}, "fine_label": {"names": ["f"]}, "label": {"names": ["x", "y", "z"]}}
+    table = pq.read_table(path).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path)
+    assert open_parquet(root=tmp_path, split="train").class_names == ("x", "y", "z")
+
+
+def test_a_split_whose_labels_are_kept_secret_is_not_used(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        _write(tmp_path / f"{split}.parquet")
+    pq.write_table(pa.table({"image": ENCODED[:2], "label": [-1, -1]}), tmp_path / "test.parquet")
+    assert open_parquet(root=tmp_path, split="test") is None
+    val = open_parquet(root=tmp_path, split="val")
+    assert val.notes[1:] == ("test has no labels (all are negative), and is not used",)
+    assert val.class_names == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -177,16 +291,17 @@ def test_the_core_caches_it(tmp_path: Path) -> None:
     root = tmp_path / "mine"
     for split in ("train", "test"):
         _write(root / f"{split}-0.parquet", names=("x", "y", "z"))
-    spec = DatasetSpec(name="parquet", open=open_parquet, summary="parquet", detect=detect)
+    spec = DatasetSpec(
+        name="parquet", open=open_parquet, summary="parquet", detect=detect, splits=("train", "val", "test")
+    )
     located = locate("mine", spec=None, plugin="", layouts=[("datasets", spec)], data_path=root, data_root=tmp_path)
     side = WantedSize(image_size=(4, 4))
     info = cache_dataset(located, sides=[side], cache_root=tmp_path / "cache", say=lambda line: None)[side]
     assert (info.title, info.shape, info.sizes) == ("mine", (3, 4, 4), {"train": 12, "test": 12})
 
 
-@pytest.mark.skipif(not HUB.is_dir(), reason="the real CIFAR-10 files are not here")
-def test_real_cifar10_files_of_a_hub() -> None:
-    test = open_parquet(root=HUB, split="test")
+def test_real_cifar10_files_of_a_hub(shared_data: Path) -> None:
+    test = open_parquet(root=shared_data / "cifar10-jpeg", split="test")
 
     assert test.class_names[:3] == ("airplane", "automobile", "bird")
     assert np.bincount(test.labels).tolist() == [1000] * 10

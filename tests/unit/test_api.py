@@ -50,7 +50,7 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
             "settings: lr of supervised must be a finite number, not \\(0.1, nan\\)",
         ),
         ({"settings": {"supervised": {"epochs": 2**70}}}, "option epochs is too large"),
-        ({"data": {"mine": "d\udcff"}}, "a value cannot be stored"),
+        ({"data": {"mine": "d\udcff"}}, "is not UTF-8, and cannot be stored"),
         ({"models": "majority"}, "models"),
         ({"rerun": "faild"}, "rerun"),
         ({"plugins": "mine.py"}, "plugins must be a list"),

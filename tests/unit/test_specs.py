@@ -161,6 +161,12 @@ def test_the_sources_of_a_spec_are_those_of_its_import_strings_and_functions() -
     assert sources_of(model(build=functools.partial(dataclasses.replace))) == {"dataclasses"}
 
 
+@pytest.mark.parametrize("splits", [(), ("train", "dev"), "test"])
+def test_a_data_set_has_known_splits(splits: object) -> None:
+    with pytest.raises(ValueError, match="dataset d: splits m"):
+        DatasetSpec(name="d", open="a:b", summary="x", splits=splits)
+
+
 def test_a_data_set_knows_only_harmless_augmentations() -> None:
     with pytest.raises(ValueError, match="augmentations may hold 'crop' and 'flip'"):
         DatasetSpec(name="d", open="a:b", summary="x", augmentations=("rotate",))

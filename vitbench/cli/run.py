@@ -120,6 +120,8 @@ def run(
     if dry_run:
         with stoppable():
             planned = api.plan_of(chosen_executor(), **asked, strict_plugins=strict_plugins, quiet=quiet)
+        for note in () if quiet else planned.prepared.notes:
+            api.say(note)
         _print_plan(planned, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)

@@ -7,12 +7,12 @@ come into the model's size at each batch: to enlarge them first would only multi
 sizes squares.
 
     <root>/v3/sources/<key>.json                          what one pass over some source files found
-    <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>]/   {train,test}-{images,labels}.npy, manifest.json
+    <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>]/   {train,val,test}-{images,labels}.npy, manifest.json
 
-The fingerprint is the SHA-256 of class names, labels and original pixels of both splits, so it is the same at every
-cached size. Files are trusted while `vitbench.data.integrity` sees no change of them. The cache's own arrays whose
-looks have changed are read and held to their digests; what is damaged is decoded again. Folders are filled under
-another name and then renamed, so that a reader never meets a half-written one.
+Only test is always there. The fingerprint is the SHA-256 of class names, labels and original pixels of all splits, so
+it is the same at every cached size. Files are trusted while `vitbench.data.integrity` sees no change of them. The
+cache's own arrays whose looks have changed are read and held to their digests; what is damaged is decoded again.
+Folders are filled under another name and then renamed, so that a reader never meets a half-written one.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def cache_dataset(
     except OSError as error:
         raise _unwritable(cache_root, error.strerror) from error
     source = _source(located)
-    survey = _remembered(folder, source)
+    survey = _remembered(folder, source, located)
     if survey is not None and survey.unreadable and not skip_unreadable:
         survey = None  # what could not be read before may be readable now
     if survey is not None:
@@ -144,7 +144,7 @@ def cache_dataset(
 
 def takes(located: Located, *, cache_root: Path) -> bool:
     """Return whether a dataset's `open` takes what is in its folder; what it was decoded from before is not opened."""
-    return _remembered(cache_root / f"v{FORMAT}", _source(located)) is not None or not refuses(located)
+    return _remembered(cache_root / f"v{FORMAT}", _source(located), located) is not None or not refuses(located)
 
 
 def _form(side: WantedSize, geometry: Geometry) -> Form:
@@ -235,23 +235,29 @@ def _files_under(root: Path) -> Iterator[tuple[str, Stamp]]:
         for name in names:
             path = Path(folder, name)
             if path.exists():  # not so for a dangling link
-                yield path.relative_to(root).as_posix(), stamp_of(path.stat())
+                # A name that is not UTF-8 is no text that could be written.
+                name = path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+                yield name, stamp_of(path.stat())
 
 
-def _remembered(folder: Path, source: _Source | None) -> Survey | None:
+def _remembered(folder: Path, source: _Source | None, located: Located) -> Survey | None:
+    """Return what was found in the same files; where they have no test split, for the same use of all their images."""
     if source is None:
         return None
-    try:
-        entry = msgspec.json.decode(_entry(folder, source).read_bytes(), type=_Entry)
-        if hashlib.sha256(entry.survey).hexdigest() != entry.sha256:
-            return None
-        return msgspec.json.decode(entry.survey, type=Survey)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
+    for whole in {located.whole, False}:
+        try:
+            entry = msgspec.json.decode(_entry(folder, source, whole=whole).read_bytes(), type=_Entry)
+            survey = msgspec.json.decode(entry.survey, type=Survey)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            continue
+        undamaged = hashlib.sha256(entry.survey).hexdigest() == entry.sha256
+        if undamaged and (whole == located.whole or not survey.made_test):
+            return survey
+    return None
 
 
-def _entry(folder: Path, source: _Source) -> Path:
-    return folder / "sources" / f"{source.key}.json"
+def _entry(folder: Path, source: _Source, *, whole: bool) -> Path:
+    return folder / "sources" / f"{source.key}{'-whole' if whole else ''}.json"
 
 
 def _array_folder(folder: Path, survey: Survey, form: Form) -> Path:
@@ -313,7 +319,7 @@ def _fill(
     """
     opened = open_splits(located)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, of which the notes say what matters
-    images = len(opened.train.labels) + len(opened.test.labels)
+    images = sum(len(split.labels) for split in opened.splits)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
         temporary = Path(name)
 
@@ -344,7 +350,7 @@ def _fill(
         if source is not None:
             entry, text = temporary / "entry.json", msgspec.json.encode(survey)
             entry.write_bytes(msgspec.json.encode(_Entry(msgspec.Raw(text), hashlib.sha256(text).hexdigest())))
-            entry.replace(_entry(folder, source))
+            entry.replace(_entry(folder, source, whole=located.whole and survey.made_test))
     return survey
 
 

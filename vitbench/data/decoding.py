@@ -69,6 +69,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     published: bool | None
     """See `OpenedSet`."""
     notes: tuple[str, ...]
+    made_test: bool = False
+    """See `OpenedSet`."""
     doubts: tuple[str, ...] = ()
     """Reasons why scores on these data are to be taken with care."""
     unreadable: int = 0
@@ -139,7 +141,7 @@ class _Chunk:
 def glance(opened: OpenedSet) -> Geometry:
     """Guess the geometry of all images from up to 16 of each split."""
     shapes, deepest = [], -1
-    for split in (opened.train, opened.test):
+    for split in opened.splits:
         rows = sorted({int(row) for row in np.linspace(0, len(split.labels) - 1, 16)})
         for image in split.read(rows):
             if not isinstance(image, Unreadable):
@@ -183,8 +185,7 @@ def decode(
     Raises:
         ValueError: an image is no image, or none can be read; and whatever else the plugin raises.
     """
-    splits = (opened.train, opened.test)
-    total = sum(len(split.labels) for split in splits)
+    total = sum(len(split.labels) for split in opened.splits)
     if total >= _WORTH_A_WORD:
         say(f"decoding {total:,} images")
     fingerprint = hashlib.sha256(msgspec.json.encode(opened.class_names))
@@ -196,7 +197,7 @@ def decode(
     absent: list[str] = []
     done, spoken = 0, time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
-        for split in splits:
+        for split in opened.splits:
             arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
             plain = {form: np.asarray(array) for form, array in arrays.items()}  # quicker to write to by rows
             hashes = {form: hashlib.sha256() for form in forms}
@@ -219,7 +220,6 @@ def decode(
                     say(f"{done:,} of {total:,} images decoded")
             read.digests = np.frombuffer(digests, np.uint8).reshape(-1, 32)
             read.labels = np.delete(split.labels, [each.row for each in lost])
-            read.conversions = split.conversions
             fingerprint.update(f"{split.name} {len(read.labels)}".encode() + read.labels.astype("<i8").tobytes())
             fingerprint.update(digests)
             found.append(read)
@@ -235,6 +235,7 @@ def decode(
     if empty:
         raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
     deepest = max(read.deepest for read in found)
+    told = [split.conversions for split in {id(split.images): split for split in opened.splits}.values()]
     repeated, doubts = copies(found)
     survey = Survey(
         fingerprint=fingerprint.hexdigest(),
@@ -243,7 +244,8 @@ def decode(
         class_names=opened.class_names,
         sizes={read.name: len(read.labels) for read in found},
         published=opened.published,
-        notes=(*opened.notes, *absent, *looks(found), *repeated),
+        notes=(*opened.notes, *absent, *looks(found, told), *repeated),
+        made_test=opened.made_test,
         doubts=tuple(doubts),
         unreadable=len(unreadable),
         unreadable_named=tuple(each.reason for each in unreadable[:MOST_NAMED]),

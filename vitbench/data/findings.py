@@ -6,7 +6,7 @@ Notes are sentences for the user; a doubt is a reason why scores on these data a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,8 +39,6 @@ class Read:
     """How many others are nearly black."""
     deepest: int = -1
     """The highest value in an image of 16 bits; -1: there is none."""
-    conversions: dict[str, int] = field(default_factory=dict)
-    """How many are what, in words."""
 
 
 def bits_used(highest: int) -> int:
@@ -95,15 +93,20 @@ def copies(splits: Sequence[Read]) -> tuple[list[str], list[str]]:
     return ([f"equal pixel for pixel: {'; '.join(found)}"] if found else []), doubts
 
 
-def looks(splits: Sequence[Read]) -> list[str]:
-    """Return notes on what came out of decoding: blank and black images, what was converted, and bits used."""
+def looks(splits: Sequence[Read], conversions: Sequence[Mapping[str, int]] = ()) -> list[str]:
+    """Return notes on what came out of decoding: blank and black images, what was converted, and bits used.
+
+    Args:
+        splits: all of them.
+        conversions: what plugins say of the images that they read: how many are what, in words.
+    """
     total = sum(len(split.labels) for split in splits)
     counts: dict[str, int] = {
         "of a single colour": sum(split.uniform for split in splits),
         f"nearly black (no value reaches {DARK} of 255)": sum(split.dark for split in splits),
     }
-    for split in splits:
-        for words, count in split.conversions.items():
+    for told in conversions:
+        for words, count in told.items():
             counts[words] = counts.get(words, 0) + count
     said = [f"{count:,} {words}" for words, count in counts.items() if count]
     notes = [f"of {total:,} images: {'; '.join(said)}"] if said else []

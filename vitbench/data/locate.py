@@ -5,6 +5,7 @@ The order: a folder that the user gave (``--data NAME=PATH``), then ``VITBENCH_D
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,10 @@ class Located:
     """SHA-256 of the files that options name, by option."""
     otherwise: Located | None = None
     """The layout that the folder of a named dataset has, too, for a folder that `spec` refuses to open."""
+    unused: tuple[str, ...] = ()
+    """Further layouts that its folder has, too: plugin and name."""
+    whole: bool = False
+    """Whether no model learns from it, so that images that are not split are all scored."""
     code: str = ""
     """Hash of the code that opens it."""
     decoders: Mapping[str, str] = field(default_factory=dict)
@@ -111,18 +116,25 @@ def locate(
     root = _existing_folder(name, data_path)
     if spec is not None and spec.is_layout:
         layouts, spec = [(plugin, spec)], None
-    detected = (
-        _located(name, layout, owner, root, named=spec)
-        for owner, layout in layouts
-        if _detects(name, owner, layout, root)
-    )
-    found = next(detected, None)
+    found = _detected(name, layouts, root, named=spec)
     if spec is not None and spec.needs_root:
         return _located(name, spec, plugin, root, named=spec, otherwise=found)
     if found is None:
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
         raise UnusableError(f"dataset {name}: {root} has none of the known layouts: {known}")
     return found
+
+
+def _detected(
+    name: str, layouts: Sequence[tuple[str, DatasetSpec]], root: Path, *, named: DatasetSpec | None
+) -> Located | None:
+    """Return what the first layout that a folder has makes of it, with the names of the others that it has."""
+    for position, (owner, layout) in enumerate(layouts):
+        if _detects(name, owner, layout, root):
+            others = layouts[position + 1 :]
+            unused = tuple(f"{other}/{spec.name}" for other, spec in others if _detects_quietly(other, spec, root))
+            return dataclasses.replace(_located(name, layout, owner, root, named=named), unused=unused)
+    return None
 
 
 def _located(
@@ -157,6 +169,14 @@ def _detects(name: str, owner: str, layout: DatasetSpec, root: Path) -> bool:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UnusableError(f"dataset {name}: layout {owner}/{layout.name} failed at {root}: {reason}") from error
+
+
+def _detects_quietly(owner: str, layout: DatasetSpec, root: Path) -> bool:
+    """Whether a folder has a layout that is not taken: one that fails to look stops nothing."""
+    try:
+        return _detects("", owner, layout, root)
+    except UnusableError:
+        return False
 
 
 def _existing_folder(name: str, path: Path) -> Path:

@@ -1,14 +1,17 @@
-"""Open both splits of a dataset and check what a plugin gave, before anything is written.
+"""Open the splits of a dataset, check what a plugin gave, and settle which split serves what.
+
+Nothing is written here.
 
 Shapes: N images in a split, C channels, H height, W width, K classes.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +19,10 @@ from numpy.typing import NDArray
 from vitbench import contract
 from vitbench.data.geometry import channels_come_last
 from vitbench.data.locate import Located
+from vitbench.data.splits import SPLIT_SEED, single_image_note, stratified_split
 from vitbench.errors import UnusableError, VitbenchError, error_of, reason_of
 from vitbench.protocols import ImageSet
-from vitbench.specs import load_target
+from vitbench.specs import SplitName, load_target
 
 __all__ = [
     "OpenedSet",
@@ -32,8 +36,9 @@ __all__ = [
     "refuses",
 ]
 
-SplitName = Literal["train", "test"]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+TEST_SHARE = 0.2
+"""The share of the images that is held out where data that a model learns from have no test split."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,18 +58,33 @@ class OpenedSplit:
     images: ImageSet
     labels: NDArray[np.int64]
     """int64[N], each in 0..K-1."""
+    rows: NDArray[np.int64] | None = None
+    """int64[N], the rows of `images` that it has; None: all."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """K names, as these images have them, composed (NFC): one name that two systems spell otherwise is one."""
+        return tuple(unicodedata.normalize("NFC", str(name)) for name in self.images.class_names)
+
+    def only(self, rows: NDArray[np.int64], name: SplitName) -> OpenedSplit:
+        """Return a split of some of the images, all rows of which are still there."""
+        return replace(self, name=name, labels=self.labels[rows], rows=rows)
 
     def read(self, rows: Sequence[int]) -> Iterator[Pixels | Unreadable]:
         """Yield uint8 or uint16[C, H, W] for each row, or that it cannot be read; several threads call this at once.
 
         Raises ValueError for anything else, and what the plugin raises but ValueError and OSError.
         """
-        batch = self._batch(rows)
+        wanted = np.asarray(rows, dtype=np.int64)
+        if self.rows is not None:
+            wanted = self.rows[wanted]
+        batch = self._batch(wanted)
         for position, row in enumerate(rows):
             try:
-                image = np.asarray(self._one(row) if batch is None else batch[position])
+                image = np.asarray(self._one(int(wanted[position])) if batch is None else batch[position])
             except (ValueError, OSError) as error:
-                yield Unreadable(row=row, reason=" ".join(str(error).split()) or type(error).__name__)
+                reason = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())  # odd file names
+                yield Unreadable(row=row, reason=reason or type(error).__name__)
                 continue
             known = image.dtype.char in "BH" and image.ndim == 3 and 0 not in image.shape  # uint8, uint16
             if not known or channels_come_last(image.shape):
@@ -76,11 +96,11 @@ class OpenedSplit:
         """What the plugin says of the images that it has read: how many are what, in words."""
         return dict(getattr(self.images, "conversions", {}))
 
-    def _batch(self, rows: Sequence[int]) -> Any:
+    def _batch(self, rows: NDArray[np.int64]) -> Any:
         """Return images together, where they are offered so and all can be read."""
         source: Any = self.images
         try:
-            return source.images(np.asarray(rows, dtype=np.int64)) if hasattr(source, "images") else None
+            return source.images(rows) if hasattr(source, "images") else None
         except (ValueError, OSError):
             return None
 
@@ -97,37 +117,83 @@ class OpenedSplit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenedSet:
-    """Both splits of a dataset, with what holds for both."""
+    """The splits of a dataset, with what holds for all."""
 
-    train: OpenedSplit
-    test: OpenedSplit
+    splits: tuple[OpenedSplit, ...]
+    """Train, val and test in this order, of which test is always there."""
     class_names: tuple[str, ...]
     published: bool | None
     """Whether the plugin says that the files are the published ones; None: it says nothing."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
+    made_test: bool = False
+    """Whether the test split is made of images that came without one, and depends on whether a model learns."""
 
 
 def open_splits(located: Located) -> OpenedSet:
-    """Open the train and the test split and check labels and class names.
+    """Open the splits that a dataset has, settle which serves what, and check labels and class names.
+
+    Without a test split, the validation split is the test split. Without either, a stratified fifth of the training
+    images is held out; or all are the test split, where no model learns from them.
 
     Raises:
         UnusableError: it is not there, cannot be downloaded, or cannot be used; one line with name, place and remedy.
     """
-    train, test = (_open(located, name) for name in ("train", "test"))
-    class_names = tuple(str(name) for name in train.images.class_names)
-    _check_same_classes(located, class_names, tuple(str(name) for name in test.images.class_names))
-    check_class_count(located, class_names)
-    present = np.unique(train.labels)
-    if len(present) < 2:
-        raise fault(located, f"all training images are of one class, {class_names[present[0]]!r}; two are needed")
+    opened = [_open(located, name) for name in ("train", "val", "test") if name in located.spec.splits]
+    given = {split.name: split for split in opened if split}
+    if not given:
+        raise fault(located, "there are no images")
     notes: dict[str, None] = {}
-    for split in (train, test):
+    for split in given.values():
         notes |= dict.fromkeys(getattr(split.images, "notes", ()))
-        notes |= dict.fromkeys(absent_classes(class_names, split.labels, split.name))
-    said = [getattr(split.images, "verified", None) for split in (train, test)]
+    if located.unused:
+        layouts = ", ".join(located.unused)
+        notes[f"opened as {located.plugin}/{located.spec.name}; the folder also looks like {layouts}"] = None
+    said = [getattr(split.images, "verified", None) for split in given.values()]
     published = False if any(each is not None and not each for each in said) else all(said) or None
-    return OpenedSet(train=train, test=test, class_names=class_names, published=published, notes=tuple(notes))
+    splits, made_test, words = _settled(located, given)
+    notes |= dict.fromkeys(words)
+    class_names = splits[0].class_names
+    check_class_count(located, class_names)
+    splits = tuple(_with_classes(located, split, splits[0]) for split in splits)
+    present = np.unique(splits[0].labels)
+    if splits[0].name == "train" and len(present) < 2 and not located.whole:
+        raise fault(located, f"all training images are of one class, {class_names[present[0]]!r}; two are needed")
+    for split in splits:
+        notes |= dict.fromkeys(absent_classes(class_names, split.labels, split.name))
+    return OpenedSet(
+        splits=splits, class_names=class_names, published=published, notes=tuple(notes), made_test=made_test
+    )
+
+
+def _settled(
+    located: Located, given: dict[SplitName, OpenedSplit]
+) -> tuple[tuple[OpenedSplit, ...], bool, tuple[str, ...]]:
+    """Return the splits, whether test is made of images that came without one, and what the user should know of it."""
+    train, val, test = (given.get(name) for name in ("train", "val", "test"))
+    if test is not None and train is None:
+        note = "no training split: the validation split is not used" if val else ""
+        return (test,), False, tuple(filter(None, [note]))
+    if test is not None:
+        return tuple(given.values()), False, ()
+    if val is not None:
+        note = "no test split: the validation split is the test split"
+        if train is None:
+            return (replace(val, name="test"),), False, (note,)
+        return (train, replace(val, name="test")), False, (f"{note}, and validation images are cut from train",)
+    assert train is not None
+    if located.whole:
+        note = f"no test split, and no model is trained: all {len(train.labels):,} images are scored"
+        return (replace(train, name="test"),), True, (note,)
+    kept, held_out = stratified_split(train.labels, TEST_SHARE, SPLIT_SEED)
+    if not len(held_out):
+        raise fault(located, "there is no test split, and with one image per class none can be held out for it")
+    notes = (
+        f"no test split: one was made here: stratified, seed {SPLIT_SEED}, "
+        f"{len(kept):,} training and {len(held_out):,} test images",
+        single_image_note(train.labels, train.class_names, held_out="test"),
+    )
+    return (train.only(kept, "train"), train.only(held_out, "test")), True, tuple(filter(None, notes))
 
 
 def refuses(located: Located) -> bool:
@@ -165,7 +231,8 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
         )
 
 
-def _open(located: Located, name: SplitName) -> OpenedSplit:
+def _open(located: Located, name: SplitName) -> OpenedSplit | None:
+    """Return a split whose labels are in order; None where the files have no such split."""
     remedy = f"say where it lies with --data {quote(located.name)}=PATH"
     try:
         images = contract.call(
@@ -173,6 +240,8 @@ def _open(located: Located, name: SplitName) -> OpenedSplit:
             {"root": located.root, "split": name, "download": located.download},
             located.options,
         )
+        if images is None:
+            return None
         labels, classes = np.asarray(images.labels), len(images.class_names)
     except VitbenchError as error:
         raise error_of(error.exit_code, f"dataset {located.title}: {reason_of(error)}") from error
@@ -201,17 +270,29 @@ def _open(located: Located, name: SplitName) -> OpenedSplit:
     return OpenedSplit(name=name, images=images, labels=labels.astype(np.int64))
 
 
-def _check_same_classes(located: Located, train: tuple[str, ...], test: tuple[str, ...]) -> None:
-    if train == test:
-        return
+def _with_classes(located: Located, split: OpenedSplit, first: OpenedSplit) -> OpenedSplit:
+    """Return a split with the labels that its classes have in the first split: what counts is a class's name.
+
+    Raises:
+        UnusableError: the names do not agree. A validation split, which only guides choices, may lack classes.
+    """
+    wanted, names = first.class_names, split.class_names
+    if names == wanted:
+        return split
     only = [
         f"{_listed(extra)} only in {where}"
-        for extra, where in ((sorted({*train} - {*test}), "train"), (sorted({*test} - {*train}), "test"))
+        for extra, where in (
+            (sorted({*wanted} - {*names}) if split.name != "val" else [], first.name),
+            (sorted({*names} - {*wanted}), split.name),
+        )
         if extra
     ]
-    first = next((k for k, (a, b) in enumerate(zip(train, test, strict=False)) if a != b), min(len(train), len(test)))
-    order = f"class {first} is not the same"
-    raise fault(located, f"the classes of train and test differ: {', '.join(only) or order}")
+    twice = [name for some in (wanted, names) for name in some if some.count(name) > 1]
+    if only or twice:
+        reason = ", ".join(only) or f"two classes are called {twice[0]!r}"
+        raise fault(located, f"the classes of {first.name} and {split.name} differ: {reason}")
+    place = {name: label for label, name in enumerate(wanted)}
+    return replace(split, labels=np.array([place[name] for name in names], dtype=np.int64)[split.labels])
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:

@@ -88,27 +88,39 @@ def stratified_limit(labels: Index, limit: int | float, seed: int) -> Index:
     return _draw(labels, counts, _quotas(counts, total, low=low, high=counts), seed)
 
 
-def load_splits(info: DataInfo, *, limit: int | float | None) -> Splits:
+def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True) -> Splits:
     """Map a cached dataset and split it: limit each split, then hold validation images out of the training images.
 
+    A validation split that the dataset has is taken as it is. Without training images, train and val are empty.
+
+    Args:
+        info: the dataset.
+        limit: as `stratified_limit` takes it, for each split; None: all images.
+        learns: whether a model is trained, which needs images to choose by.
+
     Raises:
-        UsageError: the limit leaves no image for validation.
+        UsageError: `learns`, and no image is left for validation.
     """
     folder = Path(info.cache)
     pools = {}
-    for name in ("train", "test"):
+    for name in info.sizes:
         labels = np.load(folder / f"{name}-labels.npy")
         rows = np.arange(len(labels)) if limit is None else stratified_limit(labels, limit, SPLIT_SEED)
         images = np.load(folder / f"{name}-images.npy", mmap_mode="r")
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
+    if "train" not in pools:
+        none = _part(pools["test"], np.arange(0))
+        return Splits(train=none, val=none, test=pools["test"], notes=())
     pool = pools["train"]
+    if "val" in pools:
+        return Splits(train=pool, val=pools["val"], test=pools["test"], notes=())
     kept, held_out = stratified_split(pool.labels, VALIDATION_SHARE, SPLIT_SEED)
-    if not len(held_out):
+    if learns and not len(held_out):
         raise UsageError(
             f"dataset {info.name}: with one image per class ({len(pool)} in all) none is left for validation; "
             f"allow at least {2 * len(info.class_names)} training images"
         )
-    note = single_image_note(pool.labels, info.class_names, held_out="validation")
+    note = single_image_note(pool.labels, info.class_names, held_out="validation") if learns else ""
     return Splits(train=_part(pool, kept), val=_part(pool, held_out), test=pools["test"], notes=(note,) if note else ())
 
 

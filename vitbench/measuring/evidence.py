@@ -23,7 +23,7 @@ from vitbench.measuring.gpu import GpuMoment, gpu_disturbances, gpu_facts, obser
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Moment", "disturbance", "disturbances", "facts", "glance", "observe"]
+__all__ = ["Moment", "disturbance", "disturbances", "facts", "glance", "observe", "run_delay"]
 
 # Seen on two cores of a virtual machine with one and with two threads: share 0.99 to 1.00 when quiet, 0.2 to 0.5 beside
 # three busy processes.
@@ -86,6 +86,14 @@ def glance() -> Moment:
         switches=psutil.Process().num_ctx_switches().involuntary,
         load=psutil.getloadavg()[0],
     )
+
+
+def run_delay() -> float:
+    """Return the seconds that the calling thread could have run and waited for a processor; 0 if that is not told."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _scheduled() -> tuple[float, float]:

@@ -1,9 +1,11 @@
 """A model's blocks in turn with the reference network's, in one process: M R R M, a quad, until their ratio is known.
 
 The machine's mood falls on both sides of a quad, so the ratio is steadier from process to process than the time itself
-(docs/measuring.md has the figures). Blocks are short, since a mood may change within a second. Alternating evicts
-caches, so that each block starts with untimed calls; a model whose call takes longer than that could matter for has
-none.
+(docs/measuring.md has the figures). Of the time of each block, or of each call of a latency, the ratio leaves out what
+the kernel kept the thread waiting for a processor: a short call seldom meets another process, and a long one often, so
+that without this a busy machine would make the model whose calls are shorter look faster. Blocks are short, since a
+mood may change within a second. Alternating evicts caches, so that each block starts with untimed calls; a model whose
+call takes longer than that could matter for has none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from statistics import median
 
 from torch import Tensor
 
-from vitbench.measuring.evidence import disturbance, glance
+from vitbench.measuring.evidence import Moment, disturbance, glance, run_delay
 from vitbench.measuring.noise import more_calls
 from vitbench.measuring.quads import Quad, is_sharp, median_log_ratio, undisturbed
 from vitbench.measuring.reference import Reference
@@ -44,6 +46,8 @@ MOST_REFERENCE_SECONDS = 0.1
 """The reference's blocks are as long as the model's, but no longer than this."""
 WARM_SECONDS = 0.001
 """Untimed calls before each block, which bring its weights and inputs back into the caches, take so long ..."""
+LEAST_SHARE = 0.01
+"""Of a block's wall time at least so much counts, since the wait is read a moment before and after it."""
 UNTIMED_MOST = 0.1
 """... but a call that takes longer than this is left out: what it finds evicted is less than a per cent of it."""
 STEAL_SECONDS = 0.2
@@ -67,18 +71,24 @@ class _Side:
     single: bool
     """Whether each call is synchronised, and a block's time its median call's, times the calls."""
     seconds: list[float]
-    """Of all that was timed: blocks, or single calls."""
+    """Of all that was timed, blocks or single calls, by the wall clock."""
 
     def run(self) -> float:
-        """Run one block and return its seconds."""
+        """Run one block and return its seconds, as the ratio counts them."""
         if self.untimed:
             self.block.uncounted(self.untimed)
         if not self.single:
-            self.seconds.append(self.block(self.calls))
-            return self.seconds[-1]
-        each = [self.block(1) for _ in range(self.calls)]
-        self.seconds += each
-        return self.calls * median(each)
+            return self._timed(self.calls)
+        return self.calls * median(self._timed(1) for _ in range(self.calls))
+
+    def _timed(self, calls: int) -> float:
+        """Run some calls and return their seconds without those that the thread waited for a processor."""
+        before = run_delay()
+        seconds = self.block(calls)
+        self.seconds.append(seconds)
+        if self.block.device.type != "cpu":  # which goes on meanwhile
+            return seconds
+        return max(seconds - (run_delay() - before), LEAST_SHARE * seconds)
 
 
 def time_in_turn(step: Step, reference: Reference, mode: Mode, batch: Tensor, num_classes: int | None) -> Timing:
@@ -128,7 +138,7 @@ def _take_turns(model: _Side, other: _Side, reference: Reference, *, images: int
     per_block = other.calls * reference.batch_size, model.calls * images
     quads: list[Quad] = []
     started, settled = time.perf_counter(), False
-    moments = deque([glance()])
+    moments: deque[Moment] = deque()
     while not (settled and _enough(quads, model, time.perf_counter() - started)):
         before = glance()
         outer = model.run()

@@ -30,6 +30,7 @@ __all__ = [
     "data_key",
     "describe_data",
     "describe_weights",
+    "learns",
     "misnamed",
     "open_data",
     "unfit",
@@ -51,11 +52,18 @@ class ResolvedDataset:
     """Versions of what decodes and resizes its images."""
     infos: Mapping[WantedSize, DataInfo] = field(default_factory=dict)
     """Its images, in each size that is wanted."""
+    learns: bool = True
+    """Whether a model is trained on it."""
 
 
 def data_key(cell: AskedCell) -> bytes:
     """Return what two cells on the same data have alike."""
     return msgspec.json.encode((cell.dataset, cell.dataset_options), order="deterministic")
+
+
+def learns(cell: AskedCell, catalog: Catalog) -> bool:
+    """Whether a cell trains a model on its data."""
+    return cell.kind == "quality" and catalog.recipe(cell.recipe).spec.trains
 
 
 def wanted_size(spec: ModelSpec) -> WantedSize:
@@ -74,10 +82,12 @@ def wanted_size(spec: ModelSpec) -> WantedSize:
     )
 
 
-def unfit(spec: ModelSpec, data: DataInfo) -> Fault | None:
-    """Return why the data's channels do not become the model's; None where they do."""
+def unfit(spec: ModelSpec, data: DataInfo, *, learns: bool = False) -> Fault | None:
+    """Return why a model cannot use the data: their channels are not its own, or it learns and nothing is to learn."""
     from vitbench.data.geometry import channels_fit
 
+    if learns and "train" not in data.sizes:
+        return Fault(reason="it learns, and there are no training images", exit_code=UnusableError.exit_code)
     given, wanted = data.shape[0], spec.in_channels
     if wanted is None or channels_fit(given, wanted):
         return None
@@ -126,6 +136,7 @@ def open_data(
     plugins = {plugin.name: plugin for plugin in catalog.plugins}
     sides = {wanted_size(model.spec) for model in models}
     opened: dict[bytes, ResolvedDataset] = {}
+    learned = {data_key(cell) for cell in request.cells if learns(cell, catalog)}
     for key, cell in {data_key(cell): cell for cell in request.cells}.items():
         offer = catalog.datasets.get(cell.dataset)
         short = cell.dataset.partition("/")[2] if offer else cell.dataset
@@ -139,9 +150,10 @@ def open_data(
             data_root=default_data_root(),
         )
         named = offer.spec if offer else None
-        located = _complete(cell, located, named, plugins)
+        located = dataclasses.replace(_complete(cell, located, named, plugins), whole=key not in learned)
         if located.otherwise and not takes(located, cache_root=default_cache_root()):
             located = _complete(cell, located.otherwise, named, plugins)
+            located = dataclasses.replace(located, whole=key not in learned)
         plugin = offer.plugin if offer else plugins[located.plugin]
         opened[key] = ResolvedDataset(
             name=cell.dataset,
@@ -156,6 +168,7 @@ def open_data(
                 say=say,
                 skip_unreadable=request.conditions.skip_unreadable,
             ),
+            learns=key in learned,
         )
     return opened
 
@@ -192,14 +205,15 @@ def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) 
     return complete_options(owner, opens.declared, given)
 
 
-def describe_data(data: Iterable[DataInfo], limit: int | float | None) -> tuple[str, ...]:
+def describe_data(data: Iterable[ResolvedDataset], limit: int | float | None) -> tuple[str, ...]:
     """Return what was opened, in sentences; a limit that leaves too few images shows now."""
     from vitbench.data.splits import load_splits
 
     notes: dict[str, None] = {}
-    for info in data:
-        splits = load_splits(info, limit=limit)
-        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation, {len(splits.test):,} test images"
+    for info, learned in ((info, each.learns) for each in data for info in each.infos.values()):
+        splits = load_splits(info, limit=limit, learns=learned)
+        kinds = (("training", splits.train), ("validation", splits.val), ("test", splits.test))
+        counts = f"{', '.join(f'{len(split):,} {kind}' for kind, split in kinds if len(split))} images"
         notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
         notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
     return tuple(notes)

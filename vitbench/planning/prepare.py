@@ -21,6 +21,7 @@ from vitbench.planning.datasets import (
     data_key,
     describe_data,
     describe_weights,
+    learns,
     misnamed,
     open_data,
     unfit,
@@ -79,14 +80,15 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     from vitbench import environment
     from vitbench.worker.runtime import check_precision
 
-    models = {_asked_key(cell): resolve_model(cell.model, cell.recipe, catalog) for cell in request.cells}
+    asked_models = {_asked_key(cell): cell for cell in request.cells}
+    models = {key: resolve_model(cell.model, cell.recipe, catalog) for key, cell in asked_models.items()}
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
     check_variables(device=device, precision=request.conditions.precision, compiled=request.conditions.compile)
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
-    notes = describe_data((info for each in data.values() for info in each.infos.values()), request.conditions.limit)
+    notes = describe_data(data.values(), request.conditions.limit)
     named = [model for recipe in recipes.values() for model in recipe.models]
     for label in dict.fromkeys(model.label for model in named if not (model.is_trained or model.fault)):
         say(f"warning: {label}, which a recipe builds, starts from random weights; give it :checkpoint=PATH.")
@@ -104,7 +106,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model.spec)]
         keyed = _keyed(asked, model, recipe, dataset, info, keyer)
-        fault = model.fault or unfit(model.spec, info) or misnamed(model, info)
+        fault = model.fault or unfit(model.spec, info, learns=learns(asked, catalog)) or misnamed(model, info)
         if recipe and not fault:
             fault = recipe.fault
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
@@ -113,7 +115,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
                 built[form] = _check_build(keyed, model, info)
             fault = built[form].fault
             if taken := built[form].taken:
-                said[f"model {model.label}: of the weights in its checkpoint it has {taken}"] = None
+                said[f"model {model.label}: it takes the weights {taken} of its checkpoint"] = None
         if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
             said |= dict.fromkeys(describe_weights(model, info))
         if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits

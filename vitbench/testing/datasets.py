@@ -8,6 +8,7 @@ Shapes: N images in a split, B images in a batch, C channels, H height, W width,
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,17 +26,16 @@ from vitbench.specs import load_target
 from vitbench.testing.cases import DatasetCase
 from vitbench.testing.checks import CheckFailed, need, raised
 from vitbench.testing.opening import (
-    SPLITS,
     SplitName,
     call_open,
     hash_of,
     images_of,
     open_anew,
-    open_split,
     options_of,
     rows_of,
     seen,
     seen_elsewhere,
+    splits_of,
 )
 
 MOST_BYTES = 1 << 28
@@ -46,9 +46,8 @@ ROWS = 32
 
 
 def check_dataset_opens(case: DatasetCase) -> None:
-    """`open` gives both splits, each with images and class names, from the spec's options alone."""
-    for split in SPLITS:
-        open_split(case, split)
+    """`open` gives the splits that the spec names, each with images and class names, from the spec's options alone."""
+    splits_of(case)
 
 
 def check_dataset_missing(case: DatasetCase) -> None:
@@ -56,7 +55,7 @@ def check_dataset_missing(case: DatasetCase) -> None:
     need(case.spec.requires)
     if not case.spec.needs_root:
         raise Skip("it reads no files")
-    for split in SPLITS:
+    for split in case.spec.splits:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "data")
             _refuses(case, root, split, (FileNotFoundError,), "where there is no folder")
@@ -89,8 +88,7 @@ def check_dataset_sizes(case: DatasetCase) -> None:
     spec = case.spec
     if spec.classes is None and spec.shape is None and not spec.sizes:
         raise Skip("it declares neither classes nor shape nor sizes")
-    for split in SPLITS:
-        images = open_split(case, split)
+    for split, images in splits_of(case).items():
         found = len(images.labels)
         if found != spec.sizes.get(split, found):
             raise CheckFailed(f"{split} has {found} images, the spec says {spec.sizes[split]}")
@@ -104,8 +102,8 @@ def check_dataset_sizes(case: DatasetCase) -> None:
 def check_dataset_images(case: DatasetCase) -> None:
     """Images are arrays uint8 or uint16 ``[C, H, W]``, all of as many channels, but that gray may lie among others."""
     channels: set[int] = set()
-    for split in SPLITS:
-        for row, image in _some(open_split(case, split)):
+    for split, images in splits_of(case).items():
+        for row, image in _some(images):
             if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
                 kind = getattr(image, "dtype", type(image).__name__)
                 raise CheckFailed(
@@ -123,8 +121,7 @@ def check_dataset_images(case: DatasetCase) -> None:
 
 def check_dataset_labels(case: DatasetCase) -> None:
     """Labels are an array int64 ``[N]``, each in 0..K-1."""
-    for split in SPLITS:
-        images = open_split(case, split)
+    for split, images in splits_of(case).items():
         labels: Any = images.labels
         if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
             kind = f"{labels.dtype}{list(labels.shape)}" if isinstance(labels, np.ndarray) else type(labels).__name__
@@ -136,10 +133,12 @@ def check_dataset_labels(case: DatasetCase) -> None:
 
 
 def check_dataset_class_names(case: DatasetCase) -> None:
-    """The class names are texts, two or more, all different, and the same in both splits."""
-    names = [list(open_split(case, split).class_names) for split in SPLITS]
-    if names[0] != names[1]:
-        raise CheckFailed("train and test have different class names, or a different order; take both from one list")
+    """The class names are texts, two or more, all different, and the same in all splits."""
+    splits = splits_of(case)
+    names = [list(images.class_names) for images in splits.values()]
+    if any(other != names[0] for other in names):
+        words = "have different class names, or a different order; take them from one list"
+        raise CheckFailed(f"{' and '.join(splits)} {words}")
     if len(names[0]) < 2 or not all(isinstance(name, str) and name for name in names[0]):
         raise CheckFailed(f"the class names must be two or more texts, not {names[0]!r:.80}")
     twice = [name for name in names[0] if names[0].count(name) > 1]
@@ -149,8 +148,9 @@ def check_dataset_class_names(case: DatasetCase) -> None:
 
 def check_dataset_every_class(case: DatasetCase) -> None:
     """Each class has an image in the train and in the test split."""
-    for split in SPLITS:
-        images = open_split(case, split)
+    for split, images in splits_of(case).items():
+        if split == "val":  # it only guides choices
+            continue
         absent = np.setdiff1d(np.arange(len(images.class_names)), images.labels)
         if len(absent):
             name = images.class_names[absent[0]]
@@ -158,26 +158,31 @@ def check_dataset_every_class(case: DatasetCase) -> None:
 
 
 def check_dataset_splits_disjoint(case: DatasetCase) -> None:
-    """No image of the test split is in the train split, by the hash of its pixels."""
-    train, test = ([(row, hash_of(image)) for row, image in _many(open_split(case, split))] for split in SPLITS)
-    seen = {key: row for row, key in train}
-    both = [(row, seen[key]) for row, key in test if key in seen]
-    if both:
-        row, twin = both[0]
-        raise CheckFailed(
-            f"{len(both)} of {len(test)} test images are in train, too, such as test {row}, train {twin}; "
-            "split before anything is repeated"
-        )
+    """No image of a split is in another split, by the hash of its pixels."""
+    hashes = {
+        split: [(row, hash_of(image)) for row, image in _many(images)] for split, images in splits_of(case).items()
+    }
+    for one, other in itertools.combinations(hashes, 2):
+        seen = {key: row for row, key in hashes[one]}
+        both = [(row, seen[key]) for row, key in hashes[other] if key in seen]
+        if both:
+            row, twin = both[0]
+            raise CheckFailed(
+                f"{len(both)} of {len(hashes[other])} {other} images are in {one}, too, such as {other} {row}, "
+                f"{one} {twin}; split before anything is repeated"
+            )
 
 
 def check_dataset_order_stable(case: DatasetCase) -> None:
     """Opened in two processes, the class names, the labels and the images come in the same order."""
-    first = {split: seen(open_split(case, split)) for split in SPLITS}
+    first = {split: seen(images) for split, images in splits_of(case).items()}
     if isinstance(case.spec.open, str):
         second = seen_elsewhere(case)
     else:  # a function itself, in tests, which no other process can find
-        second = {split: seen(open_anew(case, split)) for split in SPLITS}
-    for split in SPLITS:
+        second = {split: seen(images) for split in first if (images := open_anew(case, split)) is not None}
+    if {*first} != {*second}:
+        raise CheckFailed(f"opened again, it gave the splits {', '.join(second)} in place of {', '.join(first)}")
+    for split in first:
         one, other = first[split], second[split]
         if one.class_names != other.class_names:
             raise CheckFailed(f"the class names of {split} come in another order when opened again; sort them")
@@ -189,8 +194,8 @@ def check_dataset_order_stable(case: DatasetCase) -> None:
 
 def check_dataset_batches_agree(case: DatasetCase) -> None:
     """`images(index)` gives the images of these rows in their order, the same as `image(i)` where both are offered."""
-    for split in SPLITS:
-        source: Any = open_split(case, split)
+    for split, images in splits_of(case).items():
+        source: Any = images
         if not hasattr(source, "images"):
             raise Skip("it offers image(i) alone")
         rows = rows_of(source)[::-1].copy()
@@ -205,8 +210,7 @@ def check_dataset_batches_agree(case: DatasetCase) -> None:
 
 def check_dataset_threads_agree(case: DatasetCase) -> None:
     """Several threads may read at once: each gets the images that one alone gets."""
-    for split in SPLITS:
-        images = open_split(case, split)
+    for split, images in splits_of(case).items():
         rows = rows_of(images, ROWS)
         alone = {row: hash_of(image) for row, image in images_of(images, rows)}
         orders = [np.roll(rows, number * len(rows) // THREADS) for number in range(THREADS)]

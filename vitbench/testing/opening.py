@@ -24,16 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench import contract
-from vitbench.data.opening import SplitName
 from vitbench.errors import Skip
 from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.protocols import ImageSet
-from vitbench.specs import OptionValue, Target, load_target
+from vitbench.specs import OptionValue, SplitName, Target, load_target
 from vitbench.testing.cases import DatasetCase
 from vitbench.testing.checks import CheckFailed, need, raised
 
 __all__ = [
-    "SPLITS",
     "SplitName",
     "call_open",
     "hash_of",
@@ -44,14 +42,14 @@ __all__ = [
     "rows_of",
     "seen",
     "seen_elsewhere",
+    "splits_of",
     "tell",
 ]
 
-SPLITS: tuple[SplitName, ...] = ("train", "test")
 SOME_IMAGES = 200
 """Of each split, where some tell enough."""
 SECONDS = 120.0
-"""For another process to open both splits."""
+"""For another process to open all splits."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,18 +68,31 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     root: str | None
     options: dict[str, OptionValue]
+    splits: tuple[SplitName, ...]
     file: str
     """Where the target's module lies, if it can be found by no name: a plugin in one file."""
 
 
-@functools.lru_cache(maxsize=len(SPLITS))
-def open_split(case: DatasetCase, split: SplitName) -> ImageSet:
+def splits_of(case: DatasetCase) -> dict[SplitName, ImageSet]:
+    """Return the splits that are there, kept open for the other checks of the same case; raises as `open_anew`.
+
+    Raises:
+        CheckFailed: also where there is none.
+    """
+    found = {split: images for split in case.spec.splits if (images := open_split(case, split)) is not None}
+    if not found:
+        raise CheckFailed("open gave None for every split; raise FileNotFoundError where there is nothing")
+    return found
+
+
+@functools.lru_cache(maxsize=3)
+def open_split(case: DatasetCase, split: SplitName) -> ImageSet | None:
     """Return a split, kept open for the other checks of the same case; raises as `open_anew`."""
     return open_anew(case, split)
 
 
-def open_anew(case: DatasetCase, split: SplitName) -> ImageSet:
-    """Open a split.
+def open_anew(case: DatasetCase, split: SplitName) -> ImageSet | None:
+    """Open a split; None where the files have no such split.
 
     Raises:
         Skip: nobody has said where its files lie, or what it requires is not installed.
@@ -105,10 +116,12 @@ def call_open(target: Target, root: Path | None, split: SplitName, options: Mapp
     return contract.call(load_target(target), {"root": root, "split": split, "download": False}, options)
 
 
-def _open(target: Target, root: Path | None, split: SplitName, options: Mapping[str, OptionValue]) -> ImageSet:
+def _open(target: Target, root: Path | None, split: SplitName, options: Mapping[str, OptionValue]) -> ImageSet | None:
     load_target(target)  # what cannot be imported is no broken contract
     try:
         images = call_open(target, root, split, options)
+        if images is None:
+            return None
         labels, names = len(images.labels), len(images.class_names)
     except Exception as error:
         raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error
@@ -155,7 +168,7 @@ def seen(images: ImageSet) -> Seen:
 
 
 def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
-    """Return what another process sees of both splits, in which sets of texts have another order.
+    """Return what another process sees of the splits, in which sets of texts have another order.
 
     Raises:
         CheckFailed: it ended with an error.
@@ -170,7 +183,9 @@ def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
         "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
     }
     command = [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"]
-    asked = msgspec.json.encode(_Asked(target=case.spec.open, root=root, options=options_of(case), file=file or ""))
+    asked = msgspec.json.encode(
+        _Asked(target=case.spec.open, root=root, options=options_of(case), splits=case.spec.splits, file=file or "")
+    )
     try:
         answer = answer_of(command, asked, environment=environment, timeout=SECONDS)
     except ProgramError as error:
@@ -185,9 +200,11 @@ def tell() -> None:
     if asked.file and importlib.util.find_spec(module.partition(".")[0]) is None:
         _load(module, asked.file)
     root = Path(asked.root) if asked.root is not None else None
-    found = {split: msgspec.to_builtins(seen(_open(asked.target, root, split, asked.options))) for split in SPLITS}
+    opened = {split: _open(asked.target, root, split, asked.options) for split in asked.splits}
     print()
-    print(json.dumps(found))
+    print(
+        json.dumps({split: msgspec.to_builtins(seen(images)) for split, images in opened.items() if images is not None})
+    )
 
 
 def _load(name: str, file: str) -> None:

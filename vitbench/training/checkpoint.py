@@ -39,7 +39,7 @@ class State(dict[str, torch.Tensor]):
     """Tensors by name, with what was taken off to get at them."""
 
     taken: str = ""
-    """In words that follow "its weights are"; empty where the file holds them as they are."""
+    """In words that follow "the weights"; empty where the file holds them as they are."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, torch.Tensor], taken: str) -> State:
@@ -87,7 +87,7 @@ def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
     if isinstance(content, Mapping):
         inside = [key for key in (*_NESTED_UNDER, *_AVERAGED_UNDER) if _has_tensors(content.get(key))]
         if inside:
-            content, taken = content[inside[0]], f"those under {inside[0]}"
+            content, taken = content[inside[0]], f"under {inside[0]}"
             if others := [key for key in inside[1:] if key in _AVERAGED_UNDER]:
                 taken += f", not the averaged ones under {others[0]}"
     if not _has_tensors(content):
@@ -166,7 +166,7 @@ def _unwrapped(state: State, names: Collection[str]) -> State:
         plain = {_WITHIN_NAMES.sub("", name): old for name, old in within.items()}
         for found in (within, plain):
             if len(found) == len(within) and (more := sum(name in found for name in names)) > hits:
-                words = f"those named {before}*" if before else "those inside wrappers"
+                words = f"named {before}*" if before else "inside wrappers"
                 lost = [name for name in state if not name.startswith(before)]
                 words += f" (left out: {', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''})" if lost else ""
                 taken = f"{state.taken}, {words}" if state.taken else words
@@ -204,7 +204,7 @@ def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a scalar"
 
 
-# --- NumPy's numbers, without NumPy's own unpickling, which takes types of objects, too ------------------------------
+# --- Plain values beside weights. NumPy's own unpickling is not called: it takes types of objects, too ---------------
 
 
 class _PlainType:
@@ -224,11 +224,20 @@ def _plain_scalar(kind: _PlainType, data: bytes) -> Any:
     return np.frombuffer(data, dtype=kind.type, count=1)[0].item()
 
 
+def _plain_path(*parts: str) -> str:
+    return "/".join(parts)
+
+
 _PLAIN: Any = [
     argparse.Namespace,
     _PlainType,
     (_PlainType, "numpy.dtype"),
     (_plain_scalar, "numpy._core.multiarray.scalar"),
     (_plain_scalar, "numpy.core.multiarray.scalar"),
+    *(
+        (_plain_path, f"{module}.{kind}")  # of arguments such as --data
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    ),
 ]
 """What `torch.load` may make beside tensors and plain containers; nothing of it runs code of the file."""

@@ -71,7 +71,9 @@ def builder(
         offered = {"num_classes": num_classes, "image_size": size, "in_channels": channels}
         try:
             model = checked_build(offer.name, load_target(spec.build), offered, spec.build_arguments(options))
-            order = class_order(weights.class_names, class_names) if class_names else None
+            # A teacher of other data teaches by position; the same names are matched.
+            same = sorted(weights.class_names) == sorted(class_names)
+            order = class_order(weights.class_names, class_names) if same else None
         except VitbenchError as error:
             raise type(error)(f"model {text}, which recipe {recipe.name} builds: {error}") from error
         model = Reordered(model, order) if order else model

@@ -75,7 +75,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     recipe = catalog.recipe(cell.recipe).spec
     log = _Log(send, cell.recipe, cell.epochs)
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
-        splits = load_splits(info, limit=cell.limit)
+        splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
         how = _preprocess(weights.spec, planned, splits.train, trains=recipe.trains or planned.baseline)
         order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)

@@ -54,9 +54,9 @@ def test_a_few_copies_are_said_and_mark_nothing() -> None:
 
 
 def test_what_came_out_is_one_note_over_both_splits() -> None:
-    train = _read("train", "abc", "010", uniform=1, conversions={"transparent": 2})
-    test = _read("test", "de", "01", uniform=1, dark=1, conversions={"transparent": 1, "odd": 1})
-    assert looks([train, test]) == [
+    train = _read("train", "abc", "010", uniform=1)
+    test = _read("test", "de", "01", uniform=1, dark=1)
+    assert looks([train, test], [{"transparent": 2}, {"transparent": 1, "odd": 1}]) == [
         "of 5 images: 2 of a single colour; 1 nearly black (no value reaches 16 of 255); 3 transparent; 1 odd"
     ]
     assert looks([_read("train", "a", "0"), _read("test", "b", "0")]) == []

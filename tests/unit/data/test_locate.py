@@ -78,7 +78,8 @@ def test_the_first_layout_that_detects_a_folder_opens_it(tmp_path: Path) -> None
     (tmp_path / "rows").touch()
     (tmp_path / "boxes").touch()
 
-    assert _locate("mine", None, tmp_path, tmp_path).spec.name == "boxes"
+    located = _locate("mine", None, tmp_path, tmp_path)
+    assert (located.spec.name, located.unused) == ("boxes", ("rows-plugin/rows",))
 
 
 def test_a_folder_of_no_layout_is_opened_by_the_named_set_itself(tmp_path: Path) -> None:
@@ -96,6 +97,7 @@ def test_a_new_name_takes_the_layout_of_its_folder(tmp_path: Path) -> None:
     located = _locate("pets", None, tmp_path, tmp_path)
 
     assert (located.name, located.spec.name, located.verified, located.classes) == ("pets", "boxes", None, None)
+    assert located.unused == ()
 
 
 def test_a_layout_asked_for_by_name_is_the_only_one_tried(tmp_path: Path) -> None:

@@ -98,13 +98,14 @@ def test_the_note_names_classes_with_a_single_image() -> None:
     assert note == "no test image for 1 of 2 classes that have a single image: 'b'"
 
 
-def _cached(folder: Path, train: np.ndarray, test: np.ndarray) -> DataInfo:
-    for name, labels in (("train", train), ("test", test)):
+def _cached(folder: Path, train: np.ndarray, test: np.ndarray, **more: np.ndarray) -> DataInfo:
+    splits = {"train": train, **more, "test": test}
+    for name, labels in splits.items():
         np.save(folder / f"{name}-images.npy", np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1))
         np.save(folder / f"{name}-labels.npy", labels)
     return DataInfo(
         name="toy", title="toy", verified=True, fingerprint="f", cache=str(folder), class_names=("a", "b"),
-        shape=(1, 1, 1), sizes={"train": len(train), "test": len(test)},
+        shape=(1, 1, 1), sizes={name: len(labels) for name, labels in splits.items() if len(labels)},
     )  # fmt: skip
 
 
@@ -131,6 +132,28 @@ def test_a_class_with_one_training_image_is_reported(tmp_path: Path) -> None:
     splits = load_splits(_cached(tmp_path, np.array([0, 0, 0, 1]), np.array([0, 1])), limit=None)
     assert splits.val.labels.tolist() == [0]
     assert splits.notes == ("no validation image for 1 of 2 classes that have a single image: 'b'",)
+
+
+def test_a_validation_split_of_the_dataset_is_taken_whole_and_nothing_is_cut_from_train(tmp_path: Path) -> None:
+    info = _cached(tmp_path, np.repeat([0, 1], 50), np.array([0, 1]), val=np.array([1, 1, 0]))
+    splits = load_splits(info, limit=None)
+    assert (len(splits.train), splits.val.labels.tolist(), len(splits.test)) == (100, [1, 1, 0], 2)
+    assert np.array_equal(splits.val.images[splits.val.index].ravel(), [0, 1, 2])
+
+    splits = load_splits(info, limit=2)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (2, 2, 2)
+
+
+def test_without_training_images_train_and_val_are_empty(tmp_path: Path) -> None:
+    splits = load_splits(_cached(tmp_path, np.array([], int), np.array([0, 1])), limit=None)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (0, 0, 2)
+    assert splits.train.images[splits.train.index].shape == (0, 1, 1, 1)
+
+
+def test_where_nothing_learns_one_training_image_per_class_is_enough(tmp_path: Path) -> None:
+    info = _cached(tmp_path, np.array([0, 1]), np.array([0, 1]))
+    splits = load_splits(info, limit=None, learns=False)
+    assert (len(splits.train), len(splits.val), splits.notes) == (2, 0, ())
 
 
 def test_a_limit_that_leaves_no_validation_image_is_refused(tmp_path: Path) -> None:

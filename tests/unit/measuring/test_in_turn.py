@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle, groupby
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,6 +34,8 @@ class Machine:
     now: float = 100.0
     calls: list[tuple[str, bool]] = field(default_factory=list)
     timing: bool = False
+    waited: float = 0.0
+    """Seconds that the thread has waited for a processor, as the kernel counts them."""
     taken: Callable[[float], float] = lambda now: 0.0
     """What the kernel says was taken from a quad that ended at a time."""
 
@@ -65,8 +68,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(timing, "observe", lambda device: found.now)
     monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
     monkeypatch.setattr(timing, "facts", lambda start, end, threads: {})
-    monkeypatch.setattr(in_turn, "glance", lambda: found.now)
-    monkeypatch.setattr(in_turn, "disturbance", lambda start, end, on_cpu: found.taken(end))
+    monkeypatch.setattr(in_turn, "glance", lambda: SimpleNamespace(wall=found.now))
+    monkeypatch.setattr(in_turn, "disturbance", lambda start, end, on_cpu, since: found.taken(end.wall))
+    monkeypatch.setattr(in_turn, "run_delay", lambda: found.waited)
     return found
 
 
@@ -160,10 +164,10 @@ def test_what_is_timed_before_the_second_quad_does_not_count(machine: Machine) -
     quads = iter([10.0])
     pace = 1.0
 
-    def glance() -> float:
+    def glance() -> SimpleNamespace:
         nonlocal pace
         pace = next(quads, 1.0) if pace == 1.0 else 1.0
-        return machine.now
+        return SimpleNamespace(wall=machine.now)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(in_turn, "glance", glance)
@@ -172,6 +176,22 @@ def test_what_is_timed_before_the_second_quad_does_not_count(machine: Machine) -
     assert max(found.block_seconds) == pytest.approx(found.calls_per_block * 0.002)
     assert max(turns.reference_seconds) == pytest.approx(turns.reference_calls * 0.001)
     assert (len(found.block_seconds), len(turns.reference_seconds)) == (2 * turns.quads,) * 2
+
+
+@pytest.mark.parametrize("images", [8, 1], ids=["blocks", "single calls"])
+def test_the_ratio_leaves_out_what_a_thread_waits_for_a_processor_and_the_measured_times_hold_it(
+    images: int, machine: Machine
+) -> None:
+    """Each call of the reference is kept waiting as long as it runs, and the model's never."""
+
+    def reference(now: float, number: int) -> float:
+        machine.waited += 0.001
+        return 0.002
+
+    found = timed(machine, 0.004, reference, images=images)
+    turns = turns_of(found)
+    assert turns.speed_ratio == pytest.approx(images * 0.001 / (REFERENCE_BATCH * 0.004))
+    assert turns.reference_seconds == pytest.approx([0.002 * turns.reference_calls] * len(turns.reference_seconds))
 
 
 def test_a_latency_is_of_single_calls_of_both_and_each_block_of_their_median(machine: Machine) -> None:

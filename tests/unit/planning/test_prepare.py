@@ -108,6 +108,11 @@ def open_inks(root: Path, shift: int) -> Shades:
     return Shades(40 + shift)
 
 
+def open_scored(split: str, kept: str) -> Shades | None:
+    """One split alone."""
+    return Shades(7) if split == kept else None
+
+
 def fit(model: Any) -> Any:
     return model
 
@@ -136,6 +141,7 @@ CATALOG = Catalog(
     ),
     recipes=offers(
         RecipeSpec(name="sgd", fit=fit, summary="x"),
+        RecipeSpec(name="score", fit=fit, summary="x", trains=False),
         RecipeSpec(name="lacking", fit=fit, summary="x", requires=("no_such_module",)),
         RecipeSpec(name="gone", fit="no_such_module:fit", summary="x"),
         RecipeSpec(name="steps", fit=fit, step=fit, summary="x", options={"teacher": Option("", kind="model")}),
@@ -161,6 +167,7 @@ CATALOG = Catalog(
             summary="x",
             options={"fold": Option(1, minimum=1)},
         ),
+        DatasetSpec(name="scored", open=open_scored, summary="x", needs_root=False, options={"kept": "test"}),
         DatasetSpec(name="inks", open=open_inks, summary="x", options={"shift": Option(0)}),
     ),
 )
@@ -343,6 +350,24 @@ def test_a_layout_opens_the_folder_that_a_named_dataset_refuses(tmp_path: Path) 
     assert cell.cell.dataset_options == {"fold": 1}
     assert cell.data is not None
     assert cell.data.title.startswith("inks (unverified, ")
+
+
+def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("one")
+    model = f"zoo/sound:checkpoint={tmp_path}/weights.pt"
+    for kept in ("test", "train"):
+        found = prepared(model, datasets=[f"scored:kept={kept}"], recipe="score")
+        assert [cell.unavailable for cell in found.cells if isinstance(cell.cell, QualityCell)] == [""]
+        assert found.notes[0] == f"scored{':kept=train' if kept == 'train' else ''}: 12 test images in 2 classes"
+
+
+def test_a_model_that_learns_is_refused_data_without_training_images() -> None:
+    found = prepared("zoo/sound", datasets=["scored"])
+    assert reasons(found)["sound", "QualityCell"] == "it learns, and there are no training images"
+    assert reasons(found)["sound", "SpeedCell"] == ""
+
+    found = prepared("zoo/sound", datasets=["scored:kept=train"])
+    assert found.notes[0].endswith(": 8 training, 2 validation, 2 test images in 2 classes")
 
 
 def test_a_changed_teacher_is_another_key(tmp_path: Path) -> None:

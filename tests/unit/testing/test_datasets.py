@@ -239,6 +239,24 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
         in_test(lambda one: {"pixels": np.concatenate([one.pixels[:-1], sound("train").pixels[7:8]])}),
         {},
     ),
+    "one image in val and test": (
+        "check_dataset_splits_disjoint",
+        "12 of 12 test images are in val, too, such as test 0, val 0",
+        sound,
+        {"splits": ("train", "val", "test")},
+    ),
+    "other names in val": (
+        "check_dataset_class_names",
+        "train and val and test have different class names",
+        lambda split: replace(sound(split), class_names=("a", "c", "b") if split == "val" else ("a", "b", "c")),
+        {"splits": ("train", "val", "test")},
+    ),
+    "no split at all": (
+        "check_dataset_opens",
+        "open gave None for every split; raise FileNotFoundError where there is nothing",
+        lambda split: None,
+        {},
+    ),
     "labels in another order": (
         "check_dataset_order_stable",
         "the labels of train come in another order when opened again",

@@ -52,26 +52,29 @@ def behind(prefix: str) -> Callable[[State], State]:
     ("wrap", "taken"),
     [
         (dict, ""),
-        (lambda s: {"state_dict": s, "epoch": 3}, "those under state_dict"),
-        (lambda s: {"model": s}, "those under model"),
-        (lambda s: {"model_state_dict": s, "loss": np.float32(0.5)}, "those under model_state_dict"),
+        (lambda s: {"state_dict": s, "epoch": 3}, "under state_dict"),
+        (lambda s: {"model": s}, "under model"),
+        (lambda s: {"model_state_dict": s, "loss": np.float32(0.5)}, "under model_state_dict"),
         (
-            lambda s: {"state_dict": s, "args": argparse.Namespace(lr=0.1, best=np.float64(80.0), tag=np.str_("a"))},
-            "those under state_dict",
+            lambda s: {
+                "state_dict": s,
+                "args": argparse.Namespace(lr=0.1, best=np.float64(80.0), tag=np.str_("a"), to=Path("out")),
+            },
+            "under state_dict",
         ),
-        (lambda s: {"state_dict_ema": s, "metric": np.bool_(True)}, "those under state_dict_ema"),
+        (lambda s: {"state_dict_ema": s, "metric": np.bool_(True)}, "under state_dict_ema"),
         (
             lambda s: {"state_dict": s, "state_dict_ema": {name: 0 * tensor for name, tensor in s.items()}},
-            "those under state_dict, not the averaged ones under state_dict_ema",
+            "under state_dict, not the averaged ones under state_dict_ema",
         ),
-        (behind("module."), "those named module.*"),
-        (behind("_orig_mod.module."), "those named _orig_mod.module.*"),
-        (lambda s: {"state_dict": behind("model.")(s)}, "those under state_dict, those named model.*"),
+        (behind("module."), "named module.*"),
+        (behind("_orig_mod.module."), "named _orig_mod.module.*"),
+        (lambda s: {"state_dict": behind("model.")(s)}, "under state_dict, named model.*"),
         (
             lambda s: {"n_averaged": torch.tensor(3), **behind("module.")(s)},
-            "those named module.* (left out: n_averaged)",
+            "named module.* (left out: n_averaged)",
         ),
-        (lambda s: {name.replace("0.", "0._orig_mod."): tensor for name, tensor in s.items()}, "those inside wrappers"),
+        (lambda s: {name.replace("0.", "0._orig_mod."): tensor for name, tensor in s.items()}, "inside wrappers"),
     ],
 )
 def test_what_trainers_lay_around_weights_is_taken_off_and_said(

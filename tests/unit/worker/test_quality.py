@@ -183,3 +183,20 @@ def test_weights_are_scored_alike_whatever_lies_beside_the_test_images(tmp_path:
     assert again == first
     assert (applied.mean, applied.std, applied.source) == (how.mean, how.std, "the checkpoint")
     np.testing.assert_array_equal(said.logits, predicted.logits[:, order])
+
+
+@pytest.mark.compute
+def test_data_without_training_images_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info, catalog = cached(tmp_path), load_catalog()
+    for path in tmp_path.glob("train-*.npy"):
+        path.unlink()
+    monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
+    options = catalog.member("scratch/vit").defaults | {"patch_size": 4, "depth": 1, "width": 32, "heads": 2}
+    planned = factories.quality_cell(
+        "vit", options=options, data=msgspec.structs.replace(info, sizes={"test": 50}), recipe="recipes/evaluate"
+    )
+    result = run_quality(CellJob(planned=planned), catalog, tmp_path, lambda _: None)
+    assert result.splits == {"train": 0, "val": 0, "test": 50}
+    assert result.preprocess is not None
+    assert np.isfinite(result.preprocess.mean).all()
+    assert len(load_predictions(tmp_path / PREDICTIONS).labels) == 50

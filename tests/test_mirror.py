@@ -31,6 +31,7 @@ TESTED_WITH = {
         "comparing/kinds",
     ),
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
+    "unit/leaderboard/test_rows.py": ("leaderboard/metric",),
     "unit/report/html/test_charts.py": (
         "report/html/panels",
         "report/html/pareto_chart",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from vitbench.leaderboard.rows import Condition, Metric
+from vitbench.leaderboard.metric import Metric
+from vitbench.leaderboard.rows import Condition
 from vitbench.specs import At
 
 __all__ = ["BATCHES", "OF_SPEED", "VERSIONS", "Unlike", "blocking", "unlike_conditions"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitbench.leaderboard.rows import Metric
+from vitbench.leaderboard.metric import Metric
 from vitbench.specs import At
 
 __all__ = ["is_cost", "is_quality", "is_speed"]

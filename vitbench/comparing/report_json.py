@@ -14,7 +14,8 @@ from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.sentences import notes, verdict
 from vitbench.comparing.speed_ratio import Compared, Speed
-from vitbench.leaderboard.rows import Metric, Row, metric_fields
+from vitbench.leaderboard.metric import Metric, metric_fields
+from vitbench.leaderboard.rows import Row
 from vitbench.statistics import Estimate
 
 __all__ = ["SCHEMA", "render_comparison_json"]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.processes import LEVEL, Processes, moody, tell_p, variance_between
-from vitbench.leaderboard.rows import Metric
 from vitbench.records import KeyedCell
 from vitbench.statistics import Estimate, process_ratio
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vitbench.leaderboard.image_scores import Known
+from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.occasion_spread import RATIOS, Kind, OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
 from vitbench.leaderboard.ranking import Entry, Resolution, rank
 from vitbench.leaderboard.references import References, on_one_scale
-from vitbench.leaderboard.rows import Condition, Metric, Row, unranked
+from vitbench.leaderboard.rows import Condition, Row, unranked
 from vitbench.leaderboard.selecting import Patterns, select
 from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain

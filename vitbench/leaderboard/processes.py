@@ -18,8 +18,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.occasion_spread import OccasionSpread
-from vitbench.leaderboard.rows import Metric
 from vitbench.statistics import welch_p_values
 
 if TYPE_CHECKING:

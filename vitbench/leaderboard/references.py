@@ -12,7 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from vitbench.leaderboard.rows import Condition, Metric, Row
+from vitbench.leaderboard.metric import Metric
+from vitbench.leaderboard.rows import Condition, Row
 
 __all__ = ["ReferenceValue", "References", "on_one_scale"]
 

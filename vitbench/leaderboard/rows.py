@@ -6,11 +6,10 @@ seeds.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -28,124 +27,26 @@ from vitbench.leaderboard.grouping import (
     placed,
     speed_cell,
 )
-from vitbench.leaderboard.occasion_spread import OccasionSpread
+from vitbench.leaderboard.metric import Metric, first_taken, of_all_seeds
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
-    Interval,
     KeyedCell,
-    Level,
     Measurement,
     QualityCell,
-    Ratio,
     Record,
     SpeedCell,
-    Style,
-    interval_of,
 )
 from vitbench.specs import At, OptionValue
-from vitbench.statistics import Estimate, pool
 
 __all__ = [
     "Condition",
-    "Metric",
-    "Relative",
     "Row",
-    "metric_fields",
     "options_text",
     "row_fields",
     "unranked",
     "unshared",
 ]
-
-_LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Relative:
-    """What is behind a value that was measured in turn with the reference network, and that is shown by their ratio."""
-
-    ratio: Ratio
-    """With the interval that ranks and compares."""
-    measured: float
-    """The value as it was measured: the median of the processes."""
-    low: float
-    """The least of the processes' values."""
-    high: float
-    """The largest."""
-    reference: float
-    """The reference's value that all rows share: what the ratio was multiplied by."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Metric:
-    """What a row has of one metric."""
-
-    value: float | None
-    """None where it could not be had; never nan or infinite. Where there is a `relative`: its ratio times the
-    reference's value, which all rows share."""
-    unit: str
-    better: Literal["higher", "lower", "neither", ""]
-    low: float | None
-    """Lower end of the 95 % interval, or of the range over processes; over several seeds: the mean of theirs, so that
-    it is the error of the images alone."""
-    high: float | None
-    spread: float | None
-    """Standard deviation from seed to seed; None for one seed."""
-    n: int | None
-    """What it rests on: images, samples or processes; over several seeds: their number."""
-    verdict: Level
-    """The worst over the seeds."""
-    reasons: tuple[str, ...]
-    taken_at: At
-    """The cell that it is of."""
-    exact: bool
-    """Whether it is known without an error."""
-    machine_bound: bool
-    """Whether it holds for the machine that made it alone."""
-    style: Style
-    """How it is shown."""
-    processes: tuple[float, ...] = ()
-    """The value of each process; empty where one gave it."""
-    occasion: str = ""
-    """Shared by the figures whose processes took turns (`vitbench.records.Record.occasion`)."""
-    occasion_spread: OccasionSpread | None = None
-    """What such figures differ by from occasion to occasion on this machine; None where that is not known."""
-    relative: Relative | None = None
-    """The ratio to the reference network that it is shown by, and what was measured; it has no `low` and `high` then,
-    since the ratio's interval is none of its unit."""
-
-    @property
-    def interval(self) -> Interval | None:
-        """What `low` and `high` are the ends of."""
-        return interval_of(self.low, self.high, self.processes)
-
-    @property
-    def measured(self) -> float | None:
-        """The value as it was measured."""
-        return self.relative.measured if self.relative else self.value
-
-    @property
-    def ends(self) -> tuple[float, float] | None:
-        """The ends of the interval for a picture: where there is a `relative`, of its ratio, on the value's scale."""
-        if self.relative and self.value is not None:
-            ratio = self.relative.ratio
-            if ratio.low is None or ratio.high is None:
-                return None
-            return self.value * ratio.low / ratio.value, self.value * ratio.high / ratio.value
-        return None if self.low is None or self.high is None else (self.low, self.high)
-
-    @property
-    def of_weights(self) -> bool:
-        """Whether it tells of trained weights, which another seed would give otherwise."""
-        return self.taken_at == "quality" and not self.exact and not self.machine_bound
-
-    @property
-    def merit(self) -> float | None:
-        """The value, turned so that more is better; None where rows cannot be ordered by it."""
-        if self.value is None or self.verdict == "invalid" or self.better not in ("higher", "lower"):
-            return None
-        return self.value if self.better == "higher" else -self.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,25 +138,6 @@ def row_fields(row: Row) -> dict[str, Any]:
     del found["condition"], found["metrics"], found["timing_variables"]
     found["variables"] = dict(sorted((*row.condition.variables, *row.condition.timing_variables)))
     return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
-
-
-_TOLD = ("value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons")
-
-
-def metric_fields(metric: Metric) -> dict[str, Any]:
-    """Return what a row has of a metric, for programs; how it is shown to people is left out."""
-    found = {name: getattr(metric, name) for name in _TOLD}
-    if metric.relative is None:
-        return found
-    known, ratio = metric.relative, metric.relative.ratio
-    return found | {
-        "ratio": {
-            **{name: getattr(ratio, name) for name in ("value", "low", "high", "value_of_all", "quads", "left_out")},
-            "interval": "95%",
-        },
-        "measured": {"value": known.measured, "low": known.low, "high": known.high, "interval": "range"},
-        "reference": {"network": ratio.network, "value": known.reference, "own": ratio.reference},
-    }
 
 
 def unranked(records: Iterable[Record], pending: Iterable[KeyedCell] = ()) -> list[Row]:
@@ -369,28 +251,16 @@ def _metrics(
             if "quality" in measured.at and (not measured.machine_bound or own_place(record.planned) == place):
                 found[measured.name]["quality"][seed] = measured
     here = [seed for seed, record in by_seed.items() if own_place(record.planned) == place]
-    firsts = {name: _first(by_cell) for name, by_cell in found.items()}
+    firsts = {name: first_taken(by_cell) for name, by_cell in found.items()}
     rows = {
         name: replace(metric, occasion=occasions.get((name, metric.taken_at), "")) for name, metric in firsts.items()
     }
     return {
-        name: _of_all_seeds(metric, found[name]["quality"], [*(here if metric.machine_bound else by_seed), *missing])
+        name: of_all_seeds(metric, found[name]["quality"], [*(here if metric.machine_bound else by_seed), *missing])
         if metric.taken_at == "quality"
         else metric
         for name, metric in rows.items()
     }
-
-
-def _of_all_seeds(metric: Metric, measurements: Mapping[int, Measurement], asked: Collection[int]) -> Metric:
-    """Doubt a mean over some of the seeds that were asked for: it leaves out those that may have done worst.
-
-    It stays ranked, since one failure for lack of memory says nothing against the others, but never without a mark.
-    """
-    lacking = len(asked) - sum(m.value is not None for m in measurements.values())
-    if metric.value is None or metric.exact or not lacking:
-        return metric
-    reason = f"{lacking} of {len(asked)} seeds {'has' if lacking == 1 else 'have'} no result"
-    return replace(metric, verdict=max(metric.verdict, "warn", key=_LEVELS.index), reasons=(reason, *metric.reasons))
 
 
 def _at_the_batch(cell: SpeedCell, condition: Condition) -> bool:
@@ -398,15 +268,6 @@ def _at_the_batch(cell: SpeedCell, condition: Condition) -> bool:
     fixed = {"fixed_batch": condition.batch_size, "training": condition.train_batch_size}
     at = at_of(cell)
     return at not in fixed or cell.batch_size == fixed[at]
-
-
-def _first(by_cell: Mapping[At, Mapping[int, Measurement]]) -> Metric:
-    def order(at: At) -> tuple[bool, int]:
-        measurements = by_cell[at].values()
-        return all(each.value is None for each in measurements), min(each.at.index(at) for each in measurements)
-
-    at = min(by_cell, key=order)
-    return _metric(by_cell[at], at)
 
 
 def _train_step(records: Sequence[Record], condition: Condition) -> str | None:
@@ -421,53 +282,6 @@ def _other_batches(records: Sequence[Record], condition: Condition) -> dict[str,
             found[cell.mode].add(cell.batch_size)
     fixed = {"inference": condition.batch_size, "training": condition.train_batch_size}
     return {mode: tuple(sorted(batches)) for mode, batches in found.items() if fixed[mode] not in batches}
-
-
-def _metric(measurements: Mapping[int, Measurement], at: At) -> Metric:
-    """Return the mean over seeds; a single measurement as it is.
-
-    Args:
-        measurements: of one name, by seed.
-        at: the cell that they are of.
-    """
-    first, *others = measurements.values()
-    known = [
-        Estimate(value=m.value, low=m.low, high=m.high)
-        for m in measurements.values()
-        if m.value is not None and math.isfinite(m.value)
-    ]
-    pooled = pool(known) if known else None
-    reasons = [
-        f"seed {seed}: {reason}" if others else reason
-        for seed, m in measurements.items()
-        for reason in m.verdict.reasons
-    ]
-    return Metric(
-        value=pooled.value if pooled else None,
-        unit=first.unit,
-        better=first.better,
-        low=pooled.low if pooled else None,
-        high=pooled.high if pooled else None,
-        spread=pooled.spread if pooled else None,
-        n=len(known) if others else first.n,
-        verdict=max((m.verdict.level for m in measurements.values()), key=_LEVELS.index),
-        reasons=tuple(reasons),
-        taken_at=at,
-        exact=first.exact,
-        machine_bound=first.machine_bound,
-        style=first.style,
-        processes=() if others else first.processes,
-        relative=None if others else _relative(first),
-    )
-
-
-def _relative(one: Measurement) -> Relative | None:
-    """Return what is behind a value that is shown by its ratio; None where the value itself is shown."""
-    if one.ratio is None or not one.ratio.decides or one.value is None:
-        return None
-    values = one.processes or (one.value,)
-    reference = one.ratio.reference
-    return Relative(ratio=one.ratio, measured=one.value, low=min(values), high=max(values), reference=reference)
 
 
 def _made_of(planned: KeyedCell) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """A model's blocks in turn with the reference network's, in one process: M R R M, a quad, until their ratio is known.
 
 The machine's mood falls on both sides of a quad, so the ratio is steadier from process to process than the time itself
-(docs/measuring.md has the figures). Of the time of each block, or of each call of a latency, the ratio leaves out what
-the kernel kept the thread waiting for a processor: a short call seldom meets another process, and a long one often, so
-that without this a busy machine would make the model whose calls are shorter look faster. Blocks are short, since a
-mood may change within a second. Alternating evicts caches, so that each block starts with untimed calls; a model whose
-call takes longer than that could matter for has none.
+(docs/measuring.md has the figures). Time for which the kernel kept the thread waiting for a processor does not count in
+the ratio: a short call seldom meets another process and a long one often, so that with it a busy machine would make the
+side whose calls are shorter look faster. Blocks are short, since a mood may change within a second. Alternating evicts
+caches, so that each block starts with untimed calls; a model whose call takes longer than that could matter for has
+none.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ MOST_REFERENCE_SECONDS = 0.1
 """The reference's blocks are as long as the model's, but no longer than this."""
 WARM_SECONDS = 0.001
 """Untimed calls before each block, which bring its weights and inputs back into the caches, take so long ..."""
-LEAST_SHARE = 0.01
-"""Of a block's wall time at least so much counts, since the wait is read a moment before and after it."""
 UNTIMED_MOST = 0.1
 """... but a call that takes longer than this is left out: what it finds evicted is less than a per cent of it."""
+LEAST_SHARE = 0.01
+"""Of a block's wall time at least so much counts, since the wait is read a moment before and after it."""
 STEAL_SECONDS = 0.2
 """Seconds at least over which the host's share is counted: it moves in ticks of 10 ms."""
 FEW_QUADS, ENOUGH_QUADS = 3, 8

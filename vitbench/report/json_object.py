@@ -12,8 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.leaderboard.metric import metric_fields
 from vitbench.leaderboard.pareto import OnFront, on_fronts
-from vitbench.leaderboard.rows import metric_fields, row_fields
+from vitbench.leaderboard.rows import row_fields
 from vitbench.report.sentence import closing_sentences
 
 __all__ = ["SCHEMA", "render_json"]

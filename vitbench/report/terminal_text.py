@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from vitbench.leaderboard.rows import Metric, Row
+from vitbench.leaderboard.metric import Metric
+from vitbench.leaderboard.rows import Row
 from vitbench.printable import plain
 from vitbench.records import Level
 

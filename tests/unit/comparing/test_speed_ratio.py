@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vitbench.comparing.speed_ratio import stored_speed
+from vitbench.leaderboard.metric import Metric, Relative
 from vitbench.leaderboard.occasion_spread import OccasionSpread
-from vitbench.leaderboard.rows import Metric, Relative
 from vitbench.records import Ratio, Style
 from vitbench.statistics import process_ratio
 

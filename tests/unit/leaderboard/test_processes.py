@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vitbench.leaderboard.metric import Metric, Relative
 from vitbench.leaderboard.occasion_spread import RATIOS, OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import (
     FEW_PROCESSES,
@@ -26,7 +27,6 @@ from vitbench.leaderboard.processes import (
     variance_between,
 )
 from vitbench.leaderboard.ranking import Entry, rank
-from vitbench.leaderboard.rows import Metric, Relative
 from vitbench.records import Ratio, Style
 from vitbench.running.runner import SPEED_PROCESSES
 from vitbench.statistics import process_ratio

@@ -8,8 +8,9 @@ import factories as f
 import pytest
 
 from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.metric import metric_fields
 from vitbench.leaderboard.references import on_one_scale
-from vitbench.leaderboard.rows import Row, metric_fields, unranked
+from vitbench.leaderboard.rows import Row, unranked
 from vitbench.records import Record
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vitbench.leaderboard.leaderboard import Metric, Row
-from vitbench.leaderboard.rows import Relative
+from vitbench.leaderboard.metric import Relative
 from vitbench.records import QualityCell, digest
 from vitbench.report.html.charts import (
     Chart,

@@ -83,17 +83,19 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
     found = []
-    ends = [_ends(metric) for metric in metrics]
+    of_ratios = any(metric.relative for metric in metrics if metric)
+    # A range of measured values is no interval of ratios, whose column it would stand in.
+    ends = [None if of_ratios and metric and not metric.relative else _ends(metric) for metric in metrics]
     scale = _range(ends, rows)
     if scale:
         intervals = [
-            TableCell(text=_in_words(metric, pair, text), order=f"{pair[0]:.8g}", strip=_strip(pair, *scale))
+            TableCell(text=_in_words(metric, pair, text), order=_order(metric, pair), strip=_strip(pair, *scale))
             if pair
             else _EMPTY
             for metric, pair in zip(metrics, ends, strict=True)
         ]
         title, unit = interval_head(metrics)
-        better = next(metric.better for metric in metrics if metric)
+        better = "lower" if of_ratios else next(metric.better for metric in metrics if metric)
         key = f"{style.metric}_interval"
         found.append(
             TableColumn(
@@ -108,6 +110,12 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
             TableColumn(key=key, title="sd of", unit="seeds", better="lower", detail=False, cells=tuple(cells))
         )
     return found
+
+
+def _order(metric: Metric | None, ends: tuple[float, float, float]) -> str:
+    """Return what a column of intervals is sorted by: their lower ends, or of ratios the width that is shown."""
+    half = metric.relative.ratio.half_width if metric and metric.relative else None
+    return f"{ends[0] if half is None else half:.8g}"
 
 
 def _in_words(metric: Metric | None, ends: tuple[float, float, float], text: Callable[[float], str]) -> str:

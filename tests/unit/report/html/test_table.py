@@ -118,3 +118,14 @@ def test_a_ratio_to_the_reference_network_has_half_its_interval_and_a_strip():
     assert [cell.text for cell in found.cells] == [f"± {half:.1%}", "± 0.0%"]
     assert (found.title, found.unit) == ("ratio", "± 95 %")
     assert all(cell.strip for cell in found.cells)
+    assert [float(cell.order) for cell in found.cells] == pytest.approx([half, 0.0]), "it is sorted by what it shows"
+    assert found.better == "lower"
+
+
+def test_a_measured_range_does_not_stand_among_intervals_of_ratios():
+    values = (99.0, 100.0, 101.0)
+    plain = factories.measurement("throughput", 100.0, unit="images/s", low=99.0, high=101.0, n=3, processes=values)
+    records = [factories.relative_speed("a", (1.98, 2.0, 2.02)), factories.record(factories.speed_cell("b"), [plain])]
+    rows = build(records, [], "throughput").rows
+    [found] = [each for each in columns(rows, "throughput") if each.key == "throughput_interval"]
+    assert [bool(cell.text) for cell in found.cells] == [True, False]

@@ -22,4 +22,4 @@ def build(*, num_classes: int, in_channels: int) -> nn.Module:
 def vitbench_models() -> Iterator[vitbench.ModelSpec]:
     """Offer the five."""
     for name in ("ada", "bea", "cleo", "dora", "eve"):
-        yield vitbench.ModelSpec(name=name, build=build)
+        yield vitbench.ModelSpec(name=name, build=build, summary="The same small convolutional network")

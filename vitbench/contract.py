@@ -72,7 +72,7 @@ class ImageSize(tuple[int, int]):
         """
         height, width = self
         if height != width:
-            raise ValueError(f"the input is {height}x{width}, no square: take image_size[0] and image_size[1] apart")
+            raise ValueError(f"the input is {height}x{width}, not a square: use image_size[0] and image_size[1]")
         return height
 
     def __pow__(self, power: int) -> int:

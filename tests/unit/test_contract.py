@@ -470,6 +470,6 @@ def test_a_square_computes_as_its_side() -> None:
 
 def test_a_rectangle_is_no_number() -> None:
     with pytest.raises(
-        ValueError, match=r"^the input is 40x32, no square: take image_size\[0\] and image_size\[1\] apart$"
+        ValueError, match=r"^the input is 40x32, not a square: use image_size\[0\] and image_size\[1\]$"
     ):
         contract.call(lambda image_size: image_size // 16, {"image_size": (40, 32)})

@@ -212,7 +212,7 @@ class _PlainType:
 
     def __init__(self, code: str, *_: object) -> None:
         if not re.fullmatch(r"[<>|=]?([biuf?][1248]?|[SU]\d{1,6})", code):
-            raise ValueError(f"{code} is no plain number or text")
+            raise ValueError(f"{code} is not a plain number or text")
         self.type = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:

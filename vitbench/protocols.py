@@ -128,6 +128,18 @@ def _build_nothing(text: str) -> nn.Module:
     raise UsageError(f'"{text}" cannot be built here: models are built by name in a run alone')
 
 
+def _nothing_saved() -> None:
+    return None
+
+
+def _save_nothing(step: int, state: Mapping[str, Any]) -> None:
+    """Stand in where a training is not kept."""
+
+
+def _keep_nothing(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Stand in where a training is not kept."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitRun:
     """The conditions of one training run."""
@@ -158,6 +170,17 @@ class FitRun:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
     the model in training as they are; where its own size, channels or normalisation are others, they are converted
     inside. Raises UsageError for a text that no such option holds: what is built belongs to the cell's key."""
+    resume: Callable[[], tuple[int, Mapping[str, Any]] | None] = _nothing_saved
+    """``run.resume()`` gives what an earlier attempt at this training, which was killed, saved last: the step and the
+    state, its tensors on the CPU; None where there is nothing, or it is damaged, which the user is told. What an
+    attempt that raised has saved is not given."""
+    save: Callable[[int, Mapping[str, Any]], None] = _save_nothing
+    """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
+    numbers, texts, None, and lists, tuples and dicts of these. It is deleted when the cell has ended without being
+    killed. `vitbench.training.TrainingState` gathers it and says when it is time."""
+    keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
+    """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
+    record: what a recipe trains beside the model. The same name again replaces them."""
     compile: bool = False
     """Whether to use torch.compile; `vitbench.training.on_device` does."""
     channels_last: bool = False

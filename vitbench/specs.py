@@ -372,6 +372,9 @@ class ModelSpec(WithOptions):
     recipe: str = ""
     """The recipe it takes where a suite names none, full or of the same plugin; empty: vitbench's own for new models,
     or that for pretrained ones."""
+    recipe_options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
+    """Its own defaults for the options of recipes, by the recipe's name: ``{"supervised": {"lr": 0.1}}``. A suite
+    overrides them, and ``--set`` overrides that."""
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name: bare defaults, whose types they keep, or `Option`. ``checkpoint`` is a file."""
     arguments: Mapping[str, Any] = field(default_factory=dict)

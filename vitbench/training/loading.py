@@ -13,8 +13,9 @@ from torch import Tensor
 
 from vitbench.errors import UsageError
 from vitbench.protocols import Split
+from vitbench.training.draws import Draws, derived_seed
 
-__all__ = ["Resident", "batches", "resident", "steps_per_epoch"]
+__all__ = ["Batch", "Resident", "batches", "resident", "shuffled", "steps_per_epoch"]
 
 _RESIDENT_BYTES = 2 << 30
 """All of CIFAR at its own size is 0.15 GB; 2 GiB leave room for the model on a small GPU."""
@@ -31,6 +32,18 @@ class Resident:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Images to learn from."""
+
+    images: Tensor
+    """uint8[B, C, H, W], on the device."""
+    labels: Tensor
+    """int64[B], on the device."""
+    draws: Draws
+    """The random numbers of each image, for its augmentation."""
 
 
 def resident(split: Split, device: torch.device) -> Split | Resident:
@@ -84,6 +97,60 @@ def batches(
     order = order.to(device if isinstance(split, Resident) else "cpu")
     for start in range(0, end, batch_size):
         yield _gather(split, order[start : min(start + batch_size, end)], device)
+
+
+def shuffled(
+    split: Split | Resident,
+    *,
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    repeats: int = 1,
+    weights: Tensor | None = None,
+) -> Iterator[Batch]:
+    """Yield the full batches of an epoch, in an order that the seed and the epoch decide; see `steps_per_epoch`.
+
+    There is no generator to keep: a training that was interrupted goes on at any step of any epoch with the images and
+    the random numbers that it would have had.
+
+    Args:
+        split: such as ``data.train``, or `resident` of it.
+        batch_size: B.
+        device: where the batches are wanted.
+        seed: of the training.
+        epoch: counted from 0.
+        start: how many batches are left out.
+        repeats: how often an image stands in its batch, each time with draws of its own (Hoffer et al. 2020, arXiv
+            1901.09335). An epoch keeps its length: of n repeats, each image has its turn in one of n epochs.
+        weights: float[N], how likely each image is drawn, with replacement; None: each image once.
+
+    Raises:
+        UsageError: batch_size or repeats is below 1, or the batch is smaller than the repeats.
+    """
+    if not 1 <= repeats <= batch_size:
+        raise UsageError(f"repeats must be 1 to the batch size of {batch_size}, not {repeats}")
+    count = len(split)
+    order = _order(count, seed=seed, epoch=epoch, repeats=repeats, weights=weights)
+    for number in range(start, steps_per_epoch(count, batch_size)):
+        rows, copies = (part[number * batch_size : (number + 1) * batch_size] for part in order)
+        images, labels = _gather(split, rows.to(device) if isinstance(split, Resident) else rows, device)
+        draws = Draws(seed, epoch, rows.to(device), copies.to(device))
+        yield Batch(images=images, labels=labels, draws=draws)
+
+
+def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the images of an epoch as int64[count] rows, and which of its repetitions each one is."""
+    cycle, part = divmod(epoch, repeats)
+    generator = torch.Generator().manual_seed(derived_seed(seed, "order", cycle))
+    if weights is None:
+        order = torch.randperm(count, generator=generator)
+    else:
+        order = torch.multinomial(weights.double().cpu(), count, replacement=True, generator=generator)
+    slots = torch.arange(count)
+    # One order serves `repeats` epochs: each takes its share of the images, several times one after the other.
+    return order[(part * -(-count // repeats) + slots // repeats) % count], slots % repeats
 
 
 def _gather(split: Split | Resident, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

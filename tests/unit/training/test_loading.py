@@ -9,7 +9,7 @@ import toy_training
 
 from vitbench.errors import UsageError
 from vitbench.protocols import Split
-from vitbench.training import Resident, batches, resident, steps_per_epoch
+from vitbench.training import Resident, batches, resident, shuffled, steps_per_epoch
 
 CPU = torch.device("cpu")
 
@@ -98,3 +98,50 @@ def test_a_split_is_put_on_an_accelerator_only_where_it_fits(monkeypatch: pytest
 def test_a_batch_size_below_one_is_refused_in_words() -> None:
     with pytest.raises(UsageError, match="batch_size must be at least 1, not 0"):
         steps_per_epoch(10, 0)
+
+
+def labels_of(split: Split | Resident, **options: object) -> list[int]:
+    asked = {"batch_size": 4, "device": CPU, "seed": 0, "epoch": 0} | options
+    return torch.cat([batch.labels for batch in shuffled(split, **asked)]).tolist()
+
+
+def test_the_order_is_of_the_seed_and_the_epoch_alone() -> None:
+    split = numbered(15)
+    order = labels_of(split)
+    assert len(set(order)) == len(order) == 12
+    assert labels_of(on_cpu(split)) == order
+    assert order not in (labels_of(split, seed=1), labels_of(split, epoch=1))
+    assert labels_of(split, start=1) == order[4:]
+
+
+def test_images_have_the_same_draws_in_batches_of_any_size() -> None:
+    drawn = []
+    for batch_size in (1, 5):
+        parts = list(shuffled(numbered(10), batch_size=batch_size, device=CPU, seed=0, epoch=2))
+        labels = torch.cat([part.labels for part in parts])
+        numbers = torch.cat([part.draws.uniform("x") for part in parts])
+        drawn.append(numbers[labels.argsort()])
+    assert torch.equal(*drawn)
+
+
+def test_repeated_images_stand_side_by_side_and_each_has_its_turn() -> None:
+    split = numbered(6)
+    seen = []
+    for epoch in range(3):
+        for batch in shuffled(split, batch_size=3, device=CPU, seed=0, epoch=epoch, repeats=3):
+            assert len(batch.labels.unique()) == 1
+            assert len(batch.draws.uniform("x").unique()) == 3
+            seen.append(int(batch.labels[0]))
+    assert sorted(seen) == list(range(6))
+
+
+def test_weights_say_how_often_an_image_comes() -> None:
+    drawn = labels_of(numbered(400), weights=torch.tensor([0.0, *[1.0] * 398, 400.0]))
+    assert 0 not in drawn
+    assert 150 < drawn.count(399) < 250
+
+
+@pytest.mark.parametrize("repeats", [0, 5])
+def test_a_batch_has_room_for_the_repeats(repeats: int) -> None:
+    with pytest.raises(UsageError, match="repeats must be 1 to the batch size of 4"):
+        labels_of(numbered(8), repeats=repeats)

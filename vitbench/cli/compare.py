@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from vitbench.cli.leaderboard import takes_unicode
 from vitbench.cli.options import FiniteRange
+from vitbench.cli.streams import echo
 from vitbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def compare(
         from vitbench.comparing.remeasure import remeasure
 
         found = remeasure(found, say, select_plugins(plugin_files))
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
-        click.echo(_rendered(found, as_json), nl=False)
+    echo(_rendered(found, as_json), nl=False)
     return found.exit_code
 
 

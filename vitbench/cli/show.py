@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from vitbench.cli.streams import echo
+
 __all__ = ["show"]
 
 
@@ -29,4 +31,4 @@ def _show(folder: Path, asked: str | None) -> None:
     from vitbench.store import Store
 
     with Store.open(folder, create=False) as store:
-        click.echo(record_text(store, asked) if asked else store_text(store))
+        echo(record_text(store, asked) if asked else store_text(store))

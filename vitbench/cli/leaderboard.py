@@ -79,6 +79,9 @@ def leaderboard(
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
         echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+    if form != "table" or output or readme or plots:  # some formats cannot say it
+        for words in results.leaderboard.damaged:
+            note(f"warning: {plain(words)}")
     if results.leaderboard.hidden and (form != "table" or output or readme or plots):  # some formats cannot say it
         note(f"note: {plain(results.leaderboard.hidden)}")
 

@@ -152,11 +152,13 @@ def run(
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     for name in ("output", "rerun", "timeout"):
         del asked[name]
-    folder, executor = _absolute(Path(output) if output else default_output()), chosen_executor()
+    given, executor = Path(output) if output else default_output(), chosen_executor()
+    folder = _absolute(given)
     with stoppable():
         planned = plan_of(executor, **asked)
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
-    return dataclasses.replace(load(folder), exit_code=code)
+    # As it was given, unless the working directory was removed meanwhile.
+    return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
 
 
 def _absolute(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -49,10 +50,19 @@ def main() -> None:
     except BrokenPipeError:  # `vitbench --help | head -1` has read enough
         code = 0
     except OSError as error:  # a full disk, a working folder that was removed
-        note(f"Error: {plain(reason_of(error))}")
+        note(f"Error: {plain(_in_words(error))}")
         code = StoreError.exit_code
     end_of_streams()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_words(error: OSError) -> str:
+    try:
+        os.getcwd()  # noqa: PTH109 - the call that fails elsewhere, too
+    except OSError:
+        return "the working directory was removed; change to one that exists."
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+    return f"{error.strerror or reason_of(error)}{where}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

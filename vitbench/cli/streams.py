@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import sys
 from typing import TextIO
 
@@ -35,10 +37,11 @@ def echo(message: str | bytes, *, nl: bool = True) -> None:
     """
     try:
         click.echo(message, nl=nl)
-    except BrokenPipeError:  # `vitbench ... | head` has read enough; the command's exit code is the answer all the same
-        _empty(sys.stdout)
     except OSError as error:
+        unread = _is_unread(error)
         _empty(sys.stdout)
+        if unread:  # `vitbench ... | head` has read enough; the command's exit code is the answer all the same
+            return
         raise StoreError(f"stdout cannot be written ({error.strerror}); nothing else went wrong.") from error
 
 
@@ -57,6 +60,13 @@ def end_of_streams() -> None:
             stream.flush()
         except (OSError, ValueError):
             _empty(stream)
+
+
+def _is_unread(error: OSError) -> bool:
+    """Whether nobody reads stdout any more: a pipe's reader has ended, or a terminal was closed."""
+    if error.errno != errno.EIO:
+        return isinstance(error, BrokenPipeError)
+    return stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
 
 
 def _empty(stream: TextIO) -> None:

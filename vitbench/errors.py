@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST = 1000
+"""Characters of a reason that are kept: a plugin's error may hold whole arrays."""
+
 
 class VitbenchError(Exception):
     """A mistake or a lack that the user can mend; the message says what is wrong and what to do.
@@ -60,6 +63,8 @@ def did_you_mean(name: str, candidates: object) -> str:
 def reason_of(error: BaseException) -> str:
     """Return an error in one line: vitbench's own sentences as they are, others with their type in front."""
     words = " ".join(str(error).split())
+    if len(words) > LONGEST:
+        words = f"{words[:LONGEST]}..."
     if isinstance(error, VitbenchError):
         return words
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

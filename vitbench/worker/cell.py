@@ -24,6 +24,8 @@ from vitbench.worker.speed import run_speed
 
 __all__ = ["run_cell"]
 
+LARGEST = 8_000_000
+"""Bytes of a result: one of seven processes with all their samples has 20,000."""
 _LACK_OF_MEMORY = (
     "defaultcpuallocator",
     "bad_alloc",
@@ -49,11 +51,24 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         else:
             result = run_speed(job, catalog, send)
         _check_weights(job.planned, catalog)
-        return msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
+        result = msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
+        _check_size(result)
+        return result
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status = _status_of(error)
         return CellResult(status=status, reason=reason_of(error))
+
+
+def _check_size(result: CellResult) -> None:
+    """Refuse what would make each table of a folder slow.
+
+    Raises:
+        UnusableError: a plugin gave texts or curves without end.
+    """
+    size = len(msgspec.msgpack.encode(result))
+    if size > LARGEST:
+        raise UnusableError(f"its record would have {size / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} MB are kept")
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:

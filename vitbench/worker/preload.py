@@ -2,6 +2,10 @@
 which a forked child could not use then.
 """
 
+import atexit
+import os
+import sys
+
 import safetensors.torch  # noqa: F401
 import torch
 import torch._dynamo  # the first optimiser imports it, in two seconds
@@ -9,3 +13,6 @@ import torch.utils.flop_counter  # noqa: F401
 
 import vitbench.catalog
 import vitbench.worker.cell  # noqa: F401
+
+if any("multiprocessing.forkserver" in word for word in sys.orig_argv):  # and not in a test that imports all there is
+    atexit.register(os._exit, 0)  # to take torch apart keeps it alive for seconds after its parent

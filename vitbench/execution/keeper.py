@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-__all__ = ["END", "adopt_orphans", "can_keep", "keep"]
+__all__ = ["END", "adopt_orphans", "can_keep", "keep", "signal_descendants"]
 
 END = b"end"
 """On the leash: end in good order. The end of the leash means: at once."""
@@ -74,7 +74,7 @@ def _obey(leash: Connection, worker: int, patience: float) -> None:
     with contextlib.suppress(EOFError, OSError):
         asked = leash.recv_bytes()
     if asked == END:
-        _signal_descendants(signal.SIGTERM)
+        signal_descendants(signal.SIGTERM)
         time.sleep(patience)
     with contextlib.suppress(ProcessLookupError):
         os.kill(worker, signal.SIGKILL)
@@ -89,11 +89,12 @@ def _end_descendants() -> None:
                 pass
         except ChildProcessError:
             return
-        _signal_descendants(signal.SIGKILL)
+        signal_descendants(signal.SIGKILL)
         time.sleep(0.01)
 
 
-def _signal_descendants(number: int) -> None:
+def signal_descendants(number: int) -> None:
+    """Send a signal to all that this process started, in whatever session, and to what they started."""
     import psutil
 
     with contextlib.suppress(psutil.Error):

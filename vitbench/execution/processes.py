@@ -25,12 +25,23 @@ class ProgramError(Exception):
 
 
 def end_group(pid: int, number: int = SIGKILL) -> None:
-    """Send a signal to a process that leads a group, and to whatever it started; nothing happens where all is over."""
+    """Send a signal to a process that leads a group, and to whatever it started; nothing happens where all is over.
+
+    What is in a session of its own is found while the process lives.
+    """
+    import psutil
+
+    others: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        others = psutil.Process(pid).children(recursive=True)
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS forbids it where all are dead
         if hasattr(os, "killpg"):
             os.killpg(pid, number)
         else:
             os.kill(pid, number)
+    for other in others:
+        with contextlib.suppress(psutil.Error):
+            other.send_signal(number)
 
 
 def how_it_ended(code: int | None) -> str:

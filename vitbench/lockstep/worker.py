@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import os
 import queue
-import signal
 import threading
 import time
 import traceback
@@ -25,6 +24,8 @@ from typing import NoReturn
 import msgspec
 
 from vitbench.errors import VitbenchError, reason_of
+from vitbench.execution.keeper import adopt_orphans, signal_descendants
+from vitbench.execution.processes import SIGKILL
 from vitbench.lockstep.process import Failed, Order, Ran, Ready, Reply, RunCalls
 from vitbench.records import SpeedCell
 from vitbench.specs import load_target
@@ -108,6 +109,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
 
 def main() -> None:
     """Serve the parent until it ends."""
+    adopt_orphans()
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -166,8 +168,9 @@ def _rest() -> None:
 
 
 def _end() -> NoReturn:
+    signal_descendants(SIGKILL)  # those in a session of their own, too
     if hasattr(os, "killpg"):
-        os.killpg(0, signal.SIGKILL)
+        os.killpg(0, SIGKILL)
     os._exit(1)
 
 

@@ -116,3 +116,12 @@ def test_a_program_that_fails_says_how_and_its_last_words() -> None:
 )
 def test_an_end_in_words(code: int, words: str) -> None:
     assert how_it_ended(code) == words
+
+
+def test_what_is_in_a_session_of_its_own_ends_too(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_program(
+            "setsid sleep 600 & echo $! > pid; wait", cwd=tmp_path, environment={"PATH": os.environ["PATH"]}, timeout=1
+        )
+    pid = int((tmp_path / "pid").read_text())
+    assert wait_for(lambda: not is_alive(pid))

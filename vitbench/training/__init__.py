@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from vitbench.training.augmentation import augment
+from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
 from vitbench.training.inputs import preprocess, statistics
 from vitbench.training.loading import Batch, Resident, batches, resident, shuffled, steps_per_epoch
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "DivergedError",
     "Draws",
+    "EpochClock",
     "MeanLoss",
     "Resident",
     "augment",

@@ -12,13 +12,16 @@ from vitbench.training.loading import Batch, Resident, batches, resident, shuffl
 from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, train_step, with_progress
 from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
+from vitbench.training.state import Part, TrainingState
 
 __all__ = [
     "Batch",
     "DivergedError",
     "Draws",
     "MeanLoss",
+    "Part",
     "Resident",
+    "TrainingState",
     "augment",
     "autocast",
     "batches",

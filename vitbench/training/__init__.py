@@ -13,6 +13,7 @@ from vitbench.training.loading import Batch, Resident, batches, resident, shuffl
 from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, train_step, with_progress
 from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
+from vitbench.training.state import Part, TrainingState
 
 __all__ = [
     "Batch",
@@ -20,7 +21,9 @@ __all__ = [
     "Draws",
     "EpochClock",
     "MeanLoss",
+    "Part",
     "Resident",
+    "TrainingState",
     "augment",
     "autocast",
     "batches",

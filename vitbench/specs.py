@@ -637,14 +637,14 @@ class MeasurementSpec(Declared):
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec(Declared):
+class MetricSpec(WithOptions):
     """A measurement, or several, made of parts of a cell."""
 
     name: str
     """Short name, unique in the plugin."""
     measure: Target
-    """``measure(subject: Subject) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or `SampleScore`;
-    may raise `Skip` with a reason."""
+    """``measure(subject: Subject, **options) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or
+    `SampleScore`; may raise `Skip` with a reason."""
     unit: str
     """Unit of the value: ``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither"]
@@ -673,8 +673,12 @@ class MetricSpec(Declared):
     order: int = 1000
     """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
     requires: tuple[str, ...] = ()
-    """Modules that must be importable; without one it has no value. A metric of predictions alone is made when the
-    library is there, others when their cells run again."""
+    """Modules that must be importable; without one it has no value. A metric of predictions and training alone is made
+    when the library is there, others when their cells run again."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name, such as a level, set by ``[metrics.NAME]`` of a suite or by ``--set NAME.OPTION=VALUE``. They
+    are in the name of each value, ``time:level=0.9``, and in the title of its column, which must have all of them in
+    braces (``"time to {level:g}"``): values of two settings never share a column."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)
@@ -703,6 +707,24 @@ class MetricSpec(Declared):
         if len({each.name for each in given}) < len(given):
             raise ValueError(f"{owner}: measurements must hold each name once")
         object.__setattr__(self, "measurements", given)
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "measure"))
+        self._check_titles(owner)
+
+    def _check_titles(self, owner: str) -> None:
+        """Check that the head of each column tells the options, which nobody could compare over otherwise."""
+        for name, option in self.declared.items():
+            if option.kind != "value":
+                raise ValueError(f"{owner}: option {name} must be a value, not of kind {option.kind}")
+            for each in self.gives:
+                title = (each.title if self.measurements else self.title) or ""
+                try:
+                    title.format(**self.defaults)
+                except (KeyError, IndexError, ValueError) as error:
+                    raise ValueError(f"{owner}: title {title!r} cannot be formatted: {error!r}") from error
+                if not re.search(rf"\{{{name}[:}}!]", title):
+                    raise ValueError(
+                        f'{owner}: title must tell the option {name}, such as "to {{{name}}}", not {title!r}'
+                    )
 
     @property
     def parts(self) -> tuple[Part, ...]:

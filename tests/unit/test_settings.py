@@ -24,6 +24,7 @@ MAY_NAME = {
 }
 ORDINARY = {
     ("report/training_curves.py", "train_seconds"),  # a key of `FitRun.log`
+    ("testing/subjects.py", "train_seconds"),
     ("training/clock.py", "train_seconds"),
     ("training/checkpoint.py", "params"),  # a key of other trainers' files
     ("training/loops.py", "params"),  # a key of torch's parameter groups

@@ -61,6 +61,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """The recipe of models that name none and whose spec asks for none."""
     recipes: dict[str, dict[str, OptionValue]] = {}
     """Recipe options for the whole suite."""
+    metrics: dict[str, dict[str, OptionValue]] = {}
+    """Options of metrics."""
     speed: SpeedPlan = SpeedPlan()
     threads: int | None = None
     """torch threads; None: all usable cores."""
@@ -104,7 +106,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
     settings: dict[str, dict[str, OptionValue]] = {}
-    """Recipe name to option to value, or its text, from ``--set``."""
+    """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
     """Dataset name to its folder."""
     conditions: Conditions = Conditions()

@@ -91,6 +91,7 @@ class Attempt:
             else self.search_seconds + sum(ending.seconds for ending in self.endings),
             measurements=measurements,
             curve=last.curve,
+            training=last.training,
             preprocess=last.preprocess,
             environment=environment_digest,
             runtime=last.runtime,

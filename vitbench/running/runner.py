@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -36,9 +37,11 @@ from vitbench.execution.messages import (
     time_limit,
 )
 from vitbench.files import move_file
+from vitbench.measurements import plain_name
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import FULL_PROCESSES, Attempt, status_of
 from vitbench.running.largest_batch import SearchFailed, find_largest
+from vitbench.specs import OptionValue
 from vitbench.store import Store
 
 __all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
@@ -47,6 +50,8 @@ SPEED_PROCESSES = 7
 """Fresh processes of a speed cell, settled before the first: an interval of Student's t over seven is 1.85 times as
 wide as their standard deviation, over five 2.5 times, over three 5 times."""
 _TARGET = "vitbench.worker.cell:run_cell"
+MetricOptions = Mapping[str, dict[str, OptionValue]]
+_NO_OPTIONS: MetricOptions = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +95,7 @@ def run_cells(
     run: str,
     environment_digest: str,
     metrics: Mapping[str, str],
+    metric_options: MetricOptions = _NO_OPTIONS,
     child_environment: Mapping[str, str],
     executor: Executor,
     on_event: Callable[[Event], None],
@@ -123,6 +129,7 @@ def run_cells(
                 timeout=timeout,
                 scratch=scratch,
                 plugins=plugins,
+                metric_options=metric_options,
             )
             _run_group(group, f"{run}/{number}", call, keep, by_ratio=by_ratio)
 
@@ -185,10 +192,13 @@ def update_metrics(
     *,
     store: Store,
     metrics: Mapping[str, str],
+    options: MetricOptions = _NO_OPTIONS,
     executor: Executor,
     plugins: PluginSelection,
 ) -> list[str]:
-    """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
+    """Compute the metrics of stored predictions and trainings again where these were added, changed or set otherwise.
+
+    Nothing is retrained.
 
     Returns:
         A sentence for each record whose metrics stay as they are, with the reason.
@@ -200,7 +210,15 @@ def update_metrics(
             continue
         if metrics.items() <= record.metrics.items():  # one that has left, or lacks its library here, keeps its value
             continue
-        job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
+        job = MetricsJob(
+            planned=record.planned,
+            training=record.training,
+            curve=record.curve,
+            faults=record.faults,
+            warnings=record.warnings,
+            metric_options={**options},
+            plugins=plugins,
+        )
         with store.job_folder() as folder:
             for source, name in ((path, PREDICTIONS), (store.scores_path(record.key), SCORES)):
                 with contextlib.suppress(OSError):  # the child says that it is missing
@@ -210,7 +228,8 @@ def update_metrics(
             moved = ending.answer is not None and _moved(folder / SCORES, store.scores_path(record.key))
         if ending.answer is not None and moved:
             new = {measurement.name: measurement for measurement in ending.answer.measurements}
-            others = [measurement for measurement in record.measurements if measurement.name not in new]
+            told = {plain_name(name) for name in new if name != plain_name(name)}  # under options, perhaps new ones
+            others = [one for one in record.measurements if one.name not in new and plain_name(one.name) not in told]
             store.append(
                 msgspec.structs.replace(
                     record,
@@ -257,6 +276,7 @@ class _Call:
     scratch: str
     """A folder for the time that a group of cells runs."""
     plugins: PluginSelection
+    metric_options: MetricOptions
 
     def __call__(
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
@@ -276,6 +296,7 @@ class _Call:
             timing_only=process >= FULL_PROCESSES,
             probe=probe,
             checkpoint=str(self.store.checkpoint_path(planned.key)) if isinstance(planned.cell, QualityCell) else "",
+            metric_options={**self.metric_options},
             plugins=self.plugins,
         )
         with self.store.job_folder(planned.key) as folder:

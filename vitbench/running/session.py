@@ -59,7 +59,12 @@ def execute(
         _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)
         try:
             for sentence in update_metrics(
-                kept, store=store, metrics=planned.metrics, executor=executor, plugins=planned.plugins
+                kept,
+                store=store,
+                metrics=planned.metrics,
+                options=planned.metric_options,
+                executor=executor,
+                plugins=planned.plugins,
             ):
                 talker.note(sentence)
             run_cells(
@@ -68,6 +73,7 @@ def execute(
                 run=identity,
                 environment_digest=environment_digest(planned.prepared.environment),
                 metrics=planned.metrics,
+                metric_options=planned.metric_options,
                 child_environment=planned.prepared.child_environment,
                 executor=executor,
                 on_event=talker,

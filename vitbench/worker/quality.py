@@ -23,7 +23,7 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, C
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
-from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, doubt
+from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import DivergedError, statistics
 from vitbench.training.card import Card, save_weights
@@ -139,7 +139,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         agreement=found.agreement,
     )
     with signs_of_life(send, "measuring"):  # resamples may take a minute for each metric
-        measured = measure(catalog, subject, "quality")
+        measured = measure(catalog, subject, "quality", options=job.metric_options)
     save_scores(folder / SCORES, measured.scores, found.predictions)
     return CellResult(
         status="ok",
@@ -147,6 +147,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         faults=found.faults,
         warnings=(*flipped, *found.warnings),
         curve=curve,
+        training=_without_curve(subject.training),
         preprocess=_applied(how, planned, weights.source),
         runtime=flags,
         facts=said,
@@ -157,7 +158,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
 
 
 def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult:
-    """Compute the metrics of stored predictions, when metrics were added or changed since."""
+    """Compute the metrics of a training and of stored predictions, when metrics were added or changed since."""
     assert folder is not None
     job = msgspec.msgpack.decode(request, type=MetricsJob)
     predictions = load_predictions(folder / PREDICTIONS)
@@ -167,10 +168,11 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
         device=job.planned.device,
         precision=job.planned.cell.precision,
         predictions=predictions,
+        training=TrainingLog(**msgspec.structs.asdict(job.training), curve=job.curve) if job.training else None,
     )
     catalog = load_catalog(job.plugins)
     with signs_of_life(send, "measuring"):
-        measured = measure(catalog, subject, "quality")
+        measured = measure(catalog, subject, "quality", options=job.metric_options)
     _save_again(folder / SCORES, measured, predictions)
     measurements = doubt(_doubted(measured.measurements, job.planned), "warn", job.warnings)
     return CellResult(
@@ -278,6 +280,13 @@ def _training_log(
         warnings=tuple(warnings),
         errors=tuple(errors),
     )
+
+
+def _without_curve(log: TrainingLog | None) -> Training | None:
+    """Return a log as a record keeps it."""
+    if log is None:
+        return None
+    return Training(seconds=log.seconds, images=log.images, warnings=log.warnings, errors=log.errors)
 
 
 def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo:

@@ -27,7 +27,7 @@ from vitbench.execution.messages import (
     Say,
     kept_file,
 )
-from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
+from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Training, Verdict
 from vitbench.running.attempt import FULL_PROCESSES
 from vitbench.running.runner import (
     SPEED_PROCESSES,
@@ -449,8 +449,13 @@ def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(
 def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(store: Store) -> None:
     old = factories.record(
         A,
-        [factories.measurement("top1", 0.5), factories.measurement("params", 9.0)],
+        [
+            *(factories.measurement("top1", 0.5), factories.measurement("params", 9.0)),
+            factories.measurement("time:level=0.9", 3.0),
+        ],
         metrics=METRICS,
+        curve=({"epoch": 1.0},),
+        training=Training(seconds=2.0, images=3),
         faults=("the model depends on the order",),
         measured_by=(BEFORE,),
     )
@@ -460,25 +465,36 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
         old, run=store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
     )
     now = msgspec.structs.replace(BEFORE, code_hash="changed")
-    outcome = CellResult(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
+    measured = (factories.measurement("top1", 0.75), factories.measurement("time:level=0.5", 1.0))
+    outcome = CellResult(status="ok", measurements=measured, measured_by=(now,))
     again = Script(lambda _: Ending(kind="answered", seconds=1.0, answer=outcome))
     new = {"metrics/top1": "changed"}
     plugins = PluginSelection(excluded=("timm",))
     store.predictions_path(A.key).write_bytes(b"stored")
     store.scores_path(A.key).write_bytes(b"old scores")
-    told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
+    options = {"m/time": {"level": 0.5}}
+    told = update_metrics(
+        [old, current, *others], store=store, metrics=new, options=options, executor=again, plugins=plugins
+    )
     assert told == []
     (call,) = again.calls
     assert call["target"] == "vitbench.worker.quality:measure_again"
     assert call["job"] == MetricsJob(
         planned=A,
+        training=old.training,
+        curve=old.curve,
         faults=("the model depends on the order",),
+        metric_options=options,
         plugins=plugins,
     )
     assert call["files"] == {PREDICTIONS: b"stored", SCORES: b"old scores"}
     assert store.scores_path(A.key).read_bytes() == b"new scores"
     record = only(store)
-    assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
+    assert {each.name: each.value for each in record.measurements} == {
+        "params": 9.0,
+        "top1": 0.75,
+        "time:level=0.5": 1.0,
+    }
     assert record.metrics == new
     assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
 

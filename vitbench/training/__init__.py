@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from vitbench.training.augmentation import augment
+from vitbench.training.augmentation import Augmentation, augment
 from vitbench.training.draws import Draws, derived_seed
 from vitbench.training.inputs import preprocess, statistics
 from vitbench.training.loading import Batch, Resident, batches, resident, shuffled, steps_per_epoch
@@ -14,6 +14,7 @@ from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
 
 __all__ = [
+    "Augmentation",
     "Batch",
     "DivergedError",
     "Draws",

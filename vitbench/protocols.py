@@ -161,10 +161,15 @@ class FitRun:
 
     * ``epoch``: epochs done, from 1 at the end of the first; a fraction within one is progress alone
     * ``epochs``: of how many
-    * ``loss``: mean training loss of the epoch; drawn by ``--plots`` and on the page
-    * ``val_top1``: share of the validation images that are right; drawn in the same places
-    * ``lr``: the learning rate; stored, not drawn
-    * any other name: a number, which becomes a column of the curve and a chart of its own on the page"""
+    * ``loss``: mean training loss of the epoch
+    * ``val_top1``: share of the validation images that are right
+    * ``lr``: the learning rate at the end of the epoch
+    * ``images_per_second``, ``wait_seconds``, ``train_seconds``: how fast the steps of the epoch were, how long they
+      waited for their batches, and the seconds of training since its beginning, evaluation left out; what
+      `vitbench.training.EpochClock` gives. Metrics of a time to reach an accuracy need the last
+    * any other name: a number, which becomes a column of the curve
+
+    The page has a chart of each but ``epochs``; ``--plots`` draws ``loss`` and ``val_top1``."""
     build: Callable[[str], nn.Module] = _build_nothing
     """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of

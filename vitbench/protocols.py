@@ -183,6 +183,8 @@ class FitRun:
     """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
     numbers, texts, None, and lists, tuples and dicts of these. It is deleted when the cell has ended without being
     killed. `vitbench.training.TrainingState` gathers it and says when it is time."""
+    save_seconds: float = 30.0
+    """How long `vitbench.training.TrainingState` waits between two saves at least; 0: it saves at each step."""
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
     record: what a recipe trains beside the model. The same name again replaces them."""

@@ -454,6 +454,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """Code hash of each metric that was computed from the predictions."""
     measured_by: tuple[PluginOrigin, ...] = ()
     """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
+    kept: dict[str, str] = {}
+    """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
 
     @property
     def id(self) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "MetricsJob",
     "Progress",
     "Say",
+    "kept_file",
     "time_limit",
 ]
 
@@ -37,7 +38,8 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class CellJob(_Message, frozen=True, kw_only=True):
     """One process of one cell, which leaves its files in its folder.
 
-    Of a quality cell these are `PREDICTIONS`, `SCORES` and, where it trains, `WEIGHTS`.
+    Of a quality cell these are `PREDICTIONS`, `SCORES`, where it trains `WEIGHTS`, and what its recipe keeps: each
+    `kept_file`.
     """
 
     planned: KeyedCell
@@ -49,6 +51,9 @@ class CellJob(_Message, frozen=True, kw_only=True):
     """Leave out what earlier processes of a speed cell have measured: memory, energy, the cold start."""
     probe: bool = False
     """Only see whether one step of this batch fits in memory."""
+    checkpoint: str = ""
+    """Where the state of a training is saved and found, in a folder that outlives the job; empty: nowhere. The caller
+    deletes it when the training has ended without being killed."""
     plugins: PluginSelection = PluginSelection()
 
 
@@ -93,9 +98,16 @@ class CellResult(_Message, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     evidence: dict[str, float] = {}
     measured_by: tuple[PluginOrigin, ...] = ()
+    kept: dict[str, str] = {}
+    """SHA-256 of each `kept_file`, by name."""
 
 
 Message = Progress | Say
+
+
+def kept_file(name: str) -> str:
+    """Return the name of the file of what a recipe keeps under a name."""
+    return f"kept.{name}.safetensors"
 
 
 def time_limit(cell: SpeedCell) -> float:

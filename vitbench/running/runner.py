@@ -32,6 +32,7 @@ from vitbench.execution.messages import (
     MetricsJob,
     Progress,
     Say,
+    kept_file,
     time_limit,
 )
 from vitbench.files import move_file
@@ -107,6 +108,8 @@ def run_cells(
     def keep(attempt: Attempt, *, interrupted: bool = False) -> None:
         record = attempt.record(run, environment_digest, metrics, interrupted=interrupted)
         store.append(record)
+        if not interrupted and attempt.answered:  # after the record: what lies between would be lost
+            store.drop_checkpoint(record.key)
         if not interrupted:
             on_event(Ended(record=record))
 
@@ -172,7 +175,8 @@ def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
     try:
         attempt.largest = find_largest(try_batch, start=cell.batch_size)
     except SearchFailed as failure:
-        attempt.endings.append(_not_run(failure.status, failure.reason))
+        found = CellResult(status=failure.status, reason=failure.reason)
+        attempt.endings.append(Ending(kind="answered", seconds=0.0, answer=found))
     attempt.search_seconds = time.monotonic() - started
 
 
@@ -258,7 +262,7 @@ class _Call:
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
     ) -> Ending[CellResult]:
         if planned.unavailable:
-            return _not_run("failed", planned.unavailable)
+            return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
             timeout = timeout or time_limit(planned.cell)
@@ -271,6 +275,7 @@ class _Call:
             batch_size=batch_size,
             timing_only=process >= FULL_PROCESSES,
             probe=probe,
+            checkpoint=str(self.store.checkpoint_path(planned.key)) if isinstance(planned.cell, QualityCell) else "",
             plugins=self.plugins,
         )
         with self.store.job_folder(planned.key) as folder:
@@ -289,23 +294,19 @@ class _Call:
                 environment=environment,
             )
             if ending.answer is not None and ending.answer.status == "ok":
-                store = self.store
+                store, key = self.store, planned.key
                 places = {
-                    WEIGHTS: store.weights_path,
-                    PREDICTIONS: store.predictions_path,
-                    SCORES: store.scores_path,
+                    WEIGHTS: store.weights_path(key),
+                    PREDICTIONS: store.predictions_path(key),
+                    SCORES: store.scores_path(key),
+                    **{kept_file(name): store.kept_path(key, name) for name in ending.answer.kept},
                 }
                 try:
                     for name in filter(lambda name: (folder / name).exists(), places):
-                        move_file(folder / name, places[name](planned.key))
+                        move_file(folder / name, places[name])
                 except StoreError as error:  # the cell's results are lost, and the others go on
-                    return _not_run("failed", str(error), ending.seconds)
+                    return Ending(kind="refused", seconds=ending.seconds, reason=str(error))
         return ending
-
-
-def _not_run(status: Status, reason: str, seconds: float = 0.0) -> Ending[CellResult]:
-    """Return the ending of a process that was never started, or whose result cannot be kept."""
-    return Ending(kind="answered", seconds=seconds, answer=CellResult(status=status, reason=reason))
 
 
 def _event(planned: KeyedCell, message: Progress | Say) -> Event:

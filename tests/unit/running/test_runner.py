@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 from collections import Counter
@@ -15,7 +16,17 @@ import pytest
 
 from vitbench.catalog.discovery import PluginSelection
 from vitbench.execution.executor import Ending, Needs
-from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
+from vitbench.execution.messages import (
+    PREDICTIONS,
+    SCORES,
+    WEIGHTS,
+    CellJob,
+    CellResult,
+    MetricsJob,
+    Progress,
+    Say,
+    kept_file,
+)
 from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
 from vitbench.running.attempt import FULL_PROCESSES
 from vitbench.running.runner import (
@@ -80,7 +91,7 @@ class Script:
             {"target": target, "timeout": timeout, "log": log, "environment": environment, "job": request}
             | {"needs": needs}
         )
-        for name in (PREDICTIONS, SCORES, WEIGHTS):
+        for name in (PREDICTIONS, SCORES, WEIGHTS, kept_file("decoder")):
             (folder / name).write_bytes(f"{name} of {request.planned.label}".encode())
         on_message(Progress(epoch=1, epochs=2))
         on_message(Say(text=f"a word of {request.planned.label}"))
@@ -181,7 +192,8 @@ def test_what_a_process_is_told(store: Store) -> None:
     assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
     assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
     assert quality["log"] == store.log_path(A.key)
-    assert quality["job"] == CellJob(planned=A)
+    assert quality["job"] == CellJob(planned=A, checkpoint=str(store.checkpoint_path(A.key)))
+    assert speed["job"].checkpoint == ""
     assert quality["needs"] == Needs(cores=1, device="cpu")
     assert speed["needs"] == Needs(cores=1, device="cpu", alone=True)
 
@@ -196,13 +208,60 @@ def test_the_files_of_a_good_cell_are_kept_and_those_of_a_failed_one_are_not(sto
     assert not list(store.folder.glob(".job-*"))
 
 
-def test_a_cell_whose_files_cannot_be_kept_fails_alone(store: Store) -> None:
+def test_a_cell_whose_files_cannot_be_kept_fails_alone_and_can_resume(store: Store) -> None:
     store.weights_path(A.key).mkdir()
+    leave_checkpoints(store)
     run(store, [A, B])
     failed, good = store.records()
     assert failed.status == "failed"
     assert failed.reason.startswith(f"{store.weights_path(A.key)} cannot be written: ")
     assert good.status == "ok"
+    assert store.checkpoints() == [A.key]
+
+
+def leave_checkpoints(store: Store) -> None:
+    for cell in (A, B):
+        store.checkpoint_path(cell.key).write_bytes(b"state")
+        store.checkpoint_path(cell.key).with_suffix(".pt.part").write_bytes(b"half")
+
+
+@pytest.mark.parametrize(
+    ("ending", "resumes"),
+    [
+        (answered(), False),
+        (answered(CellResult(status="failed")), False),
+        (answered(CellResult(status="invalid")), False),
+        (answered(CellResult(status="oom", reason="raised")), False),
+        (Ending(kind="oom", seconds=1.0), True),
+        (Ending(kind="crashed", seconds=1.0), True),
+        (Ending(kind="timeout", seconds=1.0), True),
+        (KeyboardInterrupt(), True),
+    ],
+    ids=["ok", "failed", "invalid", "oom raised", "oom killed", "crashed", "timeout", "interrupted"],
+)
+def test_what_was_killed_keeps_its_checkpoint_and_what_ended_does_not(
+    ending: Ending | BaseException, resumes: bool, store: Store
+) -> None:
+    leave_checkpoints(store)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(store, [A], lambda _: ending)
+    assert store.checkpoints() == sorted([B.key, *([A.key] if resumes else [])])
+    if not resumes:
+        assert not store.checkpoint_path(A.key).with_suffix(".pt.part").exists()
+
+
+def test_an_unavailable_cell_keeps_its_checkpoint(store: Store) -> None:
+    leave_checkpoints(store)
+    run(store, [msgspec.structs.replace(A, unavailable="it needs the module timm")])
+    assert A.key in store.checkpoints()
+
+
+def test_what_a_recipe_keeps_is_stored_with_its_hash_where_the_cell_is_ok(store: Store) -> None:
+    kept = {"decoder": "5ad"}
+    run(store, [A, B], lambda job: answered(CellResult(status="ok" if job.planned == A else "invalid", kept=kept)))
+    assert store.kept_path(A.key, "decoder").read_text() == "kept.decoder.safetensors of a"
+    assert [path.name for path in (store.folder / "kept").iterdir()] == [f"{A.key}.decoder.safetensors"]
+    assert [record.kept for record in store.records()] == [kept, {}]
 
 
 def test_a_time_out_that_the_user_gives_holds_for_every_process(store: Store) -> None:

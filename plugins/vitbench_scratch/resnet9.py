@@ -70,7 +70,9 @@ def build(
     layers["prep"] = _layer(in_channels, width)  # [B, W, S, T]
     layers["layer1"] = nn.Sequential(_layer(width, 2 * width, pooled=True), Residual(2 * width))
     layers["layer2"] = _layer(2 * width, 4 * width, pooled=True)
-    layers["layer3"] = nn.Sequential(_layer(4 * width, 8 * width, pooled=True), Residual(8 * width))  # [B, 8 W, S / 8, T / 8]
+    layers["layer3"] = nn.Sequential(
+        _layer(4 * width, 8 * width, pooled=True), Residual(8 * width)
+    )  # [B, 8 W, S / 8, T / 8]
     layers["pool"] = nn.AdaptiveMaxPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["head"] = Scaled(8 * width, num_classes, bias=False)

@@ -203,6 +203,9 @@ class TrainStep:
     take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """``take(inputs, labels) -> loss``: of inputs float32[B, C, H, W] and labels int64[B] forward, loss, backward and
     the step; the loss is a scalar on the device. The model is in train mode."""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    """What a step changes beside the model and the optimiser, by name, such as an average of the weights: each with
+    ``state_dict()`` and ``load_state_dict(state)``, for `vitbench.training.TrainingState`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

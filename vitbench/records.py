@@ -37,6 +37,7 @@ __all__ = [
     "SpeedCell",
     "Status",
     "Style",
+    "Training",
     "Verdict",
     "canonical_name",
     "digest",
@@ -417,6 +418,19 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
 
 
+class Training(_Data, frozen=True, kw_only=True):
+    """What a training took, beside its curve: what metrics of it are made of again when they change."""
+
+    seconds: float
+    """Wall time of all attempts."""
+    images: int
+    """Images in the training split."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed the wall time, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
+
+
 class Record(_Data, frozen=True, kw_only=True):
     """One attempt at a cell, and how it ended."""
 
@@ -435,6 +449,8 @@ class Record(_Data, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
     """One row for each epoch of the training."""
+    training: Training | None = None
+    """None where nothing was trained."""
     preprocess: PreprocessInfo | None = None
     environment: str = ""
     """Digest of the Environment, a blob in the store."""
@@ -451,9 +467,11 @@ class Record(_Data, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """What else the model did that it should not, such as changing torch's flags."""
     metrics: dict[str, str] = {}
-    """Code hash of each metric that was computed from the predictions."""
+    """Code hash of each metric that was computed from predictions and training alone; with the metric's options."""
     measured_by: tuple[PluginOrigin, ...] = ()
     """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
+    kept: dict[str, str] = {}
+    """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
 
     @property
     def id(self) -> str:

@@ -17,10 +17,12 @@ from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import Say
 from vitbench.planning.expand import expand, is_dataset
 from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.metrics import metric_options, of_recipes, ranked_by
 from vitbench.planning.suite import Selection, Suite
 from vitbench.planning.suite_file import read_suite
 from vitbench.records import canonical_name
 from vitbench.settings import SUITE
+from vitbench.specs import OptionValue
 
 __all__ = ["Plan", "plan", "prepared_by"]
 
@@ -35,7 +37,9 @@ class Plan:
     """Its TOML text; empty where models and datasets were selected without one."""
     prepared: Prepared
     metrics: dict[str, str]
-    """Code hash of each installed metric on predictions."""
+    """Code hash of each installed metric of predictions and training, see `metric_versions`."""
+    metric_options: dict[str, dict[str, OptionValue]]
+    """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection
     """As they were found: the text of plugin files with them."""
 
@@ -67,7 +71,10 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
         conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)
     base = path.parent.absolute() if path else None
-    cells = expand(found, catalog, selection, home=home, base=base)
+    options = metric_options(catalog, found.metrics, selection.settings, home=home)
+    of_cells = msgspec.structs.replace(selection, settings=of_recipes(catalog, selection.settings))
+    cells = expand(found, catalog, of_cells, home=home, base=base)
+    found = msgspec.structs.replace(found, rank_by=ranked_by(found.rank_by, catalog, options))
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")
@@ -82,7 +89,8 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
         suite=found,
         suite_text=path.read_text(encoding="utf-8") if path else "",
         prepared=prepared_by(executor, request, say),
-        metrics=metric_versions(catalog),
+        metrics=metric_versions(catalog, options),
+        metric_options=options,
         plugins=plugins,
     )
 

@@ -29,6 +29,7 @@ from vitbench.planning.datasets import (
 )
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.recipe_options import with_own_recipe_options
 from vitbench.planning.resolve import (
     Fault,
     ResolvedModel,
@@ -82,6 +83,8 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
 
     asked_models = {_asked_key(cell): cell for cell in request.cells}
     models = {key: resolve_model(cell.model, cell.recipe, catalog) for key, cell in asked_models.items()}
+    complete = tuple(with_own_recipe_options(cell, models[_asked_key(cell)].recipe_options) for cell in request.cells)
+    request = msgspec.structs.replace(request, cells=complete)
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
@@ -118,6 +121,9 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
                 said[f"model {model.label}: it takes the weights {taken} of its checkpoint"] = None
         if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
             said |= dict.fromkeys(describe_weights(model, info))
+        if asked.kind == "quality" and keyed.id in cells and cells[keyed.id].label != keyed.label:
+            labels = f"{cells[keyed.id].label} and {keyed.label}"
+            raise UsageError(f"{labels} are the same model with the same recipe; remove one.")
         if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits
             faults[keyed.id] = fault
             cells[keyed.id] = msgspec.structs.replace(keyed, unavailable=fault.reason if fault else "")

@@ -61,6 +61,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """The recipe of models that name none and whose spec asks for none."""
     recipes: dict[str, dict[str, OptionValue]] = {}
     """Recipe options for the whole suite."""
+    metrics: dict[str, dict[str, OptionValue]] = {}
+    """Options of metrics."""
     speed: SpeedPlan = SpeedPlan()
     threads: int | None = None
     """torch threads; None: all usable cores."""
@@ -104,7 +106,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
     settings: dict[str, dict[str, OptionValue]] = {}
-    """Recipe name to option to value, or its text, from ``--set``."""
+    """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
     """Dataset name to its folder."""
     conditions: Conditions = Conditions()
@@ -137,6 +139,9 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     """Complete and typed, or, for a dataset that a folder defines, only those that were given, as text."""
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
+    """Complete, but for the defaults of the model's own, which are known in prepare."""
+    recipe_settled: tuple[str, ...] = ()
+    """The options that the suite or the user gave, over the model's own defaults."""
     seed: int = 0
     batch_size: int = 0
     mode: Mode = "inference"

@@ -18,6 +18,7 @@ from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell, QualityCell, Status
+from vitbench.training import DivergedError
 from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
@@ -101,7 +102,7 @@ def _limit_memory() -> None:
 def _status_of(error: BaseException) -> Status:
     import torch
 
-    if isinstance(error, (InvalidPredictions, InvalidOutput)):
+    if isinstance(error, (InvalidPredictions, InvalidOutput, DivergedError)):
         return "invalid"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "oom"

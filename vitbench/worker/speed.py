@@ -90,7 +90,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         agreement=agreement,
     )
     lacking = {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
-    measurements = measure(catalog, subject, at_of(cell), lacking).measurements
+    measurements = measure(catalog, subject, at_of(cell), lacking, job.metric_options).measurements
     if not measurements:
         return CellResult(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)

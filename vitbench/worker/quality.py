@@ -152,7 +152,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         runtime=flags,
         facts=said,
         splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
-        evidence=facts(start, end, threads=cell.threads) if recipe.trains else {},
+        evidence={**facts(start, end, threads=cell.threads), **hands.evidence} if recipe.trains else {},
         kept=kept,
     )
 

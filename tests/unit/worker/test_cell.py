@@ -16,6 +16,7 @@ from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, OptionValue
+from vitbench.training import DivergedError
 from vitbench.worker import cell
 from vitbench.worker.cell import _status_of, run_cell
 
@@ -25,6 +26,7 @@ from vitbench.worker.cell import _status_of, run_cell
     [
         (InvalidPredictions("image 3 has a logit that is nan"), "invalid"),
         (InvalidOutput("the model's output is on meta"), "invalid"),
+        (DivergedError("the loss became nan at step 12"), "invalid"),
         (MemoryError(), "oom"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"), "oom"),

@@ -132,17 +132,21 @@ def machine_class(device: str) -> str:
 
 def _gpu(device: str) -> tuple[str, str]:
     """Return the name of a CUDA device and the version of its driver, empty where NVML is not there."""
-    import pynvml
     import torch
 
-    name = torch.cuda.get_device_name(torch.device(device))
-    try:
-        pynvml.nvmlInit()
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:  # a ROCm build of torch calls its devices cuda, too
-        driver = ""
-    return name, driver
+    from vitbench.nvidia import driver_version
+
+    return torch.cuda.get_device_name(torch.device(device)), driver_version()
+
+
+def _gpu_settings(device: str) -> dict[str, float]:
+    """Return how a CUDA device is set, beside how many of them this process sees."""
+    import torch
+
+    from vitbench.nvidia import gpu_settings, handle_of
+
+    uuid = str(torch.cuda.get_device_properties(torch.device(device)).uuid)
+    return {"gpus_visible": float(torch.cuda.device_count()), **gpu_settings(handle_of(uuid))}
 
 
 def describe(device: str = "cpu") -> Environment:
@@ -160,6 +164,7 @@ def describe(device: str = "cpu") -> Environment:
         memory_bytes=memory_bytes(),
         gpu=gpu,
         driver=driver,
+        gpu_settings=_gpu_settings(device) if gpu else {},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions=_versions() | _cuda_versions(device),

@@ -31,6 +31,7 @@ from vitbench.protocols import (
     Split,
     Startup,
     Subject,
+    Sustained,
     Timing,
     TrainingLog,
 )
@@ -274,6 +275,26 @@ def _startup() -> list[Scene]:
     ]
 
 
+def _sustained() -> list[Scene]:
+    def make(mode: Mode) -> Callable[[float], Sustained]:
+        def sustained(factor: float) -> Sustained:
+            blocks = tuple((factor * np.linspace(1.0, 1.0 + 0.1 * factor, 20)).tolist())
+            return Sustained(
+                mode=mode,
+                batch_size=32,
+                seconds=sum(blocks),
+                block_seconds=blocks,
+                calls_per_block=100,
+                counts_from=10,
+                course=({"seconds": factor, "images_per_second": 3200 / factor},),
+            )
+
+        return sustained
+
+    situations: tuple[tuple[Mode, At], ...] = (("inference", "fixed_batch"), ("training", "training"))
+    return [_scene(f"{mode}, a long window", "sustained", make(mode), at) for mode, at in situations]
+
+
 def _loading() -> list[Scene]:
     def make(factor: float) -> Loading:
         uneven = factor * (1 + 0.01 * factor * np.sin(np.arange(20)))
@@ -311,6 +332,7 @@ _SCENES: Mapping[Part, Callable[[], list[Scene]]] = MappingProxyType(
         "memory": _memory,
         "startup": _startup,
         "loading": _loading,
+        "sustained": _sustained,
         "energy": _energy,
         "agreement": _agreement,
     }

@@ -132,12 +132,13 @@ def shuffled(
     if not 1 <= repeats <= batch_size:
         raise UsageError(f"repeats must be 1 to the batch size of {batch_size}, not {repeats}")
     count = len(split)
-    order = _order(count, seed=seed, epoch=epoch, repeats=repeats, weights=weights)
+    order, copies = _order(count, seed=seed, epoch=epoch, repeats=repeats, weights=weights)
+    # Once for the epoch: a copy from memory that is not pinned waits for all that the device has to do.
+    there, copies = order.to(device), copies.to(device)
     for number in range(start, steps_per_epoch(count, batch_size)):
-        rows, copies = (part[number * batch_size : (number + 1) * batch_size] for part in order)
-        images, labels = _gather(split, rows.to(device) if isinstance(split, Resident) else rows, device)
-        draws = Draws(seed, epoch, rows.to(device), copies.to(device))
-        yield Batch(images=images, labels=labels, draws=draws)
+        part = slice(number * batch_size, (number + 1) * batch_size)
+        images, labels = _gather(split, (there if isinstance(split, Resident) else order)[part], device)
+        yield Batch(images=images, labels=labels, draws=Draws(seed, epoch, there[part], copies[part]))
 
 
 def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -147,7 +148,7 @@ def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor |
     if weights is None:
         order = torch.randperm(count, generator=generator)
     else:
-        order = torch.multinomial(weights.double().cpu(), count, replacement=True, generator=generator)
+        order = torch.multinomial(weights.cpu().double(), count, replacement=True, generator=generator)
     slots = torch.arange(count)
     # One order serves `repeats` epochs: each takes its share of the images, several times one after the other.
     return order[(part * -(-count // repeats) + slots // repeats) % count], slots % repeats
@@ -159,6 +160,8 @@ def _gather(split: Split | Resident, rows: Tensor, device: torch.device) -> tupl
     chosen = rows.numpy()
     images = torch.from_numpy(split.images[split.index[chosen]])
     labels = torch.from_numpy(split.labels[chosen])
-    if device.type == "cuda":  # pinned, so that the copy runs beside the computation
-        images, labels = images.pin_memory(), labels.pin_memory()
+    if device.type != "cuda":
+        return images.to(device), labels.to(device)
+    # Pinned, so that the copy runs beside the computation.
+    images, labels = images.pin_memory(), labels.pin_memory()
     return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -53,7 +53,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 330.0
 """For all parts together, so that it ends within six minutes."""
 PARTS = {"machine": 45.0, "tests": 150.0, "run": 110.0, "speeds": 110.0}
-"""At most for each; what is left of the whole, where that is less."""
+"""At most for each of these seconds; what is left of the whole, where that is less."""
 MODULES = {
     "nvidia-ml-py": "pynvml",
     "pillow": "PIL",
@@ -203,7 +203,7 @@ def _run_parts(options: argparse.Namespace, folder: Path, paths: list[Path]) -> 
     began = time.monotonic()
     found: dict[str, Any] = {"format": 1, "device": options.device, "seconds": {}, "failed": []}
     for part in options.parts.split(","):
-        limit = min(PARTS[part], options.seconds - (time.monotonic() - began))
+        limit = min(PARTS[part] * options.seconds / SECONDS, options.seconds - (time.monotonic() - began))
         started = time.monotonic()
         print(f"{part}: at most {limit:.0f} s", file=sys.stderr, flush=True)
         found[part] = _part(part, options, limit, folder, environment)

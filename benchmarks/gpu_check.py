@@ -329,13 +329,12 @@ def _run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     (folder / "suite.toml").write_text(SUITE, encoding="utf-8")
     command = [sys.executable, "-m", "vitbench", "run", "--suite", "suite.toml", "--device", options.device, "--json"]
     small = ["--limit", "200", "--epochs", "1"] if options.device == "cpu" else []
-    done = subprocess.run(
-        [*command, "--output", "results", *small], cwd=folder, capture_output=True, text=True, check=False
+    done = subprocess.run(  # what it says on stderr goes into the log
+        [*command, "--output", "results", *small], cwd=folder, stdout=subprocess.PIPE, text=True, check=False
     )
-    print(done.stderr)
     yield {"code": done.returncode, "leaderboard": json.loads(done.stdout) if done.stdout else None}
     if done.returncode:
-        yield {"error": f"vitbench run ended with code {done.returncode}", "stderr": done.stderr[-4000:]}
+        yield {"error": f"vitbench run ended with code {done.returncode}"}
         return
     import msgspec
 

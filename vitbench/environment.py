@@ -23,6 +23,7 @@ __all__ = [
     "cpu_name",
     "cpu_quota",
     "describe",
+    "gpu_settings",
     "machine_class",
     "memory_bytes",
     "resolve_device",
@@ -139,14 +140,14 @@ def _gpu(device: str) -> tuple[str, str]:
     return torch.cuda.get_device_name(torch.device(device)), driver_version()
 
 
-def _gpu_settings(device: str) -> dict[str, float]:
-    """Return how a CUDA device is set, beside how many of them this process sees."""
+def gpu_settings(device: str) -> dict[str, float]:
+    """Return how a CUDA device is set, as `vitbench.nvidia.gpu_settings` does, and how many this process sees."""
     import torch
 
-    from vitbench.nvidia import gpu_settings, handle_of
+    from vitbench import nvidia
 
     uuid = str(torch.cuda.get_device_properties(torch.device(device)).uuid)
-    return {"gpus_visible": float(torch.cuda.device_count()), **gpu_settings(handle_of(uuid))}
+    return {"gpus_visible": float(torch.cuda.device_count()), **nvidia.gpu_settings(nvidia.handle_of(uuid))}
 
 
 def describe(device: str = "cpu") -> Environment:
@@ -164,7 +165,7 @@ def describe(device: str = "cpu") -> Environment:
         memory_bytes=memory_bytes(),
         gpu=gpu,
         driver=driver,
-        gpu_settings=_gpu_settings(device) if gpu else {},
+        gpu_settings=gpu_settings(device) if gpu else {},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions=_versions() | _cuda_versions(device),

@@ -54,6 +54,8 @@ SECONDS = 330.0
 """For all parts together, so that it ends within six minutes."""
 PARTS = {"machine": 45.0, "tests": 150.0, "run": 110.0, "speeds": 110.0}
 """At most for each of these seconds; what is left of the whole, where that is less."""
+LEAST = 10.0
+"""Seconds without which a part is not started."""
 MODULES = {
     "nvidia-ml-py": "pynvml",
     "pillow": "PIL",
@@ -221,7 +223,7 @@ def _part(
     part: str, options: argparse.Namespace, limit: float, folder: Path, environment: dict[str, str]
 ) -> dict[str, Any]:
     """Run a part in a process group of its own, and return what it wrote until its time was up."""
-    if limit < 10:
+    if limit < LEAST:
         return {"error": "no time was left for it"}
     output, log = folder / f"{part}.json", folder / f"{part}.log"
     command = [sys.executable, __file__, "--part", part, "--output", str(output), "--device", options.device]

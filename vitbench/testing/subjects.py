@@ -264,6 +264,7 @@ def _memory() -> list[Scene]:
 def _startup() -> list[Scene]:
     def make(compiled: bool) -> Callable[[float], Startup]:
         return lambda factor: Startup(
+            connect_seconds=0.5 * factor,
             build_seconds=factor,
             first_call_seconds=factor**1.5 * (10.0 if compiled else 0.2),
             second_call_seconds=factor * 0.1,

@@ -231,6 +231,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
+    sustained: float = 0.0
+    """Seconds of a long window that is timed, too; 0: none is."""
     recipe: str = ""
     """In training the recipe whose step is timed; empty where none says its step, and a plain one is timed."""
     recipe_options: dict[str, OptionValue] = {}
@@ -249,7 +251,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     def in_words(self) -> str:
         """Mode, with the recipe whose step is timed, and batch."""
         mode = f"{self.mode} ({self.recipe.partition('/')[2]})" if self.recipe else self.mode
-        return f"{mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
+        batch = "largest batch" if self.largest_batch else f"batch {self.batch_size}"
+        return f"{mode}, {batch}" + (f", {self.sustained:g} s sustained" if self.sustained else "")
 
 
 Cell = QualityCell | SpeedCell
@@ -377,6 +380,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     memory_bytes: int
     gpu: str = ""
     driver: str = ""
+    gpu_settings: dict[str, float] = {}
+    """How the GPU is set, as far as it tells: GPUs that are visible, watts of the power limit, ECC, persistence, MIG,
+    the PCIe link (`vitbench.nvidia.gpu_settings`)."""
     system: str
     python: str
     versions: dict[str, str]
@@ -458,6 +464,9 @@ class Record(_Data, frozen=True, kw_only=True):
     """torch's flags as they were set for the cell."""
     evidence: tuple[dict[str, float], ...] = ()
     """What was observed of the machine around the timed region, for each process."""
+    course: tuple[dict[str, float], ...] = ()
+    """Of a sustained window a row for each block, in the first process: its end in seconds, its images per second, and
+    clocks, temperature and power as far as they were read (`vitbench.measuring.sustained`)."""
     facts: dict[str, str] = {}
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}

@@ -57,6 +57,7 @@ Part = Literal[
     "images",
     "training",
     "timing",
+    "sustained",
     "memory",
     "startup",
     "loading",
@@ -603,7 +604,7 @@ class RecipeSpec(WithOptions):
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})
-_OF_MACHINE = frozenset({"training", "timing", "memory", "startup", "loading", "energy"})
+_OF_MACHINE = frozenset({"training", "timing", "sustained", "memory", "startup", "loading", "energy"})
 _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 

@@ -95,6 +95,7 @@ def expand(
                     batch_size=batch_size,
                     mode=mode,
                     largest_batch=largest,
+                    sustained=speed.window(batch_size, mode, largest),
                 )
                 for batch_size, mode, largest in ([] if model.baseline else speed.cells)
             ]

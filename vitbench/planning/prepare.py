@@ -240,6 +240,7 @@ def _keyed(
             batch_size=asked.batch_size,
             mode=asked.mode,
             largest_batch=asked.largest_batch,
+            sustained=asked.sustained,
             step_of=recipe,
         )
     assert recipe is not None

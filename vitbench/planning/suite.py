@@ -36,6 +36,8 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
     modes: tuple[Mode, ...] = ("inference", "training")
     largest_batch: bool = False
     """Whether the largest batch that fits is searched, too."""
+    sustained: float = 0.0
+    """Seconds of a long window that is timed, too, at the fixed batch and in training; 0: none is."""
 
     @property
     def cells(self) -> list[tuple[int, Mode, bool]]:
@@ -45,6 +47,11 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
         cells: list[tuple[int, Mode, bool]] = [(size, "inference", False) for size in sizes if inference]
         cells += [(sizes[-1], "inference", True)] if self.largest_batch and sizes and inference else []
         return cells + [(size, "training", False) for size in sizes[-1:] if training]
+
+    def window(self, batch_size: int, mode: Mode, largest: bool) -> float:
+        """Return the seconds of the sustained window of a cell: those of throughput have one, others 0."""
+        fixed = mode == "training" or (batch_size == max(self.batch_sizes) > 1 and not largest)
+        return self.sustained if fixed else 0.0
 
 
 class Suite(_Data, frozen=True, kw_only=True):
@@ -146,3 +153,4 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     batch_size: int = 0
     mode: Mode = "inference"
     largest_batch: bool = False
+    sustained: float = 0.0

@@ -15,6 +15,10 @@ from vitbench.planning.suite import ModelEntry, SpeedPlan, Suite
 __all__ = ["read_suite"]
 
 
+LEAST_WINDOW, MOST_WINDOW = 2.0, 3600.0
+"""Seconds: a shorter sustained window is no longer than a timing; a longer one is a mistake."""
+
+
 def read_suite(path: Path) -> Suite:
     """Read a suite file.
 
@@ -59,6 +63,9 @@ def _check(suite: Suite, path: Path) -> None:
         fail("seeds", "must hold whole numbers from 0 on")
     if any(size < 1 for size in suite.speed.batch_sizes):
         fail("speed.batch_sizes", "must hold whole numbers from 1 on")
+    window = suite.speed.sustained
+    if window and not LEAST_WINDOW <= window <= MOST_WINDOW:
+        fail("speed.sustained", f"must be {LEAST_WINDOW:g} to {MOST_WINDOW:g} seconds, or 0 for none; 20 is common")
     if suite.threads is not None and suite.threads < 1:
         fail("threads", "must be at least 1")
     labels = [entry.label for entry in suite.models if entry.label]

@@ -14,25 +14,17 @@ from vitbench.catalog.provenance import origin, revision_of
 from vitbench.environment import memory_bytes
 from vitbench.errors import UnusableError, reason_of
 from vitbench.execution.executor import Send
-from vitbench.execution.messages import CellJob, CellResult
+from vitbench.execution.messages import CellJob, CellResult, host_ran_out
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell, QualityCell, Status
 from vitbench.training import DivergedError
+from vitbench.worker.memory_errors import lack_of_memory
 from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
 
 __all__ = ["run_cell"]
-
-_LACK_OF_MEMORY = (
-    "defaultcpuallocator",
-    "bad_alloc",
-    "cannot allocate memory",
-    "could not create a primitive",  # oneDNN, where it cannot have its scratch memory
-    "out of memory",  # CUDA outside of torch's allocator, MPS
-    "alloc_failed",  # cuBLAS, cuDNN
-)
 
 
 def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
@@ -53,8 +45,10 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         return msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        status = _status_of(error)
-        return CellResult(status=status, reason=reason_of(error))
+        status, reason = _status_of(error), reason_of(error)
+        if job.probe and lack_of_memory(error) == "host" and job.planned.device.startswith("cuda"):
+            status, reason = "failed", host_ran_out(reason)
+        return CellResult(status=status, reason=reason)
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
@@ -100,13 +94,6 @@ def _limit_memory() -> None:
 
 
 def _status_of(error: BaseException) -> Status:
-    import torch
-
     if isinstance(error, (InvalidPredictions, InvalidOutput, DivergedError)):
         return "invalid"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return "oom"
-    # What is not torch's own allocator for CUDA raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LACK_OF_MEMORY):
-        return "oom"
-    return "failed"
+    return "oom" if lack_of_memory(error) else "failed"

@@ -433,6 +433,26 @@ def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: S
     assert (only(store).status, only(store).reason) == ("crashed", "batch 16: killed by SIGSEGV")
 
 
+@pytest.mark.parametrize(("device", "found"), [("cpu", 15), ("cuda", None)])
+def test_a_try_that_the_system_ends_for_want_of_memory_is_no_limit_of_a_gpu(
+    store: Store, device: str, found: int | None
+) -> None:
+    def ending(job: CellJob) -> Ending:
+        if not job.probe:
+            return measured(500.0, "largest_batch_throughput")
+        killed = Ending(kind="oom", seconds=1.0, reason="the system killed the process")
+        return answered() if job.batch_size <= 15 else killed
+
+    cell = factories.speed_cell("search", largest_batch=True, batch_size=8, device=device)
+    run(store, [cell], ending)
+    record = only(store)
+    if found:
+        assert {m.name: m.value for m in record.measurements}["largest_batch"] == found
+    else:
+        assert record.status == "failed"
+        assert record.reason == ("batch 16: the host ran out of memory, not the device: the system killed the process")
+
+
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
     cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
     script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))

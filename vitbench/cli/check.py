@@ -7,6 +7,7 @@ import sys
 import click
 
 from vitbench.cli.options import read_pairs
+from vitbench.cli.streams import echo, note
 
 __all__ = ["check"]
 
@@ -26,12 +27,12 @@ def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: b
 
     def say(text: str) -> None:
         if sys.stderr.isatty():
-            click.echo(text, err=True)
+            note(text)
 
     outcomes = []
     for of_one in check_plugin(plugin, models=models, data=data, say=say):
         outcomes += of_one
         if not as_json:
-            click.echo(f"{subject_text(of_one)}\n")
-    click.echo(as_data(plugin, outcomes) if as_json else sum_text(outcomes))
+            echo(f"{subject_text(of_one)}\n")
+    echo(as_data(plugin, outcomes) if as_json else sum_text(outcomes))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from vitbench.cli.streams import echo, note
+
 __all__ = ["doctor"]
 
 
@@ -32,7 +34,7 @@ def doctor(device: str, speeds: bool, as_json: bool) -> int:
     from vitbench.doctor.report import as_data, as_text
 
     if sys.stderr.isatty():
-        click.echo(f"Watching the machine for {'a minute' if speeds else 'a few seconds'}.", err=True)
+        note(f"Watching the machine for {'a minute' if speeds else 'a few seconds'}.")
     examined = examine(device, speeds=speeds)
-    click.echo(as_data(examined) if as_json else as_text(examined))
+    echo(as_data(examined) if as_json else as_text(examined))
     return 0 if all(check.ok for check in examined.checks) else 1

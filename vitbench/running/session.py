@@ -36,7 +36,8 @@ def execute(
     """
     folder = folder.absolute()
     if (folder / FILE_NAME).exists():
-        Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
+        with Store.open(folder, create=False) as store:
+            store.check_pages()  # before anything is written beside it
     cells = planned.prepared.cells
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
@@ -53,7 +54,7 @@ def execute(
         running = {cell.key for cell in todo}
         kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
-        for sentence in planned.prepared.notes:
+        for sentence in (*store.damage, *planned.prepared.notes):
             talker.note(sentence)
         _announce(len(cells), len(todo), kept, rerun, talker.note)
         _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)

@@ -258,7 +258,7 @@ class _Call:
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
     ) -> Ending[CellResult]:
         if planned.unavailable:
-            return _not_run("failed", planned.unavailable)
+            return _not_run("pending" if planned.hub == "away" else "failed", planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
             timeout = timeout or time_limit(planned.cell)

@@ -58,12 +58,12 @@ def train_step(
         clip_norm: the largest norm of all gradients together.
 
     Raises:
-        InvalidOutput: the model gives something that is no logits.
+        InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
     """
     optimizer.zero_grad()
     with autocast(run.precision, run.device):
         logits = model(inputs)
-    check_output(logits, inputs)
+    check_output(logits, inputs, learns=True)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.unscale_(optimizer)

@@ -21,12 +21,13 @@ class ModelBuildError(VitbenchError):
 
 
 def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Module:
-    """Return the cell's model as `build` gives it, on the CPU.
+    """Return the cell's model as `build` gives it, on the CPU; with random weights where those of the hub are away.
 
     Raises:
         ModelBuildError: `build` returned no module.
     """
-    own = spec.build_arguments(planned.cell.options)
+    options = planned.cell.options
+    own = spec.build_arguments(_weightless(options) if planned.hub == "away" else options)
     return checked_build(planned.cell.model, load_target(spec.build), _offered(planned, num_classes), own)
 
 
@@ -70,10 +71,7 @@ def fill_zeros(model: nn.Module, *, std: float, generator: torch.Generator | Non
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:
     """Return a function that builds the model on the meta device: shapes alone, no weights, nothing downloaded."""
-    weightless: dict[str, OptionValue] = {"pretrained": False, "checkpoint": ""}
-    options: dict[str, OptionValue] = {
-        name: weightless.get(name, value) for name, value in planned.cell.options.items()
-    }
+    options = _weightless(planned.cell.options)
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
@@ -82,3 +80,9 @@ def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> 
         return model.to("meta").eval()
 
     return architecture
+
+
+def _weightless(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return a model's options for random weights."""
+    without: dict[str, OptionValue] = {"pretrained": False, "checkpoint": ""}
+    return {name: without.get(name, value) for name, value in options.items()}

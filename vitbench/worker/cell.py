@@ -52,7 +52,7 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         return msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        status = _status_of(error)
+        status = "pending" if job.planned.hub and _of_network(error) else _status_of(error)
         return CellResult(status=status, reason=reason_of(error))
 
 
@@ -96,6 +96,11 @@ def _limit_memory() -> None:
     # Writable private memory alone (https://man7.org/linux/man-pages/man2/getrlimit.2.html): mapped data do not count.
     limit = psutil.Process().memory_info().data + free
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _of_network(error: BaseException) -> bool:
+    """Whether weights could not be fetched: what clients of the hub raise is an OSError, told by a plugin perhaps."""
+    return isinstance(error, OSError) or (isinstance(error, UnusableError) and isinstance(error.__cause__, OSError))
 
 
 def _status_of(error: BaseException) -> Status:

@@ -33,6 +33,7 @@ from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
 __all__ = ["run_speed"]
 
+RANDOM = "random, since the hub did not answer"
 PROBE_SECONDS = 5.0
 """A batch whose steps take longer is not worth the search: throughput has long been flat."""
 PROBE_STEPS = 3
@@ -72,6 +73,8 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         timing = _timing(bench, inputs, cell)
         if cell.compile:
             check_compiled(since=compiled_before)
+        if job.process == 0 and not cell.largest_batch:
+            bench.check_finite(inputs)
         remembered = [] if cell.largest_batch or job.timing_only else bench.remembered(inputs)
         energy = _energy(bench) if forward_alone and not job.timing_only and bench.batch_size > 1 else None
         flipped = flag_reasons(flags)
@@ -100,7 +103,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         status="ok",
         measurements=measurements,
         runtime=flags | allocator,
-        facts=facts_of(built.plain),
+        facts=facts_of(built.plain) | ({"weights": RANDOM} if planned.hub == "away" else {}),
         faults=faults,
         warnings=warnings,
         evidence=dict(timing.evidence),

@@ -113,6 +113,10 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         fault = fault or unfit(model.spec, info, learns=learns(asked, catalog)) or misnamed(model, info)
         if recipe and not fault:
             fault = recipe.fault
+        if random:
+            said[f"model {model.label}: its speed is measured with random weights, since the hub does not answer"] = (
+                None
+            )
         hub = needs_hub(model.spec, model.options) or any(needs_hub(m.spec, m.options) for m in _named(recipe))
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         whole = needs_hub(model.spec, model.options) and "pretrained" not in model.options  # it fetches its weights

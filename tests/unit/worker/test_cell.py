@@ -11,6 +11,7 @@ import torch
 
 from vitbench.catalog import load_catalog
 from vitbench.catalog.provenance import origin
+from vitbench.errors import UnusableError
 from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
@@ -39,6 +40,34 @@ from vitbench.worker.cell import _status_of, run_cell
 )
 def test_status(error: BaseException, status: str) -> None:
     assert _status_of(error) == status
+
+
+def from_hub(cause: Exception) -> Exception:
+    error = UnusableError("weights could not be fetched")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "hub", "status"),
+    [
+        (from_hub(OSError("no route")), "needed", "pending"),
+        (ConnectionError("reset"), "needed", "pending"),
+        (from_hub(OSError("no route")), "", "failed"),
+        (from_hub(ValueError("other weights")), "needed", "failed"),
+        (UnusableError("its head gives 1000 classes"), "needed", "failed"),
+    ],
+)
+def test_a_cell_whose_weights_could_not_be_fetched_waits(
+    error: Exception, hub: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cell, "run_quality", fail)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    assert outcome(factories.quality_cell(hub=hub)).status == status
 
 
 def outcome(planned: KeyedCell) -> CellResult:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from vitbench import contract
 from vitbench.errors import VitbenchError
@@ -17,7 +18,7 @@ __all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_
 
 
 class ModelBuildError(VitbenchError):
-    """A plugin's build function gave something that is no model."""
+    """A plugin's build function gave something that is no model, or no whole one."""
 
 
 def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Module:
@@ -48,6 +49,10 @@ def checked_build(
     model = contract.call(build, offered, own)
     if not isinstance(model, nn.Module):
         raise ModelBuildError(f"{name}: build returned {type(model).__name__}, not a torch.nn.Module")
+    lazy = [each for each, tensor in (*model.named_parameters(), *model.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        words = f"{name}: build leaves the shape of {lazy[0]} open; give a whole model, without lazy modules"
+        raise ModelBuildError(words)
     return model
 
 

@@ -19,19 +19,20 @@ from vitbench.data.geometry import channels_fit
 from vitbench.data.splits import Splits, load_splits
 from vitbench.errors import StoreError, VitbenchError
 from vitbench.execution.executor import Send
-from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress
+from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import batches, preprocess, statistics
-from vitbench.training.card import Card, save_weights
+from vitbench.training.card import Card
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.heartbeat import signs_of_life
+from vitbench.worker.keeping import keep_weights, unsaved_buffers
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
@@ -83,7 +84,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
-        said = facts_of(model)
+        said, unsaved = facts_of(model), unsaved_buffers(model)
         start = observe(device)
         compiled_before = graphs_compiled()
         named = builder(
@@ -123,7 +124,10 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        save_weights(model, folder / WEIGHTS, _card(how, planned))
+        card, anew = _card(how, planned), meta_architecture(planned, spec, num_classes)
+        if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
+            said |= {"weights": lost}
+            send(Say(text=f"{planned.label}: its weights are {lost}"))
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,

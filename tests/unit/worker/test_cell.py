@@ -112,3 +112,40 @@ def test_a_result_of_weights_that_changed_on_the_hub_since_the_plan_is_refused(
     found = outcome(msgspec.structs.replace(planned, provenance=made_of))
     assert found.status == status
     assert ("weights on the hub changed" in found.reason) == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "reason"),
+    [
+        (CellResult(status="ok", facts={"stem\ud800": "\udce9"}, warnings=("a\udce9",)), "ok", ""),
+        (
+            CellResult(status="ok", facts={"stem": "whole"}, runtime={"n": 2**70}),
+            "failed",
+            "cannot be stored: OverflowError",
+        ),
+    ],
+)
+def test_whatever_a_plugin_wrote_into_a_result_it_can_be_sent(
+    found: CellResult, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell, "run_quality", lambda *_: found)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    result = outcome(factories.quality_cell())
+    assert msgspec.msgpack.encode(result)
+    assert result.status == status
+    assert reason in result.reason
+    if status == "ok":
+        assert (result.facts, result.warnings) == ({"stem\\ud800": "\\udce9"}, ("a\\udce9",))
+
+
+def test_an_error_with_half_a_character_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no file caf\udce9.png")
+
+    monkeypatch.setattr(cell, "run_quality", fail)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    result = outcome(factories.quality_cell())
+    assert msgspec.msgpack.encode(result)
+    assert result.reason == "OSError: no file caf\\udce9.png"

@@ -109,9 +109,9 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None,
 
 def check_finite(logits: Tensor) -> None:
     """Raise InvalidOutput where some of the logits ``[B, K]`` are not finite; waits for a GPU."""
-    bad = ~logits.isfinite()
-    if bad.any():
-        raise InvalidOutput(f"the model gave a logit that is {float(logits[bad][0])}; every logit must be finite")
+    bad = logits.detach()[~logits.isfinite()]
+    if len(bad):
+        raise InvalidOutput(f"the model gave a logit that is {bad[0].item()}; every logit must be finite")
 
 
 def check_loss(loss: object, device: torch.device) -> None:

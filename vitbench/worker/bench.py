@@ -24,7 +24,6 @@ from vitbench.measuring.steps import (
     INPUT_BUFFERS,
     InvalidOutput,
     Step,
-    check_finite,
     forward_of,
     inference_step,
     make_inputs,
@@ -210,16 +209,6 @@ class Bench:
         if self.train is None:
             return inference_step(self.model, inputs, self.autocast, num_classes=self.num_classes)
         return training_step(self.train, self.model, inputs, self.labels(inputs), num_classes=self.num_classes)
-
-    def check_finite(self, inputs: Sequence[Tensor]) -> None:
-        """Raise InvalidOutput where a logit of the first batch is not finite: such a model is of no use at any speed.
-
-        In float16 random weights may overflow where trained ones do not; there the comparison with float32 tells.
-        """
-        if self.mode == "training" or self.precision == "float16":
-            return
-        with self.inference_mode():
-            check_finite(self.step(inputs)())
 
     def weigh(self, baseline: MemoryBaseline | Skip) -> MemoryUse | Skip:
         """Measure the peak memory of a step, in a pass of its own, or say why there is none."""

@@ -73,8 +73,6 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         timing = _timing(bench, inputs, cell)
         if cell.compile:
             check_compiled(since=compiled_before)
-        if job.process == 0 and not cell.largest_batch:
-            bench.check_finite(inputs)
         remembered = [] if cell.largest_batch or job.timing_only else bench.remembered(inputs)
         energy = _energy(bench) if forward_alone and not job.timing_only and bench.batch_size > 1 else None
         flipped = flag_reasons(flags)

@@ -59,7 +59,8 @@ PLAIN_STEP = "adamw"
 Status = Literal[
     "ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "withdrawn", "pending"
 ]
-"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`)."""
+"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`), and
+``pending`` waits for weights from the hub."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Level = Literal["valid", "warn", "invalid"]
@@ -274,7 +275,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """What says that they are: the published checksums, the package that they ship with, or the user, who named a
     folder. Empty: nothing does."""
     fingerprint: str
-    """SHA-256 of labels and decoded pixels of all splits."""
+    """SHA-256 of labels and decoded pixels of all splits; under a limit of all labels and of the pixels that were
+    read."""
     content: str = ""
     """SHA-256 of them whatever the order of images and classes: what `DatasetSpec.published` is held to."""
     cache: str
@@ -293,6 +295,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Why scores on these data are to be taken with care, such as test images that are also in train."""
     left_out: int = 0
     """Images that could not be read and were left out."""
+    limit: int | float | None = None
+    """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
 
 
 class PreprocessInfo(_Data, frozen=True, kw_only=True):
@@ -412,6 +416,10 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     """Environment variables that change speed and memory alone; for a quality cell these are no part of the id."""
     unavailable: str = ""
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
+    hub: Literal["", "needed", "away"] = ""
+    """Whether weights from the hub are `needed`: where they cannot be fetched, the cell waits as `pending`, and the
+    same command tries again. They are `away` where the hub did not answer and they had not been downloaded before: it
+    waits without a try, or is timed with random weights."""
 
     @property
     def in_words(self) -> str:
@@ -508,12 +516,13 @@ def interval_of(low: float | None, high: float | None, processes: Sequence[float
 def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
     """Return the newest of some attempts, given oldest first, by what was asked; in the order of their age.
 
-    An interrupted repetition takes no good result away.
+    An interrupted repetition takes no good result away, nor does one that waits for the hub.
     """
     newest: dict[str, Record] = {}
     for record in records:
         earlier = newest.get(record.id)
-        if record.status == "interrupted" and earlier and earlier.status == "ok" and earlier.key == record.key:
+        again = record.status == "interrupted" and earlier and earlier.key == record.key
+        if earlier and earlier.status == "ok" and (again or record.status == "pending"):
             continue
         newest.pop(record.id, None)
         newest[record.id] = record

@@ -18,7 +18,7 @@ from vitbench.planning.recipe_options import with_full_names
 from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
 from vitbench.records import canonical_name
 from vitbench.settings import PRETRAINED_RECIPE, RECIPE
-from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+from vitbench.specs import ModelSpec, OptionValue, RecipeSpec, unstorable
 
 __all__ = ["default_recipe", "expand", "is_dataset"]
 
@@ -167,6 +167,10 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
     given = {**entry.options, **files}
     written = {name.replace("-", "_"): entry.options[name] for name in files}
     family = offer.spec.resolve is not None
+    for name, value in given.items() if family else ():
+        for item in value if isinstance(value, tuple) else (value,):
+            if fault := unstorable(item):
+                raise UsageError(f"model {offer.name}: option {name} {fault}.")
     if family:
         return AskedModel(name=offer.name, options=given, label=entry.label, written=written, family=True)
     owner = f"model {offer.name}"

@@ -19,7 +19,7 @@ from vitbench.planning.expand import expand, is_dataset
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.metrics import metric_options, of_recipes, ranked_by
 from vitbench.planning.suite import Selection, Suite
-from vitbench.planning.suite_file import read_suite
+from vitbench.planning.suite_file import parse_suite, read_suite, read_text
 from vitbench.records import canonical_name
 from vitbench.settings import SUITE
 from vitbench.specs import OptionValue
@@ -63,7 +63,10 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
     no_suite = not selection.suite and selection.models and selection.datasets
     path, home = (None, "") if no_suite else _suite_path(selection.suite or SUITE, catalog)
-    found = read_suite(path) if path else Suite(name="selection", summary="Models and datasets of the command line")
+    text = read_text(path) if path else ""
+    found = (
+        parse_suite(text, path) if path else Suite(name="selection", summary="Models and datasets of the command line")
+    )
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
@@ -87,7 +90,7 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
     return Plan(
         selection=selection,
         suite=found,
-        suite_text=path.read_text(encoding="utf-8") if path else "",
+        suite_text=text,
         prepared=prepared_by(executor, request, say),
         metrics=metric_versions(catalog, options),
         metric_options=options,

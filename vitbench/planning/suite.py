@@ -10,7 +10,18 @@ from vitbench.records import Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
-__all__ = ["AskedCell", "AskedModel", "Conditions", "ModelEntry", "Selection", "SpeedPlan", "Suite"]
+__all__ = [
+    "MOST_IMAGES",
+    "MOST_SEED",
+    "MOST_THREADS",
+    "AskedCell",
+    "AskedModel",
+    "Conditions",
+    "ModelEntry",
+    "Selection",
+    "SpeedPlan",
+    "Suite",
+]
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,8 +90,16 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Leave images out that cannot be read."""
 
 
+MOST_SEED = 2**63 - 1
+MOST_IMAGES = 2**31 - 1
+"""Of a batch: torch counts more in kernels that are slower, and no memory holds them."""
+MOST_THREADS = 4096
+"""More are a slip of the finger, and the system may not start them."""
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Images = Annotated[int, msgspec.Meta(ge=1, le=MOST_IMAGES)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=MOST_SEED)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -89,7 +108,7 @@ class Conditions(_Data, frozen=True, kw_only=True):
 
     device: str = "auto"
     precision: Precision = "float32"
-    threads: Count | None = None
+    threads: Threads | None = None
     limit: Count | Share | None = None
     """Images of each split, or a share of them."""
     epochs: Count | None = None
@@ -109,7 +128,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     datasets: tuple[str, ...] = ()
     """As models are."""
     seeds: tuple[Seed, ...] = ()
-    batch_size: Count | None = None
+    batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
     settings: dict[str, dict[str, OptionValue]] = {}

@@ -287,6 +287,9 @@ class _Call:
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
     ) -> Ending[CellResult]:
         if planned.unavailable:
+            if planned.hub == "away":
+                away = CellResult(status="pending", reason=planned.unavailable)
+                return Ending(kind="answered", seconds=0.0, answer=away)
             return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):

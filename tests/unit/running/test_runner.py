@@ -372,6 +372,17 @@ def test_an_unavailable_cell_fails_without_a_process(store: Store) -> None:
     ]
 
 
+def test_a_cell_that_waits_for_the_hub_is_pending_without_a_process(store: Store) -> None:
+    waiting = factories.quality_cell("away", unavailable="its weights are on the hub", hub="away")
+    timed = factories.speed_cell("away", hub="away")
+    script, _ = run(store, [waiting, timed], lambda _: measured(1.0))
+    assert {name for name, _ in script.asked} == {"away"}
+    assert [(record.status, record.reason) for record in store.records()] == [
+        ("pending", "its weights are on the hub"),
+        ("ok", ""),
+    ]
+
+
 @pytest.mark.parametrize(("victim", "process"), [("b", 0), ("slow", 0), ("slow", 2)])
 def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int, store: Store) -> None:
     def interrupt(job: CellJob) -> Ending | BaseException:

@@ -83,7 +83,7 @@ def statuses(folder: Path) -> dict[tuple[str, str], list[str]]:
 def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_path: Path) -> None:
     suite, folder = tmp_path / "tiny.toml", tmp_path / "results"
     suite.write_text(SUITE)
-    command = ["run", "--suite", str(suite), "--limit", "200", "--output", str(folder)]
+    command = ["run", "--suite", str(suite), "--limit", "200", "--speeds", "all", "--output", str(folder)]
     vit, timed, majority = ("tiny-vit", "quality"), ("tiny-vit", "speed"), ("baseline/majority", "quality")
 
     code, out, said = call(*command, "--dry-run")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from vitbench.cli.options import read_pairs
@@ -21,12 +19,9 @@ def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: b
 
     Exit code 1 when a check failed, 3 when the plugin cannot be loaded.
     """
+    from vitbench.api import say
     from vitbench.testing.isolated import check_plugin
     from vitbench.testing.report import as_data, subject_text, sum_text
-
-    def say(text: str) -> None:
-        if sys.stderr.isatty():
-            click.echo(text, err=True)
 
     outcomes = []
     for of_one in check_plugin(plugin, models=models, data=data, say=say):

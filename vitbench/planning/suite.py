@@ -89,6 +89,11 @@ class Conditions(_Data, frozen=True, kw_only=True):
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether the quality cells are cut short by a limit or by fewer epochs."""
+        return self.limit is not None or self.epochs is not None
+
 
 class Selection(_Data, frozen=True, kw_only=True):
     """What the user asks for: the suite, and what in place of it. All of it, so that the same can be asked again."""
@@ -103,6 +108,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Count | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
+    speeds: Literal["all", "none"] | None = None
+    """Whether speeds are measured; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Recipe name to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -112,6 +119,13 @@ class Selection(_Data, frozen=True, kw_only=True):
     """Plugin files."""
     no_plugins: tuple[str, ...] = ()
     """Installed plugins to leave out."""
+
+    @property
+    def times(self) -> bool:
+        """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
+        if self.speeds is not None:
+            return self.speeds == "all"
+        return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 
 class AskedModel(_Data, frozen=True, kw_only=True):

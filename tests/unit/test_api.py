@@ -28,6 +28,15 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
             store.append(msgspec.structs.replace(record, run=run))
 
 
+def test_each_public_name_is_there_and_no_other() -> None:
+    names: dict[str, object] = {}
+    exec("from vitbench import *", names)
+    assert names.keys() - {"__builtins__"} == set(vitbench.__all__)
+    assert set(vitbench.__all__) <= set(dir(vitbench))
+    with pytest.raises(AttributeError, match="module 'vitbench' has no attribute 'nothing'"):
+        vitbench.nothing  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -353,6 +353,8 @@ def test_the_start_imports_nothing_heavy() -> None:
         "        main()\n"
         "    except SystemExit as ended:\n"
         "        assert not ended.code, (command, ended.code)\n"
+        "    if command == ['--help']:\n"
+        "        assert not {'msgspec', 'pluggy', 'vitbench.specs', 'vitbench.api'} & set(sys.modules)\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -69,12 +69,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name's home and keep it (PEP 562)."""
+    """Import a name's home (PEP 562)."""
     for home, names in _HOMES.items():
         if name in names:
-            found = getattr(import_module(f"vitbench.{home}"), name)
-            globals()[name] = found
-            return found
+            return getattr(import_module(f"vitbench.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -169,7 +169,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_written(ca
     model = f"scratch/vit:depth=1,width=32,heads=2,checkpoint={checkpoint}"
     code, _, said = call("run", "--suite", str(suite), "--output", str(folder), "--model", model)
     assert code == 3
-    [line] = said.strip().splitlines()
+    [progress, line] = said.strip().splitlines()
+    assert progress.startswith("Preparing: ")
     assert line.startswith("Error: model scratch/vit:")
     assert str(checkpoint) in line
     assert "cls_token" in line

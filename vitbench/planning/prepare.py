@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -147,11 +147,25 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         environment=described,
         child_environment=child_environment,
         notes=(*notes, *said),
+        roots=_roots(data.values(), [*models.values(), *named], recipes.values()),
     )
 
 
 def _named(recipe: ResolvedRecipe | None) -> tuple[ResolvedModel, ...]:
     return recipe.models if recipe else ()
+
+
+def _roots(
+    data: Collection[ResolvedDataset], models: Iterable[ResolvedModel], recipes: Iterable[ResolvedRecipe]
+) -> tuple[str, ...] | None:
+    """Return `Prepared.roots`. Data without a folder are known by their pixels, or may be others at each look."""
+    if any(model.files or needs_hub(model.spec, model.options) for model in models):
+        return None
+    if any(each.files for each in data) or any(recipe.files for recipe in recipes):
+        return None
+    if any(each.root is None and any(info.known_by != "checksums" for info in each.infos.values()) for each in data):
+        return None
+    return tuple(dict.fromkeys(str(each.root) for each in data if each.root is not None))
 
 
 def _refuse_where_none_is_left(cells: Iterable[KeyedCell], faults: Mapping[str, Fault | None]) -> None:

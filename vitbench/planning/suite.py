@@ -117,6 +117,11 @@ class Conditions(_Data, frozen=True, kw_only=True):
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether the quality cells are cut short by a limit or by fewer epochs."""
+        return self.limit is not None or self.epochs is not None
+
 
 class Selection(_Data, frozen=True, kw_only=True):
     """What the user asks for: the suite, and what in place of it. All of it, so that the same can be asked again."""
@@ -131,6 +136,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
+    speeds: Literal["all", "none"] | None = None
+    """Whether speeds are measured; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -140,6 +147,13 @@ class Selection(_Data, frozen=True, kw_only=True):
     """Plugin files."""
     no_plugins: tuple[str, ...] = ()
     """Installed plugins to leave out."""
+
+    @property
+    def times(self) -> bool:
+        """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
+        if self.speeds is not None:
+            return self.speeds == "all"
+        return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 
 class AskedModel(_Data, frozen=True, kw_only=True):

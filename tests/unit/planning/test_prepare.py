@@ -352,6 +352,22 @@ def test_a_layout_opens_the_folder_that_a_named_dataset_refuses(tmp_path: Path) 
     assert cell.data.title.startswith("inks (unverified, ")
 
 
+def test_a_plan_rests_on_folders_where_nothing_else_may_change_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data without a folder that no checksum verifies, files that options name, and the hub may."""
+    monkeypatch.setattr("vitbench.planning.resolve.hub_answers", lambda _: True)
+    monkeypatch.setitem(HUB, True, "")
+    (tmp_path / "inks").write_text("")
+    at_home = {"datasets": ["inks"], "data": {"zoo/inks": str(tmp_path)}}
+    assert prepared("zoo/sound", "zoo/hub:pretrained=false", **at_home).roots == (str(tmp_path),)
+    assert prepared("zoo/sound").roots is None
+    assert prepared("zoo/hub", **at_home).roots is None
+    table = {"table": str(tmp_path / "inks")}
+    assert prepared("zoo/sound", recipe="distil", **at_home, distil=table).roots is None
+    assert prepared("zoo/sound", recipe="distil", **at_home).roots
+
+
 def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_text("one")
     model = f"zoo/sound:checkpoint={tmp_path}/weights.pt"

@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from vitbench.contract import OFFERED, Declared, tolerant
+from vitbench.contract import OFFERED, Declared, is_torn, tolerant
 from vitbench.errors import UnusableError
 from vitbench.settings import RESERVED
 
@@ -38,6 +38,7 @@ __all__ = [
     "SuiteSpec",
     "load_target",
     "sources_of",
+    "unstorable",
 ]
 
 Scalar = bool | int | float | str
@@ -57,6 +58,7 @@ Part = Literal[
     "images",
     "training",
     "timing",
+    "sustained",
     "memory",
     "startup",
     "loading",
@@ -106,6 +108,17 @@ def load_target(target: Target) -> Callable[..., Any]:
     if not callable(found):
         raise UnusableError(f"{target} is not a function but of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
+
+
+def unstorable(item: object) -> str:
+    """Return why a value cannot be stored, in words that follow its owner; empty: it can."""
+    if isinstance(item, int) and not -(2**63) <= item < 2**63:
+        return f"is too large: {hex(item)[:20]}..." if abs(item) >= 10**100 else f"is too large: {item}"
+    if isinstance(item, float) and not math.isfinite(item):
+        return f"must be a finite number, not {item}"
+    if isinstance(item, str) and is_torn(item):
+        return f"must be text that UTF-8 can hold, not {item!a}"
+    return ""
 
 
 def _check_name(owner: str, name: object, pattern: re.Pattern[str] = _NAME) -> None:
@@ -273,13 +286,11 @@ class Option(Declared):
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue
+            if fault := unstorable(item):
+                return fault
             if self.choices and item not in self.choices:
                 return f"must be one of {', '.join(map(str, self.choices))}, not {item}"
             if isinstance(item, (int, float)):
-                if isinstance(item, int) and not -(2**63) <= item < 2**63:
-                    return f"is too large: {item}"  # for JSON and TOML, which hold 64 bits
-                if isinstance(item, float) and not math.isfinite(item):
-                    return f"must be a finite number, not {item}"
                 if self.minimum is not None and item < self.minimum:
                     return f"must be at least {self.minimum:g}, not {item}"
                 if self.maximum is not None and item > self.maximum:
@@ -603,7 +614,7 @@ class RecipeSpec(WithOptions):
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})
-_OF_MACHINE = frozenset({"training", "timing", "memory", "startup", "loading", "energy"})
+_OF_MACHINE = frozenset({"training", "timing", "sustained", "memory", "startup", "loading", "energy"})
 _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 
@@ -637,14 +648,14 @@ class MeasurementSpec(Declared):
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec(Declared):
+class MetricSpec(WithOptions):
     """A measurement, or several, made of parts of a cell."""
 
     name: str
     """Short name, unique in the plugin."""
     measure: Target
-    """``measure(subject: Subject) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or `SampleScore`;
-    may raise `Skip` with a reason."""
+    """``measure(subject: Subject, **options) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or
+    `SampleScore`; may raise `Skip` with a reason."""
     unit: str
     """Unit of the value: ``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither"]
@@ -673,8 +684,12 @@ class MetricSpec(Declared):
     order: int = 1000
     """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
     requires: tuple[str, ...] = ()
-    """Modules that must be importable; without one it has no value. A metric of predictions alone is made when the
-    library is there, others when their cells run again."""
+    """Modules that must be importable; without one it has no value. A metric of predictions and training alone is made
+    when the library is there, others when their cells run again."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name, such as a level, set by ``[metrics.NAME]`` of a suite or by ``--set NAME.OPTION=VALUE``. They
+    are in the name of each value, ``time:level=0.9``, and in the title of its column, which must have all of them in
+    braces (``"time to {level:g}"``): values of two settings never share a column."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)
@@ -703,6 +718,24 @@ class MetricSpec(Declared):
         if len({each.name for each in given}) < len(given):
             raise ValueError(f"{owner}: measurements must hold each name once")
         object.__setattr__(self, "measurements", given)
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "measure"))
+        self._check_titles(owner)
+
+    def _check_titles(self, owner: str) -> None:
+        """Check that the head of each column tells the options, which nobody could compare over otherwise."""
+        for name, option in self.declared.items():
+            if option.kind != "value":
+                raise ValueError(f"{owner}: option {name} must be a value, not of kind {option.kind}")
+            for each in self.gives:
+                title = (each.title if self.measurements else self.title) or ""
+                try:
+                    title.format(**self.defaults)
+                except (KeyError, IndexError, ValueError) as error:
+                    raise ValueError(f"{owner}: title {title!r} cannot be formatted: {error!r}") from error
+                if not re.search(rf"\{{{name}[:}}!]", title):
+                    raise ValueError(
+                        f'{owner}: title must tell the option {name}, such as "to {{{name}}}", not {title!r}'
+                    )
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -41,6 +41,7 @@ class EpochClock:
         self._seconds = 0.0  # of this epoch until `_since`
         self._since: float | None = None
         self._images = 0
+        self._in_hand = 0  # images of the batch whose step is under way
         self._wait = 0.0
         self._marks: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
 
@@ -49,8 +50,9 @@ class EpochClock:
         self._since = perf_counter()
         source = iter(batches)
         while (batch := self._next(source)) is not None:
-            self._images += len(batch.labels if isinstance(batch, Batch) else batch[1])
+            self._in_hand = len(batch.labels if isinstance(batch, Batch) else batch[1])
             yield batch
+            self._put_down()
 
     def lap(self) -> dict[str, float]:
         """Return the times of the epoch that ends, for `FitRun.log`, and stop until the next one is watched.
@@ -62,6 +64,7 @@ class EpochClock:
         Raises:
             ValueError: no batch was watched since the last call.
         """
+        self._put_down()
         if not self._images:
             raise ValueError("lap() ends an epoch, and no batch of one went through watch()")
         self._stop()
@@ -75,7 +78,7 @@ class EpochClock:
         return times
 
     def state_dict(self) -> dict[str, float]:
-        """Return what it has counted so far, within an epoch too."""
+        """Return what it has counted so far, without the batch in hand: a state is saved before a step."""
         self._stop()
         return {
             "earlier_seconds": self._earlier,
@@ -88,8 +91,13 @@ class EpochClock:
         """Go on from what `state_dict` gave, perhaps within an epoch: watch the rest of its batches."""
         self._earlier, self._seconds = state["earlier_seconds"], state["epoch_seconds"]
         self._images, self._wait = int(state["epoch_images"]), state["epoch_wait_seconds"]
-        self._since = None
+        self._since, self._in_hand = None, 0
         self._marks.clear()
+
+    def _put_down(self) -> None:
+        """Count the batch in hand, whose step was taken."""
+        self._images += self._in_hand
+        self._in_hand = 0
 
     def _next(self, source: Iterator[Given]) -> Given | None:
         """Return the next batch, None after the last, and add how long it was waited for.

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from vitbench.catalog import PluginSelection
-from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, SpeedCell, Status
+from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, SpeedCell, Status, Training
+from vitbench.specs import OptionValue
 
 __all__ = [
     "PREDICTIONS",
@@ -19,6 +20,7 @@ __all__ = [
     "MetricsJob",
     "Progress",
     "Say",
+    "host_ran_out",
     "kept_file",
     "time_limit",
 ]
@@ -54,18 +56,23 @@ class CellJob(_Message, frozen=True, kw_only=True):
     checkpoint: str = ""
     """Where the state of a training is saved and found, in a folder that outlives the job; empty: nowhere. The caller
     deletes it when the training has ended without being killed."""
+    metric_options: dict[str, dict[str, OptionValue]] = {}
+    """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection = PluginSelection()
 
 
 class MetricsJob(_Message, frozen=True, kw_only=True):
-    """Stored predictions, in the file `PREDICTIONS` of its folder, whose metrics are to be computed again.
+    """A training and stored predictions, in the file `PREDICTIONS` of its folder, to compute the metrics of again.
 
     It leaves `SCORES` there; where these lie there already, it keeps those that are not computed again.
     """
 
     planned: KeyedCell
+    training: Training | None = None
+    curve: tuple[dict[str, float], ...] = ()
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    metric_options: dict[str, dict[str, OptionValue]] = {}
     plugins: PluginSelection = PluginSelection()
 
 
@@ -90,6 +97,7 @@ class CellResult(_Message, frozen=True, kw_only=True):
     reason: str = ""
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
+    training: Training | None = None
     preprocess: PreprocessInfo | None = None
     runtime: dict[str, Any] = {}
     facts: dict[str, str] = {}
@@ -97,6 +105,7 @@ class CellResult(_Message, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     evidence: dict[str, float] = {}
+    course: tuple[dict[str, float], ...] = ()
     measured_by: tuple[PluginOrigin, ...] = ()
     kept: dict[str, str] = {}
     """SHA-256 of each `kept_file`, by name."""
@@ -110,6 +119,11 @@ def kept_file(name: str) -> str:
     return f"kept.{name}.safetensors"
 
 
+def host_ran_out(reason: str) -> str:
+    """Return why a batch did not run whose size the device's memory was to limit."""
+    return f"the host ran out of memory, not the device: {reason}"
+
+
 def time_limit(cell: SpeedCell) -> float:
     """Return the seconds that one process of a speed cell may take, or one answer of a live one."""
-    return COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT
+    return (COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT) + cell.sustained

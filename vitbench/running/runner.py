@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -32,13 +33,16 @@ from vitbench.execution.messages import (
     MetricsJob,
     Progress,
     Say,
+    host_ran_out,
     kept_file,
     time_limit,
 )
 from vitbench.files import move_file
+from vitbench.measurements import plain_name
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import FULL_PROCESSES, Attempt, status_of
 from vitbench.running.largest_batch import SearchFailed, find_largest
+from vitbench.specs import OptionValue
 from vitbench.store import Store
 
 __all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
@@ -47,6 +51,8 @@ SPEED_PROCESSES = 7
 """Fresh processes of a speed cell, settled before the first: an interval of Student's t over seven is 1.85 times as
 wide as their standard deviation, over five 2.5 times, over three 5 times."""
 _TARGET = "vitbench.worker.cell:run_cell"
+MetricOptions = Mapping[str, dict[str, OptionValue]]
+_NO_OPTIONS: MetricOptions = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +96,7 @@ def run_cells(
     run: str,
     environment_digest: str,
     metrics: Mapping[str, str],
+    metric_options: MetricOptions = _NO_OPTIONS,
     child_environment: Mapping[str, str],
     executor: Executor,
     on_event: Callable[[Event], None],
@@ -123,6 +130,7 @@ def run_cells(
                 timeout=timeout,
                 scratch=scratch,
                 plugins=plugins,
+                metric_options=metric_options,
             )
             _run_group(group, f"{run}/{number}", call, keep, by_ratio=by_ratio)
 
@@ -170,7 +178,11 @@ def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
     started = time.monotonic()
 
     def try_batch(size: int) -> tuple[Status, str]:
-        return status_of(call(attempt.planned, 0, size, probe=True))
+        ending = call(attempt.planned, 0, size, probe=True)
+        status, reason = status_of(ending)
+        if ending.kind == "oom" and cell.device.startswith("cuda"):  # the system ended it, for want of its own memory
+            return "failed", host_ran_out(reason)
+        return status, reason
 
     try:
         attempt.largest = find_largest(try_batch, start=cell.batch_size)
@@ -185,10 +197,13 @@ def update_metrics(
     *,
     store: Store,
     metrics: Mapping[str, str],
+    options: MetricOptions = _NO_OPTIONS,
     executor: Executor,
     plugins: PluginSelection,
 ) -> list[str]:
-    """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
+    """Compute the metrics of stored predictions and trainings again where these were added, changed or set otherwise.
+
+    Nothing is retrained.
 
     Returns:
         A sentence for each record whose metrics stay as they are, with the reason.
@@ -200,7 +215,15 @@ def update_metrics(
             continue
         if metrics.items() <= record.metrics.items():  # one that has left, or lacks its library here, keeps its value
             continue
-        job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
+        job = MetricsJob(
+            planned=record.planned,
+            training=record.training,
+            curve=record.curve,
+            faults=record.faults,
+            warnings=record.warnings,
+            metric_options={**options},
+            plugins=plugins,
+        )
         with store.job_folder() as folder:
             for source, name in ((path, PREDICTIONS), (store.scores_path(record.key), SCORES)):
                 with contextlib.suppress(OSError):  # the child says that it is missing
@@ -210,7 +233,8 @@ def update_metrics(
             moved = ending.answer is not None and _moved(folder / SCORES, store.scores_path(record.key))
         if ending.answer is not None and moved:
             new = {measurement.name: measurement for measurement in ending.answer.measurements}
-            others = [measurement for measurement in record.measurements if measurement.name not in new]
+            told = {plain_name(name) for name in new if name != plain_name(name)}  # under options, perhaps new ones
+            others = [one for one in record.measurements if one.name not in new and plain_name(one.name) not in told]
             store.append(
                 msgspec.structs.replace(
                     record,
@@ -257,11 +281,15 @@ class _Call:
     scratch: str
     """A folder for the time that a group of cells runs."""
     plugins: PluginSelection
+    metric_options: MetricOptions
 
     def __call__(
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
     ) -> Ending[CellResult]:
         if planned.unavailable:
+            if planned.hub == "away":
+                away = CellResult(status="pending", reason=planned.unavailable)
+                return Ending(kind="answered", seconds=0.0, answer=away)
             return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
@@ -276,6 +304,7 @@ class _Call:
             timing_only=process >= FULL_PROCESSES,
             probe=probe,
             checkpoint=str(self.store.checkpoint_path(planned.key)) if isinstance(planned.cell, QualityCell) else "",
+            metric_options={**self.metric_options},
             plugins=self.plugins,
         )
         with self.store.job_folder(planned.key) as folder:

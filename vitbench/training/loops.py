@@ -43,37 +43,50 @@ def train_step(
     scaler: torch.amp.GradScaler,
     run: FitRun,
     label_smoothing: float = 0.0,
-    clip_norm: float,
+    class_weights: Tensor | None = None,
+    clip_norm: float = 0.0,
+    micro_batch: int = 0,
 ) -> Tensor:
-    """Take one step on inputs float32[B, C, H, W] and labels int64[B]; return the loss, a scalar on the device.
+    """Take one step on inputs float32[B, C, H, W]; return the loss, a scalar on the device.
 
     Forward in the run's precision, cross-entropy in float32, backward, gradients clipped, optimiser step.
 
     Args:
         model: on the device, in train mode.
         inputs: float32[B, C, H, W].
-        labels: int64[B].
+        labels: int64[B], or the share of each class in each image, float32[B, K].
         optimizer: its gradients are cleared first.
         scaler: of `grad_scaler`.
         run: its precision and device count.
         label_smoothing: share of the target that all classes have in equal parts, 0 to 1.
-        clip_norm: the largest norm of all gradients together.
+        class_weights: float32[K] on the device, what the loss of each class is multiplied by.
+        clip_norm: the largest norm of all gradients together; 0: any.
+        micro_batch: images that pass the model at once; 0: all. The gradients of all parts are added, so that the step
+            is that of the whole batch, up to rounding, for a model that treats each image apart. Batch normalisation
+            takes its statistics of a part.
 
     Raises:
-        InvalidOutput: the model gives something that is no logits.
+        InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
     """
     optimizer.zero_grad()
-    with autocast(run.precision, run.device):
-        logits = model(inputs)
-    check_output(logits, inputs)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    parts = -(-len(inputs) // micro_batch) if micro_batch else 1
+    losses = []
+    for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with autocast(run.precision, run.device):
+            logits = model(part)
+        check_output(logits, part, learns=True)
+        loss = F.cross_entropy(
+            logits.float(), targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
+        ) / len(inputs)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
     scaler.unscale_(optimizer)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, clip_norm)
+    if clip_norm:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimizer)
     scaler.update()
-    return loss.detach()
+    return torch.stack(losses).sum()
 
 
 class MeanLoss:

@@ -27,7 +27,7 @@ from vitbench.execution.messages import (
     Say,
     kept_file,
 )
-from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
+from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Training, Verdict
 from vitbench.running.attempt import FULL_PROCESSES
 from vitbench.running.runner import (
     SPEED_PROCESSES,
@@ -372,6 +372,17 @@ def test_an_unavailable_cell_fails_without_a_process(store: Store) -> None:
     ]
 
 
+def test_a_cell_that_waits_for_the_hub_is_pending_without_a_process(store: Store) -> None:
+    waiting = factories.quality_cell("away", unavailable="its weights are on the hub", hub="away")
+    timed = factories.speed_cell("away", hub="away")
+    script, _ = run(store, [waiting, timed], lambda _: measured(1.0))
+    assert {name for name, _ in script.asked} == {"away"}
+    assert [(record.status, record.reason) for record in store.records()] == [
+        ("pending", "its weights are on the hub"),
+        ("ok", ""),
+    ]
+
+
 @pytest.mark.parametrize(("victim", "process"), [("b", 0), ("slow", 0), ("slow", 2)])
 def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int, store: Store) -> None:
     def interrupt(job: CellJob) -> Ending | BaseException:
@@ -433,6 +444,26 @@ def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: S
     assert (only(store).status, only(store).reason) == ("crashed", "batch 16: killed by SIGSEGV")
 
 
+@pytest.mark.parametrize(("device", "found"), [("cpu", 15), ("cuda", None)])
+def test_a_try_that_the_system_ends_for_want_of_memory_is_no_limit_of_a_gpu(
+    store: Store, device: str, found: int | None
+) -> None:
+    def ending(job: CellJob) -> Ending:
+        if not job.probe:
+            return measured(500.0, "largest_batch_throughput")
+        killed = Ending(kind="oom", seconds=1.0, reason="the system killed the process")
+        return answered() if job.batch_size <= 15 else killed
+
+    cell = factories.speed_cell("search", largest_batch=True, batch_size=8, device=device)
+    run(store, [cell], ending)
+    record = only(store)
+    if found:
+        assert {m.name: m.value for m in record.measurements}["largest_batch"] == found
+    else:
+        assert record.status == "failed"
+        assert record.reason == ("batch 16: the host ran out of memory, not the device: the system killed the process")
+
+
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
     cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
     script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
@@ -449,8 +480,13 @@ def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(
 def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(store: Store) -> None:
     old = factories.record(
         A,
-        [factories.measurement("top1", 0.5), factories.measurement("params", 9.0)],
+        [
+            *(factories.measurement("top1", 0.5), factories.measurement("params", 9.0)),
+            factories.measurement("time:level=0.9", 3.0),
+        ],
         metrics=METRICS,
+        curve=({"epoch": 1.0},),
+        training=Training(seconds=2.0, images=3),
         faults=("the model depends on the order",),
         measured_by=(BEFORE,),
     )
@@ -460,25 +496,36 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
         old, run=store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
     )
     now = msgspec.structs.replace(BEFORE, code_hash="changed")
-    outcome = CellResult(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
+    measured = (factories.measurement("top1", 0.75), factories.measurement("time:level=0.5", 1.0))
+    outcome = CellResult(status="ok", measurements=measured, measured_by=(now,))
     again = Script(lambda _: Ending(kind="answered", seconds=1.0, answer=outcome))
     new = {"metrics/top1": "changed"}
     plugins = PluginSelection(excluded=("timm",))
     store.predictions_path(A.key).write_bytes(b"stored")
     store.scores_path(A.key).write_bytes(b"old scores")
-    told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
+    options = {"m/time": {"level": 0.5}}
+    told = update_metrics(
+        [old, current, *others], store=store, metrics=new, options=options, executor=again, plugins=plugins
+    )
     assert told == []
     (call,) = again.calls
     assert call["target"] == "vitbench.worker.quality:measure_again"
     assert call["job"] == MetricsJob(
         planned=A,
+        training=old.training,
+        curve=old.curve,
         faults=("the model depends on the order",),
+        metric_options=options,
         plugins=plugins,
     )
     assert call["files"] == {PREDICTIONS: b"stored", SCORES: b"old scores"}
     assert store.scores_path(A.key).read_bytes() == b"new scores"
     record = only(store)
-    assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
+    assert {each.name: each.value for each in record.measurements} == {
+        "params": 9.0,
+        "top1": 0.75,
+        "time:level=0.5": 1.0,
+    }
     assert record.metrics == new
     assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
 

@@ -25,7 +25,7 @@ from vitbench.training import (
 )
 
 
-def step(model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, lr: float = 0.1, **changes: float) -> torch.Tensor:
+def step(model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, lr: float = 0.1, **changes: Any) -> torch.Tensor:
     run = toy_training.run()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     settings = {"clip_norm": 1e9} | changes
@@ -63,6 +63,32 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     step(model, 100 * torch.randn(8, 3), torch.zeros(8, dtype=torch.int64), lr=1.0, clip_norm=0.01)
     moved = nn.utils.parameters_to_vector(model.parameters()).detach() - before
     assert moved.norm() == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 5, 8, 99])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(micro_batch: int) -> None:
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(8, 6), torch.rand(8, 4).softmax(1)
+    weights, weighted = [], {"label_smoothing": 0.1, "class_weights": torch.tensor([0.5, 2.0, 1.0, 0.7])}
+    for size in (0, micro_batch):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(6, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 4))
+        seen: list[int] = []
+        model.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(len(args[0])))
+        loss = step(model, inputs, targets, micro_batch=size, **weighted)
+        weights.append((loss, *(parameter.detach() for parameter in model.parameters())))
+        assert sum(seen) == 8
+        assert max(seen) <= (size or 8)
+    for whole, parts in zip(*weights, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_class_weights_are_those_of_the_cross_entropy() -> None:
+    torch.manual_seed(0)
+    model, class_weights = nn.Linear(3, 4), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    inputs, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0])
+    expected = F.cross_entropy(model(inputs), labels, weight=class_weights, reduction="none").mean()
+    torch.testing.assert_close(step(model, inputs, labels, class_weights=class_weights), expected.detach())
 
 
 def test_a_model_without_logits_ends_a_step_in_words() -> None:

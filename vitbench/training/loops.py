@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitbench.errors import VitbenchError
 from vitbench.measuring.steps import check_output
 from vitbench.protocols import FitRun, Split, TrainVal
+from vitbench.training.formats import convolution_formats
 from vitbench.training.inputs import preprocess
 from vitbench.training.loading import Resident, batches
 from vitbench.training.setup import autocast
@@ -61,7 +62,7 @@ def train_step(
         InvalidOutput: the model gives something that is no logits.
     """
     optimizer.zero_grad()
-    with autocast(run.precision, run.device):
+    with autocast(run.precision, run.device), convolution_formats(model, run):
         logits = model(inputs)
     check_output(logits, inputs)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)

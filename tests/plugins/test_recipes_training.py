@@ -342,14 +342,14 @@ def priors(name: str, **options: Any) -> float:
     model = fit(
         name, nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), data=toy_training.train_val(blank, blank), options=chosen
     )
-    return float(model(torch.full((1, 1, 8, 8), -1.5)).softmax(1)[0, 1])
+    return model(torch.full((1, 1, 8, 8), -1.5)).detach().softmax(1)[0, 1].item()
 
 
 @BOTH
 def test_unbalanced_classes_can_be_made_to_count_alike(name: str) -> None:
     assert priors(name) == pytest.approx(1 / 6, abs=0.03)
     for balance in ("loss", "sampling"):
-        assert priors(name, balance=balance) == pytest.approx(1 / 2, abs=0.08), balance
+        assert priors(name, balance=balance) == pytest.approx(1 / 2, abs=0.12), balance
 
 
 @BOTH
@@ -371,7 +371,7 @@ def test_the_best_epoch_is_returned_and_patience_ends_the_training(name: str, mo
 def test_layer_decay_scales_the_rates_of_layers() -> None:
     class Layered(nn.Sequential):
         def group_matcher(self, coarse: bool) -> dict[str, Any]:
-            return {"stem": "^0", "blocks": [("^1", None), ("^4", (99999,))]}
+            return {"stem": "^0", "blocks": [(r"^(1)\.", None)]}
 
     rates: list[list[float]] = []
     hook = register_optimizer_step_pre_hook(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["CLOCK", "DASHES", "MOST_NAMED", "PALETTES", "Quantity", "quantity_of", "recorded"]
+__all__ = ["CLOCK", "COLOURS", "DASHES", "MOST_NAMED", "Quantity", "quantity_of", "recorded"]
 
 CLOCK = "train_seconds"
 """The column of a curve that counts the seconds of training; see `vitbench.protocols.FitRun`."""
@@ -28,15 +28,12 @@ _KNOWN = {
 }
 """In the order in which they are offered."""
 
-PALETTES: Mapping[str, tuple[str, ...]] = {
-    "light": ("#0b5cad", "#c2410c", "#00795c", "#a8478f", "#8a6400", "#3b4650"),
-    "dark": ("#6db3f8", "#ff8f5e", "#37c99a", "#e59bd3", "#e0bd4f", "#c3cbd4"),
-}
-"""Colours that differ for people who do not see red or green, each 4.5 : 1 and more against the page; after Okabe and
-Ito, https://jfly.uni-koeln.de/color/."""
+COLOURS = ("#0b5cad", "#c2410c", "#00795c", "#a8478f", "#8a6400", "#3b4650")
+"""Colours that differ for people who do not see red or green, each 4.5 : 1 and more against white; after Okabe and Ito,
+https://jfly.uni-koeln.de/color/. The page's style sheet has lighter ones for the dark, as ``--line-0`` and so on."""
 DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 2), (9, 3, 2, 3))
 """Lines of one colour differ in these."""
-MOST_NAMED = len(PALETTES["light"]) * len(DASHES)
+MOST_NAMED = len(COLOURS) * len(DASHES)
 """Models with a look and a name of their own, the best first; further ones are grey."""
 
 

@@ -40,7 +40,8 @@ class WeightAverage:
         if self._weights:
             self._updates += 1
             decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-            get_ema_multi_avg_fn(decay)(self._averages, self._weights, self._updates)
+            lerp = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            lerp(self._averages, self._weights, self._updates)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -27,18 +27,19 @@ def named_optimizer(name: str, groups: list[dict[str, Any]], *, lr: float) -> to
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
     try:
-        from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
+        import timm.optim
     except ImportError as error:
         raise UnusableError(f'optimizer "{name}" comes from timm, which is not installed') from error
-    known = list_optimizers()
+    timms: Any = timm.optim
+    known: list[str] = timms.list_optimizers()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f"near it: {', '.join(near)}" if near else "see timm.optim.list_optimizers()"
         raise UsageError(f'there is no optimizer "{name}"; {hint}')
-    if get_optimizer_info(name).second_order:
+    if timms.get_optimizer_info(name).second_order:
         raise UsageError(f'optimizer "{name}" needs second derivatives, which no recipe takes')
     try:
-        optimizer: torch.optim.Optimizer = create_optimizer_v2(groups, opt=name, lr=lr)
+        optimizer: torch.optim.Optimizer = timms.create_optimizer_v2(groups, opt=name, lr=lr)
     except (AssertionError, ImportError) as error:  # of apex and bitsandbytes
         raise UnusableError(f'optimizer "{name}" is not available here: {error}') from error
     return optimizer

@@ -105,11 +105,13 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             with signs_of_life(send, "loading"):
                 return named(text)
 
-        hands = Hands(
-            Path(job.checkpoint) if job.checkpoint else None,
-            curve=log.curve,
-            say=lambda text: send(Say(text=f"{planned.in_words}: {text}.")),
-        )
+        def say(text: str) -> None:
+            send(Say(text=f"{planned.in_words}: {text}."))
+
+        if recipe.trains and (note := _short_batches(cell, images=len(splits.train))):
+            say(note)
+        checkpoint = Path(job.checkpoint) if job.checkpoint else None
+        hands = Hands(checkpoint, curve=log.curve, say=say)
         data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
         with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
             try:
@@ -264,6 +266,14 @@ def _fit_run(
         compile=cell.compile,
         channels_last=cell.channels_last,
     )
+
+
+def _short_batches(cell: QualityCell, *, images: int) -> str:
+    """Say so where there are fewer training images than a recipe's batch is to have; empty: there are enough."""
+    asked = cell.recipe_options.get("batch_size")
+    if not isinstance(asked, int) or asked <= images:
+        return ""
+    return f"a batch of {asked} is larger than the training split, and has all of its {images} images"
 
 
 def _check_weights(model: nn.Module, curve: Sequence[Mapping[str, float]]) -> None:

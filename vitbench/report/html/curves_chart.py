@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vitbench.report.html.charts import Chart, Value, number
 from vitbench.report.html.details import Curve
-from vitbench.report.training_curves import CLOCK, DASHES, MOST_NAMED, PALETTES, quantity_of, recorded
+from vitbench.report.training_curves import CLOCK, COLOURS, DASHES, MOST_NAMED, quantity_of, recorded
 
 __all__ = ["curves_chart"]
 
@@ -69,11 +69,11 @@ def _value(point: Mapping[str, float], name: str) -> Value:
 
 
 def _colour(row: int) -> str:
-    return f"var(--line-{row % len(PALETTES['light'])})" if row < MOST_NAMED else "var(--faint)"
+    return f"var(--line-{row % len(COLOURS)})" if row < MOST_NAMED else "var(--faint)"
 
 
 def _dash(row: int) -> tuple[int, ...]:
-    return (DASHES[row // len(PALETTES["light"])] if row < MOST_NAMED else ()) or (1, 0)
+    return (DASHES[row // len(COLOURS)] if row < MOST_NAMED else ()) or (1, 0)
 
 
 def _in_words(trained: Sequence[tuple[str, Sequence[Curve]]], quantities: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench.records import Record
 from vitbench.report.naming import row_labels
 from vitbench.report.plots.text import add_legend, add_title, shown
-from vitbench.report.training_curves import CLOCK, DASHES, MOST_NAMED, PALETTES, quantity_of
+from vitbench.report.training_curves import CLOCK, COLOURS, DASHES, MOST_NAMED, quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -79,10 +79,9 @@ def _points(record: Record, panel: tuple[str, str]) -> tuple[list[float], list[f
 def _look(number: int) -> dict[str, Any]:
     if number >= MOST_NAMED:
         return {"color": "0.7", "linewidth": 0.6, "alpha": 0.85}
-    colours = PALETTES["light"]
-    dashes = DASHES[number // len(colours)]
+    dashes = DASHES[number // len(COLOURS)]
     style = (0, dashes) if dashes else "solid"
-    return {"color": colours[number % len(colours)], "linestyle": style, "linewidth": 1.2, "alpha": 0.85}
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": style, "linewidth": 1.2, "alpha": 0.85}
 
 
 def _name_lines(canvas: Canvas, runs: Sequence[_Training]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib.resources import files
 from typing import Any
 
 import altair
@@ -25,7 +27,7 @@ from vitbench.report.html.panels import panel, panel_id
 from vitbench.report.html.pareto_chart import pictures
 from vitbench.report.html.specs import CONFIG, TEMPLATES
 from vitbench.report.pareto_points import MOST_LABELS
-from vitbench.report.training_curves import MOST_NAMED
+from vitbench.report.training_curves import COLOURS, MOST_NAMED
 
 
 def filled(part: Any, words: dict[str, Any]) -> Any:
@@ -215,6 +217,25 @@ def test_models_beyond_those_that_can_be_told_apart_are_others():
     looks = list(zip(words["colours"], map(tuple, words["dashes"]), strict=True))
     assert len(set(looks)) == len(looks) == MOST_NAMED + 1
     assert chart.text.endswith(f", and {MOST_NAMED + 2 - 10} more.")
+
+
+def luminance(colour: str) -> float:
+    """Of WCAG 2, 0 to 1."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_the_page_has_the_colours_of_the_picture_and_lighter_ones_for_the_dark():
+    style = files("vitbench.report.html").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    count = len(COLOURS)
+    found = re.findall(r"--line-\d: (#\w{6})", style)
+    light, dark, printed = found[:count], found[count : 2 * count], found[2 * count :]
+    assert tuple(light) == tuple(printed) == COLOURS
+    for colours, paper in ((light, "#ffffff"), (dark, "#11161c")):
+        for colour in colours:
+            low, high = sorted([luminance(colour), luminance(paper)])
+            assert (high + 0.05) / (low + 0.05) > 4.5, colour
 
 
 def test_long_trainings_of_many_models_are_thinned_and_keep_their_ends():

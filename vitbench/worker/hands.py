@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import re
 import time
@@ -29,6 +28,7 @@ from vitbench.printable import describe_seconds
 __all__ = ["Hands", "read_checkpoint", "write_checkpoint"]
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_BLOCK_BYTES = 1 << 20
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Of what is kept: it becomes part of a file's name, on any system."""
 
@@ -168,14 +168,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DamagedError: it is not what was written, or cannot be read.
     """
     try:
-        content = path.read_bytes()
-        payload, digest = memoryview(content)[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
-        if hashlib.sha256(payload).digest() != digest:
-            raise DamagedError("its content does not fit its SHA-256")
+        with path.open("rb") as file:
+            left, sha256 = os.fstat(file.fileno()).st_size - _DIGEST_BYTES, hashlib.sha256()
+            while left > 0 and (content := file.read(min(left, _BLOCK_BYTES))):
+                sha256.update(content)
+                left -= len(content)
+            if left or file.read() != sha256.digest():
+                raise DamagedError("its content does not fit its SHA-256")
     except OSError as error:
         raise DamagedError(error.strerror) from error
     try:
-        found: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        # A zip file may be followed by other bytes, so the state need not be in memory twice.
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what torch raises for other files is not documented
         raise DamagedError("torch.load(weights_only=True) cannot read it") from error
     return found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.measurements import plain_name
 from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
@@ -163,7 +164,14 @@ def _row(
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.begun.selection, run.suite, run.begun.command),
+        reproduction=reproduction(
+            planned,
+            row.seeds,
+            run.begun.selection,
+            run.suite,
+            run.begun.command,
+            metrics={plain_name(name) for name in row.metrics if name != plain_name(name)},
+        ),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
     )

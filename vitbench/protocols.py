@@ -37,6 +37,7 @@ __all__ = [
     "Split",
     "Startup",
     "Subject",
+    "Sustained",
     "Timing",
     "TrainStep",
     "TrainVal",
@@ -408,9 +409,35 @@ class InTurn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sustained:
+    """Raw times of a long window of pipelined calls, in one process."""
+
+    mode: Literal["inference", "training"]
+    """What a call is: a forward pass, or a training step."""
+    batch_size: int
+    """Images in each call."""
+    seconds: float
+    """Wall time of the window."""
+    block_seconds: tuple[float, ...]
+    """Wall time of each block, synchronised at its end."""
+    calls_per_block: int
+    """Calls in each block."""
+    counts_from: int
+    """The first block of the window's second half, whose blocks count."""
+    course: tuple[Mapping[str, float], ...] = ()
+    """Of each block its end in seconds, its images per second, and the clocks, temperature and power that were read."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed it, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Startup:
     """From nothing to a first answer, once in a fresh process that has imported torch and the model's code."""
 
+    connect_seconds: float = 0.0
+    """Begin to use the device: on CUDA make the driver's and torch's context; nothing on the CPU."""
     build_seconds: float
     """Build the model, its weights loaded, and move it to its device."""
     first_call_seconds: float
@@ -526,6 +553,8 @@ class Subject:
     """Of a speed cell: raw times."""
     memory: MemoryUse | None = None
     """Of a speed cell: memory."""
+    sustained: Sustained | None = None
+    """Of a speed cell of a fixed batch or of training steps, where the suite asks for it: times of a long window."""
     startup: Startup | None = None
     """Of a speed cell of inference at batch 1: from nothing to a first answer."""
     loading: Loading | None = None

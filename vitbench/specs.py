@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from vitbench.contract import OFFERED, Declared, tolerant
+from vitbench.contract import OFFERED, Declared, is_torn, tolerant
 from vitbench.errors import UnusableError
 from vitbench.settings import RESERVED
 
@@ -38,6 +38,7 @@ __all__ = [
     "SuiteSpec",
     "load_target",
     "sources_of",
+    "unstorable",
 ]
 
 Scalar = bool | int | float | str
@@ -57,6 +58,7 @@ Part = Literal[
     "images",
     "training",
     "timing",
+    "sustained",
     "memory",
     "startup",
     "loading",
@@ -106,6 +108,17 @@ def load_target(target: Target) -> Callable[..., Any]:
     if not callable(found):
         raise UnusableError(f"{target} is not a function but of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
+
+
+def unstorable(item: object) -> str:
+    """Return why a value cannot be stored, in words that follow its owner; empty: it can."""
+    if isinstance(item, int) and not -(2**63) <= item < 2**63:
+        return f"is too large: {hex(item)[:20]}..." if abs(item) >= 10**100 else f"is too large: {item}"
+    if isinstance(item, float) and not math.isfinite(item):
+        return f"must be a finite number, not {item}"
+    if isinstance(item, str) and is_torn(item):
+        return f"must be text that UTF-8 can hold, not {item!a}"
+    return ""
 
 
 def _check_name(owner: str, name: object, pattern: re.Pattern[str] = _NAME) -> None:
@@ -273,13 +286,11 @@ class Option(Declared):
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue
+            if fault := unstorable(item):
+                return fault
             if self.choices and item not in self.choices:
                 return f"must be one of {', '.join(map(str, self.choices))}, not {item}"
             if isinstance(item, (int, float)):
-                if isinstance(item, int) and not -(2**63) <= item < 2**63:
-                    return f"is too large: {item}"  # for JSON and TOML, which hold 64 bits
-                if isinstance(item, float) and not math.isfinite(item):
-                    return f"must be a finite number, not {item}"
                 if self.minimum is not None and item < self.minimum:
                     return f"must be at least {self.minimum:g}, not {item}"
                 if self.maximum is not None and item > self.maximum:
@@ -603,7 +614,7 @@ class RecipeSpec(WithOptions):
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})
-_OF_MACHINE = frozenset({"training", "timing", "memory", "startup", "loading", "energy"})
+_OF_MACHINE = frozenset({"training", "timing", "sustained", "memory", "startup", "loading", "energy"})
 _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 

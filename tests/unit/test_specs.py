@@ -460,3 +460,20 @@ def test_a_family_is_known_by_its_name(name: str) -> None:
     spec = model(name=name, resolve="mine:resolve", members="mine:members")
     assert spec.is_family
     assert not model().is_family
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"summary": "half of \ud83d"}, "model m: summary must be text that UTF-8 can hold"),
+        ({"tags": ("\udce9",)}, "model m: tags must be text that UTF-8 can hold"),
+        (
+            {"options": {"size": "\udce9"}},
+            "model m: option size has a default that it refuses: must be text that UTF-8",
+        ),
+        ({"options": {"size": 10**5000}}, "option size has a default that it refuses: is too large: 0x"),
+    ],
+)
+def test_what_cannot_be_stored_is_told_of_its_spec(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        ModelSpec(name="m", build="a:b", **{"summary": "x", **fields})

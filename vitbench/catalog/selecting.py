@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+import msgspec
 
 from vitbench import contract
 from vitbench.catalog.catalog import Catalog, Offer
@@ -17,20 +18,18 @@ from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, load_
 __all__ = ["Selected", "WithOptions", "select", "with_options"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Selected:
+class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """What fits a pattern."""
 
     catalog: Catalog
     """With what fits alone, of the kind that was asked for."""
-    members: Mapping[str, Offer[ModelSpec]] = field(default_factory=dict)
+    members: Mapping[str, Offer[ModelSpec]] = msgspec.field(default_factory=dict)
     """The families of members that fit, by the member's full name."""
     notes: tuple[str, ...] = ()
     """Why the members of some families are missing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithOptions:
+class WithOptions(msgspec.Struct, frozen=True, kw_only=True):
     """An offer that may have options."""
 
     kind: str

@@ -20,6 +20,7 @@ __all__ = [
     "MetricsJob",
     "Progress",
     "Say",
+    "host_ran_out",
     "kept_file",
     "time_limit",
 ]
@@ -104,6 +105,7 @@ class CellResult(_Message, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     evidence: dict[str, float] = {}
+    course: tuple[dict[str, float], ...] = ()
     measured_by: tuple[PluginOrigin, ...] = ()
     kept: dict[str, str] = {}
     """SHA-256 of each `kept_file`, by name."""
@@ -117,6 +119,11 @@ def kept_file(name: str) -> str:
     return f"kept.{name}.safetensors"
 
 
+def host_ran_out(reason: str) -> str:
+    """Return why a batch did not run whose size the device's memory was to limit."""
+    return f"the host ran out of memory, not the device: {reason}"
+
+
 def time_limit(cell: SpeedCell) -> float:
     """Return the seconds that one process of a speed cell may take, or one answer of a live one."""
-    return COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT
+    return (COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT) + cell.sustained

@@ -15,12 +15,12 @@ from vitbench.catalog.options import complete_model, complete_options, model_opt
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean
 from vitbench.planning.files import beside
 from vitbench.planning.recipe_options import with_full_names
-from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
+from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, SpeedPlan, Suite
 from vitbench.records import canonical_name
 from vitbench.settings import PRETRAINED_RECIPE, RECIPE
-from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+from vitbench.specs import ModelSpec, OptionValue, RecipeSpec, unstorable
 
-__all__ = ["default_recipe", "expand", "is_dataset"]
+__all__ = ["default_recipe", "expand", "is_dataset", "speed_plan"]
 
 Dataset = tuple[str, dict[str, OptionValue]]
 """A name and options, as in an `AskedCell`."""
@@ -39,17 +39,13 @@ def expand(
         base: the folder of the suite's file, which files that it names are relative to; None: as the user's are.
 
     Raises:
-        UsageError: an unknown name, a wrong option, or two equal cells in the suite.
+        UsageError: an unknown name, a wrong option, two equal cells in the suite, or a batch size without speeds.
         NothingSelectedError: no cell is left.
     """
     _check_rank_by(suite.rank_by, catalog)
     entries = _choose_models(suite, catalog, selection.models, home)
     datasets = _choose_datasets(suite, catalog, selection, home, base)
-    speed = suite.speed
-    if selection.batch_size is not None:
-        speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
-    if selection.largest_batch:
-        speed = msgspec.structs.replace(speed, largest_batch=True)
+    speed = speed_plan(suite, selection)
     of_suite = {catalog.recipe(name, home=home).name: options for name, options in suite.recipes.items()}
     of_user = {catalog.recipe(name).name: options for name, options in selection.settings.items()}
     quality: list[AskedCell] = []
@@ -95,8 +91,9 @@ def expand(
                     batch_size=batch_size,
                     mode=mode,
                     largest_batch=largest,
+                    sustained=speed.window(batch_size, mode, largest),
                 )
-                for batch_size, mode, largest in ([] if model.baseline else speed.cells)
+                for batch_size, mode, largest in (speed.cells if selection.times and not model.baseline else [])
             ]
     for name in sorted(set(of_user) - recipes):
         used = ", ".join(sorted(recipes)) or "none"
@@ -114,6 +111,23 @@ def expand(
         )
     )
     return quality + timed
+
+
+def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:
+    """Return which speed cells a model gets where speeds are measured.
+
+    Raises:
+        UsageError: a batch size is asked for, and no speeds.
+    """
+    speed = suite.speed
+    if selection.speeds == "none" and (selection.batch_size is not None or selection.largest_batch):
+        option = "--batch-size" if selection.batch_size is not None else "--largest-batch"
+        raise UsageError(f"{option} is of speeds, which --speeds none leaves out; give only one of the two.")
+    if selection.batch_size is not None:
+        speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
+    if selection.largest_batch:
+        speed = msgspec.structs.replace(speed, largest_batch=True)
+    return speed
 
 
 def default_recipe(spec: ModelSpec) -> str:
@@ -166,6 +180,10 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
     given = {**entry.options, **files}
     written = {name.replace("-", "_"): entry.options[name] for name in files}
     family = offer.spec.resolve is not None
+    for name, value in given.items() if family else ():
+        for item in value if isinstance(value, tuple) else (value,):
+            if fault := unstorable(item):
+                raise UsageError(f"model {offer.name}: option {name} {fault}.")
     if family:
         return AskedModel(name=offer.name, options=given, label=entry.label, written=written, family=True)
     owner = f"model {offer.name}"

@@ -35,8 +35,13 @@ __all__ = [
     "with_revisions",
 ]
 
+_AWAY = (
+    "its weights are on the hub, which does not answer, and were not downloaded before; run the same command when it "
+    "does, or give :checkpoint=PATH"
+)
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""
+_PROXY_WANTS_A_NAME = 407
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +51,8 @@ class Fault:
     reason: str
     exit_code: int = 0
     """What the command ends with, before anything is written, where no other cell is left; 0: with failed cells."""
+    passes: bool = False
+    """Whether it is gone when the hub answers: until then the cells wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,7 +214,7 @@ def needs_hub(spec: ModelSpec, options: Mapping[str, OptionValue]) -> bool:
 
 
 def with_revision(model: ResolvedModel, *, online: bool) -> ResolvedModel:
-    """Return a model with the revision of its weights, where they come from the hub.
+    """Return a model with the revision of its weights, where they come from the hub; with a fault where they are away.
 
     Args:
         model: of any kind.
@@ -220,6 +227,8 @@ def with_revision(model: ResolvedModel, *, online: bool) -> ResolvedModel:
     except UnusableError as error:  # its cells fail, with this reason
         fault = Fault(reason=str(error).partition(": ")[2], exit_code=error.exit_code)
         return dataclasses.replace(model, fault=fault)
+    if model.spec.revision is not None and not (revision or online):
+        return dataclasses.replace(model, fault=Fault(reason=_AWAY, exit_code=UnusableError.exit_code, passes=True))
     return dataclasses.replace(model, files={**model.files, **({"revision": revision} if revision else {})})
 
 
@@ -237,7 +246,7 @@ def with_revisions(recipe: ResolvedRecipe, *, online: bool) -> ResolvedRecipe:
 
 def _fault_of_named(recipe: str, option: str, model: str, fault: Fault) -> Fault:
     words = f"option {option} of recipe {recipe}, model {model}: {fault.reason}"
-    return Fault(reason=words, exit_code=fault.exit_code)
+    return dataclasses.replace(fault, reason=words)
 
 
 def hub_environment(needed: bool, say: Callable[[str], None]) -> dict[str, str]:
@@ -258,8 +267,8 @@ def hub_answers(say: Callable[[str], None]) -> bool:
         address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
         try:
             urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=HUB_SECONDS).close()
-        except urllib.error.HTTPError:
-            answers.append(True)
+        except urllib.error.HTTPError as error:  # not that of a proxy, which speaks for a hub that it cannot reach
+            answers.extend([True] * (error.code < 500 and error.code != _PROXY_WANTS_A_NAME))
         except (OSError, ValueError):
             return
         else:

@@ -59,8 +59,10 @@ class Attempt:
 
     @property
     def answered(self) -> bool:
-        """Whether its last process came to an end of its own, good or bad, and was not killed."""
-        return bool(self.endings) and self.endings[-1].kind == "answered"
+        """Whether its last process came to an end of its own, good or bad: it was not killed, and waits for nothing."""
+        return (
+            bool(self.endings) and self.endings[-1].kind == "answered" and status_of(self.endings[-1])[0] != "pending"
+        )
 
     def record(
         self, run: str, environment_digest: str, metrics: Mapping[str, str], *, interrupted: bool = False
@@ -97,6 +99,7 @@ class Attempt:
             runtime=last.runtime,
             facts=last.facts,
             splits=last.splits,
+            course=next((result.course for result in results if result.course), ()),
             evidence=tuple(result.evidence for result in results if result.evidence),
             faults=faults,
             warnings=warnings,

@@ -33,6 +33,7 @@ from vitbench.execution.messages import (
     MetricsJob,
     Progress,
     Say,
+    host_ran_out,
     kept_file,
     time_limit,
 )
@@ -177,7 +178,11 @@ def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
     started = time.monotonic()
 
     def try_batch(size: int) -> tuple[Status, str]:
-        return status_of(call(attempt.planned, 0, size, probe=True))
+        ending = call(attempt.planned, 0, size, probe=True)
+        status, reason = status_of(ending)
+        if ending.kind == "oom" and cell.device.startswith("cuda"):  # the system ended it, for want of its own memory
+            return "failed", host_ran_out(reason)
+        return status, reason
 
     try:
         attempt.largest = find_largest(try_batch, start=cell.batch_size)
@@ -282,6 +287,9 @@ class _Call:
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
     ) -> Ending[CellResult]:
         if planned.unavailable:
+            if planned.hub == "away":
+                away = CellResult(status="pending", reason=planned.unavailable)
+                return Ending(kind="answered", seconds=0.0, answer=away)
             return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):

@@ -8,10 +8,13 @@ from typing import Literal
 
 import msgspec
 
+from vitbench.errors import StoreError
 from vitbench.execution.executor import Executor
 from vitbench.files import lock
 from vitbench.planning.command import command_line
+from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
+from vitbench.planning.remembered import keep, kept
 from vitbench.records import REFERENCE, KeyedCell, Record, SpeedCell
 from vitbench.running.progress import Talker
 from vitbench.running.runner import run_cells, update_metrics
@@ -19,7 +22,7 @@ from vitbench.running.steadiness import known_steadiness
 from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.version import __version__
 
-__all__ = ["Rerun", "execute", "is_wanted", "known_seconds"]
+__all__ = ["Rerun", "done_before", "execute", "is_wanted", "known_seconds"]
 
 Rerun = Literal["failed", "speed", "all"]
 _DONE = ("ok", "skipped")
@@ -36,7 +39,8 @@ def execute(
     """
     folder = folder.absolute()
     if (folder / FILE_NAME).exists():
-        Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
+        with Store.open(folder, create=False) as store:
+            store.check_pages()  # before anything is written beside it
     cells = planned.prepared.cells
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
@@ -53,7 +57,7 @@ def execute(
         running = {cell.key for cell in todo}
         kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
-        for sentence in planned.prepared.notes:
+        for sentence in (*store.damage, *planned.prepared.notes, *planned.notes):
             talker.note(sentence)
         _announce(len(cells), len(todo), kept, rerun, talker.note)
         _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)
@@ -84,7 +88,22 @@ def execute(
         finally:
             talker.close()
         newest = store.newest_by_key()
+        if planned.grounds:
+            keep(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
+
+
+def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | None:
+    """Return what an earlier run into a folder prepared on the same grounds, where nothing of it is left to run."""
+    prepared = kept(folder, grounds)
+    if prepared is None:
+        return None
+    try:
+        with Store.open(folder, create=False) as store:
+            newest = store.newest_by_key()
+    except StoreError:  # told where the folder is opened to be written
+        return None
+    return None if any(is_wanted(newest.get(cell.key), rerun) for cell in prepared.cells) else prepared
 
 
 def _by_ratio(cells: Sequence[KeyedCell]) -> bool:

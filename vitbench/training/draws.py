@@ -41,6 +41,7 @@ class Draws:
         """
         self._seed, self._epoch = seed, epoch
         self._image = index if copy is None else index + (copy << 40)  # more images than any split has
+        self._hash: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self._image)
@@ -64,7 +65,9 @@ class Draws:
         """Return float32[B, *shape] in 0 <= x < 1; the same purpose gives the same numbers."""
         count = torch.Size(shape).numel()
         start = derived_seed(self._seed, purpose, self._epoch)
-        stream = _mixed(_mixed(self._image + start)[:, None] + torch.arange(count, device=self.device))
+        if self._hash is None:
+            self._hash = _mixed(self._image)
+        stream = _mixed((self._hash + start)[:, None] + torch.arange(count, device=self.device))
         # 24 bits, as many as float32 holds exactly.
         return ((stream >> 40) & 0xFFFFFF).float().mul_(2.0**-24).view(-1, *shape)
 
@@ -92,11 +95,11 @@ class Draws:
 def _mixed(x: Tensor) -> Tensor:
     """Return hashes of int64 numbers, SplitMix64's: its arithmetic is modulo 2**64, as that of int64 tensors is."""
     x = x * -7046029254386353131 + 7046029254386353131  # the golden ratio's increment, so that 0 is hashed, too
-    x = (x ^ _shifted(x, 30)) * -4658895280553007687
-    x = (x ^ _shifted(x, 27)) * -7723592293110705685
-    return x ^ _shifted(x, 31)
+    for bits, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
+        x.bitwise_xor_(_shifted(x, bits)).mul_(factor)
+    return x.bitwise_xor_(_shifted(x, 31))
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
     """Return int64 numbers shifted right, with zeros from the left."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)

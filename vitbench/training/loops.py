@@ -66,7 +66,7 @@ def train_step(
             takes its statistics of a part.
 
     Raises:
-        InvalidOutput: the model gives something that is no logits.
+        InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
     """
     optimizer.zero_grad()
     parts = -(-len(inputs) // micro_batch) if micro_batch else 1
@@ -74,7 +74,7 @@ def train_step(
     for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with autocast(run.precision, run.device):
             logits = model(part)
-        check_output(logits, part)
+        check_output(logits, part, learns=True)
         loss = F.cross_entropy(
             logits.float(), targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
         ) / len(inputs)

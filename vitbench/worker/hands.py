@@ -52,6 +52,11 @@ class Hands:
         self._started = time.monotonic()
         self._said_lost = False
 
+    @property
+    def evidence(self) -> dict[str, float]:
+        """What a record says of it."""
+        return {"earlier_seconds": self.earlier_seconds} if self.earlier_seconds else {}
+
     def resume(self) -> tuple[int, Mapping[str, Any]] | None:
         """See `FitRun.resume`."""
         if self._path is None or not self._path.exists():

@@ -6,18 +6,19 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitbench import contract
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.data.geometry import channels_fit
 from vitbench.data.splits import Splits, load_splits
-from vitbench.errors import StoreError
+from vitbench.errors import StoreError, VitbenchError
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
@@ -25,16 +26,18 @@ from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
-from vitbench.training import DivergedError, statistics
-from vitbench.training.card import Card, save_weights
+from vitbench.training import DivergedError, batches, preprocess, statistics
+from vitbench.training.card import Card
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
+from vitbench.worker.keeping import keep_weights, unsaved_buffers
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
+from vitbench.worker.outputs import fault_behind
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
 from vitbench.worker.weights import PLAIN, Reordered, class_order, weights_of
@@ -83,7 +86,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
-        said = facts_of(model)
+        said, unsaved = facts_of(model), unsaved_buffers(model)
         start = observe(device)
         compiled_before = graphs_compiled()
         named = builder(
@@ -109,9 +112,18 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         )
         data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
         with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
-            model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
+            try:
+                model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
+            except Exception as error:
+                learns = recipe.trains and not planned.baseline
+                again = partial(build_model, planned, spec, num_classes)
+                if learns and (fault := fault_behind(error, again, partial(_few, data), num_classes)):
+                    raise fault from error
+                raise
         end = observe(device)
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
+        if not isinstance(model, nn.Module):
+            raise VitbenchError(f"recipe {cell.recipe} returned {type(model).__name__}, not a torch.nn.Module")
         if recipe.trains:
             _check_weights(model, log.curve)
         log()
@@ -121,7 +133,10 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        save_weights(model, folder / WEIGHTS, _card(how, planned))
+        card, anew = _card(how, planned), meta_architecture(planned, spec, num_classes)
+        if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
+            said |= {"weights": lost}
+            send(Say(text=f"{planned.label}: its weights are {lost}"))
     kept = hands.write_kept(folder)
     curve = tuple(log.curve)
     subject = Subject(
@@ -152,7 +167,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         runtime=flags,
         facts=said,
         splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
-        evidence=facts(start, end, threads=cell.threads) if recipe.trains else {},
+        evidence={**facts(start, end, threads=cell.threads), **hands.evidence} if recipe.trains else {},
         kept=kept,
     )
 
@@ -209,6 +224,13 @@ def _save_again(path: Path, measured: Measured, predictions: Predictions) -> Non
         earlier = {}
     kept = {name: scores for name, scores in earlier.items() if name not in now}
     save_scores(path, {**kept, **measured.scores}, predictions)
+
+
+def _few(data: TrainVal) -> Tensor:
+    """Return the input of a few training images, float32[B, C, H, W] on the CPU."""
+    some = Split(images=data.train.images, index=data.train.index[:2], labels=data.train.labels[:2])
+    [(images, _)] = batches(some, batch_size=2, device=torch.device("cpu"))
+    return preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
 
 
 def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:

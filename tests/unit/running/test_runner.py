@@ -372,6 +372,17 @@ def test_an_unavailable_cell_fails_without_a_process(store: Store) -> None:
     ]
 
 
+def test_a_cell_that_waits_for_the_hub_is_pending_without_a_process(store: Store) -> None:
+    waiting = factories.quality_cell("away", unavailable="its weights are on the hub", hub="away")
+    timed = factories.speed_cell("away", hub="away")
+    script, _ = run(store, [waiting, timed], lambda _: measured(1.0))
+    assert {name for name, _ in script.asked} == {"away"}
+    assert [(record.status, record.reason) for record in store.records()] == [
+        ("pending", "its weights are on the hub"),
+        ("ok", ""),
+    ]
+
+
 @pytest.mark.parametrize(("victim", "process"), [("b", 0), ("slow", 0), ("slow", 2)])
 def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int, store: Store) -> None:
     def interrupt(job: CellJob) -> Ending | BaseException:
@@ -431,6 +442,26 @@ def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: S
     script, _ = run(store, [SEARCH], ending)
     assert all(call["job"].probe for call in script.calls)
     assert (only(store).status, only(store).reason) == ("crashed", "batch 16: killed by SIGSEGV")
+
+
+@pytest.mark.parametrize(("device", "found"), [("cpu", 15), ("cuda", None)])
+def test_a_try_that_the_system_ends_for_want_of_memory_is_no_limit_of_a_gpu(
+    store: Store, device: str, found: int | None
+) -> None:
+    def ending(job: CellJob) -> Ending:
+        if not job.probe:
+            return measured(500.0, "largest_batch_throughput")
+        killed = Ending(kind="oom", seconds=1.0, reason="the system killed the process")
+        return answered() if job.batch_size <= 15 else killed
+
+    cell = factories.speed_cell("search", largest_batch=True, batch_size=8, device=device)
+    run(store, [cell], ending)
+    record = only(store)
+    if found:
+        assert {m.name: m.value for m in record.measurements}["largest_batch"] == found
+    else:
+        assert record.status == "failed"
+        assert record.reason == ("batch 16: the host ran out of memory, not the device: the system killed the process")
 
 
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:

@@ -53,6 +53,13 @@ def test_a_record_is_appended_and_the_one_before_it_stays(results: Path) -> None
     assert record.measurements == ()
 
 
+def test_its_training_begins_again(results: Path) -> None:
+    with Store.open(results, create=False) as store:
+        store.checkpoint_path(GOOD.key).write_bytes(b"state")
+        withdraw(results, GOOD.key, REASON)
+        assert store.checkpoints() == []
+
+
 def test_its_row_is_a_mean_without_it_and_says_so(results: Path) -> None:
     withdraw(results, GOOD.key, REASON)
     _, board = read_results(results)

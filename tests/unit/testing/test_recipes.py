@@ -432,7 +432,8 @@ def sgd_step(model: nn.Module, run: FitRun) -> TrainStep:
 
 def test_a_recipe_whose_fit_takes_its_step_passes() -> None:
     outcomes = run(sgd, step=sgd_step)
-    assert {outcome.status for outcome in outcomes.values()} == {"passed"}, failed(outcomes)
+    assert failed(outcomes) == {}
+    assert outcomes["check_recipe_step"].status == "passed"
 
 
 def another_optimizer(model: nn.Module, run: FitRun) -> TrainStep:
@@ -619,6 +620,7 @@ def test_a_recipe_for_a_baseline_gets_it_and_needs_no_passes() -> None:
         "check_recipe_budget": "it makes no passes in train mode",
         "check_recipe_preprocesses": "it makes no passes",
         "check_recipe_step": "it says no step; training speed is measured by one of AdamW",
+        "check_recipe_resumes": "it saves nothing; a training that is killed starts anew",
     }
     assert "UsageError" not in failed(run(count))["check_recipe_returns_model"]
     assert "counts for the baseline only" in failed(run(count))["check_recipe_returns_model"]

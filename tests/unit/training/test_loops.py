@@ -108,6 +108,36 @@ def test_losses_are_averaged_over_the_steps() -> None:
     assert mean_loss.mean() == pytest.approx(3.0)
 
 
+def test_the_mean_is_that_of_the_losses_since_the_last_one_also_of_one_that_goes_on() -> None:
+    first, second = MeanLoss(), MeanLoss()
+    for value in (1.0, 2.0):
+        first.add(torch.tensor(value))
+    first.mean()
+    first.add(torch.tensor(4.0))
+    second.load_state_dict(first.state_dict())
+    second.add(torch.tensor(8.0))
+    assert second.mean() == 6.0
+    with pytest.raises(DivergedError, match="at step 5;"):
+        second.add(torch.tensor(math.nan))
+
+
+def test_float16_that_only_overflows_ends_in_words() -> None:
+    """The weights would stay as they are, and the loss would look like one."""
+    scaler = torch.amp.GradScaler("cpu")
+    model, x, y = nn.Linear(3, 2), torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
+    model.weight.register_hook(lambda gradient: gradient * torch.inf)
+    run, optimizer = toy_training.run(precision="float16"), torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = MeanLoss(scaler=scaler)
+
+    def take_steps(count: int) -> None:
+        for _ in range(count):
+            losses.add(train_step(model, x, y, optimizer=optimizer, scaler=scaler, run=run, clip_norm=1.0))
+
+    take_steps(30)
+    with pytest.raises(DivergedError, match=r"^at step 31 the gradients were infinite once more, so that no step is "):
+        take_steps(1)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_names_its_step_and_the_way_out(bad: float) -> None:
     mean_loss = MeanLoss(first_step=11)
@@ -125,6 +155,9 @@ def test_progress_within_an_epoch_is_a_fraction_and_is_limited(monkeypatch: pyte
     assert rows
     assert len(rows) < 4
     assert all(3 < row["epoch"] < 4 and row["epochs"] == 10 for row in rows)
+    rows.clear()
+    list(with_progress("gh", run, epoch=3, epochs=10, steps=8, start=6))
+    assert {row["epoch"] for row in rows} <= {3.75, 3.875}
 
 
 class _Brightest(nn.Module):

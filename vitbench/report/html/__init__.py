@@ -163,7 +163,7 @@ _KNOWN_BY: dict[KnownBy, str] = {
     "checksums": "verified against the published checksums",
     "package": "ships with a package",
     "owner": "the user's own data, with no published checksums to verify them against",
-    "": "not verified: its plugin compares no checksums",
+    "": "not verified: no checksums were compared",
 }
 
 

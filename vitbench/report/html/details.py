@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vitbench.errors import StoreError
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.measurements import plain_name
 from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
@@ -115,21 +116,16 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
         board: made of `records`.
         records: all attempts, the newest last.
 
-    Raises:
-        StoreError: the store lacks what a run refers to.
+    What is damaged in the store is left out: a run, and the command that makes its rows again.
     """
     newest = newest_by_id(records)
     behind = [[newest[each] for each in row.ids] for row in board.rows]
     used = {record.run for each in behind for record in each}
     runs = store.runs()
     shown = {
-        run.id: RunDetail(
-            begun=run,
-            suite=store.blob(run.suite).decode(),
-            environment=msgspec.json.decode(store.blob(run.environment), type=Environment),
-        )
+        run.id: detail
         for run in runs
-        if run.id in used or run is runs[-1]
+        if (run.id in used or run is runs[-1]) and (detail := _run(run, store)) is not None
     }
     data = {
         (planned.data.title, planned.data.fingerprint): planned.data
@@ -146,6 +142,15 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
     )
 
 
+def _run(run: Run, store: Store) -> RunDetail | None:
+    """Return a run; None where what it refers to is damaged."""
+    try:
+        suite, environment = store.blob(run.suite), store.blob(run.environment)
+    except StoreError:
+        return None
+    return RunDetail(begun=run, suite=suite.decode(), environment=msgspec.json.decode(environment, type=Environment))
+
+
 def _row(
     row: Row, records: Sequence[Record], runs: Mapping[str, RunDetail], predictions: Callable[[str], Path]
 ) -> RowDetail:
@@ -155,7 +160,7 @@ def _row(
     planned = main.planned
     class_names = planned.data.class_names if planned.data else ()
     predicted = [found for r in quality.values() if (found := read_top_one(predictions(r.key))) is not None]
-    run = runs[main.run]
+    run = runs.get(main.run)
     return RowDetail(
         main=main,
         class_names=class_names,
@@ -171,7 +176,9 @@ def _row(
             run.suite,
             run.begun.command,
             metrics={plain_name(name) for name in row.metrics if name != plain_name(name)},
-        ),
+        )
+        if run
+        else Reproduction(command="", note="What its run was asked for is damaged in the store."),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
     )

@@ -19,6 +19,12 @@ __all__ = ["augment", "mirrored", "padded_crop", "random_boxes", "resized_crop"]
 
 _TRIES = 10
 """How often a box is drawn before it is taken from the centre; as torchvision does."""
+_BY_MATRICES = "cuda"
+"""Devices that resize images by themselves; they need float64."""
+_CHUNK_BYTES = 1 << 28
+"""Of the numbers on the way."""
+_WEIGHT = 1 << 16
+"""Sum of the weights of a pixel, which are whole numbers."""
 
 
 def augment(images: Tensor, allowed: Collection[str], generator: torch.Generator) -> Tensor:
@@ -59,8 +65,9 @@ def padded_crop(images: Tensor, draws: Draws, flip: Tensor | None = None) -> Ten
 
 
 def mirrored(images: Tensor, flip: Tensor) -> Tensor:
-    """Return images [B, C, H, W] of which some, bool[B], are mirrored left to right."""
-    return torch.where(sent(flip, images.device)[:, None, None, None], images.flip(3), images)
+    """Return images [B, C, H, W] of which some, bool[B] on the CPU, are mirrored left to right."""
+    rows = sent(flip.nonzero()[:, 0], images.device)
+    return images.index_copy(0, rows, images.index_select(0, rows).flip(3))
 
 
 def random_boxes(
@@ -106,11 +113,54 @@ def resized_crop(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Ten
         size: (h, w).
         flip: bool[B], on the CPU, which results are mirrored left to right; None: none.
     """
+    device = images.device
+    if device.type == _BY_MATRICES:
+        out = _resized_by_matrices(images, sent(boxes, device), size)
+    else:
+        out = _resized_one_by_one(images.cpu(), boxes, size).to(device)
+    return out if flip is None else mirrored(out, flip)
+
+
+def _resized_one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Do what torchvision does; faster on a CPU than matrix products are, even for images of 32 pixels."""
     out = images.new_empty((*images.shape[:2], *size))
     for row, (top, left, height, width) in enumerate(boxes.tolist()):
         box = images[row : row + 1, :, top : top + height, left : left + width]
         out[row] = F.interpolate(box, size, mode="bilinear", antialias=True)[0]
-    return out if flip is None else mirrored(out, flip)
+    return out
+
+
+def _resized_by_matrices(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Do so for all images at once, within two levels: horizontally, then vertically, rounded after each."""
+    count, channels, height, width = images.shape
+    out = images.new_empty((count, channels, *size))
+    step = max(1, _CHUNK_BYTES // (8 * channels * height * max(width, size[1])))
+    for start in range(0, count, step):
+        top, left, rows, columns = boxes[start : start + step].T[:, :, None, None]  # each [b, 1, 1]
+        # Whole numbers below 2**53, so that float64 is exact, and the same for any number of images at a time.
+        x = images[start : start + step].double()
+        x = _rounded(x @ _weights(left, columns, width, size[1]).transpose(1, 2)[:, None])
+        out[start : start + step] = _rounded(_weights(top, rows, height, size[0])[:, None] @ x)
+    return out
+
+
+def _weights(start: Tensor, length: Tensor, given: int, wanted: int) -> Tensor:
+    """Return what each pixel of a result takes of each pixel of an image: whole numbers, float64[b, wanted, given].
+
+    A triangle around the pixel's centre, as wide as two pixels of the result or of the image, whichever are larger;
+    only pixels within the box count, which begins at `start` and is as long as `length`, int64[b, 1, 1].
+    """
+    pixel, result = (torch.arange(side, device=start.device) for side in (given, wanted))
+    step = length.double() / wanted
+    centre = start + (result[:, None] + 0.5) * step  # [b, wanted, 1]
+    weights = (1 - (pixel + 0.5 - centre).abs() / step.clamp(min=1)).clamp_(min=0)
+    weights *= (pixel >= start) & (pixel < start + length)
+    return (weights / weights.sum(2, keepdim=True)).mul_(_WEIGHT).round_()
+
+
+def _rounded(sums: Tensor) -> Tensor:
+    """Return whole levels for sums of levels that were weighted by whole numbers."""
+    return sums.add_(_WEIGHT / 2).mul_(1 / _WEIGHT).floor_()
 
 
 def _central(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int]:
@@ -130,9 +180,11 @@ def _moved(images: Tensor, down: Tensor, right: Tensor, flip: Tensor | None) -> 
     columns = _reflected(torch.arange(width, device=images.device) + right[:, None], width)  # [B, W]
     if flip is not None:
         columns = torch.where(flip[:, None], columns.flip(1), columns)
-    image = torch.arange(count, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[:, None, None]
-    return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    # Whole rows first, by memcpy: five times as fast on a CPU as one look-up of all pixels.
+    planes = torch.arange(count * channels, device=images.device).view(count, channels, 1) * height
+    moved = images.reshape(-1, width).index_select(0, (planes + rows[:, None]).view(-1))
+    moved = moved.view(count, channels * height, width)
+    return moved.gather(2, columns[:, None].expand_as(moved)).view_as(images)
 
 
 def _reflected(index: Tensor, side: int) -> Tensor:

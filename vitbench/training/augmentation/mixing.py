@@ -31,23 +31,21 @@ def mixed(
     targets = smoothed(labels, num_classes, label_smoothing)
     if not (mixup or cutmix):
         return inputs, targets
+    size = (inputs.shape[-2], inputs.shape[-1])
     device = inputs.device
+    # How much of each image is its partner, in all of it or in each pixel: [B, 1, 1, 1] or [B, 1, h, w].
+    weight = share = 1 - draws.beta("mixup", mixup, mixup) if mixup else torch.zeros(len(draws))
+    weight = sent(weight, device)[:, None, None, None]
+    if cutmix:
+        boxes, area = _cut(draws, size, cutmix)
+        cut = draws.chance("cutmix or mixup", 0.5 if mixup else 1.0)
+        share = torch.where(cut, area, share)
+        weight = torch.where(sent(cut, device)[:, None, None, None], box_mask(boxes, size, device).float(), weight)
     partner = sent(partners(draws), device)
-    other = inputs[partner]
-    if not cutmix:
-        share = 1 - draws.beta("mixup", mixup, mixup)  # of the partner
-        weight = sent(share, device)[:, None, None, None]
-        return torch.lerp(inputs, other, weight), _mixed_targets(targets, partner, share)
-    boxes, share = _cut(draws, (inputs.shape[-2], inputs.shape[-1]), cutmix)
-    mask = box_mask(boxes, (inputs.shape[-2], inputs.shape[-1]), device)
-    if not mixup:
-        return torch.where(mask, other, inputs), _mixed_targets(targets, partner, share)
-    cut = draws.chance("cutmix or mixup", 0.5)
-    whole = 1 - draws.beta("mixup", mixup, mixup)
-    weight = torch.where(
-        sent(cut, device)[:, None, None, None], mask.to(inputs.dtype), sent(whole, device)[:, None, None, None]
+    return (
+        torch.lerp(inputs, inputs.index_select(0, partner), weight),  # exact where the weight is 0 or 1
+        torch.lerp(targets, targets[partner], sent(share, device)[:, None]),
     )
-    return torch.lerp(inputs, other, weight), _mixed_targets(targets, partner, torch.where(cut, share, whole))
 
 
 def smoothed(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
@@ -69,7 +67,3 @@ def _cut(draws: Draws, size: tuple[int, int], alpha: float) -> tuple[Tensor, Ten
     sides = (side[:, None] * torch.tensor(size)).round().long()
     boxes = central_boxes(draws, "cutmix", size, sides)
     return boxes, (boxes[:, 2] * boxes[:, 3]) / (size[0] * size[1])
-
-
-def _mixed_targets(targets: Tensor, partner: Tensor, share: Tensor) -> Tensor:
-    return torch.lerp(targets, targets[partner], sent(share, targets.device)[:, None])

@@ -84,37 +84,46 @@ def _rotate(images: Tensor, strength: Tensor) -> Tensor:
     return _affine(images, _matrix(strength, a=cos, b=-sin, d=sin, e=cos))
 
 
-def _blended(images: Tensor, other: Tensor | float, strength: Tensor) -> Tensor:
-    """Return images moved away from others: by 0 they stay, by -1 they become the other ones."""
-    ratio = sent((1 + strength).float(), images.device)[:, None, None, None]
-    rest = sent((-strength).float(), images.device)[:, None, None, None]
-    return (images * ratio).add_(other * rest).clamp_(0, 255).to(torch.uint8)
+def _factors(strength: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what images count, and what others count with which they are blended: float32[B, 1, 1, 1] each."""
+    factors = sent(torch.stack([1 + strength, -strength]).float(), device)[:, :, None, None, None]
+    return factors[0], factors[1]
+
+
+def _levels(x: Tensor) -> Tensor:
+    """Return whole levels uint8, rounded down, of numbers that it may change."""
+    return x.clamp_(0, 255).to(torch.uint8)
 
 
 def _brightness(images: Tensor, strength: Tensor) -> Tensor:
-    return _blended(images, 0.0, strength)
+    return _levels(images.float().mul_(_factors(strength, images.device)[0]))
 
 
 def _color(images: Tensor, strength: Tensor) -> Tensor:
-    return _blended(images, _gray(images), strength) if images.shape[1] == 3 else images
+    """Blend with gray, for the saturation."""
+    if images.shape[1] != 3:
+        return images
+    x, (own, other) = images.float(), _factors(strength, images.device)
+    gray = _gray(x)
+    return _levels(x.mul_(own).add_(gray.mul_(other)))
 
 
 def _contrast(images: Tensor, strength: Tensor) -> Tensor:
-    return _blended(images, _gray(images).mean((1, 2, 3), keepdim=True), strength)
+    """Blend with the mean gray."""
+    x, (own, other) = images.float(), _factors(strength, images.device)
+    mean = _gray(x).mean((1, 2, 3), keepdim=True)
+    return _levels(x.mul_(own).add_(mean.mul_(other)))
 
 
 def _sharpness(images: Tensor, strength: Tensor) -> Tensor:
     """Blend with the mean of each pixel's neighbourhood, in which it counts five times; the border stays."""
-    channels, height, width = images.shape[1:]
-    if min(height, width) <= 2:
+    if min(images.shape[2:]) <= 2:
         return images
-    kernel = torch.full((3, 3), 1 / 13, device=images.device)
-    kernel[1, 1] = 5 / 13
-    sharp = images.float()
-    inner = sharp[..., 1:-1, 1:-1]
-    blurred = F.conv2d(sharp, kernel.expand(channels, 1, 3, 3), groups=channels).round_()
-    inner.add_((blurred - inner) * sent((-strength).float(), images.device)[:, None, None, None])
-    return sharp.clamp_(0, 255).to(torch.uint8)
+    x = images.float()
+    inner = x[..., 1:-1, 1:-1]
+    blurred = F.avg_pool2d(x, 3, stride=1).mul_(9).add_(inner, alpha=4).div_(13).round_()
+    inner.add_(blurred.sub_(inner).mul_(_factors(strength, images.device)[1]))
+    return _levels(x)
 
 
 def _posterize(images: Tensor, strength: Tensor) -> Tensor:
@@ -147,11 +156,11 @@ def _invert(images: Tensor, strength: Tensor) -> Tensor:
     return ~images
 
 
-def _gray(images: Tensor) -> Tensor:
+def _gray(x: Tensor) -> Tensor:
     """Return whole levels float32[B, 1, H, W]: the luminance of three channels, the mean of another number."""
-    if images.shape[1] != 3:
-        return images.float().mean(1, keepdim=True).floor_()
-    red, green, blue = images.unbind(1)
+    if x.shape[1] != 3:
+        return x.mean(1, keepdim=True).floor_()
+    red, green, blue = x.unbind(1)
     return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()[:, None]
 
 

@@ -67,7 +67,7 @@ def test_under_a_table_of_the_page_stands_in_which_options_of_one_recipe_its_row
         ({"known_by": "checksums"}, "verified against the published checksums"),
         ({"known_by": "package"}, "ships with a package"),
         ({"known_by": "owner"}, "the user's own data"),
-        ({"known_by": ""}, "not verified: its plugin compares no checksums"),
+        ({"known_by": ""}, "not verified: no checksums were compared"),
         ({"verified": False}, "not verified: a name alone proves nothing"),
     ],
 )

@@ -119,6 +119,7 @@ def test_what_cannot_be_withdrawn_is_refused(asked: str, reason: str, words: str
 
 
 def test_a_beginning_that_several_have_is_refused(results: Path) -> None:
+    append(results, *(f.quality(f"model{number}") for number in range(16)))  # of more than 16 two begin alike
     begins = [record.id[0] for record in stored(results)]
     several = next(each for each in begins if begins.count(each) > 1)
     with pytest.raises(UsageError, match="records have an id that begins with"):

@@ -10,6 +10,7 @@ import factories
 import msgspec
 import numpy as np
 
+from vitbench.array_files import write_arrays
 from vitbench.leaderboard.leaderboard import Leaderboard, build
 from vitbench.planning.suite import Selection
 from vitbench.records import DataInfo, KeyedCell, QualityCell, Record
@@ -73,13 +74,13 @@ def save(path: Path, labels: Sequence[int], classes: Sequence[int], confidence: 
     """Write predictions of one class an image."""
     if confidence is None:
         confidence = [0.9] * len(labels)
-    np.savez_compressed(
-        path,
-        labels=np.asarray(labels, dtype=np.int64),
-        top_classes=np.asarray(classes, dtype=np.int64)[:, None],
-        top_logits=np.log(np.asarray(confidence, dtype=np.float32))[:, None],
-        log_normaliser=np.zeros(len(labels)),
-    )
+    arrays = {
+        "labels": np.asarray(labels, dtype=np.int64),
+        "top_classes": np.asarray(classes, dtype=np.int64)[:, None],
+        "top_logits": np.log(np.asarray(confidence, dtype=np.float32))[:, None],
+        "log_normaliser": np.zeros(len(labels)),
+    }
+    write_arrays(path, arrays)
 
 
 def model(

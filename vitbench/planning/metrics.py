@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from vitbench.catalog import Catalog
 from vitbench.catalog.options import complete_options
+from vitbench.errors import did_you_mean
 from vitbench.measurements import name_under
 from vitbench.specs import OptionValue
 
@@ -30,7 +31,7 @@ def metric_options(
     """
     found = {name: offer.spec.defaults for name, offer in catalog.metrics.items() if offer.spec.options}
     recipes = of_recipes(catalog, user)
-    of_user = {name: options for name, options in user.items() if name not in recipes}
+    of_user = {name: options for name, options in user.items() if name not in recipes or _is_near(name, catalog)}
     for source, given, where in (("[metrics] of the suite", suite, home), ("--set", of_user, "")):
         for name, options in given.items():
             offer = catalog.metric(name, home=where)
@@ -51,6 +52,17 @@ def of_recipes(catalog: Catalog, user: Options) -> dict[str, Mapping[str, Option
         for name, options in user.items()
         if named(name, catalog.recipes) or not named(name, catalog.metrics)
     }
+
+
+def _is_near(name: str, catalog: Catalog) -> bool:
+    """Whether an unknown name is that of a metric, misspelt, rather than of a recipe."""
+
+    def near(offers: Iterable[str]) -> str:
+        names = [name for full in offers for name in (full, full.partition("/")[2])]
+        return "" if name in names else did_you_mean(name, names)
+
+    with_options = (full for full, offer in catalog.metrics.items() if offer.spec.options)
+    return bool(near(with_options)) and not near(catalog.recipes)
 
 
 def ranked_by(rank_by: str, catalog: Catalog, options: Options) -> str:

@@ -59,6 +59,7 @@ def test_the_user_goes_before_the_suite_and_that_before_the_default(suite: Any, 
             '[metrics] of the suite: metric m/time has no option "levle". Did you mean "level"',
         ),
         ({"plain": {"level": 0.5}}, {}, 'metric m/plain has no option "level". Its options: none.'),
+        ({}, {"tiem": {"level": "2"}}, 'unknown metric "tiem". Did you mean "time"?'),
         ({}, {"time": {"level": "2"}}, "--set: metric m/time: option level must be at most 1, not 2.0."),
     ],
 )

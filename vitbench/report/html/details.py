@@ -17,6 +17,7 @@ import msgspec
 
 from vitbench.errors import StoreError
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.measurements import plain_name
 from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
@@ -168,7 +169,14 @@ def _row(
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.begun.selection, run.suite, run.begun.command)
+        reproduction=reproduction(
+            planned,
+            row.seeds,
+            run.begun.selection,
+            run.suite,
+            run.begun.command,
+            metrics={plain_name(name) for name in row.metrics if name != plain_name(name)},
+        )
         if run
         else Reproduction(command="", note="What its run was asked for is damaged in the store."),
         origins=_origins(records),

@@ -96,8 +96,13 @@ multiprocessing.process.BaseProcess.start = _start_unless_fast  # type: ignore[m
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache, results and settings out of the tests, and the tests out of them."""
     # Numbered here: pytest's own `mktemp` reads the names of all earlier folders to find the next one.
-    place = tmp_path_factory.getbasetemp() / "vitbench" / str(next(_numbers))
+    base = tmp_path_factory.getbasetemp()
+    place = base / "vitbench" / str(next(_numbers))
     place.mkdir(parents=True)
+    # All share what the package of the page's charts gives: two seconds of processor time in each process.
+    (base / "scripts").mkdir(exist_ok=True)
+    (place / "cache").mkdir()
+    (place / "cache" / "scripts").symlink_to(base / "scripts", target_is_directory=True)
     monkeypatch.setenv("VITBENCH_CACHE", str(place / "cache"))
     monkeypatch.setenv("VITBENCH_DATA", str(place / "data"))
     monkeypatch.setenv("VITBENCH_OUTPUT", str(place / "results"))

@@ -162,10 +162,15 @@ class FitRun:
 
     * ``epoch``: epochs done, from 1 at the end of the first; a fraction within one is progress alone
     * ``epochs``: of how many
-    * ``loss``: mean training loss of the epoch; drawn by ``--plots`` and on the page
-    * ``val_top1``: share of the validation images that are right; drawn in the same places
-    * ``lr``: the learning rate; stored, not drawn
-    * any other name: a number, which becomes a column of the curve and a chart of its own on the page"""
+    * ``loss``: mean training loss of the epoch
+    * ``val_top1``: share of the validation images that are right
+    * ``lr``: the learning rate at the end of the epoch
+    * ``images_per_second``, ``wait_seconds``, ``train_seconds``: how fast the steps of the epoch were, how long they
+      waited for their batches, and the seconds of training since its beginning, evaluation left out; what
+      `vitbench.training.EpochClock` gives. Metrics of a time to reach an accuracy need the last
+    * any other name: a number, which becomes a column of the curve
+
+    The page has a chart of each but ``epochs``; ``--plots`` draws ``loss`` and ``val_top1``."""
     build: Callable[[str], nn.Module] = _build_nothing
     """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
@@ -179,6 +184,8 @@ class FitRun:
     """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
     numbers, texts, None, and lists, tuples and dicts of these. It is deleted when the cell has ended without being
     killed. `vitbench.training.TrainingState` gathers it and says when it is time."""
+    save_seconds: float = 30.0
+    """How long `vitbench.training.TrainingState` waits between two saves at least; 0: it saves at each step."""
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
     record: what a recipe trains beside the model. The same name again replaces them."""
@@ -197,6 +204,9 @@ class TrainStep:
     take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """``take(inputs, labels) -> loss``: of inputs float32[B, C, H, W] and labels int64[B] forward, loss, backward and
     the step; the loss is a scalar on the device. The model is in train mode."""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    """What a step changes beside the model and the optimiser, by name, such as an average of the weights: each with
+    ``state_dict()`` and ``load_state_dict(state)``, for `vitbench.training.TrainingState`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,6 +37,7 @@ __all__ = [
     "SpeedCell",
     "Status",
     "Style",
+    "Training",
     "Verdict",
     "canonical_name",
     "digest",
@@ -58,7 +59,8 @@ PLAIN_STEP = "adamw"
 Status = Literal[
     "ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "withdrawn", "pending"
 ]
-"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`)."""
+"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`), and
+``pending`` waits for weights from the hub."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Level = Literal["valid", "warn", "invalid"]
@@ -273,7 +275,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """What says that they are: the published checksums, the package that they ship with, or the user, who named a
     folder. Empty: nothing does."""
     fingerprint: str
-    """SHA-256 of labels and decoded pixels of all splits."""
+    """SHA-256 of labels and decoded pixels of all splits; under a limit of all labels and of the pixels that were
+    read."""
     content: str = ""
     """SHA-256 of them whatever the order of images and classes: what `DatasetSpec.published` is held to."""
     cache: str
@@ -292,6 +295,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Why scores on these data are to be taken with care, such as test images that are also in train."""
     left_out: int = 0
     """Images that could not be read and were left out."""
+    limit: int | float | None = None
+    """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
 
 
 class PreprocessInfo(_Data, frozen=True, kw_only=True):
@@ -411,6 +416,10 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     """Environment variables that change speed and memory alone; for a quality cell these are no part of the id."""
     unavailable: str = ""
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
+    hub: Literal["", "needed", "away"] = ""
+    """Whether weights from the hub are `needed`: where they cannot be fetched, the cell waits as `pending`, and the
+    same command tries again. They are `away` where the hub did not answer and they had not been downloaded before: it
+    waits without a try, or is timed with random weights."""
 
     @property
     def in_words(self) -> str:
@@ -421,6 +430,19 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
             return f"{self.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
         channels, height, width = cell.input_shape
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
+
+
+class Training(_Data, frozen=True, kw_only=True):
+    """What a training took, beside its curve: what metrics of it are made of again when they change."""
+
+    seconds: float
+    """Wall time of all attempts."""
+    images: int
+    """Images in the training split."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed the wall time, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 class Record(_Data, frozen=True, kw_only=True):
@@ -441,6 +463,8 @@ class Record(_Data, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
     """One row for each epoch of the training."""
+    training: Training | None = None
+    """None where nothing was trained."""
     preprocess: PreprocessInfo | None = None
     environment: str = ""
     """Digest of the Environment, a blob in the store."""
@@ -460,9 +484,11 @@ class Record(_Data, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """What else the model did that it should not, such as changing torch's flags."""
     metrics: dict[str, str] = {}
-    """Code hash of each metric that was computed from the predictions."""
+    """Code hash of each metric that was computed from predictions and training alone; with the metric's options."""
     measured_by: tuple[PluginOrigin, ...] = ()
     """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
+    kept: dict[str, str] = {}
+    """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
 
     @property
     def id(self) -> str:
@@ -490,12 +516,13 @@ def interval_of(low: float | None, high: float | None, processes: Sequence[float
 def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
     """Return the newest of some attempts, given oldest first, by what was asked; in the order of their age.
 
-    An interrupted repetition takes no good result away.
+    An interrupted repetition takes no good result away, nor does one that waits for the hub.
     """
     newest: dict[str, Record] = {}
     for record in records:
         earlier = newest.get(record.id)
-        if record.status == "interrupted" and earlier and earlier.status == "ok" and earlier.key == record.key:
+        again = record.status == "interrupted" and earlier and earlier.key == record.key
+        if earlier and earlier.status == "ok" and (again or record.status == "pending"):
             continue
         newest.pop(record.id, None)
         newest[record.id] = record

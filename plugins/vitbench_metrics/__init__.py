@@ -15,7 +15,23 @@ def vitbench_metrics() -> Iterator[vitbench.MetricSpec]:
     yield from _startup()
     yield from _memory()
     yield from _cost()
+    yield from _training()
     yield from _agreement()
+
+
+def _training() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="time_to_top1",
+        measure="vitbench_metrics.training:time_to_top1",
+        unit="s",
+        better="lower",
+        needs="training",
+        summary="Seconds of training, evaluation left out, until the validation accuracy reaches a level",
+        title="to top1 {level:g}",
+        columns="all",
+        order=245,
+        options={"level": vitbench.Option(0.9, minimum=0, maximum=1, help="Share of the validation images")},
+    )
 
 
 def _quality() -> Iterator[vitbench.MetricSpec]:
@@ -67,6 +83,17 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         summary="F1 of each class that occurs or is predicted, averaged over these classes",
         columns="all",
         order=220,
+    )
+    yield vitbench.MetricSpec(
+        name="balanced_accuracy",
+        measure="vitbench_metrics.quality:balanced_accuracy",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="Share of right answers within each class that has images, averaged over these classes",
+        title="balanced",
+        columns="all",
+        order=218,
     )
     yield vitbench.MetricSpec(
         name="brier",

@@ -160,6 +160,7 @@ def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
         "nll": ("nat", "lower", "predictions"),
         "ece": ("fraction", "lower", "predictions"),
         "macro_f1": ("fraction", "higher", "predictions"),
+        "balanced_accuracy": ("fraction", "higher", "predictions"),
         "brier": ("1", "lower", "predictions"),
         "auroc": ("fraction", "higher", "predictions"),
         "throughput": ("images/s", "higher", "timing"),
@@ -176,6 +177,7 @@ def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
         "macs": ("1", "lower", "architecture"),
         "energy_per_image": ("J", "lower", "energy"),
         "train_seconds": ("s", "lower", "training"),
+        "time_to_top1": ("s", "lower", "training"),
         "agreement": ("fraction", "higher", "agreement"),
     }
 

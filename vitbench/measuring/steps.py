@@ -26,6 +26,7 @@ __all__ = [
     "Autocast",
     "InvalidOutput",
     "Step",
+    "check_finite",
     "check_loss",
     "check_output",
     "connect",
@@ -74,17 +75,18 @@ def _cure(output: object) -> str:
     return ""
 
 
-def check_output(output: object, images: Tensor, num_classes: int | None = None) -> None:
+def check_output(output: object, images: Tensor, num_classes: int | None = None, *, learns: bool = False) -> None:
     """Check that a model's output may be a batch of logits; its values are not read, so a GPU need not be waited for.
 
     Args:
         output: what the model returned for `images`.
         images: ``[B, C, H, W]``.
         num_classes: K; None: any.
+        learns: whether a gradient is to be had of it.
 
     Raises:
-        InvalidOutput: it is no tensor or one of a subclass, on another device than the images, not ``[B, K]``, or not
-            of a floating type.
+        InvalidOutput: it is no tensor or one of a subclass, on another device than the images, not ``[B, K]``, not of a
+            floating type or not dense; or it `learns` and there is no gradient.
     """
     # A subclass may put its work off until it is read, and of a timed block the last output alone is read.
     if type(output) is not Tensor:
@@ -99,6 +101,21 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None)
     if not output.is_floating_point():
         dtype = str(output.dtype).removeprefix("torch.")
         raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
+    if output.layout != torch.strided:
+        layout = str(output.layout).removeprefix("torch.")
+        raise InvalidOutput(f"the model's output is a tensor of the layout {layout}; logits must be a dense one")
+    if learns and not output.requires_grad:
+        raise InvalidOutput(
+            "the model's output has no gradient, so that it cannot be trained: it is detached or computed under "
+            "no_grad, or none of the model's parameters requires a gradient"
+        )
+
+
+def check_finite(logits: Tensor) -> None:
+    """Raise InvalidOutput where some of the logits ``[B, K]`` are not finite; waits for a GPU."""
+    bad = logits.detach()[~logits.isfinite()]
+    if len(bad):
+        raise InvalidOutput(f"the model gave a logit that is {bad[0].item()}; every logit must be finite")
 
 
 def check_loss(loss: object, device: torch.device) -> None:
@@ -208,8 +225,13 @@ def plain_train_step(
         autocast: makes the context of the forward pass and the loss.
         num_classes: K, where it is to be checked.
         scaler: scales the loss, as float16 needs; None: the loss is taken as it is.
+
+    Raises:
+        VitbenchError: the model has nothing to train.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise VitbenchError("none of the model's parameters requires a gradient, so that it cannot be trained")
     fused = all(parameter.device.type in _FUSED and parameter.is_floating_point() for parameter in trainable)
     optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, fused=fused)
     unchecked = True
@@ -222,7 +244,7 @@ def plain_train_step(
         with autocast():
             logits: Tensor = model(inputs)
             if unchecked:
-                check_output(logits, inputs, num_classes)
+                check_output(logits, inputs, num_classes, learns=True)
                 unchecked = False
             loss = F.cross_entropy(logits, labels)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -233,17 +255,26 @@ def plain_train_step(
     return TrainStep(optimizer=optimizer, take=take)
 
 
-def training_step(train: TrainStep, model: nn.Module, inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> Step:
+def training_step(
+    train: TrainStep,
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    *,
+    num_classes: int | None = None,
+) -> Step:
     """Return a function that takes a training step on the next inputs and labels, and returns its loss.
 
     It puts the model in train mode, and trains it, at learning rates so small that its weights stay as they are. Its
-    first call raises InvalidOutput as `check_loss` does.
+    first call raises InvalidOutput as `check_loss` does; and as `check_output` does where the step fails because the
+    model's output is no batch of logits.
 
     Args:
         train: the step, optimiser included.
         model: what it trains.
         inputs: batches ``[B, C, H, W]`` of one shape and device, which take turns.
         labels: int64 ``[B]`` of each.
+        num_classes: K, where it is to be checked.
     """
     model.train()
     for group in train.optimizer.param_groups:
@@ -254,13 +285,30 @@ def training_step(train: TrainStep, model: nn.Module, inputs: Sequence[Tensor], 
     def step() -> Tensor:
         nonlocal unchecked
         images, classes = next(batches)
-        loss = train.take(images, classes)
+        try:
+            loss = train.take(images, classes)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception:
+            if unchecked:
+                _check_forward(model, images, num_classes)
+            raise
         if unchecked:
             check_loss(loss, images.device)
             unchecked = False
         return loss.detach()
 
     return step
+
+
+def _check_forward(model: nn.Module, images: Tensor, num_classes: int | None) -> None:
+    """Raise InvalidOutput where a forward pass gives what cannot be learned from; one that fails says nothing."""
+    try:
+        with torch.enable_grad():
+            output = model(images)
+    except Exception:
+        return
+    check_output(output, images, num_classes, learns=True)
 
 
 def synchronise(device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -153,6 +154,9 @@ class Keyer:
         data: DataInfo | None = None,
     ) -> KeyedCell:
         others = {self.origin(other.plugin) for other in recipe.models} if recipe else set()
+        if isinstance(cell, SpeedCell) and "pretrained" in model.options:  # no faster with other weights
+            files = {name: value for name, value in model.files.items() if name != "revision"}
+            model = dataclasses.replace(model, files=files)
         fault = model.fault or (recipe.fault if recipe else None)
         made_of = Provenance(
             model=self.origin(model.plugin),

@@ -199,6 +199,9 @@ def _training() -> list[Scene]:
                 "loss": factor * 2.0 / epoch ** (1 / factor),
                 "lr": 0.001,
                 "val_top1": 1 - factor * 0.2 / epoch ** (1 / factor),
+                "images_per_second": 1000 / factor,
+                "wait_seconds": 0.1 * factor,
+                "train_seconds": factor * epoch,
             }
             for epoch in range(1, 6)
         )

@@ -209,7 +209,7 @@ class Bench:
         """
         if self.train is None:
             return inference_step(self.model, inputs, self.autocast, num_classes=self.num_classes)
-        return training_step(self.train, self.model, inputs, self.labels(inputs))
+        return training_step(self.train, self.model, inputs, self.labels(inputs), num_classes=self.num_classes)
 
     def weigh(self, baseline: MemoryBaseline | Skip) -> MemoryUse | Skip:
         """Measure the peak memory of a step, in a pass of its own, or say why there is none."""

@@ -34,6 +34,7 @@ from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
 __all__ = ["run_speed"]
 
+RANDOM = "random, since the hub did not answer"
 PROBE_SECONDS = 5.0
 """A batch whose steps take longer is not worth the search: throughput has long been flat."""
 PROBE_STEPS = 3
@@ -96,7 +97,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         agreement=agreement,
     )
     lacking = {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
-    measurements = measure(catalog, subject, at_of(cell), lacking).measurements
+    measurements = measure(catalog, subject, at_of(cell), lacking, job.metric_options).measurements
     if not measurements:
         return CellResult(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
@@ -106,7 +107,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         status="ok",
         measurements=measurements,
         runtime=flags | allocator,
-        facts=facts_of(built.plain),
+        facts=facts_of(built.plain) | ({"weights": RANDOM} if planned.hub == "away" else {}),
         faults=faults,
         warnings=warnings,
         evidence=dict(timing.evidence),

@@ -220,6 +220,31 @@ def test_a_sustained_window_belongs_to_the_cells_of_throughput() -> None:
     assert found == {(1, "inference"): 0, (8, "inference"): 20, (8, "training"): 20}
 
 
+@pytest.mark.parametrize(
+    ("selection", "times"),
+    [
+        ({}, True),
+        ({"speeds": "none"}, False),
+        ({"conditions": {"limit": 9}}, False),
+        ({"conditions": {"epochs": 1}}, False),
+        ({"conditions": {"epochs": 1}, "speeds": "all"}, True),
+        ({"conditions": {"epochs": 1}, "batch_size": 8}, True),
+        ({"conditions": {"epochs": 1}, "largest_batch": True}, True),
+    ],
+    ids=str,
+)
+def test_a_partial_run_measures_speeds_where_something_asks_for_them(selection: object, times: bool) -> None:
+    found = expand(SUITE, CATALOG, msgspec.convert(selection, Selection))
+    assert ("speed" in {cell.kind for cell in found}) is times
+    assert "quality" in {cell.kind for cell in found}
+
+
+@pytest.mark.parametrize("asked_for", [{"batch_size": 8}, {"largest_batch": True}], ids=str)
+def test_a_batch_size_is_of_no_use_without_speeds(asked_for: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="is of speeds, which --speeds none leaves out"):
+        asked(**asked_for, speeds="none")
+
+
 def test_the_count_of_cells_is_the_product() -> None:
     cells = asked(datasets=("digits", "cifar10"), seeds=(0, 1, 2))
     assert sum(cell.kind == "quality" for cell in cells) == 3 * 2 * 3

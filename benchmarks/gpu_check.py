@@ -104,7 +104,10 @@ epochs = 2
 [speed]
 batch_sizes = [32]
 modes = ["inference"]
+sustained = 3
 """
+EXPECTED = {"top1", "throughput", "sustained_throughput", "peak_memory", "params"}
+"""Some figures that the run must give."""
 
 
 # The parent: what starts with nothing but a Python
@@ -342,9 +345,13 @@ def _run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     from vitbench import load
 
-    for record in load(folder / "results").records:
+    records = load(folder / "results").records
+    given = {one.name for record in records for one in record.measurements if one.value is not None}
+    if lacking := EXPECTED - given:
+        yield {"error": f"no value of {', '.join(sorted(lacking))}"}
+    for record in records:
         kind = record.planned.cell.__struct_config__.tag
-        yield {kind: {"evidence": record.evidence, "seconds": record.seconds, "warnings": record.warnings}}
+        yield {kind: {"evidence": record.evidence, "course": record.course, "seconds": record.seconds}}
         yield {f"{kind}_measurements": msgspec.to_builtins(_without_samples(record.measurements))}
 
 

@@ -1,16 +1,14 @@
-"""Cells on a GPU: a speed cell of each kind gives its figures, and a run ends with all of them."""
+"""Cells on a GPU: a speed cell of each kind gives its figures. A whole run is a part of `benchmarks/gpu_check.py`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import factories
 import pytest
 import torch
 
-import vitbench
 from vitbench.catalog import load_catalog
 from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.gpu import observe_gpu
@@ -83,25 +81,6 @@ def test_channels_last(device: torch.device) -> None:
     found = timed(device, channels_last=True)
     assert figures(found)["throughput"].value
     assert not [reason for reason in found.faults if "disagrees" in reason], found.faults
-
-
-@pytest.mark.slow
-def test_a_run_from_the_first_line_to_the_table(cuda: torch.device, tmp_path: Path) -> None:
-    """Cells are forked from a server that must not have touched CUDA."""
-    suite = tmp_path / "gpu.toml"
-    suite.write_text(
-        'name = "gpu"\nsummary = "one model on digits"\ndatasets = ["digits"]\n'
-        '[[models]]\nname = "scratch/vit"\noptions = {depth = 1, width = 32, heads = 2}\n'
-        '[speed]\nbatch_sizes = [32]\nmodes = ["inference"]\nsustained = 2\n',
-        encoding="utf-8",
-    )
-    results = vitbench.run(suite, output=tmp_path / "out", device=str(cuda), epochs=1, quiet=True)
-    assert results.exit_code == 0, [(record.status, record.reason) for record in results.records]
-    speed = next(record for record in results.records if record.planned.cell.__struct_config__.tag == "speed")
-    names = {one.name for one in speed.measurements}
-    assert {"throughput", "sustained_throughput", "peak_memory"} <= names
-    assert speed.course
-    assert (tmp_path / "out").is_dir()
 
 
 def test_what_the_fork_server_imports_does_not_touch_cuda(cuda: torch.device) -> None:

@@ -193,7 +193,7 @@ def test_listing_imports_nothing_heavy() -> None:
         "import sys, vitbench_metrics as m; specs = list(m.vitbench_metrics());"
         "assert not {'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules); print(len(specs))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "22\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"
 
 
 def test_the_columns_of_the_tables_are_a_contract() -> None:

@@ -272,9 +272,11 @@ def _processor_share(start: Moment, end: Moment) -> float:
 def _delay_share(start: Moment, end: Moment) -> float:
     """Return the share of the time for which this process's threads could have run and waited for a processor, 0 to 1.
 
-    0 where the scheduler tells nothing, or took the counts of a thread that ended out of its sums.
+    Of the wall time, or of what the threads wanted, where several of them want more than that. 0 where the scheduler
+    tells nothing, or took the counts of a thread that ended out of its sums.
     """
-    return min(1.0, max(0.0, end.waited - start.waited) / (end.wall - start.wall))
+    waited = max(0.0, end.waited - start.waited)
+    return waited / max(end.wall - start.wall, end.ran - start.ran + waited)
 
 
 def _throttled_share(start: Moment, end: Moment, threads: int) -> float | None:

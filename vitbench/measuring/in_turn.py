@@ -123,7 +123,7 @@ def _sides(block: Block, warm: WarmUp, reference: Reference, *, single: bool) ->
     """Choose the lengths of both sides' blocks, and warm the reference up."""
     call = warm.seconds[-1] / warm.calls
     length = max(BLOCK_SECONDS, call)
-    yardstick = Block(reference.step, block.device, cross_check=False)
+    yardstick = Block(reference.step, block.device, cross_check=False, watched=False)
     with reference.conditions():
         reference_call = _pace(yardstick)
     return (

@@ -150,6 +150,7 @@ class Block:
         cross_check: on CUDA, compare events with the wall clock. Not for single calls: of a short one, the
             synchronisation alone is more than the clocks may differ by.
         check: looks at the last output of each block, outside the timed region, and raises where it is wrong.
+        watched: whether a GPU is asked between blocks; not of a second side, whose load is another.
     """
 
     def __init__(
@@ -159,13 +160,14 @@ class Block:
         *,
         cross_check: bool,
         check: Callable[[Tensor], None] | None = None,
+        watched: bool = True,
     ) -> None:
         self.step = step
         self.device = device
         self.check = check
         self.finite, self.kind = True, ""
         self.events = (_event(), _event()) if cross_check and device.type == "cuda" else None
-        self.watch = GpuWatch(device)
+        self.watch, self.watched = GpuWatch(device), watched
         self.forget()
 
     def forget(self) -> None:
@@ -190,7 +192,8 @@ class Block:
         if self.events:
             self.device_seconds += self.events[0].elapsed_time(self.events[1]) / 1e3
         self.wall_seconds += seconds
-        self.watch.look()  # at once: an idle GPU soon lowers its clock
+        if self.watched:
+            self.watch.look()  # at once: an idle GPU soon lowers its clock
         self.look_at(output)
         return seconds
 

@@ -147,6 +147,9 @@ def record_text(store: Store, asked: str) -> str:
     if record.evidence:
         lines += ["", "observed while it was measured, for each process:"]
         lines += map(_named_values, record.evidence)
+    if record.course:
+        lines += ["", "course of the sustained window, in the first process:"]
+        lines += map(_named_values, record.course)
     if record.curve:
         lines += ["", *map(_named_values, record.curve)]
     return "\n".join(lines)

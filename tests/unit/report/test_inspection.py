@@ -41,6 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
                 splits={"train": 1294, "val": 143, "test": 360},
                 facts={"stem": "cifar"},
                 evidence=({"processor_share": 0.98765, "load": 1.0},),
+                course=({"seconds": 1.0, "images_per_second": 512.0},),
             )
         )
         store.append(factories.record(TIMED, status="timeout", reason="took more than 120 s", run=run))

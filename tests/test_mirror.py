@@ -31,6 +31,8 @@ TESTED_WITH = {
         "comparing/kinds",
     ),
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
+    # What a process leaves behind shows only where one runs.
+    "unit/execution/test_local.py": ("execution/keeper",),
     "unit/leaderboard/test_rows.py": ("leaderboard/metric",),
     "unit/report/html/test_charts.py": (
         "report/html/curves_chart",

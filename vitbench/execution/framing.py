@@ -56,6 +56,8 @@ class Incoming:
         if sys.platform == "win32":  # where no part of a message can be read alone
             return [_unpacked(self.connection.recv_bytes(LARGEST))]
         content = os.read(self.connection.fileno(), _CHUNK)
+        if not content and self._buffer:
+            raise NotOursError
         if not content:
             raise EOFError
         self._buffer += content

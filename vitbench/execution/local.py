@@ -142,6 +142,7 @@ class LocalExecutor(Executor):
             ),
         )
         killed_before = _memory_kills()
+        _start_tracker()
         with _hidden_main():
             process.start()
         for given in filter(None, (sender, leash, prints)):
@@ -273,6 +274,30 @@ def _stand_somewhere() -> None:
         os.getcwd()  # noqa: PTH109 - the call that multiprocessing makes
     except OSError:
         os.chdir(tempfile.gettempdir())
+
+
+def _start_tracker() -> None:
+    """Start what multiprocessing cleans up with, if it does not run, without a stderr.
+
+    Each child holds a pipe to it, into which a model may write: it would answer with a traceback.
+    """
+    if os.name != "posix":
+        return
+    from multiprocessing import resource_tracker
+
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        resource_tracker.ensure_running()
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        resource_tracker.ensure_running()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ class Output:
             self._room -= len(content)
             self._write(content)
         else:
+            self._room = 0  # a shorter piece that would fit comes later than this one
             self._last.append(content)
             self._unkept += len(content)
         return bool(content)

@@ -28,6 +28,9 @@ from vitbench.worker.speed import run_speed
 
 __all__ = ["run_cell"]
 
+LARGEST = 8_000_000
+"""Bytes of a result: one of seven processes with all their samples has 20,000."""
+
 
 def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Decode a job, run it, and return its result; no exception leaves this function."""
@@ -60,13 +63,16 @@ def _storable(result: CellResult) -> CellResult:
 
     Raises:
         VitbenchError: it holds a number of more than 64 bits, or something else that nothing holds.
+        UnusableError: a plugin gave texts or curves without end, which would make each table of a folder slow.
     """
     try:
-        msgspec.msgpack.encode(result)
+        size = len(msgspec.msgpack.encode(result))
     except UnicodeEncodeError:
         return _storable(msgspec.convert(_whole_texts(msgspec.to_builtins(result)), CellResult))
     except (OverflowError, TypeError) as error:
         raise VitbenchError(f"what the cell found cannot be stored: {reason_of(error)}") from error
+    if size > LARGEST:
+        raise UnusableError(f"its record would have {size / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} MB are kept")
     return result
 
 

@@ -33,10 +33,12 @@ TESTED_WITH = {
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
     "unit/leaderboard/test_rows.py": ("leaderboard/metric",),
     "unit/report/html/test_charts.py": (
+        "report/html/curves_chart",
         "report/html/panels",
         "report/html/pareto_chart",
         "report/html/specs",
         "report/pareto_points",
+        "report/training_curves",
     ),
     "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
     "unit/report/test_sentence.py": ("report/naming",),

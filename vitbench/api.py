@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from vitbench.errors import UsageError
+from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
 from vitbench.specs import OptionValue
 
@@ -157,11 +157,27 @@ def run(
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     for name in ("output", "timeout"):
         del asked[name]
-    folder, executor = Path(output) if output else default_output(), chosen_executor()
+    given, executor = Path(output) if output else default_output(), chosen_executor()
+    folder = _absolute(given)
     with stoppable():
         planned = plan_of(executor, known=partial(session.done_before, folder, rerun), **asked)
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
-    return dataclasses.replace(load(folder), exit_code=code)
+    # As it was given, unless the working directory was removed meanwhile.
+    return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
+
+
+def _absolute(folder: Path) -> Path:
+    """Return a folder as it is called wherever one stands.
+
+    Raises:
+        StoreError: it is named from the working directory, which was removed.
+    """
+    try:
+        return folder.absolute()
+    except FileNotFoundError:
+        raise StoreError(
+            f"the working directory was removed; change to one that exists, or name {folder} from the root."
+        ) from None
 
 
 def plan_of(
@@ -297,6 +313,7 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
 
 
 def say(text: str) -> None:
-    """Say a sentence on stderr, unless nobody reads any more: that must not end a run."""
-    with contextlib.suppress(BrokenPipeError):
-        print(plain(text), file=sys.stderr, flush=True)
+    """Say a sentence on stderr, if it can be written: that must not end a run."""
+    if sys.stderr is not None:  # where a program has none, print would choose stdout
+        with contextlib.suppress(OSError, ValueError):  # full, a terminal that is gone; closed
+            print(plain(text), file=sys.stderr, flush=True)

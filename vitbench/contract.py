@@ -29,6 +29,7 @@ __all__ = [
     "Judgement",
     "call",
     "gathering",
+    "is_torn",
     "judge",
     "parts_of",
     "tolerant",
@@ -280,6 +281,25 @@ def _lacking(owner: str, names: tuple[str, ...]) -> TypeError:
     return TypeError(f"{owner} lacks {' and '.join(names)}")
 
 
+def is_torn(text: str) -> bool:
+    """Whether a text holds a lone surrogate, half of a character: it can be neither stored nor printed."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _check_texts(owner: str, made: object, names: list[str]) -> None:
+    """Raise ValueError where a field of a spec holds a text that cannot be stored."""
+    for name in names:
+        value = getattr(made, name, None)
+        parts = [*value, *value.values()] if isinstance(value, Mapping) else value
+        for part in parts if isinstance(parts, (tuple, list)) else (parts,):
+            if isinstance(part, str) and is_torn(part):
+                raise ValueError(f"{owner}: {name} must be text that UTF-8 can hold, not {part!a}")
+
+
 def tolerant(cls: type[Made]) -> type[Made]:
     """Decorate a dataclass of this contract, whose base is `Declared`: a mistake is told in words, or kept to be told.
 
@@ -306,6 +326,7 @@ def tolerant(cls: type[Made]) -> type[Made]:
         try:
             if not lacking:
                 make(self, *args, **{name: value for name, value in given.items() if name in known})
+                _check_texts(owner, self, known)
         except Exception as raised:
             if gathered is None:
                 raise

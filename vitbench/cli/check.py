@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vitbench.cli.options import read_pairs
+from vitbench.cli.streams import echo
 
 __all__ = ["check"]
 
@@ -27,6 +28,6 @@ def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: b
     for of_one in check_plugin(plugin, models=models, data=data, say=say):
         outcomes += of_one
         if not as_json:
-            click.echo(f"{subject_text(of_one)}\n")
-    click.echo(as_data(plugin, outcomes) if as_json else sum_text(outcomes))
+            echo(f"{subject_text(of_one)}\n")
+    echo(as_data(plugin, outcomes) if as_json else sum_text(outcomes))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

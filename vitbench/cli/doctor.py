@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from vitbench.cli.streams import echo
+
 __all__ = ["doctor"]
 
 
@@ -33,5 +35,5 @@ def doctor(device: str, speeds: bool, as_json: bool) -> int:
     from vitbench.doctor.report import as_data, as_text
 
     examined = examine(device, speeds=speeds)
-    click.echo(as_data(examined) if as_json else as_text(examined))
+    echo(as_data(examined) if as_json else as_text(examined))
     return 0 if all(check.ok for check in examined.checks) else 1

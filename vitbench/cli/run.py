@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -12,7 +11,8 @@ import click
 
 from vitbench.cli.leaderboard import print_table
 from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
-from vitbench.errors import UnusableError, UsageError, reason_of
+from vitbench.cli.streams import echo
+from vitbench.errors import StoreError, UnusableError, UsageError, reason_of
 from vitbench.settings import SUITE
 
 if TYPE_CHECKING:
@@ -127,12 +127,14 @@ def run(
         _print_plan(planned, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
+    page, folder = _write_page(results), results.folder
+    try:
         if as_json:
-            click.echo(render(results.leaderboard, "json"), nl=False)
+            echo(render(results.leaderboard, "json"), nl=False)
         else:
             print_table(results)
-    page, folder = _write_page(results), results.folder
+    except StoreError as error:
+        raise StoreError(f"{error} The results are in {folder}.") from error
     if not quiet:
         api.say(page)
         command = f"vitbench leaderboard {quote(str(folder))} --format md"
@@ -177,4 +179,4 @@ def _print_plan(planned: Plan, output: Path | None, rerun: Rerun | None, as_json
         with Store.open(folder, create=False) as store:
             newest, seconds = store.newest_by_key(), known_seconds(store.records())
     wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in cells}
-    click.echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))
+    echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))

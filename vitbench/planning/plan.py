@@ -18,11 +18,13 @@ from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import Say
 from vitbench.planning.expand import expand, is_dataset, speed_plan
 from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.metrics import metric_options, of_recipes, ranked_by
 from vitbench.planning.remembered import grounds_of
 from vitbench.planning.suite import AskedCell, Selection, Suite
-from vitbench.planning.suite_file import read_suite
+from vitbench.planning.suite_file import parse_suite, read_suite, read_text
 from vitbench.records import canonical_name
 from vitbench.settings import SUITE
+from vitbench.specs import OptionValue
 
 __all__ = ["Plan", "plan", "prepared_by"]
 
@@ -39,7 +41,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     """What the user should know beside the prepared plan's own notes."""
     metrics: dict[str, str]
-    """Code hash of each installed metric on predictions."""
+    """Code hash of each installed metric of predictions and training, see `metric_versions`."""
+    metric_options: dict[str, dict[str, OptionValue]]
+    """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection
     """As they were found: the text of plugin files with them."""
     grounds: str = ""
@@ -76,7 +80,10 @@ def plan(
     _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
     no_suite = not selection.suite and selection.models and selection.datasets
     path, home = (None, "") if no_suite else _suite_path(selection.suite or SUITE, catalog)
-    found = read_suite(path) if path else Suite(name="selection", summary="Models and datasets of the command line")
+    text = read_text(path) if path else ""
+    found = (
+        parse_suite(text, path) if path else Suite(name="selection", summary="Models and datasets of the command line")
+    )
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
@@ -84,7 +91,10 @@ def plan(
         conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)
     base = path.parent.absolute() if path else None
-    cells = expand(found, catalog, selection, home=home, base=base)
+    options = metric_options(catalog, found.metrics, selection.settings, home=home)
+    of_cells = msgspec.structs.replace(selection, settings=of_recipes(catalog, selection.settings))
+    cells = expand(found, catalog, of_cells, home=home, base=base)
+    found = msgspec.structs.replace(found, rank_by=ranked_by(found.rank_by, catalog, options))
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")
@@ -94,7 +104,6 @@ def plan(
         data_paths=_data_paths(found, path, selection, catalog, home),
         plugins=plugins,
     )
-    suite_text = path.read_text(encoding="utf-8") if path else ""
     grounds = grounds_of(request, catalog) if known else ""
     prepared = known(grounds) if known else None
     if prepared:
@@ -113,10 +122,11 @@ def plan(
     return Plan(
         selection=selection,
         suite=found,
-        suite_text=suite_text,
+        suite_text=text,
         prepared=prepared,
         notes=tuple(_not_timed(found, selection, cells)),
-        metrics=metric_versions(catalog),
+        metrics=metric_versions(catalog, options),
+        metric_options=options,
         plugins=plugins,
         grounds=grounds,
         asked=asked,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,8 @@ def execute(
     """
     folder = folder.absolute()
     if (folder / FILE_NAME).exists():
-        Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
+        with Store.open(folder, create=False) as store:
+            store.check_pages()  # before anything is written beside it
     cells = planned.prepared.cells
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
@@ -56,12 +57,18 @@ def execute(
         running = {cell.key for cell in todo}
         kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
-        for sentence in (*planned.prepared.notes, *planned.notes):
+        for sentence in (*store.damage, *planned.prepared.notes, *planned.notes):
             talker.note(sentence)
         _announce(len(cells), len(todo), kept, rerun, talker.note)
+        _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)
         try:
             for sentence in update_metrics(
-                kept, store=store, metrics=planned.metrics, executor=executor, plugins=planned.plugins
+                kept,
+                store=store,
+                metrics=planned.metrics,
+                options=planned.metric_options,
+                executor=executor,
+                plugins=planned.plugins,
             ):
                 talker.note(sentence)
             run_cells(
@@ -70,6 +77,7 @@ def execute(
                 run=identity,
                 environment_digest=environment_digest(planned.prepared.environment),
                 metrics=planned.metrics,
+                metric_options=planned.metric_options,
                 child_environment=planned.prepared.child_environment,
                 executor=executor,
                 on_event=talker,
@@ -103,6 +111,21 @@ def _by_ratio(cells: Sequence[KeyedCell]) -> bool:
     timed = next((planned.cell for planned in cells if isinstance(planned.cell, SpeedCell)), None)
     known = known_steadiness(timed.machine, timed.device, REFERENCE) if timed else None
     return known is None or known.by_ratio
+
+
+def _tidy(
+    store: Store, asked: set[str], newest: Mapping[str, Record], *, anew: set[str], note: Callable[[str], None]
+) -> None:
+    """Delete checkpoints that no training goes on from, and tell of those that another run may want."""
+    for key in store.checkpoints():
+        # A kill between a record and the end of its checkpoint leaves both.
+        if key in anew or (key in newest and newest[key].status in _DONE):
+            store.drop_checkpoint(key)
+    if others := [key for key in store.checkpoints() if key not in asked]:
+        note(
+            f"{len(others)} {'training' if len(others) == 1 else 'trainings'} of other runs, or of code that changed "
+            f"since, left a checkpoint in {store.checkpoint_path('').parent}: delete what you do not want to resume."
+        )
 
 
 def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:

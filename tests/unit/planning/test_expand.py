@@ -213,6 +213,13 @@ def test_the_largest_batch_is_searched_on_request_from_the_fixed_batch_on() -> N
     ]
 
 
+def test_a_sustained_window_belongs_to_the_cells_of_throughput() -> None:
+    speed = SpeedPlan(batch_sizes=(1, 8), sustained=20.0)
+    cells = asked(msgspec.structs.replace(SUITE, speed=speed), models=("vit-p2",))
+    found = {(cell.batch_size, cell.mode): cell.sustained for cell in cells if cell.kind == "speed"}
+    assert found == {(1, "inference"): 0, (8, "inference"): 20, (8, "training"): 20}
+
+
 @pytest.mark.parametrize(
     ("selection", "times"),
     [

@@ -112,7 +112,15 @@ def model(
             msgspec.structs.replace(
                 one,
                 curve=tuple(
-                    {"epoch": e + 1.0, "loss": 2.3 / (e + 1), "lr": 1e-3, "val_top1": 1 - 0.9 / (e + 1)}
+                    {
+                        "epoch": e + 1.0,
+                        "loss": 2.3 / (e + 1),
+                        "lr": 1e-3,
+                        "val_top1": 1 - 0.9 / (e + 1),
+                        "images_per_second": 1294 / (0.5 + seed / 10),
+                        "wait_seconds": 0.05,
+                        "train_seconds": (e + 1) * (0.5 + seed / 10),
+                    }
                     for e in range(epochs)
                 ),
                 splits={"train": 1294, "val": 143, "test": n},

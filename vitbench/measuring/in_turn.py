@@ -140,12 +140,12 @@ def _take_turns(model: _Side, other: _Side, reference: Reference, *, images: int
     started, settled = time.perf_counter(), False
     moments: deque[Moment] = deque()
     while not (settled and _enough(quads, model, time.perf_counter() - started)):
-        before = glance()
+        before = glance(model.block.watch.latest)
         outer = model.run()
         with reference.conditions():
             inner = other.run(), other.run()
         last = model.run()
-        after = glance()
+        after = glance(model.block.watch.latest)
         moments.append(before)
         while len(moments) > 1 and after.wall - moments[1].wall >= STEAL_SECONDS:
             moments.popleft()

@@ -78,5 +78,6 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
             groups[decays].append(parameter)
     return [
         {"params": groups[True], "weight_decay": weight_decay},
-        {"params": groups[False], "weight_decay": 0.0},
+        # An optimiser of matrices, such as timm's Muon, has another one for what this names.
+        {"params": groups[False], "weight_decay": 0.0, "use_fallback": True},
     ]

@@ -6,32 +6,27 @@ import gc
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.catalog.provenance import origin, revision_of
 from vitbench.environment import memory_bytes
-from vitbench.errors import UnusableError, reason_of
+from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
-from vitbench.execution.messages import CellJob, CellResult
+from vitbench.execution.messages import CellJob, CellResult, host_ran_out
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
+from vitbench.printable import whole
 from vitbench.records import KeyedCell, QualityCell, Status
+from vitbench.training import DivergedError
+from vitbench.worker.memory_errors import lack_of_memory
 from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
 
 __all__ = ["run_cell"]
-
-_LACK_OF_MEMORY = (
-    "defaultcpuallocator",
-    "bad_alloc",
-    "cannot allocate memory",
-    "could not create a primitive",  # oneDNN, where it cannot have its scratch memory
-    "out of memory",  # CUDA outside of torch's allocator, MPS
-    "alloc_failed",  # cuBLAS, cuDNN
-)
 
 
 def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
@@ -49,11 +44,38 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         else:
             result = run_speed(job, catalog, send)
         _check_weights(job.planned, catalog)
-        return msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
+        return _storable(msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements)))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        status = _status_of(error)
-        return CellResult(status=status, reason=reason_of(error))
+        status, reason = _status_of(error), reason_of(error)
+        if job.planned.hub and _of_network(error):
+            status = "pending"
+        elif job.probe and lack_of_memory(error) == "host" and job.planned.device.startswith("cuda"):
+            status, reason = "failed", host_ran_out(reason)
+        return CellResult(status=status, reason=reason)
+
+
+def _storable(result: CellResult) -> CellResult:
+    """Return a result that can be sent and stored, whatever plugins wrote into it: lone surrogates become escapes.
+
+    Raises:
+        VitbenchError: it holds a number of more than 64 bits, or something else that nothing holds.
+    """
+    try:
+        msgspec.msgpack.encode(result)
+    except UnicodeEncodeError:
+        return _storable(msgspec.convert(_whole_texts(msgspec.to_builtins(result)), CellResult))
+    except (OverflowError, TypeError) as error:
+        raise VitbenchError(f"what the cell found cannot be stored: {reason_of(error)}") from error
+    return result
+
+
+def _whole_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, dict):
+        return {_whole_texts(key): _whole_texts(each) for key, each in value.items()}
+    return [_whole_texts(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
@@ -98,14 +120,12 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _status_of(error: BaseException) -> Status:
-    import torch
+def _of_network(error: BaseException) -> bool:
+    """Whether weights could not be fetched: what clients of the hub raise is an OSError, told by a plugin perhaps."""
+    return isinstance(error, OSError) or (isinstance(error, UnusableError) and isinstance(error.__cause__, OSError))
 
-    if isinstance(error, (InvalidPredictions, InvalidOutput)):
+
+def _status_of(error: BaseException) -> Status:
+    if isinstance(error, (InvalidPredictions, InvalidOutput, DivergedError)):
         return "invalid"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return "oom"
-    # What is not torch's own allocator for CUDA raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LACK_OF_MEMORY):
-        return "oom"
-    return "failed"
+    return "oom" if lack_of_memory(error) else "failed"

@@ -66,9 +66,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(timing, "seconds_of", found.seconds_of)
     monkeypatch.setattr(timing.time, "perf_counter", lambda: found.now)
     monkeypatch.setattr(timing, "observe", lambda device: found.now)
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
-    monkeypatch.setattr(timing, "facts", lambda start, end, threads: {})
-    monkeypatch.setattr(in_turn, "glance", lambda: SimpleNamespace(wall=found.now))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], []))
+    monkeypatch.setattr(timing, "facts", lambda start, end, **_: {})
+    monkeypatch.setattr(in_turn, "glance", lambda gpu: SimpleNamespace(wall=found.now, gpu=gpu))
     monkeypatch.setattr(in_turn, "disturbance", lambda start, end, on_cpu, since: found.taken(end.wall))
     monkeypatch.setattr(in_turn, "run_delay", lambda: found.waited)
     return found
@@ -164,7 +164,7 @@ def test_what_is_timed_before_the_second_quad_does_not_count(machine: Machine) -
     quads = iter([10.0])
     pace = 1.0
 
-    def glance() -> SimpleNamespace:
+    def glance(gpu: object) -> SimpleNamespace:
         nonlocal pace
         pace = next(quads, 1.0) if pace == 1.0 else 1.0
         return SimpleNamespace(wall=machine.now)

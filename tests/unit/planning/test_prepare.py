@@ -352,6 +352,22 @@ def test_a_layout_opens_the_folder_that_a_named_dataset_refuses(tmp_path: Path) 
     assert cell.data.title.startswith("inks (unverified, ")
 
 
+def test_a_plan_rests_on_folders_where_nothing_else_may_change_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data without a folder that no checksum verifies, files that options name, and the hub may."""
+    monkeypatch.setattr("vitbench.planning.resolve.hub_answers", lambda _: True)
+    monkeypatch.setitem(HUB, True, "")
+    (tmp_path / "inks").write_text("")
+    at_home = {"datasets": ["inks"], "data": {"zoo/inks": str(tmp_path)}}
+    assert prepared("zoo/sound", "zoo/hub:pretrained=false", **at_home).roots == (str(tmp_path),)
+    assert prepared("zoo/sound").roots is None
+    assert prepared("zoo/hub", **at_home).roots is None
+    table = {"table": str(tmp_path / "inks")}
+    assert prepared("zoo/sound", recipe="distil", **at_home, distil=table).roots is None
+    assert prepared("zoo/sound", recipe="distil", **at_home).roots
+
+
 def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_text("one")
     model = f"zoo/sound:checkpoint={tmp_path}/weights.pt"
@@ -441,10 +457,12 @@ def test_other_weights_on_the_hub_are_another_key(online: bool, other: bool, mon
         return [cell for cell in cells("zoo/hub:width=2", *given) if cell.label.startswith("zoo/hub")]
 
     first, second, unknown = of_hub("one"), of_hub("two"), of_hub("")
-    assert [cell.provenance.files for cell in first] == [{"model.revision": "one, width 2"}] * 2
+    assert [cell.provenance.files for cell in first] == [{"model.revision": "one, width 2"}, {}]
     assert [cell.id for cell in first] == [cell.id for cell in second] == [cell.id for cell in unknown]
-    assert not {cell.key for cell in first} & {cell.key for cell in second}
+    assert first[0].key != second[0].key
+    assert first[1].key == second[1].key == unknown[1].key, "a speed is that of any weights"
     assert [cell.provenance.files for cell in unknown] == [{}, {}]
+    assert [cell.hub for cell in first] == ["needed"] * 2
     assert {cell.unavailable for cell in of_hub(ValueError("no"))} == {
         "the revision of its weights cannot be found: ValueError: no"
     }
@@ -452,6 +470,28 @@ def test_other_weights_on_the_hub_are_another_key(online: bool, other: bool, mon
     assert teacher[0].provenance.files == {"recipe.teacher.revision": "one, width 1"}
     assert (teacher[0].id == teacher[1].id, teacher[0].key == teacher[1].key) == (True, False)
     assert teacher[2].unavailable.startswith("option teacher of recipe zoo/distil, model zoo/hub: the revision")
+
+
+def test_without_a_hub_a_speed_is_measured_with_random_weights_and_all_else_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr("vitbench.planning.resolve.hub_answers", lambda _: asked.append(None))
+    monkeypatch.setitem(HUB, False, "")
+    found = prepared("zoo/sound", "zoo/hub", "zoo/hub:width=2", recipe="distil", distil={"teacher": "hub:width=3"})
+    assert len(asked) == 1
+    by_kind = {(cell.label.partition("/")[2], type(cell.cell).__name__): cell for cell in found.cells}
+    away = "its weights are on the hub, which does not answer"
+    teacher = f"option teacher of recipe zoo/distil, model zoo/hub: {away}"
+    for (label, kind), cell in by_kind.items():
+        words = "" if kind == "SpeedCell" else teacher if label == "sound" else away
+        assert cell.unavailable.startswith(words)
+        assert bool(cell.unavailable) == bool(words)
+        assert cell.hub == ("" if (label, kind) == ("sound", "SpeedCell") else "away")
+    assert "model zoo/hub: its speed is measured with random weights, since the hub does not answer" in found.notes
+    assert found.child_environment == {"HF_HUB_OFFLINE": "1"}
+    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; run the same command when it does"):
+        prepared("zoo/hub", speed=SpeedPlan(batch_sizes=()))
 
 
 def test_weights_that_do_not_come_from_the_hub_have_no_revision() -> None:

@@ -99,6 +99,12 @@ def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> N
     assert str(store.folder / "logs") in lines[-1]
 
 
+def test_a_record_says_what_its_recipe_keeps_and_where(store: Store) -> None:
+    store.append(msgspec.structs.replace(store.newest_by_key()[DONE.key], kept={"decoder": "5ad"}))
+    lines = record_text(store, DONE.id).splitlines()
+    assert f"kept        {store.kept_path(DONE.key, 'decoder')}, SHA-256 5ad" in lines
+
+
 def test_cells_that_run_now_say_so(store: Store) -> None:
     with lock(store.folder), store.job_folder(NEW.key), store.job_folder(TIMED.key):
         rows = {line.split()[0]: line for line in store_text(store).splitlines()[1:4]}

@@ -70,17 +70,10 @@ def train_step(
         InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
     """
     optimizer.zero_grad()
-<<<<<<< HEAD
-    with autocast(run.precision, run.device), convolution_formats(model, run):
-        logits = model(inputs)
-    check_output(logits, inputs)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-=======
     parts = -(-len(inputs) // micro_batch) if micro_batch else 1
     losses = []
     for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with autocast(run.precision, run.device):
+        with autocast(run.precision, run.device), convolution_formats(model, run):
             logits = model(part)
         check_output(logits, part, learns=True)
         loss = F.cross_entropy(
@@ -88,7 +81,6 @@ def train_step(
         ) / len(inputs)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
->>>>>>> main
     scaler.unscale_(optimizer)
     if clip_norm:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

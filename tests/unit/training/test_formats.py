@@ -13,8 +13,8 @@ from vitbench.training.formats import convolution_formats
 class Seen(nn.Conv2d):
     """A convolution that notes whether its input has its channels last."""
 
-    def __init__(self, stride: int) -> None:
-        super().__init__(2, 2, 3, stride, padding=1)
+    def __init__(self, given: int, wanted: int, stride: int) -> None:
+        super().__init__(given, wanted, 3, stride, padding=1)
         self.last: list[bool] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -23,20 +23,18 @@ class Seen(nn.Conv2d):
 
 
 def net() -> nn.Sequential:
-    return nn.Sequential(Seen(2), nn.ReLU(), Seen(1), nn.Sequential(Seen(2)), nn.Flatten())
+    return nn.Sequential(Seen(2, 32, 2), nn.ReLU(), Seen(32, 33, 1), nn.Sequential(Seen(33, 2, 1)), nn.Flatten())
 
 
-def test_large_inputs_have_their_channels_last_and_small_ones_do_not() -> None:
+def test_inputs_of_many_pixels_per_channel_have_their_channels_last() -> None:
     torch.manual_seed(0)
-    model, x = net(), torch.randn(3, 2, 16, 16)
+    model, x = net(), torch.randn(3, 2, 8, 8)
     plain = model(x)
     with convolution_formats(model, run()):
         changed = model(x)
     assert torch.allclose(changed, plain, atol=1e-6)
-    assert [model[0].last[1], model[2].last[1]] == [True, True]  # 16 x 16 and 8 x 8 pixels
-    with convolution_formats(model, run()):
-        model(torch.randn(3, 2, 8, 8))
-    assert [model[0].last[2], model[2].last[2], model[3][0].last[2]] == [True, False, False]
+    # 2 channels of 8 x 8 pixels, 32 of 4 x 4, 33 of 4 x 4
+    assert [layer.last[1] for layer in (model[0], model[2], model[3][0])] == [True, True, False]
 
 
 @pytest.mark.parametrize("wish", [{"channels_last": True}, {"compile": True}, {"precision": "bfloat16"}])

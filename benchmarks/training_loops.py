@@ -3,8 +3,8 @@
 Both train the same model on the same random uint8 images of CIFAR's size, in batches that are shuffled, cropped with
 padding, mirrored and normalised, with AdamW and cross-entropy in float32. The plain loop is what anybody writes:
 torchvision's transforms on single images in a DataLoader, an eager model, torch's default AdamW. The other is what
-`vitbench.training` is made of: augmentation by batch, a fused AdamW and the memory format that suits each convolution;
-it also clips gradients and watches the loss, as recipes do.
+`vitbench.training` is made of: augmentation by batch, a fused AdamW, and channels last for convolutional networks, as
+with ``--channels-last``; it also clips gradients and watches the loss, as recipes do.
 
 One call of a block is a pass over a small training set, so that the workers of a DataLoader do nothing between blocks.
 """
@@ -59,13 +59,15 @@ class Subject(NamedTuple):
     batch_size: int
     batches: int
     """In a call."""
+    channels_last: bool = False
+    """Whether our side trains in this memory format."""
 
 
 SUBJECTS = {
     "linear": Subject({}, 128, 32),
-    "small-cnn": Subject({}, 128, 8),
-    "scratch/resnet18:width=16": Subject({"width": 16, "checkpoint": ""}, 64, 4),
-    "scratch/resnet18": Subject({"width": 64, "checkpoint": ""}, 32, 2),
+    "small-cnn": Subject({}, 128, 8, channels_last=True),
+    "scratch/resnet18:width=16": Subject({"width": 16, "checkpoint": ""}, 64, 4, channels_last=True),
+    "scratch/resnet18": Subject({"width": 64, "checkpoint": ""}, 32, 2, channels_last=True),
     "scratch/vit": Subject(
         {"patch_size": 4, "depth": 6, "width": 192, "heads": 6, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""},
         64,
@@ -119,6 +121,7 @@ def by_batch(order: Order) -> Iterator[Block]:
         budget=Budget(),
         options={},
         log=lambda **_: None,
+        channels_last=subject.channels_last,
     )
     _, net = on_device(model.train(), run)
     optimizer = torch.optim.AdamW(decay_groups(net, WEIGHT_DECAY), lr=LR, fused=True)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from vitbench.errors import VitbenchError
 from vitbench.measuring.steps import check_output
 from vitbench.protocols import FitRun, Split, TrainVal
-from vitbench.training.formats import convolution_formats
 from vitbench.training.inputs import preprocess
 from vitbench.training.loading import Resident, batches
 from vitbench.training.setup import autocast
@@ -73,7 +72,7 @@ def train_step(
     parts = -(-len(inputs) // micro_batch) if micro_batch else 1
     losses = []
     for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with autocast(run.precision, run.device), convolution_formats(model, run):
+        with autocast(run.precision, run.device):
             logits = model(part)
         check_output(logits, part, learns=True)
         loss = F.cross_entropy(

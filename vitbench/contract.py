@@ -29,6 +29,7 @@ __all__ = [
     "Judgement",
     "call",
     "gathering",
+    "is_torn",
     "judge",
     "parts_of",
     "tolerant",
@@ -222,10 +223,15 @@ def judge(spec: Declared, api: int) -> Judgement:
     return Judgement(fault=faults[0] if faults else None, remarks=tuple(remarks))
 
 
+_SCALARS = frozenset({bool, int, float, str})
+
+
 def parts_of(spec: Declared) -> Iterator[tuple[str, Declared]]:
     """Give the specs within a spec, an option with its name."""
     for each in fields(spec):  # type: ignore[arg-type]
         value = getattr(spec, each.name, None)
+        if value is None or type(value) in _SCALARS:  # as most are: the slow questions below need not be asked
+            continue
         if isinstance(value, Mapping):
             yield from ((str(name), part) for name, part in value.items() if isinstance(part, Declared))
         else:
@@ -275,6 +281,25 @@ def _lacking(owner: str, names: tuple[str, ...]) -> TypeError:
     return TypeError(f"{owner} lacks {' and '.join(names)}")
 
 
+def is_torn(text: str) -> bool:
+    """Whether a text holds a lone surrogate, half of a character: it can be neither stored nor printed."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _check_texts(owner: str, made: object, names: list[str]) -> None:
+    """Raise ValueError where a field of a spec holds a text that cannot be stored."""
+    for name in names:
+        value = getattr(made, name, None)
+        parts = [*value, *value.values()] if isinstance(value, Mapping) else value
+        for part in parts if isinstance(parts, (tuple, list)) else (parts,):
+            if isinstance(part, str) and is_torn(part):
+                raise ValueError(f"{owner}: {name} must be text that UTF-8 can hold, not {part!a}")
+
+
 def tolerant(cls: type[Made]) -> type[Made]:
     """Decorate a dataclass of this contract, whose base is `Declared`: a mistake is told in words, or kept to be told.
 
@@ -301,6 +326,7 @@ def tolerant(cls: type[Made]) -> type[Made]:
         try:
             if not lacking:
                 make(self, *args, **{name: value for name, value in given.items() if name in known})
+                _check_texts(owner, self, known)
         except Exception as raised:
             if gathered is None:
                 raise

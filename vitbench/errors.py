@@ -62,7 +62,8 @@ def did_you_mean(name: str, candidates: object) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Return an error in one line: vitbench's own sentences as they are, others with their type in front."""
-    words = " ".join(str(error).split())
+    # A name of a file that is not UTF-8 comes as lone surrogates, which can be neither stored nor sent.
+    words = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())
     if len(words) > LONGEST:
         words = f"{words[:LONGEST]}..."
     if isinstance(error, VitbenchError):

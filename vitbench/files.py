@@ -1,5 +1,8 @@
 """Files that others may read or write at the same time: written whole or not at all, and a folder for one process.
 
+What a user names is opened only where it is a regular file, and read no further than it was long: no pipe without a
+writer, no device and no log that grows holds a command up.
+
 The lock is one of the operating system, which no crash leaves behind.
 """
 
@@ -7,21 +10,82 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from vitbench.errors import StoreError
 
-__all__ = ["is_locked", "lock", "move_file", "replace_file"]
+__all__ = ["is_locked", "lock", "move_file", "opened", "read_file", "replace_file", "sha256_of"]
 
 _LOOKS, _LOOK_SECONDS = 5, 0.02
 """How often and how long apart a lock is tried."""
+
+
+_LARGEST = 2**40
+"""Bytes of a file that is hashed; some that the system makes up claim more."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: it is missing or cannot be read, or is a pipe, a socket, a device or a folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "its name holds a null character") from error
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file")
+    # Not to be held up by a pipe that has just taken its place, nor by a file of the system's that waits for news.
+    with os.fdopen(
+        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    ) as file:
+        yield file
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: as `opened`, or it is longer.
+    """
+    with opened(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most / 2**20:g} MiB")
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a regular file, in hex.
+
+    Raises:
+        OSError: as `opened`; it is larger than 1 TiB, or longer than its size says, as one that grows.
+    """
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(2**20))
+    with opened(path) as file:
+        left = os.fstat(file.fileno()).st_size
+        if left > _LARGEST:
+            raise OSError(errno.EFBIG, "it is larger than 1 TiB")
+        while count := file.readinto(buffer):  # type: ignore[attr-defined]
+            left -= count
+            if left < 0:
+                raise OSError(errno.EFBIG, "it is longer than its size says; give a file that does not grow")
+            digest.update(buffer[:count])
+    return digest.hexdigest()
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["describe_seconds", "plain", "rounded", "short_size"]
+__all__ = ["describe_seconds", "plain", "rounded", "short_size", "whole"]
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -15,6 +15,11 @@ def plain(text: str) -> str:
     So no name moves the cursor, turns the reading direction or starts a line (Unicode's Cc, Cf, Cs, Zl, Zp).
     """
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def whole(text: str) -> str:
+    """Return text with each lone surrogate, half of a character, written as an escape: so it can be stored."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def describe_seconds(seconds: float) -> str:

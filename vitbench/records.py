@@ -37,6 +37,7 @@ __all__ = [
     "SpeedCell",
     "Status",
     "Style",
+    "Training",
     "Verdict",
     "canonical_name",
     "digest",
@@ -45,9 +46,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-METHOD = 4
+METHOD = 5
 """Version of the way numbers are made; part of each key."""
 REFERENCE = "conv-attention-1"
 """Name and version of the network that each speed cell times in turn with its model (vitbench/measuring/reference.py);
@@ -58,7 +59,8 @@ PLAIN_STEP = "adamw"
 Status = Literal[
     "ok", "failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted", "withdrawn", "pending"
 ]
-"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`)."""
+"""How an attempt ended; ``withdrawn`` is what the user said of the attempt before it (`vitbench withdraw`), and
+``pending`` waits for weights from the hub."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Level = Literal["valid", "warn", "invalid"]
@@ -230,6 +232,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
+    sustained: float = 0.0
+    """Seconds of a long window that is timed, too; 0: none is."""
     recipe: str = ""
     """In training the recipe whose step is timed; empty where none says its step, and a plain one is timed."""
     recipe_options: dict[str, OptionValue] = {}
@@ -248,7 +252,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     def in_words(self) -> str:
         """Mode, with the recipe whose step is timed, and batch."""
         mode = f"{self.mode} ({self.recipe.partition('/')[2]})" if self.recipe else self.mode
-        return f"{mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
+        batch = "largest batch" if self.largest_batch else f"batch {self.batch_size}"
+        return f"{mode}, {batch}" + (f", {self.sustained:g} s sustained" if self.sustained else "")
 
 
 Cell = QualityCell | SpeedCell
@@ -270,7 +275,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """What says that they are: the published checksums, the package that they ship with, or the user, who named a
     folder. Empty: nothing does."""
     fingerprint: str
-    """SHA-256 of labels and decoded pixels of all splits."""
+    """SHA-256 of labels and decoded pixels of all splits; under a limit of all labels and of the pixels that were
+    read."""
     content: str = ""
     """SHA-256 of them whatever the order of images and classes: what `DatasetSpec.published` is held to."""
     cache: str
@@ -289,6 +295,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Why scores on these data are to be taken with care, such as test images that are also in train."""
     left_out: int = 0
     """Images that could not be read and were left out."""
+    limit: int | float | None = None
+    """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
 
 
 class PreprocessInfo(_Data, frozen=True, kw_only=True):
@@ -376,6 +384,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     memory_bytes: int
     gpu: str = ""
     driver: str = ""
+    gpu_settings: dict[str, float] = {}
+    """How the GPU is set, as far as it tells: GPUs that are visible, watts of the power limit, ECC, persistence, MIG,
+    the PCIe link (`vitbench.nvidia.gpu_settings`)."""
     system: str
     python: str
     versions: dict[str, str]
@@ -405,6 +416,10 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     """Environment variables that change speed and memory alone; for a quality cell these are no part of the id."""
     unavailable: str = ""
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
+    hub: Literal["", "needed", "away"] = ""
+    """Whether weights from the hub are `needed`: where they cannot be fetched, the cell waits as `pending`, and the
+    same command tries again. They are `away` where the hub did not answer and they had not been downloaded before: it
+    waits without a try, or is timed with random weights."""
 
     @property
     def in_words(self) -> str:
@@ -415,6 +430,19 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
             return f"{self.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
         channels, height, width = cell.input_shape
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
+
+
+class Training(_Data, frozen=True, kw_only=True):
+    """What a training took, beside its curve: what metrics of it are made of again when they change."""
+
+    seconds: float
+    """Wall time of all attempts."""
+    images: int
+    """Images in the training split."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed the wall time, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
 
 
 class Record(_Data, frozen=True, kw_only=True):
@@ -435,6 +463,8 @@ class Record(_Data, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
     """One row for each epoch of the training."""
+    training: Training | None = None
+    """None where nothing was trained."""
     preprocess: PreprocessInfo | None = None
     environment: str = ""
     """Digest of the Environment, a blob in the store."""
@@ -442,6 +472,9 @@ class Record(_Data, frozen=True, kw_only=True):
     """torch's flags as they were set for the cell."""
     evidence: tuple[dict[str, float], ...] = ()
     """What was observed of the machine around the timed region, for each process."""
+    course: tuple[dict[str, float], ...] = ()
+    """Of a sustained window a row for each block, in the first process: its end in seconds, its images per second, and
+    clocks, temperature and power as far as they were read (`vitbench.measuring.sustained`)."""
     facts: dict[str, str] = {}
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}
@@ -451,9 +484,11 @@ class Record(_Data, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """What else the model did that it should not, such as changing torch's flags."""
     metrics: dict[str, str] = {}
-    """Code hash of each metric that was computed from the predictions."""
+    """Code hash of each metric that was computed from predictions and training alone; with the metric's options."""
     measured_by: tuple[PluginOrigin, ...] = ()
     """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
+    kept: dict[str, str] = {}
+    """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
 
     @property
     def id(self) -> str:
@@ -481,12 +516,13 @@ def interval_of(low: float | None, high: float | None, processes: Sequence[float
 def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
     """Return the newest of some attempts, given oldest first, by what was asked; in the order of their age.
 
-    An interrupted repetition takes no good result away.
+    An interrupted repetition takes no good result away, nor does one that waits for the hub.
     """
     newest: dict[str, Record] = {}
     for record in records:
         earlier = newest.get(record.id)
-        if record.status == "interrupted" and earlier and earlier.status == "ok" and earlier.key == record.key:
+        again = record.status == "interrupted" and earlier and earlier.key == record.key
+        if earlier and earlier.status == "ok" and (again or record.status == "pending"):
             continue
         newest.pop(record.id, None)
         newest[record.id] = record

@@ -7,7 +7,7 @@ a fault of the disk has changed is left out, and told (`Store.damage`). Its roll
 write-ahead log fails (https://www.sqlite.org/pragma.html#pragma_synchronous, https://www.sqlite.org/wal.html).
 Records are msgpack and not JSON, which cannot say that a loss became nan.
 Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/*.npz``, ``scores/*.npz``,
-``logs/*.txt``.
+``logs/*.txt``, ``kept/*.NAME.safetensors`` (what a recipe keeps), ``checkpoints/*.pt`` (of trainings that were killed).
 """
 
 from __future__ import annotations
@@ -309,6 +309,25 @@ class Store:
         """Return where the scores behind a cell's measurements lie."""
         return self.folder / "scores" / f"{key}.npz"
 
+    def kept_path(self, key: str, name: str) -> Path:
+        """Return where the tensors lie that the recipe of a cell keeps under a name."""
+        return self.folder / "kept" / f"{key}.{name}.safetensors"
+
+    def checkpoint_path(self, key: str) -> Path:
+        """Return where the state of a cell's training lies while it runs, and after it was killed."""
+        return self.folder / "checkpoints" / f"{key}.pt"
+
+    def checkpoints(self) -> list[str]:
+        """Return the keys of the cells whose training has left a checkpoint."""
+        return sorted(path.stem for path in self.checkpoint_path("").parent.glob("*.pt"))
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Delete the checkpoint of a cell's training, with what was written of the next one; nothing without one."""
+        path = self.checkpoint_path(key)
+        for left in (path, path.with_name(f"{path.name}.part")):
+            with contextlib.suppress(OSError):  # it stays, and is told of when the next run starts
+                left.unlink()
+
     def log_path(self, key: str) -> Path:
         """Return where the output of a cell's processes lies."""
         return self.folder / "logs" / f"{key}.txt"
@@ -445,7 +464,7 @@ def _exists(path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     try:
-        for name in ("weights", "predictions", "scores", "logs"):
+        for name in ("weights", "predictions", "scores", "logs", "kept", "checkpoints"):
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error

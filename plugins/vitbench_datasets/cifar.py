@@ -130,6 +130,8 @@ _REBUILDERS = {
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"cannot read {path}: it is not a file")
     with path.open("rb") as file:
         try:
             content = _ArrayUnpickler(file, encoding="latin1").load()

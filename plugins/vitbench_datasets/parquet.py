@@ -46,6 +46,8 @@ _NUMBERED = re.compile(
 _DEEPEST = 2
 """Folders below the root that are searched."""
 _BYTES_KEPT = 512 * 2**20
+_MOST_NUMBERS = 100_000
+"""Classes that are known by their labels alone: higher ones are identifiers, with few images among millions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +153,11 @@ def open_parquet(*, root: Path, split: SplitName, download: bool = False) -> Par
     ]
     if not names:
         highest = max(int(_labels_of(files, ())[0].max(initial=-1)) for files in paths.values())
+        if highest >= _MOST_NUMBERS:
+            raise ValueError(
+                f"a label is {highest}, and nothing names the classes; labels must count them, from 0 to at most "
+                f"{_MOST_NUMBERS - 1:,}"
+            )
         names = tuple(map(str, range(1 + highest)))
     return ParquetImages(paths[split], class_names=names, labels=labels, notes=(*notes, *unlabelled, *more))
 
@@ -273,6 +280,8 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"cannot read {path}: it is not a file")
     try:
         with pq.ParquetFile(path) as file:
             yield file

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import timm
+import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 from timm.models import adapt_input_conv
@@ -124,7 +126,7 @@ def revision(*, online: bool, architecture: str, **_: object) -> str:
 
     A file that Git LFS keeps, as all large ones are, has its SHA-256 for an etag
     (https://huggingface.co/docs/huggingface_hub/guides/manage-cache), so a commit that changes the model's card alone
-    counts for nothing. Weights that timm names by an URL are of timm's version.
+    counts for nothing. Of weights that timm names by an URL this is the revision, where they can be had.
 
     Args:
         online: whether the hub may be asked what it has now; where it does not answer, the copy in the cache counts,
@@ -133,7 +135,8 @@ def revision(*, online: bool, architecture: str, **_: object) -> str:
     """
     config = _configuration(architecture)
     if not config.hf_hub_id:
-        return ""
+        url = config.url or ""
+        return url if online or _is_downloaded(url) else ""
     repository, _, commit = config.hf_hub_id.partition("@")
     for name in _weight_files(config.hf_hub_filename):
         try:
@@ -143,6 +146,10 @@ def revision(*, online: bool, architecture: str, **_: object) -> str:
         if found := found or _etag_in_cache(repository, name, commit):
             return found
     return ""
+
+
+def _is_downloaded(url: str) -> bool:
+    return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(url).path).name).is_file()
 
 
 def _weight_files(name: str | None) -> list[str]:

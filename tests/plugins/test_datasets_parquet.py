@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -249,14 +250,18 @@ def test_a_missing_column_is_named_with_those_that_are_there(
 
 @pytest.mark.parametrize(
     ("values", "reason"),
-    [(["cat"] * 12, "must hold integers, not string"), ([1, None] * 6, "no value in 6 of 12 rows")],
+    [
+        (["cat"] * 12, "train-0.parquet: column label .*must hold integers, not string"),
+        ([1, None] * 6, "train-0.parquet: column label .*no value in 6 of 12 rows"),
+        ([0, 1, 5_000_000] * 4, "a label is 5000000, and nothing names the classes"),
+    ],
 )
-def test_labels_that_are_no_integers_are_refused(values: list[Any], reason: str, tmp_path: Path) -> None:
+def test_labels_that_are_no_classes_are_refused(values: list[Any], reason: str, tmp_path: Path) -> None:
     for split in ("train", "test"):
         path = _write(tmp_path / f"{split}-0.parquet")
         table = pq.read_table(path)
         pq.write_table(table.set_column(2, "label", pa.array(values)), path)
-    with pytest.raises(ValueError, match=f"train-0.parquet: column label .*{reason}"):
+    with pytest.raises(ValueError, match=reason):
         open_parquet(root=tmp_path, split="train")
 
 
@@ -264,6 +269,14 @@ def test_a_file_that_is_no_parquet_file_is_named(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / f"{split}-0.parquet").write_text("no")
     with pytest.raises(ValueError, match=r"cannot read .*train-0\.parquet: "):
+        open_parquet(root=tmp_path, split="train")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such files")
+def test_a_pipe_that_is_called_like_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        os.mkfifo(tmp_path / f"{split}-0.parquet")
+    with pytest.raises(ValueError, match=r"cannot read .*train-0\.parquet: it is not a file"):
         open_parquet(root=tmp_path, split="train")
 
 

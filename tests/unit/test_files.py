@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from vitbench.errors import StoreError
-from vitbench.files import is_locked, lock, move_file, replace_file
+from vitbench.files import is_locked, lock, move_file, read_file, replace_file, sha256_of
 
 HOLDER = """
 import sys
@@ -31,6 +35,60 @@ def test_a_file_is_made_and_replaced_and_nothing_is_left_beside_it(tmp_path: Pat
         replace_file(place, content)
         assert place.read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == ["a.md"]
+
+
+def made(kind: str, folder: Path) -> Path:
+    """Return a path of a kind that is no file to be read."""
+    place = folder / kind
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(place))
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "null":
+        place = folder / "a\0b"
+    return place
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such files")
+@pytest.mark.parametrize("read", [sha256_of, partial(read_file, most=10)])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("pipe", "it is a pipe, a socket or a device, not a file"),
+        ("socket", "it is a pipe, a socket or a device, not a file"),
+        ("device", "it is a pipe, a socket or a device, not a file"),
+        ("folder", "Is a directory"),
+        ("missing", "No such file or directory"),
+        ("null", "its name holds a null character"),
+    ],
+)
+def test_what_is_no_file_is_not_waited_for(
+    kind: str, words: str, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match=words) as caught:
+        read(made(kind, tmp_path))
+    assert caught.value.strerror == words
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes files that the system makes up")
+def test_a_file_is_read_no_further_than_it_was_long(tmp_path: Path) -> None:
+    place = tmp_path / "a"
+    place.write_bytes(b"0123456789")
+    assert read_file(place, most=10) == b"0123456789"
+    assert sha256_of(place) == hashlib.sha256(b"0123456789").hexdigest()
+    with pytest.raises(OSError, match="it is larger than"):
+        read_file(place, most=9)
+    with pytest.raises(OSError, match="it is longer than its size says"):
+        sha256_of(Path("/proc/self/status"))  # of no bytes, it says
+    with place.open("wb") as file:
+        file.truncate(2**41)  # with a hole
+    with pytest.raises(OSError, match="it is larger than 1 TiB"):
+        sha256_of(place)
 
 
 def test_rights_and_links_are_kept(tmp_path: Path) -> None:

@@ -142,6 +142,8 @@ def _text(stream: _ToStderr) -> io.TextIOWrapper:
 
 def _put_back(variables: dict[str, str]) -> list[str]:
     """Give the environment these variables again, and return the names of those that had changed."""
+    if dict(os.environ) == variables:
+        return []
     names = sorted({*variables, *os.environ} - OF_LIBRARIES)
     changed = [name for name in names if os.environ.get(name) != variables.get(name)]
     for name in changed:

@@ -20,9 +20,11 @@ import msgspec
 
 from vitbench.catalog.isolation import working_folder
 from vitbench.errors import UsageError
+from vitbench.files import read_file
 
 __all__ = ["PluginFile", "load_file", "read_files"]
 
+_MOST_BYTES = 64 * 2**20
 _MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -108,7 +110,7 @@ def _read(path: Path) -> PluginFile:
     here = working_folder()
     shown = str(path.relative_to(here) if here and path.is_relative_to(here) else path)
     try:
-        file = PluginFile(path=str(path), shown=shown, source=path.read_bytes())
+        file = PluginFile(path=str(path), shown=shown, source=read_file(path, most=_MOST_BYTES))
     except OSError as error:
         raise UsageError(f"plugin file {shown} cannot be read: {error.strerror}.") from error
     if path.suffix != ".py":

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["leaderboard", "print_table", "takes_unicode"]
 
+_MOST_BYTES = 64 * 2**20
+"""Of a README."""
+
 
 @click.command()
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
@@ -100,11 +103,12 @@ def takes_unicode() -> bool:
 
 def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     """Return what a file holds, and what it is to hold: the present table between its markers."""
+    from vitbench.files import read_file
     from vitbench.report import render
     from vitbench.report.readme_block import with_block
 
     try:
-        before = readme.read_bytes()
+        before = read_file(readme, most=_MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -71,6 +70,11 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
+    "--speeds",
+    type=click.Choice(["all", "none"]),
+    help="Measure speeds, or leave them out. [default: all; none with --epochs or --limit]",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -115,12 +119,10 @@ def run(
     from vitbench.report import render
 
     asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
-    if sys.stderr.isatty() and not quiet:
-        api.say("Preparing: opening the data, checking the models.")
     if dry_run:
         with stoppable():
-            planned = api.plan_of(chosen_executor(), **asked, strict_plugins=strict_plugins, quiet=quiet)
-        for note in () if quiet else planned.prepared.notes:
+            planned = api.plan_of(chosen_executor(), **asked, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+        for note in () if quiet else (*planned.prepared.notes, *planned.notes):
             api.say(note)
         _print_plan(planned, output, rerun, as_json)
         return 0

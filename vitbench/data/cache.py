@@ -6,12 +6,14 @@ come into the model's size at each batch: to enlarge them first would only multi
 9 GB). A model that follows the data gets images of one size as they are, up to a shorter side of 224, and of mixed
 sizes squares.
 
-    <root>/v3/sources/<key>.json                          what one pass over some source files found
+    <root>/v3/sources/<key>.json                       what one pass over some source files found
     <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>]/   {train,val,test}-{images,labels}.npy, manifest.json
 
 Only test is always there. The fingerprint is the SHA-256 of class names, labels and original pixels of all splits, so
-it is the same at every cached size. Files are trusted while `vitbench.data.integrity` sees no change of them. The
-cache's own arrays whose looks have changed are read and held to their digests; what is damaged is decoded again.
+it is the same at every cached size. Under a limit only the images that it leaves are read; they are remembered by
+themselves, with a fingerprint of their own, whether or not the whole dataset is in the cache, too. Files are trusted
+while `vitbench.data.integrity` sees no change of them. The cache's own arrays whose looks have changed are read and
+held to their digests; what is damaged is decoded again.
 Folders are filled under another name and then renamed, so that a reader never meets a half-written one.
 """
 
@@ -30,6 +32,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from vitbench.data.decoding import Decoded, Form, Geometry, Survey, decode, glance
 from vitbench.data.findings import unreadable_images
@@ -37,6 +40,7 @@ from vitbench.data.geometry import covering_size, filling, placing
 from vitbench.data.integrity import ArrayFile, Stamp, array_file, has_stamp, holds, stamp_of
 from vitbench.data.locate import Located
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
+from vitbench.data.splits import limited
 from vitbench.errors import StoreError, UnusableError, VitbenchError
 from vitbench.files import replace_file
 from vitbench.records import DataInfo, KnownBy, digest
@@ -176,8 +180,10 @@ def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
 
 def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
     verified = survey.published is not False and located.verified is not False
-    if located.published:
+    if located.published and survey.limit is None:
         verified = survey.content in located.published
+    elif located.published:  # of some of the images it is not known, and nothing speaks against it
+        verified = survey.published is not False
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
     brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are left out"
@@ -199,6 +205,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", resized])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
         left_out=survey.unreadable,
+        limit=survey.limit,
     )
 
 
@@ -208,7 +215,7 @@ def _known_by(located: Located, survey: Survey) -> KnownBy:
         return "checksums"
     if located.root is None:
         return "package"
-    return "owner" if located.spec.is_layout else ""
+    return "owner" if located.spec.is_layout and not located.published else ""
 
 
 # --- what is there already -------------------------------------------------------------------------------------------
@@ -246,7 +253,7 @@ def _remembered(folder: Path, source: _Source | None, located: Located) -> Surve
         return None
     for whole in {located.whole, False}:
         try:
-            entry = msgspec.json.decode(_entry(folder, source, whole=whole).read_bytes(), type=_Entry)
+            entry = msgspec.json.decode(_entry(folder, source, located.limit, whole=whole).read_bytes(), type=_Entry)
             survey = msgspec.json.decode(entry.survey, type=Survey)
         except (FileNotFoundError, msgspec.MsgspecError):
             continue
@@ -256,8 +263,9 @@ def _remembered(folder: Path, source: _Source | None, located: Located) -> Surve
     return None
 
 
-def _entry(folder: Path, source: _Source, *, whole: bool) -> Path:
-    return folder / "sources" / f"{source.key}{'-whole' if whole else ''}.json"
+def _entry(folder: Path, source: _Source, limit: int | float | None, *, whole: bool) -> Path:
+    part = "" if limit is None else f"-limit{limit!r}"
+    return folder / "sources" / f"{source.key}{'-whole' if whole else ''}{part}.json"
 
 
 def _array_folder(folder: Path, survey: Survey, form: Form) -> Path:
@@ -277,12 +285,22 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
             return False
         if all(has_stamp(arrays / name, file) for name, file in manifest.files.items()):
             return True
-        if not all(holds(arrays / name, file) for name, file in manifest.files.items()):
+        if not all(_holds_split(arrays, split, manifest) for split in survey.sizes):
             return False
     except (FileNotFoundError, msgspec.MsgspecError):
         return False
     _write_manifest(place, manifest)  # the files were moved or copied; the next look is quick again
     return True
+
+
+def _holds_split(arrays: Path, split: str, manifest: _Manifest) -> bool:
+    """Whether the labels and the images of a split are as they were written; raises FileNotFoundError."""
+    images, labels = f"{split}-images.npy", f"{split}-labels.npy"
+    if not holds(arrays / labels, manifest.files[labels]):
+        return False
+    limit = manifest.survey.limit
+    rows = None if limit is None else limited(np.load(arrays / labels), limit)
+    return holds(arrays / images, manifest.files[images], rows)
 
 
 def _tell_damage(
@@ -319,16 +337,20 @@ def _fill(
     """
     opened = open_splits(located)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, of which the notes say what matters
-    images = sum(len(split.labels) for split in opened.splits)
+    images = sum(len(limited(split.labels, located.limit)) for split in opened.splits)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
         temporary = Path(name)
 
         def written(forms: set[Form], bits: int) -> Decoded:
             _check_room(folder, images * sum(math.prod(form.shape) for form in forms))
-            return decode(opened, forms, temporary, lambda line: say(f"{located.title}: {line}"), bits=bits)
+
+            def speak(line: str) -> None:
+                say(f"{located.title}: {line}")
+
+            return decode(opened, forms, temporary, speak, bits=bits, limit=located.limit)
 
         try:
-            geometry = known.geometry if known else glance(opened)
+            geometry = known.geometry if known else glance(opened, located.limit)
             guessed = {_form(side, geometry) for side in sides}
             survey, made = written(
                 {form for form in guessed if not (known and _is_complete(folder, known, form))}, geometry.bits
@@ -350,7 +372,7 @@ def _fill(
         if source is not None:
             entry, text = temporary / "entry.json", msgspec.json.encode(survey)
             entry.write_bytes(msgspec.json.encode(_Entry(msgspec.Raw(text), hashlib.sha256(text).hexdigest())))
-            entry.replace(_entry(folder, source, whole=located.whole and survey.made_test))
+            entry.replace(_entry(folder, source, located.limit, whole=located.whole and survey.made_test))
     return survey
 
 

@@ -27,6 +27,7 @@ from vitbench.data.findings import DARK, MOST_NAMED, Read, bits_used, content_of
 from vitbench.data.fitting import fitted
 from vitbench.data.integrity import digest_of
 from vitbench.data.opening import OpenedSet, OpenedSplit, Pixels, Unreadable, absent_classes
+from vitbench.data.splits import limited
 from vitbench.environment import usable_cores
 from vitbench.printable import short_size
 
@@ -62,7 +63,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
     fingerprint: str
     content: str
-    """SHA-256 of pixels and class names, whatever the order of images and of classes."""
+    """SHA-256 of pixels and class names, whatever the order of images and of classes; empty under a limit."""
     geometry: Geometry
     class_names: tuple[str, ...]
     sizes: dict[str, int]
@@ -75,6 +76,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """Reasons why scores on these data are to be taken with care."""
     unreadable: int = 0
     """Images that are left out, because they cannot be read."""
+    limit: int | float | None = None
+    """Of the images that were read; None: all were."""
     unreadable_named: tuple[str, ...] = ()
     """The first of them."""
 
@@ -138,11 +141,12 @@ class _Chunk:
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
-def glance(opened: OpenedSet) -> Geometry:
-    """Guess the geometry of all images from up to 16 of each split."""
+def glance(opened: OpenedSet, limit: int | float | None = None) -> Geometry:
+    """Guess the geometry of all images, or of those that a limit leaves, from up to 16 of each split."""
     shapes, deepest = [], -1
     for split in opened.splits:
-        rows = sorted({int(row) for row in np.linspace(0, len(split.labels) - 1, 16)})
+        chosen = limited(split.labels, limit)
+        rows = sorted({int(chosen[place]) for place in np.linspace(0, len(chosen) - 1, 16).astype(int)})
         for image in split.read(rows):
             if not isinstance(image, Unreadable):
                 shapes.append(image.shape)
@@ -166,11 +170,19 @@ def _depth(image: Pixels) -> int:
 
 
 def decode(
-    opened: OpenedSet, forms: Collection[Form], folder: Path, say: Callable[[str], None], *, bits: int = 8
+    opened: OpenedSet,
+    forms: Collection[Form],
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    bits: int = 8,
+    limit: int | float | None = None,
 ) -> Decoded:
     """Read every image once, and write it in each form into ``<folder>/<form.suffix>/``.
 
-    Images that cannot be read are left out and counted.
+    Images that cannot be read are left out and counted. Under a limit only the images that it leaves are read, and
+    written at their places: the files have as many rows as without one, and take the room of those images where the
+    file system keeps holes.
 
     Args:
         opened: the dataset.
@@ -178,6 +190,7 @@ def decode(
         folder: an existing folder.
         say: gets a line of progress now and then.
         bits: of images of 16 bits so many are used; where these turn out to be others, no form fits.
+        limit: as `limited` takes it.
 
     Returns:
         What was found, and the forms that were written for all images: uint8[N, C, h, w] and int64[N] for each split.
@@ -185,7 +198,8 @@ def decode(
     Raises:
         ValueError: an image is no image, or none can be read; and whatever else the plugin raises.
     """
-    total = sum(len(split.labels) for split in opened.splits)
+    chosen = [limited(split.labels, limit) for split in opened.splits]
+    total = sum(map(len, chosen))
     if total >= _WORTH_A_WORD:
         say(f"decoding {total:,} images")
     fingerprint = hashlib.sha256(msgspec.json.encode(opened.class_names))
@@ -195,14 +209,14 @@ def decode(
     unreadable: list[Unreadable] = []
     written: dict[Form, dict[str, str]] = {form: {} for form in forms}
     absent: list[str] = []
+    sizes: dict[str, int] = {}
     done, spoken = 0, time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
-        for split in opened.splits:
+        for split, wanted in zip(opened.splits, chosen, strict=True):
             arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
             plain = {form: np.asarray(array) for form, array in arrays.items()}  # quicker to write to by rows
             hashes = {form: hashlib.sha256() for form in forms}
-            rows = range(len(split.labels))
-            chunks = [rows[start : start + _CHUNK] for start in rows[::_CHUNK]]
+            chunks = [wanted[start : start + _CHUNK].tolist() for start in range(0, len(wanted), _CHUNK)]
             read, digests, lost = Read(name=split.name, labels=split.labels), bytearray(), []
             for rows, chunk in zip(chunks, pool.map(partial(_read_chunk, split, plain, bits), chunks), strict=True):
                 digests += b"".join(chunk.digests)
@@ -219,8 +233,11 @@ def decode(
                     spoken = time.monotonic()
                     say(f"{done:,} of {total:,} images decoded")
             read.digests = np.frombuffer(digests, np.uint8).reshape(-1, 32)
-            read.labels = np.delete(split.labels, [each.row for each in lost])
-            fingerprint.update(f"{split.name} {len(read.labels)}".encode() + read.labels.astype("<i8").tobytes())
+            gone = [each.row for each in lost]
+            read.labels = split.labels[np.setdiff1d(wanted, gone, assume_unique=True)]
+            kept = np.delete(split.labels, gone) if limit is None else split.labels
+            fingerprint.update(f"{split.name} {len(kept)}".encode() + kept.astype("<i8").tobytes())
+            fingerprint.update(b"" if limit is None else wanted.astype("<i8").tobytes())
             fingerprint.update(digests)
             found.append(read)
             if lost:
@@ -228,23 +245,32 @@ def decode(
                 absent += set(absent_classes(opened.class_names, read.labels, split.name)) - set(opened.notes)
             for form, array in arrays.items():
                 array.flush()  # a rename must not outlive the bytes, should the power fail
-                _finish(folder / form.suffix, read, [each.row for each in lost])
+                _finish(folder / form.suffix, split.name, kept, gone if limit is None else [])
                 written[form][f"{split.name}-images.npy"] = hashes[form].hexdigest()
-                written[form][f"{split.name}-labels.npy"] = digest_of(read.labels).hex()
+                written[form][f"{split.name}-labels.npy"] = digest_of(kept).hex()
+            sizes[split.name] = len(kept)
     empty = [read.name for read in found if not len(read.labels)]
     if empty:
         raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
     deepest = max(read.deepest for read in found)
     told = [split.conversions for split in {id(split.images): split for split in opened.splits}.values()]
     repeated, doubts = copies(found)
+    cut = [] if limit is None else [f"{total:,} of {sum(sizes.values()):,} images were read, as --limit asks"]
     survey = Survey(
         fingerprint=fingerprint.hexdigest(),
-        content=content_of(found, opened.class_names),
+        content=content_of(found, opened.class_names) if limit is None else "",
         geometry=_geometry(np.concatenate(shapes), deepest),
         class_names=opened.class_names,
-        sizes={read.name: len(read.labels) for read in found},
+        sizes=sizes,
         published=opened.published,
-        notes=(*opened.notes, *absent, *looks(found, told), *repeated),
+        notes=(
+            *opened.notes,
+            *absent,
+            *cut,
+            *looks(found, told),
+            *repeated,
+        ),
+        limit=limit,
         made_test=opened.made_test,
         doubts=tuple(doubts),
         unreadable=len(unreadable),
@@ -261,14 +287,14 @@ def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.d
     return np.lib.format.open_memmap(folder / f"{split.name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _finish(folder: Path, read: Read, lost: Sequence[int]) -> None:
+def _finish(folder: Path, split: str, labels: NDArray[np.int64], lost: Sequence[int]) -> None:
     """Write the labels, and take the rows of images that could not be read out of the images' file."""
-    np.save(folder / f"{read.name}-labels.npy", read.labels)
+    np.save(folder / f"{split}-labels.npy", labels)
     if not lost:
         return
-    path, shorter = folder / f"{read.name}-images.npy", folder / "shorter.npy"
+    path, shorter = folder / f"{split}-images.npy", folder / "shorter.npy"
     images = np.load(path, mmap_mode="r")
-    kept = np.lib.format.open_memmap(shorter, mode="w+", dtype=np.uint8, shape=(len(read.labels), *images.shape[1:]))
+    kept = np.lib.format.open_memmap(shorter, mode="w+", dtype=np.uint8, shape=(len(labels), *images.shape[1:]))
     rows = np.delete(np.arange(len(images)), lost)
     for start in range(0, len(rows), _CHUNK):
         kept[start : start + _CHUNK] = images[rows[start : start + _CHUNK]]

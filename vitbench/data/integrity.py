@@ -50,8 +50,11 @@ def has_stamp(path: Path, file: ArrayFile) -> bool:
     return stamp_of(path.stat()) == file.stamp
 
 
-def holds(path: Path, file: ArrayFile) -> bool:
-    """Whether a file holds what it held when it was written; reads all of it. Raises FileNotFoundError."""
+def holds(path: Path, file: ArrayFile, rows: NDArray[np.int64] | None = None) -> bool:
+    """Whether a file holds what it held when it was written; reads all of it. Raises FileNotFoundError.
+
+    `rows` are those of images that were ever written; None: all.
+    """
     try:
         array = np.load(path, mmap_mode="r")
     except (ValueError, EOFError):  # its head is damaged
@@ -59,6 +62,6 @@ def holds(path: Path, file: ArrayFile) -> bool:
     if array.ndim == 1:
         return array.dtype == np.int64 and digest_of(array).hex() == file.sha256
     whole = hashlib.sha256()
-    for image in array:
-        whole.update(digest_of(image))
+    for row in range(len(array)) if rows is None else rows:
+        whole.update(digest_of(array[row]))
     return array.dtype == np.uint8 and whole.hexdigest() == file.sha256

@@ -54,6 +54,8 @@ class Located:
     """Further layouts that its folder has, too: plugin and name."""
     whole: bool = False
     """Whether no model learns from it, so that images that are not split are all scored."""
+    limit: int | float | None = None
+    """The images of each split that are read, as `vitbench.data.splits.limited` chooses them; None: all."""
     code: str = ""
     """Hash of the code that opens it."""
     decoders: Mapping[str, str] = field(default_factory=dict)

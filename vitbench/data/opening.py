@@ -21,6 +21,7 @@ from vitbench.data.geometry import channels_come_last
 from vitbench.data.locate import Located
 from vitbench.data.splits import SPLIT_SEED, single_image_note, stratified_split
 from vitbench.errors import UnusableError, VitbenchError, error_of, reason_of
+from vitbench.printable import whole
 from vitbench.protocols import ImageSet
 from vitbench.specs import SplitName, load_target
 
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+MOST_CLASSES = 1_000_000
+"""A head for more would not fit beside any backbone: such labels are no classes."""
 TEST_SHARE = 0.2
 """The share of the images that is held out where data that a model learns from have no test split."""
 
@@ -64,7 +67,7 @@ class OpenedSplit:
     @property
     def class_names(self) -> tuple[str, ...]:
         """K names, as these images have them, composed (NFC): one name that two systems spell otherwise is one."""
-        return tuple(unicodedata.normalize("NFC", str(name)) for name in self.images.class_names)
+        return tuple(unicodedata.normalize("NFC", whole(str(name))) for name in self.images.class_names)
 
     def only(self, rows: NDArray[np.int64], name: SplitName) -> OpenedSplit:
         """Return a split of some of the images, all rows of which are still there."""
@@ -83,7 +86,7 @@ class OpenedSplit:
             try:
                 image = np.asarray(self._one(int(wanted[position])) if batch is None else batch[position])
             except (ValueError, OSError) as error:
-                reason = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())  # odd file names
+                reason = " ".join(whole(str(error)).split())
                 yield Unreadable(row=row, reason=reason or type(error).__name__)
                 continue
             known = image.dtype.char in "BH" and image.ndim == 3 and 0 not in image.shape  # uint8, uint16
@@ -94,7 +97,8 @@ class OpenedSplit:
     @property
     def conversions(self) -> dict[str, int]:
         """What the plugin says of the images that it has read: how many are what, in words."""
-        return dict(getattr(self.images, "conversions", {}))
+        told: dict[Any, int] = getattr(self.images, "conversions", {})
+        return {whole(str(words)): count for words, count in told.items()}
 
     def _batch(self, rows: NDArray[np.int64]) -> Any:
         """Return images together, where they are offered so and all can be read."""
@@ -145,7 +149,7 @@ def open_splits(located: Located) -> OpenedSet:
         raise fault(located, "there are no images")
     notes: dict[str, None] = {}
     for split in given.values():
-        notes |= dict.fromkeys(getattr(split.images, "notes", ()))
+        notes |= dict.fromkeys(whole(str(note)) for note in getattr(split.images, "notes", ()))
     if located.unused:
         layouts = ", ".join(located.unused)
         notes[f"opened as {located.plugin}/{located.spec.name}; the folder also looks like {layouts}"] = None
@@ -217,11 +221,13 @@ def absent_classes(class_names: Sequence[str], labels: NDArray[np.int64], split:
 def fault(located: Located, reason: object) -> UnusableError:
     """Return the error that says, in one line, which dataset in which place cannot be used, and why."""
     place = f" in {located.root}" if located.root else ""
-    return UnusableError(f"dataset {located.title}{place}: {' '.join(str(reason).split())}")
+    return UnusableError(f"dataset {located.title}{place}: {' '.join(whole(str(reason)).split())}")
 
 
 def check_class_count(located: Located, class_names: Sequence[str]) -> None:
-    """Raise UnusableError for fewer than two classes, or for other than the dataset of that name has."""
+    """Raise UnusableError for fewer than two classes or far too many, or for other than the named dataset has."""
+    if len(class_names) > MOST_CLASSES:
+        raise fault(located, f"has {len(class_names):,} classes; at most {MOST_CLASSES:,} can be told apart")
     if len(class_names) < 2:
         raise fault(located, f"has one class only, {class_names[0]!r}; two are needed" if class_names else "no classes")
     if located.classes not in (None, len(class_names)):

@@ -22,6 +22,7 @@ __all__ = [
     "SPLIT_SEED",
     "VALIDATION_SHARE",
     "Splits",
+    "limited",
     "load_splits",
     "single_image_note",
     "stratified_limit",
@@ -88,6 +89,18 @@ def stratified_limit(labels: Index, limit: int | float, seed: int) -> Index:
     return _draw(labels, counts, _quotas(counts, total, low=low, high=counts), seed)
 
 
+def limited(labels: Index, limit: int | float | None) -> Index:
+    """Return the rows of a split that are used under a limit, ascending; all without one.
+
+    Whoever reads images and whoever uses them choose alike, so that no other image need be read.
+
+    Args:
+        labels: int64[N], of the whole split.
+        limit: as `stratified_limit` takes it.
+    """
+    return np.arange(len(labels)) if limit is None else stratified_limit(labels, limit, SPLIT_SEED)
+
+
 def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True) -> Splits:
     """Map a cached dataset and split it: limit each split, then hold validation images out of the training images.
 
@@ -100,12 +113,15 @@ def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = Tru
 
     Raises:
         UsageError: `learns`, and no image is left for validation.
+        ValueError: the cache holds the images of another limit alone.
     """
+    if info.limit not in (None, limit):
+        raise ValueError(f"the cache {info.cache} holds the images of the limit {info.limit}, not of {limit}")
     folder = Path(info.cache)
     pools = {}
     for name in info.sizes:
         labels = np.load(folder / f"{name}-labels.npy")
-        rows = np.arange(len(labels)) if limit is None else stratified_limit(labels, limit, SPLIT_SEED)
+        rows = limited(labels, limit)
         images = np.load(folder / f"{name}-images.npy", mmap_mode="r")
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
     if "train" not in pools:

@@ -9,6 +9,7 @@ Shapes: B images in a batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,8 +26,10 @@ __all__ = [
     "Autocast",
     "InvalidOutput",
     "Step",
+    "check_finite",
     "check_loss",
     "check_output",
+    "connect",
     "forward_of",
     "inference_step",
     "make_inputs",
@@ -39,6 +42,8 @@ __all__ = [
 
 INPUT_BUFFERS = 4
 """Batches that take turns, so that no call finds the very input of the call before in the cache."""
+_DRAWN_BYTES = 1 << 26
+"""Of inputs that are drawn at once."""
 LEARNING_RATE = 1e-6
 """So small that a thousand steps on noise leave the weights, and thus the work, as they are."""
 _FUSED = ("cpu", "cuda")
@@ -70,17 +75,18 @@ def _cure(output: object) -> str:
     return ""
 
 
-def check_output(output: object, images: Tensor, num_classes: int | None = None) -> None:
+def check_output(output: object, images: Tensor, num_classes: int | None = None, *, learns: bool = False) -> None:
     """Check that a model's output may be a batch of logits; its values are not read, so a GPU need not be waited for.
 
     Args:
         output: what the model returned for `images`.
         images: ``[B, C, H, W]``.
         num_classes: K; None: any.
+        learns: whether a gradient is to be had of it.
 
     Raises:
-        InvalidOutput: it is no tensor or one of a subclass, on another device than the images, not ``[B, K]``, or not
-            of a floating type.
+        InvalidOutput: it is no tensor or one of a subclass, on another device than the images, not ``[B, K]``, not of a
+            floating type or not dense; or it `learns` and there is no gradient.
     """
     # A subclass may put its work off until it is read, and of a timed block the last output alone is read.
     if type(output) is not Tensor:
@@ -95,6 +101,21 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None)
     if not output.is_floating_point():
         dtype = str(output.dtype).removeprefix("torch.")
         raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
+    if output.layout != torch.strided:
+        layout = str(output.layout).removeprefix("torch.")
+        raise InvalidOutput(f"the model's output is a tensor of the layout {layout}; logits must be a dense one")
+    if learns and not output.requires_grad:
+        raise InvalidOutput(
+            "the model's output has no gradient, so that it cannot be trained: it is detached or computed under "
+            "no_grad, or none of the model's parameters requires a gradient"
+        )
+
+
+def check_finite(logits: Tensor) -> None:
+    """Raise InvalidOutput where some of the logits ``[B, K]`` are not finite; waits for a GPU."""
+    bad = logits.detach()[~logits.isfinite()]
+    if len(bad):
+        raise InvalidOutput(f"the model gave a logit that is {bad[0].item()}; every logit must be finite")
 
 
 def check_loss(loss: object, device: torch.device) -> None:
@@ -123,14 +144,23 @@ def make_inputs(
     count: int = INPUT_BUFFERS,
     seed: int = 0,
 ) -> tuple[Tensor, ...]:
-    """Return `count` batches of noise, float32 ``[B, C, H, W]``, the same at each call with the same seed."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (batch_size, *input_shape)
+    """Return `count` batches of noise, float32 ``[B, C, H, W]``, the same at each call with the same seed and device.
+
+    They are drawn on the device, piece by piece: 65,536 images of 224 pixels take 37 GiB, which the host may not have
+    where the device has them, and in the other memory format a copy of the whole would take them twice.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    batches = (
-        torch.randn(shape, generator=generator, dtype=torch.float32) for _ in range(count)
-    )  # whatever the default is
-    return tuple(batch.to(device, memory_format=layout) for batch in batches)
+    rows = max(1, _DRAWN_BYTES // (4 * math.prod(input_shape)))
+
+    def draw() -> Tensor:
+        shape = (batch_size, *input_shape)
+        batch = torch.empty(shape, dtype=torch.float32, device=device, memory_format=layout)
+        for part in torch.split(batch, rows):  # float32, whatever the default is
+            part.copy_(torch.randn(part.shape, generator=generator, dtype=torch.float32, device=device))
+        return batch
+
+    return tuple(draw() for _ in range(count))
 
 
 def make_labels(
@@ -195,8 +225,13 @@ def plain_train_step(
         autocast: makes the context of the forward pass and the loss.
         num_classes: K, where it is to be checked.
         scaler: scales the loss, as float16 needs; None: the loss is taken as it is.
+
+    Raises:
+        VitbenchError: the model has nothing to train.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise VitbenchError("none of the model's parameters requires a gradient, so that it cannot be trained")
     fused = all(parameter.device.type in _FUSED and parameter.is_floating_point() for parameter in trainable)
     optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, fused=fused)
     unchecked = True
@@ -209,7 +244,7 @@ def plain_train_step(
         with autocast():
             logits: Tensor = model(inputs)
             if unchecked:
-                check_output(logits, inputs, num_classes)
+                check_output(logits, inputs, num_classes, learns=True)
                 unchecked = False
             loss = F.cross_entropy(logits, labels)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -220,17 +255,26 @@ def plain_train_step(
     return TrainStep(optimizer=optimizer, take=take)
 
 
-def training_step(train: TrainStep, model: nn.Module, inputs: Sequence[Tensor], labels: Sequence[Tensor]) -> Step:
+def training_step(
+    train: TrainStep,
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    *,
+    num_classes: int | None = None,
+) -> Step:
     """Return a function that takes a training step on the next inputs and labels, and returns its loss.
 
     It puts the model in train mode, and trains it, at learning rates so small that its weights stay as they are. Its
-    first call raises InvalidOutput as `check_loss` does.
+    first call raises InvalidOutput as `check_loss` does; and as `check_output` does where the step fails because the
+    model's output is no batch of logits.
 
     Args:
         train: the step, optimiser included.
         model: what it trains.
         inputs: batches ``[B, C, H, W]`` of one shape and device, which take turns.
         labels: int64 ``[B]`` of each.
+        num_classes: K, where it is to be checked.
     """
     model.train()
     for group in train.optimizer.param_groups:
@@ -241,7 +285,14 @@ def training_step(train: TrainStep, model: nn.Module, inputs: Sequence[Tensor], 
     def step() -> Tensor:
         nonlocal unchecked
         images, classes = next(batches)
-        loss = train.take(images, classes)
+        try:
+            loss = train.take(images, classes)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception:
+            if unchecked:
+                _check_forward(model, images, num_classes)
+            raise
         if unchecked:
             check_loss(loss, images.device)
             unchecked = False
@@ -250,12 +301,35 @@ def training_step(train: TrainStep, model: nn.Module, inputs: Sequence[Tensor], 
     return step
 
 
+def _check_forward(model: nn.Module, images: Tensor, num_classes: int | None) -> None:
+    """Raise InvalidOutput where a forward pass gives what cannot be learned from; one that fails says nothing."""
+    try:
+        with torch.enable_grad():
+            output = model(images)
+    except Exception:
+        return
+    check_output(output, images, num_classes, learns=True)
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until a device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def connect(device: torch.device) -> float:
+    """Begin to use a device, and return the wall seconds that it took: on CUDA its driver and its context are made.
+
+    To be called before anything else of this process touches the device; on the CPU there is nothing to do.
+    """
+    if device.type == "cpu":
+        return 0.0
+    started = time.perf_counter_ns()
+    torch.zeros(1, device=device)  # the first kernel, too, loads what all others need
+    synchronise(device)
+    return (time.perf_counter_ns() - started) / 1e9
 
 
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:

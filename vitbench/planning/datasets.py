@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -54,6 +54,8 @@ class ResolvedDataset:
     """Its images, in each size that is wanted."""
     learns: bool = True
     """Whether a model is trained on it."""
+    root: Path | None = None
+    """Its folder; None where it has none."""
 
 
 def data_key(cell: AskedCell) -> bytes:
@@ -137,6 +139,8 @@ def open_data(
     sides = {wanted_size(model.spec) for model in models}
     opened: dict[bytes, ResolvedDataset] = {}
     learned = {data_key(cell) for cell in request.cells if learns(cell, catalog)}
+    # Which images can be read, and are chosen among, only reading them all tells.
+    limit = None if request.conditions.skip_unreadable else request.conditions.limit
     for key, cell in {data_key(cell): cell for cell in request.cells}.items():
         offer = catalog.datasets.get(cell.dataset)
         short = cell.dataset.partition("/")[2] if offer else cell.dataset
@@ -150,10 +154,10 @@ def open_data(
             data_root=default_data_root(),
         )
         named = offer.spec if offer else None
-        located = dataclasses.replace(_complete(cell, located, named, plugins), whole=key not in learned)
+        how: dict[str, Any] = {"whole": key not in learned, "limit": limit}
+        located = dataclasses.replace(_complete(cell, located, named, plugins), **how)
         if located.otherwise and not takes(located, cache_root=default_cache_root()):
-            located = _complete(cell, located.otherwise, named, plugins)
-            located = dataclasses.replace(located, whole=key not in learned)
+            located = dataclasses.replace(_complete(cell, located.otherwise, named, plugins), **how)
         plugin = offer.plugin if offer else plugins[located.plugin]
         opened[key] = ResolvedDataset(
             name=cell.dataset,
@@ -169,6 +173,7 @@ def open_data(
                 skip_unreadable=request.conditions.skip_unreadable,
             ),
             learns=key in learned,
+            root=located.root,
         )
     return opened
 

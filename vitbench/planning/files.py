@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from vitbench.errors import UnusableError
+from vitbench.files import sha256_of
 from vitbench.specs import Option, OptionValue
 
 __all__ = ["beside", "hash_files"]
@@ -49,15 +49,15 @@ def hash_files(
             path = Path(str(options[name]))
             with contextlib.suppress(RuntimeError):  # of the home of nobody, and so a file that is missing
                 path = path.expanduser()
-            path = path.resolve()
+            with contextlib.suppress(ValueError):  # a null character, which is told when it is opened
+                path = path.resolve()
             found[name], hashes[name] = str(path), _sha256(path, owner, name)
     return found, hashes
 
 
 def _sha256(path: Path, owner: str, option: str) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         words = f"the {option} {path} cannot be read ({error.strerror}); check the option {option}."
         raise UnusableError(f"{owner}: {words}") from error

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vitbench.catalog import Catalog, Plugin
+from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.catalog.options import complete_model, model_options, parse_model
 from vitbench.catalog.provenance import first_missing, revision_of
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.files import hash_files
+from vitbench.planning.recipe_options import own_recipe_options
 from vitbench.planning.suite import AskedModel
 from vitbench.records import canonical_name
 from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
@@ -34,8 +35,13 @@ __all__ = [
     "with_revisions",
 ]
 
+_AWAY = (
+    "its weights are on the hub, which does not answer, and were not downloaded before; run the same command when it "
+    "does, or give :checkpoint=PATH"
+)
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""
+_PROXY_WANTS_A_NAME = 407
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +51,8 @@ class Fault:
     reason: str
     exit_code: int = 0
     """What the command ends with, before anything is written, where no other cell is left; 0: with failed cells."""
+    passes: bool = False
+    """Whether it is gone when the hub answers: until then the cells wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +68,8 @@ class ResolvedModel:
     """SHA-256 of the files that options name, by option; ``revision`` of weights from the hub."""
     class_names: tuple[str, ...] = ()
     """Of its weights, where they are scored; empty where nothing says them."""
+    recipe_options: dict[str, OptionValue] = field(default_factory=dict)
+    """Its own defaults for the options of its recipe."""
     normalised_by: str = ""
     """What says how the images of its weights are normalised; empty: the training split does."""
     fault: Fault | None = None
@@ -95,14 +105,16 @@ class ResolvedRecipe:
 
 
 def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> ResolvedModel:
-    """Complete a family's member, its options and its label; hash its files.
+    """Complete a family's member, its options and its label; hash its files, and take its defaults for the recipe.
 
     Raises:
         UsageError: the family does not know the member, an option is wrong, or there are no weights to score.
         UnusableError: a checkpoint cannot be read.
     """
-    recipe = catalog.recipe(recipe_name).spec
+    offer = catalog.recipe(recipe_name)
+    recipe = offer.spec
     model = _resolved(asked, catalog, lambda owner, spec, given: model_options(owner, spec, recipe, given))
+    model = _with_recipe_options(model, offer, catalog)
     if not (recipe.trains or model.is_trained or model.fault or model.spec.is_baseline):
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     if model.fault or model.spec.is_baseline:
@@ -112,6 +124,17 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     known = weights_of(model.spec, model.options, trains=recipe.trains)
     names = () if recipe.trains else known.class_names
     return dataclasses.replace(model, spec=known.spec, class_names=names, normalised_by=known.source)
+
+
+def _with_recipe_options(model: ResolvedModel, recipe: Offer[RecipeSpec], catalog: Catalog) -> ResolvedModel:
+    """Return a model with its own defaults for a recipe; wrong ones cost its own cells."""
+    if model.fault:
+        return model
+    try:
+        own = own_recipe_options(model.spec, model.plugin, recipe, catalog)
+    except (UsageError, UnusableError) as error:
+        return dataclasses.replace(model, fault=Fault(reason=str(error), exit_code=error.exit_code))
+    return dataclasses.replace(model, recipe_options=own)
 
 
 def resolve_recipe(name: str, options: Mapping[str, OptionValue], catalog: Catalog) -> ResolvedRecipe:
@@ -191,7 +214,7 @@ def needs_hub(spec: ModelSpec, options: Mapping[str, OptionValue]) -> bool:
 
 
 def with_revision(model: ResolvedModel, *, online: bool) -> ResolvedModel:
-    """Return a model with the revision of its weights, where they come from the hub.
+    """Return a model with the revision of its weights, where they come from the hub; with a fault where they are away.
 
     Args:
         model: of any kind.
@@ -204,6 +227,8 @@ def with_revision(model: ResolvedModel, *, online: bool) -> ResolvedModel:
     except UnusableError as error:  # its cells fail, with this reason
         fault = Fault(reason=str(error).partition(": ")[2], exit_code=error.exit_code)
         return dataclasses.replace(model, fault=fault)
+    if model.spec.revision is not None and not (revision or online):
+        return dataclasses.replace(model, fault=Fault(reason=_AWAY, exit_code=UnusableError.exit_code, passes=True))
     return dataclasses.replace(model, files={**model.files, **({"revision": revision} if revision else {})})
 
 
@@ -221,7 +246,7 @@ def with_revisions(recipe: ResolvedRecipe, *, online: bool) -> ResolvedRecipe:
 
 def _fault_of_named(recipe: str, option: str, model: str, fault: Fault) -> Fault:
     words = f"option {option} of recipe {recipe}, model {model}: {fault.reason}"
-    return Fault(reason=words, exit_code=fault.exit_code)
+    return dataclasses.replace(fault, reason=words)
 
 
 def hub_environment(needed: bool, say: Callable[[str], None]) -> dict[str, str]:
@@ -242,8 +267,8 @@ def hub_answers(say: Callable[[str], None]) -> bool:
         address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
         try:
             urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=HUB_SECONDS).close()
-        except urllib.error.HTTPError:
-            answers.append(True)
+        except urllib.error.HTTPError as error:  # not that of a proxy, which speaks for a hub that it cannot reach
+            answers.extend([True] * (error.code < 500 and error.code != _PROXY_WANTS_A_NAME))
         except (OSError, ValueError):
             return
         else:

@@ -10,7 +10,18 @@ from vitbench.records import Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
-__all__ = ["AskedCell", "AskedModel", "Conditions", "ModelEntry", "Selection", "SpeedPlan", "Suite"]
+__all__ = [
+    "MOST_IMAGES",
+    "MOST_SEED",
+    "MOST_THREADS",
+    "AskedCell",
+    "AskedModel",
+    "Conditions",
+    "ModelEntry",
+    "Selection",
+    "SpeedPlan",
+    "Suite",
+]
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +47,8 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
     modes: tuple[Mode, ...] = ("inference", "training")
     largest_batch: bool = False
     """Whether the largest batch that fits is searched, too."""
+    sustained: float = 0.0
+    """Seconds of a long window that is timed, too, at the fixed batch and in training; 0: none is."""
 
     @property
     def cells(self) -> list[tuple[int, Mode, bool]]:
@@ -45,6 +58,11 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
         cells: list[tuple[int, Mode, bool]] = [(size, "inference", False) for size in sizes if inference]
         cells += [(sizes[-1], "inference", True)] if self.largest_batch and sizes and inference else []
         return cells + [(size, "training", False) for size in sizes[-1:] if training]
+
+    def window(self, batch_size: int, mode: Mode, largest: bool) -> float:
+        """Return the seconds of the sustained window of a cell: those of throughput have one, others 0."""
+        fixed = mode == "training" or (batch_size == max(self.batch_sizes) > 1 and not largest)
+        return self.sustained if fixed else 0.0
 
 
 class Suite(_Data, frozen=True, kw_only=True):
@@ -61,6 +79,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """The recipe of models that name none and whose spec asks for none."""
     recipes: dict[str, dict[str, OptionValue]] = {}
     """Recipe options for the whole suite."""
+    metrics: dict[str, dict[str, OptionValue]] = {}
+    """Options of metrics."""
     speed: SpeedPlan = SpeedPlan()
     threads: int | None = None
     """torch threads; None: all usable cores."""
@@ -70,8 +90,16 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Leave images out that cannot be read."""
 
 
+MOST_SEED = 2**63 - 1
+MOST_IMAGES = 2**31 - 1
+"""Of a batch: torch counts more in kernels that are slower, and no memory holds them."""
+MOST_THREADS = 4096
+"""More are a slip of the finger, and the system may not start them."""
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Images = Annotated[int, msgspec.Meta(ge=1, le=MOST_IMAGES)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=MOST_SEED)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -80,7 +108,7 @@ class Conditions(_Data, frozen=True, kw_only=True):
 
     device: str = "auto"
     precision: Precision = "float32"
-    threads: Count | None = None
+    threads: Threads | None = None
     limit: Count | Share | None = None
     """Images of each split, or a share of them."""
     epochs: Count | None = None
@@ -88,6 +116,11 @@ class Conditions(_Data, frozen=True, kw_only=True):
     channels_last: bool = False
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether the quality cells are cut short by a limit or by fewer epochs."""
+        return self.limit is not None or self.epochs is not None
 
 
 class Selection(_Data, frozen=True, kw_only=True):
@@ -100,11 +133,13 @@ class Selection(_Data, frozen=True, kw_only=True):
     datasets: tuple[str, ...] = ()
     """As models are."""
     seeds: tuple[Seed, ...] = ()
-    batch_size: Count | None = None
+    batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
+    speeds: Literal["all", "none"] | None = None
+    """Whether speeds are measured; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
-    """Recipe name to option to value, or its text, from ``--set``."""
+    """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
     """Dataset name to its folder."""
     conditions: Conditions = Conditions()
@@ -112,6 +147,13 @@ class Selection(_Data, frozen=True, kw_only=True):
     """Plugin files."""
     no_plugins: tuple[str, ...] = ()
     """Installed plugins to leave out."""
+
+    @property
+    def times(self) -> bool:
+        """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
+        if self.speeds is not None:
+            return self.speeds == "all"
+        return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 
 class AskedModel(_Data, frozen=True, kw_only=True):
@@ -137,7 +179,11 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     """Complete and typed, or, for a dataset that a folder defines, only those that were given, as text."""
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
+    """Complete, but for the defaults of the model's own, which are known in prepare."""
+    recipe_settled: tuple[str, ...] = ()
+    """The options that the suite or the user gave, over the model's own defaults."""
     seed: int = 0
     batch_size: int = 0
     mode: Mode = "inference"
     largest_batch: bool = False
+    sustained: float = 0.0

@@ -10,31 +10,58 @@ from typing import Any
 import msgspec
 
 from vitbench.errors import UsageError, did_you_mean
-from vitbench.planning.suite import ModelEntry, SpeedPlan, Suite
+from vitbench.files import read_file
+from vitbench.planning.suite import MOST_IMAGES, MOST_SEED, MOST_THREADS, ModelEntry, SpeedPlan, Suite
 
-__all__ = ["read_suite"]
+__all__ = ["parse_suite", "read_suite", "read_text"]
+
+_MOST_BYTES = 16 * 2**20
+
+
+LEAST_WINDOW, MOST_WINDOW = 2.0, 3600.0
+"""Seconds: a shorter sustained window is no longer than a timing; a longer one is a mistake."""
 
 
 def read_suite(path: Path) -> Suite:
-    """Read a suite file.
+    """Read a suite file; raises as `read_text` and `parse_suite` do."""
+    return parse_suite(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a suite file.
 
     Raises:
-        UsageError: it cannot be read, is no TOML (the line is named), or a key or value is wrong (its path is named).
+        UsageError: it cannot be read, is no file or is no text.
     """
-    import tomllib
-
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_file(path, most=_MOST_BYTES).decode()
     except OSError as error:
         raise UsageError(f"suite file {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"suite file {path} is not UTF-8 text.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"suite file {path} is not valid TOML: {error}.") from error
+
+
+def parse_suite(text: str, path: Path) -> Suite:
+    """Return the suite that a text is.
+
+    Args:
+        text: TOML.
+        path: of its file, for messages.
+
+    Raises:
+        UsageError: it is no TOML (the line is named), or a key or value is wrong (its path is named).
+    """
+    import tomllib
+
     try:
+        content = tomllib.loads(text)
         suite = msgspec.convert(content, Suite)
     except msgspec.ValidationError as error:
         raise UsageError(f"suite file {path}: {_explain(error)}") from error
+    except ValueError as error:  # TOMLDecodeError, and of a number of thousands of digits
+        raise UsageError(f"suite file {path} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise UsageError(f"suite file {path}: its tables or lists are nested too deep.") from error
     _check(suite, path)
     return suite
 
@@ -55,12 +82,15 @@ def _check(suite: Suite, path: Path) -> None:
             fail(name, f"holds {repeated!r} twice")
     if not suite.seeds:
         fail("seeds", "is empty; give at least one seed")
-    if any(seed < 0 for seed in suite.seeds):
-        fail("seeds", "must hold whole numbers from 0 on")
-    if any(size < 1 for size in suite.speed.batch_sizes):
-        fail("speed.batch_sizes", "must hold whole numbers from 1 on")
-    if suite.threads is not None and suite.threads < 1:
-        fail("threads", "must be at least 1")
+    if any(not 0 <= seed <= MOST_SEED for seed in suite.seeds):
+        fail("seeds", f"must hold whole numbers from 0 to {MOST_SEED}")
+    if any(not 1 <= size <= MOST_IMAGES for size in suite.speed.batch_sizes):
+        fail("speed.batch_sizes", f"must hold whole numbers from 1 to {MOST_IMAGES}")
+    window = suite.speed.sustained
+    if window and not LEAST_WINDOW <= window <= MOST_WINDOW:
+        fail("speed.sustained", f"must be {LEAST_WINDOW:g} to {MOST_WINDOW:g} seconds, or 0 for none; 20 is common")
+    if suite.threads is not None and not 1 <= suite.threads <= MOST_THREADS:
+        fail("threads", f"must be a whole number from 1 to {MOST_THREADS}")
     labels = [entry.label for entry in suite.models if entry.label]
     repeated = _first_repeated(labels)
     if repeated is not None:

@@ -52,4 +52,5 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
             environment=newest.environment,
         )
         store.append(record)
+        store.drop_checkpoint(record.key)  # a training that begins again is not to go on from there
     return record

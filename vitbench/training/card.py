@@ -7,6 +7,7 @@ script in its arguments, others as ``class_to_idx``.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from vitbench.errors import UnusableError
-from vitbench.training.checkpoint import read_content
+from vitbench.training.checkpoint import EXTRA, is_extra, read_content
 
 __all__ = ["Card", "read_card", "save_weights"]
 
@@ -43,9 +45,38 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def save_weights(module: nn.Module, path: Path, card: Card) -> None:
-    """Write a module's state as safetensors, with its card."""
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
-    save_file(state, path, metadata={"format": "pt", _KEY: msgspec.json.encode(card).decode()})
+    """Write a module's state as safetensors, with its card.
+
+    What modules keep beside tensors is written, too, where JSON holds it.
+
+    Raises:
+        UnusableError: the state holds something else, which nothing could read back; no file is written.
+    """
+    tensors, extra = dict[str, torch.Tensor](), dict[str, Any]()
+    for name, value in module.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            tensors[name] = value
+        elif is_extra(name) and _is_json(value):
+            extra[name] = value
+        else:
+            raise UnusableError(f"{name} is of type {type(value).__name__}, which safetensors do not hold")
+    for name, tensor in tensors.items():
+        if is_lazy(tensor):
+            raise UnusableError(f"{name} never got a shape")
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise UnusableError(f"{name} is a sparse or quantised tensor, which safetensors do not hold")
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"format": "pt", _KEY: msgspec.json.encode(card).decode()}
+    metadata |= {EXTRA: json.dumps(extra)} if extra else {}
+    save_file(state, path, metadata=metadata)
+
+
+def _is_json(value: object) -> bool:
+    """Whether JSON gives a value back as it was."""
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def read_card(path: str | Path) -> Card:

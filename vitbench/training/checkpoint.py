@@ -9,6 +9,7 @@ both sides, because a model with half of its weights would be scored as if it ha
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,13 +17,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from vitbench.errors import UnusableError
+from vitbench.errors import UnusableError, reason_of
 
-__all__ = ["FACT", "State", "load_checkpoint", "load_state", "read_content", "read_state"]
+__all__ = [
+    "EXTRA",
+    "FACT",
+    "State",
+    "check_fit",
+    "is_extra",
+    "load_checkpoint",
+    "load_state",
+    "read_content",
+    "read_state",
+]
 
+EXTRA = "vitbench.extra_state"
+"""The key of a safetensors file's metadata under which stands, as JSON, what modules keep beside tensors."""
 FACT = "checkpoint"
 """The fact of a module that says which of a file's weights it has."""
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params")
@@ -36,7 +50,11 @@ _WITHIN_NAMES = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapp
 
 
 class State(dict[str, torch.Tensor]):
-    """Tensors by name, with what was taken off to get at them."""
+    """Tensors by name, with what was taken off to get at them.
+
+    What modules keep beside tensors (`torch.nn.Module.get_extra_state`) stands among them, under names that
+    `is_extra` knows.
+    """
 
     taken: str = ""
     """In words that follow "the weights"; empty where the file holds them as they are."""
@@ -47,6 +65,11 @@ class State(dict[str, torch.Tensor]):
         state = cls(tensors)
         state.taken = taken
         return state
+
+
+def is_extra(name: str) -> bool:
+    """Whether a name in a state dict is that of what a module keeps beside tensors."""
+    return name.rpartition(".")[2] == "_extra_state"
 
 
 def read_content(path: str | Path) -> Any:
@@ -61,7 +84,7 @@ def read_content(path: str | Path) -> Any:
     safe = path.suffix == ".safetensors"
     try:
         if safe:
-            return load_file(path)
+            return {**load_file(path), **_kept_extra(path)}
         with torch.serialization.safe_globals(_PLAIN):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a broken or hostile file raises is not documented by either library
@@ -93,8 +116,39 @@ def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
     if not _has_tensors(content):
         raise UnusableError(f"checkpoint {path} holds no state dict: it must map the names of weights to tensors")
     # Beside weights there may be numbers, such as that of an epoch.
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    tensors = {
+        str(name): value for name, value in content.items() if isinstance(value, torch.Tensor) or is_extra(str(name))
+    }
     return _unwrapped(State.of(tensors, taken), names)
+
+
+def check_fit(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str | Path) -> State:
+    """Return the part of a state that `load_state` copies; raises as it does. The module may be on the meta device."""
+    wanted = module.state_dict()
+    state = _unwrapped(state if isinstance(state, State) else State(state), wanted)
+    missing = [name for name in wanted if name not in state]
+    unexpected = [name for name in state if name not in wanted]
+    if missing or unexpected:
+        sides = [
+            f"{len(names)} {side} (first: {names[0]})"
+            for side, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise UnusableError(f"checkpoint {source} does not fit the model: of its keys {' and '.join(sides)}")
+    for name, tensor in wanted.items():
+        if is_extra(name) and not (isinstance(tensor, torch.Tensor) and isinstance(state[name], torch.Tensor)):
+            continue  # its module takes what it gave
+        if state[name].shape != tensor.shape:
+            raise UnusableError(
+                f"checkpoint {source} does not fit the model: {name} is {_shape(state[name])}, "
+                f"the model needs {_shape(tensor)}"
+            )
+        if _kind(state[name]) != _kind(tensor):
+            raise UnusableError(
+                f"checkpoint {source} does not fit the model: {name} is {_type(state[name])}, the model needs "
+                f"{_type(tensor)}, and numbers of another kind are not cast; give weights that are not quantised"
+            )
+    return state
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
@@ -110,33 +164,23 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: 
 
     Raises:
         UnusableError: names the first missing and the first unexpected key with their counts, the first key whose
-            shape differs, or the first whose numbers are of another kind, such as integers of quantised weights.
+            shape differs, or the first whose numbers are of another kind, such as integers of quantised weights; or a
+            module does not take what the file has of it beside tensors.
     """
-    wanted = module.state_dict()
-    state = _unwrapped(state if isinstance(state, State) else State(state), wanted)
-    missing = [name for name in wanted if name not in state]
-    unexpected = [name for name in state if name not in wanted]
-    if missing or unexpected:
-        sides = [
-            f"{len(names)} {side} (first: {names[0]})"
-            for side, names in (("missing", missing), ("unexpected", unexpected))
-            if names
-        ]
-        raise UnusableError(f"checkpoint {source} does not fit the model: of its keys {' and '.join(sides)}")
-    for name, tensor in wanted.items():
-        if state[name].shape != tensor.shape:
-            raise UnusableError(
-                f"checkpoint {source} does not fit the model: {name} is {_shape(state[name])}, "
-                f"the model needs {_shape(tensor)}"
-            )
-        if _kind(state[name]) != _kind(tensor):
-            raise UnusableError(
-                f"checkpoint {source} does not fit the model: {name} is {_type(state[name])}, the model needs "
-                f"{_type(tensor)}, and numbers of another kind are not cast; give weights that are not quantised"
-            )
-    module.load_state_dict(state)
+    state = check_fit(module, state, source=source)
+    try:
+        module.load_state_dict(state)
+    except Exception as error:  # of a module's own `set_extra_state`
+        raise UnusableError(f"checkpoint {source} does not fit the model: {reason_of(error)}") from error
     if state.taken:
         module.facts = {**getattr(module, "facts", {}), FACT: state.taken}  # type: ignore[assignment]
+
+
+def _kept_extra(path: Path) -> dict[str, Any]:
+    """Return what `vitbench.training.card.save_weights` kept of modules beside tensors, in a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        found = json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+    return {name: value for name, value in found.items() if is_extra(name)} if isinstance(found, dict) else {}
 
 
 def load_checkpoint(module: nn.Module, path: str | Path) -> None:
@@ -154,7 +198,7 @@ def _has_tensors(content: object) -> bool:
     return (
         isinstance(content, Mapping)
         and any(isinstance(value, torch.Tensor) for value in content.values())
-        and all(isinstance(value, plain) for value in content.values())
+        and all(isinstance(value, plain) or is_extra(str(name)) for name, value in content.items())
     )
 
 

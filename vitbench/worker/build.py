@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from vitbench import contract
 from vitbench.errors import VitbenchError
@@ -17,16 +18,17 @@ __all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_
 
 
 class ModelBuildError(VitbenchError):
-    """A plugin's build function gave something that is no model."""
+    """A plugin's build function gave something that is no model, or no whole one."""
 
 
 def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Module:
-    """Return the cell's model as `build` gives it, on the CPU.
+    """Return the cell's model as `build` gives it, on the CPU; with random weights where those of the hub are away.
 
     Raises:
         ModelBuildError: `build` returned no module.
     """
-    own = spec.build_arguments(planned.cell.options)
+    options = planned.cell.options
+    own = spec.build_arguments(_weightless(options) if planned.hub == "away" else options)
     return checked_build(planned.cell.model, load_target(spec.build), _offered(planned, num_classes), own)
 
 
@@ -47,6 +49,10 @@ def checked_build(
     model = contract.call(build, offered, own)
     if not isinstance(model, nn.Module):
         raise ModelBuildError(f"{name}: build returned {type(model).__name__}, not a torch.nn.Module")
+    lazy = [each for each, tensor in (*model.named_parameters(), *model.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        words = f"{name}: build leaves the shape of {lazy[0]} open; give a whole model, without lazy modules"
+        raise ModelBuildError(words)
     return model
 
 
@@ -70,10 +76,7 @@ def fill_zeros(model: nn.Module, *, std: float, generator: torch.Generator | Non
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:
     """Return a function that builds the model on the meta device: shapes alone, no weights, nothing downloaded."""
-    weightless: dict[str, OptionValue] = {"pretrained": False, "checkpoint": ""}
-    options: dict[str, OptionValue] = {
-        name: weightless.get(name, value) for name, value in planned.cell.options.items()
-    }
+    options = _weightless(planned.cell.options)
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
@@ -82,3 +85,9 @@ def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> 
         return model.to("meta").eval()
 
     return architecture
+
+
+def _weightless(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return a model's options for random weights."""
+    without: dict[str, OptionValue] = {"pretrained": False, "checkpoint": ""}
+    return {name: without.get(name, value) for name, value in options.items()}

@@ -6,18 +6,22 @@ import gc
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.catalog.provenance import origin, revision_of
 from vitbench.environment import memory_bytes
-from vitbench.errors import UnusableError, reason_of
+from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
-from vitbench.execution.messages import CellJob, CellResult
+from vitbench.execution.messages import CellJob, CellResult, host_ran_out
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
+from vitbench.printable import whole
 from vitbench.records import KeyedCell, QualityCell, Status
+from vitbench.training import DivergedError
+from vitbench.worker.memory_errors import lack_of_memory
 from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
@@ -26,14 +30,6 @@ __all__ = ["run_cell"]
 
 LARGEST = 8_000_000
 """Bytes of a result: one of seven processes with all their samples has 20,000."""
-_LACK_OF_MEMORY = (
-    "defaultcpuallocator",
-    "bad_alloc",
-    "cannot allocate memory",
-    "could not create a primitive",  # oneDNN, where it cannot have its scratch memory
-    "out of memory",  # CUDA outside of torch's allocator, MPS
-    "alloc_failed",  # cuBLAS, cuDNN
-)
 
 
 def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
@@ -51,24 +47,41 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         else:
             result = run_speed(job, catalog, send)
         _check_weights(job.planned, catalog)
-        result = msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements))
-        _check_size(result)
-        return result
+        return _storable(msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements)))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        status = _status_of(error)
-        return CellResult(status=status, reason=reason_of(error))
+        status, reason = _status_of(error), reason_of(error)
+        if job.planned.hub and _of_network(error):
+            status = "pending"
+        elif job.probe and lack_of_memory(error) == "host" and job.planned.device.startswith("cuda"):
+            status, reason = "failed", host_ran_out(reason)
+        return CellResult(status=status, reason=reason)
 
 
-def _check_size(result: CellResult) -> None:
-    """Refuse what would make each table of a folder slow.
+def _storable(result: CellResult) -> CellResult:
+    """Return a result that can be sent and stored, whatever plugins wrote into it: lone surrogates become escapes.
 
     Raises:
-        UnusableError: a plugin gave texts or curves without end.
+        VitbenchError: it holds a number of more than 64 bits, or something else that nothing holds.
+        UnusableError: a plugin gave texts or curves without end, which would make each table of a folder slow.
     """
-    size = len(msgspec.msgpack.encode(result))
+    try:
+        size = len(msgspec.msgpack.encode(result))
+    except UnicodeEncodeError:
+        return _storable(msgspec.convert(_whole_texts(msgspec.to_builtins(result)), CellResult))
+    except (OverflowError, TypeError) as error:
+        raise VitbenchError(f"what the cell found cannot be stored: {reason_of(error)}") from error
     if size > LARGEST:
         raise UnusableError(f"its record would have {size / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} MB are kept")
+    return result
+
+
+def _whole_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, dict):
+        return {_whole_texts(key): _whole_texts(each) for key, each in value.items()}
+    return [_whole_texts(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
@@ -113,14 +126,12 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _status_of(error: BaseException) -> Status:
-    import torch
+def _of_network(error: BaseException) -> bool:
+    """Whether weights could not be fetched: what clients of the hub raise is an OSError, told by a plugin perhaps."""
+    return isinstance(error, OSError) or (isinstance(error, UnusableError) and isinstance(error.__cause__, OSError))
 
-    if isinstance(error, (InvalidPredictions, InvalidOutput)):
+
+def _status_of(error: BaseException) -> Status:
+    if isinstance(error, (InvalidPredictions, InvalidOutput, DivergedError)):
         return "invalid"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return "oom"
-    # What is not torch's own allocator for CUDA raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LACK_OF_MEMORY):
-        return "oom"
-    return "failed"
+    return "oom" if lack_of_memory(error) else "failed"

@@ -16,11 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.errors import UnusableError, UsageError
+from vitbench.files import read_file
 from vitbench.specs import ModelSpec, OptionValue, Preprocess
 from vitbench.training.card import Card, read_card
 
 __all__ = ["Reordered", "Weights", "class_order", "weights_of"]
 
+_MOST_BYTES = 64 * 2**20
+"""Of a file of class names."""
 PLAIN = Preprocess(mean=(0.0,), std=(1.0,))
 """Of weights that are scored and of which nothing is known: their images are scaled to 0..1."""
 BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's spec"
@@ -98,9 +101,11 @@ def _sides(size: object) -> tuple[int, int] | None:
 
 def _read_names(path: str) -> tuple[str, ...]:
     try:
-        names = tuple(line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip())
+        text = read_file(Path(path), most=_MOST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise UnusableError(f"the class names {path} cannot be read as text: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnusableError(f"the class names {path} cannot be read as text: {reason}") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if len(set(names)) < len(names):
         raise UnusableError(f"the class names {path} hold a name twice; give one line for each output")
     return names

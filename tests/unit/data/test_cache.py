@@ -23,6 +23,7 @@ from vitbench.data.cache import FORMAT, WantedSize, cache_dataset, takes
 from vitbench.data.findings import MOST_NAMED, Read, content_of
 from vitbench.data.integrity import digest_of
 from vitbench.data.locate import Located
+from vitbench.data.splits import limited, load_splits
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.records import DataInfo
 from vitbench.specs import DatasetSpec
@@ -884,6 +885,78 @@ def test_a_split_or_a_class_that_is_lost_whole_is_said(tmp_path: Path) -> None:
     located = _damaged(BROKEN, *range(0, 300, 2)).located()
     [info] = cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path / "b", say=print, skip_unreadable=True).values()
     assert "class 'cat' without any train image" in info.notes
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("limit", [20, 0.1])
+def test_a_limit_reads_what_it_leaves_and_chooses_as_without_one(
+    batches: bool, limit: int | float, tmp_path: Path
+) -> None:
+    toy, root = _damaged(BROKEN, batches=batches), _with_root(tmp_path)
+    chosen = {name: limited(labels, limit) for name, labels in toy.labels.items()}
+    few = _cache(toy, tmp_path, root=root, limit=limit)[FOLLOW]
+    assert toy.reads <= sum(map(len, chosen.values())) + len(chosen) * 16 + 1, "and what the glance reads"
+    reads = toy.reads
+    assert _cache(toy, tmp_path, root=root, limit=limit)[FOLLOW] == few
+    assert toy.reads == reads
+    whole = _cache(toy, tmp_path, root=root)[FOLLOW]
+    assert (few.sizes, few.limit, whole.limit) == (whole.sizes, limit, None)
+    assert few.fingerprint != whole.fingerprint
+    for info in (few, whole):
+        splits = load_splits(info, limit=limit)
+        for name, split in (("test", splits.test), ("train", splits.train), ("train", splits.val)):
+            assert np.isin(split.index, chosen[name]).all()
+            assert np.array_equal(split.images[split.index], np.array(toy.images[name])[split.index])
+            assert np.array_equal(split.labels, toy.labels[name][split.index])
+    assert [np.array_equal(*pair) for pair in zip(*map(_indices, (few, whole), (limit, limit)), strict=True)] == [
+        True
+    ] * 3
+    with pytest.raises(ValueError, match="of the limit"):
+        load_splits(few, limit=None)
+
+
+def _indices(info: DataInfo, limit: int | float) -> list[np.ndarray]:
+    splits = load_splits(info, limit=limit)
+    return [splits.train.index, splits.val.index, splits.test.index]
+
+
+def test_the_fingerprint_under_a_limit_is_of_what_it_leaves_whatever_else_is_cached(tmp_path: Path) -> None:
+    limit, found = 20, []
+    for number in range(3):
+        toy = _square(8, train=300)
+        left = np.setdiff1d(np.arange(300), limited(toy.labels["train"], limit))
+        if number:  # an image that is not chosen, or the label of one
+            toy.images["train"][left[0]] = toy.images["train"][left[0]] ^ 1
+        if number == 1:
+            _cache(toy, tmp_path / str(number))
+        if number == 2:
+            toy.labels["train"][left[-1]] ^= 1
+        found.append(_cache(toy, tmp_path / str(number), limit=limit)[FOLLOW].fingerprint)
+    assert found[0] == found[1] != found[2]
+
+
+def test_under_a_limit_nothing_says_whether_the_images_are_the_published_ones(tmp_path: Path) -> None:
+    toy, root = _square(8, train=300), _with_root(tmp_path)
+    content = _cache(toy, tmp_path, root=root)[FOLLOW].content
+    for published, verified in (((content,), True), (("other",), True), ((), False)):
+        changes = {"published": published, "verified": False}
+        few = _cache(toy, tmp_path, root=root, limit=20, **changes)[FOLLOW]
+        assert (few.verified, few.known_by, few.content) == (verified, "", "")
+
+
+@pytest.mark.parametrize("row", ["chosen", "other"])
+def test_a_damaged_cache_of_a_limit_is_made_again_where_its_images_are_touched(row: str, tmp_path: Path) -> None:
+    toy, root = _square(8, train=300), _with_root(tmp_path)
+    info = _cache(toy, tmp_path, root=root, limit=20)[FOLLOW]
+    chosen = limited(toy.labels["train"], 20)
+    place = chosen[0] if row == "chosen" else np.setdiff1d(np.arange(300), chosen)[0]
+    images = np.load(Path(info.cache) / "train-images.npy", mmap_mode="r+")
+    images[place] ^= 1
+    images.flush()
+    reads = toy.reads
+    assert _cache(toy, tmp_path, root=root, limit=20)[FOLLOW] == info
+    assert (toy.reads > reads) == (row == "chosen")
+    assert np.array_equal(_read(info, "train-images")[chosen], np.array(toy.images["train"])[chosen])
 
 
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.message import Message
+from io import BytesIO
+from urllib.error import HTTPError, URLError
+from urllib.request import Request
 
 import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.errors import UsageError
-from vitbench.planning.resolve import ResolvedModel, resolve_model
+from vitbench.planning.resolve import ResolvedModel, hub_answers, resolve_model
 from vitbench.planning.suite import AskedModel
 from vitbench.specs import ModelSpec, RecipeSpec, Target
 
@@ -60,3 +64,19 @@ def test_a_member_that_the_family_does_not_know_is_the_users_mistake() -> None:
 def test_a_member_is_completed() -> None:
     model = resolved(lambda name: ModelSpec(name=name, build="a:b", summary="x", options={"width": 3}))
     assert (model.spec.name, model.options, model.fault) == ("net", {"width": 3}, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "answers"), [(200, True), (401, True), (404, True), (407, False), (502, False), (503, False), (0, False)]
+)
+def test_a_proxy_that_cannot_reach_the_hub_is_no_hub(code: int, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def urlopen(request: Request, **_: object) -> BytesIO:
+        if code == 200:
+            return BytesIO()
+        raise HTTPError(request.full_url, code, "", Message(), None) if code else URLError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    said: list[str] = []
+    assert hub_answers(said.append) == answers
+    assert len(said) == (not answers)

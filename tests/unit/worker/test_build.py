@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import factories
+import msgspec
 import pytest
 from torch import nn
 
@@ -61,6 +62,13 @@ def test_an_architecture_has_shapes_and_no_weights_and_fetches_none() -> None:
     assert model.conv.weight.is_meta
     assert model.conv.weight.shape == (10, 3, 16, 16)
     assert not model.training
+
+
+def test_a_model_whose_weights_are_away_is_built_with_random_ones() -> None:
+    cell = msgspec.structs.replace(planned(pretrained=True, depth=2), hub="away")
+    model = build_model(cell, spec(), 10)
+    assert isinstance(model, Net)
+    assert (model.given["pretrained"], model.given["depth"], model.conv.weight.is_meta) == (False, 2, False)
 
 
 def test_an_architecture_is_given_no_option_that_it_does_not_have() -> None:

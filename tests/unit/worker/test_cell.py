@@ -11,11 +11,13 @@ import torch
 
 from vitbench.catalog import load_catalog
 from vitbench.catalog.provenance import origin
+from vitbench.errors import UnusableError
 from vitbench.execution.messages import CellJob, CellResult
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, OptionValue
+from vitbench.training import DivergedError
 from vitbench.worker import cell
 from vitbench.worker.cell import _status_of, run_cell
 
@@ -25,15 +27,10 @@ from vitbench.worker.cell import _status_of, run_cell
     [
         (InvalidPredictions("image 3 has a logit that is nan"), "invalid"),
         (InvalidOutput("the model's output is on meta"), "invalid"),
+        (DivergedError("the loss became nan at step 12"), "invalid"),
         (MemoryError(), "oom"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"), "oom"),
-        (RuntimeError("could not create a primitive"), "oom"),
-        (RuntimeError("std::bad_alloc"), "oom"),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB)"), "oom"),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "oom"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"), "failed"),
-        (ValueError("out of memory is only a word here"), "failed"),
         (SystemExit(3), "failed"),
     ],
 )
@@ -41,8 +38,54 @@ def test_status(error: BaseException, status: str) -> None:
     assert _status_of(error) == status
 
 
+def from_hub(cause: Exception) -> Exception:
+    error = UnusableError("weights could not be fetched")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "hub", "status"),
+    [
+        (from_hub(OSError("no route")), "needed", "pending"),
+        (ConnectionError("reset"), "needed", "pending"),
+        (from_hub(OSError("no route")), "", "failed"),
+        (from_hub(ValueError("other weights")), "needed", "failed"),
+        (UnusableError("its head gives 1000 classes"), "needed", "failed"),
+    ],
+)
+def test_a_cell_whose_weights_could_not_be_fetched_waits(
+    error: Exception, hub: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cell, "run_quality", fail)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    assert outcome(factories.quality_cell(hub=hub)).status == status
+
+
 def outcome(planned: KeyedCell) -> CellResult:
     return run_cell(msgspec.msgpack.encode(CellJob(planned=planned)), Path(), lambda message: None)
+
+
+@pytest.mark.parametrize(
+    ("device", "probe", "status"),
+    [("cuda:1", True, "failed"), ("cuda:1", False, "oom"), ("mps", True, "oom"), ("cpu", True, "oom")],
+)
+def test_a_host_that_runs_out_of_memory_is_not_the_limit_of_its_gpu(
+    device: str, probe: bool, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> CellResult:
+        raise MemoryError("36 GiB")
+
+    monkeypatch.setattr(cell, "run_speed", out_of_memory)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    planned = msgspec.structs.replace(factories.speed_cell(), device=device)
+    found = run_cell(msgspec.msgpack.encode(CellJob(planned=planned, probe=probe)), None, lambda _: None)
+    assert (found.status, "not the device" in found.reason) == (status, status == "failed")
 
 
 @pytest.mark.parametrize("part", ["model", "recipe", "others"])
@@ -83,3 +126,40 @@ def test_a_result_of_weights_that_changed_on_the_hub_since_the_plan_is_refused(
     found = outcome(msgspec.structs.replace(planned, provenance=made_of))
     assert found.status == status
     assert ("weights on the hub changed" in found.reason) == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "reason"),
+    [
+        (CellResult(status="ok", facts={"stem\ud800": "\udce9"}, warnings=("a\udce9",)), "ok", ""),
+        (
+            CellResult(status="ok", facts={"stem": "whole"}, runtime={"n": 2**70}),
+            "failed",
+            "cannot be stored: OverflowError",
+        ),
+    ],
+)
+def test_whatever_a_plugin_wrote_into_a_result_it_can_be_sent(
+    found: CellResult, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell, "run_quality", lambda *_: found)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    result = outcome(factories.quality_cell())
+    assert msgspec.msgpack.encode(result)
+    assert result.status == status
+    assert reason in result.reason
+    if status == "ok":
+        assert (result.facts, result.warnings) == ({"stem\\ud800": "\\udce9"}, ("a\\udce9",))
+
+
+def test_an_error_with_half_a_character_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no file caf\udce9.png")
+
+    monkeypatch.setattr(cell, "run_quality", fail)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    result = outcome(factories.quality_cell())
+    assert msgspec.msgpack.encode(result)
+    assert result.reason == "OSError: no file caf\\udce9.png"

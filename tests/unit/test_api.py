@@ -58,6 +58,7 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
         ({"no_plugins": "timm"}, "no_plugins must be a list"),
         ({"no_plugins": ["tim"]}, 'called "tim". Did you mean "timm"'),
         ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

@@ -37,6 +37,8 @@ SILENCE_SECONDS = 600.0
 """Without a sign of life for so long, a process is taken for stuck."""
 TERMINATE_SECONDS = 3.0
 """What a process group gets between SIGTERM and SIGKILL."""
+LONGEST_SECONDS = 1e6
+"""Of one wait, which the system counts in milliseconds of 31 bits; a longer one is made of several."""
 BACKLOG_SECONDS = 1.0
 """For reading what a process said before its time was up."""
 _MESSAGE, _ANSWER, _REFUSAL = b"m", b"a", b"r"
@@ -143,6 +145,7 @@ def _wait(call: _RunningJob) -> Ending[bytes]:
     while True:
         now = time.monotonic()
         left = (started + job.timeout if job.timeout is not None else call.last_sign + SILENCE_SECONDS) - now
+        left = min(left, LONGEST_SECONDS)
         ready = multiprocessing.connection.wait([call.receiver, call.process.sentinel], max(left, 0))
         # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
         overdue = (overdue or now) if left <= 0 else None

@@ -30,7 +30,20 @@ def run(folder: Path, busy: int) -> None:
         subprocess.run(
             [
                 *("vitbench", "run", "--plugin", str(Path(__file__).parent / "twins.py"), *models),
-                *("--dataset", "digits", "--limit", "60", "--epochs", "1", "--threads", "1", "--output", str(folder)),
+                *(
+                    "--dataset",
+                    "digits",
+                    "--limit",
+                    "60",
+                    "--epochs",
+                    "1",
+                    "--speeds",
+                    "all",
+                    "--threads",
+                    "1",
+                    "--output",
+                    str(folder),
+                ),
             ],
             check=True,
         )

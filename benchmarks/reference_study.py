@@ -35,8 +35,9 @@ from torch import nn
 from vitbench.catalog import load_catalog
 from vitbench.contract import call
 from vitbench.lockstep import compare_speeds
-from vitbench.measuring.in_turn import time_in_turn
-from vitbench.measuring.reference import Reference, make_reference, reference_network
+from vitbench.measuring import in_turn
+from vitbench.measuring.evidence import run_delay
+from vitbench.measuring.reference import make_reference, reference_network
 from vitbench.measuring.steps import (
     Step,
     inference_step,
@@ -46,11 +47,12 @@ from vitbench.measuring.steps import (
     training_step,
 )
 from vitbench.specs import load_target
-from vitbench.statistics import welch_p_values
+from vitbench.statistics import process_mean, welch_p_values
 from vitbench.worker.runtime import runtime, steady_allocator
 
 CPU = torch.device("cpu")
 PROCESSES, ROUNDS, BLOCK_SECONDS = 5, 8, 0.02
+ALONE_PROCESSES, ALONE_ROUNDS = 5, 60
 VIT = {"patch_size": 4, "depth": 2, "width": 64, "heads": 4}
 HYBRID = {"stem_width": 16, "stem_blocks": 1, "patch_size": 2, "depth": 2, "width": 64, "heads": 4}
 COLOUR, DIGIT = (3, 32, 32), (1, 8, 8)
@@ -306,24 +308,51 @@ def false_ranks(by_cell: Mapping[str, Mapping[float, list[dict[str, Any]]]], tab
 
 
 def alone() -> None:
-    """Print each cell's speed in turn with the reference over that in turn with a scalar, which evicts nothing."""
-    scalar = torch.zeros(())
-    nothing = Reference(step=lambda: scalar.add_(0), batch_size=1)
+    """Print each cell's speed in turn with the reference over its speed alone, of fresh processes."""
     for name in CELLS:
-        mode = CELLS[name][4]
-        ratios = []
-        with conditions(mode), cell_step(name) as (step, batch):
-            with torch.inference_mode(False):
-                reference = make_reference(mode, CPU)
-            for turn in range(8):
-                found: dict[bool, list[float]] = {True: [], False: []}
-                for real in (True, False, False, True)[:: 1 if turn % 2 else -1]:
-                    timing = time_in_turn(step, reference if real else nothing, mode, batch, 10)
-                    times = timing.call_seconds or [each / timing.calls_per_block for each in timing.block_seconds]
-                    found[real].append(median(times))
-                ratios.append(math.log(sum(found[False]) / sum(found[True])))
-        middle, error = np.mean(ratios), np.std(ratios, ddof=1) / math.sqrt(len(ratios))
-        print(f"{name}: {math.exp(middle):.3f} times as fast as alone, +- {2.4 * error:.3f} (95 %)", flush=True)
+        logs = []
+        for _ in range(ALONE_PROCESSES):
+            done = subprocess.run([sys.executable, __file__, "alone", name], capture_output=True, text=True, check=True)
+            logs.append(float(done.stdout))
+        found = process_mean([math.exp(one) for one in logs])
+        print(f"{name}: {found.value:.3f} times as fast as alone ({found.low:.3f} to {found.high:.3f})", flush=True)
+
+
+def alone_once(name: str) -> float:
+    """Return the logarithm of one cell's speed in turn over its speed alone, their blocks a moment apart.
+
+    In turn: two blocks of the reference, untimed calls as a run makes them, a timed block. Alone: as much time of the
+    model's own calls, then a timed block. What a thread waited for its processor does not count.
+    """
+    mode = CELLS[name][4]
+    with conditions(mode), cell_step(name) as (step, _):
+        with torch.inference_mode(False):
+            reference = make_reference(mode, CPU)
+        calls, reference_calls = (
+            max(1, block_calls(each) * round(1000 * in_turn.BLOCK_SECONDS) // round(1000 * BLOCK_SECONDS))
+            for each in (step, reference.step)
+        )
+        warm = max(1, math.ceil(calls * in_turn.WARM_SECONDS / in_turn.BLOCK_SECONDS))
+
+        def timed(*, turns: bool) -> float:
+            for _ in range(2 * reference_calls if turns else 2 * calls):
+                (reference.step if turns else step)()
+            for _ in range(warm):
+                step()
+            waited, start = run_delay(), time.perf_counter()
+            for _ in range(calls):
+                step()
+            seconds = time.perf_counter() - start
+            return max(seconds - (run_delay() - waited), in_turn.LEAST_SHARE * seconds)
+
+        timed(turns=True)
+        rounds = []
+        for _ in range(ALONE_ROUNDS):
+            seconds = {True: 0.0, False: 0.0}
+            for turns in (True, False, False, True):
+                seconds[turns] += timed(turns=turns)
+            rounds.append(math.log(seconds[False] / seconds[True]))
+        return median(rounds)
 
 
 def allocator() -> None:
@@ -331,8 +360,9 @@ def allocator() -> None:
     for name, (model, options, shape, batch_size, mode) in CELLS.items():
         if shape != COLOUR:
             continue
+        whole = {**load_catalog().member(model).defaults, **options}
         sides = [
-            side(model, options, image_size=shape[1], batch_size=batch_size, mode=mode, target=target)
+            side(model, whole, image_size=shape[1], batch_size=batch_size, mode=mode, target=target)
             for target in ("", "own_thresholds")
         ]
         found = compare_speeds(sides[0], sides[1], seconds=120)
@@ -370,7 +400,7 @@ if __name__ == "__main__":
     elif command == "show":
         show(Path(rest[0]))
     elif command == "alone":
-        alone()
+        print(alone_once(rest[0])) if rest else alone()
     elif command == "allocator":
         allocator()
     elif command == "faults":

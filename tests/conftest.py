@@ -28,9 +28,10 @@ hypothesis.settings.register_profile("default", _profile, max_examples=20)
 hypothesis.settings.register_profile("ci", _profile, max_examples=500, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
-COSTS = ("process", "compute", "simulation", "browser", "slow")
+COSTS = ("process", "compute", "simulation", "browser", "slow", "gpu")
 """Marks that say what a test costs; pyproject.toml has a line on each."""
 FOLDERS_OF_PROCESSES = ("faults", "integration")
+FOLDER_OF_GPU_TESTS = "gpu"
 OF_IMPORTS = ("uname", "sysctl", "ldconfig", "gcc", "cc", "ld", "objdump")
 """Programs by which Python and libraries, as they are imported, find the processor's name and shared libraries."""
 
@@ -41,9 +42,13 @@ _fast_test = ""
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `process` what stands in a folder of such tests, and as `fast` what has no mark of a cost."""
+    """Mark as `process` or `gpu` what stands in a folder of such tests, and as `fast` what has no mark of a cost."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
+            if item.path.relative_to(Path(__file__).parent).parts[0] == FOLDER_OF_GPU_TESTS:
+                item.add_marker("gpu")
+                # What libraries say of a GPU that nobody here has seen is no fault of ours.
+                item.add_marker(pytest.mark.filterwarnings("default"))
             if item.path.relative_to(Path(__file__).parent).parts[0] in FOLDERS_OF_PROCESSES:
                 item.add_marker("process")
             if not any(map(item.get_closest_marker, COSTS)):
@@ -91,8 +96,13 @@ multiprocessing.process.BaseProcess.start = _start_unless_fast  # type: ignore[m
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache, results and settings out of the tests, and the tests out of them."""
     # Numbered here: pytest's own `mktemp` reads the names of all earlier folders to find the next one.
-    place = tmp_path_factory.getbasetemp() / "vitbench" / str(next(_numbers))
+    base = tmp_path_factory.getbasetemp()
+    place = base / "vitbench" / str(next(_numbers))
     place.mkdir(parents=True)
+    # All share what the package of the page's charts gives: two seconds of processor time in each process.
+    (base / "scripts").mkdir(exist_ok=True)
+    (place / "cache").mkdir()
+    (place / "cache" / "scripts").symlink_to(base / "scripts", target_is_directory=True)
     monkeypatch.setenv("VITBENCH_CACHE", str(place / "cache"))
     monkeypatch.setenv("VITBENCH_DATA", str(place / "data"))
     monkeypatch.setenv("VITBENCH_OUTPUT", str(place / "results"))

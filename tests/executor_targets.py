@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -89,6 +90,66 @@ def crash_beside_a_grandchild(request: bytes, folder: Path | None, send: Send) -
     with open(ready, "w") as file:  # noqa: PTH123
         file.write(str(pid))
     os._exit(9)
+
+
+def leave_a_daemon(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Start a process in a session of its own, whose parent ends, and answer with its id."""
+    ready = msgspec.msgpack.decode(request)["text"]
+    if os.fork() == 0:
+        os.setsid()
+        daemon = os.fork()
+        if daemon:
+            with open(f"{ready}.part", "w") as file:  # noqa: PTH123
+                file.write(str(daemon))
+            os.rename(f"{ready}.part", ready)  # noqa: PTH104
+            os._exit(0)
+        os.closerange(0, 1000)
+        time.sleep(600)
+        os._exit(0)
+    os.wait()
+    with open(ready) as file:  # noqa: PTH123
+        return CellResult(status="ok", reason=file.read())
+
+
+def leave_a_daemon_and_die(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """As `leave_a_daemon`, without an answer."""
+    leave_a_daemon(request, folder, send)
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError("not reached")
+
+
+def leave_a_daemon_and_sleep(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """As `leave_a_daemon`, deaf to all but SIGKILL."""
+    leave_a_daemon(request, folder, send)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+    raise AssertionError("not reached")
+
+
+def write_everywhere(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Write into all that is open."""
+    for number in range(3, 100):
+        with contextlib.suppress(OSError):
+            os.write(number, b"some text of a library\n")
+    time.sleep(600)
+    raise AssertionError("not reached")
+
+
+def write_half_a_message(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Write the head of a message into all that is open, and no more."""
+    for number in range(3, 100):
+        with contextlib.suppress(OSError):
+            os.write(number, b"\0\1\0\0half")
+    time.sleep(600)
+    raise AssertionError("not reached")
+
+
+def come_back_twice(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Answer from a process that was forked, too, and first."""
+    if pid := os.fork():
+        os.waitpid(pid, 0)
+        return CellResult(status="ok", reason="the process itself")
+    return CellResult(status="ok", reason="another process")
 
 
 def main_module(request: bytes, folder: Path | None, send: Send) -> CellResult:

@@ -144,7 +144,9 @@ def speed_cell(
     precision: str = "float32",
     device: str = "cpu",
     compile: bool = False,  # noqa: A002 - the name of the field
+    channels_last: bool = False,
     largest_batch: bool = False,
+    sustained: float = 0.0,
     recipe: str = "",
     recipe_options: Mapping[str, OptionValue] = NO_OPTIONS,
     code: str = "c0de",
@@ -164,7 +166,9 @@ def speed_cell(
         mode=mode,
         machine=machine,
         compile=compile,
+        channels_last=channels_last,
         largest_batch=largest_batch,
+        sustained=sustained,
         recipe=recipe,
         recipe_options=dict(recipe_options),
     )

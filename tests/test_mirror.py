@@ -31,14 +31,17 @@ TESTED_WITH = {
         "comparing/kinds",
     ),
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
+    # What a process leaves behind shows only where one runs.
+    "unit/execution/test_local.py": ("execution/keeper",),
     "unit/leaderboard/test_rows.py": ("leaderboard/metric",),
     "unit/report/html/test_charts.py": (
+        "report/html/curves_chart",
         "report/html/panels",
         "report/html/pareto_chart",
         "report/html/specs",
         "report/pareto_points",
+        "report/training_curves",
     ),
-    "unit/report/html/test_html.py": ("report/html/scripts",),
     "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
@@ -52,6 +55,7 @@ TESTED_WITH = {
     "unit/testing/test_datasets.py": ("testing/fresh", "testing/opening"),
     "unit/testing/test_plan.py": ("testing/families", "testing/parametrize"),
     "unit/testing/test_isolated.py": ("testing/report",),
+    "unit/test_api.py": ("__init__",),
     # What is right only in a process of its own, or after a training.
     "integration/test_lockstep.py": ("lockstep/process",),
 }

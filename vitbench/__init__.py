@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from vitbench.api import Results, load, run, withdraw
-from vitbench.contract import API
-from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
-from vitbench.hookspecs import hookimpl
-from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, TrainStep
-from vitbench.records import Measurement, Verdict
-from vitbench.specs import (
-    DatasetSpec,
-    MeasurementSpec,
-    MetricSpec,
-    ModelSpec,
-    Option,
-    Preprocess,
-    RecipeSpec,
-    SuiteSpec,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from vitbench.version import __version__
+
+if TYPE_CHECKING:
+    from vitbench.api import Results, load, run, withdraw
+    from vitbench.contract import API
+    from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
+    from vitbench.hookspecs import hookimpl
+    from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, TrainStep
+    from vitbench.records import Measurement, Verdict
+    from vitbench.specs import (
+        DatasetSpec,
+        MeasurementSpec,
+        MetricSpec,
+        ModelSpec,
+        Option,
+        Preprocess,
+        RecipeSpec,
+        SuiteSpec,
+    )
 
 __all__ = [
     "API",
@@ -47,3 +52,30 @@ __all__ = [
     "run",
     "withdraw",
 ]
+
+_HOMES = {
+    "api": ("Results", "load", "run", "withdraw"),
+    "contract": ("API",),
+    "errors": ("Skip", "UnusableError", "UsageError", "VitbenchError"),
+    "hookspecs": ("hookimpl",),
+    "protocols": ("ConfusionScore", "ImageScores", "SampleScore", "TrainStep"),
+    "records": ("Measurement", "Verdict"),
+    "specs": (
+        *("DatasetSpec", "MeasurementSpec", "MetricSpec", "ModelSpec", "Option", "Preprocess", "RecipeSpec"),
+        "SuiteSpec",
+    ),
+}
+"""Where each name is at home. It is imported when it is first asked for: a command pays for what it uses alone."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's home (PEP 562)."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"vitbench.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return what is in the module, whether it was asked for or not."""
+    return sorted({*globals(), *__all__})

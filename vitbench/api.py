@@ -6,14 +6,15 @@ import contextlib
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from vitbench.errors import UsageError
+from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
 from vitbench.specs import OptionValue
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from vitbench.execution.executor import Executor
     from vitbench.leaderboard.leaderboard import Leaderboard
+    from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
     from vitbench.records import Precision, Record
@@ -96,6 +98,7 @@ def run(
     limit: int | float | None = None,
     batch_size: int | None = None,
     largest_batch: bool = False,
+    speeds: Literal["all", "none"] | None = None,
     settings: Mapping[str, Mapping[str, OptionValue]] | None = None,
     timeout: float | None = None,
     rerun: Rerun | None = None,
@@ -124,6 +127,8 @@ def run(
         limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
+        speeds: "all" measures speeds, "none" leaves them out; None: all, but none where `epochs` or `limit` is given,
+            unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
@@ -150,25 +155,55 @@ def run(
         raise UsageError(f'vitbench.run(): rerun must be None, "failed", "speed" or "all", not {rerun!r}')
     if timeout is not None and not timeout > 0:  # nor is NaN
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
-    for name in ("output", "rerun", "timeout"):
+    for name in ("output", "timeout"):
         del asked[name]
-    folder, executor = Path(output) if output else default_output(), chosen_executor()
+    given, executor = Path(output) if output else default_output(), chosen_executor()
+    folder = _absolute(given)
     with stoppable():
-        planned = plan_of(executor, **asked)
+        planned = plan_of(executor, known=partial(session.done_before, folder, rerun), **asked)
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
-    return dataclasses.replace(load(folder), exit_code=code)
+    # As it was given, unless the working directory was removed meanwhile.
+    return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
 
 
-def plan_of(executor: Executor, *, strict_plugins: bool, quiet: bool, **asked: Any) -> Plan:
+def _absolute(folder: Path) -> Path:
+    """Return a folder as it is called wherever one stands.
+
+    Raises:
+        StoreError: it is named from the working directory, which was removed.
+    """
+    try:
+        return folder.absolute()
+    except FileNotFoundError:
+        raise StoreError(
+            f"the working directory was removed; change to one that exists, or name {folder} from the root."
+        ) from None
+
+
+def plan_of(
+    executor: Executor,
+    *,
+    rerun: Rerun | None = None,
+    strict_plugins: bool,
+    quiet: bool,
+    known: Callable[[str], Prepared | None] | None = None,
+    **asked: Any,
+) -> Plan:
     """Return what `run` would run with the same arguments; nothing is written but the image cache.
+
+    `known` is as in `vitbench.planning.plan.plan`.
 
     Raises:
         VitbenchError: as `run` does.
     """
     from vitbench.planning.plan import plan
 
+    if rerun == "speed":
+        if asked.get("speeds") == "none":
+            raise UsageError("--rerun speed measures speeds, which --speeds none leaves out; give only one of the two.")
+        asked["speeds"] = "all"
     quietly = (lambda _: None) if quiet else say
-    return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly)
+    return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly, known=known)
 
 
 def select(**asked: Any) -> Selection:
@@ -278,6 +313,7 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
 
 
 def say(text: str) -> None:
-    """Say a sentence on stderr, unless nobody reads any more: that must not end a run."""
-    with contextlib.suppress(BrokenPipeError):
-        print(plain(text), file=sys.stderr, flush=True)
+    """Say a sentence on stderr, if it can be written: that must not end a run."""
+    if sys.stderr is not None:  # where a program has none, print would choose stdout
+        with contextlib.suppress(OSError, ValueError):  # full, a terminal that is gone; closed
+            print(plain(text), file=sys.stderr, flush=True)

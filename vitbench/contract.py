@@ -223,10 +223,15 @@ def judge(spec: Declared, api: int) -> Judgement:
     return Judgement(fault=faults[0] if faults else None, remarks=tuple(remarks))
 
 
+_SCALARS = frozenset({bool, int, float, str})
+
+
 def parts_of(spec: Declared) -> Iterator[tuple[str, Declared]]:
     """Give the specs within a spec, an option with its name."""
     for each in fields(spec):  # type: ignore[arg-type]
         value = getattr(spec, each.name, None)
+        if value is None or type(value) in _SCALARS:  # as most are: the slow questions below need not be asked
+            continue
         if isinstance(value, Mapping):
             yield from ((str(name), part) for name, part in value.items() if isinstance(part, Declared))
         else:

@@ -23,6 +23,7 @@ __all__ = [
     "cpu_name",
     "cpu_quota",
     "describe",
+    "gpu_settings",
     "machine_class",
     "memory_bytes",
     "resolve_device",
@@ -132,17 +133,21 @@ def machine_class(device: str) -> str:
 
 def _gpu(device: str) -> tuple[str, str]:
     """Return the name of a CUDA device and the version of its driver, empty where NVML is not there."""
-    import pynvml
     import torch
 
-    name = torch.cuda.get_device_name(torch.device(device))
-    try:
-        pynvml.nvmlInit()
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:  # a ROCm build of torch calls its devices cuda, too
-        driver = ""
-    return name, driver
+    from vitbench.nvidia import driver_version
+
+    return torch.cuda.get_device_name(torch.device(device)), driver_version()
+
+
+def gpu_settings(device: str) -> dict[str, float]:
+    """Return how a CUDA device is set, as `vitbench.nvidia.gpu_settings` does, and how many this process sees."""
+    import torch
+
+    from vitbench import nvidia
+
+    uuid = str(torch.cuda.get_device_properties(torch.device(device)).uuid)
+    return {"gpus_visible": float(torch.cuda.device_count()), **nvidia.gpu_settings(nvidia.handle_of(uuid))}
 
 
 def describe(device: str = "cpu") -> Environment:
@@ -160,6 +165,7 @@ def describe(device: str = "cpu") -> Environment:
         memory_bytes=memory_bytes(),
         gpu=gpu,
         driver=driver,
+        gpu_settings=gpu_settings(device) if gpu else {},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions=_versions() | _cuda_versions(device),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST = 1000
+"""Characters of a reason that are kept: a plugin's error may hold whole arrays."""
+
 
 class VitbenchError(Exception):
     """A mistake or a lack that the user can mend; the message says what is wrong and what to do.
@@ -61,6 +64,8 @@ def reason_of(error: BaseException) -> str:
     """Return an error in one line: vitbench's own sentences as they are, others with their type in front."""
     # A name of a file that is not UTF-8 comes as lone surrogates, which can be neither stored nor sent.
     words = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())
+    if len(words) > LONGEST:
+        words = f"{words[:LONGEST]}..."
     if isinstance(error, VitbenchError):
         return words
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -5,12 +5,24 @@ All of it is stored with the value, so that tables, ranking and comparing need n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from vitbench.records import Cell, Measurement, QualityCell, Style
-from vitbench.specs import At, MetricSpec
+from vitbench.records import Cell, Measurement, QualityCell, Style, canonical_name
+from vitbench.specs import At, MetricSpec, OptionValue
 
-__all__ = ["LARGEST_BATCH", "LARGEST_BATCH_ORDER", "at_largest_batch", "at_of", "blank", "taken_in"]
+__all__ = [
+    "LARGEST_BATCH",
+    "LARGEST_BATCH_ORDER",
+    "at_largest_batch",
+    "at_of",
+    "blank",
+    "name_under",
+    "plain_name",
+    "taken_in",
+    "under_options",
+]
 
 LARGEST_BATCH = "largest_batch"
 """The name of what the search for the largest batch finds, and what the names of figures taken there begin with."""
@@ -77,6 +89,24 @@ def blank(spec: MetricSpec, name: str, unit: str = "") -> Measurement:
             order=spec.order if own.order is None else own.order,
         ),
     )
+
+
+def name_under(name: str, options: Mapping[str, OptionValue]) -> str:
+    """Return the name of a measurement of a metric under its options, ``time:level=0.9``: all of them, by name."""
+    return canonical_name(name, dict(options), {})
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a measurement as its metric's spec has it."""
+    return name.partition(":")[0]
+
+
+def under_options(one: Measurement, options: Mapping[str, OptionValue]) -> Measurement:
+    """Return a measurement whose name and title tell the options of its metric, if it has some."""
+    if not options:
+        return one
+    style = msgspec.structs.replace(one.style, title=one.style.title.format(**options))
+    return msgspec.structs.replace(one, name=name_under(one.name, options), style=style)
 
 
 def at_largest_batch(one: Measurement) -> Measurement:

@@ -37,6 +37,7 @@ __all__ = [
     "Split",
     "Startup",
     "Subject",
+    "Sustained",
     "Timing",
     "TrainStep",
     "TrainVal",
@@ -161,10 +162,15 @@ class FitRun:
 
     * ``epoch``: epochs done, from 1 at the end of the first; a fraction within one is progress alone
     * ``epochs``: of how many
-    * ``loss``: mean training loss of the epoch; drawn by ``--plots`` and on the page
-    * ``val_top1``: share of the validation images that are right; drawn in the same places
-    * ``lr``: the learning rate; stored, not drawn
-    * any other name: a number, which becomes a column of the curve and a chart of its own on the page"""
+    * ``loss``: mean training loss of the epoch
+    * ``val_top1``: share of the validation images that are right
+    * ``lr``: the learning rate at the end of the epoch
+    * ``images_per_second``, ``wait_seconds``, ``train_seconds``: how fast the steps of the epoch were, how long they
+      waited for their batches, and the seconds of training since its beginning, evaluation left out; what
+      `vitbench.training.EpochClock` gives. Metrics of a time to reach an accuracy need the last
+    * any other name: a number, which becomes a column of the curve
+
+    The page has a chart of each but ``epochs``; ``--plots`` draws ``loss`` and ``val_top1``."""
     build: Callable[[str], nn.Module] = _build_nothing
     """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
@@ -178,6 +184,8 @@ class FitRun:
     """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
     numbers, texts, None, and lists, tuples and dicts of these. It is deleted when the cell has ended without being
     killed. `vitbench.training.TrainingState` gathers it and says when it is time."""
+    save_seconds: float = 30.0
+    """How long `vitbench.training.TrainingState` waits between two saves at least; 0: it saves at each step."""
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
     record: what a recipe trains beside the model. The same name again replaces them."""
@@ -196,6 +204,9 @@ class TrainStep:
     take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """``take(inputs, labels) -> loss``: of inputs float32[B, C, H, W] and labels int64[B] forward, loss, backward and
     the step; the loss is a scalar on the device. The model is in train mode."""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    """What a step changes beside the model and the optimiser, by name, such as an average of the weights: each with
+    ``state_dict()`` and ``load_state_dict(state)``, for `vitbench.training.TrainingState`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -398,9 +409,35 @@ class InTurn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sustained:
+    """Raw times of a long window of pipelined calls, in one process."""
+
+    mode: Literal["inference", "training"]
+    """What a call is: a forward pass, or a training step."""
+    batch_size: int
+    """Images in each call."""
+    seconds: float
+    """Wall time of the window."""
+    block_seconds: tuple[float, ...]
+    """Wall time of each block, synchronised at its end."""
+    calls_per_block: int
+    """Calls in each block."""
+    counts_from: int
+    """The first block of the window's second half, whose blocks count."""
+    course: tuple[Mapping[str, float], ...] = ()
+    """Of each block its end in seconds, its images per second, and the clocks, temperature and power that were read."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed it, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Startup:
     """From nothing to a first answer, once in a fresh process that has imported torch and the model's code."""
 
+    connect_seconds: float = 0.0
+    """Begin to use the device: on CUDA make the driver's and torch's context; nothing on the CPU."""
     build_seconds: float
     """Build the model, its weights loaded, and move it to its device."""
     first_call_seconds: float
@@ -516,6 +553,8 @@ class Subject:
     """Of a speed cell: raw times."""
     memory: MemoryUse | None = None
     """Of a speed cell: memory."""
+    sustained: Sustained | None = None
+    """Of a speed cell of a fixed batch or of training steps, where the suite asks for it: times of a long window."""
     startup: Startup | None = None
     """Of a speed cell of inference at batch 1: from nothing to a first answer."""
     loading: Loading | None = None

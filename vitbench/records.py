@@ -37,6 +37,7 @@ __all__ = [
     "SpeedCell",
     "Status",
     "Style",
+    "Training",
     "Verdict",
     "canonical_name",
     "digest",
@@ -45,9 +46,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-METHOD = 4
+METHOD = 5
 """Version of the way numbers are made; part of each key."""
 REFERENCE = "conv-attention-1"
 """Name and version of the network that each speed cell times in turn with its model (vitbench/measuring/reference.py);
@@ -231,6 +232,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
+    sustained: float = 0.0
+    """Seconds of a long window that is timed, too; 0: none is."""
     recipe: str = ""
     """In training the recipe whose step is timed; empty where none says its step, and a plain one is timed."""
     recipe_options: dict[str, OptionValue] = {}
@@ -249,7 +252,8 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     def in_words(self) -> str:
         """Mode, with the recipe whose step is timed, and batch."""
         mode = f"{self.mode} ({self.recipe.partition('/')[2]})" if self.recipe else self.mode
-        return f"{mode}, {'largest batch' if self.largest_batch else f'batch {self.batch_size}'}"
+        batch = "largest batch" if self.largest_batch else f"batch {self.batch_size}"
+        return f"{mode}, {batch}" + (f", {self.sustained:g} s sustained" if self.sustained else "")
 
 
 Cell = QualityCell | SpeedCell
@@ -380,6 +384,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     memory_bytes: int
     gpu: str = ""
     driver: str = ""
+    gpu_settings: dict[str, float] = {}
+    """How the GPU is set, as far as it tells: GPUs that are visible, watts of the power limit, ECC, persistence, MIG,
+    the PCIe link (`vitbench.nvidia.gpu_settings`)."""
     system: str
     python: str
     versions: dict[str, str]
@@ -425,6 +432,19 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
 
 
+class Training(_Data, frozen=True, kw_only=True):
+    """What a training took, beside its curve: what metrics of it are made of again when they change."""
+
+    seconds: float
+    """Wall time of all attempts."""
+    images: int
+    """Images in the training split."""
+    warnings: tuple[str, ...] = ()
+    """What may have disturbed the wall time, in words."""
+    errors: tuple[str, ...] = ()
+    """What makes it invalid, in words."""
+
+
 class Record(_Data, frozen=True, kw_only=True):
     """One attempt at a cell, and how it ended."""
 
@@ -443,6 +463,8 @@ class Record(_Data, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
     """One row for each epoch of the training."""
+    training: Training | None = None
+    """None where nothing was trained."""
     preprocess: PreprocessInfo | None = None
     environment: str = ""
     """Digest of the Environment, a blob in the store."""
@@ -450,6 +472,9 @@ class Record(_Data, frozen=True, kw_only=True):
     """torch's flags as they were set for the cell."""
     evidence: tuple[dict[str, float], ...] = ()
     """What was observed of the machine around the timed region, for each process."""
+    course: tuple[dict[str, float], ...] = ()
+    """Of a sustained window a row for each block, in the first process: its end in seconds, its images per second, and
+    clocks, temperature and power as far as they were read (`vitbench.measuring.sustained`)."""
     facts: dict[str, str] = {}
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}
@@ -459,9 +484,11 @@ class Record(_Data, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """What else the model did that it should not, such as changing torch's flags."""
     metrics: dict[str, str] = {}
-    """Code hash of each metric that was computed from the predictions."""
+    """Code hash of each metric that was computed from predictions and training alone; with the metric's options."""
     measured_by: tuple[PluginOrigin, ...] = ()
     """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
+    kept: dict[str, str] = {}
+    """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
 
     @property
     def id(self) -> str:

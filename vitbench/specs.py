@@ -58,6 +58,7 @@ Part = Literal[
     "images",
     "training",
     "timing",
+    "sustained",
     "memory",
     "startup",
     "loading",
@@ -74,6 +75,7 @@ measurements are (JSON, CSV, data frames, the page's list of all)."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*\*?|\*)\Z")
+_RECIPE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
 _ROLES = ("build", "revision", "resolve", "members", "open", "detect", "fit", "step", "measure")
 
@@ -149,7 +151,7 @@ def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _freeze_mapping(owner: str, role: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _freeze_mapping(owner: str, role: str, given: object) -> Mapping[str, Any]:
     """Return a copy that nobody changes."""
     if not isinstance(given, Mapping):
         raise ValueError(f"{owner}: {role} must be a dict, not {given!r}")
@@ -172,6 +174,27 @@ def _freeze_options(
             raise ValueError(f"{owner}: option {name} {error}") from error
         if option.kind == "model" and roles:
             raise ValueError(f"{owner}: option {name} is of kind model, which a recipe alone can build")
+    return MappingProxyType(found)
+
+
+def _freeze_recipe_options(owner: str, given: object) -> Mapping[str, Mapping[str, OptionValue]]:
+    """Return a model's own defaults for recipes; whether a recipe takes them is seen where it is known."""
+    found: dict[str, Mapping[str, OptionValue]] = {}
+    for recipe, options in _freeze_mapping(owner, "recipe_options", given).items():
+        if not isinstance(recipe, str) or not _RECIPE_NAME.match(recipe):
+            raise ValueError(f'{owner}: recipe_options must name recipes, "name" or "plugin/name", not {recipe!r}')
+        role = f"recipe_options of {recipe}"
+        values: dict[str, OptionValue] = {}
+        for name, value in _freeze_mapping(owner, role, options).items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(f"{owner}: {role}: {name!r} must be the name of an option")
+            items = value if isinstance(value, (tuple, list)) else () if value is None else (value,)
+            if not all(isinstance(item, (bool, int, float, str)) for item in items):
+                raise ValueError(
+                    f"{owner}: {role}: {name} must be a bool, int, float, str, None or a tuple of these, not {value!r}"
+                )
+            values[name] = tuple(value) if isinstance(value, list) else value
+        found[recipe] = MappingProxyType(values)
     return MappingProxyType(found)
 
 
@@ -383,8 +406,9 @@ class ModelSpec(WithOptions):
     """The recipe it takes where a suite names none, full or of the same plugin; empty: vitbench's own for new models,
     or that for pretrained ones."""
     recipe_options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
-    """Its own defaults for the options of recipes, by the recipe's name: ``{"supervised": {"lr": 0.1}}``. A suite
-    overrides them, and ``--set`` overrides that."""
+    """Its own defaults for the options of recipes, by the recipe's name, written as in `recipe`:
+    ``{"supervised": {"lr": 0.1}}``. A suite overrides them, and ``--set`` overrides that. Those of a recipe that is not
+    installed do nothing."""
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name: bare defaults, whose types they keep, or `Option`. ``checkpoint`` is a file."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -444,6 +468,7 @@ class ModelSpec(WithOptions):
         if isinstance(options.get("checkpoint"), str):
             options["checkpoint"] = Option(str(options["checkpoint"]), kind="file", help="Weights to start from")
         object.__setattr__(self, "options", _freeze_options(owner, options, "build", "revision"))
+        object.__setattr__(self, "recipe_options", _freeze_recipe_options(owner, self.recipe_options))
         object.__setattr__(self, "arguments", _freeze_mapping(owner, "arguments", self.arguments))
         for name in self.arguments:
             offered = [role for role in ("build", "revision") if name in OFFERED[role]]
@@ -589,7 +614,7 @@ class RecipeSpec(WithOptions):
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})
-_OF_MACHINE = frozenset({"training", "timing", "memory", "startup", "loading", "energy"})
+_OF_MACHINE = frozenset({"training", "timing", "sustained", "memory", "startup", "loading", "energy"})
 _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 
 
@@ -623,14 +648,14 @@ class MeasurementSpec(Declared):
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec(Declared):
+class MetricSpec(WithOptions):
     """A measurement, or several, made of parts of a cell."""
 
     name: str
     """Short name, unique in the plugin."""
     measure: Target
-    """``measure(subject: Subject) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or `SampleScore`;
-    may raise `Skip` with a reason."""
+    """``measure(subject: Subject, **options) -> Iterable``, of `Measurement`, `ImageScores`, `ConfusionScore` or
+    `SampleScore`; may raise `Skip` with a reason."""
     unit: str
     """Unit of the value: ``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither"]
@@ -659,8 +684,12 @@ class MetricSpec(Declared):
     order: int = 1000
     """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
     requires: tuple[str, ...] = ()
-    """Modules that must be importable; without one it has no value. A metric of predictions alone is made when the
-    library is there, others when their cells run again."""
+    """Modules that must be importable; without one it has no value. A metric of predictions and training alone is made
+    when the library is there, others when their cells run again."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name, such as a level, set by ``[metrics.NAME]`` of a suite or by ``--set NAME.OPTION=VALUE``. They
+    are in the name of each value, ``time:level=0.9``, and in the title of its column, which must have all of them in
+    braces (``"time to {level:g}"``): values of two settings never share a column."""
 
     def __post_init__(self) -> None:
         _check_name("metric", self.name)
@@ -689,6 +718,24 @@ class MetricSpec(Declared):
         if len({each.name for each in given}) < len(given):
             raise ValueError(f"{owner}: measurements must hold each name once")
         object.__setattr__(self, "measurements", given)
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "measure"))
+        self._check_titles(owner)
+
+    def _check_titles(self, owner: str) -> None:
+        """Check that the head of each column tells the options, which nobody could compare over otherwise."""
+        for name, option in self.declared.items():
+            if option.kind != "value":
+                raise ValueError(f"{owner}: option {name} must be a value, not of kind {option.kind}")
+            for each in self.gives:
+                title = (each.title if self.measurements else self.title) or ""
+                try:
+                    title.format(**self.defaults)
+                except (KeyError, IndexError, ValueError) as error:
+                    raise ValueError(f"{owner}: title {title!r} cannot be formatted: {error!r}") from error
+                if not re.search(rf"\{{{name}[:}}!]", title):
+                    raise ValueError(
+                        f'{owner}: title must tell the option {name}, such as "to {{{name}}}", not {title!r}'
+                    )
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -1,12 +1,13 @@
 """The store: what was planned and what came of it, in one SQLite file. The only module that runs SQL.
 
 ``vitbench.sqlite`` in the output folder is append-only: ``runs``, the ``plan`` of each run, one row in ``records`` for
-each attempt, and ``blobs`` named by the SHA-256 of their content. Its rollback journal (``journal_mode=DELETE``,
+each attempt, and ``blobs`` named by the SHA-256 of their content. Each row has a digest of what else is in it: one that
+a fault of the disk has changed is left out, and told (`Store.damage`). Its rollback journal (``journal_mode=DELETE``,
 ``synchronous=EXTRA``) keeps what was committed through a crash and a loss of power, also on file systems where a
 write-ahead log fails (https://www.sqlite.org/pragma.html#pragma_synchronous, https://www.sqlite.org/wal.html).
 Records are msgpack and not JSON, which cannot say that a loss became nan.
 Beside it, named by the key of a cell: ``weights/*.safetensors``, ``predictions/*.npz``, ``scores/*.npz``,
-``logs/*.txt``.
+``logs/*.txt``, ``kept/*.NAME.safetensors`` (what a recipe keeps), ``checkpoints/*.pt`` (of trainings that were killed).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
@@ -30,6 +31,7 @@ import msgspec
 from vitbench.errors import StoreError
 from vitbench.files import is_locked
 from vitbench.records import SCHEMA, Environment, KeyedCell, Record
+from vitbench.settings import RANK_BY
 
 __all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
 
@@ -56,13 +58,15 @@ CREATE TABLE IF NOT EXISTS runs (
     suite TEXT NOT NULL REFERENCES blobs,
     environment TEXT NOT NULL REFERENCES blobs,
     rank_by TEXT NOT NULL,
-    selection TEXT NOT NULL
+    selection TEXT NOT NULL,
+    digest TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS plan (
     number INTEGER PRIMARY KEY,
     run TEXT NOT NULL REFERENCES runs (id),
     key TEXT NOT NULL,
     cell BLOB NOT NULL,
+    digest TEXT NOT NULL,
     UNIQUE (run, key)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS records (
@@ -71,16 +75,25 @@ CREATE TABLE IF NOT EXISTS records (
     id TEXT NOT NULL,
     key TEXT NOT NULL,
     status TEXT NOT NULL,
-    record BLOB NOT NULL
+    record BLOB NOT NULL,
+    digest TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS records_by_id ON records (id);
-CREATE INDEX IF NOT EXISTS records_by_key ON records (key);
 CREATE TRIGGER IF NOT EXISTS records_keep BEFORE UPDATE ON records
 BEGIN SELECT RAISE(ABORT, 'records are never changed'); END;
 CREATE TRIGGER IF NOT EXISTS records_stay BEFORE DELETE ON records
 BEGIN SELECT RAISE(ABORT, 'records are never deleted'); END;
 COMMIT;
 """
+_COLUMNS = {
+    "runs": ("id", "started", "command", "version", "suite", "environment", "rank_by", "selection"),
+    "plan": ("run", "key", "cell"),
+    "records": ("run", "id", "key", "status", "record"),
+}
+"""Of each table that has digests, between the number and the digest."""
+_ROWS = {"runs": "runs", "plan": "planned cells", "records": "records"}
+_LEAST_ROW = 200
+"""Bytes of any row of these, at least."""
+_MOST_NAMED = 5
 _COMPLAINTS = {
     "SQLITE_NOTADB": "is not a vitbench store; move it away or name another --output",
     "SQLITE_CORRUPT": "is damaged; restore it from a copy or name another --output",
@@ -89,6 +102,8 @@ _COMPLAINTS = {
     "SQLITE_FULL": "cannot grow because the disk is full; free some space and run the same command to resume",
     "SQLITE_BUSY": "is in use by another process; wait for it and try again",
 }
+_TORN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_TOOBIG", "")
+"""What SQLite, or Python's memory, says of pages that are damaged."""
 _T = TypeVar("_T")
 
 
@@ -117,6 +132,7 @@ class Store:
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self._connection = connection
+        self._damage: dict[str, str] = {}
 
     @classmethod
     def open(cls, folder: Path, *, create: bool) -> Self:
@@ -140,6 +156,8 @@ class Store:
                 timeout=_BUSY_SECONDS,
                 isolation_level=None,
             )
+            connection.text_factory = _text
+            store = cls(folder, connection)
             try:
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -147,17 +165,34 @@ class Store:
                     _create_tables(connection)
                 _check_version(connection, path)
                 if create:
-                    _check_pages(connection, path)
+                    store.check_pages()
                     _try_writing(connection)
                     _make_folders(folder)
             except BaseException:
                 connection.close()
                 raise
-        return cls(folder, connection)
+        return store
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
         self._connection.close()
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What is damaged of that which was read so far, and left out: a sentence for each table."""
+        return tuple(self._damage.values())
+
+    def check_pages(self) -> None:
+        """Find out whether more can be written: not into a file that was cut or overwritten, though rows can be read.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        with _errors_of(self.folder / FILE_NAME):
+            if self._connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",):
+                return
+        see = f"`vitbench leaderboard {quote(str(self.folder))}` shows what is whole"
+        raise StoreError(f"{self.folder / FILE_NAME} {_COMPLAINTS['SQLITE_CORRUPT']}; {see}")
 
     def __enter__(self) -> Self:
         return self
@@ -177,11 +212,10 @@ class Store:
         run = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}-{secrets.token_hex(3)}"
         blobs = [(blob_digest(content), content) for content in (suite.encode(), _environment_json(environment))]
         with self._transaction() as connection:
-            connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs)
-            connection.execute(
-                "INSERT INTO runs (id, started, command, version, suite, environment, rank_by, selection) "
-                "VALUES (?,?,?,?,?,?,?,?)",
-                (run, started, command, version, blobs[0][0], blobs[1][0], rank_by, selection),
+            heal = "ON CONFLICT (digest) DO UPDATE SET content = excluded.content"
+            connection.executemany(f"INSERT INTO blobs VALUES (?, ?) {heal}", blobs)
+            _insert(
+                connection, "runs", [(run, started, command, version, blobs[0][0], blobs[1][0], rank_by, selection)]
             )
         return run
 
@@ -189,52 +223,59 @@ class Store:
         """Enter the cells that a run asks for, each key once, all or none of them."""
         rows = [(run, cell.key, msgspec.msgpack.encode(cell)) for cell in cells]
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO plan (run, key, cell) VALUES (?, ?, ?)", rows)
+            _insert(connection, "plan", rows)
 
     def append(self, record: Record) -> None:
         """Enter one attempt; it is on the disk when this returns."""
         row = (record.run, record.id, record.key, record.status, msgspec.msgpack.encode(record))
         with self._transaction() as connection:
-            connection.execute("INSERT INTO records (run, id, key, status, record) VALUES (?, ?, ?, ?, ?)", row)
+            _insert(connection, "records", [row])
 
     # Reading
 
     def records(self) -> list[Record]:
-        """Return all attempts, the newest last."""
-        return self._decoded("SELECT record FROM records ORDER BY number", Record)
+        """Return all attempts, the newest last; `damage` says which are left out.
+
+        Raises:
+            StoreError: there are some, and none is whole.
+        """
+        return self._decoded((row[-1] for row in self._whole("records")), Record)
 
     def newest_by_key(self) -> dict[str, Record]:
         """Return the newest attempt at each keyed cell: what a resume compares."""
-        query = (
-            "SELECT record FROM records WHERE number IN (SELECT max(number) FROM records GROUP BY key) ORDER BY number"
-        )
-        return {record.key: record for record in self._decoded(query, Record)}
+        newest: dict[str, Record] = {}
+        for record in self.records():
+            newest.pop(record.key, None)  # so that they are in the order of these attempts
+            newest[record.key] = record
+        return newest
 
     def planned(self, run: str) -> list[KeyedCell]:
         """Return the plan of a run, in its order."""
-        return self._decoded("SELECT cell FROM plan WHERE run = ? ORDER BY number", KeyedCell, run)
+        return self._decoded((cell for of, _, cell in self._whole("plan") if of == run), KeyedCell)
 
     def pending(self) -> list[KeyedCell]:
         """Return what the newest run planned and no run ever ended, in the plan's order."""
-        query = (
-            "SELECT cell FROM plan WHERE run = (SELECT id FROM runs ORDER BY number DESC LIMIT 1) "
-            "AND key NOT IN (SELECT key FROM records) ORDER BY number"
-        )
-        return self._decoded(query, KeyedCell)
+        runs = self.runs()
+        if not runs:
+            return []
+        ended = {row[2] for row in self._whole("records")}
+        return [cell for cell in self.planned(runs[-1].id) if cell.key not in ended]
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest last."""
-        fields = Run.__struct_fields__
-        rows = self._rows(f"SELECT {', '.join(fields)} FROM runs ORDER BY number")
-        return [msgspec.convert(dict(zip(fields, row, strict=True)), Run) for row in rows]
+        names = _COLUMNS["runs"]
+        with _errors_of(self.folder / FILE_NAME):
+            return [msgspec.convert(dict(zip(names, row, strict=True)), Run) for row in self._whole("runs")]
 
     def rank_by(self) -> str:
-        """Return the metric that the newest run's suite ranks by.
+        """Return the metric that the newest run's suite ranks by; where no run is whole, the one that most do.
 
         Raises:
             StoreError: there is no run yet.
         """
         runs = self.runs()
+        if not runs and "runs" in self._damage:
+            return RANK_BY
         if not runs:
             raise StoreError(
                 f"{self.folder} holds no run yet; start one with vitbench run --output {quote(str(self.folder))}"
@@ -245,12 +286,13 @@ class Store:
         """Return the content that a digest names.
 
         Raises:
-            StoreError: there is none.
+            StoreError: there is none, or it is damaged.
         """
-        rows = self._rows("SELECT content FROM blobs WHERE digest = ?", digest)
-        if not rows:
-            raise StoreError(f"{self.folder / FILE_NAME} holds no blob {digest}")
-        content: bytes = rows[0][0]
+        with _errors_of(self.folder / FILE_NAME):
+            rows = self._connection.execute("SELECT content FROM blobs WHERE digest = ?", (digest,)).fetchall()
+        content: bytes = rows[0][0] if rows else b""
+        if blob_digest(content) != digest:
+            raise StoreError(f"{self.folder / FILE_NAME} is damaged: blob {digest} is not whole")
         return content
 
     # Files beside the store
@@ -266,6 +308,25 @@ class Store:
     def scores_path(self, key: str) -> Path:
         """Return where the scores behind a cell's measurements lie."""
         return self.folder / "scores" / f"{key}.npz"
+
+    def kept_path(self, key: str, name: str) -> Path:
+        """Return where the tensors lie that the recipe of a cell keeps under a name."""
+        return self.folder / "kept" / f"{key}.{name}.safetensors"
+
+    def checkpoint_path(self, key: str) -> Path:
+        """Return where the state of a cell's training lies while it runs, and after it was killed."""
+        return self.folder / "checkpoints" / f"{key}.pt"
+
+    def checkpoints(self) -> list[str]:
+        """Return the keys of the cells whose training has left a checkpoint."""
+        return sorted(path.stem for path in self.checkpoint_path("").parent.glob("*.pt"))
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Delete the checkpoint of a cell's training, with what was written of the next one; nothing without one."""
+        path = self.checkpoint_path(key)
+        for left in (path, path.with_name(f"{path.name}.part")):
+            with contextlib.suppress(OSError):  # it stays, and is told of when the next run starts
+                left.unlink()
 
     def log_path(self, key: str) -> Path:
         """Return where the output of a cell's processes lies."""
@@ -318,14 +379,56 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _rows(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
-        with _errors_of(self.folder / FILE_NAME):
-            return self._connection.execute(query, parameters).fetchall()
+    def _whole(self, table: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a table that are whole, without number and digest, in their order; note what is not.
 
-    def _decoded(self, query: str, kind: type[_T], *parameters: str) -> list[_T]:
+        Raises:
+            StoreError: no record is whole.
+        """
+        query = f"SELECT {', '.join(('number', *_COLUMNS[table], 'digest'))} FROM {table}"
+        with _errors_of(self.folder / FILE_NAME):
+            try:
+                rows, torn = self._connection.execute(f"{query} ORDER BY number").fetchall(), False
+            except (sqlite3.DatabaseError, MemoryError) as error:
+                if _code(error) not in _TORN:
+                    raise
+                rows, torn = self._one_by_one(query, table), True
+        found = {row[0]: row[1:-1] for row in rows if row[-1] == _row_digest(row[:-1])}
+        if torn or len(found) < len(rows) or len(found) < max(found, default=0):
+            if table == "records" and not found:
+                raise StoreError(f"{self.folder / FILE_NAME} {_COMPLAINTS['SQLITE_CORRUPT']}")
+            self._damage[table] = self._told(table, found, [row for row in rows if row[0] not in found])
+        return [found[number] for number in sorted(found)]
+
+    def _one_by_one(self, query: str, table: str) -> list[tuple[Any, ...]]:
+        """Return the rows that can be reached in a file with torn pages."""
+        most = (self.folder / FILE_NAME).stat().st_size // _LEAST_ROW
+        with contextlib.suppress(sqlite3.DatabaseError, MemoryError):
+            most = min(most, self._connection.execute(f"SELECT max(number) FROM {table}").fetchone()[0] or 0)
+        rows = []
+        for number in range(1, most + 1):
+            with contextlib.suppress(sqlite3.DatabaseError, MemoryError):
+                rows += self._connection.execute(f"{query} WHERE number = ?", (number,)).fetchall()
+        return rows
+
+    def _told(self, table: str, found: Mapping[int, object], broken: Sequence[tuple[Any, ...]]) -> str:
+        """Say which rows are damaged: by their numbers, and records by their cells where these can still be read."""
+        numbers = sorted({*range(1, max(found, default=0) + 1), *(row[0] for row in broken)} - {*found})
+        cells: dict[int, str] = {}
+        if table == "records":
+            planned = self._decoded((row[-1] for row in self._whole("plan")), KeyedCell)
+            words = {cell.key: cell.in_words for cell in planned}
+            cells = {row[0]: words[row[3]] for row in broken if row[3] in words}
+        names = [f"{number} ({cells[number]})" if number in cells else str(number) for number in numbers]
+        more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+        which = ", ".join((*names[:_MOST_NAMED], *more)) or "some"
+        remedy = "; the command that made them makes them again" if table == "records" else ""
+        return f"{self.folder / FILE_NAME} is damaged; left out of its {_ROWS[table]}: {which}{remedy}."
+
+    def _decoded(self, contents: Iterable[bytes], kind: type[_T]) -> list[_T]:
         decoder = msgspec.msgpack.Decoder(kind)
         with _errors_of(self.folder / FILE_NAME):
-            return [decoder.decode(content) for (content,) in self._connection.execute(query, parameters)]
+            return [decoder.decode(content) for content in contents]
 
 
 def default_output() -> Path:
@@ -361,7 +464,7 @@ def _exists(path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     try:
-        for name in ("weights", "predictions", "scores", "logs"):
+        for name in ("weights", "predictions", "scores", "logs", "kept", "checkpoints"):
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
@@ -386,10 +489,28 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Find a file that was cut or overwritten, whose head may still be whole."""
-    if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise StoreError(f"{path} {_COMPLAINTS['SQLITE_CORRUPT']}")
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Enter rows, each with its number and its digest, within a transaction."""
+    [(last,)] = connection.execute(f"SELECT coalesce(max(number), 0) FROM {table}").fetchall()
+    numbered = [(number, *row) for number, row in enumerate(rows, start=last + 1)]
+    names = ("number", *_COLUMNS[table], "digest")
+    query = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    connection.executemany(query, [(*row, _row_digest(row)) for row in numbered])
+
+
+def _row_digest(row: tuple[Any, ...]) -> str:
+    """Return the digest of a row: of its number and its columns."""
+    return hashlib.sha256(msgspec.msgpack.encode(row)).hexdigest()
+
+
+def _text(content: bytes) -> str:
+    """Decode a text as it is read, damaged ones too."""
+    return content.decode(errors="replace")
+
+
+def _code(error: Exception) -> str:
+    """Return the primary code of an error of SQLite, of which names such as SQLITE_READONLY_ROLLBACK have a detail."""
+    return "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
 
 
 def _try_writing(connection: sqlite3.Connection) -> None:
@@ -408,8 +529,8 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        # Names such as SQLITE_READONLY_ROLLBACK are a primary code and a detail.
-        code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-        raise StoreError(f"{path} {_COMPLAINTS.get(code, f'cannot be used: {error}')}") from error
+        raise StoreError(f"{path} {_COMPLAINTS.get(_code(error), f'cannot be used: {error}')}") from error
+    except MemoryError as error:  # for what a damaged length says
+        raise StoreError(f"{path} {_COMPLAINTS['SQLITE_CORRUPT']}") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} holds a record that this version of vitbench cannot read: {error}") from error

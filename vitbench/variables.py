@@ -62,6 +62,8 @@ VARIABLES = (
     Variable("NVIDIA_TF32_OVERRIDE", "float32 products in TF32, or TF32 ones in float32", True, "cuda"),
     Variable("TORCH_ALLOW_TF32_*", "float32 products in TF32", True, "cuda"),
     Variable("CUBLAS*_WORKSPACE_*", "cuBLAS: which of its algorithms may run", True, "cuda"),
+    Variable("CUBLAS_EMULAT*", "cuBLAS: float32 and float64 computed by other means", True, "cuda"),
+    Variable("CUBLAS_FIXEDPOINT_*", "cuBLAS: how float64 is computed by other means", True, "cuda"),
     Variable("TORCH_BLAS_PREFER_*", "which library multiplies matrices", True, "cuda"),
     Variable("TORCH_CUDNN_*", "cuDNN: how its algorithms are chosen", True, "cuda"),
     Variable("DISABLE_ADDMM_CUDA_LT", "which library multiplies matrices", True, "cuda"),

@@ -15,7 +15,23 @@ def vitbench_metrics() -> Iterator[vitbench.MetricSpec]:
     yield from _startup()
     yield from _memory()
     yield from _cost()
+    yield from _training()
     yield from _agreement()
+
+
+def _training() -> Iterator[vitbench.MetricSpec]:
+    yield vitbench.MetricSpec(
+        name="time_to_top1",
+        measure="vitbench_metrics.training:time_to_top1",
+        unit="s",
+        better="lower",
+        needs="training",
+        summary="Seconds of training, evaluation left out, until the validation accuracy reaches a level",
+        title="to top1 {level:g}",
+        columns="all",
+        order=245,
+        options={"level": vitbench.Option(0.9, minimum=0, maximum=1, help="Share of the validation images")},
+    )
 
 
 def _quality() -> Iterator[vitbench.MetricSpec]:
@@ -67,6 +83,17 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         summary="F1 of each class that occurs or is predicted, averaged over these classes",
         columns="all",
         order=220,
+    )
+    yield vitbench.MetricSpec(
+        name="balanced_accuracy",
+        measure="vitbench_metrics.quality:balanced_accuracy",
+        unit="fraction",
+        better="higher",
+        needs="predictions",
+        summary="Share of right answers within each class that has images, averaged over these classes",
+        title="balanced",
+        columns="all",
+        order=218,
     )
     yield vitbench.MetricSpec(
         name="brier",
@@ -128,6 +155,27 @@ def _speed() -> Iterator[vitbench.MetricSpec]:
         title="train",
         order=90,
     )
+    yield vitbench.MetricSpec(
+        name="sustained_throughput",
+        measure="vitbench_metrics.speed:sustained_throughput",
+        unit="images/s",
+        better="higher",
+        needs="sustained",
+        summary="Images per second in the second half of a long window, where the suite asks for one",
+        title="sustained",
+        order=35,
+    )
+    yield vitbench.MetricSpec(
+        name="sustained_train_throughput",
+        measure="vitbench_metrics.speed:sustained_train_throughput",
+        unit="images/s",
+        better="higher",
+        needs="sustained",
+        summary="Images per second of training steps in the second half of a long window",
+        at="training",
+        title="train sustained",
+        order=95,
+    )
 
 
 def _startup() -> Iterator[vitbench.MetricSpec]:
@@ -137,9 +185,10 @@ def _startup() -> Iterator[vitbench.MetricSpec]:
         unit="s",
         better="lower",
         needs="startup",
-        summary="cold_start, from building to the first answer, and compile_seconds, the part that torch.compile takes",
+        summary="cold_start, from nothing to the first answer; of it connect_seconds (device) and compile_seconds",
         measurements=(
             vitbench.MeasurementSpec(name="cold_start", title="cold start", order=120),
+            vitbench.MeasurementSpec(name="connect_seconds", title="device", columns="all", order=125),
             vitbench.MeasurementSpec(name="compile_seconds", title="compile", order=130),
         ),
         at="batch_1",

@@ -1,4 +1,4 @@
-"""Metrics on predictions: accuracy, log-likelihood, calibration, F1, Brier score, area under the ROC curve.
+"""Metrics on predictions: accuracy, log-likelihood, calibration, balanced accuracy, F1, Brier score, AUROC.
 
 They give scores of images, or functions of the confusion matrix, of which vitbench makes value, interval and paired
 tests. Sums run over the whole test split, never over means of batches. N images, K classes.
@@ -173,6 +173,21 @@ def _mean_f1(confusion: NDArray[np.int64]) -> float:
     occurrences = confusion.sum(axis=1) + confusion.sum(axis=0)
     present = occurrences > 0
     return float((2 * confusion.diagonal()[present] / occurrences[present]).mean())
+
+
+def balanced_accuracy(subject: Subject) -> Iterator[ConfusionScore]:
+    """Give the mean recall, ``TP / (TP + FN)``, of the classes that have images: chance is 1 / K however many each has.
+
+    As scikit-learn's ``balanced_accuracy_score``.
+    """
+    _predictions(subject)
+    yield ConfusionScore(name="balanced_accuracy", score=_mean_recall)
+
+
+def _mean_recall(confusion: NDArray[np.int64]) -> float:
+    images = confusion.sum(axis=1)
+    present = images > 0
+    return float((confusion.diagonal()[present] / images[present]).mean())
 
 
 def _predictions(subject: Subject) -> Predictions:

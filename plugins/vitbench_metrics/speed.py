@@ -1,4 +1,4 @@
-"""Metrics on times: throughput from pipelined batches, latency from synchronised single calls.
+"""Metrics on times: throughput from pipelined batches, sustained or not, latency from synchronised single calls.
 
 Neither is ever made from the other: a batch of one is not pipelined, and a mean hides the tail.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vitbench import Measurement, Skip, Verdict
-from vitbench.protocols import InTurn, Subject, Timing
+from vitbench.protocols import InTurn, Subject, Sustained, Timing
 
 PERCENTILES = ((50, 10), (95, 64))
 """Percentile, and the least samples for it: with 64, three or so lie above the 95th."""
@@ -31,6 +31,20 @@ def train_throughput(subject: Subject) -> Iterator[Measurement]:
     timing = _timing(subject)
     if timing.mode == "training":
         yield _images_per_second("train_throughput", timing)
+
+
+def sustained_throughput(subject: Subject) -> Iterator[Measurement]:
+    """Give the images per second of forward passes in the second half of a long window."""
+    window = _window(subject)
+    if window.mode == "inference":
+        yield _of_window("sustained_throughput", window)
+
+
+def sustained_train_throughput(subject: Subject) -> Iterator[Measurement]:
+    """Give the images per second of training steps in the second half of a long window."""
+    window = _window(subject)
+    if window.mode == "training":
+        yield _of_window("sustained_train_throughput", window)
 
 
 def latency(subject: Subject) -> Iterator[Measurement]:
@@ -77,7 +91,20 @@ def _images_per_second(name: str, timing: Timing) -> Measurement:
     )
 
 
-def _verdict(found: Timing | InTurn) -> Verdict:
+def _of_window(name: str, window: Sustained) -> Measurement:
+    """Return all images over all time of the blocks that count; samples would be asked of processes that only time."""
+    blocks = window.block_seconds[window.counts_from :]
+    images = window.batch_size * window.calls_per_block * len(blocks)
+    return Measurement(name=name, value=images / sum(blocks), n=len(blocks), verdict=_verdict(window))
+
+
+def _window(subject: Subject) -> Sustained:
+    if subject.sustained is None:
+        raise Skip("there is no sustained window")
+    return subject.sustained
+
+
+def _verdict(found: Timing | InTurn | Sustained) -> Verdict:
     reasons = (*found.errors, *found.warnings)
     if found.errors:
         return Verdict(level="invalid", reasons=reasons)

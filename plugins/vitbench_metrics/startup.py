@@ -1,4 +1,4 @@
-"""Metrics on the start: how long it takes from nothing to a first answer, and what the compiler takes of it.
+"""Metrics on the start: how long it takes from nothing to a first answer, and what device and compiler take of it.
 
 A single figure of each process, which has imported torch and the model's code already: what differs between models
 is building, loading weights, and the first pass.
@@ -13,11 +13,15 @@ from vitbench.protocols import Startup, Subject
 
 
 def startup(subject: Subject) -> Iterator[Measurement]:
-    """Give the seconds to build the model and run it once; and, where it is compiled, those of compiling."""
+    """Give the seconds to begin with the device, build the model and run it once; and of these, where there are any,
+    those of the device and those of compiling.
+    """
     start = subject.startup
     if start is None:
         raise Skip("there is no start")
-    yield _seconds("cold_start", start.build_seconds + start.first_call_seconds, start)
+    yield _seconds("cold_start", start.connect_seconds + start.build_seconds + start.first_call_seconds, start)
+    if start.connect_seconds:
+        yield _seconds("connect_seconds", start.connect_seconds, start)
     if start.compiled:
         yield _seconds("compile_seconds", start.first_call_seconds - start.second_call_seconds, start)
 

@@ -11,34 +11,83 @@ from vitbench import Option
 WARMUP = Option(
     0.1, minimum=0, maximum=0.9, help="Share of the training, however long, in which the learning rate rises"
 )
-CLIP_NORM = Option(1.0, minimum=0, help="Largest norm of the gradients of a step")
+CLIP_NORM = Option(1.0, minimum=0, help="Largest norm of the gradients of a step; 0: any")
+MICRO_BATCH = Option(
+    0, minimum=0, help="Images that pass the model at once, where a batch does not fit; 0: all of them"
+)
+BALANCE = Option(
+    "none",
+    choices=("none", "loss", "sampling"),
+    help="What makes classes of unequal size count alike: weights in the loss, or drawing from each as often",
+)
+KEEP = Option("last", choices=("last", "best"), help="Which epoch's weights count: the best is so on validation")
+PATIENCE = Option(
+    0, minimum=0, help="Epochs without a better one that end the training, where the best is kept; 0: none"
+)
 
 
 def _batch_size(default: int) -> Option:
     return Option(default, minimum=1, help="Images of a training step")
 
 
-def _lr(default: float) -> Option:
-    return Option(default, minimum=0, help="Peak of the learning rate")
+def _lr(default: float, meaning: str = "Peak of the learning rate") -> Option:
+    return Option(default, minimum=0, help=meaning)
 
 
 @vitbench.hookimpl
 def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
-    """Give `supervised`, `finetune` and `evaluate`."""
+    """Give `supervised`, `study`, `finetune` and `evaluate`."""
     yield vitbench.RecipeSpec(
         name="supervised",
         fit="vitbench_recipes.supervised:fit",
         step="vitbench_recipes.supervised:step",
-        summary="Train from scratch: AdamW, warm-up and cosine, label smoothing, crop and flip where the data allow",
+        summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
         options={
             "epochs": Option(100, minimum=1, help="Passes over the training images"),
             "batch_size": _batch_size(128),
+            "micro_batch": MICRO_BATCH,
+            "optimizer": Option("adamw", help="adamw, sgd (Nesterov, 0.9), or any of timm's by name, such as muon"),
             "lr": _lr(1e-3),
-            "weight_decay": Option(0.05, minimum=0, help="Of AdamW; vectors, positions and tokens have none"),
+            "weight_decay": Option(0.05, minimum=0, help="Vectors, positions and tokens have none"),
             "warmup": WARMUP,
-            "label_smoothing": Option(0.1, minimum=0, maximum=1, help="Share of the target that all classes get alike"),
-            "augment": Option(True, help="Crop and flip at random, where the dataset allows it"),
             "clip_norm": CLIP_NORM,
+            "label_smoothing": Option(0.1, minimum=0, maximum=1, help="Share of the target that all classes get alike"),
+            "ema": Option(
+                0.999, minimum=0, maximum=0.999999, help="Decay of the average of the weights that counts; 0: none"
+            ),
+            "balance": BALANCE,
+            "keep": KEEP,
+            "patience": PATIENCE,
+            "repeats": Option(1, minimum=1, help="How often an image stands in a batch, changed anew each time"),
+            "augment": Option(True, help="Change images at random, as the next options say and the dataset allows"),
+            "crop": Option(
+                "auto",
+                choices=("auto", "none", "padded", "resized"),
+                help="padded: moved a little; resized: a box of any scale; auto: resized from 64 pixels on",
+            ),
+            "scale": Option((0.08, 1.0), minimum=0.0001, maximum=1, help="Least and largest area of a resized crop"),
+            "flip": Option(True, help="Mirror every second image"),
+            "policy": Option("autoaugment", choices=("none", "autoaugment", "randaugment"), help="Of operations"),
+            "operations": Option(2, minimum=0, help="Of RandAugment, on each image"),
+            "magnitude": Option(9, minimum=0, maximum=30, help="Strength of RandAugment's operations"),
+            "jitter": Option(0.0, minimum=0, maximum=1, help="Largest change of brightness, contrast and saturation"),
+            "cutout": Option(
+                0.0, minimum=0, maximum=1, help="Side of the square that is hidden, over the image's side"
+            ),
+            "erase": Option(0.25, minimum=0, maximum=1, help="Probability of random erasing"),
+            "mixup": Option(0.8, minimum=0, help="Alpha of Mixup; 0: none"),
+            "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
+        },
+    )
+    yield vitbench.RecipeSpec(
+        name="study",
+        fit="vitbench_recipes.study:fit",
+        step="vitbench_recipes.study:step",
+        summary="Train from scratch as the study did: Adam at a constant rate, crop, flip and rotation",
+        options={
+            "epochs": Option(100, minimum=1, help="Passes over the training images"),
+            "batch_size": _batch_size(256),
+            "lr": _lr(3e-3, "Learning rate, the same at each step"),
         },
     )
     yield vitbench.RecipeSpec(
@@ -49,9 +98,16 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         options={
             "steps": Option(500, minimum=1, help="Training steps, whatever the number of images"),
             "batch_size": _batch_size(64),
+            "micro_batch": MICRO_BATCH,
             "lr": _lr(0.01),
+            "layer_decay": Option(
+                1.0, minimum=0.01, maximum=1, help="Rate of each layer over that of the next one; of timm's models"
+            ),
             "warmup": WARMUP,
             "clip_norm": CLIP_NORM,
+            "balance": BALANCE,
+            "keep": KEEP,
+            "patience": PATIENCE,
         },
     )
     yield vitbench.RecipeSpec(

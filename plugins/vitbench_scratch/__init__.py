@@ -16,16 +16,20 @@ STUDY = "ra1ph2/Vision-Transformer"
 IMAGENET = Preprocess(
     mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear", crop_fraction=0.875
 )
-
+NESTEROV = {"supervised": {"optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4}}
+"""What convolutions with batch normalisation want of a recipe."""
 
 CHECKPOINT = Option("", kind="file", help="Weights of the same model: .safetensors, or a state dict of torch.save")
 """Path of a state dict; empty for none."""
 
 
+DROP_PATH = "Probability with which an image skips the last block in training; it rises from 0 at the first"
+
+
 def _sizes(**defaults: OptionValue) -> dict[str, OptionValue | Option]:
     """Return the options of a transformer with these defaults; each means the same in every model."""
     return {
-        name: Option(default, help=meaning, minimum=minimum, maximum=0.99 if name == "dropout" else None)
+        name: Option(default, help=meaning, minimum=minimum, maximum=0.99 if name in _RATES else None)
         for name, default in defaults.items()
         for meaning, minimum in (_MEANING[name],)
     }
@@ -38,10 +42,12 @@ _MEANING = {
     "heads": ("Attention heads; they divide the width", 1),
     "mlp_ratio": ("Hidden width of the MLP, as a multiple of the width", 0.01),
     "dropout": ("Share of activations that training drops", 0),
+    "drop_path": (DROP_PATH, 0),
     "stem_width": ("Channels of the stem", 1),
     "stem_blocks": ("Residual blocks of the stem", 0),
 }
 """What each option means, and its least value."""
+_RATES = ("dropout", "drop_path")
 
 
 @hookimpl
@@ -66,7 +72,13 @@ def _vits() -> Iterator[ModelSpec]:
         source: str = VIT_PAPER,
     ) -> ModelSpec:
         sizes = _sizes(
-            patch_size=patch_size, depth=depth, width=width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout
+            patch_size=patch_size,
+            depth=depth,
+            width=width,
+            heads=heads,
+            mlp_ratio=mlp_ratio,
+            dropout=dropout,
+            drop_path=0.0,
         )
         return ModelSpec(
             name=name,
@@ -112,8 +124,24 @@ def _resnets() -> Iterator[ModelSpec]:
             summary=f"ResNet-{name.removeprefix('resnet')}; CIFAR stem below 64 px, ImageNet stem from 64 px on",
             source=RESNET_PAPER,
             arguments={"block": block, "depths": depths},
-            options={"width": Option(64, help="Channels of the first stage", minimum=1), "checkpoint": CHECKPOINT},
+            options={
+                "width": Option(64, help="Channels of the first stage", minimum=1),
+                "drop_path": Option(0.0, help=DROP_PATH, minimum=0, maximum=0.99),
+                "checkpoint": CHECKPOINT,
+            },
+            recipe_options=NESTEROV,
         )
+    yield ModelSpec(
+        name="resnet9",
+        build="vitbench_scratch.resnet9:build",
+        summary="ResNet-9 for small images, trained in minutes",
+        source='David Page 2018, "How to train your ResNet", https://github.com/davidcpage/cifar10-fast',
+        options={
+            "width": Option(64, help="Channels of the first layer", minimum=1),
+            "checkpoint": CHECKPOINT,
+        },
+        recipe_options=NESTEROV,
+    )
 
 
 def _hybrids() -> Iterator[ModelSpec]:
@@ -127,7 +155,7 @@ def _hybrids() -> Iterator[ModelSpec]:
         preprocess=IMAGENET,
         recipe="recipes/supervised",
         options={
-            **_sizes(patch_size=7, depth=12, width=512, heads=16, mlp_ratio=1.0, dropout=0.1),
+            **_sizes(patch_size=7, depth=12, width=512, heads=16, mlp_ratio=1.0, dropout=0.1, drop_path=0.0),
             "frozen": Option(True, help="Leave the stem's weights as they are"),
             "pretrained": Option(True, help="Take the stem's weights from the hub"),
             "checkpoint": CHECKPOINT,
@@ -142,7 +170,15 @@ def _hybrids() -> Iterator[ModelSpec]:
         source=f"{VIT_PAPER}, section 3.1; Xiao et al. 2021, arXiv 2106.14881",
         options={
             **_sizes(
-                stem_width=64, stem_blocks=2, patch_size=4, depth=6, width=192, heads=6, mlp_ratio=2.0, dropout=0.0
+                stem_width=64,
+                stem_blocks=2,
+                patch_size=4,
+                depth=6,
+                width=192,
+                heads=6,
+                mlp_ratio=2.0,
+                dropout=0.0,
+                drop_path=0.0,
             ),
             "checkpoint": CHECKPOINT,
         },

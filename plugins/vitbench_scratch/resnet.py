@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from vitbench.errors import UsageError
 from vitbench.training.checkpoint import load_checkpoint
 
+from .drop_path import DropPath, rising
+
 Stem = Literal["cifar", "imagenet"]
 
 IMAGENET_STEM_FROM = 64
@@ -38,7 +40,7 @@ class BasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, drop_path: float) -> None:
         super().__init__()
         self.conv1 = _convolution(in_channels, channels, 3, stride)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -46,12 +48,13 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _projection(in_channels, channels * self.expansion, stride)
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, S, T]`` to ``[B, channels, S / stride, T / stride]``."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return self.relu(out + self.downsample(x))  # type: ignore[no-any-return]
+        return self.relu(self.drop_path(out) + self.downsample(x))  # type: ignore[no-any-return]
 
 
 class Bottleneck(nn.Module):
@@ -59,7 +62,7 @@ class Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, drop_path: float) -> None:
         super().__init__()
         self.conv1 = _convolution(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -69,13 +72,14 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(channels * self.expansion)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _projection(in_channels, channels * self.expansion, stride)
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, S, T]`` to ``[B, 4 * channels, S / stride, T / stride]``."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return self.relu(out + self.downsample(x))  # type: ignore[no-any-return]
+        return self.relu(self.drop_path(out) + self.downsample(x))  # type: ignore[no-any-return]
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -92,6 +96,7 @@ def trunk(
     in_channels: int,
     width: int,
     stem: Stem,
+    drop_path: float = 0.0,
 ) -> OrderedDict[str, nn.Module]:
     """Return stem and stages in order, with initial values and torchvision's names: ``conv1`` ... ``layer4``.
 
@@ -101,7 +106,12 @@ def trunk(
         in_channels: C.
         width: W.
         stem: ``imagenet`` divides the sides by 4, ``cifar`` keeps them.
+        drop_path: probability with which an image skips the last block; it rises from 0 at the first.
+
+    Raises:
+        UsageError: a drop_path below 0, or 1 and more.
     """
+    drops = iter(rising(drop_path, sum(depths)))
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv1"] = (
         _convolution(in_channels, width, 7, 2) if stem == "imagenet" else _convolution(in_channels, width, 3)
@@ -115,7 +125,8 @@ def trunk(
         channels = width * 2**index
         blocks = []
         for position in range(depth):
-            blocks.append(block(channels_in, channels, stride=2 if index and position == 0 else 1))
+            stride = 2 if index and position == 0 else 1
+            blocks.append(block(channels_in, channels, stride, drop_path=next(drops)))
             channels_in = channels * block.expansion
         layers[f"layer{index + 1}"] = nn.Sequential(*blocks)
     for layer in layers.values():
@@ -133,6 +144,7 @@ def build(
     block: Literal["basic", "bottleneck"],
     depths: Sequence[int],
     width: int,
+    drop_path: float,
     checkpoint: str,
 ) -> nn.Sequential:
     """Return a ResNet that maps images ``[B, C, S, T]`` to logits ``[B, K]``.
@@ -144,17 +156,18 @@ def build(
         block: the kind of block.
         depths: blocks in each of the four stages.
         width: W, 64 in the paper.
+        drop_path: as `trunk` takes it.
         checkpoint: path of a state dict of this model, or of torchvision's; empty for initial values.
 
     Raises:
-        UsageError: a width below 1.
+        UsageError: a width below 1, or a drop_path out of its range.
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     if width < 1:
         raise UsageError(f"width must be at least 1, not {width}")
     stem: Stem = "imagenet" if min(image_size) >= IMAGENET_STEM_FROM else "cifar"
     kind = BasicBlock if block == "basic" else Bottleneck
-    layers = trunk(kind, depths, in_channels=in_channels, width=width, stem=stem)
+    layers = trunk(kind, depths, in_channels=in_channels, width=width, stem=stem, drop_path=drop_path)
     layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["fc"] = nn.Linear(width * 2 ** (len(depths) - 1) * kind.expansion, num_classes)

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from vitbench.errors import UsageError
 from vitbench.training.checkpoint import load_checkpoint
 
+from .drop_path import DropPath, rising
+
 LAYER_NORM_EPSILON = 1e-6
 
 
@@ -79,18 +81,19 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """One pre-norm encoder block: equations 2 and 3."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, drop_path: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
         self.mlp = FeedForward(width, hidden, dropout)
         self.dropout = nn.Dropout(dropout)
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``[B, N, D]`` to tokens ``[B, N, D]``."""
-        x = x + self.dropout(self.attn(self.norm1(x)))
-        return x + self.dropout(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
+        x = x + self.drop_path(self.dropout(self.attn(self.norm1(x))))
+        return x + self.drop_path(self.dropout(self.mlp(self.norm2(x))))  # type: ignore[no-any-return]
 
 
 class VisionTransformer(nn.Module):
@@ -106,6 +109,7 @@ class VisionTransformer(nn.Module):
         heads: H.
         mlp_ratio: hidden width of the feed-forward layers over D.
         dropout: rate after each dense layer but the q, k, v projections, and after the positions (appendix A).
+        drop_path: probability with which an image skips a branch of the last block; it rises from 0 at the first.
 
     Raises:
         UsageError: a size that does not divide, or an option out of its range.
@@ -123,6 +127,7 @@ class VisionTransformer(nn.Module):
         heads: int,
         mlp_ratio: float,
         dropout: float,
+        drop_path: float,
     ) -> None:
         super().__init__()
         hidden = int(width * mlp_ratio)
@@ -132,7 +137,7 @@ class VisionTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, num_tokens, width))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.Sequential(*(Block(width, heads, hidden, dropout) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads, hidden, dropout, drop) for drop in rising(drop_path, depth)))
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
         self.head = nn.Linear(width, num_classes)
         self._set_initial_values()

@@ -34,7 +34,7 @@ no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA 
 
 @pytest.fixture
 def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refuse:
-    """Run ``vitbench run`` on a suite file, and return its one line of complaint."""
+    """Run ``vitbench run`` on a suite file, and return its one line of complaint, after that of progress."""
 
     def call(exit_code: int, *arguments: str, suite: str = GOOD, output: Path | None = None) -> str:
         path, folder = tmp_path / "mine.toml", output or tmp_path / "results"
@@ -46,7 +46,7 @@ def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
             main()
         out, err = capfd.readouterr()
         assert (ended.value.code, out) == (exit_code, ""), err
-        (line,) = err.splitlines()
+        (line,) = [line for line in err.splitlines() if not line.startswith("Preparing: ")]
         assert line.startswith("Error: ")
         assert folder.exists() == there
         return line

@@ -270,5 +270,7 @@ def test_where_nothing_else_is_selected_the_command_ends_before_it_writes(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == exit_code
-    assert capfd.readouterr().err.startswith(words)
+    first, _, rest = capfd.readouterr().err.partition("\n")
+    assert first.startswith("Preparing: ")
+    assert rest.startswith(words)
     assert not (tmp_path / "results").exists()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
+import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 
+import gpu_check
+import pytest
+import torch
+
 from vitbench.catalog import load_catalog
+from vitbench.version import __version__
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,3 +46,63 @@ def test_all_are_collected_and_every_built_in_model_is_among_them() -> None:
 
 def test_a_model_of_them_takes_its_steps() -> None:
     assert "2 passed" in run_pytest("benchmarks/test_models.py", "-k", "vit-small-cifar", "--benchmark-disable")
+
+
+# gpu_check.py, as far as it goes without a GPU: the rehearsal `--device cpu` takes minutes, and is run by hand.
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_check_of_a_gpu_says_that_there_is_none(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_check.py"), "--output", str(tmp_path / "found.json")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "no GPU\n"), done.stderr
+
+
+def test_a_checkout_becomes_an_installation_with_all_plugins(tmp_path: Path) -> None:
+    [found] = distributions(path=[str(gpu_check.write_metadata(tmp_path))])
+    assert (found.metadata["Name"], found.version) == ("vitbench", __version__)
+    plugins = {entry.name: entry.value for entry in found.entry_points if entry.group == "vitbench"}
+    assert plugins.keys() == {plugin.name for plugin in load_catalog().plugins if plugin.distribution == "vitbench"}
+    assert [entry.name for entry in found.entry_points if entry.group == "pytest11"] == ["vitbench"]
+
+
+def test_what_is_missing_is_named_and_what_is_there_is_not(tmp_path: Path) -> None:
+    assert gpu_check.missing_packages() == []
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["pillow>=10", "no-such-thing>=1; python_version > \'3\'", "nor_this[extra]"]\n',
+        encoding="utf-8",
+    )
+    assert gpu_check.missing_packages(tmp_path) == ["no-such-thing", "nor_this"]
+
+
+def test_wheels_are_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    with zipfile.ZipFile(tmp_path / "wheels" / "carried-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("carried.py", "value = 7\n")
+    [place] = gpu_check._unpacked(argparse.Namespace(wheels=tmp_path / "wheels"), tmp_path)
+    assert (place / "carried.py").read_text() == "value = 7\n"
+
+
+@pytest.mark.parametrize(
+    ("then", "error"),
+    [
+        ("", None),
+        ("import time; time.sleep(60)", "it took more than 3 s"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "it ended with code -11"),
+    ],
+)
+def test_a_part_that_hangs_or_crashes_costs_no_more_than_what_it_had_not_written(
+    then: str, error: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "part.py"
+    part.write_text(
+        "import pathlib, sys\nprint('said')\nsys.stdout.flush()\n"
+        f"pathlib.Path(sys.argv[sys.argv.index('--output') + 1]).write_text('{{\"known\": 1}}')\n{then}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(gpu_check, "__file__", str(part))
+    monkeypatch.setattr(gpu_check, "LEAST", 3.0)
+    found = gpu_check._part("run", argparse.Namespace(device="cpu"), 3.0, tmp_path, dict(os.environ))
+    assert found == {"known": 1} | ({"error": error, "log": "said\n"} if error else {})
+    assert "error" in gpu_check._part("run", argparse.Namespace(device="cpu"), 2.9, tmp_path, {}), "no time"

@@ -237,15 +237,28 @@ def test_a_panel_draws_its_charts_when_it_is_opened(watched, plain_page):
     panel = page.locator("#s0 details.panel").first
     assert panel.locator("svg").count() == 0
     panel.locator("summary").click()
-    expect(panel.locator(".chart[data-drawn=done]")).to_have_count(5)
-    assert panel.locator("svg.marks").count() == 5
+    expect(panel.locator(".chart[data-drawn=done]")).to_have_count(3)
+    assert panel.locator("svg.marks").count() == 3
     expect(panel.locator("svg.marks").first).to_be_visible()
     assert page.evaluate("location.hash") == f"#{panel.get_attribute('id')}"
-    assert panel.locator("svg .mark-line path").count() >= 4  # two seeds in both curves
     for chart in panel.locator(".chart").all():
         described = chart.locator(".drawing").get_attribute("aria-label") or chart.locator("svg [aria-label]").first
         assert described
         assert chart.locator(".text").inner_text()
+
+
+def test_what_is_drawn_of_the_training_is_chosen(watched, plain_page):
+    figure = watched.open(plain_page).locator("#s0 figure.training")
+    lines = figure.locator("svg .mark-line.role-mark path")
+    count = lines.count()
+    assert count > figure.locator("svg .role-legend-label text").count() > 1  # several seeds of one look
+    for label, choice in (("Training:", "training loss"), ("over", "seconds of training")):
+        before = lines.first.get_attribute("d")
+        figure.get_by_label(label).select_option(label=choice)
+        expect(lines.first).not_to_have_attribute("d", before)
+    figure.locator("svg .role-legend-label text").first.click()
+    expect(figure.locator("svg .mark-line.role-mark path[opacity='0.1']")).not_to_have_count(0)
+    assert figure.locator("svg .mark-line.role-mark path[opacity='0.9']").count() < count
 
 
 def test_open_panels_out_of_sight_are_laid_out_and_painted(watched, plain_page):
@@ -261,7 +274,7 @@ def test_open_panels_out_of_sight_are_laid_out_and_painted(watched, plain_page):
 def test_a_link_opens_its_panel(watched, plain_page):
     address = re.findall(r'<a href="(#m-\w+)">', plain_page.read_text(encoding="utf-8"))[2]
     page = watched.open(plain_page, address)
-    expect(page.locator(f"{address} .chart[data-drawn=done]")).to_have_count(5)
+    expect(page.locator(f"{address} .chart[data-drawn=done]")).to_have_count(3)
     assert page.locator("details.panel[open]").count() == 1
     page.locator("#s0 table.board tbody a").first.click()
     expect(page.locator("details.panel[open]")).to_have_count(2)
@@ -326,7 +339,7 @@ def test_a_phone_scrolls_the_table_and_not_the_page(watched, plain_page):
     watched.page.set_viewport_size({"width": 375, "height": 800})
     page = watched.open(plain_page)
     page.locator("details.panel summary").first.click()
-    expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(5)
+    expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     box = page.locator("#s0 .scroll").first
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
@@ -380,7 +393,7 @@ def test_hostile_names_stay_text(watched, hostile_page):
     for i in (0, 3, 12):
         panel = page.locator("details.panel").nth(i)
         panel.locator("summary").click()
-        expect(panel.locator(".chart[data-drawn=done]")).to_have_count(5)
+        expect(panel.locator(".chart[data-drawn=done]")).to_have_count(3)
     names = {plain(name) for name in pages.HOSTILE}
     assert set(page.locator("details.panel .name").all_text_contents()) == names
     assert names <= set(page.locator("section[aria-labelledby=data-title] bdi").all_inner_texts())

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 import vitbench
 from vitbench.cli import main
+from vitbench.execution.local import LocalExecutor
 
 Vitbench = Callable[..., tuple[int, str, str]]
 
@@ -80,10 +81,12 @@ def statuses(folder: Path) -> dict[tuple[str, str], list[str]]:
 
 
 @pytest.mark.slow
-def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_path: Path) -> None:
+def test_a_run_is_interrupted_resumed_repeated_and_shown(
+    call: Vitbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite, folder = tmp_path / "tiny.toml", tmp_path / "results"
     suite.write_text(SUITE)
-    command = ["run", "--suite", str(suite), "--limit", "200", "--output", str(folder)]
+    command = ["run", "--suite", str(suite), "--limit", "200", "--speeds", "all", "--output", str(folder)]
     vit, timed, majority = ("tiny-vit", "quality"), ("tiny-vit", "speed"), ("baseline/majority", "quality")
 
     code, out, said = call(*command, "--dry-run")
@@ -98,6 +101,7 @@ def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_pat
     assert "Traceback" not in said
     assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted"]}
 
+    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", 2)
     code, out, said = call(*command, "--json")
     assert code == 0, said
     assert "2 of 3 cells have results from an earlier run; 1 are left to run." in said
@@ -105,7 +109,9 @@ def test_a_run_is_interrupted_resumed_repeated_and_shown(call: Vitbench, tmp_pat
     check_leaderboard(json.loads(out))
 
     before = vitbench.load(folder).records
-    again, out_again, said = call(*command, "--json")
+    with monkeypatch.context() as without_processes:  # of which the first imports torch
+        without_processes.delattr(LocalExecutor, "submit")
+        again, out_again, said = call(*command, "--json")
     assert (again, out_again) == (0, out)
     assert "3 of 3 cells have results from an earlier run; 0 are left to run." in said
     assert vitbench.load(folder).records == before
@@ -164,7 +170,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_written(ca
     model = f"scratch/vit:depth=1,width=32,heads=2,checkpoint={checkpoint}"
     code, _, said = call("run", "--suite", str(suite), "--output", str(folder), "--model", model)
     assert code == 3
-    [line] = said.strip().splitlines()
+    [progress, line] = said.strip().splitlines()
+    assert progress.startswith("Preparing: ")
     assert line.startswith("Error: model scratch/vit:")
     assert str(checkpoint) in line
     assert "cls_token" in line

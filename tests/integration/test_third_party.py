@@ -30,7 +30,7 @@ def test_a_foreign_package_is_installed_listed_checked_run_and_uninstalled(tmp_p
 
     selection = ["--model", "tiny/mlp:width=48", "--model", "baseline/majority"]
     settings = ["--set", "supervised.epochs=10", "--set", "supervised.batch_size=16"]
-    asked = [*selection, "--dataset", "tiny/stripes", *settings, "--threads", "1", "--json"]
+    asked = [*selection, "--dataset", "tiny/stripes", *settings, "--threads", "1", "--speeds", "none", "--json"]
     board = json.loads(run("vitbench", "run", *asked, "--output", "results").stdout)
     assert board["failed"] == []
     rows = {row["model"]: row for row in board["rows"]}
@@ -40,7 +40,6 @@ def test_a_foreign_package_is_installed_listed_checked_run_and_uninstalled(tmp_p
         assert 0 <= worst <= top1
     assert rows["tiny/mlp:width=48"]["metrics"]["top1"]["value"] > 0.8
     assert rows["baseline/majority"]["metrics"]["worst_class"]["value"] == 0
-    assert rows["tiny/mlp:width=48"]["metrics"]["throughput"]["value"] > 0
 
     run("pip", "uninstall", "--quiet", "--yes", "vitbench-tiny")
     assert "tiny" not in run("vitbench", "plugins").stdout

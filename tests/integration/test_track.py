@@ -238,6 +238,7 @@ def test_an_install_that_fails_is_one_line_and_leaves_nothing(track: Track, cach
     assert (code, out) == (3, "")
     title = f"base ({git(Path(), 'rev-parse', 'base')[:10]})"
     assert err.splitlines() == [
+        "Asking head what it can measure.",
         f"Making the environment of base, {title}.",
         "so it goes",
         f'Error: base, {title}: "echo so it goes; exit 7" failed with exit code 7.',

@@ -160,11 +160,14 @@ def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
         "nll": ("nat", "lower", "predictions"),
         "ece": ("fraction", "lower", "predictions"),
         "macro_f1": ("fraction", "higher", "predictions"),
+        "balanced_accuracy": ("fraction", "higher", "predictions"),
         "brier": ("1", "lower", "predictions"),
         "auroc": ("fraction", "higher", "predictions"),
         "throughput": ("images/s", "higher", "timing"),
         "latency": ("s", "lower", "timing"),
         "train_throughput": ("images/s", "higher", "timing"),
+        "sustained_throughput": ("images/s", "higher", "sustained"),
+        "sustained_train_throughput": ("images/s", "higher", "sustained"),
         "startup": ("s", "lower", "startup"),
         "loading": ("images/s", "higher", "loading"),
         "peak_memory": ("B", "lower", "memory"),
@@ -174,6 +177,7 @@ def test_the_metrics_their_units_and_directions_are_a_contract() -> None:
         "macs": ("1", "lower", "architecture"),
         "energy_per_image": ("J", "lower", "energy"),
         "train_seconds": ("s", "lower", "training"),
+        "time_to_top1": ("s", "lower", "training"),
         "agreement": ("fraction", "higher", "agreement"),
     }
 
@@ -189,7 +193,7 @@ def test_listing_imports_nothing_heavy() -> None:
         "import sys, vitbench_metrics as m; specs = list(m.vitbench_metrics());"
         "assert not {'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules); print(len(specs))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "20\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"
 
 
 def test_the_columns_of_the_tables_are_a_contract() -> None:
@@ -199,12 +203,14 @@ def test_the_columns_of_the_tables_are_a_contract() -> None:
         ("top1", "top1", "%", "main", "quality"),
         ("top5", "top5", "%", "wide", "quality"),
         ("throughput", "", "images/s", "main", "fixed_batch"),
+        ("sustained_throughput", "sustained", "images/s", "main", "fixed_batch"),
         ("latency_p50", "p50", "ms", "main", "batch_1"),
         ("latency_p95", "p95", "ms", "wide", "batch_1"),
         ("peak_memory", "peak", "MiB", "main", "fixed_batch"),
         ("params", "params", "M", "main", "fixed_batch"),
         ("macs", "", "GMACs", "main", "fixed_batch"),
         ("train_throughput", "train", "images/s", "main", "training"),
+        ("sustained_train_throughput", "train sustained", "images/s", "main", "training"),
         ("train_peak_memory", "train peak", "MiB", "wide", "training"),
         ("train_seconds", "train", "s", "wide", "quality"),
         ("cold_start", "cold start", "s", "wide", "batch_1"),

@@ -13,7 +13,14 @@ from factories import predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import brier_score_loss, f1_score, log_loss, roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_auroc,
@@ -29,7 +36,10 @@ from vitbench.protocols import Subject
 from vitbench.statistics import wilson
 from vitbench.worker.scores import scored
 
-METRICS = (quality.top1, quality.top5, quality.nll, quality.ece, quality.macro_f1, quality.brier, quality.auroc)
+METRICS = (
+    *(quality.top1, quality.top5, quality.nll, quality.ece, quality.balanced_accuracy, quality.macro_f1),
+    *(quality.brier, quality.auroc),
+)
 Metric = Callable[[Subject], Iterable[object]]
 
 
@@ -98,6 +108,15 @@ class TestOracles:
         logits[:, 9] = -100.0
         expected = f1_score(labels.numpy(), logits.argmax(1).numpy(), average="macro")
         assert value(quality.macro_f1, subject(logits, labels)) == pytest.approx(expected)
+
+    @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+    def test_balanced_accuracy_counts_classes_alike_and_leaves_out_those_without_images(self, seed: int) -> None:
+        logits, labels = drawn(seed)
+        labels[:300] = 0
+        found = value(quality.balanced_accuracy, subject(logits, labels))
+        assert found == pytest.approx(balanced_accuracy_score(labels.numpy(), logits.argmax(1).numpy()))
+        known = value(quality.top1, subject(logits, labels))
+        assert abs(found - known) > 0.05
 
     def test_brier(self, seed: int) -> None:
         logits, labels = drawn(seed)
@@ -175,7 +194,7 @@ def test_equal_models_are_rarely_told_apart_by_the_area_of_a_rare_class() -> Non
 def test_all_right() -> None:
     labels = torch.arange(10).repeat(5)
     of = subject(100.0 * torch.nn.functional.one_hot(labels).float(), labels)
-    assert [value(metric, of) for metric in METRICS] == pytest.approx([1, 1, 0, 0, 1, 0, 1], abs=1e-12)
+    assert [value(metric, of) for metric in METRICS] == pytest.approx([1, 1, 0, 0, 1, 1, 0, 1], abs=1e-12)
 
 
 def test_all_wrong_and_certain() -> None:
@@ -183,7 +202,7 @@ def test_all_wrong_and_certain() -> None:
     logits = 100.0 * torch.nn.functional.one_hot((labels + 1) % 10).float()
     logits[torch.arange(50), labels] = -1.0
     found = [value(metric, subject(logits, labels)) for metric in METRICS]
-    assert found[:-1] == [0, 0, 101, 1, 0, 2]
+    assert found[:-1] == [0, 0, 101, 1, 0, 0, 2]
     assert found[-1] < 0.5
 
 
@@ -206,7 +225,7 @@ def test_proportions_have_wilsons_interval_and_the_number_of_images() -> None:
 
 
 @pytest.mark.compute
-@pytest.mark.parametrize("metric", [quality.nll, quality.ece, quality.macro_f1, quality.brier, quality.auroc])
+@pytest.mark.parametrize("metric", METRICS[2:])
 def test_others_have_a_bootstrap_interval_that_narrows_with_the_images(
     metric: Metric,
 ) -> None:

@@ -24,6 +24,14 @@ def test_a_cold_start_is_building_and_the_first_call() -> None:
     assert measured(compiled=False) == {"cold_start": 8.5}
 
 
+def test_beginning_with_the_device_is_a_part_of_it_and_a_figure_of_its_own() -> None:
+    start = Startup(
+        connect_seconds=1.5, build_seconds=0.5, first_call_seconds=8.0, second_call_seconds=0.25, compiled=False
+    )
+    found = {one.name: one.value for one in startup.startup(subject(start))}
+    assert found == {"cold_start": 10.0, "connect_seconds": 1.5}
+
+
 def test_compiling_is_what_the_first_call_takes_over_the_second() -> None:
     assert measured(compiled=True) == {"cold_start": 8.5, "compile_seconds": 7.75}
 

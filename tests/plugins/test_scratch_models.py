@@ -10,7 +10,9 @@ import torch
 import vitbench_scratch
 from safetensors.torch import save_file
 from torch import nn
+from vitbench_scratch.drop_path import DropPath
 
+from vitbench.errors import UsageError
 from vitbench.specs import ModelSpec, load_target
 
 pytestmark = pytest.mark.compute
@@ -22,10 +24,11 @@ TRAINED = pytest.mark.parametrize(
     ("name", "options", "size"),
     [
         ("vit", {"depth": 2, "width": 32, "heads": 4}, 8),
-        ("vit", {"depth": 2, "width": 32, "heads": 4, "patch_size": 8, "dropout": 0.2}, 32),
-        ("resnet18", {"width": 8}, 8),
+        ("vit", {"depth": 2, "width": 32, "heads": 4, "patch_size": 8, "dropout": 0.2, "drop_path": 0.2}, 32),
+        ("resnet18", {"width": 8, "drop_path": 0.2}, 8),
         ("resnet34", {"width": 4}, 64),
         ("resnet50", {"width": 4}, 32),
+        ("resnet9", {"width": 4}, 8),
         ("hybrid", {"depth": 1, "width": 32, "heads": 4, "frozen": False, "patch_size": 4}, 64),
         ("hybrid-cifar", {"depth": 2, "width": 32, "heads": 4, "stem_width": 8}, 8),
         ("hybrid-cifar", {"depth": 1, "width": 32, "heads": 4, "stem_width": 8, "stem_blocks": 0}, 32),
@@ -53,7 +56,7 @@ def test_listing_imports_nothing_heavy():
         "print(len(names), sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "13 []\n"
+    assert done.stdout == "14 []\n"
 
 
 @ALL
@@ -127,3 +130,34 @@ def test_initial_loss_is_that_of_a_guess(name):
     model = build(SPECS[name], num_classes=7, size=8)
     loss = nn.functional.cross_entropy(model(torch.randn(4, 3, 8, 8)), torch.tensor([0, 3, 6, 1]))
     assert loss.item() == pytest.approx(torch.tensor(7.0).log().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("vit", {"depth": 3, "width": 8, "heads": 2, "patch_size": 4}), ("resnet18", {"width": 4})]
+)
+def test_drop_path_rises_with_the_depth_and_rests_in_eval(name, options):
+    model = build(SPECS[name], size=8, drop_path=0.5, **options)
+    drops = [module for module in model.modules() if isinstance(module, DropPath)]
+    assert drops[0].probability == 0
+    assert drops[-1].probability == 0.5
+    assert [each.probability for each in drops] == sorted(each.probability for each in drops)
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(model.eval()(images), model(images))
+    with pytest.raises(UsageError, match="drop_path must be at least 0 and below 1, not 1"):
+        build(SPECS[name], size=8, drop_path=1, **options)
+
+
+def test_a_dropped_path_is_an_images_own_and_its_mean_stays():
+    torch.manual_seed(0)
+    dropped = DropPath(0.25)(torch.ones(4000, 2, 3))
+    assert torch.equal(dropped, dropped[:, :1, :1].expand_as(dropped))  # a whole image at a time
+    torch.testing.assert_close(dropped.unique(), torch.tensor([0, 4 / 3]))
+    assert dropped.mean().item() == pytest.approx(1, abs=0.03)
+
+
+def test_resnet9_has_the_parameters_of_its_source_and_needs_eight_pixels():
+    with torch.device("meta"):
+        model = build(SPECS["resnet9"])
+    assert sum(parameter.numel() for parameter in model.parameters()) == 6_573_120
+    with pytest.raises(UsageError, match="needs 8 pixels at least"):
+        build(SPECS["resnet9"], size=(8, 7))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.compute
 
 
 OPTIONS = {spec.name: dict(spec.defaults) for spec in vitbench_scratch.vitbench_models() if spec.name.startswith("vit")}
-SMALL = {"patch_size": 4, "depth": 3, "width": 48, "heads": 4, "mlp_ratio": 2.0, "dropout": 0.1}
+SMALL = {"patch_size": 4, "depth": 3, "width": 48, "heads": 4, "mlp_ratio": 2.0, "dropout": 0.1, "drop_path": 0.0}
 
 
 def num_parameters(model: nn.Module) -> int:

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 import vitbench
-from vitbench.api import select
+from vitbench.api import plan_of, select
 from vitbench.errors import StoreError, UsageError
+from vitbench.execution.local import LocalExecutor
 from vitbench.planning.suite import Conditions, Selection
 from vitbench.records import KeyedCell, Record
 from vitbench.store import Store
@@ -25,6 +26,15 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
         store.plan(run, [record.planned for record in records] if plan is None else plan)
         for record in records:
             store.append(msgspec.structs.replace(record, run=run))
+
+
+def test_each_public_name_is_there_and_no_other() -> None:
+    names: dict[str, object] = {}
+    exec("from vitbench import *", names)
+    assert names.keys() - {"__builtins__"} == set(vitbench.__all__)
+    assert set(vitbench.__all__) <= set(dir(vitbench))
+    with pytest.raises(AttributeError, match="module 'vitbench' has no attribute 'nothing'"):
+        vitbench.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -58,6 +68,8 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None) ->
         ({"no_plugins": "timm"}, "no_plugins must be a list"),
         ({"no_plugins": ["tim"]}, 'called "tim". Did you mean "timm"'),
         ({"timeout": 0}, "timeout"),
+        ({"speeds": "some"}, "speeds"),
+        ({"speeds": "none", "rerun": "speed"}, "--rerun speed measures speeds, which --speeds none leaves out"),
         ({"timeout": float("nan")}, "timeout"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
@@ -99,6 +111,14 @@ def test_a_seed_given_twice_is_one_and_their_order_stays() -> None:
 def test_an_argument_that_run_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match=r"vitbench\.run\(\): .*`epoch`"):
         select(epoch=3)
+
+
+def test_speeds_that_are_to_be_measured_again_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Selection] = []
+    monkeypatch.setattr("vitbench.planning.plan.plan", lambda selection, **_: asked.append(selection))
+    for rerun in ("speed", "failed"):
+        plan_of(LocalExecutor(), rerun=rerun, strict_plugins=False, quiet=True, limit=9)
+    assert [selection.times for selection in asked] == [True, False]
 
 
 def test_load_gives_rows_and_measurements(tmp_path: Path) -> None:

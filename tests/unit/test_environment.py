@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
-from vitbench import environment
+from vitbench import environment, nvidia
 from vitbench.errors import UnusableError, UsageError
 
 
@@ -101,6 +102,19 @@ def test_machine_class_names_what_may_be_compared(monkeypatch: pytest.MonkeyPatc
     assert environment.machine_class("cuda:1") == "NVIDIA H200 (driver 580), AMD EPYC 9B14, 16 cores"
     monkeypatch.setattr(environment, "usable_cores", lambda: 1)
     assert environment.machine_class("cpu") == "AMD EPYC 9B14, 1 core"
+
+
+def test_how_a_gpu_is_set_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_gpu", lambda device: ("NVIDIA H200", "580.65.06"))
+    monkeypatch.setattr(environment, "_cuda_versions", lambda device: {})
+    properties = {torch.device("cuda:1"): SimpleNamespace(uuid="of cuda:1")}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(nvidia, "handle_of", lambda uuid: f"handle {uuid}")
+    monkeypatch.setattr(
+        nvidia, "gpu_settings", lambda handle: {"power_limit_w": 700.0} if handle == "handle of cuda:1" else {}
+    )
+    assert environment.describe("cuda:1").gpu_settings == {"gpus_visible": 2, "power_limit_w": 700}
 
 
 @pytest.mark.process

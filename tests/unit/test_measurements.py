@@ -5,7 +5,7 @@ from __future__ import annotations
 import factories as f
 import pytest
 
-from vitbench.measurements import at_largest_batch, at_of, blank, taken_in
+from vitbench.measurements import at_largest_batch, at_of, blank, plain_name, taken_in, under_options
 from vitbench.records import Style
 from vitbench.specs import MeasurementSpec, MetricSpec
 
@@ -98,3 +98,12 @@ def test_at_the_largest_batch_a_measurement_has_a_name_and_a_column_of_its_own(c
 def test_what_is_taken_at_the_largest_batch_alone_keeps_its_name():
     found = blank(spec(at="largest_batch"), "it")
     assert at_largest_batch(found) is found
+
+
+def test_under_options_name_and_title_tell_them():
+    told = spec(title="to {level:.0%}{late}", options={"level": 0.9, "late": False})
+    of_half = under_options(blank(told, "it"), {"level": 0.5, "late": True})
+    assert (of_half.name, of_half.style.title) == ("it:late=true,level=0.5", "to 50%True")
+    assert plain_name(of_half.name) == "it"
+    plain = blank(spec(), "it")
+    assert under_options(plain, {}) is plain

@@ -23,6 +23,9 @@ MAY_NAME = {
     "pytest_plugin/benchmark.py",  # what pytest-benchmark stores beside its own figures
 }
 ORDINARY = {
+    ("report/training_curves.py", "train_seconds"),  # a key of `FitRun.log`
+    ("testing/subjects.py", "train_seconds"),
+    ("training/clock.py", "train_seconds"),
     ("training/checkpoint.py", "params"),  # a key of other trainers' files
     ("training/loops.py", "params"),  # a key of torch's parameter groups
     ("training/setup.py", "params"),

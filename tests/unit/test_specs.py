@@ -112,6 +112,10 @@ def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
         ({"name": "*", "resolve": "mine:resolve", "members": "nonsense"}, "members must be an import string"),
         ({"arguments": {"depth": 2}, "options": {"depth": 4}}, "arguments hold depth, which is an option, too"),
         ({"arguments": {"num_classes": 2}}, "arguments hold num_classes, which build is offered"),
+        ({"recipe_options": {"lr": 0.1}}, "recipe_options of lr must be a dict, not 0.1"),
+        ({"recipe_options": {"a b": {}}}, 'recipe_options must name recipes, "name" or "plugin/name", not \'a b\''),
+        ({"recipe_options": {"sgd": {"l-r": 1}}}, "recipe_options of sgd: 'l-r' must be the name of an option"),
+        ({"recipe_options": {"sgd": {"lr": {1}}}}, "recipe_options of sgd: lr must be a bool, int, float, str, None"),
         ({"name": "*", "resolve": "nonsense"}, "resolve must be an import string"),
     ],
 )
@@ -125,6 +129,10 @@ def test_a_wrong_model_is_refused(fields: dict[str, object], words: str) -> None
     [
         ({"better": "up"}, "better must be higher, lower or neither"),
         ({"needs": "speed"}, "needs must be one of architecture"),
+        ({"options": {"level": 0.9}}, r'title must tell the option level, such as "to \{level\}", not \'\''),
+        ({"options": {"level": 0.9}, "title": "to {levle}"}, "title 'to {levle}' cannot be formatted: KeyError"),
+        ({"options": {"subject": 0.9}}, "option subject has the name of an argument of measure"),
+        ({"options": {"f": Option("", kind="file")}, "title": "{f}"}, "option f must be a value, not of kind file"),
     ],
 )
 def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> None:

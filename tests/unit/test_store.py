@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from random import Random
 
 import factories
 import msgspec
@@ -20,7 +21,7 @@ from vitbench.files import lock
 from vitbench.leaderboard.image_scores import Resampled, read_outcomes
 from vitbench.measuring.predictions import load_predictions
 from vitbench.records import SCHEMA, Environment, newest_by_id
-from vitbench.store import FILE_NAME, Store, blob_digest, environment_digest
+from vitbench.store import FILE_NAME, Store, _insert, blob_digest, environment_digest
 
 STORES = Path(__file__).parents[1] / "fixtures" / "stores"
 """Written by vitbench as it was at each version: one small run, `--limit 60 --epochs 1`, packed into small pages."""
@@ -283,6 +284,87 @@ def test_a_damaged_store_is_refused_before_anything_is_made(store, tmp_path, dam
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
 
 
+def damaged(content: bytes, seed: int) -> bytes:
+    """Return a file as a fault of the disk leaves it: another byte, other bytes, an empty sector, or cut."""
+    random = Random(seed)
+    place = random.randrange(len(content))
+    size = [1, 1, 16, 512][seed % 4]
+    if seed % 8 == 7:
+        return content[:place]
+    if size == 512:
+        place -= place % size
+    new = bytes(size) if size == 512 else random.randbytes(size)
+    return content[:place] + new[: len(content) - place] + content[place + size :]
+
+
+def test_whatever_is_damaged_is_left_out_and_named_and_nothing_is_changed(store):
+    run = begin(store)
+    cells = [factories.quality_cell(str(i)) for i in range(6)]
+    store.plan(run, cells)
+    for cell in cells[:5]:
+        store.append(factories.record(cell, run=run))
+    records, [pending], runs = store.records(), store.pending(), store.runs()
+    store.close()
+    content = (store.folder / FILE_NAME).read_bytes()
+    refused = partly = 0
+    for seed in range(60):
+        (store.folder / FILE_NAME).write_bytes(damaged(content, seed))
+        try:
+            with reopened(store) as again:
+                found, left, begun = again.records(), again.pending(), again.runs()
+                assert again.rank_by() == "top1"
+                damage = again.damage
+        except StoreError as error:
+            refused += "\n" not in str(error)
+            continue
+        partly += bool(damage)
+        assert found == [record for record in records if record in found], seed
+        assert begun in (runs, []), seed
+        assert len(damage) == (found != records) + (begun != runs) + any("planned" in one for one in damage), seed
+        if not damage:
+            assert left == [pending], seed
+    assert refused < 30
+    assert partly > 10
+
+
+def test_a_damaged_record_is_named_by_its_cell_and_a_run_goes_on(store):
+    run = begin(store)
+    cells = [factories.quality_cell(name) for name in ("whole", "broken")]
+    store.plan(run, cells)
+    for cell in cells:
+        store.append(factories.record(cell, run=run))
+    store.close()
+    connection = sqlite3.connect(store.folder / FILE_NAME)
+    connection.executescript("DROP TRIGGER records_keep; UPDATE records SET record = x'00' WHERE number = 2;")
+    connection.close()
+    with Store.open(store.folder, create=True) as again:
+        assert [*again.newest_by_key()] == [cells[0].key]
+        assert again.damage == (
+            f"{store.folder / FILE_NAME} is damaged; left out of its records: 2 ({cells[1].in_words}); "
+            "the command that made them makes them again.",
+        )
+        again.append(factories.record(cells[1], run=run))
+        assert len(again.newest_by_key()) == 2
+
+
+def test_where_no_record_is_whole_that_is_one_line(store):
+    run = begin(store)
+    store.append(factories.record(factories.quality_cell(), run=run))
+    store._connection.executescript("DROP TRIGGER records_keep; UPDATE records SET status = 'failed'")
+    with pytest.raises(StoreError, match="is damaged; restore it from a copy"):
+        store.records()
+
+
+def test_a_blob_that_was_changed_is_no_blob_and_the_next_run_puts_it_right(store):
+    begin(store)
+    [found] = store.runs()
+    store._connection.execute("UPDATE blobs SET content = x'00'")
+    with pytest.raises(StoreError, match="is damaged: blob"):
+        store.blob(found.suite)
+    begin(store)
+    assert store.blob(found.suite) == b'name = "quick"\n'
+
+
 def test_a_store_that_was_moved_alone_gets_its_folders_again(store, tmp_path):
     store.close()
     with Store.open(moved_alone(store, tmp_path), create=True) as again:
@@ -299,9 +381,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 
 def test_a_record_of_another_shape_is_one_sentence(store):
     run = begin(store)
-    store._connection.execute(
-        "INSERT INTO records (run, id, key, status, record) VALUES (?, 'i', 'k', 'ok', x'81a161c0')", (run,)
-    )
+    _insert(store._connection, "records", [(run, "i", "k", "ok", b"\x81\xa1a\xc0")])
     with pytest.raises(StoreError, match="holds a record that this version of vitbench cannot read"):
         store.records()
 
@@ -364,7 +444,7 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA cache_size = 1")  # spill dirty pages into the file before the commit
 connection.execute("BEGIN IMMEDIATE")
 run = connection.execute("SELECT id FROM runs").fetchone()[0]
-insert = "INSERT INTO records (run, id, key, status, record) VALUES (?, ?, ?, 'ok', ?)"
+insert = "INSERT INTO records (run, id, key, status, record, digest) VALUES (?, ?, ?, 'ok', ?, '')"
 connection.executemany(insert, [(run, i, i, bytes(9000)) for i in range(200)])
 os.kill(os.getpid(), 9)
 """

@@ -123,6 +123,10 @@ class Catalog:
         """Return the recipe that a full or short name means; arguments and errors as those of `model`."""
         return self._find("recipe", self.recipes, name, home)
 
+    def metric(self, name: str, *, home: str = "") -> Offer[MetricSpec]:
+        """Return the metric that a full or short name means; arguments and errors as those of `model`."""
+        return self._find("metric", self.metrics, name, home)
+
     def suite(self, name: str) -> Offer[SuiteSpec]:
         """Return the suite that a full or short name means; raises as `model` does."""
         return self._find("suite", self.suites, name)

@@ -8,7 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from shlex import quote
@@ -109,8 +109,7 @@ class PluginSelection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Plugin files, whatever the other two say."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A plugin that was found and may be loaded."""
 
     plugin: Plugin
@@ -118,8 +117,7 @@ class Candidate:
     """Imports it and returns the module or object with the hooks; raises whatever it raises."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Discovery:
+class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     """What was found."""
 
     candidates: tuple[Candidate, ...]
@@ -154,10 +152,11 @@ def discover(selection: PluginSelection) -> Discovery:
     chosen = allowed.difference(selection.excluded)
     _check_names(selection, names, chosen)
     candidates: list[Candidate] = []
+    metadata = cache(_metadata)  # each look at a distribution's reads its file again
     for entry in entries:
         if entry.name not in chosen:
             continue
-        plugin, fault = _plugin_of(entry), _fault_of(entry, entries)
+        plugin, fault = _plugin_of(entry, metadata), _fault_of(entry, entries, metadata)
         if fault:
             problems.append(problem_of(plugin, *fault))
         else:
@@ -240,15 +239,30 @@ def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[Problem]]:
     return entries, problems
 
 
-def _plugin_of(entry: EntryPoint) -> Plugin:
-    name, version = _name_and_version(entry.dist) if entry.dist else ("", "")
-    return Plugin(name=entry.name, distribution=name, version=version, module=entry.value)
+def _plugin_of(entry: EntryPoint, metadata: Callable[[Distribution], _Metadata]) -> Plugin:
+    found = metadata(entry.dist) if entry.dist else _Metadata()
+    return Plugin(name=entry.name, distribution=found.name, version=found.version, module=entry.value)
+
+
+class _Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What a distribution says of itself; empty where that is damaged."""
+
+    name: str = ""
+    version: str = ""
+    unmet: str = ""
+    """Which requirement on vitbench does not hold."""
+
+
+def _metadata(distribution: Distribution) -> _Metadata:
+    name, version = _name_and_version(distribution)
+    return _Metadata(name=name, version=version, unmet=_unmet(distribution))
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
     """Return what the metadata say; damaged ones give nothing."""
     try:
-        return distribution.name or "", distribution.version or ""
+        found = distribution.metadata
+        return found["Name"] or "", found["Version"] or ""
     except Exception:  # no text
         return "", ""
 
@@ -265,17 +279,19 @@ def _candidate_of(file: PluginFile) -> Candidate:
     return Candidate(plugin=plugin, load=partial(load_file, file))
 
 
-def _fault_of(entry: EntryPoint, entries: Iterable[EntryPoint]) -> tuple[Stage, str] | None:
+def _fault_of(
+    entry: EntryPoint, entries: Iterable[EntryPoint], metadata: Callable[[Distribution], _Metadata]
+) -> tuple[Stage, str] | None:
     """Return why an entry point is not even loaded."""
     if not _PLUGIN_NAME.match(entry.name):
         return "name", f'the name "{entry.name}" may hold letters, digits, ".", "_", "-"'
     rivals = [other for other in entries if other.name == entry.name]
     if len(rivals) > 1:
-        claimants = sorted(_plugin_of(rival).owner for rival in rivals)
+        claimants = sorted(_plugin_of(rival, metadata).owner for rival in rivals)
         return "name", f"the name is claimed by {' and '.join(claimants)}; uninstall all but one"
     if not EntryPoint.pattern.match(entry.value):
         return "name", f'the entry point "{entry.value}" is not of the form "module" or "module:attribute"'
-    unmet = _unmet(entry.dist) if entry.dist else ""
+    unmet = metadata(entry.dist).unmet if entry.dist else ""
     return ("require", unmet) if unmet else None
 
 

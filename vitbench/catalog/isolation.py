@@ -71,12 +71,12 @@ def stdout_kept() -> Iterator[None]:
     except (OSError, ValueError):  # closed
         yield
         return
-    out.flush()
+    _flush(out)
     os.dup2(target, number)
     try:
         yield
     finally:
-        out.flush()
+        _flush(out)
         os.dup2(kept, number)
         os.close(kept)
 
@@ -87,6 +87,11 @@ def working_folder() -> Path | None:
         return Path.cwd()
     except FileNotFoundError:
         return None
+
+
+def _flush(stream: TextIO) -> None:
+    with contextlib.suppress(OSError):  # who writes to it next is told
+        stream.flush()
 
 
 class _ToStderr(io.RawIOBase):
@@ -121,7 +126,8 @@ class _ToStderr(io.RawIOBase):
         text = content.decode("utf-8", errors="backslashreplace")
         self.beginning += text[: SHOWN + 1 - len(self.beginning)]
         if self._stderr is not None:
-            self._stderr.write(text)
+            with contextlib.suppress(OSError):  # a full disk, a terminal that is gone: no fault of the plugin
+                self._stderr.write(text)
         return len(content)
 
     def told(self) -> str:
@@ -136,6 +142,8 @@ def _text(stream: _ToStderr) -> io.TextIOWrapper:
 
 def _put_back(variables: dict[str, str]) -> list[str]:
     """Give the environment these variables again, and return the names of those that had changed."""
+    if dict(os.environ) == variables:
+        return []
     names = sorted({*variables, *os.environ} - OF_LIBRARIES)
     changed = [name for name in names if os.environ.get(name) != variables.get(name)]
     for name in changed:

@@ -63,21 +63,33 @@ def as_data(catalog: Catalog, kind: str, members: Mapping[str, Offer[ModelSpec]]
 
 
 def options_text(found: Iterable[WithOptions]) -> str:
-    """Return the options of some offers: type, default, what is taken, and what it means."""
+    """Return the options of some offers: type, default, what is taken and meant; and a model's own for recipes."""
     blocks: list[str] = []
     for one in found:
         options = {**one.spec.declared, **getattr(one.spec, "stated", {})}
         width = max(map(len, options), default=0) + 2
         told = [_line(f"  {name}", width, plain(_option_words(option))) for name, option in options.items()]
         head = f"{one.kind} {one.name}:"
-        blocks.append("\n".join([_line(head, len(head), plain(one.spec.summary)), *(told or ["  no options"])]))
+        own = [
+            _line(start := f"  its defaults for recipe {recipe}:", len(start), plain(_values(values)))
+            for recipe, values in getattr(one.spec, "recipe_options", {}).items()
+        ]
+        blocks.append("\n".join([_line(head, len(head), plain(one.spec.summary)), *(told or ["  no options"]), *own]))
     return "\n\n".join(blocks)
 
 
 def options_data(found: Iterable[WithOptions]) -> str:
     """Return the same as a JSON list."""
     return _json(
-        [{"kind": one.kind, "name": one.name, "options": _plain(one.spec.declared)} for one in found],
+        [
+            {
+                "kind": one.kind,
+                "name": one.name,
+                "options": _plain(one.spec.declared),
+                **({"recipe_options": _plain(one.spec.recipe_options)} if isinstance(one.spec, ModelSpec) else {}),
+            }
+            for one in found
+        ],
     )
 
 
@@ -134,9 +146,12 @@ def _details(spec: Any) -> str:
         if spec.pretrained_on:
             parts.append(f"pretrained on {spec.pretrained_on}")
     parts.extend(given.name for given in getattr(spec, "measurements", ()))
-    defaults: dict[str, object] = getattr(spec, "defaults", {})
-    parts.extend(f"{name}={_shown(value)}" for name, value in defaults.items())
-    return "  ".join(parts)
+    parts.append(_values(getattr(spec, "defaults", {})))
+    return "  ".join(filter(None, parts))
+
+
+def _values(options: Mapping[str, object]) -> str:
+    return "  ".join(f"{name}={_shown(value)}" for name, value in options.items())
 
 
 def _shown(value: object) -> str:

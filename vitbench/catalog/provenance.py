@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -16,11 +17,14 @@ from vitbench.catalog import Catalog, Plugin
 from vitbench.catalog.source_files import files_below, files_of, hash_of_files, helper_files, imports_of
 from vitbench.errors import UnusableError, reason_of
 from vitbench.installed import version_of
+from vitbench.measurements import name_under
 from vitbench.records import PluginOrigin, Provenance, digest
 from vitbench.specs import ModelSpec, OptionValue, load_target
 
 _CORE_FOLDERS = ("data", "measuring", "training", "worker")
 _CORE_FILES = ("array_files.py", "contract.py", "measurements.py", "protocols.py", "statistics.py")
+
+_NO_OPTIONS: Mapping[str, Mapping[str, OptionValue]] = MappingProxyType({})
 
 __all__ = ["core_hash", "first_missing", "key_of", "library_versions", "metric_versions", "origin", "revision_of"]
 
@@ -108,16 +112,17 @@ def first_missing(modules: Iterable[str]) -> str:
     return ""
 
 
-def metric_versions(catalog: Catalog) -> dict[str, str]:
-    """Return the code hash of each metric that is made of predictions: what a record's metrics were computed by.
+def metric_versions(catalog: Catalog, options: Mapping[str, Mapping[str, OptionValue]] = _NO_OPTIONS) -> dict[str, str]:
+    """Return the code hash of each metric that is made of what a record keeps, predictions and training.
 
-    Without those that lack a library here: they are made when it is there.
+    They say what a record's metrics were computed by. Without those that lack a library here: they are made when it is
+    there. The name of a metric with options tells these: under others it is made again.
     """
     once = cache(origin)  # for this call alone: a notebook edits a plugin and runs again
     return {
-        name: once(offer.plugin).code_hash
+        name_under(name, options.get(name, offer.spec.defaults)): once(offer.plugin).code_hash
         for name, offer in catalog.metrics.items()
-        if offer.spec.parts == ("predictions",) and not first_missing(offer.spec.requires)
+        if set(offer.spec.parts) <= {"predictions", "training"} and not first_missing(offer.spec.requires)
     }
 
 

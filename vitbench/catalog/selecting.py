@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+import msgspec
 
 from vitbench import contract
 from vitbench.catalog.catalog import Catalog, Offer
 from vitbench.catalog.isolation import stdout_kept, undone
 from vitbench.errors import UnusableError, UsageError, VitbenchError, did_you_mean, reason_of
-from vitbench.specs import DatasetSpec, ModelSpec, RecipeSpec, load_target
+from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, load_target
 
 __all__ = ["Selected", "WithOptions", "select", "with_options"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Selected:
+class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """What fits a pattern."""
 
     catalog: Catalog
     """With what fits alone, of the kind that was asked for."""
-    members: Mapping[str, Offer[ModelSpec]] = field(default_factory=dict)
+    members: Mapping[str, Offer[ModelSpec]] = msgspec.field(default_factory=dict)
     """The families of members that fit, by the member's full name."""
     notes: tuple[str, ...] = ()
     """Why the members of some families are missing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithOptions:
+class WithOptions(msgspec.Struct, frozen=True, kw_only=True):
     """An offer that may have options."""
 
     kind: str
-    """``model``, ``dataset`` or ``recipe``."""
+    """``model``, ``dataset``, ``recipe`` or ``metric``."""
     name: str
     """In full; of a member of a family its own."""
-    spec: ModelSpec | DatasetSpec | RecipeSpec
+    spec: ModelSpec | DatasetSpec | RecipeSpec | MetricSpec
 
 
 def select(catalog: Catalog, kind: str, pattern: str) -> Selected:
@@ -83,9 +82,9 @@ def select(catalog: Catalog, kind: str, pattern: str) -> Selected:
 
 
 def with_options(
-    catalog: Catalog, name: str, kinds: Iterable[str] = ("model", "dataset", "recipe")
+    catalog: Catalog, name: str, kinds: Iterable[str] = ("model", "dataset", "recipe", "metric")
 ) -> list[WithOptions]:
-    """Return the models, datasets and recipes that a name means; of several kinds all of them.
+    """Return the models, datasets, recipes and metrics that a name means; of several kinds all of them.
 
     Args:
         catalog: to look in.

@@ -15,9 +15,11 @@ from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
 from vitbench.cli.show import show
+from vitbench.cli.streams import end_of_streams, note, open_closed_streams
 from vitbench.cli.track import track
 from vitbench.cli.withdraw import withdraw
-from vitbench.errors import VitbenchError
+from vitbench.errors import StoreError, VitbenchError, reason_of
+from vitbench.execution.stopping import stoppable
 from vitbench.printable import plain
 from vitbench.version import __version__
 
@@ -28,26 +30,39 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and a documented exit code."""
+    open_closed_streams()
     try:
         # Not `cli.main`, which has words and exit codes of its own for an interruption and for a closed pipe.
-        with cli.make_context("vitbench", sys.argv[1:] or ["--help"]) as context:
+        with stoppable(), cli.make_context("vitbench", sys.argv[1:] or ["--help"]) as context:
             code = cli.invoke(context)
     except click.exceptions.Exit as ended:  # --help and --version
         code = ended.exit_code
     except click.ClickException as error:
-        click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
+        note(f"Error: {' '.join(error.format_message().split())}")
         code = error.exit_code
     except VitbenchError as error:
-        click.echo(f"Error: {plain(str(error))}", err=True)
+        note(f"Error: {plain(str(error))}")
         code = error.exit_code
     except KeyboardInterrupt:
         resume = "; run the same command to resume" if sys.argv[1:2] == ["run"] else ""
-        click.echo(f"Interrupted{resume}.", err=True)
+        note(f"Interrupted{resume}.")
         code = INTERRUPTED
-    except BrokenPipeError:  # `vitbench ... | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `vitbench --help | head -1` has read enough
         code = 0
+    except OSError as error:  # a full disk, a working folder that was removed
+        note(f"Error: {plain(_in_words(error))}")
+        code = StoreError.exit_code
+    end_of_streams()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_words(error: OSError) -> str:
+    try:
+        os.getcwd()  # noqa: PTH109 - the call that fails elsewhere, too
+    except OSError:
+        return "the working directory was removed; change to one that exists."
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+    return f"{error.strerror or reason_of(error)}{where}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -57,7 +72,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
-    4 output folder unusable; 5 nothing selected; 130 interrupted. compare and track: 10 regressed; 11 no data;
+    4 output unusable; 5 nothing selected; 130 interrupted. compare and track: 10 regressed; 11 no data;
     12 not comparable; 13 not resolved.
     """
 

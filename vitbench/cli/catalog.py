@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vitbench.cli.options import plugin_options
+from vitbench.cli.streams import echo, note
 from vitbench.printable import plain
 
 if TYPE_CHECKING:
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["ls", "plugins"]
 
 KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
-WITH_OPTIONS = ("models", "datasets", "recipes")
+WITH_OPTIONS = ("models", "datasets", "recipes", "metrics")
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.argument("pattern", required=False)
-@click.option("--options", "options_of", metavar="NAME", help="The options of this model, dataset or recipe.")
+@click.option("--options", "options_of", metavar="NAME", help="The options of this model, dataset, recipe or metric.")
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ls(
@@ -44,7 +45,7 @@ def ls(
     catalog = _loaded(plugin_files, no_plugins)
     if options_of is not None:
         _tell(catalog)
-        click.echo(_options(catalog, options_of, kind, as_json))
+        echo(_options(catalog, options_of, kind, as_json))
         return _code(catalog, strict_plugins)
     return _list(catalog, kind or "", pattern, as_json, strict_plugins)
 
@@ -70,9 +71,9 @@ def _list(catalog: Catalog, kind: str, pattern: str | None, as_json: bool, stric
     if kind != "plugins":
         _tell(catalog)
     found = Selected(catalog=catalog) if pattern is None else select(catalog, kind, pattern)
-    click.echo((as_data if as_json else as_text)(found.catalog, kind, found.members))
-    for note in found.notes:
-        click.echo(f"note: {plain(note)}", err=True)
+    echo((as_data if as_json else as_text)(found.catalog, kind, found.members))
+    for words in found.notes:
+        note(f"note: {plain(words)}")
     return _code(catalog, strict)
 
 
@@ -86,7 +87,7 @@ def _options(catalog: Catalog, name: str, kind: str | None, as_json: bool) -> st
 
 def _tell(catalog: Catalog) -> None:
     for problem in catalog.problems:
-        click.echo(f"warning: {plain(str(problem))}", err=True)
+        note(f"warning: {plain(str(problem))}")
 
 
 def _code(catalog: Catalog, strict: bool) -> int:

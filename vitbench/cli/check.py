@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from vitbench.cli.options import read_pairs
+from vitbench.cli.streams import echo
 
 __all__ = ["check"]
 
@@ -21,17 +20,14 @@ def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: b
 
     Exit code 1 when a check failed, 3 when the plugin cannot be loaded.
     """
+    from vitbench.api import say
     from vitbench.testing.isolated import check_plugin
     from vitbench.testing.report import as_data, subject_text, sum_text
-
-    def say(text: str) -> None:
-        if sys.stderr.isatty():
-            click.echo(text, err=True)
 
     outcomes = []
     for of_one in check_plugin(plugin, models=models, data=data, say=say):
         outcomes += of_one
         if not as_json:
-            click.echo(f"{subject_text(of_one)}\n")
-    click.echo(as_data(plugin, outcomes) if as_json else sum_text(outcomes))
+            echo(f"{subject_text(of_one)}\n")
+    echo(as_data(plugin, outcomes) if as_json else sum_text(outcomes))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

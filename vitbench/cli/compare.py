@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +10,13 @@ import click
 
 from vitbench.cli.leaderboard import takes_unicode
 from vitbench.cli.options import FiniteRange
+from vitbench.cli.streams import echo, note
 from vitbench.errors import UsageError
+from vitbench.printable import plain
 
 if TYPE_CHECKING:
     from vitbench.comparing.comparison import Comparison
+    from vitbench.comparing.folder import Folder
 
 __all__ = ["compare"]
 
@@ -68,8 +70,7 @@ def compare(
         from vitbench.comparing.remeasure import remeasure
 
         found = remeasure(found, say, select_plugins(plugin_files))
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
-        click.echo(_rendered(found, as_json), nl=False)
+    echo(_rendered(found, as_json), nl=False)
     return found.exit_code
 
 
@@ -92,20 +93,27 @@ def _found(
     threshold: float,
 ) -> Comparison:
     from vitbench.comparing.compare import compare_folders, compare_models
-    from vitbench.comparing.folder import open_folder
     from vitbench.store import default_output
 
     folders = [output is None and _is_folder(text) for text in (first, second)]
     if all(folders):
-        return compare_folders(
-            open_folder(Path(first)), open_folder(Path(second)), models=models, threshold=threshold, **place
-        )
+        return compare_folders(_opened(Path(first)), _opened(Path(second)), models=models, threshold=threshold, **place)
     if any(folders):
         named, other = (first, second) if folders[0] else (second, first)
         raise UsageError(f'"{named}" is a folder and "{other}" is not: give two folders or two models.')
     if models:
         raise UsageError("--model restricts two folders; A and B are models here.")
-    return compare_models(open_folder(output or default_output()), (first, second), threshold=threshold, **place)
+    return compare_models(_opened(output or default_output()), (first, second), threshold=threshold, **place)
+
+
+def _opened(path: Path) -> Folder:
+    """Read a results folder, and say what of it is damaged."""
+    from vitbench.comparing.folder import open_folder
+
+    folder = open_folder(path)
+    for words in folder.board.damaged:
+        note(f"warning: {plain(words)}")
+    return folder
 
 
 def _is_folder(text: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
+
+from vitbench.cli.streams import echo
 
 __all__ = ["doctor"]
 
@@ -28,11 +28,12 @@ def doctor(device: str, speeds: bool, as_json: bool) -> int:
 
     Exit code 1 when something was found.
     """
+    from vitbench.api import say
+
+    say(f"Watching the machine for {'a minute' if speeds else 'a few seconds'}.")
     from vitbench.doctor.doctor import examine
     from vitbench.doctor.report import as_data, as_text
 
-    if sys.stderr.isatty():
-        click.echo(f"Watching the machine for {'a minute' if speeds else 'a few seconds'}.", err=True)
     examined = examine(device, speeds=speeds)
-    click.echo(as_data(examined) if as_json else as_text(examined))
+    echo(as_data(examined) if as_json else as_text(examined))
     return 0 if all(check.ok for check in examined.checks) else 1

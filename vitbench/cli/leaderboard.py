@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vitbench.cli.streams import echo, note
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
 from vitbench.report.formats import FORMATS, format_of
@@ -80,16 +81,19 @@ def leaderboard(
         print_table(results, verdicts)
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
-        click.echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+        echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+    if form != "table" or output or readme or plots:  # some formats cannot say it
+        for words in results.leaderboard.damaged:
+            note(f"warning: {plain(words)}")
     if results.leaderboard.hidden and (form != "table" or output or readme or plots):  # some formats cannot say it
-        click.echo(f"note: {plain(results.leaderboard.hidden)}", err=True)
+        note(f"note: {plain(results.leaderboard.hidden)}")
 
 
 def print_table(results: Results, verdicts: Telling = "counted") -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
     from vitbench.report import render
 
-    click.echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
+    echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
 
 
 def takes_unicode() -> bool:
@@ -119,7 +123,7 @@ def _rewrite(readme: Path, before: bytes, after: bytes) -> None:
 
     if after != before:
         replace_file(readme, after)
-    click.echo(plain(f"{readme} {'now has' if after != before else 'already had'} the current table."), err=True)
+    note(plain(f"{readme} {'now has' if after != before else 'already had'} the current table."))
 
 
 def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
@@ -132,11 +136,11 @@ def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
         for old in sorted(place.iterdir()):
             if is_picture(old.name) and old.name not in pictures:
                 old.unlink()
-                click.echo(plain(f"{old} belonged to an earlier leaderboard; removed."), err=True)
+                note(plain(f"{old} belonged to an earlier leaderboard; removed."))
     except OSError as error:
         raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
     for name, content in pictures.items():
         replace_file(place / name, content)
-        click.echo(plain(str(place / name)), err=True)
+        note(plain(str(place / name)))
     if not pictures:
-        click.echo("Nothing to draw: no row has both a figure to rank by and a throughput, none a curve.", err=True)
+        note("Nothing to draw: no row has both a figure to rank by and a throughput, none a curve.")

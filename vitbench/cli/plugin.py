@@ -7,6 +7,7 @@ from shlex import quote
 
 import click
 
+from vitbench.cli.streams import echo, note
 from vitbench.printable import plain
 
 __all__ = ["plugin"]
@@ -29,5 +30,5 @@ def new(name: str, path: Path | None) -> None:
 
     folder = path or Path(distribution_of(name))
     for file in write_package(name, folder):
-        click.echo(plain(str(file)))
-    click.echo(plain(f"Next: pip install -e {quote(f'{folder}[test]')} && pytest {quote(str(folder))}"), err=True)
+        echo(plain(str(file)))
+    note(plain(f"Next: pip install -e {quote(f'{folder}[test]')} && pytest {quote(str(folder))}"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -13,7 +11,8 @@ import click
 
 from vitbench.cli.leaderboard import print_table
 from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
-from vitbench.errors import UnusableError, UsageError, reason_of
+from vitbench.cli.streams import echo
+from vitbench.errors import StoreError, UnusableError, UsageError, reason_of
 from vitbench.settings import SUITE
 
 if TYPE_CHECKING:
@@ -71,6 +70,11 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
+    "--speeds",
+    type=click.Choice(["all", "none"]),
+    help="Measure speeds, or leave them out. [default: all; none with --epochs or --limit]",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -115,22 +119,22 @@ def run(
     from vitbench.report import render
 
     asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
-    if sys.stderr.isatty() and not quiet:
-        api.say("Preparing: opening the data, checking the models.")
     if dry_run:
         with stoppable():
-            planned = api.plan_of(chosen_executor(), **asked, strict_plugins=strict_plugins, quiet=quiet)
-        for note in () if quiet else planned.prepared.notes:
+            planned = api.plan_of(chosen_executor(), **asked, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+        for note in () if quiet else (*planned.prepared.notes, *planned.notes):
             api.say(note)
         _print_plan(planned, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the run's all the same
+    page, folder = _write_page(results), results.folder
+    try:
         if as_json:
-            click.echo(render(results.leaderboard, "json"), nl=False)
+            echo(render(results.leaderboard, "json"), nl=False)
         else:
             print_table(results)
-    page, folder = _write_page(results), results.folder
+    except StoreError as error:
+        raise StoreError(f"{error} The results are in {folder}.") from error
     if not quiet:
         api.say(page)
         command = f"vitbench leaderboard {quote(str(folder))} --format md"
@@ -175,4 +179,4 @@ def _print_plan(planned: Plan, output: Path | None, rerun: Rerun | None, as_json
         with Store.open(folder, create=False) as store:
             newest, seconds = store.newest_by_key(), known_seconds(store.records())
     wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in cells}
-    click.echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))
+    echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))

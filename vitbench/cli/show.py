@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from vitbench.cli.streams import echo, note
+from vitbench.printable import plain
+
 __all__ = ["show"]
 
 
@@ -29,4 +32,7 @@ def _show(folder: Path, asked: str | None) -> None:
     from vitbench.store import Store
 
     with Store.open(folder, create=False) as store:
-        click.echo(record_text(store, asked) if asked else store_text(store))
+        text = record_text(store, asked) if asked else store_text(store)
+        for words in store.damage:
+            note(f"warning: {plain(words)}")
+    echo(text)

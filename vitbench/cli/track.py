@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vitbench.cli.options import FiniteRange
+from vitbench.cli.streams import echo
 from vitbench.errors import StoreError
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ def track(
     tracked = compare(question, say)
     if output:
         _append(output, report.as_markdown(tracked))
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it, and the exit code is the answer all the same
-        click.echo(report.as_json(tracked) if as_json else report.as_text(tracked))
+    echo(report.as_json(tracked) if as_json else report.as_text(tracked))
     return tracked.exit_code
 
 

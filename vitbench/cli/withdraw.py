@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from vitbench.cli.streams import note
 from vitbench.printable import plain
 
 __all__ = ["withdraw"]
@@ -24,4 +25,4 @@ def withdraw(folder: Path, asked: str, reason: str) -> None:
 
     record = append(folder, asked, reason)
     words = f"{record.planned.in_words} ({record.id}) is withdrawn: {record.reason}"
-    click.echo(plain(f"{words}. A vitbench run that asks for it runs it again."), err=True)
+    note(plain(f"{words}. A vitbench run that asks for it runs it again."))

@@ -68,6 +68,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
             f"there is nothing to measure again: A and B have none of {', '.join(LIVE_SPEEDS)} that was stored under "
             "the same conditions."
         )
+    say("Preparing: looking at this machine, before anything is measured on it.")
     catalog = load_catalog(plugins)
     if problems := catalog.fatal(strict=False):
         raise UnusableError(f"{problems[0]}.")

@@ -14,7 +14,7 @@ from vitbench.data.locate import default_cache_root
 from vitbench.doctor import gpu_checks, host_checks
 from vitbench.doctor.messages import Examined, MachineCheck
 from vitbench.doctor.noise_floor import block_seconds, fixed_work
-from vitbench.environment import cpu_quota, machine_class, memory_bytes, resolve_device, usable_cores
+from vitbench.environment import cpu_quota, gpu_settings, machine_class, memory_bytes, resolve_device, usable_cores
 from vitbench.errors import UnusableError
 from vitbench.execution.executor import Send
 from vitbench.measuring.evidence import Moment, facts, observe
@@ -49,6 +49,7 @@ def _examine(device: str, asked: str) -> Examined:
         checks.append(_driver_check())
     if device.startswith("cuda"):
         checks.append(gpu_checks.gpu_check(watched.start.gpu, watched.end.gpu))
+        checks.append(gpu_checks.settings_check(gpu_settings(device)))
     floor = relative_spread(watched.block_seconds)
     return Examined(
         machine_class=machine_class(device),

@@ -16,8 +16,10 @@ import torch
 from vitbench.doctor.messages import MachineCheck, judged
 from vitbench.measuring.gpu import GpuMoment, gpu_disturbances
 
-__all__ = ["Driver", "driver_check", "gpu_check", "read_driver"]
+__all__ = ["Driver", "driver_check", "gpu_check", "read_driver", "settings_check"]
 
+LEAST_POWER = 0.98
+"""Share of the default power limit below which a GPU is a slower one."""
 _VENDOR, _DISPLAY = "0x10de", "0x03"
 """PCI's numbers for NVIDIA, and for the class of display controllers."""
 
@@ -116,6 +118,34 @@ def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> MachineCheck:
         "no other process on it" if end.other_processes is not None else "its other processes cannot be seen",
     ]
     return judged("gpu", True, ", ".join(filter(None, facts)))
+
+
+def settings_check(settings: Mapping[str, float]) -> MachineCheck:
+    """Judge how a GPU is set, as `vitbench.nvidia.gpu_settings` gives it.
+
+    A limit below the default makes it another GPU than others of its name; without persistence mode the driver is
+    loaded anew for each process that is alone on it, which a cold start then has in it.
+    """
+    faults, advice, found = [], [], []
+    limit, default = settings.get("power_limit_w"), settings.get("default_power_limit_w")
+    if limit is not None:
+        found.append(f"power limit {limit:.0f} W")
+        if default is not None and limit < LEAST_POWER * default:
+            faults.append(f"its power limit is {limit:.0f} W, by default {default:.0f} W")
+            advice.append(f"`nvidia-smi -pl {default:.0f}` sets the default")
+    if settings.get("persistence") == 0:
+        faults.append("persistence mode is off")
+        advice.append("`nvidia-smi -pm 1` turns it on")
+    width, most = settings.get("pcie_width"), settings.get("max_pcie_width")
+    if width is not None and most is not None and width < most:
+        faults.append(f"its PCIe link has {width:.0f} of {most:.0f} lanes")
+        advice.append("see that it sits well in its slot")
+    found += [f"{name} {'on' if settings[name] else 'off'}" for name in ("ecc", "mig") if name in settings]
+    if faults:
+        return judged(
+            "gpu settings", False, "; ".join(faults), f"{'; '.join(advice)}; or keep to this machine's numbers."
+        )
+    return judged("gpu settings", True, ", ".join(found) or "cannot be read (no NVML)")
 
 
 def _torch_words() -> str:

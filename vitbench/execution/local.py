@@ -1,7 +1,8 @@
-"""The executor `local`: each call in a process of its own, in its own process group, one at a time, with a time-out.
+"""The executor `local`: each call in a process of its own, in its own session, one at a time, with a time-out.
 
-On Linux a fork server with torch imported starts a process in about 0.1 s; elsewhere processes are spawned. What goes
-through the pipe is bytes, nothing is pickled. The parent sleeps until a message comes, since a parent that spins would
+On Linux a fork server with torch imported starts a process in about 0.1 s, and a keeper ends all that it started
+(`vitbench.execution.keeper`); elsewhere processes are spawned, and their process group ends with them. What goes
+through the pipes is bytes, nothing is pickled. The parent sleeps until something comes, since a parent that spins would
 disturb what the child times.
 """
 
@@ -15,20 +16,25 @@ import multiprocessing.util
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import types
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from vitbench.errors import VitbenchError
+from vitbench.errors import VitbenchError, reason_of
 from vitbench.execution.executor import Ending, Executor, Handle, Job
+from vitbench.execution.framing import Incoming, NotOursError, packed
+from vitbench.execution.keeper import END, GIVE_UP_SECONDS, can_keep, keep
+from vitbench.execution.output import Output
 from vitbench.execution.processes import SIGKILL, end_group, how_it_ended
 
 __all__ = ["LocalExecutor"]
@@ -41,8 +47,10 @@ LONGEST_SECONDS = 1e6
 """Of one wait, which the system counts in milliseconds of 31 bits; a longer one is made of several."""
 BACKLOG_SECONDS = 1.0
 """For reading what a process said before its time was up."""
+CLOSED_SECONDS = 10.0
+"""From the end of the pipe to that of the process: longer takes one that closed what it does not own."""
 _MESSAGE, _ANSWER, _REFUSAL = b"m", b"a", b"r"
-"""The first byte of what a child sends."""
+"""Kinds of what a child sends."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -51,7 +59,9 @@ class _RunningJob:
 
     job: Job
     process: BaseProcess
-    receiver: Connection
+    incoming: Incoming
+    output: Output | None
+    """None: the child writes to its log by itself."""
     leash: Connection
     """Held by this process: its end ends the child."""
     started: float = field(default_factory=time.monotonic)
@@ -91,10 +101,10 @@ class LocalExecutor(Executor):
                 raise KeyError(handle)
         while handles and not any(handle in self._ended for handle in handles):
             self._start_next()
-            [(handle, call)] = self._running.items()
-            ended = _wait(call)
-            self._end(handle)
-            self._ended[handle] = _explained(ended, call)
+            for handle, call in list(self._running.items()):
+                ended = _wait(call)
+                self._end(handle)
+                self._ended[handle] = _explained(ended, call)
             self._start_next()
         return {handle: self._ended.pop(handle) for handle in handles if handle in self._ended}
 
@@ -106,13 +116,20 @@ class LocalExecutor(Executor):
         self._start_next()
 
     def _start_next(self) -> None:
-        if self._queue and not self._running:
+        while self._queue and not self._running:
             handle = next(iter(self._queue))
-            self._running[handle] = self._start(self._queue.pop(handle))
+            started = time.monotonic()
+            try:
+                self._running[handle] = self._start(self._queue.pop(handle))
+            except (OSError, EOFError) as error:  # no process is left for it, or no file
+                reason = f"its process cannot be started: {reason_of(error)}"
+                self._ended[handle] = Ending(kind="crashed", seconds=time.monotonic() - started, reason=reason)
 
     def _start(self, job: Job) -> _RunningJob:
+        _stand_somewhere()
         receiver, sender = self._context.Pipe(duplex=False)
         leash, held = self._context.Pipe(duplex=False)
+        printed, prints = self._context.Pipe(duplex=False) if os.name == "posix" else (None, None)
         process = self._context.Process(
             target=_child,
             args=(
@@ -121,67 +138,99 @@ class LocalExecutor(Executor):
                 str(job.folder) if job.folder else None,
                 sender,
                 leash,
-                str(job.log) if job.log else None,
+                prints or (str(job.log) if job.log else None),
                 {**os.environ, **job.environment},
+                TERMINATE_SECONDS,
             ),
         )
         killed_before = _memory_kills()
+        _start_tracker()
         with _hidden_main():
             process.start()
-        sender.close()
-        leash.close()
-        return _RunningJob(job=job, process=process, receiver=receiver, leash=held, killed_before=killed_before)
+        for given in filter(None, (sender, leash, prints)):
+            given.close()
+        return _RunningJob(
+            job=job,
+            process=process,
+            incoming=Incoming(receiver),
+            output=Output(printed, job.log) if printed else None,
+            leash=held,
+            killed_before=killed_before,
+        )
 
     def _end(self, handle: Handle) -> None:
         if call := self._running.pop(handle, None):
-            _end_process(call.process)
-            call.receiver.close()
-            call.leash.close()
+            _end_process(call.process, call.leash)
+            call.incoming.connection.close()
+            if call.output:
+                call.output.close()
 
 
 def _wait(call: _RunningJob) -> Ending[bytes]:
     """Sleep until the child answers, ends, or is out of time."""
     job, started, overdue = call.job, call.started, None
+    said, sentinel = call.incoming.connection, call.process.sentinel
+    printed = call.output.connection if call.output else None
+    waited: list[Any] = [one for one in (said, printed, sentinel) if one is not None]
     while True:
         now = time.monotonic()
         left = (started + job.timeout if job.timeout is not None else call.last_sign + SILENCE_SECONDS) - now
-        left = min(left, LONGEST_SECONDS)
-        ready = multiprocessing.connection.wait([call.receiver, call.process.sentinel], max(left, 0))
+        ready = multiprocessing.connection.wait(waited, min(max(left, 0), LONGEST_SECONDS))
         # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
         overdue = (overdue or now) if left <= 0 else None
         if overdue and (not ready or now - overdue > BACKLOG_SECONDS):
             silent = f"no sign of life for {SILENCE_SECONDS:g} s"
             reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
             return Ending(kind="timeout", seconds=now - started, reason=reason)
-        if call.receiver in ready:
+        if printed in ready and call.output and not call.output.pass_on():
+            waited.remove(printed)
+        if said in ready:
             try:
-                content = call.receiver.recv_bytes()
+                told = [_Told.of(kind, content) for kind, content in call.incoming.read()]
             except (EOFError, OSError):  # the pipe's other end is closed, and stays readable: waiting on it would spin
-                multiprocessing.connection.wait([call.process.sentinel], max(left, 0))
+                multiprocessing.connection.wait([sentinel], min(max(left, 0), CLOSED_SECONDS))
                 return Ending(kind="crashed", seconds=time.monotonic() - started)
+            except NotOursError:
+                reason = "something in the process wrote to the pipe that is vitbench's own"
+                return Ending(kind="crashed", seconds=time.monotonic() - started, reason=reason)
             call.last_sign = time.monotonic()
-            if ended := _told(content, call.last_sign - started):
-                return ended
-            if job.on_message:
-                job.on_message(content[1:])
-        elif call.process.sentinel in ready and not call.receiver.poll():
+            for one in told:
+                if one.last:
+                    return replace(one.last, seconds=call.last_sign - started)
+                if job.on_message:
+                    job.on_message(one.message)
+        elif sentinel in ready:
             return Ending(kind="crashed", seconds=time.monotonic() - started)
 
 
-def _told(content: bytes, seconds: float) -> Ending[bytes] | None:
-    """Return what a child's last word means; None for a message on its way, and for what no child of ours says."""
-    kind, content = content[:1], content[1:]
-    if kind == _ANSWER:
-        return Ending(kind="answered", seconds=seconds, answer=content)
-    if kind != _REFUSAL:
-        return None
-    exit_code, reason = msgspec.msgpack.decode(content, type=tuple[int, str])
-    return Ending(kind="refused", seconds=seconds, reason=reason, exit_code=exit_code)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """What a child said: a message on its way, or its last word."""
+
+    message: bytes = b""
+    last: Ending[bytes] | None = None
+
+    @classmethod
+    def of(cls, kind: bytes, content: bytes) -> _Told:
+        """Return what one message means.
+
+        Raises:
+            NotOursError: no child of ours says so.
+        """
+        if kind == _MESSAGE:
+            return cls(message=content)
+        if kind == _ANSWER:
+            return cls(last=Ending(kind="answered", seconds=0.0, answer=content))
+        try:
+            exit_code, reason = msgspec.msgpack.decode(content, type=tuple[int, str])
+        except msgspec.DecodeError as error:
+            raise NotOursError from error
+        return cls(last=Ending(kind="refused", seconds=0.0, reason=reason, exit_code=exit_code))
 
 
 def _explained(ended: Ending[bytes], call: _RunningJob) -> Ending[bytes]:
     """Say how a process that gave no answer ended, now that it has."""
-    if ended.kind != "crashed":
+    if ended.kind != "crashed" or ended.reason:
         return ended
     code = call.process.exitcode
     if code == -SIGKILL and _memory_kills() > call.killed_before:
@@ -201,17 +250,56 @@ def _memory_kills(counters: Path = Path("/proc/vmstat")) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def _end_process(process: BaseProcess) -> None:
+def _end_process(process: BaseProcess, leash: Connection) -> None:
     """End a child and whatever it started."""
     process.join(0.05)
     if process.pid is None:
         return
-    for number, patience in ((signal.SIGTERM, TERMINATE_SECONDS), (SIGKILL, 0.05)):
-        end_group(process.pid, number)
-        process.join(patience)
-    if process.is_alive():  # it was not yet the leader of a group
+    if can_keep():
+        with contextlib.suppress(OSError):  # it has ended
+            leash.send_bytes(END)
+        leash.close()
+        process.join(TERMINATE_SECONDS + GIVE_UP_SECONDS)
+    else:
+        leash.close()
+        for number, patience in ((signal.SIGTERM, TERMINATE_SECONDS), (SIGKILL, 0.05)):
+            end_group(process.pid, number)
+            process.join(patience)
+    if process.is_alive():  # it was not yet the leader of a group, or its keeper is stuck
         process.kill()
         process.join()
+
+
+def _stand_somewhere() -> None:
+    """Leave a working folder that was removed, in which no process can be started."""
+    try:
+        os.getcwd()  # noqa: PTH109 - the call that multiprocessing makes
+    except OSError:
+        os.chdir(tempfile.gettempdir())
+
+
+def _start_tracker() -> None:
+    """Start what multiprocessing cleans up with, if it does not run, without a stderr.
+
+    Each child holds a pipe to it, into which a model may write: it would answer with a traceback.
+    """
+    if os.name != "posix":
+        return
+    from multiprocessing import resource_tracker
+
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        resource_tracker.ensure_running()
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        resource_tracker.ensure_running()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextlib.contextmanager
@@ -234,39 +322,71 @@ def _child(
     folder: str | None,
     sender: Connection,
     leash: Connection,
-    log: str | None,
+    output: Connection | str | None,
     environment: dict[str, str],
+    patience: float,
 ) -> None:
     """Run in the child: take leave of the parent's terminal, then call the target and send its answer."""
     if hasattr(os, "setsid"):
         os.setsid()
-    threading.Thread(target=_die_with_parent, args=(leash,), daemon=True).start()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if log else os.dup(2)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    _redirect_output(output)
+    if can_keep():
+        _let_go_of_fork_server()
+        keep(leash, patience=patience, closed=[sender])
+        os.setsid()
+    else:
+        threading.Thread(target=_die_with_parent, args=(leash,), daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     from vitbench.printable import plain
     from vitbench.specs import load_target
 
     encode = msgspec.msgpack.encode  # and not JSON, which cannot say that a loss became nan
+    own, one_at_a_time = os.getpid(), threading.Lock()
+
+    def send(kind: bytes, content: bytes) -> None:
+        if os.getpid() == own:  # and not a process that a model forked, which comes back from its call as well
+            with one_at_a_time:
+                sender.send_bytes(packed(kind, content))
+
     call = load_target(target)
     try:
         answer: msgspec.Struct = call(
-            request,
-            Path(folder) if folder else None,
-            lambda message: sender.send_bytes(_MESSAGE + encode(message)),
+            request, Path(folder) if folder else None, lambda message: send(_MESSAGE, encode(message))
         )
-        last = _ANSWER + encode(answer)
+        last = _ANSWER, encode(answer)
     except VitbenchError as error:
-        last = _REFUSAL + encode((error.exit_code, plain(str(error))))
+        last = _REFUSAL, encode((error.exit_code, plain(str(error))))
     # Semaphores that libraries made (torch's compiler does) outlive a process that just stops, and are warned of later.
     multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    sender.send_bytes(last)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a model may have closed it, or put anything in its place
+            stream.flush()
+    send(*last)
     os._exit(0)  # all is said; what an interpreter tears down takes time and may print
+
+
+def _redirect_output(output: Connection | str | None) -> None:
+    """Send stdout and stderr into a pipe, or into a log; None: both to stderr."""
+    if isinstance(output, str):
+        target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    else:
+        target = os.dup(output.fileno() if output else 2)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    if isinstance(output, Connection):
+        output.close()
+
+
+def _let_go_of_fork_server() -> None:
+    """Close what holds the fork server up: it ends with the parent, and nothing that is written here can end it."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
 
 
 def _die_with_parent(leash: Connection) -> None:

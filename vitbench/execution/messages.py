@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from vitbench.catalog import PluginSelection
-from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, SpeedCell, Status
+from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInfo, SpeedCell, Status, Training
+from vitbench.specs import OptionValue
 
 __all__ = [
     "PREDICTIONS",
@@ -19,6 +20,8 @@ __all__ = [
     "MetricsJob",
     "Progress",
     "Say",
+    "host_ran_out",
+    "kept_file",
     "time_limit",
 ]
 
@@ -37,7 +40,8 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class CellJob(_Message, frozen=True, kw_only=True):
     """One process of one cell, which leaves its files in its folder.
 
-    Of a quality cell these are `PREDICTIONS`, `SCORES` and, where it trains, `WEIGHTS`.
+    Of a quality cell these are `PREDICTIONS`, `SCORES`, where it trains `WEIGHTS`, and what its recipe keeps: each
+    `kept_file`.
     """
 
     planned: KeyedCell
@@ -49,18 +53,26 @@ class CellJob(_Message, frozen=True, kw_only=True):
     """Leave out what earlier processes of a speed cell have measured: memory, energy, the cold start."""
     probe: bool = False
     """Only see whether one step of this batch fits in memory."""
+    checkpoint: str = ""
+    """Where the state of a training is saved and found, in a folder that outlives the job; empty: nowhere. The caller
+    deletes it when the training has ended without being killed."""
+    metric_options: dict[str, dict[str, OptionValue]] = {}
+    """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection = PluginSelection()
 
 
 class MetricsJob(_Message, frozen=True, kw_only=True):
-    """Stored predictions, in the file `PREDICTIONS` of its folder, whose metrics are to be computed again.
+    """A training and stored predictions, in the file `PREDICTIONS` of its folder, to compute the metrics of again.
 
     It leaves `SCORES` there; where these lie there already, it keeps those that are not computed again.
     """
 
     planned: KeyedCell
+    training: Training | None = None
+    curve: tuple[dict[str, float], ...] = ()
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    metric_options: dict[str, dict[str, OptionValue]] = {}
     plugins: PluginSelection = PluginSelection()
 
 
@@ -85,6 +97,7 @@ class CellResult(_Message, frozen=True, kw_only=True):
     reason: str = ""
     measurements: tuple[Measurement, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
+    training: Training | None = None
     preprocess: PreprocessInfo | None = None
     runtime: dict[str, Any] = {}
     facts: dict[str, str] = {}
@@ -92,12 +105,25 @@ class CellResult(_Message, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     evidence: dict[str, float] = {}
+    course: tuple[dict[str, float], ...] = ()
     measured_by: tuple[PluginOrigin, ...] = ()
+    kept: dict[str, str] = {}
+    """SHA-256 of each `kept_file`, by name."""
 
 
 Message = Progress | Say
 
 
+def kept_file(name: str) -> str:
+    """Return the name of the file of what a recipe keeps under a name."""
+    return f"kept.{name}.safetensors"
+
+
+def host_ran_out(reason: str) -> str:
+    """Return why a batch did not run whose size the device's memory was to limit."""
+    return f"the host ran out of memory, not the device: {reason}"
+
+
 def time_limit(cell: SpeedCell) -> float:
     """Return the seconds that one process of a speed cell may take, or one answer of a live one."""
-    return COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT
+    return (COMPILE_TIMEOUT if cell.compile else SPEED_TIMEOUT) + cell.sustained

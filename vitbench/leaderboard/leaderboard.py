@@ -72,6 +72,8 @@ class Leaderboard:
     """What the speeds of each condition's rows are multiples of."""
     left_out: tuple[str, ...] = ()
     """What is of older code than the rest of its row, in sentences."""
+    damaged: tuple[str, ...] = ()
+    """What of the folder is damaged, and left out, in sentences."""
     hidden: str = ""
     """What the patterns that were asked for leave out, in a sentence; empty where none were."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
@@ -34,7 +35,7 @@ def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[R
             outcomes=lambda record: read_outcomes(store.scores_path(record.key), rank_by),
             patterns=patterns,
         )
-    return records, board
+        return records, replace(board, damaged=store.damage)
 
 
 def newest_record(store: Store, asked: str) -> Record:

@@ -56,7 +56,6 @@ def model_block(order: Order) -> Iterator[RunBlock]:
 
     from vitbench.catalog import load_catalog
     from vitbench.measuring.evidence import disturbance, disturbances, observe
-    from vitbench.measuring.gpu import gpu_disturbances
     from vitbench.measuring.timing import Block as TimedBlock
     from vitbench.worker.bench import Bench, recipe_step
     from vitbench.worker.build import build_model
@@ -98,9 +97,7 @@ def model_block(order: Order) -> Iterator[RunBlock]:
                 start, end, threads=cell.threads, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0]
             )
             remarks = (*warnings, *grave, *slight, *flag_reasons(flags), *bench.weights.remarks)
-            taken = disturbance(start, end, on_cpu=device.type == "cpu", since=starts[0])
-            if start.gpu and end.gpu and any(gpu_disturbances(start.gpu, end.gpu, peers=1)):
-                taken = 1.0
+            taken = disturbance(start, end, on_cpu=device.type == "cpu", gpu_peers=1, since=starts[0])
             return Ran(seconds=seconds, remarks=remarks, disturbance=taken)
 
         yield block

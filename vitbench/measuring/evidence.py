@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from vitbench.environment import control_groups, cpu_quota, usable_cores
-from vitbench.measuring.gpu import GpuMoment, gpu_disturbances, gpu_facts, observe_gpu
+from vitbench.measuring.gpu import GpuMoment, gpu_disturbance, gpu_disturbances, gpu_facts, observe_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,9 @@ SHARE_WARNING = 0.95
 """Below this share of the processor time that it wanted, a process was disturbed."""
 SHARE_ERROR = 0.70
 """Below this share, the time belongs more to the neighbours than to the model."""
+DELAY_WARNING = 0.05
+"""Share of the time for which a GPU's host threads may wait for a processor. A model whose kernels are short waits with
+them, one whose kernels are long does not: it is no error, and the spread tells."""
 THROTTLED_WARNING = 0.01
 """Share of the time that the quota took; a process that keeps within its quota is never stopped."""
 CLOCK_WARNING = 0.10
@@ -71,11 +75,15 @@ def observe(device: torch.device) -> Moment:
     """Read the counters now, those of a GPU too where `device` is one; this takes one or two milliseconds."""
     gpu = observe_gpu(device)  # first: an idle GPU soon lowers its clock
     clock, throttled = _clock_mhz(), _throttled()
-    return replace(glance(), gpu=gpu, clock_mhz=clock, throttled=throttled)
+    return replace(glance(gpu), clock_mhz=clock, throttled=throttled)
 
 
-def glance() -> Moment:
-    """Read the counters of the processor alone, in a tenth of a millisecond: between blocks that take turns."""
+def glance(gpu: GpuMoment | None = None) -> Moment:
+    """Read the counters of the processor alone, in a tenth of a millisecond: between blocks that take turns.
+
+    Args:
+        gpu: what a GPU said just now.
+    """
     ran, waited = _scheduled()
     return Moment(
         wall=time.perf_counter(),
@@ -85,6 +93,7 @@ def glance() -> Moment:
         stolen=getattr(psutil.cpu_times(), "steal", 0.0),
         switches=psutil.Process().num_ctx_switches().involuntary,
         load=psutil.getloadavg()[0],
+        gpu=gpu,
     )
 
 
@@ -136,7 +145,15 @@ def _clock_mhz(root: Path = Path("/")) -> float | None:
 
 
 def disturbances(
-    start: Moment, end: Moment, *, threads: int, on_cpu: bool, gpu_peers: int = 0, since: Moment | None = None
+    start: Moment,
+    end: Moment,
+    *,
+    threads: int,
+    on_cpu: bool,
+    gpu_peers: int = 0,
+    gpu_between: Sequence[GpuMoment] = (),
+    clocks: bool = True,
+    since: Moment | None = None,
 ) -> tuple[list[str], list[str]]:
     """Return (warnings, errors) in words on the time between two moments.
 
@@ -144,12 +161,15 @@ def disturbances(
         start: counters before the timed region.
         end: counters after it.
         threads: torch's threads.
-        on_cpu: whether the model runs on the CPU; on a GPU, the host's threads rightly wait.
+        on_cpu: whether the model runs on the CPU; on a GPU, the host's threads rightly sleep, but should not have to
+            wait for a processor when they have a kernel to start.
         gpu_peers: other processes on the GPU that are known to be idle meanwhile.
+        gpu_between: what the GPU said between the two moments.
+        clocks: whether it is a disturbance that clocks fall, or that a GPU is hot; not where that is what is measured.
         since: an earlier moment, from which on the host's share is counted: it moves in ticks of 10 ms, and one of them
             is a large share of a short region. None: `start`.
     """
-    warnings, errors = _processor_reasons(start, end, threads) if on_cpu else ([], [])
+    warnings, errors = _processor_reasons(start, end, threads, clocks) if on_cpu else (_host_reasons(start, end), [])
     throttled = _throttled_share(start, end, threads if on_cpu else 1)
     if throttled is not None and throttled > THROTTLED_WARNING:
         warnings.append(f"the quota stopped the process for {throttled:.0%} of the time")
@@ -160,33 +180,42 @@ def disturbances(
     if end.load > _processors() + LOAD_MARGIN:
         warnings.append(f"load average {end.load:.1f} on {_processors()} cores")
     if start.gpu is not None and end.gpu is not None:
-        of_gpu = gpu_disturbances(start.gpu, end.gpu, peers=gpu_peers)
+        of_gpu = gpu_disturbances(start.gpu, end.gpu, between=gpu_between, peers=gpu_peers, slows=clocks)
         warnings += of_gpu[0]
         errors += of_gpu[1]
     return warnings, errors
 
 
-def disturbance(start: Moment, end: Moment, *, on_cpu: bool, since: Moment | None = None) -> float:
-    """Return the share of the processor that the machine took between two moments, 0 to 1.
+def disturbance(start: Moment, end: Moment, *, on_cpu: bool, gpu_peers: int = 0, since: Moment | None = None) -> float:
+    """Return the share of the processor, or of the GPU, that the machine took between two moments, 0 to 1.
 
     It is what other processes took, by the kernel's run delay or, where that is hidden, by the process's own time where
-    it was switched out; and what the host of a virtual machine took.
+    it was switched out; and what the host of a virtual machine took. On a GPU it is the time that the host's threads
+    waited for a processor, or what other processes took of the GPU, whichever is more.
 
     Args:
         start: counters before the timed region.
         end: counters after it.
-        on_cpu: whether the model runs on the CPU; on a GPU, the host's threads rightly wait.
+        on_cpu: whether the model runs on the CPU.
+        gpu_peers: other processes on the GPU that are known to be idle meanwhile.
         since: an earlier moment, from which on the host's share is counted, as in `disturbances`.
     """
     stolen = _stolen_share(since or start, end)
     if not on_cpu:
-        return min(1.0, stolen)
+        of_gpu = gpu_disturbance(start.gpu, end.gpu, peers=gpu_peers) if start.gpu and end.gpu else 0.0
+        return min(1.0, max(_delay_share(start, end) + stolen, of_gpu))
     known = end.ran > start.ran
     waited = 1 - _processor_share(start, end) if known or end.switches > start.switches else 0.0
     return min(1.0, waited + stolen)
 
 
-def _processor_reasons(start: Moment, end: Moment, threads: int) -> tuple[list[str], list[str]]:
+def _host_reasons(start: Moment, end: Moment) -> list[str]:
+    """Return warnings on the threads that give a GPU its work."""
+    share = _delay_share(start, end)
+    return [f"the host's threads waited {share:.0%} of the time for a processor"] if share > DELAY_WARNING else []
+
+
+def _processor_reasons(start: Moment, end: Moment, threads: int, clocks: bool) -> tuple[list[str], list[str]]:
     """Return (warnings, errors) on the processor that a model ran on."""
     warnings: list[str] = []
     errors: list[str] = []
@@ -199,14 +228,14 @@ def _processor_reasons(start: Moment, end: Moment, threads: int) -> tuple[list[s
     if threads > cores:
         limit = f"a quota of {quota:g} cores" if quota is not None and quota < threads else f"{cores} usable cores"
         warnings.append(f"{threads} threads on {limit}")
-    if start.clock_mhz and end.clock_mhz is not None:
+    if clocks and start.clock_mhz and end.clock_mhz is not None:
         fall = 1 - end.clock_mhz / start.clock_mhz
         if fall > CLOCK_WARNING:
             warnings.append(f"the CPU clock fell {fall:.0%}")
     return warnings, errors
 
 
-def facts(start: Moment, end: Moment, *, threads: int) -> dict[str, float]:
+def facts(start: Moment, end: Moment, *, threads: int, gpu_between: Sequence[GpuMoment] = ()) -> dict[str, float]:
     """Return what was observed between two moments, by name, for the record; what is not known is left out.
 
     Seconds for times, shares of 1, MHz for clocks; of the GPU, as `vitbench.measuring.gpu.gpu_facts` names it.
@@ -214,6 +243,7 @@ def facts(start: Moment, end: Moment, *, threads: int) -> dict[str, float]:
     known = {
         "seconds": end.wall - start.wall,
         "processor_share": _processor_share(start, end),
+        "delay_share": _delay_share(start, end),
         "involuntary_switches": end.switches - start.switches,
         "stolen_share": _stolen_share(start, end),
         "throttled_share": _throttled_share(start, end, threads),
@@ -224,7 +254,7 @@ def facts(start: Moment, end: Moment, *, threads: int) -> dict[str, float]:
         "clock_start_mhz": start.clock_mhz,
         "clock_mhz": end.clock_mhz,
     }
-    of_gpu = gpu_facts(start.gpu, end.gpu) if start.gpu is not None and end.gpu is not None else {}
+    of_gpu = gpu_facts(start.gpu, end.gpu, between=gpu_between) if start.gpu is not None and end.gpu is not None else {}
     return {name: float(value) for name, value in known.items() if value is not None} | of_gpu
 
 
@@ -237,6 +267,16 @@ def _processor_share(start: Moment, end: Moment) -> float:
         return ran / (ran + waited)
     # The scheduler tells nothing, or took the counts of a thread that ended out of its sums.
     return min(1.0, max(0.0, (end.thread - start.thread) / (end.wall - start.wall)))
+
+
+def _delay_share(start: Moment, end: Moment) -> float:
+    """Return the share of the time for which this process's threads could have run and waited for a processor, 0 to 1.
+
+    Of the wall time, or of what the threads wanted, where several of them want more than that. 0 where the scheduler
+    tells nothing, or took the counts of a thread that ended out of its sums.
+    """
+    waited = max(0.0, end.waited - start.waited)
+    return waited / max(end.wall - start.wall, end.ran - start.ran + waited)
 
 
 def _throttled_share(start: Moment, end: Moment, threads: int) -> float | None:

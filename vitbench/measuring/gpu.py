@@ -1,22 +1,32 @@
-"""What an NVIDIA GPU says of itself through NVML: clock, heat, throttling, other processes, memory, energy.
+"""What an NVIDIA GPU says of itself through NVML: clock, heat, power, throttling, other processes, memory, energy.
 
-NVML numbers the GPUs by itself, whatever CUDA_VISIBLE_DEVICES says, so a device is found by the UUID that CUDA gives.
-What a GPU, a slice of one (MIG), a driver or a container does not tell is None; nothing here raises.
-https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html
+What a GPU does not tell is None, see `vitbench.nvidia`; nothing here raises.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, median
 from typing import Any
 
 import pynvml
 import torch
 
-__all__ = ["GpuMoment", "energy_joules", "gpu_disturbances", "gpu_facts", "observe_gpu", "process_memory"]
+from vitbench.nvidia import ask, handle_of, is_sliced
+
+__all__ = [
+    "GpuMoment",
+    "GpuWatch",
+    "energy_joules",
+    "gpu_disturbance",
+    "gpu_disturbances",
+    "gpu_facts",
+    "observe_gpu",
+    "process_memory",
+]
 
 CLOCK_WARNING = 0.05
 """Share by which the SM clock may fall; boost clocks move by a few steps of 15 MHz, which is 1 to 3 %."""
@@ -24,6 +34,13 @@ CLOCK_ERROR = 0.25
 """Beyond it, the blocks at the end were of another machine than those at the start."""
 NEAR_SLOWDOWN = 3
 """Degrees below the slow-down at which a GPU is hot: one more model, and it throttles."""
+BUSY_WARNING = 0.01
+"""Share of the time in which another process's kernels ran. One that holds the GPU and computes nothing, such as an
+open notebook, takes no time from anybody."""
+WATCH_SECONDS = 0.25
+"""How often a GPU is asked between blocks: an answer takes a millisecond or two, which is a per cent of that."""
+NEIGHBOUR_SECONDS = 1.0
+"""How far back another process's work counts as of now: the driver samples it every sixth of a second to a second."""
 
 _IDLE, _POWER_CAP = "idle", "power cap"
 _CLOCK_REASONS = {
@@ -61,6 +78,10 @@ class GpuMoment:
     """Why the clock is not higher, in words."""
     other_processes: int | None
     """Processes on the GPU beside this one."""
+    others_busy: float | None = None
+    """Share of the last second in which kernels of other processes ran."""
+    power_w: float | None = None
+    """Watts that the board takes."""
 
 
 def observe_gpu(device: torch.device) -> GpuMoment | None:
@@ -68,66 +89,157 @@ def observe_gpu(device: torch.device) -> GpuMoment | None:
     handle = _handle(device)
     if handle is None:
         return None
-    utilisation = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    utilisation = ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
     # The older name of the call, which all drivers know.
-    bits = _ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+    bits = ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+    milliwatts = ask(pynvml.nvmlDeviceGetPowerUsage, handle)
+    others = _other_processes(handle, device)
     return GpuMoment(
-        sm_clock_mhz=_ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        max_sm_clock_mhz=_ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        temperature_c=_ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-        slowdown_c=_ask(pynvml.nvmlDeviceGetTemperatureThreshold, handle, pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN),
+        sm_clock_mhz=ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        max_sm_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        temperature_c=ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+        slowdown_c=ask(pynvml.nvmlDeviceGetTemperatureThreshold, handle, pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN),
         utilisation=None if utilisation is None else utilisation.gpu / 100,
         clock_reasons=None if bits is None else tuple(words for bit, words in _CLOCK_REASONS.items() if bits & bit),
-        other_processes=_other_processes(handle, device),
+        other_processes=others,
+        others_busy=_others_busy(handle) if others else None,
+        power_w=None if milliwatts is None else milliwatts / 1000,
     )
 
 
-def gpu_disturbances(start: GpuMoment, end: GpuMoment, *, peers: int = 0) -> tuple[list[str], list[str]]:
+class GpuWatch:
+    """Asks a GPU again and again, between blocks and never within one, and keeps what it said.
+
+    Of a device that is no NVIDIA GPU there is nothing to keep, and asking costs nothing.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.moments: list[GpuMoment] = []
+        self._device = device
+        self._next = 0.0
+
+    @property
+    def latest(self) -> GpuMoment | None:
+        """What was said last."""
+        return self.moments[-1] if self.moments else None
+
+    def look(self) -> None:
+        """Ask, unless that was done a moment ago; to be called when the GPU has done its work, before it is idle."""
+        if self._device.type != "cuda" or time.perf_counter() < self._next:
+            return
+        moment = observe_gpu(self._device)
+        if moment is not None:
+            self.moments.append(moment)
+        self._next = time.perf_counter() + WATCH_SECONDS
+
+    def forget(self) -> None:
+        """Keep nothing of what was said so far."""
+        self.moments.clear()
+        self._next = 0.0
+
+
+def gpu_disturbances(
+    start: GpuMoment, end: GpuMoment, *, between: Sequence[GpuMoment] = (), peers: int = 0, slows: bool = True
+) -> tuple[list[str], list[str]]:
     """Return (warnings, errors) in words on what a GPU did between two moments of one measurement.
 
     Args:
         start: from after the warm-up.
         end: from right after the last synchronisation.
+        between: what it said meanwhile.
         peers: other processes on the GPU that are known to be idle meanwhile.
+        slows: whether clocks and heat are disturbances; not where they are what is measured.
     """
+    moments = (start, *between, end)
+    warnings, errors = _slow_reasons(moments) if slows else ([], [])
+    others = max(moment.other_processes or 0 for moment in moments) - peers
+    # The work of a peer, which has its turn between blocks of this process, cannot be told from that of a neighbour.
+    busy = None if peers else _busy(moments)
+    if others > 0 and (busy is None or busy > BUSY_WARNING):
+        who = "another process on the GPU" if others == 1 else f"{others} other processes on the GPU"
+        warnings.append(who if busy is None else f"{who}, busy for {busy:.0%} of the time")
+    return warnings, errors
+
+
+def gpu_disturbance(start: GpuMoment, end: GpuMoment, *, peers: int = 0) -> float:
+    """Return the share of a GPU that was taken from a measurement between two moments, 0 to 1.
+
+    It is the share of the time in which other processes' kernels ran, or all of it: where the GPU does not tell who
+    worked and others are on it, and where its clock fell or it was throttled.
+    """
+    slowed, crippled = _slow_reasons((start, end), heat=False)
+    if slowed or crippled:
+        return 1.0
+    others = max(moment.other_processes or 0 for moment in (start, end)) - peers
+    if others <= 0:
+        return 0.0
+    busy = None if peers else _busy((start, end))
+    return 1.0 if busy is None else busy
+
+
+def _slow_reasons(moments: Sequence[GpuMoment], *, heat: bool = True) -> tuple[list[str], list[str]]:
+    """Return (warnings, errors) on what made a GPU slower than it was at the first moment, or may soon."""
     warnings: list[str] = []
     errors: list[str] = []
-    fall = _clock_fall(start, end)
+    fall = _clock_fall(moments)
     if fall > CLOCK_WARNING:
         (errors if fall > CLOCK_ERROR else warnings).append(f"SM clock fell {fall:.0%}")
-    told = {*(start.clock_reasons or ()), *(end.clock_reasons or ())}
+    told = {reason for moment in moments for reason in moment.clock_reasons or ()}
     crippled = [reason for reason in _CRIPPLED if reason in told]
     if len(crippled) > 1 and crippled[-1] == "hardware slow-down":  # which the others bring along
         crippled.pop()
     errors += [f"the GPU was throttled: {reason}" for reason in crippled]
     warnings += [f"the GPU was throttled: {reason}" for reason in _SLOWED if reason in told]
-    heat, limit = end.temperature_c, end.slowdown_c
-    if heat is not None and limit is not None and heat >= limit - NEAR_SLOWDOWN:
-        warnings.append(f"the GPU is at {heat} °C and slows down at {limit} °C")
-    others = max(start.other_processes or 0, end.other_processes or 0) - peers
-    if others > 0:
-        warnings.append("another process on the GPU" if others == 1 else f"{others} other processes on the GPU")
+    hot, limit = moments[-1].temperature_c, moments[-1].slowdown_c
+    if heat and hot is not None and limit is not None and hot >= limit - NEAR_SLOWDOWN:
+        warnings.append(f"the GPU is at {hot} °C and slows down at {limit} °C")
     return warnings, errors
 
 
-def _clock_fall(start: GpuMoment, end: GpuMoment) -> float:
-    """Return the share by which the clock fell under load; below 0 where it rose, as it does on the way from idle."""
-    # An idle GPU lowers its clock: such a reading at the end came too late to tell of the load.
-    if not start.sm_clock_mhz or end.sm_clock_mhz is None or _IDLE in (end.clock_reasons or ()):
+def _clock_fall(moments: Sequence[GpuMoment]) -> float:
+    """Return the share by which the clock fell under load; below 0 where it rose, as it does on the way from idle.
+
+    Between the first moment and the last the median counts, so that a single reading makes no verdict.
+    """
+    first, *others, last = moments
+    # An idle GPU lowers its clock: such a reading came too late to tell of the load.
+    loaded = [m.sm_clock_mhz for m in others if m.sm_clock_mhz is not None and _IDLE not in (m.clock_reasons or ())]
+    seen = [median(loaded)] if loaded else []
+    if last.sm_clock_mhz is not None and _IDLE not in (last.clock_reasons or ()):
+        seen.append(last.sm_clock_mhz)
+    if not first.sm_clock_mhz or not seen:
         return 0.0
-    return 1 - end.sm_clock_mhz / start.sm_clock_mhz
+    return 1 - min(seen) / first.sm_clock_mhz
 
 
-def gpu_facts(start: GpuMoment, end: GpuMoment) -> dict[str, float]:
-    """Return what is known, by name: clocks at both moments, the rest at the end."""
+def _busy(moments: Sequence[GpuMoment]) -> float | None:
+    """Return the largest share in which other processes worked; None where a GPU with others on it does not tell."""
+    known = [moment.others_busy for moment in moments if moment.other_processes]
+    return None if None in known else max((share for share in known if share is not None), default=0.0)
+
+
+def gpu_facts(start: GpuMoment, end: GpuMoment, *, between: Sequence[GpuMoment] = ()) -> dict[str, float]:
+    """Return what is known, by name: the clock's course, the highest temperature and power, the rest at the end."""
+    moments = (start, *between, end)
+    clocks = [moment.sm_clock_mhz for moment in moments if moment.sm_clock_mhz is not None]
+    heats = [moment.temperature_c for moment in moments if moment.temperature_c is not None]
+    powers = [moment.power_w for moment in moments if moment.power_w is not None]
     facts = {
+        "gpu_moments": len(moments),
         "gpu_sm_clock_start_mhz": start.sm_clock_mhz,
+        "gpu_sm_clock_min_mhz": min(clocks, default=None),
+        "gpu_sm_clock_mean_mhz": mean(clocks) if clocks else None,
         "gpu_sm_clock_mhz": end.sm_clock_mhz,
         "gpu_max_sm_clock_mhz": end.max_sm_clock_mhz,
-        "gpu_temperature_c": end.temperature_c,
+        "gpu_temperature_c": max(heats, default=None),
+        "gpu_power_mean_w": mean(powers) if powers else None,
+        "gpu_power_max_w": max(powers, default=None),
         "gpu_utilisation": end.utilisation,
-        "gpu_power_capped": None if end.clock_reasons is None else _POWER_CAP in end.clock_reasons,
+        "gpu_power_capped": None
+        if end.clock_reasons is None
+        else any(_POWER_CAP in (moment.clock_reasons or ()) for moment in moments),
         "gpu_other_processes": end.other_processes,
+        "gpu_others_busy": _busy(moments) if end.other_processes else None,
     }
     return {name: float(value) for name, value in facts.items() if value is not None}
 
@@ -145,7 +257,7 @@ def process_memory(device: torch.device) -> int | None:
 def energy_joules(device: torch.device) -> float | None:
     """Return the energy that a GPU took since its driver was loaded; None where it does not count it."""
     handle = _handle(device)
-    millijoules = None if handle is None or _is_sliced(handle) else _ask(_total_energy, handle)
+    millijoules = None if handle is None or is_sliced(handle) else ask(_total_energy, handle)
     return None if millijoules is None else millijoules / 1000
 
 
@@ -164,10 +276,31 @@ def _other_processes(handle: Any, device: torch.device) -> int | None:
     return max(len(numbers) - _in_use(device), 0)
 
 
-def _processes(handle: Any | None) -> list[Any] | None:
-    if handle is None or _is_sliced(handle):
+def _others_busy(handle: Any) -> float | None:
+    """Return the share of the last second in which kernels of other processes ran; None where that is not told.
+
+    Of processes under their numbers outside a container it is not known which is this one.
+    """
+    numbers = {process.pid for process in _processes(handle) or ()}
+    if os.getpid() not in numbers:
         return None
-    processes: list[Any] | None = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+    since = int((time.time() - NEIGHBOUR_SECONDS) * 1e6)  # as NVML stamps its samples: microseconds since the epoch
+    try:
+        samples = pynvml.nvmlDeviceGetProcessUtilization(handle, since)
+    except pynvml.NVMLError as error:
+        # So it answers where nobody has worked since.
+        return 0.0 if error.value in (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_SUCCESS) else None
+    most = dict.fromkeys(numbers - {os.getpid()}, 0.0)  # its buffer may hold others, which have ended
+    for sample in samples:
+        if sample.pid in most:
+            most[sample.pid] = max(most[sample.pid], sample.smUtil / 100)
+    return min(1.0, sum(most.values()))
+
+
+def _processes(handle: Any | None) -> list[Any] | None:
+    if handle is None or is_sliced(handle):
+        return None
+    processes: list[Any] | None = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
     return processes
 
 
@@ -176,31 +309,7 @@ def _in_use(device: torch.device) -> bool:
     return torch.cuda.memory_reserved(device) > 0
 
 
-def _is_sliced(handle: Any) -> bool:
-    """Whether a handle is of a whole GPU whose slices (MIG) work apart: its processes and energy are all slices'."""
-    mode = _ask(pynvml.nvmlDeviceGetMigMode, handle)
-    return mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE
-
-
 def _handle(device: torch.device) -> Any | None:
     if device.type != "cuda":
         return None
-    return _handle_of(str(torch.cuda.get_device_properties(device).uuid))
-
-
-@functools.cache  # starting NVML takes tens of milliseconds
-def _handle_of(uuid: str) -> Any | None:
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver; or a ROCm build of torch, which calls its devices cuda, too
-        return None
-    handles = (_ask(pynvml.nvmlDeviceGetHandleByUUID, kind + uuid) for kind in ("GPU-", "MIG-"))
-    return next((handle for handle in handles if handle is not None), None)
-
-
-def _ask(call: Callable[..., Any], *arguments: Any) -> Any | None:
-    """Return what NVML answers; None where it does not tell."""
-    try:
-        return call(*arguments)
-    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError):
-        return None
+    return handle_of(str(torch.cuda.get_device_properties(device).uuid))

@@ -123,7 +123,7 @@ def _sides(block: Block, warm: WarmUp, reference: Reference, *, single: bool) ->
     """Choose the lengths of both sides' blocks, and warm the reference up."""
     call = warm.seconds[-1] / warm.calls
     length = max(BLOCK_SECONDS, call)
-    yardstick = Block(reference.step, block.device, cross_check=False)
+    yardstick = Block(reference.step, block.device, cross_check=False, watched=False)
     with reference.conditions():
         reference_call = _pace(yardstick)
     return (
@@ -140,12 +140,12 @@ def _take_turns(model: _Side, other: _Side, reference: Reference, *, images: int
     started, settled = time.perf_counter(), False
     moments: deque[Moment] = deque()
     while not (settled and _enough(quads, model, time.perf_counter() - started)):
-        before = glance()
+        before = glance(model.block.watch.latest)
         outer = model.run()
         with reference.conditions():
             inner = other.run(), other.run()
         last = model.run()
-        after = glance()
+        after = glance(model.block.watch.latest)
         moments.append(before)
         while len(moments) > 1 and after.wall - moments[1].wall >= STEAL_SECONDS:
             moments.popleft()

@@ -6,8 +6,11 @@ On the CPU the kernel's own high-water mark of the resident set is read (``VmHWM
 what the device says that the process holds: torch's CUDA context is in the latter alone.
 
 What is not the model's is kept out: memory that was freed but not yet given back (trimmed before each reading), what
-torch imports at its first step (70 MiB for an optimiser; a tiny model takes that step before the baseline), what the
-first pass sets up once (the second is measured), and pages of shared libraries that are touched only now (subtracted).
+torch imports at its first step (70 MiB for an optimiser; on the CPU a tiny model takes that step before the baseline),
+what the first pass sets up once (the second is measured), and pages of shared libraries that are touched only now
+(subtracted). On CUDA cuBLAS takes a workspace of torch's allocator at its first product (8 to 32 MiB) and keeps it: one
+that is there from before is given back, so that a model without products has none in its peak, and any other has its
+own.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class MemoryBaseline:
 
     device: torch.device
     used: int
-    """Bytes. CPU: the resident set. CUDA: allocated."""
+    """Bytes. CPU: the resident set. CUDA: allocated, without cuBLAS's workspaces."""
     libraries: int = 0
     """Bytes of the resident set that are pages of shared libraries."""
     device_free: int = 0
@@ -60,19 +63,20 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
     """
     if device.type not in ("cpu", "cuda"):
         raise Skip(f"peak memory cannot be measured on {device.type}: its allocator keeps no peak")
-    _take_steps(_tiny_step(device), device, count=1)
-    _reset_peak(device)
     if device.type == "cuda":
+        _reset_peak(device)
         free, _ = torch.cuda.mem_get_info(device)
         return MemoryBaseline(device=device, used=torch.cuda.memory_allocated(device), device_free=free)
+    _take_steps(_tiny_step(), device, count=1)
+    _reset_peak(device)
     return MemoryBaseline(device=device, used=_status_bytes("VmRSS"), libraries=_library_bytes())
 
 
-def _tiny_step(device: torch.device) -> Step:
-    """Return a training step of the smallest model."""
-    model = nn.Linear(1, 1, device=device)
-    labels = torch.zeros(1, dtype=torch.int64, device=device)
-    return training_step(plain_train_step(model), model, [torch.ones(1, 1, device=device)], [labels])
+def _tiny_step() -> Step:
+    """Return a training step of the smallest model, on the CPU."""
+    model = nn.Linear(1, 1)
+    labels = torch.zeros(1, dtype=torch.int64)
+    return training_step(plain_train_step(model), model, [torch.ones(1, 1)], [labels])
 
 
 def measure_memory(
@@ -148,6 +152,8 @@ def _give_back(device: torch.device) -> None:
     """Free what is held without need, so that the next peak is of what is used."""
     gc.collect()
     if device.type == "cuda":
+        # Not public; where a version of torch lacks it, the workspaces stay.
+        getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
         torch.cuda.empty_cache()
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not

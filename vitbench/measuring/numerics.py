@@ -61,6 +61,7 @@ def compare(reference: Tensor, variant: Tensor, *, precision: str, real_images: 
         How near they are. `largest_error` is infinite where the variant's logits are not finite, and NaN where those
         of an image are all alike in the reference, as with a head that starts at zero, or not finite; see `unjudged`.
     """
+    reference, variant = reference.cpu(), variant.cpu()  # where float64 is, which Apple's GPUs lack
     seen = centred(reference)
     # On it classes are near or far, and an error is small or large.
     spread = float(seen.abs().amax())
@@ -79,8 +80,8 @@ def compare(reference: Tensor, variant: Tensor, *, precision: str, real_images: 
 
 
 def centred(logits: Tensor) -> Tensor:
-    """Return what softmax sees of logits ``[N, K]``: float64 of the same shape, less the mean of each image's."""
-    exact = logits.double()
+    """Return what softmax sees of logits ``[N, K]``, on the CPU: float64 of the same shape, less each image's mean."""
+    exact = logits.cpu().double()
     return exact - exact.mean(dim=1, keepdim=True)
 
 

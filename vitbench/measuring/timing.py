@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from vitbench.measuring.evidence import disturbances, facts, observe
+from vitbench.measuring.gpu import GpuWatch
 from vitbench.measuring.noise import call_noise_reasons, more_calls, noise_reasons, relative_spread
 from vitbench.measuring.steps import Step, check_loss, check_output, seconds_of, synchronise
 from vitbench.protocols import Timing
@@ -33,6 +34,8 @@ __all__ = [
     "Measure",
     "WarmUp",
     "fresh_input_reasons",
+    "no_garbage_collection",
+    "output_check",
     "time_step",
     "warm_up",
 ]
@@ -98,10 +101,8 @@ def time_step(
     """
     device, threads = batch.device, torch.get_num_threads()
     single = mode == "inference" and len(batch) == 1
-    check: Callable[[Tensor], None] = partial(check_output, images=batch, num_classes=num_classes)
-    if mode == "training":
-        check = partial(check_loss, device=device)
-    with _no_garbage_collection(), torch.inference_mode(mode == "inference"):
+    check = output_check(mode, batch, num_classes)
+    with no_garbage_collection(), torch.inference_mode(mode == "inference"):
         block = Block(step, device, cross_check=not single, check=check)
         warm = warm_up(block)
         block.forget()
@@ -113,7 +114,7 @@ def time_step(
         end = observe(device)
     findings = (
         call_noise_reasons(seconds) if single else noise_reasons(seconds),
-        disturbances(start, end, threads=threads, on_cpu=device.type == "cpu"),
+        disturbances(start, end, threads=threads, on_cpu=device.type == "cpu", gpu_between=block.watch.moments),
         block.findings(),
     )
     return Timing(
@@ -125,8 +126,15 @@ def time_step(
         warmup_seconds=warm.seconds,
         warnings=(*warm.warnings, *(reason for warnings, _ in findings for reason in warnings)),
         errors=tuple(reason for _, errors in findings for reason in errors),
-        evidence=facts(start, end, threads=threads),
+        evidence=facts(start, end, threads=threads, gpu_between=block.watch.moments),
     )
+
+
+def output_check(mode: Mode, batch: Tensor, num_classes: int | None) -> Callable[[Tensor], None]:
+    """Return what checks the outputs of a step on batches like this one, as a `Block` takes it."""
+    if mode == "training":
+        return partial(check_loss, device=batch.device)
+    return partial(check_output, images=batch, num_classes=num_classes)
 
 
 def _event() -> torch.cuda.Event:
@@ -142,6 +150,7 @@ class Block:
         cross_check: on CUDA, compare events with the wall clock. Not for single calls: of a short one, the
             synchronisation alone is more than the clocks may differ by.
         check: looks at the last output of each block, outside the timed region, and raises where it is wrong.
+        watched: whether a GPU is asked between blocks; not of a second side, whose load is another.
     """
 
     def __init__(
@@ -151,17 +160,20 @@ class Block:
         *,
         cross_check: bool,
         check: Callable[[Tensor], None] | None = None,
+        watched: bool = True,
     ) -> None:
         self.step = step
         self.device = device
         self.check = check
         self.finite, self.kind = True, ""
         self.events = (_event(), _event()) if cross_check and device.type == "cuda" else None
+        self.watch, self.watched = GpuWatch(device), watched
         self.forget()
 
     def forget(self) -> None:
-        """Start the sums of both clocks anew."""
+        """Start the sums of both clocks anew, and what a GPU said."""
         self.wall_seconds = self.device_seconds = 0.0
+        self.watch.forget()
 
     def __call__(self, calls: int) -> float:
         """Return the wall seconds of some calls, pipelined, and of one synchronisation at their end."""
@@ -180,6 +192,8 @@ class Block:
         if self.events:
             self.device_seconds += self.events[0].elapsed_time(self.events[1]) / 1e3
         self.wall_seconds += seconds
+        if self.watched:
+            self.watch.look()  # at once: an idle GPU soon lowers its clock
         self.look_at(output)
         return seconds
 
@@ -309,7 +323,7 @@ def fresh_input_reasons(
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect now rather than within a block, where it would take as long as the block."""
     was_enabled = gc.isenabled()
     gc.collect()

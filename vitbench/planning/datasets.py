@@ -54,6 +54,8 @@ class ResolvedDataset:
     """Its images, in each size that is wanted."""
     learns: bool = True
     """Whether a model is trained on it."""
+    root: Path | None = None
+    """Its folder; None where it has none."""
 
 
 def data_key(cell: AskedCell) -> bytes:
@@ -171,6 +173,7 @@ def open_data(
                 skip_unreadable=request.conditions.skip_unreadable,
             ),
             learns=key in learned,
+            root=located.root,
         )
     return opened
 

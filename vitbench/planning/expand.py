@@ -12,14 +12,15 @@ import msgspec
 
 from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.options import complete_model, complete_options, model_options, parse_dataset, parse_model
-from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean, error_of
+from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean
 from vitbench.planning.files import beside
-from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, Suite
+from vitbench.planning.recipe_options import with_full_names
+from vitbench.planning.suite import AskedCell, AskedModel, ModelEntry, Selection, SpeedPlan, Suite
 from vitbench.records import canonical_name
 from vitbench.settings import PRETRAINED_RECIPE, RECIPE
 from vitbench.specs import ModelSpec, OptionValue, RecipeSpec, unstorable
 
-__all__ = ["default_recipe", "expand", "is_dataset"]
+__all__ = ["default_recipe", "expand", "is_dataset", "speed_plan"]
 
 Dataset = tuple[str, dict[str, OptionValue]]
 """A name and options, as in an `AskedCell`."""
@@ -38,17 +39,13 @@ def expand(
         base: the folder of the suite's file, which files that it names are relative to; None: as the user's are.
 
     Raises:
-        UsageError: an unknown name, a wrong option, or two equal cells in the suite.
+        UsageError: an unknown name, a wrong option, two equal cells in the suite, or a batch size without speeds.
         NothingSelectedError: no cell is left.
     """
     _check_rank_by(suite.rank_by, catalog)
     entries = _choose_models(suite, catalog, selection.models, home)
     datasets = _choose_datasets(suite, catalog, selection, home, base)
-    speed = suite.speed
-    if selection.batch_size is not None:
-        speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
-    if selection.largest_batch:
-        speed = msgspec.structs.replace(speed, largest_batch=True)
+    speed = speed_plan(suite, selection)
     of_suite = {catalog.recipe(name, home=home).name: options for name, options in suite.recipes.items()}
     of_user = {catalog.recipe(name).name: options for name, options in selection.settings.items()}
     quality: list[AskedCell] = []
@@ -59,7 +56,7 @@ def expand(
         offer = catalog.model(entry.name, home=home)
         recipe = _recipe_of(entry, offer, suite, catalog, home)
         recipes.add(recipe.name)
-        options = recipe.spec.defaults
+        options, settled = recipe.spec.defaults, set[str]()
         suites = partial(_with_files, recipe, catalog=catalog, base=base)
         for source, given in (
             ("[recipes] of the suite", suites(of_suite.get(recipe.name, {}))),
@@ -67,7 +64,8 @@ def expand(
             ("--set", of_user.get(recipe.name, {})),
         ):
             options = complete_options(f"{source}: recipe {recipe.name}", recipe.spec.declared, given, over=options)
-        options = _with_full_names(recipe, options, catalog)
+            settled |= {name.replace("-", "_") for name in given}
+        options = with_full_names(recipe, options, catalog, home=recipe.plugin.name)
         model = _ask_model(offer, entry, recipe.spec, base if entry in suite.models else None)
         identity = msgspec.json.encode((model.name, model.options, recipe.name, options), order="deterministic")
         if identity in places:
@@ -75,7 +73,12 @@ def expand(
         places[identity] = place
         for dataset, dataset_options in datasets:
             asked = partial(
-                AskedCell, model=model, dataset=dataset, dataset_options=dict(dataset_options), recipe=recipe.name
+                AskedCell,
+                model=model,
+                dataset=dataset,
+                dataset_options=dict(dataset_options),
+                recipe=recipe.name,
+                recipe_settled=tuple(sorted(settled)),
             )
             quality += [
                 asked(kind="quality", recipe_options=dict(options), seed=seed)
@@ -88,8 +91,9 @@ def expand(
                     batch_size=batch_size,
                     mode=mode,
                     largest_batch=largest,
+                    sustained=speed.window(batch_size, mode, largest),
                 )
-                for batch_size, mode, largest in ([] if model.baseline else speed.cells)
+                for batch_size, mode, largest in (speed.cells if selection.times and not model.baseline else [])
             ]
     for name in sorted(set(of_user) - recipes):
         used = ", ".join(sorted(recipes)) or "none"
@@ -107,6 +111,23 @@ def expand(
         )
     )
     return quality + timed
+
+
+def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:
+    """Return which speed cells a model gets where speeds are measured.
+
+    Raises:
+        UsageError: a batch size is asked for, and no speeds.
+    """
+    speed = suite.speed
+    if selection.speeds == "none" and (selection.batch_size is not None or selection.largest_batch):
+        option = "--batch-size" if selection.batch_size is not None else "--largest-batch"
+        raise UsageError(f"{option} is of speeds, which --speeds none leaves out; give only one of the two.")
+    if selection.batch_size is not None:
+        speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
+    if selection.largest_batch:
+        speed = msgspec.structs.replace(speed, largest_batch=True)
+    return speed
 
 
 def default_recipe(spec: ModelSpec) -> str:
@@ -128,32 +149,6 @@ def _recipe_of(
     return catalog.recipe(default_recipe(spec), home=offer.plugin.name)
 
 
-def _with_full_names(
-    recipe: Offer[RecipeSpec], options: Mapping[str, OptionValue], catalog: Catalog
-) -> dict[str, OptionValue]:
-    """Return a recipe's options with the models that they name, such as a teacher, under their full names.
-
-    Raises:
-        UsageError: such a model is unknown, or has other options.
-        UnusableError: it belongs to a plugin that is broken.
-    """
-    full = dict(options)
-    for name, option in recipe.spec.declared.items():
-        if option.kind != "model" or not options[name]:
-            continue
-        try:
-            short, given = parse_model(str(options[name]))
-            offer = catalog.model(short, home=recipe.plugin.name)
-        except (UsageError, UnusableError) as error:
-            raise error_of(error.exit_code, f"option {name} of recipe {recipe.name}: {error}") from error
-        asked: Mapping[str, OptionValue] = given
-        defaults: Mapping[str, OptionValue] = {}
-        if offer.spec.resolve is None:
-            asked, defaults = complete_model(f"model {offer.name}", offer.spec, given), offer.spec.defaults
-        full[name] = canonical_name(offer.name, dict(asked), dict(defaults))
-    return full
-
-
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
     names = sorted(given.name for offer in catalog.metrics.values() for given in offer.spec.gives)
     if names and rank_by not in names:
@@ -172,7 +167,7 @@ def _with_files(
         option = recipe.spec.declared.get(name.replace("-", "_"))
         if option is None or option.kind != "model" or not isinstance(value, str) or not value:
             continue
-        with contextlib.suppress(UsageError, UnusableError):  # told by `_with_full_names`
+        with contextlib.suppress(UsageError, UnusableError):  # told by `with_full_names`
             short, given = parse_model(value)
             spec = catalog.model(short, home=recipe.plugin.name).spec
             files = beside(base, {**spec.declared, **spec.stated}, given)

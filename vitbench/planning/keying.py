@@ -103,6 +103,7 @@ class Keyer:
         batch_size: int,
         mode: Mode,
         largest_batch: bool = False,
+        sustained: float = 0.0,
         step_of: ResolvedRecipe | None = None,
     ) -> KeyedCell:
         """Key a model that is timed; where it fixes no size or no channels, its input is as the data, ``(C, H, W)``.
@@ -114,6 +115,7 @@ class Keyer:
             batch_size: of each step.
             mode: forward passes or training steps.
             largest_batch: whether to search the largest batch from there.
+            sustained: seconds of a long window that is timed, too.
             step_of: the recipe whose training step is timed; None: that of plain AdamW.
         """
         shape = _input_shape(model, data_shape)
@@ -127,6 +129,7 @@ class Keyer:
             mode=mode,
             machine=self.machine,
             largest_batch=largest_batch,
+            sustained=sustained,
             timing_variables=dict(self.variables.timing),
             recipe=step_of.name if step_of else "",
             recipe_options=step_of.options if step_of else {},

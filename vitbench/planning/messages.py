@@ -32,3 +32,6 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Environment variables for the workers."""
     notes: tuple[str, ...] = ()
     """What the user should know of the data."""
+    roots: tuple[str, ...] | None = None
+    """The folders that the data were read from, where nothing else was read that may be another by the next run: no
+    file that an option names, nothing on the hub, and no data that only their plugin knows the place of."""

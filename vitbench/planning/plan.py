@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -15,12 +16,15 @@ from vitbench.catalog.provenance import metric_versions
 from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import Say
-from vitbench.planning.expand import expand, is_dataset
+from vitbench.planning.expand import expand, is_dataset, speed_plan
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.suite import Selection, Suite
+from vitbench.planning.metrics import metric_options, of_recipes, ranked_by
+from vitbench.planning.remembered import grounds_of
+from vitbench.planning.suite import AskedCell, Selection, Suite
 from vitbench.planning.suite_file import parse_suite, read_suite, read_text
 from vitbench.records import canonical_name
 from vitbench.settings import SUITE
+from vitbench.specs import OptionValue
 
 __all__ = ["Plan", "plan", "prepared_by"]
 
@@ -34,13 +38,28 @@ class Plan:
     suite_text: str
     """Its TOML text; empty where models and datasets were selected without one."""
     prepared: Prepared
+    notes: tuple[str, ...] = ()
+    """What the user should know beside the prepared plan's own notes."""
     metrics: dict[str, str]
-    """Code hash of each installed metric on predictions."""
+    """Code hash of each installed metric of predictions and training, see `metric_versions`."""
+    metric_options: dict[str, dict[str, OptionValue]]
+    """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection
     """As they were found: the text of plugin files with them."""
+    grounds: str = ""
+    """What the prepared plan rests on, see `vitbench.planning.remembered`; empty where it is not to be kept."""
+    asked: float = 0.0
+    """When it was asked for, in seconds since the epoch."""
 
 
-def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say: Callable[[str], None]) -> Plan:
+def plan(
+    selection: Selection,
+    *,
+    executor: Executor,
+    strict_plugins: bool,
+    say: Callable[[str], None],
+    known: Callable[[str], Prepared | None] | None = None,
+) -> Plan:
     """Read a suite, expand it, and prepare its cells in a child process. Nothing is written but the data cache.
 
     Args:
@@ -48,12 +67,14 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
         executor: where to prepare.
         strict_plugins: make any problem with a plugin an error.
         say: gets a sentence for the user, a warning perhaps.
+        known: gives what was prepared before on the same grounds (`vitbench.planning.remembered`), where it will do.
 
     Raises:
         UsageError: an unknown name, a wrong option, a wrong suite file.
         NothingSelectedError: no cell is left.
         UnusableError: data, a device, a plugin file or, with `strict_plugins`, any plugin that cannot be used.
     """
+    asked = time.time()
     plugins = select_plugins(selection.plugins, selection.no_plugins)
     catalog = load_catalog(plugins)
     _refuse(catalog.fatal(strict=False))  # before a name that is unknown because its file is broken
@@ -70,7 +91,10 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
         conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)
     base = path.parent.absolute() if path else None
-    cells = expand(found, catalog, selection, home=home, base=base)
+    options = metric_options(catalog, found.metrics, selection.settings, home=home)
+    of_cells = msgspec.structs.replace(selection, settings=of_recipes(catalog, selection.settings))
+    cells = expand(found, catalog, of_cells, home=home, base=base)
+    found = msgspec.structs.replace(found, rank_by=ranked_by(found.rank_by, catalog, options))
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")
@@ -80,14 +104,42 @@ def plan(selection: Selection, *, executor: Executor, strict_plugins: bool, say:
         data_paths=_data_paths(found, path, selection, catalog, home),
         plugins=plugins,
     )
+    grounds = grounds_of(request, catalog) if known else ""
+    prepared = known(grounds) if known else None
+    if prepared:
+        grounds = ""  # it is kept already
+    else:
+        warned = False
+
+        def tell(text: str) -> None:
+            nonlocal warned
+            warned |= text.startswith("warning")
+            say(text)
+
+        say("Preparing: opening the data, checking the models.")  # which takes seconds, with torch to import
+        prepared = prepared_by(executor, request, tell)
+        grounds = "" if warned else grounds  # what was said is to be said again
     return Plan(
         selection=selection,
         suite=found,
         suite_text=text,
-        prepared=prepared_by(executor, request, say),
-        metrics=metric_versions(catalog),
+        prepared=prepared,
+        notes=tuple(_not_timed(found, selection, cells)),
+        metrics=metric_versions(catalog, options),
+        metric_options=options,
         plugins=plugins,
+        grounds=grounds,
+        asked=asked,
     )
+
+
+def _not_timed(suite: Suite, selection: Selection, cells: Sequence[AskedCell]) -> Iterator[str]:
+    """Yield how many models have no speed cells because the results are partial, and how to have them."""
+    if selection.speeds is None and not selection.times and speed_plan(suite, selection).cells:
+        models = {cell.model.label or cell.model.name for cell in cells if not cell.model.baseline}
+        if models:
+            count = f"{len(models)} models" if len(models) > 1 else "the model"
+            yield f"A partial run: the speeds of {count} are not measured; --speeds all measures them."
 
 
 def prepared_by(executor: Executor, request: PrepareRequest, say: Callable[[str], None]) -> Prepared:

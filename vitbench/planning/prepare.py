@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,7 @@ from vitbench.planning.datasets import (
 )
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
+from vitbench.planning.recipe_options import with_own_recipe_options
 from vitbench.planning.resolve import (
     Fault,
     ResolvedModel,
@@ -82,6 +83,8 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
 
     asked_models = {_asked_key(cell): cell for cell in request.cells}
     models = {key: resolve_model(cell.model, cell.recipe, catalog) for key, cell in asked_models.items()}
+    complete = tuple(with_own_recipe_options(cell, models[_asked_key(cell)].recipe_options) for cell in request.cells)
+    request = msgspec.structs.replace(request, cells=complete)
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
@@ -128,6 +131,9 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
                 said[f"model {model.label}: it takes the weights {taken} of its checkpoint"] = None
         if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
             said |= dict.fromkeys(describe_weights(model, info))
+        if asked.kind == "quality" and keyed.id in cells and cells[keyed.id].label != keyed.label:
+            labels = f"{cells[keyed.id].label} and {keyed.label}"
+            raise UsageError(f"{labels} are the same model with the same recipe; remove one.")
         if keyed.id not in cells or faults[keyed.id]:  # a speed that several data ask for, of which one fits
             faults[keyed.id] = fault
             cells[keyed.id] = msgspec.structs.replace(
@@ -141,11 +147,25 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         environment=described,
         child_environment=child_environment,
         notes=(*notes, *said),
+        roots=_roots(data.values(), [*models.values(), *named], recipes.values()),
     )
 
 
 def _named(recipe: ResolvedRecipe | None) -> tuple[ResolvedModel, ...]:
     return recipe.models if recipe else ()
+
+
+def _roots(
+    data: Collection[ResolvedDataset], models: Iterable[ResolvedModel], recipes: Iterable[ResolvedRecipe]
+) -> tuple[str, ...] | None:
+    """Return `Prepared.roots`. Data without a folder are known by their pixels, or may be others at each look."""
+    if any(model.files or needs_hub(model.spec, model.options) for model in models):
+        return None
+    if any(each.files for each in data) or any(recipe.files for recipe in recipes):
+        return None
+    if any(each.root is None and any(info.known_by != "checksums" for info in each.infos.values()) for each in data):
+        return None
+    return tuple(dict.fromkeys(str(each.root) for each in data if each.root is not None))
 
 
 def _refuse_where_none_is_left(cells: Iterable[KeyedCell], faults: Mapping[str, Fault | None]) -> None:
@@ -252,6 +272,7 @@ def _keyed(
             batch_size=asked.batch_size,
             mode=asked.mode,
             largest_batch=asked.largest_batch,
+            sustained=asked.sustained,
             step_of=recipe,
         )
     assert recipe is not None

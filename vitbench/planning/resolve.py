@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vitbench.catalog import Catalog, Plugin
+from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.catalog.options import complete_model, model_options, parse_model
 from vitbench.catalog.provenance import first_missing, revision_of
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.files import hash_files
+from vitbench.planning.recipe_options import own_recipe_options
 from vitbench.planning.suite import AskedModel
 from vitbench.records import canonical_name
 from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
@@ -67,6 +68,8 @@ class ResolvedModel:
     """SHA-256 of the files that options name, by option; ``revision`` of weights from the hub."""
     class_names: tuple[str, ...] = ()
     """Of its weights, where they are scored; empty where nothing says them."""
+    recipe_options: dict[str, OptionValue] = field(default_factory=dict)
+    """Its own defaults for the options of its recipe."""
     normalised_by: str = ""
     """What says how the images of its weights are normalised; empty: the training split does."""
     fault: Fault | None = None
@@ -102,14 +105,16 @@ class ResolvedRecipe:
 
 
 def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> ResolvedModel:
-    """Complete a family's member, its options and its label; hash its files.
+    """Complete a family's member, its options and its label; hash its files, and take its defaults for the recipe.
 
     Raises:
         UsageError: the family does not know the member, an option is wrong, or there are no weights to score.
         UnusableError: a checkpoint cannot be read.
     """
-    recipe = catalog.recipe(recipe_name).spec
+    offer = catalog.recipe(recipe_name)
+    recipe = offer.spec
     model = _resolved(asked, catalog, lambda owner, spec, given: model_options(owner, spec, recipe, given))
+    model = _with_recipe_options(model, offer, catalog)
     if not (recipe.trains or model.is_trained or model.fault or model.spec.is_baseline):
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     if model.fault or model.spec.is_baseline:
@@ -119,6 +124,17 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     known = weights_of(model.spec, model.options, trains=recipe.trains)
     names = () if recipe.trains else known.class_names
     return dataclasses.replace(model, spec=known.spec, class_names=names, normalised_by=known.source)
+
+
+def _with_recipe_options(model: ResolvedModel, recipe: Offer[RecipeSpec], catalog: Catalog) -> ResolvedModel:
+    """Return a model with its own defaults for a recipe; wrong ones cost its own cells."""
+    if model.fault:
+        return model
+    try:
+        own = own_recipe_options(model.spec, model.plugin, recipe, catalog)
+    except (UsageError, UnusableError) as error:
+        return dataclasses.replace(model, fault=Fault(reason=str(error), exit_code=error.exit_code))
+    return dataclasses.replace(model, recipe_options=own)
 
 
 def resolve_recipe(name: str, options: Mapping[str, OptionValue], catalog: Catalog) -> ResolvedRecipe:

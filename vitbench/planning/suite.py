@@ -47,6 +47,8 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
     modes: tuple[Mode, ...] = ("inference", "training")
     largest_batch: bool = False
     """Whether the largest batch that fits is searched, too."""
+    sustained: float = 0.0
+    """Seconds of a long window that is timed, too, at the fixed batch and in training; 0: none is."""
 
     @property
     def cells(self) -> list[tuple[int, Mode, bool]]:
@@ -56,6 +58,11 @@ class SpeedPlan(_Data, frozen=True, kw_only=True):
         cells: list[tuple[int, Mode, bool]] = [(size, "inference", False) for size in sizes if inference]
         cells += [(sizes[-1], "inference", True)] if self.largest_batch and sizes and inference else []
         return cells + [(size, "training", False) for size in sizes[-1:] if training]
+
+    def window(self, batch_size: int, mode: Mode, largest: bool) -> float:
+        """Return the seconds of the sustained window of a cell: those of throughput have one, others 0."""
+        fixed = mode == "training" or (batch_size == max(self.batch_sizes) > 1 and not largest)
+        return self.sustained if fixed else 0.0
 
 
 class Suite(_Data, frozen=True, kw_only=True):
@@ -72,6 +79,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """The recipe of models that name none and whose spec asks for none."""
     recipes: dict[str, dict[str, OptionValue]] = {}
     """Recipe options for the whole suite."""
+    metrics: dict[str, dict[str, OptionValue]] = {}
+    """Options of metrics."""
     speed: SpeedPlan = SpeedPlan()
     threads: int | None = None
     """torch threads; None: all usable cores."""
@@ -108,6 +117,11 @@ class Conditions(_Data, frozen=True, kw_only=True):
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether the quality cells are cut short by a limit or by fewer epochs."""
+        return self.limit is not None or self.epochs is not None
+
 
 class Selection(_Data, frozen=True, kw_only=True):
     """What the user asks for: the suite, and what in place of it. All of it, so that the same can be asked again."""
@@ -122,8 +136,10 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
+    speeds: Literal["all", "none"] | None = None
+    """Whether speeds are measured; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
-    """Recipe name to option to value, or its text, from ``--set``."""
+    """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
     """Dataset name to its folder."""
     conditions: Conditions = Conditions()
@@ -131,6 +147,13 @@ class Selection(_Data, frozen=True, kw_only=True):
     """Plugin files."""
     no_plugins: tuple[str, ...] = ()
     """Installed plugins to leave out."""
+
+    @property
+    def times(self) -> bool:
+        """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
+        if self.speeds is not None:
+            return self.speeds == "all"
+        return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 
 class AskedModel(_Data, frozen=True, kw_only=True):
@@ -156,7 +179,11 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     """Complete and typed, or, for a dataset that a folder defines, only those that were given, as text."""
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
+    """Complete, but for the defaults of the model's own, which are known in prepare."""
+    recipe_settled: tuple[str, ...] = ()
+    """The options that the suite or the user gave, over the model's own defaults."""
     seed: int = 0
     batch_size: int = 0
     mode: Mode = "inference"
     largest_batch: bool = False
+    sustained: float = 0.0

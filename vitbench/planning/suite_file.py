@@ -18,6 +18,10 @@ __all__ = ["parse_suite", "read_suite", "read_text"]
 _MOST_BYTES = 16 * 2**20
 
 
+LEAST_WINDOW, MOST_WINDOW = 2.0, 3600.0
+"""Seconds: a shorter sustained window is no longer than a timing; a longer one is a mistake."""
+
+
 def read_suite(path: Path) -> Suite:
     """Read a suite file; raises as `read_text` and `parse_suite` do."""
     return parse_suite(read_text(path), path)
@@ -82,6 +86,9 @@ def _check(suite: Suite, path: Path) -> None:
         fail("seeds", f"must hold whole numbers from 0 to {MOST_SEED}")
     if any(not 1 <= size <= MOST_IMAGES for size in suite.speed.batch_sizes):
         fail("speed.batch_sizes", f"must hold whole numbers from 1 to {MOST_IMAGES}")
+    window = suite.speed.sustained
+    if window and not LEAST_WINDOW <= window <= MOST_WINDOW:
+        fail("speed.sustained", f"must be {LEAST_WINDOW:g} to {MOST_WINDOW:g} seconds, or 0 for none; 20 is common")
     if suite.threads is not None and not 1 <= suite.threads <= MOST_THREADS:
         fail("threads", f"must be a whole number from 1 to {MOST_THREADS}")
     labels = [entry.label for entry in suite.models if entry.label]

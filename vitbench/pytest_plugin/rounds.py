@@ -64,7 +64,11 @@ def _rounds_of(block: Block, calls: int) -> tuple[Step, Callable[[], None]]:
             synchronise(block.device)
         return output
 
-    return step, lambda: block.look_at(output)
+    def after() -> None:
+        block.watch.look()
+        block.look_at(output)
+
+    return step, after
 
 
 def _num_blocks(warm: WarmUp) -> int:

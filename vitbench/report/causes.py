@@ -31,7 +31,12 @@ def _cause(words: str, *signs: str) -> Cause:
 SHARED: tuple[Cause, ...] = (
     _cause("there were more threads than usable cores", r"^\d+ threads on "),
     _cause("a quota stopped the processes", "the quota stopped the process"),
-    _cause("other processes held the processors; `vitbench doctor` says which", "had the processor ", "^load average "),
+    _cause(
+        "other processes held the processors; `vitbench doctor` says which",
+        "had the processor ",
+        "^load average ",
+        "^the host's threads waited ",
+    ),
     _cause("the host of the virtual machine took the processors", "the host took "),
     _cause("other processes used the GPU; `vitbench doctor` says which", "other process(es)? on the GPU"),
     _cause("clocks fell, or the GPU was hot", "clock fell ", "the GPU was throttled", "the GPU is at "),

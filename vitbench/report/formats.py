@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitbench.errors import UsageError
-from vitbench.specs import load_target
 
 if TYPE_CHECKING:
     from vitbench.leaderboard.leaderboard import Leaderboard
@@ -80,6 +79,8 @@ def render(
     Raises:
         UnusableError: the packages of the format's extra are not installed.
     """
+    from vitbench.specs import load_target  # here, since the command line lists the formats
+
     form = FORMATS[name]
     more: dict[str, Any] = {}
     if "unicode" in form.takes:

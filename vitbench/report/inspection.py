@@ -107,7 +107,7 @@ def record_text(store: Store, asked: str) -> str:
     if newest.status == "withdrawn":  # what it says of the cell is in the attempt before it
         record = [each for each in attempts if each.status != "withdrawn"][-1]
     planned, weights, log = record.planned, store.weights_path(record.key), store.log_path(record.key)
-    provenance = planned.provenance
+    provenance, checkpoint = planned.provenance, store.checkpoint_path(record.key)
     fields = {
         "cell": planned.in_words,
         "now": "running again" if newest.key in store.running() else "",
@@ -134,6 +134,8 @@ def record_text(store: Store, asked: str) -> str:
         "torch": provenance.torch,
         "libraries": ", ".join(f"{name} {version}" for name, version in provenance.all_libraries.items()),
         "weights": str(weights) if weights.exists() else "",
+        "kept": "; ".join(f"{store.kept_path(record.key, name)}, SHA-256 {sha}" for name, sha in record.kept.items()),
+        "checkpoint": str(checkpoint) if checkpoint.exists() else "",
         "log": str(log) if log.exists() else "",
     }
     lines = [f"{name:<11} {plain(value)}" for name, value in fields.items() if value]
@@ -145,6 +147,9 @@ def record_text(store: Store, asked: str) -> str:
     if record.evidence:
         lines += ["", "observed while it was measured, for each process:"]
         lines += map(_named_values, record.evidence)
+    if record.course:
+        lines += ["", "course of the sustained window, in the first process:"]
+        lines += map(_named_values, record.course)
     if record.curve:
         lines += ["", *map(_named_values, record.curve)]
     return "\n".join(lines)

@@ -80,7 +80,7 @@ class _Contest:
 def closing_sentences(board: Leaderboard) -> list[str]:
     """Return what to say of each condition, one text each, in the leaderboard's order; nothing of speed alone.
 
-    Then what was left out for its version, or because it was not asked for.
+    Then what was left out for damage or for its version, or because it was not asked for.
     """
     by_condition = board.by_condition()
     names = places(by_condition)
@@ -89,7 +89,7 @@ def closing_sentences(board: Leaderboard) -> list[str]:
         for condition, rows in by_condition.items()
         if condition.dataset or any(row.rank is not None for row in rows)
     ]
-    return [*said, *board.left_out, *([board.hidden] if board.hidden else [])]
+    return [*said, *board.damaged, *board.left_out, *([board.hidden] if board.hidden else [])]
 
 
 def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:

@@ -57,6 +57,13 @@ class Attempt:
         """Whether its last process ended without a result."""
         return bool(self.endings) and status_of(self.endings[-1])[0] != "ok"
 
+    @property
+    def answered(self) -> bool:
+        """Whether its last process came to an end of its own, good or bad: it was not killed, and waits for nothing."""
+        return (
+            bool(self.endings) and self.endings[-1].kind == "answered" and status_of(self.endings[-1])[0] != "pending"
+        )
+
     def record(
         self, run: str, environment_digest: str, metrics: Mapping[str, str], *, interrupted: bool = False
     ) -> Record:
@@ -86,15 +93,18 @@ class Attempt:
             else self.search_seconds + sum(ending.seconds for ending in self.endings),
             measurements=measurements,
             curve=last.curve,
+            training=last.training,
             preprocess=last.preprocess,
             environment=environment_digest,
             runtime=last.runtime,
             facts=last.facts,
             splits=last.splits,
+            course=next((result.course for result in results if result.course), ()),
             evidence=tuple(result.evidence for result in results if result.evidence),
             faults=faults,
             warnings=warnings,
             measured_by=_each_once(one.measured_by for one in results),
+            kept=last.kept if status == "ok" else {},
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 

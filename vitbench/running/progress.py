@@ -7,6 +7,7 @@ beside a measurement disturbs it.
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import sys
 import time
@@ -34,7 +35,7 @@ class Talker:
         stream: TextIO | None = None,
     ) -> None:
         """Talk about these cells; `known_seconds` are the times of earlier records, by cell id."""
-        self._stream = stream or sys.stderr
+        self._stream = stream or sys.stderr or io.StringIO()  # a program without a console has none
         self._left = {planned.key: planned for planned in cells}
         self._total = len(cells)
         self._known = known_seconds
@@ -75,8 +76,8 @@ class Talker:
             self._write(_CLEAR)
 
     def _write(self, text: str) -> None:
-        """Write, unless nobody reads any more: that must not end a run."""
-        with contextlib.suppress(BrokenPipeError):
+        """Write, if it can be written: a full disk or a terminal that is gone must not end a run."""
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -32,12 +33,16 @@ from vitbench.execution.messages import (
     MetricsJob,
     Progress,
     Say,
+    host_ran_out,
+    kept_file,
     time_limit,
 )
 from vitbench.files import move_file
+from vitbench.measurements import plain_name
 from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import FULL_PROCESSES, Attempt, status_of
 from vitbench.running.largest_batch import SearchFailed, find_largest
+from vitbench.specs import OptionValue
 from vitbench.store import Store
 
 __all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
@@ -46,6 +51,8 @@ SPEED_PROCESSES = 7
 """Fresh processes of a speed cell, settled before the first: an interval of Student's t over seven is 1.85 times as
 wide as their standard deviation, over five 2.5 times, over three 5 times."""
 _TARGET = "vitbench.worker.cell:run_cell"
+MetricOptions = Mapping[str, dict[str, OptionValue]]
+_NO_OPTIONS: MetricOptions = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +96,7 @@ def run_cells(
     run: str,
     environment_digest: str,
     metrics: Mapping[str, str],
+    metric_options: MetricOptions = _NO_OPTIONS,
     child_environment: Mapping[str, str],
     executor: Executor,
     on_event: Callable[[Event], None],
@@ -107,6 +115,8 @@ def run_cells(
     def keep(attempt: Attempt, *, interrupted: bool = False) -> None:
         record = attempt.record(run, environment_digest, metrics, interrupted=interrupted)
         store.append(record)
+        if not interrupted and attempt.answered:  # after the record: what lies between would be lost
+            store.drop_checkpoint(record.key)
         if not interrupted:
             on_event(Ended(record=record))
 
@@ -120,6 +130,7 @@ def run_cells(
                 timeout=timeout,
                 scratch=scratch,
                 plugins=plugins,
+                metric_options=metric_options,
             )
             _run_group(group, f"{run}/{number}", call, keep, by_ratio=by_ratio)
 
@@ -167,12 +178,17 @@ def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
     started = time.monotonic()
 
     def try_batch(size: int) -> tuple[Status, str]:
-        return status_of(call(attempt.planned, 0, size, probe=True))
+        ending = call(attempt.planned, 0, size, probe=True)
+        status, reason = status_of(ending)
+        if ending.kind == "oom" and cell.device.startswith("cuda"):  # the system ended it, for want of its own memory
+            return "failed", host_ran_out(reason)
+        return status, reason
 
     try:
         attempt.largest = find_largest(try_batch, start=cell.batch_size)
     except SearchFailed as failure:
-        attempt.endings.append(_not_run(failure.status, failure.reason))
+        found = CellResult(status=failure.status, reason=failure.reason)
+        attempt.endings.append(Ending(kind="answered", seconds=0.0, answer=found))
     attempt.search_seconds = time.monotonic() - started
 
 
@@ -181,10 +197,13 @@ def update_metrics(
     *,
     store: Store,
     metrics: Mapping[str, str],
+    options: MetricOptions = _NO_OPTIONS,
     executor: Executor,
     plugins: PluginSelection,
 ) -> list[str]:
-    """Compute the metrics of stored predictions again where metrics were added or changed since; nothing is retrained.
+    """Compute the metrics of stored predictions and trainings again where these were added, changed or set otherwise.
+
+    Nothing is retrained.
 
     Returns:
         A sentence for each record whose metrics stay as they are, with the reason.
@@ -196,7 +215,15 @@ def update_metrics(
             continue
         if metrics.items() <= record.metrics.items():  # one that has left, or lacks its library here, keeps its value
             continue
-        job = MetricsJob(planned=record.planned, faults=record.faults, warnings=record.warnings, plugins=plugins)
+        job = MetricsJob(
+            planned=record.planned,
+            training=record.training,
+            curve=record.curve,
+            faults=record.faults,
+            warnings=record.warnings,
+            metric_options={**options},
+            plugins=plugins,
+        )
         with store.job_folder() as folder:
             for source, name in ((path, PREDICTIONS), (store.scores_path(record.key), SCORES)):
                 with contextlib.suppress(OSError):  # the child says that it is missing
@@ -206,7 +233,8 @@ def update_metrics(
             moved = ending.answer is not None and _moved(folder / SCORES, store.scores_path(record.key))
         if ending.answer is not None and moved:
             new = {measurement.name: measurement for measurement in ending.answer.measurements}
-            others = [measurement for measurement in record.measurements if measurement.name not in new]
+            told = {plain_name(name) for name in new if name != plain_name(name)}  # under options, perhaps new ones
+            others = [one for one in record.measurements if one.name not in new and plain_name(one.name) not in told]
             store.append(
                 msgspec.structs.replace(
                     record,
@@ -253,12 +281,16 @@ class _Call:
     scratch: str
     """A folder for the time that a group of cells runs."""
     plugins: PluginSelection
+    metric_options: MetricOptions
 
     def __call__(
         self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
     ) -> Ending[CellResult]:
         if planned.unavailable:
-            return _not_run("pending" if planned.hub == "away" else "failed", planned.unavailable)
+            if planned.hub == "away":
+                away = CellResult(status="pending", reason=planned.unavailable)
+                return Ending(kind="answered", seconds=0.0, answer=away)
+            return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
             timeout = timeout or time_limit(planned.cell)
@@ -271,6 +303,8 @@ class _Call:
             batch_size=batch_size,
             timing_only=process >= FULL_PROCESSES,
             probe=probe,
+            checkpoint=str(self.store.checkpoint_path(planned.key)) if isinstance(planned.cell, QualityCell) else "",
+            metric_options={**self.metric_options},
             plugins=self.plugins,
         )
         with self.store.job_folder(planned.key) as folder:
@@ -289,23 +323,19 @@ class _Call:
                 environment=environment,
             )
             if ending.answer is not None and ending.answer.status == "ok":
-                store = self.store
+                store, key = self.store, planned.key
                 places = {
-                    WEIGHTS: store.weights_path,
-                    PREDICTIONS: store.predictions_path,
-                    SCORES: store.scores_path,
+                    WEIGHTS: store.weights_path(key),
+                    PREDICTIONS: store.predictions_path(key),
+                    SCORES: store.scores_path(key),
+                    **{kept_file(name): store.kept_path(key, name) for name in ending.answer.kept},
                 }
                 try:
                     for name in filter(lambda name: (folder / name).exists(), places):
-                        move_file(folder / name, places[name](planned.key))
+                        move_file(folder / name, places[name])
                 except StoreError as error:  # the cell's results are lost, and the others go on
-                    return _not_run("failed", str(error), ending.seconds)
+                    return Ending(kind="refused", seconds=ending.seconds, reason=str(error))
         return ending
-
-
-def _not_run(status: Status, reason: str, seconds: float = 0.0) -> Ending[CellResult]:
-    """Return the ending of a process that was never started, or whose result cannot be kept."""
-    return Ending(kind="answered", seconds=seconds, answer=CellResult(status=status, reason=reason))
 
 
 def _event(planned: KeyedCell, message: Progress | Say) -> Event:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from vitbench.errors import StoreError
 from vitbench.execution.executor import Executor
 from vitbench.files import lock
 from vitbench.planning.command import command_line
+from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
+from vitbench.planning.remembered import keep, kept
 from vitbench.records import REFERENCE, KeyedCell, Record, SpeedCell
 from vitbench.running.progress import Talker
 from vitbench.running.runner import run_cells, update_metrics
@@ -19,7 +22,7 @@ from vitbench.running.steadiness import known_steadiness
 from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.version import __version__
 
-__all__ = ["Rerun", "execute", "is_wanted", "known_seconds"]
+__all__ = ["Rerun", "done_before", "execute", "is_wanted", "known_seconds"]
 
 Rerun = Literal["failed", "speed", "all"]
 _DONE = ("ok", "skipped")
@@ -36,7 +39,8 @@ def execute(
     """
     folder = folder.absolute()
     if (folder / FILE_NAME).exists():
-        Store.open(folder, create=False).close()  # a damaged store is refused before anything is written beside it
+        with Store.open(folder, create=False) as store:
+            store.check_pages()  # before anything is written beside it
     cells = planned.prepared.cells
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
@@ -53,12 +57,18 @@ def execute(
         running = {cell.key for cell in todo}
         kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
         talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
-        for sentence in planned.prepared.notes:
+        for sentence in (*store.damage, *planned.prepared.notes, *planned.notes):
             talker.note(sentence)
         _announce(len(cells), len(todo), kept, rerun, talker.note)
+        _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)
         try:
             for sentence in update_metrics(
-                kept, store=store, metrics=planned.metrics, executor=executor, plugins=planned.plugins
+                kept,
+                store=store,
+                metrics=planned.metrics,
+                options=planned.metric_options,
+                executor=executor,
+                plugins=planned.plugins,
             ):
                 talker.note(sentence)
             run_cells(
@@ -67,6 +77,7 @@ def execute(
                 run=identity,
                 environment_digest=environment_digest(planned.prepared.environment),
                 metrics=planned.metrics,
+                metric_options=planned.metric_options,
                 child_environment=planned.prepared.child_environment,
                 executor=executor,
                 on_event=talker,
@@ -77,7 +88,22 @@ def execute(
         finally:
             talker.close()
         newest = store.newest_by_key()
+        if planned.grounds:
+            keep(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
+
+
+def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | None:
+    """Return what an earlier run into a folder prepared on the same grounds, where nothing of it is left to run."""
+    prepared = kept(folder, grounds)
+    if prepared is None:
+        return None
+    try:
+        with Store.open(folder, create=False) as store:
+            newest = store.newest_by_key()
+    except StoreError:  # told where the folder is opened to be written
+        return None
+    return None if any(is_wanted(newest.get(cell.key), rerun) for cell in prepared.cells) else prepared
 
 
 def _by_ratio(cells: Sequence[KeyedCell]) -> bool:
@@ -85,6 +111,21 @@ def _by_ratio(cells: Sequence[KeyedCell]) -> bool:
     timed = next((planned.cell for planned in cells if isinstance(planned.cell, SpeedCell)), None)
     known = known_steadiness(timed.machine, timed.device, REFERENCE) if timed else None
     return known is None or known.by_ratio
+
+
+def _tidy(
+    store: Store, asked: set[str], newest: Mapping[str, Record], *, anew: set[str], note: Callable[[str], None]
+) -> None:
+    """Delete checkpoints that no training goes on from, and tell of those that another run may want."""
+    for key in store.checkpoints():
+        # A kill between a record and the end of its checkpoint leaves both.
+        if key in anew or (key in newest and newest[key].status in _DONE):
+            store.drop_checkpoint(key)
+    if others := [key for key in store.checkpoints() if key not in asked]:
+        note(
+            f"{len(others)} {'training' if len(others) == 1 else 'trainings'} of other runs, or of code that changed "
+            f"since, left a checkpoint in {store.checkpoint_path('').parent}: delete what you do not want to resume."
+        )
 
 
 def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:

@@ -36,7 +36,8 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
         reason.encode()
     except UnicodeEncodeError:
         raise UsageError("the reason is no UTF-8 text; write it in this terminal's encoding.") from None
-    Store.open(folder, create=False).close()  # before a lock is made beside a store that is not there
+    with Store.open(folder, create=False) as store:
+        store.check_pages()  # before a lock is made beside a store that is not there
     with lock(folder, command="vitbench withdraw", remedy="stop it"), Store.open(folder, create=False) as store:
         newest = newest_record(store, asked)
         if newest.status == "withdrawn":
@@ -51,4 +52,5 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
             environment=newest.environment,
         )
         store.append(record)
+        store.drop_checkpoint(record.key)  # a training that begins again is not to go on from there
     return record

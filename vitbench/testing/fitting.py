@@ -11,8 +11,10 @@ Shapes: N images, C channels of the model's input, (H, W) its size in pixels, K 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -100,6 +102,7 @@ def fit(
     epochs: int | None = 20,
     options: Mapping[str, OptionValue] | None = None,
     device: str = "cpu",
+    **changes: Any,
 ) -> nn.Module:
     """Train a model on the tiny problem by a recipe and return what the recipe returns, not compiled.
 
@@ -111,6 +114,7 @@ def fit(
         epochs: the user's budget; None: none, as in most runs.
         options: in place of the recipe's own.
         device: where.
+        changes: fields of the `FitRun`, in place of the kit's.
 
     Raises:
         CheckFailed: it raised, or gave no module.
@@ -118,7 +122,7 @@ def fit(
     """
     need(recipe.requires)
     function = load_target(recipe.fit)  # what cannot be imported is no broken contract
-    run = run_of(recipe, data, seed=seed, epochs=epochs, options=options, device=device)
+    run = replace(run_of(recipe, data, seed=seed, epochs=epochs, options=options, device=device), **changes)
     seed_all(seed)
     try:
         fitted = contract.call(function, {"model": model, "data": data, "run": run})

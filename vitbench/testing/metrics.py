@@ -292,7 +292,7 @@ def _call(case: MetricCase, subject: Subject, where: str) -> dict[str, Measureme
 def _measure(case: MetricCase, subject: Subject) -> list[Result]:
     measure = load_target(case.spec.measure)  # what cannot be imported is no broken contract
     try:
-        given = contract.call(measure, {"subject": subject})
+        given = contract.call(measure, {"subject": subject}, case.spec.defaults)
         if isinstance(given, get_args(Result)) or not isinstance(given, Iterable):
             raise CheckFailed(f"measure gave one {type(given).__name__}; yield it, or give a list of measurements")
         results = list(given)

@@ -109,6 +109,7 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
                 "check_recipe_sees_its_split": _AT_HOME,
                 "check_recipe_leaves_flags": _FITTED,
                 "check_recipe_step": _FITTED,
+                "check_recipe_resumes": (*_TRAINED, "check_recipe_seed"),
             },
         ),
         MetricCase: (

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from vitbench.errors import Skip, VitbenchError
+from vitbench.catalog import Offer
+from vitbench.errors import Skip, VitbenchError, did_you_mean
 from vitbench.execution.choice import chosen_executor
 from vitbench.execution.processes import ProgramError, answer_of
+from vitbench.planning.recipe_options import own_recipe_options, recipe_that_a_model_names
+from vitbench.specs import ModelSpec
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import CheckFailed
 from vitbench.testing.fresh import Imported, Loaded, import_in_child
@@ -68,9 +71,10 @@ def check_plugin_offers(case: PluginCase) -> None:
 
 
 def check_plugin_recipes_known(case: PluginCase) -> None:
-    """The recipes that its models name are known: its own, or those of an installed package."""
-    named = [offer for offer in case.catalog.models.values() if offer.plugin.name == case.plugin and offer.spec.recipe]
-    if not named:
+    """The recipes that its models name are known, and take what `recipe_options` set; others need not be installed."""
+    models = [offer for offer in case.catalog.models.values() if offer.plugin.name == case.plugin]
+    named = [offer for offer in models if offer.spec.recipe]
+    if not named and not any(offer.spec.recipe_options for offer in models):
         raise Skip("its models name no recipe")
     if case.catalog.left_out:
         raise Skip(f"plugins are left out: {', '.join(case.catalog.left_out)}")
@@ -79,6 +83,28 @@ def check_plugin_recipes_known(case: PluginCase) -> None:
             case.catalog.recipe(offer.spec.recipe, home=case.plugin)
         except VitbenchError as error:
             raise CheckFailed(f"model {offer.name}: {error} If another package offers it, require it.") from error
+    for offer in models:
+        for name in offer.spec.recipe_options:
+            _check_recipe_options(offer, name, case)
+
+
+def _check_recipe_options(offer: Offer[ModelSpec], name: str, case: PluginCase) -> None:
+    """Check what a model sets of one recipe, where that is installed."""
+    recipe = recipe_that_a_model_names(name, case.plugin, case.catalog)
+    if recipe is None:
+        plugin, slash, _ = name.partition("/")
+        if slash and plugin != case.plugin:
+            return
+        short = [known.partition("/")[2] for known in case.catalog.recipes]
+        hint = did_you_mean(name, [*case.catalog.recipes, *short])
+        raise CheckFailed(
+            f'model {offer.name}: recipe_options name the recipe "{name}", and neither {case.plugin} nor vitbench '
+            f"offers it.{hint} Write that of another plugin as plugin/name."
+        )
+    try:
+        own_recipe_options(offer.spec, offer.plugin, recipe, case.catalog)
+    except VitbenchError as error:
+        raise CheckFailed(f"model {offer.name}: {error}") from error
 
 
 def _losses(case: PluginCase) -> list[str]:

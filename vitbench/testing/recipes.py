@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from vitbench.testing.checks import CheckFailed, raised
 from vitbench.testing.fitting import PREPROCESS, TRAIN_IMAGES, fit, options_of, run_of, tensors_of
 from vitbench.testing.learner import CLASSES, learner, own_model, problem
 from vitbench.training import batches, preprocess
+from vitbench.worker.hands import Hands
 from vitbench.worker.runtime import changed_flags, runtime
 
 SHORT = 2
@@ -176,6 +178,27 @@ def check_recipe_step(case: RecipeCase) -> None:
         )
 
 
+def check_recipe_resumes(case: RecipeCase) -> None:
+    """What goes on from a state that `run.save` got ends with the same weights, on the CPU, and the same losses."""
+    _needs_training(case)
+    saved: list[tuple[int, bytes]] = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "checkpoint")
+        whole = _Resumable(case, path, saved=saved)
+        if not saved:
+            raise Skip("it saves nothing; a training that is killed starts anew")
+        step, content = saved[3 * len(saved) // 4]
+        path.write_bytes(content)
+        again = _Resumable(case, path)
+    if not again.asked:
+        raise CheckFailed("fit calls run.save, but never run.resume; see vitbench.training.TrainingState")
+    what = f"a training that goes on from step {step}"
+    if not _same(whole.state, again.state):
+        raise CheckFailed(f"{what} ends with other weights; save all that changes, by vitbench.training.TrainingState")
+    if again.losses != whole.losses[len(whole.losses) - len(again.losses) :]:
+        raise CheckFailed(f"{what} logs another loss; save what an epoch's loss is the mean of, such as MeanLoss")
+
+
 def _step_of(case: RecipeCase, model: nn.Module) -> TrainStep:
     assert case.spec.step is not None
     function = load_target(case.spec.step)  # what cannot be imported is no broken contract
@@ -246,6 +269,33 @@ def _limit(case: RecipeCase) -> tuple[float, str]:
     if own.spec.is_baseline:
         return 0.999 * math.log(CLASSES), "must be below that of a guess,"
     return F.cross_entropy(*_predict(learner(case), case)).item(), "was before"
+
+
+class _Resumable:
+    """A fit with the hands of a run, which saves at each step."""
+
+    def __init__(self, case: RecipeCase, path: Path, saved: list[tuple[int, bytes]] | None = None) -> None:
+        """Fit, from a checkpoint where there is one; `saved` gets a copy of all that is saved."""
+        self.asked = False
+        """Whether it asked for an earlier state."""
+        self.losses: list[float] = []
+        """Of each epoch."""
+        hands = Hands(path, curve=[], say=lambda _: None)
+
+        def resume() -> tuple[int, Mapping[str, Any]] | None:
+            self.asked = True
+            return hands.resume()
+
+        def save(step: int, state: Mapping[str, Any]) -> None:
+            hands.save(step, state)
+            if saved is not None:
+                saved.append((step, path.read_bytes()))
+
+        def log(*, epoch: float | None = None, loss: float | None = None, **_: float | None) -> None:
+            if epoch is not None and float(epoch).is_integer() and loss is not None:
+                self.losses.append(float(loss))
+
+        self.state = _state(_fit(case, epochs=SHORT, resume=resume, save=save, save_seconds=0.0, log=log))
 
 
 class _Watched:

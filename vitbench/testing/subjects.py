@@ -31,6 +31,7 @@ from vitbench.protocols import (
     Split,
     Startup,
     Subject,
+    Sustained,
     Timing,
     TrainingLog,
 )
@@ -198,6 +199,9 @@ def _training() -> list[Scene]:
                 "loss": factor * 2.0 / epoch ** (1 / factor),
                 "lr": 0.001,
                 "val_top1": 1 - factor * 0.2 / epoch ** (1 / factor),
+                "images_per_second": 1000 / factor,
+                "wait_seconds": 0.1 * factor,
+                "train_seconds": factor * epoch,
             }
             for epoch in range(1, 6)
         )
@@ -263,6 +267,7 @@ def _memory() -> list[Scene]:
 def _startup() -> list[Scene]:
     def make(compiled: bool) -> Callable[[float], Startup]:
         return lambda factor: Startup(
+            connect_seconds=0.5 * factor,
             build_seconds=factor,
             first_call_seconds=factor**1.5 * (10.0 if compiled else 0.2),
             second_call_seconds=factor * 0.1,
@@ -272,6 +277,26 @@ def _startup() -> list[Scene]:
     return [
         _scene("compiled" if compiled else "plain", "startup", make(compiled), "batch_1") for compiled in (False, True)
     ]
+
+
+def _sustained() -> list[Scene]:
+    def make(mode: Mode) -> Callable[[float], Sustained]:
+        def sustained(factor: float) -> Sustained:
+            blocks = tuple((factor * np.linspace(1.0, 1.0 + 0.1 * factor, 20)).tolist())
+            return Sustained(
+                mode=mode,
+                batch_size=32,
+                seconds=sum(blocks),
+                block_seconds=blocks,
+                calls_per_block=100,
+                counts_from=10,
+                course=({"seconds": factor, "images_per_second": 3200 / factor},),
+            )
+
+        return sustained
+
+    situations: tuple[tuple[Mode, At], ...] = (("inference", "fixed_batch"), ("training", "training"))
+    return [_scene(f"{mode}, a long window", "sustained", make(mode), at) for mode, at in situations]
 
 
 def _loading() -> list[Scene]:
@@ -311,6 +336,7 @@ _SCENES: Mapping[Part, Callable[[], list[Scene]]] = MappingProxyType(
         "memory": _memory,
         "startup": _startup,
         "loading": _loading,
+        "sustained": _sustained,
         "energy": _energy,
         "agreement": _agreement,
     }

@@ -100,6 +100,7 @@ def _sides(
             )
         else:
             place = in_place(repository)
+        say(f"Asking {label} what it can measure.")
         sides.append((place, ask(place, question.request(place, repository.folder))))
     return sides[::-1]
 

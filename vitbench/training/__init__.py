@@ -5,27 +5,41 @@
 
 from __future__ import annotations
 
-from vitbench.training.augmentation import augment
+from vitbench.training.augmentation import Augmentation, augment
+from vitbench.training.averaging import WeightAverage
+from vitbench.training.balance import class_weights
+from vitbench.training.choosing import BestEpoch
+from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
 from vitbench.training.inputs import preprocess, statistics
 from vitbench.training.loading import Batch, Resident, batches, resident, shuffled, steps_per_epoch
 from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, train_step, with_progress
+from vitbench.training.optimizers import named_optimizer
 from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
+from vitbench.training.state import Part, TrainingState
 
 __all__ = [
+    "Augmentation",
     "Batch",
+    "BestEpoch",
     "DivergedError",
     "Draws",
+    "EpochClock",
     "MeanLoss",
+    "Part",
     "Resident",
+    "TrainingState",
+    "WeightAverage",
     "augment",
     "autocast",
     "batches",
+    "class_weights",
     "decay_groups",
     "derived_seed",
     "evaluate_top1",
     "grad_scaler",
+    "named_optimizer",
     "on_device",
     "preprocess",
     "resident",

@@ -30,8 +30,8 @@ def enlarged(images: Tensor, size: tuple[int, int], interpolation: str) -> Tenso
     """Enlarge images uint8[B, C, H, W] to uint8[B, C, h, w], (h, w) = size, neither smaller than before."""
     count, channels, height, width = images.shape
     out = images.new_empty((count, channels, *size))
-    across = _weights(width, size[1], interpolation).to(images.device)  # [w, W]
-    down = _weights(height, size[0], interpolation).to(images.device)  # [h, H]
+    across = _weights_on(width, size[1], interpolation, images.device)  # [w, W]
+    down = _weights_on(height, size[0], interpolation, images.device)  # [h, H]
     step = max(1, _CHUNK_BYTES // (8 * channels * math.prod(size)))
     for start in range(0, count, step):
         # Whole numbers below 2**53, so that float64 is exact in whatever order it sums.
@@ -43,19 +43,28 @@ def enlarged(images: Tensor, size: tuple[int, int], interpolation: str) -> Tenso
 
 
 @lru_cache(maxsize=64)
-def agrees(given: tuple[int, int], size: tuple[int, int], interpolation: str) -> bool:
-    """Return whether `enlarged` gives for some sizes what Pillow does; False where an image would shrink."""
+def agrees(given: tuple[int, int], size: tuple[int, int], interpolation: str, device: torch.device) -> bool:
+    """Return whether `enlarged` gives on a device for some sizes what Pillow does; False where an image would shrink.
+
+    The device is tried, too: a GPU may be told to compute float64 by other means (CUBLAS_EMULATE_DOUBLE_PRECISION).
+    """
     if size[0] < given[0] or size[1] < given[1]:
         return False
     image = np.random.RandomState(0).randint(0, 256, given).astype(np.uint8)
     theirs = Image.fromarray(image).resize(size[::-1], Image.Resampling[interpolation.upper()])
-    ours = enlarged(torch.from_numpy(image)[None, None], size, interpolation)
-    return bool((ours[0, 0].numpy() == np.asarray(theirs)).all())
+    ours = enlarged(torch.from_numpy(image)[None, None].to(device), size, interpolation)
+    return bool((ours[0, 0].cpu().numpy() == np.asarray(theirs)).all())
 
 
 def _rounded(sums: Tensor) -> Tensor:
     """Return fixed-point sums as whole numbers in 0..255."""
     return sums.add_(1 << (_PRECISION_BITS - 1)).mul_(2.0**-_PRECISION_BITS).floor_().clamp_(0, 255)
+
+
+@lru_cache(maxsize=64)
+def _weights_on(given: int, wanted: int, interpolation: str, device: torch.device) -> Tensor:
+    """Return `_weights` on a device, copied once: a copy at each batch would wait for all that the device has to do."""
+    return _weights(given, wanted, interpolation).to(device)
 
 
 @lru_cache(maxsize=64)

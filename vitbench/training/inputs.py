@@ -110,7 +110,11 @@ def _fitted(images: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Ten
     """Return images uint8[B, C, H, W], of any device, in the size of a model's input: uint8[B, C, h, w]."""
     given = (images.shape[-2], images.shape[-1])
     size, top, left = placing(given, image_size, crop_fraction=how.crop_fraction, crop_mode=how.crop_mode)
-    if images.device.type == _BY_MATRICES and top >= 0 <= left and agrees(given, size, how.interpolation):
+    if (
+        images.device.type == _BY_MATRICES
+        and top >= 0 <= left
+        and agrees(given, size, how.interpolation, images.device)
+    ):
         whole = enlarged(images, size, how.interpolation)
         return whole[..., top : top + image_size[0], left : left + image_size[1]].contiguous()
     fill = filling(how.crop_mode, how.mean, images.shape[1])

@@ -14,6 +14,7 @@ from torch import Tensor
 from vitbench.errors import UsageError
 from vitbench.protocols import Split
 from vitbench.training.draws import Draws, derived_seed
+from vitbench.training.setup import sent
 
 __all__ = ["Batch", "Resident", "batches", "resident", "shuffled", "steps_per_epoch"]
 
@@ -43,7 +44,8 @@ class Batch:
     labels: Tensor
     """int64[B], on the device."""
     draws: Draws
-    """The random numbers of each image, for its augmentation."""
+    """The random numbers of each image, for its augmentation; on the CPU, whatever the device, so that no GPU is waited
+    for where they decide what is done."""
 
 
 def resident(split: Split, device: torch.device) -> Split | Resident:
@@ -135,9 +137,8 @@ def shuffled(
     order = _order(count, seed=seed, epoch=epoch, repeats=repeats, weights=weights)
     for number in range(start, steps_per_epoch(count, batch_size)):
         rows, copies = (part[number * batch_size : (number + 1) * batch_size] for part in order)
-        images, labels = _gather(split, rows.to(device) if isinstance(split, Resident) else rows, device)
-        draws = Draws(seed, epoch, rows.to(device), copies.to(device))
-        yield Batch(images=images, labels=labels, draws=draws)
+        images, labels = _gather(split, sent(rows, device) if isinstance(split, Resident) else rows, device)
+        yield Batch(images=images, labels=labels, draws=Draws(seed, epoch, rows, copies))
 
 
 def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -159,6 +160,4 @@ def _gather(split: Split | Resident, rows: Tensor, device: torch.device) -> tupl
     chosen = rows.numpy()
     images = torch.from_numpy(split.images[split.index[chosen]])
     labels = torch.from_numpy(split.labels[chosen])
-    if device.type == "cuda":  # pinned, so that the copy runs beside the computation
-        images, labels = images.pin_memory(), labels.pin_memory()
-    return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    return sent(images, device), sent(labels, device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitbench.errors import VitbenchError
 from vitbench.measuring.steps import check_output
 from vitbench.protocols import FitRun, Split, TrainVal
+from vitbench.training.formats import convolution_formats
 from vitbench.training.inputs import preprocess
 from vitbench.training.loading import Resident, batches
 from vitbench.training.setup import autocast
@@ -26,6 +27,8 @@ _SIGN_SECONDS = 5.0
 """Often enough for a person who watches; too rarely to cost anything."""
 _LOSSES_BETWEEN_READS = 50
 """Reading a loss makes the CPU wait for a GPU."""
+_SMALLEST_SCALE = 2.0**-14
+"""Of gradients in float16: a scaler starts with 2**16 and halves that at each step that it skips."""
 
 
 class DivergedError(VitbenchError):
@@ -41,45 +44,64 @@ def train_step(
     scaler: torch.amp.GradScaler,
     run: FitRun,
     label_smoothing: float = 0.0,
-    clip_norm: float,
+    class_weights: Tensor | None = None,
+    clip_norm: float = 0.0,
+    micro_batch: int = 0,
 ) -> Tensor:
-    """Take one step on inputs float32[B, C, H, W] and labels int64[B]; return the loss, a scalar on the device.
+    """Take one step on inputs float32[B, C, H, W]; return the loss, a scalar on the device.
 
     Forward in the run's precision, cross-entropy in float32, backward, gradients clipped, optimiser step.
 
     Args:
         model: on the device, in train mode.
         inputs: float32[B, C, H, W].
-        labels: int64[B].
+        labels: int64[B], or the share of each class in each image, float32[B, K].
         optimizer: its gradients are cleared first.
         scaler: of `grad_scaler`.
         run: its precision and device count.
         label_smoothing: share of the target that all classes have in equal parts, 0 to 1.
-        clip_norm: the largest norm of all gradients together.
+        class_weights: float32[K] on the device, what the loss of each class is multiplied by.
+        clip_norm: the largest norm of all gradients together; 0: any.
+        micro_batch: images that pass the model at once; 0: all. The gradients of all parts are added, so that the step
+            is that of the whole batch, up to rounding, for a model that treats each image apart. Batch normalisation
+            takes its statistics of a part.
 
     Raises:
         InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
     """
     optimizer.zero_grad()
-    with autocast(run.precision, run.device):
-        logits = model(inputs)
-    check_output(logits, inputs, learns=True)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    parts = -(-len(inputs) // micro_batch) if micro_batch else 1
+    losses = []
+    for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with autocast(run.precision, run.device), convolution_formats(model, run):
+            logits = model(part)
+        check_output(logits, part, learns=True)
+        loss = F.cross_entropy(
+            logits.float(), targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
+        ) / len(inputs)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
     scaler.unscale_(optimizer)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, clip_norm)
+    if clip_norm:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimizer)
     scaler.update()
-    return loss.detach()
+    return torch.stack(losses).sum()
 
 
 class MeanLoss:
-    """The mean loss of an epoch, read from the device in few pieces; it notices a loss that is not finite."""
+    """The mean loss of each epoch, read from the device in few pieces; it notices a loss that is not finite."""
 
-    def __init__(self, first_step: int) -> None:
-        """Start with the number, counted from 1, of the step whose loss comes first."""
+    def __init__(self, first_step: int = 1, scaler: torch.amp.GradScaler | None = None) -> None:
+        """Start with the number, counted from 1, of the step whose loss comes first.
+
+        Args:
+            first_step: the next one.
+            scaler: of the training; where its gradients are no numbers step after step, that is noticed, too.
+        """
         self._first_unread = first_step
+        self._scaler = scaler
         self._unread: list[Tensor] = []
         self._sum = 0.0
         self._count = 0
@@ -88,16 +110,29 @@ class MeanLoss:
         """Take the loss of the next step.
 
         Raises:
-            DivergedError: a loss was not finite (noticed at once on the CPU, within 50 steps elsewhere).
+            DivergedError: a loss was not finite (noticed at once on the CPU, within 50 steps elsewhere), or the scaler
+                has skipped the last steps, 30 or more.
         """
         self._unread.append(loss)
         if loss.device.type == "cpu" or len(self._unread) == _LOSSES_BETWEEN_READS:
             self._read()
 
     def mean(self) -> float:
-        """Return the mean of all losses; raises DivergedError as `add` does."""
+        """Return the mean of the losses since the last call, one or more; raises DivergedError as `add` does."""
         self._read()
-        return self._sum / self._count
+        mean = self._sum / self._count
+        self._sum, self._count = 0.0, 0
+        return mean
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what a training that goes on within an epoch needs; raises DivergedError as `add` does."""
+        self._read()
+        return {"next_step": self._first_unread, "sum": self._sum, "count": self._count}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where another one was."""
+        self._first_unread, self._unread = state_dict["next_step"], []
+        self._sum, self._count = state_dict["sum"], state_dict["count"]
 
     def _read(self) -> None:
         if not self._unread:
@@ -110,9 +145,16 @@ class MeanLoss:
         self._count += len(self._unread)
         self._first_unread += len(self._unread)
         self._unread.clear()
+        if self._scaler is not None and self._scaler.is_enabled() and self._scaler.get_scale() < _SMALLEST_SCALE:
+            raise DivergedError(
+                f"at step {self._first_unread - 1} the gradients were infinite once more, so that no step is taken; "
+                "lower the recipe's option lr, or train in bfloat16"
+            )
 
 
-def with_progress(items: Iterable[T], run: FitRun, *, epoch: int, epochs: int, steps: int) -> Iterator[T]:
+def with_progress(
+    items: Iterable[T], run: FitRun, *, epoch: int, epochs: int, steps: int, start: int = 0
+) -> Iterator[T]:
     """Yield the batches of an epoch, with a sign of life every five seconds.
 
     The sign is ``run.log(epoch=2.25, epochs=20)``; never a whole epoch, whose row is the recipe's to write.
@@ -123,9 +165,10 @@ def with_progress(items: Iterable[T], run: FitRun, *, epoch: int, epochs: int, s
         epoch: counted from 0.
         epochs: of how many.
         steps: how many batches the epoch has.
+        start: how many of these are left out, as by `shuffled`.
     """
     last = time.monotonic()
-    for done, item in enumerate(items):
+    for done, item in enumerate(items, start):
         if 0 < done < steps and time.monotonic() - last >= _SIGN_SECONDS:
             run.log(epoch=epoch + done / steps, epochs=epochs)
             last = time.monotonic()

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitbench.protocols import FitRun
 
-__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device", "placed", "reduced_dtype", "scaler_of"]
+__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device", "placed", "reduced_dtype", "scaler_of", "sent"]
 
 _REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -32,6 +32,13 @@ def placed(
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model, cast(nn.Module, torch.compile(model)) if compiled else model
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; neither the copy to a GPU nor what follows is waited for."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -71,5 +78,6 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
             groups[decays].append(parameter)
     return [
         {"params": groups[True], "weight_decay": weight_decay},
-        {"params": groups[False], "weight_decay": 0.0},
+        # An optimiser of matrices, such as timm's Muon, has another one for what this names.
+        {"params": groups[False], "weight_decay": 0.0, "use_fallback": True},
     ]

@@ -31,9 +31,10 @@ from vitbench.measuring.steps import (
     plain_train_step,
     training_step,
 )
+from vitbench.measuring.sustained import sustain
 from vitbench.measuring.timing import FRESH_INPUTS, Measure, fresh_input_reasons, time_step
 from vitbench.measuring.training_memory import TrainingMemory, split_training_memory
-from vitbench.protocols import Budget, FitRun, MemoryUse, Timing, TrainStep
+from vitbench.protocols import Budget, FitRun, MemoryUse, Sustained, Timing, TrainStep
 from vitbench.records import Mode, SpeedCell
 from vitbench.specs import Preprocess, load_target
 from vitbench.training.setup import autocast, placed, scaler_of
@@ -230,6 +231,10 @@ class Bench:
     def time_in_turn(self, inputs: Sequence[Tensor], reference: Reference) -> Timing:
         """Warm up the step, and time it in turn with the reference network."""
         return time_in_turn(self.step(inputs), reference, self.mode, inputs[0], self.num_classes)
+
+    def sustain(self, inputs: Sequence[Tensor], seconds: float) -> Sustained:
+        """Time a long window of the step, which is warm."""
+        return sustain(self.step(inputs), self.mode, inputs[0], self.num_classes, seconds=seconds)
 
     def remembered(self, seen: Sequence[Tensor]) -> list[str]:
         """Say so where the model was fast on the timed inputs only because it had seen them before."""

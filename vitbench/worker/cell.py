@@ -15,25 +15,21 @@ from vitbench.catalog.provenance import origin, revision_of
 from vitbench.environment import memory_bytes
 from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
-from vitbench.execution.messages import CellJob, CellResult
+from vitbench.execution.messages import CellJob, CellResult, host_ran_out
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.printable import whole
 from vitbench.records import KeyedCell, QualityCell, Status
+from vitbench.training import DivergedError
+from vitbench.worker.memory_errors import lack_of_memory
 from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
 from vitbench.worker.speed import run_speed
 
 __all__ = ["run_cell"]
 
-_LACK_OF_MEMORY = (
-    "defaultcpuallocator",
-    "bad_alloc",
-    "cannot allocate memory",
-    "could not create a primitive",  # oneDNN, where it cannot have its scratch memory
-    "out of memory",  # CUDA outside of torch's allocator, MPS
-    "alloc_failed",  # cuBLAS, cuDNN
-)
+LARGEST = 8_000_000
+"""Bytes of a result: one of seven processes with all their samples has 20,000."""
 
 
 def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
@@ -54,8 +50,12 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         return _storable(msgspec.structs.replace(result, measured_by=measured_by(catalog, result.measurements)))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        status = "pending" if job.planned.hub and _of_network(error) else _status_of(error)
-        return CellResult(status=status, reason=reason_of(error))
+        status, reason = _status_of(error), reason_of(error)
+        if job.planned.hub and _of_network(error):
+            status = "pending"
+        elif job.probe and lack_of_memory(error) == "host" and job.planned.device.startswith("cuda"):
+            status, reason = "failed", host_ran_out(reason)
+        return CellResult(status=status, reason=reason)
 
 
 def _storable(result: CellResult) -> CellResult:
@@ -63,13 +63,16 @@ def _storable(result: CellResult) -> CellResult:
 
     Raises:
         VitbenchError: it holds a number of more than 64 bits, or something else that nothing holds.
+        UnusableError: a plugin gave texts or curves without end, which would make each table of a folder slow.
     """
     try:
-        msgspec.msgpack.encode(result)
+        size = len(msgspec.msgpack.encode(result))
     except UnicodeEncodeError:
         return _storable(msgspec.convert(_whole_texts(msgspec.to_builtins(result)), CellResult))
     except (OverflowError, TypeError) as error:
         raise VitbenchError(f"what the cell found cannot be stored: {reason_of(error)}") from error
+    if size > LARGEST:
+        raise UnusableError(f"its record would have {size / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} MB are kept")
     return result
 
 
@@ -129,13 +132,6 @@ def _of_network(error: BaseException) -> bool:
 
 
 def _status_of(error: BaseException) -> Status:
-    import torch
-
-    if isinstance(error, (InvalidPredictions, InvalidOutput)):
+    if isinstance(error, (InvalidPredictions, InvalidOutput, DivergedError)):
         return "invalid"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return "oom"
-    # What is not torch's own allocator for CUDA raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LACK_OF_MEMORY):
-        return "oom"
-    return "failed"
+    return "oom" if lack_of_memory(error) else "failed"

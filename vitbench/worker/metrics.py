@@ -18,10 +18,10 @@ from vitbench import contract
 from vitbench.catalog import Catalog, Offer
 from vitbench.catalog.provenance import first_missing, origin
 from vitbench.errors import Skip, reason_of
-from vitbench.measurements import LARGEST_BATCH, at_largest_batch, blank, taken_in
+from vitbench.measurements import LARGEST_BATCH, at_largest_batch, blank, plain_name, taken_in, under_options
 from vitbench.protocols import Predictions, Split, Subject, Timing
 from vitbench.records import Measurement, PluginOrigin, Verdict, doubt
-from vitbench.specs import At, MetricSpec, load_target
+from vitbench.specs import At, MetricSpec, OptionValue, load_target
 from vitbench.worker.runtime import kept_flags
 from vitbench.worker.scores import Kept, Score, Scored, scored
 
@@ -29,7 +29,7 @@ __all__ = ["Measured", "measure", "measured_by"]
 
 _ROUNDING = 1e-6
 """Of the largest of a value and its ends, how far it may lie outside; a metric may compute in float32."""
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,13 @@ class Measured:
     """What is kept for comparing models on the same images, by the measurement's name."""
 
 
-def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, str] = _NOTHING) -> Measured:
+def measure(
+    catalog: Catalog,
+    subject: Subject,
+    at: At,
+    lacking: Mapping[str, str] = _NOTHING,
+    options: Mapping[str, Mapping[str, OptionValue]] = _NOTHING,
+) -> Measured:
     """Return what all metrics give that are taken at a cell and whose parts the subject has.
 
     At the largest batch the metrics of the fixed batch are taken, under names of their own, but for what is exact.
@@ -51,6 +57,7 @@ def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, st
         subject: what is measured. Metrics cannot write into its predictions and its curve: others read them, too.
         at: which cell it is.
         lacking: why a part that the subject should have is missing; its metrics are recorded without a value.
+        options: of metrics that have some, complete, by the metric's full name; the others have their defaults.
     """
     subject = _read_only(subject)
     found: list[Scored] = []
@@ -60,10 +67,12 @@ def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, st
             reasons = [lacking[part] for part in spec.parts if part in lacking]
             if not taken_in(spec, at):
                 continue
+            own, some = options.get(offer.name, spec.defaults), list[Scored]()
             if reasons:
-                found += _without_values(spec, reasons[0])
+                some = _without_values(spec, reasons[0])
             elif all(getattr(subject, part) is not None for part in spec.parts):
-                found += [_doubted(one, spec, subject) for one in _call(offer, subject)]
+                some = [_doubted(one, spec, subject) for one in _call(offer, subject, own)]
+            found += [dataclasses.replace(one, measurement=under_options(one.measurement, own)) for one in some]
     measurements = tuple(one.measurement for one in found)
     return Measured(
         measurements=tuple(map(at_largest_batch, measurements)) if at == "largest_batch" else measurements,
@@ -73,7 +82,7 @@ def measure(catalog: Catalog, subject: Subject, at: At, lacking: Mapping[str, st
 
 def measured_by(catalog: Catalog, measurements: Iterable[Measurement]) -> tuple[PluginOrigin, ...]:
     """Return the plugins of the metrics that gave some figures."""
-    given = {one.name.removeprefix(f"{LARGEST_BATCH}_") for one in measurements if one.value is not None}
+    given = {plain_name(one.name).removeprefix(f"{LARGEST_BATCH}_") for one in measurements if one.value is not None}
     givers = [offer for offer in catalog.metrics.values() if any(each.name in given for each in offer.spec.gives)]
     plugins = (offer.plugin for offer in givers)
     return tuple(origin(plugin) for plugin in dict.fromkeys(plugins))
@@ -102,12 +111,12 @@ def _views(part: Predictions | Split) -> dict[str, Any]:
     return views
 
 
-def _call(offer: Offer[MetricSpec], subject: Subject) -> list[Scored]:
+def _call(offer: Offer[MetricSpec], subject: Subject, options: Mapping[str, OptionValue]) -> list[Scored]:
     if missing := first_missing(offer.spec.requires):
         return _without_values(offer.spec, f"it needs the module {missing}, which is not installed")
     found: dict[str, Scored] = {}
     try:
-        for given in contract.call(load_target(offer.spec.measure), {"subject": subject}):
+        for given in contract.call(load_target(offer.spec.measure), {"subject": subject}, options):
             one = (
                 _of_score(given, offer, subject)
                 if isinstance(given, Score)

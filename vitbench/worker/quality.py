@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -23,14 +24,15 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, C
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
-from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, doubt
+from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
-from vitbench.training import batches, preprocess, statistics
+from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.card import Card
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
+from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.keeping import keep_weights, unsaved_buffers
 from vitbench.worker.metrics import Measured, measure, measured_by
@@ -103,7 +105,14 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             with signs_of_life(send, "loading"):
                 return named(text)
 
-        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build)
+        def say(text: str) -> None:
+            send(Say(text=f"{planned.in_words}: {text}."))
+
+        if recipe.trains and (note := _short_batches(cell, images=len(splits.train))):
+            say(note)
+        checkpoint = Path(job.checkpoint) if job.checkpoint else None
+        hands = Hands(checkpoint, curve=log.curve, say=say)
+        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
         with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
             try:
                 model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
@@ -117,6 +126,8 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
         if not isinstance(model, nn.Module):
             raise VitbenchError(f"recipe {cell.recipe} returned {type(model).__name__}, not a torch.nn.Module")
+        if recipe.trains:
+            _check_weights(model, log.curve)
         log()
         found = evaluate(Reordered(model, order) if order else model, planned, splits.test, how, log)
         if cell.compile and not planned.baseline:
@@ -128,6 +139,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
             send(Say(text=f"{planned.label}: its weights are {lost}"))
+    kept = hands.write_kept(folder)
     curve = tuple(log.curve)
     subject = Subject(
         num_classes=num_classes,
@@ -137,12 +149,14 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
         predictions=found.predictions,
         images=splits.test,
-        training=_training_log(start, end, planned, cell, splits, curve) if recipe.trains else None,
+        training=_training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds)
+        if recipe.trains
+        else None,
         loading=found.loading,
         agreement=found.agreement,
     )
     with signs_of_life(send, "measuring"):  # resamples may take a minute for each metric
-        measured = measure(catalog, subject, "quality")
+        measured = measure(catalog, subject, "quality", options=job.metric_options)
     save_scores(folder / SCORES, measured.scores, found.predictions)
     return CellResult(
         status="ok",
@@ -150,16 +164,18 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         faults=found.faults,
         warnings=(*flipped, *found.warnings),
         curve=curve,
+        training=_without_curve(subject.training),
         preprocess=_applied(how, planned, weights.source),
         runtime=flags,
         facts=said,
         splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
-        evidence=facts(start, end, threads=cell.threads) if recipe.trains else {},
+        evidence={**facts(start, end, threads=cell.threads), **hands.evidence} if recipe.trains else {},
+        kept=kept,
     )
 
 
 def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult:
-    """Compute the metrics of stored predictions, when metrics were added or changed since."""
+    """Compute the metrics of a training and of stored predictions, when metrics were added or changed since."""
     assert folder is not None
     job = msgspec.msgpack.decode(request, type=MetricsJob)
     predictions = load_predictions(folder / PREDICTIONS)
@@ -169,10 +185,11 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
         device=job.planned.device,
         precision=job.planned.cell.precision,
         predictions=predictions,
+        training=TrainingLog(**msgspec.structs.asdict(job.training), curve=job.curve) if job.training else None,
     )
     catalog = load_catalog(job.plugins)
     with signs_of_life(send, "measuring"):
-        measured = measure(catalog, subject, "quality")
+        measured = measure(catalog, subject, "quality", options=job.metric_options)
     _save_again(folder / SCORES, measured, predictions)
     measurements = doubt(_doubted(measured.measurements, job.planned), "warn", job.warnings)
     return CellResult(
@@ -233,7 +250,7 @@ def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
 
 
 def _fit_run(
-    planned: KeyedCell, cell: QualityCell, log: Callable[..., None], build: Callable[[str], nn.Module]
+    planned: KeyedCell, cell: QualityCell, log: Callable[..., None], build: Callable[[str], nn.Module], hands: Hands
 ) -> FitRun:
     return FitRun(
         device=torch.device(planned.device),
@@ -243,9 +260,33 @@ def _fit_run(
         options=cell.recipe_options,
         log=log,
         build=build,
+        resume=hands.resume,
+        save=hands.save,
+        keep=hands.keep,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )
+
+
+def _short_batches(cell: QualityCell, *, images: int) -> str:
+    """Say so where there are fewer training images than a recipe's batch is to have; empty: there are enough."""
+    asked = cell.recipe_options.get("batch_size")
+    if not isinstance(asked, int) or asked <= images:
+        return ""
+    return f"a batch of {asked} is larger than the training split, and has all of its {images} images"
+
+
+def _check_weights(model: nn.Module, curve: Sequence[Mapping[str, float]]) -> None:
+    """Refuse a model whose training did not end in numbers, whatever its recipe made of that.
+
+    Raises:
+        DivergedError: a parameter or a buffer has nan.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_floating_point() and tensor.isnan().any():
+            lost = [row["epoch"] for row in curve if not math.isfinite(row.get("loss", 0.0))]
+            since = f", and its loss is not finite from epoch {lost[0]:g} on" if lost else ""
+            raise DivergedError(f"the trained model has nan in {name}{since}; lower the recipe's learning rate")
 
 
 def _training_log(
@@ -255,16 +296,29 @@ def _training_log(
     cell: QualityCell,
     splits: Splits,
     curve: tuple[dict[str, float], ...],
+    earlier_seconds: float,
 ) -> TrainingLog:
-    """Return what `fit` took, and what disturbed it."""
+    """Return what `fit` took in all attempts, and what disturbed the last one."""
     warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
+    if earlier_seconds:
+        warnings = [
+            *warnings,
+            f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
+        ]
     return TrainingLog(
-        seconds=end.wall - start.wall,
+        seconds=earlier_seconds + end.wall - start.wall,
         images=len(splits.train),
         curve=curve,
         warnings=tuple(warnings),
         errors=tuple(errors),
     )
+
+
+def _without_curve(log: TrainingLog | None) -> Training | None:
+    """Return a log as a record keeps it."""
+    if log is None:
+        return None
+    return Training(seconds=log.seconds, images=log.images, warnings=log.warnings, errors=log.errors)
 
 
 def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo:

@@ -12,7 +12,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -207,7 +207,7 @@ def check_precision(precision: Precision, device: str) -> None:
 
 @contextmanager
 def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> Iterator[dict[str, Any]]:
-    """Set torch's flags and all random seeds, and restore flags and generators on the way out.
+    """Set torch's flags, its current CUDA device and all random seeds, and restore these on the way out.
 
     Yields:
         What was set, for the record: precision, seed, device and each flag. `changed_flags` compares with it.
@@ -219,7 +219,9 @@ def runtime(*, precision: Precision, threads: int, seed: int, device: str) -> It
     saved, wanted = _read_flags(), _wanted(precision, threads)
     python_state, numpy_state = random.getstate(), np.random.get_state()
     cuda = [torch.device(device).index or 0] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda):
+    # Kernels of other libraries, and pinned memory, go to the current device, whatever device their tensors are on.
+    current = torch.cuda.device(cuda[0]) if cuda else nullcontext()
+    with current, torch.random.fork_rng(devices=cuda):
         try:
             with torch.inference_mode(torch.is_inference_mode_enabled()):
                 _write_flags(wanted)

@@ -17,17 +17,18 @@ from vitbench.execution.executor import Send
 from vitbench.execution.messages import CellJob, CellResult, Progress
 from vitbench.measurements import at_of
 from vitbench.measuring.energy import measure_energy
-from vitbench.measuring.evidence import Moment, disturbances, observe
+from vitbench.measuring.evidence import Moment, disturbances, glance, observe
 from vitbench.measuring.memory import MemoryBaseline
 from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
 from vitbench.measuring.reference import make_reference
-from vitbench.measuring.steps import forward_of, seconds_of, synchronise
+from vitbench.measuring.steps import connect, forward_of, seconds_of, synchronise
 from vitbench.protocols import Agreement, EnergyUse, MemoryUse, Startup, Subject, Timing
 from vitbench.records import SpeedCell
 from vitbench.worker.bench import COMPILED_ON_CPU, Bench, TrainStepMaker, read_baseline, recipe_step
 from vitbench.worker.build import build_model, facts_of, fill_zeros, meta_architecture
 from vitbench.worker.casting import CastWeights
 from vitbench.worker.compiling import check_compiled, graphs_compiled
+from vitbench.worker.memory_errors import lack_of_memory
 from vitbench.worker.metrics import measure
 from vitbench.worker.runtime import flag_reasons, runtime, steady_allocator
 
@@ -49,6 +50,8 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
     assert isinstance(cell, SpeedCell)
     spec = catalog.member(cell.model)
     send(Progress(stage="measuring"))
+    began = glance()
+    connected = connect(torch.device(cell.device))  # before torch's flags are set, which needs the device
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         architecture = meta_architecture(planned, spec, cell.num_classes)
         architecture()  # what a build imports must not count as the model's memory
@@ -63,7 +66,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         # Only the first process compiles with an empty cache.
         startup = None
         if forward_alone and not job.timing_only and (job.process == 0 or not cell.compile):
-            startup = bench.weights.settle(lambda: _startup(built, cell))
+            startup = bench.weights.settle(lambda: _startup(built, cell, began, connected))
         else:
             bench.settle()
         memory = None if job.timing_only else _memory(built, cell)
@@ -75,6 +78,8 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
             check_compiled(since=compiled_before)
         remembered = [] if cell.largest_batch or job.timing_only else bench.remembered(inputs)
         energy = _energy(bench) if forward_alone and not job.timing_only and bench.batch_size > 1 else None
+        # Last of what is measured, since it leaves the machine warm.
+        sustained = bench.sustain(inputs, cell.sustained) if cell.sustained and not job.timing_only else None
         flipped = flag_reasons(flags)
         agreement = _agreement(built, cell) if forward_alone and variant and job.process == 0 else None
     parts = {"memory": memory, "energy": energy}
@@ -85,13 +90,14 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         precision=cell.precision,
         architecture=architecture if job.process == 0 else None,
         timing=timing,
+        sustained=sustained,
         startup=startup,
         memory=None if isinstance(memory, Skip) else memory,
         energy=None if isinstance(energy, Skip) else energy,
         agreement=agreement,
     )
     lacking = {name: str(part) for name, part in parts.items() if isinstance(part, Skip)}
-    measurements = measure(catalog, subject, at_of(cell), lacking).measurements
+    measurements = measure(catalog, subject, at_of(cell), lacking, job.metric_options).measurements
     if not measurements:
         return CellResult(status="failed", reason="no installed metric measures speed; see `vitbench plugins`")
     wrong, doubtful = (disagreement(agreement), unjudged(agreement)) if agreement else (None, None)
@@ -105,6 +111,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         faults=faults,
         warnings=warnings,
         evidence=dict(timing.evidence),
+        course=tuple(map(dict, sustained.course)) if sustained else (),
     )
 
 
@@ -116,8 +123,6 @@ class _Built:
     """The model as it was built; `bench` calls it compiled where the cell asks for it."""
     bench: Bench
     baseline: MemoryBaseline | Skip
-    began: Moment
-    """Before it was built."""
     seconds: float
 
 
@@ -127,13 +132,12 @@ def _built(
     """Read the memory in use, then build the model and move it to its device, and keep what that took."""
     device = torch.device(cell.device)
     baseline = read_baseline(device)
-    began = observe(device)
     started = time.perf_counter()
     plain = build().to(device)
     bench = Bench.of_cell(plain, cell, train=train, batch_size=batch_size)
     synchronise(device)
     seconds = time.perf_counter() - started
-    return _Built(plain=plain, bench=bench, baseline=baseline, began=began, seconds=seconds)
+    return _Built(plain=plain, bench=bench, baseline=baseline, seconds=seconds)
 
 
 def _probe(bench: Bench) -> CellResult:
@@ -146,14 +150,22 @@ def _probe(bench: Bench) -> CellResult:
     return CellResult(status="ok")
 
 
-def _startup(built: _Built, cell: SpeedCell) -> Startup:
-    """Time the first and the second forward pass."""
+def _startup(built: _Built, cell: SpeedCell, began: Moment, connected: float) -> Startup:
+    """Time the first and the second forward pass.
+
+    Args:
+        built: the model, which was never called.
+        cell: the conditions.
+        began: before the device was used.
+        connected: the seconds that it took to begin to use it.
+    """
     device = built.bench.device
     step = built.bench.step(built.bench.inputs(count=2))
     with built.bench.inference_mode():
         first, second = (seconds_of(step, device) for _ in range(2))
-    warnings, errors = disturbances(built.began, observe(device), threads=cell.threads, on_cpu=device.type == "cpu")
+    warnings, errors = disturbances(began, observe(device), threads=cell.threads, on_cpu=device.type == "cpu")
     return Startup(
+        connect_seconds=connected,
         build_seconds=built.seconds,
         first_call_seconds=first,
         second_call_seconds=second,
@@ -173,8 +185,8 @@ def _timing(bench: Bench, inputs: Sequence[Tensor], cell: SpeedCell) -> Timing:
         reference = make_reference(cell.mode, bench.device, plain)
         with bench.inference_mode(), reference.conditions():
             reference.step()
-    except (MemoryError, torch.OutOfMemoryError):
-        if not cell.largest_batch:
+    except (MemoryError, RuntimeError) as error:
+        if not (cell.largest_batch and lack_of_memory(error)):
             raise
         reference = None
     # Not in the handler: while the error is alive, its frames hold what was allocated for the reference.

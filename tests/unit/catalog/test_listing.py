@@ -225,7 +225,9 @@ RICH = RecipeSpec(
 
 
 def test_options_are_told_with_type_default_limits_and_meaning() -> None:
-    plain = WithOptions(kind="model", name="mine/net", spec=ModelSpec(name="net", build="a:b", summary="A net"))
+    own = {"distil": {"hard": False, "stages": (1, 2)}, "other/sgd": {"lr": 0.1}}
+    net = ModelSpec(name="net", build="a:b", summary="A net", recipe_options=own)
+    plain = WithOptions(kind="model", name="mine/net", spec=net)
     told = options_text([WithOptions(kind="recipe", name="mine/distil", spec=RICH), plain])
     assert told.splitlines() == [
         "recipe mine/distil:  Learn from a teacher",
@@ -240,7 +242,10 @@ def test_options_are_told_with_type_default_limits_and_meaning() -> None:
         "",
         "model mine/net:  A net",
         "  no options",
+        "  its defaults for recipe distil:  hard=false  stages=1,2",
+        "  its defaults for recipe other/sgd:  lr=0.1",
     ]
+    assert json.loads(options_data([plain]))[0]["recipe_options"] == json.loads(json.dumps(own))
 
 
 def test_json_of_options_names_every_field_of_each() -> None:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--limit": ("N|FRACTION", False, None),
         "--batch-size": ("INTEGER RANGE", False, None),
         "--largest-batch": FLAG,
+        "--speeds": ("[all|none]", False, None),
         "--set": ("RECIPE.OPTION=VALUE", True, None),
         "--timeout": ("SECONDS", False, None),
         "--rerun": ("[failed|speed|all]", False, None),
@@ -204,9 +205,9 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
         (["ls"], "Missing argument 'KIND': models, datasets, recipes, metrics, suites, plugins; or --options NAME."),
         (["ls", "models", "scratch/vti*"], 'no models fit "scratch/vti*". Did you mean "scratch/vit"?'),
-        (["ls", "--options", "supervisd"], 'recipe is called "supervisd". Did you mean "supervised"?'),
+        (["ls", "--options", "supervisd"], 'recipe or metric is called "supervisd". Did you mean "supervised"?'),
         (["ls", "models", "scratch/*", "--options", "vit"], "--options takes no PATTERN"),
-        (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, or none"),
+        (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, metrics, or none"),
         (["ls", "modles"], "'modles' is not one of"),
         (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
@@ -352,6 +353,8 @@ def test_the_start_imports_nothing_heavy() -> None:
         "        main()\n"
         "    except SystemExit as ended:\n"
         "        assert not ended.code, (command, ended.code)\n"
+        "    if command == ['--help']:\n"
+        "        assert not {'msgspec', 'pluggy', 'vitbench.specs', 'vitbench.api'} & set(sys.modules)\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

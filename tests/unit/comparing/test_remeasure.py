@@ -112,7 +112,7 @@ def test_lockstep_decides_over_what_is_stored(
     assert [first.planned.cell.batch_size for first, _ in lab.asked] == [32, 1, 32]  # type: ignore[union-attr]
     assert [second.planned.cell.mode for _, second in lab.asked] == ["inference", "inference", "training"]  # type: ignore[union-attr]
     assert {(first.label, second.label) for first, second in lab.asked} == {("vit", "resnet18")}
-    assert len(said) == 3
+    assert len(said) == 4
     assert "vit and resnet18 in turn, throughput" in said[0]
     rate, time = speeds["throughput"].measured, speeds["latency_p50"].measured
     assert rate is not None

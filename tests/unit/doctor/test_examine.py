@@ -62,12 +62,13 @@ def test_a_gpu_is_watched_where_runs_would_be_on_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         gpu_checks, "gpu_check", lambda *moments: MachineCheck(name="gpu", ok=True, found=", ".join(moments))
     )
+    monkeypatch.setattr(examine, "gpu_settings", lambda device: {"mig": 1.0} if device == "cuda:1" else {})
     examined = ask("cuda:1")
-    assert {"driver", "gpu"} <= names(examined)
+    assert {"driver", "gpu", "gpu settings"} <= names(examined)
     assert isinstance(examined, Examined)
     assert examined.machine_class == "a GPU as cuda:1"
     assert devices == ["cuda:1", "cuda:1"]
-    assert "before, after" in [check.found for check in examined.checks]
+    assert {"before, after", "mig on"} <= {check.found for check in examined.checks}
 
 
 @pytest.mark.parametrize(("quota", "told"), [(None, False), (1.5, True)])

@@ -186,3 +186,36 @@ class TestGpu:
         check = gpu_checks.gpu_check(IDLE, replace(IDLE, **changes))
         assert not is_well(check)
         assert words in check.found
+
+
+SETTINGS = {"power_limit_w": 700.0, "default_power_limit_w": 700.0, "persistence": 1.0, "ecc": 1.0, "mig": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (SETTINGS, "power limit 700 W, ecc on, mig off"),
+        ({**SETTINGS, "power_limit_w": 690.0}, "power limit 690 W, ecc on, mig off"),
+        ({}, "cannot be read (no NVML)"),
+        ({"pcie_width": 16.0, "max_pcie_width": 16.0}, "cannot be read (no NVML)"),
+    ],
+)
+def test_a_gpu_that_is_set_as_it_should_be(settings: dict[str, float], found: str) -> None:
+    check = gpu_checks.settings_check(settings)
+    assert is_well(check)
+    assert check.found == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "advice"),
+    [
+        ({"power_limit_w": 350.0}, "its power limit is 350 W, by default 700 W", "`nvidia-smi -pl 700`"),
+        ({"persistence": 0.0}, "persistence mode is off", "`nvidia-smi -pm 1`"),
+        ({"pcie_width": 4.0, "max_pcie_width": 16.0}, "its PCIe link has 4 of 16 lanes", "slot"),
+    ],
+)
+def test_what_makes_a_gpu_slower_than_others_of_its_name(changes: dict[str, float], found: str, advice: str) -> None:
+    check = gpu_checks.settings_check({**SETTINGS, **changes})
+    assert not is_well(check)
+    assert check.found == found
+    assert advice in check.advice

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from waiting import PATIENCE, is_alive, wait_for
 
@@ -151,6 +152,42 @@ def test_a_crash_is_seen_at_once_though_a_grandchild_holds_the_pipes(executor: L
     assert wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
 
 
+@pytest.mark.parametrize("target", ["leave_a_daemon", "leave_a_daemon_and_die"])
+def test_a_daemon_ends_with_the_process_that_started_it(executor: LocalExecutor, tmp_path: Path, target: str) -> None:
+    ending = run(executor, target, str(tmp_path / "pid"))
+    assert (ending.kind, ending.reason) in [("answered", ""), ("crashed", "the process was killed by SIGSEGV")]
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "timeout"),
+    [("write_everywhere", "crashed", PATIENCE), ("write_half_a_message", "timeout", 2.0)],
+)
+def test_what_a_model_writes_to_the_pipe_costs_its_own_call(
+    executor: LocalExecutor, capfd: pytest.CaptureFixture[str], target: str, kind: str, timeout: float
+) -> None:
+    ending = run(executor, target, timeout=timeout)
+    assert ending.kind == kind
+    assert "wrote to the pipe" in ending.reason or kind == "timeout"
+    assert run(executor, "echo").kind == "answered"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_the_target_forked_says_nothing(executor: LocalExecutor) -> None:
+    result = run(executor, "come_back_twice").answer
+    assert isinstance(result, CellResult)
+    assert result.reason == "the process itself"
+
+
+def test_where_the_working_folder_was_removed_calls_go_on(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(executor, "echo").kind == "answered"
+
+
 def test_an_interruption_ends_the_process_and_goes_on(executor: LocalExecutor, tmp_path: Path) -> None:
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
@@ -254,15 +291,16 @@ def parent(target: str, text: str = "") -> str:
     return PARENT.format(tests=str(Path(__file__).parents[2]), target=target, text=text)
 
 
-def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
+def test_nothing_outlives_the_parent(tmp_path: Path) -> None:
+    """Neither the process, deaf to SIGTERM, nor a daemon of it, nor what multiprocessing started."""
     pid = tmp_path / "pid"
-    script = subprocess.Popen([sys.executable, "-c", parent("sleep", str(pid))])
-    assert wait_for(lambda: pid.exists() and pid.read_text())
-    child = int(pid.read_text())
-    assert is_alive(child)
+    script = subprocess.Popen([sys.executable, "-c", parent("leave_a_daemon_and_sleep", str(pid))])
+    assert wait_for(lambda: pid.exists())
+    started = psutil.Process(script.pid).children(recursive=True)
+    assert {int(pid.read_text())} < {process.pid for process in started}
     os.kill(script.pid, signal.SIGKILL)
     script.wait()
-    assert wait_for(lambda: not is_alive(child))
+    assert wait_for(lambda: not any(is_alive(process.pid) for process in started))
 
 
 @pytest.mark.parametrize("way", ["file", "stdin"])

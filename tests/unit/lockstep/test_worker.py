@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import itertools
 import sys
@@ -25,7 +24,7 @@ from vitbench.errors import VitbenchError
 from vitbench.lockstep import worker as live
 from vitbench.lockstep.process import Order, Ran, Ready, RunCalls
 from vitbench.lockstep.worker import model_block
-from vitbench.measuring import evidence, gpu, steps
+from vitbench.measuring import evidence, steps
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.specs import RecipeSpec
@@ -193,23 +192,13 @@ def test_a_model_that_changes_torchs_flags_is_reported(probe: Probe, monkeypatch
     assert not torch.backends.cudnn.benchmark
 
 
-@pytest.mark.parametrize(
-    ("on_gpu", "taken"),
-    [(None, 0.25), (([], []), 0.25), ((["a clock"], []), 1.0), (([], ["another process"]), 1.0)],
-    ids=["no GPU", "a quiet GPU", "a slow GPU", "a busy GPU"],
-)
-def test_a_block_says_what_the_machine_took_from_it(
-    probe: Probe, monkeypatch: pytest.MonkeyPatch, on_gpu: tuple[list[str], list[str]] | None, taken: float
-) -> None:
-    observe = evidence.observe
-    monkeypatch.setattr(
-        evidence, "observe", lambda device: dataclasses.replace(observe(device), gpu="a GPU" if on_gpu else None)
-    )
+def test_a_block_says_what_the_machine_took_from_it(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "disturbances", lambda *_, **__: ([], []))
-    monkeypatch.setattr(evidence, "disturbance", lambda start, end, on_cpu, since: 0.25 if on_cpu else 0.5)
-    monkeypatch.setattr(gpu, "gpu_disturbances", lambda start, end, peers: on_gpu)
+    monkeypatch.setattr(
+        evidence, "disturbance", lambda start, end, on_cpu, gpu_peers, since: 0.25 if on_cpu and gpu_peers == 1 else 0.5
+    )
     with model_block(order()) as block:
-        assert block(1).disturbance == taken
+        assert block(1).disturbance == 0.25
 
 
 def test_a_block_carries_what_the_machine_did(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:

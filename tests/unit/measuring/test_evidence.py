@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,6 +136,7 @@ def test_facts_are_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {
         "seconds": 1.0,
         "processor_share": pytest.approx(1.98 / 1.99),
+        "delay_share": pytest.approx(0.01 / 1.99),
         "involuntary_switches": 30.0,
         "stolen_share": pytest.approx(0.005),
         "load": 2.0,
@@ -251,9 +253,44 @@ def test_what_was_taken_is_the_run_delay_and_the_hosts_share(changes: dict[str, 
     assert disturbance(START, replace(quiet, **changes), on_cpu=True) == pytest.approx(taken)
 
 
-def test_on_a_gpu_only_the_hosts_share_is_taken() -> None:
-    end = replace(START, wall=11.0, ran=5.1, waited=0.9, stolen=0.4)
-    assert disturbance(START, end, on_cpu=False) == pytest.approx(0.2)
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, 0.0),
+        # Threads that sleep while the GPU works take nothing; those that wait for a processor do, however little they
+        # run: 0.3 s of a second ...
+        ({"ran": 5.1}, 0.0),
+        ({"ran": 5.1, "waited": 0.3}, 0.3),
+        # ... and what the host of a virtual machine took.
+        ({"ran": 5.1, "waited": 0.3, "stolen": 0.4}, 0.5),
+        # Of sixteen threads each waits a little, beside 7.6 s that they run.
+        ({"ran": 12.6, "waited": 0.4}, 0.05),
+        ({"waited": -0.1}, 0.0),  # a thread ended, and took its count out of the sum
+        # Of the GPU counts what is more.
+        ({"waited": 0.3, "gpu": replace(GPU, other_processes=1, others_busy=0.2)}, 0.3),
+        ({"waited": 0.1, "gpu": replace(GPU, other_processes=1, others_busy=0.2)}, 0.2),
+        ({"gpu": replace(GPU, other_processes=1)}, 1.0),
+    ],
+)
+def test_on_a_gpu_the_wait_for_a_processor_and_its_neighbours_work_are_taken(
+    changes: dict[str, Any], taken: float
+) -> None:
+    start = replace(START, gpu=GPU)
+    assert disturbance(start, replace(start, **{"wall": 11.0, **changes}), on_cpu=False) == pytest.approx(taken)
+
+
+def test_the_threads_of_a_gpus_host_that_wait_are_told_and_never_make_a_measurement_invalid() -> None:
+    end = replace(QUIET, ran=5.1, waited=0.4)
+    expected = ["the host's threads waited 40% of the time for a processor"], []
+    assert disturbances(START, end, threads=8, on_cpu=False) == expected
+    assert disturbances(START, replace(end, waited=0.04), threads=8, on_cpu=False) == ([], [])
+
+
+def test_where_clocks_are_what_is_measured_they_are_no_disturbance() -> None:
+    start = replace(START, clock_mhz=3000.0, gpu=GPU)
+    slow = replace(GPU, sm_clock_mhz=990, clock_reasons=("hardware slow-down",), other_processes=1)
+    end = replace(QUIET, clock_mhz=1000.0, gpu=slow)
+    assert disturbances(start, end, threads=2, on_cpu=True, clocks=False) == (["another process on the GPU"], [])
 
 
 def test_the_hosts_share_may_be_counted_from_an_earlier_moment_on() -> None:

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle, groupby
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from vitbench.measuring import in_turn, timing
+from vitbench.measuring.evidence import Moment, disturbance
+from vitbench.measuring.gpu import GpuMoment
 from vitbench.measuring.in_turn import ENOUGH_QUADS, FEW_QUADS, MOST_TURN_SECONDS, UNTIMED_MOST, time_in_turn
 from vitbench.measuring.reference import Reference
 from vitbench.measuring.timing import ENOUGH_CALLS, MOST_CALL_SECONDS, MOST_CALLS
@@ -66,9 +69,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(timing, "seconds_of", found.seconds_of)
     monkeypatch.setattr(timing.time, "perf_counter", lambda: found.now)
     monkeypatch.setattr(timing, "observe", lambda device: found.now)
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
-    monkeypatch.setattr(timing, "facts", lambda start, end, threads: {})
-    monkeypatch.setattr(in_turn, "glance", lambda: SimpleNamespace(wall=found.now))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], []))
+    monkeypatch.setattr(timing, "facts", lambda start, end, **_: {})
+    monkeypatch.setattr(in_turn, "glance", lambda gpu: SimpleNamespace(wall=found.now, gpu=gpu))
     monkeypatch.setattr(in_turn, "disturbance", lambda start, end, on_cpu, since: found.taken(end.wall))
     monkeypatch.setattr(in_turn, "run_delay", lambda: found.waited)
     return found
@@ -164,7 +167,7 @@ def test_what_is_timed_before_the_second_quad_does_not_count(machine: Machine) -
     quads = iter([10.0])
     pace = 1.0
 
-    def glance() -> SimpleNamespace:
+    def glance(gpu: object) -> SimpleNamespace:
         nonlocal pace
         pace = next(quads, 1.0) if pace == 1.0 else 1.0
         return SimpleNamespace(wall=machine.now)
@@ -273,6 +276,53 @@ def test_disturbed_quads_are_left_out_and_counted_and_shown_with_and_without(
     assert turns.speed_ratio_of_all == pytest.approx(of_all * calm)
     assert turns.of_speed().value_of_all == turns.speed_ratio_of_all
     assert turns.of_seconds(8).value_of_all == pytest.approx(2 / of_all)
+
+
+def test_quads_beside_which_another_process_used_the_gpu_are_left_out(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernels run in the first third of each 0.3 s, and halve the model's speed; only the GPU says so."""
+
+    def busy(now: float) -> bool:
+        return now % 0.3 < 0.1
+
+    class Watch:
+        moments: ClassVar[list[GpuMoment]] = []
+
+        def __init__(self, device: torch.device) -> None:
+            self.looks = 0
+
+        @property
+        def latest(self) -> GpuMoment:
+            return GpuMoment(
+                sm_clock_mhz=1980,
+                max_sm_clock_mhz=1980,
+                temperature_c=50,
+                slowdown_c=90,
+                utilisation=1.0,
+                clock_reasons=(),
+                other_processes=1,
+                others_busy=0.5 * busy(machine.now),
+            )
+
+        def look(self) -> None:
+            self.looks += 1
+
+        def forget(self) -> None:
+            self.looks = 0
+
+    def glance(gpu: GpuMoment | None) -> Moment:
+        now = machine.now
+        return Moment(wall=now, thread=now, ran=now, waited=0.0, stolen=0.0, switches=0, load=0.0, gpu=gpu)
+
+    monkeypatch.setattr(timing, "GpuWatch", Watch)
+    monkeypatch.setattr(in_turn, "glance", glance)
+    monkeypatch.setattr(
+        in_turn, "disturbance", lambda start, end, on_cpu, since: disturbance(start, end, on_cpu=False, since=since)
+    )
+    turns = turns_of(timed(machine, lambda now, _: 0.0004 if busy(now) else 0.0002, 0.0001))
+    assert 0 < turns.left_out <= turns.quads // 2
+    assert turns.speed_ratio == pytest.approx(8 / 0.0002 / (REFERENCE_BATCH / 0.0001), rel=0.02)
 
 
 def test_its_blocks_run_in_its_own_conditions_and_the_models_do_not(machine: Machine) -> None:

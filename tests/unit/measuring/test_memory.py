@@ -248,11 +248,12 @@ def test_on_cuda_the_allocators_peaks_and_the_devices_figure(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (next(free), 16000))
     monkeypatch.setattr(memory, "process_memory", lambda _: nvml)
     cuda = torch.device("cuda", 0)
-    with monkeypatch.context() as patch:  # a tiny model cannot be moved to a device that is not there
-        patch.setattr(memory, "_take_steps", lambda *_, **__: None)
-        patch.setattr(memory, "_tiny_step", lambda _: None)
-        patch.setattr(memory, "_reset_peak", lambda _: None)
-        baseline = memory_baseline(cuda)
+    done: list[str] = []
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: done.append("workspaces"), raising=False)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("cache"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: done.append("peak"))
+    baseline = memory_baseline(cuda)  # no step of ours, whose workspace would be in the model's peak
+    assert done == ["workspaces", "cache", "peak"]
     assert baseline == MemoryBaseline(device=cuda, used=100, device_free=9000)
     monkeypatch.setattr(memory, "_take_steps", lambda *_, **__: None)
     use = weighed(nn.Linear(4, 3), baseline=baseline, mode="inference")

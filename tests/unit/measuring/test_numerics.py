@@ -182,3 +182,16 @@ def test_a_reference_that_says_nothing_is_no_pass(value: float, variant: str) ->
     found = compare(spoilt, spoilt if variant == "the same" else logits(), precision="bfloat16", real_images=True)
     assert disagreement(found) is None
     assert unjudged(found) == "this variant cannot be compared with float32, whose logits are all alike or not finite"
+
+
+def test_a_device_without_float64_is_asked_for_none() -> None:
+    class OnAppleGpu(torch.Tensor):
+        def double(self) -> torch.Tensor:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+        def cpu(self) -> torch.Tensor:  # type: ignore[override]
+            return self.as_subclass(torch.Tensor)
+
+    reference, variant = logits().as_subclass(OnAppleGpu), logits().bfloat16().float().as_subclass(OnAppleGpu)
+    assert disagreement(compared(variant, reference=reference)) is None
+    assert not isinstance(centred(reference), OnAppleGpu)

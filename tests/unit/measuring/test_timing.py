@@ -29,8 +29,10 @@ class Clock:
         monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now_ns / 1e9)
         monkeypatch.setattr(timing, "observe", lambda device: self.now_ns / 1e9)
-        monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
-        monkeypatch.setattr(timing, "facts", lambda start, end, threads: {"seconds": end - start, "threads": threads})
+        monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], []))
+        monkeypatch.setattr(
+            timing, "facts", lambda start, end, threads, **_: {"seconds": end - start, "threads": threads}
+        )
 
 
 class Slow(nn.Module):
@@ -227,7 +229,7 @@ def test_an_output_that_is_not_finite_is_an_error(clock: Clock) -> None:
 
 
 def test_findings_on_the_machine_reach_the_verdict(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: (["a load"], ["a quota"]))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: (["a load"], ["a quota"]))
     result = time_inference(Slow(clock, lambda n: 0.1), inputs(8))
     assert (result.warnings, result.errors) == (("a load",), ("a quota",))
 

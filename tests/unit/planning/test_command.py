@@ -90,6 +90,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {"limit": 1.0},
         {"limit": 1e-05},
         {"batch_size": 64, "largest_batch": True},
+        {"limit": 9, "speeds": "all"},
         {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},
         {"plugins": [Path("my_net.py")], "models": ["my_net/net"], "no_plugins": ["timm"]},
         {

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vitbench.catalog import Catalog, Offer, Plugin, load_catalog
@@ -210,6 +211,38 @@ def test_the_largest_batch_is_searched_on_request_from_the_fixed_batch_on() -> N
         (8, "inference", False),
         (8, "inference", True),
     ]
+
+
+def test_a_sustained_window_belongs_to_the_cells_of_throughput() -> None:
+    speed = SpeedPlan(batch_sizes=(1, 8), sustained=20.0)
+    cells = asked(msgspec.structs.replace(SUITE, speed=speed), models=("vit-p2",))
+    found = {(cell.batch_size, cell.mode): cell.sustained for cell in cells if cell.kind == "speed"}
+    assert found == {(1, "inference"): 0, (8, "inference"): 20, (8, "training"): 20}
+
+
+@pytest.mark.parametrize(
+    ("selection", "times"),
+    [
+        ({}, True),
+        ({"speeds": "none"}, False),
+        ({"conditions": {"limit": 9}}, False),
+        ({"conditions": {"epochs": 1}}, False),
+        ({"conditions": {"epochs": 1}, "speeds": "all"}, True),
+        ({"conditions": {"epochs": 1}, "batch_size": 8}, True),
+        ({"conditions": {"epochs": 1}, "largest_batch": True}, True),
+    ],
+    ids=str,
+)
+def test_a_partial_run_measures_speeds_where_something_asks_for_them(selection: object, times: bool) -> None:
+    found = expand(SUITE, CATALOG, msgspec.convert(selection, Selection))
+    assert ("speed" in {cell.kind for cell in found}) is times
+    assert "quality" in {cell.kind for cell in found}
+
+
+@pytest.mark.parametrize("asked_for", [{"batch_size": 8}, {"largest_batch": True}], ids=str)
+def test_a_batch_size_is_of_no_use_without_speeds(asked_for: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="is of speeds, which --speeds none leaves out"):
+        asked(**asked_for, speeds="none")
 
 
 def test_the_count_of_cells_is_the_product() -> None:

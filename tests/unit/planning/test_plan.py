@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.errors import UsageError
 from vitbench.execution.local import LocalExecutor
 from vitbench.planning import plan as module
+from vitbench.planning.expand import expand
 from vitbench.planning.plan import plan
-from vitbench.planning.suite import Selection, Suite
+from vitbench.planning.suite import Selection, SpeedPlan, Suite
+from vitbench.planning.suite_file import read_suite
 
 
 def refused(selection: Selection) -> None:
@@ -81,3 +84,21 @@ def test_data_of_an_ambiguous_name_is_refused() -> None:
     assert paths("mine", "cifar10", home="other") == ["other/cifar10", "mine"]
     with pytest.raises(UsageError, match="is ambiguous; give one of: datasets/cifar10, other/cifar10"):
         paths("cifar10")
+
+
+def test_a_partial_run_says_how_many_models_it_does_not_time() -> None:
+    catalog = load_catalog()
+    suite = read_suite(Path(catalog.suite("quick").spec.path))
+
+    def said(suite: Suite = suite, **selection: object) -> list[str]:
+        asked = msgspec.convert(selection, Selection)
+        return list(module._not_timed(suite, asked, expand(suite, catalog, asked)))
+
+    assert said() == []
+    [line] = said(conditions={"limit": 9})
+    assert line == "A partial run: the speeds of 4 models are not measured; --speeds all measures them."
+    assert "the speeds of the model are" in said(conditions={"limit": 9}, models=["vit-p2"])[0]
+    assert said(conditions={"limit": 9}, models=["majority"]) == []
+    assert said(conditions={"limit": 9}, speeds="all") == said(conditions={"limit": 9}, speeds="none") == []
+    untimed = msgspec.structs.replace(suite, speed=SpeedPlan(batch_sizes=()))
+    assert said(untimed, conditions={"limit": 9}) == []

@@ -19,7 +19,7 @@ from vitbench.planning.expand import expand
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import _check_build, prepare
 from vitbench.planning.resolve import Fault, ResolvedModel
-from vitbench.planning.suite import Conditions, Selection, SpeedPlan, Suite
+from vitbench.planning.suite import Conditions, ModelEntry, Selection, SpeedPlan, Suite
 from vitbench.records import KeyedCell, QualityCell, SpeedCell
 from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec, Target
 
@@ -125,6 +125,8 @@ CATALOG = Catalog(
     plugins=(PLUGIN,),
     models=offers(
         ModelSpec(name="sound", build=net, summary="x", options={"width": 1, "checkpoint": ""}),
+        ModelSpec(name="own", build=net, summary="x", recipe_options={"steps": {"rate": 0.5}}),
+        ModelSpec(name="wrong", build=net, summary="x", recipe_options={"zoo/steps": {"rat": 0.5}}),
         ModelSpec(name="absent", build="no_such_module:build", summary="x"),
         ModelSpec(name="odd", build=raising(UsageError("width is odd")), summary="x"),
         ModelSpec(
@@ -144,7 +146,9 @@ CATALOG = Catalog(
         RecipeSpec(name="score", fit=fit, summary="x", trains=False),
         RecipeSpec(name="lacking", fit=fit, summary="x", requires=("no_such_module",)),
         RecipeSpec(name="gone", fit="no_such_module:fit", summary="x"),
-        RecipeSpec(name="steps", fit=fit, step=fit, summary="x", options={"teacher": Option("", kind="model")}),
+        RecipeSpec(
+            name="steps", fit=fit, step=fit, summary="x", options={"teacher": Option("", kind="model"), "rate": 0.1}
+        ),
         RecipeSpec(
             name="distil",
             fit=fit,
@@ -285,6 +289,26 @@ def test_a_recipe_that_lacks_a_module_or_cannot_be_imported_costs_the_training_a
     assert found["sound", "SpeedCell"] == ""
 
 
+def test_a_models_own_options_of_a_recipe_are_in_its_cells_and_wrong_ones_cost_its_own() -> None:
+    training = SpeedPlan(batch_sizes=(8,), modes=("training",))
+    found = prepared("sound", "own", "wrong", recipe="steps", speed=training)
+    rates = {(cell.label, cell.cell.recipe_options.get("rate")) for cell in found.cells if not cell.unavailable}
+    assert rates == {("zoo/sound", 0.1), ("zoo/own", 0.5)}
+    lost = {(cell.label, cell.unavailable) for cell in found.cells if cell.unavailable}
+    words = 'plugin zoo (d 1), recipe_options: recipe zoo/steps has no option "rat". Did you mean "rate"?'
+    assert lost == {("zoo/wrong", f"{words} Its options: rate, teacher.")}
+    with pytest.raises(UsageError, match=r"^model zoo/wrong on shades: plugin zoo \(d 1\), recipe_options: "):
+        prepared("wrong", recipe="steps")
+
+
+def test_two_labels_of_one_model_under_one_recipe_are_refused() -> None:
+    entries = (ModelEntry(name="own", label="a"), ModelEntry(name="own", label="b", recipe_options={"rate": 0.5}))
+    suite = Suite(name="s", summary="x", recipe="steps", speed=SUITE.speed, models=entries, datasets=("shades",))
+    cells = tuple(expand(suite, CATALOG, Selection()))
+    with pytest.raises(UsageError, match=r"^a and b are the same model with the same recipe; remove one\.$"):
+        prepare(PrepareRequest(cells=cells, conditions=Conditions(threads=1)), CATALOG, lambda _: None)
+
+
 def test_two_values_of_an_option_are_two_data_sets() -> None:
     found = prepared("zoo/sound", datasets=["shades", "zoo/shades:fold=2"])
     cells = [cell for cell in found.cells if isinstance(cell.cell, QualityCell)]
@@ -350,6 +374,22 @@ def test_a_layout_opens_the_folder_that_a_named_dataset_refuses(tmp_path: Path) 
     assert cell.cell.dataset_options == {"fold": 1}
     assert cell.data is not None
     assert cell.data.title.startswith("inks (unverified, ")
+
+
+def test_a_plan_rests_on_folders_where_nothing_else_may_change_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data without a folder that no checksum verifies, files that options name, and the hub may."""
+    monkeypatch.setattr("vitbench.planning.resolve.hub_answers", lambda _: True)
+    monkeypatch.setitem(HUB, True, "")
+    (tmp_path / "inks").write_text("")
+    at_home = {"datasets": ["inks"], "data": {"zoo/inks": str(tmp_path)}}
+    assert prepared("zoo/sound", "zoo/hub:pretrained=false", **at_home).roots == (str(tmp_path),)
+    assert prepared("zoo/sound").roots is None
+    assert prepared("zoo/hub", **at_home).roots is None
+    table = {"table": str(tmp_path / "inks")}
+    assert prepared("zoo/sound", recipe="distil", **at_home, distil=table).roots is None
+    assert prepared("zoo/sound", recipe="distil", **at_home).roots
 
 
 def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
@@ -494,7 +534,7 @@ def test_a_recipe_is_timed_where_it_trains_and_says_its_step(recipe: str, speed:
     [_, cell] = prepared("zoo/sound", recipe=recipe, speed=speed).cells
     assert isinstance(cell.cell, SpeedCell)
     assert cell.cell.recipe == timed
-    assert cell.cell.recipe_options == ({"teacher": ""} if timed else {})
+    assert cell.cell.recipe_options == ({"teacher": "", "rate": 0.1} if timed else {})
     assert (cell.provenance.recipe is not None) == bool(timed)
 
 

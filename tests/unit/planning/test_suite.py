@@ -30,3 +30,17 @@ def test_inference_runs_at_each_batch_and_training_and_the_search_at_the_largest
     given: dict[str, Any], cells: list[tuple[int, str, bool]]
 ) -> None:
     assert SpeedPlan(**given).cells == cells
+
+
+@pytest.mark.parametrize(
+    ("batch_sizes", "windows"),
+    [
+        ((1, 8, 32), [0, 0, 20, 0, 20]),  # single images, batch 8, the fixed batch, the search, training
+        ((1,), [0, 0, 20]),  # where there is no fixed batch, training alone
+    ],
+)
+def test_a_window_is_sustained_where_throughput_is(batch_sizes: tuple[int, ...], windows: list[float]) -> None:
+    plan = SpeedPlan(batch_sizes=batch_sizes, largest_batch=True, sustained=20.0)
+    assert [plan.window(*cell) for cell in plan.cells] == windows
+    plain = SpeedPlan(batch_sizes=batch_sizes)
+    assert not any(plain.window(*cell) for cell in plain.cells)

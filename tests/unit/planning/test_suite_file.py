@@ -71,6 +71,9 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
         (HEAD + "threads = 0", "`threads` must be a whole number from 1 to 4096"),
         (HEAD + f"threads = {10**22}", "`threads` must be a whole number from 1 to 4096"),
         (HEAD + "[speed]\nbatch_sizes = [1, 1]", "`speed.batch_sizes` holds 1 twice"),
+        (HEAD + "[speed]\nsustained = 1", "`speed.sustained` must be 2 to 3600 seconds, or 0 for none; 20 is common"),
+        (HEAD + "[speed]\nsustained = nan", "`speed.sustained` must be 2 to 3600 seconds"),
+        (HEAD + "[speed]\nsustained = -20", "`speed.sustained` must be 2 to 3600 seconds"),
         (HEAD + "[speed]\nbatch_sizes = [0]", "`speed.batch_sizes` must hold whole numbers from 1 to 2147483647"),
         (HEAD + f"[speed]\nbatch_sizes = [{10**22}]", "`speed.batch_sizes` must hold whole numbers from 1 to "),
         (

@@ -28,7 +28,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let warm-up and rounds be short, and the machine be quiet: the times are made up."""
     monkeypatch.setattr(timing, "BLOCK_SECONDS", 1e-4)
     monkeypatch.setattr(timing, "STABLE_SPREAD", 1e9)
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], []))
     monkeypatch.setattr(benchmarking, "ENOUGH_CALLS", 12)
     monkeypatch.setattr(benchmarking, "ENOUGH_CALL_SECONDS", 0.0)
     monkeypatch.setattr(benchmarking, "NOISY_SECONDS", 0.0)
@@ -114,7 +114,7 @@ def test_the_conditions_are_told_and_are_json() -> None:
 def test_the_verdict_is_the_worst_reasons(
     monkeypatch: pytest.MonkeyPatch, found: tuple[list[str], list[str]], verdict: str
 ) -> None:
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: found)
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: found)
     result = info(Net(), batch_size=2)
     assert result["verdict"] == verdict
     assert result["reasons"] == [*found[1], *found[0]]

@@ -221,13 +221,13 @@ def test_two_saved_runs_are_compared(package: pytest.Pytester) -> None:
 def test_figures_in_doubt_are_named_under_the_table(package: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "noise_reasons", lambda seconds: ([], []))
     monkeypatch.setattr(timing, "STABLE_SPREAD", 1e9)
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], ["a quota"]))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], ["a quota"]))
     done = run(package, ONE)
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines(
         ["*benchmark: 1 tests*", "*vitbench: figures in doubt*", "test_mine.py::test_net: invalid: a quota"]
     )
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: ([], []))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], []))
     run(package, ONE).stdout.no_fnmatch_line("*in doubt*")
 
 

@@ -102,7 +102,7 @@ def test_a_step_is_judged_by_the_rules_of_a_run(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(timing, "BLOCK_SECONDS", 1e-5)
     monkeypatch.setattr(timing, "WARMUP_SECONDS", 0.0)
     monkeypatch.setattr(benchmarking, "NOISY_SECONDS", 0.0)
-    monkeypatch.setattr(timing, "disturbances", lambda start, end, threads, on_cpu: (["a load"], ["a quota"]))
+    monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: (["a load"], ["a quota"]))
     images = torch.ones(2, 3, 4, 4)
 
     def drifting(step: Callable[[], Tensor], rounds: int, calls: int, after: Callable[[], None]) -> list[float]:

@@ -56,6 +56,11 @@ def test_what_disturbs_a_timed_region_is_known(end: Moment, words: str, monkeypa
     assert words_of([*warnings, *errors]) == {words}
 
 
+def test_a_gpus_host_that_waits_for_a_processor_is_known() -> None:
+    [waited], _ = disturbances(START, replace(END, waited=0.4), threads=1, on_cpu=False)
+    assert words_of([waited]) == {"other processes held the processors"}
+
+
 def test_threads_beyond_the_cores_explain_what_lacked_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "usable_cores", lambda: 2)
     warnings, errors = disturbances(START, replace(END, waited=9.0), threads=64, on_cpu=True)

@@ -41,6 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
                 splits={"train": 1294, "val": 143, "test": 360},
                 facts={"stem": "cifar"},
                 evidence=({"processor_share": 0.98765, "load": 1.0},),
+                course=({"seconds": 1.0, "images_per_second": 512.0},),
             )
         )
         store.append(factories.record(TIMED, status="timeout", reason="took more than 120 s", run=run))
@@ -97,6 +98,12 @@ def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> N
     assert rows[TIMED.id].split()[1] == "timeout"
     assert rows[TIMED.id].endswith("took more than 120 s")
     assert str(store.folder / "logs") in lines[-1]
+
+
+def test_a_record_says_what_its_recipe_keeps_and_where(store: Store) -> None:
+    store.append(msgspec.structs.replace(store.newest_by_key()[DONE.key], kept={"decoder": "5ad"}))
+    lines = record_text(store, DONE.id).splitlines()
+    assert f"kept        {store.kept_path(DONE.key, 'decoder')}, SHA-256 5ad" in lines
 
 
 def test_cells_that_run_now_say_so(store: Store) -> None:

@@ -263,6 +263,11 @@ def test_a_process_without_an_answer_says_how_it_ended(kind: str) -> None:
     assert (record.status, record.reason, record.measurements, record.seconds) == (kind, "why", (), 2.0)
 
 
+def test_the_course_of_a_window_is_the_first_processs() -> None:
+    endings = [ended(course=({"seconds": 1.0},)), ended(course=({"seconds": 2.0},)), ended()]
+    assert Attempt(planned=SPEED, endings=endings).record("run", "e", {}).course == ({"seconds": 1.0},)
+
+
 def test_evidence_of_each_process_is_kept() -> None:
     endings = [ended(evidence={"load": 1.0}), ended(), ended(evidence={"load": 2.0})]
     assert Attempt(planned=SPEED, endings=endings).record("run", "e", {}).evidence == ({"load": 1.0}, {"load": 2.0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 from collections import Counter
@@ -15,8 +16,18 @@ import pytest
 
 from vitbench.catalog.discovery import PluginSelection
 from vitbench.execution.executor import Ending, Needs
-from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, CellResult, MetricsJob, Progress, Say
-from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Verdict
+from vitbench.execution.messages import (
+    PREDICTIONS,
+    SCORES,
+    WEIGHTS,
+    CellJob,
+    CellResult,
+    MetricsJob,
+    Progress,
+    Say,
+    kept_file,
+)
+from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Training, Verdict
 from vitbench.running.attempt import FULL_PROCESSES
 from vitbench.running.runner import (
     SPEED_PROCESSES,
@@ -80,7 +91,7 @@ class Script:
             {"target": target, "timeout": timeout, "log": log, "environment": environment, "job": request}
             | {"needs": needs}
         )
-        for name in (PREDICTIONS, SCORES, WEIGHTS):
+        for name in (PREDICTIONS, SCORES, WEIGHTS, kept_file("decoder")):
             (folder / name).write_bytes(f"{name} of {request.planned.label}".encode())
         on_message(Progress(epoch=1, epochs=2))
         on_message(Say(text=f"a word of {request.planned.label}"))
@@ -181,7 +192,8 @@ def test_what_a_process_is_told(store: Store) -> None:
     assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
     assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
     assert quality["log"] == store.log_path(A.key)
-    assert quality["job"] == CellJob(planned=A)
+    assert quality["job"] == CellJob(planned=A, checkpoint=str(store.checkpoint_path(A.key)))
+    assert speed["job"].checkpoint == ""
     assert quality["needs"] == Needs(cores=1, device="cpu")
     assert speed["needs"] == Needs(cores=1, device="cpu", alone=True)
 
@@ -196,13 +208,60 @@ def test_the_files_of_a_good_cell_are_kept_and_those_of_a_failed_one_are_not(sto
     assert not list(store.folder.glob(".job-*"))
 
 
-def test_a_cell_whose_files_cannot_be_kept_fails_alone(store: Store) -> None:
+def test_a_cell_whose_files_cannot_be_kept_fails_alone_and_can_resume(store: Store) -> None:
     store.weights_path(A.key).mkdir()
+    leave_checkpoints(store)
     run(store, [A, B])
     failed, good = store.records()
     assert failed.status == "failed"
     assert failed.reason.startswith(f"{store.weights_path(A.key)} cannot be written: ")
     assert good.status == "ok"
+    assert store.checkpoints() == [A.key]
+
+
+def leave_checkpoints(store: Store) -> None:
+    for cell in (A, B):
+        store.checkpoint_path(cell.key).write_bytes(b"state")
+        store.checkpoint_path(cell.key).with_suffix(".pt.part").write_bytes(b"half")
+
+
+@pytest.mark.parametrize(
+    ("ending", "resumes"),
+    [
+        (answered(), False),
+        (answered(CellResult(status="failed")), False),
+        (answered(CellResult(status="invalid")), False),
+        (answered(CellResult(status="oom", reason="raised")), False),
+        (Ending(kind="oom", seconds=1.0), True),
+        (Ending(kind="crashed", seconds=1.0), True),
+        (Ending(kind="timeout", seconds=1.0), True),
+        (KeyboardInterrupt(), True),
+    ],
+    ids=["ok", "failed", "invalid", "oom raised", "oom killed", "crashed", "timeout", "interrupted"],
+)
+def test_what_was_killed_keeps_its_checkpoint_and_what_ended_does_not(
+    ending: Ending | BaseException, resumes: bool, store: Store
+) -> None:
+    leave_checkpoints(store)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(store, [A], lambda _: ending)
+    assert store.checkpoints() == sorted([B.key, *([A.key] if resumes else [])])
+    if not resumes:
+        assert not store.checkpoint_path(A.key).with_suffix(".pt.part").exists()
+
+
+def test_an_unavailable_cell_keeps_its_checkpoint(store: Store) -> None:
+    leave_checkpoints(store)
+    run(store, [msgspec.structs.replace(A, unavailable="it needs the module timm")])
+    assert A.key in store.checkpoints()
+
+
+def test_what_a_recipe_keeps_is_stored_with_its_hash_where_the_cell_is_ok(store: Store) -> None:
+    kept = {"decoder": "5ad"}
+    run(store, [A, B], lambda job: answered(CellResult(status="ok" if job.planned == A else "invalid", kept=kept)))
+    assert store.kept_path(A.key, "decoder").read_text() == "kept.decoder.safetensors of a"
+    assert [path.name for path in (store.folder / "kept").iterdir()] == [f"{A.key}.decoder.safetensors"]
+    assert [record.kept for record in store.records()] == [kept, {}]
 
 
 def test_a_time_out_that_the_user_gives_holds_for_every_process(store: Store) -> None:
@@ -385,6 +444,26 @@ def test_a_search_that_breaks_is_the_cells_failure_and_nothing_is_timed(store: S
     assert (only(store).status, only(store).reason) == ("crashed", "batch 16: killed by SIGSEGV")
 
 
+@pytest.mark.parametrize(("device", "found"), [("cpu", 15), ("cuda", None)])
+def test_a_try_that_the_system_ends_for_want_of_memory_is_no_limit_of_a_gpu(
+    store: Store, device: str, found: int | None
+) -> None:
+    def ending(job: CellJob) -> Ending:
+        if not job.probe:
+            return measured(500.0, "largest_batch_throughput")
+        killed = Ending(kind="oom", seconds=1.0, reason="the system killed the process")
+        return answered() if job.batch_size <= 15 else killed
+
+    cell = factories.speed_cell("search", largest_batch=True, batch_size=8, device=device)
+    run(store, [cell], ending)
+    record = only(store)
+    if found:
+        assert {m.name: m.value for m in record.measurements}["largest_batch"] == found
+    else:
+        assert record.status == "failed"
+        assert record.reason == ("batch 16: the host ran out of memory, not the device: the system killed the process")
+
+
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
     cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
     script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
@@ -401,8 +480,13 @@ def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(
 def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(store: Store) -> None:
     old = factories.record(
         A,
-        [factories.measurement("top1", 0.5), factories.measurement("params", 9.0)],
+        [
+            *(factories.measurement("top1", 0.5), factories.measurement("params", 9.0)),
+            factories.measurement("time:level=0.9", 3.0),
+        ],
         metrics=METRICS,
+        curve=({"epoch": 1.0},),
+        training=Training(seconds=2.0, images=3),
         faults=("the model depends on the order",),
         measured_by=(BEFORE,),
     )
@@ -412,25 +496,36 @@ def test_metrics_that_changed_are_computed_again_from_the_stored_predictions(sto
         old, run=store.begin_run(command="x", version="1", suite="", environment=ENVIRONMENT, rank_by="top1")
     )
     now = msgspec.structs.replace(BEFORE, code_hash="changed")
-    outcome = CellResult(status="ok", measurements=(factories.measurement("top1", 0.75),), measured_by=(now,))
+    measured = (factories.measurement("top1", 0.75), factories.measurement("time:level=0.5", 1.0))
+    outcome = CellResult(status="ok", measurements=measured, measured_by=(now,))
     again = Script(lambda _: Ending(kind="answered", seconds=1.0, answer=outcome))
     new = {"metrics/top1": "changed"}
     plugins = PluginSelection(excluded=("timm",))
     store.predictions_path(A.key).write_bytes(b"stored")
     store.scores_path(A.key).write_bytes(b"old scores")
-    told = update_metrics([old, current, *others], store=store, metrics=new, executor=again, plugins=plugins)
+    options = {"m/time": {"level": 0.5}}
+    told = update_metrics(
+        [old, current, *others], store=store, metrics=new, options=options, executor=again, plugins=plugins
+    )
     assert told == []
     (call,) = again.calls
     assert call["target"] == "vitbench.worker.quality:measure_again"
     assert call["job"] == MetricsJob(
         planned=A,
+        training=old.training,
+        curve=old.curve,
         faults=("the model depends on the order",),
+        metric_options=options,
         plugins=plugins,
     )
     assert call["files"] == {PREDICTIONS: b"stored", SCORES: b"old scores"}
     assert store.scores_path(A.key).read_bytes() == b"new scores"
     record = only(store)
-    assert {each.name: each.value for each in record.measurements} == {"params": 9.0, "top1": 0.75}
+    assert {each.name: each.value for each in record.measurements} == {
+        "params": 9.0,
+        "top1": 0.75,
+        "time:level=0.5": 1.0,
+    }
     assert record.metrics == new
     assert record.measured_by == (BEFORE, now), "what was not computed again is of the code before"
 

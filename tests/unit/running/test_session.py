@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import factories
 import msgspec
 import pytest
 
+from vitbench.planning.messages import Prepared
+from vitbench.planning.remembered import keep
 from vitbench.records import Status
-from vitbench.running.session import Rerun, _announce, is_wanted, known_seconds
+from vitbench.running.session import Rerun, _announce, _tidy, done_before, is_wanted, known_seconds
+from vitbench.store import Store
 
 
 @pytest.mark.parametrize(
@@ -57,3 +63,44 @@ def test_what_is_kept_is_said_and_how_to_run_it_again(rerun: Rerun | None, sente
     said: list[str] = []
     _announce(len(cells), len(todo), kept, rerun, said.append)
     assert said == sentences
+
+
+def test_checkpoints_that_nothing_resumes_go_and_others_are_told_of(tmp_path: Path) -> None:
+    statuses: dict[str, Status | None] = {"done": "ok", "killed": "interrupted", "crashed": "crashed", "new": None}
+    cells = {label: factories.quality_cell(label) for label in (*statuses, "changed")}
+    newest = {
+        cells[label].key: factories.record(cells[label], status=status) for label, status in statuses.items() if status
+    }
+    said: list[str] = []
+    with Store.open(tmp_path, create=True) as store:
+        for cell in cells.values():
+            store.checkpoint_path(cell.key).write_bytes(b"state")
+        asked = {cells[label].key for label in statuses}
+
+        def tidy(anew: set[str]) -> set[str]:
+            _tidy(store, asked, newest, anew=anew, note=said.append)
+            return {label for label, cell in cells.items() if cell.key in store.checkpoints()}
+
+        assert tidy(set()) == {"killed", "crashed", "new", "changed"}
+        assert said == [
+            "1 training of other runs, or of code that changed since, left a checkpoint in "
+            f"{tmp_path / 'checkpoints'}: delete what you do not want to resume."
+        ]
+        assert tidy(asked) == {"changed"}
+
+
+def test_what_was_prepared_before_will_do_where_nothing_of_it_is_left_to_run(tmp_path: Path) -> None:
+    done, failed = factories.quality("a"), factories.record(factories.quality_cell("b"), status="failed")
+    cells = (done.planned, failed.planned)
+    plan = Prepared(cells=cells, environment=factories.environment(), roots=())
+    assert done_before(tmp_path, None, "grounds") is None
+    keep(tmp_path, plan, grounds="grounds", asked=time.time())
+    assert done_before(tmp_path, None, "grounds") is None, "there is no store"
+    with Store.open(tmp_path, create=True) as store:
+        run = store.begin_run(command="", version="0", suite="", environment=factories.environment(), rank_by="top1")
+        store.append(msgspec.structs.replace(done, run=run))
+        assert done_before(tmp_path, None, "grounds") is None, "a cell has not run yet"
+        store.append(msgspec.structs.replace(failed, run=run))
+    assert done_before(tmp_path, None, "grounds") == plan
+    assert done_before(tmp_path, None, "others") is None
+    assert done_before(tmp_path, "failed", "grounds") is None

@@ -53,6 +53,13 @@ def test_a_record_is_appended_and_the_one_before_it_stays(results: Path) -> None
     assert record.measurements == ()
 
 
+def test_its_training_begins_again(results: Path) -> None:
+    with Store.open(results, create=False) as store:
+        store.checkpoint_path(GOOD.key).write_bytes(b"state")
+        withdraw(results, GOOD.key, REASON)
+        assert store.checkpoints() == []
+
+
 def test_its_row_is_a_mean_without_it_and_says_so(results: Path) -> None:
     withdraw(results, GOOD.key, REASON)
     _, board = read_results(results)
@@ -112,6 +119,7 @@ def test_what_cannot_be_withdrawn_is_refused(asked: str, reason: str, words: str
 
 
 def test_a_beginning_that_several_have_is_refused(results: Path) -> None:
+    append(results, *(f.quality(f"model{number}") for number in range(16)))  # of more than 16 two begin alike
     begins = [record.id[0] for record in stored(results)]
     several = next(each for each in begins if begins.count(each) > 1)
     with pytest.raises(UsageError, match="records have an id that begins with"):

@@ -25,7 +25,9 @@ import vitbench
 
 @vitbench.hookimpl
 def vitbench_models():
-    yield vitbench.ModelSpec(name="net", build="%(module)s_net:build", summary="A net", recipe="{recipe}")
+    yield vitbench.ModelSpec(
+        name="net", build="%(module)s_net:build", summary="A net", recipe="{recipe}", recipe_options={own}
+    )
     yield vitbench.ModelSpec(name="zoo", build="%(module)s_zoo:build", summary="A net", requires=("no_such_zoo",))
 
 @vitbench.hookimpl
@@ -41,13 +43,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     Returns the name of its module.
     """
 
-    def write(first: str = "", *, recipe: str = "slowly", net: str = "", fit: str = "", zoo: str = "") -> str:
+    def write(
+        first: str = "", *, recipe: str = "slowly", own: str = "{}", net: str = "", fit: str = "", zoo: str = ""
+    ) -> str:
         module = f"conformance_plugin_{next(_numbers)}"
         info = tmp_path / "vitbench_mine-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vitbench-mine\nVersion: 1.2\n")
         (info / "entry_points.txt").write_text(f"[vitbench]\nmine = {module}\n")
-        code = PLUGIN.replace("{recipe}", recipe).replace("%(module)s", module)
+        code = PLUGIN.replace("{recipe}", recipe).replace("{own}", own).replace("%(module)s", module)
         (tmp_path / f"{module}.py").write_text(f"{first}\n{code}")
         for name, content in (("net", net), ("fit", fit), ("zoo", zoo)):
             (tmp_path / f"{module}_{name}.py").write_text(content)
@@ -202,6 +206,24 @@ def test_a_recipe_that_there_is_not_is_caught(install: Install, monkeypatch: pyt
     monkeypatch.setenv("VITBENCH_PLUGINS", "mine")
     skipped = outcomes()["check_plugin_recipes_known"]
     assert (skipped.status, skipped.reason[:22]) == ("skipped", "plugins are left out: ")
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ('{"supervised": {"lr": 0.1}, "mine/slowly": {}, "other/sgd": {"any": 1}}', ""),
+        ('{"supervised": {"rl": 0.1}}', 'recipe_options: recipe recipes/supervised has no option "rl".'),
+        ('{"supervized": {"lr": 0.1}}', 'neither mine nor vitbench offers it. Did you mean "supervised"?'),
+        ('{"mine/slow": {}}', 'recipe_options name the recipe "mine/slow", and neither mine nor vitbench offers it.'),
+    ],
+)
+def test_what_a_model_sets_of_a_recipe_is_checked_where_that_is_installed(
+    own: str, words: str, install: Install
+) -> None:
+    install(recipe="", own=own)
+    found = failed()
+    assert list(found) == ["check_plugin_recipes_known"] * bool(words)
+    assert words in found.get("check_plugin_recipes_known", "")
 
 
 def test_models_without_recipes_name_none(install: Install) -> None:

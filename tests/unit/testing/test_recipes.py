@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from vitbench.protocols import FitRun, TrainStep, TrainVal
 from vitbench.specs import ModelSpec, Option, Preprocess, RecipeSpec
 from vitbench.testing import Outcome, RecipeCase, checks_for, checks_of, recipes, run_checks
 from vitbench.testing.learner import TinyNet
-from vitbench.training import batches, preprocess, statistics
+from vitbench.training import MeanLoss, TrainingState, batches, preprocess, shuffled, statistics
 
 pytestmark = pytest.mark.compute
 
@@ -76,7 +77,8 @@ def sgd(
 
 def test_a_good_recipe_passes_all() -> None:
     assert {one.check: one.status for one in run(sgd).values() if one.status != "passed"} == {
-        "check_recipe_step": "skipped"
+        "check_recipe_step": "skipped",
+        "check_recipe_resumes": "skipped",
     }
 
 
@@ -169,6 +171,39 @@ def adam_step(model: nn.Module, run: FitRun) -> TrainStep:
     return TrainStep(optimizer=optimizer, take=take)
 
 
+def resumable(
+    model: nn.Module,
+    data: TrainVal,
+    run: FitRun,
+    *,
+    asks: bool = True,
+    keeps_momentum: bool = True,
+    keeps_loss: bool = True,
+) -> nn.Module:
+    """Goes on where it was; the keywords are the faults."""
+    optimizer, losses = torch.optim.SGD(model.train().parameters(), lr=0.1, momentum=0.9), MeanLoss()
+    parts = {
+        "model": model,
+        "optimizer": optimizer if keeps_momentum else None,
+        "losses": losses if keeps_loss else None,
+    }
+    state = TrainingState(run, **parts)
+    done, epochs = state.restore() if asks else 0, run.budget.epochs or run.options["epochs"]
+    for epoch in range(done // 6, epochs):
+        todo = shuffled(data.train, batch_size=32, device=run.device, seed=run.seed, epoch=epoch, start=done % 6)
+        for batch in todo:
+            state.save(done)
+            inputs = preprocess(batch.images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+            loss = F.cross_entropy(model(inputs), batch.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.add(loss.detach())
+            done += 1
+        run.log(epoch=epoch + 1, epochs=epochs, loss=losses.mean())
+    return model
+
+
 BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "an error": ("check_recipe_returns_model", "fit raised IndexError: no batch 6 (test_re", breaks, {}),
     "no return": ("check_recipe_returns_model", "fit gave NoneType", lambda model, data, run: None, {}),
@@ -247,6 +282,14 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "statistics of all images": ("check_recipe_sees_its_split", "change the weights", statistics_of_all, {}),
     "a look at the test split": ("check_recipe_sees_its_split", "change the weights", peeks_at_the_test_split, {}),
     "a step of another optimiser": ("check_recipe_step", "its step is one of Adam,", sgd, {"step": adam_step}),
+    "never resumed": ("check_recipe_resumes", "never run.resume", partial(resumable, asks=False), {}),
+    "no momentum": (
+        "check_recipe_resumes",
+        "step 9 ends with other weights",
+        partial(resumable, keeps_momentum=False),
+        {},
+    ),
+    "half a loss": ("check_recipe_resumes", "step 9 logs another loss", partial(resumable, keeps_loss=False), {}),
     "a flag": ("check_recipe_leaves_flags", "fit changes torch's cudnn.benchmark", sets_a_flag, {}),
     "grad mode": ("check_recipe_leaves_flags", "fit changes torch's grad_enabled", turns_gradients_off, {}),
 }
@@ -318,7 +361,7 @@ def needs_three_epochs(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Modu
     return sgd(model, data, run)
 
 
-@pytest.mark.parametrize("fit", [by_numpy, all_at_once, norms_alone, twice, needs_three_epochs])
+@pytest.mark.parametrize("fit", [by_numpy, all_at_once, norms_alone, twice, needs_three_epochs, resumable])
 def test_a_good_recipe_of_another_kind_passes_all(fit: Fit) -> None:
     assert failed(run(fit)) == {}
 
@@ -389,7 +432,8 @@ def sgd_step(model: nn.Module, run: FitRun) -> TrainStep:
 
 def test_a_recipe_whose_fit_takes_its_step_passes() -> None:
     outcomes = run(sgd, step=sgd_step)
-    assert {outcome.status for outcome in outcomes.values()} == {"passed"}, failed(outcomes)
+    assert failed(outcomes) == {}
+    assert outcomes["check_recipe_step"].status == "passed"
 
 
 def another_optimizer(model: nn.Module, run: FitRun) -> TrainStep:
@@ -576,6 +620,7 @@ def test_a_recipe_for_a_baseline_gets_it_and_needs_no_passes() -> None:
         "check_recipe_budget": "it makes no passes in train mode",
         "check_recipe_preprocesses": "it makes no passes",
         "check_recipe_step": "it says no step; training speed is measured by one of AdamW",
+        "check_recipe_resumes": "it saves nothing; a training that is killed starts anew",
     }
     assert "UsageError" not in failed(run(count))["check_recipe_returns_model"]
     assert "counts for the baseline only" in failed(run(count))["check_recipe_returns_model"]

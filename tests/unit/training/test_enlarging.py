@@ -11,6 +11,8 @@ from vitbench.specs import Preprocess
 from vitbench.training import enlarging, inputs, preprocess
 from vitbench.training.enlarging import agrees, enlarged
 
+CPU = torch.device("cpu")
+
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(
@@ -23,18 +25,20 @@ def test_images_are_enlarged_as_pillow_does(given: tuple[int, int], size: tuple[
     for image, mine in zip(images, ours.numpy(), strict=True):
         picture = Image.fromarray(image.transpose(1, 2, 0)).resize(size[::-1], Image.Resampling[interpolation.upper()])
         np.testing.assert_array_equal(mine.transpose(1, 2, 0), picture)
-    assert agrees(given, size, interpolation)
+    assert agrees(given, size, interpolation, CPU)
 
 
 def test_what_shrinks_is_left_to_pillow() -> None:
-    assert not agrees((40, 20), (30, 30), "bicubic")
+    assert not agrees((40, 20), (30, 30), "bicubic", CPU)
 
 
 def test_a_pillow_of_another_arithmetic_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enlarging, "_bicubic", lambda x: max(0.0, 2.0 - abs(x)))
-    enlarging._weights.cache_clear()
-    assert not agrees((6, 7), (10, 11), "bicubic")
-    enlarging._weights.cache_clear()
+    for kept in (enlarging._weights, enlarging._weights_on):
+        kept.cache_clear()
+    assert not agrees((6, 7), (10, 11), "bicubic", CPU)
+    for kept in (enlarging._weights, enlarging._weights_on):
+        kept.cache_clear()
 
 
 @pytest.mark.parametrize("crop_fraction", [1.0, 0.875, 1.2])

@@ -25,7 +25,7 @@ from vitbench.training import (
 )
 
 
-def step(model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, lr: float = 0.1, **changes: float) -> torch.Tensor:
+def step(model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, lr: float = 0.1, **changes: Any) -> torch.Tensor:
     run = toy_training.run()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     settings = {"clip_norm": 1e9} | changes
@@ -65,6 +65,32 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     assert moved.norm() == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.parametrize("micro_batch", [1, 3, 5, 8, 99])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(micro_batch: int) -> None:
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(8, 6), torch.rand(8, 4).softmax(1)
+    weights, weighted = [], {"label_smoothing": 0.1, "class_weights": torch.tensor([0.5, 2.0, 1.0, 0.7])}
+    for size in (0, micro_batch):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(6, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 4))
+        seen: list[int] = []
+        model.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(len(args[0])))
+        loss = step(model, inputs, targets, micro_batch=size, **weighted)
+        weights.append((loss, *(parameter.detach() for parameter in model.parameters())))
+        assert sum(seen) == 8
+        assert max(seen) <= (size or 8)
+    for whole, parts in zip(*weights, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_class_weights_are_those_of_the_cross_entropy() -> None:
+    torch.manual_seed(0)
+    model, class_weights = nn.Linear(3, 4), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    inputs, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0])
+    expected = F.cross_entropy(model(inputs), labels, weight=class_weights, reduction="none").mean()
+    torch.testing.assert_close(step(model, inputs, labels, class_weights=class_weights), expected.detach())
+
+
 def test_a_model_without_logits_ends_a_step_in_words() -> None:
     class Pair(nn.Linear):
         def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -80,6 +106,36 @@ def test_losses_are_averaged_over_the_steps() -> None:
     for value in (1.0, 2.0, 6.0):
         mean_loss.add(torch.tensor(value))
     assert mean_loss.mean() == pytest.approx(3.0)
+
+
+def test_the_mean_is_that_of_the_losses_since_the_last_one_also_of_one_that_goes_on() -> None:
+    first, second = MeanLoss(), MeanLoss()
+    for value in (1.0, 2.0):
+        first.add(torch.tensor(value))
+    first.mean()
+    first.add(torch.tensor(4.0))
+    second.load_state_dict(first.state_dict())
+    second.add(torch.tensor(8.0))
+    assert second.mean() == 6.0
+    with pytest.raises(DivergedError, match="at step 5;"):
+        second.add(torch.tensor(math.nan))
+
+
+def test_float16_that_only_overflows_ends_in_words() -> None:
+    """The weights would stay as they are, and the loss would look like one."""
+    scaler = torch.amp.GradScaler("cpu")
+    model, x, y = nn.Linear(3, 2), torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
+    model.weight.register_hook(lambda gradient: gradient * torch.inf)
+    run, optimizer = toy_training.run(precision="float16"), torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = MeanLoss(scaler=scaler)
+
+    def take_steps(count: int) -> None:
+        for _ in range(count):
+            losses.add(train_step(model, x, y, optimizer=optimizer, scaler=scaler, run=run, clip_norm=1.0))
+
+    take_steps(30)
+    with pytest.raises(DivergedError, match=r"^at step 31 the gradients were infinite once more, so that no step is "):
+        take_steps(1)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -99,6 +155,9 @@ def test_progress_within_an_epoch_is_a_fraction_and_is_limited(monkeypatch: pyte
     assert rows
     assert len(rows) < 4
     assert all(3 < row["epoch"] < 4 and row["epochs"] == 10 for row in rows)
+    rows.clear()
+    list(with_progress("gh", run, epoch=3, epochs=10, steps=8, start=6))
+    assert {row["epoch"] for row in rows} <= {3.75, 3.875}
 
 
 class _Brightest(nn.Module):

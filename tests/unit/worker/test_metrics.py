@@ -109,6 +109,24 @@ def test_whatever_a_metric_raises_loses_only_its_own(error: BaseException, capsy
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_metric_gets_its_options_which_its_measurement_tells_even_without_a_value() -> None:
+    def above(subject: Subject, level: float) -> Iterator[Measurement]:
+        if level > 0.9:
+            raise Skip("too high")
+        yield Measurement(name="it", value=level)
+
+    it = offer("it", above, options={"level": 0.5}, title="over {level:g}")
+    given: tuple[dict[str, dict[str, float]], ...] = ({}, {"p/it": {"level": 0.75}}, {"p/it": {"level": 0.95}})
+    found = [measure(Catalog(metrics={it.name: it}), subject(), "quality", options=each).measurements for each in given]
+    assert [(one.name, one.value, one.style.title) for (one,) in found] == [
+        ("it:level=0.5", 0.5, "over 0.5"),
+        ("it:level=0.75", 0.75, "over 0.75"),
+        ("it:level=0.95", None, "over 0.95"),
+    ]
+    (origin,) = measured_by(load_catalog(), [Measurement(name="time_to_top1:level=0.5", value=1.0)])
+    assert origin.plugin == "metrics"
+
+
 def test_ctrl_c_is_no_failure_of_a_metric() -> None:
     def stop(subject: Subject) -> Iterator[Measurement]:
         raise KeyboardInterrupt

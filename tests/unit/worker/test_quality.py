@@ -5,6 +5,8 @@ The whole cell runs in tests/integration/test_run_digits.py.
 
 from __future__ import annotations
 
+import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,12 @@ import torch
 from vitbench.catalog import load_catalog
 from vitbench.data.splits import load_splits
 from vitbench.errors import StoreError
-from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, MetricsJob
+from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, MetricsJob, Say, kept_file
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
 from vitbench.records import DataInfo
-from vitbench.training import statistics
+from vitbench.training import DivergedError, statistics
 from vitbench.worker import quality
 from vitbench.worker.quality import measure_again, run_quality
 from vitbench.worker.scores import load_scores, save_scores
@@ -115,6 +117,65 @@ def test_scores_on_doubtful_data_are_doubtful_and_what_training_took_is_not(
     took = [one for one in first.measurements if one.machine_bound]
     assert took
     assert not any(set(info.doubts) & set(one.verdict.reasons) for one in took)
+
+
+@pytest.mark.compute
+def test_a_training_that_ends_in_nan_is_told_whatever_the_recipe_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(model: torch.nn.Module, data: TrainVal, run: FitRun) -> torch.nn.Module:
+        for epoch, loss in enumerate((0.5, np.nan, np.nan), start=1):
+            run.log(epoch=epoch, loss=loss)
+        model.head.bias.data[3] = np.nan
+        return model
+
+    monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
+    monkeypatch.setattr(quality, "load_target", lambda text: diverge)
+    options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
+    planned = factories.quality_cell("vit", options=options, data=cached(tmp_path))
+    words = "the trained model has nan in head.bias, and its loss is not finite from epoch 2 on; lower the recipe's"
+    with pytest.raises(DivergedError, match=words):
+        run_quality(CellJob(planned=planned), load_catalog(), tmp_path, lambda _: None)
+
+
+@pytest.mark.compute
+def test_what_a_recipe_saves_and_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first attempt is killed after it saved; the second has its state, its rows, its seconds and what it kept."""
+
+    class Killed(BaseException):
+        pass
+
+    def fit(model: torch.nn.Module, data: TrainVal, run: FitRun) -> torch.nn.Module:
+        found = run.resume()
+        if found is None:
+            run.log(epoch=1, loss=0.5)
+            run.keep("token", {"token": torch.ones(2)})
+            run.save(7, {"weight": model.head.weight})
+            time.sleep(0.05)
+            raise Killed
+        assert found[0] == 7
+        assert torch.equal(found[1]["weight"], model.head.weight)
+        run.log(epoch=2, loss=0.25)
+        return model
+
+    monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
+    monkeypatch.setattr(quality, "load_target", lambda text: fit)
+    options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
+    planned = factories.quality_cell("vit", options=options, data=cached(tmp_path))
+    job, said = CellJob(planned=planned, checkpoint=str(tmp_path / "key.pt")), []
+    with pytest.raises(Killed):
+        run_quality(job, load_catalog(), tmp_path, said.append)
+    result = run_quality(job, load_catalog(), tmp_path, said.append)
+    assert result.curve == ({"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.25})
+    assert result.kept == {"token": hashlib.sha256((tmp_path / kept_file("token")).read_bytes()).hexdigest()}
+    assert result.evidence["earlier_seconds"] > 0
+    (took,) = [one for one in result.measurements if one.name == "train_seconds"]
+    assert took.value > result.evidence["earlier_seconds"]
+    assert any("in attempts that were killed" in reason for reason in took.verdict.reasons)
+    sentences = [message.text for message in said if isinstance(message, Say)]
+    assert sentences[0] == (
+        "vit on digits, supervised, seed 0: resumes a training that was killed: at step 7, after 0.0 s."
+    )
 
 
 @pytest.mark.compute

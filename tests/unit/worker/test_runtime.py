@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import known_models
 import msgspec
@@ -64,6 +65,23 @@ def test_tf32_is_allowed_everywhere_when_asked_for(monkeypatch: pytest.MonkeyPat
         assert torch.backends.cuda.matmul.allow_tf32 is True
         assert torch.backends.cudnn.allow_tf32 is True
         assert changed_flags(flags) == ()
+
+
+def test_a_gpu_is_the_current_one_while_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    @contextmanager
+    def current(index: int) -> Iterator[None]:
+        seen.append(index)
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", current)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext(seen.append(devices)))
+    for device in ("cuda", "cuda:1", "cpu"):
+        with module.runtime(precision="float32", threads=1, seed=0, device=device):
+            seen.append(device)
+    assert seen == [0, [0], "cuda", "left", 1, [1], "cuda:1", "left", [], "cpu"]
 
 
 def test_tf32_needs_cuda() -> None:

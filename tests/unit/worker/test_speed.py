@@ -17,7 +17,7 @@ from torch import nn
 
 from vitbench.catalog import Catalog, Offer, load_catalog
 from vitbench.execution.messages import CellJob, CellResult
-from vitbench.measuring import timing
+from vitbench.measuring import sustained, timing
 from vitbench.measuring.reference import REFERENCE
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainStep
@@ -30,7 +30,16 @@ from vitbench.worker.speed import run_speed
 pytestmark = pytest.mark.compute
 
 
-OPTIONS = {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+OPTIONS = {
+    "patch_size": 4,
+    "depth": 1,
+    "width": 16,
+    "heads": 2,
+    "mlp_ratio": 2.0,
+    "dropout": 0.0,
+    "drop_path": 0.0,
+    "checkpoint": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +136,23 @@ def test_a_sleeper_has_the_speed_that_it_sleeps_for() -> None:
     found = figures(speed_of(partial(known_models.Sleeper, 0.004), batch_size=8))
     assert 1000 < found["throughput"].value <= 2000
     assert found["throughput"].samples[0]
+
+
+def test_a_window_is_sustained_where_the_cell_asks_for_it_and_not_by_processes_that_only_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sustained, "BLOCK_SECONDS", 0.01)
+    model = partial(known_models.Sleeper, 0.004)
+    outcome = speed_of(model, batch_size=8, sustained=0.1)
+    value = figures(outcome)["sustained_throughput"].value
+    assert value is not None
+    assert 0 < value <= 2000
+    assert outcome.course[-1]["seconds"] >= 0.1
+    later = speed_of(model, batch_size=8, sustained=0.1, job={"process": 3, "timing_only": True})
+    assert "sustained_throughput" not in figures(later)
+    assert later.course == ()
+    trained = speed_of(known_models.Linear, batch_size=8, sustained=0.1, mode="training")
+    assert figures(trained)["sustained_train_throughput"].value
 
 
 def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept() -> None:

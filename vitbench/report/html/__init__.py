@@ -17,6 +17,7 @@ from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
 from vitbench.printable import plain
 from vitbench.records import KnownBy
 from vitbench.report.html.charts import Chart
+from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
 from vitbench.report.html.pareto_chart import Picture, pictures
@@ -51,6 +52,7 @@ class _Section:
     ranks: tuple[str, ...]
     columns: tuple[TableColumn, ...]
     pictures: tuple[Picture, ...]
+    training: Chart | None
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]
 
@@ -131,6 +133,7 @@ def _section(
         ranks=tuple(ranks),
         columns=tuple(columns(rows, board.rank_by)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
+        training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
         panels=tuple(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vitbench.leaderboard.leaderboard import Row
 from vitbench.printable import plain
-from vitbench.report.html.details import Curve, RowDetail
+from vitbench.report.html.details import RowDetail
 from vitbench.report.html.diagnostics import SHOWN_SHARE, Histogram
 from vitbench.settings import LATENCY, LATENCY_TAIL
 
@@ -21,7 +21,6 @@ __all__ = [
     "calibration_chart",
     "confusion_chart",
     "confusion_in_words",
-    "curve_charts",
     "latency_chart",
     "number",
 ]
@@ -42,7 +41,7 @@ class Chart:
     title: str
     text: str
     """What it shows, in words."""
-    words: Mapping[str, Value | Sequence[Value]]
+    words: Mapping[str, Value | Sequence[Value | Sequence[Value]]]
     """What stands for the template's words; None takes the key away."""
     data: Mapping[str, Mapping[str, Sequence[Value]]]
     """The template's datasets, by name; each column by column."""
@@ -66,28 +65,6 @@ def number(value: float) -> float | None:
         return None
     short = float(f"{value:.5g}")
     return int(short) if short.is_integer() else short
-
-
-def curve_charts(curves: Sequence[Curve]) -> list[Chart]:
-    """Return a chart for each quantity of the training logs, one line per seed."""
-    charts = []
-    for name in dict.fromkeys(curve.name for curve in curves):
-        lines = [curve for curve in curves if curve.name == name]
-        ends = "; ".join(f"seed {c.seed} from {c.values[0]:.3g} to {c.values[-1]:.3g}" for c in lines)
-        epochs = sorted({epoch for line in lines for epoch in line.epochs})
-        by_epoch = {f"seed {c.seed}": dict(zip(c.epochs, map(number, c.values), strict=True)) for c in lines}
-        columns = {seed: [values.get(epoch) for epoch in epochs] for seed, values in by_epoch.items()}
-        charts.append(
-            Chart(
-                kind="curve",
-                title=f"Training: {name}",
-                text=f"{name} by epoch, up to {epochs[-1]:g}: {ends}.",
-                # Else a short training has an epoch 1.5.
-                words={"y": name, "seeds": list(columns), "ticks": max(1, min(6, math.floor(epochs[-1] - epochs[0])))},
-                data={"points": {"epoch": [number(epoch) for epoch in epochs], **columns}},
-            )
-        )
-    return charts
 
 
 def confusion_chart(detail: RowDetail) -> Chart | None:

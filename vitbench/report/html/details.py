@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vitbench.errors import StoreError
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.measurements import plain_name
 from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
@@ -26,21 +28,23 @@ if TYPE_CHECKING:
 
 __all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
 
-_NOT_CURVES = frozenset({"epoch", "lr"})
-"""Columns of a training log that are no result: the recipe's options give the schedule."""
-MOST_POINTS = 100
+MOST_POINTS = 200
 """Epochs of a curve that are kept; of more, evenly spaced ones and the last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """One quantity of one seed's training, by epoch."""
+    """The training of one seed."""
 
-    name: str
     seed: int
-    epochs: tuple[float, ...]
-    values: tuple[float, ...]
-    """Of each epoch; may be nan or infinite."""
+    points: tuple[Mapping[str, float], ...]
+    """What was logged of each epoch, ``epoch`` among it; values may be nan or infinite."""
+
+    def thinned(self, most: int) -> tuple[Mapping[str, float], ...]:
+        """Return at most so many points and the last one, evenly spaced."""
+        step = max(1, math.ceil(len(self.points) / most))
+        last = len(self.points) - 1
+        return tuple(point for i, point in enumerate(self.points) if i % step == 0 or i == last)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,21 +116,16 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
         board: made of `records`.
         records: all attempts, the newest last.
 
-    Raises:
-        StoreError: the store lacks what a run refers to.
+    What is damaged in the store is left out: a run, and the command that makes its rows again.
     """
     newest = newest_by_id(records)
     behind = [[newest[each] for each in row.ids] for row in board.rows]
     used = {record.run for each in behind for record in each}
     runs = store.runs()
     shown = {
-        run.id: RunDetail(
-            begun=run,
-            suite=store.blob(run.suite).decode(),
-            environment=msgspec.json.decode(store.blob(run.environment), type=Environment),
-        )
+        run.id: detail
         for run in runs
-        if run.id in used or run is runs[-1]
+        if (run.id in used or run is runs[-1]) and (detail := _run(run, store)) is not None
     }
     data = {
         (planned.data.title, planned.data.fingerprint): planned.data
@@ -143,6 +142,15 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
     )
 
 
+def _run(run: Run, store: Store) -> RunDetail | None:
+    """Return a run; None where what it refers to is damaged."""
+    try:
+        suite, environment = store.blob(run.suite), store.blob(run.environment)
+    except StoreError:
+        return None
+    return RunDetail(begun=run, suite=suite.decode(), environment=msgspec.json.decode(environment, type=Environment))
+
+
 def _row(
     row: Row, records: Sequence[Record], runs: Mapping[str, RunDetail], predictions: Callable[[str], Path]
 ) -> RowDetail:
@@ -152,35 +160,35 @@ def _row(
     planned = main.planned
     class_names = planned.data.class_names if planned.data else ()
     predicted = [found for r in quality.values() if (found := read_top_one(predictions(r.key))) is not None]
-    run = runs[main.run]
+    run = runs.get(main.run)
     return RowDetail(
         main=main,
         class_names=class_names,
-        curves=tuple(curve for seed, record in sorted(quality.items()) for curve in _curves(seed, record)),
+        curves=tuple(_curve(seed, record) for seed, record in sorted(quality.items()) if record.curve),
         confusion=confusion(predicted, len(class_names)) if predicted else None,
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
-        reproduction=reproduction(planned, row.seeds, run.begun.selection, run.suite, run.begun.command),
+        reproduction=reproduction(
+            planned,
+            row.seeds,
+            run.begun.selection,
+            run.suite,
+            run.begun.command,
+            metrics={plain_name(name) for name in row.metrics if name != plain_name(name)},
+        )
+        if run
+        else Reproduction(command="", note="What its run was asked for is damaged in the store."),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
     )
 
 
-def _curves(seed: int, record: Record) -> list[Curve]:
-    """Return the columns of a training log; an epoch that lacks one is left out of it."""
-    step = math.ceil(len(record.curve) / MOST_POINTS)
-    last = len(record.curve) - 1
-    kept = [(i + 1.0, row) for i, row in enumerate(record.curve) if i % max(step, 1) == 0 or i == last]
-    columns: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for place, row in kept:
-        for name, value in row.items():
-            if name not in _NOT_CURVES:
-                columns[name].append((row.get("epoch", place), value))
-    return [
-        Curve(name=name, seed=seed, epochs=tuple(e for e, _ in points), values=tuple(v for _, v in points))
-        for name, points in columns.items()
-    ]
+def _curve(seed: int, record: Record) -> Curve:
+    """Return a training log, thinned; a row that names no epoch is that of its place."""
+    rows = tuple({"epoch": i + 1.0, **row} for i, row in enumerate(record.curve))
+    whole = Curve(seed=seed, points=rows)
+    return Curve(seed=seed, points=whole.thinned(MOST_POINTS))
 
 
 def _latency(records: Sequence[Record]) -> Histogram | None:

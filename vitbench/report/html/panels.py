@@ -13,7 +13,6 @@ from vitbench.report.html.charts import (
     calibration_chart,
     confusion_chart,
     confusion_in_words,
-    curve_charts,
     latency_chart,
 )
 from vitbench.report.html.details import CellDetail, RowDetail
@@ -81,7 +80,7 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
     value = f"{rank_by} {_value(rank_by, main, row)}" if known and main else f"no {rank_by}"
     found = detail.confusion
     pictured = confusion_chart(detail)
-    charts = (*curve_charts(detail.curves), pictured, calibration_chart(detail), latency_chart(detail, row))
+    charts = (pictured, calibration_chart(detail), latency_chart(detail, row))
     names = detail.class_names
     return Panel(
         id=panel_id(row),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -25,7 +25,15 @@ class Reproduction:
     """What the command needs beside itself."""
 
 
-def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite: str, command: str) -> Reproduction:
+def reproduction(
+    planned: KeyedCell,
+    seeds: Sequence[int],
+    selection: str,
+    suite: str,
+    command: str,
+    *,
+    metrics: Collection[str] = (),
+) -> Reproduction:
     """Return the command for one row.
 
     Args:
@@ -34,11 +42,12 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
         selection: what the run that made the cell was asked for, as JSON; empty where it was not told.
         suite: the text of that run's suite; empty where it had none.
         command: that run's command line, which serves where there is no selection.
+        metrics: that have options, by their short names.
     """
     if not selection:
         return Reproduction(command=command, note="The command of the whole run: earlier versions stored no more.")
     content = tomllib.loads(suite)
-    asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned)
+    asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned, metrics)
     note = _needs(asked.suite, content)
     asked = msgspec.structs.replace(
         asked,
@@ -51,13 +60,18 @@ def reproduction(planned: KeyedCell, seeds: Sequence[int], selection: str, suite
     return Reproduction(command=command_line(asked), note=note)
 
 
-def _narrowed(selection: Selection, planned: KeyedCell) -> Selection:
+def _narrowed(selection: Selection, planned: KeyedCell, metrics: Collection[str]) -> Selection:
     """Return a selection without what one model on one dataset has no use for: vitbench refuses what nothing uses."""
     cell, data = planned.cell, planned.data
-    recipes = _names(cell.recipe) if isinstance(cell, QualityCell) else ()
+    used = {*(_names(cell.recipe) if isinstance(cell, QualityCell) else ()), *metrics}
+    settings = {
+        name: options
+        for name, options in selection.settings.items()
+        if name in used or name.partition("/")[2] in metrics
+    }
     return msgspec.structs.replace(
         selection,
-        settings={name: options for name, options in selection.settings.items() if name in recipes},
+        settings=settings,
         data={name: path for name, path in selection.data.items() if data is None or name in _names(data.name)},
     )
 

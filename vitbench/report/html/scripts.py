@@ -8,6 +8,7 @@ interpreted (vega-embed's `ast`) and not compiled, so that the page's policy nee
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
@@ -15,6 +16,12 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from vitbench.data.locate import default_cache_root
+from vitbench.errors import StoreError
+from vitbench.files import replace_file
+from vitbench.installed import version_of
+from vitbench.records import digest
 
 __all__ = ["Library", "chart_library", "json_text", "policy", "table_library"]
 
@@ -64,11 +71,24 @@ def table_library() -> Library:
 def chart_library() -> Library:
     """Return Vega-Lite with all that it needs; the module's default export is ``vegaEmbed``.
 
-    Bundling takes seconds, once a process.
+    Bundling takes two seconds of processor time, once for each version of the package: the cache keeps what it gives,
+    with a digest, lest a damaged file gives a page without charts.
     """
+    snippet = "export default vegaEmbed;"
+    name = f"vega-{digest([version_of('vl-convert-python'), snippet])}.txt"
+    place = default_cache_root() / "scripts" / name
+    with contextlib.suppress(OSError, UnicodeError):
+        found, _, packed = place.read_text(encoding="ascii").partition("\n")
+        if found == hashlib.sha256(packed.encode()).hexdigest():
+            return Library(packed, _VEGA_LICENCE)
     import vl_convert
 
-    return _library(vl_convert.javascript_bundle("export default vegaEmbed;"), _VEGA_LICENCE)
+    library = _library(vl_convert.javascript_bundle(snippet), _VEGA_LICENCE)
+    with contextlib.suppress(OSError, StoreError):  # a cache that cannot be written costs time alone
+        place.parent.mkdir(parents=True, exist_ok=True)
+        known = hashlib.sha256(library.packed.encode()).hexdigest()
+        replace_file(place, f"{known}\n{library.packed}".encode())
+    return library
 
 
 def _library(source: str, licence: str) -> Library:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from vitbench.report.training_curves import CLOCK
+
 __all__ = ["CONFIG", "TEMPLATES"]
 
 VegaSpec = dict[str, Any]
@@ -127,21 +129,65 @@ _PARETO = _layered(
     height=340,
 )
 
-_SEED = {"field": "seed", "type": "nominal", "sort": None}
-_CURVE = _layered(
+_KEY = {"field": "key", "type": "nominal", "sort": None}
+_LEGEND = {
+    "orient": "bottom",
+    "columns": {"expr": "max(1, floor(width / 260))"},
+    "labelLimit": 235,
+    "symbolSize": 400,
+    "symbolStrokeWidth": 2,
+}
+_TRAINED = {
+    "x": _axis("x", "", axis=_PLAIN_NUMBERS | {"grid": False, "title": None}, scale=_TIGHT),
+    "y": _axis("y", "", axis=_PLAIN_NUMBERS | {"title": None}),
+}
+_CURVES = _layered(
     _layer(
         "line",
-        {"strokeWidth": 1.8},
+        {"strokeWidth": 1.8, "aria": False},
         {
-            "x": _axis("epoch", "epoch", axis={"tickCount": "@ticks", "grid": False}, scale=_TIGHT),
-            "y": _axis("value", "@y", axis=_PLAIN_NUMBERS),
-            "stroke": _SEED | {"scale": {"range": [_ACCENT, _INK, _MUTED]}},
-            "strokeDash": _SEED | {"scale": {"range": [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]}},
-            "tooltip": _tooltip(("seed",), ("epoch",), ("value", "@y", ".4~g")),
+            **_TRAINED,
+            "detail": {"field": "line"},
+            "stroke": _KEY | {"scale": {"domain": "@keys", "range": "@colours"}, "legend": _LEGEND},
+            "strokeDash": _KEY | {"scale": {"domain": "@keys", "range": "@dashes"}},
+            "opacity": {"condition": {"param": "picked", "value": 0.9}, "value": 0.1},
+            "order": {"field": "epoch", "type": "quantitative"},
         },
+        params=[{"name": "picked", "select": {"type": "point", "fields": ["key"]}, "bind": "legend"}],
     ),
-    height=180,
-    transform=[{"fold": "@seeds", "as": ["seed", "value"]}],
+    _layer(  # a line tells of its first point alone
+        "point",
+        {"size": 130, "opacity": 0, "aria": False},
+        {
+            **_TRAINED,
+            "tooltip": _tooltip(
+                ("model",), ("seed",), ("epoch",), (CLOCK, "seconds of training", ",.4~r"), ("y", "value", ",.4~r")
+            ),
+        },
+        transform=[{"filter": "isValid(datum.y)"}],
+    ),
+    height=300,
+    params=[
+        {"name": "names", "value": "@names"},
+        {"name": "keys", "value": "@keys"},
+        {
+            "name": "quantity",
+            "value": "@quantity",
+            "bind": {"input": "select", "options": "@quantities", "labels": "@quantity_words", "name": "Training:"},
+        },
+        {
+            "name": "over",
+            "value": "epoch",
+            "bind": {"input": "select", "options": "@over", "labels": "@over_words", "name": "over"},
+        },
+    ],
+    transform=[
+        {"calculate": "names[datum.row]", "as": "model"},
+        {"calculate": "keys[min(datum.row, length(keys) - 1)]", "as": "key"},
+        {"calculate": "datum[quantity]", "as": "y"},
+        {"calculate": "datum[over]", "as": "x"},
+        {"filter": "isValid(datum.x)"},
+    ],
 )
 
 _CLASS_AXIS: VegaSpec = {
@@ -256,7 +302,7 @@ _LATENCY = _layered(
 
 TEMPLATES: dict[str, VegaSpec] = {
     "pareto": _PARETO,
-    "curve": _CURVE,
+    "curves": _CURVES,
     "confusion": _CONFUSION,
     "calibration": _CALIBRATION,
     "latency": _LATENCY,

@@ -35,6 +35,7 @@ def add_title(canvas: Canvas, title: str, conditions: str = "") -> None:
 
 def add_legend(canvas: Canvas, handles: Sequence[Artist], names: Sequence[str]) -> None:
     """Put a legend below a picture; a name that begins with an underscore is a name, too."""
-    legend = canvas.legend(handles, ["-"] * len(names), loc="outside lower center", ncols=4, fontsize="small")
+    look = {"ncols": 4, "fontsize": "small", "handlelength": 3}  # long enough for dashes
+    legend = canvas.legend(handles, ["-"] * len(names), loc="outside lower center", **look)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from importlib.resources import files
 from typing import Any
 
 import altair
@@ -15,15 +18,16 @@ from vitbench.report.html.charts import (
     calibration_chart,
     confusion_chart,
     confusion_in_words,
-    curve_charts,
     latency_chart,
     number,
 )
+from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Curve
 from vitbench.report.html.panels import panel, panel_id
 from vitbench.report.html.pareto_chart import pictures
 from vitbench.report.html.specs import CONFIG, TEMPLATES
 from vitbench.report.pareto_points import MOST_LABELS
+from vitbench.report.training_curves import COLOURS, MOST_NAMED
 
 
 def filled(part: Any, words: dict[str, Any]) -> Any:
@@ -72,8 +76,10 @@ def test_every_chart_is_a_valid_specification(tmp_path, detailed):
         pages.model(tmp_path, "b", 340, 50_000.0),
         factories.quality("chance", 335, baseline=True),
     )
+    training = curves_chart([(row.model, detail.curves) for row, detail in zip(rows, details, strict=True)])
+    assert training is not None
     shown = panel(rows[0], "a", details[0], "1", "top1").charts
-    charts = [*shown, *drawn(rows).values()]
+    charts = [training, *shown, *drawn(rows).values()]
     assert {chart.kind for chart in charts} == set(TEMPLATES)
     for chart in charts:
         altair.LayerChart.from_dict(specification(chart), validate=True)
@@ -176,17 +182,77 @@ def test_there_is_no_picture_of_one_model_or_of_equal_figures(detailed):
     assert "throughput" not in drawn(two, rank_by="throughput")
 
 
-def test_curves_of_seeds_share_a_chart_and_gaps_stay_gaps():
-    charts = curve_charts(
+def test_all_trainings_share_a_chart_with_a_choice_of_what_is_drawn():
+    chart = curves_chart(
         [
-            Curve(name="loss", seed=0, epochs=(1, 2), values=(2.0, 1.0)),
-            Curve(name="loss", seed=5, epochs=(2, 3), values=(1.5, float("nan"))),
-            Curve(name="val", seed=0, epochs=(1,), values=(0.5,)),
+            ("vit", [Curve(seed=0, points=({"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": math.nan, "lr": 0.1}))]),
+            ("knn", []),
+            ("cnn", [curve(7, val_top1=0.5, train_seconds=3.0), curve(9, val_top1=0.75, other=1.0)]),
         ]
     )
-    assert [chart.title for chart in charts] == ["Training: loss", "Training: val"]
-    assert charts[0].data["points"] == {"epoch": [1, 2, 3], "seed 0": [2, 1, None], "seed 5": [None, 1.5, None]}
-    assert charts[0].text == "loss by epoch, up to 3: seed 0 from 2 to 1; seed 5 from 1.5 to nan."
+    assert chart is not None
+    assert chart.text == "3 trainings of 2 models. Validation accuracy (%) at the end: cnn 62.5."
+    words = {name: chart.words[name] for name in ("quantity", "quantities", "over", "names", "keys")}
+    assert words == {
+        "quantity": "val_top1",
+        "quantities": ["val_top1", "loss", "lr", "other"],
+        "over": ["epoch", "train_seconds"],
+        "names": ["vit", "cnn"],
+        "keys": ["vit", "cnn"],
+    }
+    points = chart.data["points"]
+    assert points["row"] == [1, 1, 0, 0]  # the best lies above
+    assert points["seed"] == [9, 7, 0, 0]
+    assert points["val_top1"] == [75, 50, None, None]
+    assert points["train_seconds"] == [None, 3, None, None]
+    assert points["loss"] == [None, None, None, 2]
+
+
+def test_models_beyond_those_that_can_be_told_apart_are_others():
+    many = [(f"m{i:02}", [curve(0, loss=1.0), curve(1, loss=1.0)]) for i in range(MOST_NAMED + 2)]
+    chart = curves_chart(many)
+    assert chart is not None
+    words = chart.words
+    assert words["keys"][-2:] == [f"m{MOST_NAMED - 1:02}", "2 others"]
+    looks = list(zip(words["colours"], map(tuple, words["dashes"]), strict=True))
+    assert len(set(looks)) == len(looks) == MOST_NAMED + 1
+    assert chart.text.endswith(f", and {MOST_NAMED + 2 - 10} more.")
+
+
+def luminance(colour: str) -> float:
+    """Of WCAG 2, 0 to 1."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_the_page_has_the_colours_of_the_picture_and_lighter_ones_for_the_dark():
+    style = files("vitbench.report.html").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    count = len(COLOURS)
+    found = re.findall(r"--line-\d: (#\w{6})", style)
+    light, dark, printed = found[:count], found[count : 2 * count], found[2 * count :]
+    assert tuple(light) == tuple(printed) == COLOURS
+    for colours, paper in ((light, "#ffffff"), (dark, "#11161c")):
+        for colour in colours:
+            low, high = sorted([luminance(colour), luminance(paper)])
+            assert (high + 0.05) / (low + 0.05) > 4.5, colour
+
+
+def test_long_trainings_of_many_models_are_thinned_and_keep_their_ends():
+    points = tuple({"epoch": float(e), "loss": 1.0} for e in range(200))
+    few = curves_chart([("a", [Curve(seed=0, points=points)])])
+    many = curves_chart([(str(i), [Curve(seed=0, points=points)]) for i in range(400)])
+    assert few is not None
+    assert many is not None
+    assert len(few.data["points"]["epoch"]) == 200
+    epochs = many.data["points"]["epoch"]
+    assert len(epochs) <= 400 * 14
+    assert epochs.count(199) == epochs.count(0) == 400
+    assert curves_chart([("a", []), ("b", [curve(0)])]) is None
+
+
+def curve(seed: int, **values: float) -> Curve:
+    return Curve(seed=seed, points=({"epoch": 1.0, **values},))
 
 
 def test_confusion_in_words_names_the_worst(tmp_path, detailed):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 
@@ -45,34 +44,24 @@ def test_each_row_has_its_own_details_in_the_boards_order(tmp_path, store):
 
 def test_seeds_are_one_row_with_a_curve_each_and_summed_predictions(tmp_path, store):
     row = only(pages.model(tmp_path, "vit", 340, 900.0, seeds=(0, 3), epochs=5), store)
-    assert [(curve.name, curve.seed) for curve in row.curves] == [
-        ("loss", 0),
-        ("val_top1", 0),
-        ("loss", 3),
-        ("val_top1", 3),
-    ]
-    assert row.curves[0].epochs == (1, 2, 3, 4, 5)
-    assert row.curves[0].values == pytest.approx([2.3 / e for e in range(1, 6)])
+    assert [curve.seed for curve in row.curves] == [0, 3]
+    assert [point["epoch"] for point in row.curves[0].points] == [1, 2, 3, 4, 5]
+    assert [point["loss"] for point in row.curves[0].points] == pytest.approx([2.3 / e for e in range(1, 6)])
     assert row.confusion is not None
     assert (row.confusion.images, row.confusion.wrong) == (720, 40)
     assert [cell.name for cell in row.cells[:2]] == ["seed 0", "seed 3"]
     assert "--seed 0 --seed 3" in row.reproduction.command
 
 
-def test_the_learning_rate_is_no_curve_and_a_column_may_lack_epochs(tmp_path, store):
-    record = msgspec.structs.replace(
-        factories.quality(),
-        curve=({"loss": 2.0, "lr": 0.1}, {"loss": math.nan, "val_top1": 0.5}, {"epoch": 7.0, "loss": 1.0}),
-    )
-    loss, accuracy = only([record], store).curves
-    assert loss.epochs == (1, 2, 7)
-    assert math.isnan(loss.values[1])
-    assert (accuracy.epochs, accuracy.values) == ((2,), (0.5,))
+def test_a_row_of_a_training_that_names_no_epoch_is_that_of_its_place(tmp_path, store):
+    curve = ({"loss": 2.0}, {"epoch": 7.0, "loss": 1.0})
+    [found] = only([msgspec.structs.replace(factories.quality(), curve=curve)], store).curves
+    assert found.points == ({"epoch": 1.0, "loss": 2.0}, curve[1])
 
 
 def test_a_long_curve_is_thinned_but_keeps_its_ends(tmp_path, store):
     row = only(pages.model(tmp_path, "vit", 340, 900.0, epochs=1001), store)
-    epochs = row.curves[0].epochs
+    epochs = [point["epoch"] for point in row.curves[0].points]
     assert (epochs[0], epochs[-1]) == (1, 1001)
     assert MOST_POINTS / 2 < len(epochs) <= MOST_POINTS + 1
 

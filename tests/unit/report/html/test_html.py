@@ -213,7 +213,7 @@ def test_equal_results_make_equal_pages(tmp_path, render):
 def test_a_nan_in_a_curve_makes_no_broken_page(render):
     record = msgspec.structs.replace(factories.quality("a"), curve=({"loss": float("nan")}, {"loss": float("inf")}))
     text = render(record)
-    assert "seed 0 from nan to inf" in text
+    assert "Training loss at the end: a inf." in text
     assert "NaN" not in re.findall(r'id="data">(.*?)</script>', text, flags=re.DOTALL)[0]
 
 

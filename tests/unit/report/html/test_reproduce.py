@@ -46,6 +46,13 @@ def test_what_changes_numbers_is_kept():
     )
 
 
+def test_options_of_metrics_that_the_row_has_are_kept():
+    settings = {name: {"level": 0.5} for name in ("time", "m/time", "other")}
+    stored = asked_for(settings=settings)
+    kept = reproduction(factories.quality_cell("vit-p2"), (0,), stored, SUITE, "", metrics={"time"}).command
+    assert kept.endswith("--set time.level=0.5 --set m/time.level=0.5")
+
+
 def test_settings_and_paths_that_nothing_would_use_are_dropped():
     kept = command(
         factories.quality_cell("vit-p2"),

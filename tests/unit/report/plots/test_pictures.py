@@ -71,7 +71,8 @@ def test_the_curves_name_each_model_and_its_seeds_and_no_baseline(usual):
     assert [text for text in shown if text.startswith(("vit", "resnet", "bad", "knn"))] == [
         *("vit (2 seeds)", "resnet", "bad"),
     ]
-    assert {"digits", "epoch", "training loss", "validation top1 (%)"} <= set(shown)
+    assert {"digits", "epoch", "training loss", "validation accuracy (%)"} <= set(shown)
+    assert "seconds of training" not in shown
 
 
 def test_png_files_are_pictures_of_a_useful_size(usual):
@@ -115,8 +116,14 @@ def test_a_diverged_or_empty_curve_draws_nothing_wrong():
     assert "still" not in shown
 
 
+def test_seconds_of_training_have_a_panel_where_they_were_logged():
+    record = trained("vit", 350)
+    curve = tuple({**row, "train_seconds": 3.0 * row["epoch"]} for row in record.curve)
+    assert "seconds of training" in texts(pictures(msgspec.structs.replace(record, curve=curve))["curves.svg"])
+
+
 def test_many_models_stay_readable():
-    records = [each for i in range(40) for each in (trained(f"m{i:02}", 359 - i), *f.speed(f"m{i:02}", 100 - i))]
+    records = [each for i in range(54) for each in (trained(f"m{i:02}", 359 - i), *f.speed(f"m{i:02}", 100 - i))]
     found = pictures(*records)
     assert [text for text in texts(found["pareto.svg"]) if re.fullmatch(r"m\d\d", text)] == ["m00"]  # the front
     assert "30 others" in texts(found["curves.svg"])

@@ -1,0 +1,95 @@
+"""Mixup and CutMix: a target holds of each class what the input shows of it, to the pixel."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vitbench.training import Draws
+from vitbench.training.augmentation.mixing import mixed, partners, smoothed
+
+COUNT = 60
+
+
+def draws(count: int = COUNT, seed: int = 0) -> Draws:
+    return Draws(seed, 0, torch.arange(count))
+
+
+def constant(count: int = COUNT) -> torch.Tensor:
+    """Images whose every pixel is the image's number, which is its label too: float[B, 1, 9, 7]."""
+    return torch.arange(float(count))[:, None, None, None].expand(-1, 1, 9, 7)
+
+
+def mix(mixup: float, cutmix: float, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    return mixed(
+        constant(),
+        torch.arange(COUNT),
+        draws(),
+        mixup=mixup,
+        cutmix=cutmix,
+        num_classes=COUNT,
+        label_smoothing=label_smoothing,
+    )
+
+
+def test_cutmix_labels_count_the_pixels_of_each_image() -> None:
+    inputs, targets = mix(0.0, 1.0)
+    for image, target in zip(inputs, targets, strict=True):
+        counts = torch.bincount(image.long().flatten(), minlength=COUNT)
+        assert (counts > 0).sum() <= 2
+        assert torch.allclose(target, counts / counts.sum(), atol=1e-6)
+    shown = inputs != constant()
+    rows, columns = shown[:, 0].any(2), shown[:, 0].any(1)
+    assert torch.equal(shown[:, 0], rows[:, :, None] & columns[:, None, :])  # a box
+
+
+def test_mixup_labels_are_mixed_as_the_images_are() -> None:
+    inputs, targets = mix(1.0, 0.0)
+    expected = (targets * torch.arange(float(COUNT))).sum(1)
+    assert torch.allclose(inputs, expected[:, None, None, None].expand_as(inputs), atol=1e-4)
+    assert (targets > 0).sum(1).max() == 2
+    assert len(targets.max(1).values.unique()) > COUNT // 2  # each image has a share of its own
+
+
+def test_with_both_each_image_undergoes_one_of_them() -> None:
+    inputs, targets = mix(1.0, 1.0)
+    assert torch.allclose(inputs.mean((1, 2, 3)), (targets * torch.arange(float(COUNT))).sum(1), atol=1e-4)
+    whole = (inputs == inputs[:, :, :1, :1]).all(3).all(2)[:, 0]  # one colour: Mixup
+    integer = (inputs == inputs.round()).flatten(1).all(1)  # pixels of either image: CutMix
+    assert (whole | integer).all()
+    assert 15 < whole.sum() < 45
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.8, 1.0)])
+def test_the_order_of_a_batch_changes_nothing(mixup: float, cutmix: float) -> None:
+    x, labels = torch.rand(8, 3, 5, 5), torch.arange(8) % 3
+    order = torch.tensor([3, 7, 0, 2, 1, 6, 5, 4])
+    one, other = (
+        mixed(x[rows], labels[rows], Draws(0, 0, rows), mixup=mixup, cutmix=cutmix, num_classes=3, label_smoothing=0.1)
+        for rows in (torch.arange(8), order)
+    )
+    assert torch.equal(one[0][order], other[0])
+    assert torch.equal(one[1][order], other[1])
+
+
+def test_the_partner_is_another_image_and_each_is_one() -> None:
+    for count in (2, 3, 50):
+        found = partners(draws(count))
+        assert (found != torch.arange(count)).all()
+        assert found.sort().values.tolist() == list(range(count))
+    assert partners(draws(1)).tolist() == [0]
+    assert partners(draws(50)).tolist() != partners(draws(50, seed=1)).tolist()
+
+
+def test_a_small_alpha_leaves_images_nearly_as_they_are_and_0_wholly() -> None:
+    _, targets = mix(1e-3, 0.0)
+    assert (targets.max(1).values > 0.99).float().mean() > 0.9
+    assert mix(0.0, 0.0)[1].equal(torch.eye(COUNT))
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
+def test_targets_give_the_loss_of_smoothed_labels(label_smoothing: float) -> None:
+    logits, labels = torch.randn(9, 5), torch.arange(9) % 5
+    expected = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    assert torch.allclose(F.cross_entropy(logits, smoothed(labels, 5, label_smoothing)), expected)

@@ -1,0 +1,164 @@
+"""What a training does to its images, as one value: which changes, how strong.
+
+Each image has draws of its own (`Draws`): neither the size of the batch nor the order of its images changes a pixel,
+but for the partner of Mixup and CutMix, which is another image of the same batch.
+
+Shapes: B images, C channels, H height and W width of cached images; h and w those of the model's input; K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from vitbench.errors import UsageError
+from vitbench.training.augmentation.cropping import mirrored, padded_crop, random_boxes, resized_crop
+from vitbench.training.augmentation.hiding import cutout, erased
+from vitbench.training.augmentation.mixing import mixed
+from vitbench.training.augmentation.operations import jittered
+from vitbench.training.augmentation.policies import LARGEST_MAGNITUDE, autoaugment, randaugment
+from vitbench.training.draws import Draws
+
+__all__ = ["Augmentation"]
+
+Crop = Literal["none", "padded", "resized"]
+Policy = Literal["none", "autoaugment", "randaugment"]
+
+_SHARES = ("jitter", "cutout", "erase")
+"""Fields in 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """What is done to the images of a training; as it is made without arguments, nothing.
+
+    Gray images and images of any number of channels are welcome: what concerns colour (the saturation of `jitter`, and
+    the policies' operation Color) leaves images of other than three channels as they are.
+    """
+
+    crop: Crop = "none"
+    """``padded`` moves an image by up to an eighth of each side, with reflected borders (He et al. 2015, arXiv
+    1512.03385, with 4 of 32 pixels); ``resized`` cuts a box of random size and shape out of it and resizes that to the
+    model's input (Szegedy et al. 2014, arXiv 1409.4842)."""
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Least and largest area of a ``resized`` crop, as shares of the image's."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Least and largest width of a ``resized`` crop over its height."""
+    flip: bool = False
+    """Whether every second image, on average, is mirrored left to right."""
+    policy: Policy = "none"
+    """``autoaugment`` is the policy found for CIFAR-10 (Cubuk et al. 2018, arXiv 1805.09501); ``randaugment`` draws
+    `operations` of 14 at strength `magnitude` (Cubuk et al. 2019, arXiv 1909.13719)."""
+    operations: int = 2
+    """How many operations of RandAugment's each image undergoes."""
+    magnitude: int = 9
+    """RandAugment's strength, 0 to 30."""
+    jitter: float = 0.0
+    """Brightness, contrast and saturation are multiplied by numbers in 1 - jitter to 1 + jitter, in this order."""
+    cutout: float = 0.0
+    """Side of a square that becomes the mean colour, as a share of the image's side (DeVries and Taylor 2017, arXiv
+    1708.04552: 0.5 for CIFAR-10); a part of it may lie outside the image."""
+    erase: float = 0.0
+    """Probability that a box in an image becomes noise (random erasing, Zhong et al. 2017, arXiv 1708.04896)."""
+    mixup: float = 0.0
+    """Alpha of Mixup's Beta distribution (Zhang et al. 2017, arXiv 1710.09412); 0: no Mixup."""
+    cutmix: float = 0.0
+    """Alpha of CutMix's Beta distribution (Yun et al. 2019, arXiv 1905.04899); 0: no CutMix. With both, each image
+    undergoes one of them, drawn with equal chances."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("crop", get_args(Crop)), ("policy", get_args(Policy))):
+            if getattr(self, name) not in choices:
+                raise UsageError(
+                    f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {getattr(self, name)!r}"
+                )
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be 0 to 1, not {getattr(self, name)}")
+        for name in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise UsageError(f"scale must be two rising shares of the area, above 0 and at most 1, not {self.scale}")
+        if not 0 < self.ratio[0] <= self.ratio[1] < float("inf"):
+            raise UsageError(f"ratio must be two rising numbers above 0, not {self.ratio}")
+        if self.operations < 0:
+            raise UsageError(f"operations must be 0 or more, not {self.operations}")
+        if not 0 <= self.magnitude <= LARGEST_MAGNITUDE:
+            raise UsageError(f"magnitude must be 0 to {LARGEST_MAGNITUDE}, not {self.magnitude}")
+
+    def allowed(self, augmentations: Collection[str]) -> Augmentation:
+        """Return what remains of it where only some changes of an image keep its label.
+
+        Args:
+            augmentations: of a `TrainVal`. Without ``flip``, images are not mirrored; without ``crop``, where something
+                is in the image matters, and they are neither cropped nor changed by a policy, most of whose operations
+                move what is in the image.
+        """
+        crop = "crop" in augmentations
+        return replace(
+            self,
+            flip=self.flip and "flip" in augmentations,
+            crop=self.crop if crop else "none",
+            policy=self.policy if crop else "none",
+        )
+
+    def images(self, images: Tensor, draws: Draws, *, image_size: tuple[int, int]) -> Tensor:
+        """Return the cached images uint8[B, C, H, W] cropped, mirrored and changed in colour, on their device.
+
+        The result is uint8[B, C, h, w] where the crop is ``resized``, else uint8[B, C, H, W], which `preprocess` brings
+        to the model's input. The images given are left as they are; where nothing is done, they are returned.
+
+        Args:
+            images: of a batch.
+            draws: of the same batch, in its order; on the CPU they make no GPU wait.
+            image_size: (h, w) of the model's input.
+        """
+        draws = draws.to("cpu")
+        flip = draws.chance("flip", 0.5) if self.flip else None
+        if self.crop == "resized":
+            boxes = random_boxes(
+                draws, "crop", (images.shape[-2], images.shape[-1]), scale=self.scale, ratio=self.ratio
+            )
+            images = resized_crop(images, boxes, image_size, flip)
+        elif self.crop == "padded":
+            images = padded_crop(images, draws, flip)
+        elif flip is not None:
+            images = mirrored(images, flip)
+        if self.policy == "autoaugment":
+            images = autoaugment(images, draws)
+        elif self.policy == "randaugment":
+            images = randaugment(images, draws, operations=self.operations, magnitude=self.magnitude)
+        return jittered(images, draws, self.jitter) if self.jitter else images
+
+    def mix(
+        self, inputs: Tensor, labels: Tensor, draws: Draws, *, num_classes: int, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Hide parts of the inputs (`cutout`, `erase`), mix them (`mixup`, `cutmix`), and return them with targets.
+
+        The targets float[B, K] are mixed as the inputs are: by Mixup's share, by the area that CutMix really shows.
+
+        Args:
+            inputs: float32[B, C, h, w] of `preprocess`, so that 0 is the mean; they are left as they are.
+            labels: int64[B].
+            draws: of the same batch, in its order; on the CPU they make no GPU wait.
+            num_classes: K.
+            label_smoothing: share of a target that all classes have in equal parts, 0 to 1.
+        """
+        draws = draws.to("cpu")
+        if self.cutout:
+            inputs = cutout(inputs, draws, self.cutout)
+        if self.erase:
+            inputs = erased(inputs, draws, self.erase)
+        return mixed(
+            inputs,
+            labels,
+            draws,
+            mixup=self.mixup,
+            cutmix=self.cutmix,
+            num_classes=num_classes,
+            label_smoothing=label_smoothing,
+        )

@@ -1,0 +1,74 @@
+"""Which epoch's weights a training ends with: those of the last one, or of the best on the validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from vitbench.errors import UsageError
+
+__all__ = ["BestEpoch"]
+
+
+class BestEpoch:
+    """Keeps the weights of the best epoch, and says when no better one has come for long enough.
+
+    Among epochs of equal accuracy the latest is kept. The validation accuracy of what is kept is too high, since it was
+    chosen by it; the test images are untouched.
+    """
+
+    def __init__(self, model: nn.Module, *, keep: str, patience: int) -> None:
+        """Start before the first epoch.
+
+        Args:
+            model: on its device.
+            keep: ``best``, or ``last``: then nothing is kept, and no method does anything.
+            patience: how many epochs without a better one end the training; 0: none do.
+
+        Raises:
+            UsageError: patience is asked for, and the last epoch's weights.
+        """
+        if patience and keep != "best":
+            raise UsageError(
+                f"patience = {patience} stops at a past epoch that was the best, and keep = {keep} throws that away; "
+                'set keep = "best" or patience = 0'
+            )
+        self._model, self._keeps, self._patience = model, keep == "best", patience
+        self._epoch = self._since = 0
+        self._top1 = -1.0
+        self._weights: dict[str, Tensor] = {}
+
+    def add(self, epoch: int, val_top1: float) -> dict[str, float]:
+        """Take the accuracy of the model as it is after an epoch, counted from 1.
+
+        Returns:
+            ``best_epoch``, for `FitRun.log`; nothing where the last epoch is kept.
+        """
+        if not self._keeps:
+            return {}
+        self._since = 0 if val_top1 > self._top1 else self._since + 1
+        if val_top1 >= self._top1:
+            self._top1, self._epoch = val_top1, epoch
+            self._weights = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+        return {"best_epoch": self._epoch}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
+        return 0 < self._patience <= self._since
+
+    def apply(self) -> None:
+        """Give the model the weights of the best epoch, at the end of the training."""
+        if self._weights:
+            self._model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept, for a training that may have to go on later."""
+        return {"top1": self._top1, "epoch": self._epoch, "since": self._since, "weights": self._weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._top1, self._epoch, self._since = state["top1"], state["epoch"], state["since"]
+        self._weights = dict(state["weights"])

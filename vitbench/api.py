@@ -153,7 +153,7 @@ def run(
 
     if rerun not in (None, "failed", "speed", "all"):
         raise UsageError(f'vitbench.run(): rerun must be None, "failed", "speed" or "all", not {rerun!r}')
-    if timeout is not None and timeout <= 0:
+    if timeout is not None and not timeout > 0:  # nor is NaN
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
     for name in ("output", "timeout"):
         del asked[name]

@@ -70,6 +70,7 @@ def test_each_public_name_is_there_and_no_other() -> None:
         ({"timeout": 0}, "timeout"),
         ({"speeds": "some"}, "speeds"),
         ({"speeds": "none", "rerun": "speed"}, "--rerun speed measures speeds, which --speeds none leaves out"),
+        ({"timeout": float("nan")}, "timeout"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

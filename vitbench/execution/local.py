@@ -43,6 +43,8 @@ SILENCE_SECONDS = 600.0
 """Without a sign of life for so long, a process is taken for stuck."""
 TERMINATE_SECONDS = 3.0
 """What a process group gets between SIGTERM and SIGKILL."""
+LONGEST_SECONDS = 1e6
+"""Of one wait, which the system counts in milliseconds of 31 bits; a longer one is made of several."""
 BACKLOG_SECONDS = 1.0
 """For reading what a process said before its time was up."""
 CLOSED_SECONDS = 10.0
@@ -173,7 +175,7 @@ def _wait(call: _RunningJob) -> Ending[bytes]:
     while True:
         now = time.monotonic()
         left = (started + job.timeout if job.timeout is not None else call.last_sign + SILENCE_SECONDS) - now
-        ready = multiprocessing.connection.wait(waited, max(left, 0))
+        ready = multiprocessing.connection.wait(waited, min(max(left, 0), LONGEST_SECONDS))
         # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
         overdue = (overdue or now) if left <= 0 else None
         if overdue and (not ready or now - overdue > BACKLOG_SECONDS):

@@ -116,18 +116,18 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
             try:
                 model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
+                end = observe(device)
+                model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
+                if not isinstance(model, nn.Module):
+                    raise VitbenchError(f"recipe {cell.recipe} returned {type(model).__name__}, not a torch.nn.Module")
+                if recipe.trains:
+                    _check_weights(model, log.curve)
             except Exception as error:
                 learns = recipe.trains and not planned.baseline
                 again = partial(build_model, planned, spec, num_classes)
                 if learns and (fault := fault_behind(error, again, partial(_few, data), num_classes)):
                     raise fault from error
                 raise
-        end = observe(device)
-        model = getattr(model, "_orig_mod", model)  # of a recipe that returns it compiled
-        if not isinstance(model, nn.Module):
-            raise VitbenchError(f"recipe {cell.recipe} returned {type(model).__name__}, not a torch.nn.Module")
-        if recipe.trains:
-            _check_weights(model, log.curve)
         log()
         found = evaluate(Reordered(model, order) if order else model, planned, splits.test, how, log)
         if cell.compile and not planned.baseline:

@@ -56,6 +56,8 @@ class ResolvedDataset:
     """Whether a model is trained on it."""
     root: Path | None = None
     """Its folder; None where it has none."""
+    published: bool = False
+    """Whether its plugin says what its pixels hash to: they stay as they are."""
 
 
 def data_key(cell: AskedCell) -> bytes:
@@ -174,6 +176,7 @@ def open_data(
             ),
             learns=key in learned,
             root=located.root,
+            published=bool(located.published),
         )
     return opened
 

@@ -158,12 +158,12 @@ def _named(recipe: ResolvedRecipe | None) -> tuple[ResolvedModel, ...]:
 def _roots(
     data: Collection[ResolvedDataset], models: Iterable[ResolvedModel], recipes: Iterable[ResolvedRecipe]
 ) -> tuple[str, ...] | None:
-    """Return `Prepared.roots`. Data without a folder are known by their pixels, or may be others at each look."""
+    """Return `Prepared.roots`. Data without a folder are published ones, or may be others at each look."""
     if any(model.files or needs_hub(model.spec, model.options) for model in models):
         return None
     if any(each.files for each in data) or any(recipe.files for recipe in recipes):
         return None
-    if any(each.root is None and any(info.known_by != "checksums" for info in each.infos.values()) for each in data):
+    if any(each.root is None and not each.published for each in data):
         return None
     return tuple(dict.fromkeys(str(each.root) for each in data if each.root is not None))
 

@@ -66,9 +66,9 @@ class BestEpoch:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is kept, for a training that may have to go on later."""
-        return {"top1": self._top1, "epoch": self._epoch, "since": self._since, "weights": self._weights}
+        return {"val_top1": self._top1, "epoch": self._epoch, "since": self._since, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self._top1, self._epoch, self._since = state["top1"], state["epoch"], state["since"]
+        self._top1, self._epoch, self._since = state["val_top1"], state["epoch"], state["since"]
         self._weights = dict(state["weights"])

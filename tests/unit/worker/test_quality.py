@@ -23,7 +23,7 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, M
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
-from vitbench.records import DataInfo
+from vitbench.records import DataInfo, QualityCell
 from vitbench.training import DivergedError, statistics
 from vitbench.worker import quality
 from vitbench.worker.quality import measure_again, run_quality
@@ -261,3 +261,18 @@ def test_data_without_training_images_are_scored(tmp_path: Path, monkeypatch: py
     assert result.preprocess is not None
     assert np.isfinite(result.preprocess.mean).all()
     assert len(load_predictions(tmp_path / PREDICTIONS).labels) == 50
+
+
+@pytest.mark.parametrize(("asked", "images", "told"), [(128, 96, True), (96, 96, False), (None, 96, False)])
+def test_a_batch_larger_than_the_training_split_is_told(asked: int | None, images: int, told: bool) -> None:
+    cell = QualityCell(
+        model="m/one",
+        recipe="r/one",
+        recipe_options={} if asked is None else {"batch_size": asked},
+        dataset="d/one",
+        seed=0,
+        precision="float32",
+        threads=1,
+    )
+    words = f"a batch of {asked} is larger than the training split, and has all of its 96 images"
+    assert quality._short_batches(cell, images=images) == (words if told else "")

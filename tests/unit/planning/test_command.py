@@ -81,7 +81,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {},
         {"suite": "quick"},
         {"suite": Path("mine.toml")},
-        {"models": ["scratch/vit:depth=2,patch_size=2", "resnet18-w16"], "datasets": ["digits"]},
+        {"models": ["scratch/vit:depth=2,patch_size=2", "resnet9-w16"], "datasets": ["digits"]},
         {"models": ["vit-p4"], "datasets": ["mine"], "data": {"mine": Path("a b"), "digits": "/d"}},
         {"device": "cuda:1", "precision": "bfloat16", "threads": 3, "compile": True, "channels_last": True},
         {"skip_unreadable": True},

@@ -182,8 +182,9 @@ class FitRun:
     attempt that raised has saved is not given."""
     save: Callable[[int, Mapping[str, Any]], None] = _save_nothing
     """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
-    numbers, texts, None, and lists, tuples and dicts of these. It is deleted when the cell has ended without being
-    killed. `vitbench.training.TrainingState` gathers it and says when it is time."""
+    numbers, texts, None, and lists, tuples and dicts of these; where it cannot be saved, the user is told, and training
+    continues. It is deleted when the cell has ended without being killed. `vitbench.training.TrainingState` gathers it
+    and says when it is time."""
     save_seconds: float = 30.0
     """How long `vitbench.training.TrainingState` waits between two saves at least; 0: it saves at each step."""
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing

@@ -48,7 +48,8 @@ def step(model: nn.Module, run: FitRun, weights: Tensor | None = None) -> TrainS
     """
     options = run.options
     groups = _groups(model, options["layer_decay"])
-    optimizer = torch.optim.SGD(groups, lr=options["lr"], momentum=0.9, fused=True)
+    # Where a gradient scaler skips the first step, fused SGD takes over momentum that nobody has set.
+    optimizer = torch.optim.SGD(groups, lr=options["lr"], momentum=0.9, fused=run.precision != "float16")
     scaler = grad_scaler(run)
 
     def take(inputs: Tensor, labels: Tensor) -> Tensor:

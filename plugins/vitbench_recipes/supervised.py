@@ -52,7 +52,7 @@ def step(model: nn.Module, run: FitRun, weights: Tensor | None = None) -> TrainS
     """
     options = run.options
     groups = decay_groups(model, options["weight_decay"])
-    optimizer = named_optimizer(options["optimizer"], groups, lr=options["lr"])
+    optimizer = named_optimizer(options["optimizer"], groups, lr=options["lr"], precision=run.precision)
     scaler, average = grad_scaler(run), WeightAverage(model, options["ema"])
 
     def take(inputs: Tensor, targets: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_weights(
         process.kill()
     assert wait_for(lambda: not is_alive(int(sign.read_text()))), "the training ends with its parent"
     said, resumed = run()
-    assert "resumes a training that was killed: at step 9, after " in said
+    assert "resuming a killed training at step 9 (" in said
     assert list((folder / "checkpoints").iterdir()) == []
 
     said, whole = run("--rerun", "all")

@@ -288,6 +288,8 @@ class _Resumable:
 
         def save(step: int, state: Mapping[str, Any]) -> None:
             hands.save(step, state)
+            if hands.lost:
+                raise UsageError(hands.lost)
             if saved is not None:
                 saved.append((step, path.read_bytes()))
 

@@ -17,7 +17,7 @@ from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, trai
 from vitbench.training.optimizers import named_optimizer
 from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
-from vitbench.training.state import Part, TrainingState
+from vitbench.training.state import Stateful, TrainingState
 
 __all__ = [
     "Augmentation",
@@ -27,8 +27,8 @@ __all__ = [
     "Draws",
     "EpochClock",
     "MeanLoss",
-    "Part",
     "Resident",
+    "Stateful",
     "TrainingState",
     "WeightAverage",
     "augment",

@@ -18,7 +18,10 @@ __all__ = ["WeightAverage"]
 
 
 class WeightAverage:
-    """The average of a model's trainable parameters and of its floating-point buffers, such as batch statistics."""
+    """The average of a model's trainable parameters and of its floating-point buffers, such as batch statistics.
+
+    A buffer with infinite numbers, such as the mask of an attention, is not averaged.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         """Start from the weights as they are.
@@ -30,7 +33,7 @@ class WeightAverage:
         """
         self._decay, self._updates = decay, 0
         trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
-        buffers = (buffer for buffer in model.buffers() if buffer.is_floating_point())
+        buffers = (buffer for buffer in model.buffers() if buffer.is_floating_point() and buffer.isfinite().all())
         self._weights = [each.detach() for each in (*trained, *buffers)] if decay else []
         self._averages = [weight.clone() for weight in self._weights]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from vitbench.errors import UsageError
+from vitbench.training.whole_state import load_whole_state, whole_state
 
 __all__ = ["BestEpoch"]
 
@@ -32,13 +34,12 @@ class BestEpoch:
         """
         if patience and keep != "best":
             raise UsageError(
-                f"patience = {patience} stops at a past epoch that was the best, and keep = {keep} throws that away; "
-                'set keep = "best" or patience = 0'
+                f'patience = {patience} needs keep = "best", and keep is "{keep}"; change it or set patience = 0'
             )
         self._model, self._keeps, self._patience = model, keep == "best", patience
         self._epoch = self._since = 0
         self._top1 = -1.0
-        self._weights: dict[str, Tensor] = {}
+        self._weights: dict[str, Any] = {}
 
     def add(self, epoch: int, val_top1: float) -> dict[str, float]:
         """Take the accuracy of the model as it is after an epoch, counted from 1.
@@ -51,7 +52,7 @@ class BestEpoch:
         self._since = 0 if val_top1 > self._top1 else self._since + 1
         if val_top1 >= self._top1:
             self._top1, self._epoch = val_top1, epoch
-            self._weights = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+            self._weights = deepcopy(whole_state(self._model))
         return {"best_epoch": self._epoch}
 
     @property
@@ -62,7 +63,7 @@ class BestEpoch:
     def apply(self) -> None:
         """Give the model the weights of the best epoch, at the end of the training."""
         if self._weights:
-            self._model.load_state_dict(self._weights)
+            load_whole_state(self._model, self._weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is kept, for a training that may have to go on later."""

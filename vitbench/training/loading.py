@@ -142,7 +142,7 @@ def shuffled(
 
 
 def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the images of an epoch as int64[count] rows, and which of its repetitions each one is."""
+    """Return the images of an epoch as int64[count] rows, and which repetition of its image each one is."""
     cycle, part = divmod(epoch, repeats)
     generator = torch.Generator().manual_seed(derived_seed(seed, "order", cycle))
     if weights is None:
@@ -150,8 +150,13 @@ def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor |
     else:
         order = torch.multinomial(weights.double().cpu(), count, replacement=True, generator=generator)
     slots = torch.arange(count)
+    seen = torch.zeros_like(slots)
+    if weights is not None:  # an image that is drawn again has draws of its own each time
+        drawn, by = order.sort(stable=True)
+        seen[by] = slots - torch.searchsorted(drawn, drawn)
     # One order serves `repeats` epochs: each takes its share of the images, several times one after the other.
-    return order[(part * -(-count // repeats) + slots // repeats) % count], slots % repeats
+    place = (part * -(-count // repeats) + slots // repeats) % count
+    return order[place], seen[place] * repeats + slots % repeats
 
 
 def _gather(split: Split | Resident, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

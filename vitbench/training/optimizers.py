@@ -12,11 +12,14 @@ from vitbench.errors import UnusableError, UsageError
 __all__ = ["named_optimizer"]
 
 
-def named_optimizer(name: str, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+def named_optimizer(
+    name: str, groups: list[dict[str, Any]], *, lr: float, precision: str = "float32"
+) -> torch.optim.Optimizer:
     """Return an optimiser of parameter groups, such as those of `decay_groups`.
 
-    ``adamw`` and ``sgd`` (with momentum 0.9 of Nesterov's) are torch's own and fused. Any other name is one of
-    ``timm.optim.list_optimizers()``, such as ``muon`` or ``lamb``, with timm's defaults: momentum 0.9.
+    ``adamw`` and ``sgd`` (with momentum 0.9 of Nesterov's) are torch's own and fused; the second is not under float16,
+    where the fused one takes over momentum that nobody has set once the gradient scaler skips the first step. Any other
+    name is one of ``timm.optim.list_optimizers()``, such as ``muon`` or ``lamb``, with timm's defaults: momentum 0.9.
 
     Raises:
         UsageError: there is no such optimiser, or it cannot do with gradients alone.
@@ -25,7 +28,7 @@ def named_optimizer(name: str, groups: list[dict[str, Any]], *, lr: float) -> to
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, fused=True)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=precision != "float16")
     try:
         import timm.optim
     except ImportError as error:

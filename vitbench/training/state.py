@@ -15,16 +15,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from vitbench.protocols import FitRun
+from vitbench.training.whole_state import load_whole_state, whole_state
 
-__all__ = ["Part", "TrainingState"]
+__all__ = ["Stateful", "TrainingState"]
 
 _LEAST_PERIOD = 50
 """Between the beginnings of two saves, in times of what a save takes: saving takes less than 2 % of a training."""
 
 
-class Part(Protocol):
+class Stateful(Protocol):
     """What has a state, as modules, optimisers, gradient scalers, averages of weights and `MeanLoss` have."""
 
     def state_dict(self) -> Any:
@@ -49,7 +51,7 @@ class TrainingState:
                 done += 1
     """
 
-    def __init__(self, run: FitRun, **parts: Part | torch.Generator | None) -> None:
+    def __init__(self, run: FitRun, **parts: Stateful | torch.Generator | None) -> None:
         """Start with all that changes from step to step, on its device.
 
         Args:
@@ -71,10 +73,13 @@ class TrainingState:
             return 0
         step, state = found
         for name, part in self._parts.items():
+            saved = state["parts"][name]
             if isinstance(part, torch.Generator):
-                part.set_state(state["parts"][name])
+                part.set_state(saved)
+            elif isinstance(part, nn.Module):
+                load_whole_state(part, saved)
             else:
-                part.load_state_dict(state["parts"][name])
+                part.load_state_dict(saved)
         _set_generators(state["generators"], self._run.device)
         return step
 
@@ -87,13 +92,16 @@ class TrainingState:
         began = time.monotonic()
         if began - self._began < self._wait:
             return
-        parts = {
-            name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
-            for name, part in self._parts.items()
-        }
+        parts = {name: _state_of(part) for name, part in self._parts.items()}
         self._run.save(step, {"parts": parts, "generators": _generators(self._run.device)})
         took, shortest = time.monotonic() - began, self._run.save_seconds
         self._began, self._wait = began, max(shortest, _LEAST_PERIOD * took) if shortest else 0.0
+
+
+def _state_of(part: Stateful | torch.Generator) -> Any:
+    if isinstance(part, torch.Generator):
+        return part.get_state()
+    return whole_state(part) if isinstance(part, nn.Module) else part.state_dict()
 
 
 def _generators(device: torch.device) -> dict[str, Any]:

@@ -36,6 +36,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 class Hands:
     """The hands of one training: of this attempt, and what killed ones left."""
 
+    lost = ""
+    """Why a state could not be saved; empty: each could."""
     earlier_seconds = 0.0
     """Seconds of training in killed attempts, up to what they saved last; 0 where this one began anew."""
 
@@ -50,7 +52,6 @@ class Hands:
         self._path, self._curve, self._say = path, curve, say
         self._kept: dict[str, dict[str, Tensor]] = {}
         self._started = time.monotonic()
-        self._said_lost = False
 
     @property
     def evidence(self) -> dict[str, float]:
@@ -64,39 +65,36 @@ class Hands:
         try:
             found = read_checkpoint(self._path)
         except DamagedError as error:
-            self._say(f"the checkpoint of a training that was killed is damaged ({error}); it starts anew")
+            self._say(f"the saved state of a killed training is damaged ({error}); training starts over")
             return None
         self._curve[:] = found["curve"]
         self._kept = found["kept"]
         self.earlier_seconds = found["seconds"]
         step: int = found["step"]
-        self._say(f"resumes a training that was killed: at step {step}, after {describe_seconds(self.earlier_seconds)}")
+        self._say(f"resuming a killed training at step {step} ({describe_seconds(self.earlier_seconds)} done)")
         return step, found["state"]
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """See `FitRun.save`; where it cannot be written, the user is told once.
-
-        Raises:
-            UsageError: the state holds what no checkpoint can.
-        """
-        content = {
-            "step": int(step),
-            "state": _plain(state, "state"),
-            "curve": list(self._curve),
-            "kept": self._kept,
-            "seconds": self.earlier_seconds + time.monotonic() - self._started,
-        }
-        if self._path is None:
-            return
+        """See `FitRun.save`; where it cannot be saved, the user is told once, and the training goes on."""
         try:
-            write_checkpoint(self._path, content)
+            content = {
+                "step": int(step),
+                "state": _plain(state, "state"),
+                "curve": list(self._curve),
+                "kept": self._kept,
+                "seconds": self.earlier_seconds + time.monotonic() - self._started,
+            }
+            if self._path is not None:
+                write_checkpoint(self._path, content)
+        except UsageError as error:
+            self._lost(str(error))
         except OSError as error:
-            if not self._said_lost:
-                self._said_lost = True
-                self._say(
-                    f"{self._path} cannot be written: {error.strerror}; the training goes on, but a kill now loses "
-                    "what came after it was saved last"
-                )
+            self._lost(f"{self._path} cannot be written: {error.strerror}")
+
+    def _lost(self, why: str) -> None:
+        if not self.lost:
+            self.lost = why
+            self._say(f"{why}; training continues, but progress since the last save would be lost if it is killed")
 
     def keep(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """See `FitRun.keep`.

@@ -13,13 +13,7 @@ from vitbench.errors import UnusableError
 from vitbench.training.card import Card, save_weights
 from vitbench.training.checkpoint import State, check_fit
 
-__all__ = ["keep_weights", "unsaved_buffers"]
-
-
-def unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """Return copies of the buffers that a model's state dict leaves out."""
-    saved = model.state_dict()
-    return {name: buffer.detach().clone() for name, buffer in model.named_buffers() if name not in saved}
+__all__ = ["keep_weights"]
 
 
 def keep_weights(

@@ -28,13 +28,14 @@ from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.card import Card
+from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.keeping import keep_weights, unsaved_buffers
+from vitbench.worker.keeping import keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind

@@ -13,7 +13,8 @@ from torch.nn.utils import parametrizations
 
 from vitbench.training.card import Card
 from vitbench.training.checkpoint import load_checkpoint
-from vitbench.worker.keeping import keep_weights, unsaved_buffers
+from vitbench.training.whole_state import unsaved_buffers
+from vitbench.worker.keeping import keep_weights
 
 
 class Extra(nn.Module):

@@ -173,9 +173,7 @@ def test_what_a_recipe_saves_and_keeps(tmp_path: Path, monkeypatch: pytest.Monke
     assert took.value > result.evidence["earlier_seconds"]
     assert any("in attempts that were killed" in reason for reason in took.verdict.reasons)
     sentences = [message.text for message in said if isinstance(message, Say)]
-    assert sentences[0] == (
-        "vit on digits, supervised, seed 0: resumes a training that was killed: at step 7, after 0.0 s."
-    )
+    assert sentences[0] == ("vit on digits, supervised, seed 0: resuming a killed training at step 7 (0.0 s done).")
 
 
 @pytest.mark.compute

@@ -94,17 +94,14 @@ class Augmentation:
         """Return what remains of it where only some changes of an image keep its label.
 
         Args:
-            augmentations: of a `TrainVal`. Without ``flip``, images are not mirrored; without ``crop``, where something
-                is in the image matters, and they are neither cropped nor changed by a policy, most of whose operations
-                move what is in the image.
+            augmentations: of a `TrainVal`. Without ``flip``, images are not mirrored. Without ``crop``, all parts of an
+                image matter and where they are, so that none is cut away, hidden or replaced, and no policy is applied,
+                most of whose operations move what is in the image.
         """
-        crop = "crop" in augmentations
-        return replace(
-            self,
-            flip=self.flip and "flip" in augmentations,
-            crop=self.crop if crop else "none",
-            policy=self.policy if crop else "none",
-        )
+        changed = self if "flip" in augmentations else replace(self, flip=False)
+        if "crop" in augmentations:
+            return changed
+        return replace(changed, crop="none", policy="none", cutout=0.0, erase=0.0, cutmix=0.0)
 
     def images(self, images: Tensor, draws: Draws, *, image_size: tuple[int, int]) -> Tensor:
         """Return the cached images uint8[B, C, H, W] cropped, mirrored and changed in colour, on their device.
@@ -134,9 +131,7 @@ class Augmentation:
             images = randaugment(images, draws, operations=self.operations, magnitude=self.magnitude)
         return jittered(images, draws, self.jitter) if self.jitter else images
 
-    def mix(
-        self, inputs: Tensor, labels: Tensor, draws: Draws, *, num_classes: int, label_smoothing: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
+    def mix(self, inputs: Tensor, labels: Tensor, draws: Draws, *, num_classes: int) -> tuple[Tensor, Tensor]:
         """Hide parts of the inputs (`cutout`, `erase`), mix them (`mixup`, `cutmix`), and return them with targets.
 
         The targets float[B, K] are mixed as the inputs are: by Mixup's share, by the area that CutMix really shows.
@@ -146,19 +141,10 @@ class Augmentation:
             labels: int64[B].
             draws: of the same batch, in its order; on the CPU they make no GPU wait.
             num_classes: K.
-            label_smoothing: share of a target that all classes have in equal parts, 0 to 1.
         """
         draws = draws.to("cpu")
         if self.cutout:
             inputs = cutout(inputs, draws, self.cutout)
         if self.erase:
             inputs = erased(inputs, draws, self.erase)
-        return mixed(
-            inputs,
-            labels,
-            draws,
-            mixup=self.mixup,
-            cutmix=self.cutmix,
-            num_classes=num_classes,
-            label_smoothing=label_smoothing,
-        )
+        return mixed(inputs, labels, draws, mixup=self.mixup, cutmix=self.cutmix, num_classes=num_classes)

@@ -134,7 +134,7 @@ def _resized_by_matrices(images: Tensor, boxes: Tensor, size: tuple[int, int]) -
     """Do so for all images at once, within two levels: horizontally, then vertically, rounded after each."""
     count, channels, height, width = images.shape
     out = images.new_empty((count, channels, *size))
-    step = max(1, _CHUNK_BYTES // (8 * channels * height * max(width, size[1])))
+    step = max(1, _CHUNK_BYTES // (8 * channels * max(height, size[0]) * max(width, size[1])))
     for start in range(0, count, step):
         top, left, rows, columns = boxes[start : start + step].T[:, :, None, None]  # each [b, 1, 1]
         # Whole numbers below 2**53, so that float64 is exact, and the same for any number of images at a time.

@@ -38,7 +38,7 @@ def central_boxes(draws: Draws, purpose: str, size: tuple[int, int], sides: Tens
         sides: height and width, int64[B, 2], before they are cut.
     """
     limits = torch.tensor(size)
-    centres = (draws.uniform(purpose, 2) * limits).long()
+    centres = (draws.uniform(f"{purpose} place", 2) * limits).long()
     start = centres - sides // 2
     end = torch.minimum(start + sides, limits)
     start = start.clamp_(min=0)

@@ -8,13 +8,14 @@ Shapes: B images, C channels, h height and w width; K classes.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vitbench.training.augmentation.hiding import box_mask, central_boxes
 from vitbench.training.draws import Draws
 from vitbench.training.setup import sent
 
-__all__ = ["mixed", "partners", "smoothed"]
+__all__ = ["mixed", "partners"]
 
 
 def mixed(
@@ -25,10 +26,9 @@ def mixed(
     mixup: float,
     cutmix: float,
     num_classes: int,
-    label_smoothing: float,
 ) -> tuple[Tensor, Tensor]:
     """Return inputs float[B, C, h, w] and targets float32[B, K], mixed by the alphas of `mixup` and `cutmix`."""
-    targets = smoothed(labels, num_classes, label_smoothing)
+    targets = F.one_hot(labels, num_classes).float()
     if not (mixup or cutmix):
         return inputs, targets
     size = (inputs.shape[-2], inputs.shape[-1])
@@ -46,13 +46,6 @@ def mixed(
         torch.lerp(inputs, inputs.index_select(0, partner), weight),  # exact where the weight is 0 or 1
         torch.lerp(targets, targets[partner], sent(share, device)[:, None]),
     )
-
-
-def smoothed(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
-    """Return labels int64[B] as targets float32[B, K], of which all classes have a share in equal parts."""
-    off = label_smoothing / num_classes
-    targets = torch.full((len(labels), num_classes), off, device=labels.device)
-    return targets.scatter_(1, labels[:, None], 1 - label_smoothing + off)
 
 
 def partners(draws: Draws) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from vitbench.training import Draws
-from vitbench.training.augmentation.mixing import mixed, partners, smoothed
+from vitbench.training.augmentation.hiding import central_boxes
+from vitbench.training.augmentation.mixing import mixed, partners
 
 COUNT = 60
 
@@ -21,16 +21,8 @@ def constant(count: int = COUNT) -> torch.Tensor:
     return torch.arange(float(count))[:, None, None, None].expand(-1, 1, 9, 7)
 
 
-def mix(mixup: float, cutmix: float, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-    return mixed(
-        constant(),
-        torch.arange(COUNT),
-        draws(),
-        mixup=mixup,
-        cutmix=cutmix,
-        num_classes=COUNT,
-        label_smoothing=label_smoothing,
-    )
+def mix(mixup: float, cutmix: float) -> tuple[torch.Tensor, torch.Tensor]:
+    return mixed(constant(), torch.arange(COUNT), draws(), mixup=mixup, cutmix=cutmix, num_classes=COUNT)
 
 
 def test_cutmix_labels_count_the_pixels_of_each_image() -> None:
@@ -66,7 +58,7 @@ def test_the_order_of_a_batch_changes_nothing(mixup: float, cutmix: float) -> No
     x, labels = torch.rand(8, 3, 5, 5), torch.arange(8) % 3
     order = torch.tensor([3, 7, 0, 2, 1, 6, 5, 4])
     one, other = (
-        mixed(x[rows], labels[rows], Draws(0, 0, rows), mixup=mixup, cutmix=cutmix, num_classes=3, label_smoothing=0.1)
+        mixed(x[rows], labels[rows], Draws(0, 0, rows), mixup=mixup, cutmix=cutmix, num_classes=3)
         for rows in (torch.arange(8), order)
     )
     assert torch.equal(one[0][order], other[0])
@@ -88,8 +80,17 @@ def test_a_small_alpha_leaves_images_nearly_as_they_are_and_0_wholly() -> None:
     assert mix(0.0, 0.0)[1].equal(torch.eye(COUNT))
 
 
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
-def test_targets_give_the_loss_of_smoothed_labels(label_smoothing: float) -> None:
-    logits, labels = torch.randn(9, 5), torch.arange(9) % 5
-    expected = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    assert torch.allclose(F.cross_entropy(logits, smoothed(labels, 5, label_smoothing)), expected)
+def test_where_a_box_of_cutmix_lies_says_nothing_of_its_size() -> None:
+    inputs, targets = mixed(
+        torch.zeros(2000, 1, 32, 32),
+        torch.arange(2000),
+        Draws(0, 0, torch.arange(2000)),
+        mixup=0.0,
+        cutmix=1.0,
+        num_classes=2000,
+    )
+    boxes = central_boxes(Draws(0, 0, torch.arange(2000)), "cutmix", (32, 32), torch.full((2000, 2), 2))
+    kept = targets.gather(1, torch.arange(2000)[:, None])[:, 0]
+    for side in range(2):
+        assert torch.corrcoef(torch.stack([boxes[:, side].float(), kept]))[0, 1].abs() < 0.1
+    assert inputs.shape == (2000, 1, 32, 32)

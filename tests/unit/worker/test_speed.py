@@ -174,6 +174,13 @@ def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept() -> None:
     assert outcome.evidence["seconds"] > 0
 
 
+def test_random_weights_have_no_cold_start() -> None:
+    found = figures(speed_of(known_models.Linear, batch_size=1, hub="away"))
+    assert found["cold_start"].value is None
+    assert found["cold_start"].verdict.reasons == ("its weights are random, since the hub did not answer",)
+    assert found["latency_p50"].value
+
+
 class LeftAlone(known_models.Linear):
     """A model that torch.compile does not touch."""
 

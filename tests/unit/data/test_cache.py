@@ -945,6 +945,14 @@ def test_under_a_limit_nothing_says_whether_the_images_are_the_published_ones(tm
         assert few.title.endswith(f" (unverified, {few.fingerprint[:8]})")
 
 
+def test_under_a_limit_the_images_that_are_read_decide_the_size_which_is_said(tmp_path: Path) -> None:
+    few = _cache(_square(8, train=300), tmp_path, root=_with_root(tmp_path), limit=20)[FOLLOW]
+    assert not any("input size" in note for note in few.notes)
+    toy = Toy(_images([(3, 40, 40), (3, 40, 48)] * 150), _images([(3, 40, 40)] * 4))
+    notes = [_cache(toy, tmp_path / str(limit), limit=limit)[FOLLOW].notes for limit in (20, None)]
+    assert ["input size chosen from the images read" in each for each in notes] == [True, False]
+
+
 @pytest.mark.parametrize("row", ["chosen", "other"])
 def test_a_damaged_cache_of_a_limit_is_made_again_where_its_images_are_touched(row: str, tmp_path: Path) -> None:
     toy, root = _square(8, train=300), _with_root(tmp_path)

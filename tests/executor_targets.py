@@ -137,10 +137,21 @@ def write_everywhere(request: bytes, folder: Path | None, send: Send) -> CellRes
 
 def write_half_a_message(request: bytes, folder: Path | None, send: Send) -> CellResult:
     """Write the head of a message into all that is open, and no more."""
+    _write_half()
+    time.sleep(600)
+    raise AssertionError("not reached")
+
+
+def _write_half() -> None:
     for number in range(3, 100):
         with contextlib.suppress(OSError):
             os.write(number, b"\0\1\0\0half")
-    time.sleep(600)
+
+
+def end_within_a_message(request: bytes, folder: Path | None, send: Send) -> CellResult:
+    """Be killed while a message is on its way."""
+    _write_half()
+    os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("not reached")
 
 

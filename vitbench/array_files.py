@@ -27,15 +27,19 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     """Write arrays by name as ``.npz``; the file appears whole or not at all.
 
     Raises:
-        StoreError: the file cannot be written.
+        StoreError: the file cannot be written; an array holds objects.
     """
     import numpy as np
 
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    stored: dict[str, Any] = {**arrays, _NAMES: np.array(sorted(arrays), dtype=np.str_)}
+    stored: dict[str, Any] = {name: np.asanyarray(array) for name, array in arrays.items()}
+    # By hand: NumPy before 2.1 takes `allow_pickle` for the name of an array.
+    if objects := [name for name, array in stored.items() if array.dtype.hasobject]:
+        raise StoreError(f"cannot write {path}: array {objects[0]} holds Python objects; give it a dtype of numbers")
+    stored[_NAMES] = np.array(sorted(arrays), dtype=np.str_)
     try:
         with part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **stored)
+            np.savez(file, **stored)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -83,7 +83,7 @@ def sha256_of(path: Path) -> str:
         while count := file.readinto(buffer):  # type: ignore[attr-defined]
             left -= count
             if left < 0:
-                raise OSError(errno.EFBIG, "it is longer than its size says; give a file that does not grow")
+                raise OSError(errno.EFBIG, "the file is still growing; give a finished one")
             digest.update(buffer[:count])
     return digest.hexdigest()
 

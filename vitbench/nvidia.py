@@ -13,7 +13,7 @@ from typing import Any
 
 import pynvml
 
-__all__ = ["ask", "driver_version", "gpu_settings", "handle_of", "is_sliced"]
+__all__ = ["ask", "driver_version", "gpu_settings", "handle_of", "is_sliced", "uuids"]
 
 
 @functools.cache  # starting NVML takes tens of milliseconds
@@ -43,6 +43,13 @@ def driver_version() -> str:
     """Return the driver's version; empty where NVML is not there."""
     version = ask(pynvml.nvmlSystemGetDriverVersion) if _starts() else None
     return "" if version is None else str(version)
+
+
+def uuids() -> list[str]:
+    """Return the UUIDs of the GPUs that the driver knows, by NVML's numbers; an empty list where NVML is not there."""
+    count = ask(pynvml.nvmlDeviceGetCount) if _starts() else None
+    handles = [ask(pynvml.nvmlDeviceGetHandleByIndex, index) for index in range(count or 0)]
+    return [str(ask(pynvml.nvmlDeviceGetUUID, handle)) for handle in handles if handle is not None]
 
 
 def gpu_settings(handle: Any | None) -> dict[str, float]:

@@ -133,6 +133,7 @@ class Store:
         self.folder = folder
         self._connection = connection
         self._damage: dict[str, str] = {}
+        self._lost: set[str] = set()  # keys of cells whose newest record is damaged
 
     @classmethod
     def open(cls, folder: Path, *, create: bool) -> Self:
@@ -242,12 +243,12 @@ class Store:
         return self._decoded((row[-1] for row in self._whole("records")), Record)
 
     def newest_by_key(self) -> dict[str, Record]:
-        """Return the newest attempt at each keyed cell: what a resume compares."""
+        """Return the newest attempt at each keyed cell: what a resume compares; none where the newest is damaged."""
         newest: dict[str, Record] = {}
         for record in self.records():
             newest.pop(record.key, None)  # so that they are in the order of these attempts
             newest[record.key] = record
-        return newest
+        return {key: record for key, record in newest.items() if key not in self._lost}
 
     def planned(self, run: str) -> list[KeyedCell]:
         """Return the plan of a run, in its order."""
@@ -397,7 +398,11 @@ class Store:
         if torn or len(found) < len(rows) or len(found) < max(found, default=0):
             if table == "records" and not found:
                 raise StoreError(f"{self.folder / FILE_NAME} {_COMPLAINTS['SQLITE_CORRUPT']}")
-            self._damage[table] = self._told(table, found, [row for row in rows if row[0] not in found])
+            broken = [row for row in rows if row[0] not in found]
+            self._damage[table] = self._told(table, found, broken)
+            if table == "records":
+                whole = {found[number][2]: number for number in sorted(found)}
+                self._lost = {row[3] for row in broken if whole.get(row[3], 0) < row[0]}
         return [found[number] for number in sorted(found)]
 
     def _one_by_one(self, query: str, table: str) -> list[tuple[Any, ...]]:
@@ -422,8 +427,10 @@ class Store:
         names = [f"{number} ({cells[number]})" if number in cells else str(number) for number in numbers]
         more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
         which = ", ".join((*names[:_MOST_NAMED], *more)) or "some"
-        remedy = "; the command that made them makes them again" if table == "records" else ""
-        return f"{self.folder / FILE_NAME} is damaged; left out of its {_ROWS[table]}: {which}{remedy}."
+        remedy = "; rerun the command that made them" if table == "records" else ""
+        if remedy and len(cells) < len(numbers):  # of these nobody knows which older records they had replaced
+            remedy += ", with --rerun all where an older record of the cell is left"
+        return f"{self.folder / FILE_NAME} is damaged; skipped {_ROWS[table]}: {which}{remedy}."
 
     def _decoded(self, contents: Iterable[bytes], kind: type[_T]) -> list[_T]:
         decoder = msgspec.msgpack.Decoder(kind)

@@ -55,7 +55,7 @@ def test_the_machine_is_examined_in_a_child(finished: subprocess.CompletedProces
 
 def test_an_unusable_device_is_one_line_and_its_exit_code(finished: subprocess.CompletedProcess[str]) -> None:
     first, *lines = finished.stderr.splitlines()
-    assert first == "Watching the machine for a few seconds."
+    assert first == "Checking the machine; this takes a few seconds."
     usage, unusable, told = [line for line in lines if line != first][-3:]
     assert json.loads(told)["codes"][1:] == [2, 3]
     assert usage.startswith("Error: unknown device 'gpu': give auto, cpu, cuda, cuda:N or mps.")

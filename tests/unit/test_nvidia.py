@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from vitbench import nvidia
-from vitbench.nvidia import driver_version, gpu_settings, handle_of
+from vitbench.nvidia import driver_version, gpu_settings, handle_of, uuids
 
 ANSWERS: dict[str, object] = {
     "nvmlDeviceGetCount": 8,
@@ -82,6 +82,13 @@ def test_without_a_driver_there_is_neither_handle_nor_version(monkeypatch: pytes
     assert handle_of("ffc79498-8ff3-c2dc-3b0d-fafd804516ae") is None
     assert driver_version() == ""
     nvidia.handle_of.cache_clear()
+
+
+def test_all_gpus_are_known_by_their_uuids(answers: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: f"GPU-{handle}")
+    assert uuids() == ["GPU-0", "GPU-1"]
 
 
 def test_the_driver_says_its_version(answers: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,11 +340,29 @@ def test_a_damaged_record_is_named_by_its_cell_and_a_run_goes_on(store):
     with Store.open(store.folder, create=True) as again:
         assert [*again.newest_by_key()] == [cells[0].key]
         assert again.damage == (
-            f"{store.folder / FILE_NAME} is damaged; left out of its records: 2 ({cells[1].in_words}); "
-            "the command that made them makes them again.",
+            f"{store.folder / FILE_NAME} is damaged; skipped records: 2 ({cells[1].in_words}); "
+            "rerun the command that made them.",
         )
         again.append(factories.record(cells[1], run=run))
         assert len(again.newest_by_key()) == 2
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_damaged_record_brings_no_older_one_back(gone, store):
+    run, cell, other = begin(store), factories.quality_cell("withdrawn"), factories.quality_cell("other")
+    store.plan(run, [cell, other])
+    for each, status in ((cell, "ok"), (cell, "withdrawn"), (other, "ok")):
+        store.append(factories.record(each, run=run, status=status))
+    change = "DELETE FROM records" if gone else "UPDATE records SET record = x'00'"
+    store._connection.executescript(
+        f"DROP TRIGGER IF EXISTS records_keep; DROP TRIGGER IF EXISTS records_stay; {change} WHERE number = 2;"
+    )
+    if not gone:
+        assert [*store.newest_by_key()] == [other.key]
+        store.append(factories.record(cell, run=run))
+        assert len(store.newest_by_key()) == 2
+    store.records()
+    assert ("--rerun all where an older record" in store.damage[0]) == gone
 
 
 def test_where_no_record_is_whole_that_is_one_line(store):

@@ -30,7 +30,7 @@ def doctor(device: str, speeds: bool, as_json: bool) -> int:
     """
     from vitbench.api import say
 
-    say(f"Watching the machine for {'a minute' if speeds else 'a few seconds'}.")
+    say(f"Checking the machine; this takes {'about a minute' if speeds else 'a few seconds'}.")
     from vitbench.doctor.doctor import examine
     from vitbench.doctor.report import as_data, as_text
 

@@ -182,8 +182,6 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
     verified = survey.published is not False and located.verified is not False
     if located.published and survey.limit is None:
         verified = survey.content in located.published
-    elif located.published:  # of some of the images it is not known, and nothing speaks against it
-        verified = survey.published is not False
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
     brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are left out"

@@ -256,10 +256,12 @@ def decode(
     told = [split.conversions for split in {id(split.images): split for split in opened.splits}.values()]
     repeated, doubts = copies(found)
     cut = [] if limit is None else [f"{total:,} of {sum(sizes.values()):,} images were read, as --limit asks"]
+    geometry = _geometry(np.concatenate(shapes), deepest)
+    followed = [] if limit is None or geometry.uniform else ["input size chosen from the images read"]
     survey = Survey(
         fingerprint=fingerprint.hexdigest(),
         content=content_of(found, opened.class_names) if limit is None else "",
-        geometry=_geometry(np.concatenate(shapes), deepest),
+        geometry=geometry,
         class_names=opened.class_names,
         sizes=sizes,
         published=opened.published,
@@ -267,6 +269,7 @@ def decode(
             *opened.notes,
             *absent,
             *cut,
+            *followed,
             *looks(found, told),
             *repeated,
         ),

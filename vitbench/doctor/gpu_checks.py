@@ -123,8 +123,8 @@ def gpu_check(start: GpuMoment | None, end: GpuMoment | None) -> MachineCheck:
 def settings_check(settings: Mapping[str, float]) -> MachineCheck:
     """Judge how a GPU is set, as `vitbench.nvidia.gpu_settings` gives it.
 
-    A limit below the default makes it another GPU than others of its name; without persistence mode the driver is
-    loaded anew for each process that is alone on it, which a cold start then has in it.
+    A limit below the default makes it another GPU than others of its name. Persistence mode is shown and not judged:
+    without it a cold start may have the loading of the driver in it, and no other figure changes.
     """
     faults, advice, found = [], [], []
     limit, default = settings.get("power_limit_w"), settings.get("default_power_limit_w")
@@ -133,17 +133,15 @@ def settings_check(settings: Mapping[str, float]) -> MachineCheck:
         if default is not None and limit < LEAST_POWER * default:
             faults.append(f"its power limit is {limit:.0f} W, by default {default:.0f} W")
             advice.append(f"`nvidia-smi -pl {default:.0f}` sets the default")
-    if settings.get("persistence") == 0:
-        faults.append("persistence mode is off")
-        advice.append("`nvidia-smi -pm 1` turns it on")
     width, most = settings.get("pcie_width"), settings.get("max_pcie_width")
     if width is not None and most is not None and width < most:
         faults.append(f"its PCIe link has {width:.0f} of {most:.0f} lanes")
-        advice.append("see that it sits well in its slot")
-    found += [f"{name} {'on' if settings[name] else 'off'}" for name in ("ecc", "mig") if name in settings]
+        advice.append("reseat the card in its slot")
+    shown = {"persistence": "persistence mode", "ecc": "ecc", "mig": "mig"}
+    found += [f"{words} {'on' if settings[name] else 'off'}" for name, words in shown.items() if name in settings]
     if faults:
         return judged(
-            "gpu settings", False, "; ".join(faults), f"{'; '.join(advice)}; or keep to this machine's numbers."
+            "gpu settings", False, "; ".join(faults), f"{'; '.join(advice)}; or compare only results from this machine."
         )
     return judged("gpu settings", True, ", ".join(found) or "cannot be read (no NVML)")
 

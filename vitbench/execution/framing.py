@@ -13,7 +13,7 @@ import sys
 import zlib
 from multiprocessing.connection import Connection
 
-__all__ = ["LARGEST", "Incoming", "NotOursError", "packed"]
+__all__ = ["LARGEST", "CutShortError", "Incoming", "NotOursError", "packed"]
 
 LARGEST = 256 << 20
 """Bytes of a message: a plan of 10,000 cells has 100 MB. No child of ours sends more."""
@@ -24,6 +24,10 @@ _HEAD = struct.Struct("!cI")
 
 class NotOursError(Exception):
     """Bytes came that no child of ours sends."""
+
+
+class CutShortError(NotOursError):
+    """Nothing comes any more, in the middle of a message: the child was ended, or something else wrote to the pipe."""
 
 
 def packed(kind: bytes, content: bytes) -> bytes:
@@ -51,13 +55,14 @@ class Incoming:
 
         Raises:
             EOFError: nothing comes any more.
+            CutShortError: the same, in the middle of a message.
             NotOursError: something else wrote to the pipe.
         """
         if sys.platform == "win32":  # where no part of a message can be read alone
             return [_unpacked(self.connection.recv_bytes(LARGEST))]
         content = os.read(self.connection.fileno(), _CHUNK)
         if not content and self._buffer:
-            raise NotOursError
+            raise CutShortError
         if not content:
             raise EOFError
         self._buffer += content

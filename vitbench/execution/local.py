@@ -32,7 +32,7 @@ import msgspec
 
 from vitbench.errors import VitbenchError, reason_of
 from vitbench.execution.executor import Ending, Executor, Handle, Job
-from vitbench.execution.framing import Incoming, NotOursError, packed
+from vitbench.execution.framing import CutShortError, Incoming, NotOursError, packed
 from vitbench.execution.keeper import END, GIVE_UP_SECONDS, can_keep, keep
 from vitbench.execution.output import Output
 from vitbench.execution.processes import SIGKILL, end_group, how_it_ended
@@ -51,6 +51,7 @@ CLOSED_SECONDS = 10.0
 """From the end of the pipe to that of the process: longer takes one that closed what it does not own."""
 _MESSAGE, _ANSWER, _REFUSAL = b"m", b"a", b"r"
 """Kinds of what a child sends."""
+_STRAY = "the process wrote stray bytes to vitbench's internal pipe"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -187,12 +188,14 @@ def _wait(call: _RunningJob) -> Ending[bytes]:
         if said in ready:
             try:
                 told = [_Told.of(kind, content) for kind, content in call.incoming.read()]
-            except (EOFError, OSError):  # the pipe's other end is closed, and stays readable: waiting on it would spin
+            except (EOFError, OSError, CutShortError) as error:
+                # The pipe's other end is closed, and stays readable: waiting on it would spin.
                 multiprocessing.connection.wait([sentinel], min(max(left, 0), CLOSED_SECONDS))
-                return Ending(kind="crashed", seconds=time.monotonic() - started)
-            except NotOursError:
-                reason = "something in the process wrote to the pipe that is vitbench's own"
+                # Where the process was ended within a message, how it ended says more.
+                reason = _STRAY if isinstance(error, CutShortError) and not call.process.exitcode else ""
                 return Ending(kind="crashed", seconds=time.monotonic() - started, reason=reason)
+            except NotOursError:
+                return Ending(kind="crashed", seconds=time.monotonic() - started, reason=_STRAY)
             call.last_sign = time.monotonic()
             for one in told:
                 if one.last:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections import deque
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,8 +16,8 @@ __all__ = ["ROOM", "Output"]
 
 ROOM = 8 << 20
 """Bytes up to which a log grows, the last words of a process excepted."""
-_LAST, _CHUNK = 8, 1 << 16
-"""Pieces that are kept of what there is no room for, and the bytes of each at most."""
+_KEPT = _CHUNK = 1 << 16
+"""Bytes that are kept of what there is no room for, and that are read at once."""
 
 
 class Output:
@@ -29,7 +28,7 @@ class Output:
         self.connection = connection
         self._file: int | None = None
         self._room = ROOM
-        self._last: deque[bytes] = deque(maxlen=_LAST)
+        self._last = b""
         self._unkept = 0
         with contextlib.suppress(OSError, ValueError):  # without a log, or without a stderr, a child runs all the same
             if log is not None:
@@ -46,7 +45,7 @@ class Output:
             self._write(content)
         else:
             self._room = 0  # a shorter piece that would fit comes later than this one
-            self._last.append(content)
+            self._last = (self._last + content)[-_KEPT:]
             self._unkept += len(content)
         return bool(content)
 
@@ -54,12 +53,11 @@ class Output:
         """Take what is left of a child that has ended, then close; somebody may still hold the other end."""
         os.set_blocking(self.connection.fileno(), False)
         with contextlib.suppress(OSError):  # BlockingIOError
-            for _ in range(_LAST * 16):  # what a pipe holds at most: one that still writes is not waited for
+            for _ in range(128):  # what a pipe holds at most: one that still writes is not waited for
                 if not self.pass_on():
                     break
         if self._last:
-            kept = sum(map(len, self._last))
-            self._write(b"\n... %d bytes are left out ...\n" % (self._unkept - kept) + b"".join(self._last))
+            self._write(b"\n... %d bytes are left out ...\n" % (self._unkept - len(self._last)) + self._last)
         self.connection.close()
         if self._file is not None:
             os.close(self._file)

@@ -51,7 +51,7 @@ class Failure:
     """Title; empty for a speed cell."""
     kind: Literal["quality", "speed"]
     status: str
-    """Any status but ok; `pending` never started."""
+    """Any status but ok; `pending` never started, or waits for the hub, where an older result may be in the rows."""
     reason: str
     id: str
     detail: str
@@ -112,6 +112,10 @@ def build(
     records = list(records)
     newest = newest_by_id(records)
     failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
+    # Of these an older result is shown, too.
+    last = {record.id: record for record in records}
+    waiting = [r for r in last.values() if r.status == "pending" and newest[r.id] is not r]
+    failed += [_failure(r.planned, r.status, r.reason) for r in waiting]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     kept, left_out = of_one_code(newest.values())

@@ -122,7 +122,7 @@ def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:
     speed = suite.speed
     if selection.speeds == "none" and (selection.batch_size is not None or selection.largest_batch):
         option = "--batch-size" if selection.batch_size is not None else "--largest-batch"
-        raise UsageError(f"{option} is of speeds, which --speeds none leaves out; give only one of the two.")
+        raise UsageError(f"{option} sets the speed cells, which --speeds none skips; drop one of the two.")
     if selection.batch_size is not None:
         speed = msgspec.structs.replace(speed, batch_sizes=tuple(sorted({1, selection.batch_size})))
     if selection.largest_batch:

@@ -138,8 +138,8 @@ def _not_timed(suite: Suite, selection: Selection, cells: Sequence[AskedCell]) -
     if selection.speeds is None and not selection.times and speed_plan(suite, selection).cells:
         models = {cell.model.label or cell.model.name for cell in cells if not cell.model.baseline}
         if models:
-            count = f"{len(models)} models" if len(models) > 1 else "the model"
-            yield f"A partial run: the speeds of {count} are not measured; --speeds all measures them."
+            count = f"{len(models)} models" if len(models) > 1 else "1 model"
+            yield f"Partial run: speeds of {count} are skipped; --speeds all measures them."
 
 
 def prepared_by(executor: Executor, request: PrepareRequest, say: Callable[[str], None]) -> Prepared:

@@ -116,10 +116,6 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         fault = fault or unfit(model.spec, info, learns=learns(asked, catalog)) or misnamed(model, info)
         if recipe and not fault:
             fault = recipe.fault
-        if random:
-            said[f"model {model.label}: its speed is measured with random weights, since the hub does not answer"] = (
-                None
-            )
         hub = needs_hub(model.spec, model.options) or any(needs_hub(m.spec, m.options) for m in _named(recipe))
         form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
         whole = needs_hub(model.spec, model.options) and "pretrained" not in model.options  # it fetches its weights
@@ -129,6 +125,9 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
             fault = built[form].fault
             if taken := built[form].taken:
                 said[f"model {model.label}: it takes the weights {taken} of its checkpoint"] = None
+        if random and not fault:
+            words = "its speed would be measured with random weights; the hub is not reachable"
+            said[f"model {model.label}: {words}"] = None
         if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
             said |= dict.fromkeys(describe_weights(model, info))
         if asked.kind == "quality" and keyed.id in cells and cells[keyed.id].label != keyed.label:

@@ -23,10 +23,11 @@ from vitbench.data.integrity import stamp_of
 from vitbench.environment import describe
 from vitbench.errors import StoreError, VitbenchError
 from vitbench.files import replace_file
+from vitbench.nvidia import driver_version, uuids
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.records import digest
 
-__all__ = ["FILE_NAME", "grounds_of", "keep", "kept"]
+__all__ = ["FILE_NAME", "grounds_of", "recall", "remember"]
 
 FILE_NAME = "prepared.msgpack"
 _OF_THE_TERMINAL = frozenset(
@@ -61,14 +62,14 @@ def grounds_of(request: PrepareRequest, catalog: Catalog) -> str:
                 [(place, _looks(Path(place))) for place in sys.path],
                 {name: value for name, value in os.environ.items() if name not in _OF_THE_TERMINAL},
                 describe("cpu"),
-                _accelerators(),
+                (driver_version(), uuids()),
             )
         )
     except (OSError, VitbenchError, UnicodeError):
         return ""
 
 
-def kept(folder: Path, grounds: str) -> Prepared | None:
+def recall(folder: Path, grounds: str) -> Prepared | None:
     """Return the plan that is kept in an output folder, where it rests on the same; None where it does not."""
     try:
         found = msgspec.msgpack.decode((folder / FILE_NAME).read_bytes(), type=_Kept)
@@ -80,7 +81,7 @@ def kept(folder: Path, grounds: str) -> Prepared | None:
     return found.prepared if roots is not None and found.data == _data(roots, before=None) else None
 
 
-def keep(folder: Path, prepared: Prepared, *, grounds: str, asked: float) -> None:
+def remember(folder: Path, prepared: Prepared, *, grounds: str, asked: float) -> None:
     """Keep a plan in an output folder, in place of an earlier one, where all that it rests on can be seen again.
 
     Args:
@@ -127,20 +128,3 @@ def _data(roots: Sequence[str], *, before: float | None) -> str:
         return ""
     text = [(os.fsencode(path).hex(), looks) for path, looks in sorted(found.items())]
     return digest(text)
-
-
-def _accelerators() -> list[str]:
-    """Return the NVIDIA GPUs that there are, and their driver, without torch; an empty list without any."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [str(pynvml.nvmlSystemGetDriverVersion()), *(str(pynvml.nvmlDeviceGetUUID(one)) for one in handles)]
-    except pynvml.NVMLError as error:
-        return [str(error)]
-    finally:
-        pynvml.nvmlShutdown()

@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 _AWAY = (
-    "its weights are on the hub, which does not answer, and were not downloaded before; run the same command when it "
-    "does, or give :checkpoint=PATH"
+    "its weights are not cached and the Hugging Face hub is unreachable; rerun the same command later, or give "
+    ":checkpoint=PATH"
 )
 HUB_SECONDS = 5.0
 """How long the one try to reach the hub may take."""

@@ -155,12 +155,13 @@ def _merge(given: Mapping[int, Measurement], processes: int, by_ratio: bool) -> 
         return msgspec.structs.replace(same[0], value=None, low=None, high=None, verdict=verdict)
     if once or (len(set(values)) == 1 and same[0].low is not None and not same[0].samples):
         return msgspec.structs.replace(same[0], processes=() if once else tuple(values), verdict=verdict)
+    once_each = not same[0].samples and (same[0].n or 1) == 1
     middle, apart = statistics.median(values), max(values) - min(values)
     ratios = [one.ratio for one in same if one.ratio is not None]
     ratio = _merged_ratio(ratios, by_ratio) if len(ratios) == len(same) else None
     if ratio is not None:
         verdict = _of_width(verdict, process_mean(ratio.processes if by_ratio else values), by_ratio)
-    elif apart > (PROCESSES_AGREE if same[0].samples else SINGLES_AGREE) * abs(middle):
+    elif apart > (SINGLES_AGREE if once_each else PROCESSES_AGREE) * abs(middle):
         differ = "the processes differ by " + (f"{apart / abs(middle):.0%}" if middle else f"{apart:g}")
         verdict = Verdict(level="invalid" if verdict.level == "invalid" else "warn", reasons=(*verdict.reasons, differ))
     return msgspec.structs.replace(

@@ -14,7 +14,7 @@ from vitbench.files import lock
 from vitbench.planning.command import command_line
 from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
-from vitbench.planning.remembered import keep, kept
+from vitbench.planning.remembered import recall, remember
 from vitbench.records import REFERENCE, KeyedCell, Record, SpeedCell
 from vitbench.running.progress import Talker
 from vitbench.running.runner import run_cells, update_metrics
@@ -89,13 +89,13 @@ def execute(
             talker.close()
         newest = store.newest_by_key()
         if planned.grounds:
-            keep(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
+            remember(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
 
 
 def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | None:
     """Return what an earlier run into a folder prepared on the same grounds, where nothing of it is left to run."""
-    prepared = kept(folder, grounds)
+    prepared = recall(folder, grounds)
     if prepared is None:
         return None
     try:

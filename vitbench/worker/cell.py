@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import socket
 import sys
 import traceback
 from pathlib import Path
@@ -127,8 +129,14 @@ def _limit_memory() -> None:
 
 
 def _of_network(error: BaseException) -> bool:
-    """Whether weights could not be fetched: what clients of the hub raise is an OSError, told by a plugin perhaps."""
-    return isinstance(error, OSError) or (isinstance(error, UnusableError) and isinstance(error.__cause__, OSError))
+    """Whether weights could not be fetched, which a plugin may have put into its own words.
+
+    Clients of the hub raise an OSError without a number; one with a number is of the disk, but for those of a network.
+    """
+    cause = error.__cause__ if isinstance(error, UnusableError) else error
+    if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)):
+        return True
+    return isinstance(cause, OSError) and cause.errno in (None, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 
 
 def _status_of(error: BaseException) -> Status:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -17,7 +17,8 @@ from vitbench.execution.executor import Send
 from vitbench.execution.messages import CellJob, CellResult, Progress
 from vitbench.measurements import at_of
 from vitbench.measuring.energy import measure_energy
-from vitbench.measuring.evidence import Moment, disturbances, glance, observe
+from vitbench.measuring.evidence import Moment, disturbances, observe
+from vitbench.measuring.gpu import observe_gpu
 from vitbench.measuring.memory import MemoryBaseline
 from vitbench.measuring.numerics import compare, disagreement, is_variant, unjudged
 from vitbench.measuring.reference import make_reference
@@ -50,8 +51,9 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
     assert isinstance(cell, SpeedCell)
     spec = catalog.member(cell.model)
     send(Progress(stage="measuring"))
-    began = glance()
+    began = observe(torch.device("cpu"))  # of the GPU only once it is connected: the time of that counts
     connected = connect(torch.device(cell.device))  # before torch's flags are set, which needs the device
+    began = replace(began, gpu=observe_gpu(torch.device(cell.device)))
     with runtime(precision=cell.precision, threads=cell.threads, seed=0, device=cell.device) as flags:
         architecture = meta_architecture(planned, spec, cell.num_classes)
         architecture()  # what a build imports must not count as the model's memory
@@ -64,10 +66,12 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         forward_alone = cell.mode == "inference" and not cell.largest_batch
         variant = is_variant(cell.precision, compile=cell.compile, channels_last=cell.channels_last)
         # Only the first process compiles with an empty cache.
-        startup = None
-        if forward_alone and not job.timing_only and (job.process == 0 or not cell.compile):
+        startup: Startup | Skip | None = None
+        cold = forward_alone and not job.timing_only and (job.process == 0 or not cell.compile)
+        if cold and planned.hub != "away":
             startup = bench.weights.settle(lambda: _startup(built, cell, began, connected))
         else:
+            startup = Skip(f"its weights are {RANDOM}") if cold else None
             bench.settle()
         memory = None if job.timing_only else _memory(built, cell)
         allocator = steady_allocator()  # after the memory pass, whose figures it would change
@@ -82,7 +86,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         sustained = bench.sustain(inputs, cell.sustained) if cell.sustained and not job.timing_only else None
         flipped = flag_reasons(flags)
         agreement = _agreement(built, cell) if forward_alone and variant and job.process == 0 else None
-    parts = {"memory": memory, "energy": energy}
+    parts = {"startup": startup, "memory": memory, "energy": energy}
     subject = Subject(
         num_classes=cell.num_classes,
         input_shape=cell.input_shape,
@@ -91,7 +95,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         architecture=architecture if job.process == 0 else None,
         timing=timing,
         sustained=sustained,
-        startup=startup,
+        startup=None if isinstance(startup, Skip) else startup,
         memory=None if isinstance(memory, Skip) else memory,
         energy=None if isinstance(energy, Skip) else energy,
         agreement=agreement,

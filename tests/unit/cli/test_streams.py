@@ -37,6 +37,14 @@ def test_no_stream_ends_in_a_traceback(line: str, code: int, out: str, said: str
     assert done.stderr.count("\n") == bool(said)
 
 
+@pytest.mark.process
+def test_what_stands_for_a_closed_stream_is_there_for_children_too() -> None:
+    code = "import os; from vitbench.cli import streams; streams.open_closed_streams(); "
+    code += "os._exit(sum(os.get_inheritable(number) for number in range(3)))"
+    line = f"{sys.executable} -c '{code}' <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line], check=False).returncode == 3
+
+
 @pytest.mark.parametrize(("number", "refused"), [(errno.EIO, False), (errno.ENOSPC, True)])
 def test_a_terminal_that_is_gone_is_read_by_nobody(number: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:

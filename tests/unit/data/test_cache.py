@@ -944,10 +944,19 @@ def test_data_under_a_limit_that_leaves_all_images_are_not_taken_for_the_whole(t
 def test_under_a_limit_nothing_says_whether_the_images_are_the_published_ones(tmp_path: Path) -> None:
     toy, root = _square(8, train=300), _with_root(tmp_path)
     content = _cache(toy, tmp_path, root=root)[FOLLOW].content
-    for published, verified in (((content,), True), (("other",), True), ((), False)):
+    for published in ((content,), ("other",), ()):
         changes = {"published": published, "verified": False}
         few = _cache(toy, tmp_path, root=root, limit=20, **changes)[FOLLOW]
-        assert (few.verified, few.known_by, few.content) == (verified, "", "")
+        assert (few.verified, few.known_by, few.content) == (False, "", "")
+        assert few.title.endswith(f" (unverified, {few.fingerprint[:8]})")
+
+
+def test_under_a_limit_the_images_that_are_read_decide_the_size_which_is_said(tmp_path: Path) -> None:
+    few = _cache(_square(8, train=300), tmp_path, root=_with_root(tmp_path), limit=20)[FOLLOW]
+    assert not any("input size" in note for note in few.notes)
+    toy = Toy(_images([(3, 40, 40), (3, 40, 48)] * 150), _images([(3, 40, 40)] * 4))
+    notes = [_cache(toy, tmp_path / str(limit), limit=limit)[FOLLOW].notes for limit in (20, None)]
+    assert ["input size chosen from the images read" in each for each in notes] == [True, False]
 
 
 @pytest.mark.parametrize("row", ["chosen", "other"])

@@ -194,8 +194,9 @@ SETTINGS = {"power_limit_w": 700.0, "default_power_limit_w": 700.0, "persistence
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
-        (SETTINGS, "power limit 700 W, ecc on, mig off"),
-        ({**SETTINGS, "power_limit_w": 690.0}, "power limit 690 W, ecc on, mig off"),
+        (SETTINGS, "power limit 700 W, persistence mode on, ecc on, mig off"),
+        ({**SETTINGS, "power_limit_w": 690.0}, "power limit 690 W, persistence mode on, ecc on, mig off"),
+        ({"persistence": 0.0}, "persistence mode off"),
         ({}, "cannot be read (no NVML)"),
         ({"pcie_width": 16.0, "max_pcie_width": 16.0}, "cannot be read (no NVML)"),
     ],
@@ -210,7 +211,6 @@ def test_a_gpu_that_is_set_as_it_should_be(settings: dict[str, float], found: st
     ("changes", "found", "advice"),
     [
         ({"power_limit_w": 350.0}, "its power limit is 350 W, by default 700 W", "`nvidia-smi -pl 700`"),
-        ({"persistence": 0.0}, "persistence mode is off", "`nvidia-smi -pm 1`"),
         ({"pcie_width": 4.0, "max_pcie_width": 16.0}, "its PCIe link has 4 of 16 lanes", "slot"),
     ],
 )

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from vitbench.execution import framing
-from vitbench.execution.framing import Incoming, NotOursError, packed
+from vitbench.execution.framing import CutShortError, Incoming, NotOursError, packed
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def test_other_bytes_are_not_ours(content: bytes, pipe: tuple[Incoming, Connecti
         incoming.read()
 
 
-def test_a_message_that_was_cut_is_not_ours(pipe: tuple[Incoming, Connection]) -> None:
+def test_a_message_that_was_cut_is_told_from_others_bytes(pipe: tuple[Incoming, Connection]) -> None:
     incoming, sender = pipe
     os.write(sender.fileno(), b"\0\1\0\0abc")
     assert incoming.read() == []
     sender.close()
-    with pytest.raises(NotOursError):
+    with pytest.raises(CutShortError):
         incoming.read()
 
 

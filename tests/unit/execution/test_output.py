@@ -33,12 +33,19 @@ def test_what_there_is_no_room_for_is_left_out_but_for_the_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(output, "ROOM", 10_000)
+    monkeypatch.setattr(output, "_KEPT", 2_000)
     told(tmp_path / "log", *[b"%04d\n" % number * 200 for number in range(100)])
     content = (tmp_path / "log").read_bytes()
-    assert len(content) < 20_000
+    assert len(content) < 13_000
     assert content.startswith(b"0000\n")
-    assert b"\n... 83000 bytes are left out ...\n" in content
+    assert b"\n... 88023 bytes are left out ...\n" in content
     assert content.endswith(b"0099\nwhat nobody waited for\n")
+
+
+def test_the_last_words_may_come_in_many_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "ROOM", 10)
+    told(tmp_path / "log", b"long enough\n", *[b"%d\n" % number for number in range(100)])
+    assert b"\n0\n1\n" in (tmp_path / "log").read_bytes()
 
 
 @pytest.mark.parametrize("log", [Path("/dev/full"), Path("/no/such/folder/log")])

@@ -72,6 +72,14 @@ def test_an_interrupted_repetition_takes_no_result_away():
     assert board.failed == ()
 
 
+def test_a_cell_that_waits_for_the_hub_is_listed_beside_its_older_result():
+    done, again = f.quality("vit", 340), f.record(f.quality_cell("vit"), status="pending")
+    board = build([done, again], [], "top1")
+    assert [row.model for row in board.rows] == ["vit"]
+    assert [(x.model, x.status) for x in board.failed] == [("vit", "pending")]
+    assert build([done, again, done], [], "top1").failed == ()
+
+
 def test_pending_cells_are_failed_as_not_started():
     board = build([], [f.quality_cell("a"), f.speed_cell("b")], "top1")
     assert [(x.model, x.dataset, x.status, x.reason) for x in board.failed] == [

@@ -241,7 +241,7 @@ def test_a_partial_run_measures_speeds_where_something_asks_for_them(selection: 
 
 @pytest.mark.parametrize("asked_for", [{"batch_size": 8}, {"largest_batch": True}], ids=str)
 def test_a_batch_size_is_of_no_use_without_speeds(asked_for: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="is of speeds, which --speeds none leaves out"):
+    with pytest.raises(UsageError, match="sets the speed cells, which --speeds none skips"):
         asked(**asked_for, speeds="none")
 
 

@@ -96,8 +96,8 @@ def test_a_partial_run_says_how_many_models_it_does_not_time() -> None:
 
     assert said() == []
     [line] = said(conditions={"limit": 9})
-    assert line == "A partial run: the speeds of 4 models are not measured; --speeds all measures them."
-    assert "the speeds of the model are" in said(conditions={"limit": 9}, models=["vit-p2"])[0]
+    assert line == "Partial run: speeds of 4 models are skipped; --speeds all measures them."
+    assert "speeds of 1 model are" in said(conditions={"limit": 9}, models=["vit-p2"])[0]
     assert said(conditions={"limit": 9}, models=["majority"]) == []
     assert said(conditions={"limit": 9}, speeds="all") == said(conditions={"limit": 9}, speeds="none") == []
     untimed = msgspec.structs.replace(suite, speed=SpeedPlan(batch_sizes=()))

@@ -505,16 +505,16 @@ def test_without_a_hub_a_speed_is_measured_with_random_weights_and_all_else_wait
     found = prepared("zoo/sound", "zoo/hub", "zoo/hub:width=2", recipe="distil", distil={"teacher": "hub:width=3"})
     assert len(asked) == 1
     by_kind = {(cell.label.partition("/")[2], type(cell.cell).__name__): cell for cell in found.cells}
-    away = "its weights are on the hub, which does not answer"
+    away = "its weights are not cached and the Hugging Face hub is unreachable"
     teacher = f"option teacher of recipe zoo/distil, model zoo/hub: {away}"
     for (label, kind), cell in by_kind.items():
         words = "" if kind == "SpeedCell" else teacher if label == "sound" else away
         assert cell.unavailable.startswith(words)
         assert bool(cell.unavailable) == bool(words)
         assert cell.hub == ("" if (label, kind) == ("sound", "SpeedCell") else "away")
-    assert "model zoo/hub: its speed is measured with random weights, since the hub does not answer" in found.notes
+    assert "model zoo/hub: its speed would be measured with random weights; the hub is not reachable" in found.notes
     assert found.child_environment == {"HF_HUB_OFFLINE": "1"}
-    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; run the same command when it does"):
+    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; rerun the same command later"):
         prepared("zoo/hub", speed=SpeedPlan(batch_sizes=()))
 
 

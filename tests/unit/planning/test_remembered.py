@@ -16,7 +16,7 @@ from vitbench.catalog import Plugin, load_catalog, select_plugins
 from vitbench.errors import UnusableError
 from vitbench.planning import remembered
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.remembered import FILE_NAME, grounds_of, keep, kept
+from vitbench.planning.remembered import FILE_NAME, grounds_of, recall, remember
 from vitbench.planning.suite import Conditions
 from vitbench.records import PluginOrigin
 
@@ -64,7 +64,7 @@ def grounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         lambda place, monkeypatch: monkeypatch.setattr(sys, "version", f"9{sys.version}"),
         lambda place, monkeypatch: monkeypatch.setattr(remembered, "describe", lambda _: factories.environment()),
         lambda place, monkeypatch: monkeypatch.setattr(remembered, "hash_of_files", lambda _: "edited"),
-        lambda place, monkeypatch: monkeypatch.setattr(remembered, "_accelerators", lambda: ["H100"]),
+        lambda place, monkeypatch: monkeypatch.setattr(remembered, "uuids", lambda: ["H100"]),
     ],
     ids=["plugin", "helper", "package", "variable", "folder", "python", "machine", "vitbench", "gpu"],
 )
@@ -114,13 +114,13 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_plan_is_found_again_on_its_grounds_alone(tmp_path: Path, data: Path) -> None:
     plan = prepared(roots=(str(data), str(tmp_path / "absent")))
-    assert kept(tmp_path, "grounds") is None
-    keep(tmp_path, plan, grounds="grounds", asked=time.time() + 1)
-    assert kept(tmp_path, "grounds") == plan
-    assert kept(tmp_path, "others") is None
-    assert kept(tmp_path, "") is None
+    assert recall(tmp_path, "grounds") is None
+    remember(tmp_path, plan, grounds="grounds", asked=time.time() + 1)
+    assert recall(tmp_path, "grounds") == plan
+    assert recall(tmp_path, "others") is None
+    assert recall(tmp_path, "") is None
     (tmp_path / FILE_NAME).write_bytes((tmp_path / FILE_NAME).read_bytes()[:-1])
-    assert kept(tmp_path, "grounds") is None
+    assert recall(tmp_path, "grounds") is None
 
 
 def rewritten(path: Path) -> None:
@@ -142,10 +142,10 @@ def rewritten(path: Path) -> None:
     ids=["rewritten", "added", "removed", "a class", "moved"],
 )
 def test_data_that_changed_since_give_no_plan(change: Callable[[Path], object], tmp_path: Path, data: Path) -> None:
-    keep(tmp_path, prepared(roots=(str(data),)), grounds="grounds", asked=time.time() + 1)
-    assert kept(tmp_path, "grounds")
+    remember(tmp_path, prepared(roots=(str(data),)), grounds="grounds", asked=time.time() + 1)
+    assert recall(tmp_path, "grounds")
     change(data)
-    assert kept(tmp_path, "grounds") is None
+    assert recall(tmp_path, "grounds") is None
 
 
 def test_what_may_change_unseen_is_not_kept_nor_what_was_kept_before(tmp_path: Path, data: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_may_change_unseen_is_not_kept_nor_what_was_kept_before(tmp_path: P
         (prepared(), "", time.time() + 1),
         (prepared(roots=(str(data),)), "grounds", data.stat().st_ctime - 1),  # somebody wrote there meanwhile
     ):
-        keep(tmp_path, prepared(), grounds="earlier", asked=time.time())
-        assert kept(tmp_path, "earlier")
-        keep(tmp_path, plan, grounds=grounds, asked=asked)
+        remember(tmp_path, prepared(), grounds="earlier", asked=time.time())
+        assert recall(tmp_path, "earlier")
+        remember(tmp_path, plan, grounds=grounds, asked=asked)
         assert not (tmp_path / FILE_NAME).exists()

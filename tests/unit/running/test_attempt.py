@@ -307,10 +307,11 @@ def test_what_one_process_found_counts_for_all_and_is_said_once() -> None:
 
 
 def test_what_a_process_does_once_may_differ_more() -> None:
-    def merged(*values: float) -> Verdict:
-        return merge_processes([one(value, "cold_start") for value in values])[0].verdict
+    def merged(*values: float, n: int | None = 1) -> Verdict:
+        return merge_processes([one(value, "cold_start", n=n) for value in values])[0].verdict
 
-    assert merged(1.0, 1.0, 1.4) == Verdict()
+    assert merged(1.0, 1.0, 1.4) == merged(1.0, 1.0, 1.4, n=None) == Verdict()
+    assert merged(1.0, 1.0, 1.4, n=20).reasons == ("the processes differ by 40%",), "it rests on many calls"
     assert merged(1.0, 1.0, 9.0) == Verdict(level="warn", reasons=("the processes differ by 800%",))
 
 

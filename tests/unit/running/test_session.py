@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from vitbench.planning.messages import Prepared
-from vitbench.planning.remembered import keep
+from vitbench.planning.remembered import remember
 from vitbench.records import Status
 from vitbench.running.session import Rerun, _announce, _tidy, done_before, is_wanted, known_seconds
 from vitbench.store import Store
@@ -94,7 +94,7 @@ def test_what_was_prepared_before_will_do_where_nothing_of_it_is_left_to_run(tmp
     cells = (done.planned, failed.planned)
     plan = Prepared(cells=cells, environment=factories.environment(), roots=())
     assert done_before(tmp_path, None, "grounds") is None
-    keep(tmp_path, plan, grounds="grounds", asked=time.time())
+    remember(tmp_path, plan, grounds="grounds", asked=time.time())
     assert done_before(tmp_path, None, "grounds") is None, "there is no store"
     with Store.open(tmp_path, create=True) as store:
         run = store.begin_run(command="", version="0", suite="", environment=factories.environment(), rank_by="top1")

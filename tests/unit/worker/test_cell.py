@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import factories
@@ -49,6 +50,9 @@ def from_hub(cause: Exception) -> Exception:
     [
         (from_hub(OSError("no route")), "needed", "pending"),
         (ConnectionError("reset"), "needed", "pending"),
+        (OSError(errno.ENETUNREACH, "unreachable"), "needed", "pending"),
+        (OSError(errno.ENOSPC, "disk full"), "needed", "failed"),
+        (from_hub(FileNotFoundError(errno.ENOENT, "no file")), "needed", "failed"),
         (from_hub(OSError("no route")), "", "failed"),
         (from_hub(ValueError("other weights")), "needed", "failed"),
         (UnusableError("its head gives 1000 classes"), "needed", "failed"),

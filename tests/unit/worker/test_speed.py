@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -155,7 +156,7 @@ def test_a_window_is_sustained_where_the_cell_asks_for_it_and_not_by_processes_t
     assert figures(trained)["sustained_train_throughput"].value
 
 
-def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept() -> None:
+def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     class Lazy(known_models.Linear):
         """Takes 0.2 s to set itself up at the first call."""
 
@@ -167,11 +168,21 @@ def test_cold_start_is_a_figure_of_its_own_and_evidence_is_kept() -> None:
                 self.ready = True
             return super().forward(images)
 
+    stops = itertools.count(step=100)
+    monkeypatch.setattr("vitbench.measuring.evidence._throttled", lambda: float(next(stops)))
     outcome = speed_of(Lazy, batch_size=1)
     found = figures(outcome)
+    assert any("quota" in reason for reason in found["cold_start"].verdict.reasons)
     assert found["cold_start"].value > 0.2 > found["latency_p50"].value
     assert "compile_seconds" not in found
     assert outcome.evidence["seconds"] > 0
+
+
+def test_random_weights_have_no_cold_start() -> None:
+    found = figures(speed_of(known_models.Linear, batch_size=1, hub="away"))
+    assert found["cold_start"].value is None
+    assert found["cold_start"].verdict.reasons == ("its weights are random, since the hub did not answer",)
+    assert found["latency_p50"].value
 
 
 class LeftAlone(known_models.Linear):

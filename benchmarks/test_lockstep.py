@@ -21,8 +21,17 @@ from vitbench.lockstep import SpeedComparison, compare_speeds
 from vitbench.measuring.noise import relative_spread
 
 ROUNDS = int(os.environ.get("VITBENCH_ROUNDS", "20"))
-VIT = {"patch_size": 4, "depth": 2, "width": 96, "heads": 3, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
-RESNET = {"width": 16, "checkpoint": ""}
+VIT = {
+    "patch_size": 4,
+    "depth": 2,
+    "width": 96,
+    "heads": 3,
+    "mlp_ratio": 2.0,
+    "dropout": 0.0,
+    "drop_path": 0.0,
+    "checkpoint": "",
+}
+RESNET = {"width": 16, "drop_path": 0.0, "checkpoint": ""}
 SMALL_VIT = {"image_size": 32, "batch_size": 4, "mode": "inference"}
 
 

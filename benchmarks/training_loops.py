@@ -66,10 +66,19 @@ class Subject(NamedTuple):
 SUBJECTS = {
     "linear": Subject({}, 128, 32),
     "small-cnn": Subject({}, 128, 8, channels_last=True),
-    "scratch/resnet18:width=16": Subject({"width": 16, "checkpoint": ""}, 64, 4, channels_last=True),
-    "scratch/resnet18": Subject({"width": 64, "checkpoint": ""}, 32, 2, channels_last=True),
+    "scratch/resnet18:width=16": Subject({"width": 16, "drop_path": 0.0, "checkpoint": ""}, 64, 4, channels_last=True),
+    "scratch/resnet18": Subject({"width": 64, "drop_path": 0.0, "checkpoint": ""}, 32, 2, channels_last=True),
     "scratch/vit": Subject(
-        {"patch_size": 4, "depth": 6, "width": 192, "heads": 6, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""},
+        {
+            "patch_size": 4,
+            "depth": 6,
+            "width": 192,
+            "heads": 6,
+            "mlp_ratio": 2.0,
+            "dropout": 0.0,
+            "drop_path": 0.0,
+            "checkpoint": "",
+        },
         64,
         2,
     ),

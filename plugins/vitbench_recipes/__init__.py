@@ -8,22 +8,18 @@ import vitbench
 from vitbench import Option
 
 # A share, so that a training of any length has its whole schedule: a rise, the peak, and a decay towards 0.
-WARMUP = Option(
-    0.1, minimum=0, maximum=0.9, help="Share of the training, however long, in which the learning rate rises"
-)
-CLIP_NORM = Option(1.0, minimum=0, help="Largest norm of the gradients of a step; 0: any")
-MICRO_BATCH = Option(
-    0, minimum=0, help="Images that pass the model at once, where a batch does not fit; 0: all of them"
-)
+WARMUP = Option(0.1, minimum=0, maximum=0.9, help="Share of the training used for learning-rate warm-up")
+CLIP_NORM = Option(1.0, minimum=0, help="Clip the norm of the gradients at this value; 0: no clipping")
+MICRO_BATCH = Option(0, minimum=0, help="Images per forward pass, for gradient accumulation; 0: the whole batch")
 BALANCE = Option(
     "none",
     choices=("none", "loss", "sampling"),
-    help="What makes classes of unequal size count alike: weights in the loss, or drawing from each as often",
+    help="How to balance classes of unequal size: weight the loss, or sample each class equally often",
 )
-KEEP = Option("last", choices=("last", "best"), help="Which epoch's weights count: the best is so on validation")
-PATIENCE = Option(
-    0, minimum=0, help="Epochs without a better one that end the training, where the best is kept; 0: none"
+KEEP = Option(
+    "last", choices=("last", "best"), help="Weights to return: the last epoch's, or the best by validation accuracy"
 )
+PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
 
 def _batch_size(default: int) -> Option:
@@ -51,23 +47,28 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "weight_decay": Option(0.05, minimum=0, help="Vectors, positions and tokens have none"),
             "warmup": WARMUP,
             "clip_norm": CLIP_NORM,
-            "label_smoothing": Option(0.1, minimum=0, maximum=1, help="Share of the target that all classes get alike"),
+            "label_smoothing": Option(
+                0.1, minimum=0, maximum=1, help="Label smoothing: share of the target spread evenly over all classes"
+            ),
             "ema": Option(
-                0.999, minimum=0, maximum=0.999999, help="Decay of the average of the weights that counts; 0: none"
+                0.999,
+                minimum=0,
+                maximum=0.999999,
+                help="Decay of the moving average of the weights, which is what is evaluated; 0: off",
             ),
             "balance": BALANCE,
             "keep": KEEP,
             "patience": PATIENCE,
-            "repeats": Option(1, minimum=1, help="How often an image stands in a batch, changed anew each time"),
-            "augment": Option(True, help="Change images at random, as the next options say and the dataset allows"),
+            "repeats": Option(1, minimum=1, help="Differently augmented copies of each image in a batch"),
+            "augment": Option(True, help="Augment the images, as the next options say and the dataset allows"),
             "crop": Option(
                 "auto",
                 choices=("auto", "none", "padded", "resized"),
                 help="padded: moved a little; resized: a box of any scale; auto: resized from 64 pixels on",
             ),
             "scale": Option((0.08, 1.0), minimum=0.0001, maximum=1, help="Least and largest area of a resized crop"),
-            "flip": Option(True, help="Mirror every second image"),
-            "policy": Option("autoaugment", choices=("none", "autoaugment", "randaugment"), help="Of operations"),
+            "flip": Option(True, help="Mirror half of the images"),
+            "policy": Option("autoaugment", choices=("none", "autoaugment", "randaugment"), help="Augmentation policy"),
             "operations": Option(2, minimum=0, help="Of RandAugment, on each image"),
             "magnitude": Option(9, minimum=0, maximum=30, help="Strength of RandAugment's operations"),
             "jitter": Option(0.0, minimum=0, maximum=1, help="Largest change of brightness, contrast and saturation"),

@@ -38,13 +38,13 @@ from vitbench.training import (
 )
 
 
-def step(model: nn.Module, run: FitRun, weights: Tensor | None = None) -> TrainStep:
+def step(model: nn.Module, run: FitRun, per_class: Tensor | None = None) -> TrainStep:
     """Return what `fit` does at each step: SGD with momentum, with clipped gradients.
 
     Args:
         model: as it is to be called.
         run: its options.
-        weights: float32[K], of each class in the loss; None: all are equal.
+        per_class: float32[K], the weight of each class in the loss; None: all are equal.
     """
     options = run.options
     groups = _groups(model, options["layer_decay"])
@@ -60,7 +60,7 @@ def step(model: nn.Module, run: FitRun, weights: Tensor | None = None) -> TrainS
             optimizer=optimizer,
             scaler=scaler,
             run=run,
-            class_weights=weights,
+            class_weights=per_class,
             clip_norm=options["clip_norm"],
             micro_batch=options["micro_batch"],
         )
@@ -81,10 +81,10 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     epochs = -(-total // steps)  # the last one may be cut short
     warmup = round(options["warmup"] * total)
     augmentation = Augmentation(crop="padded", flip=True).allowed(data.augmentations)
-    weights = class_weights(data.train.labels, data.num_classes)
+    per_class = class_weights(data.train.labels, data.num_classes)
 
     model, net = on_device(model, run)
-    training = step(net, run, weights.to(run.device) if options["balance"] == "loss" else None)
+    training = step(net, run, per_class.to(run.device) if options["balance"] == "loss" else None)
     losses, clock = MeanLoss(scaler=training.parts["scaler"]), EpochClock(run.device)
     best = BestEpoch(model, keep=options["keep"], patience=options["patience"])
     train, val = resident(data.train, run.device), resident(data.val, run.device)
@@ -104,7 +104,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             seed=run.seed,
             epoch=epoch,
             start=done % steps,
-            weights=weights[data.train.labels] if options["balance"] == "sampling" else None,
+            weights=per_class[data.train.labels] if options["balance"] == "sampling" else None,
         )
         wanted = islice(batches, total - done)
         watched = with_progress(wanted, run, epoch=epoch, epochs=epochs, steps=steps, start=done % steps)

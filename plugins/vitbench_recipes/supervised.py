@@ -42,13 +42,13 @@ RESIZED_FROM = 64
 """Shorter side of the input in pixels from which ``crop = "auto"`` means crops of any scale, as for photographs."""
 
 
-def step(model: nn.Module, run: FitRun, weights: Tensor | None = None) -> TrainStep:
+def step(model: nn.Module, run: FitRun, per_class: Tensor | None = None) -> TrainStep:
     """Return what `fit` does at each step: the optimiser on a smoothed loss, and the average of the weights.
 
     Args:
         model: as it is to be called.
         run: its options.
-        weights: float32[K], of each class in the loss; None: all are equal.
+        per_class: float32[K], the weight of each class in the loss; None: all are equal.
     """
     options = run.options
     groups = decay_groups(model, options["weight_decay"])
@@ -64,7 +64,7 @@ def step(model: nn.Module, run: FitRun, weights: Tensor | None = None) -> TrainS
             scaler=scaler,
             run=run,
             label_smoothing=options["label_smoothing"],
-            class_weights=weights,
+            class_weights=per_class,
             clip_norm=options["clip_norm"],
             micro_batch=options["micro_batch"],
         )
@@ -88,10 +88,10 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     epochs = total // steps
     warmup = round(options["warmup"] * total)
     augmentation = augmentation_of(options, data)
-    weights = class_weights(data.train.labels, data.num_classes)
+    per_class = class_weights(data.train.labels, data.num_classes)
 
     model, net = on_device(model, run)
-    training = step(net, run, weights.to(run.device) if options["balance"] == "loss" else None)
+    training = step(net, run, per_class.to(run.device) if options["balance"] == "loss" else None)
     average, losses = training.parts["average"], MeanLoss(scaler=training.parts["scaler"])
     best = BestEpoch(model, keep=options["keep"], patience=options["patience"])
     clock = EpochClock(run.device)
@@ -113,7 +113,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             epoch=epoch,
             start=done % steps,
             repeats=options["repeats"],
-            weights=weights[data.train.labels] if options["balance"] == "sampling" else None,
+            weights=per_class[data.train.labels] if options["balance"] == "sampling" else None,
         )
         watched = with_progress(batches, run, epoch=epoch, epochs=epochs, steps=steps, start=done % steps)
         for batch in clock.watch(watched):

@@ -80,6 +80,8 @@ threads = 1
 epochs = 2
 warmup = 0
 batch_size = 16
+augment = false
+ema = 0.0
 [speed]
 batch_sizes = {batch_sizes}
 modes = ["inference", "training"]

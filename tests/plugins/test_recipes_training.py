@@ -24,7 +24,7 @@ from vitbench.planning.expand import expand
 from vitbench.planning.suite import ModelEntry, Selection, Suite
 from vitbench.protocols import Budget, TrainStep
 from vitbench.specs import OptionValue, RecipeSpec, load_target
-from vitbench.training import DivergedError, evaluate_top1
+from vitbench.training import DivergedError, clock, evaluate_top1
 from vitbench.worker.runtime import seed_all
 
 pytestmark = pytest.mark.compute
@@ -368,6 +368,34 @@ def test_the_best_epoch_is_returned_and_patience_ends_the_training(name: str, mo
     assert torch.equal(model[0].weight, seen[1])
 
 
+@EACH
+def test_the_times_of_an_epoch_leave_its_evaluation_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def read() -> float:
+        nonlocal now
+        now += 1
+        return now
+
+    def evaluated(*_: Any, **__: Any) -> float:
+        nonlocal now
+        now += 10_000
+        return 0.5
+
+    monkeypatch.setattr(clock, "perf_counter", read)
+    monkeypatch.setattr(importlib.import_module(f"vitbench_recipes.{name}"), "evaluate_top1", evaluated)
+    rows: list[dict[str, float]] = []
+    fit(name, net(), rows=rows, budget=Budget(epochs=2))
+    assert len(rows) == 2
+    assert 0 < rows[-1]["train_seconds"] < 1000
+
+
+def test_the_average_of_the_weights_is_returned() -> None:
+    """The average changes no step, so that the weights of the last one are those of a training without it."""
+    last, average = (fit("supervised", net(), options={"epochs": 1, "ema": ema})[0].weight for ema in (0.0, 0.9))
+    assert not torch.equal(last, average)
+
+
 def test_layer_decay_scales_the_rates_of_layers() -> None:
     class Layered(nn.Sequential):
         def group_matcher(self, coarse: bool) -> dict[str, Any]:
@@ -446,7 +474,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bits(name: str) -> None:
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"repeats": 17}, "repeats must be 1 to the batch size of 16, not 17"),
-        ({"patience": 2}, "patience = 2 stops at a past epoch"),
+        ({"patience": 2}, "patience = 2 needs keep"),
         ({"optimizer": "muun"}, 'there is no optimizer "muun"; near it: muon'),
         ({"scale": (0.5, 0.1)}, "scale must be two rising shares"),
     ],

@@ -59,7 +59,8 @@ class EpochClock:
 
         Returns:
             ``images_per_second``; ``wait_seconds``, in which there was nothing to do but to wait for a batch; and
-            ``train_seconds`` since the training began. No evaluation is in any of them.
+            ``train_seconds`` since the training began. No evaluation is in any of them, but what saving the state for
+            a resume took is: less than 2 %.
 
         Raises:
             ValueError: no batch was watched since the last call.

@@ -146,7 +146,7 @@ class MeanLoss:
         self._unread.clear()
         if self._scaler is not None and self._scaler.is_enabled() and self._scaler.get_scale() < _SMALLEST_SCALE:
             raise DivergedError(
-                f"at step {self._first_unread - 1} the gradients were infinite once more, so that no step is taken; "
+                f"at step {self._first_unread - 1} gradients overflowed float16 once more, so that no step is taken; "
                 "lower the recipe's option lr, or train in bfloat16"
             )
 

@@ -37,11 +37,18 @@ def fault_behind(
     learns = any(words in str(error) for words in ("grad", "parameter list"))
     try:
         model, some = build(), images()
-        output = model.train()(some)
-        check_output(output, some, num_classes, learns=learns)
+        in_training = _fault(model.train(), some, num_classes, learns=learns)
+        # A recipe may know what to make of more outputs in training, such as those of auxiliary heads.
+        return in_training if in_training and _fault(model.eval(), some, num_classes, learns=learns) else None
+    except Exception:  # it says no more than what the recipe met
+        return None
+
+
+def _fault(model: nn.Module, images: Tensor, num_classes: int, *, learns: bool) -> InvalidOutput | None:
+    try:
+        output = model(images)
+        check_output(output, images, num_classes, learns=learns)
         check_finite(output)
     except InvalidOutput as fault:
         return fault
-    except Exception:  # it says no more than what the recipe met
-        return None
     return None

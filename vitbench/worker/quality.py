@@ -274,7 +274,7 @@ def _short_batches(cell: QualityCell, *, images: int) -> str:
     asked = cell.recipe_options.get("batch_size")
     if not isinstance(asked, int) or asked <= images:
         return ""
-    return f"a batch of {asked} is larger than the training split, and has all of its {images} images"
+    return f"batch_size {asked} exceeds the {images} training images; each batch holds all {images}"
 
 
 def _check_weights(model: nn.Module, curve: Sequence[Mapping[str, float]]) -> None:

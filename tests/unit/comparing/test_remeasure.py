@@ -113,7 +113,7 @@ def test_lockstep_decides_over_what_is_stored(
     assert [second.planned.cell.mode for _, second in lab.asked] == ["inference", "inference", "training"]  # type: ignore[union-attr]
     assert {(first.label, second.label) for first, second in lab.asked} == {("vit", "resnet18")}
     assert len(said) == 4
-    assert "vit and resnet18 in turn, throughput" in said[0]
+    assert "vit and resnet18 in turn, throughput" in said[1]
     rate, time = speeds["throughput"].measured, speeds["latency_p50"].measured
     assert rate is not None
     assert time is not None

@@ -935,6 +935,12 @@ def test_the_fingerprint_under_a_limit_is_of_what_it_leaves_whatever_else_is_cac
     assert found[0] == found[1] != found[2]
 
 
+def test_data_under_a_limit_that_leaves_all_images_are_not_taken_for_the_whole(tmp_path: Path) -> None:
+    whole, cut = (_cache(_square(8), tmp_path, limit=limit)[FOLLOW] for limit in (None, 100))
+    assert cut.sizes == whole.sizes
+    assert cut.fingerprint != whole.fingerprint
+
+
 def test_under_a_limit_nothing_says_whether_the_images_are_the_published_ones(tmp_path: Path) -> None:
     toy, root = _square(8, train=300), _with_root(tmp_path)
     content = _cache(toy, tmp_path, root=root)[FOLLOW].content

@@ -72,3 +72,13 @@ def test_without_a_decay_it_does_nothing() -> None:
         assert model[0].weight.item() == 2.0
     average.apply()
     assert model[0].weight.item() == 2.0
+
+
+def test_a_mask_with_infinite_numbers_stays_as_it_is() -> None:
+    model = nn.Linear(1, 1)
+    model.register_buffer("mask", torch.full((2, 2), float("-inf")).triu(1))
+    before = model.mask.clone()
+    average = WeightAverage(model, 0.9)
+    average.update()
+    average.apply()
+    assert torch.equal(model.mask, before)

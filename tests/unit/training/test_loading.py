@@ -145,3 +145,9 @@ def test_weights_say_how_often_an_image_comes() -> None:
 def test_a_batch_has_room_for_the_repeats(repeats: int) -> None:
     with pytest.raises(UsageError, match="repeats must be 1 to the batch size of 4"):
         labels_of(numbered(8), repeats=repeats)
+
+
+def test_an_image_that_is_sampled_again_has_draws_of_its_own() -> None:
+    [batch] = shuffled(numbered(8), batch_size=8, device=CPU, seed=0, epoch=0, weights=torch.eye(8)[3])
+    assert batch.labels.tolist() == [3] * 8
+    assert len(batch.draws.uniform("x").unique()) == 8

@@ -57,3 +57,16 @@ def test_timms_learn_and_keep_the_groups(name: str) -> None:
 def test_what_is_no_optimiser_here_is_refused_in_a_line(name: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         optimizer_of(name)
+
+
+def test_momentum_begins_at_0_where_a_scaler_skips_the_first_step() -> None:
+    weight = nn.Parameter(torch.zeros(1000))
+    optimizer = named_optimizer("sgd", [{"params": [weight], "weight_decay": 0.0}], lr=0.1, precision="float16")
+    scaler = torch.amp.GradScaler("cpu")
+    for gradient in (float("inf"), 1e-3):
+        _ = [torch.full((1000,), 1e9) for _ in range(50)]  # memory that is used again
+        optimizer.zero_grad()
+        scaler.scale((weight * gradient).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert torch.allclose(weight.detach(), torch.tensor(-0.1 * 1.9e-3), atol=1e-6)

@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_told_and_the_training_starts_anew(
         path.write_bytes(content[: {"cut": -40, "empty": 0}.get(damage, len(content))])
     assert new().resume() is None
     (sentence,) = said
-    assert sentence.startswith("the checkpoint of a training that was killed is damaged (")
+    assert sentence.startswith("the saved state of a killed training is damaged (")
     assert sentence.endswith("); training starts over")
     new().save(4, {})
     assert damage == "folder" or new().resume() == (4, {})
@@ -158,7 +158,7 @@ def test_a_full_disk_is_told_once_and_leaves_the_last_checkpoint(
         (tmp_path / "key.pt.part").symlink_to("/dev/full")
         hands.save(2, {"weight": torch.ones(size)})
     (sentence,) = said
-    assert "key.pt cannot be written: No space left on device; the training goes on, but" in sentence
+    assert "key.pt cannot be written: No space left on device; training continues, but" in sentence
     assert [path.name for path in tmp_path.iterdir()] == ["key.pt"]
     assert new().resume() == (1, {})
 

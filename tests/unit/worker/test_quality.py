@@ -272,5 +272,5 @@ def test_a_batch_larger_than_the_training_split_is_told(asked: int | None, image
         precision="float32",
         threads=1,
     )
-    words = f"a batch of {asked} is larger than the training split, and has all of its 96 images"
+    words = f"batch_size {asked} exceeds the 96 training images; each batch holds all 96"
     assert quality._short_batches(cell, images=images) == (words if told else "")

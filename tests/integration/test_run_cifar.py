@@ -62,13 +62,13 @@ def test_real_images_go_from_the_suite_to_a_partial_leaderboard(
     assert "Traceback" not in said
     board = json.loads(out)
 
-    assert {row["model"] for row in board["rows"]} == {
-        "scratch/vit-p8-d12",
-        "scratch/hybrid-cifar",
-        "baseline/majority",
-    }
+    rows = {row["model"]: row for row in board["rows"]}
+    timed = rows.pop("scratch/hybrid")["metrics"]  # whose weights are on the hub
+    assert "latency_p50" in timed
+    assert "top1" not in timed
+    assert set(rows) == {"scratch/vit-p8-d12", "scratch/hybrid-cifar", "baseline/majority"}
     fingerprints = set()
-    for row in board["rows"]:
+    for row in rows.values():
         assert (row["partial"], row["rank"], row["device"], row["precision"]) == (True, None, "cpu", "float32")
         name, _, rest = row["dataset"].partition(" (unverified, ")
         assert (name, len(rest), rest[-1]) == ("cifar10", 9, ")")
@@ -79,20 +79,13 @@ def test_real_images_go_from_the_suite_to_a_partial_leaderboard(
         assert ("latency_p50" in row["metrics"]) != row["baseline"]
     assert len(fingerprints) == 1
 
-    assert {failure["model"] for failure in board["failed"]} == {"scratch/hybrid"}
-    assert [failure["kind"] for failure in board["failed"]].count("quality") == 1
-    for failure in board["failed"]:
-        assert failure["status"] == "failed"
-        assert "weights" in failure["reason"]
-        assert "\n" not in failure["reason"]
+    [waiting] = board["failed"]
+    assert (waiting["model"], waiting["kind"], waiting["status"]) == ("scratch/hybrid", "quality", "pending")
+    assert "weights" in waiting["reason"]
+    assert "\n" not in waiting["reason"]
 
     before = len(vitbench.load(folder).records)
-    code, out, said = call(*command, "--json")
+    code, out, said = call(*command, "--json")  # asks the hub again, and does nothing else
     assert (code, json.loads(out)["rows"]) == (1, board["rows"])
-    assert len(vitbench.load(folder).records) == before
-
-    code, _, said = call(*command, "--rerun", "failed")
-    assert code == 1
-    again = vitbench.load(folder).records[before:]
-    assert {record.planned.label for record in again} == {"scratch/hybrid"}
-    assert len(again) == len(board["failed"])
+    [again] = vitbench.load(folder).records[before:]
+    assert (again.planned.label, again.status) == ("scratch/hybrid", "pending")

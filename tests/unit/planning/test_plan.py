@@ -40,7 +40,7 @@ def refused(selection: Selection) -> None:
         ),
         ("quick", (), "vit-p5", 'unknown model "vit-p5". Did you mean "vit-p'),
         ("quick", (), "scratch/vitt", 'unknown model "scratch/vitt". Did you mean "scratch/vit'),
-        ("quick", (), "resnet9-w61", 'unknown model "resnet18-w61". Did you mean "resnet9-w16"?'),
+        ("quick", (), "resnet9-w61", 'unknown model "resnet9-w61". Did you mean "resnet9-w16"?'),
     ],
 )
 def test_a_label_out_of_place_is_explained(

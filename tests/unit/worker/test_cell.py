@@ -70,6 +70,22 @@ def test_a_cell_whose_weights_could_not_be_fetched_waits(
     assert outcome(factories.quality_cell(hub=hub)).status == status
 
 
+def test_a_speed_whose_weights_could_not_be_fetched_is_of_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(job: CellJob, *_: object) -> CellResult:
+        asked.append(job.planned.hub)
+        if job.planned.hub == "needed":
+            raise from_hub(OSError("no route"))
+        return CellResult(status="ok")
+
+    monkeypatch.setattr(cell, "run_speed", run)
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+    assert outcome(factories.speed_cell(hub="needed")).status == "ok"
+    assert asked == ["needed", "away"]
+
+
 def outcome(planned: KeyedCell) -> CellResult:
     return run_cell(msgspec.msgpack.encode(CellJob(planned=planned)), Path(), lambda message: None)
 

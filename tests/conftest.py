@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(Path(__file__).parent):
             if item.path.relative_to(Path(__file__).parent).parts[0] == FOLDER_OF_GPU_TESTS:
                 item.add_marker("gpu")
-                # What libraries say of a GPU that nobody here has seen is no fault of ours.
+                # Warnings of libraries about a GPU are not faults of ours.
                 item.add_marker(pytest.mark.filterwarnings("default"))
             if item.path.relative_to(Path(__file__).parent).parts[0] in FOLDERS_OF_PROCESSES:
                 item.add_marker("process")

@@ -38,7 +38,7 @@ def test_a_file_is_made_and_replaced_and_nothing_is_left_beside_it(tmp_path: Pat
 
 
 def made(kind: str, folder: Path) -> Path:
-    """Return a path of a kind that is no file to be read."""
+    """Return a path of a kind that is not a readable file."""
     place = folder / kind
     if kind == "pipe":
         os.mkfifo(place)

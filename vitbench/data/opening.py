@@ -39,7 +39,7 @@ __all__ = [
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 MOST_CLASSES = 1_000_000
-"""A head for more would not fit beside any backbone: such labels are no classes."""
+"""A head for more would not fit beside any backbone: such labels are not classes."""
 TEST_SHARE = 0.2
 """The share of the images that is held out where data that a model learns from have no test split."""
 

@@ -34,7 +34,7 @@ SHARE_ERROR = 0.70
 """Below this share, the time belongs more to the neighbours than to the model."""
 DELAY_WARNING = 0.05
 """Share of the time for which a GPU's host threads may wait for a processor. A model whose kernels are short waits with
-them, one whose kernels are long does not: it is no error, and the spread tells."""
+them, one whose kernels are long does not: it is not an error, and the spread shows it."""
 THROTTLED_WARNING = 0.01
 """Share of the time that the quota took; a process that keeps within its quota is never stopped."""
 CLOCK_WARNING = 0.10

@@ -267,7 +267,7 @@ def training_step(
 
     It puts the model in train mode, and trains it, at learning rates so small that its weights stay as they are. Its
     first call raises InvalidOutput as `check_loss` does; and as `check_output` does where the step fails because the
-    model's output is no batch of logits.
+    model's output is not a batch of logits.
 
     Args:
         train: the step, optimiser included.

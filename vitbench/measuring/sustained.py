@@ -3,7 +3,7 @@
 A timing of a second or two runs at boost clocks: a GPU holds them until its power or its temperature meets a limit, a
 laptop's processor until its case is warm. Whoever serves or trains for hours gets less. So calls go on for as long as
 the suite says, in blocks of about a second, between which the clocks are read, and the blocks of the second half count.
-Here falling clocks are no disturbance but what is measured; that the speed still falls at the end is said.
+Here falling clocks are not a disturbance but what is measured; that the speed still falls at the end is said.
 
 Shapes: B images in a batch, C channels, H height, W width, K classes.
 """
@@ -40,7 +40,7 @@ def sustain(step: Step, mode: Mode, batch: Tensor, num_classes: int | None, *, s
         seconds: of the window; it ends with the block that reaches them.
 
     Raises:
-        InvalidOutput: the step's output is no batch of logits, or no loss.
+        InvalidOutput: the step's output is not a batch of logits, or not a loss.
     """
     device = batch.device
     starts: list[float] = []

@@ -97,7 +97,7 @@ def time_step(
         measure: another loop, and perhaps another clock, than those of this module.
 
     Raises:
-        InvalidOutput: the step's output is no batch of logits, or no loss.
+        InvalidOutput: the step's output is not a batch of logits, or not a loss.
     """
     device, threads = batch.device, torch.get_num_threads()
     single = mode == "inference" and len(batch) == 1

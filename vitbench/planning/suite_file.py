@@ -31,7 +31,7 @@ def read_text(path: Path) -> str:
     """Return the text of a suite file.
 
     Raises:
-        UsageError: it cannot be read, is no file or is no text.
+        UsageError: it cannot be read, is not a file or is not text.
     """
     try:
         return read_file(path, most=_MOST_BYTES).decode()
@@ -49,7 +49,7 @@ def parse_suite(text: str, path: Path) -> Suite:
         path: of its file, for messages.
 
     Raises:
-        UsageError: it is no TOML (the line is named), or a key or value is wrong (its path is named).
+        UsageError: it is not TOML (the line is named), or a key or value is wrong (its path is named).
     """
     import tomllib
 

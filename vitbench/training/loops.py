@@ -97,7 +97,7 @@ class MeanLoss:
 
         Args:
             first_step: the next one.
-            scaler: of the training; where its gradients are no numbers step after step, that is noticed, too.
+            scaler: of the training; where its gradients are not finite step after step, that is noticed, too.
         """
         self._first_unread = first_step
         self._scaler = scaler

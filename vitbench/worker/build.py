@@ -18,7 +18,7 @@ __all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_
 
 
 class ModelBuildError(VitbenchError):
-    """A plugin's build function gave something that is no model, or no whole one."""
+    """A plugin's build function gave something that is not a model, or not a whole one."""
 
 
 def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Module:

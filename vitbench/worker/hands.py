@@ -100,7 +100,7 @@ class Hands:
         """See `FitRun.keep`.
 
         Raises:
-            UsageError: the name is none, or they are no tensors.
+            UsageError: the name is not valid, or they are not tensors.
         """
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Whether a recipe failed because its model gives something that is no logits: then that is told, of the model.
+"""Whether a recipe failed because its model gives something other than logits: then that is told, of the model.
 
 What a recipe makes of such an output is its own: an AttributeError of a tuple, a loss that is not finite. So, where it
 failed, the model is built once more and asked for its output.

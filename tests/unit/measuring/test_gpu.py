@@ -353,7 +353,7 @@ def test_a_gpu_that_slows_down_is_taken_and_one_that_is_warm_is_not(end: dict[st
 
 def test_what_was_said_between_counts() -> None:
     slow, odd = replace(QUIET, sm_clock_mhz=1500), replace(QUIET, sm_clock_mhz=900)
-    assert gpu_disturbances(QUIET, QUIET, between=[odd, QUIET, QUIET]) == ([], []), "a single reading is no verdict"
+    assert gpu_disturbances(QUIET, QUIET, between=[odd, QUIET, QUIET]) == ([], []), "a single reading does not decide"
     assert gpu_disturbances(QUIET, QUIET, between=[slow, slow, QUIET]) == (["SM clock fell 24%"], [])
     idle = replace(odd, clock_reasons=("idle",))
     assert gpu_disturbances(QUIET, QUIET, between=[idle, idle]) == ([], [])

@@ -1,4 +1,4 @@
-"""Optimisers by name: torch's, timm's, and what is no optimiser here."""
+"""Optimisers by name: torch's, timm's, and what is not an optimiser here."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_resized_crops_are_those_of_torchvision(size: tuple[int, int], channels:
         expected = resized_crop_of_one(image, *box, size=list(size), antialias=True)
         difference = (found.int() - (expected.flip(2) if turned else expected).int()).abs()
         assert difference.max() <= (2 if by_matrices else 0)
-        assert (difference > 0).float().mean() < 0.15  # torchvision weighs by 16 bits
+        assert (difference > 0).float().mean() < 0.15  # torchvision's weights have 16 bits
 
 
 def test_a_gpu_resizes_in_pieces_as_it_does_at_once() -> None:

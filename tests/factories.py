@@ -41,6 +41,19 @@ OPTIONS: dict[str, OptionValue] = {"patch_size": 4}
 NO_OPTIONS: dict[str, OptionValue] = {}
 
 
+SMALL_VIT: dict[str, Any] = {
+    "patch_size": 4,
+    "depth": 1,
+    "width": 16,
+    "heads": 2,
+    "mlp_ratio": 2.0,
+    "dropout": 0.0,
+    "drop_path": 0.0,
+    "checkpoint": "",
+}
+"""Options of ``scratch/vit``, complete."""
+
+
 def predictions(logits: torch.Tensor, labels: Any, *, index: Any = None) -> Predictions:
     """Return what is kept of logits ``[N, K]``, of images that are a whole test split in its order."""
     import numpy as np

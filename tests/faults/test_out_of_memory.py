@@ -13,16 +13,7 @@ from vitbench.execution.local import LocalExecutor, _memory_kills
 from vitbench.execution.messages import CellJob, CellResult
 
 RESNET = {"width": 16, "drop_path": 0.0, "checkpoint": ""}
-VIT = {
-    "patch_size": 4,
-    "depth": 1,
-    "width": 16,
-    "heads": 2,
-    "mlp_ratio": 2.0,
-    "dropout": 0.0,
-    "drop_path": 0.0,
-    "checkpoint": "",
-}
+VIT = factories.SMALL_VIT
 TOO_LARGE = 10**9
 """Images of 8x8: 256 GB."""
 

@@ -20,16 +20,7 @@ from vitbench.lockstep import compare as lockstep
 from vitbench.lockstep.process import LockstepError, Ready, Side, live_worker
 
 TESTS = str(Path(__file__).parents[1])
-VIT = {
-    "patch_size": 4,
-    "depth": 1,
-    "width": 16,
-    "heads": 2,
-    "mlp_ratio": 2.0,
-    "dropout": 0.0,
-    "drop_path": 0.0,
-    "checkpoint": "",
-}
+VIT = factories.SMALL_VIT
 
 
 @pytest.fixture(autouse=True)

@@ -31,11 +31,7 @@ from vitbench.specs import RecipeSpec
 from vitbench.worker import build
 from vitbench.worker.casting import CAST_AT_EACH_CALL
 
-OPTIONS = (
-    {"patch_size": 4, "depth": 1, "width": 16, "heads": 2, "mlp_ratio": 2.0}
-    | dict.fromkeys(("dropout", "drop_path"), 0.0)
-    | {"checkpoint": ""}
-)
+OPTIONS = factories.SMALL_VIT
 
 
 OF_ONE_FILE = """

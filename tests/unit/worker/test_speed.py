@@ -31,16 +31,7 @@ from vitbench.worker.speed import run_speed
 pytestmark = pytest.mark.compute
 
 
-OPTIONS = {
-    "patch_size": 4,
-    "depth": 1,
-    "width": 16,
-    "heads": 2,
-    "mlp_ratio": 2.0,
-    "dropout": 0.0,
-    "drop_path": 0.0,
-    "checkpoint": "",
-}
+OPTIONS = factories.SMALL_VIT
 
 
 @pytest.fixture(scope="module")

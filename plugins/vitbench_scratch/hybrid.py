@@ -7,7 +7,7 @@ the idea at 32 pixels, where a stem of early convolutions is what a ViT lacks mo
 and trains its stem with the rest.
 
 Shapes: B images, C channels, H height and W width of the input, K classes; the stem's feature map of F = 64 channels is
-``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`.
+``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`; N tokens of width D, as in `vit`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ class Hybrid(nn.Module):
         if self.frozen:
             self.stem.eval()
         return self
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, H, W]`` to the ViT's normalised tokens ``[B, N, D]``."""
+        return self.vit.tokens(self.stem(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, H, W]`` to what the head reads ``[B, D]``."""
+        return self.vit.features(self.stem(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, H, W]`` to logits ``[B, K]``."""

@@ -50,6 +50,7 @@ SMALL_VIT: dict[str, Any] = {
     "dropout": 0.0,
     "drop_path": 0.0,
     "checkpoint": "",
+    "head": "own",
 }
 """Options of ``scratch/vit``, complete."""
 

@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
-from vitbench.training.checkpoint import load_checkpoint
 
 from .drop_path import DropPath, rising
+from .weights import load
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -204,11 +204,12 @@ def check_sizes(*, depth: int, width: int, heads: int, hidden: int, dropout: flo
         raise UsageError(f"dropout must be at least 0 and below 1, not {dropout}")
 
 
-def build(*, checkpoint: str, **sizes: Any) -> VisionTransformer:
+def build(*, checkpoint: str, head: str, **sizes: Any) -> VisionTransformer:
     """Return a Vision Transformer; the named sizes are the options in this package's ``__init__``.
 
     Args:
         checkpoint: path of a state dict of this model, or of timm's of the same size; empty for initial values.
+        head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
         sizes: the keyword arguments of `VisionTransformer`.
 
     Raises:
@@ -216,6 +217,5 @@ def build(*, checkpoint: str, **sizes: Any) -> VisionTransformer:
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     model = VisionTransformer(**sizes)
-    if checkpoint:
-        load_checkpoint(model, checkpoint)
+    load(model, checkpoint, head=head, classifier="head")
     return model

@@ -196,7 +196,7 @@ def test_dropout_works_in_training_only():
 )
 def test_bad_options(options, message):
     with pytest.raises(UsageError, match=message):
-        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", **{**SMALL, **options})
+        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", head="own", **{**SMALL, **options})
 
 
 def test_checkpoint_of_another_size_is_refused(tmp_path):
@@ -207,5 +207,6 @@ def test_checkpoint_of_another_size_is_refused(tmp_path):
             image_size=(32, 32),
             in_channels=3,
             checkpoint=str(tmp_path / "deep.pt"),
+            head="own",
             **{**SMALL, "depth": 2},
         )

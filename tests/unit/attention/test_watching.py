@@ -12,6 +12,8 @@ from torch.overrides import _get_current_function_mode_stack
 from vitbench.attention import watch
 from vitbench.errors import UnusableError
 
+pytestmark = pytest.mark.compute
+
 FAMILIES = {
     "vit_tiny_patch16_224": (64, 12),
     "deit_tiny_distilled_patch16_224": (64, 12),

@@ -6,9 +6,16 @@ import re
 from collections.abc import Mapping
 
 from vitbench.errors import UsageError, did_you_mean
-from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
+from vitbench.specs import DatasetSpec, ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
-__all__ = ["complete_model", "complete_options", "model_options", "parse_dataset", "parse_model"]
+__all__ = [
+    "complete_dataset",
+    "complete_model",
+    "complete_options",
+    "model_options",
+    "parse_dataset",
+    "parse_model",
+]
 
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)')
@@ -106,6 +113,15 @@ def complete_model(
     options = complete_options(owner, spec.declared, own, over=over)
     weights = complete_options(owner, spec.stated, stated, over={})
     return options | {name: value for name, value in weights.items() if value not in (None, (), "")}
+
+
+def complete_dataset(owner: str, spec: DatasetSpec, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return a dataset's complete options, and what any dataset can be asked for where that was given.
+
+    Arguments and errors are those of `complete_options`.
+    """
+    options = complete_options(owner, {**spec.declared, **spec.stated}, given)
+    return {name: value for name, value in options.items() if name in spec.declared or value is not None}
 
 
 def model_options(

@@ -86,6 +86,7 @@ def _vits() -> Iterator[ModelSpec]:
             summary=summary,
             source=source,
             image_size=image_size,
+            any_size=True,
             options={**sizes, "checkpoint": CHECKPOINT},
         )
 
@@ -151,6 +152,7 @@ def _hybrids() -> Iterator[ModelSpec]:
         summary="Hybrid of the study: pretrained ResNet-34 stem, frozen, into a ViT of 12 layers, 224 px",
         source=f"{VIT_PAPER}, section 3.1; sizes of {STUDY}",
         image_size=224,
+        any_size=True,
         in_channels=3,
         preprocess=IMAGENET,
         recipe="recipes/supervised",

@@ -19,14 +19,16 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from vitbench.errors import UnusableError, UsageError
-from vitbench.training.checkpoint import State, load_checkpoint, load_state, read_state
+from vitbench.training.checkpoint import State, load_state, read_state
 
+from .positions import load_at_size, load_with_positions
 from .resnet import BasicBlock, trunk
 from .vit import VisionTransformer
 
 STEM_WEIGHTS = "resnet34.tv_in1k"
 """torchvision's ResNet-34, by its name in timm and on the hub."""
 STEM_WIDTH = 64
+POSITIONS_KEY = "vit.pos_embed"
 
 
 class Hybrid(nn.Module):
@@ -85,6 +87,11 @@ def build(
     stem = nn.Sequential(trunk(BasicBlock, [3], in_channels=in_channels, width=STEM_WIDTH, stem="imagenet"))
     # The stem's convolution and its pooling each halve the sides, and round up.
     map_size = (math.ceil(image_size[0] / 4), math.ceil(image_size[1] / 4))
+    patch_size = max(1, sizes["patch_size"])
+    if any(side % patch_size for side in map_size):
+        shown = "the stem's map of {}x{} positions, a quarter of the image's sides".format(*map_size)
+        wanted = f"use an image_size that is a multiple of {4 * patch_size}, or another patch_size"
+        raise UsageError(f"patch_size {patch_size} does not divide {shown}: {wanted}")
     vit = VisionTransformer(image_size=map_size, in_channels=STEM_WIDTH, **sizes)
     model = Hybrid(stem, vit, frozen=frozen)
     weights = "initial values"
@@ -92,7 +99,7 @@ def build(
         weights = checkpoint
         state = read_state(checkpoint, names={*model.state_dict(), *stem.state_dict()})
         if any(name.startswith("vit.") for name in state):
-            load_state(model, state, source=weights)
+            load_with_positions(model, state, path=checkpoint, key=POSITIONS_KEY, grid=vit.grid)
         else:
             load_state(stem, State.of(_first_stage(state), state.taken), source=weights)
     elif pretrained:
@@ -152,5 +159,5 @@ def build_cifar(
     model = Hybrid(stem, vit, frozen=False)
     model.facts = {"stem": "cifar"}
     if checkpoint:
-        load_checkpoint(model, checkpoint)
+        load_at_size(model, checkpoint, key=POSITIONS_KEY, grid=vit.grid)
     return model

@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
-from vitbench.training.checkpoint import load_checkpoint
 
 from .drop_path import DropPath, rising
+from .positions import load_at_size
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -132,7 +132,8 @@ class VisionTransformer(nn.Module):
         super().__init__()
         hidden = int(width * mlp_ratio)
         _check_options(image_size, patch_size, depth, width, heads, hidden, dropout)
-        num_tokens = (image_size[0] // patch_size) * (image_size[1] // patch_size) + 1
+        self.grid = (image_size[0] // patch_size, image_size[1] // patch_size)
+        num_tokens = math.prod(self.grid) + 1
         self.patch_embed = PatchEmbedding(in_channels, patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, num_tokens, width))
@@ -174,7 +175,10 @@ def _check_options(
     if patch_size < 1 or common % patch_size:
         sizes = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
         shown = "x".join(map(str, dict.fromkeys(image_size)))  # one side of a square
-        raise UsageError(f"patch_size {patch_size} does not divide the input of {shown} pixels: use one of {sizes}")
+        raise UsageError(
+            f"patch_size {patch_size} does not divide the input of {shown} pixels: use one of {sizes}, or an "
+            "image_size that it divides"
+        )
     if depth < 1:
         raise UsageError(f"depth must be at least 1, not {depth}")
     if heads < 1 or width < 1 or width % heads:
@@ -189,7 +193,8 @@ def build(*, checkpoint: str, **sizes: Any) -> VisionTransformer:
     """Return a Vision Transformer; the named sizes are the options in this package's ``__init__``.
 
     Args:
-        checkpoint: path of a state dict of this model, or of timm's of the same size; empty for initial values.
+        checkpoint: path of a state dict of this model, or of timm's of the same sizes; empty for initial values.
+            Positions of images of another size are interpolated.
         sizes: the keyword arguments of `VisionTransformer`.
 
     Raises:
@@ -198,5 +203,5 @@ def build(*, checkpoint: str, **sizes: Any) -> VisionTransformer:
     """
     model = VisionTransformer(**sizes)
     if checkpoint:
-        load_checkpoint(model, checkpoint)
+        load_at_size(model, checkpoint, key="pos_embed", grid=model.grid)
     return model

@@ -29,11 +29,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
-from vitbench.training.checkpoint import load_checkpoint
 
 from .drop_path import DropPath, rising
 from .positions import POSITIONS, Grid, Position, coordinates
 from .vit import LAYER_NORM_EPSILON, FeedForward, PatchEmbedding, check_sizes, grid_of, set_initial_values
+from .weights import load
 
 
 class ShiftedPatches(nn.Module):
@@ -284,11 +284,13 @@ def _check_forms(
         raise UsageError("attention lsa needs two tokens at least, and a single patch is one: use a smaller patch_size")
 
 
-def build(*, checkpoint: str, **options: Any) -> SpatialTransformer:
+def build(*, checkpoint: str, head: str, **options: Any) -> SpatialTransformer:
     """Return a spatial Vision Transformer; the named options are those in this package's ``__init__``.
 
     Args:
-        checkpoint: path of a state dict of this model, or of timm's of the same size; empty for initial values.
+        checkpoint: path of a state dict of this model, or of timm's of the same sizes; empty for initial values.
+            Learned positions of images of another size are interpolated.
+        head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
         options: the keyword arguments of `SpatialTransformer`.
 
     Raises:
@@ -296,6 +298,6 @@ def build(*, checkpoint: str, **options: Any) -> SpatialTransformer:
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     model = SpatialTransformer(**options)
-    if checkpoint:
-        load_checkpoint(model, checkpoint)
+    own = {"positions": "pos_embed", "grid": model.grid, "prefix": model.prefix}
+    load(model, checkpoint, head=head, classifier="head", **own)
     return model

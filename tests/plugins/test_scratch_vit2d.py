@@ -78,7 +78,6 @@ def timm_twin(kind: str, pool: str) -> nn.Module:
     sizes = {"img_size": (16, 24), "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2.0}
     if kind == "relative":
         kinds = {
-            "rel_pos_type": "bias",
             "class_token": pool == "cls",
             "global_pool": "token" if pool == "cls" else "avg",
         }

@@ -296,6 +296,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     """Why scores on these data are to be taken with care, such as test images that are also in train."""
+    train_images: int | None = None
+    """How many of the training images are used, validation among them where it is cut from them; None: all."""
     left_out: int = 0
     """Images that could not be read and were left out."""
     limit: int | float | None = None

@@ -1,4 +1,4 @@
-"""Models written from scratch in torch: Vision Transformers, ResNets and hybrids of both.
+"""Models written from scratch in torch: Vision Transformers, plain and spatial, ResNets and hybrids.
 
 The options of the specs below are the size table: `build` takes each of them, and has no defaults of its own.
 """
@@ -58,6 +58,7 @@ _RATES = ("dropout", "drop_path")
 def vitbench_models() -> Iterator[ModelSpec]:
     """Give the models of this package."""
     yield from _vits()
+    yield _vit2d()
     yield from _resnets()
     yield from _hybrids()
 
@@ -90,6 +91,7 @@ def _vits() -> Iterator[ModelSpec]:
             summary=summary,
             source=source,
             image_size=image_size,
+            any_size=True,
             options={**sizes, **STARTS},
         )
 
@@ -114,6 +116,31 @@ def _vits() -> Iterator[ModelSpec]:
     yield vit("vit-tiny", 224, 16, 12, 192, 3, 4.0, 0.0, "ViT-Ti/16, 224 px", "Touvron et al. 2021, arXiv 2012.12877")
     yield vit("vit-small", 224, 16, 12, 384, 6, 4.0, 0.0, "ViT-S/16, 224 px", "Touvron et al. 2021, arXiv 2012.12877")
     yield vit("vit-base", 224, 16, 12, 768, 12, 4.0, 0.0, "ViT-B/16, 224 px")
+
+
+def _vit2d() -> ModelSpec:
+    def one_of(meaning: str, *choices: str) -> Option:
+        return Option(choices[0], choices=choices, help=meaning)
+
+    sizes = _sizes(patch_size=4, depth=6, width=128, heads=4, mlp_ratio=2.0, dropout=0.1, drop_path=0.0)
+    return ModelSpec(
+        name="vit2d",
+        build="vitbench_scratch.vit2d:build",
+        summary="ViT for two-dimensional images: a choice of stems, positions, attention and pooling",
+        source=f"{VIT_PAPER}; sizes of s-chh/2D-Positional-Encoding-Vision-Transformer",
+        options={
+            "stem": one_of("How an image becomes tokens", "patch", "spt", "conv", "cct"),
+            "position": one_of(
+                "How tokens know their places",
+                *("learned", "none", "sincos", "relative", "relative-kv", "rope", "rope-mixed", "cpe"),
+            ),
+            "attention": one_of("Which tokens a token sees", "full", "local", "axial", "lsa"),
+            "pool": one_of("What the head reads: the class token or a mean", "cls", "mean", "seqpool"),
+            "window": Option(3, help="Rows and columns of patches that local attention sees", minimum=1),
+            **sizes,
+            **STARTS,
+        },
+    )
 
 
 def _resnets() -> Iterator[ModelSpec]:
@@ -155,6 +182,7 @@ def _hybrids() -> Iterator[ModelSpec]:
         summary="Hybrid of the study: pretrained ResNet-34 stem, frozen, into a ViT of 12 layers, 224 px",
         source=f"{VIT_PAPER}, section 3.1; sizes of {STUDY}",
         image_size=224,
+        any_size=True,
         in_channels=3,
         preprocess=IMAGENET,
         recipe="recipes/supervised",

@@ -8,7 +8,7 @@ trains its stem with the rest unless it is frozen; the stem and the first stage 
 stem's weights.
 
 Shapes: B images, C channels, H height and W width of the input, K classes; the stem's feature map of F = 64 channels is
-``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`.
+``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`; N tokens of width D, as in `vit`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,14 @@ class Hybrid(nn.Module):
             self.stem.eval()
         return self
 
+    def tokens(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, H, W]`` to the ViT's normalised tokens ``[B, N, D]``."""
+        return self.vit.tokens(self.stem(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, H, W]`` to what the head reads ``[B, D]``."""
+        return self.vit.features(self.stem(images))
+
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, H, W]`` to logits ``[B, K]``."""
         return self.vit(self.stem(images))  # type: ignore[no-any-return]
@@ -89,6 +97,11 @@ def build(
     stem = nn.Sequential(trunk(BasicBlock, [3], in_channels=in_channels, width=STEM_WIDTH, stem="imagenet"))
     # The stem's convolution and its pooling each halve the sides, and round up.
     map_size = (math.ceil(image_size[0] / 4), math.ceil(image_size[1] / 4))
+    patch_size = max(1, sizes["patch_size"])
+    if any(side % patch_size for side in map_size):
+        shown = "the stem's map of {}x{} positions, a quarter of the image's sides".format(*map_size)
+        wanted = f"use an image_size that is a multiple of {4 * patch_size}, or another patch_size"
+        raise UsageError(f"patch_size {patch_size} does not divide {shown}: {wanted}")
     vit = VisionTransformer(image_size=map_size, in_channels=STEM_WIDTH, **sizes)
     model = Hybrid(stem, vit, frozen=frozen)
     weights = "initial values"
@@ -110,7 +123,15 @@ def _load(model: Hybrid, checkpoint: str, *, head: str) -> None:
     """
     state = read_state(checkpoint, names={*model.state_dict(), *model.stem.state_dict()})
     if any(name.startswith("vit.") for name in state):
-        fill(model, state, checkpoint, head=head, classifier="vit.head")
+        fill(
+            model,
+            state,
+            checkpoint,
+            head=head,
+            classifier="vit.head",
+            positions="vit.pos_embed",
+            grid=model.vit.grid,
+        )
         return
     try:
         load_state(model.stem, State.of(_first_stage(state), state.taken), source=checkpoint)

@@ -56,7 +56,7 @@ def test_listing_imports_nothing_heavy():
         "print(len(names), sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "14 []\n"
+    assert done.stdout == "15 []\n"
 
 
 @ALL

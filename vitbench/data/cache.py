@@ -35,10 +35,10 @@ import msgspec
 import numpy as np
 
 from vitbench.data.decoding import Decoded, Form, Geometry, Survey, decode, glance
-from vitbench.data.findings import unreadable_images
 from vitbench.data.geometry import covering_size, filling, placing
 from vitbench.data.integrity import ArrayFile, Stamp, array_file, has_stamp, holds, stamp_of
 from vitbench.data.locate import Located
+from vitbench.data.oddities import unreadable_images
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
 from vitbench.data.splits import limited
 from vitbench.errors import StoreError, UnusableError, VitbenchError
@@ -202,6 +202,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         plugin=located.plugin,
         notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", resized])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
+        train_images=located.train_images,
         left_out=survey.unreadable,
         limit=survey.limit,
     )

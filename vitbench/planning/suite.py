@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from vitbench.findings.statements import Claim
 from vitbench.records import Compile, Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
@@ -37,6 +38,10 @@ class ModelEntry(_Data, frozen=True, kw_only=True):
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
     """Options of its recipe, over those of ``[recipes.NAME]``."""
+    needs: tuple[str, ...] = ()
+    """Options that only the user can give, such as the path of a checkpoint: without them it is not run."""
+    published: dict[str, float] = {}
+    """The figure that was published for it, by dataset, in the unit of the tables."""
 
 
 class SpeedPlan(_Data, frozen=True, kw_only=True):
@@ -88,6 +93,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Dataset name to its folder, relative to the file."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read."""
+    claims: tuple[Claim, ...] = ()
+    """What is to be tested on the rows, see `vitbench.findings`."""
 
 
 MOST_SEED = 2**63 - 1

@@ -25,7 +25,7 @@ from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
-from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
+from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, held_to_images
@@ -40,7 +40,7 @@ from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
-from vitbench.worker.weights import PLAIN, Reordered, class_order, weights_of
+from vitbench.worker.weights import PLAIN, Reordered, Weights, class_order, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -82,7 +82,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
-        how = _preprocess(weights.spec, planned, splits.train, trains=recipe.trains or planned.baseline)
+        how = _preprocess(weights, planned, splits.train, trains=recipe.trains or planned.baseline)
         order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
@@ -205,16 +205,18 @@ def _doubted(measurements: Iterable[Measurement], planned: KeyedCell) -> tuple[M
     return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
 
 
-def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split, *, trains: bool) -> Preprocess:
+def _preprocess(weights: Weights, planned: KeyedCell, train: Split, *, trains: bool) -> Preprocess:
     """Return the weights' preprocessing; where it lacks values for the channels, with the training split's.
 
     Weights that are scored are not normalised by the data at hand: there it is what leaves 0..1 as it is.
     """
-    own = spec.preprocess
+    own = weights.spec.preprocess
     if own is not None and channels_fit(len(own.mean), planned.in_channels):
         return own
     found = statistics(train) if trains else PLAIN
-    return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
+    if own is None:
+        return dataclasses.replace(found, crop_mode=weights.crop_mode)
+    return dataclasses.replace(own, mean=found.mean, std=found.std)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:

@@ -67,6 +67,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--plots": FLAG,
         "--details": FLAG,
     },
+    "findings": {"folder": ("[DIR]", False, None), "--json": FLAG},
     "show": {"arguments": ("[DIR] [ID]", False, None)},
     "withdraw": {"folder": ("DIR", False, None), "asked": ("ID", False, None), "--reason": ("TEXT", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--speeds": FLAG, "--json": FLAG},

@@ -342,7 +342,7 @@ def test_data_can_define_a_set_and_a_suite_too() -> None:
     [
         ({"models": ("vti",)}, 'unknown model "vti". Did you mean "vit"?'),
         ({"models": ("vit:patchsize=2",)}, 'has no option "patchsize". Did you mean "patch_size"?'),
-        ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: none.'),
+        ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: crop_mode, image_size.'),
         ({"models": ("vit", "s/vit:patch_size=2", "vit:patch_size=4", "vit:patch-size=4")}, "are the same model"),
         ({"datasets": ("digit",)}, 'unknown dataset "digit". Did you mean "digits"?'),
         ({"datasets": ("digits", "d/digits")}, 'dataset "d/digits" is selected twice'),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
-    from vitbench.records import Precision, Record
+    from vitbench.records import Compile, Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
@@ -102,7 +102,7 @@ def run(
     settings: Mapping[str, Mapping[str, OptionValue]] | None = None,
     timeout: float | None = None,
     rerun: Rerun | None = None,
-    compile: bool = False,  # noqa: A002 - the word of the command line
+    compile: bool | Compile = False,  # noqa: A002 - the word of the command line
     channels_last: bool = False,
     skip_unreadable: bool = False,
     plugins: Sequence[str | Path] = (),
@@ -133,7 +133,7 @@ def run(
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
             None: what is missing.
-        compile: use torch.compile.
+        compile: use torch.compile; True means its default mode, "reduce-overhead" also records CUDA graphs.
         channels_last: use the channels-last memory format.
         skip_unreadable: leave images out that cannot be read; they are counted and named, and scores are marked.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
@@ -224,6 +224,8 @@ def select(**asked: Any) -> Selection:
         "settings": asked.get("settings") or {},
         "conditions": {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked},
     }
+    mode = asked["conditions"].get("compile")
+    asked["conditions"]["compile"] = "default" if mode is True else mode or ""
     if isinstance(asked.get("plugins"), Sequence):
         asked["plugins"] = [str(each) if isinstance(each, Path) else each for each in asked["plugins"]]
     try:

@@ -23,6 +23,7 @@ __all__ = [
     "REFERENCE",
     "SCHEMA",
     "Cell",
+    "Compile",
     "DataInfo",
     "Environment",
     "Interval",
@@ -63,6 +64,8 @@ Status = Literal[
 ``pending`` waits for weights from the hub."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
+Compile = Literal["", "default", "reduce-overhead"]
+"""The mode of torch.compile; empty where nothing is compiled."""
 Level = Literal["valid", "warn", "invalid"]
 Interval = Literal["95%", "range"]
 """An interval that holds the true value in 95 % of cases, or the range of the values of processes, which does not."""
@@ -202,7 +205,7 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     """Images (int) or share (float) of each split; None: all."""
     epochs: int | None = None
     """Override of the recipe's length; None: the recipe's own."""
-    compile: bool = False
+    compile: Compile = ""
     channels_last: bool = False
     variables: dict[str, str] = {}
     """Environment variables that are set and may change results, see `vitbench.variables`."""
@@ -228,7 +231,7 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     mode: Mode
     machine: str
     """The machine class."""
-    compile: bool = False
+    compile: Compile = ""
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""

@@ -194,7 +194,7 @@ def test_channels_last(run: Run) -> None:
 
 @pytest.mark.slow
 def test_compiled(run: Run) -> None:
-    results = run({"name": "mine/net", "label": "net"}, compile=True)
+    results = run({"name": "mine/net", "label": "net"}, compile="reduce-overhead")
     record = quality(results, "net")
     assert record.faults == ()
     assert figures(record)["variant_error"].value < 1e-5

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from vitbench_scratch.drop_path import DropPath
 
-from vitbench.errors import UsageError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import ModelSpec, load_target
 
 pytestmark = pytest.mark.compute
@@ -56,7 +56,7 @@ def test_listing_imports_nothing_heavy():
         "print(len(names), sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "14 []\n"
+    assert done.stdout == "15 []\n"
 
 
 @ALL
@@ -123,6 +123,21 @@ def test_state_dict_round_trip_through_the_checkpoint_option(name, options, size
     images = torch.randn(2, 3, size, size)
     with torch.inference_mode():
         assert torch.equal(model.eval()(images), again.eval()(images))
+
+
+@TRAINED
+def test_a_checkpoint_gets_a_new_head_of_zeros_where_that_is_asked_for(name, options, size, tmp_path):
+    path = str(tmp_path / "model.safetensors")
+    model = build(SPECS[name], size=size, num_classes=5, **options)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    save_file(model.state_dict(), path)
+    with pytest.raises(UnusableError, match="has a head for 5 classes, and the data have 3; head=new makes a new head"):
+        build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path)
+    state = build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path, head="new").state_dict()
+    new = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, state[key])}
+    assert {len(state[key]) for key in new} == {3}
+    assert not any(state[key].any() for key in new)
 
 
 @pytest.mark.parametrize("name", ["vit", "hybrid-cifar"])

@@ -137,8 +137,17 @@ def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:
     return speed
 
 
-def default_recipe(spec: ModelSpec) -> str:
-    """Return the recipe that a model takes where nothing else names one."""
+def default_recipe(spec: ModelSpec, options: Mapping[str, OptionValue]) -> str:
+    """Return the recipe that a model takes where nothing else names one: that for trained weights, where it has any.
+
+    Args:
+        spec: of the model.
+        options: that are given, or complete.
+    """
+    if options.get("checkpoint") and "checkpoint" in spec.declared:
+        return spec.recipe or PRETRAINED_RECIPE
+    if str(options.get("pretrained", "")).lower() in ("false", "0", "no") and not spec.is_baseline:
+        return RECIPE
     return spec.recipe or (PRETRAINED_RECIPE if spec.pretrained_on else RECIPE)
 
 
@@ -148,12 +157,9 @@ def _recipe_of(
     """Return an entry's recipe: its own, a baseline's, the suite's, or what the model's weights ask for."""
     spec = offer.spec
     own = spec.recipe if spec.is_baseline else ""
-    untrained = str(entry.options.get("pretrained", "")).lower() in ("false", "0", "no")
     if name := entry.recipe or ("" if own else suite.recipe):
         return catalog.recipe(name, home=home)
-    if untrained and not own:
-        return catalog.recipe(RECIPE)
-    return catalog.recipe(default_recipe(spec), home=offer.plugin.name)
+    return catalog.recipe(default_recipe(spec, entry.options), home=offer.plugin.name)
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:

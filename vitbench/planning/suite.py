@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from vitbench.findings.statements import Claim
-from vitbench.records import Mode, Precision
+from vitbench.records import Compile, Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
@@ -119,7 +119,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     limit: Count | Share | None = None
     """Images of each split, or a share of them."""
     epochs: Count | None = None
-    compile: bool = False
+    compile: Compile = ""
+    """The mode of torch.compile; empty: nothing is compiled."""
     channels_last: bool = False
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""

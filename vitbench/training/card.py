@@ -42,6 +42,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_channels: int | None = None
     class_names: tuple[str, ...] = ()
     """In the order of the outputs."""
+    trained: dict[str, Any] = {}
+    """How they came to be: model, recipe, their options, dataset, its fingerprint, and so on. For people alone."""
 
 
 def save_weights(module: nn.Module, path: Path, card: Card) -> None:

@@ -27,7 +27,6 @@ from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, Trai
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
 from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
-from vitbench.training.card import Card
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
@@ -35,7 +34,7 @@ from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.keeping import keep_weights
+from vitbench.worker.keeping import card_of, keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
@@ -136,7 +135,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        card, anew = _card(how, planned), meta_architecture(planned, spec, num_classes)
+        card, anew = card_of(how, planned), meta_architecture(planned, spec, num_classes)
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
             send(Say(text=f"{planned.label}: its weights are {lost}"))
@@ -332,18 +331,4 @@ def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo
         image_size=planned.image_size,
         in_channels=planned.in_channels,
         source=source or "the training split",
-    )
-
-
-def _card(how: Preprocess, planned: KeyedCell) -> Card:
-    assert planned.data is not None
-    return Card(
-        mean=how.mean,
-        std=how.std,
-        interpolation=how.interpolation,
-        crop_fraction=how.crop_fraction,
-        crop_mode=how.crop_mode,
-        image_size=planned.image_size,
-        in_channels=planned.in_channels,
-        class_names=planned.data.class_names,
     )

@@ -173,7 +173,7 @@ def _startup(built: _Built, cell: SpeedCell, began: Moment, connected: float) ->
         build_seconds=built.seconds,
         first_call_seconds=first,
         second_call_seconds=second,
-        compiled=cell.compile,
+        compiled=bool(cell.compile),
         warnings=tuple(warnings),
         errors=tuple(errors),
     )

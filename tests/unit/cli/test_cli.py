@@ -39,7 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--set": ("RECIPE.OPTION=VALUE", True, None),
         "--timeout": ("SECONDS", False, None),
         "--rerun": ("[failed|speed|all]", False, None),
-        "--compile": FLAG,
+        "--compile": ("[default|reduce-overhead]", False, None),
         "--channels-last": FLAG,
         "--skip-unreadable": FLAG,
         "--dry-run": FLAG,

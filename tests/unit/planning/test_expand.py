@@ -482,15 +482,20 @@ def test_another_plugin_takes_no_name_of_the_suites_that_vitbench_ships(name):
 
 
 @pytest.mark.parametrize(
-    ("fields", "recipe"),
+    ("fields", "given", "recipe"),
     [
-        ({}, "recipes/supervised"),
-        ({"pretrained_on": "ImageNet"}, "recipes/finetune"),
-        ({"pretrained_on": "ImageNet", "recipe": "mine"}, "mine"),
+        ({}, {}, "recipes/supervised"),
+        ({"pretrained_on": "ImageNet"}, {}, "recipes/finetune"),
+        ({"pretrained_on": "ImageNet"}, {"pretrained": "false"}, "recipes/supervised"),
+        ({"pretrained_on": "ImageNet", "recipe": "mine"}, {}, "mine"),
+        ({"options": {"checkpoint": ""}}, {"checkpoint": ""}, "recipes/supervised"),
+        ({"options": {"checkpoint": ""}}, {"checkpoint": "w.pt"}, "recipes/finetune"),
+        ({"options": {"checkpoint": ""}}, {"checkpoint": "w.pt", "pretrained": "false"}, "recipes/finetune"),
+        ({"options": {"checkpoint": ""}, "recipe": "mine"}, {"checkpoint": "w.pt"}, "mine"),
     ],
 )
-def test_the_recipe_that_a_model_takes_by_itself(fields, recipe):
-    assert default_recipe(ModelSpec(name="net", build="a:b", summary="x", **fields)) == recipe
+def test_the_recipe_that_a_model_takes_by_itself(fields, given, recipe):
+    assert default_recipe(ModelSpec(name="net", build="a:b", summary="x", **fields), given) == recipe
 
 
 def test_files_that_a_suite_names_are_relative_to_it_and_the_users_are_not(tmp_path: Path) -> None:

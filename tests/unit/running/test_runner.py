@@ -465,7 +465,7 @@ def test_a_try_that_the_system_ends_for_want_of_memory_is_no_limit_of_a_gpu(
 
 
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
-    cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
+    cells = [factories.speed_cell("a", compile="default"), factories.quality_cell("b", compile="default")]
     script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
     caches = [(call["job"].planned.label, call["environment"].get("TORCHINDUCTOR_CACHE_DIR")) for call in script.calls]
     by_label = {label: {cache for name, cache in caches if name == label} for label in ("a", "b", FAST.label)}

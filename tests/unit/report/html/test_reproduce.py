@@ -38,7 +38,7 @@ def test_a_runs_selection_is_narrowed_to_the_row():
 
 
 def test_what_changes_numbers_is_kept():
-    conditions = {"device": "cpu", "epochs": 3, "limit": 0.5, "compile": True, "threads": 2}
+    conditions = {"device": "cpu", "epochs": 3, "limit": 0.5, "compile": "default", "threads": 2}
     kept = command(factories.quality_cell("vit-p2"), batch_size=64, conditions=conditions)
     assert kept == (
         "vitbench run --suite quick --model vit-p2 --dataset digits --seed 0 --batch-size 64 "

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from vitbench.durations import MOST_SECONDS
 from vitbench.records import Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
@@ -88,6 +89,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Dataset name to its folder, relative to the file."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read."""
+    budget: str | int | float | None = None
+    """How long a run may take: seconds, or text as `vitbench.durations` reads it; None: any time."""
 
 
 MOST_SEED = 2**63 - 1
@@ -100,6 +103,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Images = Annotated[int, msgspec.Meta(ge=1, le=MOST_IMAGES)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=MOST_SEED)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -112,6 +116,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     limit: Count | Share | None = None
     """Images of each split, or a share of them."""
     epochs: Count | None = None
+    budget: Seconds | None = None
+    """How long the run may take, in seconds; it fixes how many steps each training takes."""
     compile: bool = False
     channels_last: bool = False
     skip_unreadable: bool = False

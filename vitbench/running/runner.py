@@ -103,10 +103,12 @@ def run_cells(
     plugins: PluginSelection,
     timeout: float | None = None,
     by_ratio: bool = True,
+    begin: Callable[[KeyedCell], KeyedCell] | None = None,
 ) -> None:
     """Run cells in order and append one record for each. An interruption is recorded, then raised again.
 
-    `by_ratio` says what ranks and compares speeds, see `vitbench.running.steadiness`.
+    `by_ratio` says what ranks and compares speeds, see `vitbench.running.steadiness`. `begin` gives each cell as it is
+    to run, when its turn has come (`vitbench.running.pacing`).
 
     Raises:
         KeyboardInterrupt: the user or the system asked to stop.
@@ -132,7 +134,9 @@ def run_cells(
                 plugins=plugins,
                 metric_options=metric_options,
             )
-            _run_group(group, f"{run}/{number}", call, keep, by_ratio=by_ratio)
+            _run_group(
+                [begin(each) for each in group] if begin else group, f"{run}/{number}", call, keep, by_ratio=by_ratio
+            )
 
 
 def _run_group(

@@ -100,7 +100,7 @@ def run(
     budget: str | float | None = None,
     batch_size: int | None = None,
     largest_batch: bool = False,
-    speeds: Literal["all", "none"] | None = None,
+    speeds: Literal["all", "none", "only"] | None = None,
     settings: Mapping[str, Mapping[str, OptionValue]] | None = None,
     timeout: float | None = None,
     rerun: Rerun | None = None,
@@ -131,8 +131,8 @@ def run(
             is fixed by it before the first one, and rows with a budget are ranked among themselves.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
-        speeds: "all" measures speeds, "none" leaves them out; None: all, but none where `epochs` or `limit` is given,
-            unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
+        speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none
+            where `epochs` or `limit` is given, unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
@@ -207,7 +207,7 @@ def plan_of(
     if rerun == "speed":
         if asked.get("speeds") == "none":
             raise UsageError("--rerun speed measures speeds, which --speeds none leaves out; give only one of the two.")
-        asked["speeds"] = "all"
+        asked["speeds"] = asked.get("speeds") or "all"
     quietly = (lambda _: None) if quiet else say
     return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly, known=known)
 

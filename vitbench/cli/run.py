@@ -87,8 +87,8 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
     "--speeds",
-    type=click.Choice(["all", "none"]),
-    help="Measure speeds, or leave them out. [default: all; none with --epochs or --limit]",
+    type=click.Choice(["all", "none", "only"]),
+    help="Measure speeds, leave them out, or measure only them. [default: all; none with --epochs or --limit]",
 )
 @click.option(
     "--set",

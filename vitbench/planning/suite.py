@@ -150,8 +150,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
-    speeds: Literal["all", "none"] | None = None
-    """Whether speeds are measured; None: unless the results are partial."""
+    speeds: Literal["all", "none", "only"] | None = None
+    """Whether speeds are measured, or nothing but speeds; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -166,7 +166,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     def times(self) -> bool:
         """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
         if self.speeds is not None:
-            return self.speeds == "all"
+            return self.speeds != "none"
         return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 

@@ -139,7 +139,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
             "threads",
             "limit",
         ),
-        *("epochs", "compile", "channels_last", "variables"),
+        *("epochs", "budget", "compile", "channels_last", "variables"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),

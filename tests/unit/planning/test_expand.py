@@ -107,7 +107,7 @@ def with_options() -> Catalog:
 
 def recipe_options(**given: OptionValue) -> dict[str, OptionValue]:
     suite = Suite(name="m", summary="x", datasets=("digits",), models=(ModelEntry(name="resnet", recipe="distil"),))
-    [*_, cell] = expand(suite, with_options(), Selection(settings={"distil": given}))
+    [cell, *_] = expand(suite, with_options(), Selection(settings={"distil": given}))
     return cell.recipe_options
 
 
@@ -180,21 +180,21 @@ def test_a_wrong_dataset_is_refused(names: list[str], data: dict[str, str], word
 # Expansion
 
 
-def test_speed_cells_come_first_grouped_by_what_is_compared_then_quality_cells() -> None:
+def test_quality_cells_come_first_then_speed_cells_grouped_by_what_is_compared() -> None:
     cells = asked()
     shown = [
         (cell.kind, cell.model.label, cell.mode if cell.kind == "speed" else "", cell.batch_size) for cell in cells
     ]
     assert shown == [
+        ("quality", "vit-p2", "", 0),
+        ("quality", "s/resnet", "", 0),
+        ("quality", "b/majority", "", 0),
         ("speed", "vit-p2", "inference", 1),
         ("speed", "s/resnet", "inference", 1),
         ("speed", "vit-p2", "inference", 32),
         ("speed", "s/resnet", "inference", 32),
         ("speed", "vit-p2", "training", 32),
         ("speed", "s/resnet", "training", 32),
-        ("quality", "vit-p2", "", 0),
-        ("quality", "s/resnet", "", 0),
-        ("quality", "b/majority", "", 0),
     ]
 
 

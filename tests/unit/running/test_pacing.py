@@ -8,6 +8,7 @@ import factories
 import msgspec
 import pytest
 
+from vitbench.durations import parse_duration
 from vitbench.errors import UsageError
 from vitbench.records import KeyedCell, QualityCell, Record, Training
 from vitbench.running.budget import Cost
@@ -77,7 +78,7 @@ def test_what_speeds_took_beyond_their_estimate_is_taken_from_the_trainings(tmp_
     clock, planned = Clock(), cells("sab")
     ledger = begun(planned[1:], other=100.0)
     paced = pace(tmp_path, planned, ledger, clock)
-    assert [cell.label for cell in paced.ordered(reversed(planned))][0] == "s"
+    assert next(cell.label for cell in paced.ordered(reversed(planned))) == "s"
     clock.now += 300.0
     paced.end(factories.record(planned[0], status="ok"))
     first, before = paced.begin(planned[1]).allotted, ledger.cells[planned[1].key].steps
@@ -120,8 +121,6 @@ def test_a_budget_too_small_names_the_least_that_will_do() -> None:
     costs = {cell.key: msgspec.structs.replace(COST, fixed=600.0) for cell in planned}
     with pytest.raises(UsageError, match=r"--budget 16m40s is too small: .* one step of each of 2 trainings") as caught:
         first_plan(planned, planned, costs, Ledger(), {}, budget=BUDGET, gone=0.0)
-    from vitbench.durations import parse_duration
-
     least = parse_duration(str(caught.value).partition("give --budget ")[2].partition(" ")[0])
     found = first_plan(planned, planned, costs, Ledger(), {}, budget=least, gone=0.0)
     assert all(one.steps >= 1 for one in found.cells.values())

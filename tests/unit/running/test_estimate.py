@@ -15,16 +15,16 @@ OPTIONS = {"epochs": 10, "batch_size": 32}
 
 def trained(label: str = "vit", **changes: object) -> KeyedCell:
     planned = factories.quality_cell(label)
-    cell = msgspec.structs.replace(planned.cell, recipe_options=OPTIONS, **changes)
+    cell = msgspec.structs.replace(planned.cell, **{"recipe_options": OPTIONS, **changes})
     return msgspec.structs.replace(planned, cell=cell)
 
 
 def test_the_best_source_is_taken_and_named() -> None:
     before, timed, unknown = factories.quality_cell("before"), trained(), trained("other", model="other/net")
     probed = msgspec.structs.replace(trained("probed"), key="probed")
-    speed = factories.speed("vit", mode="training")
-    found = estimates([before, timed, unknown, probed], [speed], {before.id: 12.0}, {"probed": 40.0})
-    train_speed = next(one.value for one in speed.measurements if one.name == "train_throughput")
+    speeds = factories.speed("vit")
+    found = estimates([before, timed, unknown, probed], speeds, {before.id: 12.0}, {"probed": 40.0})
+    train_speed = next(one.value for one in speeds[-1].measurements if one.name == "train_throughput")
     assert train_speed
     assert {key: (one.source, one.seconds) for key, one in found.items()} == {
         before.key: ("an earlier record", 12.0),
@@ -34,10 +34,10 @@ def test_the_best_source_is_taken_and_named() -> None:
 
 
 def test_a_limit_epochs_and_steps_are_in_the_estimate_of_a_training() -> None:
-    speed = factories.speed("vit", mode="training")
+    speeds = factories.speed("vit")
 
     def seconds(**changes: object) -> float:
-        [one] = estimates([trained(**changes)], [speed], {}, {}).values()
+        [one] = estimates([trained(**changes)], speeds, {}, {}).values()
         return one.seconds
 
     whole = seconds()

@@ -44,6 +44,7 @@ def test_the_schema():
             "variables": {},
             "limit": None,
             "epochs": None,
+            "budget": None,
             "fingerprint": f.data_info("digits").fingerprint,
         },
         "seeds": [0],

@@ -91,6 +91,7 @@ def _vits() -> Iterator[ModelSpec]:
             summary=summary,
             source=source,
             image_size=image_size,
+            any_size=True,
             options={**sizes, **STARTS},
         )
 
@@ -137,7 +138,7 @@ def _vit2d() -> ModelSpec:
             "pool": one_of("What the head reads: the class token or a mean", "cls", "mean", "seqpool"),
             "window": Option(3, help="Rows and columns of patches that local attention sees", minimum=1),
             **sizes,
-            "checkpoint": CHECKPOINT,
+            **STARTS,
         },
     )
 
@@ -181,6 +182,7 @@ def _hybrids() -> Iterator[ModelSpec]:
         summary="Hybrid of the study: pretrained ResNet-34 stem, frozen, into a ViT of 12 layers, 224 px",
         source=f"{VIT_PAPER}, section 3.1; sizes of {STUDY}",
         image_size=224,
+        any_size=True,
         in_channels=3,
         preprocess=IMAGENET,
         recipe="recipes/supervised",

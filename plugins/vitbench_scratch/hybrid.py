@@ -97,6 +97,11 @@ def build(
     stem = nn.Sequential(trunk(BasicBlock, [3], in_channels=in_channels, width=STEM_WIDTH, stem="imagenet"))
     # The stem's convolution and its pooling each halve the sides, and round up.
     map_size = (math.ceil(image_size[0] / 4), math.ceil(image_size[1] / 4))
+    patch_size = max(1, sizes["patch_size"])
+    if any(side % patch_size for side in map_size):
+        shown = "the stem's map of {}x{} positions, a quarter of the image's sides".format(*map_size)
+        wanted = f"use an image_size that is a multiple of {4 * patch_size}, or another patch_size"
+        raise UsageError(f"patch_size {patch_size} does not divide {shown}: {wanted}")
     vit = VisionTransformer(image_size=map_size, in_channels=STEM_WIDTH, **sizes)
     model = Hybrid(stem, vit, frozen=frozen)
     weights = "initial values"
@@ -118,7 +123,15 @@ def _load(model: Hybrid, checkpoint: str, *, head: str) -> None:
     """
     state = read_state(checkpoint, names={*model.state_dict(), *model.stem.state_dict()})
     if any(name.startswith("vit.") for name in state):
-        fill(model, state, checkpoint, head=head, classifier="vit.head")
+        fill(
+            model,
+            state,
+            checkpoint,
+            head=head,
+            classifier="vit.head",
+            positions="vit.pos_embed",
+            grid=model.vit.grid,
+        )
         return
     try:
         load_state(model.stem, State.of(_first_stage(state), state.taken), source=checkpoint)

@@ -131,7 +131,8 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         hidden = int(width * mlp_ratio)
-        num_tokens = math.prod(grid_of(image_size, patch_size)) + 1
+        self.grid = grid_of(image_size, patch_size)
+        num_tokens = math.prod(self.grid) + 1
         check_sizes(depth=depth, width=width, heads=heads, hidden=hidden, dropout=dropout)
         self.patch_embed = PatchEmbedding(in_channels, patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -184,7 +185,10 @@ def grid_of(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     if patch_size < 1 or common % patch_size:
         sizes = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
         shown = "x".join(map(str, dict.fromkeys(image_size)))  # one side of a square
-        raise UsageError(f"patch_size {patch_size} does not divide the input of {shown} pixels: use one of {sizes}")
+        raise UsageError(
+            f"patch_size {patch_size} does not divide the input of {shown} pixels: use one of {sizes}, or an "
+            "image_size that it divides"
+        )
     return image_size[0] // patch_size, image_size[1] // patch_size
 
 
@@ -208,7 +212,8 @@ def build(*, checkpoint: str, head: str, **sizes: Any) -> VisionTransformer:
     """Return a Vision Transformer; the named sizes are the options in this package's ``__init__``.
 
     Args:
-        checkpoint: path of a state dict of this model, or of timm's of the same size; empty for initial values.
+        checkpoint: path of a state dict of this model, or of timm's of the same sizes; empty for initial values.
+            Positions of images of another size are interpolated.
         head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
         sizes: the keyword arguments of `VisionTransformer`.
 
@@ -217,5 +222,5 @@ def build(*, checkpoint: str, head: str, **sizes: Any) -> VisionTransformer:
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     model = VisionTransformer(**sizes)
-    load(model, checkpoint, head=head, classifier="head")
+    load(model, checkpoint, head=head, classifier="head", positions="pos_embed", grid=model.grid)
     return model

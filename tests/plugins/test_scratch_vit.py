@@ -111,7 +111,10 @@ def test_rectangles_of_four_channels_give_timm_s_logits():
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [((32, 30), "does not divide the input of 32x30 pixels: use one of 1, 2$"), ((30, 32), "of 30x32 pixels")],
+    [
+        ((32, 30), "does not divide the input of 32x30 pixels: use one of 1, 2, or an image_size that it divides$"),
+        ((30, 32), "of 30x32 pixels"),
+    ],
 )
 def test_the_patch_must_divide_both_sides(size, message):
     with pytest.raises(UsageError, match=message):

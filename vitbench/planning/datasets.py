@@ -70,15 +70,15 @@ def learns(cell: AskedCell, catalog: Catalog) -> bool:
     return cell.kind == "quality" and catalog.recipe(cell.recipe).spec.trains
 
 
-def wanted_size(spec: ModelSpec) -> WantedSize:
+def wanted_size(model: ResolvedModel) -> WantedSize:
     """Return how a model wants its images."""
     from vitbench.data.cache import WantedSize
 
-    how = spec.preprocess
+    how, size = model.spec.preprocess, model.spec.input_size
     if how is None:
-        return WantedSize(image_size=spec.input_size)
+        return WantedSize(image_size=size, crop_mode=model.crop_mode)
     return WantedSize(
-        image_size=spec.input_size,
+        image_size=size,
         interpolation=how.interpolation,
         crop_fraction=how.crop_fraction,
         crop_mode=how.crop_mode,
@@ -138,7 +138,7 @@ def open_data(
 
     layouts = [(offer.plugin.name, offer.spec) for offer in catalog.datasets.values() if offer.spec.is_layout]
     plugins = {plugin.name: plugin for plugin in catalog.plugins}
-    sides = {wanted_size(model.spec) for model in models}
+    sides = {wanted_size(model) for model in models}
     opened: dict[bytes, ResolvedDataset] = {}
     learned = {data_key(cell) for cell in request.cells if learns(cell, catalog)}
     # Which images can be read, and are chosen among, only reading them all tells.

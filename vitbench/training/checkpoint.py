@@ -26,6 +26,7 @@ from vitbench.errors import UnusableError, reason_of
 __all__ = [
     "EXTRA",
     "FACT",
+    "POSITIONS",
     "State",
     "check_fit",
     "is_extra",
@@ -39,6 +40,8 @@ EXTRA = "vitbench.extra_state"
 """The key of a safetensors file's metadata under which stands, as JSON, what modules keep beside tensors."""
 FACT = "checkpoint"
 """The fact of a module that says which of a file's weights it has."""
+POSITIONS = "positions"
+"""The fact of a module that says from which grid its weights' positions were interpolated."""
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params")
 """Where trainers put a state dict (timm and Lightning, PyTorch's tutorial, DeiT and fastai, DeepSpeed, others)."""
 _AVERAGED_UNDER = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")

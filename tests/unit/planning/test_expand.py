@@ -230,13 +230,20 @@ def test_a_sustained_window_belongs_to_the_cells_of_throughput() -> None:
         ({"conditions": {"epochs": 1}, "speeds": "all"}, True),
         ({"conditions": {"epochs": 1}, "batch_size": 8}, True),
         ({"conditions": {"epochs": 1}, "largest_batch": True}, True),
+        ({"conditions": {"epochs": 1}, "speeds": "only"}, True),
     ],
     ids=str,
 )
 def test_a_partial_run_measures_speeds_where_something_asks_for_them(selection: object, times: bool) -> None:
-    found = expand(SUITE, CATALOG, msgspec.convert(selection, Selection))
+    wanted = msgspec.convert(selection, Selection)
+    found = expand(SUITE, CATALOG, wanted)
     assert ("speed" in {cell.kind for cell in found}) is times
-    assert "quality" in {cell.kind for cell in found}
+    assert ("quality" in {cell.kind for cell in found}) is (wanted.speeds != "only")
+
+
+def test_nothing_but_speeds_of_what_has_none_is_refused() -> None:
+    with pytest.raises(NothingSelectedError, match="has no speeds of these models"):
+        asked(msgspec.structs.replace(SUITE, speed=SpeedPlan(batch_sizes=(), modes=())), speeds="only")
 
 
 @pytest.mark.parametrize("asked_for", [{"batch_size": 8}, {"largest_batch": True}], ids=str)
@@ -378,7 +385,7 @@ def test_data_can_define_a_set_and_a_suite_too() -> None:
     [
         ({"models": ("vti",)}, 'unknown model "vti". Did you mean "vit"?'),
         ({"models": ("vit:patchsize=2",)}, 'has no option "patchsize". Did you mean "patch_size"?'),
-        ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: none.'),
+        ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: crop_mode, image_size.'),
         ({"models": ("vit", "s/vit:patch_size=2", "vit:patch_size=4", "vit:patch-size=4")}, "are the same model"),
         ({"datasets": ("digit",)}, 'unknown dataset "digit". Did you mean "digits"?'),
         ({"datasets": ("digits", "d/digits")}, 'dataset "d/digits" is selected twice'),

@@ -48,9 +48,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 6
+SCHEMA = 7
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-METHOD = 5
+METHOD = 6
 """Version of the way numbers are made; part of each key."""
 REFERENCE = "conv-attention-1"
 """Name and version of the network that each speed cell times in turn with its model (vitbench/measuring/reference.py);

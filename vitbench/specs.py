@@ -528,8 +528,8 @@ class ModelSpec(WithOptions):
 
     def build_arguments(self, options: Mapping[str, OptionValue]) -> dict[str, Any]:
         """Return the keyword arguments that `build` gets beside what it is offered, of complete options."""
-        stated = self.stated
-        return {**self.arguments, **{name: value for name, value in options.items() if name not in stated}}
+        others = {*self.stated, *INPUT_OPTIONS} - {*self.options}
+        return {**self.arguments, **{name: value for name, value in options.items() if name not in others}}
 
     @property
     def is_baseline(self) -> bool:

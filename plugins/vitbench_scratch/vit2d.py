@@ -78,12 +78,16 @@ STEMS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "conv": partial(Convolutions, pooled=False),
     "cct": partial(Convolutions, pooled=True),
 }
-ATTENTIONS = ("full", "local", "axial", "lsa")
-POOLS = ("cls", "mean", "seqpool")
+FORMS = {
+    "stem": tuple(STEMS),
+    "position": tuple(POSITIONS),
+    "attention": ("full", "local", "axial", "lsa"),
+    "pool": ("cls", "mean", "seqpool"),
+}
 
 
 def visible(attention: str, grid: Grid, prefix: int, window: int) -> Tensor | None:
-    """Return which token sees which, bool ``[N, N]``; None: each sees all. All see the class token, and it sees all."""
+    """Return which token sees which, bool ``[N, N]``; None: each sees all. A class token sees patches and is seen."""
     if attention == "full":
         return None
     if attention == "lsa":
@@ -183,7 +187,8 @@ class SpatialTransformer(nn.Module):
         hidden = int(width * mlp_ratio)
         self.grid, self.patch_size, self.prefix = grid_of(image_size, patch_size), patch_size, int(pool == "cls")
         check_sizes(depth=depth, width=width, heads=heads, hidden=hidden, dropout=dropout)
-        _check_forms(stem, position, attention, pool, window, self.grid, patch_size, width, heads)
+        forms = {"stem": stem, "position": position, "attention": attention, "pool": pool}
+        _check_forms(forms, self.grid, window, patch_size, width, heads)
         self.attention, self.window = attention, window
         self.patch_embed = STEMS[stem](in_channels, patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if pool == "cls" else None
@@ -248,25 +253,11 @@ def _rename(state: dict[str, Tensor], prefix: str, names: dict[str, str]) -> Non
             state[prefix + after] = state.pop(prefix + before)
 
 
-def _check_forms(
-    stem: str,
-    position: str,
-    attention: str,
-    pool: str,
-    window: int,
-    grid: Grid,
-    patch_size: int,
-    width: int,
-    heads: int,
-) -> None:
-    for name, given, choices in (
-        ("stem", stem, STEMS),
-        ("position", position, POSITIONS),
-        ("attention", attention, ATTENTIONS),
-        ("pool", pool, POOLS),
-    ):
-        if given not in choices:
-            raise UsageError(f"{name} must be one of {', '.join(choices)}, not {given}")
+def _check_forms(forms: dict[str, str], grid: Grid, window: int, patch_size: int, width: int, heads: int) -> None:
+    for name, given in forms.items():
+        if given not in FORMS[name]:
+            raise UsageError(f"{name} must be one of {', '.join(FORMS[name])}, not {given}")
+    stem, position, attention = forms["stem"], forms["position"], forms["attention"]
     if stem in ("conv", "cct") and (patch_size < 2 or patch_size & (patch_size - 1)):
         raise UsageError(f"stem {stem} needs a patch_size that is a power of two, 2 or more, not {patch_size}")
     if position == "sincos" and width % 4:
@@ -280,7 +271,7 @@ def _check_forms(
         )
     if attention == "local" and not 1 <= window <= min(grid):
         raise UsageError(f"window must be 1 to {min(grid)} for a grid of {grid[0]}x{grid[1]} patches, not {window}")
-    if attention == "lsa" and math.prod(grid) + (pool == "cls") < 2:
+    if attention == "lsa" and math.prod(grid) + (forms["pool"] == "cls") < 2:
         raise UsageError("attention lsa needs two tokens at least, and a single patch is one: use a smaller patch_size")
 
 

@@ -14,11 +14,13 @@ from pathlib import Path
 import factories
 import gpu_check
 import gpu_cifar
+import gpu_spatial
 import pytest
 import torch
 
 from vitbench.catalog import load_catalog
 from vitbench.cli import cli
+from vitbench.cli.run import _recipe_settings
 from vitbench.planning.expand import expand
 from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
@@ -113,6 +115,24 @@ def test_a_part_that_hangs_or_crashes_costs_no_more_than_what_it_had_not_written
     found = gpu_check._part("run", argparse.Namespace(device="cpu"), 3.0, tmp_path, dict(os.environ))
     assert found == {"known": 1} | ({"error": error, "log": "said\n"} if error else {})
     assert "error" in gpu_check._part("run", argparse.Namespace(device="cpu"), 2.9, tmp_path, {}), "no time"
+
+
+# gpu_spatial.py: its commands are those of the command line, and its rows those of the suite
+
+
+def test_each_row_of_the_spatial_benchmark_is_one_of_the_suite(tmp_path: Path) -> None:
+    options = gpu_spatial._options(["--data", str(tmp_path), "--device", "cpu", "--limit", "64"])
+    suite, catalog = read_suite(ROOT / "plugins" / "vitbench_suites" / "spatial.toml"), load_catalog()
+    asked = []
+    for row in gpu_spatial.ROWS:
+        _, _, _, name, *words = gpu_spatial.command(row, options)
+        given = cli.commands[name].make_context(name, words).params
+        settings = _recipe_settings(given["settings"])
+        selection = Selection(models=given["models"], datasets=given["datasets"], settings=settings, speeds="none")
+        asked += expand(suite, catalog, selection, home="suites")
+    seams = [(cell.model.options["position"], cell.model.options["stem"]) for cell in asked]
+    assert seams == [(each, "patch") for each in ("none", "learned", "relative", "rope")] + [("learned", "conv")]
+    assert {(cell.dataset, cell.recipe_options["batch_size"]) for cell in asked} == {("datasets/cifar10", 512)}
 
 
 # gpu_cifar.py, but for its trainings and its timing, which are rehearsed by hand

@@ -33,6 +33,8 @@ def test_parameter_count_of_the_study_s_size():
             num_classes=10, image_size=(224, 224), in_channels=3, **{**SPECS["hybrid"].defaults, "pretrained": False}
         )
         features = model.eval().stem(torch.empty(1, 3, 224, 224))
+        assert model.tokens(torch.empty(1, 3, 224, 224)).shape == (1, 65, 512)
+        assert model.features(torch.empty(1, 3, 224, 224)).shape == (1, 512)
     assert features.shape == (1, 64, 56, 56)
     block = 4 * (512**2 + 512) + 2 * 512 * 512 + 512 + 512 + 4 * 512
     vit = 7 * 7 * 64 * 512 + 512 + 65 * 512 + 512 + 12 * block + 2 * 512 + 512 * 10 + 10

@@ -25,6 +25,7 @@ TRAINED = pytest.mark.parametrize(
     [
         ("vit", {"depth": 2, "width": 32, "heads": 4}, 8),
         ("vit", {"depth": 2, "width": 32, "heads": 4, "patch_size": 8, "dropout": 0.2, "drop_path": 0.2}, 32),
+        ("vit2d", {"depth": 2, "width": 32, "stem": "conv", "position": "relative"}, 8),
         ("resnet18", {"width": 8, "drop_path": 0.2}, 8),
         ("resnet34", {"width": 4}, 64),
         ("resnet50", {"width": 4}, 32),
@@ -67,7 +68,7 @@ def test_builds_without_memory_at_its_own_size(spec):
         assert model(torch.empty(2, 3, *size)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("name", ["vit", "resnet18", "hybrid-cifar", "hybrid"])
+@pytest.mark.parametrize("name", ["vit", "vit2d", "resnet18", "hybrid-cifar", "hybrid"])
 @pytest.mark.parametrize(("channels", "size"), [(1, (16, 32)), (4, (96, 64)), (5, (32, 128))])
 def test_rectangles_of_any_channels_are_taken(name, channels, size):
     patch = {"patch_size": 8} if name == "hybrid" else {}
@@ -148,7 +149,8 @@ def test_initial_loss_is_that_of_a_guess(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("vit", {"depth": 3, "width": 8, "heads": 2, "patch_size": 4}), ("resnet18", {"width": 4})]
+    ("name", "options"),
+    [("vit", {"depth": 3, "width": 8, "heads": 2}), ("vit2d", {"depth": 3, "width": 8}), ("resnet18", {"width": 4})],
 )
 def test_drop_path_rises_with_the_depth_and_rests_in_eval(name, options):
     model = build(SPECS[name], size=8, drop_path=0.5, **options)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from vitbench_scratch.positions import POSITIONS, RelativeKeysValues, coordinates
 from vitbench_scratch.vit import PatchEmbedding, VisionTransformer
-from vitbench_scratch.vit2d import ATTENTIONS, POOLS, STEMS, ShiftedPatches, SpatialTransformer, build, visible
+from vitbench_scratch.vit2d import FORMS, STEMS, ShiftedPatches, SpatialTransformer, build, visible
 
 from vitbench.errors import UsageError
 from vitbench.training.setup import decay_groups
@@ -67,8 +67,7 @@ def close(found: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
 
 
 def test_the_options_list_what_there_is():
-    listed = {name: set(SPEC.declared[name].choices) for name in ("stem", "position", "attention", "pool")}
-    assert listed == {"stem": {*STEMS}, "position": {*POSITIONS}, "attention": {*ATTENTIONS}, "pool": {*POOLS}}
+    assert {name: {*SPEC.declared[name].choices} for name in FORMS} == {name: {*FORMS[name]} for name in FORMS}
 
 
 # Weights that are timm's, and the plain ViT's
@@ -78,7 +77,6 @@ def timm_twin(kind: str, pool: str) -> nn.Module:
     sizes = {"img_size": (16, 24), "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2.0}
     if kind == "relative":
         kinds = {
-            "rel_pos_type": "bias",
             "class_token": pool == "cls",
             "global_pool": "token" if pool == "cls" else "avg",
         }
@@ -389,7 +387,7 @@ def test_shifted_patches_see_half_a_patch_along_each_diagonal():
 def test_the_head_reads_the_pool():
     images = images_of(16, 16)
     with torch.inference_mode():
-        for pool in POOLS:
+        for pool in FORMS["pool"]:
             model = vit2d(pool=pool)
             tokens, features = model.tokens(images), model.features(images)
             assert tokens.shape[1] == 16 + (pool == "cls")

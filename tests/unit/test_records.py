@@ -49,7 +49,7 @@ SPEED = SpeedCell(
     mode="inference",
     machine="a machine",
 )
-QUALITY_ID = "99bfa8a46868c13a"
+QUALITY_ID = "59a83314dc3a5980"
 SPEED_ID = "057f33f1cc3c5aac"
 
 
@@ -88,6 +88,7 @@ def test_an_id_does_not_depend_on_the_hash_seed() -> None:
         {"limit": 100},
         {"limit": 0.5},
         {"epochs": 1},
+        {"budget": 60.0},
         {"compile": "default"},
         {"channels_last": True},
         {"variables": {"ATEN_CPU_CAPABILITY": "default"}},
@@ -138,7 +139,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
             "threads",
             "limit",
         ),
-        *("epochs", "compile", "channels_last", "variables"),
+        *("epochs", "budget", "compile", "channels_last", "variables"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),

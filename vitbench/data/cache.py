@@ -185,6 +185,8 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
     brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are left out"
+    had, used = survey.sizes.get("train", 0), located.train_images
+    fewer = f"{used:,} of {had:,} training images are used, chosen class by class" if used is not None else ""
     resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
     return DataInfo(
         name=located.name,
@@ -200,7 +202,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         augmentations=located.augmentations,
         target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", resized])),
+        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
         train_images=located.train_images,
         left_out=survey.unreadable,

@@ -52,7 +52,8 @@ class CellJob(_Message, frozen=True, kw_only=True):
     timing_only: bool = False
     """Leave out what earlier processes of a speed cell have measured: memory, energy, the cold start."""
     probe: bool = False
-    """Only see whether one step of this batch fits in memory."""
+    """Of a speed cell, only see whether one step of this batch fits in memory; of a quality cell, only see how long its
+    training's steps take: `CellResult.evidence` says it, see `vitbench.worker.probe.probe_training`."""
     checkpoint: str = ""
     """Where the state of a training is saved and found, in a folder that outlives the job; empty: nowhere. The caller
     deletes it when the training has ended without being killed."""

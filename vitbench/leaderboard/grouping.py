@@ -81,6 +81,7 @@ class Task(NamedTuple):
     manner: Manner
     limit: int | float | None
     epochs: int | None
+    budget: float | None = None
 
 
 class RowIdentity(NamedTuple):
@@ -126,7 +127,7 @@ def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     dataset = made_of.dataset.code_hash if made_of.dataset else ""
     return RowIdentity(
         subject=timed_model(planned),
-        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs),
+        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
         recipe_code=recipe_code(planned),

@@ -83,6 +83,8 @@ class Condition:
     """Environment variables that are set and may change results, by name; see `vitbench.variables`."""
     timing_variables: Variables = ()
     """Those that change speed and memory alone."""
+    budget: float | None = None
+    """Seconds that the whole run could take, of which each training got a share; None: any."""
 
     @property
     def variables_text(self) -> str:
@@ -191,6 +193,7 @@ def _row(
         fingerprint=task.fingerprint,
         limit=task.limit,
         epochs=task.epochs,
+        budget=task.budget,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),

@@ -1,4 +1,7 @@
-"""A suite and a selection become asked cells, in the order in which they run."""
+"""A suite and a selection become asked cells, in the order in which they run: speeds first.
+
+They take minutes where trainings take hours, and tell how long these will take.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ def expand(
             )
             quality += [
                 asked(kind="quality", recipe_options=dict(options), seed=seed)
-                for seed in selection.seeds or suite.seeds
+                for seed in (() if selection.speeds == "only" else selection.seeds or suite.seeds)
             ]
             timed += [
                 asked(
@@ -105,8 +108,10 @@ def expand(
     for name in sorted(set(of_user) - recipes):
         used = ", ".join(sorted(recipes)) or "none"
         raise UsageError(f"--set names the recipe {name}, which no selected model uses; used: {used}.")
-    if not quality:
+    if not quality + timed:
         lacking = "models; give --model" if not entries else "datasets; give --dataset"
+        if entries and datasets:
+            lacking = "speeds of these models, which are all that --speeds only measures"
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
     order = datasets.index
     timed.sort(
@@ -117,7 +122,7 @@ def expand(
             cell.batch_size,
         )
     )
-    return quality + timed
+    return timed + quality
 
 
 def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:

@@ -90,6 +90,7 @@ class Keyer:
             seed=asked.seed,
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
+            budget=self.conditions.budget,
             **self._shared(),
         )
         return self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)

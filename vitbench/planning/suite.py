@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from vitbench.durations import MOST_SECONDS
 from vitbench.findings.statements import Claim
 from vitbench.records import Compile, Mode, Precision
 from vitbench.settings import RANK_BY
@@ -95,6 +96,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Leave images out that cannot be read."""
     claims: tuple[Claim, ...] = ()
     """What is to be tested on the rows, see `vitbench.findings`."""
+    budget: str | int | float | None = None
+    """How long a run may take: seconds, or text as `vitbench.durations` reads it; None: any time."""
 
 
 MOST_SEED = 2**63 - 1
@@ -107,6 +110,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Images = Annotated[int, msgspec.Meta(ge=1, le=MOST_IMAGES)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=MOST_SEED)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -119,6 +123,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     limit: Count | Share | None = None
     """Images of each split, or a share of them."""
     epochs: Count | None = None
+    budget: Seconds | None = None
+    """How long the run may take, in seconds; it fixes how many steps each training takes."""
     compile: Compile = ""
     """The mode of torch.compile; empty: nothing is compiled."""
     channels_last: bool = False
@@ -144,8 +150,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
-    speeds: Literal["all", "none"] | None = None
-    """Whether speeds are measured; None: unless the results are partial."""
+    speeds: Literal["all", "none", "only"] | None = None
+    """Whether speeds are measured, or nothing but speeds; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -160,7 +166,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     def times(self) -> bool:
         """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
         if self.speeds is not None:
-            return self.speeds == "all"
+            return self.speeds != "none"
         return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 

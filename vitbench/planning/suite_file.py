@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from vitbench.durations import parse_duration
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.files import read_file
 from vitbench.findings.statements import Claim, faults
@@ -92,6 +93,11 @@ def _check(suite: Suite, path: Path) -> None:
         fail("speed.sustained", f"must be {LEAST_WINDOW:g} to {MOST_WINDOW:g} seconds, or 0 for none; 20 is common")
     if suite.threads is not None and not 1 <= suite.threads <= MOST_THREADS:
         fail("threads", f"must be a whole number from 1 to {MOST_THREADS}")
+    if suite.budget is not None:
+        try:
+            parse_duration(str(suite.budget))
+        except ValueError as error:
+            fail("budget", f"= {error}")
     labels = [entry.label for entry in suite.models if entry.label]
     repeated = _first_repeated(labels)
     if repeated is not None:

@@ -100,7 +100,7 @@ class _Planner:
         model = ResolvedModel(
             name=offer.name,
             plugin=offer.plugin,
-            spec=dataclasses.replace(spec, image_size=parse_size(options.get("image_size")) or spec.image_size),
+            spec=dataclasses.replace(spec, image_size=parse_size(options.get("image_size")) or spec.input_size),
             options=options,
             label=canonical_name(offer.name, options, defaults),
         )

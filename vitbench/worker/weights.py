@@ -87,6 +87,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
             spec,
             preprocess=Preprocess(mean=tuple(mean), std=tuple(std), **how) if mean else None,
             image_size=parse_size(given.get("image_size")) or _own_size(spec, card, trains=trains),
+            any_size=spec.takes_sizes,
             in_channels=cast("int | None", given.get("channels")) or spec.in_channels or card.in_channels,
         )
     except ValueError as error:

@@ -35,7 +35,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--limit": ("N|FRACTION", False, None),
         "--batch-size": ("INTEGER RANGE", False, None),
         "--largest-batch": FLAG,
-        "--speeds": ("[all|none]", False, None),
+        "--speeds": ("[all|none|only]", False, None),
         "--set": ("RECIPE.OPTION=VALUE", True, None),
         "--timeout": ("SECONDS", False, None),
         "--rerun": ("[failed|speed|all]", False, None),

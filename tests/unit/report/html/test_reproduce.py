@@ -81,6 +81,13 @@ def test_a_label_that_looks_like_a_name_with_options_is_not_used():
     assert "--model scratch/mine:new:patch_size=4" in command(factories.quality_cell("mine:new"), suite)
 
 
+def test_a_label_that_needs_something_is_given_it():
+    suite = SUITE + 'needs = ["checkpoint"]\n'
+    planned = factories.quality_cell("vit-p2", options={"patch_size": 2, "checkpoint": "/my weights.pt"})
+    found = shlex.split(command(planned, suite))
+    assert found[found.index("--model") + 1] == "vit-p2:checkpoint=/my weights.pt"
+
+
 def test_options_of_the_data_are_said():
     cell = factories.quality_cell("vit-p2")
     options = {"fold": 2, "grays": (0, 255), "index": ""}

@@ -205,7 +205,7 @@ def test_what_a_process_is_told(store: Store) -> None:
     script, _ = run(store, [A, FAST])
     quality, speed = script.calls[0], script.calls[1]
     assert quality["target"] == "vitbench.worker.cell:run_cell"
-    assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
+    assert (quality["timeout"], speed["timeout"]) == (None, 300.0)
     assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
     assert quality["log"] == store.log_path(A.key)
     assert quality["job"] == CellJob(planned=A, checkpoint=str(store.checkpoint_path(A.key)))

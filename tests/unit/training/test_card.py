@@ -45,7 +45,7 @@ class Odd(nn.Module):
         super().__init__()
         self.register_buffer("scalar", torch.tensor(3))
         self.register_buffer("nothing", torch.zeros(0, 4))
-        self.register_buffer("half", torch.randn(4, 3).to(torch.bfloat16).T)
+        self.register_buffer("small", torch.randn(4, 3).to(torch.bfloat16).T)
         self.register_buffer("truth", torch.tensor([True, False]))
 
 
@@ -57,9 +57,7 @@ def test_numbers_that_were_damaged_since_are_noticed(make: Callable[[], nn.Modul
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(
-        UnusableError, match=r"net\.safetensors is damaged: its weights are not those that were written$"
-    ):
+    with pytest.raises(UnusableError, match=r"net\.safetensors is damaged: its weights are not those"):
         load_checkpoint(make(), path)
     save_file(load_file(path), path)
     load_checkpoint(make(), path)  # one that says nothing of its numbers is read

@@ -7,6 +7,7 @@ import itertools
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,14 @@ def test_a_cell_that_its_first_processes_leave_too_badly_known_gets_more_of_them
     told = [event.processes for event in events if isinstance(event, Started) and event.planned.label == "slow"]
     assert told == [FEW] * FEW + [MOST] * (MOST - FEW)
     assert {record.planned.label: record.measurements[0].n for record in store.records()} == asked
+
+
+def test_a_cell_whose_processes_take_minutes_has_three(store: Store) -> None:
+    def ending(job: CellJob) -> Ending:
+        return replace(measured(1.0), seconds=61.0 if job.planned.label == "slow" or job.process == 1 else 59.0)
+
+    script, _ = run(store, [FAST, SLOW], ending)
+    assert Counter(label for label, _ in script.asked) == {"fast": FEW, "slow": FULL_PROCESSES}
 
 
 def test_later_processes_of_a_speed_cell_only_time(store: Store) -> None:

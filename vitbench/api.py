@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
-    from vitbench.records import Precision, Record
+    from vitbench.records import Compile, Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
@@ -100,11 +100,11 @@ def run(
     budget: str | float | None = None,
     batch_size: int | None = None,
     largest_batch: bool = False,
-    speeds: Literal["all", "none"] | None = None,
+    speeds: Literal["all", "none", "only"] | None = None,
     settings: Mapping[str, Mapping[str, OptionValue]] | None = None,
     timeout: float | None = None,
     rerun: Rerun | None = None,
-    compile: bool = False,  # noqa: A002 - the word of the command line
+    compile: bool | Compile = False,  # noqa: A002 - the word of the command line
     channels_last: bool = False,
     skip_unreadable: bool = False,
     plugins: Sequence[str | Path] = (),
@@ -131,13 +131,13 @@ def run(
             is fixed by it before the first one, and rows with a budget are ranked among themselves.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
-        speeds: "all" measures speeds, "none" leaves them out; None: all, but none where `epochs` or `limit` is given,
-            unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
+        speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none
+            where `epochs` or `limit` is given, unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
             None: what is missing.
-        compile: use torch.compile.
+        compile: use torch.compile; True means its default mode, "reduce-overhead" also records CUDA graphs.
         channels_last: use the channels-last memory format.
         skip_unreadable: leave images out that cannot be read; they are counted and named, and scores are marked.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
@@ -207,7 +207,7 @@ def plan_of(
     if rerun == "speed":
         if asked.get("speeds") == "none":
             raise UsageError("--rerun speed measures speeds, which --speeds none leaves out; give only one of the two.")
-        asked["speeds"] = "all"
+        asked["speeds"] = asked.get("speeds") or "all"
     quietly = (lambda _: None) if quiet else say
     return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly, known=known)
 
@@ -233,6 +233,8 @@ def select(**asked: Any) -> Selection:
         "settings": asked.get("settings") or {},
         "conditions": {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked},
     }
+    mode = asked["conditions"].get("compile")
+    asked["conditions"]["compile"] = "default" if mode is True else mode or ""
     if isinstance(asked.get("plugins"), Sequence):
         asked["plugins"] = [str(each) if isinstance(each, Path) else each for each in asked["plugins"]]
     try:

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from vitbench.errors import Skip, UsageError
-from vitbench.records import Ratio
+from vitbench.records import Compile, Ratio
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,8 +196,8 @@ class FitRun:
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
     record: what a recipe trains beside the model. The same name again replaces them."""
-    compile: bool = False
-    """Whether to use torch.compile; `vitbench.training.on_device` does."""
+    compile: Compile = ""
+    """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False
     """Whether to use the channels-last memory format; `vitbench.training.on_device` does."""
 

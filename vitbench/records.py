@@ -24,6 +24,7 @@ __all__ = [
     "SCHEMA",
     "Allotted",
     "Cell",
+    "Compile",
     "DataInfo",
     "Environment",
     "Interval",
@@ -47,9 +48,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 6
+SCHEMA = 7
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-METHOD = 5
+METHOD = 6
 """Version of the way numbers are made; part of each key."""
 REFERENCE = "conv-attention-1"
 """Name and version of the network that each speed cell times in turn with its model (vitbench/measuring/reference.py);
@@ -64,6 +65,8 @@ Status = Literal[
 ``pending`` waits for weights from the hub."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
+Compile = Literal["", "default", "reduce-overhead"]
+"""The mode of torch.compile; empty where nothing is compiled."""
 Level = Literal["valid", "warn", "invalid"]
 Interval = Literal["95%", "range"]
 """An interval that holds the true value in 95 % of cases, or the range of the values of processes, which does not."""
@@ -205,7 +208,7 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     """Override of the recipe's length; None: the recipe's own."""
     budget: float | None = None
     """Seconds that the whole run may take, of which each training gets a share (`KeyedCell.allotted`); None: any."""
-    compile: bool = False
+    compile: Compile = ""
     channels_last: bool = False
     variables: dict[str, str] = {}
     """Environment variables that are set and may change results, see `vitbench.variables`."""
@@ -231,7 +234,7 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     mode: Mode
     machine: str
     """The machine class."""
-    compile: bool = False
+    compile: Compile = ""
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
@@ -296,6 +299,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     """Why scores on these data are to be taken with care, such as test images that are also in train."""
+    train_images: int | None = None
+    """How many of the training images are used, validation among them where it is cut from them; None: all."""
     left_out: int = 0
     """Images that could not be read and were left out."""
     limit: int | float | None = None

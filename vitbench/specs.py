@@ -21,6 +21,7 @@ from vitbench.errors import UnusableError
 from vitbench.settings import RESERVED
 
 __all__ = [
+    "INPUT_OPTIONS",
     "WEIGHTS_OPTIONS",
     "At",
     "Columns",
@@ -298,6 +299,16 @@ class Option(Declared):
         return ""
 
 
+INPUT_OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        "image_size": Option(
+            None, type="str", help="Size of its input in pixels: the side of a square, or height x width as in 96x160"
+        ),
+        "crop_mode": Option(None, type="str", choices=get_args(CropMode), help="How other shapes come into the input"),
+    }
+)
+"""What a user can say of the input of any model: the size, of one that takes others than its own, and how images of
+another shape come into it. `build` gets the size as its `image_size`."""
 WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "mean": Option((), type="float", help="Mean of each channel of the weights' images, scaled to 0..1"),
@@ -306,14 +317,25 @@ WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
         "crop_fraction": Option(
             None, type="float", minimum=0.01, maximum=2, help="Side of the input over that of the resized image"
         ),
-        "crop_mode": Option(None, type="str", choices=get_args(CropMode), help="How other shapes come into the input"),
-        "input_size": Option((), type="int", minimum=1, help="Side of their input in pixels, or height,width"),
         "channels": Option(None, type="int", minimum=1, help="Channels of their input"),
         "class_names": Option("", kind="file", help="A text file: the name of each output's class, one a line"),
     }
 )
 """What a user can state of a model's weights, on the name of any model that takes a ``checkpoint`` and has no option of
 its own of that name. `build` does not get them."""
+
+
+DATASET_OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        "train_images": Option(
+            None,
+            type="int",
+            minimum=2,
+            help="Training images to use, validation among them, chosen class by class; none: all",
+        )
+    }
+)
+"""What a user can ask of any dataset that has no option of its own of that name. `open` does not get them."""
 
 
 def _declared(options: Mapping[str, OptionValue | Option]) -> Mapping[str, Option]:
@@ -393,6 +415,9 @@ class ModelSpec(WithOptions):
     """The paper or the code that the model follows."""
     image_size: int | tuple[int, int] | None = None
     """Height and width of the input in pixels, or the side of a square one; None follows the data."""
+    any_size: bool = False
+    """Whether `build` takes other sizes than `image_size`, too, which users then choose: ``zoo/net:image_size=160``. A
+    model that follows the data takes any. A size that does not do, `build` refuses by UsageError."""
     in_channels: int | None = None
     """Input channels. Gray images are repeated where a model asks for more, and colour becomes luminance where it asks
     for one; no other data fit. None follows the data, but that gray images are repeated to the channels that
@@ -489,16 +514,22 @@ class ModelSpec(WithOptions):
         return cast("tuple[int, int] | None", self.image_size)
 
     @property
+    def takes_sizes(self) -> bool:
+        """Whether a user may choose the size of its input."""
+        return self.image_size is None or self.any_size
+
+    @property
     def stated(self) -> Mapping[str, Option]:
-        """What a user can state of its weights, beside its options."""
-        if "checkpoint" not in self.options:
-            return {}
-        return {name: option for name, option in WEIGHTS_OPTIONS.items() if name not in self.options}
+        """What a user can say of its input and of its weights, beside its options."""
+        known = {**INPUT_OPTIONS, **(WEIGHTS_OPTIONS if "checkpoint" in self.options else {})}
+        if not self.takes_sizes:
+            del known["image_size"]
+        return {name: option for name, option in known.items() if name not in self.options}
 
     def build_arguments(self, options: Mapping[str, OptionValue]) -> dict[str, Any]:
         """Return the keyword arguments that `build` gets beside what it is offered, of complete options."""
-        stated = self.stated
-        return {**self.arguments, **{name: value for name, value in options.items() if name not in stated}}
+        others = {*self.stated, *INPUT_OPTIONS} - {*self.options}
+        return {**self.arguments, **{name: value for name, value in options.items() if name not in others}}
 
     @property
     def is_baseline(self) -> bool:
@@ -568,6 +599,11 @@ class DatasetSpec(WithOptions):
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "open"))
         if self.target != "single_label":
             raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")
+
+    @property
+    def stated(self) -> Mapping[str, Option]:
+        """What a user can ask of any dataset, beside its options."""
+        return {name: option for name, option in DATASET_OPTIONS.items() if name not in self.options}
 
     @property
     def is_layout(self) -> bool:

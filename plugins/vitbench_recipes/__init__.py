@@ -119,6 +119,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "keep": KEEP,
             "patience": PATIENCE,
         },
+        model_options={"head": "new"},
     )
     yield vitbench.RecipeSpec(
         name="evaluate",

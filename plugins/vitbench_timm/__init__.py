@@ -77,6 +77,7 @@ def _listed(
         summary=f"{title}, 224 px",
         source=source,
         image_size=224,
+        any_size=True,
         preprocess=Preprocess(mean=mean, std=std, interpolation=interpolation, crop_fraction=crop_fraction),
         options=OPTIONS,
         arguments={"architecture": name},

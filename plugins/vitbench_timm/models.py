@@ -7,6 +7,7 @@ at zero, as the ViT paper fine-tunes (arXiv 2010.11929, section 3.2).
 from __future__ import annotations
 
 import hashlib
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,8 +21,8 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from vitbench import ModelSpec, Preprocess
-from vitbench.errors import UnusableError, UsageError, did_you_mean
-from vitbench.training.checkpoint import State, load_state, read_state
+from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
+from vitbench.training.checkpoint import POSITIONS, State, load_state, read_state
 
 from . import BUILD, OPTIONS, REVISION
 
@@ -43,6 +44,7 @@ def resolve(name: str) -> ModelSpec:
         summary=f"{config.architecture}, {on or 'no pretrained weights'}, {size} px",
         source=f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url or "timm",
         image_size=(height, width),
+        any_size=True,
         preprocess=_preprocess(config) if trained else None,
         checkpoint_preprocess=None if trained else _preprocess(config),
         options=OPTIONS,
@@ -102,18 +104,28 @@ def build(
         _check_own_head(architecture, config.num_classes, num_classes)
     resized = config.fixed_input_size and image_size != tuple(config.input_size[1:])
     size: dict[str, Any] = {"img_size": image_size} if resized else {}
+    sides = "{}x{}".format(*image_size)
     try:
         model: nn.Module = timm.create_model(
             architecture, pretrained=from_hub, num_classes=num_classes, in_chans=in_channels, **size
         )
+    except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+        if not resized or (isinstance(error, RuntimeError) and "size mismatch" not in str(error)):
+            raise
+        words = f"timm/{architecture} does not take images of {sides} pixels: {reason_of(error)}"
+        raise UsageError(words) from error
     except OSError as error:  # what huggingface_hub and urllib raise for a missing network, host or file
         raise UnusableError(
             f"timm/{architecture}: pretrained weights could not be fetched from the hub; "
             "give checkpoint=PATH or pretrained=false"
         ) from error
     classifiers = _classifiers(config)
+    if resized:
+        _check_patches(model, image_size)
     if checkpoint:
-        _load(model, checkpoint, config, num_classes=num_classes, in_channels=in_channels, head=head)
+        _load(model, checkpoint, config, num_classes=num_classes, in_channels=in_channels, head=head, sides=sides)
+    elif from_hub and resized:
+        model.facts = {POSITIONS: f"interpolated by timm for {sides} pixels"}  # type: ignore[assignment]
     if head == "new" and (from_hub or checkpoint):
         for classifier in classifiers:
             for parameter in model.get_submodule(classifier).parameters():
@@ -252,8 +264,13 @@ def _check_own_head(weights: str, num_own: int, num_classes: int) -> None:
         )
 
 
-def _load(model: nn.Module, path: str, config: Any, *, num_classes: int, in_channels: int, head: str) -> None:
-    """Load a checkpoint whole, or all of it but the heads; its first convolution is adapted to other channels."""
+def _load(
+    model: nn.Module, path: str, config: Any, *, num_classes: int, in_channels: int, head: str, sides: str
+) -> None:
+    """Load a checkpoint whole, or all of it but the heads.
+
+    Its first convolution is adapted to other channels, its positions are interpolated for images of another size.
+    """
     read = read_state(path, names=model.state_dict())
     state, classifiers = _adapted(read, config, in_channels), _classifiers(config)
     if head == "own":
@@ -264,7 +281,41 @@ def _load(model: nn.Module, path: str, config: Any, *, num_classes: int, in_chan
         prefixes = tuple(f"{classifier}." for classifier in classifiers)
         body = {name: tensor for name, tensor in state.items() if not name.startswith(prefixes)}
         state = body | {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
-    load_state(model, State.of(state, read.taken), source=path)
+    moved = _interpolated(model, state, path)
+    load_state(model, State.of({**state, **moved}, read.taken), source=path)
+    if moved:
+        words = f"interpolated by timm for {sides} pixels"
+        model.facts = {**getattr(model, "facts", {}), POSITIONS: words}  # type: ignore[assignment]
+
+
+def _check_patches(model: nn.Module, image_size: tuple[int, int]) -> None:
+    """Refuse a size that patches do not divide: timm would leave out what is over, without a word."""
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    patch = (patch, patch) if isinstance(patch, int) else patch
+    if isinstance(patch, tuple) and any(side % part for side, part in zip(image_size, patch, strict=True)):
+        sides, parts = ("{}x{}".format(*size) for size in (image_size, patch))
+        raise UsageError(f"patches of {parts} pixels do not divide the input of {sides}: use another image_size")
+
+
+def _interpolated(model: nn.Module, state: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Return the weights that depend on the size of the images, where they are of another: as timm's own filter does.
+
+    Raises:
+        UnusableError: timm's filter does not understand them.
+    """
+    own = model.state_dict()
+    other = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
+    other = [name for name in other if not name.endswith("patch_embed.proj.weight")]  # of another size of patches
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if not other or convert is None:
+        return {}
+    try:
+        converted = convert(dict(state), model)
+    except Exception as error:
+        raise UnusableError(
+            f"checkpoint {path} does not fit the model at this size: timm cannot convert it ({reason_of(error)})"
+        ) from error
+    return {name: converted[name] for name in other if name in converted and converted[name].shape == own[name].shape}
 
 
 def _adapted(state: dict[str, Tensor], config: Any, in_channels: int) -> dict[str, Tensor]:

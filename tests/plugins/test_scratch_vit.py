@@ -111,7 +111,10 @@ def test_rectangles_of_four_channels_give_timm_s_logits():
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [((32, 30), "does not divide the input of 32x30 pixels: use one of 1, 2$"), ((30, 32), "of 30x32 pixels")],
+    [
+        ((32, 30), "does not divide the input of 32x30 pixels: use one of 1, 2, or an image_size that it divides$"),
+        ((30, 32), "of 30x32 pixels"),
+    ],
 )
 def test_the_patch_must_divide_both_sides(size, message):
     with pytest.raises(UsageError, match=message):
@@ -154,11 +157,11 @@ def test_tokens_without_positions_are_a_set():
         torch.testing.assert_close(model(shuffled), model(images), rtol=0, atol=1e-4)
 
 
-def test_features_are_normalised_tokens_of_which_the_head_reads_the_first():
+def test_tokens_are_normalised_and_the_head_reads_the_first():
     model = scrambled(VisionTransformer(num_classes=10, image_size=(32, 32), in_channels=1, **SMALL))
     images = torch.randn(2, 1, 32, 32)
     with torch.inference_mode():
-        tokens = model.features(images)
+        tokens = model.tokens(images)
         assert tokens.shape == (2, 65, 48)
         assert torch.equal(model.head(tokens[:, 0]), model(images))
 
@@ -196,7 +199,7 @@ def test_dropout_works_in_training_only():
 )
 def test_bad_options(options, message):
     with pytest.raises(UsageError, match=message):
-        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", **{**SMALL, **options})
+        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", head="own", **{**SMALL, **options})
 
 
 def test_checkpoint_of_another_size_is_refused(tmp_path):
@@ -207,5 +210,6 @@ def test_checkpoint_of_another_size_is_refused(tmp_path):
             image_size=(32, 32),
             in_channels=3,
             checkpoint=str(tmp_path / "deep.pt"),
+            head="own",
             **{**SMALL, "depth": 2},
         )

@@ -6,14 +6,26 @@ import re
 from collections.abc import Mapping
 
 from vitbench.errors import UsageError, did_you_mean
-from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
+from vitbench.printable import short_size
+from vitbench.specs import DatasetSpec, ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
-__all__ = ["complete_model", "complete_options", "model_options", "parse_dataset", "parse_model"]
+__all__ = [
+    "complete_dataset",
+    "complete_model",
+    "complete_options",
+    "model_options",
+    "parse_dataset",
+    "parse_model",
+    "parse_size",
+]
 
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)')
 _KEY = re.compile(r"[A-Za-z_][\w-]*")
 _NEXT_OPTION = re.compile(r",(?=[A-Za-z_][\w-]*=)")
+_SIZE = re.compile(r"([0-9]{1,6})(?:x([0-9]{1,6}))?")
+LARGEST_SIDE = 8192
+"""Of a model's input in pixels: far above any that is trained, and below what no machine could hold."""
 
 
 def parse_model(text: str) -> tuple[str, dict[str, str]]:
@@ -97,15 +109,57 @@ def complete_model(
     *,
     over: Mapping[str, OptionValue] | None = None,
 ) -> dict[str, OptionValue]:
-    """Return a model's complete options, and what is stated of its weights where that was given.
+    """Return a model's complete options, and what is said of its input and its weights where that was given.
+
+    A size is written as tables have it, and left out where it is the model's own. Arguments and errors are those of
+    `complete_options`.
+    """
+    sized = {**given}
+    for name in given:
+        if name.replace("-", "_") == "image_size":
+            if not spec.takes_sizes:
+                assert spec.input_size
+                pixels = "{}x{} pixels".format(*spec.input_size)
+                raise UsageError(f"{owner} takes images of {pixels} only; leave image_size out.")
+            sized[name] = _size(owner, given[name])
+    defaults = dict(spec.defaults) if over is None else over
+    found = complete_options(owner, {**spec.stated, **spec.declared}, sized, over=defaults)
+    if found.get("image_size") and parse_size(found["image_size"]) == spec.input_size:
+        del found["image_size"]
+    return {name: value for name, value in found.items() if name not in spec.stated or value not in (None, (), "")}
+
+
+def parse_size(value: OptionValue) -> tuple[int, int] | None:
+    """Return the height and width that the option ``image_size`` says: a side, or ``96x160``; None for no size."""
+    if isinstance(value, tuple) and len(value) == 2:
+        value = f"{value[0]}x{value[1]}"
+    found = _SIZE.fullmatch(str(value)) if isinstance(value, (int, str)) else None
+    sides = tuple(int(side) for side in (found[1], found[2] or found[1])) if found else ()
+    return (sides[0], sides[1]) if sides and all(1 <= side <= LARGEST_SIDE for side in sides) else None
+
+
+def _size(owner: str, value: OptionValue) -> str | None:
+    """Return a size as tables have it; None for none.
+
+    Raises:
+        UsageError: it is not a size.
+    """
+    if value is None or value in ("", "none"):
+        return None
+    size = parse_size(value)
+    if size is None:
+        takes = f"a side of 1 to {LARGEST_SIDE} pixels, or height x width as in 96x160"
+        raise UsageError(f"{owner}: option image_size must be {takes}, not {value!r}.")
+    return str(short_size(size))
+
+
+def complete_dataset(owner: str, spec: DatasetSpec, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return a dataset's complete options, and what any dataset can be asked for where that was given.
 
     Arguments and errors are those of `complete_options`.
     """
-    stated = {name: value for name, value in given.items() if name.replace("-", "_") in spec.stated}
-    own = {name: value for name, value in given.items() if name not in stated}
-    options = complete_options(owner, spec.declared, own, over=over)
-    weights = complete_options(owner, spec.stated, stated, over={})
-    return options | {name: value for name, value in weights.items() if value not in (None, (), "")}
+    options = complete_options(owner, {**spec.declared, **spec.stated}, given)
+    return {name: value for name, value in options.items() if name in spec.declared or value is not None}
 
 
 def model_options(

@@ -72,7 +72,7 @@ def revision_of(owner: str, spec: ModelSpec, options: Mapping[str, OptionValue],
     if spec.revision is None:
         return ""
     try:
-        found = contract.call(load_target(spec.revision), {"online": online}, {**spec.arguments, **options})
+        found = contract.call(load_target(spec.revision), {"online": online}, spec.build_arguments(options))
     except Exception as error:
         raise UnusableError(f"{owner}: the revision of its weights cannot be found: {reason_of(error)}") from error
     if not isinstance(found, str):

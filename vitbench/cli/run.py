@@ -87,8 +87,8 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
     "--speeds",
-    type=click.Choice(["all", "none"]),
-    help="Measure speeds, or leave them out. [default: all; none with --epochs or --limit]",
+    type=click.Choice(["all", "none", "only"]),
+    help="Measure speeds, leave them out, or measure only them. [default: all; none with --epochs or --limit]",
 )
 @click.option(
     "--set",
@@ -106,7 +106,13 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     type=click.Choice(["failed", "speed", "all"]),
     help="Run these cells again, too: failed ones, all speeds, or all. [default: only what is missing]",
 )
-@click.option("--compile", is_flag=True, help="Use torch.compile.")
+@click.option(
+    "--compile",
+    is_flag=False,
+    flag_value="default",
+    type=click.Choice(["default", "reduce-overhead"]),
+    help="Use torch.compile, in its default mode or, with CUDA graphs, in reduce-overhead.",
+)
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")

@@ -27,7 +27,7 @@ _HOW: Mapping[str, str] = {
     "device": _TEXT,
     "threads": "int64",
     "precision": _TEXT,
-    "compile": "bool",
+    "compile": _TEXT,
     "channels_last": "bool",
     "method": "int64",
     "torch": _TEXT,

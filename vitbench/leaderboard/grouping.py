@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from vitbench.installed import CUDNN
-from vitbench.records import KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
+from vitbench.records import Compile, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [
@@ -55,7 +55,7 @@ class Manner(NamedTuple):
     """How a model was computed, and by which version of our method it was measured."""
 
     precision: str
-    compile: bool
+    compile: Compile
     channels_last: bool
     method: int
     torch: str

@@ -31,6 +31,7 @@ from vitbench.leaderboard.metric import Metric, first_taken, of_all_seeds
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    Compile,
     KeyedCell,
     Measurement,
     QualityCell,
@@ -62,7 +63,7 @@ class Condition:
     device: str
     precision: str
     threads: int
-    compile: bool
+    compile: Compile
     channels_last: bool
     method: int
     """Version of the way numbers are made, `vitbench.records.METHOD`."""

@@ -33,6 +33,8 @@ def command_line(selection: Selection) -> str:
         option = f"--{(name.removesuffix('s') if isinstance(value, tuple) else name).replace('_', '-')}"
         if isinstance(value, bool):
             words += [option] * value
+        elif (name, value) == ("compile", "default"):
+            words.append(option)
         elif value is not None:
             words += [
                 word for each in (value if isinstance(value, tuple) else (value,)) for word in (option, _written(each))

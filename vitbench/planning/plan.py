@@ -129,13 +129,24 @@ def plan(
         suite=found,
         suite_text=text,
         prepared=prepared,
-        notes=tuple(_not_timed(found, selection, cells)),
+        notes=(*_left_out(found, selection), *_not_timed(found, selection, cells)),
         metrics=metric_versions(catalog, options),
         metric_options=options,
         plugins=plugins,
         grounds=grounds,
         asked=asked,
     )
+
+
+def _left_out(suite: Suite, selection: Selection) -> Iterator[str]:
+    """Yield which models are not run because they need something of the user, and how to run them."""
+    for entry in suite.models if not selection.models else ():
+        if entry.needs:
+            options = ",".join(f"{name}=..." for name in entry.needs)
+            yield (
+                f"{entry.label} is left out: it needs {' and '.join(entry.needs)}. "
+                f"Into the same folder, --model {entry.label}:{options} adds it."
+            )
 
 
 def _not_timed(suite: Suite, selection: Selection, cells: Sequence[AskedCell]) -> Iterator[str]:
@@ -192,10 +203,10 @@ def _suite_path(suite: str, catalog: Catalog) -> tuple[Path, str]:
 def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
     """Refuse a label with options or of another suite: tables show labels, which mean nothing outside their suite."""
     names = {name for full in catalog.models for name in (full, full.partition("/")[2])}
-    own = _labels(suite)
+    own, needing = _labels(suite), {entry.label for entry in suite.models if entry.needs}
     for text in selection.models:
         name, options = parse_model(text)
-        if name in names or "/" in name or (name in own and not options):
+        if name in names or "/" in name or (name in own and not options) or name in needing:
             continue
         if name in own:
             raise UsageError(

@@ -42,6 +42,7 @@ from vitbench.planning.resolve import (
     with_revisions,
 )
 from vitbench.planning.suite import AskedCell
+from vitbench.planning.trial import Trial, try_build
 from vitbench.records import DataInfo, KeyedCell, digest
 from vitbench.specs import load_target
 from vitbench.variables import check_variables
@@ -88,7 +89,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
-    check_variables(device=device, precision=request.conditions.precision, compiled=request.conditions.compile)
+    check_variables(device=device, precision=request.conditions.precision, compiled=bool(request.conditions.compile))
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
     notes = describe_data(data.values(), request.conditions.limit)
@@ -102,12 +103,12 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     faults: dict[str, Fault | None] = {}
-    built: dict[str, _Trial] = {}
+    built: dict[str, Trial] = {}
     said: dict[str, None] = {}
     for asked in request.cells:
         model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
         recipe = recipe if _calls_recipe(asked, catalog) else None
-        info = dataset.infos[wanted_size(model.spec)]
+        info = dataset.infos[wanted_size(model)]
         keyed = _keyed(asked, model, recipe, dataset, info, keyer)
         away = model.fault is not None and model.fault.passes
         # A speed needs no trained weights, where the model can be had without.
@@ -121,10 +122,9 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         whole = needs_hub(model.spec, model.options) and "pretrained" not in model.options  # it fetches its weights
         if request.build and not fault and (online or not whole):
             if form not in built:
-                built[form] = _check_build(keyed, model, info)
+                built[form] = try_build(keyed, model, info)
             fault = built[form].fault
-            if taken := built[form].taken:
-                said[f"model {model.label}: it takes the weights {taken} of its checkpoint"] = None
+            said |= dict.fromkeys(f"model {model.label}: {words}" for words in built[form].said)
         if random and not fault:
             words = "its speed would be measured with random weights; the hub is not reachable"
             said[f"model {model.label}: {words}"] = None
@@ -177,40 +177,6 @@ def _refuse_where_none_is_left(cells: Iterable[KeyedCell], faults: Mapping[str, 
     others = [label for label in dict.fromkeys(other.label for other, _ in stopped) if label != cell.label]
     more = f"; nor can {', '.join(others)} be used" if others else ""
     raise error_of(fault.exit_code, f"model {cell.label}{place}: {fault.reason}{more}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Trial:
-    """What came of building a model on trial."""
-
-    fault: Fault | None = None
-    taken: str = ""
-    """Which of its checkpoint's weights it has, in words; empty where the file holds them alone."""
-
-
-def _check_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> _Trial:
-    """Build a model as its cell will, without weights unless it has a checkpoint: a wrong option shows before a run.
-
-    Any other failure waits for the cell, since what fails on the meta device may do elsewhere.
-
-    Returns:
-        What `build` refuses with UsageError or UnusableError, or that it cannot be imported.
-    """
-    from vitbench.training.checkpoint import FACT
-    from vitbench.worker.build import build_model, facts_of, meta_architecture
-
-    num_classes = len(data.class_names)
-    try:
-        if "checkpoint" in model.files:
-            return _Trial(taken=facts_of(build_model(planned, model.spec, num_classes)).get(FACT, ""))
-        meta_architecture(planned, model.spec, num_classes)()
-    except (UsageError, UnusableError) as error:
-        return _Trial(fault=Fault(reason=reason_of(error), exit_code=error.exit_code))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # SystemExit, and panics of extensions that are no Exception
-        pass
-    return _Trial()
 
 
 def _resolve_recipes(request: PrepareRequest, catalog: Catalog) -> dict[bytes, ResolvedRecipe]:

@@ -19,7 +19,7 @@ from vitbench.planning.files import hash_files
 from vitbench.planning.recipe_options import own_recipe_options
 from vitbench.planning.suite import AskedModel
 from vitbench.records import canonical_name
-from vitbench.specs import ModelSpec, OptionValue, RecipeSpec
+from vitbench.specs import CropMode, ModelSpec, OptionValue, RecipeSpec
 
 __all__ = [
     "Fault",
@@ -66,6 +66,10 @@ class ResolvedModel:
     label: str
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files that options name, by option; ``revision`` of weights from the hub."""
+    own_size: tuple[int, int] | None = None
+    """The size of its input where its name says none; None follows the data."""
+    crop_mode: CropMode = "center"
+    """How images of another shape come into its input."""
     class_names: tuple[str, ...] = ()
     """Of its weights, where they are scored; empty where nothing says them."""
     recipe_options: dict[str, OptionValue] = field(default_factory=dict)
@@ -117,13 +121,20 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
     model = _with_recipe_options(model, offer, catalog)
     if not (recipe.trains or model.is_trained or model.fault or model.spec.is_baseline):
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
-    if model.fault or model.spec.is_baseline:
+    if model.fault:
         return model
     from vitbench.worker.weights import weights_of
 
-    known = weights_of(model.spec, model.options, trains=recipe.trains)
-    names = () if recipe.trains else known.class_names
-    return dataclasses.replace(model, spec=known.spec, class_names=names, normalised_by=known.source)
+    trains = recipe.trains or model.spec.is_baseline
+    known = weights_of(model.spec, model.options, trains=trains)
+    return dataclasses.replace(
+        model,
+        spec=known.spec,
+        own_size=model.spec.input_size,
+        crop_mode=known.crop_mode,
+        class_names=() if trains else known.class_names,
+        normalised_by=known.source,
+    )
 
 
 def _with_recipe_options(model: ResolvedModel, recipe: Offer[RecipeSpec], catalog: Catalog) -> ResolvedModel:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from vitbench.durations import MOST_SECONDS
-from vitbench.records import Mode, Precision
+from vitbench.findings.statements import Claim
+from vitbench.records import Compile, Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
@@ -38,6 +39,10 @@ class ModelEntry(_Data, frozen=True, kw_only=True):
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
     """Options of its recipe, over those of ``[recipes.NAME]``."""
+    needs: tuple[str, ...] = ()
+    """Options that only the user can give, such as the path of a checkpoint: without them it is not run."""
+    published: dict[str, float] = {}
+    """The figure that was published for it, by dataset, in the unit of the tables."""
 
 
 class SpeedPlan(_Data, frozen=True, kw_only=True):
@@ -89,6 +94,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Dataset name to its folder, relative to the file."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read."""
+    claims: tuple[Claim, ...] = ()
+    """What is to be tested on the rows, see `vitbench.findings`."""
     budget: str | int | float | None = None
     """How long a run may take: seconds, or text as `vitbench.durations` reads it; None: any time."""
 
@@ -118,7 +125,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     epochs: Count | None = None
     budget: Seconds | None = None
     """How long the run may take, in seconds; it fixes how many steps each training takes."""
-    compile: bool = False
+    compile: Compile = ""
+    """The mode of torch.compile; empty: nothing is compiled."""
     channels_last: bool = False
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
@@ -142,8 +150,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
-    speeds: Literal["all", "none"] | None = None
-    """Whether speeds are measured; None: unless the results are partial."""
+    speeds: Literal["all", "none", "only"] | None = None
+    """Whether speeds are measured, or nothing but speeds; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -158,7 +166,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     def times(self) -> bool:
         """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
         if self.speeds is not None:
-            return self.speeds == "all"
+            return self.speeds != "none"
         return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 

@@ -70,7 +70,7 @@ def _parts(condition: Condition) -> list[str]:
         condition.machine,
         f"{condition.device}, {condition.threads} thread{'s' if condition.threads != 1 else ''}",
         condition.precision,
-        *["compiled"] * condition.compile,
+        *["compiled" if condition.compile == "default" else f"compiled, {condition.compile}"] * bool(condition.compile),
         *["channels last"] * condition.channels_last,
         *[condition.variables_text] * bool(condition.variables_text),
         *[f"method {condition.method}"] * (condition.method != METHOD),

@@ -79,7 +79,7 @@ def beside(
         if same and other.key in step_seconds and isinstance(batch_size, int):
             of_image = step_seconds[other.key] / batch_size
     call = of_image * cell.batch_size * (1.0 if cell.mode == "training" else FORWARD_SHARE)
-    return SPEED_PROCESSES * (PROCESS_SECONDS + TIMED_CALLS * call + cell.sustained)
+    return SPEED_PROCESSES[0] * (PROCESS_SECONDS + TIMED_CALLS * call + cell.sustained)
 
 
 def _by_speed(planned: KeyedCell, cell: QualityCell, records: Sequence[Record]) -> float:

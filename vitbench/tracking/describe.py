@@ -5,6 +5,7 @@ It reads a request on stdin and writes a description to stdout, where nothing el
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
@@ -19,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, Plugin, load_catalog
-from vitbench.catalog.options import complete_model, parse_model
+from vitbench.catalog.options import complete_model, parse_model, parse_size
 from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.planning.keying import Keyer
 from vitbench.planning.resolve import ResolvedModel, lack_of
@@ -99,7 +100,7 @@ class _Planner:
         model = ResolvedModel(
             name=offer.name,
             plugin=offer.plugin,
-            spec=spec,
+            spec=dataclasses.replace(spec, image_size=parse_size(options.get("image_size")) or spec.input_size),
             options=options,
             label=canonical_name(offer.name, options, defaults),
         )

@@ -25,9 +25,8 @@ from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
-from vitbench.specs import Augmentation, ModelSpec, Preprocess, load_target
+from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
-from vitbench.training.card import Card
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
@@ -35,14 +34,14 @@ from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.keeping import keep_weights
+from vitbench.worker.keeping import card_of, keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
 from vitbench.worker.probe import counted_steps, probe_training
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
-from vitbench.worker.weights import PLAIN, Reordered, class_order, weights_of
+from vitbench.worker.weights import PLAIN, Reordered, Weights, class_order, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -84,7 +83,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
-        how = _preprocess(weights.spec, planned, splits.train, trains=recipe.trains or planned.baseline)
+        how = _preprocess(weights, planned, splits.train, trains=recipe.trains or planned.baseline)
         order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
@@ -141,7 +140,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        card, anew = _card(how, planned), meta_architecture(planned, spec, num_classes)
+        card, anew = card_of(how, planned), meta_architecture(planned, spec, num_classes)
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
             send(Say(text=f"{planned.label}: its weights are {lost}"))
@@ -213,16 +212,18 @@ def _doubted(measurements: Iterable[Measurement], planned: KeyedCell) -> tuple[M
     return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
 
 
-def _preprocess(spec: ModelSpec, planned: KeyedCell, train: Split, *, trains: bool) -> Preprocess:
+def _preprocess(weights: Weights, planned: KeyedCell, train: Split, *, trains: bool) -> Preprocess:
     """Return the weights' preprocessing; where it lacks values for the channels, with the training split's.
 
     Weights that are scored are not normalised by the data at hand: there it is what leaves 0..1 as it is.
     """
-    own = spec.preprocess
+    own = weights.spec.preprocess
     if own is not None and channels_fit(len(own.mean), planned.in_channels):
         return own
     found = statistics(train) if trains else PLAIN
-    return found if own is None else dataclasses.replace(own, mean=found.mean, std=found.std)
+    if own is None:
+        return dataclasses.replace(found, crop_mode=weights.crop_mode)
+    return dataclasses.replace(own, mean=found.mean, std=found.std)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:
@@ -350,18 +351,4 @@ def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo
         image_size=planned.image_size,
         in_channels=planned.in_channels,
         source=source or "the training split",
-    )
-
-
-def _card(how: Preprocess, planned: KeyedCell) -> Card:
-    assert planned.data is not None
-    return Card(
-        mean=how.mean,
-        std=how.std,
-        interpolation=how.interpolation,
-        crop_fraction=how.crop_fraction,
-        crop_mode=how.crop_mode,
-        image_size=planned.image_size,
-        in_channels=planned.in_channels,
-        class_names=planned.data.class_names,
     )

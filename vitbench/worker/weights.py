@@ -1,4 +1,4 @@
-"""What belongs to a model's weights, wherever it is said: in the model's name, in their file, in the model's spec.
+"""What belongs to a model's weights and its input, wherever it is said: in the model's name, a file, or its spec.
 
 It decides how images are made and which output is which class. Where weights are scored, none of it is taken from the
 data at hand.
@@ -15,9 +15,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from vitbench.catalog.options import parse_size
 from vitbench.errors import UnusableError, UsageError
 from vitbench.files import read_file
-from vitbench.specs import ModelSpec, OptionValue, Preprocess
+from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess
 from vitbench.training.card import Card, read_card
 
 __all__ = ["Reordered", "Weights", "class_order", "weights_of"]
@@ -35,8 +36,10 @@ class Weights:
     """What is known of a model's weights."""
 
     spec: ModelSpec
-    """The model's, with the preprocessing, size and channels of its weights; no preprocessing where the training split
-    gives it."""
+    """The model's, with the size of its input, and with the preprocessing and the channels of its weights; no
+    preprocessing where the training split gives it."""
+    crop_mode: CropMode = "center"
+    """How images of another shape come into its input."""
     class_names: tuple[str, ...] = ()
     """In the order of the outputs; empty where nothing says them."""
     source: str = ""
@@ -48,7 +51,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
 
     Args:
         spec: of the model.
-        options: complete, and those of `vitbench.specs.WEIGHTS_OPTIONS` that were given.
+        options: complete, and those of `vitbench.specs.INPUT_OPTIONS` and `WEIGHTS_OPTIONS` that were given.
         trains: whether they are trained further; else they are scored as they are.
 
     Raises:
@@ -69,8 +72,8 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
     elif own is not None:
         mean, std, source = own.mean, own.std, BY_SPEC
     elif trains:
-        if any(given.get(name) for name in ("interpolation", "crop_fraction", "crop_mode")):
-            raise UsageError(f"model {spec.name}: give mean and std with how its images are cropped and resized.")
+        if any(given.get(name) for name in ("interpolation", "crop_fraction")):
+            raise UsageError(f"model {spec.name}: give mean and std with how its images are resized.")
         mean, std, source = (), (), ""
     else:
         mean, std, source = PLAIN.mean, PLAIN.std, UNKNOWN
@@ -83,20 +86,26 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
         changed = dataclasses.replace(
             spec,
             preprocess=Preprocess(mean=tuple(mean), std=tuple(std), **how) if mean else None,
-            image_size=_sides(given.get("input_size")) or spec.input_size or (None if trains else card.image_size),
+            image_size=parse_size(given.get("image_size")) or _own_size(spec, card, trains=trains),
+            any_size=spec.takes_sizes,
             in_channels=cast("int | None", given.get("channels")) or spec.in_channels or card.in_channels,
         )
     except ValueError as error:
         told = UsageError if source == BY_NAME or given else UnusableError
         raise told(f"what is said of the weights of model {spec.name} does not go together: {error}") from error
     names = given.get("class_names")
-    return Weights(spec=changed, class_names=_read_names(str(names)) if names else card.class_names, source=source)
+    return Weights(
+        spec=changed,
+        crop_mode=how["crop_mode"],
+        class_names=_read_names(str(names)) if names else card.class_names,
+        source=source,
+    )
 
 
-def _sides(size: object) -> tuple[int, int] | None:
-    """Return height and width from one side, from both, or from nothing."""
-    sides = cast("tuple[int, ...] | None", size)
-    return (sides[0], sides[-1]) if sides else None
+def _own_size(spec: ModelSpec, card: Card, *, trains: bool) -> tuple[int, int] | None:
+    """Return the size of a model's input where its name says none: that of weights that are scored, else the spec's."""
+    of_weights = None if trains else card.image_size
+    return (of_weights or spec.input_size) if spec.takes_sizes else spec.input_size
 
 
 def _read_names(path: str) -> tuple[str, ...]:

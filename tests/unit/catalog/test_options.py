@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -110,7 +111,7 @@ STATED = ModelSpec(name="net", build="m:b", summary="x", options={"checkpoint": 
 
 def test_what_is_stated_of_weights_is_kept_beside_the_options_where_it_was_given() -> None:
     assert complete_model("model net", STATED, {}) == {"checkpoint": "", "channels": 5}
-    stated = {"mean": "0.5,0.4,0.3", "crop-mode": "squash", "input_size": "", "channels": "3"}
+    stated = {"mean": "0.5,0.4,0.3", "crop-mode": "squash", "image_size": "", "channels": "3"}
     assert complete_model("model net", STATED, stated) == {
         "checkpoint": "", "channels": 3, "mean": (0.5, 0.4, 0.3), "crop_mode": "squash"
     }  # fmt: skip
@@ -121,3 +122,37 @@ def test_what_is_stated_of_weights_is_kept_beside_the_options_where_it_was_given
     without = ModelSpec(name="net", build="m:b", summary="x")
     with pytest.raises(UsageError, match='model net has no option "mean"'):
         complete_model("model net", without, {"mean": "0.5"})
+
+
+def sized(**fields: Any) -> ModelSpec:
+    return ModelSpec(name="net", build="m:b", summary="x", **fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(160, "160"), ("160", "160"), ("160x160", "160"), ("96x160", "96x160"), ((96, 160), "96x160"), ("none", None)],
+)
+def test_an_image_size_is_kept_as_tables_write_it(given: OptionValue, kept: str | None) -> None:
+    found = complete_model("model net", sized(), {"image-size" if kept == "160" else "image_size": given})
+    assert found == ({} if kept is None else {"image_size": kept})
+
+
+def test_a_model_of_its_own_size_is_the_same_model() -> None:
+    spec = sized(image_size=(96, 160), any_size=True)
+    assert complete_model("model net", spec, {"image_size": "96x160"}) == {}
+    assert complete_model("model net", spec, {"image_size": 96}) == {"image_size": "96"}
+
+
+@pytest.mark.parametrize(
+    "given", ["0", 0, -32, "-32", "32x", "x32", "32x32x3", "large", 1.5, True, "9000", (1, 2, 3), "³"]
+)
+def test_what_is_no_image_size_is_refused_in_a_sentence(given: OptionValue) -> None:
+    with pytest.raises(
+        UsageError, match=r"^model net: option image_size must be a side of 1 to 8192 pixels, or height"
+    ):
+        complete_model("model net", sized(), {"image_size": given})
+
+
+def test_a_model_of_one_size_alone_takes_no_other() -> None:
+    with pytest.raises(UsageError, match=r"^model net takes images of 224x224 pixels only; leave image_size out\.$"):
+        complete_model("model net", sized(image_size=224), {"image_size": "160"})

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import factories
 import numpy as np
 import pytest
 
@@ -17,11 +16,10 @@ from vitbench.data import cache
 from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.expand import expand
 from vitbench.planning.messages import Prepared, PrepareRequest
-from vitbench.planning.prepare import _check_build, prepare
-from vitbench.planning.resolve import Fault, ResolvedModel
+from vitbench.planning.prepare import prepare
 from vitbench.planning.suite import Conditions, ModelEntry, Selection, SpeedPlan, Suite
 from vitbench.records import KeyedCell, QualityCell, SpeedCell
-from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec, Target
+from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m", sha256="5ha")
 
@@ -31,38 +29,6 @@ def raising(error: BaseException) -> Callable[..., object]:
         raise error
 
     return function
-
-
-# One build.
-
-
-def model(build: Target) -> ResolvedModel:
-    spec = ModelSpec(name="net", build=build, summary="x")
-    return ResolvedModel(name="zoo/net", plugin=PLUGIN, spec=spec, options={}, label="net")
-
-
-def checked(build: Target) -> Fault | None:
-    cell = factories.quality_cell(options={})
-    return _check_build(cell, model(build), factories.data_info()).fault
-
-
-@pytest.mark.parametrize("error", [ValueError(), SystemExit(3), BaseException()], ids=repr)
-def test_a_build_that_fails_waits_for_its_cell(error: BaseException) -> None:
-    assert checked(raising(error)) is None
-
-
-def test_what_a_build_refuses_and_what_cannot_be_imported_is_told_before_the_run() -> None:
-    assert checked(raising(UsageError("width\nis odd"))) == Fault(reason="width is odd", exit_code=2)
-    assert checked(raising(UnusableError("no weights"))) == Fault(reason="no weights", exit_code=3)
-    found = checked("no_such_module:build")
-    assert found is not None
-    assert found.exit_code == 3
-    assert found.reason.startswith("cannot import no_such_module:build: ModuleNotFoundError")
-
-
-def test_ctrl_c_ends_the_preparation() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        checked(raising(KeyboardInterrupt()))
 
 
 # A whole request.
@@ -203,7 +169,7 @@ def reasons(found: Prepared) -> dict[tuple[str, str], str]:
     ("name", "value", "conditions"),
     [
         ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", Conditions(threads=1)),
-        ("TORCHDYNAMO_DISABLE", "1", Conditions(threads=1, compile=True)),
+        ("TORCHDYNAMO_DISABLE", "1", Conditions(threads=1, compile="default")),
     ],
 )
 def test_a_variable_that_makes_a_request_untrue_ends_the_preparation(

@@ -63,7 +63,9 @@ def test_size_and_channels_are_the_weights_where_the_model_follows_the_data(chec
     assert (trained.input_size, trained.in_channels) == (None, 1)
     fixed = weights_of(spec(image_size=64), {"checkpoint": checkpoint}, trains=False).spec
     assert fixed.input_size == (64, 64)
-    stated = weights_of(spec(), {"checkpoint": checkpoint, "input_size": (16,), "channels": 3}, trains=False).spec
+    anyhow = weights_of(spec(image_size=64, any_size=True), {"checkpoint": checkpoint}, trains=False).spec
+    assert anyhow.input_size == (32, 48)
+    stated = weights_of(spec(), {"checkpoint": checkpoint, "image_size": "16", "channels": 3}, trains=False).spec
     assert (stated.input_size, stated.in_channels) == ((16, 16), 3)
 
 
@@ -71,7 +73,7 @@ def test_size_and_channels_are_the_weights_where_the_model_follows_the_data(chec
     ("options", "trains", "error", "words"),
     [
         ({"mean": (0.5,)}, False, UsageError, "mean and std are given together"),
-        ({"crop_fraction": 0.5}, True, UsageError, "give mean and std with how its images are cropped"),
+        ({"crop_fraction": 0.5}, True, UsageError, "give mean and std with how its images are resized"),
         ({"mean": (0.5, 0.5), "std": (1.0, 1.0), "channels": 3}, False, UsageError, "values for 2 channels"),
         ({"mean": (0.5,), "std": (0.0,)}, False, UsageError, "std must be positive"),
     ],

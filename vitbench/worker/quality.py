@@ -28,6 +28,7 @@ from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.card import Card
+from vitbench.training.clock import waited
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, held_to_images
 from vitbench.worker.build import build_model, facts_of, meta_architecture
@@ -308,6 +309,7 @@ def _training_log(
             *warnings,
             f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
         ]
+    warnings = [*warnings, *filter(None, [waited(curve)])]
     return TrainingLog(
         seconds=earlier_seconds + end.wall - start.wall,
         images=len(splits.train),

@@ -30,8 +30,9 @@ VIT = {
     "dropout": 0.0,
     "drop_path": 0.0,
     "checkpoint": "",
+    "head": "own",
 }
-RESNET = {"width": 16, "drop_path": 0.0, "checkpoint": ""}
+RESNET = {"width": 16, "drop_path": 0.0, "checkpoint": "", "head": "own"}
 SMALL_VIT = {"image_size": 32, "batch_size": 4, "mode": "inference"}
 
 

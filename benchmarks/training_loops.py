@@ -66,8 +66,12 @@ class Subject(NamedTuple):
 SUBJECTS = {
     "linear": Subject({}, 128, 32),
     "small-cnn": Subject({}, 128, 8, channels_last=True),
-    "scratch/resnet18:width=16": Subject({"width": 16, "drop_path": 0.0, "checkpoint": ""}, 64, 4, channels_last=True),
-    "scratch/resnet18": Subject({"width": 64, "drop_path": 0.0, "checkpoint": ""}, 32, 2, channels_last=True),
+    "scratch/resnet18:width=16": Subject(
+        {"width": 16, "drop_path": 0.0, "checkpoint": "", "head": "own"}, 64, 4, channels_last=True
+    ),
+    "scratch/resnet18": Subject(
+        {"width": 64, "drop_path": 0.0, "checkpoint": "", "head": "own"}, 32, 2, channels_last=True
+    ),
     "scratch/vit": Subject(
         {
             "patch_size": 4,
@@ -78,6 +82,7 @@ SUBJECTS = {
             "dropout": 0.0,
             "drop_path": 0.0,
             "checkpoint": "",
+            "head": "own",
         },
         64,
         2,

@@ -33,6 +33,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     ),
     "vitbench.training": (),
     "vitbench.training.checkpoint": (),
+    "vitbench.attention": (),
     "vitbench.measuring.flops": (),
     "vitbench.measuring.numerics": ("disagreement", "unjudged"),
     "vitbench.statistics": (),

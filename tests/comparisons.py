@@ -83,10 +83,11 @@ def write(
     pending: Sequence[KeyedCell] = (),
     rank_by: str = "top1",
     predictions: bool = True,
+    suite: str = "",
 ) -> Path:
     """Write a results folder of records, with the scores of those that come with some."""
     with Store.open(folder, create=True) as store:
-        run = store.begin_run(command="x", version="1", suite="", environment=f.environment(), rank_by=rank_by)
+        run = store.begin_run(command="x", version="1", suite=suite, environment=f.environment(), rank_by=rank_by)
         records: list[Record] = []
         for part in parts:
             if isinstance(part, tuple) and isinstance(part[1], np.ndarray):

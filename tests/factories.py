@@ -13,6 +13,7 @@ from vitbench_metrics import vitbench_metrics
 from vitbench.measurements import at_largest_batch, at_of, blank, taken_in
 from vitbench.protocols import Predictions
 from vitbench.records import (
+    Compile,
     DataInfo,
     Environment,
     KeyedCell,
@@ -50,6 +51,7 @@ SMALL_VIT: dict[str, Any] = {
     "dropout": 0.0,
     "drop_path": 0.0,
     "checkpoint": "",
+    "head": "own",
 }
 """Options of ``scratch/vit``, complete."""
 
@@ -124,7 +126,7 @@ def quality_cell(
     precision: str = "float32",
     limit: float | None = None,
     epochs: int | None = None,
-    compile: bool = False,  # noqa: A002 - the name of the field
+    compile: Compile = "",  # noqa: A002 - the name of the field
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -156,7 +158,7 @@ def speed_cell(
     threads: int = 1,
     precision: str = "float32",
     device: str = "cpu",
-    compile: bool = False,  # noqa: A002 - the name of the field
+    compile: Compile = "",  # noqa: A002 - the name of the field
     channels_last: bool = False,
     largest_batch: bool = False,
     sustained: float = 0.0,

@@ -16,6 +16,7 @@ TESTED_WITH = {
         "cli/catalog",
         "cli/check",
         "cli/doctor",
+        "cli/findings",
         "cli/plugin",
         "cli/show",
         "cli/track",
@@ -43,6 +44,7 @@ TESTED_WITH = {
         "report/training_curves",
     ),
     "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
+    "unit/report/test_findings_table.py": ("report/findings_json", "report/findings_sentences"),
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
     # The steps from a folder to cached images.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
 from vitbench.specs import OptionValue
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
-    from vitbench.records import Precision, Record
+    from vitbench.records import Compile, Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
@@ -96,13 +97,14 @@ def run(
     seeds: Sequence[int] = (),
     epochs: int | None = None,
     limit: int | float | None = None,
+    budget: str | float | None = None,
     batch_size: int | None = None,
     largest_batch: bool = False,
-    speeds: Literal["all", "none"] | None = None,
+    speeds: Literal["all", "none", "only"] | None = None,
     settings: Mapping[str, Mapping[str, OptionValue]] | None = None,
     timeout: float | None = None,
     rerun: Rerun | None = None,
-    compile: bool = False,  # noqa: A002 - the word of the command line
+    compile: bool | Compile = False,  # noqa: A002 - the word of the command line
     channels_last: bool = False,
     skip_unreadable: bool = False,
     plugins: Sequence[str | Path] = (),
@@ -125,15 +127,17 @@ def run(
         seeds: instead of the suite's.
         epochs: instead of the recipe's; the results are marked partial.
         limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
+        budget: how long the whole run may take, such as ``"30m"``, or in seconds: how many steps each training takes
+            is fixed by it before the first one, and rows with a budget are ranked among themselves.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
-        speeds: "all" measures speeds, "none" leaves them out; None: all, but none where `epochs` or `limit` is given,
-            unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
+        speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none
+            where `epochs` or `limit` is given, unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
         settings: recipe options by recipe name.
         timeout: seconds for each process of a cell.
         rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
             None: what is missing.
-        compile: use torch.compile.
+        compile: use torch.compile; True means its default mode, "reduce-overhead" also records CUDA graphs.
         channels_last: use the channels-last memory format.
         skip_unreadable: leave images out that cannot be read; they are counted and named, and scores are marked.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
@@ -149,6 +153,7 @@ def run(
     from vitbench.execution.choice import chosen_executor
     from vitbench.execution.stopping import stoppable
     from vitbench.running import session
+    from vitbench.running.pacing import paced
     from vitbench.store import default_output
 
     if rerun not in (None, "failed", "speed", "all"):
@@ -161,7 +166,8 @@ def run(
     folder = _absolute(given)
     with stoppable():
         planned = plan_of(executor, known=partial(session.done_before, folder, rerun), **asked)
-        code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet)
+        pace = paced(planned, folder, executor=executor, rerun=rerun, say=(lambda _: None) if quiet else say)
+        code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
     # As it was given, unless the working directory was removed meanwhile.
     return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
 
@@ -201,7 +207,7 @@ def plan_of(
     if rerun == "speed":
         if asked.get("speeds") == "none":
             raise UsageError("--rerun speed measures speeds, which --speeds none leaves out; give only one of the two.")
-        asked["speeds"] = "all"
+        asked["speeds"] = asked.get("speeds") or "all"
     quietly = (lambda _: None) if quiet else say
     return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly, known=known)
 
@@ -218,12 +224,17 @@ def select(**asked: Any) -> Selection:
         if isinstance(asked.get(name), (str, Path)):
             raise UsageError(f"vitbench.run(): {name} must be a list, not {asked[name]!r}")
     data = asked.get("data") or {}
+    asked["budget"] = _seconds(asked.get("budget"))
+    if asked["budget"] is not None and asked.get("epochs") is not None:
+        raise UsageError("--epochs and --budget both say how long models are trained; give only one of the two.")
     asked |= {
         "suite": str(asked.get("suite") or ""),
         "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
         "settings": asked.get("settings") or {},
         "conditions": {name: asked.pop(name) for name in Conditions.__struct_fields__ if name in asked},
     }
+    mode = asked["conditions"].get("compile")
+    asked["conditions"]["compile"] = "default" if mode is True else mode or ""
     if isinstance(asked.get("plugins"), Sequence):
         asked["plugins"] = [str(each) if isinstance(each, Path) else each for each in asked["plugins"]]
     try:
@@ -244,6 +255,20 @@ def select(**asked: Any) -> Selection:
             if not all(map(math.isfinite, numbers)):
                 raise UsageError(f"vitbench.run(): settings: {name} of {recipe} must be a finite number, not {value}")
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
+
+
+def _seconds(budget: Any) -> Any:
+    """Return the seconds of a budget that is a text; else what it is, to be checked with the rest.
+
+    Raises:
+        UsageError: the text is no duration.
+    """
+    if not isinstance(budget, str):
+        return budget
+    try:
+        return parse_duration(budget)
+    except ValueError as error:
+        raise UsageError(f"vitbench.run(): budget: {error}") from error
 
 
 def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datasets: Sequence[str] = ()) -> Results:

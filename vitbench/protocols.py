@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from vitbench.errors import Skip, UsageError
-from vitbench.records import Ratio
+from vitbench.records import Compile, Ratio
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,6 +123,12 @@ class Budget:
 
     epochs: int | None = None
     """Passes over the training split; None: as the recipe's options say."""
+    steps: int | None = None
+    """Steps of the optimiser at most, which ``--budget`` fixes before the training; None: any number. A recipe that
+    takes more is told of in the record. `vitbench.training.total_steps` and `TrainingLength` keep to it."""
+    seconds: float | None = None
+    """The time that ``--budget`` gives the training: the length of one that goes by the clock, as
+    `vitbench.training.TrainingLength` does where the recipe's option ``by_time`` is true. Others have no use for it."""
 
 
 def _build_nothing(text: str) -> nn.Module:
@@ -190,8 +196,8 @@ class FitRun:
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
     record: what a recipe trains beside the model. The same name again replaces them."""
-    compile: bool = False
-    """Whether to use torch.compile; `vitbench.training.on_device` does."""
+    compile: Compile = ""
+    """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False
     """Whether to use the channels-last memory format; `vitbench.training.on_device` does."""
 
@@ -322,6 +328,8 @@ class TrainingLog:
     """Wall time of `fit`."""
     images: int
     """Images in the training split."""
+    steps: int = 0
+    """Steps that the optimiser took; 0: none of torch's was used, or nobody counted."""
     curve: tuple[Mapping[str, float], ...] = ()
     """One row for each logged epoch."""
     warnings: tuple[str, ...] = ()

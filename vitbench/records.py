@@ -22,7 +22,9 @@ __all__ = [
     "PLAIN_STEP",
     "REFERENCE",
     "SCHEMA",
+    "Allotted",
     "Cell",
+    "Compile",
     "DataInfo",
     "Environment",
     "Interval",
@@ -46,9 +48,9 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 6
+SCHEMA = 7
 """Version of the store and its records; any other one is refused (vitbench/store.py)."""
-METHOD = 5
+METHOD = 6
 """Version of the way numbers are made; part of each key."""
 REFERENCE = "conv-attention-1"
 """Name and version of the network that each speed cell times in turn with its model (vitbench/measuring/reference.py);
@@ -63,6 +65,8 @@ Status = Literal[
 ``pending`` waits for weights from the hub."""
 Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
+Compile = Literal["", "default", "reduce-overhead"]
+"""The mode of torch.compile; empty where nothing is compiled."""
 Level = Literal["valid", "warn", "invalid"]
 Interval = Literal["95%", "range"]
 """An interval that holds the true value in 95 % of cases, or the range of the values of processes, which does not."""
@@ -202,7 +206,9 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     """Images (int) or share (float) of each split; None: all."""
     epochs: int | None = None
     """Override of the recipe's length; None: the recipe's own."""
-    compile: bool = False
+    budget: float | None = None
+    """Seconds that the whole run may take, of which each training gets a share (`KeyedCell.allotted`); None: any."""
+    compile: Compile = ""
     channels_last: bool = False
     variables: dict[str, str] = {}
     """Environment variables that are set and may change results, see `vitbench.variables`."""
@@ -228,7 +234,7 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
     mode: Mode
     machine: str
     """The machine class."""
-    compile: bool = False
+    compile: Compile = ""
     channels_last: bool = False
     largest_batch: bool = False
     """Search the largest batch that fits, from `batch_size` on; its figures have names of their own."""
@@ -293,6 +299,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     """Why scores on these data are to be taken with care, such as test images that are also in train."""
+    train_images: int | None = None
+    """How many of the training images are used, validation among them where it is cut from them; None: all."""
     left_out: int = 0
     """Images that could not be read and were left out."""
     limit: int | float | None = None
@@ -394,6 +402,21 @@ class Environment(_Data, frozen=True, kw_only=True):
     of cuDNN."""
 
 
+class Allotted(_Data, frozen=True, kw_only=True):
+    """What the budget of a run gives one training. Of equal steps come equal weights, whatever the budget was."""
+
+    steps: int
+    """Steps of the optimiser, fixed before the training begins. One by the clock (`by_time`) has `seconds` instead."""
+    planned_steps: int
+    """What it was given before the first training of the run; `steps` may be others, by what earlier cells took."""
+    length: int | None = None
+    """Steps of the recipe's own length, where its options tell it; no more are taken."""
+    step_seconds: float
+    """Seconds per step, as a short probe measured them before the run, validation left out."""
+    seconds: float
+    """Seconds that the training may take, with the validation after each epoch."""
+
+
 class KeyedCell(_Data, frozen=True, kw_only=True):
     """A cell that is ready to run: resolved, validated and hashed."""
 
@@ -414,6 +437,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     """The device it runs on; for a quality cell this is no part of the id."""
     timing_variables: dict[str, str] = {}
     """Environment variables that change speed and memory alone; for a quality cell these are no part of the id."""
+    allotted: Allotted | None = None
+    """What the run's budget gives the training; no part of id and key. None: no budget, or nothing to train."""
     unavailable: str = ""
     """Why it cannot run, where prepare found that out; it ends as `failed` with this reason."""
     hub: Literal["", "needed", "away"] = ""
@@ -439,6 +464,8 @@ class Training(_Data, frozen=True, kw_only=True):
     """Wall time of all attempts."""
     images: int
     """Images in the training split."""
+    steps: int = 0
+    """Steps that the optimiser took in all attempts; 0: none of torch's was used, or nobody counted."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed the wall time, in words."""
     errors: tuple[str, ...] = ()

@@ -25,7 +25,18 @@ LIVE_SPEEDS = (SPEED, LATENCY, TRAINING_SPEED)
 RESERVED = frozenset(
     {
         *("rank", "rank_last", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval", "tied_with"),
-        *("model", "baseline", "image_size", "img_size", "dataset", "fingerprint", "partial", "limit", "epochs"),
+        *(
+            "model",
+            "baseline",
+            "image_size",
+            "img_size",
+            "dataset",
+            "fingerprint",
+            "partial",
+            "limit",
+            "epochs",
+            "budget",
+        ),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "batch_size", "train_batch_size"),
         *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
         "steady_allocator",

@@ -325,6 +325,19 @@ WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
 its own of that name. `build` does not get them."""
 
 
+DATASET_OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        "train_images": Option(
+            None,
+            type="int",
+            minimum=2,
+            help="Training images to use, validation among them, chosen class by class; none: all",
+        )
+    }
+)
+"""What a user can ask of any dataset that has no option of its own of that name. `open` does not get them."""
+
+
 def _declared(options: Mapping[str, OptionValue | Option]) -> Mapping[str, Option]:
     return cast(Mapping[str, Option], options)
 
@@ -586,6 +599,11 @@ class DatasetSpec(WithOptions):
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "open"))
         if self.target != "single_label":
             raise ValueError(f"{owner}: target must be single_label, not {self.target!r}; others are not measured yet")
+
+    @property
+    def stated(self) -> Mapping[str, Option]:
+        """What a user can ask of any dataset, beside its options."""
+        return {name: option for name, option in DATASET_OPTIONS.items() if name not in self.options}
 
     @property
     def is_layout(self) -> bool:

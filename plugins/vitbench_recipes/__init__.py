@@ -19,6 +19,10 @@ BALANCE = Option(
 KEEP = Option(
     "last", choices=("last", "best"), help="Weights to return: the last epoch's, or the best by validation accuracy"
 )
+BY_TIME = Option(
+    False, help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, never same bits"
+)
+STEPS = Option(0, minimum=0, help="Training steps, in place of the epochs; 0: as the epochs say")
 PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
 
@@ -40,6 +44,8 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
         options={
             "epochs": Option(100, minimum=1, help="Passes over the training images"),
+            "steps": STEPS,
+            "by_time": BY_TIME,
             "batch_size": _batch_size(128),
             "micro_batch": MICRO_BATCH,
             "optimizer": Option("adamw", help="adamw, sgd (Nesterov, 0.9), or any of timm's by name, such as muon"),
@@ -87,6 +93,8 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         summary="Train from scratch as the study did: Adam at a constant rate, crop, flip and rotation",
         options={
             "epochs": Option(100, minimum=1, help="Passes over the training images"),
+            "steps": STEPS,
+            "by_time": BY_TIME,
             "batch_size": _batch_size(256),
             "lr": _lr(3e-3, "Learning rate, the same at each step"),
         },
@@ -98,6 +106,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         summary="Fine-tune pretrained weights: SGD with momentum, cosine, no weight decay, clip 1, 500 steps",
         options={
             "steps": Option(500, minimum=1, help="Training steps, whatever the number of images"),
+            "by_time": BY_TIME,
             "batch_size": _batch_size(64),
             "micro_batch": MICRO_BATCH,
             "lr": _lr(0.01),
@@ -110,6 +119,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "keep": KEEP,
             "patience": PATIENCE,
         },
+        model_options={"head": "new"},
     )
     yield vitbench.RecipeSpec(
         name="evaluate",

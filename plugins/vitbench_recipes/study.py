@@ -22,6 +22,7 @@ from vitbench.training import (
     Draws,
     EpochClock,
     MeanLoss,
+    TrainingLength,
     TrainingState,
     evaluate_top1,
     grad_scaler,
@@ -30,7 +31,6 @@ from vitbench.training import (
     resident,
     shuffled,
     steps_per_epoch,
-    total_steps,
     train_step,
     with_progress,
 )
@@ -61,7 +61,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     """
     options, batch_size = run.options, run.options["batch_size"]
     steps = steps_per_epoch(len(data.train), batch_size)
-    epochs = total_steps(run, len(data.train), batch_size) // steps
+    length = TrainingLength(run, len(data.train), batch_size)
     small = min(data.image_size) < RESIZED_FROM
     wanted = Augmentation(crop="padded", flip=True) if small else Augmentation(crop="resized", scale=(0.5, 1.0))
     augmentation = wanted.allowed(data.augmentations)
@@ -71,14 +71,19 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     training = step(net, run)
     losses, clock = MeanLoss(scaler=training.parts["scaler"]), EpochClock(run.device)
     train, val = resident(data.train, run.device), resident(data.val, run.device)
-    state = TrainingState(run, model=model, optimizer=training.optimizer, losses=losses, clock=clock, **training.parts)
+    state = TrainingState(
+        run, model=model, optimizer=training.optimizer, losses=losses, clock=clock, length=length, **training.parts
+    )
 
     done = state.restore()
-    for epoch in range(done // steps, epochs):
+    for epoch in range(done // steps, length.epochs):
+        if length.is_over(done):
+            break
         net.train()
         start = done % steps
         batches = shuffled(train, batch_size=batch_size, device=run.device, seed=run.seed, epoch=epoch, start=start)
-        watched = with_progress(batches, run, epoch=epoch, epochs=epochs, steps=steps, start=start)
+        wanted = length.within(batches, done)
+        watched = with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=start)
         for batch in clock.watch(watched):
             state.save(done)
             images = augmentation.images(batch.images, batch.draws, image_size=data.image_size)
@@ -88,7 +93,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             done += 1
         loss, times = losses.mean(), clock.lap()
         val_top1 = evaluate_top1(net, data, val, run, batch_size=batch_size)
-        run.log(epoch=epoch + 1, epochs=epochs, loss=loss, lr=options["lr"], val_top1=val_top1, **times)
+        run.log(epoch=epoch + 1, epochs=length.epochs, loss=loss, lr=options["lr"], val_top1=val_top1, **times)
     return model
 
 

@@ -19,6 +19,7 @@ from vitbench.training import (
     BestEpoch,
     EpochClock,
     MeanLoss,
+    TrainingLength,
     TrainingState,
     WeightAverage,
     class_weights,
@@ -32,7 +33,6 @@ from vitbench.training import (
     set_lr,
     shuffled,
     steps_per_epoch,
-    total_steps,
     train_step,
     warmup_cosine,
     with_progress,
@@ -84,9 +84,8 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     """
     options, batch_size = run.options, run.options["batch_size"]
     steps = steps_per_epoch(len(data.train), batch_size)
-    total = total_steps(run, len(data.train), batch_size)
-    epochs = total // steps
-    warmup = round(options["warmup"] * total)
+    length = TrainingLength(run, len(data.train), batch_size)
+    warmup = round(options["warmup"] * length.total)
     augmentation = augmentation_of(options, data)
     per_class = class_weights(data.train.labels, data.num_classes)
 
@@ -97,12 +96,19 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     clock = EpochClock(run.device)
     train, val = resident(data.train, run.device), resident(data.val, run.device)
     state = TrainingState(
-        run, model=model, optimizer=training.optimizer, losses=losses, best=best, clock=clock, **training.parts
+        run,
+        model=model,
+        optimizer=training.optimizer,
+        losses=losses,
+        best=best,
+        clock=clock,
+        length=length,
+        **training.parts,
     )
 
     done = state.restore()
-    for epoch in range(done // steps, epochs):
-        if best.is_over:
+    for epoch in range(done // steps, length.epochs):
+        if best.is_over or length.is_over(done):
             break
         net.train()
         batches = shuffled(
@@ -115,13 +121,14 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             repeats=options["repeats"],
             weights=per_class[data.train.labels] if options["balance"] == "sampling" else None,
         )
-        watched = with_progress(batches, run, epoch=epoch, epochs=epochs, steps=steps, start=done % steps)
+        wanted = length.within(batches, done)
+        watched = with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=done % steps)
         for batch in clock.watch(watched):
             state.save(done)
             images = augmentation.images(batch.images, batch.draws, image_size=data.image_size)
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             inputs, targets = augmentation.mix(inputs, batch.labels, batch.draws, num_classes=data.num_classes)
-            lr = options["lr"] * warmup_cosine(done, total_steps=total, warmup_steps=warmup)
+            lr = options["lr"] * warmup_cosine(length.at(done), total_steps=length.total, warmup_steps=warmup)
             set_lr(training.optimizer, lr)
             losses.add(training.take(inputs, targets))
             done += 1
@@ -129,7 +136,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         with average.applied():
             val_top1 = evaluate_top1(net, data, val, run, batch_size=batch_size)
             chosen = best.add(epoch + 1, val_top1)
-        run.log(epoch=epoch + 1, epochs=epochs, loss=loss, lr=lr, val_top1=val_top1, **times, **chosen)
+        run.log(epoch=epoch + 1, epochs=length.epochs, loss=loss, lr=lr, val_top1=val_top1, **times, **chosen)
     average.apply()
     best.apply()
     return model

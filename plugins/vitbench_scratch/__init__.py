@@ -1,4 +1,4 @@
-"""Models written from scratch in torch: Vision Transformers, ResNets and hybrids of both.
+"""Models written from scratch in torch: Vision Transformers, plain and spatial, ResNets and hybrids.
 
 The options of the specs below are the size table: `build` takes each of them, and has no defaults of its own.
 """
@@ -21,7 +21,11 @@ NESTEROV = {"supervised": {"optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4}}
 
 CHECKPOINT = Option("", kind="file", help="Weights of the same model: .safetensors, or a state dict of torch.save")
 """Path of a state dict; empty for none."""
-
+HEAD = Option("own", choices=("own", "new"), help="Of a checkpoint: its own head, or a new one for the data's classes")
+STARTS = {"checkpoint": CHECKPOINT, "head": HEAD}
+STEM = Option(
+    "", kind="file", help="Weights of the same model, or of a ResNet whose stem and first stage become the stem's"
+)
 
 DROP_PATH = "Probability with which an image skips the last block in training; it rises from 0 at the first"
 
@@ -54,6 +58,7 @@ _RATES = ("dropout", "drop_path")
 def vitbench_models() -> Iterator[ModelSpec]:
     """Give the models of this package."""
     yield from _vits()
+    yield _vit2d()
     yield from _resnets()
     yield from _hybrids()
 
@@ -87,7 +92,7 @@ def _vits() -> Iterator[ModelSpec]:
             source=source,
             image_size=image_size,
             any_size=True,
-            options={**sizes, "checkpoint": CHECKPOINT},
+            options={**sizes, **STARTS},
         )
 
     study = f"{VIT_PAPER}; sizes of {STUDY}"
@@ -113,6 +118,31 @@ def _vits() -> Iterator[ModelSpec]:
     yield vit("vit-base", 224, 16, 12, 768, 12, 4.0, 0.0, "ViT-B/16, 224 px")
 
 
+def _vit2d() -> ModelSpec:
+    def one_of(meaning: str, *choices: str) -> Option:
+        return Option(choices[0], choices=choices, help=meaning)
+
+    sizes = _sizes(patch_size=4, depth=6, width=128, heads=4, mlp_ratio=2.0, dropout=0.1, drop_path=0.0)
+    return ModelSpec(
+        name="vit2d",
+        build="vitbench_scratch.vit2d:build",
+        summary="ViT for two-dimensional images: a choice of stems, positions, attention and pooling",
+        source=f"{VIT_PAPER}; sizes of s-chh/2D-Positional-Encoding-Vision-Transformer",
+        options={
+            "stem": one_of("How an image becomes tokens", "patch", "spt", "conv", "cct"),
+            "position": one_of(
+                "How tokens know their places",
+                *("learned", "none", "sincos", "relative", "relative-kv", "rope", "rope-mixed", "cpe"),
+            ),
+            "attention": one_of("Which tokens a token sees", "full", "local", "axial", "lsa"),
+            "pool": one_of("What the head reads: the class token or a mean", "cls", "mean", "seqpool"),
+            "window": Option(3, help="Rows and columns of patches that local attention sees", minimum=1),
+            **sizes,
+            **STARTS,
+        },
+    )
+
+
 def _resnets() -> Iterator[ModelSpec]:
     for name, block, depths in (
         ("resnet18", "basic", (2, 2, 2, 2)),
@@ -128,7 +158,7 @@ def _resnets() -> Iterator[ModelSpec]:
             options={
                 "width": Option(64, help="Channels of the first stage", minimum=1),
                 "drop_path": Option(0.0, help=DROP_PATH, minimum=0, maximum=0.99),
-                "checkpoint": CHECKPOINT,
+                **STARTS,
             },
             recipe_options=NESTEROV,
         )
@@ -139,7 +169,7 @@ def _resnets() -> Iterator[ModelSpec]:
         source='David Page 2018, "How to train your ResNet", https://github.com/davidcpage/cifar10-fast',
         options={
             "width": Option(64, help="Channels of the first layer", minimum=1),
-            "checkpoint": CHECKPOINT,
+            **STARTS,
         },
         recipe_options=NESTEROV,
     )
@@ -160,7 +190,8 @@ def _hybrids() -> Iterator[ModelSpec]:
             **_sizes(patch_size=7, depth=12, width=512, heads=16, mlp_ratio=1.0, dropout=0.1, drop_path=0.0),
             "frozen": Option(True, help="Leave the stem's weights as they are"),
             "pretrained": Option(True, help="Take the stem's weights from the hub"),
-            "checkpoint": CHECKPOINT,
+            "checkpoint": STEM,
+            "head": HEAD,
         },
         pretrained_on="ImageNet-1k",
         downloads=True,
@@ -170,6 +201,7 @@ def _hybrids() -> Iterator[ModelSpec]:
         build="vitbench_scratch.hybrid:build_cifar",
         summary="Small hybrid for small images: residual stem and ViT, trained together",
         source=f"{VIT_PAPER}, section 3.1; Xiao et al. 2021, arXiv 2106.14881",
+        recipe="recipes/supervised",  # with a ResNet's stem as well, behind which all is new
         options={
             **_sizes(
                 stem_width=64,
@@ -182,6 +214,8 @@ def _hybrids() -> Iterator[ModelSpec]:
                 dropout=0.0,
                 drop_path=0.0,
             ),
-            "checkpoint": CHECKPOINT,
+            "frozen": Option(False, help="Leave the stem's weights as they are"),
+            "checkpoint": STEM,
+            "head": HEAD,
         },
     )

@@ -3,11 +3,12 @@
 Dosovitskiy et al. (arXiv 2010.11929), section 3.1, "Hybrid architecture". `hybrid` is the one of the study
 (ra1ph2/Vision-Transformer): ResNet-34 up to its first stage, pretrained on ImageNet-1k and frozen, then 12 blocks of
 width 512 on patches of 7; it reports 80.0 / 54.6 percent on CIFAR-10 / CIFAR-100 at 224 pixels. `hybrid-cifar` keeps
-the idea at 32 pixels, where a stem of early convolutions is what a ViT lacks most (Xiao et al., arXiv 2106.14881),
-and trains its stem with the rest.
+the idea at 32 pixels, where a stem of early convolutions is what a ViT lacks most (Xiao et al., arXiv 2106.14881), and
+trains its stem with the rest unless it is frozen; the stem and the first stage of a ResNet of its width can be its
+stem's weights.
 
 Shapes: B images, C channels, H height and W width of the input, K classes; the stem's feature map of F = 64 channels is
-``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`.
+``[B, F, H / 4, W / 4]`` in `hybrid`, ``[B, F, H, W]`` in `hybrid-cifar`; N tokens of width D, as in `vit`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ from torch import Tensor, nn
 from vitbench.errors import UnusableError, UsageError
 from vitbench.training.checkpoint import State, load_state, read_state
 
-from .positions import load_at_size, load_with_positions
 from .resnet import BasicBlock, trunk
 from .vit import VisionTransformer
+from .weights import fill
 
 STEM_WEIGHTS = "resnet34.tv_in1k"
 """torchvision's ResNet-34, by its name in timm and on the hub."""
 STEM_WIDTH = 64
-POSITIONS_KEY = "vit.pos_embed"
 
 
 class Hybrid(nn.Module):
@@ -56,6 +56,14 @@ class Hybrid(nn.Module):
             self.stem.eval()
         return self
 
+    def tokens(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, H, W]`` to the ViT's normalised tokens ``[B, N, D]``."""
+        return self.vit.tokens(self.stem(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, H, W]`` to what the head reads ``[B, D]``."""
+        return self.vit.features(self.stem(images))
+
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, H, W]`` to logits ``[B, K]``."""
         return self.vit(self.stem(images))  # type: ignore[no-any-return]
@@ -68,6 +76,7 @@ def build(
     frozen: bool,
     pretrained: bool,
     checkpoint: str,
+    head: str,
     **sizes: Any,
 ) -> Hybrid:
     """Return the study's hybrid.
@@ -78,6 +87,7 @@ def build(
         frozen: do not train the stem, even one with initial values.
         pretrained: take the stem's weights from the hub, unless `checkpoint` is given.
         checkpoint: path of a ResNet-34's state dict, for the stem, or of a whole hybrid's; empty for neither.
+        head: of a whole hybrid, ``own`` takes the checkpoint's, ``new`` makes one of zeros for K classes.
         sizes: the other keyword arguments of `VisionTransformer`; a patch is cut from the feature map.
 
     Raises:
@@ -97,16 +107,36 @@ def build(
     weights = "initial values"
     if checkpoint:
         weights = checkpoint
-        state = read_state(checkpoint, names={*model.state_dict(), *stem.state_dict()})
-        if any(name.startswith("vit.") for name in state):
-            load_with_positions(model, state, path=checkpoint, key=POSITIONS_KEY, grid=vit.grid)
-        else:
-            load_state(stem, State.of(_first_stage(state), state.taken), source=weights)
+        _load(model, checkpoint, head=head)
     elif pretrained:
         weights = f"timm/{STEM_WEIGHTS}"
         load_state(stem, _first_stage(_fetch_resnet34()), source=weights)
     model.facts |= {"stem": "imagenet", "stem_weights": weights, "stem_trained": "no" if frozen else "yes"}
     return model
+
+
+def _load(model: Hybrid, checkpoint: str, *, head: str) -> None:
+    """Fill a hybrid with its own weights, or its stem alone with those of a ResNet.
+
+    Raises:
+        UnusableError: the checkpoint cannot be read or does not fit.
+    """
+    state = read_state(checkpoint, names={*model.state_dict(), *model.stem.state_dict()})
+    if any(name.startswith("vit.") for name in state):
+        fill(
+            model,
+            state,
+            checkpoint,
+            head=head,
+            classifier="vit.head",
+            positions="vit.pos_embed",
+            grid=model.vit.grid,
+        )
+        return
+    try:
+        load_state(model.stem, State.of(_first_stage(state), state.taken), source=checkpoint)
+    except UnusableError as error:
+        raise UnusableError(f"{error} (its stem is the stem and the first stage of a ResNet)") from error
 
 
 def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -133,17 +163,22 @@ def build_cifar(
     in_channels: int,
     stem_width: int,
     stem_blocks: int,
+    frozen: bool,
     checkpoint: str,
+    head: str,
     **sizes: Any,
 ) -> Hybrid:
-    """Return a small hybrid whose stem keeps the size of the image, and is trained with the rest.
+    """Return a small hybrid whose stem keeps the size of the image.
 
     Args:
         image_size: height and width.
         in_channels: C.
         stem_width: F.
         stem_blocks: residual blocks after the stem's first convolution.
-        checkpoint: path of a state dict of this model; empty for initial values.
+        frozen: do not train the stem.
+        checkpoint: path of a state dict of a ResNet of basic blocks, for the stem, or of a whole hybrid's; empty for
+            initial values.
+        head: of a whole hybrid, ``own`` takes the checkpoint's, ``new`` makes one of zeros for K classes.
         sizes: the other keyword arguments of `VisionTransformer`; a patch is cut from the feature map.
 
     Raises:
@@ -156,8 +191,12 @@ def build_cifar(
         )
     stem = nn.Sequential(trunk(BasicBlock, [stem_blocks], in_channels=in_channels, width=stem_width, stem="cifar"))
     vit = VisionTransformer(image_size=image_size, in_channels=stem_width, **sizes)
-    model = Hybrid(stem, vit, frozen=False)
-    model.facts = {"stem": "cifar"}
+    model = Hybrid(stem, vit, frozen=frozen)
     if checkpoint:
-        load_at_size(model, checkpoint, key=POSITIONS_KEY, grid=vit.grid)
+        _load(model, checkpoint, head=head)
+    model.facts |= {
+        "stem": "cifar",
+        "stem_weights": checkpoint or "initial values",
+        "stem_trained": "no" if frozen else "yes",
+    }
     return model

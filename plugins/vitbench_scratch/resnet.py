@@ -21,9 +21,9 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
-from vitbench.training.checkpoint import load_checkpoint
 
 from .drop_path import DropPath, rising
+from .weights import load
 
 Stem = Literal["cifar", "imagenet"]
 
@@ -146,6 +146,7 @@ def build(
     width: int,
     drop_path: float,
     checkpoint: str,
+    head: str,
 ) -> nn.Sequential:
     """Return a ResNet that maps images ``[B, C, S, T]`` to logits ``[B, K]``.
 
@@ -158,6 +159,7 @@ def build(
         width: W, 64 in the paper.
         drop_path: as `trunk` takes it.
         checkpoint: path of a state dict of this model, or of torchvision's; empty for initial values.
+        head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
 
     Raises:
         UsageError: a width below 1, or a drop_path out of its range.
@@ -173,6 +175,5 @@ def build(
     layers["fc"] = nn.Linear(width * 2 ** (len(depths) - 1) * kind.expansion, num_classes)
     model = nn.Sequential(layers)
     model.facts = {"stem": stem}  # type: ignore[assignment]
-    if checkpoint:
-        load_checkpoint(model, checkpoint)
+    load(model, checkpoint, head=head, classifier="fc")
     return model

@@ -15,7 +15,8 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
-from vitbench.training.checkpoint import load_checkpoint
+
+from .weights import load
 
 HALVINGS = 3
 LOGIT_SCALE = 0.125
@@ -50,7 +51,7 @@ class Scaled(nn.Linear):
 
 
 def build(
-    *, num_classes: int, image_size: tuple[int, int], in_channels: int, width: int, checkpoint: str
+    *, num_classes: int, image_size: tuple[int, int], in_channels: int, width: int, checkpoint: str, head: str
 ) -> nn.Sequential:
     """Return a ResNet-9 that maps images ``[B, C, S, T]`` to logits ``[B, K]``.
 
@@ -60,6 +61,7 @@ def build(
         in_channels: C.
         width: W, 64 in the source.
         checkpoint: path of a state dict of this model; empty for initial values.
+        head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
 
     Raises:
         UsageError: the images are too small to be halved three times.
@@ -78,6 +80,5 @@ def build(
     layers["flatten"] = nn.Flatten()
     layers["head"] = Scaled(8 * width, num_classes, bias=False)
     model = nn.Sequential(layers)
-    if checkpoint:
-        load_checkpoint(model, checkpoint)
+    load(model, checkpoint, head=head, classifier="head")
     return model

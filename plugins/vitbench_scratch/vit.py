@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from vitbench.errors import UsageError
 
 from .drop_path import DropPath, rising
-from .positions import load_at_size
+from .weights import load
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -131,9 +131,9 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         hidden = int(width * mlp_ratio)
-        _check_options(image_size, patch_size, depth, width, heads, hidden, dropout)
-        self.grid = (image_size[0] // patch_size, image_size[1] // patch_size)
+        self.grid = grid_of(image_size, patch_size)
         num_tokens = math.prod(self.grid) + 1
+        check_sizes(depth=depth, width=width, heads=heads, hidden=hidden, dropout=dropout)
         self.patch_embed = PatchEmbedding(in_channels, patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, num_tokens, width))
@@ -141,36 +141,46 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.Sequential(*(Block(width, heads, hidden, dropout, drop) for drop in rising(drop_path, depth)))
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPSILON)
         self.head = nn.Linear(width, num_classes)
-        self._set_initial_values()
+        set_initial_values(self)
+        nn.init.normal_(self.pos_embed, std=0.02)
+        nn.init.zeros_(self.head.weight)  # so that the loss starts at ln K
 
-    def features(self, images: Tensor) -> Tensor:
+    def tokens(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, S, T]`` to the encoder's normalised tokens ``[B, N, D]``."""
         patches = self.patch_embed(images)  # [B, N - 1, D]
         tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)  # [B, N, D]
         return self.norm(self.blocks(self.dropout(tokens + self.pos_embed)))  # type: ignore[no-any-return]
 
+    def features(self, images: Tensor) -> Tensor:
+        """Map images ``[B, C, S, T]`` to what the head reads ``[B, D]``: the class token."""
+        return self.tokens(images)[:, 0]
+
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, S, T]`` to logits ``[B, K]``."""
-        return self.head(self.features(images)[:, 0])  # type: ignore[no-any-return]
+        return self.head(self.features(images))  # type: ignore[no-any-return]
 
-    def _set_initial_values(self) -> None:
-        """Xavier for dense layers, N(0, 0.02) for positions, zero for class token and head (loss starts at ln K)."""
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear):
-                # q, k and v are three square projections that are stored as one matrix
-                for weight in module.weight.detach().chunk(3 if name.endswith("qkv") else 1):
-                    nn.init.xavier_uniform_(weight)
+
+def set_initial_values(model: nn.Module) -> None:
+    """Give dense layers Xavier's initial values, and convolutions normal ones of variance 1 / inputs; biases are 0."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            # q, k and v are three square projections that are stored as one matrix
+            for weight in module.weight.detach().chunk(3 if name.endswith("qkv") else 1):
+                nn.init.xavier_uniform_(weight)
+            nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+            if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        projection = self.patch_embed.proj
-        nn.init.trunc_normal_(projection.weight, std=projection.weight[0].numel() ** -0.5)
-        nn.init.zeros_(projection.bias)  # type: ignore[arg-type]
-        nn.init.normal_(self.pos_embed, std=0.02)
-        nn.init.zeros_(self.head.weight)
 
 
-def _check_options(
-    image_size: tuple[int, int], patch_size: int, depth: int, width: int, heads: int, hidden: int, dropout: float
-) -> None:
+def grid_of(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Return rows and columns of patches.
+
+    Raises:
+        UsageError: the patch does not divide the image.
+    """
     common = math.gcd(*image_size)
     if patch_size < 1 or common % patch_size:
         sizes = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
@@ -179,6 +189,15 @@ def _check_options(
             f"patch_size {patch_size} does not divide the input of {shown} pixels: use one of {sizes}, or an "
             "image_size that it divides"
         )
+    return image_size[0] // patch_size, image_size[1] // patch_size
+
+
+def check_sizes(*, depth: int, width: int, heads: int, hidden: int, dropout: float) -> None:
+    """Check the sizes of a Vision Transformer's blocks.
+
+    Raises:
+        UsageError: a size that does not divide, or an option out of its range.
+    """
     if depth < 1:
         raise UsageError(f"depth must be at least 1, not {depth}")
     if heads < 1 or width < 1 or width % heads:
@@ -189,12 +208,13 @@ def _check_options(
         raise UsageError(f"dropout must be at least 0 and below 1, not {dropout}")
 
 
-def build(*, checkpoint: str, **sizes: Any) -> VisionTransformer:
+def build(*, checkpoint: str, head: str, **sizes: Any) -> VisionTransformer:
     """Return a Vision Transformer; the named sizes are the options in this package's ``__init__``.
 
     Args:
         checkpoint: path of a state dict of this model, or of timm's of the same sizes; empty for initial values.
             Positions of images of another size are interpolated.
+        head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
         sizes: the keyword arguments of `VisionTransformer`.
 
     Raises:
@@ -202,6 +222,5 @@ def build(*, checkpoint: str, **sizes: Any) -> VisionTransformer:
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     model = VisionTransformer(**sizes)
-    if checkpoint:
-        load_at_size(model, checkpoint, key="pos_embed", grid=model.grid)
+    load(model, checkpoint, head=head, classifier="head", positions="pos_embed", grid=model.grid)
     return model

@@ -1,4 +1,4 @@
-"""The suites that come with vitbench: quick, cifar and score."""
+"""The suites that come with vitbench, a file each."""
 
 from __future__ import annotations
 

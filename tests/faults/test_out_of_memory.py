@@ -12,7 +12,7 @@ from vitbench.catalog.provenance import origin
 from vitbench.execution.local import LocalExecutor, _memory_kills
 from vitbench.execution.messages import CellJob, CellResult
 
-RESNET = {"width": 16, "drop_path": 0.0, "checkpoint": ""}
+RESNET = {"width": 16, "drop_path": 0.0, "checkpoint": "", "head": "own"}
 VIT = factories.SMALL_VIT
 TOO_LARGE = 10**9
 """Images of 8x8: 256 GB."""

@@ -72,7 +72,7 @@ def test_a_latency_and_a_cold_start_with_the_device_in_it(device: torch.device) 
 
 
 def test_a_compiled_model_agrees_with_the_eager_one(cuda: torch.device) -> None:
-    found = timed(cuda, compile=True)
+    found = timed(cuda, compile="default")
     assert figures(found)["throughput"].value
     assert not [reason for reason in found.faults if "disagrees" in reason], found.faults
 

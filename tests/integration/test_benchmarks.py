@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
 
+import factories
 import gpu_check
+import gpu_cifar
+import gpu_spatial
 import pytest
 import torch
 
 from vitbench.catalog import load_catalog
+from vitbench.cli import cli
+from vitbench.cli.run import _recipe_settings
+from vitbench.planning.expand import expand
+from vitbench.planning.suite import Selection
+from vitbench.planning.suite_file import read_suite
 from vitbench.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +115,79 @@ def test_a_part_that_hangs_or_crashes_costs_no_more_than_what_it_had_not_written
     found = gpu_check._part("run", argparse.Namespace(device="cpu"), 3.0, tmp_path, dict(os.environ))
     assert found == {"known": 1} | ({"error": error, "log": "said\n"} if error else {})
     assert "error" in gpu_check._part("run", argparse.Namespace(device="cpu"), 2.9, tmp_path, {}), "no time"
+
+
+# gpu_spatial.py: its commands are those of the command line, and its rows those of the suite
+
+
+def test_each_row_of_the_spatial_benchmark_is_one_of_the_suite(tmp_path: Path) -> None:
+    options = gpu_spatial._options(["--data", str(tmp_path), "--device", "cpu", "--limit", "64"])
+    suite, catalog = read_suite(ROOT / "plugins" / "vitbench_suites" / "spatial.toml"), load_catalog()
+    asked = []
+    for row in gpu_spatial.ROWS:
+        _, _, _, name, *words = gpu_spatial.command(row, options)
+        given = cli.commands[name].make_context(name, words).params
+        settings = _recipe_settings(given["settings"])
+        selection = Selection(models=given["models"], datasets=given["datasets"], settings=settings, speeds="none")
+        asked += expand(suite, catalog, selection, home="suites")
+    seams = [(cell.model.options["position"], cell.model.options["stem"]) for cell in asked]
+    assert seams == [(each, "patch") for each in ("none", "learned", "relative", "rope")] + [("learned", "conv")]
+    assert {(cell.dataset, cell.recipe_options["batch_size"]) for cell in asked} == {("datasets/cifar10", 512)}
+
+
+# gpu_cifar.py, but for its trainings and its timing, which are rehearsed by hand
+
+
+def test_the_files_of_cifar_come_in_several_calls(tmp_path: Path) -> None:
+    names = ["test-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    data, sent = tmp_path / "data", tmp_path / "sent"
+    assert gpu_cifar.shards(data) == ([], names)
+    for call, here in enumerate((names[:2], names[2:])):
+        sent.mkdir()
+        for name in here:
+            (sent / name).write_text(name)
+        gpu_cifar.bring(sent, data)
+        shutil.rmtree(sent)
+        assert gpu_cifar.shards(data) == ((names[:2], names[2:]) if call == 0 else (names, []))
+    (data / "train-00000-of-00003.parquet").touch()
+    assert gpu_cifar.shards(data)[1] == ["train-00001-of-00003.parquet", "train-00002-of-00003.parquet"]
+
+
+def test_the_rows_of_cifar_on_a_gpu_are_those_of_its_suite_and_their_command_is_one_of_vitbench(tmp_path: Path) -> None:
+    suite = read_suite(gpu_cifar.SUITE)
+    assert [entry.label for entry in suite.models] == [row.label for row in gpu_cifar.ROWS]
+    options = gpu_cifar._options(["--data", str(tmp_path)])
+    asked = cli.commands["run"].make_context("run", gpu_cifar.command(options)[4:]).params
+    assert (asked["compile"], asked["precision"], asked["channels_last"]) == ("default", "bfloat16", True)
+    cells = expand(suite, load_catalog(), Selection(models=asked["models"], speeds="none"))
+    assert {cell.model.label: cell.recipe_options["epochs"] for cell in cells} == {
+        row.label: row.passes for row in gpu_cifar.ROWS
+    }
+
+
+def test_a_report_of_cifar_on_a_gpu_says_what_was_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = gpu_cifar._options(["--data", str(tmp_path), "--rows", "vit-small-cifar,resnet18,vit-p4-d8"])
+    records = [
+        factories.record(factories.quality_cell("vit-small-cifar"), status="interrupted"),
+        factories.record(factories.quality_cell("resnet18"), [factories.top1(940, 1000)]),
+    ]
+    monkeypatch.setattr("vitbench.leaderboard.results.read_results", lambda folder: (records, None))
+    monkeypatch.setattr(gpu_cifar, "_output_of", lambda *words: " ".join(words))
+    steps = {
+        "images_per_second": {"plain": 7000.0, "ours": 6900.0, "cached": 6000.0, "augmented": 5000.0},
+        "ratios": {"ours / plain": 0.986, "cached / ours": 0.87, "augmented / ours": 0.72},
+        "side": 224,
+        "batch": 256,
+        "device": "cuda",
+    }
+    text = gpu_cifar.report(options, "interrupted: the time was up", 480, steps)
+    for line in (
+        "| vit-small-cifar | 100 | interrupted | at least 90 | 12 |",
+        "| resnet18 | 30 | 94.00 | at least 94.5, missed | 12 |",
+        "| vit-p4-d8 | 25 | not started |  |  |",
+        "This call: 480 s, decoding included; it ended: interrupted: the time was up.",
+        "| ours | 6,900 | 0.986 (ours / plain) | at least 0.95 |",
+        "| cached | 6,000 | 0.870 (cached / ours) | at least 0.95, missed |",
+        "| augmented | 5,000 | 0.720 (augmented / ours) |  |",
+    ):
+        assert line in text.splitlines()

@@ -204,7 +204,7 @@ def test_the_example_in_every_hooks_docstring_gives_what_it_promises(hook, tmp_p
 
 @pytest.mark.slow
 def test_the_examples_of_all_hooks_are_one_plugin_file_that_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", 2)
+    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", (2,))
     path = tmp_path / "mine.py"
     path.write_text("\n".join(blocks("docs/plugin-hooks.md", "python")))
     [suite] = [block for block in blocks("docs/plugin-hooks.md", "toml") if block.startswith("# small.toml")]

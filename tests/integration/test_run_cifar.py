@@ -50,7 +50,7 @@ def few_images(shared_data: Path, tmp_path: Path) -> Path:
 def test_real_images_go_from_the_suite_to_a_partial_leaderboard(
     call: Vitbench, few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", 1)  # three would take minutes on a loaded machine
+    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", (1,))  # three would take minutes on a loaded machine
     folder = tmp_path / "results"
     command = [
         *("run", "--suite", "cifar", "--dataset", "cifar10", "--data", f"cifar10={few_images}"),

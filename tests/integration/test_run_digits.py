@@ -101,7 +101,7 @@ def test_a_run_is_interrupted_resumed_repeated_and_shown(
     assert "Traceback" not in said
     assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted"]}
 
-    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", 2)
+    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", (2,))
     code, out, said = call(*command, "--json")
     assert code == 0, said
     assert "2 of 3 cells have results from an earlier run; 1 are left to run." in said

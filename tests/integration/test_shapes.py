@@ -150,7 +150,7 @@ def test_rectangles_and_any_channels_from_the_data_to_the_tables(run: Run) -> No
 
 
 def test_channels_that_do_not_fit_cost_the_models_own_cells(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", 1)
+    monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", (1,))
     results = run({"mine/colour": "", "mine/tall": ""}, batch_sizes="[2]")
     failed = {record.planned.in_words: record.reason for record in results.records if record.status == "failed"}
     assert failed == {

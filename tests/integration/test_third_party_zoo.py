@@ -177,7 +177,7 @@ def results(zoo: Zoo, small: Path) -> Path:
     [key] = rows[rows.model == BETTER].key.unique()
     shutil.copy(small / "weights" / f"{key}.safetensors", zoo.folder / "teacher.safetensors")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vitbench.running.runner.SPEED_PROCESSES", 2)  # this file does not test how speeds are made
+        patch.setattr("vitbench.running.runner.SPEED_PROCESSES", (2,))  # this file does not test how speeds are made
         install_here(zoo, patch)
         data = {f"zoo/{name}": path for name, path in zoo.data.items()}
         vitbench.run("zoo.toml", datasets=[DATASET], models=MODELS, data=data, output="results", quiet=True)

@@ -30,8 +30,8 @@ from torchmetrics.functional.classification import (
 from vitbench_metrics import quality
 
 from vitbench import Measurement, Skip
-from vitbench.comparing.paired import paired_difference
 from vitbench.leaderboard.image_scores import Outcomes
+from vitbench.leaderboard.paired import paired_difference
 from vitbench.protocols import Subject
 from vitbench.statistics import wilson
 from vitbench.worker.scores import scored

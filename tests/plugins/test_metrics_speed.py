@@ -75,6 +75,11 @@ def test_a_percentile_needs_enough_samples(count: int, blank: tuple[int, ...]) -
         assert measurement.verdict == expected
 
 
+@pytest.mark.parametrize(("count", "known"), [(1, False), (2, True)])
+def test_a_median_in_turn_with_the_reference_is_of_few_calls_where_each_takes_long(count: int, known: bool) -> None:
+    assert (measured(single(count, in_turn=TURNS))["latency_p50"].value is not None) is known
+
+
 def test_a_99th_percentile_is_given_only_where_there_are_samples_for_it() -> None:
     assert set(measured(single(661))) == {"latency_p50", "latency_p95"}
     assert set(measured(single(662))) == {"latency_p50", "latency_p95", "latency_p99"}

@@ -5,7 +5,7 @@ import timm
 import torch
 import vitbench_scratch
 from torch import nn
-from vitbench_scratch import hybrid
+from vitbench_scratch import hybrid, resnet
 from vitbench_scratch.hybrid import Hybrid
 
 from vitbench.errors import UnusableError, UsageError
@@ -33,6 +33,8 @@ def test_parameter_count_of_the_study_s_size():
             num_classes=10, image_size=(224, 224), in_channels=3, **{**SPECS["hybrid"].defaults, "pretrained": False}
         )
         features = model.eval().stem(torch.empty(1, 3, 224, 224))
+        assert model.tokens(torch.empty(1, 3, 224, 224)).shape == (1, 65, 512)
+        assert model.features(torch.empty(1, 3, 224, 224)).shape == (1, 512)
     assert features.shape == (1, 64, 56, 56)
     block = 4 * (512**2 + 512) + 2 * 512 * 512 + 512 + 512 + 4 * 512
     vit = 7 * 7 * 64 * 512 + 512 + 65 * 512 + 512 + 12 * block + 2 * 512 + 512 * 10 + 10
@@ -85,6 +87,22 @@ def test_resnet34_checkpoint_fills_the_stem(tmp_path):
         expected = source.layer1(source.maxpool(source.act1(source.bn1(source.conv1(images)))))
         torch.testing.assert_close(model.stem(images), expected, rtol=1e-5, atol=1e-5)
     assert model.facts["stem_weights"] == str(tmp_path / "resnet34.pth")
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_small_resnet_fills_the_small_stem(frozen, tmp_path):
+    spec = next(spec for spec in vitbench_scratch.vitbench_models() if spec.name == "resnet18")
+    data = {"num_classes": 10, "image_size": (8, 8), "in_channels": 3}
+    source = resnet.build(**data, **spec.arguments, **spec.defaults | {"width": 4})
+    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
+    options = {"stem_width": 4, "frozen": frozen, "checkpoint": str(tmp_path / "resnet18.pth"), "depth": 1}
+    model = hybrid.build_cifar(**data, **SPECS["hybrid-cifar"].defaults | options)
+    assert torch.equal(model.stem.layer1[1].conv2.weight, source.layer1[1].conv2.weight)
+    assert {parameter.requires_grad for parameter in model.stem.parameters()} == {not frozen}
+    with pytest.raises(
+        UnusableError, match=r"unexpected \(first: layer1.1.conv1.weight\) \(its stem is the stem and the"
+    ):
+        hybrid.build_cifar(**data, **SPECS["hybrid-cifar"].defaults | options | {"stem_blocks": 1})
 
 
 def test_whole_checkpoint_fills_both(tmp_path):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from vitbench_scratch.drop_path import DropPath
 
-from vitbench.errors import UsageError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.specs import ModelSpec, load_target
 
 pytestmark = pytest.mark.compute
@@ -25,6 +25,7 @@ TRAINED = pytest.mark.parametrize(
     [
         ("vit", {"depth": 2, "width": 32, "heads": 4}, 8),
         ("vit", {"depth": 2, "width": 32, "heads": 4, "patch_size": 8, "dropout": 0.2, "drop_path": 0.2}, 32),
+        ("vit2d", {"depth": 2, "width": 32, "stem": "conv", "position": "relative"}, 8),
         ("resnet18", {"width": 8, "drop_path": 0.2}, 8),
         ("resnet34", {"width": 4}, 64),
         ("resnet50", {"width": 4}, 32),
@@ -56,7 +57,7 @@ def test_listing_imports_nothing_heavy():
         "print(len(names), sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "14 []\n"
+    assert done.stdout == "15 []\n"
 
 
 @ALL
@@ -67,7 +68,7 @@ def test_builds_without_memory_at_its_own_size(spec):
         assert model(torch.empty(2, 3, *size)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("name", ["vit", "resnet18", "hybrid-cifar", "hybrid"])
+@pytest.mark.parametrize("name", ["vit", "vit2d", "resnet18", "hybrid-cifar", "hybrid"])
 @pytest.mark.parametrize(("channels", "size"), [(1, (16, 32)), (4, (96, 64)), (5, (32, 128))])
 def test_rectangles_of_any_channels_are_taken(name, channels, size):
     patch = {"patch_size": 8} if name == "hybrid" else {}
@@ -125,6 +126,21 @@ def test_state_dict_round_trip_through_the_checkpoint_option(name, options, size
         assert torch.equal(model.eval()(images), again.eval()(images))
 
 
+@TRAINED
+def test_a_checkpoint_gets_a_new_head_of_zeros_where_that_is_asked_for(name, options, size, tmp_path):
+    path = str(tmp_path / "model.safetensors")
+    model = build(SPECS[name], size=size, num_classes=5, **options)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    save_file(model.state_dict(), path)
+    with pytest.raises(UnusableError, match="has a head for 5 classes, and the data have 3; head=new makes a new head"):
+        build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path)
+    state = build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path, head="new").state_dict()
+    new = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, state[key])}
+    assert {len(state[key]) for key in new} == {3}
+    assert not any(state[key].any() for key in new)
+
+
 @pytest.mark.parametrize("name", ["vit", "hybrid-cifar"])
 def test_initial_loss_is_that_of_a_guess(name):
     model = build(SPECS[name], num_classes=7, size=8)
@@ -133,7 +149,8 @@ def test_initial_loss_is_that_of_a_guess(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("vit", {"depth": 3, "width": 8, "heads": 2, "patch_size": 4}), ("resnet18", {"width": 4})]
+    ("name", "options"),
+    [("vit", {"depth": 3, "width": 8, "heads": 2}), ("vit2d", {"depth": 3, "width": 8}), ("resnet18", {"width": 4})],
 )
 def test_drop_path_rises_with_the_depth_and_rests_in_eval(name, options):
     model = build(SPECS[name], size=8, drop_path=0.5, **options)

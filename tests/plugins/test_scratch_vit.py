@@ -159,11 +159,11 @@ def test_tokens_without_positions_are_a_set():
         torch.testing.assert_close(model(shuffled), model(images), rtol=0, atol=1e-4)
 
 
-def test_features_are_normalised_tokens_of_which_the_head_reads_the_first():
+def test_tokens_are_normalised_and_the_head_reads_the_first():
     model = scrambled(VisionTransformer(num_classes=10, image_size=(32, 32), in_channels=1, **SMALL))
     images = torch.randn(2, 1, 32, 32)
     with torch.inference_mode():
-        tokens = model.features(images)
+        tokens = model.tokens(images)
         assert tokens.shape == (2, 65, 48)
         assert torch.equal(model.head(tokens[:, 0]), model(images))
 
@@ -201,7 +201,7 @@ def test_dropout_works_in_training_only():
 )
 def test_bad_options(options, message):
     with pytest.raises(UsageError, match=message):
-        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", **{**SMALL, **options})
+        build(num_classes=10, image_size=(32, 32), in_channels=3, checkpoint="", head="own", **{**SMALL, **options})
 
 
 def test_checkpoint_of_another_size_is_refused(tmp_path):
@@ -212,6 +212,7 @@ def test_checkpoint_of_another_size_is_refused(tmp_path):
             image_size=(32, 32),
             in_channels=3,
             checkpoint=str(tmp_path / "deep.pt"),
+            head="own",
             **{**SMALL, "depth": 2},
         )
 

@@ -100,7 +100,7 @@ def test_paths_are_text_lists_are_tuples_and_conditions_have_a_place_of_their_ow
         models=("a", "b"),
         data={"pets": "a b"},
         plugins=("net.py",),
-        conditions=Conditions(device="cuda:1", limit=0.5, compile=True),
+        conditions=Conditions(device="cuda:1", limit=0.5, compile="default"),
     )
 
 

@@ -7,9 +7,17 @@ from collections.abc import Mapping
 
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.printable import short_size
-from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec, Scalar
+from vitbench.specs import DatasetSpec, ModelSpec, Option, OptionValue, RecipeSpec, Scalar
 
-__all__ = ["complete_model", "complete_options", "model_options", "parse_dataset", "parse_model", "parse_size"]
+__all__ = [
+    "complete_dataset",
+    "complete_model",
+    "complete_options",
+    "model_options",
+    "parse_dataset",
+    "parse_model",
+    "parse_size",
+]
 
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)')
@@ -143,6 +151,15 @@ def _size(owner: str, value: OptionValue) -> str | None:
         takes = f"a side of 1 to {LARGEST_SIDE} pixels, or height x width as in 96x160"
         raise UsageError(f"{owner}: option image_size must be {takes}, not {value!r}.")
     return str(short_size(size))
+
+
+def complete_dataset(owner: str, spec: DatasetSpec, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return a dataset's complete options, and what any dataset can be asked for where that was given.
+
+    Arguments and errors are those of `complete_options`.
+    """
+    options = complete_options(owner, {**spec.declared, **spec.stated}, given)
+    return {name: value for name, value in options.items() if name in spec.declared or value is not None}
 
 
 def model_options(

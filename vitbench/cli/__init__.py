@@ -11,6 +11,7 @@ from vitbench.cli.catalog import ls, plugins
 from vitbench.cli.check import check
 from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
+from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
@@ -73,9 +74,9 @@ def cli() -> None:
     \b
     Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
     4 output unusable; 5 nothing selected; 130 interrupted. compare and track: 10 regressed; 11 no data;
-    12 not comparable; 13 not resolved.
+    12 not comparable; 13 not resolved. findings: 10 a claim is refuted; 11 not run; 13 not resolved.
     """
 
 
-for _command in (run, ls, plugins, plugin, leaderboard, show, withdraw, doctor, check, track, compare):
+for _command in (run, ls, plugins, plugin, leaderboard, findings, show, withdraw, doctor, check, track, compare):
     cli.add_command(_command)

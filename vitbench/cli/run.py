@@ -12,6 +12,7 @@ import click
 from vitbench.cli.leaderboard import print_table
 from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
 from vitbench.cli.streams import echo
+from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UnusableError, UsageError, reason_of
 from vitbench.settings import SUITE
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vitbench.api import Results
     from vitbench.planning.plan import Plan
     from vitbench.records import Record
+    from vitbench.running.pacing import Pace
     from vitbench.running.session import Rerun
     from vitbench.specs import OptionValue
 
@@ -38,6 +40,14 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     if isinstance(number, int) and number < 1:
         raise click.BadParameter(f"a number of images must be at least 1, not {text}")
     return number
+
+
+def _budget(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Read a duration."""
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and datasets are given]"
@@ -67,12 +77,18 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option(
     "--limit", metavar="N|FRACTION", callback=_limit, help="Use N images of each split; the results are marked partial."
 )
+@click.option(
+    "--budget",
+    metavar="DURATION",
+    callback=_budget,
+    help="Time for the whole run, such as 30m: it decides how many steps each training takes.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
     "--speeds",
-    type=click.Choice(["all", "none"]),
-    help="Measure speeds, or leave them out. [default: all; none with --epochs or --limit]",
+    type=click.Choice(["all", "none", "only"]),
+    help="Measure speeds, leave them out, or measure only them. [default: all; none with --epochs or --limit]",
 )
 @click.option(
     "--set",
@@ -90,10 +106,16 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     type=click.Choice(["failed", "speed", "all"]),
     help="Run these cells again, too: failed ones, all speeds, or all. [default: only what is missing]",
 )
-@click.option("--compile", is_flag=True, help="Use torch.compile.")
+@click.option(
+    "--compile",
+    is_flag=False,
+    flag_value="default",
+    type=click.Choice(["default", "reduce-overhead"]),
+    help="Use torch.compile, in its default mode or, with CUDA graphs, in reduce-overhead.",
+)
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
-@click.option("--dry-run", is_flag=True, help="Print the cells and run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")
 @plugin_options
 @click.option("--quiet", is_flag=True, help="Print nothing while running.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -120,11 +142,17 @@ def run(
 
     asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
     if dry_run:
+        from vitbench.running.pacing import paced
+        from vitbench.store import default_output
+
         with stoppable():
-            planned = api.plan_of(chosen_executor(), **asked, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+            executor = chosen_executor()
+            planned = api.plan_of(executor, **asked, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+            tell = (lambda _: None) if quiet else api.say
+            pace = paced(planned, output or default_output(), executor=executor, rerun=rerun, say=tell)
         for note in () if quiet else (*planned.prepared.notes, *planned.notes):
             api.say(note)
-        _print_plan(planned, output, rerun, as_json)
+        _print_plan(planned, pace, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
     page, folder = _write_page(results), results.folder
@@ -166,17 +194,20 @@ def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]
     return settings
 
 
-def _print_plan(planned: Plan, output: Path | None, rerun: Rerun | None, as_json: bool) -> None:
+def _print_plan(planned: Plan, pace: Pace | None, output: Path | None, rerun: Rerun | None, as_json: bool) -> None:
     from vitbench.report.inspection import plan_data, plan_text
-    from vitbench.running.session import is_wanted, known_seconds
+    from vitbench.running.estimate import estimates
+    from vitbench.running.session import in_order, is_wanted, known_seconds
     from vitbench.store import FILE_NAME, Store, default_output
 
     folder = output or default_output()
-    cells = planned.prepared.cells
+    cells = in_order(pace.cells if pace else planned.prepared.cells)
     newest: dict[str, Record] = {}
-    seconds: dict[str, float] = {}
+    records: list[Record] = []
     if (folder / FILE_NAME).exists():
         with Store.open(folder, create=False) as store:
-            newest, seconds = store.newest_by_key(), known_seconds(store.records())
+            newest, records = store.newest_by_key(), store.records()
     wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in cells}
-    echo((plan_data if as_json else plan_text)(cells, newest, wanted, seconds))
+    found = estimates(cells, records, known_seconds(records), pace.expected if pace else {})
+    expected = {key: (one.seconds, one.source) for key, one in found.items()}
+    echo((plan_data if as_json else plan_text)(cells, newest, wanted, expected))

@@ -16,10 +16,10 @@ from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.conditions import VERSIONS, unlike_conditions
 from vitbench.comparing.contrast import Contender, Contrast, contrast, judge_quality, tested_speeds
 from vitbench.comparing.folder import Folder, NoDataError, in_words
-from vitbench.comparing.paired import LEVEL
 from vitbench.comparing.speed_ratio import Speed
 from vitbench.errors import UsageError
 from vitbench.leaderboard.image_scores import read_outcomes
+from vitbench.leaderboard.paired import LEVEL
 from vitbench.leaderboard.rows import Row
 from vitbench.statistics import holm
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from vitbench.durations import duration_text
 from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.rows import Condition
 from vitbench.specs import At
@@ -53,6 +54,8 @@ def _in_words(name: str, condition: Condition) -> str:
     value = getattr(condition, name)
     if name == "fingerprint":
         return f"{condition.dataset} ({value[:8]})" if value else "none"
+    if name == "budget" and value is not None:
+        return duration_text(value)
     if name in ("variables", "timing_variables"):
         return ", ".join(f"{variable}={text}" for variable, text in value) or "none"
     return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from vitbench.comparing.conditions import BATCHES, Unlike, blocking, unlike_conditions
 from vitbench.comparing.kinds import is_cost, is_quality, is_speed
-from vitbench.comparing.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.comparing.speed_ratio import Compared, Judgement, Speed, stored_speed
 from vitbench.leaderboard.image_scores import Known
 from vitbench.leaderboard.leaderboard import Failure, interval_entry, seed_outcomes
+from vitbench.leaderboard.paired import LEVEL, PairedDifference, paired_difference
 from vitbench.leaderboard.processes import told_apart
 from vitbench.leaderboard.rows import Condition, Row, unshared
 from vitbench.measurements import at_of

@@ -11,11 +11,11 @@ from functools import partial
 
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.contrast import Contrast, Quality
-from vitbench.comparing.sentences import closing, notes, p_value, signed, verdict
+from vitbench.comparing.sentences import closing, notes, verdict
 from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.leaderboard.rows import Row
 from vitbench.printable import rounded
-from vitbench.report.metric_styles import MetricStyle, percent_decimals, style_of
+from vitbench.report.metric_styles import MetricStyle, p_value, percent_decimals, signed, style_of
 from vitbench.report.naming import conditions_in_words, titles
 from vitbench.report.terminal_text import WIDTH, clipped, display_width, marked, shown, wrapped
 from vitbench.statistics import Estimate

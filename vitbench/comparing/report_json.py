@@ -11,10 +11,10 @@ from typing import Any
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
 from vitbench.comparing.contrast import Contrast, Quality
-from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.sentences import notes, verdict
 from vitbench.comparing.speed_ratio import Compared, Speed
 from vitbench.leaderboard.metric import Metric, metric_fields
+from vitbench.leaderboard.paired import PairedDifference
 from vitbench.leaderboard.rows import Row
 from vitbench.statistics import Estimate
 

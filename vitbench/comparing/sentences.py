@@ -12,19 +12,21 @@ from collections.abc import Iterator, Sequence
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
 from vitbench.comparing.contrast import Contrast, Quality
-from vitbench.comparing.paired import PairedDifference
 from vitbench.comparing.speed_ratio import Compared, Speed
+from vitbench.leaderboard.paired import PairedDifference
 from vitbench.printable import rounded
 from vitbench.report.metric_styles import (
     MetricStyle,
     gap_in_words,
+    p_value,
     percent_decimals,
+    signed,
     style_of,
     threshold_in_words,
 )
 from vitbench.report.terminal_text import few, marked_verdict
 
-__all__ = ["closing", "names_of", "notes", "p_value", "verdict"]
+__all__ = ["closing", "names_of", "notes", "verdict"]
 
 _MOST_REASONS = 2
 """Remarks that are said of a measurement; the JSON gives all."""
@@ -37,11 +39,6 @@ def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
     names = pair.first.model, pair.second.model
     short = max(map(len, names)) <= _LONGEST_NAME
     return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
-
-
-def p_value(value: float) -> str:
-    """Return ``0.043`` or ``<0.001``."""
-    return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
 def notes(comparison: Comparison, pair: Contrast) -> list[str]:
@@ -199,13 +196,6 @@ def _sure(style: MetricStyle, quality: Quality, decimals: int) -> str:
     if quality.together > 1:
         words += f"; corrected over {quality.together} pairs: p up to {paired.level:.2g} counts"
     return f" ({words})"
-
-
-def signed(style: MetricStyle, value: float, decimals: int) -> str:
-    """Return a difference with its sign, in the unit for readers; what rounds to nothing has none."""
-    text = style.number(abs(value), decimals)
-    sign = "-" if value < 0 else "+"
-    return f"{sign if float(text.replace(',', '')) else ''}{text}"
 
 
 def _resolving(style: MetricStyle, paired: PairedDifference) -> Iterator[str]:

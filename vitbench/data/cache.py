@@ -35,10 +35,10 @@ import msgspec
 import numpy as np
 
 from vitbench.data.decoding import Decoded, Form, Geometry, Survey, decode, glance
-from vitbench.data.findings import unreadable_images
 from vitbench.data.geometry import covering_size, filling, placing
 from vitbench.data.integrity import ArrayFile, Stamp, array_file, has_stamp, holds, stamp_of
 from vitbench.data.locate import Located
+from vitbench.data.oddities import unreadable_images
 from vitbench.data.opening import check_class_count, fault, open_splits, refuses
 from vitbench.data.splits import limited
 from vitbench.errors import StoreError, UnusableError, VitbenchError
@@ -187,6 +187,8 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
     brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are left out"
+    had, used = survey.sizes.get("train", 0), located.train_images
+    fewer = f"{used:,} of {had:,} training images are used, chosen class by class" if used is not None else ""
     resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
     return DataInfo(
         name=located.name,
@@ -202,8 +204,9 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         augmentations=located.augmentations,
         target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", resized])),
+        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
+        train_images=located.train_images,
         left_out=survey.unreadable,
         limit=survey.limit,
     )

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import __version__ as PILLOW_VERSION
 from PIL import features
 
-from vitbench.data.findings import DARK, MOST_NAMED, Read, bits_used, content_of, copies, looks
 from vitbench.data.fitting import fitted
 from vitbench.data.integrity import digest_of
+from vitbench.data.oddities import DARK, MOST_NAMED, Read, bits_used, content_of, copies, looks
 from vitbench.data.opening import OpenedSet, OpenedSplit, Pixels, Unreadable, absent_classes
 from vitbench.data.splits import limited
 from vitbench.environment import usable_cores

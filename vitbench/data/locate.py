@@ -54,6 +54,8 @@ class Located:
     """Further layouts that its folder has, too: plugin and name."""
     whole: bool = False
     """Whether no model learns from it, so that images that are not split are all scored."""
+    train_images: int | None = None
+    """How many of its training images are used; None: all. It is part of its name, and all are decoded."""
     limit: int | float | None = None
     """The images of each split that are read, as `vitbench.data.splits.limited` chooses them; None: all."""
     code: str = ""
@@ -64,7 +66,8 @@ class Located:
     @property
     def title(self) -> str:
         """The name, with the options that are not as by default."""
-        return canonical_name(self.name, dict(self.options), self.spec.defaults)
+        asked = {} if self.train_images is None else {"train_images": self.train_images}
+        return canonical_name(self.name, {**self.options, **asked}, self.spec.defaults)
 
 
 def default_data_root() -> Path:

@@ -102,9 +102,10 @@ def limited(labels: Index, limit: int | float | None) -> Index:
 
 
 def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True) -> Splits:
-    """Map a cached dataset and split it: limit each split, then hold validation images out of the training images.
+    """Map a cached dataset and split it.
 
-    A validation split that the dataset has is taken as it is. Without training images, train and val are empty.
+    Each split is limited, the training images that were asked for are chosen, then validation images are held out of
+    them. A validation split that the dataset has is taken as it is. Without training images, train and val are empty.
 
     Args:
         info: the dataset.
@@ -122,6 +123,8 @@ def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = Tru
     for name in info.sizes:
         labels = np.load(folder / f"{name}-labels.npy")
         rows = limited(labels, limit)
+        if name == "train" and info.train_images is not None:
+            rows = rows[limited(labels[rows], info.train_images)]
         images = np.load(folder / f"{name}-images.npy", mmap_mode="r")
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
     if "train" not in pools:

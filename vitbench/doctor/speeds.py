@@ -22,7 +22,7 @@ from vitbench.execution.choice import chosen_executor
 from vitbench.execution.executor import Send
 from vitbench.planning.suite import Conditions
 from vitbench.records import REFERENCE
-from vitbench.running.attempt import VALID_HALF_WIDTH
+from vitbench.running.attempt import LOOK_CONFIDENCE, SETTLED, VALID_HALF_WIDTH
 from vitbench.running.runner import SPEED_PROCESSES
 from vitbench.running.steadiness import Steadiness, keep_steadiness
 from vitbench.statistics import process_mean
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Probed", "measure_speeds", "probe_in_child", "speeds_check"]
 
+PROCESSES = 7
+"""Fresh processes that the network is timed in."""
 TIMEOUT = 120.0
 """Seconds for one process."""
 BATCH_SIZE, IMAGE_SIDE, WIDTH = 16, 32, 32
@@ -91,7 +93,7 @@ def _network() -> nn.Module:
 
 
 def measure_speeds(device: str) -> Steadiness:
-    """Time the network in as many fresh processes as a run takes, and keep what that says for later runs.
+    """Time the network in several fresh processes, as a run does, and keep what that says for later runs.
 
     Args:
         device: as the user writes it.
@@ -105,7 +107,7 @@ def measure_speeds(device: str) -> Steadiness:
         executor.run(
             "vitbench.doctor.speeds:probe_in_child", Conditions(device=device), Probed, timeout=TIMEOUT
         ).answered("timing a small network")
-        for _ in range(SPEED_PROCESSES)
+        for _ in range(PROCESSES)
     ]
     steadiness = Steadiness(
         machine=found[0].machine_class,
@@ -127,9 +129,11 @@ def speeds_check(found: Steadiness) -> MachineCheck:
     """Say how well a speed is known here, in what time, and which of its forms later runs rank by."""
     names = {True: "ratio to the reference network", False: "measured speed"}
     deviations = {True: found.ratio_deviation, False: found.measured_deviation}
-    half = _half_width(deviations[found.by_ratio], found.processes)
+    few, most = SPEED_PROCESSES[0], SPEED_PROCESSES[-1]
+    taken = few if _half_width(deviations[found.by_ratio], few) <= SETTLED else most
+    half = _half_width(deviations[found.by_ratio], taken)
     words = (
-        f"resolves speeds to {half:.1%} in {found.seconds * found.processes:.0f} s per model. "
+        f"resolves speeds to {half:.1%} in {found.seconds * taken:.0f} s per model, in {taken} processes. "
         f"Over {found.processes} processes the {names[found.by_ratio]} varies by {deviations[found.by_ratio]:.1%}, "
         f"the {names[not found.by_ratio]} by {deviations[not found.by_ratio]:.1%}; later runs rank by the former"
     )
@@ -145,7 +149,7 @@ def _half_width(deviation: float, processes: int) -> float:
     """Return half of the interval that so many processes with this deviation would have."""
     step = deviation * math.sqrt((processes - 1) / 2)
     symmetric = [math.exp(step), math.exp(-step), *[1.0] * (processes - 2)]
-    mean = process_mean(symmetric)
+    mean = process_mean(symmetric, LOOK_CONFIDENCE)
     assert mean.low is not None
     assert mean.high is not None
     return math.sqrt(mean.high / mean.low) - 1

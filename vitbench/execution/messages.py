@@ -27,7 +27,7 @@ __all__ = [
 
 WEIGHTS, PREDICTIONS, SCORES = "weights.safetensors", "predictions.npz", "scores.npz"
 """Files in the folder of a job."""
-SPEED_TIMEOUT = 120.0
+SPEED_TIMEOUT = 300.0
 """Seconds for one process of a speed cell; training has no limit but its signs of life."""
 COMPILE_TIMEOUT = 900.0
 """The same where a model is compiled: a deep one takes minutes on few cores."""
@@ -52,7 +52,8 @@ class CellJob(_Message, frozen=True, kw_only=True):
     timing_only: bool = False
     """Leave out what earlier processes of a speed cell have measured: memory, energy, the cold start."""
     probe: bool = False
-    """Only see whether one step of this batch fits in memory."""
+    """Of a speed cell, only see whether one step of this batch fits in memory; of a quality cell, only see how long its
+    training's steps take: `CellResult.evidence` says it, see `vitbench.worker.probe.probe_training`."""
     checkpoint: str = ""
     """Where the state of a training is saved and found, in a folder that outlives the job; empty: nowhere. The caller
     deletes it when the training has ended without being killed."""

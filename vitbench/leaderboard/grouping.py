@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from vitbench.installed import CUDNN
-from vitbench.records import KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
+from vitbench.records import Compile, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [
@@ -55,7 +55,7 @@ class Manner(NamedTuple):
     """How a model was computed, and by which version of our method it was measured."""
 
     precision: str
-    compile: bool
+    compile: Compile
     channels_last: bool
     method: int
     torch: str
@@ -81,6 +81,7 @@ class Task(NamedTuple):
     manner: Manner
     limit: int | float | None
     epochs: int | None
+    budget: float | None = None
 
 
 class RowIdentity(NamedTuple):
@@ -126,7 +127,7 @@ def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     dataset = made_of.dataset.code_hash if made_of.dataset else ""
     return RowIdentity(
         subject=timed_model(planned),
-        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs),
+        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
         recipe_code=recipe_code(planned),

@@ -256,7 +256,7 @@ def _order(condition: Condition) -> tuple[object, ...]:
     c = condition
     return (
         *(c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
-        *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0),
+        *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0, c.budget or 0),
         *(c.torch, c.cudnn, c.variables, c.timing_variables),
     )
 

@@ -31,6 +31,7 @@ from vitbench.leaderboard.metric import Metric, first_taken, of_all_seeds
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    Compile,
     KeyedCell,
     Measurement,
     QualityCell,
@@ -62,7 +63,7 @@ class Condition:
     device: str
     precision: str
     threads: int
-    compile: bool
+    compile: Compile
     channels_last: bool
     method: int
     """Version of the way numbers are made, `vitbench.records.METHOD`."""
@@ -82,6 +83,8 @@ class Condition:
     """Environment variables that are set and may change results, by name; see `vitbench.variables`."""
     timing_variables: Variables = ()
     """Those that change speed and memory alone."""
+    budget: float | None = None
+    """Seconds that the whole run could take, of which each training got a share; None: any."""
 
     @property
     def variables_text(self) -> str:
@@ -190,6 +193,7 @@ def _row(
         fingerprint=task.fingerprint,
         limit=task.limit,
         epochs=task.epochs,
+        budget=task.budget,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),

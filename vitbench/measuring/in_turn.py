@@ -29,8 +29,8 @@ from vitbench.measuring.timing import (
     ENOUGH_CALLS,
     MOST_CALL_SECONDS,
     MOST_CALLS,
-    SLOW_SECONDS,
     Block,
+    Pace,
     WarmUp,
     time_step,
 )
@@ -42,8 +42,10 @@ __all__ = ["time_in_turn"]
 BLOCK_SECONDS = 0.01
 """The least length of a block. Blocks of a slow model are as long as its call. The shorter, the more quads escape the
 other processes of a busy machine."""
-MOST_REFERENCE_SECONDS = 0.1
-"""The reference's blocks are as long as the model's, but no longer than this."""
+WARM_UP = Pace(block_seconds=0.03, seconds=0.2, slow_seconds=2.0)
+"""On a CPU less warm-up than a time alone needs: the machine's mood divides out, and the first quad is not kept."""
+MOST_REFERENCE_SECONDS, REFERENCE_SHARE = 0.1, 0.2
+"""The reference's blocks are as long as the model's, but no longer than the first, or this share of the model's."""
 WARM_SECONDS = 0.001
 """Untimed calls before each block, which bring its weights and inputs back into the caches, take so long ..."""
 UNTIMED_MOST = 0.1
@@ -52,13 +54,13 @@ LEAST_SHARE = 0.01
 """Of a block's wall time at least so much counts, since the wait is read a moment before and after it."""
 STEAL_SECONDS = 0.2
 """Seconds at least over which the host's share is counted: it moves in ticks of 10 ms."""
-FEW_QUADS, ENOUGH_QUADS = 3, 8
-"""Quads at least: of a slow model, and of all others."""
-SHARP, TURN_SECONDS = 0.005, 1.0
+SLOW_TURN_SECONDS, ENOUGH_QUADS = 3.0, 8
+"""A slow model gets as many quads as begin in this time, one at least; all others so many at least."""
+SHARP, TURN_SECONDS = 0.01, 0.75
 """Quads are run until the median log ratio is known so well, by its standard error, or for this time ..."""
-BLUNT, MOST_TURN_SECONDS = 0.015, 3.0
-"""... and up to the second time where it is known worse than this, as on a busy machine: processes differ by as much.
-"""
+BLUNT, MOST_TURN_SECONDS = 0.015, 2.0
+"""... and up to the second time where it is known worse than this, as on a busy machine. Processes differ by as much:
+to know one better costs more than it gains."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,7 +117,7 @@ def time_in_turn(step: Step, reference: Reference, mode: Mode, batch: Tensor, nu
         turns, calls = _in_turn(quads, other, reference, block), model.calls
         return model.seconds
 
-    timing = time_step(step, mode, batch, num_classes, measure)
+    timing = time_step(step, mode, batch, num_classes, measure, WARM_UP if batch.device.type == "cpu" else Pace())
     return replace(timing, calls_per_block=1 if timing.call_seconds else calls, in_turn=turns)
 
 
@@ -128,16 +130,24 @@ def _sides(block: Block, warm: WarmUp, reference: Reference, *, single: bool) ->
         reference_call = _pace(yardstick)
     return (
         _side(block, call, length, single=single),
-        _side(yardstick, reference_call, min(length, MOST_REFERENCE_SECONDS), single=single),
+        _side(
+            yardstick,
+            reference_call,
+            min(length, max(MOST_REFERENCE_SECONDS, REFERENCE_SHARE * length)),
+            single=single,
+        ),
     )
 
 
 def _take_turns(model: _Side, other: _Side, reference: Reference, *, images: int) -> list[Quad]:
-    """Run quads until they are enough; one more at the start, so that the first is like all others, is not kept."""
+    """Run quads until they are enough; one more at the start, so that the first is like all others, is not kept.
+
+    A slow model has none to spare, and what comes before its first call is less than a per cent of that.
+    """
     on_cpu = model.block.device.type == "cpu"
     per_block = other.calls * reference.batch_size, model.calls * images
     quads: list[Quad] = []
-    started, settled = time.perf_counter(), False
+    started, settled = time.perf_counter(), not model.untimed
     moments: deque[Moment] = deque()
     while not (settled and _enough(quads, model, time.perf_counter() - started)):
         before = glance(model.block.watch.latest)
@@ -193,14 +203,14 @@ def _pace(block: Block) -> float:
 
 def _enough(quads: Sequence[Quad], model: _Side, elapsed: float) -> bool:
     """Say whether the times so far are enough: by count, time and noise, and for a latency's percentiles by calls."""
-    if len(quads) < FEW_QUADS:
+    if not quads:
         return False
-    if model.single and elapsed < MOST_CALL_SECONDS:
-        calls = len(model.seconds)
-        if calls < ENOUGH_CALLS or (calls < MOST_CALLS and elapsed < ENOUGH_CALL_SECONDS):
-            return False
+    calls = len(model.seconds)
+    within_reach = model.single and ENOUGH_CALLS * elapsed < MOST_CALL_SECONDS * calls
+    if within_reach and (calls < ENOUGH_CALLS or (calls < MOST_CALLS and elapsed < ENOUGH_CALL_SECONDS)):
+        return False
     if len(quads) < ENOUGH_QUADS:
-        return elapsed >= SLOW_SECONDS
+        return elapsed >= SLOW_TURN_SECONDS
     known = undisturbed(quads)
     return (
         is_sharp(known, SHARP) or elapsed >= MOST_TURN_SECONDS or (elapsed >= TURN_SECONDS and is_sharp(known, BLUNT))

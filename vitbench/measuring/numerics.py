@@ -40,9 +40,9 @@ OTHER_CLASS_SHARE = 0.02
 """Share of the images that may get another class."""
 
 
-def is_variant(precision: str, compile: bool, channels_last: bool) -> bool:  # noqa: A002 - the word of the command line
+def is_variant(precision: str, compile: str, channels_last: bool) -> bool:  # noqa: A002 - the word of the command line
     """Return whether a cell computes otherwise than plain float32 does."""
-    return precision != "float32" or compile or channels_last
+    return precision != "float32" or bool(compile) or channels_last
 
 
 def compare(reference: Tensor, variant: Tensor, *, precision: str, real_images: bool) -> Agreement:

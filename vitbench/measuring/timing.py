@@ -32,6 +32,7 @@ __all__ = [
     "FRESH_INPUTS",
     "Block",
     "Measure",
+    "Pace",
     "WarmUp",
     "fresh_input_reasons",
     "no_garbage_collection",
@@ -77,12 +78,25 @@ CLOCK_NOISE = 50e-6
 """Seconds by which two short calls differ by chance: an interrupt, a page fault."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How long a step is warmed up."""
+
+    block_seconds: float = BLOCK_SECONDS
+    """The least length of a block."""
+    seconds: float = WARMUP_SECONDS
+    """Until when blocks may differ."""
+    slow_seconds: float = SLOW_WARMUP_SECONDS
+    """Until when a slow model gets further blocks."""
+
+
 def time_step(
     step: Step,
     mode: Mode,
     batch: Tensor,
     num_classes: int | None,
     measure: Measure | None = None,
+    pace: Pace = Pace(),
 ) -> Timing:
     """Warm up, measure, and judge what was measured.
 
@@ -95,6 +109,7 @@ def time_step(
         batch: ``[B, C, H, W]``, a batch as the step takes it.
         num_classes: K, where it is to be checked.
         measure: another loop, and perhaps another clock, than those of this module.
+        pace: how long to warm up; by default as long as what is timed alone needs.
 
     Raises:
         InvalidOutput: the step's output is not a batch of logits, or not a loss.
@@ -104,7 +119,7 @@ def time_step(
     check = output_check(mode, batch, num_classes)
     with no_garbage_collection(), torch.inference_mode(mode == "inference"):
         block = Block(step, device, cross_check=not single, check=check)
-        warm = warm_up(block)
+        warm = warm_up(block, pace)
         block.forget()
         start = observe(device)
         if measure is not None:
@@ -238,7 +253,7 @@ Measure = Callable[[Block, WarmUp], list[float]]
 """Times a step that is warm, and returns the seconds of each single call, or of each block of `WarmUp.calls` calls."""
 
 
-def warm_up(block: Block) -> WarmUp:
+def warm_up(block: Block, pace: Pace = Pace()) -> WarmUp:
     """Run a block, longer and longer, until its length is right and its times are stable."""
     seconds = [block(1)]  # the cold start
     calls = 1
@@ -246,8 +261,8 @@ def warm_up(block: Block) -> WarmUp:
     started = time.perf_counter()
     while True:
         seconds.append(block(calls))
-        if seconds[-1] < BLOCK_SECONDS:
-            calls = more_calls(calls, seconds[-1], least=BLOCK_SECONDS)
+        if seconds[-1] < pace.block_seconds:
+            calls = more_calls(calls, seconds[-1], least=pace.block_seconds)
             steady.clear()
             continue
         steady.append(seconds[-1])
@@ -255,7 +270,7 @@ def warm_up(block: Block) -> WarmUp:
         spread = (max(last) - min(last)) / float(np.median(last))
         elapsed = time.perf_counter() - started
         full = len(last) == STABLE_BLOCKS
-        out_of_time = elapsed >= WARMUP_SECONDS if full else elapsed + last[-1] > SLOW_WARMUP_SECONDS
+        out_of_time = elapsed >= pace.seconds if full else elapsed + last[-1] > pace.slow_seconds
         if out_of_time or (full and spread <= STABLE_SPREAD):
             unsteady = f"the last {len(last)} warm-up blocks differ by {spread:.0%}"
             return WarmUp(seconds=tuple(seconds), calls=calls, warnings=(unsteady,) if spread > STABLE_SPREAD else ())

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from vitbench.durations import duration_text
 from vitbench.planning.suite import Conditions, Selection
 
 __all__ = ["command_line"]
@@ -18,6 +19,8 @@ def command_line(selection: Selection) -> str:
     given = msgspec.structs.asdict(selection)
     conditions = msgspec.structs.asdict(given.pop("conditions"))
     given |= {name: value for name, value in conditions.items() if value != untouched[name]}
+    if selection.conditions.budget is not None:
+        given["budget"] = duration_text(selection.conditions.budget)
     given |= {"suite": selection.suite or None, "data": tuple(map("=".join, selection.data.items()))}
     given["set"] = tuple(
         f"{recipe}.{name}={_written(value)}"
@@ -30,6 +33,8 @@ def command_line(selection: Selection) -> str:
         option = f"--{(name.removesuffix('s') if isinstance(value, tuple) else name).replace('_', '-')}"
         if isinstance(value, bool):
             words += [option] * value
+        elif (name, value) == ("compile", "default"):
+            words.append(option)
         elif value is not None:
             words += [
                 word for each in (value if isinstance(value, tuple) else (value,)) for word in (option, _written(each))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vitbench.catalog import Catalog, Plugin
-from vitbench.catalog.options import complete_options
+from vitbench.catalog.options import complete_dataset
 from vitbench.catalog.provenance import library_versions, origin
-from vitbench.errors import UnusableError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.planning.files import hash_files
 from vitbench.planning.messages import PrepareRequest
 from vitbench.planning.resolve import Fault, ResolvedModel, lack_of
@@ -164,21 +164,42 @@ def open_data(
         opened[key] = ResolvedDataset(
             name=cell.dataset,
             plugin=plugin,
-            options=dict(located.options),
+            options=dict(located.options) | _asked_of_any(located),
             files=located.files,
             decoders=located.decoders,
-            infos=cache_dataset(
-                located,
-                sides=sides,
-                cache_root=default_cache_root(),
-                say=say,
-                skip_unreadable=request.conditions.skip_unreadable,
+            infos=_enough(
+                cache_dataset(
+                    located,
+                    sides=sides,
+                    cache_root=default_cache_root(),
+                    say=say,
+                    skip_unreadable=request.conditions.skip_unreadable,
+                )
             ),
             learns=key in learned,
             root=located.root,
             published=bool(located.published),
         )
     return opened
+
+
+def _asked_of_any(located: Located) -> dict[str, OptionValue]:
+    """Return the options that any dataset takes, as far as they were given."""
+    return {} if located.train_images is None else {"train_images": located.train_images}
+
+
+def _enough(infos: Mapping[WantedSize, DataInfo]) -> Mapping[WantedSize, DataInfo]:
+    """Return the data as they are.
+
+    Raises:
+        UsageError: they have fewer training images than were asked for.
+    """
+    for info in infos.values():
+        had = info.sizes.get("train", 0)
+        if info.train_images is not None and info.train_images > had:
+            have = f"has {had:,} training images" if had else "has no training images"
+            raise UsageError(f"dataset {info.name}: it {have}; train_images={info.train_images} asks for more.")
+    return infos
 
 
 def _complete(cell: AskedCell, located: Located, named: DatasetSpec | None, plugins: Mapping[str, Plugin]) -> Located:
@@ -193,10 +214,15 @@ def _complete(cell: AskedCell, located: Located, named: DatasetSpec | None, plug
     owner = f"dataset {located.name}"
     if lack := lack_of(located.spec.requires):
         raise UnusableError(f"{owner} {lack}.")
-    options, files = hash_files(owner, located.spec.declared, _options_of(cell, located.spec, named))
+    complete = _options_of(cell, located.spec, named)
+    train_images = complete.pop("train_images", None) if "train_images" in located.spec.stated else None
+    assert train_images is None or isinstance(train_images, int)
+    options, files = hash_files(owner, located.spec.declared, complete)
     decoders = decoder_versions() | library_versions(located.spec.requires)
     code = origin(plugins[located.plugin]).code_hash
-    return dataclasses.replace(located, options=options, files=files, code=code, decoders=decoders)
+    return dataclasses.replace(
+        located, options=options, train_images=train_images, files=files, code=code, decoders=decoders
+    )
 
 
 def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) -> dict[str, OptionValue]:
@@ -206,11 +232,11 @@ def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) 
         UsageError: the layout does not have an option that was given, or refuses its value.
     """
     if opens is named:
-        return cell.dataset_options
+        return dict(cell.dataset_options)
     usual = named.defaults if named else {}
     given = {name: value for name, value in cell.dataset_options.items() if name not in usual or usual[name] != value}
     owner = f"dataset {cell.dataset}, opened by the layout {opens.name}"
-    return complete_options(owner, opens.declared, given)
+    return complete_dataset(owner, opens, given)
 
 
 def describe_data(data: Iterable[ResolvedDataset], limit: int | float | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A suite and a selection become asked cells, in the order in which they run."""
+"""A suite and a selection become asked cells; each kind is in the order in which it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from shlex import quote
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
-from vitbench.catalog.options import complete_model, complete_options, model_options, parse_dataset, parse_model
+from vitbench.catalog.options import (
+    complete_dataset,
+    complete_model,
+    complete_options,
+    model_options,
+    parse_dataset,
+    parse_model,
+)
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError, did_you_mean
 from vitbench.planning.files import beside
 from vitbench.planning.recipe_options import with_full_names
@@ -29,7 +36,7 @@ Dataset = tuple[str, dict[str, OptionValue]]
 def expand(
     suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "", base: Path | None = None
 ) -> list[AskedCell]:
-    """Return the cells that a suite and a selection ask for, in the order in which they run.
+    """Return the cells that a suite and a selection ask for: quality first, speeds grouped by what is compared.
 
     Args:
         suite: what to run.
@@ -43,7 +50,7 @@ def expand(
         NothingSelectedError: no cell is left.
     """
     _check_rank_by(suite.rank_by, catalog)
-    entries = _choose_models(suite, catalog, selection.models, home)
+    entries = _choose_models(suite, catalog, selection.models, home, base)
     datasets = _choose_datasets(suite, catalog, selection, home, base)
     speed = speed_plan(suite, selection)
     of_suite = {catalog.recipe(name, home=home).name: options for name, options in suite.recipes.items()}
@@ -82,7 +89,7 @@ def expand(
             )
             quality += [
                 asked(kind="quality", recipe_options=dict(options), seed=seed)
-                for seed in selection.seeds or suite.seeds
+                for seed in (() if selection.speeds == "only" else selection.seeds or suite.seeds)
             ]
             timed += [
                 asked(
@@ -98,8 +105,10 @@ def expand(
     for name in sorted(set(of_user) - recipes):
         used = ", ".join(sorted(recipes)) or "none"
         raise UsageError(f"--set names the recipe {name}, which no selected model uses; used: {used}.")
-    if not quality:
+    if not quality + timed:
         lacking = "models; give --model" if not entries else "datasets; give --dataset"
+        if entries and datasets:
+            lacking = "speeds of these models, which are all that --speeds only measures"
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
     order = datasets.index
     timed.sort(
@@ -130,8 +139,17 @@ def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:
     return speed
 
 
-def default_recipe(spec: ModelSpec) -> str:
-    """Return the recipe that a model takes where nothing else names one."""
+def default_recipe(spec: ModelSpec, options: Mapping[str, OptionValue]) -> str:
+    """Return the recipe that a model takes where nothing else names one: that for trained weights, where it has any.
+
+    Args:
+        spec: of the model.
+        options: that are given, or complete.
+    """
+    if options.get("checkpoint") and "checkpoint" in spec.declared:
+        return spec.recipe or PRETRAINED_RECIPE
+    if str(options.get("pretrained", "")).lower() in ("false", "0", "no") and not spec.is_baseline:
+        return RECIPE
     return spec.recipe or (PRETRAINED_RECIPE if spec.pretrained_on else RECIPE)
 
 
@@ -141,12 +159,9 @@ def _recipe_of(
     """Return an entry's recipe: its own, a baseline's, the suite's, or what the model's weights ask for."""
     spec = offer.spec
     own = spec.recipe if spec.is_baseline else ""
-    untrained = str(entry.options.get("pretrained", "")).lower() in ("false", "0", "no")
     if name := entry.recipe or ("" if own else suite.recipe):
         return catalog.recipe(name, home=home)
-    if untrained and not own:
-        return catalog.recipe(RECIPE)
-    return catalog.recipe(default_recipe(spec), home=offer.plugin.name)
+    return catalog.recipe(default_recipe(spec, entry.options), home=offer.plugin.name)
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
@@ -197,14 +212,23 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
     )
 
 
-def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str], home: str) -> list[tuple[str, ModelEntry]]:
+def _choose_models(
+    suite: Suite, catalog: Catalog, wanted: Sequence[str], home: str, base: Path | None
+) -> list[tuple[str, ModelEntry]]:
     """Return the entries to run, each with its place for messages."""
-    listed = [(f"models[{index}]", entry) for index, entry in enumerate(suite.models)]
+    placed = [(f"models[{index}]", entry) for index, entry in enumerate(suite.models)]
+    listed = [(place, entry) for place, entry in placed if not entry.needs]
     if not wanted:
         return listed
+    needing = {entry.label: (place, entry) for place, entry in placed if entry.needs}
     chosen: list[tuple[str, ModelEntry]] = []
     for text in wanted:
         name, options = parse_model(text)
+        if name in needing:
+            place, entry = needing[name]
+            offer = catalog.model(entry.name, home=home)
+            chosen.append((place, _with_needed(offer.spec, entry, options, base)))
+            continue
         same = [(place, entry) for place, entry in listed if entry.label == name and not options]
         if not same:
             offer = catalog.model(name)
@@ -212,6 +236,22 @@ def _choose_models(suite: Suite, catalog: Catalog, wanted: Sequence[str], home: 
         new = [] if same else [(f"--model {text}", ModelEntry(name=offer.name, options=dict(options)))]
         chosen.extend(item for item in same + new if item not in chosen)
     return chosen
+
+
+def _with_needed(spec: ModelSpec, entry: ModelEntry, given: Mapping[str, str], base: Path | None) -> ModelEntry:
+    """Return an entry with what it needs of the user.
+
+    Raises:
+        UsageError: something else was given, or not all of it.
+    """
+    if set(given) != set(entry.needs):
+        example = ",".join(f"{name}=..." for name in entry.needs)
+        raise UsageError(
+            f'"{entry.label}" of the suite needs {" and ".join(entry.needs)}, and takes no other option: '
+            f"--model {entry.label}:{example}"
+        )
+    own = beside(base, {**spec.declared, **spec.stated}, entry.options) if base else {}
+    return msgspec.structs.replace(entry, options={**entry.options, **own, **given}, needs=())
 
 
 def _is_asked(
@@ -248,7 +288,7 @@ def _choose_datasets(
                 )
             if base is not None and not selection.datasets:
                 options |= beside(base, offer.spec.declared, options)
-            name, options = offer.name, complete_options(f"dataset {offer.name}", offer.spec.declared, options)
+            name, options = offer.name, complete_dataset(f"dataset {offer.name}", offer.spec, options)
         if (name, options) in chosen:
             raise UsageError(f'dataset "{text}" is selected twice; name it once.')
         chosen.append((name, options))

@@ -65,7 +65,7 @@ class Keyer:
             torch=described.versions.get("torch", ""),
             software={name: described.versions[name] for name in _SOFTWARE if name in described.versions},
             vitbench=core_hash(),
-            variables=variables_set(device, compiled=conditions.compile),
+            variables=variables_set(device, compiled=bool(conditions.compile)),
             origin=cache(origin),
             versions=cache(library_versions),  # it takes long to ask
         )
@@ -90,6 +90,7 @@ class Keyer:
             seed=asked.seed,
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
+            budget=self.conditions.budget,
             **self._shared(),
         )
         return self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)

@@ -13,6 +13,7 @@ import msgspec
 from vitbench.catalog import Catalog, PluginSelection, Problem, load_catalog, select_plugins
 from vitbench.catalog.options import parse_model
 from vitbench.catalog.provenance import metric_versions
+from vitbench.durations import parse_duration
 from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import Say
@@ -87,6 +88,8 @@ def plan(
     conditions = selection.conditions
     if conditions.threads is None:
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
+    if found.budget is not None and conditions.budget is None and conditions.epochs is None:
+        conditions = msgspec.structs.replace(conditions, budget=parse_duration(str(found.budget)))
     if found.skip_unreadable:
         conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)
@@ -94,6 +97,8 @@ def plan(
     options = metric_options(catalog, found.metrics, selection.settings, home=home)
     of_cells = msgspec.structs.replace(selection, settings=of_recipes(catalog, selection.settings))
     cells = expand(found, catalog, of_cells, home=home, base=base)
+    if conditions.budget is None:
+        _refuse_by_time(cells)
     found = msgspec.structs.replace(found, rank_by=ranked_by(found.rank_by, catalog, options))
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
@@ -124,13 +129,24 @@ def plan(
         suite=found,
         suite_text=text,
         prepared=prepared,
-        notes=tuple(_not_timed(found, selection, cells)),
+        notes=(*_left_out(found, selection), *_not_timed(found, selection, cells)),
         metrics=metric_versions(catalog, options),
         metric_options=options,
         plugins=plugins,
         grounds=grounds,
         asked=asked,
     )
+
+
+def _left_out(suite: Suite, selection: Selection) -> Iterator[str]:
+    """Yield which models are not run because they need something of the user, and how to run them."""
+    for entry in suite.models if not selection.models else ():
+        if entry.needs:
+            options = ",".join(f"{name}=..." for name in entry.needs)
+            yield (
+                f"{entry.label} is left out: it needs {' and '.join(entry.needs)}. "
+                f"Into the same folder, --model {entry.label}:{options} adds it."
+            )
 
 
 def _not_timed(suite: Suite, selection: Selection, cells: Sequence[AskedCell]) -> Iterator[str]:
@@ -140,6 +156,14 @@ def _not_timed(suite: Suite, selection: Selection, cells: Sequence[AskedCell]) -
         if models:
             count = f"{len(models)} models" if len(models) > 1 else "1 model"
             yield f"Partial run: speeds of {count} are skipped; --speeds all measures them."
+
+
+def _refuse_by_time(cells: Sequence[AskedCell]) -> None:
+    """Refuse a recipe that is to train by the clock where no budget says for how long."""
+    for cell in cells:
+        if cell.kind == "quality" and cell.recipe_options.get("by_time") is True:
+            name = cell.recipe.partition("/")[2]
+            raise UsageError(f"by_time = true of the recipe {name} needs a budget; add --budget, such as --budget 30m.")
 
 
 def prepared_by(executor: Executor, request: PrepareRequest, say: Callable[[str], None]) -> Prepared:
@@ -179,10 +203,10 @@ def _suite_path(suite: str, catalog: Catalog) -> tuple[Path, str]:
 def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
     """Refuse a label with options or of another suite: tables show labels, which mean nothing outside their suite."""
     names = {name for full in catalog.models for name in (full, full.partition("/")[2])}
-    own = _labels(suite)
+    own, needing = _labels(suite), {entry.label for entry in suite.models if entry.needs}
     for text in selection.models:
         name, options = parse_model(text)
-        if name in names or "/" in name or (name in own and not options):
+        if name in names or "/" in name or (name in own and not options) or name in needing:
             continue
         if name in own:
             raise UsageError(

@@ -89,7 +89,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     recipes = _resolve_recipes(request, catalog)
     device = environment.resolve_device(request.conditions.device)
     check_precision(request.conditions.precision, device)
-    check_variables(device=device, precision=request.conditions.precision, compiled=request.conditions.compile)
+    check_variables(device=device, precision=request.conditions.precision, compiled=bool(request.conditions.compile))
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
     notes = describe_data(data.values(), request.conditions.limit)

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vitbench.records import Mode, Precision
+from vitbench.durations import MOST_SECONDS
+from vitbench.findings.statements import Claim
+from vitbench.records import Compile, Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
@@ -37,6 +39,10 @@ class ModelEntry(_Data, frozen=True, kw_only=True):
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
     """Options of its recipe, over those of ``[recipes.NAME]``."""
+    needs: tuple[str, ...] = ()
+    """Options that only the user can give, such as the path of a checkpoint: without them it is not run."""
+    published: dict[str, float] = {}
+    """The figure that was published for it, by dataset, in the unit of the tables."""
 
 
 class SpeedPlan(_Data, frozen=True, kw_only=True):
@@ -88,6 +94,10 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Dataset name to its folder, relative to the file."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read."""
+    claims: tuple[Claim, ...] = ()
+    """What is to be tested on the rows, see `vitbench.findings`."""
+    budget: str | int | float | None = None
+    """How long a run may take: seconds, or text as `vitbench.durations` reads it; None: any time."""
 
 
 MOST_SEED = 2**63 - 1
@@ -100,6 +110,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Images = Annotated[int, msgspec.Meta(ge=1, le=MOST_IMAGES)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=MOST_SEED)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -112,7 +123,10 @@ class Conditions(_Data, frozen=True, kw_only=True):
     limit: Count | Share | None = None
     """Images of each split, or a share of them."""
     epochs: Count | None = None
-    compile: bool = False
+    budget: Seconds | None = None
+    """How long the run may take, in seconds; it fixes how many steps each training takes."""
+    compile: Compile = ""
+    """The mode of torch.compile; empty: nothing is compiled."""
     channels_last: bool = False
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
@@ -136,8 +150,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     batch_size: Images | None = None
     largest_batch: bool = False
     """Search the largest batch that fits, whatever the suite says."""
-    speeds: Literal["all", "none"] | None = None
-    """Whether speeds are measured; None: unless the results are partial."""
+    speeds: Literal["all", "none", "only"] | None = None
+    """Whether speeds are measured, or nothing but speeds; None: unless the results are partial."""
     settings: dict[str, dict[str, OptionValue]] = {}
     """Name of a recipe or of a metric to option to value, or its text, from ``--set``."""
     data: dict[str, str] = {}
@@ -152,7 +166,7 @@ class Selection(_Data, frozen=True, kw_only=True):
     def times(self) -> bool:
         """Whether speeds are measured: a partial run tries models out, and times them where something asks for it."""
         if self.speeds is not None:
-            return self.speeds == "all"
+            return self.speeds != "none"
         return not self.conditions.partial or self.batch_size is not None or self.largest_batch
 
 

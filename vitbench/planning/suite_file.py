@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from vitbench.durations import parse_duration
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.files import read_file
+from vitbench.findings.statements import Claim, faults
 from vitbench.planning.suite import MOST_IMAGES, MOST_SEED, MOST_THREADS, ModelEntry, SpeedPlan, Suite
 
 __all__ = ["parse_suite", "read_suite", "read_text"]
@@ -70,7 +72,7 @@ def _check(suite: Suite, path: Path) -> None:
     """Check what types cannot say."""
 
     def fail(where: str, words: str) -> None:
-        raise UsageError(f"suite file {path}: `{where}` {words}.")
+        raise UsageError(f"suite file {path}: `{where}` {words}{'' if words.endswith('?') else '.'}")
 
     for name, values in (
         ("datasets", suite.datasets),
@@ -91,10 +93,22 @@ def _check(suite: Suite, path: Path) -> None:
         fail("speed.sustained", f"must be {LEAST_WINDOW:g} to {MOST_WINDOW:g} seconds, or 0 for none; 20 is common")
     if suite.threads is not None and not 1 <= suite.threads <= MOST_THREADS:
         fail("threads", f"must be a whole number from 1 to {MOST_THREADS}")
+    if suite.budget is not None:
+        try:
+            parse_duration(str(suite.budget))
+        except ValueError as error:
+            fail("budget", f"= {error}")
     labels = [entry.label for entry in suite.models if entry.label]
     repeated = _first_repeated(labels)
     if repeated is not None:
         fail("models", f"gives the label {repeated!r} to two models")
+    for i, entry in enumerate(suite.models):
+        if entry.needs and not entry.label:
+            fail(f"models[{i}].label", "is missing; a model with `needs` is asked for by its label")
+        if given := [name for name in entry.needs if name in entry.options]:
+            fail(f"models[{i}].needs", f"names {given[0]!r}, which its options give already")
+    for where, words in faults(suite.claims, suite.models, suite.datasets):
+        fail(where, words)
 
 
 def _first_repeated(values: Iterable[Any]) -> Any:
@@ -113,7 +127,8 @@ def _explain(error: msgspec.ValidationError) -> str:
     place = place.rstrip("`").lstrip(".")
     unknown = re.search(r"unknown field `([^`]*)`", words)
     if unknown:
-        kind = ModelEntry if place.startswith("models") else SpeedPlan if place.startswith("speed") else Suite
+        kinds: dict[str, type[msgspec.Struct]] = {"models": ModelEntry, "speed": SpeedPlan, "claims": Claim}
+        kind = next((kind for name, kind in kinds.items() if place.startswith(name)), Suite)
         known = [item.name for item in msgspec.structs.fields(kind)]
         where = f"{place}.{unknown[1]}" if place else unknown[1]
         return f"unknown key `{where}`.{did_you_mean(unknown[1], known)} Known: {', '.join(known)}."

@@ -116,7 +116,7 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     offer = catalog.model(short)
     if offer.spec.is_baseline:
         raise UsageError(f"model {offer.name} is a baseline; its speed says nothing.")
-    recipe = catalog.recipe(default_recipe(offer.spec), home=offer.plugin.name)
+    recipe = catalog.recipe(default_recipe(offer.spec, written), home=offer.plugin.name)
     family = offer.spec.resolve is not None
     options: dict[str, OptionValue] = {**written}
     if not family:

@@ -18,11 +18,20 @@ __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
 
 
 def plan_text(
-    cells: Sequence[KeyedCell], newest: Mapping[str, Record], wanted: Mapping[str, bool], seconds: Mapping[str, float]
+    cells: Sequence[KeyedCell],
+    newest: Mapping[str, Record],
+    wanted: Mapping[str, bool],
+    expected: Mapping[str, tuple[float, str]],
 ) -> str:
-    """Return one line per cell: key, what happened to it so far, whether it will run, and what time it took before.
+    """Return one line per cell: key, what happened to it so far, whether it will run, and what time it will take.
 
     A cell that cannot run here says why; it ends as failed.
+
+    Args:
+        cells: of the run.
+        newest: their newest records, by key.
+        wanted: which of them will run, by key.
+        expected: by key the seconds that each will take, and where that is known from.
     """
     rows = [
         [
@@ -30,25 +39,33 @@ def plan_text(
             str(planned.cell.__struct_config__.tag),
             newest[planned.key].status if planned.key in newest else "-",
             "run" if wanted[planned.key] else "keep",
-            describe_seconds(seconds[planned.id]) if planned.id in seconds else "",
-            planned.in_words + (f": {planned.unavailable}" if planned.unavailable else ""),
+            describe_seconds(expected[planned.key][0]) if planned.key in expected else "",
+            expected[planned.key][1] if planned.key in expected else "unknown",
+            planned.in_words
+            + (f": {planned.allotted.steps:,} steps" if planned.allotted else "")
+            + (f": {planned.unavailable}" if planned.unavailable else ""),
         ]
         for planned in cells
     ]
     todo = [planned for planned in cells if wanted[planned.key]]
-    known = [seconds[planned.id] for planned in todo if planned.id in seconds]
+    known = [expected[planned.key][0] for planned in todo if planned.key in expected]
     summary = f"{len(cells)} cells, {len(todo)} to run"
     if todo and len(known) == len(todo):
-        summary += f", about {describe_seconds(sum(known))} by earlier records"
+        summary += f", about {describe_seconds(sum(known))}"
     elif known:
-        summary += f"; {len(known)} of them took {describe_seconds(sum(known))} before, the others' time is not known"
-    return aligned(["key", "kind", "status", "now", "took", "cell"], rows) + f"\n\n{summary}"
+        others = len(todo) - len(known)
+        summary += f": {len(known)} take{'s' * (len(known) == 1)} about {describe_seconds(sum(known))}"
+        summary += f", the time of {others} is not known"
+    return aligned(["key", "kind", "status", "now", "takes", "known from", "cell"], rows) + f"\n\n{summary}"
 
 
 def plan_data(
-    cells: Sequence[KeyedCell], newest: Mapping[str, Record], wanted: Mapping[str, bool], seconds: Mapping[str, float]
+    cells: Sequence[KeyedCell],
+    newest: Mapping[str, Record],
+    wanted: Mapping[str, bool],
+    expected: Mapping[str, tuple[float, str]],
 ) -> str:
-    """Return the plan as a JSON list of cells, each with its status, whether it will run, and its earlier time."""
+    """Return the plan as a JSON list of cells, each with its status, whether it will run, and the time it will take."""
     content = [
         {
             "id": planned.id,
@@ -57,7 +74,9 @@ def plan_data(
             "cell": msgspec.to_builtins(planned.cell),
             "status": newest[planned.key].status if planned.key in newest else None,
             "run": wanted[planned.key],
-            "seconds": seconds.get(planned.id),
+            "seconds": expected[planned.key][0] if planned.key in expected else None,
+            "seconds_from": expected[planned.key][1] if planned.key in expected else None,
+            "steps": planned.allotted.steps if planned.allotted else None,
             "unavailable": planned.unavailable,
         }
         for planned in cells
@@ -117,6 +136,7 @@ def record_text(store: Store, asked: str) -> str:
         "key": record.key,
         "started": _moment(record.started),
         "took": describe_seconds(record.seconds),
+        "steps": _steps(record),
         "records": str(len(attempts)) if len(attempts) > 1 else "",
         "asked": msgspec.json.encode(planned.cell).decode(),
         "model": provenance.model.in_words,
@@ -153,6 +173,18 @@ def record_text(store: Store, asked: str) -> str:
     if record.curve:
         lines += ["", *map(_named_values, record.curve)]
     return "\n".join(lines)
+
+
+def _steps(record: Record) -> str:
+    """Return how many steps a training took, and what its run's budget gave it."""
+    taken, given = record.training.steps if record.training else 0, record.planned.allotted
+    words = f"{taken:,} taken" if taken else ""
+    if given:
+        words += f"{'; ' if words else ''}{given.steps:,} given by the budget"
+        words += f", {given.planned_steps:,} before the first training" if given.planned_steps != given.steps else ""
+        words += f", of the recipe's {given.length:,}" if given.length else ""
+        words += f"; {given.step_seconds * 1e3:.3g} ms per step when probed"
+    return words
 
 
 def _status(record: Record) -> str:

@@ -20,7 +20,9 @@ __all__ = [
     "gap_in_words",
     "in_words",
     "interval_head",
+    "p_value",
     "percent_decimals",
+    "signed",
     "style_of",
     "styles_of",
     "threshold_in_words",
@@ -124,6 +126,18 @@ def threshold_in_words(style: MetricStyle, size: float) -> str:
     # 100 * 0.07 is a little more than 7.
     up = math.ceil(shown * 10.0**places * (1 - 1e-12))
     return _with_unit(f"{Decimal(up).scaleb(-places):,f}", style)
+
+
+def signed(style: MetricStyle, value: float, decimals: int) -> str:
+    """Return a difference with its sign, in the unit for readers; what rounds to nothing has none."""
+    text = style.number(abs(value), decimals)
+    sign = "-" if value < 0 else "+"
+    return f"{sign if float(text.replace(',', '')) else ''}{text}"
+
+
+def p_value(value: float) -> str:
+    """Return ``0.043`` or ``<0.001``."""
+    return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
 def _with_unit(number: str, style: MetricStyle) -> str:

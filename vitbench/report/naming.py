@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from vitbench.durations import duration_text
 from vitbench.leaderboard.leaderboard import Condition, row_labels
 from vitbench.records import METHOD
 
@@ -22,6 +23,7 @@ def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
             title += f" (data {condition.fingerprint[:8]})"
         cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
         cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []
+        title += f", budget {duration_text(condition.budget)}" if condition.budget is not None else ""
         found[condition] = f"{title}, partial: {', '.join(cuts)}" if cuts else title
     return found
 
@@ -68,7 +70,7 @@ def _parts(condition: Condition) -> list[str]:
         condition.machine,
         f"{condition.device}, {condition.threads} thread{'s' if condition.threads != 1 else ''}",
         condition.precision,
-        *["compiled"] * condition.compile,
+        *["compiled" if condition.compile == "default" else f"compiled, {condition.compile}"] * bool(condition.compile),
         *["channels last"] * condition.channels_last,
         *[condition.variables_text] * bool(condition.variables_text),
         *[f"method {condition.method}"] * (condition.method != METHOD),

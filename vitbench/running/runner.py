@@ -47,9 +47,11 @@ from vitbench.store import Store
 
 __all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
 
-SPEED_PROCESSES = 7
-"""Fresh processes of a speed cell, settled before the first: an interval of Student's t over seven is 1.85 times as
-wide as their standard deviation, over five 2.5 times, over three 5 times."""
+SPEED_PROCESSES = (5, 10)
+"""Fresh processes of a speed cell, and how many in all where the first ones leave a figure known too badly
+(`Attempt.settled`)."""
+LONG_SECONDS = 60.0
+"""A cell whose processes take longer than this has no more of them than measure all there is; its interval says so."""
 _TARGET = "vitbench.worker.cell:run_cell"
 MetricOptions = Mapping[str, dict[str, OptionValue]]
 _NO_OPTIONS: MetricOptions = MappingProxyType({})
@@ -103,10 +105,12 @@ def run_cells(
     plugins: PluginSelection,
     timeout: float | None = None,
     by_ratio: bool = True,
+    begin: Callable[[KeyedCell], KeyedCell] | None = None,
 ) -> None:
     """Run cells in order and append one record for each. An interruption is recorded, then raised again.
 
-    `by_ratio` says what ranks and compares speeds, see `vitbench.running.steadiness`.
+    `by_ratio` says what ranks and compares speeds, see `vitbench.running.steadiness`. `begin` gives each cell as it is
+    to run, when its turn has come (`vitbench.running.pacing`).
 
     Raises:
         KeyboardInterrupt: the user or the system asked to stop.
@@ -132,7 +136,9 @@ def run_cells(
                 plugins=plugins,
                 metric_options=metric_options,
             )
-            _run_group(group, f"{run}/{number}", call, keep, by_ratio=by_ratio)
+            _run_group(
+                [begin(each) for each in group] if begin else group, f"{run}/{number}", call, keep, by_ratio=by_ratio
+            )
 
 
 def _run_group(
@@ -142,16 +148,17 @@ def _run_group(
 
     They share the machine's mood, whatever it is, and `occasion` says so: not all cells of a run do.
     """
-    processes = SPEED_PROCESSES if isinstance(group[0].cell, SpeedCell) else 1
+    few, most = (SPEED_PROCESSES[0], SPEED_PROCESSES[-1]) if isinstance(group[0].cell, SpeedCell) else (1, 1)
     attempts = {planned.key: Attempt(planned=planned, occasion=occasion, by_ratio=by_ratio) for planned in group}
-    for process, planned in _rounds(group, processes):
+    wanted = dict.fromkeys(attempts, few)
+    for process, planned in _rounds(group, most):
         attempt = attempts[planned.key]
-        if attempt.failed:
+        if attempt.failed or process >= wanted[planned.key]:
             continue
         if process == 0:
             attempt.started = time.time()
         try:
-            call.on_event(Started(planned=planned, process=process, processes=processes))
+            call.on_event(Started(planned=planned, process=process, processes=wanted[planned.key]))
             if process == 0 and isinstance(planned.cell, SpeedCell) and planned.cell.largest_batch:
                 _search(attempt, planned.cell, call)
             if not attempt.failed:
@@ -160,12 +167,18 @@ def _run_group(
         except KeyboardInterrupt:
             keep(attempt, interrupted=True)
             raise
-        if attempt.failed or len(attempt.endings) == processes:
+        if attempt.failed:
+            pass
+        elif process + 1 == FULL_PROCESSES < few and min(ending.seconds for ending in attempt.endings) > LONG_SECONDS:
+            wanted[planned.key] = FULL_PROCESSES
+        elif process + 1 == few and not attempt.settled:
+            wanted[planned.key] = most
+        if attempt.failed or process + 1 == wanted[planned.key]:
             keep(attempt)
 
 
 def _rounds(group: Sequence[KeyedCell], processes: int) -> Iterator[tuple[int, KeyedCell]]:
-    """Yield each process of each cell, round by round; the first round is in the order of the plan."""
+    """Yield so many processes of each cell, round by round; the first round is in the order of the plan."""
     shuffled = list(group)
     for process in range(processes):
         if process:

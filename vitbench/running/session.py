@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -16,22 +16,35 @@ from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
 from vitbench.planning.remembered import recall, remember
 from vitbench.records import REFERENCE, KeyedCell, Record, SpeedCell
+from vitbench.running.estimate import estimates
 from vitbench.running.progress import Talker
-from vitbench.running.runner import run_cells, update_metrics
+from vitbench.running.runner import Ended, Event, run_cells, update_metrics
 from vitbench.running.steadiness import known_steadiness
 from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.version import __version__
 
-__all__ = ["Rerun", "done_before", "execute", "is_wanted", "known_seconds"]
+if TYPE_CHECKING:
+    from vitbench.running.pacing import Pace
+
+__all__ = ["Rerun", "done_before", "execute", "in_order", "is_wanted", "known_seconds"]
 
 Rerun = Literal["failed", "speed", "all"]
 _DONE = ("ok", "skipped")
 
 
 def execute(
-    planned: Plan, folder: Path, *, executor: Executor, rerun: Rerun | None, timeout: float | None, quiet: bool
+    planned: Plan,
+    folder: Path,
+    *,
+    executor: Executor,
+    rerun: Rerun | None,
+    timeout: float | None,
+    quiet: bool,
+    pace: Pace | None = None,
 ) -> int:
     """Run what is missing of a plan into an output folder; return 0 when all of its cells are ok, else 1.
+
+    `pace` is the plan of its time, where it has a budget (`vitbench.running.pacing`).
 
     Raises:
         StoreError: the folder or the store cannot be used.
@@ -41,10 +54,11 @@ def execute(
     if (folder / FILE_NAME).exists():
         with Store.open(folder, create=False) as store:
             store.check_pages()  # before anything is written beside it
-    cells = planned.prepared.cells
+    cells = in_order(pace.cells if pace else planned.prepared.cells)
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
         todo = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
+        todo = pace.ordered(todo) if pace else todo
         identity = store.begin_run(
             command=command_line(planned.selection),
             version=__version__,
@@ -56,7 +70,17 @@ def execute(
         store.plan(identity, cells)
         running = {cell.key for cell in todo}
         kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
-        talker = Talker(todo, known_seconds(store.records()), quiet=quiet)
+        records = store.records()
+        expected = estimates(todo, records, known_seconds(records), pace.expected if pace else {})
+        talker = Talker(
+            todo, {cell.id: expected[cell.key].seconds for cell in todo if cell.key in expected}, quiet=quiet
+        )
+
+        def on_event(event: Event) -> None:
+            if pace and isinstance(event, Ended):
+                pace.end(event.record)
+            talker(event)
+
         for sentence in (*store.damage, *planned.prepared.notes, *planned.notes):
             talker.note(sentence)
         _announce(len(cells), len(todo), kept, rerun, talker.note)
@@ -80,7 +104,8 @@ def execute(
                 metric_options=planned.metric_options,
                 child_environment=planned.prepared.child_environment,
                 executor=executor,
-                on_event=talker,
+                on_event=on_event,
+                begin=pace.begin if pace else None,
                 timeout=timeout,
                 plugins=planned.plugins,
                 by_ratio=_by_ratio(todo),
@@ -91,6 +116,14 @@ def execute(
         if planned.grounds:
             remember(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
+
+
+def in_order(cells: Iterable[KeyedCell]) -> list[KeyedCell]:
+    """Return cells in the order in which they run: speeds first.
+
+    They take minutes where trainings may take hours, and tell how long these will take (`vitbench.running.estimate`).
+    """
+    return sorted(cells, key=lambda planned: not isinstance(planned.cell, SpeedCell))
 
 
 def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | None:

@@ -12,6 +12,7 @@ from vitbench.training.choosing import BestEpoch
 from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
 from vitbench.training.inputs import preprocess, statistics
+from vitbench.training.length import TrainingLength
 from vitbench.training.loading import Batch, Resident, batches, resident, shuffled, steps_per_epoch
 from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, train_step, with_progress
 from vitbench.training.optimizers import named_optimizer
@@ -29,6 +30,7 @@ __all__ = [
     "MeanLoss",
     "Resident",
     "Stateful",
+    "TrainingLength",
     "TrainingState",
     "WeightAverage",
     "augment",

@@ -14,18 +14,30 @@ __all__ = ["set_lr", "total_steps", "warmup_cosine"]
 
 
 def total_steps(run: FitRun, num_images: int, batch_size: int) -> int:
-    """Return the length of a training run in steps: the user's epochs, else the option `epochs`, else `steps`.
+    """Return the length of a training in steps, no more than the budget's.
+
+    It is the user's epochs, else the option `steps` where it is above 0, else the option `epochs`. A budget may end it
+    within an epoch.
 
     Raises:
         UsageError: the length is below one.
     """
-    epochs = run.options.get("epochs") if run.budget.epochs is None else run.budget.epochs
-    name, asked = ("steps", run.options["steps"]) if epochs is None else ("epochs", epochs)
-    given = {option: run.options[option] for option in ("epochs", "steps") if option in run.options}
-    for option, value in [*given.items(), (name, asked)]:
-        if int(value) < 1:
-            raise UsageError(f"{option} must be at least 1, not {value}")
-    return int(asked) if name == "steps" else int(asked) * steps_per_epoch(num_images, batch_size)
+    own = _own_length(run, num_images, batch_size)
+    return own if run.budget.steps is None else min(own, run.budget.steps)
+
+
+def _own_length(run: FitRun, num_images: int, batch_size: int) -> int:
+    """Return the length without a budget's steps."""
+    epochs, steps = run.options.get("epochs"), run.options.get("steps")
+    for name, value, least in (("epochs", epochs, 1), ("steps", steps, 0 if "epochs" in run.options else 1)):
+        if value is not None and int(value) < least:
+            raise UsageError(f"{name} must be at least {least}, not {value}")
+    if run.budget.epochs is None and steps:
+        return int(steps)
+    epochs = run.budget.epochs or epochs
+    if epochs is None:
+        raise UsageError("a recipe that trains needs an option epochs or steps")
+    return int(epochs) * steps_per_epoch(num_images, batch_size)
 
 
 def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:

@@ -7,10 +7,22 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from vitbench.protocols import FitRun
+from vitbench.records import Compile
 
-__all__ = ["autocast", "decay_groups", "grad_scaler", "on_device", "placed", "reduced_dtype", "scaler_of", "sent"]
+__all__ = [
+    "autocast",
+    "compiled",
+    "decay_groups",
+    "grad_scaler",
+    "on_device",
+    "placed",
+    "reduced_dtype",
+    "scaler_of",
+    "sent",
+]
 
 _REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,17 +33,36 @@ def on_device(model: nn.Module, run: FitRun) -> tuple[nn.Module, nn.Module]:
     The second is compiled where the run asks for it; both share their parameters. A recipe calls the second and
     returns the first, whose parameter names are the model's own.
     """
-    return placed(model, run.device, channels_last=run.channels_last, compiled=run.compile)
+    return placed(model, run.device, channels_last=run.channels_last, compile=run.compile)
 
 
 def placed(
-    model: nn.Module, device: torch.device, *, channels_last: bool, compiled: bool
+    model: nn.Module,
+    device: torch.device,
+    *,
+    channels_last: bool,
+    compile: Compile,  # noqa: A002 - the word of the command line
 ) -> tuple[nn.Module, nn.Module]:
     """Move a model as `on_device` does, whatever asks for it."""
     model = model.to(device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model, cast(nn.Module, torch.compile(model)) if compiled else model
+    return model, compiled(model, compile) if compile else model
+
+
+def compiled(model: nn.Module, mode: str) -> nn.Module:
+    """Return a model compiled in a mode of torch.compile; calling it is the same in each.
+
+    CUDA graphs, which ``reduce-overhead`` records, give each output in the memory of the last one. So that nobody finds
+    another batch's logits in a tensor that he keeps, each call begins a new step of theirs and gives a copy
+    (https://docs.pytorch.org/docs/stable/torch.compiler_cudagraph_trees.html).
+    """
+    if mode == "default":
+        return cast(nn.Module, torch.compile(model))
+    net = cast(nn.Module, torch.compile(model, mode=mode))
+    net.register_forward_pre_hook(lambda *_: torch.compiler.cudagraph_mark_step_begin())  # type: ignore[no-untyped-call]
+    net.register_forward_hook(lambda _, __, output: tree_map_only(Tensor, torch.clone, output))
+    return net
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -160,7 +160,7 @@ class Bench:
             batch_size: in place of the cell's.
         """
         device = torch.device(cell.device)
-        _, called = placed(model, device, channels_last=cell.channels_last, compiled=cell.compile)
+        _, called = placed(model, device, channels_last=cell.channels_last, compile=cell.compile)
         return cls(
             model=called,
             mode=cell.mode,

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from vitbench.errors import VitbenchError
+from vitbench.records import KeyedCell, QualityCell
+from vitbench.specs import RecipeSpec
 
-__all__ = ["OverBudgetError", "check_epoch", "held_to_images"]
+__all__ = ["OverBudgetError", "check_epoch", "held_to_images", "over_budget"]
 
 MOST_PASSES = 8
 """Over the images of an epoch: SAM makes two, AugMix three, repeated augmentation three; twice as many are far off."""
@@ -59,6 +61,24 @@ def held_to_images(model: nn.Module, recipe: str, *, epochs: int | None, images:
         yield
     finally:
         hook.remove()
+
+
+def over_budget(planned: KeyedCell, recipe: RecipeSpec, steps: int) -> tuple[str, ...]:
+    """Say so where a recipe did not keep to the steps that a run's budget gave it; it keeps its result.
+
+    Args:
+        planned: its cell.
+        recipe: of the cell.
+        steps: how many it took; 0: none that could be counted.
+    """
+    cell, allotted = planned.cell, planned.allotted
+    if not isinstance(cell, QualityCell) or cell.budget is None or planned.baseline or not recipe.trains:
+        return ()
+    if allotted is None or not steps:
+        return (f"recipe {cell.recipe} takes no steps of a torch optimiser, so that the budget does not bound it",)
+    if steps > allotted.steps and not cell.recipe_options.get("by_time"):
+        return (f"recipe {cell.recipe} ignores the budget: it took {steps} steps of {allotted.steps}",)
+    return ()
 
 
 def _over(recipe: str, epochs: int, found: str) -> OverBudgetError:

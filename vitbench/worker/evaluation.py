@@ -103,7 +103,7 @@ class _Evaluator:
         # A baseline is no network, and computes as it does whatever was asked for.
         self.variant = not planned.baseline and is_variant(cell.precision, cell.compile, cell.channels_last)
         self.plain, self.called = placed(
-            model, self.device, channels_last=cell.channels_last, compiled=self.variant and cell.compile
+            model, self.device, channels_last=cell.channels_last, compile=cell.compile if self.variant else ""
         )
         self.weights = CastWeights(self.plain, cell.precision if self.variant else "float32")
 

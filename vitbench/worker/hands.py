@@ -41,6 +41,9 @@ class Hands:
     earlier_seconds = 0.0
     """Seconds of training in killed attempts, up to what they saved last; 0 where this one began anew."""
 
+    earlier_steps = 0
+    """Steps of training in killed attempts, likewise."""
+
     def __init__(self, path: Path | None, *, curve: list[dict[str, float]], say: Callable[[str], None]) -> None:
         """Start the clock of the training.
 
@@ -71,6 +74,7 @@ class Hands:
         self._kept = found["kept"]
         self.earlier_seconds = found["seconds"]
         step: int = found["step"]
+        self.earlier_steps = step
         self._say(f"resuming a killed training at step {step} ({describe_seconds(self.earlier_seconds)} done)")
         return step, found["state"]
 

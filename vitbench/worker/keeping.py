@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitbench.errors import UnusableError
+from vitbench.records import KeyedCell, QualityCell
+from vitbench.specs import Preprocess
 from vitbench.training.card import Card, save_weights
 from vitbench.training.checkpoint import State, check_fit
 
-__all__ = ["keep_weights"]
+__all__ = ["card_of", "keep_weights"]
 
 
 def keep_weights(
@@ -43,3 +46,37 @@ def keep_weights(
         if name in now and not torch.equal(now[name].cpu(), buffer.cpu()):
             return f"kept without the buffer {name}, which training changed and the state dict leaves out"
     return ""
+
+
+def card_of(how: Preprocess, planned: KeyedCell) -> Card:
+    """Return what belongs to the weights that a cell trains."""
+    assert planned.data is not None
+    return Card(
+        mean=how.mean,
+        std=how.std,
+        interpolation=how.interpolation,
+        crop_fraction=how.crop_fraction,
+        crop_mode=how.crop_mode,
+        image_size=planned.image_size,
+        in_channels=planned.in_channels,
+        class_names=planned.data.class_names,
+        trained=_trained(planned),
+    )
+
+
+def _trained(planned: KeyedCell) -> dict[str, Any]:
+    """Return how a cell's weights come to be; a file that an option names is told by its SHA-256."""
+    cell, data, files = planned.cell, planned.data, planned.provenance.files
+    assert isinstance(cell, QualityCell)
+    assert data is not None
+    found = {
+        "model": cell.model,
+        "options": {name: files.get(f"model.{name}", value) for name, value in cell.options.items()},
+        "recipe": cell.recipe,
+        "recipe_options": {name: files.get(f"recipe.{name}", value) for name, value in cell.recipe_options.items()},
+        "dataset": data.title,
+        "data_fingerprint": data.fingerprint,
+        "seed": cell.seed,
+    }
+    cut = {"limit": cell.limit, "epochs": cell.epochs}
+    return found | {name: value for name, value in cut.items() if value is not None}

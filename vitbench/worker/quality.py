@@ -27,19 +27,19 @@ from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, Trai
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
-from vitbench.training.card import Card
 from vitbench.training.clock import waited
 from vitbench.training.whole_state import unsaved_buffers
-from vitbench.worker.budget import check_epoch, held_to_images
+from vitbench.worker.budget import check_epoch, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.keeping import keep_weights
+from vitbench.worker.keeping import card_of, keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
+from vitbench.worker.probe import counted_steps, probe_training
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
 from vitbench.worker.weights import PLAIN, Reordered, Weights, class_order, weights_of
@@ -80,7 +80,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     num_classes, device = len(info.class_names), torch.device(planned.device)
     spec = catalog.member(cell.model)
     recipe = catalog.recipe(cell.recipe).spec
-    log = _Log(send, cell.recipe, cell.epochs)
+    log, began = _Log(send, cell.recipe, cell.epochs), time.monotonic()
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
@@ -113,9 +113,13 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         if recipe.trains and (note := _short_batches(cell, images=len(splits.train))):
             say(note)
         checkpoint = Path(job.checkpoint) if job.checkpoint else None
-        hands = Hands(checkpoint, curve=log.curve, say=say)
+        hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say)
         data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
-        with held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
+        if job.probe:
+            fit = partial(contract.call, load_target(recipe.fit), {"model": model, "data": data, "run": run})
+            times = probe_training(fit, model, data, run, began=began)
+            return CellResult(status="ok", evidence=times | {"val": len(splits.val), "test": len(splits.test)})
+        with counted_steps() as count, held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
             try:
                 model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
                 end = observe(device)
@@ -137,12 +141,16 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
     if recipe.trains and not planned.baseline:
-        card, anew = _card(how, planned), meta_architecture(planned, spec, num_classes)
+        card, anew = card_of(how, planned), meta_architecture(planned, spec, num_classes)
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
             send(Say(text=f"{planned.label}: its weights are {lost}"))
     kept = hands.write_kept(folder)
     curve = tuple(log.curve)
+    steps = hands.earlier_steps + count.taken
+    training = (
+        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps) if recipe.trains else None
+    )
     subject = Subject(
         num_classes=num_classes,
         input_shape=(planned.in_channels, *planned.image_size),
@@ -151,9 +159,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
         predictions=found.predictions,
         images=splits.test,
-        training=_training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds)
-        if recipe.trains
-        else None,
+        training=training,
         loading=found.loading,
         agreement=found.agreement,
     )
@@ -164,7 +170,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         status="ok",
         measurements=_doubted(measured.measurements, planned),
         faults=found.faults,
-        warnings=(*flipped, *found.warnings),
+        warnings=(*flipped, *found.warnings, *over_budget(planned, recipe, steps)),
         curve=curve,
         training=_without_curve(subject.training),
         preprocess=_applied(how, planned, weights.source),
@@ -260,7 +266,7 @@ def _fit_run(
         device=torch.device(planned.device),
         precision=cell.precision,
         seed=cell.seed,
-        budget=Budget(epochs=cell.epochs),
+        budget=_budget(planned, cell),
         options=cell.recipe_options,
         log=log,
         build=build,
@@ -270,6 +276,15 @@ def _fit_run(
         compile=cell.compile,
         channels_last=cell.channels_last,
     )
+
+
+def _budget(planned: KeyedCell, cell: QualityCell) -> Budget:
+    """Return what the user allows the training: by the clock no number of steps."""
+    allotted = planned.allotted
+    if allotted is None:
+        return Budget(epochs=cell.epochs, seconds=cell.budget)  # of a probe, which no training may be shorter than
+    by_time = bool(cell.recipe_options.get("by_time"))
+    return Budget(epochs=cell.epochs, steps=None if by_time else allotted.steps, seconds=allotted.seconds)
 
 
 def _short_batches(cell: QualityCell, *, images: int) -> str:
@@ -301,6 +316,7 @@ def _training_log(
     splits: Splits,
     curve: tuple[dict[str, float], ...],
     earlier_seconds: float,
+    steps: int,
 ) -> TrainingLog:
     """Return what `fit` took in all attempts, and what disturbed the last one."""
     warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
@@ -313,6 +329,7 @@ def _training_log(
     return TrainingLog(
         seconds=earlier_seconds + end.wall - start.wall,
         images=len(splits.train),
+        steps=steps,
         curve=curve,
         warnings=tuple(warnings),
         errors=tuple(errors),
@@ -323,7 +340,7 @@ def _without_curve(log: TrainingLog | None) -> Training | None:
     """Return a log as a record keeps it."""
     if log is None:
         return None
-    return Training(seconds=log.seconds, images=log.images, warnings=log.warnings, errors=log.errors)
+    return Training(seconds=log.seconds, images=log.images, steps=log.steps, warnings=log.warnings, errors=log.errors)
 
 
 def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo:
@@ -336,18 +353,4 @@ def _applied(how: Preprocess, planned: KeyedCell, source: str) -> PreprocessInfo
         image_size=planned.image_size,
         in_channels=planned.in_channels,
         source=source or "the training split",
-    )
-
-
-def _card(how: Preprocess, planned: KeyedCell) -> Card:
-    assert planned.data is not None
-    return Card(
-        mean=how.mean,
-        std=how.std,
-        interpolation=how.interpolation,
-        crop_fraction=how.crop_fraction,
-        crop_mode=how.crop_mode,
-        image_size=planned.image_size,
-        in_channels=planned.in_channels,
-        class_names=planned.data.class_names,
     )

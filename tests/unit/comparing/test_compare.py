@@ -160,7 +160,7 @@ def test_costs_are_plain(tmp_path: Path) -> None:
     [
         ("fingerprint", "other"),
         ("precision", "bfloat16"),
-        ("compile", True),
+        ("compile", "default"),
         ("channels_last", True),
         ("limit", 100),
         ("epochs", 3),
@@ -203,7 +203,7 @@ def a_condition() -> Condition:
         device="cpu",
         precision="float32",
         threads=1,
-        compile=False,
+        compile="",
         channels_last=False,
         method=2,
         torch="2.15.0",
@@ -219,7 +219,7 @@ def a_condition() -> Condition:
     [
         ({"data": f.data_info("pets")}, "fingerprint"),
         ({"precision": "bfloat16"}, "precision"),
-        ({"compile": True}, "compile"),
+        ({"compile": "reduce-overhead"}, "compile"),
         ({"limit": 100}, "limit"),
         ({"epochs": 2}, "epochs"),
     ],

@@ -20,9 +20,9 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from vitbench.data import decoding
 from vitbench.data.cache import FORMAT, WantedSize, cache_dataset, takes
-from vitbench.data.findings import MOST_NAMED, Read, content_of
 from vitbench.data.integrity import digest_of
 from vitbench.data.locate import Located
+from vitbench.data.oddities import MOST_NAMED, Read, content_of
 from vitbench.data.splits import limited, load_splits
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.records import DataInfo

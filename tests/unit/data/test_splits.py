@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -126,6 +127,20 @@ def test_a_limit_cuts_each_split_before_validation_is_taken(tmp_path: Path) -> N
 
     splits = load_splits(_cached(tmp_path, np.repeat([0, 1], 50), np.repeat([0, 1], 20)), limit=0.5)
     assert (len(splits.train), len(splits.val), len(splits.test)) == (45, 5, 20)
+
+
+def test_fewer_training_images_leave_the_test_split_whole_and_have_their_share_of_each_class(tmp_path: Path) -> None:
+    info = _cached(tmp_path, np.repeat([0, 1], [150, 50]), np.repeat([0, 1], 20))
+    whole = load_splits(info, limit=None)
+    fewer = load_splits(msgspec.structs.replace(info, train_images=40), limit=None)
+    assert (len(fewer.train), len(fewer.val), len(fewer.test)) == (36, 4, 40)
+    assert np.bincount(np.concatenate([fewer.train.labels, fewer.val.labels])).tolist() == [30, 10]
+    assert np.array_equal(fewer.test.index, whole.test.index)
+    # Of a limited split, its own images are chosen among: no others were read.
+    limited = set(load_splits(info, limit=100).train.index) | set(load_splits(info, limit=100).val.index)
+    both = load_splits(msgspec.structs.replace(info, train_images=40), limit=100)
+    assert {*both.train.index, *both.val.index} < limited
+    assert len(both.train) + len(both.val) == 40
 
 
 def test_a_class_with_one_training_image_is_reported(tmp_path: Path) -> None:

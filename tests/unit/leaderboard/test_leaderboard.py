@@ -324,7 +324,7 @@ def test_partial_results_stand_apart_unranked_and_sorted():
     [
         {"data": f.data_info("cifar10")},
         {"precision": "bfloat16"},
-        {"compile": True},
+        {"compile": "default"},
         {"limit": 0.5},
         {"machine": f.GPU_MACHINE, "device": "cuda"},
     ],

@@ -96,7 +96,7 @@ def test_a_model_of_which_nothing_was_compiled_is_not_timed_as_compiled(
     with model_block(order(batch_size=2)) as block:
         block(1)
     with (
-        model_block(order(batch_size=2, compile=True)) as block,
+        model_block(order(batch_size=2, compile="default")) as block,
         pytest.raises(InvalidOutput, match="nothing was comp"),
     ):
         block(1)

@@ -31,10 +31,10 @@ def compared(
 
 
 def test_what_is_a_variant() -> None:
-    assert not is_variant("float32", compile=False, channels_last=False)
-    assert is_variant("tf32", compile=False, channels_last=False)
-    assert is_variant("float32", compile=True, channels_last=False)
-    assert is_variant("float32", compile=False, channels_last=True)
+    assert not is_variant("float32", compile="", channels_last=False)
+    assert is_variant("tf32", compile="", channels_last=False)
+    assert is_variant("float32", compile="default", channels_last=False)
+    assert is_variant("float32", compile="", channels_last=True)
 
 
 @pytest.mark.parametrize("offset", [0.0, -1000.0, 1000.0])

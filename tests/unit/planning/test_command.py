@@ -84,6 +84,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {"models": ["scratch/vit:depth=2,patch_size=2", "resnet9-w16"], "datasets": ["digits"]},
         {"models": ["vit-p4"], "datasets": ["mine"], "data": {"mine": Path("a b"), "digits": "/d"}},
         {"device": "cuda:1", "precision": "bfloat16", "threads": 3, "compile": True, "channels_last": True},
+        {"compile": "reduce-overhead"},
         {"skip_unreadable": True},
         {"seeds": [3, 0], "epochs": 2, "limit": 100},
         {"limit": 0.5},
@@ -126,7 +127,7 @@ def written(**selection: Any) -> str:
 
 def test_what_is_as_by_default_is_left_out() -> None:
     assert written() == "vitbench run"
-    assert written(conditions={"device": "auto", "precision": "float32", "compile": False}) == "vitbench run"
+    assert written(conditions={"device": "auto", "precision": "float32", "compile": ""}) == "vitbench run"
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_options_of_a_layout_wait_for_prepare() -> None:
         (["shades:fold"], {}, 'dataset "shades:fold": option "fold" must be written key=value'),
         (["shades", "d/shades:fold=1"], {}, 'dataset "d/shades:fold=1" is selected twice'),
         (["pets:a=1", "pets:a=1"], {"pets": "/p"}, 'dataset "pets:a=1" is selected twice'),
-        (["digits:fold=1"], {}, 'dataset d/digits has no option "fold". Its options: none.'),
+        (["digits:fold=1"], {}, 'dataset d/digits has no option "fold". Its options: train_images.'),
         (["shades"], {"shades:fold=2": "/p"}, '--data names a dataset alone, without options: shades, not "shades:'),
     ],
 )
@@ -230,13 +230,20 @@ def test_a_sustained_window_belongs_to_the_cells_of_throughput() -> None:
         ({"conditions": {"epochs": 1}, "speeds": "all"}, True),
         ({"conditions": {"epochs": 1}, "batch_size": 8}, True),
         ({"conditions": {"epochs": 1}, "largest_batch": True}, True),
+        ({"conditions": {"epochs": 1}, "speeds": "only"}, True),
     ],
     ids=str,
 )
 def test_a_partial_run_measures_speeds_where_something_asks_for_them(selection: object, times: bool) -> None:
-    found = expand(SUITE, CATALOG, msgspec.convert(selection, Selection))
+    wanted = msgspec.convert(selection, Selection)
+    found = expand(SUITE, CATALOG, wanted)
     assert ("speed" in {cell.kind for cell in found}) is times
-    assert "quality" in {cell.kind for cell in found}
+    assert ("quality" in {cell.kind for cell in found}) is (wanted.speeds != "only")
+
+
+def test_nothing_but_speeds_of_what_has_none_is_refused() -> None:
+    with pytest.raises(NothingSelectedError, match="has no speeds of these models"):
+        asked(msgspec.structs.replace(SUITE, speed=SpeedPlan(batch_sizes=(), modes=())), speeds="only")
 
 
 @pytest.mark.parametrize("asked_for", [{"batch_size": 8}, {"largest_batch": True}], ids=str)
@@ -292,6 +299,42 @@ def test_a_name_means_an_entry_without_a_label_and_not_a_labelled_variant() -> N
     )
     (cell,) = quality(unlabelled, models=("s/vit",))
     assert (cell.model.options["patch_size"], cell.recipe_options["epochs"]) == (2, 7)
+
+
+NEEDY = msgspec.structs.replace(
+    SUITE,
+    models=(
+        *SUITE.models,
+        ModelEntry(name="vit", options={"patch_size": 8}, label="started", needs=("head",), recipe="finetune"),
+    ),
+)
+
+
+def test_a_model_that_needs_something_of_the_user_waits_for_it() -> None:
+    assert [cell.model.label for cell in quality(NEEDY)] == [cell.model.label for cell in quality()]
+    (cell,) = quality(NEEDY, models=("started:head=given",))
+    assert (cell.model.label, cell.recipe) == ("started", "recipes/finetune")
+    assert cell.model.options == {**DEFAULTS, "patch_size": 8, "head": "given"}
+    # Its other options are no road to it: they mean another model.
+    (cell,) = quality(NEEDY, models=("vit:patch_size=8",))
+    assert (cell.model.label, cell.recipe) == ("s/vit:patch_size=8", "recipes/supervised")
+
+
+@pytest.mark.parametrize("asked_for", ["started", "started:dropout=0.1", "started:head=given,dropout=0.1"])
+def test_a_model_that_needs_something_gets_that_and_no_more(asked_for: str) -> None:
+    with pytest.raises(UsageError, match=r'"started" of the suite needs head, .* --model started:head=\.\.\.'):
+        quality(NEEDY, models=(asked_for,))
+
+
+def test_any_dataset_can_be_asked_for_fewer_training_images() -> None:
+    (cell,) = quality(models=("resnet",), datasets=("digits:train-images=200",))
+    assert cell.dataset_options == {"train_images": 200}
+    with pytest.raises(UsageError, match="train_images must be at least 2"):
+        quality(datasets=("digits:train_images=1",))
+    own = _offer("d/own", DatasetSpec(name="own", open="a:b", summary="x", options={"train_images": "few"}))
+    catalog = dataclasses.replace(CATALOG, datasets={**CATALOG.datasets, "d/own": own})
+    (cell, *_) = expand(SUITE, catalog, Selection(datasets=("own",)))
+    assert cell.dataset_options == {"train_images": "few"}, "an option of the dataset's own goes before"
 
 
 def test_another_model_takes_its_own_recipe_and_name() -> None:
@@ -482,15 +525,20 @@ def test_another_plugin_takes_no_name_of_the_suites_that_vitbench_ships(name):
 
 
 @pytest.mark.parametrize(
-    ("fields", "recipe"),
+    ("fields", "given", "recipe"),
     [
-        ({}, "recipes/supervised"),
-        ({"pretrained_on": "ImageNet"}, "recipes/finetune"),
-        ({"pretrained_on": "ImageNet", "recipe": "mine"}, "mine"),
+        ({}, {}, "recipes/supervised"),
+        ({"pretrained_on": "ImageNet"}, {}, "recipes/finetune"),
+        ({"pretrained_on": "ImageNet"}, {"pretrained": "false"}, "recipes/supervised"),
+        ({"pretrained_on": "ImageNet", "recipe": "mine"}, {}, "mine"),
+        ({"options": {"checkpoint": ""}}, {"checkpoint": ""}, "recipes/supervised"),
+        ({"options": {"checkpoint": ""}}, {"checkpoint": "w.pt"}, "recipes/finetune"),
+        ({"options": {"checkpoint": ""}}, {"checkpoint": "w.pt", "pretrained": "false"}, "recipes/finetune"),
+        ({"options": {"checkpoint": ""}, "recipe": "mine"}, {"checkpoint": "w.pt"}, "mine"),
     ],
 )
-def test_the_recipe_that_a_model_takes_by_itself(fields, recipe):
-    assert default_recipe(ModelSpec(name="net", build="a:b", summary="x", **fields)) == recipe
+def test_the_recipe_that_a_model_takes_by_itself(fields, given, recipe):
+    assert default_recipe(ModelSpec(name="net", build="a:b", summary="x", **fields), given) == recipe
 
 
 def test_files_that_a_suite_names_are_relative_to_it_and_the_users_are_not(tmp_path: Path) -> None:

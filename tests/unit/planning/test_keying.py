@@ -64,7 +64,7 @@ def origin(plugin: Plugin) -> PluginOrigin:
 
 
 KEYER = Keyer(
-    conditions=Conditions(precision="bfloat16", compile=True, epochs=3),
+    conditions=Conditions(precision="bfloat16", compile="default", epochs=3),
     device="cuda:1",
     machine="A machine",
     threads=2,

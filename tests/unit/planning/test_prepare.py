@@ -169,7 +169,7 @@ def reasons(found: Prepared) -> dict[tuple[str, str], str]:
     ("name", "value", "conditions"),
     [
         ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", Conditions(threads=1)),
-        ("TORCHDYNAMO_DISABLE", "1", Conditions(threads=1, compile=True)),
+        ("TORCHDYNAMO_DISABLE", "1", Conditions(threads=1, compile="default")),
     ],
 )
 def test_a_variable_that_makes_a_request_untrue_ends_the_preparation(

@@ -35,7 +35,7 @@ def test_the_schema():
             "batch_size": 32,
             "train_batch_size": 32,
             "train_step": "adamw",
-            "compile": False,
+            "compile": "",
             "channels_last": False,
             "steady_allocator": False,
             "method": METHOD,
@@ -44,6 +44,7 @@ def test_the_schema():
             "variables": {},
             "limit": None,
             "epochs": None,
+            "budget": None,
             "fingerprint": f.data_info("digits").fingerprint,
         },
         "seeds": [0],
@@ -78,7 +79,10 @@ def test_every_field_of_a_row_is_told():
     ("change", "told"),
     [
         ({"threads": 2}, {"threads": 2}),
-        ({"compile": True}, {"compile": True, "batch_size": None, "train_batch_size": None, "train_step": None}),
+        (
+            {"compile": "default"},
+            {"compile": "default", "batch_size": None, "train_batch_size": None, "train_step": None},
+        ),
         ({"limit": 0.5}, {"limit": 0.5}),
         ({"epochs": 3}, {"epochs": 3}),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import factories
 import msgspec
@@ -13,7 +14,7 @@ from scipy.special import stdtrit
 from vitbench.execution.executor import Ending
 from vitbench.execution.messages import CellResult
 from vitbench.records import Measurement, PluginOrigin, Ratio, Verdict
-from vitbench.running.attempt import FULL_PROCESSES, Attempt, merge_processes, status_of
+from vitbench.running.attempt import FULL_PROCESSES, LOOK_CONFIDENCE, Attempt, merge_processes, status_of
 from vitbench.running.largest_batch import LargestBatch
 from vitbench.running.runner import SPEED_PROCESSES
 
@@ -123,12 +124,18 @@ def in_turn(*ratios: float, reference: float = 1000.0, verdict: Verdict | None =
     return merged
 
 
+def relative(ratio: float) -> tuple[Measurement, ...]:
+    """Return what one process gives whose model has a ratio to the reference network."""
+    whole = Ratio(value=ratio, value_of_all=ratio, reference=1000.0, network="net-1", quads=8, left_out=0)
+    return one(1000 * ratio, "throughput", samples=((1000 * ratio,),), ratio=whole)
+
+
 def test_a_ratio_has_students_interval_over_the_logarithms_of_its_processes() -> None:
-    # Logarithms -0.02, 0, 0.02: deviation 0.02, and t with two degrees of freedom is 4.303 at 97.5 %.
+    # Logarithms -0.02, 0, 0.02: deviation 0.02, and t with two degrees of freedom is 4.849 at 98 %.
     merged = in_turn(math.exp(-0.02), 1.0, math.exp(0.02))
     ratio = merged.ratio
     assert ratio is not None
-    half = 4.302653 * 0.02 / math.sqrt(3)
+    half = 4.848732 * 0.02 / math.sqrt(3)
     assert ratio.value == pytest.approx(1.0)
     assert (ratio.low, ratio.high) == (pytest.approx(math.exp(-half)), pytest.approx(math.exp(half)))
     assert ratio.half_width == pytest.approx(math.exp(half) - 1)
@@ -153,7 +160,7 @@ def spread_of(half: float, count: int = 7) -> list[float]:
     """Return ratios whose interval has this half width: by thirds below, at and above 1."""
     logs = np.resize([-1.0, 0.0, 1.0], count)
     logs -= logs.mean()
-    t = float(stdtrit(count - 1, 0.975))
+    t = float(stdtrit(count - 1, (1 + LOOK_CONFIDENCE) / 2))
     return list(np.exp(logs * math.log1p(half) / (t * logs.std(ddof=1) / math.sqrt(count))))
 
 
@@ -196,6 +203,7 @@ def test_a_narrow_interval_does_not_hide_what_a_process_said(level: str) -> None
 
 
 FULL = tuple(range(FULL_PROCESSES))
+FEW = SPEED_PROCESSES[0]
 
 
 @pytest.mark.parametrize(
@@ -220,18 +228,39 @@ def test_a_figure_of_time_is_of_all_processes(lacking: int) -> None:
 def test_the_interval_holds_the_ratio_and_no_less_often_where_it_is_called_valid() -> None:
     """Processes differ by 1 to 6 %, and an occasion moves all of them, which is what the interval is of."""
     found = coverage(500)
-    assert found["all"] >= 0.93
-    assert found["valid"] >= 0.93
+    assert found["all"] >= 0.94
+    assert found["valid"] >= 0.94
+    worst = coverage(1500, [0.06])  # 20,000 give 0.932 among the valid ones; seven processes for all gave 0.894
+    assert worst["valid"] >= 0.915
 
 
-def coverage(tables: int) -> dict[str, float]:
-    """Return the shares of intervals that hold the occasion's own ratio: of all, and of those called valid."""
+@pytest.mark.parametrize(
+    ("deviation", "settled"), [(0.0, True), (0.01, True), (0.025, False), (0.1, False), (0.5, True)]
+)
+def test_more_processes_are_asked_for_where_they_help(deviation: float, settled: bool) -> None:
+    logs = deviation * np.array([-1.0, -0.5, 0.0, 0.5, 1.0]) / 0.79
+    answers = [ended(measurements=relative(ratio)) for ratio in np.exp(logs).tolist()]
+    assert Attempt(planned=SPEED, endings=answers).settled is settled
+    assert Attempt(planned=SPEED, endings=answers[:1]).settled
+    measured = [ended(measurements=one(100.0 + i, samples=((1.0,),))) for i in range(5)]
+    assert Attempt(planned=SPEED, endings=measured).settled, "a figure without a ratio asks for none"
+
+
+def coverage(tables: int, deviations: Sequence[float] = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06)) -> dict[str, float]:
+    """Return the shares of intervals that hold the occasion's own ratio: of all, and of those called valid.
+
+    Beside it the share that is called valid, and the mean number of processes.
+    """
     random = np.random.default_rng(0)
     held: dict[str, list[bool]] = {"all": [], "valid": []}
-    for deviation in (0.01, 0.02, 0.03, 0.04, 0.05, 0.06):
+    processes = []
+    for deviation in deviations:
         for _ in range(tables):
             mood = float(random.normal(0, 0.05))
-            merged = in_turn(*np.exp(mood + random.normal(0, deviation, SPEED_PROCESSES)).tolist())
+            ratios = np.exp(mood + random.normal(0, deviation, SPEED_PROCESSES[-1])).tolist()
+            few = Attempt(planned=SPEED, endings=[ended(measurements=relative(each)) for each in ratios[:FEW]])
+            processes.append(FEW if few.settled else len(ratios))
+            merged = in_turn(*ratios[: processes[-1]])
             assert merged.ratio is not None
             assert merged.ratio.low is not None
             assert merged.ratio.high is not None
@@ -239,7 +268,8 @@ def coverage(tables: int) -> dict[str, float]:
             held["all"].append(own)
             if merged.verdict.level == "valid":
                 held["valid"].append(own)
-    return {name: float(np.mean(own)) for name, own in held.items()}
+    shares = {name: float(np.mean(own)) for name, own in held.items()}
+    return shares | {"called valid": len(held["valid"]) / len(held["all"]), "processes": float(np.mean(processes))}
 
 
 def throughputs(*values: float) -> Measurement:

@@ -7,6 +7,7 @@ import itertools
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vitbench.execution.messages import (
     Say,
     kept_file,
 )
-from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Record, Training, Verdict
+from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Ratio, Record, Training, Verdict
 from vitbench.running.attempt import FULL_PROCESSES
 from vitbench.running.runner import (
     SPEED_PROCESSES,
@@ -136,6 +137,7 @@ def only(store: Store) -> Record:
     return record
 
 
+FEW, MOST = SPEED_PROCESSES
 A, B = factories.quality_cell("a"), factories.quality_cell("b")
 FAST, SLOW = factories.speed_cell("fast"), factories.speed_cell("slow")
 FAST_1, SLOW_1 = factories.speed_cell("fast", batch_size=1), factories.speed_cell("slow", batch_size=1)
@@ -143,7 +145,7 @@ FAST_1, SLOW_1 = factories.speed_cell("fast", batch_size=1), factories.speed_cel
 
 def test_a_quality_cell_is_one_process_and_a_speed_cell_several_in_turn(store: Store) -> None:
     script, _ = run(store, [A, B, FAST_1, SLOW_1, FAST, SLOW])
-    rounds = [{("fast", process), ("slow", process)} for process in range(SPEED_PROCESSES)]
+    rounds = [{("fast", process), ("slow", process)} for process in range(FEW)]
     assert script.asked[:2] == [("a", 0), ("b", 0)]
     pairs = [set(pair) for pair in zip(script.asked[2::2], script.asked[3::2], strict=True)]
     assert pairs == [*rounds, *rounds]
@@ -160,21 +162,44 @@ def test_each_round_has_its_own_order_and_the_next_run_has_the_same(store: Store
     orders = []
     for _ in range(2):
         asked = run(store, cells)[0].asked
-        rounds = [tuple(label for label, number in asked if number == process) for process in range(SPEED_PROCESSES)]
+        rounds = [tuple(label for label, number in asked if number == process) for process in range(FEW)]
         assert [process for _, process in asked] == sorted(process for _, process in asked), "one round after another"
         assert all(sorted(each) == list("abcdefgh") for each in rounds)
         orders.append(rounds)
     assert orders[0] == orders[1]
     assert orders[0][0] == tuple("abcdefgh"), "as planned"
-    assert len(set(orders[0])) == SPEED_PROCESSES
+    assert len(set(orders[0])) == FEW
     follows = Counter(pair for each in orders[0] for pair in itertools.pairwise(each))
-    assert max(follows.values()) < SPEED_PROCESSES - 1, "no model always follows the same other one"
+    assert max(follows.values()) < FEW - 1, "no model always follows the same other one"
+
+
+def test_a_cell_that_its_first_processes_leave_too_badly_known_gets_more_of_them(store: Store) -> None:
+    def ending(job: CellJob) -> Ending:
+        scatter = 0.1 if job.planned.label == "slow" else 0.01
+        ratio = 1 + scatter * (job.process % 3)
+        whole = Ratio(value=ratio, value_of_all=ratio, reference=1.0, network="net-1", quads=8, left_out=0)
+        return measured(ratio, ratio=whole, samples=((ratio,),))
+
+    script, events = run(store, [FAST, SLOW], ending)
+    asked = Counter(label for label, _ in script.asked)
+    assert asked == {"fast": FEW, "slow": MOST}
+    told = [event.processes for event in events if isinstance(event, Started) and event.planned.label == "slow"]
+    assert told == [FEW] * FEW + [MOST] * (MOST - FEW)
+    assert {record.planned.label: record.measurements[0].n for record in store.records()} == asked
+
+
+def test_a_cell_whose_processes_take_minutes_has_three(store: Store) -> None:
+    def ending(job: CellJob) -> Ending:
+        return replace(measured(1.0), seconds=61.0 if job.planned.label == "slow" or job.process == 1 else 59.0)
+
+    script, _ = run(store, [FAST, SLOW], ending)
+    assert Counter(label for label, _ in script.asked) == {"fast": FEW, "slow": FULL_PROCESSES}
 
 
 def test_later_processes_of_a_speed_cell_only_time(store: Store) -> None:
     script, _ = run(store, [A, FAST])
     told = [(job.planned.label, job.process, job.timing_only) for job in (call["job"] for call in script.calls)]
-    assert told == [("a", 0, False), *(("fast", i, i >= FULL_PROCESSES) for i in range(SPEED_PROCESSES))]
+    assert told == [("a", 0, False), *(("fast", i, i >= FULL_PROCESSES) for i in range(FEW))]
 
 
 def test_the_cells_that_took_turns_share_an_occasion_and_no_others_do(store: Store) -> None:
@@ -189,7 +214,7 @@ def test_what_a_process_is_told(store: Store) -> None:
     script, _ = run(store, [A, FAST])
     quality, speed = script.calls[0], script.calls[1]
     assert quality["target"] == "vitbench.worker.cell:run_cell"
-    assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
+    assert (quality["timeout"], speed["timeout"]) == (None, 300.0)
     assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
     assert quality["log"] == store.log_path(A.key)
     assert quality["job"] == CellJob(planned=A, checkpoint=str(store.checkpoint_path(A.key)))
@@ -301,9 +326,7 @@ def test_events_tell_the_start_the_progress_and_the_end(store: Store) -> None:
         Ended(record=store.records()[0]),
     ]
     started = [event for event in events if isinstance(event, Started) and event.processes > 1]
-    assert [(event.process, event.processes) for event in started] == [
-        (process, SPEED_PROCESSES) for process in range(SPEED_PROCESSES)
-    ]
+    assert [(event.process, event.processes) for event in started] == [(process, FEW) for process in range(FEW)]
     assert sum(isinstance(event, Ended) for event in events) == 2
 
 
@@ -349,7 +372,7 @@ def test_a_failure_is_recorded_stops_its_cell_and_the_others_go_on(
     script, _ = run(store, [A, B, FAST, SLOW], fail)
     assert script.asked[:2] == [("a", 0), ("b", 0)]
     assert [process for label, process in script.asked if label == "fast"] == [0, 1]
-    assert [process for label, process in script.asked if label == "slow"] == list(range(SPEED_PROCESSES))
+    assert [process for label, process in script.asked if label == "slow"] == list(range(FEW))
     statuses = {record.planned.label: (record.status, record.reason) for record in store.records()}
     assert statuses == {"a": (status, reason), "b": ("ok", ""), "fast": (status, reason), "slow": ("ok", "")}
 
@@ -400,7 +423,7 @@ def test_an_interruption_is_recorded_and_raised_again(victim: str, process: int,
 
 
 def test_the_processes_of_a_speed_cell_are_merged(store: Store) -> None:
-    values = tuple(100.0 + (-1) ** i * i / 2 for i in range(SPEED_PROCESSES))
+    values = tuple(100.0 + (-1) ** i * i / 2 for i in range(FEW))
     run(store, [FAST], lambda job: measured(values[job.process], samples=((values[job.process],),), unit="images/s"))
     (merged,) = only(store).measurements
     assert merged == Measurement(
@@ -409,7 +432,7 @@ def test_the_processes_of_a_speed_cell_are_merged(store: Store) -> None:
         unit="images/s",
         low=min(values),
         high=max(values),
-        n=SPEED_PROCESSES,
+        n=FEW,
         samples=tuple((value,) for value in values),
         processes=values,
     )
@@ -427,9 +450,7 @@ def test_the_largest_batch_is_searched_in_processes_of_its_own_then_timed_in_sev
     script, _ = run(store, [SEARCH], ending)
     jobs = [call["job"] for call in script.calls]
     assert [job.batch_size for job in jobs if job.probe] == [8, 16, 32, 24, 20, 22, 21]
-    assert [(job.process, job.batch_size) for job in jobs if not job.probe] == [
-        (process, 20) for process in range(SPEED_PROCESSES)
-    ]
+    assert [(job.process, job.batch_size) for job in jobs if not job.probe] == [(process, 20) for process in range(FEW)]
     record = only(store)
     assert {m.name: m.value for m in record.measurements} == {"largest_batch": 20, "largest_batch_throughput": 500.0}
     assert record.status == "ok"
@@ -465,7 +486,7 @@ def test_a_try_that_the_system_ends_for_want_of_memory_is_no_limit_of_a_gpu(
 
 
 def test_each_compiled_cell_starts_with_an_empty_cache_that_its_processes_share(store: Store) -> None:
-    cells = [factories.speed_cell("a", compile=True), factories.quality_cell("b", compile=True)]
+    cells = [factories.speed_cell("a", compile="default"), factories.quality_cell("b", compile="default")]
     script, _ = run(store, [*cells, FAST], lambda job: measured(1.0))
     caches = [(call["job"].planned.label, call["environment"].get("TORCHINDUCTOR_CACHE_DIR")) for call in script.calls]
     by_label = {label: {cache for name, cache in caches if name == label} for label in ("a", "b", FAST.label)}

@@ -56,6 +56,36 @@ def test_an_output_that_is_no_tensor_is_told_as_everywhere() -> None:
         step(Wraps(3, 4), torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0]))
 
 
+class _InOnePlace(torch.autograd.Function):
+    """Gives the gradient of each backward pass in the same memory, as CUDA graphs do."""
+
+    place = torch.empty(4, 3)
+
+    @staticmethod
+    def forward(context: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        context.save_for_backward(x)
+        return x @ weight.T
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> Any:
+        _InOnePlace.place.copy_(gradients[0].T @ context.saved_tensors[0])
+        return None, _InOnePlace.place.detach()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_gradients_of_a_cuda_graph_add_up_though_each_is_written_over_the_last(parts: int) -> None:
+    torch.manual_seed(0)
+    plain, graph = nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False)
+    graph.load_state_dict(plain.state_dict())
+    graph.forward = lambda x: _InOnePlace.apply(x, graph.weight)  # type: ignore[method-assign]
+    x, y, run = torch.randn(8, 3), torch.arange(8) % 4, toy_training.run(compile="reduce-overhead")
+    for model in (plain, graph):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(2):
+            train_step(model, x, y, optimizer=optimizer, scaler=grad_scaler(run), run=run, micro_batch=8 // parts)
+    torch.testing.assert_close(graph.weight, plain.weight)
+
+
 def test_gradients_are_clipped_to_the_norm() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)

@@ -50,7 +50,24 @@ def test_channels_last_changes_the_memory_format_only_when_asked() -> None:
 
 @pytest.mark.compute
 def test_a_compiled_model_shares_its_parameters_and_the_plain_one_keeps_its_names() -> None:
-    model, net = on_device(nn.Linear(2, 2), toy_training.run(compile=True))
+    model, net = on_device(nn.Linear(2, 2), toy_training.run(compile="default"))
     assert net is not model
     assert next(net.parameters()) is next(model.parameters())
     assert set(model.state_dict()) == {"weight", "bias"}
+
+
+def test_an_output_of_a_cuda_graph_is_kept_when_the_next_call_writes_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Graphs(nn.Module):
+        """Gives all outputs in one place, as CUDA graphs do."""
+
+        place = torch.empty(1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.place.copy_(x)
+
+    begun: list[str] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append("step"))
+    monkeypatch.setattr(torch, "compile", lambda model, mode: Graphs())
+    _, net = on_device(nn.Linear(1, 1), toy_training.run(compile="reduce-overhead"))
+    first, second = net(torch.ones(1)), net(torch.zeros(1))
+    assert (first.item(), second.item(), len(begun)) == (1, 0, 2)

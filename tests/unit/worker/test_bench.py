@@ -194,7 +194,7 @@ def test_a_recipes_step_is_made_once_of_the_placed_model_and_taken_by_every_pass
     made.time(made.inputs())
     (run,) = runs
     assert (run.device, run.precision, run.seed, run.options) == (CPU, "bfloat16", 0, {"scale": 3.0})
-    assert (run.budget.epochs, run.compile, run.channels_last) == (None, False, False)
+    assert (run.budget.epochs, run.compile, run.channels_last) == (None, "", False)
     assert set(rates) == {LEARNING_RATE}
     assert labels_seen == {0, 1, 2}
     assert torch.allclose(model.linear.weight, weight, atol=1e-3)

@@ -172,18 +172,18 @@ def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(
     error: float, compiled: Callable[[float], None]
 ) -> None:
     compiled(1e-6)
-    found = evaluated(Net(), compile=True)
+    found = evaluated(Net(), compile="default")
     assert found.faults == ()
     assert found.agreement is not None
     assert found.agreement.largest_error > 1e-7
     compiled(error)
-    [fault] = evaluated(Net(), compile=True).faults
+    [fault] = evaluated(Net(), compile="default").faults
     assert fault.startswith(DISAGREES), "a mistake of the compiler is no dependence on the order of the images"
 
 
 def test_a_compiled_model_is_audited_as_the_model_that_it_is(compiled: Callable[[float], None]) -> None:
     compiled(0.0)
-    [fault] = evaluated(Net(lambda images, logits: logits - logits.mean(0)), compile=True).faults
+    [fault] = evaluated(Net(lambda images, logits: logits - logits.mean(0)), compile="default").faults
     assert fault.startswith("predictions are dependent on the order of the images or on the batch size")
 
 
@@ -216,7 +216,7 @@ def test_a_head_of_zeros_cannot_be_judged() -> None:
 
 
 def test_a_baseline_is_no_variant_and_is_not_timed() -> None:
-    found = evaluated(Net(), baseline=True, precision="bfloat16", compile=True)
+    found = evaluated(Net(), baseline=True, precision="bfloat16", compile="default")
     assert (found.agreement, found.loading) == (None, None)
 
 

@@ -94,7 +94,7 @@ def test_a_model_of_which_nothing_was_compiled_has_no_compiled_quality(
     monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
     monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
     options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
-    planned = factories.quality_cell("vit", options=options, data=cached(tmp_path), compile=True)
+    planned = factories.quality_cell("vit", options=options, data=cached(tmp_path), compile="default")
     with pytest.raises(InvalidOutput, match="nothing was compiled"):
         run_quality(CellJob(planned=planned), load_catalog(), tmp_path, lambda _: None)
 

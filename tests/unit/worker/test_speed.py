@@ -186,7 +186,7 @@ class LeftAlone(known_models.Linear):
 
 def test_a_model_of_which_nothing_was_compiled_has_no_compiled_speed() -> None:
     with pytest.raises(InvalidOutput, match="nothing was compiled"):
-        speed_of(LeftAlone, batch_size=8, compile=True)
+        speed_of(LeftAlone, batch_size=8, compile="default")
     assert speed_of(LeftAlone, batch_size=8).status == "ok"
 
 

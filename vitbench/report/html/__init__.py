@@ -13,9 +13,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vitbench.errors import UnusableError
+from vitbench.findings.findings import Findings
 from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
 from vitbench.printable import plain
 from vitbench.records import KnownBy
+from vitbench.report.findings_sentences import (
+    FigureWords,
+    ResultWords,
+    claim_results,
+    findings_notes,
+    findings_title,
+    published_figures,
+)
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
@@ -85,12 +94,34 @@ def render_html(board: Leaderboard, details: Details) -> str:
             missing_title=missing_title(board),
             suites=_suites(details.runs),
             most_class_names=MOST_CLASS_NAMES,
+            findings=_findings(details.findings),
             charts=_Charts(),
             libraries={"datatables": table_library(), "vega": chart_library()},
             policy=policy(script),
             script=script,
             style=_source("page.css"),
         )
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Findings:
+    """What became of what the suite states, in words."""
+
+    title: str
+    results: tuple[ResultWords, ...]
+    figures: tuple[FigureWords, ...]
+    notes: tuple[str, ...]
+
+
+def _findings(found: Findings | None) -> _Findings | None:
+    if found is None:
+        return None
+    return _Findings(
+        title=findings_title(found),
+        results=tuple(claim_results(found)),
+        figures=tuple(published_figures(found)),
+        notes=tuple(findings_notes(found)),
     )
 
 

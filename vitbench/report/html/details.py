@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vitbench.errors import StoreError
+from vitbench.findings.findings import Findings, findings_of
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.measurements import plain_name
 from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
@@ -106,6 +107,8 @@ class Details:
     runs: tuple[RunDetail, ...]
     """Those that made the rows, and the newest, which is the last."""
     data: tuple[DataInfo, ...]
+    findings: Findings | None = None
+    """What became of what the suite states; None where it states nothing."""
 
 
 def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) -> Details:
@@ -139,6 +142,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
         ),
         runs=tuple(shown.values()),
         data=tuple(data.values()),
+        findings=findings_of(store, board, records),
     )
 
 

@@ -85,8 +85,10 @@ def _model(planned: KeyedCell, suite: dict[str, object]) -> str:
     """Return what ``--model`` must be given: the suite's label, or the name with its options."""
     entries = suite.get("models", [])
     assert isinstance(entries, list)
-    labels = {entry.get("label") for entry in entries}
+    labels = {entry.get("label"): entry for entry in entries}
     label, cell = planned.label, planned.cell
+    if needed := labels.get(label, {}).get("needs"):
+        return canonical_name(label, {name: cell.options[name] for name in needed if name in cell.options}, {})
     if (label in labels and ":" not in label) or label.partition(":")[0] == cell.model:
         return label
     return canonical_name(cell.model, cell.options, {})

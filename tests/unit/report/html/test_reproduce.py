@@ -38,7 +38,7 @@ def test_a_runs_selection_is_narrowed_to_the_row():
 
 
 def test_what_changes_numbers_is_kept():
-    conditions = {"device": "cpu", "epochs": 3, "limit": 0.5, "compile": True, "threads": 2}
+    conditions = {"device": "cpu", "epochs": 3, "limit": 0.5, "compile": "default", "threads": 2}
     kept = command(factories.quality_cell("vit-p2"), batch_size=64, conditions=conditions)
     assert kept == (
         "vitbench run --suite quick --model vit-p2 --dataset digits --seed 0 --batch-size 64 "
@@ -79,6 +79,13 @@ def test_a_model_that_the_suite_gives_no_label_is_named_with_its_options():
 def test_a_label_that_looks_like_a_name_with_options_is_not_used():
     suite = '[[models]]\nname = "scratch/vit"\nlabel = "mine:new"\n'
     assert "--model scratch/mine:new:patch_size=4" in command(factories.quality_cell("mine:new"), suite)
+
+
+def test_a_label_that_needs_something_is_given_it():
+    suite = SUITE + 'needs = ["checkpoint"]\n'
+    planned = factories.quality_cell("vit-p2", options={"patch_size": 2, "checkpoint": "/my weights.pt"})
+    found = shlex.split(command(planned, suite))
+    assert found[found.index("--model") + 1] == "vit-p2:checkpoint=/my weights.pt"
 
 
 def test_options_of_the_data_are_said():

@@ -1,11 +1,11 @@
-"""vitbench.data.findings: copies, blank and dark images, and published data, by digests alone."""
+"""vitbench.data.oddities: copies, blank and dark images, and published data, by digests alone."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from vitbench.data.findings import Read, bits_used, content_of, copies, looks, unreadable_images
+from vitbench.data.oddities import Read, bits_used, content_of, copies, looks, unreadable_images
 
 
 def _read(name: str, images: str, labels: str, **found: object) -> Read:

@@ -76,13 +76,13 @@ class PairedDifference:
         if self.seeds == (1, 1) and self.split is not None:
             gap = mcnemar_gap(len(self.split.first) + len(self.split.second), self.level) / self.images
             return gap if gap <= 1 else None
-        margin = self._margin(self.variance)
+        margin = self._margin(self.variance, self.level)
         return margin if 0 < margin < math.inf else None  # an interval of no width would be wrong
 
     @property
     def of_seeds(self) -> float | None:
         """What of `resolvable` is due to the seeds, which more images would not mend; None for one seed each."""
-        return None if self.seeds == (1, 1) or self.resolvable is None else self._margin(0.0)
+        return None if self.seeds == (1, 1) or self.resolvable is None else self._margin(0.0, self.level)
 
     @property
     def needed(self) -> int | None:
@@ -93,10 +93,19 @@ class PairedDifference:
         null_variance = self.variance + (self.value**2 if self.split else 0)
         return images_needed(self.value, null_variance, self.variance, self.level)
 
-    def _margin(self, variance: float) -> float:
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Return the interval that misses the true difference with a chance of `level`; None where `low` is."""
+        if self.low is None:
+            return None
+        if self.seeds == (1, 1) and self.split is not None:
+            return tango(len(self.split.first), len(self.split.second), self.images, level)
+        margin = self._margin(self.variance, level)
+        return self.value - margin, self.value + margin
+
+    def _margin(self, variance: float, level: float) -> float:
         """Return the difference that chance does not exceed, given the variance over images."""
         known = self.seed_variances, self.seeds, self.freedom
-        return float(crossed_margin(self.level, variance, self.images, *known))
+        return float(crossed_margin(level, variance, self.images, *known))
 
 
 def paired_difference(first: Sequence[Known], second: Sequence[Known]) -> PairedDifference | None:

@@ -10,8 +10,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import ttest_rel
 
-from vitbench.comparing.paired import images_needed, paired_difference, tango
 from vitbench.leaderboard.image_scores import Outcomes, Resampled
+from vitbench.leaderboard.paired import images_needed, paired_difference, tango
 from vitbench.statistics import mcnemar, mcnemar_gap
 
 

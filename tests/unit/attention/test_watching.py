@@ -1,0 +1,214 @@
+"""Attention is watched while a model runs, and nothing of the model changes."""
+
+import contextlib
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import _get_current_function_mode_stack
+
+from vitbench.attention import watch
+from vitbench.errors import UnusableError
+
+pytestmark = pytest.mark.compute
+
+FAMILIES = {
+    "vit_tiny_patch16_224": (64, 12),
+    "deit_tiny_distilled_patch16_224": (64, 12),
+    "beit_base_patch16_224": (64, 12),
+    "eva02_tiny_patch14_224": (56, 12),
+    "vit_small_patch16_dinov3": (64, 12),
+    "vit_relpos_small_patch16_224": (64, 12),
+    "vit_base_patch16_siglip_224": (64, 13),
+    "swin_tiny_patch4_window7_224": (224, 12),
+    "cait_xxs24_224": (64, 26),
+    "vit_small_r26_s32_224": (64, 12),
+    "convit_tiny": (64, 22),
+    "levit_128s": (224, 11),
+    "mvitv2_tiny": (64, 10),
+    "pvt_v2_b0": (64, 8),
+    "visformer_tiny": (224, 8),
+    "fastvit_sa12": (64, 2),
+    "hiera_tiny_224": (224, 12),
+    "volo_d1_224": (224, 16),
+}
+
+
+def small(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
+    torch.manual_seed(0)
+    size = {} if side == 224 or name in ("pvt_v2_b0", "fastvit_sa12") else {"img_size": side}
+    return timm.create_model(name, num_classes=5, **size).eval(), torch.rand(2, 3, side, side)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_gives_maps_and_its_own_logits(name: str) -> None:
+    side, count = FAMILIES[name]
+    model, images = small(name, side)
+    with torch.inference_mode():
+        alone = model(images)
+        with watch(model) as seen:
+            watched = model(images)
+    assert torch.equal(alone, watched)
+    assert len(seen.checked()) == count
+    for one in seen.maps:
+        assert torch.allclose(one.weights.sum(-1), torch.ones(()), atol=1e-5)
+
+
+def test_channel_attention_is_refused() -> None:
+    model, images = small("xcit_nano_12_p16_224", 64)
+    with torch.inference_mode(), watch(model) as seen:
+        model(images)
+    assert len(seen.over_channels) == 12
+    seen.maps.clear()  # two of its layers look at the class token alone
+    with pytest.raises(UnusableError, match="over channels"):
+        seen.checked()
+
+
+def test_a_network_without_attention_is_refused() -> None:
+    with watch(nn.Conv2d(3, 4, 3)) as seen:
+        pass
+    with pytest.raises(UnusableError, match="has no attention"):
+        seen.checked()
+
+
+def test_a_compiled_model_is_refused() -> None:
+    with pytest.raises(UnusableError, match="compiled"), watch(torch.compile(nn.Linear(2, 2))):
+        pass
+
+
+class Toy(nn.Module):
+    """Two layers over three tokens, whose weights are made by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Attend(1.0), Attend(2.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x))
+
+
+class Attend(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # Queries and keys that do not depend on x: logits are scale * [[ln 1, ln 2, ln 5], ...].
+        q = torch.ones(1, 1, 3, 1)
+        k = torch.tensor([1.0, 2.0, 5.0]).log().reshape(1, 1, 3, 1)
+        return F.scaled_dot_product_attention(q, k, x[None], scale=self.scale)[0]
+
+
+def test_maps_equal_a_table_made_by_hand() -> None:
+    with watch(model := Toy()) as seen:
+        model(torch.rand(1, 3, 2))
+    first, second = seen.maps
+    assert (first.module, second.module) == ("first", "second")
+    table = torch.tensor([1 / 8, 2 / 8, 5 / 8])
+    assert torch.allclose(first.weights[0, 0], table.expand(3, 3))
+    assert torch.allclose(second.weights[0, 0], torch.tensor([1 / 30, 4 / 30, 25 / 30]).expand(3, 3))
+
+
+def encoder() -> nn.Module:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+
+
+def test_torchs_own_encoder_keeps_the_logits_of_its_slow_path() -> None:
+    model, x = encoder(), torch.rand(2, 5, 16)
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    with torch.inference_mode():
+        fast = model(x)
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            slow = model(x)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(enabled)
+        with watch(model) as seen:
+            watched = model(x)
+    assert torch.equal(slow, watched)
+    assert torch.allclose(fast, watched, atol=1e-5)
+    assert [one.module for one in seen.maps] == ["layers.0.self_attn", "layers.1.self_attn"]
+    assert [tuple(one.weights.shape) for one in seen.maps] == [(2, 4, 5, 5)] * 2
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_maps_of_multi_head_attention_are_torchs_own(masked: bool) -> None:
+    torch.manual_seed(0)
+    attention, x = nn.MultiheadAttention(16, 4, batch_first=True).eval(), torch.rand(2, 5, 16)
+    mask = torch.ones(5, 5, dtype=torch.bool).triu(1) if masked else None
+    expected = attention(x, x, x, attn_mask=mask, average_attn_weights=False)
+    for gradients in (False, True):
+        with watch(attention, gradients=gradients) as seen:
+            output, _ = attention(x, x, x, attn_mask=mask, need_weights=False)
+        assert torch.allclose(seen.maps[0].weights, expected[1], atol=1e-6)
+        assert torch.allclose(output, expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["fused", "multi_head", "softmax"])
+def test_maps_carry_the_gradient_of_the_logits(kind: str) -> None:
+    if kind == "fused":
+        model, x = small("vit_tiny_patch16_224", 32)
+    elif kind == "softmax":
+        model, x = small("cait_xxs24_224", 32)
+    else:
+        model, x = encoder(), torch.rand(2, 5, 16)
+    with watch(model, gradients=True) as seen:
+        output = model(x)
+    weights = seen.maps[-1].weights
+    assert torch.allclose(output, model(x), atol=1e-4)
+    score = (output * torch.rand(output.shape)).sum()
+    (slope,) = torch.autograd.grad(score, weights)
+    assert slope.shape == weights.shape
+    assert slope.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": 0.3},
+        {"is_causal": True},
+        {"attn_mask": torch.rand(4, 4) > 0.3},
+        {"attn_mask": torch.rand(4, 4)},
+        {"enable_gqa": True},
+    ],
+    ids=["plain", "scale", "causal", "hidden", "bias", "grouped"],
+)
+def test_weights_beside_fused_attention_give_its_own_result(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    groups = 2 if "enable_gqa" in options else 4
+    q, k, v = (torch.rand(2, heads, 4, 8) for heads in (4, groups, groups))
+    if options.get("attn_mask") is not None and options["attn_mask"].dtype == torch.bool:
+        options["attn_mask"].fill_diagonal_(True)
+    with watch(nn.Identity()) as seen:
+        result = F.scaled_dot_product_attention(q, k, v, **options)
+    if groups == 2:
+        v = v.repeat_interleave(2, 1)
+    assert torch.allclose(seen.maps[0].weights @ v, result, atol=1e-6)
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model, images = small("vit_tiny_patch16_224", 32)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
+    with contextlib.suppress(ZeroDivisionError), watch(model):
+        model(images)
+        1 / 0  # noqa: B018
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert hooks == [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
+    assert not model.training
+    assert _get_current_function_mode_stack() == []
+
+
+def test_an_attention_that_gives_no_map_is_named() -> None:
+    class LinearAttention(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    with watch(model := nn.Sequential(LinearAttention(), Attend(1.0))) as seen:
+        model(torch.rand(1, 3, 2))
+    assert seen.uncalled == ["0"]

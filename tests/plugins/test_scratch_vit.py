@@ -225,7 +225,7 @@ def test_positions_are_interpolated_as_timm_does_it(given, wanted):
 
 
 def test_a_checkpoint_of_images_of_another_size_keeps_all_but_its_positions(tmp_path):
-    asked = {"num_classes": 10, "in_channels": 3, **SMALL, "patch_size": 4}
+    asked = {"num_classes": 10, "in_channels": 3, "head": "own", **SMALL}
     small = build(image_size=(32, 32), checkpoint="", **asked)
     torch.save({"module." + name: tensor for name, tensor in small.state_dict().items()}, tmp_path / "small.pt")
     wide = build(image_size=(32, 64), checkpoint=str(tmp_path / "small.pt"), **asked)

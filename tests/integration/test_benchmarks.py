@@ -22,7 +22,7 @@ from vitbench.catalog import load_catalog
 from vitbench.cli import cli
 from vitbench.cli.run import _recipe_settings
 from vitbench.planning.expand import expand
-from vitbench.planning.suite import Conditions, Selection
+from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
 from vitbench.version import __version__
 
@@ -153,30 +153,26 @@ def test_the_files_of_cifar_come_in_several_calls(tmp_path: Path) -> None:
     assert gpu_cifar.shards(data)[1] == ["train-00001-of-00003.parquet", "train-00002-of-00003.parquet"]
 
 
-def test_each_row_of_cifar_on_a_gpu_is_one_of_its_suite_and_a_command_that_vitbench_takes(tmp_path: Path) -> None:
+def test_the_rows_of_cifar_on_a_gpu_are_those_of_its_suite_and_their_command_is_one_of_vitbench(tmp_path: Path) -> None:
     suite = read_suite(gpu_cifar.SUITE)
     assert [entry.label for entry in suite.models] == [row.label for row in gpu_cifar.ROWS]
-    options = gpu_cifar._options(["--data", str(tmp_path), "--device", "cuda"])
-    for row in gpu_cifar.ROWS:
-        words = gpu_cifar.command(row, options)[4:]
-        asked = cli.commands["run"].make_context("run", words).params
-        found = (asked["compile"] or "", asked["channels_last"], asked["models"])
-        assert found == (row.compile, row.channels_last, (row.label,))
-    selection = Selection(models=tuple(row.label for row in gpu_cifar.ROWS), conditions=Conditions(device="cpu"))
-    cells = expand(suite, load_catalog(), selection, home="suites")
-    passes = {cell.model.label: cell.recipe_options["epochs"] for cell in cells if cell.kind == "quality"}
-    assert passes == {row.label: row.passes for row in gpu_cifar.ROWS}
+    options = gpu_cifar._options(["--data", str(tmp_path)])
+    asked = cli.commands["run"].make_context("run", gpu_cifar.command(options)[4:]).params
+    assert (asked["compile"], asked["precision"], asked["channels_last"]) == ("default", "bfloat16", True)
+    cells = expand(suite, load_catalog(), Selection(models=asked["models"], speeds="none"))
+    assert {cell.model.label: cell.recipe_options["epochs"] for cell in cells} == {
+        row.label: row.passes for row in gpu_cifar.ROWS
+    }
 
 
 def test_a_report_of_cifar_on_a_gpu_says_what_was_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = gpu_cifar._options(["--data", str(tmp_path), "--device", "cpu"])
-    records = [factories.record(factories.quality_cell("resnet18"), [factories.top1(940, 1000)])]
+    options = gpu_cifar._options(["--data", str(tmp_path), "--rows", "vit-small-cifar,resnet18,vit-p4-d8"])
+    records = [
+        factories.record(factories.quality_cell("vit-small-cifar"), status="interrupted"),
+        factories.record(factories.quality_cell("resnet18"), [factories.top1(940, 1000)]),
+    ]
     monkeypatch.setattr("vitbench.leaderboard.results.read_results", lambda folder: (records, None))
     monkeypatch.setattr(gpu_cifar, "_output_of", lambda *words: " ".join(words))
-    rows = [
-        {"row": "vit-small-cifar", "ended": "exit code 1", "seconds": 3.0},
-        {"row": "resnet18", "ended": "ok", "seconds": 60},
-    ]
     steps = {
         "images_per_second": {"plain": 7000.0, "ours": 6900.0, "cached": 6000.0, "augmented": 5000.0},
         "ratios": {"ours / plain": 0.986, "cached / ours": 0.87, "augmented / ours": 0.72},
@@ -184,9 +180,14 @@ def test_a_report_of_cifar_on_a_gpu_says_what_was_missed(tmp_path: Path, monkeyp
         "batch": 256,
         "device": "cuda",
     }
-    text = gpu_cifar.report(options, rows, steps)
-    assert "| vit-small-cifar | 100 | default | - | at least 90 | 3.0 | exit code 1 |" in text
-    assert "| resnet18 | 30 | no | 94.00 | at least 94.5, missed | 60 | ok |" in text
-    assert "| ours | 6,900 | 0.986 (ours / plain) | at least 0.95 |" in text
-    assert "| cached | 6,000 | 0.870 (cached / ours) | at least 0.95, missed |" in text
-    assert "hub: scratch/hybrid, timm/" in text
+    text = gpu_cifar.report(options, "interrupted: the time was up", 480, steps)
+    for line in (
+        "| vit-small-cifar | 100 | interrupted | at least 90 | 12 |",
+        "| resnet18 | 30 | 94.00 | at least 94.5, missed | 12 |",
+        "| vit-p4-d8 | 25 | not started |  |  |",
+        "This call: 480 s, decoding included; it ended: interrupted: the time was up.",
+        "| ours | 6,900 | 0.986 (ours / plain) | at least 0.95 |",
+        "| cached | 6,000 | 0.870 (cached / ours) | at least 0.95, missed |",
+        "| augmented | 5,000 | 0.720 (augmented / ours) |  |",
+    ):
+        assert line in text.splitlines()

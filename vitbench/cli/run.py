@@ -197,11 +197,11 @@ def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]
 def _print_plan(planned: Plan, pace: Pace | None, output: Path | None, rerun: Rerun | None, as_json: bool) -> None:
     from vitbench.report.inspection import plan_data, plan_text
     from vitbench.running.estimate import estimates
-    from vitbench.running.session import is_wanted, known_seconds
+    from vitbench.running.session import in_order, is_wanted, known_seconds
     from vitbench.store import FILE_NAME, Store, default_output
 
     folder = output or default_output()
-    cells = pace.cells if pace else planned.prepared.cells
+    cells = in_order(pace.cells if pace else planned.prepared.cells)
     newest: dict[str, Record] = {}
     records: list[Record] = []
     if (folder / FILE_NAME).exists():

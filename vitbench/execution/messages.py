@@ -27,7 +27,7 @@ __all__ = [
 
 WEIGHTS, PREDICTIONS, SCORES = "weights.safetensors", "predictions.npz", "scores.npz"
 """Files in the folder of a job."""
-SPEED_TIMEOUT = 120.0
+SPEED_TIMEOUT = 300.0
 """Seconds for one process of a speed cell; training has no limit but its signs of life."""
 COMPILE_TIMEOUT = 900.0
 """The same where a model is compiled: a deep one takes minutes on few cores."""

@@ -1,7 +1,4 @@
-"""A suite and a selection become asked cells, in the order in which they run: speeds first.
-
-They take minutes where trainings take hours, and tell how long these will take.
-"""
+"""A suite and a selection become asked cells; each kind is in the order in which it runs."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ Dataset = tuple[str, dict[str, OptionValue]]
 def expand(
     suite: Suite, catalog: Catalog, selection: Selection, *, home: str = "", base: Path | None = None
 ) -> list[AskedCell]:
-    """Return the cells that a suite and a selection ask for, in the order in which they run.
+    """Return the cells that a suite and a selection ask for: quality first, speeds grouped by what is compared.
 
     Args:
         suite: what to run.
@@ -122,7 +119,7 @@ def expand(
             cell.batch_size,
         )
     )
-    return timed + quality
+    return quality + timed
 
 
 def speed_plan(suite: Suite, selection: Selection) -> SpeedPlan:

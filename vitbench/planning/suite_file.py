@@ -72,7 +72,7 @@ def _check(suite: Suite, path: Path) -> None:
     """Check what types cannot say."""
 
     def fail(where: str, words: str) -> None:
-        raise UsageError(f"suite file {path}: `{where}` {words}.")
+        raise UsageError(f"suite file {path}: `{where}` {words}{'' if words.endswith('?') else '.'}")
 
     for name, values in (
         ("datasets", suite.datasets),

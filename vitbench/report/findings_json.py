@@ -15,7 +15,7 @@ __all__ = ["SCHEMA", "render_findings_json"]
 
 SCHEMA = 1
 """Version of the object."""
-_CONDITIONS = ("fingerprint", "machine", "device", "precision", "threads", "limit", "epochs")
+_CONDITIONS = ("fingerprint", "machine", "device", "precision", "threads", "limit", "epochs", "budget")
 
 
 def render_findings_json(found: Findings) -> str:

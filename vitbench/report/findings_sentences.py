@@ -153,4 +153,4 @@ def _resolvable(found: Findings) -> Iterator[str]:
     if smallest:
         least, pair = max(smallest, key=lambda each: each[0])
         words = threshold_in_words(style_of(found.rank_by, [pair.row]), least)
-        yield f"What is not resolved would be from a difference of {words} on."
+        yield f"Not resolved: these images and seeds resolve differences from {words} on."

@@ -54,7 +54,8 @@ def plan_text(
         summary += f", about {describe_seconds(sum(known))}"
     elif known:
         others = len(todo) - len(known)
-        summary += f": {len(known)} take about {describe_seconds(sum(known))}, the time of {others} is not known"
+        summary += f": {len(known)} take{'s' * (len(known) == 1)} about {describe_seconds(sum(known))}"
+        summary += f", the time of {others} is not known"
     return aligned(["key", "kind", "status", "now", "takes", "known from", "cell"], rows) + f"\n\n{summary}"
 
 

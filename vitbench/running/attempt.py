@@ -28,7 +28,7 @@ FULL_PROCESSES = 3
 """Processes of a speed cell that measure all there is: memory, energy and start-up, too. Later ones only time."""
 VALID_HALF_WIDTH, WARNING_HALF_WIDTH = 0.05, 0.10
 """Half of the interval of a ratio to the reference network, as a share of it, up to which it is valid, or doubtful."""
-SETTLED, HOPELESS = 0.03, 0.30
+SETTLED, HOPELESS = 0.03, 0.20
 """The same after the first processes, up to which these suffice, and beyond which more would not make it valid.
 Processes that scatter widely and happen to agree would else be called valid."""
 LOOK_CONFIDENCE = 0.96

@@ -50,6 +50,8 @@ __all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "upd
 SPEED_PROCESSES = (5, 10)
 """Fresh processes of a speed cell, and how many in all where the first ones leave a figure known too badly
 (`Attempt.settled`)."""
+LONG_SECONDS = 60.0
+"""A cell whose processes take longer than this has no more of them than measure all there is; its interval says so."""
 _TARGET = "vitbench.worker.cell:run_cell"
 MetricOptions = Mapping[str, dict[str, OptionValue]]
 _NO_OPTIONS: MetricOptions = MappingProxyType({})
@@ -165,7 +167,11 @@ def _run_group(
         except KeyboardInterrupt:
             keep(attempt, interrupted=True)
             raise
-        if not attempt.failed and process + 1 == few and not attempt.settled:
+        if attempt.failed:
+            pass
+        elif process + 1 == FULL_PROCESSES < few and min(ending.seconds for ending in attempt.endings) > LONG_SECONDS:
+            wanted[planned.key] = FULL_PROCESSES
+        elif process + 1 == few and not attempt.settled:
             wanted[planned.key] = most
         if attempt.failed or process + 1 == wanted[planned.key]:
             keep(attempt)

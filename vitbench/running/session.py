@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +26,7 @@ from vitbench.version import __version__
 if TYPE_CHECKING:
     from vitbench.running.pacing import Pace
 
-__all__ = ["Rerun", "done_before", "execute", "is_wanted", "known_seconds"]
+__all__ = ["Rerun", "done_before", "execute", "in_order", "is_wanted", "known_seconds"]
 
 Rerun = Literal["failed", "speed", "all"]
 _DONE = ("ok", "skipped")
@@ -54,7 +54,7 @@ def execute(
     if (folder / FILE_NAME).exists():
         with Store.open(folder, create=False) as store:
             store.check_pages()  # before anything is written beside it
-    cells = pace.cells if pace else planned.prepared.cells
+    cells = in_order(pace.cells if pace else planned.prepared.cells)
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
         todo = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
@@ -116,6 +116,14 @@ def execute(
         if planned.grounds:
             remember(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
+
+
+def in_order(cells: Iterable[KeyedCell]) -> list[KeyedCell]:
+    """Return cells in the order in which they run: speeds first.
+
+    They take minutes where trainings may take hours, and tell how long these will take (`vitbench.running.estimate`).
+    """
+    return sorted(cells, key=lambda planned: not isinstance(planned.cell, SpeedCell))
 
 
 def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | None:

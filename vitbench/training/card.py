@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from vitbench.errors import UnusableError
-from vitbench.training.checkpoint import EXTRA, is_extra, read_content
+from vitbench.training.checkpoint import DIGEST, EXTRA, digest_of, is_extra, read_content
 
 __all__ = ["Card", "read_card", "save_weights"]
 
@@ -47,7 +47,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def save_weights(module: nn.Module, path: Path, card: Card) -> None:
-    """Write a module's state as safetensors, with its card.
+    """Write a module's state as safetensors, with its card and a digest of its tensors.
 
     What modules keep beside tensors is written, too, where JSON holds it.
 
@@ -68,7 +68,7 @@ def save_weights(module: nn.Module, path: Path, card: Card) -> None:
         if tensor.layout != torch.strided or tensor.is_quantized:
             raise UnusableError(f"{name} is a sparse or quantised tensor, which safetensors do not hold")
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    metadata = {"format": "pt", _KEY: msgspec.json.encode(card).decode()}
+    metadata = {"format": "pt", _KEY: msgspec.json.encode(card).decode(), DIGEST: digest_of(state)}
     metadata |= {EXTRA: json.dumps(extra)} if extra else {}
     save_file(state, path, metadata=metadata)
 

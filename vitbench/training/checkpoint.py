@@ -9,6 +9,7 @@ both sides, because a model with half of its weights would be scored as if it ha
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -24,11 +25,13 @@ from torch import nn
 from vitbench.errors import UnusableError, reason_of
 
 __all__ = [
+    "DIGEST",
     "EXTRA",
     "FACT",
     "POSITIONS",
     "State",
     "check_fit",
+    "digest_of",
     "is_extra",
     "load_checkpoint",
     "load_state",
@@ -38,6 +41,8 @@ __all__ = [
 
 EXTRA = "vitbench.extra_state"
 """The key of a safetensors file's metadata under which stands, as JSON, what modules keep beside tensors."""
+DIGEST = "vitbench.sha256"
+"""The key under which stands the `digest_of` of the file's tensors, where vitbench wrote it."""
 FACT = "checkpoint"
 """The fact of a module that says which of a file's weights it has."""
 POSITIONS = "positions"
@@ -79,7 +84,7 @@ def read_content(path: str | Path) -> Any:
     """Return what a checkpoint file holds, its tensors on the CPU.
 
     Raises:
-        UnusableError: the file is missing or cannot be read without pickle.
+        UnusableError: the file is missing, cannot be read without pickle, or has other numbers than were written.
     """
     path = Path(path)
     if not path.is_file():
@@ -87,14 +92,32 @@ def read_content(path: str | Path) -> Any:
     safe = path.suffix == ".safetensors"
     try:
         if safe:
-            return {**load_file(path), **_kept_extra(path)}
+            tensors, metadata = load_file(path), _metadata(path)
+            if metadata.get(DIGEST, "") in ("", digest_of(tensors)):
+                return {**tensors, **_kept_extra(metadata)}
+            raise _DamagedError(f"checkpoint {path} is damaged: its weights are not those that were written")
         with torch.serialization.safe_globals(_PLAIN):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except _DamagedError:
+        raise
     except Exception as error:  # what a broken or hostile file raises is not documented by either library
         reader = "safetensors" if safe else "torch.load(weights_only=True)"
         raise UnusableError(
             f"checkpoint {path} cannot be read by {reader}; save the model's state_dict() alone, as .safetensors"
         ) from error
+
+
+class _DamagedError(UnusableError):
+    """A file that was whole when it was written."""
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of tensors on the CPU: of their names, in order, and their bytes."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
@@ -179,10 +202,14 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: 
         module.facts = {**getattr(module, "facts", {}), FACT: state.taken}  # type: ignore[assignment]
 
 
-def _kept_extra(path: Path) -> dict[str, Any]:
-    """Return what `vitbench.training.card.save_weights` kept of modules beside tensors, in a safetensors file."""
+def _metadata(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as file:
-        found = json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+        return file.metadata() or {}
+
+
+def _kept_extra(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what `vitbench.training.card.save_weights` kept of modules beside tensors, of a file's metadata."""
+    found = json.loads(metadata.get(EXTRA, "{}"))
     return {name: value for name, value in found.items() if is_extra(name)} if isinstance(found, dict) else {}
 
 

@@ -42,16 +42,23 @@ class TrainingLength:
         Raises:
             UsageError: the length is below one, or ``by_time`` is asked for without a budget.
         """
-        self.total = total_steps(run, num_images, batch_size)
-        """Steps at most: of the schedule, too."""
-        self.epochs = -(-self.total // steps_per_epoch(num_images, batch_size))
-        """Passes over the images, of which the last may be cut short."""
+        self._total, self._epoch = total_steps(run, num_images, batch_size), steps_per_epoch(num_images, batch_size)
         self._seconds: float | None = None
         if run.options.get("by_time"):
             if run.budget.seconds is None:
                 raise UsageError("by_time = true needs a budget; add --budget, such as --budget 30m")
             self._seconds = run.budget.seconds
         self._began = time.monotonic()
+
+    @property
+    def total(self) -> int:
+        """Steps at most: those of the schedule, too."""
+        return self._total
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the images, of which the last may be cut short."""
+        return -(-self._total // self._epoch)
 
     def at(self, done: int) -> int:
         """Return the place in the schedule after some steps: their number, or by the clock a later one."""

@@ -31,7 +31,7 @@ from vitbench.worker.speed import run_speed
 __all__ = ["run_cell"]
 
 LARGEST = 8_000_000
-"""Bytes of a result: one of seven processes with all their samples has 20,000."""
+"""Bytes of a result: one of ten processes with all their samples has 30,000."""
 
 
 def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:

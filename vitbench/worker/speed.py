@@ -80,7 +80,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         timing = _timing(bench, inputs, cell)
         if cell.compile:
             check_compiled(since=compiled_before)
-        remembered = [] if cell.largest_batch or job.timing_only else bench.remembered(inputs)
+        remembered = [] if cell.largest_batch or job.process else bench.remembered(inputs)
         energy = _energy(bench) if forward_alone and not job.timing_only and bench.batch_size > 1 else None
         # Last of what is measured, since it leaves the machine warm.
         sustained = bench.sustain(inputs, cell.sustained) if cell.sustained and not job.timing_only else None

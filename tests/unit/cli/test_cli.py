@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from comparisons import quality, right, write
 
 from vitbench.cli import cli, main
 
@@ -33,6 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--seed": ("INTEGER RANGE", True, None),
         "--epochs": ("INTEGER RANGE", False, None),
         "--limit": ("N|FRACTION", False, None),
+        "--budget": ("DURATION", False, None),
         "--batch-size": ("INTEGER RANGE", False, None),
         "--largest-batch": FLAG,
         "--speeds": ("[all|none|only]", False, None),
@@ -198,6 +200,8 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--limit", "0"], "a number of images must be at least 1, not 0"),
         (["run", "--limit", "1.5"], "a fraction must be above 0 and at most 1, not 1.5"),
         (["run", "--limit", "0.0"], "a fraction must be above 0"),
+        (["run", "--budget", "30x"], '"30x" is not a duration; write 90s, 15m, 1h30m or a number of seconds'),
+        (["run", "--budget", "5m", "--epochs", "2"], "--epochs and --budget both say how long models are trained"),
         (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
         (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
         (["run", "--data", "pets="], '"pets=" must be written NAME=PATH'),
@@ -234,7 +238,8 @@ def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], words: str, run:
 
 
 @pytest.mark.parametrize(
-    ("command", "more"), [("leaderboard", ()), ("show", ()), ("withdraw", ("ab", "--reason", "of an old disk"))]
+    ("command", "more"),
+    [("leaderboard", ()), ("findings", ()), ("show", ()), ("withdraw", ("ab", "--reason", "of an old disk"))],
 )
 def test_a_results_folder_that_is_not_there_is_exit_4(
     command: str, more: tuple[str, ...], run: Run, tmp_path: object
@@ -244,6 +249,21 @@ def test_a_results_folder_that_is_not_there_is_exit_4(
     (line,) = err.splitlines()
     assert line.startswith("Error: ")
     assert "nowhere" in line
+
+
+def test_findings_end_with_what_the_claims_come_to(run: Run, tmp_path: Path) -> None:
+    models = "".join(f'[[models]]\nname = "scratch/{name}"\n' for name in ("a", "b"))
+    claim = '[[claims]]\nname = "c"\ntext = "A is better"\nrows = ["a"]\nagainst = ["b"]\n'
+    known = [quality("a", right(100)), quality("b", right(200))]
+    write(tmp_path / "refuted", *known, suite=f'name = "s"\n{models}{claim}')
+    code, out, err = run("findings", f"{tmp_path}/refuted")
+    assert (code, err) == (10, "")
+    assert "refuted       A is better" in out
+    code, out, _ = run("findings", f"{tmp_path}/refuted", "--json")
+    assert (code, json.loads(out)["exit_code"]) == (10, 10)
+    write(tmp_path / "silent", *known, suite=f'name = "s"\n{models}')
+    code, out, err = run("findings", f"{tmp_path}/silent")
+    assert (code, out, len(err.splitlines())) == (5, "", 1)
 
 
 def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

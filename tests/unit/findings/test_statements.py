@@ -67,6 +67,7 @@ def test_a_wrong_statement_is_refused_in_a_sentence(more: str, words: str) -> No
         parse_suite(SUITE + CLAIM + more, Path("mine.toml"))
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+    assert not str(error.value).endswith(("?.", ".."))
 
 
 @pytest.mark.parametrize("text", ["name = ", 'name = "a"\nclaims = 1', 'summary = "a suite without a name"'])

@@ -372,7 +372,7 @@ def test_both_sides_get_blocks_of_equal_length_in_fresh_pairs_that_each_leads_in
     assert found.verdict == "slower"
 
 
-@pytest.mark.parametrize(("given", "timeouts"), [(None, {"a": 120.0, "b": 900.0}), (7.0, {"a": 7.0, "b": 7.0})])
+@pytest.mark.parametrize(("given", "timeouts"), [(None, {"a": 300.0, "b": 900.0}), (7.0, {"a": 7.0, "b": 7.0})])
 def test_a_compiled_side_gets_more_time(
     monkeypatch: pytest.MonkeyPatch, given: float | None, timeouts: dict[str, float]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from vitbench.errors import UsageError
 from vitbench.files import lock
-from vitbench.records import PluginOrigin
+from vitbench.records import Allotted, PluginOrigin, Training
 from vitbench.report.inspection import plan_data, plan_text, record_text, store_text
 from vitbench.store import Store
 
@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_a_plan_shows_what_is_kept_and_what_will_run() -> None:
     lines = plan_text(CELLS, NEWEST, WANTED, {}).splitlines()
-    assert lines[0].split() == ["key", "kind", "status", "now", "took", "cell"]
+    assert lines[0].split() == ["key", "kind", "status", "now", "takes", "known", "from", "cell"]
     assert [line.split()[:4] for line in lines[1:4]] == [
         [DONE.key, "quality", "ok", "keep"],
         [NEW.key, "quality", "-", "run"],
@@ -71,16 +71,32 @@ def test_a_plan_says_why_a_cell_cannot_run() -> None:
 @pytest.mark.parametrize(
     ("seconds", "summary"),
     [
-        ({NEW.id: 40.0, TIMED.id: 20.0, DONE.id: 99.0}, "3 cells, 2 to run, about 60 s by earlier records"),
-        ({NEW.id: 40.0}, "3 cells, 2 to run; 1 of them took 40 s before, the others' time is not known"),
+        ({NEW.key: 40.0, TIMED.key: 20.0, DONE.key: 99.0}, "3 cells, 2 to run, about 60 s"),
+        ({NEW.key: 40.0}, "3 cells, 2 to run: 1 takes about 40 s, the time of 1 is not known"),
     ],
 )
-def test_a_plan_gives_a_time_only_where_earlier_records_do(seconds: dict[str, float], summary: str) -> None:
-    assert plan_text(CELLS, NEWEST, WANTED, seconds).splitlines()[-1] == summary
+def test_a_plan_gives_a_time_only_where_one_is_known_and_says_from_where(
+    seconds: dict[str, float], summary: str
+) -> None:
+    lines = plan_text(CELLS, NEWEST, WANTED, {key: (each, "a probe") for key, each in seconds.items()}).splitlines()
+    assert lines[-1] == summary
+    assert "40 s" in lines[2]
+    assert "a probe" in lines[2]
+    assert ("unknown" in lines[3]) == (len(seconds) == 1)
+
+
+def test_a_plan_and_a_record_say_what_a_budget_gives(store: Store) -> None:
+    given = Allotted(steps=90, planned_steps=100, length=4000, step_seconds=0.025, seconds=2.5)
+    planned = msgspec.structs.replace(NEW, allotted=given)
+    assert plan_text([planned], {}, WANTED, {}).splitlines()[1].endswith("seed 0: 90 steps")
+    record = factories.record(planned, run=store.runs()[0].id)
+    store.append(msgspec.structs.replace(record, training=Training(seconds=2.5, images=100, steps=90)))
+    words = "90 taken; 90 given by the budget, 100 before the first training, of the recipe's 4,000; 25 ms per step"
+    assert words in record_text(store, NEW.id)
 
 
 def test_a_plan_as_json() -> None:
-    done, new, timed = json.loads(plan_data(CELLS, NEWEST, WANTED, {DONE.id: 12.5}))
+    done, new, timed = json.loads(plan_data(CELLS, NEWEST, WANTED, {DONE.key: (12.5, "an earlier record")}))
     assert (done["id"], done["key"], done["model"]) == (DONE.id, DONE.key, "done")
     assert (done["status"], done["run"], done["seconds"]) == ("ok", False, 12.5)
     assert (new["status"], new["run"], new["seconds"]) == (None, True, None)

@@ -7,6 +7,7 @@ import itertools
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,14 @@ def test_a_cell_that_its_first_processes_leave_too_badly_known_gets_more_of_them
     assert {record.planned.label: record.measurements[0].n for record in store.records()} == asked
 
 
+def test_a_cell_whose_processes_take_minutes_has_three(store: Store) -> None:
+    def ending(job: CellJob) -> Ending:
+        return replace(measured(1.0), seconds=61.0 if job.planned.label == "slow" or job.process == 1 else 59.0)
+
+    script, _ = run(store, [FAST, SLOW], ending)
+    assert Counter(label for label, _ in script.asked) == {"fast": FEW, "slow": FULL_PROCESSES}
+
+
 def test_later_processes_of_a_speed_cell_only_time(store: Store) -> None:
     script, _ = run(store, [A, FAST])
     told = [(job.planned.label, job.process, job.timing_only) for job in (call["job"] for call in script.calls)]
@@ -205,7 +214,7 @@ def test_what_a_process_is_told(store: Store) -> None:
     script, _ = run(store, [A, FAST])
     quality, speed = script.calls[0], script.calls[1]
     assert quality["target"] == "vitbench.worker.cell:run_cell"
-    assert (quality["timeout"], speed["timeout"]) == (None, 120.0)
+    assert (quality["timeout"], speed["timeout"]) == (None, 300.0)
     assert quality["environment"] == {"HF_HUB_OFFLINE": "1"}
     assert quality["log"] == store.log_path(A.key)
     assert quality["job"] == CellJob(planned=A, checkpoint=str(store.checkpoint_path(A.key)))

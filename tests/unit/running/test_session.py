@@ -12,7 +12,7 @@ import pytest
 from vitbench.planning.messages import Prepared
 from vitbench.planning.remembered import remember
 from vitbench.records import Status
-from vitbench.running.session import Rerun, _announce, _tidy, done_before, is_wanted, known_seconds
+from vitbench.running.session import Rerun, _announce, _tidy, done_before, in_order, is_wanted, known_seconds
 from vitbench.store import Store
 
 
@@ -30,6 +30,11 @@ from vitbench.store import Store
 def test_what_runs_again(status: Status | None, missing: bool, failed: bool) -> None:
     record = factories.record(factories.quality_cell(), status=status) if status else None
     assert (is_wanted(record, None), is_wanted(record, "failed"), is_wanted(record, "all")) == (missing, failed, True)
+
+
+def test_speeds_run_first_and_each_kind_keeps_its_order() -> None:
+    trained, timed = ([make(label) for label in "ab"] for make in (factories.quality_cell, factories.speed_cell))
+    assert in_order([*trained, *timed]) == [*timed, *trained]
 
 
 def test_how_long_a_cell_took_is_what_its_newest_good_attempt_says() -> None:

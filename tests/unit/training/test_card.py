@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,31 @@ def test_what_is_saved_with_weights_is_read_again(tmp_path: Path) -> None:
     load_checkpoint(other, tmp_path / "net.safetensors")
     assert torch.equal(net.weight, other.weight)
     assert load_file(tmp_path / "net.safetensors").keys() == {"weight", "bias"}
+
+
+class Odd(nn.Module):
+    """Weights of types and shapes that are not those of numpy: a scalar, nothing, bfloat16, truth values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scalar", torch.tensor(3))
+        self.register_buffer("nothing", torch.zeros(0, 4))
+        self.register_buffer("small", torch.randn(4, 3).to(torch.bfloat16).T)
+        self.register_buffer("truth", torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(3, 2), Odd], ids=["linear", "odd types"])
+def test_numbers_that_were_damaged_since_are_noticed(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save_weights(make(), path, CARD)
+    load_checkpoint(make(), path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UnusableError, match=r"net\.safetensors is damaged: its weights are not those"):
+        load_checkpoint(make(), path)
+    save_file(load_file(path), path)
+    load_checkpoint(make(), path)  # one that says nothing of its numbers is read
 
 
 TIMM = {"mean": None, "std": None, "interpolation": "", "crop_pct": None, "img_size": None, "input_size": None}

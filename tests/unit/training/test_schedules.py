@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -70,6 +71,18 @@ def test_steps_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize("options", [{"epochs": 50}, {"steps": 500}])
 def test_the_users_epochs_come_before_the_recipes_length(options: dict[str, int]) -> None:
     assert total_steps(toy_training.run(options, budget=Budget(epochs=2)), 130, 64) == 4
+
+
+def test_steps_come_before_epochs_where_there_are_any() -> None:
+    assert total_steps(toy_training.run({"epochs": 3, "steps": 5}), 130, 64) == 5
+    assert total_steps(toy_training.run({"epochs": 3, "steps": 0}), 130, 64) == 6
+
+
+@pytest.mark.parametrize("options", [{"epochs": 50}, {"steps": 500}])
+def test_a_budget_ends_a_training_and_lengthens_none(options: dict[str, int]) -> None:
+    run = partial(toy_training.run, options)
+    assert total_steps(run(budget=Budget(steps=7)), 130, 64) == 7
+    assert total_steps(run(budget=Budget(steps=10_000)), 130, 64) == total_steps(run(), 130, 64)
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"steps": 0}])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 
+import factories
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
 
-from vitbench.worker.budget import MOST_PASSES, OverBudgetError, check_epoch, held_to_images
+from vitbench.records import Allotted, KeyedCell
+from vitbench.specs import OptionValue, RecipeSpec
+from vitbench.worker.budget import MOST_PASSES, OverBudgetError, check_epoch, held_to_images, over_budget
 
 IMAGES, BATCH = 32, 8
 
@@ -75,3 +79,23 @@ def test_a_compiled_model_stays_in_one_piece_and_is_compiled_once() -> None:
         net = torch.compile(model, backend=backend, fullgraph=True)
         epochs(net, 2)
     assert len(compiled) == 1
+
+
+def given(steps: int | None, *, budget: float | None = 60.0, **options: OptionValue) -> KeyedCell:
+    planned = factories.quality_cell("vit")
+    cell = msgspec.structs.replace(planned.cell, budget=budget, recipe_options=options)
+    allotted = Allotted(steps=steps, planned_steps=steps, step_seconds=1.0, seconds=50.0) if steps else None
+    return msgspec.structs.replace(planned, cell=cell, allotted=allotted)
+
+
+def test_a_recipe_that_takes_more_steps_than_it_was_given_is_told_of() -> None:
+    sgd = RecipeSpec(name="sgd", fit="a:b", summary="x")
+    words = "recipe recipes/supervised ignores the budget: it took 51 steps of 50"
+    assert over_budget(given(50), sgd, 51) == (words,)
+    assert over_budget(given(50), sgd, 50) == over_budget(given(50), sgd, 3) == ()
+    assert over_budget(given(50, by_time=True), sgd, 900) == ()
+    assert over_budget(given(None, budget=None), sgd, 900) == ()
+    for planned in (given(50), given(None)):
+        [unknown] = over_budget(planned, sgd, 0)
+        assert "takes no steps of a torch optimiser" in unknown
+    assert over_budget(given(None), RecipeSpec(name="sgd", fit="a:b", summary="x", trains=False), 0) == ()

@@ -17,9 +17,9 @@ from vitbench.findings.verdicts import EXIT_CODES, ClaimOutcome, Sign, outcome_o
 from vitbench.leaderboard.image_scores import Known, read_outcomes
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row, build, seed_outcomes
 from vitbench.leaderboard.paired import PairedDifference, paired_difference
-from vitbench.leaderboard.results import read_results
+from vitbench.leaderboard.results import read_results, relabelled
 from vitbench.records import Record, newest_by_id
-from vitbench.store import Store
+from vitbench.store import Run, Store
 
 if TYPE_CHECKING:
     from vitbench.leaderboard.metric import Metric
@@ -139,19 +139,23 @@ def findings_of(store: Store, board: Leaderboard, records: Sequence[Record]) -> 
     stated = _stated(store)
     if stated is None:
         return None
-    statements, asked = stated
-    whole = board if not board.hidden else build(records, store.pending(), board.rank_by)
+    statements, run = stated
+    planned, newest = store.planned(run.id), run.id == store.runs()[-1].id
+    if not newest:  # the newest may rank by another metric, and call the same cells otherwise
+        records = relabelled(records, store, run.id)
+    whole = board if newest and not board.hidden else build(records, store.pending(), run.rank_by)
     return find(
         statements,
         whole,
         newest_by_id(records),
-        lambda record: read_outcomes(store.scores_path(record.key), board.rank_by),
-        asked=asked,
+        lambda record: read_outcomes(store.scores_path(record.key), run.rank_by),
+        asked=tuple(dict.fromkeys(cell.data.title for cell in planned if cell.data is not None)),
+        damaged=board.damaged,
     )
 
 
-def _stated(store: Store) -> tuple[Statements, tuple[str, ...]] | None:
-    """Return what the newest suite states that states anything, and the titles of the data that its run asked for."""
+def _stated(store: Store) -> tuple[Statements, Run] | None:
+    """Return what the newest suite states that states anything, and its run."""
     for run in reversed(store.runs()):
         try:
             text = store.blob(run.suite).decode()
@@ -159,8 +163,7 @@ def _stated(store: Store) -> tuple[Statements, tuple[str, ...]] | None:
             continue
         statements = read_statements(text) if text else None
         if statements is not None and statements.any:
-            planned = store.planned(run.id)
-            return statements, tuple(dict.fromkeys(cell.data.title for cell in planned if cell.data is not None))
+            return statements, run
     return None
 
 
@@ -171,6 +174,7 @@ def find(
     outcomes: Callable[[Record], Known | None],
     *,
     asked: Sequence[str] = (),
+    damaged: tuple[str, ...] = (),
 ) -> Findings:
     """Hold what a suite states against a leaderboard.
 
@@ -180,6 +184,7 @@ def find(
         newest: the newest attempt at each cell, by id.
         outcomes: gives what is stored of single images behind a record's `rank_by`, where it is known.
         asked: titles of the datasets that were asked for; a claim that none of their rows can test is not run.
+        damaged: what of the folder is damaged, in sentences.
     """
     finder = _Finder(statements, board, newest, outcomes)
     return Findings(
@@ -187,7 +192,7 @@ def find(
         rank_by=board.rank_by,
         claims=tuple(result for claim in statements.claims for result in finder.claim(claim, asked)),
         figures=tuple(finder.figures()),
-        damaged=board.damaged,
+        damaged=damaged,
     )
 
 
@@ -309,16 +314,16 @@ class _Finder:
 
     def _called(self, name: str, rows: Sequence[Row]) -> list[Row]:
         """Return the rows with a value that a claim's name means."""
-        able = [row for row in rows if self._has_value(row)]
         (place, *_) = model_called(name, self._models)
         model = self._models[place]
+        full = {id(row): self._newest[row.ids[0]].planned.cell.model for row in rows if self._has_value(row)}
+        # A label means this model: a row of another suite may have the same.
+        able = [row for row in rows if model.name in (each := full.get(id(row), ""), short(each))]
         labels = {id(row): self._newest[row.ids[0]].planned.label for row in able}
         if model.label:
             return [row for row in able if labels[id(row)] == model.label]
         names = names_of(model)
-        exactly = [row for row in able if {labels[id(row)], short(labels[id(row)])} & names]
-        full = {id(row): self._newest[row.ids[0]].planned.cell.model for row in able}
-        return exactly or [row for row in able if {full[id(row)], short(full[id(row)])} & names]
+        return [row for row in able if {labels[id(row)], short(labels[id(row)])} & names] or able
 
     def _has_value(self, row: Row) -> bool:
         metric = row.metrics.get(self._board.rank_by)

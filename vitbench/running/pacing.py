@@ -153,7 +153,10 @@ def paced(
         with Store.open(folder, create=False) as store:
             newest, known = store.newest_by_key(), known_seconds(store.records())
     todo: Sequence[KeyedCell] = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
-    ledger = Ledger() if rerun == "all" else read_ledger(folder, budget)
+    ledger = read_ledger(folder, budget)
+    if rerun == "all":  # what other runs into the folder began stays theirs
+        asked = {cell.key for cell in cells}
+        ledger = Ledger(cells={key: one for key, one in ledger.cells.items() if key not in asked})
     new = [cell for cell in todo if _trains(cell) and cell.key not in ledger.cells]
     if new:
         say(f"Budget of {duration_text(budget)}: timing a few steps of each training.")

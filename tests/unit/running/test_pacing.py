@@ -92,6 +92,15 @@ def test_what_speeds_took_beyond_their_estimate_is_taken_from_the_trainings(tmp_
     assert first.steps == pytest.approx(before - 100, abs=1)
 
 
+def test_what_speeds_took_counts_though_the_run_is_stopped_before_the_first_training(tmp_path: Path) -> None:
+    clock, planned = Clock(), cells("sab")
+    paced = pace(tmp_path, planned, begun(planned[1:], other=100.0), clock)
+    clock.now += 300.0
+    paced.end(factories.record(planned[0], status="ok"))
+    kept = read_ledger(tmp_path, BUDGET)
+    assert (kept.spent, [one.begun for one in kept.cells.values()]) == (300.0, [False, False])
+
+
 def test_a_resume_keeps_the_steps_of_what_has_begun_and_counts_what_was_spent(tmp_path: Path) -> None:
     clock, planned = Clock(), cells("abc")
     paced = pace(tmp_path, planned, begun(planned), clock)

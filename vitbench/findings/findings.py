@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitbench.errors import NothingSelectedError, StoreError
-from vitbench.findings.statements import Claim, Statements, model_called, names_of, read_statements, short
+from vitbench.findings.statements import Claim, Statements, model_called, read_statements, rows_meant, short
 from vitbench.findings.verdicts import EXIT_CODES, ClaimOutcome, Sign, outcome_of, sign_of
 from vitbench.leaderboard.image_scores import Known, read_outcomes
-from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row, build, seed_outcomes
+from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row, build, seed_outcomes
 from vitbench.leaderboard.paired import PairedDifference, paired_difference
 from vitbench.leaderboard.results import read_results, relabelled
-from vitbench.records import Record, newest_by_id
+from vitbench.records import KeyedCell, Record, newest_by_id
 from vitbench.store import Run, Store
 
 if TYPE_CHECKING:
@@ -314,16 +314,13 @@ class _Finder:
 
     def _called(self, name: str, rows: Sequence[Row]) -> list[Row]:
         """Return the rows with a value that a claim's name means."""
+        able = [row for row in rows if self._has_value(row)]
+        planned = [self._newest[row.ids[0]].planned for row in able]
+        return [able[i] for i in self._meant(name, planned)]
+
+    def _meant(self, name: str, planned: Sequence[KeyedCell]) -> list[int]:
         (place, *_) = model_called(name, self._models)
-        model = self._models[place]
-        full = {id(row): self._newest[row.ids[0]].planned.cell.model for row in rows if self._has_value(row)}
-        # A label means this model: a row of another suite may have the same.
-        able = [row for row in rows if model.name in (each := full.get(id(row), ""), short(each))]
-        labels = {id(row): self._newest[row.ids[0]].planned.label for row in able}
-        if model.label:
-            return [row for row in able if labels[id(row)] == model.label]
-        names = names_of(model)
-        return [row for row in able if {labels[id(row)], short(labels[id(row)])} & names] or able
+        return rows_meant(place, self._models, [(each.label, each.cell.model) for each in planned])
 
     def _has_value(self, row: Row) -> bool:
         metric = row.metrics.get(self._board.rank_by)
@@ -332,14 +329,8 @@ class _Finder:
     def _why(self, name: str, dataset: str) -> str:
         """Return what became of a row that is not there."""
         failures = [each for each in self._board.failed if each.kind == "quality" and dataset in ("", each.dataset)]
-        (place, *_) = model_called(name, self._models)
-        names = names_of(self._models[place])
-        known = [each for each in failures if _names(each) & names]
-        return ", ".join(dict.fromkeys(each.status for each in known)) or "not asked for"
-
-
-def _names(failure: Failure) -> set[str]:
-    return {name for each in (failure.model, failure.planned.cell.model) for name in (each, short(each))}
+        known = [failures[i].status for i in self._meant(name, [each.planned for each in failures])]
+        return ", ".join(dict.fromkeys(known)) or "not asked for"
 
 
 def _title(condition: Condition) -> str:

@@ -7,8 +7,10 @@ import vitbench_scratch
 from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import nn
 from vitbench_scratch.vit import Attention, VisionTransformer, build
+from vitbench_scratch.weights import interpolated
 
 from vitbench.errors import UnusableError, UsageError
+from vitbench.training.card import Card, save_weights
 
 pytestmark = pytest.mark.compute
 
@@ -213,3 +215,29 @@ def test_checkpoint_of_another_size_is_refused(tmp_path):
             head="own",
             **{**SMALL, "depth": 2},
         )
+
+
+@pytest.mark.parametrize(("given", "wanted"), [((4, 4), (7, 5)), ((8, 4), (4, 4)), ((4, 4), (2, 6))])
+def test_positions_are_interpolated_as_timm_does_it(given, wanted):
+    positions = torch.randn(1, 1 + given[0] * given[1], 8)
+    theirs = timm.layers.resample_abs_pos_embed(positions, list(wanted), list(given), num_prefix_tokens=1)
+    torch.testing.assert_close(interpolated(positions, given, wanted, 1), theirs, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_images_of_another_size_keeps_all_but_its_positions(tmp_path):
+    asked = {"num_classes": 10, "in_channels": 3, "head": "own", **SMALL}
+    small = build(image_size=(32, 32), checkpoint="", **asked)
+    torch.save({"module." + name: tensor for name, tensor in small.state_dict().items()}, tmp_path / "small.pt")
+    wide = build(image_size=(32, 64), checkpoint=str(tmp_path / "small.pt"), **asked)
+    assert wide.facts["positions"] == "interpolated from 8x8 to 8x16"
+    torch.testing.assert_close(wide.pos_embed.data, interpolated(small.pos_embed.data, (8, 8), (8, 16), 1))
+    assert torch.equal(wide.blocks[0].attn.qkv.weight, small.blocks[0].attn.qkv.weight)
+    save_weights(wide, tmp_path / "wide.safetensors", Card(image_size=(32, 64)))
+    back = build(image_size=(32, 32), checkpoint=str(tmp_path / "wide.safetensors"), **asked)
+    assert back.facts["positions"] == "interpolated from 8x16 to 8x8", "the file says that its images were no squares"
+    same = build(image_size=(32, 64), checkpoint=str(tmp_path / "wide.safetensors"), **asked)
+    assert torch.equal(same.pos_embed, wide.pos_embed)
+    assert not getattr(same, "facts", {})
+    torch.save(wide.state_dict(), tmp_path / "unsaid.pt")
+    with pytest.raises(UnusableError, match="its 128 positions form no grid of 1:1"):
+        build(image_size=(32, 32), checkpoint=str(tmp_path / "unsaid.pt"), **asked)

@@ -12,6 +12,7 @@ import torch
 import vitbench_timm
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save, save_file
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import nn
 from vitbench_timm.models import build, members, resolve, revision
 
@@ -234,6 +235,20 @@ def test_every_kind_of_head_starts_at_zero(architecture, tmp_path):
     model = build_tiny(architecture=architecture, image_size=(size, size), checkpoint=str(tmp_path / "model.pt")).eval()
     with torch.inference_mode():
         assert not model(torch.randn(1, 3, size, size)).any()
+
+
+@pytest.mark.parametrize("architecture", ["test_vit", "deit_tiny_distilled_patch16_224"])
+def test_a_checkpoint_of_images_of_another_size_gets_other_positions(architecture, tmp_path):
+    own = timm.create_model(architecture, num_classes=10)
+    torch.save(own.state_dict(), tmp_path / "model.pt")
+    path = str(tmp_path / "model.pt")
+    model = build_tiny(architecture=architecture, image_size=(96, 64), checkpoint=path, head="own")
+    expected = timm.create_model(architecture, num_classes=10, img_size=(96, 64))
+    expected.load_state_dict(checkpoint_filter_fn(own.state_dict(), expected))
+    assert all(torch.equal(tensor, expected.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert model.facts["positions"] == "interpolated by timm for 96x64 pixels"
+    with pytest.raises(UsageError, match=r"^patches of 16x16 pixels do not divide the input of 100x64: use another"):
+        build_tiny(architecture=architecture, image_size=(100, 64), checkpoint=path)
 
 
 def test_no_network_is_one_sentence(monkeypatch, tmp_path):

@@ -157,7 +157,9 @@ def _form(side: WantedSize, geometry: Geometry) -> Form:
     crop_fraction = side.crop_fraction if side.image_size is not None else 1.0
     if uniform is not None:
         as_it_is = placing(uniform, frame, crop_fraction=crop_fraction, crop_mode=side.crop_mode) == (frame, 0, 0)
-        if math.prod(uniform) < math.prod(frame) or (as_it_is and uniform == frame):
+        # The mean of a training split, which a border has at each batch, is not known yet: there it is black.
+        bordered = side.crop_mode == "border" and not side.mean
+        if (math.prod(uniform) < math.prod(frame) and not bordered) or (as_it_is and uniform == frame):
             return Form(geometry.channels, *uniform, "")
     fill = filling(side.crop_mode, side.mean or (0.0,), geometry.channels)
     return Form(geometry.channels, height, width, side.interpolation, crop_fraction, side.crop_mode, fill)

@@ -58,7 +58,7 @@ SLOW_TURN_SECONDS, ENOUGH_QUADS = 3.0, 8
 """A slow model gets as many quads as begin in this time, one at least; all others so many at least."""
 SHARP, TURN_SECONDS = 0.01, 0.75
 """Quads are run until the median log ratio is known so well, by its standard error, or for this time ..."""
-BLUNT, MOST_TURN_SECONDS = 0.015, 2.0
+BLUNT, MOST_TURN_SECONDS = 0.015, 1.5
 """... and up to the second time where it is known worse than this, as on a busy machine. Processes differ by as much:
 to know one better costs more than it gains."""
 

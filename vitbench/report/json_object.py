@@ -19,7 +19,7 @@ from vitbench.report.sentence import closing_sentences
 
 __all__ = ["SCHEMA", "render_json"]
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the object."""
 _ROW = (
     *("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "recipe_options"),

@@ -231,10 +231,10 @@ def in_words(trainings: Sequence[Planned], beside_them: float) -> str:
 
 def _too_small(budget: float, needed: float, trainings: int, timed: bool) -> str:
     each = "one step of the training" if trainings == 1 else f"one step of each of {trainings} trainings"
-    other = "; --speeds none leaves out the speeds" if timed else ""
+    speeds, other = ("measuring speeds, ", ", or --speeds none") if timed else ("", "")
     return (
-        f"--budget {duration_text(budget)} is too small: preparing, speeds and evaluation, and {each} take about "
-        f"{describe_seconds(needed)}; give --budget {duration_text(needed)} or more{other}."
+        f"--budget {duration_text(budget)} is too small: preparing, {speeds}evaluation and {each} take longer; "
+        f"give --budget {duration_text(needed)} or more{other}."
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from vitbench import contract
+from vitbench.catalog.options import parse_size
 from vitbench.errors import Skip, UnusableError, UsageError
 from vitbench.measuring.flops import count_macs, count_params
 from vitbench.measuring.steps import InvalidOutput, check_output
@@ -127,12 +128,14 @@ def _call_build(case: ModelCase, asked: dict[str, Any], device: str) -> Any:
     options = {**case.spec.defaults, **weightless, **case.options}
     # The CPU is the default already; a context that says so would show in torch's flags.
     with torch.device(device) if device != "cpu" else nullcontext():
-        return contract.call(load_target(case.spec.build), asked, {**case.spec.arguments, **options})
+        return contract.call(load_target(case.spec.build), asked, case.spec.build_arguments(options))
 
 
 @functools.cache
 def sizes(case: ModelCase) -> tuple[Size, ...]:
-    """Return the sizes that the model takes: the declared one, or all that `build` does not refuse, `LARGE_SIZE` last.
+    """Return the sizes that the model takes: the chosen or declared one, or all that `build` does not refuse.
+
+    `LARGE_SIZE` is the last of these.
 
     Raises:
         CheckFailed: `build` refuses all of them with UsageError.
@@ -140,7 +143,7 @@ def sizes(case: ModelCase) -> tuple[Size, ...]:
             installed.
     """
     need(case.spec.requires)
-    declared, empty = case.spec.input_size, _empty_files(case)
+    declared, empty = parse_size(case.options.get("image_size")) or case.spec.input_size, _empty_files(case)
     if declared and not empty:
         return (declared,)
     taken, refusal = [], ""

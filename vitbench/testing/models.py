@@ -47,6 +47,8 @@ an image have in common, which softmax does not see: kernels for other batch siz
 add in another order, which deep models in float32 make 1e-5 of; batch statistics make 1e-1 of it."""
 MOST_CHOICES = 8
 """Of one option, that a model is built with."""
+OTHER_SIZES = (0.5, 2, 3)
+"""Multiples of a model's own size that one which takes others is tried at, until one does: patches divide them."""
 PASSES = 8
 """Backward passes that a parameter gets to be reached: a part may be left out at random, or be for some images only."""
 
@@ -65,10 +67,12 @@ def check_model_builds(case: ModelCase) -> None:
 
 
 def check_model_declared_size(case: ModelCase) -> None:
-    """The model takes images of the size and the channels that its spec declares."""
+    """The model takes images of the size and the channels that its spec declares; with `any_size`, of another, too."""
     if case.spec.image_size is None and case.spec.in_channels is None:
         raise Skip("it declares neither image_size nor in_channels")
     _shape_check(case, sizes(case)[0], own_channels(case))
+    if case.spec.image_size is not None and case.spec.any_size:
+        _check_another_size(case)
 
 
 def check_model_logits(case: ModelCase) -> None:
@@ -104,6 +108,23 @@ def check_model_follows_data(case: ModelCase) -> None:
         except CheckFailed as failure:
             cure = "raise UsageError in build for a size that it cannot take, or declare image_size"
             raise CheckFailed(f"{failure}; {cure}") from failure
+
+
+def _check_another_size(case: ModelCase) -> None:
+    """Check that a model which takes any size builds and runs at another than its own."""
+    height, width = sizes(case)[0]
+    refusal = ""
+    for factor in OTHER_SIZES:
+        try:
+            _shape_check(case, (int(height * factor), int(width * factor)), own_channels(case))
+        except CheckFailed as failure:
+            if not isinstance(failure.__cause__, UsageError):
+                cure = "raise UsageError in build for a size that it cannot take, or leave any_size out"
+                raise CheckFailed(f"{failure}; {cure}") from failure
+            refusal = str(failure)
+        else:
+            return
+    raise CheckFailed(f"build refuses half, twice and three times its size ({refusal}); leave any_size out")
 
 
 def _shape_check(case: ModelCase, image_size: tuple[int, int], in_channels: int) -> None:

@@ -292,6 +292,7 @@ def _asked_model(plugin: str, text: str, catalog: Catalog) -> tuple[str, Case]:
     if isinstance(case, FamilyCase):
         return offer.name, case
     options = complete_model(f"model {offer.name}", spec, given)
-    changed = {key: options[key.replace("-", "_")] for key in given}
+    asked = (key.replace("-", "_") for key in given)
+    changed = {key: options[key] for key in asked if key in options}  # its own size is left out
     subject = canonical_name(offer.name, options, spec.defaults)
     return subject, ModelCase(spec=spec, options=changed, recipe=case.recipe)

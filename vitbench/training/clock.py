@@ -13,9 +13,24 @@ from torch import Tensor
 from vitbench.measuring.steps import synchronise
 from vitbench.training.loading import Batch
 
-__all__ = ["EpochClock"]
+__all__ = ["EpochClock", "waited"]
+
+NOTABLE_WAIT = 0.1
+"""The share of a training from which waiting for data is said: below, another way of loading would gain little."""
 
 Given = TypeVar("Given", Batch, tuple[Tensor, Tensor])
+
+
+def waited(curve: Iterable[Mapping[str, float]]) -> str:
+    """Return that a notable share of a training was spent waiting for data, in words; empty where it was not.
+
+    Args:
+        curve: its rows, as `FitRun.log` got them from `EpochClock.lap`; those of a recipe that has none say nothing.
+    """
+    rows = list(curve)
+    took = max((row.get("train_seconds", 0.0) for row in rows), default=0.0)
+    share = sum(row.get("wait_seconds", 0.0) for row in rows) / took if took else 0.0
+    return f"{share:.0%} of the training was spent waiting for data" if share >= NOTABLE_WAIT else ""
 
 
 class EpochClock:

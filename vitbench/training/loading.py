@@ -1,12 +1,15 @@
 """Batches of cached images, without a DataLoader: the images are decoded already, and one gather makes a batch.
 
-The data live on the GPU where they fit, after cifar10-airbench; else each batch is gathered from the memory map.
+The data live on the GPU where they fit, after cifar10-airbench; else each batch is gathered from the memory map, for a
+GPU by a thread, into pinned memory, while the step before is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +18,8 @@ from vitbench.errors import UsageError
 from vitbench.protocols import Split
 from vitbench.training.draws import Draws, derived_seed
 from vitbench.training.setup import sent
+
+Made = TypeVar("Made")
 
 __all__ = ["Batch", "Resident", "batches", "resident", "shuffled", "steps_per_epoch"]
 
@@ -135,10 +140,28 @@ def shuffled(
         raise UsageError(f"repeats must be 1 to the batch size of {batch_size}, not {repeats}")
     count = len(split)
     order = _order(count, seed=seed, epoch=epoch, repeats=repeats, weights=weights)
-    for number in range(start, steps_per_epoch(count, batch_size)):
-        rows, copies = (part[number * batch_size : (number + 1) * batch_size] for part in order)
-        images, labels = _gather(split, sent(rows, device) if isinstance(split, Resident) else rows, device)
-        yield Batch(images=images, labels=labels, draws=Draws(seed, epoch, rows, copies))
+    numbers = range(start, steps_per_epoch(count, batch_size))
+    chosen = (tuple(part[number * batch_size : (number + 1) * batch_size] for part in order) for number in numbers)
+    gathered: Iterator[tuple[Tensor, ...]]
+    if isinstance(split, Resident):
+        gathered = ((*_gather(split, sent(rows, device), device), rows, copies) for rows, copies in chosen)
+    elif device.type == "cuda":
+        gathered = ahead((*_pinned(split, rows), rows, copies) for rows, copies in chosen)
+    else:
+        gathered = ((*_gather(split, rows, device), rows, copies) for rows, copies in chosen)
+    for images, labels, rows, copies in gathered:
+        draws = Draws(seed, epoch, rows, copies)
+        yield Batch(images=sent(images, device), labels=sent(labels, device), draws=draws)
+
+
+def ahead(items: Iterable[Made]) -> Iterator[Made]:
+    """Yield items in their order, each made by a thread while the one before is in use; an error comes in its turn."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item
 
 
 def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -157,6 +180,12 @@ def _order(count: int, *, seed: int, epoch: int, repeats: int, weights: Tensor |
     # One order serves `repeats` epochs: each takes its share of the images, several times one after the other.
     place = (part * -(-count // repeats) + slots // repeats) % count
     return order[place], seen[place] * repeats + slots % repeats
+
+
+def _pinned(split: Split, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a batch in pinned memory, from which a GPU copies by itself."""
+    images, labels = _gather(split, rows, torch.device("cpu"))
+    return images.pin_memory(), labels.pin_memory()
 
 
 def _gather(split: Split | Resident, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

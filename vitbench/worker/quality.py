@@ -27,6 +27,7 @@ from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, Trai
 from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
+from vitbench.training.clock import waited
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
@@ -324,6 +325,7 @@ def _training_log(
             *warnings,
             f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
         ]
+    warnings = [*warnings, *filter(None, [waited(curve)])]
     return TrainingLog(
         seconds=earlier_seconds + end.wall - start.wall,
         images=len(splits.train),

@@ -90,6 +90,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {"limit": 0.5},
         {"limit": 1.0},
         {"limit": 1e-05},
+        {"budget": "1h30m", "settings": {"supervised": {"by_time": True}}},
+        {"budget": 0.5},
         {"batch_size": 64, "largest_batch": True},
         {"limit": 9, "speeds": "all"},
         {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},

@@ -86,6 +86,11 @@ def test_data_of_an_ambiguous_name_is_refused() -> None:
         paths("cifar10")
 
 
+def test_a_recipe_that_goes_by_the_clock_needs_a_budget() -> None:
+    with pytest.raises(UsageError, match=r"^by_time = true of the recipe supervised needs a budget; add --budget"):
+        refused(Selection(models=("vit-p4",), settings={"supervised": {"by_time": "true"}}))
+
+
 def test_a_partial_run_says_how_many_models_it_does_not_time() -> None:
     catalog = load_catalog()
     suite = read_suite(Path(catalog.suite("quick").spec.path))

@@ -70,6 +70,8 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
         (HEAD + f"x = {'{a=' * 3000}1{'}' * 3000}", "its tables or lists are nested too deep"),
         (HEAD + "threads = 0", "`threads` must be a whole number from 1 to 4096"),
         (HEAD + f"threads = {10**22}", "`threads` must be a whole number from 1 to 4096"),
+        (HEAD + 'budget = "soon"', '`budget` = "soon" is not a duration; write 90s, 15m, 1h30m or a number of seconds'),
+        (HEAD + "budget = -5", '`budget` = "-5" is not a duration'),
         (HEAD + "[speed]\nbatch_sizes = [1, 1]", "`speed.batch_sizes` holds 1 twice"),
         (HEAD + "[speed]\nsustained = 1", "`speed.sustained` must be 2 to 3600 seconds, or 0 for none; 20 is common"),
         (HEAD + "[speed]\nsustained = nan", "`speed.sustained` must be 2 to 3600 seconds"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from comparisons import quality, right, write
 
+import vitbench
 from vitbench.findings.findings import Findings, read_findings
 from vitbench.report.findings_json import render_findings_json
 from vitbench.report.findings_table import render_findings
@@ -38,15 +40,20 @@ relation = "equal"
 margin = 2.0
 [[claims]]
 name = "resnet"
-text = "A ResNet is better than both \\u0007"
+text = "A ResNet is better than both \\u0007<b>"
 rows = ["resnet"]
 against = ["p4", "p8"]
 """
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Findings:
-    return read_findings(write(tmp_path, quality("p4", right(300)), quality("p8", right(240)), suite=SUITE))
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path, quality("p4", right(300)), quality("p8", right(240)), suite=SUITE)
+
+
+@pytest.fixture
+def found(folder: Path) -> Findings:
+    return read_findings(folder)
 
 
 def test_the_text_says_what_became_of_each_claim(found: Findings) -> None:
@@ -76,3 +83,12 @@ def test_the_json_has_the_numbers_in_base_units(found: Findings) -> None:
     assert content["claims"][2]["missing"] == [{"row": "resnet", "reason": "not asked for"}]
     assert content["published"][0]["published"] == pytest.approx(0.719)
     assert content["published"][0]["difference"] == pytest.approx(0.031)
+
+
+def test_the_page_has_them_whatever_rows_it_shows(folder: Path) -> None:
+    page = vitbench.load(folder, models=["p4"]).page()
+    section = page[page.index('<section id="findings"') :].partition("</section>")[0]
+    assert re.findall(r'class="outcome [a-z-]+">([a-z ]+)<', section) == ["confirmed", "refuted", "not run"]
+    assert "p4 against p8: +15.0 points" in section
+    assert "both \\x07&lt;b&gt;" in section
+    assert "<td>71.9<td>75.0 (70.5 to 79.0)<td>+3.1" in section

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vitbench.training import EpochClock, clock
+from vitbench.training.clock import waited
 
 CPU = torch.device("cpu")
 Pair = tuple[Tensor, Tensor]
@@ -113,3 +114,13 @@ def test_a_gpu_tells_how_long_it_had_no_step_to_take(now: list[float], monkeypat
     for _ in watch.watch(fetched(now, 2, seconds=5.0)):
         now[0] += 1.0
     assert watch.lap()["wait_seconds"] == 10.0
+
+
+def test_waiting_is_said_where_it_is_a_notable_share_of_the_training() -> None:
+    row = {"epoch": 1.0, "wait_seconds": 1.0, "train_seconds": 10.0}
+    assert waited([row, row | {"epoch": 2.0, "train_seconds": 20.0}]) == (
+        "10% of the training was spent waiting for data"
+    )
+    assert waited([row | {"wait_seconds": 0.9}]) == ""
+    assert waited([{"epoch": 1.0, "loss": 2.0}]) == "", "a recipe without a clock"
+    assert waited([]) == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import toy_training
 from vitbench.errors import UsageError
 from vitbench.protocols import Split
 from vitbench.training import Resident, batches, resident, shuffled, steps_per_epoch
+from vitbench.training.loading import ahead
 
 CPU = torch.device("cpu")
 
@@ -151,3 +154,20 @@ def test_an_image_that_is_sampled_again_has_draws_of_its_own() -> None:
     [batch] = shuffled(numbered(8), batch_size=8, device=CPU, seed=0, epoch=0, weights=torch.eye(8)[3])
     assert batch.labels.tolist() == [3] * 8
     assert len(batch.draws.uniform("x").unique()) == 8
+
+
+def test_what_is_made_ahead_comes_in_order_and_an_error_in_its_turn() -> None:
+    made: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(1, 5):
+            made.append(number)
+            yield number
+        raise ValueError("the fifth")
+
+    taken = ahead(source())
+    assert [next(taken) for _ in range(2)] == [1, 2]
+    assert len(made) <= 3, "one ahead, and no more"
+    assert [next(taken) for _ in range(2)] == [3, 4]
+    with pytest.raises(ValueError, match="the fifth"):
+        next(taken)

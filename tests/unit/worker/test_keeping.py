@@ -6,15 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import factories
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from vitbench.specs import Preprocess
 from vitbench.training.card import Card
 from vitbench.training.checkpoint import load_checkpoint
 from vitbench.training.whole_state import unsaved_buffers
-from vitbench.worker.keeping import keep_weights
+from vitbench.worker.keeping import card_of, keep_weights
 
 
 class Extra(nn.Module):
@@ -99,3 +102,21 @@ def test_weights_are_kept_whole_or_what_is_lost_is_said(
         load_checkpoint(other, path)
         assert all(map(torch.equal, other.parameters(), model.parameters()))
         assert str(getattr(other, "kept", "")) == str(getattr(model, "kept", ""))
+
+
+def test_weights_say_how_they_were_trained_and_a_file_that_was_used_is_told_by_its_hash() -> None:
+    planned = factories.quality_cell("vit", options={"depth": 2, "checkpoint": "/home/me/w.pt"}, epochs=3, seed=5)
+    made_of = msgspec.structs.replace(planned.provenance, files={"model.checkpoint": "ab12"})
+    card = card_of(Preprocess(mean=(0.5,), std=(0.2,)), msgspec.structs.replace(planned, provenance=made_of))
+    assert planned.data is not None
+    assert (card.mean, card.class_names) == ((0.5,), planned.data.class_names)
+    assert card.trained == {
+        "model": "scratch/vit",
+        "options": {"depth": 2, "checkpoint": "ab12"},
+        "recipe": planned.cell.recipe,
+        "recipe_options": planned.cell.recipe_options,
+        "dataset": planned.data.title,
+        "data_fingerprint": planned.data.fingerprint,
+        "seed": 5,
+        "epochs": 3,
+    }

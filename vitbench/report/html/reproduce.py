@@ -48,7 +48,8 @@ def reproduction(
         return Reproduction(command=command, note="The command of the whole run: earlier versions stored no more.")
     content = tomllib.loads(suite)
     asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned, metrics)
-    note = _needs(asked.suite, content)
+    asked, shared = _without_budget(asked, planned, seeds, content)
+    note = " ".join(filter(None, (_needs(asked.suite, content), shared)))
     asked = msgspec.structs.replace(
         asked,
         # Without a suite, naming models and datasets means none; a run that had one was that of the usual suite.
@@ -99,6 +100,29 @@ def _datasets(planned: KeyedCell) -> tuple[str, ...]:
     if planned.data is None or not isinstance(planned.cell, QualityCell):
         return ()
     return (canonical_name(planned.data.name, planned.cell.dataset_options, {}),)
+
+
+def _without_budget(
+    asked: Selection, planned: KeyedCell, seeds: Sequence[int], suite: dict[str, object]
+) -> tuple[Selection, str]:
+    """Return a selection that takes the steps which a budget gave, and not the budget, which would give others.
+
+    Where the recipe has no such option, the seeds had each their own, or the suite itself has the budget, it stays. The
+    text says which of the two.
+    """
+    given, cell = planned.allotted, planned.cell
+    if given is None:
+        return asked, ""
+    words = f"Its run shared the budget among several cells, and gave it {given.steps:,} steps"
+    by_time = cell.recipe_options.get("by_time")
+    if "steps" not in cell.recipe_options or by_time or len(seeds) != 1 or "budget" in suite:
+        return asked, f"{words}; alone it would get others."
+    name = next((name for name in asked.settings if name in _names(cell.recipe)), cell.recipe)
+    settings = {**asked.settings, name: {**asked.settings.get(name, {}), "steps": given.steps}}
+    conditions = msgspec.structs.replace(asked.conditions, budget=None)
+    return msgspec.structs.replace(
+        asked, settings=settings, conditions=conditions
+    ), f"{words}, which this command takes."
 
 
 def _needs(suite: str, content: dict[str, object]) -> str:

@@ -14,6 +14,7 @@ from vitbench.cli import cli
 from vitbench.planning.expand import expand
 from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
+from vitbench.records import Allotted
 from vitbench.report.html.reproduce import reproduction
 
 SUITE = (
@@ -44,6 +45,18 @@ def test_what_changes_numbers_is_kept():
         "vitbench run --suite quick --model vit-p2 --dataset digits --seed 0 --batch-size 64 "
         "--device cpu --threads 2 --limit 0.5 --epochs 3 --compile"
     )
+
+
+def test_of_a_budget_the_steps_are_kept_that_it_gave_where_the_recipe_takes_steps():
+    given = Allotted(steps=123, planned_steps=130, step_seconds=0.1, seconds=13.0)
+    planned = msgspec.structs.replace(factories.quality_cell("vit-p2", recipe_options={"steps": 0}), allotted=given)
+    asked = {"settings": {"supervised": {"epochs": 9}}, "conditions": {"budget": 90.0}}
+    found = reproduction(planned, (0,), asked_for(**asked), SUITE, "")
+    assert found.command.endswith("--seed 0 --set supervised.epochs=9 --set supervised.steps=123")
+    assert found.note.endswith("gave it 123 steps, which this command takes.")
+    several = reproduction(planned, (0, 1), asked_for(**asked), SUITE, "")
+    assert several.command.endswith("--budget 90s --set supervised.epochs=9")
+    assert several.note.endswith("gave it 123 steps; alone it would get others.")
 
 
 def test_options_of_metrics_that_the_row_has_are_kept():

@@ -16,6 +16,7 @@ from vitbench.data.fitting import fitted
 from vitbench.data.forms import Form, Geometry, WantedSize, forms_of
 from vitbench.data.locate import Located
 from vitbench.data.splits import load_splits
+from vitbench.errors import UnusableError
 from vitbench.records import DataInfo
 from vitbench.specs import DatasetSpec, Preprocess
 from vitbench.training import Augmentation, preprocess
@@ -71,6 +72,7 @@ class Photographs:
         images = iter([random.integers(0, 256, (3, *size), dtype=np.uint8) for size in sizes])
         self.images = {name: [next(images) for _ in range(count)] for name, count in counts.items()}
         self.reads = 0
+        self.broken: dict[str, int] = {}
 
     def open(self, *, root: Path | None, split: str, download: bool) -> SimpleNamespace | None:
         if split not in self.images:
@@ -80,6 +82,8 @@ class Photographs:
 
     def _image(self, split: str, row: int) -> np.ndarray:
         self.reads += 1
+        if row == self.broken.get(split):
+            raise ValueError("broken")
         return self.images[split][row]
 
     def cached(
@@ -155,6 +159,17 @@ def test_another_choice_of_validation_images_shares_what_is_learnt_from(tmp_path
     assert load_splits(whole, limit=None).val.images.shape == load_splits(fewer, limit=None).val.images.shape
 
 
+def test_where_an_image_cannot_be_read_nothing_is_kept_of_which_other_images_would_be_held_out(tmp_path: Path) -> None:
+    toy = Photographs(train=40, test=6)
+    toy.broken = {"train": 0}
+    with pytest.raises(UnusableError, match="1 of 46 images cannot be read"):
+        toy.cached(tmp_path / "cache", LARGE)
+    assert [path.name.rpartition("-")[2] for path in (tmp_path / "cache").glob("*/*-*")] == ["train"]
+    splits = load_splits(toy.cached(tmp_path / "cache", LARGE, skip_unreadable=True)[LARGE], limit=None)
+    for row, image in zip(splits.val.index, splits.val.images[splits.val.index], strict=True):
+        assert np.array_equal(image, _resized(toy.images["train"][row + 1], (28, 28)))
+
+
 def test_the_room_that_is_needed_is_that_of_the_images_that_are_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +178,7 @@ def test_the_room_that_is_needed_is_that_of_the_images_that_are_held(
     for free in (needed - 1, needed):
         monkeypatch.setattr("shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free))
         if free < needed:
-            with pytest.raises(Exception, match="are needed"):
+            with pytest.raises(UnusableError, match="are needed"):
                 toy.cached(tmp_path / "cache", LARGE)
         else:
             toy.cached(tmp_path / "cache", LARGE)

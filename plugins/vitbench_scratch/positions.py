@@ -39,6 +39,18 @@ def resized(table: Tensor, before: Grid, after: Grid, *, corners: bool) -> Tenso
     return square.flatten(2).transpose(1, 2)
 
 
+def offsets(grid: Grid) -> int:
+    """Return how many offsets there are between two patches."""
+    return (2 * grid[0] - 1) * (2 * grid[1] - 1)
+
+
+def resized_biases(table: Tensor, before: Grid, after: Grid) -> Tensor:
+    """Interpolate biases of offsets ``[offsets + rest, H]`` to those of another grid; the rest stays as it is."""
+    spans = [(2 * rows - 1, 2 * columns - 1) for rows, columns in (before, after)]
+    patches, rest = table.tensor_split([offsets(before)])
+    return torch.cat([resized(patches[None], *spans, corners=True)[0], rest])
+
+
 class Position(nn.Module):
     """No positions at all. Each scheme overrides what it does; `grid` is that of the images, often the model's own.
 
@@ -123,14 +135,14 @@ class Relative(Position):
     def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)
         tables = (
-            nn.init.trunc_normal_(torch.empty(_offsets(self.grid), self.heads), std=0.02) for _ in range(self.depth)
+            nn.init.trunc_normal_(torch.empty(offsets(self.grid), self.heads), std=0.02) for _ in range(self.depth)
         )
         # last, in timm's order: from the class token to patches, from them to it, and from it to itself
         self.tables = nn.ParameterList(F.pad(table, (0, 0, 0, 3 * self.prefix)) for table in tables)
 
     def constants(self, grid: Grid) -> Tensor:
         """Return which row of a table holds what a query adds for a key, ``[N, N]``."""
-        places, last = coordinates(grid), _offsets(grid)
+        places, last = coordinates(grid), offsets(grid)
         x, y = (places[:, None] - places).unbind(2)
         rows = (y + grid[0] - 1) * (2 * grid[1] - 1) + x + grid[1] - 1
         if self.prefix:
@@ -142,15 +154,8 @@ class Relative(Position):
         """Return ``[H, N, N]``."""
         table = self.tables[block]
         if grid != self.grid:
-            before, after = ((2 * rows - 1, 2 * columns - 1) for rows, columns in (self.grid, grid))
-            patches, rest = table.split([_offsets(self.grid), 3 * self.prefix])
-            table = torch.cat([resized(patches[None], before, after, corners=True)[0], rest])
+            table = resized_biases(table, self.grid, grid)
         return table[self.at(grid)].permute(2, 0, 1)
-
-
-def _offsets(grid: Grid) -> int:
-    """Return how many offsets there are between two patches."""
-    return (2 * grid[0] - 1) * (2 * grid[1] - 1)
 
 
 class RelativeKeysValues(Position):

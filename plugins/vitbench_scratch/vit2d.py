@@ -280,7 +280,7 @@ def build(*, checkpoint: str, head: str, **options: Any) -> SpatialTransformer:
 
     Args:
         checkpoint: path of a state dict of this model, or of timm's of the same sizes; empty for initial values.
-            Learned positions of images of another size are interpolated.
+            Positions that are tables are interpolated for images of another size.
         head: ``own`` takes the checkpoint's head, ``new`` makes one of zeros for K classes.
         options: the keyword arguments of `SpatialTransformer`.
 
@@ -289,6 +289,7 @@ def build(*, checkpoint: str, head: str, **options: Any) -> SpatialTransformer:
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     model = SpatialTransformer(**options)
-    own = {"positions": "pos_embed", "grid": model.grid, "prefix": model.prefix}
-    load(model, checkpoint, head=head, classifier="head", **own)
+    biases = [name for own, name in model.timm_names.items() if own.startswith("position.tables.")]
+    tables: dict[str, Any] = {"positions": "pos_embed", "biases": biases, "grid": model.grid, "prefix": model.prefix}
+    load(model, checkpoint, head=head, classifier="head", **tables)
     return model

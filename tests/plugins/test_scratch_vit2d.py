@@ -24,7 +24,8 @@ from vitbench_scratch.positions import POSITIONS, RelativeKeysValues, coordinate
 from vitbench_scratch.vit import PatchEmbedding, VisionTransformer
 from vitbench_scratch.vit2d import FORMS, STEMS, ShiftedPatches, SpatialTransformer, build, visible
 
-from vitbench.errors import UsageError
+from vitbench.errors import UnusableError, UsageError
+from vitbench.training.card import Card, save_weights
 from vitbench.training.setup import decay_groups
 
 pytestmark = pytest.mark.compute
@@ -41,8 +42,11 @@ TABLES = ("learned", "relative")
 def vit2d(*, size: tuple[int, int] = (16, 16), channels: int = 3, seed: int = 0, **options) -> SpatialTransformer:
     """Build a small one whose weights are all away from zero."""
     torch.manual_seed(seed)
-    model = build(num_classes=10, image_size=size, in_channels=channels, **{**SMALL, **options})
-    return scrambled(model)
+    return scrambled(built(size=size, channels=channels, **options))
+
+
+def built(*, size: tuple[int, int] = (16, 16), channels: int = 3, **options) -> SpatialTransformer:
+    return build(num_classes=10, image_size=size, in_channels=channels, **{**SMALL, **options})
 
 
 def scrambled(model):
@@ -275,8 +279,53 @@ def test_another_size_than_the_model_s_own(position, attention):
         assert found.std() > 0.05
 
 
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+@pytest.mark.parametrize("position", TABLES)
+def test_a_checkpoint_of_another_size_is_interpolated_as_the_model_does_it(position, pool, tmp_path):
+    model = vit2d(position=position, pool=pool)
+    torch.save(model.state_dict(), path := tmp_path / "model.pt")
+    other = built(size=(24, 24), position=position, pool=pool, checkpoint=str(path)).eval()
+    assert other.facts == {"positions": "interpolated from 4x4 to 6x6"}
+    images = images_of(24, 24)
+    torch.testing.assert_close(logits_of(other, images), logits_of(model, images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 32), (16, 32)])
+@pytest.mark.parametrize("position", TABLES)
+def test_a_checkpoint_that_says_no_size_and_fits_is_taken_as_it_is(position, size, tmp_path):
+    model = vit2d(size=size, position=position)
+    torch.save(model.state_dict(), path := tmp_path / "model.pt")
+    other = built(size=size, position=position, checkpoint=str(path))
+    assert all(map(torch.equal, other.state_dict().values(), model.state_dict().values()))
+
+
+def test_a_rectangle_s_checkpoint_says_its_shape(tmp_path):
+    model = vit2d(size=(8, 32))
+    save_weights(model, path := tmp_path / "model.safetensors", Card(image_size=(8, 32)))
+    other = built(size=(16, 16), checkpoint=str(path))  # as many patches
+    assert other.facts == {"positions": "interpolated from 2x8 to 4x4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("pos_embed", torch.zeros(1, 1, 32)),
+        ("pos_embed", torch.zeros(1, 0, 32)),
+        ("pos_embed", torch.zeros(1, 6, 32)),
+        ("pos_embed", torch.zeros(1, 5, 16)),
+        ("head.weight", torch.tensor(1.0)),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_says_so_in_a_line(name, tensor, tmp_path):
+    torch.save(vit2d().state_dict() | {name: tensor}, path := tmp_path / "model.pt")
+    with pytest.raises(UnusableError, match=f"does not fit the model: {name} is "):
+        built(checkpoint=str(path))
+
+
 def test_another_size_must_be_divisible_too():
-    with pytest.raises(UsageError, match=r"patch_size 4 does not divide the input of 18x16 pixels: use one of 1, 2$"):
+    with pytest.raises(
+        UsageError, match=r"patch_size 4 does not divide the input of 18x16 pixels: use one of 1, 2, or an image_size"
+    ):
         vit2d()(images_of(18, 16))
 
 

@@ -86,7 +86,7 @@ def test_the_readmes_plugin_is_found_and_builds(tmp_path):
 
 
 def test_the_suite_of_the_docs_is_a_suite(tmp_path):
-    [text] = blocks("docs/suites.md", "toml")
+    text, *_ = blocks("docs/suites.md", "toml")
     (tmp_path / "pets.toml").write_text(text)
     cells = expand(read_suite(tmp_path / "pets.toml"), load_catalog(), Selection())
     assert [

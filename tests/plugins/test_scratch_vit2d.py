@@ -323,7 +323,9 @@ def test_a_checkpoint_that_does_not_fit_says_so_in_a_line(name, tensor, tmp_path
 
 
 def test_another_size_must_be_divisible_too():
-    with pytest.raises(UsageError, match=r"patch_size 4 does not divide the input of 18x16 pixels: use one of 1, 2, or an image_size"):
+    with pytest.raises(
+        UsageError, match=r"patch_size 4 does not divide the input of 18x16 pixels: use one of 1, 2, or an image_size"
+    ):
         vit2d()(images_of(18, 16))
 
 

@@ -227,6 +227,10 @@ def select(**asked: Any) -> Selection:
     asked["budget"] = _seconds(asked.get("budget"))
     if asked["budget"] is not None and asked.get("epochs") is not None:
         raise UsageError("--epochs and --budget both say how long models are trained; give only one of the two.")
+    if asked["budget"] is not None and asked.get("speeds") == "only":
+        raise UsageError(
+            "--budget decides how long models are trained, and --speeds only trains none; drop one of the two."
+        )
     asked |= {
         "suite": str(asked.get("suite") or ""),
         "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,

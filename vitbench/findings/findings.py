@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitbench.errors import NothingSelectedError, StoreError
-from vitbench.findings.statements import Claim, Statements, model_called, names_of, read_statements, short
+from vitbench.findings.statements import Claim, Statements, model_called, read_statements, rows_meant, short
 from vitbench.findings.verdicts import EXIT_CODES, ClaimOutcome, Sign, outcome_of, sign_of
 from vitbench.leaderboard.image_scores import Known, read_outcomes
-from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Row, build, seed_outcomes
+from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row, build, seed_outcomes
 from vitbench.leaderboard.paired import PairedDifference, paired_difference
-from vitbench.leaderboard.results import read_results
-from vitbench.records import Record, newest_by_id
-from vitbench.store import Store
+from vitbench.leaderboard.results import read_results, relabelled
+from vitbench.records import KeyedCell, Record, newest_by_id
+from vitbench.store import Run, Store
 
 if TYPE_CHECKING:
     from vitbench.leaderboard.metric import Metric
@@ -139,19 +139,23 @@ def findings_of(store: Store, board: Leaderboard, records: Sequence[Record]) -> 
     stated = _stated(store)
     if stated is None:
         return None
-    statements, asked = stated
-    whole = board if not board.hidden else build(records, store.pending(), board.rank_by)
+    statements, run = stated
+    planned, newest = store.planned(run.id), run.id == store.runs()[-1].id
+    if not newest:  # the newest may rank by another metric, and call the same cells otherwise
+        records = relabelled(records, store, run.id)
+    whole = board if newest and not board.hidden else build(records, store.pending(), run.rank_by)
     return find(
         statements,
         whole,
         newest_by_id(records),
-        lambda record: read_outcomes(store.scores_path(record.key), board.rank_by),
-        asked=asked,
+        lambda record: read_outcomes(store.scores_path(record.key), run.rank_by),
+        asked=tuple(dict.fromkeys(cell.data.title for cell in planned if cell.data is not None)),
+        damaged=board.damaged,
     )
 
 
-def _stated(store: Store) -> tuple[Statements, tuple[str, ...]] | None:
-    """Return what the newest suite states that states anything, and the titles of the data that its run asked for."""
+def _stated(store: Store) -> tuple[Statements, Run] | None:
+    """Return what the newest suite states that states anything, and its run."""
     for run in reversed(store.runs()):
         try:
             text = store.blob(run.suite).decode()
@@ -159,8 +163,7 @@ def _stated(store: Store) -> tuple[Statements, tuple[str, ...]] | None:
             continue
         statements = read_statements(text) if text else None
         if statements is not None and statements.any:
-            planned = store.planned(run.id)
-            return statements, tuple(dict.fromkeys(cell.data.title for cell in planned if cell.data is not None))
+            return statements, run
     return None
 
 
@@ -171,6 +174,7 @@ def find(
     outcomes: Callable[[Record], Known | None],
     *,
     asked: Sequence[str] = (),
+    damaged: tuple[str, ...] = (),
 ) -> Findings:
     """Hold what a suite states against a leaderboard.
 
@@ -180,6 +184,7 @@ def find(
         newest: the newest attempt at each cell, by id.
         outcomes: gives what is stored of single images behind a record's `rank_by`, where it is known.
         asked: titles of the datasets that were asked for; a claim that none of their rows can test is not run.
+        damaged: what of the folder is damaged, in sentences.
     """
     finder = _Finder(statements, board, newest, outcomes)
     return Findings(
@@ -187,7 +192,7 @@ def find(
         rank_by=board.rank_by,
         claims=tuple(result for claim in statements.claims for result in finder.claim(claim, asked)),
         figures=tuple(finder.figures()),
-        damaged=board.damaged,
+        damaged=damaged,
     )
 
 
@@ -310,15 +315,12 @@ class _Finder:
     def _called(self, name: str, rows: Sequence[Row]) -> list[Row]:
         """Return the rows with a value that a claim's name means."""
         able = [row for row in rows if self._has_value(row)]
+        planned = [self._newest[row.ids[0]].planned for row in able]
+        return [able[i] for i in self._meant(name, planned)]
+
+    def _meant(self, name: str, planned: Sequence[KeyedCell]) -> list[int]:
         (place, *_) = model_called(name, self._models)
-        model = self._models[place]
-        labels = {id(row): self._newest[row.ids[0]].planned.label for row in able}
-        if model.label:
-            return [row for row in able if labels[id(row)] == model.label]
-        names = names_of(model)
-        exactly = [row for row in able if {labels[id(row)], short(labels[id(row)])} & names]
-        full = {id(row): self._newest[row.ids[0]].planned.cell.model for row in able}
-        return exactly or [row for row in able if {full[id(row)], short(full[id(row)])} & names]
+        return rows_meant(place, self._models, [(each.label, each.cell.model) for each in planned])
 
     def _has_value(self, row: Row) -> bool:
         metric = row.metrics.get(self._board.rank_by)
@@ -327,14 +329,8 @@ class _Finder:
     def _why(self, name: str, dataset: str) -> str:
         """Return what became of a row that is not there."""
         failures = [each for each in self._board.failed if each.kind == "quality" and dataset in ("", each.dataset)]
-        (place, *_) = model_called(name, self._models)
-        names = names_of(self._models[place])
-        known = [each for each in failures if _names(each) & names]
-        return ", ".join(dict.fromkeys(each.status for each in known)) or "not asked for"
-
-
-def _names(failure: Failure) -> set[str]:
-    return {name for each in (failure.model, failure.planned.cell.model) for name in (each, short(each))}
+        known = [failures[i].status for i in self._meant(name, [each.planned for each in failures])]
+        return ", ".join(dict.fromkeys(known)) or "not asked for"
 
 
 def _title(condition: Condition) -> str:

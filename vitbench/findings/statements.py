@@ -23,6 +23,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from vitbench.catalog.options import parse_model
 from vitbench.errors import did_you_mean
 from vitbench.records import canonical_name
 from vitbench.specs import OptionValue
@@ -35,8 +36,8 @@ __all__ = [
     "dataset_called",
     "faults",
     "model_called",
-    "names_of",
     "read_statements",
+    "rows_meant",
     "short",
 ]
 
@@ -119,17 +120,42 @@ def model_called(name: str, models: Sequence[Listed]) -> list[int]:
     return labelled or [i for i, model in enumerate(models) if name in _model_names(model)]
 
 
-def names_of(model: Listed) -> set[str]:
-    """Return what a model of a suite is called: its label, or its name, in full and short, with and without options."""
+def rows_meant(place: int, models: Sequence[Listed], rows: Sequence[tuple[str, str]]) -> list[int]:
+    """Return the positions of the rows that a model of a suite has.
+
+    Args:
+        place: of the model.
+        models: of the suite.
+        rows: what tables call each, and the full name of its model. A row of another suite may have the same label.
+    """
+    model = models[place]
+    same = [i for i, (_, full) in enumerate(rows) if model.name in (full, short(full))]
+    own = _names_of(model)
+    if exactly := [i for i in same if own & {rows[i][0], short(rows[i][0])}]:
+        return exactly
+    # Without a label a row is called by the options that differ from their defaults: perhaps not by all of its own.
+    others = {name for other in models if other is not model for name in _names_of(other)}
+    return [
+        i
+        for i in same
+        if not model.label
+        and not others & {rows[i][0], short(rows[i][0])}
+        and (rows[i][0] == rows[i][1] or rows[i][0].startswith(f"{rows[i][1]}:"))
+        and {*parse_model(rows[i][0])[1]} <= {*model.options}
+    ]
+
+
+def _names_of(model: Listed) -> set[str]:
+    """Return what tables may call a model of a suite: its label, or its name with its options, in full and short."""
     if model.label:
         return {model.label}
     full = canonical_name(model.name, dict(model.options), {})
-    return {name for each in (model.name, full) for name in (each, short(each))}
+    return {full, short(full)}
 
 
 def _model_names(model: Listed) -> set[str]:
-    """Return what the model is called whatever its label."""
-    return {model.name, short(model.name)} | names_of(model)
+    """Return what a claim may call a model, whatever its label."""
+    return {model.name, short(model.name)} | _names_of(model)
 
 
 def dataset_called(name: str, datasets: Sequence[str]) -> bool:
@@ -160,8 +186,7 @@ def faults(claims: Sequence[Claim], models: Sequence[Listed], datasets: Sequence
             yield f"{place}.name", f"repeats {claim.name!r}; give each claim its own"
         for role in ("rows", "against"):
             yield from ((f"{place}.{role}", words) for words in _row_faults(getattr(claim, role), models))
-        if both := set(claim.rows) & set(claim.against):
-            yield place, f"compares {sorted(both)[0]!r} with itself"
+        yield from ((place, words) for words in _repeated(claim, models))
         for name in claim.datasets:
             if not dataset_called(name, datasets):
                 yield f"{place}.datasets", _unknown("dataset", name, datasets)
@@ -184,6 +209,19 @@ def _row_faults(rows: Sequence[str], models: Sequence[Listed]) -> Iterator[str]:
             yield _unknown("model", name, known)
         elif len(found) > 1:
             yield f"names {name!r}, which {len(found)} models of this suite are; give them labels"
+
+
+def _repeated(claim: Claim, models: Sequence[Listed]) -> Iterator[str]:
+    """Yield which model a claim names more than once, by whatever names: each comparison counts as a test."""
+    seen: list[tuple[str, int]] = []
+    for role in ("rows", "against"):
+        for name in getattr(claim, role):
+            for i in model_called(name, models)[:1]:
+                if (role, i) in seen:
+                    yield f"names {name!r} twice"
+                elif ("rows", i) in seen:
+                    yield f"compares {name!r} with itself"
+                seen.append((role, i))
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from vitbench.leaderboard.selecting import Patterns
 from vitbench.records import Record, newest_by_id
 from vitbench.store import Store
 
-__all__ = ["newest_record", "read_results"]
+__all__ = ["newest_record", "read_results", "relabelled"]
 
 
 def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[Record], Leaderboard]:
@@ -27,7 +27,8 @@ def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[R
         StoreError: it is missing, unreadable or of another version.
     """
     with Store.open(folder, create=False) as store:
-        records, rank_by = _relabelled(store.records(), store), store.rank_by()
+        rank_by, runs = store.rank_by(), store.runs()
+        records = relabelled(store.records(), store, runs[-1].id if runs else "")
         board = build(
             records,
             store.pending(),
@@ -57,10 +58,9 @@ def newest_record(store: Store, asked: str) -> Record:
     raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; {see}.')
 
 
-def _relabelled(records: Sequence[Record], store: Store) -> list[Record]:
-    """Return records under the labels that the newest run gives their models: a label is in no key."""
-    runs = store.runs()
-    labels = {cell.id: cell.label for cell in store.planned(runs[-1].id)} if runs else {}
+def relabelled(records: Sequence[Record], store: Store, run: str) -> list[Record]:
+    """Return records under the labels that a run gives their models: a label is in no key."""
+    labels = {cell.id: cell.label for cell in store.planned(run)}
     return [
         record
         if labels.get(record.id, record.planned.label) == record.planned.label

@@ -15,7 +15,10 @@ __all__ = ["SCHEMA", "render_findings_json"]
 
 SCHEMA = 1
 """Version of the object."""
-_CONDITIONS = ("fingerprint", "machine", "device", "precision", "threads", "limit", "epochs", "budget")
+_CONDITIONS = (
+    *("fingerprint", "machine", "device", "precision", "threads", "compile", "channels_last", "method"),
+    *("torch", "cudnn", "limit", "epochs", "budget"),
+)
 
 
 def render_findings_json(found: Findings) -> str:
@@ -46,7 +49,9 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
 def _condition(condition: Condition | None) -> dict[str, Any]:
     if condition is None:
         return {"partial": None, "conditions": None}
-    return {"partial": condition.partial, "conditions": {name: getattr(condition, name) for name in _CONDITIONS}}
+    known = {name: getattr(condition, name) for name in _CONDITIONS}
+    variables = dict(sorted((*condition.variables, *condition.timing_variables)))
+    return {"partial": condition.partial, "conditions": known | {"variables": variables}}
 
 
 def _pair(pair: PairResult) -> dict[str, Any]:

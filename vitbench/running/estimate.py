@@ -114,6 +114,8 @@ def _images(planned: KeyedCell, cell: QualityCell) -> float:
     images = planned.data.sizes.get("train", 0) if planned.data else 0
     if limit is not None:
         images = min(images, limit) if isinstance(limit, int) else int(limit * images)
+    if planned.data and planned.data.train_images is not None:
+        images = min(images, planned.data.train_images)
     return (cell.epochs or _number(options.get("epochs"))) * images
 
 

@@ -95,7 +95,11 @@ class Pace:
         return self._allotted(planned)
 
     def end(self, record: Record) -> None:
-        """Take note of what a cell took."""
+        """Take note of what a cell took.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
         self._others.pop(record.key, None)
         self._waiting.discard(record.key)
         found, training = self._ledger.cells.get(record.key), record.training
@@ -105,10 +109,11 @@ class Pace:
         if found and training and record.status == "ok" and not earlier and not by_time:
             steps = training.steps or found.steps
             self._taken.append((found.cost.fixed + found.cost.training(steps), record.seconds))
+        self._keep(self._ledger.cells)
 
     def _settle(self, key: str, found: Planned) -> None:
-        now, pace, planned = self._clock(), pace_of(self._taken), self._ledger.cells
-        left = self._began + usable(self._budget) - self._spent - now - sum(self._others.values())
+        pace, planned = pace_of(self._taken), self._ledger.cells
+        left = self._began + usable(self._budget) - self._spent - self._clock() - sum(self._others.values())
         left -= sum(pace * planned[other].whole for other in self._waiting if planned[other].begun)
         waiting = {other: planned[other].cost.at_pace(pace) for other in self._waiting if not planned[other].begun}
         seconds = shared(waiting, left)[key]
@@ -116,7 +121,10 @@ class Pace:
         if abs(steps - found.steps) <= NO_CHANGE * found.steps:
             steps, seconds = found.steps, found.seconds
         settled = msgspec.structs.replace(found, steps=steps, seconds=seconds, begun=True)
-        self._ledger = Ledger(spent=self._spent + now - self._began, cells={**planned, key: settled})
+        self._keep({**planned, key: settled})
+
+    def _keep(self, cells: dict[str, Planned]) -> None:
+        self._ledger = Ledger(spent=self._spent + self._clock() - self._began, cells=cells)
         write_ledger(self._folder, self._budget, self._ledger)
 
     def _allotted(self, planned: KeyedCell) -> KeyedCell:
@@ -153,7 +161,10 @@ def paced(
         with Store.open(folder, create=False) as store:
             newest, known = store.newest_by_key(), known_seconds(store.records())
     todo: Sequence[KeyedCell] = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
-    ledger = Ledger() if rerun == "all" else read_ledger(folder, budget)
+    ledger = read_ledger(folder, budget)
+    if rerun == "all":  # what other runs into the folder began stays theirs
+        asked = {cell.key for cell in cells}
+        ledger = Ledger(cells={key: one for key, one in ledger.cells.items() if key not in asked})
     new = [cell for cell in todo if _trains(cell) and cell.key not in ledger.cells]
     if new:
         say(f"Budget of {duration_text(budget)}: timing a few steps of each training.")

@@ -44,15 +44,23 @@ class Hands:
     earlier_steps = 0
     """Steps of training in killed attempts, likewise."""
 
-    def __init__(self, path: Path | None, *, curve: list[dict[str, float]], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        curve: list[dict[str, float]],
+        say: Callable[[str], None],
+        steps: int | None = None,
+    ) -> None:
         """Start the clock of the training.
 
         Args:
             path: of the checkpoint; None: nothing is saved.
             curve: its rows; those of killed attempts are put before.
             say: tells the user a sentence.
+            steps: that a budget gives the training; None: its own length. The state of another length is no part of it.
         """
-        self._path, self._curve, self._say = path, curve, say
+        self._path, self._curve, self._say, self._steps = path, curve, say, steps
         self._kept: dict[str, dict[str, Tensor]] = {}
         self._started = time.monotonic()
 
@@ -70,6 +78,9 @@ class Hands:
         except DamagedError as error:
             self._say(f"the saved state of a killed training is damaged ({error}); training starts over")
             return None
+        if found.get("steps") != self._steps:
+            self._say("the saved state of a killed training is of another length; training starts over")
+            return None
         self._curve[:] = found["curve"]
         self._kept = found["kept"]
         self.earlier_seconds = found["seconds"]
@@ -83,6 +94,7 @@ class Hands:
         try:
             content = {
                 "step": int(step),
+                "steps": self._steps,
                 "state": _plain(state, "state"),
                 "curve": list(self._curve),
                 "kept": self._kept,

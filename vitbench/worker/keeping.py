@@ -79,5 +79,7 @@ def _trained(planned: KeyedCell) -> dict[str, Any]:
         "data_fingerprint": data.fingerprint,
         "seed": cell.seed,
     }
-    cut = {"limit": cell.limit, "epochs": cell.epochs}
+    cut = {"limit": cell.limit, "epochs": cell.epochs, "budget": cell.budget}
+    if planned.allotted and not cell.recipe_options.get("by_time"):
+        cut["steps"] = planned.allotted.steps
     return found | {name: value for name, value in cut.items() if value is not None}

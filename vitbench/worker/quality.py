@@ -113,7 +113,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         if recipe.trains and (note := _short_batches(cell, images=len(splits.train))):
             say(note)
         checkpoint = Path(job.checkpoint) if job.checkpoint else None
-        hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say)
+        hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say, steps=_budget(planned, cell).steps)
         data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
         if job.probe:
             fit = partial(contract.call, load_target(recipe.fit), {"model": model, "data": data, "run": run})

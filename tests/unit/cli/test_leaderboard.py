@@ -305,6 +305,7 @@ def test_what_cannot_be_made_changes_nothing(
 def end_of_run(results: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run ``vitbench run`` on results that are there: it has nothing to prepare and ends with this exit code."""
     monkeypatch.setattr("vitbench.planning.plan.plan", lambda *_, **__: None)
+    monkeypatch.setattr("vitbench.running.pacing.paced", lambda *_, **__: None)
     monkeypatch.setattr("vitbench.running.session.execute", lambda *_, **__: 1)
     monkeypatch.setattr(vitbench.Results, "page", lambda self: "<!doctype html>")
     return lambda *arguments: run("run", "--output", results, *arguments)

@@ -17,5 +17,5 @@ def test_compiling_takes_minutes(fields: dict[str, Any]) -> None:
     assert isinstance(plain, SpeedCell)
     assert isinstance(compiled, SpeedCell)
     assert (time_limit(plain), time_limit(compiled)) == (SPEED_TIMEOUT, COMPILE_TIMEOUT)
-    assert time_limit(compiled) > 5 * time_limit(plain)
+    assert time_limit(compiled) > 2 * time_limit(plain)
     assert time_limit(factories.speed_cell(sustained=600.0).cell) == SPEED_TIMEOUT + 600

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import factories as f
+import msgspec
 import pytest
 from comparisons import quality, right, write
 
 from vitbench.errors import NothingSelectedError, StoreError
 from vitbench.findings.findings import ClaimResult, read_findings
+from vitbench.records import Record
 
 HEAD = 'name = "study"\nsummary = "for tests"\ndatasets = ["digits"]\n'
 MODELS = "".join(f'[[models]]\nname = "scratch/{name}"\n' for name in ("p4", "p8", "resnet", "pretrained"))
@@ -87,6 +89,28 @@ def test_each_condition_is_tested_by_itself(tmp_path: Path) -> None:
         ("float32", True): "refuted",
         ("bfloat16", False): "not run",
     }
+
+
+def test_a_claim_is_tested_as_its_own_suite_has_it_whatever_ran_later_into_the_folder(tmp_path: Path) -> None:
+    """The newest run states nothing, ranks by another metric, and calls the same cells otherwise."""
+    models = '[[models]]\nname = "p4"\nlabel = "small"\npublished = {digits = 50}\n[[models]]\nname = "p8"\n'
+    record, scores = quality("p4", right(300))
+    write(
+        tmp_path,
+        *((labelled(record, "small"), scores), quality("p8", right(200))),
+        suite=HEAD + models + claim(["small"], ["p8"]),
+    )
+    later = HEAD + '[[models]]\nname = "p4"\nlabel = "other"\n[[models]]\nname = "zoo"\nlabel = "small"\n'
+    other = labelled(quality("zoo", right(10))[0], "small")
+    write(tmp_path, [labelled(record, "other"), other], suite=later, rank_by="ece")
+    found = read_findings(tmp_path)
+    (result,), (figure,) = found.claims, found.figures
+    assert (found.rank_by, result.outcome, result.pairs[0].row.model) == ("top1", "confirmed", "small")
+    assert figure.difference == pytest.approx(0.25)
+
+
+def labelled(record: Record, label: str) -> Record:
+    return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, label=label))
 
 
 def test_what_cannot_be_tested_says_why(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vitbench.errors import UsageError
-from vitbench.findings.statements import Claim, read_statements
+from vitbench.findings.statements import Claim, read_statements, rows_meant
 from vitbench.planning.suite_file import parse_suite
 
 SUITE = """
@@ -52,6 +52,7 @@ def test_a_claim_names_rows_by_label_or_by_model(row: str) -> None:
         ("against = []", "`claims[0].against` is empty"),
         ("", "the key `claims[0].against` is missing"),
         ('against = ["deep"]', "`claims[0]` compares 'deep' with itself"),
+        ('against = ["vit-p4-d8", "scratch/vit-p4-d8"]', "`claims[0]` names 'scratch/vit-p4-d8' twice"),
         ('against = ["vit-p4-d8"]\nrelation = "worse"', "`claims[0].relation`: invalid enum value 'worse'"),
         ('against = ["vit-p4-d8"]\nrelation = "equal"', "`claims[0].margin` must be above 0"),
         ('against = ["vit-p4-d8"]\nmargin = 2', '`claims[0].margin` goes with the relation "equal" only'),
@@ -73,3 +74,20 @@ def test_a_wrong_statement_is_refused_in_a_sentence(more: str, words: str) -> No
 @pytest.mark.parametrize("text", ["name = ", 'name = "a"\nclaims = 1', 'summary = "a suite without a name"'])
 def test_a_stored_text_that_cannot_be_read_states_nothing(text: str) -> None:
     assert read_statements(text) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "rows", "meant"),
+    [
+        (1, [("scratch/vit", "scratch/vit"), ("scratch/vit:depth=2", "scratch/vit")], [1]),
+        (1, [("scratch/vit", "scratch/vit"), ("deep", "scratch/vit"), ("scratch/vit:width=9", "scratch/vit")], [0]),
+        (0, [("scratch/vit-p4-d8:depth=1", "scratch/vit-p4-d8"), ("another's", "scratch/vit-p4-d8")], []),
+        (2, [("deep", "other/net"), ("scratch/vit", "scratch/vit")], []),
+        (2, [("deep", "other/net"), ("deep", "scratch/vit")], [1]),
+    ],
+)
+def test_a_name_means_no_other_row_of_the_same_model(place: int, rows: list[tuple[str, str]], meant: list[int]) -> None:
+    """The second: an option that has its default is not in what tables call a row."""
+    stated = read_statements(SUITE)
+    assert stated is not None
+    assert rows_meant(place, stated.models, rows) == meant

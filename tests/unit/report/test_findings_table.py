@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from comparisons import quality, right, write
 
 import vitbench
 from vitbench.findings.findings import Findings, read_findings
+from vitbench.leaderboard.rows import Condition
 from vitbench.report.findings_json import render_findings_json
 from vitbench.report.findings_table import render_findings
 
@@ -81,6 +83,8 @@ def test_the_json_has_the_numbers_in_base_units(found: Findings) -> None:
     (pair,) = content["claims"][0]["comparisons"]
     assert (pair["row"], pair["against"], pair["says"], pair["difference"]) == ("p4", "p8", "for", 0.15)
     assert content["claims"][2]["missing"] == [{"row": "resnet", "reason": "not asked for"}]
+    told = {*content["claims"][0]["conditions"], "dataset", "timing_variables", "batch_size", "train_batch_size"}
+    assert told == {field.name for field in fields(Condition)}, "what tells two conditions apart"
     assert content["published"][0]["published"] == pytest.approx(0.719)
     assert content["published"][0]["difference"] == pytest.approx(0.031)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import factories
 import msgspec
 import pytest
@@ -13,10 +15,13 @@ from vitbench.running.runner import SPEED_PROCESSES
 OPTIONS = {"epochs": 10, "batch_size": 32}
 
 
-def trained(label: str = "vit", **changes: object) -> KeyedCell:
+def trained(label: str = "vit", train_images: int | None = None, **changes: object) -> KeyedCell:
     planned = factories.quality_cell(label)
+    assert planned.data is not None
     cell = msgspec.structs.replace(planned.cell, **{"recipe_options": OPTIONS, **changes})
-    return msgspec.structs.replace(planned, cell=cell)
+    return msgspec.structs.replace(
+        planned, cell=cell, data=msgspec.structs.replace(planned.data, train_images=train_images)
+    )
 
 
 def test_the_best_source_is_taken_and_named() -> None:
@@ -33,22 +38,23 @@ def test_the_best_source_is_taken_and_named() -> None:
     }
 
 
-def test_a_limit_epochs_and_steps_are_in_the_estimate_of_a_training() -> None:
+def test_how_many_images_epochs_and_steps_are_asked_for_is_in_the_estimate_of_a_training() -> None:
     speeds = factories.speed("vit")
 
-    def seconds(**changes: object) -> float:
+    def seconds(**changes: Any) -> float:
         [one] = estimates([trained(**changes)], speeds, {}, {}).values()
         return one.seconds
 
     whole = seconds()
     assert seconds(epochs=5) == pytest.approx(whole / 2)
     assert seconds(limit=0.5) == pytest.approx(whole / 2, rel=1e-3)
+    assert seconds(train_images=479) == pytest.approx(whole / 3, rel=1e-3)
     assert seconds(recipe_options={**OPTIONS, "steps": 1}) == pytest.approx(whole * 32 / 14370)
 
 
 def test_speeds_and_baselines_have_a_rule_of_thumb_and_slow_models_take_longer() -> None:
     timed, model = factories.speed_cell("vit"), trained()
     assert beside(timed, {timed.id: 3.0}, {}, []) == 3.0
-    assert beside(timed, {}, {}, []) == pytest.approx(SPEED_PROCESSES * PROCESS_SECONDS)
-    assert beside(timed, {}, {model.key: 2.0}, [model]) > 2 * SPEED_PROCESSES * PROCESS_SECONDS
+    assert beside(timed, {}, {}, []) == pytest.approx(SPEED_PROCESSES[0] * PROCESS_SECONDS)
+    assert beside(timed, {}, {model.key: 2.0}, [model]) > 2 * SPEED_PROCESSES[0] * PROCESS_SECONDS
     assert beside(factories.quality_cell("majority"), {}, {}, []) == UNTRAINED_SECONDS

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import factories
 import msgspec
@@ -10,10 +13,12 @@ import pytest
 
 from vitbench.durations import parse_duration
 from vitbench.errors import UsageError
+from vitbench.execution.executor import Executor
 from vitbench.records import KeyedCell, QualityCell, Record, Training
+from vitbench.running import pacing
 from vitbench.running.budget import Cost
-from vitbench.running.ledger import Ledger, read_ledger
-from vitbench.running.pacing import END_SECONDS, MARGIN, Pace, first_plan
+from vitbench.running.ledger import Ledger, read_ledger, write_ledger
+from vitbench.running.pacing import END_SECONDS, MARGIN, Pace, first_plan, paced
 
 BUDGET = 1000.0
 COST = Cost(fixed=10.0, step=1.0, length=10_000)
@@ -87,6 +92,15 @@ def test_what_speeds_took_beyond_their_estimate_is_taken_from_the_trainings(tmp_
     assert first.steps == pytest.approx(before - 100, abs=1)
 
 
+def test_what_speeds_took_counts_though_the_run_is_stopped_before_the_first_training(tmp_path: Path) -> None:
+    clock, planned = Clock(), cells("sab")
+    paced = pace(tmp_path, planned, begun(planned[1:], other=100.0), clock)
+    clock.now += 300.0
+    paced.end(factories.record(planned[0], status="ok"))
+    kept = read_ledger(tmp_path, BUDGET)
+    assert (kept.spent, [one.begun for one in kept.cells.values()]) == (300.0, [False, False])
+
+
 def test_a_resume_keeps_the_steps_of_what_has_begun_and_counts_what_was_spent(tmp_path: Path) -> None:
     clock, planned = Clock(), cells("abc")
     paced = pace(tmp_path, planned, begun(planned), clock)
@@ -114,6 +128,20 @@ def test_a_model_that_joins_later_gets_what_it_would_have_got_at_first(tmp_path:
     later = first_plan(planned, planned[1:], {planned[1].key: COST}, alone, {}, budget=BUDGET, gone=0.0)
     assert later.cells[planned[1].key] == joined.cells[planned[1].key]
     assert later.cells[planned[0].key] == alone.cells[planned[0].key]
+
+
+def test_all_anew_leaves_alone_what_other_runs_into_the_folder_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = cells("ab")
+    write_ledger(tmp_path, BUDGET, begun(planned))
+    monkeypatch.setattr(pacing, "probed", lambda new, *_: ({cell.key: COST for cell in new}, {}))
+    asked: Any = SimpleNamespace(prepared=SimpleNamespace(cells=planned[:1]), asked=time.time())
+    anew = paced(asked, tmp_path, executor=cast(Executor, None), rerun="all", say=lambda _: None)
+    assert anew is not None
+    anew.begin(planned[0])
+    first, other = (read_ledger(tmp_path, BUDGET).cells[cell.key] for cell in planned)
+    assert first.steps > other.steps == begun(planned).cells[planned[1].key].steps
 
 
 def test_a_budget_too_small_names_the_least_that_will_do() -> None:

@@ -53,6 +53,17 @@ def train(path: Path, watch: Callable[[int], None] = lambda step: None) -> tuple
     return list(model.parameters()), curve
 
 
+def test_a_state_of_another_length_is_not_gone_on_from(tmp_path: Path, said: list[str]) -> None:
+    """The plan of a budget can be lost: what is planned anew has other steps, and its rate falls otherwise."""
+    Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=100).save(40, {})
+    anew = Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=90)
+    assert anew.resume() is None
+    assert (anew.earlier_steps, anew.earlier_seconds) == (0, 0.0)
+    assert said == ["the saved state of a killed training is of another length; training starts over"]
+    again = Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=100).resume()
+    assert again == (40, {})
+
+
 def killed(path: Path, at: int, how: str) -> None:
     """Train in a process of its own, which is killed at a step: before it saves, or while it does."""
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from vitbench.records import Allotted
 from vitbench.specs import Preprocess
 from vitbench.training.card import Card
 from vitbench.training.checkpoint import load_checkpoint
@@ -122,3 +123,11 @@ def test_weights_say_how_they_were_trained_and_a_file_that_was_used_is_told_by_i
         "seed": 5,
         "epochs": 3,
     }
+
+
+def test_weights_of_a_budget_say_how_short_their_training_was() -> None:
+    planned = factories.quality_cell("vit")
+    cell = msgspec.structs.replace(planned.cell, budget=600.0)
+    allotted = Allotted(steps=120, planned_steps=130, step_seconds=0.1, seconds=12.0)
+    card = card_of(Preprocess(mean=(0.5,), std=(0.2,)), msgspec.structs.replace(planned, cell=cell, allotted=allotted))
+    assert (card.trained["budget"], card.trained["steps"]) == (600.0, 120)

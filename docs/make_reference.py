@@ -30,6 +30,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "NothingSelectedError",
         "Skip",
         "did_you_mean",
+        "reason_of",
     ),
     "vitbench.training": (),
     "vitbench.training.checkpoint": (),

@@ -222,9 +222,9 @@ def _preprocess(weights: Weights, planned: KeyedCell, train: Split, *, trains: b
     if own is not None and channels_fit(len(own.mean), planned.in_channels):
         return own
     found = statistics(train) if trains else PLAIN
-    if own is None:
-        return dataclasses.replace(found, crop_mode=weights.crop_mode)
-    return dataclasses.replace(own, mean=found.mean, std=found.std)
+    if own is None:  # a border is black in the cache, which was made before the split's mean was known
+        return dataclasses.replace(found, crop_mode=weights.crop_mode, fill=(0.0,) * (weights.crop_mode == "border"))
+    return dataclasses.replace(own, mean=found.mean, std=found.std, fill=own.fill or own.mean)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:

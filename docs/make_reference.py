@@ -34,6 +34,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     ),
     "vitbench.training": (),
     "vitbench.training.checkpoint": (),
+    "vitbench.training.card": ("read_card",),
     "vitbench.attention": (),
     "vitbench.measuring.flops": (),
     "vitbench.measuring.numerics": ("disagreement", "unjudged"),

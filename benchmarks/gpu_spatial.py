@@ -1,17 +1,17 @@
 """Positions and a convolutional stem on a GPU in eight minutes: rows of the suite `spatial` on CIFAR-10.
 
-    python benchmarks/gpu_spatial.py --data DIR --output FOLDER --report gpu_spatial.md [--wheels DIR]
+    python benchmarks/gpu_spatial.py --data DIR [--bring DIR] --output FOLDER --report gpu_spatial.md [--wheels DIR]
 
 It is made for a fresh machine that has an NVIDIA GPU for some minutes, a Python with torch, and no network; vitbench
 need not be installed there, and wheels that the machine lacks are given as gpu_check.py takes them. `DIR` has CIFAR-10
-as dataset hubs have it, in Parquet files.
+as dataset hubs have it, in Parquet files; with ``--bring`` they come there in several calls, as gpu_cifar.py says.
 
 Rows: none, learned, relative, rope, and conv (with learned positions), 30 passes each, batch 512, in bfloat16. Each is
 a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off resumes when
 the same command runs again. Then it writes the table and what the suite's claims come to.
 
-``--device cpu`` rehearses it; ``--limit 64`` makes that a matter of a minute. Exit codes: 0 all well, or no GPU;
-1 a row failed, or the time was up; 3 a package is missing.
+``--device cpu`` rehearses it; ``--limit 64`` makes that a matter of a minute. Exit codes: 0 all well, files are
+missing, or no GPU; 1 a row failed, or the time was up; 3 a package is missing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gpu_check
+import gpu_cifar
 
 ROWS = ("none", "learned", "relative", "rope", "conv")
 """Labels of the suite, the most telling comparisons first."""
@@ -105,6 +106,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.device.startswith("cuda") and not gpu_check._has_gpu():
             print("no GPU")
             return 0
+        if options.bring:
+            gpu_cifar.bring(options.bring, options.data)
+            if lacking := gpu_cifar.shards(options.data)[1]:
+                print(f"missing: {', '.join(lacking)}; run the same command when --bring has them")
+                return 0
         os.environ["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         os.environ["HF_HUB_OFFLINE"] = "1"
         rows = run_rows(options)
@@ -116,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of CIFAR-10's Parquet files")
+    parser.add_argument("--bring", type=Path, help="folder whose Parquet files are copied there first")
     parser.add_argument("--output", type=Path, default=Path("gpu-spatial-results"), help="folder for the results")
     parser.add_argument("--report", type=Path, default=Path("gpu_spatial.md"), help="Markdown file to write")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, or cpu for a rehearsal [cuda]")
@@ -123,7 +130,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="images of each split, and one pass: a rehearsal")
     parser.add_argument("--wheels", type=Path, help="folder of wheels of packages that are not installed")
     options = parser.parse_args(arguments)
-    for name in ("data", "wheels"):
+    for name in ("bring" if options.bring else "data", "wheels"):
         if (given := getattr(options, name)) and not given.is_dir():
             parser.error(f"--{name}: {given} is not a directory")
     return options

@@ -380,11 +380,13 @@ class Preprocess(Declared):
     way round, and the images get a margin. It has no meaning where `image_size` follows the data."""
     crop_mode: CropMode = "center"
     """``center`` resizes an image until it covers, ``squash`` each side by itself, ``border`` until all of it
-    fits, with the mean around it."""
+    fits, with a border around it."""
+    fill: tuple[float, ...] = ()
+    """What a border is made of, per channel, scaled to 0..1; empty: the mean."""
 
     def __post_init__(self) -> None:
-        if not all(isinstance(values, (tuple, list)) for values in (self.mean, self.std)):
-            raise ValueError("preprocess: mean and std must be tuples, such as (0.5,) with its comma")
+        if not all(isinstance(values, (tuple, list)) for values in (self.mean, self.std, self.fill)):
+            raise ValueError("preprocess: mean, std and fill must be tuples, such as (0.5,) with its comma")
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError("preprocess: mean and std need one value per channel, for one channel or more")
         if min(self.std) <= 0:

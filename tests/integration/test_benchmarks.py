@@ -135,6 +135,18 @@ def test_each_row_of_the_spatial_benchmark_is_one_of_the_suite(tmp_path: Path) -
     assert {(cell.dataset, cell.recipe_options["batch_size"]) for cell in asked} == {("datasets/cifar10", 512)}
 
 
+def test_the_spatial_benchmark_waits_for_files_that_are_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "train-00000-of-00002.parquet").touch()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    asked = ["--data", str(tmp_path / "data"), "--bring", str(tmp_path / "sent"), "--device", "cpu"]
+    assert gpu_spatial.main(asked) == 0
+    missing = "test-00000-of-00001.parquet, train-00001-of-00002.parquet"
+    assert capsys.readouterr().out == f"missing: {missing}; run the same command when --bring has them\n"
+
+
 # gpu_cifar.py, but for its trainings and its timing, which are rehearsed by hand
 
 

@@ -86,8 +86,11 @@ def test_the_readmes_plugin_is_found_and_builds(tmp_path):
 
 
 def test_the_suite_of_the_docs_is_a_suite(tmp_path):
-    [text] = blocks("docs/suites.md", "toml")
+    text, sized = blocks("docs/suites.md", "toml")
     (tmp_path / "pets.toml").write_text(text)
+    (tmp_path / "sized.toml").write_text(f'name = "sized"\nsummary = "x"\ndatasets = ["datasets/digits"]\n{sized}')
+    asked = expand(read_suite(tmp_path / "sized.toml"), load_catalog(), Selection())
+    assert [cell.model.options["image_size"] for cell in asked if cell.kind == "quality"] == ["224", "96x160"]
     cells = expand(read_suite(tmp_path / "pets.toml"), load_catalog(), Selection())
     assert [
         (cell.model.label or cell.model.name, cell.recipe, cell.seed) for cell in cells if cell.kind == "quality"

@@ -183,7 +183,7 @@ def test_a_data_set_knows_only_harmless_augmentations() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"mean": 0.5}, r"mean and std must be tuples, such as \(0.5,\)"),
+        ({"mean": 0.5}, r"mean, std and fill must be tuples, such as \(0.5,\)"),
         ({"std": "1"}, "must be tuples"),
         ({"mean": (0.5,), "std": (0.5, 0.5, 0.5)}, "one value per channel"),
         ({"mean": (), "std": ()}, "for one channel or more"),

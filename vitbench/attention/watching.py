@@ -47,6 +47,7 @@ class Watched:
     """What was seen while a model ran."""
 
     maps: list[AttentionMap] = field(default_factory=list)
+    """In the order of the calls."""
     over_channels: list[str] = field(default_factory=list)
     """Modules whose attention is over channels, as in XCiT: its weights belong to no place of an image."""
     uncalled: list[str] = field(default_factory=list)

@@ -166,8 +166,17 @@ def model_options(
     owner: str, spec: ModelSpec, recipe: RecipeSpec, given: Mapping[str, OptionValue]
 ) -> dict[str, OptionValue]:
     """Return a model's complete options under a recipe; raises as `complete_options` does."""
-    changed = {name: value for name, value in recipe.model_options.items() if name in spec.declared}
+    changed = {
+        name: value
+        for name, value in recipe.model_options.items()
+        if name in spec.declared and _means_the_same(spec.declared[name], value)
+    }
     return complete_model(owner, spec, given, over=complete_options(owner, spec.declared, changed))
+
+
+def _means_the_same(option: Option, value: OptionValue) -> bool:
+    """Whether an option can be what a recipe asks of one of its name; else it has another meaning."""
+    return option.value_type == type(value).__name__ and (not option.choices or value in option.choices)
 
 
 def _convert(owner: str, value: OptionValue, option: Option) -> OptionValue:

@@ -52,8 +52,8 @@ class WantedSize:
     crop_fraction: float = 1.0
     """The share of the resized image's side that the model's input keeps."""
     crop_mode: CropMode = "center"
-    mean: tuple[float, ...] = ()
-    """Of the weights' images; ``border`` lays it around an image."""
+    fill: tuple[float, ...] = ()
+    """What ``border`` lays around an image, per channel, scaled to 0..1; empty: black."""
 
 
 class Geometry(msgspec.Struct, frozen=True):
@@ -177,10 +177,10 @@ def _form(side: WantedSize, geometry: Geometry, frame: tuple[int, int], crop_fra
     if uniform is not None:
         as_it_is = placing(uniform, frame, crop_fraction=crop_fraction, crop_mode=side.crop_mode) == (frame, 0, 0)
         # The mean of a training split, which a border has at each batch, is not known yet: there it is black.
-        bordered = side.crop_mode == "border" and not side.mean
+        bordered = side.crop_mode == "border" and not side.fill
         if (math.prod(uniform) < math.prod(frame) and not bordered) or (as_it_is and uniform == frame):
             return Form(geometry.channels, *uniform, "")
-    fill = filling(side.crop_mode, side.mean or (0.0,), geometry.channels)
+    fill = filling(side.crop_mode, side.fill or (0.0,), geometry.channels)
     return Form(geometry.channels, *frame, side.interpolation, crop_fraction, side.crop_mode, fill)
 
 

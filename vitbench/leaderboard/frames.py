@@ -47,6 +47,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "seeds": "object",
     "seeds_missing": "object",
     "seed_devices": "object",
+    "seed_steps": "object",
     "image_size": "object",
     **_HOW,
     "limit": "object",

@@ -133,6 +133,8 @@ class Row:
     """Whether glibc's thresholds for memory were fixed while its speed was measured (docs/measuring.md)."""
     ids: tuple[str, ...]
     """The cells that it is made of."""
+    seed_steps: tuple[int, ...] = ()
+    """Steps that a budget gave the seeds, in their order; empty where none fixed any."""
 
 
 def row_fields(row: Row) -> dict[str, Any]:
@@ -219,6 +221,7 @@ def _row(
         other_batches=_other_batches(timed, condition),
         steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
+        seed_steps=_seed_steps(by_seed),
     )
 
 
@@ -228,6 +231,13 @@ def _seed_devices(by_seed: Mapping[int, Record], condition: Condition) -> dict[s
         machine = record.planned.machine
         found[record.planned.device + f" of {machine}" * (machine != condition.machine)].append(seed)
     return {device: tuple(seeds) for device, seeds in found.items()}
+
+
+def _seed_steps(by_seed: Mapping[int, Record]) -> tuple[int, ...]:
+    planned = [record.planned for _, record in sorted(by_seed.items())]
+    if any(each.cell.recipe_options.get("by_time") for each in planned):
+        return ()
+    return tuple(each.allotted.steps for each in planned if each.allotted is not None)
 
 
 def _metrics(

@@ -30,8 +30,8 @@ from vitbench.measuring.timing import (
     MOST_CALL_SECONDS,
     MOST_CALLS,
     Block,
-    Pace,
     WarmUp,
+    WarmUpPace,
     time_step,
 )
 from vitbench.protocols import InTurn, Timing
@@ -42,7 +42,7 @@ __all__ = ["time_in_turn"]
 BLOCK_SECONDS = 0.01
 """The least length of a block. Blocks of a slow model are as long as its call. The shorter, the more quads escape the
 other processes of a busy machine."""
-WARM_UP = Pace(block_seconds=0.03, seconds=0.2, slow_seconds=2.0)
+WARM_UP = WarmUpPace(block_seconds=0.03, seconds=0.2, slow_seconds=2.0)
 """On a CPU less warm-up than a time alone needs: the machine's mood divides out, and the first quad is not kept."""
 MOST_REFERENCE_SECONDS, REFERENCE_SHARE = 0.1, 0.2
 """The reference's blocks are as long as the model's, but no longer than the first, or this share of the model's."""
@@ -117,7 +117,7 @@ def time_in_turn(step: Step, reference: Reference, mode: Mode, batch: Tensor, nu
         turns, calls = _in_turn(quads, other, reference, block), model.calls
         return model.seconds
 
-    timing = time_step(step, mode, batch, num_classes, measure, WARM_UP if batch.device.type == "cpu" else Pace())
+    timing = time_step(step, mode, batch, num_classes, measure, WARM_UP if batch.device.type == "cpu" else WarmUpPace())
     return replace(timing, calls_per_block=1 if timing.call_seconds else calls, in_turn=turns)
 
 

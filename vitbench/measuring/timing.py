@@ -32,8 +32,8 @@ __all__ = [
     "FRESH_INPUTS",
     "Block",
     "Measure",
-    "Pace",
     "WarmUp",
+    "WarmUpPace",
     "fresh_input_reasons",
     "no_garbage_collection",
     "output_check",
@@ -79,7 +79,7 @@ CLOCK_NOISE = 50e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class WarmUpPace:
     """How long a step is warmed up."""
 
     block_seconds: float = BLOCK_SECONDS
@@ -96,7 +96,7 @@ def time_step(
     batch: Tensor,
     num_classes: int | None,
     measure: Measure | None = None,
-    pace: Pace = Pace(),
+    pace: WarmUpPace = WarmUpPace(),
 ) -> Timing:
     """Warm up, measure, and judge what was measured.
 
@@ -253,7 +253,7 @@ Measure = Callable[[Block, WarmUp], list[float]]
 """Times a step that is warm, and returns the seconds of each single call, or of each block of `WarmUp.calls` calls."""
 
 
-def warm_up(block: Block, pace: Pace = Pace()) -> WarmUp:
+def warm_up(block: Block, pace: WarmUpPace = WarmUpPace()) -> WarmUp:
     """Run a block, longer and longer, until its length is right and its times are stable."""
     seconds = [block(1)]  # the cold start
     calls = 1

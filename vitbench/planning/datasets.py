@@ -82,7 +82,7 @@ def wanted_size(model: ResolvedModel) -> WantedSize:
         interpolation=how.interpolation,
         crop_fraction=how.crop_fraction,
         crop_mode=how.crop_mode,
-        mean=how.mean if how.crop_mode == "border" else (),
+        fill=(how.fill or how.mean) if how.crop_mode == "border" else (),
     )
 
 

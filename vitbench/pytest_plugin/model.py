@@ -125,6 +125,8 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     if resolved.fault:
         raise UnusableError(f"model {offer.name}: {resolved.fault.reason}.")
     spec = resolved.spec
+    if "image_size" in resolved.options and conditions.input_size not in (None, spec.input_size):
+        raise UsageError(f"model {offer.name}: its name and the test ask for two image sizes; give one of them.")
     size = conditions.input_size or spec.input_size or IMAGE_SIZE
     channels = spec.in_channels or IN_CHANNELS
     label = canonical_name(offer.name, resolved.options, spec.defaults)

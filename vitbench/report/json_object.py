@@ -60,7 +60,10 @@ def _row(row: Row, place: OnFront) -> dict[str, Any]:
     return {
         **{name: known[name] for name in _ROW},
         "conditions": {name: known[name] for name in _CONDITIONS},
-        **{name: known[name] for name in ("seeds", "seeds_missing", "seed_devices", "partial", "baseline")},
+        **{
+            name: known[name]
+            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "partial", "baseline")
+        },
         "pareto": asdict(place),
         "metrics": {name: metric_fields(metric) for name, metric in row.metrics.items()},
     }

@@ -26,6 +26,7 @@ __all__ = [
     "Missing",
     "Section",
     "device_notes",
+    "length_notes",
     "missing",
     "missing_title",
     "recipe_notes",
@@ -150,6 +151,7 @@ def _section(
             *_front_notes(rows, labels, rank_by),
             *_batch_notes(rows, labels),
             *device_notes(rows, labels),
+            *length_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *told,
@@ -230,6 +232,16 @@ def device_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
             for device in row.seed_devices.keys() - {row.condition.device}:
                 elsewhere[device].append(label)
     return notes + [f"Quality is of {device} for {', '.join(names)}." for device, names in elsewhere.items()]
+
+
+def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say of which rows the seeds were trained for unlike lengths, since a budget's plan was corrected between them."""
+    unlike = [
+        f"{label} {min(row.seed_steps):,} to {max(row.seed_steps):,}"
+        for row, label in zip(rows, labels, strict=True)
+        if len(set(row.seed_steps)) > 1
+    ]
+    return [f"The budget gave the seeds of a row unlike numbers of steps: {', '.join(unlike)}."] if unlike else []
 
 
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ import msgspec
 from vitbench.durations import duration_text
 from vitbench.errors import UsageError
 from vitbench.execution.executor import Executor
+from vitbench.files import is_locked, lock
 from vitbench.planning.plan import Plan
 from vitbench.printable import describe_seconds
 from vitbench.records import Allotted, KeyedCell, QualityCell, Record, SpeedCell
@@ -150,6 +151,7 @@ def paced(
 
     Raises:
         UsageError: the budget is too small for one step of each training.
+        StoreError: another run holds the folder, and a probe would disturb it.
     """
     cells: Sequence[KeyedCell] = planned.prepared.cells
     budget = next((each.cell.budget for each in cells if isinstance(each.cell, QualityCell)), None)
@@ -167,6 +169,9 @@ def paced(
         ledger = Ledger(cells={key: one for key, one in ledger.cells.items() if key not in asked})
     new = [cell for cell in todo if _trains(cell) and cell.key not in ledger.cells]
     if new:
+        if is_locked(folder):
+            with lock(folder):  # says who holds it
+                pass
         say(f"Budget of {duration_text(budget)}: timing a few steps of each training.")
         costs, faults = probed(new, planned, executor)
         cells, todo = _without(faults, cells), _without(faults, todo)

@@ -32,11 +32,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a file says of its weights; an empty field says nothing."""
 
     mean: tuple[float, ...] = ()
-    """As of a `vitbench.specs.Preprocess`, like the next four."""
+    """As of a `vitbench.specs.Preprocess`, like the next five."""
     std: tuple[float, ...] = ()
     interpolation: str = ""
     crop_fraction: float | None = None
     crop_mode: str = ""
+    fill: tuple[float, ...] = ()
     image_size: tuple[int, int] | None = None
     """Height and width of the input in pixels."""
     in_channels: int | None = None

@@ -117,7 +117,7 @@ def _fitted(images: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Ten
     ):
         whole = resized(images, size, how.interpolation)
         return whole[..., top : top + image_size[0], left : left + image_size[1]].contiguous()
-    fill = filling(how.crop_mode, how.mean, images.shape[1])
+    fill = filling(how.crop_mode, how.fill or how.mean, images.shape[1])
     fit = partial(
         fitted,
         frame=image_size,

@@ -13,10 +13,13 @@ from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell, QualityCell
 from vitbench.specs import RecipeSpec
 
-__all__ = ["OverBudgetError", "check_epoch", "held_to_images", "over_budget"]
+__all__ = ["OverBudgetError", "check_epoch", "cut_short", "held_to_images", "over_budget"]
 
 MOST_PASSES = 8
 """Over the images of an epoch: SAM makes two, AugMix three, repeated augmentation three; twice as many are far off."""
+
+SHORT = 0.5
+"""Share of the steps that were planned before the first training, below which a result is doubtful."""
 
 
 class OverBudgetError(VitbenchError):
@@ -79,6 +82,16 @@ def over_budget(planned: KeyedCell, recipe: RecipeSpec, steps: int) -> tuple[str
     if steps > allotted.steps and not cell.recipe_options.get("by_time"):
         return (f"recipe {cell.recipe} ignores the budget: it took {steps} steps of {allotted.steps}",)
     return ()
+
+
+def cut_short(planned: KeyedCell) -> tuple[str, ...]:
+    """Say so where what ran before a training took so much longer than expected that it has lost most of its steps."""
+    given = planned.allotted
+    if given is None or given.steps >= SHORT * given.planned_steps:
+        return ()
+    return (
+        f"the budget left it {given.steps:,} of {given.planned_steps:,} planned steps: what ran before took longer",
+    )
 
 
 def _over(recipe: str, epochs: int, found: str) -> OverBudgetError:

@@ -57,6 +57,7 @@ def card_of(how: Preprocess, planned: KeyedCell) -> Card:
         interpolation=how.interpolation,
         crop_fraction=how.crop_fraction,
         crop_mode=how.crop_mode,
+        fill=how.fill,
         image_size=planned.image_size,
         in_channels=planned.in_channels,
         class_names=planned.data.class_names,

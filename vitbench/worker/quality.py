@@ -29,7 +29,7 @@ from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.clock import waited
 from vitbench.training.whole_state import unsaved_buffers
-from vitbench.worker.budget import check_epoch, held_to_images, over_budget
+from vitbench.worker.budget import check_epoch, cut_short, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
@@ -170,7 +170,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         status="ok",
         measurements=_doubted(measured.measurements, planned),
         faults=found.faults,
-        warnings=(*flipped, *found.warnings, *over_budget(planned, recipe, steps)),
+        warnings=(*flipped, *found.warnings, *over_budget(planned, recipe, steps), *cut_short(planned)),
         curve=curve,
         training=_without_curve(subject.training),
         preprocess=_applied(how, planned, weights.source),
@@ -222,9 +222,9 @@ def _preprocess(weights: Weights, planned: KeyedCell, train: Split, *, trains: b
     if own is not None and channels_fit(len(own.mean), planned.in_channels):
         return own
     found = statistics(train) if trains else PLAIN
-    if own is None:
-        return dataclasses.replace(found, crop_mode=weights.crop_mode)
-    return dataclasses.replace(own, mean=found.mean, std=found.std)
+    if own is None:  # a border is black in the cache, which was made before the split's mean was known
+        return dataclasses.replace(found, crop_mode=weights.crop_mode, fill=(0.0,) * (weights.crop_mode == "border"))
+    return dataclasses.replace(own, mean=found.mean, std=found.std, fill=own.fill or own.mean)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:

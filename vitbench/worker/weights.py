@@ -80,7 +80,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
     fallback = own or PLAIN
     how: dict[str, Any] = {
         name: given.get(name) or getattr(card, name) or getattr(fallback, name)
-        for name in ("interpolation", "crop_fraction", "crop_mode")
+        for name in ("interpolation", "crop_fraction", "crop_mode", "fill")
     }
     try:
         changed = dataclasses.replace(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitbench.catalog.options import complete_model, complete_options, parse_dataset, parse_model
+from vitbench.catalog.options import complete_model, complete_options, model_options, parse_dataset, parse_model
 from vitbench.errors import UsageError
 from vitbench.records import canonical_name
-from vitbench.specs import ModelSpec, Option, OptionValue
+from vitbench.specs import ModelSpec, Option, OptionValue, RecipeSpec
 
 DEFAULTS: Mapping[str, OptionValue] = {"patch_size": 4, "dropout": 0.0, "frozen": True, "head": ""}
 DECLARED = {name: Option(value) for name, value in DEFAULTS.items()}
@@ -135,6 +135,20 @@ def sized(**fields: Any) -> ModelSpec:
 def test_an_image_size_is_kept_as_tables_write_it(given: OptionValue, kept: str | None) -> None:
     found = complete_model("model net", sized(), {"image-size" if kept == "160" else "image_size": given})
     assert found == ({} if kept is None else {"image_size": kept})
+
+
+@pytest.mark.parametrize(
+    ("head", "taken"),
+    [
+        (Option("own", choices=("own", "new")), "new"),
+        (Option("linear", choices=("linear", "mlp")), "linear"),
+        (Option(True), True),
+    ],
+)
+def test_a_recipe_sets_an_option_that_can_take_its_value(head: Option, taken: OptionValue) -> None:
+    spec = ModelSpec(name="net", build="m:b", summary="x", options={"head": head})
+    recipe = RecipeSpec(name="tune", fit="m:f", summary="x", model_options={"head": "new"})
+    assert model_options("model net", spec, recipe, {}) == {"head": taken}
 
 
 def test_a_model_of_its_own_size_is_the_same_model() -> None:

@@ -37,6 +37,9 @@ def test_the_size_is_that_of_the_test_then_that_of_the_spec() -> None:
     assert small.image_size == (32, 32)
     wide = given_model("scratch/vit-tiny:depth=1", conditions(image_size=(32, 64)))
     assert wide.image_size == (32, 64)
+    assert given_model("scratch/vit:image_size=16,depth=1", conditions(image_size=16)).image_size == (16, 16)
+    with pytest.raises(UsageError, match="its name and the test ask for two image sizes"):
+        given_model("scratch/vit:image_size=16,depth=1", conditions(image_size=32))
     assert wide.build().pos_embed.shape[1] == 2 * 4 + 1
     assert small.build()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 

@@ -50,6 +50,7 @@ def test_the_schema():
         "seeds": [0],
         "seeds_missing": [],
         "seed_devices": {"cpu": [0]},
+        "seed_steps": [],
         "partial": False,
         "baseline": False,
         "pareto": {"speed": True, "speed_memory": True},

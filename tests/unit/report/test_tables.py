@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
-from vitbench.records import METHOD, Record, Style
+from vitbench.records import METHOD, Allotted, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -107,6 +107,17 @@ def test_quality_of_other_devices_is_said():
         "Seeds of a are of several devices (0 on cpu; 1 on cuda:0).",
         "Quality is of cuda:0 for b, c.",
     ]
+
+
+def test_seeds_that_a_budget_gave_unlike_lengths_are_told() -> None:
+    def budgeted(seed: int, steps: int) -> Record:
+        allotted = Allotted(steps=steps, planned_steps=1400, step_seconds=0.1, seconds=140.0)
+        record = f.quality("a", seed=seed)
+        return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, allotted=allotted))
+
+    words = "The budget gave the seeds of a row unlike numbers of steps: a 1,400 to 2,000."
+    assert words in only_section(budgeted(0, 1400), budgeted(1, 2000)).notes
+    assert not [note for note in only_section(budgeted(0, 1400), budgeted(1, 1400)).notes if "unlike" in note]
 
 
 def recipe_lines(*records: object) -> list[str]:

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from vitbench.durations import parse_duration
-from vitbench.errors import UsageError
+from vitbench.errors import StoreError, UsageError
 from vitbench.execution.executor import Executor
+from vitbench.files import lock
 from vitbench.records import KeyedCell, QualityCell, Record, Training
 from vitbench.running import pacing
 from vitbench.running.budget import Cost
@@ -142,6 +143,15 @@ def test_all_anew_leaves_alone_what_other_runs_into_the_folder_began(
     anew.begin(planned[0])
     first, other = (read_ledger(tmp_path, BUDGET).cells[cell.key] for cell in planned)
     assert first.steps > other.steps == begun(planned).cells[planned[1].key].steps
+
+
+def test_a_folder_in_use_is_refused_before_a_probe_disturbs_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "probed", lambda *_: pytest.fail("probed beside another run"))
+    asked: Any = SimpleNamespace(prepared=SimpleNamespace(cells=cells("a")), asked=time.time())
+    with lock(tmp_path), pytest.raises(StoreError, match="is using"):
+        paced(asked, tmp_path, executor=cast(Executor, None), rerun=None, say=lambda _: None)
 
 
 def test_a_budget_too_small_names_the_least_that_will_do() -> None:

@@ -90,6 +90,12 @@ def test_images_of_another_shape_are_cut_squashed_or_bordered(
         assert low - 1e-6 <= cell <= high + 1e-6
 
 
+def test_a_border_has_the_colour_that_is_said() -> None:
+    how = Preprocess(mean=(0.2,), std=(1.0,), crop_mode="border", fill=(0.0,))
+    out = preprocess(torch.full((1, 1, 8, 16), 255, dtype=torch.uint8), how, image_size=(8, 8), in_channels=1) + 0.2
+    assert (out[0, 0, 0, 0].item(), out[0, 0, 4, 0].item()) == (0, 1)
+
+
 def test_images_cached_at_the_resize_target_are_cropped_only() -> None:
     x = images(2, 3, 36, 36)
     how = Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, crop_fraction=0.875)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitbench.records import Allotted, KeyedCell
 from vitbench.specs import OptionValue, RecipeSpec
-from vitbench.worker.budget import MOST_PASSES, OverBudgetError, check_epoch, held_to_images, over_budget
+from vitbench.worker.budget import MOST_PASSES, OverBudgetError, check_epoch, cut_short, held_to_images, over_budget
 
 IMAGES, BATCH = 32, 8
 
@@ -99,3 +99,14 @@ def test_a_recipe_that_takes_more_steps_than_it_was_given_is_told_of() -> None:
         [unknown] = over_budget(planned, sgd, 0)
         assert "takes no steps of a torch optimiser" in unknown
     assert over_budget(given(None), RecipeSpec(name="sgd", fit="a:b", summary="x", trains=False), 0) == ()
+
+
+def test_a_training_that_lost_most_of_its_steps_to_what_ran_before_is_told_of() -> None:
+    def left(steps: int) -> KeyedCell:
+        planned = given(steps)
+        assert planned.allotted is not None
+        return msgspec.structs.replace(planned, allotted=msgspec.structs.replace(planned.allotted, planned_steps=1000))
+
+    [words] = cut_short(left(1))
+    assert words.startswith("the budget left it 1 of 1,000 planned steps")
+    assert cut_short(left(500)) == cut_short(left(1200)) == cut_short(given(None)) == ()

@@ -108,9 +108,11 @@ def test_weights_are_kept_whole_or_what_is_lost_is_said(
 def test_weights_say_how_they_were_trained_and_a_file_that_was_used_is_told_by_its_hash() -> None:
     planned = factories.quality_cell("vit", options={"depth": 2, "checkpoint": "/home/me/w.pt"}, epochs=3, seed=5)
     made_of = msgspec.structs.replace(planned.provenance, files={"model.checkpoint": "ab12"})
-    card = card_of(Preprocess(mean=(0.5,), std=(0.2,)), msgspec.structs.replace(planned, provenance=made_of))
+    card = card_of(
+        Preprocess(mean=(0.5,), std=(0.2,), fill=(0.1,)), msgspec.structs.replace(planned, provenance=made_of)
+    )
     assert planned.data is not None
-    assert (card.mean, card.class_names) == ((0.5,), planned.data.class_names)
+    assert (card.mean, card.fill, card.class_names) == ((0.5,), (0.1,), planned.data.class_names)
     assert card.trained == {
         "model": "scratch/vit",
         "options": {"depth": 2, "checkpoint": "ab12"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -47,6 +48,15 @@ def test_weights_of_which_nothing_is_known_are_not_normalised_by_the_data() -> N
     assert (scored.spec.preprocess, scored.source) == (PLAIN, "nothing that says it")
     trained = weights_of(spec(), {"checkpoint": ""}, trains=True)
     assert (trained.spec.preprocess, trained.source) == (None, "")
+
+
+def test_a_border_is_that_of_the_weights_training(tmp_path: Path) -> None:
+    card = msgspec.structs.replace(CARD, crop_mode="border", fill=(0.0,))
+    save_weights(nn.Linear(1, 1), path := tmp_path / "net.safetensors", card)
+    for trains in (True, False):
+        how = weights_of(spec(), {"checkpoint": str(path)}, trains=trains).spec.preprocess
+        assert how is not None
+        assert (how.mean, how.fill) == (CARD.mean, (0.0,))
 
 
 def test_a_spec_may_say_what_holds_for_checkpoints_alone(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class TrainVal:
     """
 
     train: Split
-    """To learn from."""
+    """To learn from. Its array may be another one than that of `val`, of larger images to be cropped from."""
     val: Split
     """To choose by: the dataset's own, else a tenth of the training images, the same for all models and seeds."""
     class_names: tuple[str, ...]

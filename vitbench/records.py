@@ -287,6 +287,8 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """SHA-256 of them whatever the order of images and classes: what `DatasetSpec.published` is held to."""
     cache: str
     """Folder of the memory-mapped uint8 arrays."""
+    train_cache: str = ""
+    """Folder of those of the training split, where these are larger than what models are judged on; empty: `cache`."""
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     """Channels, height, width of the cached images."""

@@ -15,8 +15,8 @@ from vitbench.protocols import Split
 from vitbench.specs import Preprocess
 from vitbench.training import preprocess
 from vitbench.training.draws import Draws
-from vitbench.training.enlarging import agrees
 from vitbench.training.loading import Batch, resident, shuffled
+from vitbench.training.resizing import agrees
 
 CPU = torch.device("cpu")
 IMAGES = 37
@@ -88,10 +88,11 @@ def test_a_training_step_never_waits_for_the_device(device: torch.device) -> Non
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_images_are_enlarged_as_on_the_host(device: torch.device, interpolation: str) -> None:
+def test_images_are_resized_as_on_the_host(device: torch.device, interpolation: str) -> None:
     if device.type == "mps":
         pytest.skip("no float64")
     assert agrees((32, 32), (224, 224), interpolation, device)
+    assert agrees((256, 256), (224, 224), interpolation, device)
     images = torch.randint(0, 256, (5, 3, 11, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     how = Preprocess(mean=(0.5,), std=(0.25,), interpolation=interpolation)  # type: ignore[arg-type]
     expected = preprocess(images, how, image_size=(32, 32), in_channels=3)

@@ -67,7 +67,8 @@ def _inputs(spec: ModelSpec, images: list[np.ndarray], tmp_path: Path) -> torch.
         classes=None,
         augmentations=(),
     )
-    side = wanted_size(spec)
+    model: Any = SimpleNamespace(spec=spec)
+    side = wanted_size(model)
     info = cache_dataset(located, sides=[side], cache_root=tmp_path, say=lambda line: None)[side]
     cached = torch.from_numpy(np.load(Path(info.cache) / "test-images.npy"))
     assert spec.preprocess is not None

@@ -1,15 +1,11 @@
 """The image cache: a dataset is decoded once into memory-mapped uint8 arrays that all cells share.
 
-A model that wants inputs of (h, w) gets images of that size, each resized once and cut out as its `Preprocess` says
-(`vitbench.data.geometry`). Images that are all of one size and have fewer pixels than that are cached as they are, and
-come into the model's size at each batch: to enlarge them first would only multiply their bytes (CIFAR at 224 pixels is
-9 GB). A model that follows the data gets images of one size as they are, up to a shorter side of 224, and of mixed
-sizes squares.
+Which sizes, and which of the images in each, `vitbench.data.forms` says.
 
-    <root>/v3/sources/<key>.json                       what one pass over some source files found
-    <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>]/   {train,val,test}-{images,labels}.npy, manifest.json
+    <root>/v3/sources/<key>.json                              what one pass over some source files found
+    <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>][-<part>]/ {train,val,test}-{images,labels}.npy, manifest.json
 
-Only test is always there. The fingerprint is the SHA-256 of class names, labels and original pixels of all splits, so
+The fingerprint is the SHA-256 of class names, labels and original pixels of all splits, so
 it is the same at every cached size. Under a limit only the images that it leaves are read; they are remembered by
 themselves, with a fingerprint of their own, whether or not the whole dataset is in the cache, too. Files are trusted
 while `vitbench.data.integrity` sees no change of them. The cache's own arrays whose looks have changed are read and
@@ -27,47 +23,26 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from vitbench.data.decoding import Decoded, Form, Geometry, Survey, decode, glance
-from vitbench.data.geometry import covering_size, filling, placing
+from vitbench.data.decoding import Decoded, Survey, decode, glance
+from vitbench.data.forms import Form, Forms, Geometry, WantedSize, forms_of, held_rows, held_splits
 from vitbench.data.integrity import ArrayFile, Stamp, array_file, has_stamp, holds, stamp_of
 from vitbench.data.locate import Located
 from vitbench.data.oddities import unreadable_images
-from vitbench.data.opening import check_class_count, fault, open_splits, refuses
-from vitbench.data.splits import limited
+from vitbench.data.opening import OpenedSet, check_class_count, fault, open_splits, refuses
 from vitbench.errors import StoreError, UnusableError, VitbenchError
 from vitbench.files import replace_file
 from vitbench.records import DataInfo, KnownBy, digest
-from vitbench.specs import CropMode
 
 __all__ = ["WantedSize", "cache_dataset", "takes"]
 
 FORMAT = 3
 """Version of the folders and of the way images are resized."""
-FOLLOWED_SIDE = 224
-"""Largest shorter side for a model that follows the data: the field's usual input."""
-_GRID = 16
-"""What divides the sides of resized images for such a model: the usual patch."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WantedSize:
-    """What one model wants of the images."""
-
-    image_size: tuple[int, int] | None
-    """Height and width of the model's input in pixels; None follows the data."""
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    crop_fraction: float = 1.0
-    """The share of the resized image's side that the model's input keeps."""
-    crop_mode: CropMode = "center"
-    fill: tuple[float, ...] = ()
-    """What ``border`` lays around an image, per channel, scaled to 0..1; empty: black."""
 
 
 class _Source(NamedTuple):
@@ -118,7 +93,7 @@ def cache_dataset(
         skip_unreadable: leave images out that cannot be read.
 
     Returns:
-        For each side, the dataset with the folder of its arrays: uint8[N, C, H, W] and int64[N] for each split.
+        For each side, the dataset with the folders of its arrays: uint8[N, C, H, W] and int64[N] for each split.
 
     Raises:
         UnusableError: the dataset is missing or cannot be used, or the cache cannot be written; images cannot be read,
@@ -135,15 +110,23 @@ def cache_dataset(
         survey = None  # what could not be read before may be readable now
     if survey is not None:
         check_class_count(located, survey.class_names)
-    if survey is None or not all(_is_complete(folder, survey, _form(side, survey.geometry)) for side in sides):
+
+    def forms(geometry: Geometry, splits: Collection[str]) -> dict[WantedSize, Forms]:
+        # What cannot be read is known only when all has been, and decides which images are held out.
+        how: dict[str, Any] = {"train_images": located.train_images, "apart": not skip_unreadable}
+        return {side: forms_of(side, geometry, splits, **how) for side in sides}
+
+    wanted = _distinct(forms(survey.geometry, survey.sizes)) if survey else set()
+    if survey is None or not all(_is_complete(folder, survey, form) for form in wanted):
         if survey is not None:
-            _tell_damage(located, survey, folder, {_form(side, survey.geometry) for side in sides}, say)
+            _tell_damage(located, survey, folder, wanted, say)
         with warnings.catch_warnings():
-            survey = _fill(located, survey, sides, folder, source, say)
+            survey = _fill(located, survey, forms, folder, source, say)
+    found = forms(survey.geometry, survey.sizes)
     if survey.unreadable and not skip_unreadable:
         named = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total)
         raise fault(located, f"{named}; repair or remove them, or leave them out with --skip-unreadable")
-    return {side: _info(located, survey, folder, _form(side, survey.geometry)) for side in sides}
+    return {side: _info(located, survey, folder, found[side]) for side in sides}
 
 
 def takes(located: Located, *, cache_root: Path) -> bool:
@@ -151,36 +134,12 @@ def takes(located: Located, *, cache_root: Path) -> bool:
     return _remembered(cache_root / f"v{FORMAT}", _source(located), located) is not None or not refuses(located)
 
 
-def _form(side: WantedSize, geometry: Geometry) -> Form:
-    height, width = frame = _target(side, geometry)
-    uniform = geometry.uniform
-    crop_fraction = side.crop_fraction if side.image_size is not None else 1.0
-    if uniform is not None:
-        as_it_is = placing(uniform, frame, crop_fraction=crop_fraction, crop_mode=side.crop_mode) == (frame, 0, 0)
-        # The mean of a training split, which a border has at each batch, is not known yet: there it is black.
-        bordered = side.crop_mode == "border" and not side.fill
-        if (math.prod(uniform) < math.prod(frame) and not bordered) or (as_it_is and uniform == frame):
-            return Form(geometry.channels, *uniform, "")
-    fill = filling(side.crop_mode, side.fill or (0.0,), geometry.channels)
-    return Form(geometry.channels, height, width, side.interpolation, crop_fraction, side.crop_mode, fill)
+def _distinct(forms: Mapping[WantedSize, Forms]) -> set[Form]:
+    return {form for each in forms.values() for form in each if form is not None}
 
 
-def _target(side: WantedSize, geometry: Geometry) -> tuple[int, int]:
-    """Return the size of a model's input."""
-    uniform = geometry.uniform
-    if side.image_size is not None:
-        height, width = side.image_size
-    elif uniform is None:
-        height = width = max(_GRID, min(FOLLOWED_SIDE, geometry.short_side) // _GRID * _GRID)
-    elif min(uniform) <= FOLLOWED_SIDE:
-        height, width = uniform
-    else:
-        covering = covering_size(uniform, (FOLLOWED_SIDE, FOLLOWED_SIDE))
-        height, width = (each // _GRID * _GRID for each in covering)
-    return height, width
-
-
-def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInfo:
+def _info(located: Located, survey: Survey, folder: Path, forms: Forms) -> DataInfo:
+    form, larger = forms
     verified = survey.published is not False and located.verified is not False
     if located.published and survey.limit is None:
         verified = survey.content in located.published
@@ -190,6 +149,7 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
     had, used = survey.sizes.get("train", 0), located.train_images
     fewer = f"{used:,} of {had:,} training images are used, chosen class by class" if used is not None else ""
     resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
+    kept = f"training images are kept at {larger.height}x{larger.width}, to be cropped from" if larger else ""
     return DataInfo(
         name=located.name,
         title=title,
@@ -198,13 +158,14 @@ def _info(located: Located, survey: Survey, folder: Path, form: Form) -> DataInf
         fingerprint=survey.fingerprint,
         content=survey.content,
         cache=str(_array_folder(folder, survey, form)),
+        train_cache=str(_array_folder(folder, survey, larger)) if larger else "",
         class_names=survey.class_names,
         shape=form.shape,
         sizes=survey.sizes,
         augmentations=located.augmentations,
         target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized])),
+        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized, kept])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
         train_images=located.train_images,
         left_out=survey.unreadable,
@@ -283,12 +244,13 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
         manifest = msgspec.json.decode(place.read_bytes(), type=_Manifest)
         if (manifest.survey.fingerprint, manifest.shape) != (survey.fingerprint, form.shape):
             return False
-        files = {f"{split}-{kind}.npy" for split in survey.sizes for kind in ("images", "labels")}
+        splits = held_splits(form, survey.sizes)
+        files = {f"{split}-{kind}.npy" for split in splits for kind in ("images", "labels")}
         if files != manifest.files.keys():
             return False
         if all(has_stamp(arrays / name, file) for name, file in manifest.files.items()):
             return True
-        if not all(_holds_split(arrays, split, manifest) for split in survey.sizes):
+        if not all(_holds_split(arrays, form, split, manifest) for split in splits):
             return False
     except (FileNotFoundError, msgspec.MsgspecError):
         return False
@@ -296,13 +258,12 @@ def _is_complete(folder: Path, survey: Survey, form: Form) -> bool:
     return True
 
 
-def _holds_split(arrays: Path, split: str, manifest: _Manifest) -> bool:
+def _holds_split(arrays: Path, form: Form, split: str, manifest: _Manifest) -> bool:
     """Whether the labels and the images of a split are as they were written; raises FileNotFoundError."""
     images, labels = f"{split}-images.npy", f"{split}-labels.npy"
     if not holds(arrays / labels, manifest.files[labels]):
         return False
-    limit = manifest.survey.limit
-    rows = None if limit is None else limited(np.load(arrays / labels), limit)
+    rows = held_rows(form, split, np.load(arrays / labels), manifest.survey.limit)
     return holds(arrays / images, manifest.files[images], rows)
 
 
@@ -328,7 +289,7 @@ def _write_manifest(place: Path, manifest: _Manifest) -> None:
 def _fill(
     located: Located,
     known: Survey | None,
-    sides: Collection[WantedSize],
+    wanted_forms: Callable[[Geometry, Collection[str]], Mapping[WantedSize, Forms]],
     folder: Path,
     source: _Source | None,
     say: Callable[[str], None],
@@ -340,12 +301,12 @@ def _fill(
     """
     opened = open_splits(located)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, of which the notes say what matters
-    images = sum(len(limited(split.labels, located.limit)) for split in opened.splits)
+    names = [split.name for split in opened.splits]
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
         temporary = Path(name)
 
         def written(forms: set[Form], bits: int) -> Decoded:
-            _check_room(folder, images * sum(math.prod(form.shape) for form in forms))
+            _check_room(folder, sum(_bytes_of(form, opened, located.limit) for form in forms))
 
             def speak(line: str) -> None:
                 say(f"{located.title}: {line}")
@@ -354,11 +315,13 @@ def _fill(
 
         try:
             geometry = known.geometry if known else glance(opened, located.limit)
-            guessed = {_form(side, geometry) for side in sides}
+            guessed = _distinct(wanted_forms(geometry, names))
             survey, made = written(
                 {form for form in guessed if not (known and _is_complete(folder, known, form))}, geometry.bits
             )
-            wanted = {_form(side, survey.geometry) for side in sides}
+            wanted = _distinct(wanted_forms(survey.geometry, names))
+            if survey.unreadable:  # of which others would be held out: those are to be repaired
+                wanted = {form for form in wanted if form.part != "eval"}
             missing = {form for form in wanted if not _is_complete(folder, survey, form)}
             if missing - made.keys() or survey.geometry.bits != geometry.bits:
                 survey, more = written(missing - made.keys(), survey.geometry.bits)
@@ -403,6 +366,12 @@ def _publish(
     except OSError:
         if not _is_complete(folder, survey, form):
             raise
+
+
+def _bytes_of(form: Form, opened: OpenedSet, limit: int | float | None) -> int:
+    """Return the bytes of the images that a form has."""
+    held = [split for split in opened.splits if split.name in held_splits(form, [each.name for each in opened.splits])]
+    return math.prod(form.shape) * sum(len(held_rows(form, split.name, split.labels, limit)) for split in held)
 
 
 def _check_room(folder: Path, needed: int) -> None:

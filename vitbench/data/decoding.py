@@ -1,7 +1,7 @@
 """One pass over all images of a dataset: hash them, note their shapes, write them in the forms that models want.
 
-A form is a shape in which a dataset is cached. Images are read by several threads, so that compressed ones use all
-cores, and each is dropped as soon as it is written.
+Images are read by several threads, so that compressed ones use all cores, and each is dropped as soon as it is written
+in all forms (`vitbench.data.forms`) that have it.
 
 Shapes: N images in a split, C channels, H height, W width; h and w are those of a form.
 """
@@ -24,14 +24,14 @@ from PIL import __version__ as PILLOW_VERSION
 from PIL import features
 
 from vitbench.data.fitting import fitted
+from vitbench.data.forms import Form, Geometry, held_rows, held_splits
 from vitbench.data.integrity import digest_of
 from vitbench.data.oddities import DARK, MOST_NAMED, Read, bits_used, content_of, copies, looks
 from vitbench.data.opening import OpenedSet, OpenedSplit, Pixels, Unreadable, absent_classes
 from vitbench.data.splits import limited
 from vitbench.environment import usable_cores
-from vitbench.printable import short_size
 
-__all__ = ["Decoded", "Form", "Geometry", "Survey", "decode", "decoder_versions", "glance"]
+__all__ = ["Decoded", "Survey", "decode", "decoder_versions", "glance"]
 
 _CHUNK = 64  # images handed to a thread at once: enough to hide the hand-over, few enough to stop at soon
 _MOST_THREADS = 16  # more would wait for the interpreter lock
@@ -44,18 +44,6 @@ def decoder_versions() -> dict[str, str]:
     """Return the version of Pillow and of the JPEG library in it, which gives the pixels."""
     jpeg = features.version_feature("libjpeg_turbo") or features.version_codec("jpg") or ""
     return {"pillow": PILLOW_VERSION, **({"libjpeg": str(jpeg)} if jpeg else {})}
-
-
-class Geometry(msgspec.Struct, frozen=True):
-    """The shapes of all images of a dataset."""
-
-    channels: int
-    uniform: tuple[int, int] | None
-    """Their height and width, where all are of one size."""
-    short_side: int
-    """Median of the shorter sides."""
-    bits: int = 8
-    """How many bits the images of 16 bits use, where there are any; all are scaled from these to 8."""
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,36 +83,6 @@ class Decoded(NamedTuple):
     """SHA-256 of each array by the name of its file, in the forms that were written for all images."""
 
 
-class Form(NamedTuple):
-    """One shape in which a dataset is cached."""
-
-    channels: int
-    height: int
-    width: int
-    interpolation: str
-    """The filter that made it; empty for images as they are, of which the next three say nothing."""
-    crop_fraction: float = 1.0
-    crop_mode: str = "center"
-    fill: tuple[int, ...] = ()
-    """What each channel has around images that do not fill it."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        return self.channels, self.height, self.width
-
-    @property
-    def suffix(self) -> str:
-        """Name of its folder, after the fingerprint that settles the channels; another Pillow may resize otherwise."""
-        words = [str(short_size((self.height, self.width)))]
-        if self.interpolation:
-            words += [f"crop{self.crop_fraction:.12g}"] * (self.crop_fraction != 1)
-            words += [self.crop_mode] * (self.crop_mode != "center")
-            words += ["on" + "".join(f"{value:02x}" for value in self.fill)] * any(self.fill)
-            words += [self.interpolation, f"pillow{PILLOW_VERSION}"]
-        return "-".join(words)
-
-
 @dataclass(kw_only=True, slots=True)
 class _Chunk:
     """What a thread found in one chunk of images; those that cannot be read are in `unreadable` alone."""
@@ -139,6 +97,15 @@ class _Chunk:
     spoiled: set[Form] = field(default_factory=set)
     """Forms that do not fit all of the images."""
     unreadable: list[Unreadable] = field(default_factory=list)
+
+
+class _Target(NamedTuple):
+    """Where a form's images of one split go."""
+
+    array: NDArray[np.uint8]
+    """uint8[N, C, h, w]; no memmap, which is slower to write to by rows."""
+    held: NDArray[np.bool_]
+    """bool[N]: which of them it has."""
 
 
 def glance(opened: OpenedSet, limit: int | float | None = None) -> Geometry:
@@ -180,9 +147,9 @@ def decode(
 ) -> Decoded:
     """Read every image once, and write it in each form into ``<folder>/<form.suffix>/``.
 
-    Images that cannot be read are left out and counted. Under a limit only the images that it leaves are read, and
-    written at their places: the files have as many rows as without one, and take the room of those images where the
-    file system keeps holes.
+    Images that cannot be read are left out and counted. Under a limit only the images that it leaves are read. What a
+    form has of a split is written at its place: the files have as many rows as the split, and take the room of those
+    images where the file system keeps holes.
 
     Args:
         opened: the dataset.
@@ -193,7 +160,8 @@ def decode(
         limit: as `limited` takes it.
 
     Returns:
-        What was found, and the forms that were written for all images: uint8[N, C, h, w] and int64[N] for each split.
+        What was found, and the forms that were written for all their images: uint8[N, C, h, w] and int64[N] for each
+        split that they have.
 
     Raises:
         ValueError: an image is no image, or none can be read; and whatever else the plugin raises.
@@ -210,15 +178,17 @@ def decode(
     written: dict[Form, dict[str, str]] = {form: {} for form in forms}
     absent: list[str] = []
     sizes: dict[str, int] = {}
+    names = [split.name for split in opened.splits]
     done, spoken = 0, time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
         for split, wanted in zip(opened.splits, chosen, strict=True):
-            arrays = {form: _create(folder / form.suffix, split, form) for form in forms}
-            plain = {form: np.asarray(array) for form, array in arrays.items()}  # quicker to write to by rows
-            hashes = {form: hashlib.sha256() for form in forms}
+            having = [form for form in forms if split.name in held_splits(form, names)]
+            arrays = {form: _create(folder / form.suffix, split, form) for form in having}
+            targets = {form: _target(array, split, form, limit) for form, array in arrays.items()}
+            hashes = {form: hashlib.sha256() for form in having}
             chunks = [wanted[start : start + _CHUNK].tolist() for start in range(0, len(wanted), _CHUNK)]
             read, digests, lost = Read(name=split.name, labels=split.labels), bytearray(), []
-            for rows, chunk in zip(chunks, pool.map(partial(_read_chunk, split, plain, bits), chunks), strict=True):
+            for rows, chunk in zip(chunks, pool.map(partial(_read_chunk, split, targets, bits), chunks), strict=True):
                 digests += b"".join(chunk.digests)
                 if chunk.shapes:
                     shapes.append(np.array(chunk.shapes, np.int32))
@@ -290,6 +260,12 @@ def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.d
     return np.lib.format.open_memmap(folder / f"{split.name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
 
 
+def _target(array: NDArray[np.uint8], split: OpenedSplit, form: Form, limit: int | float | None) -> _Target:
+    held = np.zeros(len(array), dtype=bool)
+    held[held_rows(form, split.name, split.labels, limit)] = True
+    return _Target(np.asarray(array), held)
+
+
 def _finish(folder: Path, split: str, labels: NDArray[np.int64], lost: Sequence[int]) -> None:
     """Write the labels, and take the rows of images that could not be read out of the images' file."""
     np.save(folder / f"{split}-labels.npy", labels)
@@ -305,8 +281,8 @@ def _finish(folder: Path, split: str, labels: NDArray[np.int64], lost: Sequence[
     shorter.replace(path)
 
 
-def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], bits: int, rows: Sequence[int]) -> _Chunk:
-    chunk = _Chunk(written={form: [] for form in arrays})
+def _read_chunk(split: OpenedSplit, targets: Mapping[Form, _Target], bits: int, rows: Sequence[int]) -> _Chunk:
+    chunk = _Chunk(written={form: [] for form in targets})
     for row, given in zip(rows, split.read(rows), strict=True):
         if isinstance(given, Unreadable):
             chunk.unreadable.append(given)
@@ -321,7 +297,9 @@ def _read_chunk(split: OpenedSplit, arrays: Mapping[Form, NDArray[np.uint8]], bi
             chunk.uniform += 1
         elif corner < DARK and image.max() < DARK:
             chunk.dark += 1
-        for form, array in arrays.items():
+        for form, (array, held) in targets.items():
+            if not held[row]:
+                continue
             if shape[0] > form.channels or (not form.interpolation and shape[1:] != form.shape[1:]):
                 chunk.spoiled.add(form)
             elif shape[0] not in (1, form.channels):

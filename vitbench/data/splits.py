@@ -27,6 +27,7 @@ __all__ = [
     "single_image_note",
     "stratified_limit",
     "stratified_split",
+    "validation_rows",
 ]
 
 Index = NDArray[np.int64]
@@ -101,11 +102,24 @@ def limited(labels: Index, limit: int | float | None) -> Index:
     return np.arange(len(labels)) if limit is None else stratified_limit(labels, limit, SPLIT_SEED)
 
 
+def validation_rows(labels: Index, *, limit: int | float | None, train_images: int | None) -> Index:
+    """Return the rows of a training split that are held out for validation, ascending.
+
+    Args:
+        labels: int64[N], of the whole split.
+        limit: as `limited` takes it.
+        train_images: how many of the training images that it leaves are used; None: all.
+    """
+    rows = _used(labels, limit, train_images)
+    return rows[stratified_split(labels[rows], VALIDATION_SHARE, SPLIT_SEED)[1]]
+
+
 def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True) -> Splits:
     """Map a cached dataset and split it.
 
     Each split is limited, the training images that were asked for are chosen, then validation images are held out of
     them. A validation split that the dataset has is taken as it is. Without training images, train and val are empty.
+    Images to learn from may be larger than the others, which are as models are judged on them.
 
     Args:
         info: the dataset.
@@ -118,14 +132,13 @@ def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = Tru
     """
     if info.limit not in (None, limit):
         raise ValueError(f"the cache {info.cache} holds the images of the limit {info.limit}, not of {limit}")
-    folder = Path(info.cache)
+    folder, learnt = Path(info.cache), Path(info.train_cache or info.cache)
     pools = {}
     for name in info.sizes:
-        labels = np.load(folder / f"{name}-labels.npy")
-        rows = limited(labels, limit)
-        if name == "train" and info.train_images is not None:
-            rows = rows[limited(labels[rows], info.train_images)]
-        images = np.load(folder / f"{name}-images.npy", mmap_mode="r")
+        place = learnt if name == "train" else folder
+        labels = np.load(place / f"{name}-labels.npy")
+        rows = _used(labels, limit, info.train_images if name == "train" else None)
+        images = np.load(place / f"{name}-images.npy", mmap_mode="r")
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
     if "train" not in pools:
         none = _part(pools["test"], np.arange(0))
@@ -140,7 +153,9 @@ def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = Tru
             f"allow at least {2 * len(info.class_names)} training images"
         )
     note = single_image_note(pool.labels, info.class_names, held_out="validation") if learns else ""
-    return Splits(train=_part(pool, kept), val=_part(pool, held_out), test=pools["test"], notes=(note,) if note else ())
+    judged = np.load(folder / "train-images.npy", mmap_mode="r") if info.train_cache else pool.images
+    val = Split(images=judged, index=pool.index[held_out], labels=pool.labels[held_out])
+    return Splits(train=_part(pool, kept), val=val, test=pools["test"], notes=(note,) if note else ())
 
 
 def single_image_note(labels: Index, class_names: Sequence[str], *, held_out: str) -> str:
@@ -151,6 +166,12 @@ def single_image_note(labels: Index, class_names: Sequence[str], *, held_out: st
         return ""
     shown = ", ".join(repr(name) for name in single[:3]) + (", ..." if len(single) > 3 else "")
     return f"no {held_out} image for {len(single)} of {len(class_names)} classes that have a single image: {shown}"
+
+
+def _used(labels: Index, limit: int | float | None, images: int | None) -> Index:
+    """Return the rows of a split that are used, ascending: a limit leaves some, of which so many images are chosen."""
+    rows = limited(labels, limit)
+    return rows if images is None else rows[limited(labels[rows], images)]
 
 
 def _part(pool: Split, rows: Index) -> Split:

@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitbench import contract
@@ -54,7 +53,8 @@ def tiny_problem(
         num_classes: K.
         image_size: (H, W); the images have half as many pixels more each way.
         in_channels: C; the images have one.
-        others: seed of all that a recipe must not look at: images that no index names, and the test split's file.
+        others: seed of all that a recipe must not look at: images that their split's index does not name, and the test
+            split's file.
         folder: where the images are to lie as they do in the image cache; None: in memory.
     """
     rng = np.random.default_rng(0)
@@ -65,18 +65,24 @@ def tiny_problem(
     images = (0.6 * pictures[labels] + 0.4 * rng.integers(0, 256, (count, *shape))).astype(np.uint8)
     rows = rng.permutation(count + OTHER_IMAGES)
     unseen = np.random.default_rng(1 + others)
-    pool = unseen.integers(0, 256, (count + OTHER_IMAGES, *shape), dtype=np.uint8)
-    pool[rows[:count]] = images
     if folder is not None:
-        _write(folder, pool, unseen, num_classes)
-        pool = np.load(folder / "train-images.npy", mmap_mode="r")
+        folder.mkdir()
 
-    def split(part: slice) -> Split:
+    def split(name: str, part: slice) -> Split:
+        # Each in a file of its own, as photographs lie in the cache: no row has an image in both.
+        pool = unseen.integers(0, 256, (count + OTHER_IMAGES, *shape), dtype=np.uint8)
+        pool[rows[part]] = images[part]
+        if folder is not None:
+            np.save(folder / f"{name}-images.npy", pool)
+            pool = np.load(folder / f"{name}-images.npy", mmap_mode="r")
         return Split(images=pool, index=rows[part].astype(np.int64), labels=labels[part].astype(np.int64))
 
+    train, val = split("train", slice(0, TRAIN_IMAGES)), split("val", slice(TRAIN_IMAGES, count))
+    if folder is not None:
+        _write_test(folder, unseen, shape, num_classes)
     return TrainVal(
-        train=split(slice(0, TRAIN_IMAGES)),
-        val=split(slice(TRAIN_IMAGES, count)),
+        train=train,
+        val=val,
         class_names=tuple(f"class {k}" for k in range(num_classes)),
         image_size=image_size,
         in_channels=in_channels,
@@ -85,11 +91,9 @@ def tiny_problem(
     )
 
 
-def _write(folder: Path, pool: NDArray[np.uint8], unseen: np.random.Generator, num_classes: int) -> None:
-    """Write the images, and a test split beside them, under the names that the image cache gives them."""
-    folder.mkdir()
-    np.save(folder / "train-images.npy", pool)
-    np.save(folder / "test-images.npy", unseen.integers(0, 256, pool[:OTHER_IMAGES].shape, dtype=np.uint8))
+def _write_test(folder: Path, unseen: np.random.Generator, shape: tuple[int, ...], num_classes: int) -> None:
+    """Write a test split under the names that the image cache gives it."""
+    np.save(folder / "test-images.npy", unseen.integers(0, 256, (OTHER_IMAGES, *shape), dtype=np.uint8))
     np.save(folder / "test-labels.npy", unseen.integers(0, num_classes, OTHER_IMAGES))
 
 

@@ -137,7 +137,8 @@ def check_recipe_sees_its_split(case: RecipeCase) -> None:
         )
     if not _same(first, second):
         raise CheckFailed(
-            "images that data.train.index and data.val.index do not name change the weights; read images[index] alone"
+            "images that data.train.index and data.val.index do not name change the weights; of each split read its "
+            "own images[index] alone"
         )
 
 

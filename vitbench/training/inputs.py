@@ -22,14 +22,14 @@ from vitbench.data.fitting import fitted
 from vitbench.data.geometry import LUMINANCE, channels_fit, filling, placing
 from vitbench.protocols import Split
 from vitbench.specs import Preprocess
-from vitbench.training.enlarging import agrees, enlarged
+from vitbench.training.resizing import agrees, resized
 
 __all__ = ["convert", "preprocess", "statistics"]
 
 _CHUNK_BYTES = 1 << 24
 _MOST_THREADS = 16  # more would wait for the interpreter lock
 _BY_MATRICES = "cuda"
-"""Devices that enlarge images by themselves; they need float64."""
+"""Devices that resize images by themselves; they need float64."""
 _SMALLEST_STD = 1 / 255
 """One gray level: a channel that never changes is centred, not blown up."""
 
@@ -115,7 +115,7 @@ def _fitted(images: Tensor, how: Preprocess, image_size: tuple[int, int]) -> Ten
         and top >= 0 <= left
         and agrees(given, size, how.interpolation, images.device)
     ):
-        whole = enlarged(images, size, how.interpolation)
+        whole = resized(images, size, how.interpolation)
         return whole[..., top : top + image_size[0], left : left + image_size[1]].contiguous()
     fill = filling(how.crop_mode, how.fill or how.mean, images.shape[1])
     fit = partial(

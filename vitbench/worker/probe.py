@@ -146,8 +146,9 @@ def _length(run: FitRun, data: TrainVal) -> Mapping[str, float]:
 
 def _forward_seconds(model: nn.Module, data: TrainVal, run: FitRun) -> float:
     """Return the seconds of one image in evaluation, its preparation included."""
-    index = np.resize(data.val.index if len(data.val) else data.train.index, FORWARD_IMAGES)
-    some = Split(images=data.train.images, index=index, labels=np.zeros(len(index), dtype=np.int64))
+    judged = data.val if len(data.val) else data.train
+    index = np.resize(judged.index, FORWARD_IMAGES)
+    some = Split(images=judged.images, index=index, labels=np.zeros(len(index), dtype=np.int64))
     model = model.to(run.device).eval()
     times = []
     with torch.inference_mode():

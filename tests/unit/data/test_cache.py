@@ -18,7 +18,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from vitbench.data import decoding
+from vitbench.data import forms
 from vitbench.data.cache import FORMAT, WantedSize, cache_dataset, takes
 from vitbench.data.integrity import digest_of
 from vitbench.data.locate import Located
@@ -132,10 +132,10 @@ def test_larger_images_are_resized_by_side_filter_and_crop_in_one_pass(tmp_path:
     infos = _cache(toy, tmp_path, small, cropped, linear, native)
 
     assert [infos[side].shape[1] for side in (small, cropped, linear, native)] == [16, 16, 16, 40]
-    assert len(_folders(tmp_path)) == 4
+    assert len(_folders(tmp_path)) == 4 + 2  # the training images once for each filter
     assert toy.reads == 10 + 10  # a glance at each image, then one pass
     for other in (cropped, linear):
-        assert not np.array_equal(_read(infos[small], "train-images"), _read(infos[other], "train-images"))
+        assert not np.array_equal(_read(infos[small], "test-images"), _read(infos[other], "test-images"))
 
 
 def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -
     toy = Toy([disc[None], check[None]], [disc[None], check[None]])
 
     info = _cache(toy, tmp_path, WantedSize(image_size=(20, 20)))[WantedSize(image_size=(20, 20))]
-    small_disc, small_check = _read(info, "train-images")[:, 0].astype(float)
+    small_disc, small_check = _read(info, "test-images")[:, 0].astype(float)
 
     assert info.shape == (1, 20, 20)
     assert np.allclose(small_disc, small_disc.T, atol=4)
@@ -161,7 +161,7 @@ def test_resizing_and_cropping_agree_with_torchvision(
 ) -> None:
     images = _images([shape, shape, (shape[0], 90, 91)])
     side = WantedSize(image_size=(32, 32), interpolation=interpolation)
-    ours = _read(_cache(Toy(images, images), tmp_path, side)[side], "train-images")[0]
+    ours = _read(_cache(Toy(images, images), tmp_path, side)[side], "test-images")[0]
 
     resized = resize(torch.from_numpy(images[0]), [32], InterpolationMode(interpolation), antialias=True)
     assert np.abs(ours.astype(int) - center_crop(resized, [32]).numpy()).max() <= 1
@@ -203,7 +203,7 @@ def test_larger_rectangles_are_resized_to_cover_what_is_wanted(
     wanted = WantedSize(image_size=size, interpolation="bilinear", crop_fraction=0.8 if size == (7, 7) else 1.0)
 
     info = _cache(Toy([ramp] * 2, [ramp] * 2), tmp_path, wanted)[wanted]
-    columns = _read(info, "train-images")[0, 0].mean(axis=0)
+    columns = _read(info, "test-images")[0, 0].mean(axis=0)
 
     assert info.shape == (1, *size)
     assert columns.mean() == pytest.approx(127.5, abs=10 if size == (7, 7) else 1)  # an odd margin
@@ -450,7 +450,7 @@ def test_new_code_and_new_decoders_decode_anew(change: dict[str, Any], tmp_path:
 def test_what_another_pillow_resized_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy, side = _square(32), WantedSize(image_size=(16, 16))
     now = _cache(toy, tmp_path, side, FOLLOW)
-    monkeypatch.setattr(decoding, "PILLOW_VERSION", "14")
+    monkeypatch.setattr(forms, "PILLOW_VERSION", "14")
     later = _cache(toy, tmp_path, side, FOLLOW)
     assert (later[side].cache == now[side].cache, later[FOLLOW].cache == now[FOLLOW].cache) == (False, True)
     assert later[side].fingerprint == now[side].fingerprint
@@ -582,21 +582,34 @@ def _turn_round(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_remove, _cut, _empty, _turn_one_bit, _turn_round])
-@pytest.mark.parametrize("name", ["train-images", "train-labels", "test-images", "test-labels"])
-@pytest.mark.parametrize("side", [FOLLOW, WantedSize(image_size=(8, 8))], ids=["as they are", "resized"])
+@pytest.mark.parametrize(
+    ("kind", "side", "name"),
+    [
+        (kind, side, f"{split}-{array}")
+        for kind, side, splits in (
+            ("as they are", FOLLOW, ("train", "test")),
+            ("resized", WantedSize(image_size=(8, 8)), ("train", "test")),
+            ("to learn from", WantedSize(image_size=(8, 8)), ("train",)),
+        )
+        for split in splits
+        for array in ("images", "labels")
+    ],
+)
 def test_a_damaged_cache_is_made_again(
-    damage: Callable[[Path], None], name: str, side: WantedSize, tmp_path: Path
+    damage: Callable[[Path], None], kind: str, side: WantedSize, name: str, tmp_path: Path
 ) -> None:
+    """A bit is turned in the last training image, which is held out."""
     toy, root, said = _square(16), _with_root(tmp_path), []
     info = _cache(toy, tmp_path, side, root=root)[side]
-    whole = _read(info, name).copy()
-    damage(Path(info.cache, f"{name}.npy"))
+    folder = info.train_cache if kind == "to learn from" else info.cache
+    whole = np.load(Path(folder, f"{name}.npy"))
+    damage(Path(folder, f"{name}.npy"))
 
     found = cache_dataset(toy.located(root), sides=[side], cache_root=tmp_path / "cache", say=said.append)[side]
 
     assert found == info
-    assert np.array_equal(_read(info, name), whole)
-    assert said == [f"toy: the cached images in {info.cache} are incomplete or damaged; decoding them again"]
+    assert np.array_equal(np.load(Path(folder, f"{name}.npy")), whole)
+    assert said == [f"toy: the cached images in {folder} are incomplete or damaged; decoding them again"]
 
 
 def test_a_cache_that_was_copied_is_read_once_and_used(tmp_path: Path) -> None:

@@ -115,6 +115,10 @@ def statistics_of_all(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Modul
     return sgd(model, data, run, shift=float(np.asarray(data.train.images).mean()) / 255)
 
 
+def validates_on_the_training_array(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
+    return sgd(model, data, run, shift=float(np.asarray(data.train.images[data.val.index]).mean()) / 255)
+
+
 def peeks_at_the_test_split(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     shift = 0.0
     if isinstance(data.train.images, np.memmap):
@@ -280,6 +284,7 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     ),
     "another device": ("check_recipe_device", "with run.device cpu, left of the fitted model", goes_away, {}),
     "statistics of all images": ("check_recipe_sees_its_split", "change the weights", statistics_of_all, {}),
+    "rows of another array": ("check_recipe_sees_its_split", "change the weights", validates_on_the_training_array, {}),
     "a look at the test split": ("check_recipe_sees_its_split", "change the weights", peeks_at_the_test_split, {}),
     "a step of another optimiser": ("check_recipe_step", "its step is one of Adam,", sgd, {"step": adam_step}),
     "never resumed": ("check_recipe_resumes", "never run.resume", partial(resumable, asks=False), {}),

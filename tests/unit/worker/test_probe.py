@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import toy_training
 from torch import nn
 
-from vitbench.protocols import FitRun, TrainVal
+from vitbench.protocols import FitRun, Split, TrainVal
 from vitbench.worker import probe
 from vitbench.worker.probe import counted_steps, probe_training
 
@@ -34,9 +36,8 @@ def fit(net: nn.Module, *, steps: int, optimizers: int = 1, swallows: bool = Fal
             assert swallows
 
 
-def probed(net: nn.Module, **how: int) -> dict[str, float]:
+def probed(net: nn.Module, *, data: TrainVal = DATA, **how: int) -> dict[str, float]:
     run: FitRun = toy_training.run({"epochs": 4, "batch_size": 10})
-    data: TrainVal = DATA
     return probe_training(partial(fit, net, **how), net, data, run, began=time.monotonic() - 3.0)
 
 
@@ -57,6 +58,11 @@ def test_a_training_that_ends_by_itself_is_known_whole() -> None:
     assert (found["steps"], "seconds" in found) == (2, True)
     untrained = probed(model(), steps=0)
     assert ("steps" in untrained, untrained["seconds"] >= 0) == (False, True)
+
+
+def test_validation_images_are_read_from_their_own_array() -> None:
+    many = Split(images=np.zeros((500, 1, 8, 8), np.uint8), index=np.array([499]), labels=np.array([0]))
+    assert probed(model(), data=replace(DATA, val=many), steps=0)["forward"] > 0
 
 
 def test_steps_are_counted_once_for_several_optimisers_and_not_afterwards() -> None:

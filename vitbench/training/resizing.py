@@ -1,9 +1,10 @@
-"""Pillow's enlarging of uint8 images as matrix products, bit for bit, for whole batches on a GPU.
+"""Pillow's resizing of uint8 images as matrix products, bit for bit, for whole batches on a GPU.
 
-Small images on a GPU would have to go to the processor and back at each batch, and its cores would set the pace of a
-training. The arithmetic is Pillow's: horizontally, then vertically, each with weights in fixed point and a result that
-is rounded to 0..255 (https://github.com/python-pillow/Pillow, src/libImaging/Resample.c). Which of the two comes first
-where images shrink depends on Pillow's version; so only enlarging is offered, and only where a trial agrees.
+Images on a GPU that are not of a model's size would have to go to the processor and back at each batch, and its cores
+would set the pace of a training. The arithmetic is Pillow's: horizontally, then vertically, each with weights in fixed
+point and a result that is rounded to 0..255 (https://github.com/python-pillow/Pillow, src/libImaging/Resample.c). Which
+of the two comes first where images shrink depends on their shapes and on Pillow's version; so only what a trial shows
+to agree is used.
 
 Shapes: B images, C channels, H height and W width of the images; h and w those of the result.
 """
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["agrees", "enlarged"]
+__all__ = ["agrees", "resized"]
 
 _PRECISION_BITS = 32 - 8 - 2
 """Of the weights in fixed point."""
@@ -26,13 +27,13 @@ _CHUNK_BYTES = 1 << 28
 """Of the numbers on the way."""
 
 
-def enlarged(images: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
-    """Enlarge images uint8[B, C, H, W] to uint8[B, C, h, w], (h, w) = size, neither smaller than before."""
+def resized(images: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+    """Resize images uint8[B, C, H, W] to uint8[B, C, h, w], (h, w) = size, with antialiasing where they shrink."""
     count, channels, height, width = images.shape
     out = images.new_empty((count, channels, *size))
     across = _weights_on(width, size[1], interpolation, images.device)  # [w, W]
     down = _weights_on(height, size[0], interpolation, images.device)  # [h, H]
-    step = max(1, _CHUNK_BYTES // (8 * channels * math.prod(size)))
+    step = max(1, _CHUNK_BYTES // (8 * channels * max(height, size[0]) * max(width, size[1])))
     for start in range(0, count, step):
         # Whole numbers below 2**53, so that float64 is exact in whatever order it sums.
         x = images[start : start + step].double()
@@ -44,15 +45,13 @@ def enlarged(images: Tensor, size: tuple[int, int], interpolation: str) -> Tenso
 
 @lru_cache(maxsize=64)
 def agrees(given: tuple[int, int], size: tuple[int, int], interpolation: str, device: torch.device) -> bool:
-    """Return whether `enlarged` gives on a device for some sizes what Pillow does; False where an image would shrink.
+    """Return whether `resized` gives on a device for some sizes what Pillow does.
 
     The device is tried, too: a GPU may be told to compute float64 by other means (CUBLAS_EMULATE_DOUBLE_PRECISION).
     """
-    if size[0] < given[0] or size[1] < given[1]:
-        return False
     image = np.random.RandomState(0).randint(0, 256, given).astype(np.uint8)
     theirs = Image.fromarray(image).resize(size[::-1], Image.Resampling[interpolation.upper()])
-    ours = enlarged(torch.from_numpy(image)[None, None].to(device), size, interpolation)
+    ours = resized(torch.from_numpy(image)[None, None].to(device), size, interpolation)
     return bool((ours[0, 0].cpu().numpy() == np.asarray(theirs)).all())
 
 
@@ -71,11 +70,14 @@ def _weights_on(given: int, wanted: int, interpolation: str, device: torch.devic
 def _weights(given: int, wanted: int, interpolation: str) -> Tensor:
     """Return what each pixel of a longer side takes of each given one, times 2**22: float64[wanted, given]."""
     kernel, reach = (_bilinear, 1.0) if interpolation == "bilinear" else (_bicubic, 2.0)
+    scale = given / wanted
+    stretch = max(scale, 1.0)  # antialiasing, where the side shrinks
+    reach *= stretch
     weights = torch.zeros(wanted, given, dtype=torch.float64)
     for pixel in range(wanted):
-        centre = (pixel + 0.5) * (given / wanted)
+        centre = (pixel + 0.5) * scale
         first, last = max(0, int(centre - reach + 0.5)), min(given, int(centre + reach + 0.5))
-        values = [kernel(x - centre + 0.5) for x in range(first, last)]
+        values = [kernel((x - centre + 0.5) * (1.0 / stretch)) for x in range(first, last)]
         total = 0.0
         for value in values:  # one after the other, as Pillow does; sum() is more exact
             total += value

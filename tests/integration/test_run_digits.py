@@ -33,7 +33,7 @@ options = {depth = 1, width = 32, heads = 2}
 [[models]]
 name = "baseline/majority"
 [recipes.supervised]
-epochs = 1
+epochs = 100
 warmup = 0
 [speed]
 batch_sizes = [4]
@@ -95,17 +95,17 @@ def test_a_run_is_interrupted_resumed_repeated_and_shown(
     assert out.splitlines()[-1] == "3 cells, 3 to run"
     assert not folder.exists()
 
-    code, said = interrupt_after("[2/3]", command)
+    code, said = interrupt_after("[1/3]", command)  # the speed, which comes first
     assert code == 130, said
     assert said.splitlines()[-1] == "Interrupted; run the same command to resume."
     assert "Traceback" not in said
-    assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted"]}
+    assert statuses(folder) == {timed: ["ok"], vit: ["interrupted"]}
 
     monkeypatch.setattr("vitbench.running.runner.SPEED_PROCESSES", (2,))
     code, out, said = call(*command, "--json")
     assert code == 0, said
-    assert "2 of 3 cells have results from an earlier run; 1 are left to run." in said
-    assert statuses(folder) == {vit: ["ok"], majority: ["ok"], timed: ["interrupted", "ok"]}
+    assert "1 of 3 cells have results from an earlier run; 2 are left to run." in said
+    assert statuses(folder) == {timed: ["ok"], vit: ["interrupted", "ok"], majority: ["ok"]}
     check_leaderboard(json.loads(out))
 
     before = vitbench.load(folder).records
@@ -188,7 +188,7 @@ def test_without_a_suite_the_recipes_keep_their_own_defaults(call: Vitbench) -> 
     code, out, said = call("run", "--model", "scratch/vit:depth=1", "--dry-run", "--json")
     assert code == 0, said
     [cell] = [planned["cell"] for planned in json.loads(out) if planned["cell"]["kind"] == "quality"]
-    assert (cell["dataset"], cell["recipe_options"]["epochs"], cell["threads"]) == ("datasets/digits", 40, 1)
+    assert (cell["dataset"], cell["recipe_options"]["epochs"], cell["threads"]) == ("datasets/digits", 80, 1)
 
 
 @pytest.mark.slow

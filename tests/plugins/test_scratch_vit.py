@@ -239,5 +239,5 @@ def test_a_checkpoint_of_images_of_another_size_keeps_all_but_its_positions(tmp_
     assert torch.equal(same.pos_embed, wide.pos_embed)
     assert not getattr(same, "facts", {})
     torch.save(wide.state_dict(), tmp_path / "unsaid.pt")
-    with pytest.raises(UnusableError, match="its 128 positions form no grid of 1:1"):
+    with pytest.raises(UnusableError, match="does not fit the model: pos_embed is 1x129x48"):
         build(image_size=(32, 32), checkpoint=str(tmp_path / "unsaid.pt"), **asked)

@@ -83,7 +83,7 @@ def test_resolve_completes_a_name_without_a_tag():
     assert spec.arguments == {"architecture": "deit_tiny_patch16_224"}
     assert spec.pretrained_on == "ImageNet-1k"
     assert spec.preprocess == Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_fraction=0.9)
-    assert default_recipe(spec) == "recipes/finetune"
+    assert default_recipe(spec, {}) == "recipes/finetune"
 
 
 def test_resolve_names_all_of_the_pretraining_data():
@@ -98,7 +98,7 @@ def test_resolve_of_a_model_without_weights():
     assert spec.defaults["pretrained"] is True, "so that a user must say that it starts from nothing"
     assert (spec.pretrained_on, spec.downloads, spec.preprocess) == ("", False, None)
     assert spec.image_size == (224, 224)
-    assert default_recipe(spec) == "recipes/supervised"
+    assert default_recipe(spec, {}) == "recipes/supervised"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_json_of_models_holds_every_field_and_the_origin() -> None:
         "interpolation": "bicubic",
         "crop_fraction": 1.0,
         "crop_mode": "center",
+        "fill": [],
     }
     assert net["build"] == "builtins:len"
     assert longer["build"] == "mine:b"

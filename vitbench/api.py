@@ -265,7 +265,7 @@ def _seconds(budget: Any) -> Any:
     """Return the seconds of a budget that is a text; else what it is, to be checked with the rest.
 
     Raises:
-        UsageError: the text is no duration.
+        UsageError: the text is not a duration.
     """
     if not isinstance(budget, str):
         return budget

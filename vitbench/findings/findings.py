@@ -176,7 +176,7 @@ def find(
     asked: Sequence[str] = (),
     damaged: tuple[str, ...] = (),
 ) -> Findings:
-    """Hold what a suite states against a leaderboard.
+    """Compare what a suite states with a leaderboard.
 
     Args:
         statements: of the suite.

@@ -34,6 +34,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -383,6 +384,7 @@ def _remembered_steps(options: argparse.Namespace, folder: Path) -> dict[str, An
     try:
         found = time_steps(options, folder)
     except Exception as error:
+        traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
     place.write_text(json.dumps(found), encoding="utf-8")
     return found

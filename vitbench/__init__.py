@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vitbench.records import Measurement, Verdict
     from vitbench.specs import (
         DatasetSpec,
+        FigureSpec,
         MeasurementSpec,
         MetricSpec,
         ModelSpec,
@@ -29,6 +30,7 @@ __all__ = [
     "API",
     "ConfusionScore",
     "DatasetSpec",
+    "FigureSpec",
     "ImageScores",
     "Measurement",
     "MeasurementSpec",
@@ -61,7 +63,16 @@ _HOMES = {
     "protocols": ("ConfusionScore", "ImageScores", "SampleScore", "TrainStep"),
     "records": ("Measurement", "Verdict"),
     "specs": (
-        *("DatasetSpec", "MeasurementSpec", "MetricSpec", "ModelSpec", "Option", "Preprocess", "RecipeSpec"),
+        *(
+            "DatasetSpec",
+            "FigureSpec",
+            "MeasurementSpec",
+            "MetricSpec",
+            "ModelSpec",
+            "Option",
+            "Preprocess",
+            "RecipeSpec",
+        ),
         "SuiteSpec",
     ),
 }

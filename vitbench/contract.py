@@ -50,6 +50,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fit": ("model", "data", "run"),
         "step": ("model", "run"),
         "measure": ("subject",),
+        "draw": ("subject",),
     }
 )
 """What each role's function is offered since contract 1: this never grows. No option may have such a name; an argument

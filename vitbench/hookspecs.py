@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pluggy
 
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
+from vitbench.specs import DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
 
 hookspec = pluggy.HookspecMarker("vitbench")
 hookimpl = pluggy.HookimplMarker("vitbench")
@@ -63,6 +63,18 @@ def vitbench_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
                 name="error", measure="mine.metrics:error", unit="fraction", better="lower",
                 needs="predictions", summary="1 - top1",
             )
+    """
+
+
+@hookspec
+def vitbench_figures() -> Iterable[FigureSpec]:  # type: ignore[empty-body]
+    """Give figures: functions that look into a trained model and give what the core draws.
+
+    Example::
+
+        @vitbench.hookimpl
+        def vitbench_figures():
+            yield vitbench.FigureSpec(name="filters", draw="mine.filters:draw", summary="Filters of the first layer")
     """
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "At",
     "Columns",
     "DatasetSpec",
+    "FigureSpec",
     "MeasurementSpec",
     "MetricSpec",
     "ModelSpec",
@@ -67,6 +68,8 @@ Part = Literal[
     "agreement",
 ]
 """The parts of a subject that a metric may read."""
+FigurePart = Literal["predictions", "kept"]
+"""What a figure may need beside weights and images."""
 At = Literal["quality", "batch_1", "fixed_batch", "training", "largest_batch"]
 """The cells that a metric may be taken at: the evaluation of a trained model; its inference on single images, at the
 fixed batch that a table compares at, and at the largest that fits; its training steps."""
@@ -824,6 +827,38 @@ def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
         text = getattr(spec, role)
         if text is not None and (not isinstance(text, str) or "\n" in text):
             raise ValueError(f"{owner}: {role} must be one line of text, not {text!r}")
+
+
+@tolerant
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FigureSpec(WithOptions):
+    """A look into a trained model: pictures, and perhaps measurements of how far to believe them."""
+
+    name: str
+    """Short name, unique in the plugin."""
+    draw: Target
+    """``draw(subject: vitbench.figures.FigureSubject, **options) -> Iterable``, of `vitbench.figures.Figure`, which
+    the core draws, and of `Measurement`, which go into the record; may raise `Skip` with a reason."""
+    summary: str
+    """One line for ``vitbench ls figures``."""
+    needs: tuple[FigurePart, ...] = ()
+    """What it cannot do without: ``predictions``, or ``kept`` tensors of the recipe. Weights and test images are there
+    in any case."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name. ``layer``, ``head`` and ``target`` (a class) are those that ``vitbench explain`` sets."""
+    requires: tuple[str, ...] = ()
+    """Modules that must be importable, such as ``("torchcam",)``."""
+
+    def __post_init__(self) -> None:
+        _check_name("figure", self.name)
+        owner = f"figure {self.name}"
+        _check_target(owner, "draw", self.draw)
+        _check_summary(owner, self.summary)
+        object.__setattr__(self, "needs", _freeze_words(owner, "needs", self.needs))
+        if wrong := [each for each in self.needs if each not in get_args(FigurePart)]:
+            raise ValueError(f"{owner}: needs must be among {', '.join(get_args(FigurePart))}, not {wrong[0]!r}")
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "draw"))
 
 
 @tolerant

@@ -15,7 +15,7 @@ from vitbench.measuring.gpu import observe_gpu
 from vitbench.records import Measurement, Mode, Precision
 from vitbench.worker.speed import run_speed
 
-VIT = {"patch_size": 4, "depth": 2, "width": 64, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "checkpoint": ""}
+VIT = {**factories.SMALL_VIT, "depth": 2, "width": 64}
 
 
 def timed(
@@ -51,7 +51,7 @@ def test_throughput_and_memory_of_a_forward_pass(device: torch.device, precision
 def _vit() -> torch.nn.Module:
     from vitbench_scratch.vit import build
 
-    return build(num_classes=10, image_size=(8, 8), in_channels=1, **VIT)  # type: ignore[no-any-return]
+    return build(num_classes=10, image_size=(8, 8), in_channels=1, **VIT)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

@@ -29,11 +29,20 @@ from vitbench.catalog.isolation import stdout_kept
 from vitbench.catalog.loading import KINDS, specs_of
 from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
 from vitbench.measurements import LARGEST_BATCH
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec, load_target, sources_of
+from vitbench.specs import (
+    DatasetSpec,
+    FigureSpec,
+    MetricSpec,
+    ModelSpec,
+    RecipeSpec,
+    SuiteSpec,
+    load_target,
+    sources_of,
+)
 
 __all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "PluginSelection", "Problem", "load_catalog", "select_plugins"]
 
-Spec = TypeVar("Spec", ModelSpec, DatasetSpec, RecipeSpec, MetricSpec, SuiteSpec)
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec, RecipeSpec, MetricSpec, FigureSpec, SuiteSpec)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +67,7 @@ class Catalog:
     datasets: Mapping[str, Offer[DatasetSpec]] = field(default_factory=dict)
     recipes: Mapping[str, Offer[RecipeSpec]] = field(default_factory=dict)
     metrics: Mapping[str, Offer[MetricSpec]] = field(default_factory=dict)
+    figures: Mapping[str, Offer[FigureSpec]] = field(default_factory=dict)
     suites: Mapping[str, Offer[SuiteSpec]] = field(default_factory=dict)
 
     def model(self, name: str, *, home: str = "") -> Offer[ModelSpec]:
@@ -126,6 +136,10 @@ class Catalog:
     def metric(self, name: str, *, home: str = "") -> Offer[MetricSpec]:
         """Return the metric that a full or short name means; arguments and errors as those of `model`."""
         return self._find("metric", self.metrics, name, home)
+
+    def figure(self, name: str, *, home: str = "") -> Offer[FigureSpec]:
+        """Return the figure that a full or short name means; arguments and errors as those of `model`."""
+        return self._find("figure", self.figures, name, home)
 
     def suite(self, name: str) -> Offer[SuiteSpec]:
         """Return the suite that a full or short name means; raises as `model` does."""

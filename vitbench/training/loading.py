@@ -21,7 +21,7 @@ from vitbench.training.setup import sent
 
 Made = TypeVar("Made")
 
-__all__ = ["Batch", "Resident", "batches", "resident", "shuffled", "steps_per_epoch"]
+__all__ = ["Batch", "Resident", "batches", "padded", "resident", "shuffled", "steps_per_epoch"]
 
 _RESIDENT_BYTES = 2 << 30
 """All of CIFAR at its own size is 0.15 GB; 2 GiB leave room for the model on a small GPU."""
@@ -104,6 +104,21 @@ def batches(
     order = order.to(device if isinstance(split, Resident) else "cpu")
     for start in range(0, end, batch_size):
         yield _gather(split, order[start : min(start + batch_size, end)], device)
+
+
+def padded(images: Tensor, batch_size: int) -> Tensor:
+    """Return a short batch with its images repeated until there are `batch_size`; a full one as it is.
+
+    A compiled model is compiled anew for a batch of another size, which takes longer than a pass over most splits. The
+    caller drops what the model gives for the repeated ones.
+
+    Args:
+        images: ``[B, ...]``, with B from 1 on.
+        batch_size: of the batch that is returned, where B is less.
+    """
+    if len(images) >= batch_size:
+        return images
+    return images[torch.arange(batch_size, device=images.device) % len(images)]
 
 
 def shuffled(

@@ -15,7 +15,7 @@ from vitbench.errors import VitbenchError
 from vitbench.measuring.steps import check_output
 from vitbench.protocols import FitRun, Split, TrainVal
 from vitbench.training.inputs import preprocess
-from vitbench.training.loading import Resident, batches
+from vitbench.training.loading import Resident, batches, padded
 from vitbench.training.setup import autocast
 
 __all__ = ["DivergedError", "MeanLoss", "evaluate_top1", "train_step", "with_progress"]
@@ -201,9 +201,10 @@ def evaluate_top1(model: nn.Module, data: TrainVal, split: Split | Resident, run
     correct = torch.zeros((), dtype=torch.int64, device=run.device)
     last = time.monotonic()
     for images, labels in batches(split, batch_size=batch_size, device=run.device):
-        inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+        shown = padded(images, min(batch_size, len(split))) if run.compile else images
+        inputs = preprocess(shown, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
         with autocast(run.precision, run.device):
-            logits = model(inputs)
+            logits = model(inputs)[: len(labels)]
         correct += (logits.argmax(1) == labels).sum()
         if time.monotonic() - last >= _SIGN_SECONDS:
             run.log()

@@ -65,11 +65,8 @@ def evaluate(
         InvalidPredictions: its logits cannot be scored.
     """
     bench = _Evaluator(model, planned, test, how)
-    everything = np.arange(len(test))
     assert planned.data is not None
-    logits = bench.weights.settle(
-        lambda: predict(bench.called, bench.inputs(everything), autocast=bench.context, tick=tick)
-    )
+    logits = bench.weights.settle(lambda: bench.logits(tick))
     validate_logits(logits, test.labels, len(planned.data.class_names))
     faults, warnings = bench.audit(logits)
     loading = None if planned.baseline else bench.loading()
@@ -107,6 +104,11 @@ class _Evaluator:
         )
         self.weights = CastWeights(self.plain, cell.precision if self.variant else "float32")
 
+    @property
+    def compiled(self) -> bool:
+        """Whether it is called compiled."""
+        return self.called is not self.plain
+
     def context(self) -> AbstractContextManager[object]:
         """Return the context of each forward pass."""
         return autocast(self.cell.precision, self.device)
@@ -124,6 +126,17 @@ class _Evaluator:
         for start in range(0, len(rows), EVALUATION_BATCH):
             yield self.images(rows[start : start + EVALUATION_BATCH])
 
+    def logits(self, tick: Callable[[], None]) -> Tensor:
+        """Return what the model gives for the test split, float32[N, K].
+
+        A compiled model sees no short batch, for which it would be compiled again: the first images fill the last one.
+        """
+        count = len(self.test)
+        rows = np.arange(count)
+        if self.compiled:
+            rows = np.resize(rows, -(-count // EVALUATION_BATCH) * EVALUATION_BATCH)
+        return predict(self.called, self.inputs(rows), autocast=self.context, tick=tick)[:count]
+
     def sample(self, count: int) -> Rows:
         """Return so many rows of the test split, or all that there are, drawn with a fixed seed."""
         return np.random.default_rng(0).permutation(len(self.test))[:count]
@@ -135,7 +148,7 @@ class _Evaluator:
         look like a dependence on the order of the images, so eager ones take their place.
         """
         rows = self.sample(AUDIT_IMAGES)
-        first = logits[rows] if self.called is self.plain else self.eager(rows)
+        first = self.eager(rows) if self.compiled else logits[rows]
         precision = self.cell.precision if self.variant else "float32"
         return audit(self.plain, rows, first, self.images, autocast=self.context, precision=precision)
 
@@ -150,7 +163,7 @@ class _Evaluator:
                 self.images,
                 forward_of(self.called, self.context),
                 count=len(self.test),
-                batch_size=LOADING_BATCH,
+                batch_size=EVALUATION_BATCH if self.compiled else LOADING_BATCH,
                 device=self.device,
             )
 

@@ -1,0 +1,157 @@
+"""What a figure's ``draw`` gives: numbers with titles and labels, and no colours. The core draws them, all in one look.
+
+Shapes: C channels (1 or 3), H and W height and width, R rows, L columns, N points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Figure", "Grid", "Matrix", "Points", "Scale", "Tile"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """How values become colours: one scale for all values of a figure, with a bar beside it."""
+
+    label: str
+    """What the values are, with their unit."""
+    low: float
+    high: float
+    diverging: bool = False
+    """Whether they have a middle that means nothing in either direction, as a cosine's 0 does: it is half way."""
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"a scale goes from a lower to a higher number, not from {self.low} to {self.high}")
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating], label: str, *, diverging: bool = False) -> Scale:
+        """Return the scale that some values fill; of equal ones it is a little wider."""
+        low, high = float(np.min(values)), float(np.max(values))
+        if diverging:
+            high = max(abs(low), abs(high))
+            low = -high
+        return cls(
+            label=label, low=low, high=high if high > low else low + max(abs(low), 1.0) * 1e-6, diverging=diverging
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tile:
+    """One place of a grid: an image, values, or values over an image."""
+
+    pixels: NDArray[np.uint8] | None = None
+    """uint8[C, H, W]"""
+    values: NDArray[np.float32] | None = None
+    """float32[R, L]; over an image they are stretched to its size."""
+    title: str = ""
+    """A few words above it."""
+
+    def __post_init__(self) -> None:
+        if self.pixels is None and self.values is None:
+            raise ValueError("a tile needs pixels or values")
+        if self.pixels is not None:
+            shape, dtype = np.shape(self.pixels), np.asarray(self.pixels).dtype
+            if dtype != np.uint8 or len(shape) != 3 or shape[0] not in (1, 3):
+                raise ValueError(f"a tile's pixels must be uint8[C, H, W] of 1 or 3 channels, not {dtype}{list(shape)}")
+        if self.values is not None:
+            _check_values("a tile's values", self.values, 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Tiles in rows and columns."""
+
+    title: str
+    tiles: tuple[Tile | None, ...]
+    """Row by row; None leaves a place empty."""
+    columns: int
+    row_labels: tuple[str, ...] = ()
+    """As many as there are rows, or none."""
+    column_labels: tuple[str, ...] = ()
+    """As many as there are columns, or none."""
+    scale: Scale | None = None
+    """Of the values; None only where no tile has any."""
+    note: str = ""
+    """A sentence below it: what the picture cannot show, or how to read it."""
+    step: str = ""
+    """Its place among several of one figure, such as ``layer 3``; a page shows these one at a time."""
+
+    def __post_init__(self) -> None:
+        if self.columns < 1 or not self.tiles:
+            raise ValueError("a grid needs a tile and a column")
+        rows = -(-len(self.tiles) // self.columns)
+        if len(self.row_labels) not in (0, rows) or len(self.column_labels) not in (0, self.columns):
+            raise ValueError(f"a grid of {rows} rows and {self.columns} columns needs as many labels, or none")
+        if self.scale is None and any(tile is not None and tile.values is not None for tile in self.tiles):
+            raise ValueError("a grid with values needs a scale")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matrix:
+    """A matrix with labelled rows and columns, its values written into it where there is room."""
+
+    title: str
+    values: NDArray[np.float32]
+    """float32[R, L]"""
+    row_labels: tuple[str, ...]
+    column_labels: tuple[str, ...]
+    rows: str
+    """What the rows are, such as ``true class``."""
+    columns: str
+    scale: Scale
+    note: str = ""
+    step: str = ""
+
+    def __post_init__(self) -> None:
+        _check_values("a matrix", self.values, 2)
+        if np.shape(self.values) != (len(self.row_labels), len(self.column_labels)):
+            raise ValueError(
+                f"a matrix of shape {list(np.shape(self.values))} needs as many labels, "
+                f"not {len(self.row_labels)} and {len(self.column_labels)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Points:
+    """Points of one or more series over a common axis."""
+
+    title: str
+    x: NDArray[np.float32]
+    """float32[N]"""
+    y: NDArray[np.float32]
+    """float32[N]"""
+    series: tuple[str, ...] = ()
+    """The series of each point, or none: all are of one."""
+    x_label: str
+    y_label: str
+    lines: bool = False
+    """Whether the points of a series are joined."""
+    note: str = ""
+    step: str = ""
+
+    def __post_init__(self) -> None:
+        _check_values("x", self.x, 1)
+        _check_values("y", self.y, 1)
+        if len(self.x) != len(self.y) or len(self.series) not in (0, len(self.x)):
+            raise ValueError("points need as many x as y, and a series for each or for none")
+
+
+Figure = Grid | Matrix | Points
+"""One picture. A figure whose pictures are steps, such as layers, gives one of each."""
+
+
+def _check_values(what: str, values: object, dimensions: int) -> None:
+    """Refuse what cannot be drawn."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiu" or found.ndim != dimensions or not found.size:
+        raise ValueError(f"{what} must be numbers in {dimensions} dimensions, not {found.dtype}{list(found.shape)}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{what} must be finite numbers")

@@ -15,7 +15,7 @@ from vitbench.figures import Scale
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CONTRAST", "OPACITY", "coloured", "dark", "nearest", "overlaid", "softened"]
+__all__ = ["CONTRAST", "OPACITY", "coloured", "dark", "gradient", "nearest", "overlaid", "softened"]
 
 _SEQUENTIAL = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725"
 _DIVERGING = "0b3c73 2f6fae 7fb0da c9dff0 f7f7f7 f6dcbf e6aa68 bf6d1c 6f3802"
@@ -32,7 +32,8 @@ def _table(colours: str) -> NDArray[np.float64]:
     return np.stack([np.interp(places, np.arange(len(anchors)), channel) for channel in anchors.T], axis=1)
 
 
-_TABLES = {False: _table(_SEQUENTIAL), True: _table(_DIVERGING)}
+_ANCHORS = {False: _SEQUENTIAL, True: _DIVERGING}
+_TABLES = {diverging: _table(colours) for diverging, colours in _ANCHORS.items()}
 
 
 def coloured(values: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
@@ -41,6 +42,12 @@ def coloured(values: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
     found = _TABLES[bool(scale.diverging)][np.rint(255 * np.clip(share, 0, 1)).astype(int)]
     taken: NDArray[np.uint8] = np.rint(found).astype(np.uint8)
     return taken
+
+
+def gradient(scale: Scale) -> str:
+    """Return the colours from a scale's lower end to its upper, as a style sheet's gradient from left to right."""
+    colours = _ANCHORS[bool(scale.diverging)].split()
+    return f"linear-gradient(to right,{','.join(f'#{colour}' for colour in colours)})"
 
 
 def softened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -52,8 +52,9 @@ def heading(figure: Figure) -> str:
 def scale_ticks(scale: Scale, values: Sequence[NDArray[Any]]) -> tuple[str, str, str]:
     """Return the numbers at a scale's ends and middle; an end says where values lie beyond it."""
     low, middle, high = (_number(value) for value in (scale.low, (scale.low + scale.high) / 2, scale.high))
-    below = any(np.min(each) < scale.low for each in values)
-    above = any(np.max(each) > scale.high for each in values)
+    unseen = 1e-3 * (scale.high - scale.low)  # less than a colour, such as a cosine of 1.0000001
+    below = any(np.min(each) < scale.low - unseen for each in values)
+    above = any(np.max(each) > scale.high + unseen for each in values)
     return f"\u2264 {low}" if below else low, middle, f"\u2265 {high}" if above else high
 
 

@@ -62,7 +62,7 @@ def board_grid(name: str, drawn: Sequence[tuple[str, Sequence[Figure]]]) -> Grid
             tiles.append(Tile(pixels=image, values=values, title=label[len(shared) :].removeprefix(", ")))
     scales = [look.scale for look in looks]
     return Grid(
-        title=f"The same images through all models: {name}",
+        title="The same images through all models",
         tiles=tuple(tiles),
         columns=columns,
         row_labels=("image", *(f"{look.model}, {look.step}" if look.step else look.model for look in looks)),

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["CONTRAST", "OPACITY", "coloured", "dark", "gradient", "nearest", "overlaid", "softened"]
 
 _SEQUENTIAL = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725"
-_DIVERGING = "0b3c73 2f6fae 7fb0da c9dff0 f7f7f7 f6dcbf e6aa68 bf6d1c 6f3802"
+_DIVERGING = "184074 3e75b0 7fb0da cae0f0 f7f7f7 f2d9bc d9a062 a96017 653202"
+_STEPS = 256
+"""Even, so that a diverging scale has a colour for its very middle."""
 OPACITY = 0.65
 """How opaque values lie over an image."""
 CONTRAST = 0.7
@@ -26,9 +28,9 @@ CONTRAST = 0.7
 
 
 def _table(colours: str) -> NDArray[np.float64]:
-    """Return 256 colours, float64[256, 3] from 0 to 255."""
+    """Return the colours of a map from its lower end to its upper, float64[_STEPS + 1, 3] from 0 to 255."""
     anchors = np.array([list(bytes.fromhex(colour)) for colour in colours.split()], dtype=float)
-    places = np.linspace(0, len(anchors) - 1, 256)
+    places = np.linspace(0, len(anchors) - 1, _STEPS + 1)
     return np.stack([np.interp(places, np.arange(len(anchors)), channel) for channel in anchors.T], axis=1)
 
 
@@ -39,7 +41,7 @@ _TABLES = {diverging: _table(colours) for diverging, colours in _ANCHORS.items()
 def coloured(values: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
     """Return values as colours, uint8[..., 3]; those beyond the scale have its ends'."""
     share = (np.asarray(values, dtype=np.float64) - scale.low) / (scale.high - scale.low)
-    found = _TABLES[bool(scale.diverging)][np.rint(255 * np.clip(share, 0, 1)).astype(int)]
+    found = _TABLES[bool(scale.diverging)][np.rint(_STEPS * np.clip(share, 0, 1)).astype(int)]
     taken: NDArray[np.uint8] = np.rint(found).astype(np.uint8)
     return taken
 

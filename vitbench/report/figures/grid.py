@@ -93,7 +93,7 @@ def draw_grid(grid: Grid) -> Canvas:
     for number, (row, titles) in enumerate(zip(rows, layout.titles, strict=True)):
         y += titles
         if grid.row_labels:
-            label = lines(grid.row_labels[number], LABEL, layout.left - MARGIN - _GAP, 3)
+            label = lines(grid.row_labels[number], LABEL, layout.left - MARGIN - _GAP + 0.01, 3)
             middle = y + (layout.height - height_of(len(label), LABEL)) / 2
             sheet.write_lines(label, layout.left - _GAP, max(middle, y), LABEL, ha="right")
         for place, tile in enumerate(row):

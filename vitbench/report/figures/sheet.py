@@ -174,7 +174,7 @@ class Sheet:
         ticks = scale_ticks(scale, values)
         for text, share, place in zip(ticks, (0.0, 0.5, 1.0), ("bottom", "center", "top"), strict=True):
             self.write(text, left, top + (1 - share) * height, LABEL - 1, va=place)
-        left += max(width_of(text, LABEL - 1) for text in ticks) + 0.04
+        left += max(width_of(text, LABEL - 1) for text in ticks) + 0.07
         for text in lines(scale.label, LABEL, max(height, 1.0), 2):
             self.write(text, left, top + height / 2, LABEL, va="center", rotation=90, color=MUTED)
             left += height_of(1, LABEL)

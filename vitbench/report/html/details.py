@@ -25,6 +25,7 @@ from vitbench.report.html.reproduce import Reproduction, reproduction
 from vitbench.settings import LATENCY
 
 if TYPE_CHECKING:
+    from vitbench.figures import Figure
     from vitbench.store import Run, Store
 
 __all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
@@ -86,6 +87,8 @@ class RowDetail:
     different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
+    figures: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
+    """Of the first seed that has any: name and pictures of each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Figure", "Grid", "Matrix", "Points", "Scale", "Tile"]
 
+_LEAST = 1e-6
+"""Width of a scale whose values are all equal, over their size."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
@@ -28,7 +31,7 @@ class Scale:
     """Whether they have a middle that means nothing in either direction, as a cosine's 0 does: it is half way."""
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+        if not -np.inf < self.low < self.high < np.inf:
             raise ValueError(f"a scale goes from a lower to a higher number, not from {self.low} to {self.high}")
 
     @classmethod
@@ -36,11 +39,11 @@ class Scale:
         """Return the scale that some values fill; of equal ones it is a little wider."""
         low, high = float(np.min(values)), float(np.max(values))
         if diverging:
-            high = max(abs(low), abs(high))
+            high = max(abs(low), abs(high), _LEAST)
             low = -high
-        return cls(
-            label=label, low=low, high=high if high > low else low + max(abs(low), 1.0) * 1e-6, diverging=diverging
-        )
+        elif low == high:
+            high = low + max(abs(low), 1.0) * _LEAST
+        return cls(label=label, low=low, high=high, diverging=diverging)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +61,14 @@ class Tile:
         if self.pixels is None and self.values is None:
             raise ValueError("a tile needs pixels or values")
         if self.pixels is not None:
-            shape, dtype = np.shape(self.pixels), np.asarray(self.pixels).dtype
-            if dtype != np.uint8 or len(shape) != 3 or shape[0] not in (1, 3):
-                raise ValueError(f"a tile's pixels must be uint8[C, H, W] of 1 or 3 channels, not {dtype}{list(shape)}")
+            pixels = np.asarray(self.pixels)
+            if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) not in (1, 3) or not pixels.size:
+                raise ValueError(
+                    f"a tile's pixels must be uint8[C, H, W] of 1 or 3 channels, not {pixels.dtype}{list(pixels.shape)}"
+                )
+            _set(self, pixels=pixels)
         if self.values is not None:
-            _check_values("a tile's values", self.values, 2)
+            _set(self, values=_numbers("a tile's values", self.values, 2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +91,13 @@ class Grid:
     """Its place among several of one figure, such as ``layer 3``; a page shows these one at a time."""
 
     def __post_init__(self) -> None:
-        if self.columns < 1 or not self.tiles:
+        _set(
+            self,
+            tiles=tuple(self.tiles),
+            row_labels=_words("row_labels", self.row_labels),
+            column_labels=_words("column_labels", self.column_labels),
+        )
+        if self.columns < 1 or not any(self.tiles):
             raise ValueError("a grid needs a tile and a column")
         rows = -(-len(self.tiles) // self.columns)
         if len(self.row_labels) not in (0, rows) or len(self.column_labels) not in (0, self.columns):
@@ -111,7 +123,12 @@ class Matrix:
     step: str = ""
 
     def __post_init__(self) -> None:
-        _check_values("a matrix", self.values, 2)
+        _set(
+            self,
+            values=_numbers("a matrix", self.values, 2),
+            row_labels=_words("row_labels", self.row_labels),
+            column_labels=_words("column_labels", self.column_labels),
+        )
         if np.shape(self.values) != (len(self.row_labels), len(self.column_labels)):
             raise ValueError(
                 f"a matrix of shape {list(np.shape(self.values))} needs as many labels, "
@@ -138,8 +155,7 @@ class Points:
     step: str = ""
 
     def __post_init__(self) -> None:
-        _check_values("x", self.x, 1)
-        _check_values("y", self.y, 1)
+        _set(self, x=_numbers("x", self.x, 1), y=_numbers("y", self.y, 1), series=_words("series", self.series))
         if len(self.x) != len(self.y) or len(self.series) not in (0, len(self.x)):
             raise ValueError("points need as many x as y, and a series for each or for none")
 
@@ -148,10 +164,26 @@ Figure = Grid | Matrix | Points
 """One picture. A figure whose pictures are steps, such as layers, gives one of each."""
 
 
-def _check_values(what: str, values: object, dimensions: int) -> None:
-    """Refuse what cannot be drawn."""
+def _numbers(what: str, values: object, dimensions: int) -> NDArray[np.float32]:
+    """Return values as they are drawn and stored, or raise ValueError where they cannot be."""
     found = np.asarray(values)
     if found.dtype.kind not in "fiu" or found.ndim != dimensions or not found.size:
         raise ValueError(f"{what} must be numbers in {dimensions} dimensions, not {found.dtype}{list(found.shape)}")
-    if not np.isfinite(found).all():
+    with np.errstate(over="ignore"):
+        numbers = found.astype(np.float32)
+    if not np.isfinite(numbers).all():
         raise ValueError(f"{what} must be finite numbers")
+    return numbers
+
+
+def _words(what: str, words: object) -> tuple[str, ...]:
+    """Return several texts as a tuple; one alone would be taken letter by letter."""
+    if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'{what} must be a tuple of texts, such as ("one",) with its comma, not {words!r}')
+    return tuple(words)
+
+
+def _set(made: object, **values: object) -> None:
+    """Set fields of a frozen type while it is made."""
+    for name, value in values.items():
+        object.__setattr__(made, name, value)

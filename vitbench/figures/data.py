@@ -26,7 +26,9 @@ class Scale:
     label: str
     """What the values are, with their unit."""
     low: float
+    """The value at one end of the bar."""
     high: float
+    """The value at the other end."""
     diverging: bool = False
     """Whether they have a middle that means nothing in either direction, as a cosine's 0 does: it is half way."""
 
@@ -76,9 +78,11 @@ class Grid:
     """Tiles in rows and columns."""
 
     title: str
+    """What it shows, in a few words."""
     tiles: tuple[Tile | None, ...]
     """Row by row; None leaves a place empty."""
     columns: int
+    """Tiles in a row."""
     row_labels: tuple[str, ...] = ()
     """As many as there are rows, or none."""
     column_labels: tuple[str, ...] = ()
@@ -111,16 +115,23 @@ class Matrix:
     """A matrix with labelled rows and columns, its values written into it where there is room."""
 
     title: str
+    """What it shows, in a few words."""
     values: NDArray[np.float32]
     """float32[R, L]"""
     row_labels: tuple[str, ...]
+    """R labels."""
     column_labels: tuple[str, ...]
+    """L labels."""
     rows: str
     """What the rows are, such as ``true class``."""
     columns: str
+    """What the columns are."""
     scale: Scale
+    """Of the values."""
     note: str = ""
+    """As of `Grid`."""
     step: str = ""
+    """As of `Grid`."""
 
     def __post_init__(self) -> None:
         _set(
@@ -141,6 +152,7 @@ class Points:
     """Points of one or more series over a common axis."""
 
     title: str
+    """What it shows, in a few words."""
     x: NDArray[np.float32]
     """float32[N]"""
     y: NDArray[np.float32]
@@ -148,11 +160,15 @@ class Points:
     series: tuple[str, ...] = ()
     """The series of each point, or none: all are of one."""
     x_label: str
+    """What x is, with its unit."""
     y_label: str
+    """What y is, with its unit."""
     lines: bool = False
     """Whether the points of a series are joined."""
     note: str = ""
+    """As of `Grid`."""
     step: str = ""
+    """As of `Grid`."""
 
     def __post_init__(self) -> None:
         _set(self, x=_numbers("x", self.x, 1), y=_numbers("y", self.y, 1), series=_words("series", self.series))

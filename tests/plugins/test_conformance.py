@@ -20,7 +20,7 @@ from vitbench.testing import building, checks_of, parametrize_checks, run_checks
 pytestmark = pytest.mark.process
 
 Check = Callable[[], None]
-PLUGINS = {"baseline", "datasets", "metrics", "recipes", "scratch", "suites", "timm"}
+PLUGINS = {"baseline", "datasets", "figures", "metrics", "recipes", "scratch", "suites", "timm"}
 SMALLER = (
     "vit-p4-d12:depth=1,dropout=0.1",
     "vit-tiny:depth=1",
@@ -71,6 +71,11 @@ def test_recipes(check: Check) -> None:
 
 @parametrize_checks("metrics")
 def test_metrics(check: Check) -> None:
+    check()
+
+
+@parametrize_checks("figures")
+def test_figures(check: Check) -> None:
     check()
 
 

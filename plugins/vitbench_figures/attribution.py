@@ -43,6 +43,8 @@ def draw(subject: FigureSubject, *, target: str, images: int) -> Iterator[Figure
         UsageError: no such class.
     """
     wanted = class_of(subject, target)
+    one = subject.inputs([subject.pictures[0].pixels])
+    relevance(subject, one, torch.zeros(1, dtype=torch.int64, device=one.device))  # before anything takes long
     trust = judged(subject, relevance, images=images)
     yield from trust.measurements
     yield drawn(subject, relevance, wanted, title="Attribution: what the answer rests on", trust=trust)

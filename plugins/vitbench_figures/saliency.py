@@ -59,19 +59,21 @@ def draw(
 def last_layer(subject: FigureSubject) -> str:
     """Return the name of the last module that gives a map of at least 4x4 places.
 
+    What lies inside a block that makes the map smaller does not count, nor does a convolution before its activation
+    where the model has any other module.
+
     Raises:
         Skip: there is none, or the model has attention.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    modules = {name: module for name, module in subject.model.named_modules() if name}
+    found = dict[str, None]()  # in the order in which they end
 
     def note(name: str, module: nn.Module, args: object, output: object) -> None:
+        found.pop(name, None)
         if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) >= FEWEST:
-            shapes.pop(name, None)
-            shapes[name] = tuple(output.shape)
+            found[name] = None
 
-    handles = [
-        module.register_forward_hook(partial(note, name)) for name, module in subject.model.named_modules() if name
-    ]
+    handles = [module.register_forward_hook(partial(note, name)) for name, module in modules.items()]
     try:
         with torch.inference_mode(), watch(subject.model) as seen:
             subject.model(torch.zeros(1, *subject.input_shape, device=subject.device))
@@ -82,9 +84,11 @@ def last_layer(subject: FigureSubject) -> str:
             handle.remove()
     if seen.maps or seen.over_channels:
         raise Skip("the model has attention, so no layer's map shows what it reads: see the figure attribution")
-    if not shapes:
+    blocks = {name for name, module in modules.items() if not isinstance(module, nn.Sequential)} - {*found}
+    whole = [name for name in found if not any(name.startswith(f"{block}.") for block in blocks)]
+    if not whole:
         raise Skip(f"no layer of the model gives a map of at least {FEWEST}x{FEWEST} places")
-    return list(shapes)[-1]
+    return ([name for name in whole if not isinstance(modules[name], nn.Conv2d)] or whole)[-1]
 
 
 def activation_map(subject: FigureSubject, inputs: Tensor, targets: Tensor, *, method: str, layer: str) -> Tensor:

@@ -181,7 +181,7 @@ def _pointed(subject: FigureSubject, explain: Explain, mosaics: int) -> Trust:
         found = pointing(subject, explain, mosaics, np.random.default_rng(0))
     except Skip as skip:
         return Trust(note=f"No pointing score: {skip}.")
-    asked = f"{found.counted} classes among the two most probable on {found.mosaics} mosaics of four images"
+    asked = f"{found.counted} classes among the two likeliest on {found.mosaics} mosaics of four images"
     if not found.counted:
         return Trust(note=f"No pointing score: there are {asked}.")
     low, high = wilson(found.hits, found.counted)
@@ -192,7 +192,7 @@ def _pointed(subject: FigureSubject, explain: Explain, mosaics: int) -> Trust:
     )
     return Trust(
         measurements=(_marked(one, reason),),
-        note=f"It points at the right image for {share:.0%} of {asked} (95 % {low:.0%} to {high:.0%}, chance {CHANCE:.0%}).",
+        note=f"It points at the right image for {share:.0%} of {asked} (95 % {low:.0%} to {high:.0%}, chance 25 %).",
         failures=(reason,) if reason else (),
     )
 

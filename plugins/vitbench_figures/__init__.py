@@ -5,15 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import vitbench
+from vitbench import FigureSpec, Option
 
 __all__ = ["vitbench_figures"]
 
+LAYER = Option(0, minimum=0, help="Layer to show, from 1; 0: all")
+HEAD = Option(0, minimum=0, help="Head to show, from 1; 0: all")
+NEEDS_PREDICTIONS = ("predictions",)
+
 
 @vitbench.hookimpl
-def vitbench_figures() -> Iterator[vitbench.FigureSpec]:
+def vitbench_figures() -> Iterator[FigureSpec]:
     """Give the figures."""
-    yield vitbench.FigureSpec(
+    yield FigureSpec(
+        name="attention",
+        draw="vitbench_figures.attention:draw",
+        summary="Where each layer and head looks: attention maps over the images",
+        options={"layer": LAYER, "head": HEAD},
+    )
+    yield FigureSpec(
+        name="rollout",
+        draw="vitbench_figures.rollout:draw",
+        summary="How attention flows through all layers (Abnar and Zuidema)",
+        options={"layer": Option(0, minimum=0, help="Layer up to which attention is followed, from 1; 0: the last")},
+    )
+    yield FigureSpec(
+        name="distance",
+        draw="vitbench_figures.distance:draw",
+        summary="How far each head looks: mean attention distance by layer",
+        options={"images": Option(64, minimum=1, help="Test images to average over")},
+    )
+    yield FigureSpec(
         name="filters",
         draw="vitbench_figures.filters:draw",
         summary="What the first layer looks for: filters of a convolution, components of a patch embedding",
+    )
+    yield FigureSpec(
+        name="positions",
+        draw="vitbench_figures.positions:draw",
+        summary="How tokens know their places: position embeddings, relative biases, rotations",
+    )
+    yield FigureSpec(
+        name="confusion",
+        draw="vitbench_figures.confusion:draw",
+        summary="Which classes are taken for which",
+        needs=NEEDS_PREDICTIONS,
+    )
+    yield FigureSpec(
+        name="mistakes",
+        draw="vitbench_figures.mistakes:draw",
+        summary="The most confident mistakes",
+        needs=NEEDS_PREDICTIONS,
+        options={"images": Option(16, minimum=1, maximum=64, help="Images to show")},
     )

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 import vitbench
-from vitbench.attention import patch_grid
 from vitbench.errors import Skip, UnusableError
 from vitbench.figures import Figure, FigureSubject
 
+from .layers import grid_of, look, whole
 from .overlay import class_of, drawn
 from .trust import judged
 
@@ -43,11 +43,10 @@ def draw(subject: FigureSubject, *, target: str, images: int) -> Iterator[Figure
         UsageError: no such class.
     """
     wanted = class_of(subject, target)
-    one = subject.inputs([subject.pictures[0].pixels])
-    relevance(subject, one, torch.zeros(1, dtype=torch.int64, device=one.device))  # before anything takes long
+    whole(look(subject, subject.inputs([subject.pictures[0].pixels])), "attribution")
     trust = judged(subject, relevance, images=images)
     yield from trust.measurements
-    yield drawn(subject, relevance, wanted, title="Attribution: what the answer rests on", trust=trust)
+    yield drawn(subject, relevance, wanted, title="Attribution", trust=trust)
     yield from trust.pictures
 
 
@@ -66,22 +65,19 @@ def relevance(subject: FigureSubject, inputs: Tensor, targets: Tensor) -> Tensor
         with subject.maps(gradients=True) as seen:
             logits = subject.model(inputs.clone())
         maps = [one.weights for one in seen.maps]
-        if len({one.shape[-2:] for one in maps}) > 1 or any(
-            one.dim() != 4 or one.shape[0] != len(inputs) or one.shape[-1] != one.shape[-2] for one in maps
-        ):
-            raise Skip("attribution needs the same tokens in each layer, and this model's change or have windows")
-        gradients = torch.autograd.grad(
-            logits.gather(1, targets.clone()[:, None]).sum(), maps, allow_unused=True, materialize_grads=True
-        )
-    joint = torch.eye(maps[0].shape[-1], device=inputs.device).expand(len(inputs), -1, -1)
+        chosen = logits.gather(1, targets.clone()[:, None]).sum()
+        gradients = torch.autograd.grad(chosen, maps, allow_unused=True, materialize_grads=True)
+    tokens = maps[0].shape[-1]
+    joint = torch.eye(tokens, device=inputs.device).expand(len(inputs), -1, -1)  # [B, N, N]
     for weights, gradient in zip(maps, gradients, strict=True):
-        joint = joint + (gradient * weights.detach()).clamp(min=0).mean(1) @ joint
+        if weights.dim() != 4 or len(weights) != len(inputs) or weights.shape[-1] != joint.shape[-2] != 1:
+            raise Skip("attribution needs the same tokens in each layer, and this model's change or have windows")
+        flow = (gradient * weights.detach()).clamp(min=0).mean(1) @ joint
+        joint = joint + flow if flow.shape == joint.shape else flow  # a pool's query was no token before it
     read = (gradients[-1] != 0).any(-1).any(1).to(joint)  # [B, N], 1 where the head reads a token
     rows = (read[:, None] @ joint)[:, 0] / read.sum(1, keepdim=True).clamp(min=1)
     try:
-        before, grid = patch_grid(
-            joint.shape[-1], subject.input_shape[1:], getattr(subject.model, "num_prefix_tokens", None)
-        )
+        before, grid = grid_of(tokens, subject.model, subject.input_shape[1:])
     except UnusableError as error:
         raise Skip(str(error)) from error
     return rows[:, before:].reshape(-1, *grid)

@@ -5,11 +5,14 @@ Shapes: B images, C channels, H height, W width, R rows and L columns of a map.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
-from vitbench.errors import Skip, UsageError, did_you_mean
+from vitbench.errors import UsageError, did_you_mean
 from vitbench.figures import FigureSubject, Grid, Scale, Tile
 
+from .layers import labelled, shown_images
 from .trust import Explain, Trust, explained
 
 __all__ = ["class_of", "drawn"]
@@ -46,28 +49,22 @@ def drawn(subject: FigureSubject, explain: Explain, target: int | None, *, title
         title: of the method.
         trust: what its tests say.
     """
-    if not subject.pictures:
-        raise Skip("there are no images to show")
-    given = [picture.pixels for picture in subject.pictures]
-    inputs = subject.inputs(given)
+    inputs = subject.inputs([picture.pixels for picture in subject.pictures])
     with torch.inference_mode():
-        likeliest = subject.model(inputs).argmax(1)
-    targets = likeliest if target is None else torch.full_like(likeliest, target)
+        logits = subject.model(inputs)
+    targets = logits.argmax(1) if target is None else logits.new_full((len(logits),), target, dtype=torch.int64)
     maps = explained(subject, explain, inputs, targets)
     highest = maps.amax((1, 2), keepdim=True)
     values = (maps / torch.where(highest > 0, highest, 1)).clamp(0, 1).float().numpy()
-    pixels = subject.pixels(given)
-    names = subject.class_names
-    images = [Tile(pixels=seen, title=picture.name) for seen, picture in zip(pixels, subject.pictures, strict=True)]
-    over = [
-        Tile(pixels=seen, values=value, title=f"for {names[each]}")
-        for seen, value, each in zip(pixels, values, targets.tolist(), strict=True)
-    ]
+    pixels = shown_images(subject)
+    over = [Tile(pixels=image, values=value) for image, value in zip(pixels, values, strict=True)]
+    spoken = "the predicted class" if target is None else subject.class_names[target]
     return Grid(
-        title=trust.titled(title),
-        tiles=(*images, *over),
-        columns=len(images),
+        title=trust.titled(f"{title}: what speaks for {spoken}"),
+        tiles=(*(Tile(pixels=image) for image in pixels), *over),
+        columns=len(pixels),
         row_labels=("image", "map"),
+        column_labels=tuple(map(partial(labelled, subject), subject.pictures, logits)),
         scale=SHARE,
         note=trust.note,
     )

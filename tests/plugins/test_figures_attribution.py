@@ -11,6 +11,7 @@ import timm
 import torch
 from figures import digits, figure_subject
 from torch import Tensor, nn
+from vitbench_figures import attention, rollout
 from vitbench_figures.attribution import draw, relevance
 from vitbench_scratch.resnet9 import build as resnet9
 from vitbench_scratch.vit import VisionTransformer
@@ -86,7 +87,7 @@ def test_the_figure_shows_each_picture_with_its_map_and_the_tests_and_leaves_the
     ]
     grid = next(one for one in found if isinstance(one, Grid))
     assert grid.columns == 4
-    assert [tile.title for tile in grid.tiles[4:] if tile is not None] == ["for class 3"] * 4
+    assert "what speaks for class 3" in grid.title
     shown = [tile.values for tile in grid.tiles[4:] if tile is not None and tile.values is not None]
     assert {values.shape for values in shown} == {(4, 4)}
     assert {float(values.max()) for values in shown} == {1.0}
@@ -95,6 +96,20 @@ def test_the_figure_shows_each_picture_with_its_map_and_the_tests_and_leaves_the
     assert not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert [each.requires_grad for each in model.parameters()] == asked
     assert all(each.grad is None for each in model.parameters())
+
+
+def test_rollout_and_raw_attention_are_tested_too_but_for_pointing() -> None:
+    figures = (
+        rollout.draw(subject_of(vit()), layer=0, images=4),
+        attention.draw(subject_of(vit()), layer=0, head=2, images=4),
+    )
+    for figure in figures:
+        found = list(figure)
+        names = {one.name for one in found if isinstance(one, vitbench.Measurement)}
+        assert names > {"deletion", "deletion_random", "deletion_fill", "rank_correlation"}
+        assert "pointing" not in names
+        last = [one for one in found if isinstance(one, Grid)][-1]
+        assert "no pointing score" in last.note
 
 
 @pytest.mark.compute
@@ -126,7 +141,7 @@ def test_a_model_without_attention_between_the_same_patches_is_skipped_in_one_li
     for model, size, reason in (
         (plain, (8, 8), "no attention that can be watched"),
         (compiled, (8, 8), "a compiled model cannot be watched"),
-        (swin, (32, 32), "the same tokens in each layer"),
+        (swin, (32, 32), "layer 1 .* attends within windows"),
     ):
         subject = figure_subject(model, image_size=size, in_channels=3 if size == (32, 32) else 1)
         with pytest.raises(Skip, match=reason):

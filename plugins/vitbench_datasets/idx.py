@@ -209,7 +209,10 @@ def _shape(file: IO[bytes], kind: Kind, name: str) -> tuple[int, ...]:
     lengths = file.read(4 * start[3])
     if len(lengths) < 4 * start[3]:
         raise ValueError(f"{name} is cut within its header")
-    return tuple(int(length) for length in np.frombuffer(lengths, ">u4"))
+    shape = tuple(int(length) for length in np.frombuffer(lengths, ">u4"))
+    if 0 in shape[1:]:
+        raise ValueError(f"{name} holds images of {shape[1]}x{shape[2]} pixels")
+    return shape
 
 
 # --- where the files lie ---------------------------------------------------------------------------------------------

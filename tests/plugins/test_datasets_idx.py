@@ -85,6 +85,7 @@ def _flipped(content: bytes) -> bytes:
         (idx(np.zeros((4, 2, 2)), kind=13), "{} holds numbers of 32 bits; images must be unsigned bytes"),
         (idx(np.zeros(9)), "{} has 1 axis; images have 3"),
         (idx(np.zeros((4, 3, 2, 2))), "{} has 4 axes; images have 3"),
+        (HEADER[:4] + b"\xff" * 8 + bytes(4), "{} holds images of 4294967295x0 pixels"),
         (HEADER[:9], "{} is cut within its header"),
         (IMAGES[:-1], "{} is cut: its header promises 31,360 values, and 31,359 are there"),
         (IMAGES + b"\0", "{} is too long: more follows the 31,360 values that its header promises"),

@@ -47,6 +47,8 @@ _NAME = re.compile(
 )
 _TEST_WORD = "t10k"
 """The test split, as MNIST's files are called."""
+_TRANSPOSED = "emnist-"
+"""What the names of EMNIST's files begin with."""
 _AXES = {"images": 3, "labels": 1}
 _UNSIGNED_BYTES = 8
 _OTHER_TYPES = {
@@ -229,7 +231,7 @@ def _dataset_in(root: Path) -> tuple[Path, dict[IdxFile, Path]]:
     """Return the folder and the files of the only dataset in `root`.
 
     Raises:
-        ValueError: there is none, or there are several.
+        ValueError: there is none, there are several, or it is EMNIST.
     """
     held = {folder: files for folder in _folders(root) if (files := files_in(folder))}
     if not held:
@@ -241,6 +243,12 @@ def _dataset_in(root: Path) -> tuple[Path, dict[IdxFile, Path]]:
     if len(prefixes := sorted({file.prefix for file in files})) > 1:
         names = listed([f"{prefix}*" if prefix else "those without a prefix" for prefix in prefixes])
         raise ValueError(f"it holds several datasets, {names}; give a folder with the files of one of them")
+    if prefixes[0].startswith(_TRANSPOSED):
+        subset = prefixes[0].removeprefix(_TRANSPOSED).removesuffix("-")
+        raise ValueError(
+            f"its files are EMNIST's, whose images lie transposed; --data emnist=PATH --dataset emnist:subset={subset} "
+            "turns them upright and names their classes"
+        )
     return folder, files
 
 

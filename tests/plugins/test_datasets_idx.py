@@ -23,7 +23,7 @@ HEADER = IMAGES[:16]
         (".", ("train", "t10k")),
         ("raw", ("train", "test")),
         ("MNIST/raw", ("train", "t10k")),
-        (".", ("emnist-letters-train", "emnist-letters-test")),
+        (".", ("kannada-train", "kannada-test")),
     ],
 )
 def test_a_folder_of_idx_files_is_a_dataset(inside: str, words: tuple[str, str], packed: bool, tmp_path: Path) -> None:
@@ -157,6 +157,12 @@ def test_several_datasets_in_a_folder_are_refused(
     for inside, word in places:
         write_idx(tmp_path / inside, words=(word, word.replace("train", "test")))
     with pytest.raises(ValueError, match=f"it holds several datasets, {named}"):
+        open_idx(root=tmp_path, split="train")
+
+
+def test_emnist_is_left_to_the_dataset_that_turns_its_images(tmp_path: Path) -> None:
+    write_idx(tmp_path, words=("emnist-letters-train", "emnist-letters-test"))
+    with pytest.raises(ValueError, match=r"images lie transposed; .* --dataset emnist:subset=letters turns"):
         open_idx(root=tmp_path, split="train")
 
 

@@ -153,7 +153,7 @@ def test_an_installed_package_serves_before_a_download(tmp_path: Path, monkeypat
     assert _cached("fashion-mnist", tmp_path, given).sizes["train"] == 10
 
 
-@pytest.mark.slow
+@pytest.mark.compute
 def test_the_files_of_debian_are_the_published_fashion_mnist(tmp_path: Path) -> None:
     folder = Path("/usr/share/datasets/fashion-mnist")
     if not folder.is_dir():

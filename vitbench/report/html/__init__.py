@@ -17,6 +17,8 @@ from vitbench.findings.findings import Findings
 from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
 from vitbench.printable import plain
 from vitbench.records import KnownBy
+from vitbench.report.figures.board import board_grids
+from vitbench.report.figures.drawing import png
 from vitbench.report.findings_sentences import (
     FigureWords,
     ResultWords,
@@ -28,6 +30,7 @@ from vitbench.report.findings_sentences import (
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
+from vitbench.report.html.figures import MOST_BYTES, PanelFigures, panel_figures
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
 from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
@@ -44,7 +47,7 @@ from vitbench.report.verdict_notes import verdict_notes
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_html"]
+__all__ = ["FOLDER", "render_html", "render_page"]
 
 _NEEDED = ("itables", "jinja2", "vl_convert")
 MOST_CLASS_NAMES = 20
@@ -62,12 +65,18 @@ class _Section:
     columns: tuple[TableColumn, ...]
     pictures: tuple[Picture, ...]
     training: Chart | None
+    looks: PanelFigures
+    """The same images through all models."""
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]
 
 
+FOLDER = "figures"
+"""Beside a page, of the pictures for which it has no room."""
+
+
 def render_html(board: Leaderboard, details: Details) -> str:
-    """Return the leaderboard as one HTML file.
+    """Return the leaderboard as one HTML file that refers to no other.
 
     Args:
         board: what the tables say.
@@ -76,10 +85,29 @@ def render_html(board: Leaderboard, details: Details) -> str:
     Raises:
         UnusableError: the packages of the extra ``html`` are not installed.
     """
+    return _page(board, details, _sections(board, details.rows), linked=False)
+
+
+def render_page(board: Leaderboard, details: Details) -> tuple[str, dict[str, bytes]]:
+    """Return the page as `render_html` does, and what goes into a folder `FOLDER` beside it: pictures by file name.
+
+    Without the extra ``plots`` there are none, and the page says what draws them.
+
+    Raises:
+        UnusableError: the packages of the extra ``html`` are not installed.
+    """
+    sections = _sections(board, details.rows)
+    linked = importlib.util.find_spec("matplotlib") is not None
+    page = _page(board, details, sections, linked=linked)
+    shown = (each for section in sections for each in (section.looks, *(panel.figures for panel in section.panels)))
+    left_out = [one for each in shown for figure in each.figures for one in figure.left_out]
+    return page, {one.file: png(one.figure) for one in left_out} if linked else {}
+
+
+def _page(board: Leaderboard, details: Details, sections: list[_Section], *, linked: bool) -> str:
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise UnusableError(f'the page needs {", ".join(lacking)}; install it: pip install "vitbench[html]"')
-    sections = _sections(board, details.rows)
     script = _source("page.js")
     return (
         _templates()
@@ -94,6 +122,9 @@ def render_html(board: Leaderboard, details: Details) -> str:
             missing_title=missing_title(board),
             suites=_suites(details.runs),
             most_class_names=MOST_CLASS_NAMES,
+            most_bytes=MOST_BYTES,
+            linked=linked,
+            folder=FOLDER,
             findings=_findings(details.findings),
             charts=_Charts(),
             libraries={"datatables": table_library(), "vega": chart_library()},
@@ -157,6 +188,7 @@ def _section(
 ) -> _Section:
     styles = styles_of(rows, board.rank_by)
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
+    compared = board_grids([(name, detail.figures) for name, detail in zip(names, details, strict=True)])
     return _Section(
         title=title,
         conditions=conditions_in_words(condition, board.by_condition()),
@@ -165,6 +197,7 @@ def _section(
         columns=tuple(columns(rows, board.rank_by)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
         training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
+        looks=panel_figures(f"all-{panel_id(rows[0])}", "board", [("all models", compared)] if compared else []),
         panels=tuple(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)

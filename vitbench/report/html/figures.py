@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vitbench.figures import Figure, Grid, Matrix, Points, Tile
 from vitbench.report.figures.colours import coloured, dark, gradient
+from vitbench.report.figures.drawing import figure_names
 from vitbench.report.figures.grid import lies_over_images, tile_image, values_of
 from vitbench.report.figures.matrix import written
 from vitbench.report.figures.points import series_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from vitbench.figures import Scale
 
-__all__ = ["MOST_BYTES", "Bar", "FigureStep", "PanelFigure", "PanelFigures", "panel_figures"]
+__all__ = ["MOST_BYTES", "Bar", "FigureStep", "LeftOut", "PanelFigure", "PanelFigures", "panel_figures"]
 
 MOST_BYTES = 100_000
 """Of the figures of one panel."""
@@ -98,32 +99,45 @@ class FigureStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A picture for which the page has no room."""
+
+    words: str
+    """Its step, or its title where it has none."""
+    file: str
+    """What its file is called, where it lies beside the page."""
+    figure: Figure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PanelFigure:
     """One figure: its steps that the page holds, and the others."""
 
     name: str
     steps: tuple[FigureStep, ...]
-    left_out: tuple[Figure, ...]
-    """Those for which the page has no room."""
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PanelFigures:
     """The figures of one panel."""
 
-    figures: tuple[PanelFigure, ...] = ()
-    style: str = ""
+    scope: str
+    """The id of the element that holds them."""
+    figures: tuple[PanelFigure, ...]
+    style: str
     """Rules of a style sheet that hold their images."""
 
 
 def panel_figures(
-    scope: str, figures: Sequence[tuple[str, tuple[Figure, ...]]], most: int = MOST_BYTES
+    scope: str, label: str, figures: Sequence[tuple[str, Sequence[Figure]]], most: int = MOST_BYTES
 ) -> PanelFigures:
     """Return figures as a page shows them, as many as fit.
 
     Args:
-        scope: the id of the element that holds them.
-        figures: name and pictures of each, the most telling first.
+        scope: the id of the element that holds them, which no other page element has.
+        label: the model's, for the names of files.
+        figures: name and pictures of each.
         most: bytes that they may take.
     """
     images = Images(scope)
@@ -149,11 +163,15 @@ def panel_figures(
         PanelFigure(
             name=name,
             steps=tuple(made[which][place] for place in places[which]),
-            left_out=tuple(figure for place, figure in enumerate(steps) if place not in places[which]),
+            left_out=tuple(
+                LeftOut(words=figure.step or figure.title, file=f"{file}-{scope.rpartition('-')[2]}.png", figure=figure)
+                for place, (figure, file) in enumerate(zip(steps, figure_names(label, name, steps), strict=True))
+                if place not in places[which]
+            ),
         )
         for which, (name, steps) in enumerate(figures)
     ]
-    return PanelFigures(figures=tuple(found), style=style())
+    return PanelFigures(scope=scope, figures=tuple(found), style=style())
 
 
 def _spread(count: int, taken: int) -> list[int]:

@@ -90,7 +90,7 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         summary=f"{value}, rank {rank}" if row.rank is not None else f"{value}, not ranked",
         metrics=tuple(_metric_line(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
         charts=tuple(chart for chart in charts if chart is not None),
-        figures=panel_figures(panel_id(row), detail.figures),
+        figures=panel_figures(panel_id(row), name, detail.figures),
         pairs=tuple((names[true], names[taken], images) for true, taken, images in found.counts)
         if found and pictured is None
         else (),

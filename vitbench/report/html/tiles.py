@@ -45,7 +45,8 @@ class Images:
 
     def rules(self, names: Iterable[str]) -> str:
         """Return the style sheet of some classes."""
-        return "\n".join(self._rules[name] for name in self._rules.keys() & set(names))
+        wanted = {*names}
+        return "\n".join(rule for name, rule in self._rules.items() if name in wanted)
 
     def _name(self, column: Sequence[NDArray[Any]]) -> str:
         content = f"{column[0].shape}".encode() + b"".join(image.tobytes() for image in column)

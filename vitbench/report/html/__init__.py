@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from vitbench.errors import UnusableError
 from vitbench.findings.findings import Findings
 from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
 from vitbench.printable import plain
-from vitbench.records import KnownBy
+from vitbench.records import KnownBy, digest
 from vitbench.report.figures.board import board_grids
 from vitbench.report.figures.drawing import png
 from vitbench.report.findings_sentences import (
@@ -29,7 +30,7 @@ from vitbench.report.findings_sentences import (
 )
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
-from vitbench.report.html.details import Details, RowDetail, RunDetail
+from vitbench.report.html.details import Details, DrawnFigure, RowDetail, RunDetail
 from vitbench.report.html.figures import MOST_BYTES, PanelFigures, panel_figures
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
 from vitbench.report.html.pareto_chart import Picture, pictures
@@ -88,10 +89,15 @@ def render_html(board: Leaderboard, details: Details) -> str:
     return _page(board, details, _sections(board, details.rows), linked=False)
 
 
-def render_page(board: Leaderboard, details: Details) -> tuple[str, dict[str, bytes]]:
+def render_page(board: Leaderboard, details: Details, have: Container[str] = ()) -> tuple[str, dict[str, bytes]]:
     """Return the page as `render_html` does, and what goes into a folder `FOLDER` beside it: pictures by file name.
 
     Without the extra ``plots`` there are none, and the page says what draws them.
+
+    Args:
+        board: what the tables say.
+        details: of the same rows.
+        have: names of the files that lie there: a name is of one picture for ever.
 
     Raises:
         UnusableError: the packages of the extra ``html`` are not installed.
@@ -101,7 +107,7 @@ def render_page(board: Leaderboard, details: Details) -> tuple[str, dict[str, by
     page = _page(board, details, sections, linked=linked)
     shown = (each for section in sections for each in (section.looks, *(panel.figures for panel in section.panels)))
     left_out = [one for each in shown for figure in each.figures for one in figure.left_out]
-    return page, {one.file: png(one.figure) for one in left_out} if linked else {}
+    return page, {one.file: png(one.picture) for one in left_out if linked and one.file not in have}
 
 
 def _page(board: Leaderboard, details: Details, sections: list[_Section], *, linked: bool) -> str:
@@ -188,7 +194,7 @@ def _section(
 ) -> _Section:
     styles = styles_of(rows, board.rank_by)
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
-    compared = board_grids([(name, detail.figures) for name, detail in zip(names, details, strict=True)])
+    looks = _looks(list(zip(names, details, strict=True)))
     return _Section(
         title=title,
         conditions=conditions_in_words(condition, board.by_condition()),
@@ -197,7 +203,7 @@ def _section(
         columns=tuple(columns(rows, board.rank_by)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
         training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
-        looks=panel_figures(f"all-{panel_id(rows[0])}", "board", [("all models", compared)] if compared else []),
+        looks=panel_figures(f"all-{panel_id(rows[0])}", "all", [looks] if looks.pictures else []),
         panels=tuple(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)
@@ -212,6 +218,15 @@ def _section(
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )
+
+
+def _looks(details: list[tuple[str, RowDetail]]) -> DrawnFigure:
+    """Return what of the rows' figures can be compared, one picture per figure."""
+    pictures = board_grids(
+        [(name, [(each.name, each.pictures) for each in detail.figures]) for name, detail in details]
+    )
+    made_of = [(name, each.key) for name, detail in details for each in detail.figures]
+    return DrawnFigure(name="all models", key=digest(made_of), pictures=tuple(pictures))
 
 
 def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:

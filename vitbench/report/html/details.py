@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vitbench.figures import Figure
     from vitbench.store import Run, Store
 
-__all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
+__all__ = ["CellDetail", "Curve", "Details", "DrawnFigure", "RowDetail", "RunDetail", "read_details"]
 
 MOST_POINTS = 200
 """Epochs of a curve that are kept; of more, evenly spaced ones and the last."""
@@ -68,6 +68,16 @@ class CellDetail:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnFigure:
+    """What a figure drew of one model."""
+
+    name: str
+    key: str
+    """Of what was drawn: other pictures have another."""
+    pictures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RowDetail:
     """What is behind one row."""
 
@@ -87,8 +97,8 @@ class RowDetail:
     different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
-    figures: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
-    """Of the first seed that has any: name and pictures of each."""
+    figures: tuple[DrawnFigure, ...] = ()
+    """Of the first seed that has any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

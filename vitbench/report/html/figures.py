@@ -18,6 +18,7 @@ from vitbench.report.figures.matrix import written
 from vitbench.report.figures.points import series_of
 from vitbench.report.figures.sheet import scale_ticks
 from vitbench.report.html.charts import Chart, Value, number
+from vitbench.report.html.details import DrawnFigure
 from vitbench.report.html.tiles import Images
 from vitbench.report.training_curves import COLOURS
 
@@ -106,7 +107,7 @@ class LeftOut:
     """Its step, or its title where it has none."""
     file: str
     """What its file is called, where it lies beside the page."""
-    figure: Figure
+    picture: Figure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,19 +130,17 @@ class PanelFigures:
     """Rules of a style sheet that hold their images."""
 
 
-def panel_figures(
-    scope: str, label: str, figures: Sequence[tuple[str, Sequence[Figure]]], most: int = MOST_BYTES
-) -> PanelFigures:
+def panel_figures(scope: str, label: str, figures: Sequence[DrawnFigure], most: int = MOST_BYTES) -> PanelFigures:
     """Return figures as a page shows them, as many as fit.
 
     Args:
         scope: the id of the element that holds them, which no other page element has.
         label: the model's, for the names of files.
-        figures: name and pictures of each.
+        figures: of the model.
         most: bytes that they may take.
     """
     images = Images(scope)
-    made = [[_step(figure, images) for figure in steps] for _, steps in figures]
+    made = [[_step(picture, images) for picture in each.pictures] for each in figures]
     places: list[list[int]] = [[] for _ in made]
 
     def shown() -> list[FigureStep]:
@@ -161,15 +160,17 @@ def panel_figures(
                 places[which] = before
     found = [
         PanelFigure(
-            name=name,
+            name=figure.name,
             steps=tuple(made[which][place] for place in places[which]),
             left_out=tuple(
-                LeftOut(words=figure.step or figure.title, file=f"{file}-{scope.rpartition('-')[2]}.png", figure=figure)
-                for place, (figure, file) in enumerate(zip(steps, figure_names(label, name, steps), strict=True))
+                LeftOut(words=picture.step or picture.title, file=f"{name}-{figure.key[:8]}.png", picture=picture)
+                for place, (picture, name) in enumerate(
+                    zip(figure.pictures, figure_names(label, figure.name, figure.pictures), strict=True)
+                )
                 if place not in places[which]
             ),
         )
-        for which, (name, steps) in enumerate(figures)
+        for which, figure in enumerate(figures)
     ]
     return PanelFigures(scope=scope, figures=tuple(found), style=style())
 
@@ -243,7 +244,7 @@ def _matrix_step(matrix: Matrix, images: Images) -> FigureStep:
     colours = coloured(matrix.values, matrix.scale)
     rows, columns = matrix.values.shape
     small = max(rows, columns) <= _MOST_LABELS
-    name = "" if small else images.place([colours])[0][0]
+    name = "" if small else images.place([colours], exact=True)[0][0]
     texts = written(matrix.values) if small else []
     values = tuple(
         tuple(

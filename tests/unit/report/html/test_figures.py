@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image
 from vitbench.figures import Figure, Grid, Matrix, Points, Scale, Tile
 from vitbench.report.figures.colours import coloured
 from vitbench.report.html import FOLDER, render_html, render_page
+from vitbench.report.html.details import DrawnFigure
 from vitbench.report.html.figures import MOST_BYTES, PanelFigures, panel_figures
 from vitbench.report.html.tiles import LARGEST
 
@@ -77,18 +79,27 @@ def stored(found: PanelFigures, place: tuple[str, int]) -> np.ndarray:
     return column.reshape(int(count), -1, *column.shape[1:])[number]
 
 
-def page(*figures: tuple[str, tuple[Figure, ...]], models: int = 1) -> tuple[str, dict[str, bytes]]:
-    """Return a page of models with these figures, and the files beside it."""
+def drawn(*figures: tuple[str, Sequence[Figure]]) -> tuple[DrawnFigure, ...]:
+    return tuple(DrawnFigure(name=name, key=f"key of {name}", pictures=tuple(pictures)) for name, pictures in figures)
+
+
+def of(*figures: tuple[str, Sequence[Figure]], most: int = MOST_BYTES) -> PanelFigures:
+    return panel_figures("m-1", "vit", drawn(*figures), most)
+
+
+def page(*figures: tuple[str, Sequence[Figure]], models: int = 1, beside: bool = False) -> tuple[str, dict[str, bytes]]:
+    """Return a page of models with these figures, and where it is asked for the files beside it."""
     records = [factories.quality(f"vit-{each}", 350 - each) for each in range(models)]
     board, details = pages.board_of(records, pages.FakeStore(Path("nowhere")))
-    shown = replace(details, rows=tuple(replace(row, figures=figures) for row in details.rows))
-    assert f'href="{FOLDER}/' not in render_html(board, shown), "a page that stands alone refers to no file"
-    return render_page(board, shown)
+    shown = replace(details, rows=tuple(replace(row, figures=drawn(*figures)) for row in details.rows))
+    alone = render_html(board, shown)
+    assert f'href="{FOLDER}/' not in alone, "a page that stands alone refers to no file"
+    return render_page(board, shown) if beside else (alone, {})
 
 
 def test_tiles_show_their_images_and_over_them_the_colours_of_their_values() -> None:
     grid = layer(1)
-    found = panel_figures("m-1", "vit", [("attention", (grid,))])
+    found = of(("attention", (grid,)))
     [step] = found.figures[0].steps
     first, second = step.rows[0][1], step.rows[2][1]
     assert first is not None
@@ -106,7 +117,7 @@ def test_tiles_show_their_images_and_over_them_the_colours_of_their_values() -> 
 
 def test_tiles_of_several_shapes_stand_in_one_grid() -> None:
     tiles = (Tile(pixels=image(0)), None, Tile(pixels=image(1)[:1, :4]), Tile(values=random(2, 3)))
-    found = panel_figures("m-1", "vit", [("f", (Grid(title="t", tiles=tiles, columns=3, scale=SCALE),))])
+    found = of(("f", (Grid(title="t", tiles=tiles, columns=3, scale=SCALE),)))
     [step] = found.figures[0].steps
     (square, none, flat), (bare,) = step.rows
     assert none is None
@@ -116,7 +127,7 @@ def test_tiles_of_several_shapes_stand_in_one_grid() -> None:
 
 def test_large_images_are_shrunk() -> None:
     large = Tile(pixels=np.full((3, 300, 150), 99, dtype=np.uint8))
-    found = panel_figures("m-1", "vit", [("f", (Grid(title="t", tiles=(large,), columns=1),))])
+    found = of(("f", (Grid(title="t", tiles=(large,), columns=1),)))
     tile = found.figures[0].steps[0].rows[0][0]
     assert tile.aspect == "" != found.figures[0].steps[0].aspect
     shown = stored(found, tile.image)
@@ -126,23 +137,23 @@ def test_large_images_are_shrunk() -> None:
 
 def test_a_figure_that_does_not_fit_has_evenly_spaced_steps_and_its_last() -> None:
     steps = tuple(layer(number) for number in range(1, 10))
-    size = len(panel_figures("m-1", "vit", [("attention", steps[:1])]).style) + 3000
-    found = panel_figures("m-1", "vit", [("attention", steps), ("confusion", (confusion(3),))], most=3 * size)
+    size = len(of(("attention", steps[:1])).style) + 3000
+    found = of(("attention", steps), ("confusion", (confusion(3),)), most=3 * size)
     attention, matrix = found.figures
     assert len(matrix.steps) == 1, "each figure has a picture before one has a second"
     shown = [step.step for step in attention.steps]
     assert 1 < len(shown) < 9
     assert (shown[0], shown[-1]) == ("layer 1", "layer 9")
     assert [one.words for one in attention.left_out] == [s.step for s in steps if s.step not in shown]
-    assert attention.left_out[0].file == "vit-attention-layer-2-1.png"
-    assert panel_figures("m-1", "vit", [("attention", steps)], most=0).figures[0].steps == ()
+    assert attention.left_out[0].file == "vit-attention-layer-2-key of a.png"
+    assert of(("attention", steps), most=0).figures[0].steps == ()
 
 
 @pytest.mark.parametrize(
     "figures",
     [
         [("attention", tuple(layer(number, heads=12, images=8, side=32) for number in range(1, 13)))],
-        [("filters", tuple(layer(number, heads=0, images=9, side=90) for number in range(1, 9)))],
+        [("filters", tuple(layer(number, heads=0, images=9, side=70) for number in range(1, 9)))],
         [("confusion", (confusion(20),) * 9), ("distance", (distance(lines=True),) * 99)],
         [(f"figure {each}", (layer(each),)) for each in range(60)],
     ],
@@ -157,7 +168,7 @@ def test_a_panel_keeps_within_its_bytes(figures: list[tuple[str, tuple[Figure, .
 
 def test_the_page_has_figures_with_a_slider_and_links_to_those_beside_it() -> None:
     steps = tuple(layer(number, heads=12, images=8, side=32) for number in range(1, 13))
-    text, beside = page(("attention", steps), ("rollout", (layer(1),)))
+    text, beside = page(("attention", steps), ("rollout", (layer(1),)), beside=True)
     assert text.count('<input type="range"') == 1
     links = re.findall(rf'<a href="{FOLDER}/([^"]+)">(layer \d+)</a>', text)
     assert links
@@ -165,6 +176,17 @@ def test_the_page_has_figures_with_a_slider_and_links_to_those_beside_it() -> No
     assert all(content.startswith(b"\x89PNG") for content in beside.values())
     shown = re.findall(r'data-step="(layer \d+)"', text)
     assert sorted(shown[:-1] + [words for _, words in links]) == sorted(step.step for step in steps)
+
+
+def test_a_file_that_lies_beside_the_page_is_not_drawn_again() -> None:
+    steps = tuple(layer(number, heads=12, images=8, side=32) for number in range(1, 13))
+    [left_out] = [figure.left_out for figure in of(("attention", steps)).figures]
+    names = [one.file.replace("vit-", "vit-0-") for one in left_out]
+    board, details = pages.board_of([factories.quality("vit-0", 350)], pages.FakeStore(Path("nowhere")))
+    shown = replace(details, rows=tuple(replace(row, figures=drawn(("attention", steps))) for row in details.rows))
+    text, beside = render_page(board, shown, have=names)
+    assert beside == {}
+    assert all(f'href="{FOLDER}/{name}"' in text for name in names)
 
 
 def test_several_models_are_compared_by_the_same_images() -> None:
@@ -180,24 +202,24 @@ def test_without_matplotlib_the_page_says_what_draws_the_rest(monkeypatch: pytes
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
     steps = tuple(layer(number, heads=12, images=8, side=32) for number in range(1, 13))
-    text, beside = page(("attention", steps))
+    text, beside = page(("attention", steps), beside=True)
     assert beside == {}
     assert f'href="{FOLDER}/' not in text
     assert "`vitbench explain` draws it: layer" in text
 
 
 def test_points_are_a_chart_told_in_words() -> None:
-    [step] = panel_figures("m-1", "vit", [("distance", (distance(),))]).figures[0].steps
+    [step] = of(("distance", (distance(),))).figures[0].steps
     assert step.chart.kind == "series"
     assert step.text == "pixels over layer: a 1 to 2; b 1 to 2."
     assert step.chart.data["joined"]["x"] == []
-    [step] = panel_figures("m-1", "vit", [("d", (distance(series=(), lines=True),))]).figures[0].steps
+    [step] = of(("d", (distance(series=(), lines=True),))).figures[0].steps
     assert (step.chart.kind, step.text) == ("points", "pixels over layer: pixels 1 to 2.")
     assert step.chart.data["joined"]["x"] == [1, 2, 1, 2]
 
 
 def test_a_small_matrix_is_a_table_and_a_large_one_an_image() -> None:
-    found = panel_figures("m-1", "vit", [("a", (confusion(3),)), ("b", (confusion(21),))])
+    found = of(("a", (confusion(3),)), ("b", (confusion(21),)))
     (small,), (large,) = (figure.steps for figure in found.figures)
     assert [len(line) for line in small.values] == [3, 3, 3]
     assert small.image == ""

@@ -64,7 +64,8 @@ TESTED_WITH = {
     # What both the cache and each batch do to an image.
     "unit/training/test_inputs.py": ("data/fitting",),
     # What a kit of checks is made of; its checks are tested by subjects that break them.
-    "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/subjects"),
+    "unit/testing/test_figures.py": ("testing/figure_subjects", "testing/looking"),
+    "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/choices", "testing/subjects"),
     "unit/testing/test_recipes.py": ("testing/fitting", "testing/learner"),
     "unit/testing/test_datasets.py": ("testing/fresh", "testing/opening"),
     "unit/testing/test_plan.py": ("testing/families", "testing/parametrize"),

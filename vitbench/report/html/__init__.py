@@ -17,9 +17,7 @@ from vitbench.errors import UnusableError
 from vitbench.findings.findings import Findings
 from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
 from vitbench.printable import plain
-from vitbench.records import KnownBy, digest
-from vitbench.report.figures.board import board_grids
-from vitbench.report.figures.drawing import png
+from vitbench.records import KnownBy
 from vitbench.report.findings_sentences import (
     FigureWords,
     ResultWords,
@@ -30,8 +28,7 @@ from vitbench.report.findings_sentences import (
 )
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
-from vitbench.report.html.details import Details, DrawnFigure, RowDetail, RunDetail
-from vitbench.report.html.figures import MOST_BYTES, PanelFigures, panel_figures
+from vitbench.report.html.details import Details, RowDetail, RunDetail
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
 from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
@@ -47,6 +44,8 @@ from vitbench.report.verdict_notes import verdict_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from vitbench.report.html.figures import PanelFigures
 
 __all__ = ["FOLDER", "render_html", "render_page"]
 
@@ -102,6 +101,8 @@ def render_page(board: Leaderboard, details: Details, have: Container[str] = ())
     Raises:
         UnusableError: the packages of the extra ``html`` are not installed.
     """
+    from vitbench.report.figures.drawing import png
+
     sections = _sections(board, details.rows)
     linked = importlib.util.find_spec("matplotlib") is not None
     page = _page(board, details, sections, linked=linked)
@@ -128,7 +129,6 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
             missing_title=missing_title(board),
             suites=_suites(details.runs),
             most_class_names=MOST_CLASS_NAMES,
-            most_bytes=MOST_BYTES,
             linked=linked,
             folder=FOLDER,
             findings=_findings(details.findings),
@@ -192,9 +192,10 @@ def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Secti
 def _section(
     board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
 ) -> _Section:
+    from vitbench.report.html.figures import board_figures
+
     styles = styles_of(rows, board.rank_by)
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
-    looks = _looks(list(zip(names, details, strict=True)))
     return _Section(
         title=title,
         conditions=conditions_in_words(condition, board.by_condition()),
@@ -203,7 +204,9 @@ def _section(
         columns=tuple(columns(rows, board.rank_by)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
         training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
-        looks=panel_figures(f"all-{panel_id(rows[0])}", "all", [looks] if looks.pictures else []),
+        looks=board_figures(
+            f"all-{panel_id(rows[0])}", [(name, each.figures) for name, each in zip(names, details, strict=True)]
+        ),
         panels=tuple(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)
@@ -218,15 +221,6 @@ def _section(
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )
-
-
-def _looks(details: list[tuple[str, RowDetail]]) -> DrawnFigure:
-    """Return what of the rows' figures can be compared, one picture per figure."""
-    pictures = board_grids(
-        [(name, [(each.name, each.pictures) for each in detail.figures]) for name, detail in details]
-    )
-    made_of = [(name, each.key) for name, detail in details for each in detail.figures]
-    return DrawnFigure(name="all models", key=digest(made_of), pictures=tuple(pictures))
 
 
 def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:

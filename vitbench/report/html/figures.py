@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitbench.figures import Figure, Grid, Matrix, Points, Tile
+from vitbench.records import digest
+from vitbench.report.figures.board import board_grids
 from vitbench.report.figures.colours import coloured, dark, gradient
 from vitbench.report.figures.drawing import figure_names
 from vitbench.report.figures.grid import lies_over_images, tile_image, values_of
@@ -28,13 +30,22 @@ if TYPE_CHECKING:
 
     from vitbench.figures import Scale
 
-__all__ = ["MOST_BYTES", "Bar", "FigureStep", "LeftOut", "PanelFigure", "PanelFigures", "panel_figures"]
+__all__ = [
+    "MOST_BYTES",
+    "Bar",
+    "FigureStep",
+    "LeftOut",
+    "PanelFigure",
+    "PanelFigures",
+    "board_figures",
+    "panel_figures",
+]
 
 MOST_BYTES = 100_000
 """Of the figures of one panel."""
 _MOST_LABELS = 20
 """Rows and columns of a matrix that is a table; a larger one is an image."""
-_TILE_BYTES, _LABEL_BYTES, _STEP_BYTES, _VALUE_BYTES = 95, 35, 900, 75
+_TILE_BYTES, _ABOVE_BYTES, _LABEL_BYTES, _STEP_BYTES, _VALUE_BYTES = 50, 40, 45, 1000, 75
 """About what the mark-up of each takes, beside its texts and images."""
 _MOST_TOLD = 6
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
@@ -128,6 +139,8 @@ class PanelFigures:
     figures: tuple[PanelFigure, ...]
     style: str
     """Rules of a style sheet that hold their images."""
+    most: int
+    """Bytes that they may take."""
 
 
 def panel_figures(scope: str, label: str, figures: Sequence[DrawnFigure], most: int = MOST_BYTES) -> PanelFigures:
@@ -172,7 +185,20 @@ def panel_figures(scope: str, label: str, figures: Sequence[DrawnFigure], most: 
         )
         for which, figure in enumerate(figures)
     ]
-    return PanelFigures(scope=scope, figures=tuple(found), style=style())
+    return PanelFigures(scope=scope, figures=tuple(found), style=style(), most=most)
+
+
+def board_figures(scope: str, drawn: Sequence[tuple[str, Sequence[DrawnFigure]]]) -> PanelFigures:
+    """Return the same images through all models, one step for each figure that shows them.
+
+    Args:
+        scope: as of `panel_figures`.
+        drawn: label and figures of each model.
+    """
+    grids = board_grids([(model, [(each.name, each.pictures) for each in figures]) for model, figures in drawn])
+    key = digest([(model, each.key) for model, figures in drawn for each in figures])
+    found = [DrawnFigure(name="models", key=key, pictures=tuple(grids))] if grids else []
+    return panel_figures(scope, "all", found)
 
 
 def _spread(count: int, taken: int) -> list[int]:
@@ -223,7 +249,8 @@ def _grid_step(grid: Grid, images: Images) -> FigureStep:
         size=_STEP_BYTES
         + len(grid.note)
         + sum(_LABEL_BYTES + len(text) for text in texts if text)
-        + _TILE_BYTES * len(tiles),
+        + _TILE_BYTES * len(tiles)
+        + _ABOVE_BYTES * sum(tile is not None and tile.above is not None for tile in tiles),
         grid=grid,
         rows=tuple(rows),
         aspect=usual,
@@ -274,7 +301,7 @@ def _points_step(points: Points) -> FigureStep:
     columns: dict[str, list[Value]] = {
         "x": [number(float(value)) for value in points.x],
         "y": [number(float(value)) for value in points.y],
-        "series": [*points.series],
+        **({"series": [*points.series]} if points.series else {}),
     }
     nothing: dict[str, list[Value]] = {name: [] for name in columns}
     told = [

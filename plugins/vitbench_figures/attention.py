@@ -7,12 +7,15 @@ Dosovitskiy et al. 2021 (arXiv 2010.11929), section 4.5; maps of single heads as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vitbench import Skip
-from vitbench.figures import FigureSubject, Grid, Scale, Tile
+from vitbench import Measurement, Skip
+from vitbench.figures import Figure, FigureSubject, Grid, Scale, Tile
 
 from .layers import (
     Layer,
@@ -26,18 +29,20 @@ from .layers import (
     shown_images,
     whose_look,
 )
+from .trust import judged
 
 BRIGHTEST = 0.995
 """The share of values up to which colours tell them apart; a few patches have many times the attention of others."""
 
 
-def draw(subject: FigureSubject, *, layer: int, head: int) -> Iterator[Grid]:
-    """Give a grid for each layer: the images, the mean of the heads over them, and each head.
+def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Iterator[Figure | Measurement]:
+    """Give a grid for each layer: the images, the mean of the heads over them, and each head. The last is tested.
 
     Args:
         subject: the model and the images.
         layer: from 1; 0: all.
         head: from 1; 0: all.
+        images: test images that the tests use; 0: no tests.
 
     Raises:
         Skip: no layer's weights are a map of the image.
@@ -58,21 +63,47 @@ def draw(subject: FigureSubject, *, layer: int, head: int) -> Iterator[Grid]:
     rows = {number: _rows(several, head) for number, several in maps.items()}
     every = np.concatenate([np.ravel(values) for several in rows.values() for _, row in several for values in row])
     scale = Scale(label="attention (1: uniform)", low=0.0, high=max(float(np.quantile(every, BRIGHTEST)), 1e-6))
+    last = shown[-1]
+    trust = judged(
+        subject,
+        partial(_maps, number=last.number, head=head, class_token=class_token),
+        images=images,
+        knows_classes=False,
+    )
+    yield from trust.measurements
     for each in shown:
+        notes = [f"The look of {whose_look(each, class_token=class_token)}.", *_left_out(seen)]
+        title = f"Attention, {each.name}"
+        if each is last:
+            title = trust.titled(title)
+            notes.append(f"As a map of what the answer rests on, {rows[each.number][0][0]}: {trust.note}")
         tiles = [Tile(pixels=image) for image in pixels]
         for number, (_, values) in enumerate(rows[each.number]):
             over = pixels if number == 0 else [None] * len(pixels)
             tiles += [Tile(pixels=image, values=value) for image, value in zip(over, values, strict=True)]
         yield Grid(
-            title=f"Attention, {each.name}",
+            title=title,
             tiles=tuple(tiles),
             columns=len(pixels),
             row_labels=("image", *(name for name, _ in rows[each.number])),
             column_labels=tuple(labels),
             scale=scale,
-            note=" ".join([f"The look of {whose_look(each, class_token=class_token)}.", *_left_out(seen)]),
+            note=" ".join(notes),
             step=f"layer {each.number}",
         )
+    yield from trust.pictures
+
+
+def _maps(
+    subject: FigureSubject, inputs: Tensor, targets: Tensor, *, number: int, head: int, class_token: bool
+) -> Tensor:
+    """Return the maps of images, float[B, rows, columns], as tests take them: the same for every class."""
+    found = []
+    for image in inputs:
+        layer = look(subject, image[None]).layers[number - 1]
+        maps = on_image(layer.weights, layer, class_token=class_token)
+        found.append(maps[head - 1] if head else maps.mean(0))
+    return torch.stack(found)
 
 
 def _shown(seen: Look, layer: int, head: int) -> list[Layer]:

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vitbench import Skip
+from vitbench import Measurement, Skip
 from vitbench.attention import rollout
 from vitbench.errors import UnusableError
-from vitbench.figures import FigureSubject, Grid, Scale, Tile
+from vitbench.figures import Figure, FigureSubject, Grid, Scale, Tile
 
 from .layers import Look, chosen, labelled, look, on_image, reads_class_token, shown_images, whole, whose_look
+from .trust import judged
 
 
-def draw(subject: FigureSubject, *, layer: int) -> Iterator[Grid]:
-    """Give the images, and below them how much of each patch reaches what the head reads.
+def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure | Measurement]:
+    """Give the images, below them how much of each patch reaches what the head reads, and what tests say of it.
 
     Args:
         subject: the model and the images.
         layer: up to which the attention is followed, from 1; 0: to the last.
+        images: test images that the tests use; 0: no tests.
 
     Raises:
         Skip: the layers' tokens are not all the same.
@@ -36,18 +41,28 @@ def draw(subject: FigureSubject, *, layer: int) -> Iterator[Grid]:
         flow, whose = _flow(seen, layer, class_token=class_token)
         values.append(flow)
         labels.append(labelled(subject, picture, seen.logits))
+    method = partial(_maps, layer=layer, class_token=class_token)
+    trust = judged(subject, method, images=images, knows_classes=False)
+    yield from trust.measurements
     pixels = shown_images(subject)
     over = [Tile(pixels=image, values=value) for image, value in zip(pixels, values, strict=True)]
     yield Grid(
-        title="Attention rollout" + (f", up to layer {layer}" if layer else ""),
+        title=trust.titled("Attention rollout" + (f", up to layer {layer}" if layer else "")),
         tiles=(*(Tile(pixels=image) for image in pixels), *over),
         columns=len(pixels),
         row_labels=("image", "rollout"),
         column_labels=tuple(labels),
         scale=Scale.of(np.stack(values), "share of the patch (1: uniform)"),
         note=f"The look of {whose}, through all layers. Rollout does not depend on the class: it shows where attention "
-        "went, not what spoke for the answer.",
+        f"went, not what spoke for the answer. {trust.note}",
     )
+    yield from trust.pictures
+
+
+def _maps(subject: FigureSubject, inputs: Tensor, targets: Tensor, *, layer: int, class_token: bool) -> Tensor:
+    """Return the maps of images, float[B, rows, columns], as tests take them: the same for every class."""
+    flows = (_flow(look(subject, image[None]), layer, class_token=class_token)[0] for image in inputs)
+    return torch.from_numpy(np.stack([*flows]))
 
 
 def _flow(

@@ -80,7 +80,7 @@ def values(grid: Figure, row: int) -> np.ndarray:
 def test_attention_is_the_class_tokens_and_1_means_uniform() -> None:
     logits = torch.zeros(5, 5)
     logits[0] = torch.tensor([1.0, 1, 2, 3, 3]).log()
-    first, second = attention.draw(subject(Toy(UNIFORM, logits)), layer=0, head=0)
+    first, second = attention.draw(subject(Toy(UNIFORM, logits)), layer=0, head=0, images=0)
     assert isinstance(first, Grid)
     assert (first.step, second.step) == ("layer 1", "layer 2")
     assert first.row_labels == ("image", "mean of heads", "head 1", "head 2")
@@ -94,27 +94,27 @@ def test_attention_is_the_class_tokens_and_1_means_uniform() -> None:
 def test_attention_without_a_class_token_is_the_mean_of_the_patches() -> None:
     logits = torch.zeros(4, 4)
     logits[1] = torch.tensor([1.0, 1, 1, 5]).log()
-    (grid,) = attention.draw(subject(Toy(logits, class_token=False)), layer=0, head=0)
+    (grid,) = attention.draw(subject(Toy(logits, class_token=False)), layer=0, head=0, images=0)
     assert np.allclose(values(grid, 1), np.reshape((3 + np.array([0.5, 0.5, 0.5, 2.5])) / 4, (2, 2)))
     assert "no class token" in grid.note
 
 
 def test_a_pool_by_attention_is_shown_and_ends_rollout() -> None:
-    shown = list(attention.draw(subject(Pooled(UNIFORM[:4, :4], class_token=False)), layer=2, head=0))
+    shown = list(attention.draw(subject(Pooled(UNIFORM[:4, :4], class_token=False)), layer=2, head=0, images=0))
     assert np.allclose(values(shown[0], 1), [[0.4, 0.8], [1.2, 1.6]])
-    (flow,) = rollout.draw(subject(Pooled(UNIFORM[:4, :4], class_token=False)), layer=0)
+    (flow,) = rollout.draw(subject(Pooled(UNIFORM[:4, :4], class_token=False)), layer=0, images=0)
     assert np.allclose(values(flow, 1), 0.5 + 0.5 * np.array([[0.4, 0.8], [1.2, 1.6]]))
 
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_rollout_of_uniform_attention(layers: int) -> None:
-    (grid,) = rollout.draw(subject(Toy(*[UNIFORM] * layers)), layer=0)
+    (grid,) = rollout.draw(subject(Toy(*[UNIFORM] * layers)), layer=0, images=0)
     # 1 / N + (1 / 2)^L (delta - 1 / N) of N = 5, in units of 1 / N; of a patch delta is 0.
     assert np.allclose(values(grid, 1), 1 - 0.5**layers)
 
 
 def test_rollout_stops_at_a_layer() -> None:
-    (grid,) = rollout.draw(subject(Toy(UNIFORM, torch.randn(5, 5))), layer=1)
+    (grid,) = rollout.draw(subject(Toy(UNIFORM, torch.randn(5, 5))), layer=1, images=0)
     assert np.allclose(values(grid, 1), 0.5)
 
 
@@ -131,11 +131,11 @@ def test_distance_of_uniform_attention_and_of_a_head_that_stays() -> None:
     ("draw", "message"),
     [
         (
-            lambda one: attention.draw(one, layer=3, head=0),
+            lambda one: attention.draw(one, layer=3, head=0, images=0),
             "there is no layer 3: the model has 2 layers with attention",
         ),
-        (lambda one: attention.draw(one, layer=1, head=3), "there is no head 3: layer 1 .* has 2 heads"),
-        (lambda one: rollout.draw(one, layer=3), "there is no layer 3"),
+        (lambda one: attention.draw(one, layer=1, head=3, images=0), "there is no head 3: layer 1 .* has 2 heads"),
+        (lambda one: rollout.draw(one, layer=3, images=0), "there is no layer 3"),
     ],
 )
 def test_a_layer_or_head_that_does_not_exist(draw: Callable[[FigureSubject], Iterable[Figure]], message: str) -> None:
@@ -144,8 +144,8 @@ def test_a_layer_or_head_that_does_not_exist(draw: Callable[[FigureSubject], Ite
 
 
 EACH = {
-    "attention": lambda one: attention.draw(one, layer=0, head=0),
-    "rollout": lambda one: rollout.draw(one, layer=0),
+    "attention": lambda one: attention.draw(one, layer=0, head=0, images=0),
+    "rollout": lambda one: rollout.draw(one, layer=0, images=0),
     "distance": lambda one: distance.draw(one, images=2),
     "filters": filters.draw,
     "positions": positions.draw,

@@ -129,7 +129,7 @@ def test_a_table_of_windows_is_read_by_its_index() -> None:
             offsets = places[:, None] - places + 1
             self.register_buffer("relative_position_index", offsets[..., 0] * 3 + offsets[..., 1])
 
-    found, unknown = places_of(Windowed(), (8, 8))
+    found, unknown = places_of(nn.Sequential(Windowed()), (8, 8))
     assert not unknown
     (biases,) = found
     assert isinstance(biases, Biases)

@@ -53,8 +53,8 @@ def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure 
         row_labels=("image", "rollout"),
         column_labels=tuple(labels),
         scale=Scale.of(np.stack(values), "share of the patch (1: uniform)"),
-        note=f"The look of {whose}, through all layers. Rollout does not depend on the class: it shows where attention "
-        f"went, not what spoke for the answer. {trust.note}",
+        note=f"The look of {whose}, through all layers. It shows where attention went, not what "
+        f"spoke for the answer. {trust.note}",
     )
     yield from trust.pictures
 

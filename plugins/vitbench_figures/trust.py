@@ -118,7 +118,8 @@ def _deleted(subject: FigureSubject, inputs: Tensor, targets: Tensor, maps: Tens
     failed = {name: reasons[name] for name, one in beside.items() if one.high is None or one.high >= 0}
     note = (
         f"Deletion on {len(own)} images, low is good: {own.mean():.3f}; random order {random.mean():.3f}"
-        f"{_difference(beside['random'])}, distance from the fill colour {fill.mean():.3f}{_difference(beside['fill'])}."
+        f"{_difference(beside['random'])}, distance from the fill colour {fill.mean():.3f}"
+        f"{_difference(beside['fill'])}."
     )
     return Trust(
         measurements=(
@@ -192,8 +193,8 @@ def _pointed(subject: FigureSubject, explain: Explain, mosaics: int) -> Trust:
     )
     return Trust(
         measurements=(_marked(one, reason),),
-        note=f"Points at the right one of four images: {share:.0%} of {found.counted} (95 %: {low:.0%} to {high:.0%}, chance "
-        f"{CHANCE:.0%}).",
+        note=f"Points at the right one of four images: {share:.0%} of {found.counted} (95 %: {low:.0%} to {high:.0%}, "
+        f"chance {CHANCE:.0%}).",
         failures=(reason,) if reason else (),
     )
 

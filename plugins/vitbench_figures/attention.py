@@ -79,7 +79,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
         title = f"Attention of {whose} to each patch"
         if each is last:
             title = trust.titled(title)
-            notes.append(f"As a map of what the answer rests on, {rows[each.number][0][0]}: {trust.note}")
+            notes.append(f"As a map of what the answer rests on ({rows[each.number][0][0]}): {trust.note}")
         tiles = [Tile(pixels=image) for image in pixels]
         for number, (_, values) in enumerate(rows[each.number]):
             over = pixels if number == 0 else [None] * len(pixels)

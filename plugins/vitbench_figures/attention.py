@@ -63,6 +63,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     rows = {number: _rows(several, head) for number, several in maps.items()}
     every = np.concatenate([np.ravel(values) for several in rows.values() for _, row in several for values in row])
     scale = Scale(label="attention (1: uniform)", low=0.0, high=max(float(np.quantile(every, BRIGHTEST)), 1e-6))
+    brighter = [f"Values above {scale.high:.2g} have its colour."] if every.max() > scale.high else []
     last = shown[-1]
     trust = judged(
         subject,
@@ -72,7 +73,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     )
     yield from trust.measurements
     for each in shown:
-        notes = [f"The look of {whose_look(each, class_token=class_token)}.", *_left_out(seen)]
+        notes = [f"The look of {whose_look(each, class_token=class_token)}.", *brighter, *_left_out(seen)]
         title = f"Attention, {each.name}"
         if each is last:
             title = trust.titled(title)
@@ -80,7 +81,8 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
         tiles = [Tile(pixels=image) for image in pixels]
         for number, (_, values) in enumerate(rows[each.number]):
             over = pixels if number == 0 else [None] * len(pixels)
-            tiles += [Tile(pixels=image, values=value) for image, value in zip(over, values, strict=True)]
+            shares = [np.minimum(value, scale.high) for value in values]
+            tiles += [Tile(pixels=image, values=share) for image, share in zip(over, shares, strict=True)]
         yield Grid(
             title=title,
             tiles=tuple(tiles),

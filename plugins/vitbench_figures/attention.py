@@ -65,6 +65,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     rows = {number: _rows(several, head) for number, several in maps.items()}
     every = np.concatenate([np.ravel(values) for several in rows.values() for _, row in several for values in row])
     scale = Scale(label="attention (1: uniform)", low=0.0, high=max(float(np.quantile(every, BRIGHTEST)), 1e-6))
+    brighter = [f"Values above {scale.high:.2g} have its colour."] if every.max() > scale.high else []
     last = shown[-1]
     trust = judged(
         subject,
@@ -75,7 +76,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     yield from trust.measurements
     for each in shown:
         whose, why = whose_look(each, class_token=class_token)
-        notes = [f"Module: {each.module}.", why, on_labels(labels), *_left_out(seen)]
+        notes = [f"Module: {each.module}.", why, on_labels(labels), *brighter, *_left_out(seen)]
         title = f"Attention of {whose} to each patch"
         if each is last:
             title = trust.titled(title)
@@ -83,7 +84,8 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
         tiles = [Tile(pixels=image) for image in pixels]
         for number, (_, values) in enumerate(rows[each.number]):
             over = pixels if number == 0 else [None] * len(pixels)
-            tiles += [Tile(pixels=image, values=value) for image, value in zip(over, values, strict=True)]
+            shares = [np.minimum(value, scale.high) for value in values]
+            tiles += [Tile(pixels=image, values=share) for image, share in zip(over, shares, strict=True)]
         yield Grid(
             title=title,
             tiles=tuple(tiles),

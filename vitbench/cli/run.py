@@ -175,11 +175,9 @@ def run(
 
 def _write_page(results: Results) -> str:
     """Write the page into the results folder; return a line that says where it is, or why it is not."""
-    from vitbench.files import replace_file
-
     place = results.folder / "leaderboard.html"
     try:
-        replace_file(place, results.page().encode())
+        results.write_page(place)
     except UnusableError as error:
         return f"No page was written: {error}"
     except Exception as error:  # whatever happens to the page, the run has its results

@@ -117,6 +117,8 @@ def check_figure_measurements(case: FigureCase) -> None:
 
 def check_figure_repeatable(case: FigureCase) -> None:
     """The same subject gives the same bits, however the generators are seeded."""
+    if _same_anyhow(case):
+        return
     for look, again in zip(all_looks(case), all_looks(case, seed=1), strict=True):
         if bits(look) != bits(again):
             raise CheckFailed(
@@ -127,12 +129,18 @@ def check_figure_repeatable(case: FigureCase) -> None:
 
 def check_figure_sees_its_split(case: FigureCase) -> None:
     """Of the cached images only those of the split have an influence: ``images.images[images.index]``."""
-    for look, other in zip(all_looks(case), all_looks(case, others=1), strict=True):
+    for look, other in zip(all_looks(case), all_looks(case, seed=1, others=1), strict=True):
         if bits(look) != bits(other):
             raise CheckFailed(
                 f"images that subject.images.index does not name change what it gives; read images[index] "
                 f"({look.where})"
             )
+
+
+def _same_anyhow(case: FigureCase) -> bool:
+    """Return whether neither the seed nor images beside the split change anything: one drawing tells both."""
+    pairs = zip(all_looks(case), all_looks(case, seed=1, others=1), strict=True)
+    return all(bits(look) == bits(other) for look, other in pairs)
 
 
 def check_figure_leaves_model(case: FigureCase) -> None:

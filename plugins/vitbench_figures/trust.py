@@ -97,7 +97,7 @@ _CLASS_BLIND = "It knows no class, so it has no pointing score."
 def explained(subject: FigureSubject, explain: Explain, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return a method's maps of any number of images, float64[B, R, L] on the CPU."""
     pairs = zip(inputs.split(BATCH), targets.split(BATCH), strict=True)
-    return torch.cat([explain(subject, *each).detach().double().cpu() for each in pairs])
+    return torch.cat([explain(subject, *each).detach().cpu().double() for each in pairs])
 
 
 def _deleted(subject: FigureSubject, inputs: Tensor, targets: Tensor, maps: Tensor) -> Trust:

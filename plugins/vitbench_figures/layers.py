@@ -73,7 +73,7 @@ def look(subject: FigureSubject, image: Tensor) -> Look:
 def _layer(number: int, one: AttentionMap, model: nn.Module, size: tuple[int, int]) -> Layer:
     weights, lack, prefix, grid = one.weights, "", 0, (0, 0)
     if weights.dim() != 4 or len(weights) != 1:
-        lack = "attends within windows"
+        lack = "attends within windows or other groups of patches"
     else:
         weights = weights[0]
         queries, keys = weights.shape[1:]
@@ -126,13 +126,16 @@ def on_image(weights: Tensor, layer: Layer, *, class_token: bool) -> Tensor:
     return seen[:, layer.prefix :].unflatten(1, layer.grid)
 
 
-def whose_look(layer: Layer, *, class_token: bool) -> str:
-    """Say whose look `on_image` returns."""
+def whose_look(layer: Layer, *, class_token: bool) -> tuple[str, str]:
+    """Say whose look `on_image` returns, for a title, and a sentence on it where there is need of one."""
     if layer.is_pool:
-        return "the query that pools the tokens"
+        return "the pool", "The pool's query reads all tokens."
     if class_token and layer.prefix:
-        return "the class token"
-    return "all patches on average, since the head reads no class token"
+        return "the class token", ""
+    return (
+        "the patches",
+        "The mean over all patches as queries: no class token that the head reads is among them.",
+    )
 
 
 def whole(seen: Look, what: str) -> tuple[Layer, ...]:
@@ -196,8 +199,26 @@ def as_tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def labelled(subject: FigureSubject, picture: Picture, logits: Tensor) -> str:
-    """Return a picture's name, and what the model takes it for where that is not its class."""
+    """Return a picture's name, and after an arrow what the model takes it for where that is not its class."""
     said = int(logits.argmax())
-    if said == picture.label:
-        return picture.name
-    return f"{picture.name}, taken for {subject.class_names[said]}"
+    return picture.name if said == picture.label else f"{picture.name} \u2192 {subject.class_names[said]}"
+
+
+def on_labels(labels: Sequence[str]) -> str:
+    """Return a sentence on the arrows in some labels; empty where there are none."""
+    return (
+        "An arrow leads to the class that the model takes an image for."
+        if any("\u2192" in one for one in labels)
+        else ""
+    )
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Return numbers that rise in words: ``1 to 4, 7``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -2,7 +2,9 @@
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 
+import families
 import pytest
 import timm
 import torch
@@ -15,44 +17,50 @@ from vitbench.errors import UnusableError
 
 pytestmark = pytest.mark.compute
 
-FAMILIES = {
-    "vit_tiny_patch16_224": (64, 12),
-    "deit_tiny_distilled_patch16_224": (64, 12),
-    "beit_base_patch16_224": (64, 12),
-    "eva02_tiny_patch14_224": (56, 12),
-    "vit_small_patch16_dinov3": (64, 12),
-    "vit_relpos_small_patch16_224": (64, 12),
-    "vit_base_patch16_siglip_224": (64, 13),
-    "swin_tiny_patch4_window7_224": (224, 12),
-    "cait_xxs24_224": (64, 26),
-    "vit_small_r26_s32_224": (64, 12),
-    "convit_tiny": (64, 22),
-    "levit_128s": (224, 11),
-    "mvitv2_tiny": (64, 10),
-    "pvt_v2_b0": (64, 8),
-    "visformer_tiny": (224, 8),
-    "fastvit_sa12": (64, 2),
-    "hiera_tiny_224": (224, 12),
-    "volo_d1_224": (224, 16),
+COUNTS = {
+    **dict.fromkeys(families.NAMES, 2),
+    "vit_base_patch16_siglip_224": 3,
+    "swin_tiny_patch4_window7_224": 5,
+    "cait_xxs24_224": 4,
+    "convit_tiny": 3,
+    "levit_128s": 11,
+    "mvitv2_tiny": 10,
+    "pvt_v2_b0": 8,
+    "visformer_tiny": 8,
+    "hiera_tiny_224": 5,
+    "volo_d1_224": 16,
+    "torchvision Swin": 3,
 }
+"""Maps of each family; of XCiT those of the layers that look at the class token alone."""
+
+
+@contextlib.contextmanager
+def slow_path() -> Iterator[None]:
+    """Leave torch's native fast path, as torch does under any mode."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def small(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
-    size = {} if side == 224 or name in ("pvt_v2_b0", "fastvit_sa12") else {"img_size": side}
-    return timm.create_model(name, num_classes=5, **size).eval(), torch.rand(2, 3, side, side)
+    return timm.create_model(name, num_classes=5, img_size=side).eval(), torch.rand(2, 3, side, side)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", COUNTS)
 def test_each_family_gives_maps_and_its_own_logits(name: str) -> None:
-    side, count = FAMILIES[name]
-    model, images = small(name, side)
+    model, side = families.family(name)
+    images = torch.rand(2, 3, side, side)
     with torch.inference_mode():
-        alone = model(images)
+        with slow_path():
+            alone = model(images)
         with watch(model) as seen:
             watched = model(images)
     assert torch.equal(alone, watched)
-    assert len(seen.checked()) == count
+    assert len(seen.checked()) == COUNTS[name]
     for one in seen.maps:
         assert torch.allclose(one.weights.sum(-1), torch.ones(()), atol=1e-5)
 
@@ -131,14 +139,10 @@ def encoder() -> nn.Module:
 
 def test_torchs_own_encoder_keeps_the_logits_of_its_slow_path() -> None:
     model, x = encoder(), torch.rand(2, 5, 16)
-    enabled = torch.backends.mha.get_fastpath_enabled()
     with torch.inference_mode():
         fast = model(x)
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
+        with slow_path():
             slow = model(x)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(enabled)
         with watch(model) as seen:
             watched = model(x)
     assert torch.equal(slow, watched)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +116,23 @@ def by_figure(folder: Path) -> dict[str, Record]:
     return {record.planned.cell.figure: record for record in newest if isinstance(record.planned.cell, FigureCell)}
 
 
-def explained(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str], str]:
-    given = ["explain", f"{folder}/results", "--plugin", f"{folder}/drawing.py", *words]
-    capsys.readouterr()
-    code = main(given)
-    out, err = capsys.readouterr()
-    return code, out.splitlines(), err
+Explained = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Explained:
+    """Run `vitbench explain` in this process; return its exit code, the paths that it prints, and stderr."""
+
+    def call(folder: Path, *words: str) -> tuple[int, list[str], str]:
+        given = ["vitbench", "explain", f"{folder}/results", "--plugin", f"{folder}/drawing.py", *words]
+        monkeypatch.setattr(sys, "argv", given)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out.splitlines(), err
+
+    return call
 
 
 def test_each_figure_ends_as_a_record_with_its_reason_and_a_second_run_draws_none_again(made: Path) -> None:
@@ -147,27 +160,25 @@ def test_each_figure_ends_as_a_record_with_its_reason_and_a_second_run_draws_non
     assert {row.model for row in results.leaderboard.rows} == {"small", "baseline/majority"}
 
 
-def test_explain_draws_what_is_stored_and_asks_only_for_what_is_new(
-    made: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_explain_draws_what_is_stored_and_asks_only_for_what_is_new(made: Path, explained: Explained) -> None:
     before = by_figure(made)["drawing/look"]
     look = ("--figure", "drawing/look")
-    code, paths, err = explained(made, capsys, "--model", "small", *look, "--layer", "1")
+    code, paths, err = explained(made, "--model", "small", *look, "--layer", "1")
     assert (code, err) == (0, "")  # it was there: nothing is drawn anew
     names = [Path(path).name for path in paths]
     assert names == [f"small-look-layer=1-{part}" for part in ("1.png", "1.svg", "2.png", "2.svg")]
     assert all(Path(path).stat().st_size for path in paths)
-    code, paths, err = explained(made, capsys, *look, "--target", "3")
+    code, paths, err = explained(made, *look, "--target", "3")
     assert code == 0
     assert "drawing drawing/look of small on digits" in err
     assert {Path(path).name for path in paths} > {"small-look-target=3-1.png"}
     assert by_figure(made)["drawing/look"].key != before.key
 
 
-def test_explain_looks_at_the_users_own_images(made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_explain_looks_at_the_users_own_images(made: Path, explained: Explained, tmp_path: Path) -> None:
     own = tmp_path / "mine.png"
     Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(own)
-    code, paths, _ = explained(made, capsys, "--figure", "drawing/look", "--image", str(own))
+    code, paths, _ = explained(made, "--figure", "drawing/look", "--image", str(own))
     assert code == 0
     assert Path(paths[0]).name == "small-look-own-1.png"
     cell = by_figure(made)["drawing/look"].planned
@@ -198,7 +209,7 @@ def test_explain_looks_at_the_users_own_images(made: Path, capsys: pytest.Captur
 )
 def test_explain_refuses_in_one_line_before_anything_runs(
     made: Path,
-    capsys: pytest.CaptureFixture[str],
+    explained: Explained,
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
     code: int,
@@ -206,31 +217,31 @@ def test_explain_refuses_in_one_line_before_anything_runs(
 ) -> None:
     monkeypatch.chdir(made / "results")
     before = by_figure(made)
-    ended, paths, err = explained(made, capsys, *words)
+    ended, paths, err = explained(made, *words)
     assert (ended, paths) == (code, [])
     [told] = err.splitlines()
     assert line in told
     assert by_figure(made) == before
 
 
-def test_what_a_figure_cannot_show_is_told_with_its_reason(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, paths, err = explained(made, capsys, "--figure", "drawing/look", "--layer", "2")
+def test_what_a_figure_cannot_show_is_told_with_its_reason(made: Path, explained: Explained) -> None:
+    code, paths, err = explained(made, "--figure", "drawing/look", "--layer", "2")
     assert (code, paths) == (1, [])
     assert "drawing/look of small on digits, supervised, seed 0: failed, there is no layer 2" in err
 
 
 def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothing_to_explain(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, explained: Explained
 ) -> None:
     folder = tmp_path / "drawn"
     shutil.copytree(made, folder)
     for path in (folder / "results" / "weights").iterdir():
         path.unlink()
-    code, paths, err = explained(folder, capsys, "--figure", "drawing/look", "--layer", "0", "--target", "1")
+    code, paths, err = explained(folder, "--figure", "drawing/look", "--layer", "0", "--target", "1")
     assert (code, paths) == (0, [])
     assert "skipped, its trained weights were not stored" in err
     look = by_figure(made)["drawing/look"]
     vitbench.withdraw(folder / "results", look.planned.shows, reason="of a test")
-    code, _, err = explained(folder, capsys, "--figure", "drawing/look")
+    code, _, err = explained(folder, "--figure", "drawing/look")
     assert code == 2
     assert "holds no trained model" in err

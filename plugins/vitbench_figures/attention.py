@@ -76,7 +76,8 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     yield from trust.measurements
     for each in shown:
         whose, why = whose_look(each, class_token=class_token)
-        notes = [f"Module: {each.module}.", why, on_labels(labels), *brighter, *_left_out(seen)]
+        module = f"Module: {each.module}." if each.module else ""
+        notes = [module, why, on_labels(labels), *brighter, *_left_out(seen)]
         title = f"Attention of {whose} to each patch"
         if each is last:
             title = trust.titled(title)

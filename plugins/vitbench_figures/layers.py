@@ -5,8 +5,9 @@ Shapes: H heads, N queries, M keys, of which G = rows x columns are patches, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,15 +96,11 @@ def grid_of(tokens: int, model: nn.Module, size: tuple[int, int]) -> tuple[int, 
     Raises:
         UnusableError: they are no grid.
     """
-    said = next((prefix for each in model.modules() if isinstance(prefix := _prefix_of(each), int)), None)
+    said = next(_said(model, "num_prefix_tokens", int), None)
     try:
         return patch_grid(tokens, size, said)
     except UnusableError:
         return patch_grid(tokens, size)
-
-
-def _prefix_of(module: nn.Module) -> object:
-    return getattr(module, "num_prefix_tokens", None)
 
 
 def reads_class_token(model: nn.Module) -> bool:
@@ -111,9 +108,13 @@ def reads_class_token(model: nn.Module) -> bool:
 
     timm's models say whether the first of these is a class token, and what the head reads; of others it is assumed.
     """
-    pools = (getattr(each, "global_pool", None) for each in model.modules())
-    pool = next((one for one in pools if isinstance(one, str)), "token")
-    return pool == "token" and getattr(model, "has_class_token", True) is not False
+    pools = _said(model, "global_pool", str)
+    return next(pools, "token") == "token" and next(_said(model, "has_class_token", bool), True)
+
+
+def _said(model: nn.Module, name: str, kind: type) -> Iterator[Any]:
+    """Give what a model says by an attribute, and after it what its parts say: it may be wrapped."""
+    return (value for each in model.modules() if isinstance(value := getattr(each, name, None), kind))
 
 
 def on_image(weights: Tensor, layer: Layer, *, class_token: bool) -> Tensor:

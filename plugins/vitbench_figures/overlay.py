@@ -67,5 +67,5 @@ def drawn(subject: FigureSubject, explain: Explain, target: int | None, *, title
         row_labels=("image", "map"),
         column_labels=labels,
         scale=SHARE,
-        note=" ".join(filter(None, (on_labels(labels), trust.note))),
+        note=" ".join(filter(None, (trust.note, on_labels(labels)))),
     )

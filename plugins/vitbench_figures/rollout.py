@@ -66,7 +66,7 @@ def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure 
         row_labels=("image", "rollout"),
         column_labels=tuple(labels),
         scale=Scale.of(np.stack(values), "rollout (1: uniform)"),
-        note=" ".join(filter(None, (why, on_labels(labels), CLASS_BLIND, trust.note))),
+        note=" ".join(filter(None, (trust.note, CLASS_BLIND, why, on_labels(labels)))),
     )
     yield from trust.pictures
 

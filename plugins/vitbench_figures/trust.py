@@ -82,7 +82,8 @@ def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_class
     parts = [_deleted(subject, inputs, targets, maps), _randomised(subject, explain, inputs, targets, maps)]
     parts.append(_pointed(subject, explain, count) if knows_classes else Trust(note=_CLASS_BLIND))
     failures = tuple(failure for part in parts for failure in part.failures)
-    outcome = f"Fails: {'; '.join(failures)}." if failures else "Passes its tests."
+    basis = f"{count} test images, intervals of 95 %"
+    outcome = f"Fails ({basis}): {'; '.join(failures)}." if failures else f"Passes its tests ({basis})."
     return Trust(
         measurements=tuple(one for part in parts for one in part.measurements),
         pictures=tuple(one for part in parts for one in part.pictures),
@@ -117,9 +118,8 @@ def _deleted(subject: FigureSubject, inputs: Tensor, targets: Tensor, maps: Tens
     }
     failed = {name: reasons[name] for name, one in beside.items() if one.high is None or one.high >= 0}
     note = (
-        f"Deletion on {len(own)} images, low is good: {own.mean():.3f}; random order {random.mean():.3f}"
-        f"{_difference(beside['random'])}, distance from the fill colour {fill.mean():.3f}"
-        f"{_difference(beside['fill'])}."
+        f"Deletion, low is good: {own.mean():.3f}; random order {random.mean():.3f}{_interval(beside['random'])}, "
+        f"distance from the fill colour {fill.mean():.3f}{_interval(beside['fill'])}."
     )
     return Trust(
         measurements=(
@@ -171,7 +171,7 @@ def _randomised(subject: FigureSubject, explain: Explain, inputs: Tensor, target
                 note=f"Mean over images and {len(SEEDS)} seeds. A map that shows the model ends near 0.",
             ),
         ),
-        note=f"Rank correlation with its maps of random weights: {found.value:.2f}.",
+        note=f"Rank correlation with random weights: {found.value:.2f}.",
         failures=(reason,) if reason else (),
     )
 
@@ -193,8 +193,7 @@ def _pointed(subject: FigureSubject, explain: Explain, mosaics: int) -> Trust:
     )
     return Trust(
         measurements=(_marked(one, reason),),
-        note=f"Points at the right one of four images: {share:.0%} of {found.counted} (95 %: {low:.0%} to {high:.0%}, "
-        f"chance {CHANCE:.0%}).",
+        note=f"Pointing: {share:.0%} of {found.counted} ({low:.0%} to {high:.0%}, chance {CHANCE:.0%}).",
         failures=(reason,) if reason else (),
     )
 
@@ -223,11 +222,9 @@ def _marked(one: vitbench.Measurement, failure: str) -> vitbench.Measurement:
     return msgspec.structs.replace(one, verdict=verdict)
 
 
-def _difference(one: vitbench.Measurement) -> str:
+def _interval(one: vitbench.Measurement) -> str:
     """Return the interval of a difference of means in words."""
-    return (
-        "" if one.low is None or one.high is None else f" (95 % of the difference: {one.low:+.3f} to {one.high:+.3f})"
-    )
+    return "" if one.low is None or one.high is None else f" (difference {one.low:+.3f} to {one.high:+.3f})"
 
 
 def _curve(

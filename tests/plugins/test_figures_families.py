@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import families
 import pytest
 from figures import figure_subject
-from vitbench_figures import attention, distance, filters, positions, rollout
+from vitbench_figures import attention, attribution, distance, filters, positions, rollout
 
 from vitbench import Skip
 from vitbench.figures import FigureSubject
@@ -17,24 +17,38 @@ pytestmark = pytest.mark.compute
 FIGURES: dict[str, Callable[[FigureSubject], Iterable[object]]] = {
     "attention": lambda one: attention.draw(one, layer=0, head=0, images=0),
     "rollout": lambda one: rollout.draw(one, layer=0, images=0),
+    "attribution": lambda one: attribution.draw(one, target="", images=0),
     "distance": lambda one: distance.draw(one, images=1),
     "filters": filters.draw,
     "positions": positions.draw,
 }
 WINDOWS, POOLED = "attends within windows", "has pooled queries or keys"
 SKIPPED: dict[str, dict[str, str]] = {
-    "swin_tiny_patch4_window7_224": {"rollout": WINDOWS, "distance": WINDOWS},
-    "torchvision Swin": {"rollout": WINDOWS, "distance": WINDOWS},
-    "hiera_tiny_224": {"attention": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
-    "volo_d1_224": {"rollout": "network.0.0.attn gave none", "distance": "network.0.0.attn gave none"},
-    "levit_128s": {"rollout": POOLED, "distance": POOLED},
-    "mvitv2_tiny": {"rollout": POOLED, "distance": POOLED},
-    "pvt_v2_b0": {"rollout": POOLED, "distance": POOLED, "positions": "none: "},
-    "convit_tiny": {"rollout": "3 attention maps from 2 modules", "distance": "3 attention maps from 2 modules"},
-    "cait_xxs24_224": {"rollout": "this model's pool has others"},
-    "visformer_tiny": {"rollout": "the same tokens in each layer"},
+    "swin_tiny_patch4_window7_224": {"attribution": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
+    "torchvision Swin": {"attribution": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
+    "hiera_tiny_224": {"attribution": WINDOWS, "attention": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
+    "volo_d1_224": {
+        "attribution": "network.0.0.attn gave none",
+        "rollout": "network.0.0.attn gave none",
+        "distance": "network.0.0.attn gave none",
+    },
+    "levit_128s": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED},
+    "mvitv2_tiny": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED},
+    "pvt_v2_b0": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED, "positions": "none: "},
+    "convit_tiny": {
+        "attribution": "3 attention maps from 2 modules",
+        "rollout": "3 attention maps from 2 modules",
+        "distance": "3 attention maps from 2 modules",
+    },
+    "cait_xxs24_224": {"attribution": "the same tokens in each layer", "rollout": "this model's pool has others"},
+    "visformer_tiny": {"attribution": "the same tokens in each layer", "rollout": "the same tokens in each layer"},
     "fastvit_sa12": {"positions": "pos_enc"},
-    "xcit_nano_12_p16_224": {"rollout": "over channels", "distance": "over channels", "positions": "token_projection"},
+    "xcit_nano_12_p16_224": {
+        "attribution": "over channels",
+        "rollout": "over channels",
+        "distance": "over channels",
+        "positions": "token_projection",
+    },
 }
 """What is not offered, and why; all else is drawn."""
 

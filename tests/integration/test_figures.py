@@ -25,6 +25,7 @@ from vitbench.errors import Skip, UnusableError
 from vitbench.explaining.explain import draw_pictures
 from vitbench.figures import Grid
 from vitbench.figures.files import read_figures
+from vitbench.figures.own_images import read_image
 from vitbench.files import sha256_of
 from vitbench.planning.figures import figure_cells
 from vitbench.records import FigureCell, Record, newest_by_id
@@ -32,7 +33,7 @@ from vitbench.running.session import is_wanted_figure
 from vitbench.specs import ModelSpec
 from vitbench.store import FILE_NAME, Store
 from vitbench.training.card import Card, save_weights
-from vitbench.worker.figure import _check_files, _own, _resized
+from vitbench.worker.figure import _check_files, _resized
 
 PLUGIN = """
 import numpy as np
@@ -326,9 +327,9 @@ def test_no_two_trainings_write_into_the_same_picture(made: Path, tmp_path: Path
 def test_an_own_image_has_the_pixels_that_a_viewer_shows(image: Image.Image, wanted: int, tmp_path: Path) -> None:
     image.save(path := tmp_path / "own.png")
     for channels in (1, 3):
-        [picture] = _own({str(path): ""}, channels)
-        assert picture.pixels.shape == (channels, 2, 2)
-        assert set(picture.pixels.ravel()) == {wanted}
+        pixels = read_image(path, channels)
+        assert pixels.shape == (channels, 2, 2)
+        assert set(pixels.ravel()) == {wanted}
 
 
 def test_an_own_image_whose_name_is_not_text_is_refused(tmp_path: Path) -> None:

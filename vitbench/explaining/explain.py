@@ -11,9 +11,10 @@ from shlex import quote
 import msgspec
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
-from vitbench.errors import StoreError, UnusableError, UsageError, did_you_mean
+from vitbench.errors import StoreError, UsageError, did_you_mean
 from vitbench.execution.executor import Executor
 from vitbench.figures.files import read_figures
+from vitbench.figures.own_images import read_image
 from vitbench.files import lock, replace_file
 from vitbench.leaderboard.results import relabelled
 from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
@@ -77,7 +78,7 @@ def explain(
     with drawing():  # before anything runs: it may not be installed
         pass
     for path in asked.images:
-        _check_image(path)
+        read_image(path, 3)
     catalog = load_catalog(plugins)
     with Store.open(folder, create=False) as store:
         store.check_pages()
@@ -243,19 +244,3 @@ def _class(text: str, class_names: Sequence[str]) -> str:
         return str(int(text))
     shown = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
     raise UsageError(f'no class "{text}".{did_you_mean(text, class_names)} There are: {shown}; or give its number.')
-
-
-def _check_image(path: Path) -> None:
-    """Refuse what is no image before anything runs.
-
-    Raises:
-        UnusableError: it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            file.load()
-    except Exception as error:  # what a broken file raises is not documented
-        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "")
-        raise UnusableError(f"image {path} cannot be read: {reason}") from error

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from vitbench import contract
@@ -26,6 +25,7 @@ from vitbench.execution.executor import Send
 from vitbench.execution.messages import FIGURES, PREDICTIONS, WEIGHTS, CellJob, CellResult, kept_file
 from vitbench.figures import FigureSubject, Grid, Matrix, Picture, Points
 from vitbench.figures.files import write_figures
+from vitbench.figures.own_images import read_image
 from vitbench.files import sha256_of
 from vitbench.measuring.predictions import load_predictions
 from vitbench.protocols import Predictions, Split
@@ -258,43 +258,8 @@ def _of_test(test: Split, class_names: Sequence[str]) -> tuple[Picture, ...]:
 
 
 def _own(images: Mapping[str, str], channels: int) -> tuple[Picture, ...]:
-    """Return a user's images, upright and in the channels of the data.
-
-    Raises:
-        UnusableError: one cannot be read.
-    """
-    found: list[Picture] = []
-    for path in images:
-        try:
-            with Image.open(path) as file:
-                pixels = np.asarray(_flat(ImageOps.exif_transpose(file)).convert("RGB" if channels == 3 else "L"))
-        except Exception as error:  # what a broken file raises is not documented
-            raise UnusableError(f"image {path} cannot be read: {error}") from error
-        pixels = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
-        found.append(Picture(name=Path(path).name, pixels=np.ascontiguousarray(pixels)))
-    return tuple(found)
-
-
-def _flat(image: Image.Image) -> Image.Image:
-    """Return an image of 8 bits that hides nothing: what is transparent lies over white, as it does in datasets.
-
-    Raises:
-        ValueError: its values have no known scale.
-    """
-    if image.mode.startswith("I;16") or image.mode == "I":  # Pillow's own conversion clips them at 255
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError("its values are not of 16 bits; save it with 8 or 16 bits")
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose scale nothing says; save it with 8 or 16 bits")
-    if not image.has_transparency_data:
-        return image
-    if image.mode in ("La", "RGBa"):
-        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image.convert("RGBA"))
-    return white.convert("RGB")
+    """Return a user's images in the channels of the data."""
+    return tuple(Picture(name=Path(path).name, pixels=read_image(path, channels)) for path in images)
 
 
 def _predictions(path: str | None) -> Predictions | None:

@@ -46,9 +46,7 @@ def _flat(image: Image.Image) -> Image.Image:
     if image.mode[0] == "I":  # Pillow's own conversion clips them at 255
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError(
-                f"its values go from {values.min()} to {values.max()}; save it with 8 or 16 bits, from 0 on"
-            )
+            raise ValueError(f"its values go from {values.min()} to {values.max()}; save it with 8 or 16 bits")
         return Image.fromarray((values >> 8).astype(np.uint8))
     if not image.has_transparency_data:
         return image

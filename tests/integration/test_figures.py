@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -294,8 +295,8 @@ def test_no_two_trainings_write_into_the_same_picture(made: Path, tmp_path: Path
     folder = tmp_path / "drawn"
     shutil.copytree(made, folder)
     results = vitbench.load(folder / "results")
-    shutil.rmtree(folder / "results" / "figures")
-    shutil.copytree(made / "results" / "figures", folder / "results" / "figures", ignore=shutil.ignore_patterns("*g"))
+    first = tuple(record for record in results.records if record.run == results.records[0].run)
+    results = dataclasses.replace(results, records=first)
     [told] = _draw_pictures(results, [str(folder / "drawing.py")], ())
     assert "pictures of the models are in" in told
     # Named by the options of the run's own plugin file.

@@ -184,7 +184,9 @@ def figure_record(
         x = np.zeros(1, dtype=np.float32)
         one = Points(title=f"{name} of seed {trained.seed}", x=x, y=x, x_label="x", y_label="y")
         write_figures(folder / f"figures-{key}.npz", [one] * pictures)
-    return msgspec.structs.replace(of, planned=planned, measurements=(), pictures=pictures, started=started)
+    return msgspec.structs.replace(
+        of, planned=planned, measurements=(), pictures=pictures, started=of.started + started
+    )
 
 
 def test_figures_are_those_of_the_first_seed_that_has_any(tmp_path, store):
@@ -197,6 +199,7 @@ def test_figures_are_those_of_the_first_seed_that_has_any(tmp_path, store):
         figure_record(one, "positions", folder=tmp_path, images={"mine.png": "5ha"}),
         figure_record(one, "damaged"),
         figure_record(one, "skipped", pictures=0),
+        figure_record(one, "outdated", folder=tmp_path, started=-1.0),  # the training ran again since
     ]
     found = only([none, one, two, *figures], store).figures
     assert [(each.name, len(each.pictures)) for each in found] == [("attention", 3), ("rollout", 1)]

@@ -22,6 +22,7 @@ from torch import nn
 
 from vitbench.protocols import FitRun, Split, TrainVal
 from vitbench.training import (
+    BestEpoch,
     EpochClock,
     MeanLoss,
     TrainingLength,
@@ -61,6 +62,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         UnusableError: the optimiser is not installed.
         DivergedError: the loss is no longer finite.
     """
+    BestEpoch(model, keep=run.options["keep"], patience=run.options["patience"])  # refuses them now, not an hour later
     first, second = phases(data, run)
     found = run.resume()
     if found is None or found[0] < first:

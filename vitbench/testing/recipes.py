@@ -1,6 +1,7 @@
 """Checks of recipes: each function is one contract of `RecipeSpec.fit`, on a tiny problem and a tiny model.
 
-A recipe that is for one model of its plugin gets that model, each other one a small convolutional network: `learner`.
+A recipe that is for one model of its plugin gets that model; each other one a small convolutional network, or a small
+Vision Transformer where it refuses that: `learner`.
 
 Shapes: N images, B images in a batch, K classes.
 """

@@ -45,6 +45,6 @@ def labelled_count(images: int, labels: float) -> int:
     """
     if 0 < labels <= 1:
         return max(1, round(labels * images))
-    if labels < 2 or labels != int(labels):
+    if not labels >= 2 or labels % 1:
         raise UsageError(f"labels = {labels:g} is neither a share of the images, up to 1, nor their number, from 2 on")
     return min(int(labels), images)

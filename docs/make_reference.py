@@ -36,6 +36,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "vitbench.training.checkpoint": (),
     "vitbench.training.card": ("read_card",),
     "vitbench.attention": (),
+    "vitbench.figures": (),
     "vitbench.measuring.flops": (),
     "vitbench.measuring.numerics": ("disagreement", "unjudged"),
     "vitbench.statistics": (),

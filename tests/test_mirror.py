@@ -43,7 +43,19 @@ TESTED_WITH = {
         "report/pareto_points",
         "report/training_curves",
     ),
-    "unit/report/plots/test_pictures.py": ("report/plots/curves", "report/plots/pareto", "report/plots/text"),
+    "unit/report/figures/test_drawing.py": (
+        "report/figures/grid",
+        "report/figures/matrix",
+        "report/figures/points",
+        "report/figures/sheet",
+    ),
+    "unit/report/html/test_figures.py": ("report/html/tiles",),
+    "unit/report/plots/test_pictures.py": (
+        "report/plots/canvas",
+        "report/plots/curves",
+        "report/plots/pareto",
+        "report/plots/text",
+    ),
     "unit/report/test_findings_table.py": ("report/findings_json", "report/findings_sentences"),
     "unit/report/test_sentence.py": ("report/naming",),
     "unit/measuring/test_memory.py": ("measuring/training_memory",),
@@ -52,7 +64,8 @@ TESTED_WITH = {
     # What both the cache and each batch do to an image.
     "unit/training/test_inputs.py": ("data/fitting",),
     # What a kit of checks is made of; its checks are tested by subjects that break them.
-    "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/subjects"),
+    "unit/testing/test_figures.py": ("testing/figure_subjects", "testing/looking"),
+    "unit/testing/test_models.py": ("testing/building", "testing/checks", "testing/choices", "testing/subjects"),
     "unit/testing/test_recipes.py": ("testing/fitting", "testing/learner"),
     "unit/testing/test_datasets.py": ("testing/fresh", "testing/opening"),
     "unit/testing/test_plan.py": ("testing/families", "testing/parametrize"),

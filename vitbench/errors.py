@@ -46,8 +46,8 @@ def error_of(exit_code: int, message: str) -> VitbenchError:
     return next((kind for kind in kinds if kind.exit_code == exit_code), UnusableError)(message)
 
 
-class Skip(Exception):  # noqa: N818 - a word that a metric says, not a fault
-    """Raised by a metric that does not apply to a subject; its message is the reason that is recorded."""
+class Skip(Exception):  # noqa: N818 - a word that a plugin says, not a fault
+    """Raised by a metric or a figure that does not apply to a subject; its message is the reason that is recorded."""
 
 
 def did_you_mean(name: str, candidates: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from vitbench.records import Cell, Measurement, QualityCell, Style, canonical_name
+from vitbench.records import Measurement, QualityCell, SpeedCell, Style, canonical_name
 from vitbench.specs import At, MetricSpec, OptionValue
 
 __all__ = [
@@ -30,7 +30,7 @@ LARGEST_BATCH_ORDER = 140
 """The place of that column; those of the figures taken there follow."""
 
 
-def at_of(cell: Cell) -> At:
+def at_of(cell: QualityCell | SpeedCell) -> At:
     """Return which of the cells that a metric may be taken at a cell is."""
     if isinstance(cell, QualityCell):
         return "quality"

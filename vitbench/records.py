@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -45,6 +45,7 @@ __all__ = [
     "digest",
     "doubt",
     "interval_of",
+    "kind_of",
     "newest_by_id",
 ]
 
@@ -262,7 +263,75 @@ class SpeedCell(_Data, frozen=True, kw_only=True, tag="speed", tag_field="kind")
         return f"{mode}, {batch}" + (f", {self.sustained:g} s sustained" if self.sustained else "")
 
 
-Cell = QualityCell | SpeedCell
+class FigureCell(_Data, frozen=True, kw_only=True, tag="figure", tag_field="kind"):
+    """Look into a trained model: one figure of what it learned or of where it looks."""
+
+    figure: str
+    """Full name, ``plugin/name``."""
+    figure_options: dict[str, OptionValue] = {}
+    """The figure's options, complete."""
+    of: QualityCell
+    """What was asked of the training whose model it shows; `KeyedCell.shows` says which training that was."""
+    images: dict[str, str] = {}
+    """SHA-256 of each of the user's own images, by path; empty: it shows images of the test split."""
+
+    @property
+    def model(self) -> str:
+        """As of the training, like all that follow."""
+        return self.of.model
+
+    @property
+    def options(self) -> dict[str, OptionValue]:
+        """The model's options, complete."""
+        return self.of.options
+
+    @property
+    def recipe(self) -> str:
+        """The recipe."""
+        return self.of.recipe
+
+    @property
+    def recipe_options(self) -> dict[str, OptionValue]:
+        """The recipe's options, complete."""
+        return self.of.recipe_options
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return self.of.seed
+
+    @property
+    def threads(self) -> int:
+        """Threads that it computes with."""
+        return self.of.threads
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables that may change results."""
+        return self.of.variables
+
+    @property
+    def precision(self) -> Precision:
+        """What the figure computes in, whatever the training did."""
+        return "float32"
+
+    @property
+    def compile(self) -> Compile:
+        """The model is run as it is: what is compiled cannot be watched."""
+        return ""
+
+    @property
+    def channels_last(self) -> bool:
+        """It is run in torch's own memory format."""
+        return False
+
+
+Cell = QualityCell | SpeedCell | FigureCell
+
+
+def kind_of(cell: Cell) -> Literal["quality", "speed", "figure"]:
+    """Return the kind of a cell, as it is stored."""
+    return cast(Literal["quality", "speed", "figure"], cell.__struct_config__.tag)
 
 
 KnownBy = Literal["checksums", "package", "owner", ""]
@@ -434,6 +503,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     image_size: tuple[int, int]
     """Height and width of the model's input in pixels."""
     in_channels: int
+    shows: str = ""
+    """For a figure cell the key of the training whose model it shows."""
     machine: str
     device: str
     """The device it runs on; for a quality cell this is no part of the id."""
@@ -452,9 +523,11 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     def in_words(self) -> str:
         """The cell on one line."""
         cell = self.cell
-        if isinstance(cell, QualityCell):
-            title = self.data.title if self.data else cell.dataset
-            return f"{self.label} on {title}, {cell.recipe.partition('/')[2]}, seed {cell.seed}"
+        if not isinstance(cell, SpeedCell):
+            trained = cell if isinstance(cell, QualityCell) else cell.of
+            title = self.data.title if self.data else trained.dataset
+            training = f"{self.label} on {title}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
+            return training if isinstance(cell, QualityCell) else f"{cell.figure} of {training}"
         channels, height, width = cell.input_shape
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
 
@@ -518,6 +591,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """Plugins of the metrics that gave the figures; of one plugin several where its code changed since."""
     kept: dict[str, str] = {}
     """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
+    pictures: int = 0
+    """Of a figure cell, how many pictures it has."""
 
     @property
     def id(self) -> str:

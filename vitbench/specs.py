@@ -81,13 +81,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MODEL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*\*?|\*)\Z")
 _RECIPE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
-_ROLES = ("build", "revision", "resolve", "members", "open", "detect", "fit", "step", "measure")
 
 
 def sources_of(spec: object) -> set[str]:
     """Return the top-level modules that a spec's import strings name, or that functions in their place come from."""
     modules = []
-    for role in _ROLES:
+    for role in OFFERED:
         target = getattr(spec, role, None)
         code = getattr(target, "func", target)  # of a functools.partial
         modules.append(code.partition(":")[0] if isinstance(code, str) else getattr(code, "__module__", ""))

@@ -314,6 +314,10 @@ class Store:
         """Return where the tensors lie that the recipe of a cell keeps under a name."""
         return self.folder / "kept" / f"{key}.{name}.safetensors"
 
+    def figures_path(self, key: str) -> Path:
+        """Return where the pictures of a figure cell lie, as data (`vitbench.figures.files`)."""
+        return self.folder / "figures" / f"{key}.npz"
+
     def checkpoint_path(self, key: str) -> Path:
         """Return where the state of a cell's training lies while it runs, and after it was killed."""
         return self.folder / "checkpoints" / f"{key}.pt"
@@ -471,7 +475,7 @@ def _exists(path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     try:
-        for name in ("weights", "predictions", "scores", "logs", "kept", "checkpoints"):
+        for name in ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures"):
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error

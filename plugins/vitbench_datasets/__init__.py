@@ -1,4 +1,5 @@
-"""Datasets that come with vitbench: digits, CIFAR-10 and CIFAR-100, and two layouts for one's own images."""
+"""Datasets that come with vitbench: digits, CIFAR-10 and CIFAR-100, MNIST and those in its format, and three layouts
+for one's own images."""
 
 from __future__ import annotations
 
@@ -20,6 +21,14 @@ _CIFAR = {
 copies whose means are the published ones, 0.49139968, 0.48215841, 0.44653091 of CIFAR-10's training images and
 0.50707516, 0.48654887, 0.44091784 of CIFAR-100's."""
 _DIGITS = ("41ce68e913a2d87e21b0058095db54368f0564c826366433fc9628688202a6f1",)
+_FASHION = (
+    "90136b63617747665e71ca18e55050de0db6ae039963603d4dc2c2c87c9f0bea",
+    "69094a62ef6332699ad821c465cb984120fdf3268a43dd64cf33d1c78357cb50",
+    "9b03289731c88d5f9da2b6e079796b4feef3b2817ad1cc3b702125fd8bb6eb6c",
+)
+"""As `_CIFAR`, and lastly under the class names of a hub's copy (``T - shirt / top``). They were computed from files
+whose unpacked content has the published checksums (`mnist._UNPACKED`); the mean is 0.28604, as published."""
+_EMNIST_SUBSETS = ("balanced", "byclass", "bymerge", "letters", "digits", "mnist")
 _CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, Learning Multiple Layers of Features, 2009)"
 
 
@@ -54,6 +63,7 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
             requires=("torchvision",),
             published=_CIFAR[classes],
         )
+    yield from _in_mnists_format()
     yield vitbench.DatasetSpec(
         name="folder",
         open="vitbench_datasets.folder:open_folder",
@@ -68,4 +78,71 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
         detect="vitbench_datasets.parquet:detect",
         splits=("train", "val", "test"),
         requires=("pyarrow",),
+    )
+    yield vitbench.DatasetSpec(
+        name="idx",
+        open="vitbench_datasets.idx:open_idx",
+        summary="idx files as MNIST's: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k- or test-*; or *.gz",
+        detect="vitbench_datasets.idx:detect",
+        splits=("train", "val", "test"),
+    )
+
+
+def _in_mnists_format() -> Iterator[vitbench.DatasetSpec]:
+    """Give the datasets that are published as idx files."""
+    shape, sizes = (1, 28, 28), {"train": 60_000, "test": 10_000}
+    yield vitbench.DatasetSpec(
+        name="fashion-mnist",
+        open="vitbench_datasets.mnist:open_fashion_mnist",
+        summary="Fashion-MNIST: 70,000 gray images of clothes of 28x28 pixels, 10 classes",
+        classes=10,
+        shape=shape,
+        sizes=sizes,
+        downloads=True,
+        licence="MIT",
+        source="https://github.com/zalandoresearch/fashion-mnist (Xiao, Rasul and Vollgraf, 2017, arXiv 1708.07747)",
+        requires=("torchvision",),
+        published=_FASHION,
+    )
+    yield vitbench.DatasetSpec(
+        name="mnist",
+        open="vitbench_datasets.mnist:open_mnist",
+        summary="MNIST: 70,000 handwritten digits of 28x28 pixels",
+        classes=10,
+        shape=shape,
+        sizes=sizes,
+        downloads=True,
+        augmentations=("crop",),
+        licence="none stated",
+        source="http://yann.lecun.com/exdb/mnist (LeCun, Bottou, Bengio and Haffner, 1998)",
+        requires=("torchvision",),
+    )
+    yield vitbench.DatasetSpec(
+        name="kmnist",
+        open="vitbench_datasets.mnist:open_kmnist",
+        summary="KMNIST: 70,000 handwritten characters of cursive Japanese of 28x28 pixels, 10 classes",
+        classes=10,
+        shape=shape,
+        sizes=sizes,
+        downloads=True,
+        augmentations=("crop",),
+        licence="CC BY-SA 4.0",
+        source="https://github.com/rois-codh/kmnist (Clanuwat et al., 2018, arXiv 1812.01718)",
+        requires=("torchvision",),
+    )
+    yield vitbench.DatasetSpec(
+        name="emnist",
+        open="vitbench_datasets.mnist:open_emnist",
+        summary="EMNIST: handwritten digits and letters of 28x28 pixels, 47 classes unless another subset is asked for",
+        shape=shape,
+        downloads=True,
+        augmentations=("crop",),
+        options={
+            "subset": vitbench.Option(
+                "balanced", help="which of its six datasets, by the names of its authors", choices=_EMNIST_SUBSETS
+            )
+        },
+        licence="none stated",
+        source="https://www.nist.gov/itl/products-and-services/emnist-dataset (Cohen et al., 2017, arXiv 1702.05373)",
+        requires=("torchvision",),
     )

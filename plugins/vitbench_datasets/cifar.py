@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .downloading import reach
+
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
-
-_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,9 +82,7 @@ def _open(
 def _download(published: type[CIFAR10], folder: Path) -> None:
     from torchvision.datasets.utils import download_and_extract_archive
 
-    # torchvision waits for a silent network without end; this fails within seconds, and as an OSError.
-    request = urllib.request.Request(published.url, method="HEAD")
-    urllib.request.urlopen(request, timeout=_CONNECT_SECONDS).close()
+    reach(published.url)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as temporary:
         try:

@@ -31,7 +31,8 @@ from vitbench.planning.suite_file import read_suite
 from vitbench.pytest_plugin.fixture import ModelBenchmark
 from vitbench.records import SpeedCell
 from vitbench.scaffold import write_package
-from vitbench.specs import At, Part, load_target
+from vitbench.specs import At, FigurePart, Part, load_target
+from vitbench.testing import checks_of, run_checks
 
 ROOT = Path(__file__).parents[2]
 OFFERED = (
@@ -42,6 +43,7 @@ OFFERED = (
     "RecipeSpec",
     "MetricSpec",
     "MeasurementSpec",
+    "FigureSpec",
     "Measurement",
     "Verdict",
     "SuiteSpec",
@@ -189,6 +191,8 @@ def test_every_part_and_every_kind_of_cell_is_documented():
     page = (ROOT / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
     parts = page.partition("| part |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", parts, flags=re.MULTILINE)) == set(get_args(Part))
+    [needs] = re.findall(r"^\| `needs` \| (tuple of `.*?) \| .*$", page, flags=re.MULTILINE)
+    assert re.findall(r'"(\w+)"', needs) == list(get_args(FigurePart))
     [at] = re.findall(r"^\| `at` \| .*$", page, flags=re.MULTILINE)
     assert set(get_args(At)) <= set(re.findall(r"`(\w+)`", at))
 
@@ -237,6 +241,8 @@ def test_the_examples_of_all_hooks_are_one_plugin_file_that_runs(tmp_path, monke
         assert 0.5 < found["median_confidence"].low < found["median_confidence"].high < 1
         assert found["dim_top1"].value == 1
         assert found["layers"].value == 2
+    figures = [check for name in ("filters", "calibration", "looks") for check in checks_of(f"{path}/{name}")]
+    assert [one for one in run_checks(figures) if one.status == "failed"] == []
 
 
 def test_the_package_of_the_docs_is_what_plugin_new_writes(tmp_path):
@@ -290,7 +296,15 @@ def test_all_that_a_plugin_imports_from_vitbench_is_in_the_reference(reference):
 
 
 @pytest.mark.parametrize(
-    "module", ["vitbench", "vitbench.specs", "vitbench.protocols", "vitbench.training", "vitbench.statistics"]
+    "module",
+    [
+        "vitbench",
+        "vitbench.specs",
+        "vitbench.protocols",
+        "vitbench.figures",
+        "vitbench.training",
+        "vitbench.statistics",
+    ],
 )
 def test_every_public_name_has_its_place_in_the_reference(reference, module):
     for name in importlib.import_module(module).__all__:
@@ -313,9 +327,9 @@ def test_every_stage_of_loading_is_documented():
     assert re.findall(r"^\| (\w+) \|", table, flags=re.MULTILINE) == list(get_args(Stage))
 
 
-def test_the_hooks_are_the_five_of_the_design():
+def test_the_hooks_are_the_six_of_the_design():
     assert sorted(HOOKS) == sorted(
-        f"vitbench_{kind}" for kind in ("models", "datasets", "recipes", "metrics", "suites")
+        f"vitbench_{kind}" for kind in ("models", "datasets", "recipes", "metrics", "figures", "suites")
     )
 
 

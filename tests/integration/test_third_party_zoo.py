@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from idx_files import idx
 from safetensors.numpy import load_file, save_file
 
 import vitbench
@@ -115,12 +116,6 @@ def draw(rng: np.random.Generator, count: int, height: int, width: int) -> tuple
     pattern = np.choose(labels[:, None, None], patterns)
     light = rng.uniform(0.5, 1, size=(count, 1, 1))
     return labels, (light * (64 + 128 * pattern + rng.normal(0, 30, pattern.shape))).clip(0, 255).astype(np.uint8)
-
-
-def idx(array: np.ndarray) -> bytes:
-    return (
-        bytes((0, 0, 8, array.ndim)) + np.array(array.shape, dtype=">u4").tobytes() + array.astype(np.uint8).tobytes()
-    )
 
 
 def write_data(folder: Path) -> None:

@@ -48,7 +48,7 @@ def test_the_page_shows_a_file_for_each_hook() -> None:
     assert set(FILES) == {
         "mobile.py",
         "pyproject.toml",
-        *(f"src/vitbench_mobile/{name}" for name in ("__init__.py", "models.py", "bars.py", "metrics.py", "sgd.py")),
+        *(f"src/vitbench_mobile/{name}.py" for name in ("__init__", "models", "bars", "metrics", "slopes", "sgd")),
         "src/vitbench_mobile/bars.toml",
         "tests/test_mobile.py",
     }
@@ -99,11 +99,11 @@ def test_one_file_and_then_its_package_are_ranked_against_the_built_in_models(ne
 @pytest.mark.slow
 def test_the_package_is_listed_and_checked(newcomer: FreshEnvironment) -> None:
     listed = newcomer.run(*PLUGINS).stdout
-    assert "mobile    vitbench-mobile 0.1.0: 1 model, 1 dataset, 1 recipe, 1 metric, 1 suite\n" in listed
+    assert "mobile    vitbench-mobile 0.1.0: 1 model, 1 dataset, 1 recipe, 1 metric, 1 figure, 1 suite\n" in listed
     assert "Problems" not in listed
     outcomes = json.loads(newcomer.run(*CHECK, "--json").stdout)["outcomes"]
     assert {outcome["status"] for outcome in outcomes} <= {"passed", "skipped"}
-    offers = ("v3-small", "bars", "average_recall", "sgd")
+    offers = ("v3-small", "bars", "average_recall", "slopes", "sgd")
     assert {outcome["subject"] for outcome in outcomes} == {"mobile", *(f"mobile/{name}" for name in offers)}
 
 

@@ -7,16 +7,14 @@ import io
 import pickle
 import struct
 import tarfile
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import numpy as np
 import pytest
+from serving import serving
 from torchvision.datasets import CIFAR10
 from vitbench_datasets import vitbench_datasets
 from vitbench_datasets.cifar import open_cifar10, open_cifar100
@@ -175,15 +173,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(made / "cifar-10-batches-py", "cifar-10-batches-py")
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as server:
-        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{archive.name}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(tmp_path) as address:
+        monkeypatch.setattr(CIFAR10, "url", f"{address}{archive.name}")
         yield
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.usefixtures("served")

@@ -180,6 +180,7 @@ import torch
 from torch import nn
 
 import vitbench
+from vitbench.figures import Grid, Tile
 from vitbench.training import batches, preprocess
 
 
@@ -205,6 +206,11 @@ def vitbench_metrics():
     yield vitbench.MetricSpec(
         name="of_all", measure=measure, unit="1", better="lower", needs="architecture", summary="Parameters"
     )
+
+
+@vitbench.hookimpl
+def vitbench_figures():
+    yield vitbench.FigureSpec(name="first", draw=draw, summary="The first image")
 
 
 def build(*, num_classes, image_size, in_channels, width):
@@ -263,6 +269,11 @@ def fit(model, data, run):
 def measure(subject):
     count = sum(each.numel() for each in subject.architecture().parameters())
     yield vitbench.Measurement(name="of_all", value=float(count))
+
+
+def draw(subject):
+    tile = Tile(pixels=subject.pictures[0].pixels)
+    yield Grid(title="The first image", tiles=(tile,), columns=1)
 """
 
 
@@ -272,6 +283,7 @@ CHECKS = {
     "check_dataset_labels",
     "check_recipe_returns_model",
     "check_metric_measurements",
+    "check_figure_draws",
 }
 """One of each kind, which calls the function of its role."""
 

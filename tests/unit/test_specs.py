@@ -15,6 +15,7 @@ import pytest
 from vitbench.errors import UnusableError
 from vitbench.specs import (
     DatasetSpec,
+    FigureSpec,
     MeasurementSpec,
     MetricSpec,
     ModelSpec,
@@ -36,6 +37,10 @@ def metric(**fields: object) -> MetricSpec:
     return MetricSpec(**{**given, **fields})
 
 
+def figure(**fields: object) -> FigureSpec:
+    return FigureSpec(**{"name": "looks", "draw": "m:f", "summary": "Where it looks", **fields})
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "-a", ".a", "a:b", "a\n", "é", None, 3, "*a"])
 def test_a_wrong_name_is_refused(name: object) -> None:
     for make in (
@@ -43,6 +48,7 @@ def test_a_wrong_name_is_refused(name: object) -> None:
         lambda: DatasetSpec(name=name, open="a:b", summary="x"),
         lambda: RecipeSpec(name=name, fit="a:b", summary="x"),
         lambda: metric(name=name),
+        lambda: figure(name=name),
         lambda: SuiteSpec(name=name, path="/a.toml", summary="x"),
     ):
         with pytest.raises(ValueError, match="must be letters, digits"):
@@ -165,6 +171,7 @@ def test_the_sources_of_a_spec_are_those_of_its_import_strings_and_functions() -
     assert sources_of(DatasetSpec(name="d", open="one:a", detect="two.b:c", summary="x")) == {"one", "two"}
     assert sources_of(RecipeSpec(name="r", fit=dataclasses.replace, summary="x")) == {"dataclasses"}
     assert sources_of(metric(measure="m.n:f")) == {"m"}
+    assert sources_of(figure(draw="m.n:f")) == {"m"}
     assert sources_of(SuiteSpec(name="s", path="/a.toml", summary="x")) == set()
     assert sources_of(model(build=functools.partial(dataclasses.replace))) == {"dataclasses"}
 
@@ -207,6 +214,23 @@ def test_a_measurement_that_a_fixed_column_would_hide_is_refused(name: str) -> N
         with pytest.raises(ValueError, match=words):
             MetricSpec(**{**fields, **given})  # type: ignore[arg-type]
     assert MetricSpec(**fields, name=name, measurements=("it",)).gives[0].name == "it"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"draw": "m"}, "figure looks: draw must be an import string"),
+        ({"summary": "two\nlines"}, "figure looks: summary must be one line of text"),
+        ({"needs": "kept"}, "figure looks: needs must be a tuple of texts"),
+        ({"needs": ("images",)}, "figure looks: needs must be among predictions, kept, not 'images'"),
+        ({"requires": "torchcam"}, "figure looks: requires must be a tuple of texts"),
+        ({"options": {"subject": 1}}, "figure looks: option subject has the name of an argument of draw"),
+        ({"options": {"teacher": Option("", kind="model")}}, "figure looks: option teacher is of kind model"),
+    ],
+)
+def test_a_wrong_figure_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        figure(**fields)
 
 
 def test_a_spec_cannot_change_after_it_is_given() -> None:

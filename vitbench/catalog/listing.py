@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from vitbench.catalog import Catalog, Offer
+from vitbench.catalog.loading import KINDS
 from vitbench.catalog.selecting import WithOptions
 from vitbench.printable import plain, short_size
 from vitbench.specs import ModelSpec, Option
@@ -27,7 +28,7 @@ def as_text(catalog: Catalog, kind: str, members: Mapping[str, Offer[ModelSpec]]
 
     Args:
         catalog: what is listed.
-        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``suites`` or ``plugins``.
+        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``suites`` or ``plugins``.
         members: of families, by full name, each with its family; their names alone follow.
     """
     if kind == "plugins":
@@ -174,7 +175,7 @@ def _plugins_text(catalog: Catalog) -> str:
     counts = {
         plugin.name: ", ".join(
             f"{count} {kind if count > 1 else kind[:-1]}"
-            for kind in ("models", "datasets", "recipes", "metrics", "suites")
+            for kind in KINDS
             if (count := sum(offer.plugin.name == plugin.name for offer in getattr(catalog, kind).values()))
         )
         for plugin in catalog.plugins

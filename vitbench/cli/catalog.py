@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ls", "plugins"]
 
-KINDS = ("models", "datasets", "recipes", "metrics", "suites", "plugins")
-WITH_OPTIONS = ("models", "datasets", "recipes", "metrics")
+KINDS = ("models", "datasets", "recipes", "metrics", "figures", "suites", "plugins")
+WITH_OPTIONS = ("models", "datasets", "recipes", "metrics", "figures")
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.argument("pattern", required=False)
-@click.option("--options", "options_of", metavar="NAME", help="The options of this model, dataset, recipe or metric.")
+@click.option(
+    "--options", "options_of", metavar="NAME", help="The options of this model, dataset, recipe, metric or figure."
+)
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ls(

@@ -201,7 +201,7 @@ def _print_plan(planned: Plan, pace: Pace | None, output: Path | None, rerun: Re
     from vitbench.store import FILE_NAME, Store, default_output
 
     folder = output or default_output()
-    cells = in_order(pace.cells if pace else planned.prepared.cells)
+    cells = [*in_order(pace.cells if pace else planned.prepared.cells), *planned.figures]
     newest: dict[str, Record] = {}
     records: list[Record] = []
     if (folder / FILE_NAME).exists():

@@ -19,7 +19,7 @@ from vitbench.leaderboard.processes import told_apart
 from vitbench.leaderboard.rows import Condition, Row, unshared
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
-from vitbench.records import PLAIN_STEP, KeyedCell, QualityCell, Record
+from vitbench.records import PLAIN_STEP, FigureCell, KeyedCell, QualityCell, Record, SpeedCell
 from vitbench.settings import LIVE_SPEEDS
 from vitbench.specs import At
 
@@ -61,7 +61,7 @@ def _is_of(planned: KeyedCell, at: At, condition: Condition) -> bool:
     Where nothing was timed at all, no batch size is the common one.
     """
     cell = planned.cell
-    if at_of(cell) != at:
+    if isinstance(cell, FigureCell) or at_of(cell) != at:
         return False
     if isinstance(cell, QualityCell) or at not in BATCHES:
         return True
@@ -270,7 +270,7 @@ def _missing(first: Contender, second: Contender, rank_by: str) -> Iterator[str]
 def _would_have_told(planned: KeyedCell, at: At, own: Condition, other: Condition) -> bool:
     """Say whether a cell is the one that a row's metric would come from, or its counterpart to the other row's."""
     cell = planned.cell
-    if not isinstance(cell, QualityCell):
+    if isinstance(cell, SpeedCell):
         place = (cell.machine, cell.device, cell.threads)
         if place not in [(each.machine, each.device, each.threads) for each in (own, other)]:
             return False

@@ -11,6 +11,7 @@ from vitbench.records import KeyedCell, Measurement, PluginOrigin, PreprocessInf
 from vitbench.specs import OptionValue
 
 __all__ = [
+    "FIGURES",
     "PREDICTIONS",
     "SCORES",
     "WEIGHTS",
@@ -26,7 +27,10 @@ __all__ = [
 ]
 
 WEIGHTS, PREDICTIONS, SCORES = "weights.safetensors", "predictions.npz", "scores.npz"
+FIGURES = "figures.npz"
 """Files in the folder of a job."""
+FIGURE_TIMEOUT = 600.0
+"""Seconds for a figure."""
 SPEED_TIMEOUT = 300.0
 """Seconds for one process of a speed cell; training has no limit but its signs of life."""
 COMPILE_TIMEOUT = 900.0
@@ -41,7 +45,7 @@ class CellJob(_Message, frozen=True, kw_only=True):
     """One process of one cell, which leaves its files in its folder.
 
     Of a quality cell these are `PREDICTIONS`, `SCORES`, where it trains `WEIGHTS`, and what its recipe keeps: each
-    `kept_file`.
+    `kept_file`. Of a figure cell it is `FIGURES`.
     """
 
     planned: KeyedCell
@@ -57,6 +61,9 @@ class CellJob(_Message, frozen=True, kw_only=True):
     checkpoint: str = ""
     """Where the state of a training is saved and found, in a folder that outlives the job; empty: nowhere. The caller
     deletes it when the training has ended without being killed."""
+    trained: dict[str, str] = {}
+    """For a figure cell the paths of what its training left: `WEIGHTS`, `PREDICTIONS`, and each `kept_file`, where
+    there is such a file."""
     metric_options: dict[str, dict[str, OptionValue]] = {}
     """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection = PluginSelection()
@@ -110,6 +117,8 @@ class CellResult(_Message, frozen=True, kw_only=True):
     measured_by: tuple[PluginOrigin, ...] = ()
     kept: dict[str, str] = {}
     """SHA-256 of each `kept_file`, by name."""
+    pictures: int = 0
+    """Of a figure cell, how many `FIGURES` has."""
 
 
 Message = Progress | Say

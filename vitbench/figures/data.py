@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Figure", "Grid", "Matrix", "Points", "Scale", "Tile"]
 
+_LEAST = 1e-6
+"""Width of a scale whose values are all equal, over their size."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
@@ -23,12 +26,14 @@ class Scale:
     label: str
     """What the values are, with their unit."""
     low: float
+    """The value at one end of the bar."""
     high: float
+    """The value at the other end."""
     diverging: bool = False
     """Whether they have a middle that means nothing in either direction, as a cosine's 0 does: it is half way."""
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+        if not -np.inf < self.low < self.high < np.inf:
             raise ValueError(f"a scale goes from a lower to a higher number, not from {self.low} to {self.high}")
 
     @classmethod
@@ -36,11 +41,11 @@ class Scale:
         """Return the scale that some values fill; of equal ones it is a little wider."""
         low, high = float(np.min(values)), float(np.max(values))
         if diverging:
-            high = max(abs(low), abs(high))
+            high = max(abs(low), abs(high), _LEAST)
             low = -high
-        return cls(
-            label=label, low=low, high=high if high > low else low + max(abs(low), 1.0) * 1e-6, diverging=diverging
-        )
+        elif low == high:
+            high = low + max(abs(low), 1.0) * _LEAST
+        return cls(label=label, low=low, high=high, diverging=diverging)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +63,14 @@ class Tile:
         if self.pixels is None and self.values is None:
             raise ValueError("a tile needs pixels or values")
         if self.pixels is not None:
-            shape, dtype = np.shape(self.pixels), np.asarray(self.pixels).dtype
-            if dtype != np.uint8 or len(shape) != 3 or shape[0] not in (1, 3):
-                raise ValueError(f"a tile's pixels must be uint8[C, H, W] of 1 or 3 channels, not {dtype}{list(shape)}")
+            pixels = np.asarray(self.pixels)
+            if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) not in (1, 3) or not pixels.size:
+                raise ValueError(
+                    f"a tile's pixels must be uint8[C, H, W] of 1 or 3 channels, not {pixels.dtype}{list(pixels.shape)}"
+                )
+            _set(self, pixels=pixels)
         if self.values is not None:
-            _check_values("a tile's values", self.values, 2)
+            _set(self, values=_numbers("a tile's values", self.values, 2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,9 +78,11 @@ class Grid:
     """Tiles in rows and columns."""
 
     title: str
+    """What it shows, in a few words."""
     tiles: tuple[Tile | None, ...]
     """Row by row; None leaves a place empty."""
     columns: int
+    """Tiles in a row."""
     row_labels: tuple[str, ...] = ()
     """As many as there are rows, or none."""
     column_labels: tuple[str, ...] = ()
@@ -85,7 +95,13 @@ class Grid:
     """Its place among several of one figure, such as ``layer 3``; a page shows these one at a time."""
 
     def __post_init__(self) -> None:
-        if self.columns < 1 or not self.tiles:
+        _set(
+            self,
+            tiles=tuple(self.tiles),
+            row_labels=_words("row_labels", self.row_labels),
+            column_labels=_words("column_labels", self.column_labels),
+        )
+        if self.columns < 1 or not any(self.tiles):
             raise ValueError("a grid needs a tile and a column")
         rows = -(-len(self.tiles) // self.columns)
         if len(self.row_labels) not in (0, rows) or len(self.column_labels) not in (0, self.columns):
@@ -99,19 +115,31 @@ class Matrix:
     """A matrix with labelled rows and columns, its values written into it where there is room."""
 
     title: str
+    """What it shows, in a few words."""
     values: NDArray[np.float32]
     """float32[R, L]"""
     row_labels: tuple[str, ...]
+    """R labels."""
     column_labels: tuple[str, ...]
+    """L labels."""
     rows: str
     """What the rows are, such as ``true class``."""
     columns: str
+    """What the columns are."""
     scale: Scale
+    """Of the values."""
     note: str = ""
+    """As of `Grid`."""
     step: str = ""
+    """As of `Grid`."""
 
     def __post_init__(self) -> None:
-        _check_values("a matrix", self.values, 2)
+        _set(
+            self,
+            values=_numbers("a matrix", self.values, 2),
+            row_labels=_words("row_labels", self.row_labels),
+            column_labels=_words("column_labels", self.column_labels),
+        )
         if np.shape(self.values) != (len(self.row_labels), len(self.column_labels)):
             raise ValueError(
                 f"a matrix of shape {list(np.shape(self.values))} needs as many labels, "
@@ -124,6 +152,7 @@ class Points:
     """Points of one or more series over a common axis."""
 
     title: str
+    """What it shows, in a few words."""
     x: NDArray[np.float32]
     """float32[N]"""
     y: NDArray[np.float32]
@@ -131,15 +160,18 @@ class Points:
     series: tuple[str, ...] = ()
     """The series of each point, or none: all are of one."""
     x_label: str
+    """What x is, with its unit."""
     y_label: str
+    """What y is, with its unit."""
     lines: bool = False
     """Whether the points of a series are joined."""
     note: str = ""
+    """As of `Grid`."""
     step: str = ""
+    """As of `Grid`."""
 
     def __post_init__(self) -> None:
-        _check_values("x", self.x, 1)
-        _check_values("y", self.y, 1)
+        _set(self, x=_numbers("x", self.x, 1), y=_numbers("y", self.y, 1), series=_words("series", self.series))
         if len(self.x) != len(self.y) or len(self.series) not in (0, len(self.x)):
             raise ValueError("points need as many x as y, and a series for each or for none")
 
@@ -148,10 +180,26 @@ Figure = Grid | Matrix | Points
 """One picture. A figure whose pictures are steps, such as layers, gives one of each."""
 
 
-def _check_values(what: str, values: object, dimensions: int) -> None:
-    """Refuse what cannot be drawn."""
+def _numbers(what: str, values: object, dimensions: int) -> NDArray[np.float32]:
+    """Return values as they are drawn and stored, or raise ValueError where they cannot be."""
     found = np.asarray(values)
     if found.dtype.kind not in "fiu" or found.ndim != dimensions or not found.size:
         raise ValueError(f"{what} must be numbers in {dimensions} dimensions, not {found.dtype}{list(found.shape)}")
-    if not np.isfinite(found).all():
+    with np.errstate(over="ignore"):
+        numbers = found.astype(np.float32)
+    if not np.isfinite(numbers).all():
         raise ValueError(f"{what} must be finite numbers")
+    return numbers
+
+
+def _words(what: str, words: object) -> tuple[str, ...]:
+    """Return several texts as a tuple; one alone would be taken letter by letter."""
+    if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'{what} must be a tuple of texts, such as ("one",) with its comma, not {words!r}')
+    return tuple(words)
+
+
+def _set(made: object, **values: object) -> None:
+    """Set fields of a frozen type while it is made."""
+    for name, value in values.items():
+        object.__setattr__(made, name, value)

@@ -44,6 +44,7 @@ class FigureSubject:
     model: nn.Module
     """With its trained weights, in eval mode, on `device`. Leave it as it is."""
     device: str
+    """Where the model is: ``cpu``, ``cuda:0``. Take what is computed there to the CPU before NumPy gets it."""
     input_shape: tuple[int, int, int]
     """Channels, height and width of the model's input."""
     class_names: tuple[str, ...]
@@ -75,8 +76,12 @@ class FigureSubject:
     def maps(self, *, gradients: bool = False) -> Iterator[Watched]:
         """Watch the model's attention while it is called in the block (`vitbench.attention.watch`).
 
+        Args:
+            gradients: as of `watch`.
+
         Raises:
-            Skip: the model has none that can be watched, once the block has ended.
+            Skip: the model has none that can be watched, once the block has ended; or the block raised UnusableError,
+                as the functions of `vitbench.attention` do for maps that they cannot read.
         """
         from vitbench.attention import watch
         from vitbench.errors import UnusableError

@@ -13,7 +13,7 @@ import msgspec
 from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
 from vitbench.leaderboard.rows import options_text, row_fields
-from vitbench.records import KeyedCell, Measurement, QualityCell, Record, newest_by_id
+from vitbench.records import KeyedCell, Measurement, Record, kind_of, newest_by_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,7 +206,7 @@ def _of_record(record: Record) -> dict[str, Any]:
         asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.data.class_names)
         asked["input_shape"] = (planned.in_channels, *planned.image_size)
     return asked | {
-        "kind": "quality" if isinstance(cell, QualityCell) else "speed",
+        "kind": kind_of(cell),
         "model": planned.label,
         "name": cell.model,
         "options": options_text(cell.options),

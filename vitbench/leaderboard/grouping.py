@@ -115,7 +115,7 @@ def grouped(records: Iterable[Record]) -> tuple[dict[RowIdentity, list[Record]],
         cell = record.planned.cell
         if isinstance(cell, QualityCell):
             entries[identity(record.planned, cell)].append(record)
-        elif record.status == "ok":
+        elif isinstance(cell, SpeedCell) and record.status == "ok":
             speed[timed_model(record.planned), manner_of(record.planned)][own_place(record.planned)].append(record)
     return entries, speed
 

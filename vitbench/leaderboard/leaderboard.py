@@ -22,7 +22,7 @@ from vitbench.leaderboard.rows import Condition, Row, unranked
 from vitbench.leaderboard.selecting import Patterns, select
 from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain
-from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, SpeedCell, kind_of, newest_by_id
 
 __all__ = [
     "Condition",
@@ -49,7 +49,7 @@ class Failure:
     model: str
     dataset: str
     """Title; empty for a speed cell."""
-    kind: Literal["quality", "speed"]
+    kind: Literal["quality", "speed", "figure"]
     status: str
     """Any status but ok; `pending` never started, or waits for the hub, where an older result may be in the rows."""
     reason: str
@@ -111,14 +111,16 @@ def build(
     """
     records = list(records)
     newest = newest_by_id(records)
-    failed = [_failure(r.planned, r.status, r.reason) for r in newest.values() if r.status != "ok"]
+    lacking = [record for record in newest.values() if record.status != "ok" and not _does_not_concern(record)]
+    failed = [_failure(record.planned, record.status, record.reason) for record in lacking]
     # Of these an older result is shown, too.
     last = {record.id: record for record in records}
     waiting = [r for r in last.values() if r.status == "pending" and newest[r.id] is not r]
     failed += [_failure(r.planned, r.status, r.reason) for r in waiting]
     failed += [_failure(cell, "pending", "not started") for cell in pending]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
-    kept, left_out = of_one_code(newest.values())
+    measured = [record for record in newest.values() if not isinstance(record.planned.cell, FigureCell)]
+    kept, left_out = of_one_code(measured)
     # Before rows are chosen, so that no speed depends on what else is shown.
     scaled, references = on_one_scale(unranked(kept, pending))
     shown, hidden = with_occasion_spreads(scaled, occasion_spreads(records)), ""
@@ -261,11 +263,18 @@ def _order(condition: Condition) -> tuple[object, ...]:
     )
 
 
+def _does_not_concern(record: Record) -> bool:
+    """Whether it is of a figure that does not concern the model, as attention a convolutional network."""
+    return isinstance(record.planned.cell, FigureCell) and record.status == "skipped"
+
+
 def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
     cell = planned.cell
-    if isinstance(cell, QualityCell):
-        title = planned.data.title if planned.data else cell.dataset
-        detail = f"{title}, seed {cell.seed}"
+    if not isinstance(cell, SpeedCell):
+        trained = cell.of if isinstance(cell, FigureCell) else cell
+        title = planned.data.title if planned.data else trained.dataset
+        of_figure = f"{cell.figure}, " if isinstance(cell, FigureCell) else ""
+        detail = f"{of_figure}{title}, seed {trained.seed}"
     else:
         batch = "the largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
         step = f" of {cell.recipe.partition('/')[2]}" if cell.recipe else ""
@@ -273,7 +282,7 @@ def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
     return Failure(
         model=planned.label,
         dataset=title,
-        kind="quality" if isinstance(cell, QualityCell) else "speed",
+        kind=kind_of(cell),
         status=status,
         reason=reason if plain(reason).strip() else status,
         id=planned.id,

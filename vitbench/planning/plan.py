@@ -18,12 +18,13 @@ from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import Say
 from vitbench.planning.expand import expand, is_dataset, speed_plan
+from vitbench.planning.figures import asked_figures, figure_cells
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.metrics import metric_options, of_recipes, ranked_by
 from vitbench.planning.remembered import grounds_of
 from vitbench.planning.suite import AskedCell, Selection, Suite
 from vitbench.planning.suite_file import parse_suite, read_suite, read_text
-from vitbench.records import canonical_name
+from vitbench.records import KeyedCell, canonical_name
 from vitbench.settings import SUITE
 from vitbench.specs import OptionValue
 
@@ -47,6 +48,8 @@ class Plan:
     """Of metrics that have some, by full name, complete."""
     plugins: PluginSelection
     """As they were found: the text of plugin files with them."""
+    figures: tuple[KeyedCell, ...] = ()
+    """What is drawn of the trained models, after all other cells."""
     grounds: str = ""
     """What the prepared plan rests on, see `vitbench.planning.remembered`; empty where it is not to be kept."""
     asked: float = 0.0
@@ -97,6 +100,7 @@ def plan(
     options = metric_options(catalog, found.metrics, selection.settings, home=home)
     of_cells = msgspec.structs.replace(selection, settings=of_recipes(catalog, selection.settings))
     cells = expand(found, catalog, of_cells, home=home, base=base)
+    figures = asked_figures(found.figures, catalog, home=home)
     if conditions.budget is None:
         _refuse_by_time(cells)
     found = msgspec.structs.replace(found, rank_by=ranked_by(found.rank_by, catalog, options))
@@ -133,6 +137,7 @@ def plan(
         metrics=metric_versions(catalog, options),
         metric_options=options,
         plugins=plugins,
+        figures=tuple(figure_cells(prepared.cells, figures, catalog)),
         grounds=grounds,
         asked=asked,
     )

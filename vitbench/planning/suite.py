@@ -94,6 +94,8 @@ class Suite(_Data, frozen=True, kw_only=True):
     """Dataset name to its folder, relative to the file."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read."""
+    figures: tuple[str, ...] = ()
+    """Each ``NAME[:k=v,...]``: what is drawn of every trained model when all else has run."""
     claims: tuple[Claim, ...] = ()
     """What is to be tested on the rows, see `vitbench.findings`."""
     budget: str | int | float | None = None

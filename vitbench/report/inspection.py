@@ -10,7 +10,7 @@ import msgspec
 
 from vitbench.leaderboard.results import newest_record
 from vitbench.printable import describe_seconds, plain
-from vitbench.records import KeyedCell, Measurement, Record, newest_by_id
+from vitbench.records import KeyedCell, Measurement, Record, kind_of, newest_by_id
 from vitbench.report.terminal_text import aligned
 from vitbench.store import Store
 
@@ -36,7 +36,7 @@ def plan_text(
     rows = [
         [
             planned.key,
-            str(planned.cell.__struct_config__.tag),
+            kind_of(planned.cell),
             newest[planned.key].status if planned.key in newest else "-",
             "run" if wanted[planned.key] else "keep",
             describe_seconds(expected[planned.key][0]) if planned.key in expected else "",

@@ -24,6 +24,8 @@ from vitbench.catalog.discovery import PluginSelection
 from vitbench.errors import StoreError
 from vitbench.execution.executor import Ending, Executor, Needs
 from vitbench.execution.messages import (
+    FIGURE_TIMEOUT,
+    FIGURES,
     PREDICTIONS,
     SCORES,
     WEIGHTS,
@@ -39,7 +41,7 @@ from vitbench.execution.messages import (
 )
 from vitbench.files import move_file
 from vitbench.measurements import plain_name
-from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell, Status
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, SpeedCell, Status
 from vitbench.running.attempt import FULL_PROCESSES, Attempt, status_of
 from vitbench.running.largest_batch import SearchFailed, find_largest
 from vitbench.specs import OptionValue
@@ -304,9 +306,15 @@ class _Call:
                 away = CellResult(status="pending", reason=planned.unavailable)
                 return Ending(kind="answered", seconds=0.0, answer=away)
             return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
+        trained = self._trained(planned.shows) if isinstance(planned.cell, FigureCell) else {}
+        if trained is None:
+            waits = CellResult(status="pending", reason="the training that it shows has no result")
+            return Ending(kind="answered", seconds=0.0, answer=waits)
         timeout, environment = self.timeout, dict(self.environment)
         if isinstance(planned.cell, SpeedCell):
             timeout = timeout or time_limit(planned.cell)
+        elif isinstance(planned.cell, FigureCell):
+            timeout = timeout or FIGURE_TIMEOUT
         if planned.cell.compile:
             # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
             environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
@@ -317,6 +325,7 @@ class _Call:
             timing_only=process >= FULL_PROCESSES,
             probe=probe,
             checkpoint=str(self.store.checkpoint_path(planned.key)) if isinstance(planned.cell, QualityCell) else "",
+            trained=trained,
             metric_options={**self.metric_options},
             plugins=self.plugins,
         )
@@ -341,6 +350,7 @@ class _Call:
                     WEIGHTS: store.weights_path(key),
                     PREDICTIONS: store.predictions_path(key),
                     SCORES: store.scores_path(key),
+                    FIGURES: store.figures_path(key),
                     **{kept_file(name): store.kept_path(key, name) for name in ending.answer.kept},
                 }
                 try:
@@ -349,6 +359,18 @@ class _Call:
                 except StoreError as error:  # the cell's results are lost, and the others go on
                     return Ending(kind="refused", seconds=ending.seconds, reason=str(error))
         return ending
+
+    def _trained(self, key: str) -> dict[str, str] | None:
+        """Return the files that a training left, by their names in its folder; None where it has no result."""
+        store, found = self.store, self.store.newest_by_key().get(key)
+        if found is None or found.status != "ok":
+            return None
+        places = {
+            WEIGHTS: store.weights_path(key),
+            PREDICTIONS: store.predictions_path(key),
+            **{kept_file(name): store.kept_path(key, name) for name in found.kept},
+        }
+        return {name: str(path.absolute()) for name, path in places.items() if path.exists()}
 
 
 def _event(planned: KeyedCell, message: Progress | Say) -> Event:

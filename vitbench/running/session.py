@@ -15,7 +15,7 @@ from vitbench.planning.command import command_line
 from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
 from vitbench.planning.remembered import recall, remember
-from vitbench.records import REFERENCE, KeyedCell, Record, SpeedCell
+from vitbench.records import REFERENCE, FigureCell, KeyedCell, Record, SpeedCell
 from vitbench.running.estimate import estimates
 from vitbench.running.progress import Talker
 from vitbench.running.runner import Ended, Event, run_cells, update_metrics
@@ -54,11 +54,13 @@ def execute(
     if (folder / FILE_NAME).exists():
         with Store.open(folder, create=False) as store:
             store.check_pages()  # before anything is written beside it
-    cells = in_order(pace.cells if pace else planned.prepared.cells)
+    measured = in_order(pace.cells if pace else planned.prepared.cells)
+    cells = [*measured, *planned.figures]
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
-        todo = [cell for cell in cells if is_wanted(newest.get(cell.key), rerun)]
+        todo = [cell for cell in measured if is_wanted(newest.get(cell.key), rerun)]
         todo = pace.ordered(todo) if pace else todo
+        todo += [cell for cell in planned.figures if is_wanted(newest.get(cell.key), rerun)]
         identity = store.begin_run(
             command=command_line(planned.selection),
             version=__version__,
@@ -77,7 +79,7 @@ def execute(
         )
 
         def on_event(event: Event) -> None:
-            if pace and isinstance(event, Ended):
+            if pace and isinstance(event, Ended) and not isinstance(event.record.planned.cell, FigureCell):
                 pace.end(event.record)
             talker(event)
 
@@ -105,7 +107,7 @@ def execute(
                 child_environment=planned.prepared.child_environment,
                 executor=executor,
                 on_event=on_event,
-                begin=pace.begin if pace else None,
+                begin=_begun(pace) if pace else None,
                 timeout=timeout,
                 plugins=planned.plugins,
                 by_ratio=_by_ratio(todo),
@@ -116,6 +118,11 @@ def execute(
         if planned.grounds:
             remember(folder, planned.prepared, grounds=planned.grounds, asked=planned.asked)
     return 0 if all(newest[cell.key].status in _DONE for cell in cells) else 1
+
+
+def _begun(pace: Pace) -> Callable[[KeyedCell], KeyedCell]:
+    """Return what begins a cell in its time; figures come after all that a budget is for."""
+    return lambda planned: planned if isinstance(planned.cell, FigureCell) else pace.begin(planned)
 
 
 def in_order(cells: Iterable[KeyedCell]) -> list[KeyedCell]:

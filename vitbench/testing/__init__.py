@@ -9,13 +9,23 @@ In a package's tests, one line per plugin::
         check()
 
 Each check is a plain function of one case (`ModelCase`, `DatasetCase`, ...) and one contract, in the modules
-``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``suites`` and ``plugins``. It
-returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply; docs/conformance.md lists all.
+``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``suites`` and
+``plugins``. It returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply;
+docs/conformance.md lists all.
 """
 
 from __future__ import annotations
 
-from vitbench.testing.cases import DatasetCase, FamilyCase, MetricCase, ModelCase, PluginCase, RecipeCase, SuiteCase
+from vitbench.testing.cases import (
+    DatasetCase,
+    FamilyCase,
+    FigureCase,
+    MetricCase,
+    ModelCase,
+    PluginCase,
+    RecipeCase,
+    SuiteCase,
+)
 from vitbench.testing.checks import Check, CheckFailed, Outcome, run_checks
 from vitbench.testing.parametrize import parametrize_checks
 from vitbench.testing.plan import checks_for, checks_of
@@ -25,6 +35,7 @@ __all__ = [
     "CheckFailed",
     "DatasetCase",
     "FamilyCase",
+    "FigureCase",
     "MetricCase",
     "ModelCase",
     "Outcome",

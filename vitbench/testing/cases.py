@@ -7,9 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitbench.catalog import Catalog, PluginSelection
-from vitbench.specs import DatasetSpec, MetricSpec, ModelSpec, OptionValue, RecipeSpec, SuiteSpec
+from vitbench.specs import DatasetSpec, FigureSpec, MetricSpec, ModelSpec, OptionValue, RecipeSpec, SuiteSpec
 
-__all__ = ["Case", "DatasetCase", "FamilyCase", "MetricCase", "ModelCase", "PluginCase", "RecipeCase", "SuiteCase"]
+__all__ = [
+    "Case",
+    "DatasetCase",
+    "FamilyCase",
+    "FigureCase",
+    "MetricCase",
+    "ModelCase",
+    "PluginCase",
+    "RecipeCase",
+    "SuiteCase",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,6 +85,14 @@ class MetricCase:
     """The metric."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FigureCase:
+    """A figure. Two cases are never equal, so that what it draws can be kept for its other checks."""
+
+    spec: FigureSpec
+    """The figure."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuiteCase:
     """A suite, and the catalog in which its names are looked up."""
@@ -85,4 +103,4 @@ class SuiteCase:
     """In which its names are looked up."""
 
 
-Case = PluginCase | ModelCase | FamilyCase | DatasetCase | RecipeCase | MetricCase | SuiteCase
+Case = PluginCase | ModelCase | FamilyCase | DatasetCase | RecipeCase | MetricCase | FigureCase | SuiteCase

@@ -14,7 +14,9 @@ from pathlib import Path
 import msgspec
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
+from vitbench.catalog.loading import KINDS
 from vitbench.catalog.provenance import first_missing
+from vitbench.contract import OFFERED
 from vitbench.execution.executor import Send
 from vitbench.specs import load_target
 
@@ -97,22 +99,11 @@ def _told(what: str) -> Imported:
 
 def _targets(catalog: Catalog) -> Iterator[str]:
     """Give the import strings of all offers; what they require must be there, or they are left out."""
-    for model in catalog.models.values():
-        if not first_missing(model.spec.requires):
-            yield from _strings(model.spec.build, model.spec.resolve, model.spec.members)
-    for dataset in catalog.datasets.values():
-        if not first_missing(dataset.spec.requires):
-            yield from _strings(dataset.spec.open, dataset.spec.detect)
-    for recipe in catalog.recipes.values():
-        if not first_missing(recipe.spec.requires):
-            yield from _strings(recipe.spec.fit, recipe.spec.step)
-    for metric in catalog.metrics.values():
-        if not first_missing(metric.spec.requires):
-            yield from _strings(metric.spec.measure)
-
-
-def _strings(*targets: object) -> Iterator[str]:
-    yield from (target for target in targets if isinstance(target, str))
+    for kind in KINDS:
+        for offer in getattr(catalog, kind).values():
+            if not first_missing(getattr(offer.spec, "requires", ())):
+                targets = (getattr(offer.spec, role, None) for role in OFFERED)
+                yield from (target for target in targets if isinstance(target, str))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Shapes: B images in a batch, C channels, S side in pixels, K classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from vitbench.errors import Skip, UsageError
 from vitbench.measuring.numerics import centred, rounding
-from vitbench.specs import OptionValue, Scalar
+from vitbench.specs import OptionValue
 from vitbench.testing.building import (
     CLASSES,
     LARGE_SIZE,
@@ -38,6 +37,7 @@ from vitbench.testing.building import (
 )
 from vitbench.testing.cases import ModelCase
 from vitbench.testing.checks import TOO_LARGE, CheckFailed, raised
+from vitbench.testing.choices import other_values
 from vitbench.testing.fitting import tensors_of
 from vitbench.worker.runtime import changed_flags, runtime, seed_all
 
@@ -45,7 +45,6 @@ BATCH_TOLERANCE = 1e-3
 """Share of the largest logit by which an image's logits may differ with its batch mates, both less what all logits of
 an image have in common, which softmax does not see: kernels for other batch sizes
 add in another order, which deep models in float32 make 1e-5 of; batch statistics make 1e-1 of it."""
-MOST_CHOICES = 8
 """Of one option, that a model is built with."""
 OTHER_SIZES = (0.5, 2, 3)
 """Multiples of a model's own size that one which takes others is tried at, until one does: patches divide them."""
@@ -159,19 +158,8 @@ def check_model_options(case: ModelCase) -> None:
 
 def _variants(case: ModelCase) -> Iterator[tuple[str, OptionValue]]:
     """Give values of single options that their declarations name, other than those that the other checks meet."""
-    for name, option in case.spec.declared.items():
-        if option.kind != "value" or name == "pretrained":  # no check needs weights
-            continue
-        values: list[Scalar] = list(option.choices)
-        if not values and option.value_type == "bool":
-            values = [True, False]
-        if not values and option.minimum is not None:
-            values = [math.ceil(option.minimum) if option.value_type == "int" else float(option.minimum)]
-        usual = case.options.get(name, option.default)
-        for value in values[:MOST_CHOICES]:
-            given: OptionValue = (value,) * len(option.items) if option.several else value
-            if given != usual:
-                yield name, given
+    declared = {name: option for name, option in case.spec.declared.items() if name != "pretrained"}  # needs weights
+    return other_values(declared, {**case.spec.defaults, **case.options})
 
 
 def check_model_builds_on_meta(case: ModelCase) -> None:

@@ -18,6 +18,7 @@ from vitbench.testing.cases import (
     Case,
     DatasetCase,
     FamilyCase,
+    FigureCase,
     MetricCase,
     ModelCase,
     PluginCase,
@@ -41,6 +42,8 @@ _TRAINED = (*_AT_HOME, "check_recipe_trains")
 _MEASURED = ("check_metric_measurements",)
 _SCORED = (*_MEASURED, "check_metric_scores")
 _VALUED = (*_SCORED, "check_metric_values")
+_ALONE = ("check_figure_offline",)
+_DRAWN = (*_ALONE, "check_figure_draws")
 _PARSED = ("check_suite_parses",)
 
 CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
@@ -121,6 +124,24 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
                 "check_metric_direction": _VALUED,
                 "check_metric_order_invariant": _VALUED,
                 "check_metric_leaves_inputs": _SCORED,
+            },
+        ),
+        FigureCase: (
+            "vitbench.testing.figures",
+            {
+                "check_figure_offline": (),
+                "check_figure_draws": _ALONE,
+                "check_figure_words": _DRAWN,
+                "check_figure_scale": _DRAWN,
+                "check_figure_measurements": _DRAWN,
+                "check_figure_repeatable": _DRAWN,
+                "check_figure_sees_its_split": (*_DRAWN, "check_figure_repeatable"),
+                "check_figure_leaves_model": _DRAWN,
+                "check_figure_leaves_inputs": _DRAWN,
+                "check_figure_leaves_flags": _DRAWN,
+                "check_figure_options": _DRAWN,
+                "check_figure_refuses_what_is_not_there": _DRAWN,
+                "check_figure_device": _DRAWN,
             },
         ),
         SuiteCase: ("vitbench.testing.suites", {"check_suite_parses": (), "check_suite_names": _PARSED}),
@@ -255,6 +276,7 @@ def _cases(plugin: str, roots: Mapping[str, Path], catalog: Catalog) -> Iterator
     for name, recipe in own(catalog.recipes):
         yield name, RecipeCase(spec=recipe, model=_model_of(plugin, name, catalog))
     yield from ((name, MetricCase(spec=spec)) for name, spec in own(catalog.metrics))
+    yield from ((name, FigureCase(spec=spec)) for name, spec in own(catalog.figures))
     yield from ((name, SuiteCase(spec=spec, catalog=catalog)) for name, spec in own(catalog.suites))
 
 

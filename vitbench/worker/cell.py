@@ -21,8 +21,9 @@ from vitbench.execution.messages import CellJob, CellResult, host_ran_out
 from vitbench.measuring.predictions import InvalidPredictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.printable import whole
-from vitbench.records import KeyedCell, QualityCell, Status
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Status
 from vitbench.training import DivergedError
+from vitbench.worker.figure import run_figure
 from vitbench.worker.memory_errors import lack_of_memory
 from vitbench.worker.metrics import measured_by
 from vitbench.worker.quality import run_quality
@@ -46,6 +47,9 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         if isinstance(job.planned.cell, QualityCell):
             assert folder is not None
             result = run_quality(job, catalog, folder, send)
+        elif isinstance(job.planned.cell, FigureCell):
+            assert folder is not None
+            result = run_figure(job, catalog, folder, send)
         else:
             result = _speed(job, catalog, send)
         _check_weights(job.planned, catalog)

@@ -64,6 +64,8 @@ def evaluate(
         InvalidOutput: the model gives something that is no logits.
         InvalidPredictions: its logits cannot be scored.
     """
+    # torch.compile falls to pieces over a cast weight beside its gradient in float32, in silence and in many graphs.
+    model.zero_grad(set_to_none=True)
     bench = _Evaluator(model, planned, test, how)
     assert planned.data is not None
     logits = bench.weights.settle(lambda: bench.logits(tick))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from vitbench import contract
 from vitbench.catalog import Catalog, load_catalog
-from vitbench.data.geometry import channels_fit
 from vitbench.data.splits import Splits, load_splits
 from vitbench.errors import StoreError, VitbenchError
 from vitbench.execution.executor import Send
@@ -42,7 +40,7 @@ from vitbench.worker.outputs import fault_behind
 from vitbench.worker.probe import counted_steps, probe_training
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
-from vitbench.worker.weights import PLAIN, Reordered, Weights, class_order, weights_of
+from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -84,7 +82,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
         splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
-        how = _preprocess(weights, planned, splits.train, trains=recipe.trains or planned.baseline)
+        how = preprocess_of(weights, planned, splits.train if recipe.trains or planned.baseline else None)
         order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
@@ -211,20 +209,6 @@ def _doubted(measurements: Iterable[Measurement], planned: KeyedCell) -> tuple[M
     """Trust scores no more than the data; what training took of the machine is as it is."""
     reasons = planned.data.doubts if planned.data else ()
     return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
-
-
-def _preprocess(weights: Weights, planned: KeyedCell, train: Split, *, trains: bool) -> Preprocess:
-    """Return the weights' preprocessing; where it lacks values for the channels, with the training split's.
-
-    Weights that are scored are not normalised by the data at hand: there it is what leaves 0..1 as it is.
-    """
-    own = weights.spec.preprocess
-    if own is not None and channels_fit(len(own.mean), planned.in_channels):
-        return own
-    found = statistics(train) if trains else PLAIN
-    if own is None:  # a border is black in the cache, which was made before the split's mean was known
-        return dataclasses.replace(found, crop_mode=weights.crop_mode, fill=(0.0,) * (weights.crop_mode == "border"))
-    return dataclasses.replace(own, mean=found.mean, std=found.std, fill=own.fill or own.mean)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:

@@ -16,12 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from vitbench.catalog.options import parse_size
+from vitbench.data.geometry import channels_fit
 from vitbench.errors import UnusableError, UsageError
 from vitbench.files import read_file
+from vitbench.protocols import Split
+from vitbench.records import KeyedCell
 from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess
+from vitbench.training import statistics
 from vitbench.training.card import Card, read_card
 
-__all__ = ["Reordered", "Weights", "class_order", "weights_of"]
+__all__ = ["Reordered", "Weights", "class_order", "preprocess_of", "weights_of"]
 
 _MOST_BYTES = 64 * 2**20
 """Of a file of class names."""
@@ -100,6 +104,24 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
         class_names=_read_names(str(names)) if names else card.class_names,
         source=source,
     )
+
+
+def preprocess_of(weights: Weights, planned: KeyedCell, train: Split | None) -> Preprocess:
+    """Return the weights' preprocessing; where it lacks values for the channels, with those of the training split.
+
+    Args:
+        weights: of the model.
+        planned: says the channels of its input.
+        train: the training split; None where weights are scored: what is at hand does not normalise their input, and
+            what says no normalisation leaves 0..1 as it is.
+    """
+    own = weights.spec.preprocess
+    if own is not None and channels_fit(len(own.mean), planned.in_channels):
+        return own
+    found = statistics(train) if train is not None else PLAIN
+    if own is None:  # a border is black in the cache, which was made before the split's mean was known
+        return dataclasses.replace(found, crop_mode=weights.crop_mode, fill=(0.0,) * (weights.crop_mode == "border"))
+    return dataclasses.replace(own, mean=found.mean, std=found.std, fill=own.fill or own.mean)
 
 
 def _own_size(spec: ModelSpec, card: Card, *, trains: bool) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import pytest
 from vitbench.catalog import Catalog, Offer, Plugin, Problem
 from vitbench.catalog.listing import as_data, as_text, options_data, options_text
 from vitbench.catalog.selecting import WithOptions
-from vitbench.specs import ModelSpec, Option, Preprocess, RecipeSpec
+from vitbench.specs import FigureSpec, ModelSpec, Option, Preprocess, RecipeSpec
 
 PLUGIN = Plugin(name="mine", distribution="vitbench-mine", version="1.2", module="mine")
 PROBLEM = Problem(
@@ -42,6 +42,13 @@ CATALOG = Catalog(
             spec=RecipeSpec(name="sgd", fit="mine:fit", summary="SGD", options={"lr": 0.1}),
         )
     },
+    figures={
+        "mine/looks": Offer(
+            name="mine/looks",
+            plugin=PLUGIN,
+            spec=FigureSpec(name="looks", draw="mine:draw", summary="Where it looks", options={"layer": -1}),
+        )
+    },
 )
 
 
@@ -58,8 +65,9 @@ def test_models_are_listed_with_their_options_below() -> None:
     ]
 
 
-def test_recipes_are_listed_with_their_defaults() -> None:
+def test_other_offers_are_listed_with_their_defaults() -> None:
     assert as_text(CATALOG, "recipes").splitlines() == ["mine/sgd  SGD", "          lr=0.1"]
+    assert as_text(CATALOG, "figures").splitlines() == ["mine/looks  Where it looks", "            layer=-1"]
 
 
 def test_a_narrow_terminal_gets_wrapped_and_indented_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +85,7 @@ def test_a_kind_that_nobody_offers_says_so(kind: str) -> None:
 
 def test_plugins_are_listed_with_what_they_offer_and_with_their_problems() -> None:
     assert as_text(CATALOG, "plugins").splitlines() == [
-        "mine   vitbench-mine 1.2: 2 models, 1 recipe",
+        "mine   vitbench-mine 1.2: 2 models, 1 recipe, 1 figure",
         "empty  e 0: offers nothing",
         "",
         "Problems:",

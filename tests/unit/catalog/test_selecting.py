@@ -13,7 +13,7 @@ import pytest
 from vitbench.catalog import Catalog, Offer, Plugin, Problem
 from vitbench.catalog.selecting import select, with_options
 from vitbench.errors import UnusableError, UsageError
-from vitbench.specs import DatasetSpec, ModelSpec, RecipeSpec
+from vitbench.specs import DatasetSpec, FigureSpec, ModelSpec, RecipeSpec
 
 Members = Callable[[str], Iterable[object]]
 MIXERS = ("mixer-b16", "mixer-s16", "mixer-s32", "mixer-listed")
@@ -46,6 +46,7 @@ def catalog(members: Members | str | None = lambda pattern: MIXERS) -> Catalog:
     ]
     dataset = DatasetSpec(name="both", open="a:b", summary="Data", options={"fold": 1})
     recipe = RecipeSpec(name="sgd", fit="a:b", summary="SGD", options={"lr": 0.1})
+    figure = FigureSpec(name="both", draw="a:b", summary="A figure", options={"layer": 0})
     return Catalog(
         plugins=(plugin("a"), plugin("b"), plugin("zoo")),
         problems=(Problem(plugin="broken", distribution="d", version="1", stage="load", error="no torch"),),
@@ -53,6 +54,7 @@ def catalog(members: Members | str | None = lambda pattern: MIXERS) -> Catalog:
         models={each.name: each for each in models},
         datasets={"b/both": Offer(name="b/both", plugin=plugin("b"), spec=dataset)},
         recipes={"b/sgd": Offer(name="b/sgd", plugin=plugin("b"), spec=recipe)},
+        figures={"b/both": Offer(name="b/both", plugin=plugin("b"), spec=figure)},
     )
 
 
@@ -160,6 +162,7 @@ def test_a_name_means_its_offers_of_every_kind() -> None:
     assert [(one.kind, one.name) for one in with_options(catalog(), "both")] == [
         ("model", "b/both"),
         ("dataset", "b/both"),
+        ("figure", "b/both"),
     ]
     [recipe] = with_options(catalog(), "sgd")
     assert (recipe.kind, recipe.spec.declared["lr"].default) == ("recipe", 0.1)
@@ -185,8 +188,8 @@ def test_a_member_has_the_options_that_its_family_says_and_a_family_its_own() ->
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("sgdd", UsageError, 'no model, dataset, recipe or metric is called "sgdd". Did you mean "sgd"?'),
-        ("qqqqq", UsageError, 'no model, dataset, recipe or metric is called "qqqqq". See "vitbench ls".'),
+        ("sgdd", UsageError, 'no model, dataset, recipe, metric or figure is called "sgdd". Did you mean "sgd"?'),
+        ("qqqqq", UsageError, 'no model, dataset, recipe, metric or figure is called "qqqqq". See "vitbench ls".'),
         ("vit-s", UsageError, 'model "vit-s" is ambiguous; give one of: a/vit-s, b/vit-s.'),
         ("zoo/mixer-x", UsageError, "model zoo/mixer-x: there is no mixer mixer-x"),
         ("broken/net", UnusableError, "plugin broken (d 1), load: no torch"),

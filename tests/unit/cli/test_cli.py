@@ -50,7 +50,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--json": FLAG,
     },
     "ls": {
-        "kind": ("[models|datasets|recipes|metrics|suites|plugins]", False, None),
+        "kind": ("[models|datasets|recipes|metrics|figures|suites|plugins]", False, None),
         "pattern": ("[PATTERN]", False, None),
         "--options": ("NAME", False, None),
         "--json": FLAG,
@@ -209,11 +209,17 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--data", "pets=a", "--data", "pets=b"], '"pets" is given twice'),
         (["run", "--set", "supervised.epochs"], '"supervised.epochs" must be written RECIPE.OPTION=VALUE'),
         (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
-        (["ls"], "Missing argument 'KIND': models, datasets, recipes, metrics, suites, plugins; or --options NAME."),
+        (
+            ["ls"],
+            "Missing argument 'KIND': models, datasets, recipes, metrics, figures, suites, plugins; or --options NAME.",
+        ),
         (["ls", "models", "scratch/vti*"], 'no models fit "scratch/vti*". Did you mean "scratch/vit"?'),
-        (["ls", "--options", "supervisd"], 'recipe or metric is called "supervisd". Did you mean "supervised"?'),
+        (
+            ["ls", "--options", "supervisd"],
+            'recipe, metric or figure is called "supervisd". Did you mean "supervised"?',
+        ),
         (["ls", "models", "scratch/*", "--options", "vit"], "--options takes no PATTERN"),
-        (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, metrics, or none"),
+        (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, metrics, figures, or none"),
         (["ls", "modles"], "'modles' is not one of"),
         (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
@@ -365,7 +371,11 @@ def test_a_reader_that_has_read_enough_is_no_error() -> None:
 
 @pytest.mark.process
 def test_the_start_imports_nothing_heavy() -> None:
-    commands = [["--help"], ["plugins"], *(["ls", kind] for kind in ("models", "datasets", "recipes", "suites"))]
+    commands = [
+        ["--help"],
+        ["plugins"],
+        *(["ls", kind] for kind in ("models", "datasets", "recipes", "figures", "suites")),
+    ]
     script = (
         "import sys\n"
         "from vitbench.cli import main\n"

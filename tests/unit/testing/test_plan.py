@@ -49,6 +49,10 @@ def vitbench_recipes():
 def vitbench_datasets():
     yield vitbench.DatasetSpec(name="shapes", open="mine.shapes:open", summary="Shapes")
 
+@vitbench.hookimpl
+def vitbench_figures():
+    yield vitbench.FigureSpec(name="looks", draw="mine.looks:draw", summary="Where it looks")
+
 def resolve(name):
     if name == "gives-none":
         return None
@@ -90,6 +94,7 @@ def test_each_offer_gets_the_checks_of_its_kind(install: Install) -> None:
         ("mine/net", "ModelCase"),
         ("mine/shapes", "DatasetCase"),
         ("mine/both", "RecipeCase"),
+        ("mine/looks", "FigureCase"),
     ]
     names = [check.name for check in checks_of("mine") if check.subject == "mine/net"]
     assert names == list(CHECKS[ModelCase][1])

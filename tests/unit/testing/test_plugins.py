@@ -33,6 +33,10 @@ def vitbench_models():
 @vitbench.hookimpl
 def vitbench_recipes():
     yield vitbench.RecipeSpec(name="slowly", fit="%(module)s_fit:fit", summary="A recipe")
+
+@vitbench.hookimpl
+def vitbench_figures():
+    yield vitbench.FigureSpec(name="look", draw="%(module)s_look:draw", summary="A figure")
 """
 
 
@@ -44,7 +48,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """
 
     def write(
-        first: str = "", *, recipe: str = "slowly", own: str = "{}", net: str = "", fit: str = "", zoo: str = ""
+        first: str = "",
+        *,
+        recipe: str = "slowly",
+        own: str = "{}",
+        net: str = "",
+        fit: str = "",
+        look: str = "",
+        zoo: str = "",
     ) -> str:
         module = f"conformance_plugin_{next(_numbers)}"
         info = tmp_path / "vitbench_mine-1.2.dist-info"
@@ -53,7 +64,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         (info / "entry_points.txt").write_text(f"[vitbench]\nmine = {module}\n")
         code = PLUGIN.replace("{recipe}", recipe).replace("{own}", own).replace("%(module)s", module)
         (tmp_path / f"{module}.py").write_text(f"{first}\n{code}")
-        for name, content in (("net", net), ("fit", fit), ("zoo", zoo)):
+        for name, content in (("net", net), ("fit", fit), ("look", look), ("zoo", zoo)):
             (tmp_path / f"{module}_{name}.py").write_text(content)
         monkeypatch.syspath_prepend(str(tmp_path))
         return module
@@ -151,12 +162,12 @@ def test_a_plugin_that_ends_or_holds_the_process_is_caught(install: Install, mon
         ("net", "import torch\ntorch.set_default_dtype(torch.float64)", "_net:build changes torch's default_dtype; do"),
         ("net", "import torch\ntorch.manual_seed(0)", "_net:build draws from or seeds the generator of torch; do"),
         ("fit", "import numpy\nnumpy.random.rand()", "_fit:fit draws from or seeds the generator of numpy; do it"),
-        ("fit", "import random\nrandom.seed(1)", "_fit:fit draws from or seeds the generator of random; do it"),
+        ("look", "import random\nrandom.seed(1)", "_look:draw draws from or seeds the generator of random; do it"),
         ("net", "import os\nos._exit(4)", "importing what its import strings name: the process ended with exit code 4"),
     ],
 )
 def test_what_importing_its_functions_does_is_caught(where: str, code: str, words: str, install: Install) -> None:
-    install(**{where: f"{code}\ndef build(**_): ...\ndef fit(*_): ...\n"})
+    install(**{where: f"{code}\ndef build(**_): ...\ndef fit(*_): ...\ndef draw(*_): ...\n"})
     found = failed()
     assert list(found) == ["check_plugin_imports_quietly"]
     assert words in found["check_plugin_imports_quietly"]
@@ -185,7 +196,10 @@ def test_a_spec_that_is_lost_fails_one_check_whether_or_not_another_plugin_is_th
     assert "odd name" in found["check_plugin_offers"]
     assert 'metric ece gives "ece", as metrics/ece does; choose another name' in found["check_plugin_offers"]
     assert outcomes()["check_plugin_recipes_known"].reason == "depends on check_plugin_offers, which failed"
-    assert {check.subject for check in checks_of("mine")} == {"mine", "mine/net", "mine/zoo", "mine/slowly", "mine/own"}
+    assert {check.subject for check in checks_of("mine")} == {
+        "mine",
+        *(f"mine/{name}" for name in ("net", "zoo", "slowly", "own", "look")),
+    }
     assert {check.subject for check in checks_of("mine/own")} == {"mine/own"}
     with pytest.raises(UnusableError, match=r"plugin mine \(vitbench-mine 1.2\), validate: .*odd name"):
         checks_of("mine/odd name")

@@ -19,12 +19,13 @@ from vitbench.errors import StoreError
 from vitbench.findings.findings import Findings, findings_of
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.measurements import plain_name
-from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, newest_by_id
+from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, SpeedCell, newest_by_id
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
 from vitbench.settings import LATENCY
 
 if TYPE_CHECKING:
+    from vitbench.figures import Figure
     from vitbench.store import Run, Store
 
 __all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
@@ -86,6 +87,8 @@ class RowDetail:
     different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
+    figures: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
+    """Of the first seed that has any: name and pictures of each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +215,7 @@ def _cell(record: Record) -> CellDetail:
             ranges[name] = min(low, value), max(high, value)
     return CellDetail(
         id=record.id,
-        name=f"seed {cell.seed}" if isinstance(cell, QualityCell) else cell.in_words,
+        name=cell.in_words if isinstance(cell, SpeedCell) else f"seed {cell.seed}",
         seconds=record.seconds,
         run=record.run,
         processes=len(record.evidence),

@@ -16,6 +16,7 @@ from vitbench.report.html.charts import (
     latency_chart,
 )
 from vitbench.report.html.details import CellDetail, RowDetail
+from vitbench.report.html.figures import PanelFigures, panel_figures
 from vitbench.report.metric_styles import MetricStyle, in_words, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words
 from vitbench.report.terminal_text import EN_DASH, marked_verdict
@@ -48,6 +49,7 @@ class Panel:
     summary: str
     metrics: tuple[MetricLine, ...]
     charts: tuple[Chart, ...]
+    figures: PanelFigures
     pairs: tuple[tuple[str, str, int], ...]
     """Of many classes, the most frequent mistakes: true, predicted, images."""
     mistakes: str
@@ -88,6 +90,7 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         summary=f"{value}, rank {rank}" if row.rank is not None else f"{value}, not ranked",
         metrics=tuple(_metric_line(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
         charts=tuple(chart for chart in charts if chart is not None),
+        figures=panel_figures(panel_id(row), detail.figures),
         pairs=tuple((names[true], names[taken], images) for true, taken, images in found.counts)
         if found and pictured is None
         else (),

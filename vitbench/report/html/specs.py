@@ -1,6 +1,6 @@
 """The charts as Vega-Lite specifications, one for each kind; https://vega.github.io/vega-lite/docs/.
 
-A page may hold hundreds of charts of five kinds. So each kind is one template, and a chart is no more than its words
+A page may hold hundreds of charts of seven kinds. So each kind is one template, and a chart is no more than its words
 and numbers: the page's script puts them in. A string of a template that begins with ``@`` stands for one of the words.
 
 Colours are variables of the page's style sheet, so that dark mode and print need no second drawing; a scale of colours
@@ -300,10 +300,33 @@ _LATENCY = _layered(
     params=[{"name": "bar", "value": "@bar"}],
 )
 
+_MARKED = {
+    "x": _axis("x", "@x", axis=_PLAIN_NUMBERS | {"grid": False}),
+    "y": _axis("y", "@y", axis=_PLAIN_NUMBERS),
+}
+_SERIES = {"field": "series", "type": "nominal", "sort": None}
+_STROKE = {"stroke": _SERIES | {"scale": {"domain": "@keys", "range": "@colours"}}}
+_SHAPE = {"shape": _SERIES | {"scale": {"domain": "@keys", "range": "@shapes"}}}
+_VALUES = [("x", "@x", ",.4~r"), ("y", "@y", ",.4~r")]
+
+
+def _points(look: VegaSpec, line: VegaSpec, point: VegaSpec) -> VegaSpec:
+    return _layered(
+        _layer("line", {"strokeWidth": 1.5, "aria": False, **look}, _MARKED | line, data={"name": "joined"}),
+        _layer("point", {"size": 50, "strokeWidth": 1.8, "opacity": 1, **look}, _MARKED | point),
+        height=280,
+    )
+
+
+_POINTS = _points({"stroke": _ACCENT}, {}, {"tooltip": _tooltip(*_VALUES)})
+_POINTS_OF_SERIES = _points({}, _STROKE, {**_STROKE, **_SHAPE, "tooltip": _tooltip(("series", "series"), *_VALUES)})
+
 TEMPLATES: dict[str, VegaSpec] = {
     "pareto": _PARETO,
     "curves": _CURVES,
     "confusion": _CONFUSION,
     "calibration": _CALIBRATION,
     "latency": _LATENCY,
+    "points": _POINTS,
+    "series": _POINTS_OF_SERIES,
 }

@@ -5,17 +5,15 @@ The same results give the same bytes: no date, no random identifiers. Names are 
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vitbench.errors import UnusableError
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.records import Record, newest_by_id
 from vitbench.report.naming import conditions_in_words, titles
+from vitbench.report.plots.canvas import FORMATS, canvas_files, drawing
 from vitbench.specs import load_target
 
 if TYPE_CHECKING:
@@ -29,19 +27,6 @@ PICTURES: dict[str, str] = {
 }
 """By the beginning of their files' names: ``module:function``, imported when pictures are drawn. The function takes a
 `PlottedTable` and returns a canvas, or None where there is nothing to show."""
-_FORMATS = ("png", "svg")
-_STYLE: dict[Any, Any] = {
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib: pictures look alike everywhere
-    "font.size": 9,
-    "grid.alpha": 0.3,
-    "savefig.dpi": 160,
-    "svg.fonttype": "none",  # text that can be searched and read aloud
-    "svg.hashsalt": "vitbench",
-    "text.parse_math": False,
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +45,7 @@ class PlottedTable:
 
 def is_picture(name: str) -> bool:
     """Say whether a file's name is one that `render_pictures` may give."""
-    return re.fullmatch(rf"({'|'.join(PICTURES)})(-\d+)?\.({'|'.join(_FORMATS)})", name) is not None
+    return re.fullmatch(rf"({'|'.join(PICTURES)})(-\d+)?\.({'|'.join(FORMATS)})", name) is not None
 
 
 def render_pictures(board: Leaderboard, records: Iterable[Record]) -> dict[str, bytes]:
@@ -72,15 +57,11 @@ def render_pictures(board: Leaderboard, records: Iterable[Record]) -> dict[str, 
     Raises:
         UnusableError: matplotlib is not installed.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UnusableError('pictures need matplotlib; install it: pip install "vitbench[plots]"')
-    import matplotlib as mpl
-
     by_condition, newest = board.by_condition(), newest_by_id(records)
     names = titles(by_condition)
     earlier: set[str] = set()
     found: dict[str, bytes] = {}
-    with mpl.rc_context(_STYLE):
+    with drawing():
         for number, (condition, rows) in enumerate(by_condition.items(), 1):
             table = PlottedTable(
                 rows=tuple(rows),
@@ -93,15 +74,6 @@ def render_pictures(board: Leaderboard, records: Iterable[Record]) -> dict[str, 
             for name, target in PICTURES.items():
                 canvas: Canvas | None = load_target(target)(table)
                 if canvas is not None:
-                    found |= _files(f"{name}-{number}" if len(by_condition) > 1 else name, canvas)
+                    found |= canvas_files(f"{name}-{number}" if len(by_condition) > 1 else name, canvas)
             earlier.update(each for row in rows for each in row.ids)
-    return found
-
-
-def _files(name: str, canvas: Canvas) -> dict[str, bytes]:
-    found = {}
-    for kind in _FORMATS:
-        content = io.BytesIO()
-        canvas.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
-        found[f"{name}.{kind}"] = content.getvalue()
     return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vitbench.printable import plain
+from vitbench.report.plots.canvas import FONT
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -22,7 +23,7 @@ def shown(text: str, longest: int = _LONGEST) -> str:
     """Return text with control characters, and those that the font lacks, as escapes; cut off where it is long."""
     from matplotlib.font_manager import findfont, get_font
 
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    known = get_font(findfont(FONT)).get_charmap()
     drawable = "".join(c if ord(c) in known else c.encode("unicode_escape").decode() for c in plain(text))
     return drawable if len(drawable) <= longest else drawable[: longest - 1] + "\u2026"
 

@@ -64,6 +64,21 @@
     });
   }
 
+  // Figures: one step at a time; without this script they lie side by side.
+
+  for (const stepper of all(".stepper")) {
+    const [range, told, steps] = [stepper.querySelector("input"), stepper.querySelector("output"), all(".step", stepper.parentElement)];
+    const show = () => {
+      steps.forEach((step, i) => { step.hidden = i !== range.valueAsNumber; });
+      told.textContent = steps[range.valueAsNumber].dataset.step;
+      range.setAttribute("aria-valuetext", told.textContent);
+      drawVisible(stepper.parentElement);
+    };
+    range.addEventListener("input", show);
+    stepper.hidden = false;
+    show();
+  }
+
   // Panels
 
   document.addEventListener("toggle", ({ target }) => {

@@ -1,0 +1,227 @@
+"""Choose trainings of a results folder, look into their models in processes of their own, and draw what comes of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+import msgspec
+
+from vitbench.catalog import Catalog, PluginSelection, load_catalog
+from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.execution.executor import Executor
+from vitbench.figures.files import read_figures
+from vitbench.files import lock, replace_file
+from vitbench.leaderboard.results import relabelled
+from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, newest_by_id
+from vitbench.running.runner import Event, run_cells
+from vitbench.running.session import is_wanted
+from vitbench.specs import OptionValue
+from vitbench.store import Store
+
+__all__ = ["Asked", "Explained", "draw_pictures", "explain"]
+
+LOOKED_AT = ("layer", "head", "target")
+"""Options of figures that a user sets for all figures at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a user wants to see."""
+
+    models: tuple[str, ...] = ()
+    """Labels or names; empty: all."""
+    figures: tuple[str, ...] = ()
+    """Each ``NAME[:k=v,...]``; empty: all that are installed."""
+    images: tuple[Path, ...] = ()
+    """The user's own; empty: images of the test split."""
+    options: Mapping[str, str] | None = None
+    """Of `LOOKED_AT`, as text; a target may be a class by name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """What came of it."""
+
+    paths: tuple[Path, ...]
+    """Pictures."""
+    remarks: tuple[str, ...]
+    """A sentence for each figure that is not there, with the reason."""
+    failed: bool
+    """Whether one of them failed, and was not only skipped."""
+
+
+def explain(
+    folder: Path,
+    asked: Asked,
+    *,
+    executor: Executor,
+    plugins: PluginSelection,
+    timeout: float | None = None,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Explained:
+    """Draw figures of a results folder's trained models into it. What was drawn before is not computed again.
+
+    Raises:
+        UsageError: a model, a figure, or an option that there is not.
+        UnusableError: an image that cannot be read, or nothing to draw with.
+        StoreError: the folder holds no results or cannot be written, or a run is using it.
+    """
+    from vitbench.report.plots.canvas import drawing
+
+    with drawing():  # before anything runs: it may not be installed
+        pass
+    for path in asked.images:
+        _check_image(path)
+    catalog = load_catalog(plugins)
+    with Store.open(folder, create=False) as store:
+        store.check_pages()
+    with lock(folder, command="vitbench explain"), Store.open(folder, create=True) as store:
+        runs = store.runs()
+        run = runs[-1].id if runs else ""
+        trainings = _chosen(relabelled(store.records(), store, run), asked.models, folder)
+        cells: list[KeyedCell] = []
+        for record in trainings:
+            # Where it ran is not where it is looked at: a GPU may be gone.
+            planned = msgspec.structs.replace(record.planned, device="cpu")
+            wanted = _figures(asked, catalog, planned)
+            cells += figure_cells([planned], wanted, catalog, images=asked.images)
+        newest = store.newest_by_key()
+        run_cells(
+            [cell for cell in cells if is_wanted(newest.get(cell.key), None) or newest[cell.key].status != "ok"],
+            store=store,
+            run=run,
+            environment_digest=trainings[0].environment,
+            metrics={},
+            child_environment={},
+            executor=executor,
+            on_event=on_event,
+            timeout=timeout,
+            plugins=plugins,
+        )
+        newest = store.newest_by_key()
+        paths = draw_pictures(store, [newest[cell.key] for cell in cells])
+    lacking = [newest[cell.key] for cell in cells if newest[cell.key].status != "ok"]
+    return Explained(
+        paths=tuple(paths),
+        remarks=tuple(f"{record.planned.in_words}: {record.status}, {record.reason}" for record in lacking),
+        failed=any(record.status != "skipped" for record in lacking),
+    )
+
+
+def draw_pictures(store: Store, records: Sequence[Record]) -> list[Path]:
+    """Draw what figure records hold, as PNG and SVG in the store's folder ``figures``; return their paths.
+
+    A picture is named after the model's label, after its dataset and seed where labels alone would not do, and after
+    the figure with those of its options that are not as by default.
+    """
+    from vitbench.report.figures.drawing import render_figures
+
+    good = [record for record in records if record.status == "ok" and isinstance(record.planned.cell, FigureCell)]
+    trainings: dict[str, set[str]] = defaultdict(set)
+    for record in good:
+        trainings[record.planned.label].add(record.planned.shows)
+    paths: list[Path] = []
+    for record in good:
+        planned, cell = record.planned, record.planned.cell
+        assert isinstance(cell, FigureCell)
+        model, name = planned.label, cell.figure.partition("/")[2]
+        if len(trainings[model]) > 1:
+            model += f"-{planned.data.title if planned.data else cell.of.dataset}-seed-{cell.of.seed}"
+        chosen = [f"{option}={value}" for option, value in cell.figure_options.items() if option in LOOKED_AT]
+        shown = [part for part in chosen if not part.endswith("=None")]
+        name = "-".join([name, *shown, *(["own"] if cell.images else [])])
+        for file, content in render_figures(model, name, read_figures(store.figures_path(planned.key))).items():
+            place = store.figures_path("").parent / file
+            replace_file(place, content)
+            paths.append(place)
+    return paths
+
+
+def _chosen(records: Sequence[Record], models: Sequence[str], folder: Path) -> list[Record]:
+    """Return one training of each row that is asked for, the newest of its lowest seed.
+
+    Raises:
+        UsageError: no such model, or none that is trained.
+    """
+    good = [
+        record
+        for record in newest_by_id(records).values()
+        if isinstance(record.planned.cell, QualityCell) and record.status == "ok" and not record.planned.baseline
+    ]
+    if not good:
+        raise UsageError(f"{folder} holds no trained model; see `vitbench show {quote(str(folder))}`.")
+    names = {name for record in good for name in _names(record)}
+    for model in models:
+        if model not in names:
+            labels = list(dict.fromkeys(record.planned.label for record in good))
+            raise UsageError(
+                f'no result of model "{model}" in {folder}.{did_you_mean(model, names)} There are: {", ".join(labels)}.'
+            )
+    rows: dict[bytes, Record] = {}
+    for record in good:
+        if models and not _names(record) & {*models}:
+            continue
+        cell = record.planned.cell
+        assert isinstance(cell, QualityCell)
+        row = msgspec.json.encode((record.planned.label, msgspec.structs.replace(cell, seed=0)), order="deterministic")
+        earlier = rows.get(row)
+        if earlier is None or cell.seed <= earlier.planned.cell.seed:  # type: ignore[union-attr]
+            rows[row] = record
+    return list(rows.values())
+
+
+def _names(record: Record) -> set[str]:
+    full = record.planned.cell.model
+    return {record.planned.label, full, full.partition("/")[2]}
+
+
+def _figures(asked: Asked, catalog: Catalog, planned: KeyedCell) -> list[AskedFigure]:
+    """Return the figures of one model, with the options that are given for all of them.
+
+    Raises:
+        UsageError: a figure that there is not, or one that has no such option.
+    """
+    given: dict[str, OptionValue] = dict(asked.options or {})
+    if "target" in given:
+        given["target"] = _class(str(given["target"]), planned.data.class_names if planned.data else ())
+    able = [name for name, offer in catalog.figures.items() if given.keys() <= offer.spec.declared.keys()]
+    names = asked.figures or able
+    if not names:
+        lacking = "is installed" if not given else f"has the options {', '.join(given)}"
+        raise UsageError(f"no figure {lacking}; see `vitbench ls figures`.")
+    return asked_figures(names, catalog, given=given)
+
+
+def _class(text: str, class_names: Sequence[str]) -> int:
+    """Return the number of a class that is given by name or number.
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    if text in class_names:
+        return class_names.index(text)
+    if text.isdecimal() and int(text) < len(class_names):
+        return int(text)
+    shown = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
+    raise UsageError(f'no class "{text}".{did_you_mean(text, class_names)} There are: {shown}; or give its number.')
+
+
+def _check_image(path: Path) -> None:
+    """Refuse what is no image before anything runs.
+
+    Raises:
+        UnusableError: it cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            file.load()
+    except Exception as error:  # what a broken file raises is not documented
+        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "")
+        raise UnusableError(f"image {path} cannot be read: {reason}") from error

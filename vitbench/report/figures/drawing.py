@@ -1,0 +1,61 @@
+"""Figures as files: one picture for each, as PNG and SVG, the same bytes for the same figure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vitbench.figures import Figure, Grid, Matrix
+from vitbench.report.figures.grid import draw_grid
+from vitbench.report.figures.matrix import draw_matrix
+from vitbench.report.figures.points import draw_points
+from vitbench.report.plots.canvas import canvas_files, drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+__all__ = ["draw_figure", "figure_names", "render_figures"]
+
+_LONGEST = 60
+"""Characters of a name that come into a file's name."""
+
+
+def draw_figure(figure: Figure) -> Canvas:
+    """Return one picture; to be called and written within `vitbench.report.plots.canvas.drawing`."""
+    if isinstance(figure, Grid):
+        return draw_grid(figure)
+    return draw_matrix(figure) if isinstance(figure, Matrix) else draw_points(figure)
+
+
+def render_figures(model: str, name: str, figures: Sequence[Figure]) -> dict[str, bytes]:
+    """Return the pictures of one figure of a model as PNG and SVG, by file name: ``vit-p4-attention-layer-3.png``.
+
+    Args:
+        model: its label.
+        name: the figure's.
+        figures: what it drew.
+
+    Raises:
+        UnusableError: matplotlib is not installed.
+    """
+    found: dict[str, bytes] = {}
+    with drawing():
+        for each, figure in zip(figure_names(model, name, figures), figures, strict=True):
+            found |= canvas_files(each, draw_figure(figure))
+    return found
+
+
+def figure_names(model: str, name: str, figures: Sequence[Figure]) -> list[str]:
+    """Return the names of the files of a figure's pictures, without suffix: each its own, of letters that any system
+    takes."""
+    parts = [[_safe(part) for part in (model, name.rpartition("/")[2], figure.step) if part] for figure in figures]
+    names = ["-".join(each) for each in parts]
+    taken = Counter(each.lower() for each in names)
+    return [f"{each}-{number}" if taken[each.lower()] > 1 else each for number, each in enumerate(names, 1)]
+
+
+def _safe(text: str) -> str:
+    found = re.sub(r"[^A-Za-z0-9_.=]+", "-", text).strip("-.")
+    return found[:_LONGEST].rstrip("-.") or "x"

@@ -5,8 +5,8 @@
 It is made for the machines of gpu_spatial.py, and takes its options. Rows: scratch, colours, pixels and scratch-long,
 in bfloat16 and batches of 512: 800 steps on the labels each, and before them 4,000 steps of predicting colours, or
 12,071 of predicting pixels, which take as many multiply-accumulates; scratch-long trains from scratch for as many. Each
-is a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off resumes when
-the same command runs again. Then it writes the table and what the suite's claims come to.
+is a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off resumes
+when the same command runs again. Then it writes the table and what the suite's claims come to.
 
 ``--device cpu`` rehearses it; ``--limit 64`` makes that a matter of minutes. Exit codes: 0 all well, files are missing,
 or no GPU; 1 a row failed, or the time was up; 3 a package is missing.

@@ -36,7 +36,7 @@ def words_of(
     """Return the command that runs a row of a suite on CIFAR-10, with a recipe's options in place of the suite's."""
     words = [sys.executable, "-m", "vitbench", "run", "--suite", suite, "--model", row, "--dataset", "cifar10"]
     words += ["--data", f"cifar10={options.data}", "--device", options.device, "--output", str(options.output)]
-    words += ["--speeds", "none"]
+    words += ["--speeds", "none", "--seed", "0"]
     for recipe, values in settings.items():
         for name, value in values.items():
             words += ["--set", f"{recipe}.{name}={value:g}"]

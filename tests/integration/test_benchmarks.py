@@ -143,7 +143,8 @@ def test_each_row_of_the_masked_benchmark_is_one_of_the_suite(tmp_path: Path) ->
         _, _, _, name, *words = gpu_masked.command(row, options)
         given = cli.commands[name].make_context(name, words).params
         settings = _recipe_settings(given["settings"])
-        selection = Selection(models=given["models"], datasets=given["datasets"], settings=settings, speeds="none")
+        asked = {"models": given["models"], "datasets": given["datasets"], "seeds": given["seeds"]}
+        selection = Selection(**asked, settings=settings, speeds="none")
         [cell] = expand(suite, catalog, selection, home="suites")
         recipe, length = gpu_masked.OWN[row]
         assert (cell.model.label, cell.recipe) == (row, f"recipes/{recipe}")

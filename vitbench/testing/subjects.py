@@ -207,25 +207,7 @@ def _training() -> list[Scene]:
         )
         return TrainingLog(seconds=10 * factor, images=1000, curve=curve)
 
-    def pretrained(factor: float) -> TrainingLog:
-        before = {
-            "epoch": 1.0,
-            "pretrain_val_loss": factor,
-            "pretrain_guess_loss": 6.0,
-            "pretrain_accuracy": 0.8 / factor,
-            "pretrain_majority": 0.1,
-            "pretrain_images_per_second": 1000 / factor,
-            "pretrain_macs_per_image": 1e6 * factor,
-            "train_seconds": factor,
-        }
-        after = make(factor)
-        later = tuple({**row, "train_seconds": row["train_seconds"] + factor} for row in after.curve)
-        return TrainingLog(seconds=after.seconds, images=after.images, curve=(before, *later))
-
-    return [
-        _scene("five epochs", "training", make, "quality"),
-        _scene("a pretraining and five epochs", "training", pretrained, "quality"),
-    ]
+    return [_scene("five epochs", "training", make, "quality")]
 
 
 def _timing() -> list[Scene]:

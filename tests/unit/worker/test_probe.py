@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -36,8 +38,10 @@ def fit(net: nn.Module, *, steps: int, optimizers: int = 1, swallows: bool = Fal
             assert swallows
 
 
-def probed(net: nn.Module, *, data: TrainVal = DATA, **how: int) -> dict[str, float]:
-    run: FitRun = toy_training.run({"epochs": 4, "batch_size": 10})
+def probed(
+    net: nn.Module, *, data: TrainVal = DATA, options: Mapping[str, float] = MappingProxyType({}), **how: int
+) -> dict[str, float]:
+    run: FitRun = toy_training.run({"epochs": 4, "batch_size": 10, **options})
     return probe_training(partial(fit, net, **how), net, data, run, began=time.monotonic() - 3.0)
 
 

@@ -69,6 +69,9 @@ class FakeStore:
     def predictions_path(self, key: str) -> Path:
         return self.folder / f"{key}.npz"
 
+    def figures_path(self, key: str) -> Path:
+        return self.folder / f"figures-{key}.npz"
+
 
 def save(path: Path, labels: Sequence[int], classes: Sequence[int], confidence: Sequence[float] | None = None) -> None:
     """Write predictions of one class an image."""

@@ -23,6 +23,7 @@ TESTED_WITH = {
         "cli/withdraw",
     ),
     "integration/test_compare.py": ("cli/compare",),
+    "integration/test_figures.py": ("cli/explain", "explaining/explain", "planning/figures", "worker/figure"),
     # The parts of one answer, which is only right as a whole.
     "unit/comparing/test_compare.py": (
         "comparing/comparison",

@@ -73,6 +73,29 @@ class Results:
         """
         return rendered(self, "html")
 
+    def write_page(self, path: str | Path) -> None:
+        """Write the page into a file, and into a folder ``figures`` beside it the pictures of figures that it lacks.
+
+        Raises:
+            UnusableError: the packages of the extra `html` are not installed.
+            StoreError: the folder can no longer be read, or the file cannot be written.
+        """
+        from vitbench.files import replace_file
+        from vitbench.report.html import FOLDER, render_page
+
+        path = Path(path)
+        beside = path.parent / FOLDER
+        try:
+            have = {each.name for each in beside.iterdir()} if beside.is_dir() else set()
+            page, pictures = render_page(self.leaderboard, _details(self), have)
+            if pictures:
+                beside.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{beside} cannot be written: {error.strerror}.") from error
+        for name, content in pictures.items():
+            replace_file(beside / name, content)
+        replace_file(path, page.encode())
+
     def pictures(self) -> dict[str, bytes]:
         """Return the Pareto pictures and training curves as PNG and SVG files, by file name.
 
@@ -331,14 +354,15 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
     """
     from vitbench.report.formats import render
 
-    def details() -> Details:
-        from vitbench.report.html.details import read_details
-        from vitbench.store import Store
+    return render(results.leaderboard, name, details=lambda: _details(results), verdicts=verdicts)
 
-        with Store.open(results.folder, create=False) as store:
-            return read_details(store, results.leaderboard, results.records)
 
-    return render(results.leaderboard, name, details=details, verdicts=verdicts)
+def _details(results: Results) -> Details:
+    from vitbench.report.html.details import read_details
+    from vitbench.store import Store
+
+    with Store.open(results.folder, create=False) as store:
+        return read_details(store, results.leaderboard, results.records)
 
 
 def say(text: str) -> None:

@@ -19,6 +19,7 @@ from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
     "METHOD",
+    "OLDEST_SCHEMA",
     "PLAIN_STEP",
     "REFERENCE",
     "SCHEMA",
@@ -49,8 +50,11 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 7
-"""Version of the store and its records; any other one is refused (vitbench/store.py)."""
+SCHEMA = 8
+"""Version of the store and its records (vitbench/store.py)."""
+OLDEST_SCHEMA = 7
+"""The earliest version that is read as it is; what is written into such a store makes it one of this version. All
+others are refused."""
 METHOD = 6
 """Version of the way numbers are made; part of each key."""
 REFERENCE = "conv-attention-1"

@@ -30,7 +30,7 @@ import msgspec
 
 from vitbench.errors import StoreError
 from vitbench.files import is_locked
-from vitbench.records import SCHEMA, Environment, KeyedCell, Record
+from vitbench.records import OLDEST_SCHEMA, SCHEMA, Environment, KeyedCell, Record
 from vitbench.settings import RANK_BY
 
 __all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
@@ -376,6 +376,8 @@ class Store:
             # IMMEDIATE takes the write lock now: a transaction that upgrades later can fail half-way as "busy".
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                # What is written now, an earlier vitbench cannot read.
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -492,11 +494,12 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != _APPLICATION_ID:
         raise StoreError(f"{path} {_COMPLAINTS['SQLITE_NOTADB']}")
-    if version != SCHEMA:
+    if not OLDEST_SCHEMA <= version <= SCHEMA:
         age = "an earlier" if version < SCHEMA else "a later"
         raise StoreError(
-            f"{path} was written by {age} version of vitbench (store version {version}; this one reads {SCHEMA}); "
-            "name another --output or folder, or use the vitbench that wrote it"
+            f"{path} was written by {age} version of vitbench (store version {version}; "
+            f"this one reads {OLDEST_SCHEMA} to {SCHEMA}); name another --output or folder, or use the vitbench that "
+            "wrote it"
         )
 
 

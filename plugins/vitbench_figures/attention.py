@@ -23,15 +23,17 @@ from .layers import (
     check_head,
     chosen,
     labelled,
+    listed,
     look,
     on_image,
+    on_labels,
     reads_class_token,
     shown_images,
     whose_look,
 )
 from .trust import judged
 
-BRIGHTEST = 0.995
+BRIGHTEST = 0.98
 """The share of values up to which colours tell them apart; a few patches have many times the attention of others."""
 
 
@@ -63,6 +65,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     rows = {number: _rows(several, head) for number, several in maps.items()}
     every = np.concatenate([np.ravel(values) for several in rows.values() for _, row in several for values in row])
     scale = Scale(label="attention (1: uniform)", low=0.0, high=max(float(np.quantile(every, BRIGHTEST)), 1e-6))
+    brighter = [f"Values above {scale.high:.2g} have its colour."] if every.max() > scale.high else []
     last = shown[-1]
     trust = judged(
         subject,
@@ -72,15 +75,18 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     )
     yield from trust.measurements
     for each in shown:
-        notes = [f"The look of {whose_look(each, class_token=class_token)}.", *_left_out(seen)]
-        title = f"Attention, {each.name}"
+        whose, why = whose_look(each, class_token=class_token)
+        module = f"Module: {each.module}." if each.module else ""
+        notes = [module, why, on_labels(labels), *brighter, *_left_out(seen)]
+        title = f"Attention of {whose} to each patch"
         if each is last:
             title = trust.titled(title)
-            notes.append(f"As a map of what the answer rests on, {rows[each.number][0][0]}: {trust.note}")
+            notes.append(f"As a map of what the answer rests on ({rows[each.number][0][0]}): {trust.note}")
         tiles = [Tile(pixels=image) for image in pixels]
         for number, (_, values) in enumerate(rows[each.number]):
             over = pixels if number == 0 else [None] * len(pixels)
-            tiles += [Tile(pixels=image, values=value) for image, value in zip(over, values, strict=True)]
+            shares = [np.minimum(value, scale.high) for value in values]
+            tiles += [Tile(pixels=image, values=share) for image, share in zip(over, shares, strict=True)]
         yield Grid(
             title=title,
             tiles=tuple(tiles),
@@ -88,7 +94,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
             row_labels=("image", *(name for name, _ in rows[each.number])),
             column_labels=tuple(labels),
             scale=scale,
-            note=" ".join(notes),
+            note=" ".join(filter(None, notes)),
             step=f"layer {each.number}",
         )
     yield from trust.pictures
@@ -128,10 +134,12 @@ def _left_out(seen: Look) -> Iterator[str]:
     """Say what of the model's attention is not shown."""
     for lack in dict.fromkeys(layer.lack for layer in seen.layers if layer.lack):
         numbers = [layer.number for layer in seen.layers if layer.lack == lack]
-        yield f"Not offered: layers {', '.join(map(str, numbers))}, each of which {lack}."
-    for names, why in ((seen.watched.over_channels, "is over channels"), (seen.watched.uncalled, "gave no map")):
+        several = f"layers {listed(numbers)}, each of which" if len(numbers) > 1 else f"layer {numbers[0]}, which"
+        yield f"Not offered: {several} {lack}."
+    for names, why in ((seen.watched.over_channels, "over channels"), (seen.watched.uncalled, "without a map")):
         if names:
-            yield f"Not offered: {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "") + f", which {why}."
+            more = f" and {len(names) - 1} more" if names[1:] else ""
+            yield f"Not offered: attention {why} ({names[0]}{more})."
     modules = {layer.module for layer in seen.layers}
     if len(modules) != len(seen.layers) and modules != {""}:
         yield f"{len(seen.layers)} maps come from {len(modules)} attention modules."

@@ -6,8 +6,8 @@ visualization", CVPR 2021 (arXiv 2012.09838). With the attention A of a layer, H
 
     R = I;  then for each layer  R = R + E_h[(dy/dA * A)^+] R
 
-The picture is the row of the token that the head reads, over the patches. Which tokens the head reads is seen from the
-gradient of the last layer's attention, so models that average their patches need no rule of their own.
+The picture is the row of the token that the head reads, over the patches, without the I. Which tokens the head reads is
+seen from the gradient of the last layer's attention, so models that average their patches need no rule of their own.
 
 Shapes: B images, H heads, N tokens, C channels, S and T height and width, R rows and L columns of patches.
 """
@@ -68,12 +68,14 @@ def relevance(subject: FigureSubject, inputs: Tensor, targets: Tensor) -> Tensor
         chosen = logits.gather(1, targets.clone()[:, None]).sum()
         gradients = torch.autograd.grad(chosen, maps, allow_unused=True, materialize_grads=True)
     tokens = maps[0].shape[-1]
-    joint = torch.eye(tokens, device=inputs.device).expand(len(inputs), -1, -1)  # [B, N, N]
+    joint = own = torch.eye(tokens, device=inputs.device).expand(len(inputs), -1, -1)  # [B, N, N]
     for weights, gradient in zip(maps, gradients, strict=True):
         if weights.dim() != 4 or len(weights) != len(inputs) or weights.shape[-1] != joint.shape[-2] != 1:
             raise Skip("attribution needs the same tokens in each layer, and this model's change or have windows")
         flow = (gradient * weights.detach()).clamp(min=0).mean(1) @ joint
         joint = joint + flow if flow.shape == joint.shape else flow  # a pool's query was no token before it
+    if joint.shape == own.shape:
+        joint = joint - own  # of tokens that the head averages it would outshine all else, the same for each
     read = (gradients[-1] != 0).any(-1).any(1).to(joint)  # [B, N], 1 where the head reads a token
     rows = (read[:, None] @ joint)[:, 0] / read.sum(1, keepdim=True).clamp(min=1)
     try:

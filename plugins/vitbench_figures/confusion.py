@@ -34,7 +34,7 @@ def draw(subject: FigureSubject) -> Iterator[Matrix]:
     whole = len(shown) == len(names)
     of_images = of_images[: len(shown), : len(shown) + (not whole)]
     seen = of_images.sum(axis=1) > 0
-    shares = 100 * of_images[seen] / of_images[seen].sum(axis=1, keepdims=True)
+    shares = of_images[seen] / of_images[seen].sum(axis=1, keepdims=True)
     rows = [names[each] for each, has_images in zip(shown, seen, strict=True) if has_images]
     notes = [] if whole else [f"The {len(shown)} of {len(names)} classes with the most frequent confusions."]
     if not seen.all():
@@ -46,7 +46,7 @@ def draw(subject: FigureSubject) -> Iterator[Matrix]:
         column_labels=(*(names[each] for each in shown), *(() if whole else ("others",))),
         rows="true class",
         columns="predicted class",
-        scale=Scale(label="% of the true class's images", low=0.0, high=100.0),
+        scale=Scale(label="share of the true class's images", low=0.0, high=1.0),
         note=" ".join(notes),
     )
 

@@ -57,7 +57,7 @@ def deletion(model: nn.Module, inputs: Tensor, targets: Tensor, maps: Tensor, ra
         random: draws which.
     """
     grid = (maps.shape[-2], maps.shape[-1])
-    values = maps.flatten(1).double().cpu().numpy()
+    values = maps.flatten(1).cpu().double().numpy()
     order = np.lexsort((random.random(values.shape), -values))
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(order.shape[1])[None], axis=1)  # when each cell goes
@@ -67,9 +67,9 @@ def deletion(model: nn.Module, inputs: Tensor, targets: Tensor, maps: Tensor, ra
         for share in shares(grid):
             kept = (ranks >= round(share * order.shape[1])).to(inputs.dtype)
             covered = inputs * F.interpolate(kept, inputs.shape[-2:], mode="nearest-exact")
-            probabilities = model(covered).double().softmax(-1)
-            found.append(probabilities.gather(1, targets[:, None])[:, 0])
-    return torch.stack(found, 1).cpu()
+            probabilities = model(covered).cpu().double().softmax(-1)
+            found.append(probabilities.gather(1, targets[:, None].cpu())[:, 0])
+    return torch.stack(found, 1)
 
 
 def area(curves: NDArray[np.float64], covered: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,9 +39,9 @@ def draw(subject: FigureSubject) -> Iterator[Grid]:
         shown = filters[:MOST_FILTERS]
         titles = [""] * len(shown)
         title = (
-            f"First convolution, {len(shown)} of {len(filters)} filters"
+            f"First layer, {len(shown)} of {len(filters)} filters"
             if len(shown) < len(filters)
-            else (f"First convolution, {len(filters)} filters")
+            else (f"First layer, {len(filters)} filters")
         )
         notes = []
     notes.insert(0, f"{layer.name}: {height}x{width} pixels.")

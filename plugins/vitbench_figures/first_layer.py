@@ -105,7 +105,8 @@ def _of_dense(
     filters.view(len(weight), -1).index_add_(
         1, (channel * filters.shape[2] + row) * filters.shape[3] + column, weight.float()
     )
-    return FirstLayer(name=name, filters=filters, is_embedding=True, note=note)
+    patches = filters.shape[2:] != (height, width)  # else it reads the whole image at once
+    return FirstLayer(name=name, filters=filters, is_embedding=patches, note=note)
 
 
 def _are_pixels(values: Tensor, *, count: int) -> bool:

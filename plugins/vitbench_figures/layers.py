@@ -5,8 +5,9 @@ Shapes: H heads, N queries, M keys, of which G = rows x columns are patches, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def look(subject: FigureSubject, image: Tensor) -> Look:
 def _layer(number: int, one: AttentionMap, model: nn.Module, size: tuple[int, int]) -> Layer:
     weights, lack, prefix, grid = one.weights, "", 0, (0, 0)
     if weights.dim() != 4 or len(weights) != 1:
-        lack = "attends within windows"
+        lack = "attends within windows or other groups of patches"
     else:
         weights = weights[0]
         queries, keys = weights.shape[1:]
@@ -95,15 +96,11 @@ def grid_of(tokens: int, model: nn.Module, size: tuple[int, int]) -> tuple[int, 
     Raises:
         UnusableError: they are no grid.
     """
-    said = next((prefix for each in model.modules() if isinstance(prefix := _prefix_of(each), int)), None)
+    said = next(_said(model, "num_prefix_tokens", int), None)
     try:
         return patch_grid(tokens, size, said)
     except UnusableError:
         return patch_grid(tokens, size)
-
-
-def _prefix_of(module: nn.Module) -> object:
-    return getattr(module, "num_prefix_tokens", None)
 
 
 def reads_class_token(model: nn.Module) -> bool:
@@ -111,9 +108,13 @@ def reads_class_token(model: nn.Module) -> bool:
 
     timm's models say whether the first of these is a class token, and what the head reads; of others it is assumed.
     """
-    pools = (getattr(each, "global_pool", None) for each in model.modules())
-    pool = next((one for one in pools if isinstance(one, str)), "token")
-    return pool == "token" and getattr(model, "has_class_token", True) is not False
+    pools = _said(model, "global_pool", str)
+    return next(pools, "token") == "token" and next(_said(model, "has_class_token", bool), True)
+
+
+def _said(model: nn.Module, name: str, kind: type) -> Iterator[Any]:
+    """Give what a model says by an attribute, and after it what its parts say: it may be wrapped."""
+    return (value for each in model.modules() if isinstance(value := getattr(each, name, None), kind))
 
 
 def on_image(weights: Tensor, layer: Layer, *, class_token: bool) -> Tensor:
@@ -126,13 +127,16 @@ def on_image(weights: Tensor, layer: Layer, *, class_token: bool) -> Tensor:
     return seen[:, layer.prefix :].unflatten(1, layer.grid)
 
 
-def whose_look(layer: Layer, *, class_token: bool) -> str:
-    """Say whose look `on_image` returns."""
+def whose_look(layer: Layer, *, class_token: bool) -> tuple[str, str]:
+    """Say whose look `on_image` returns, for a title, and a sentence on it where there is need of one."""
     if layer.is_pool:
-        return "the query that pools the tokens"
+        return "the pool", "The pool's query reads all tokens."
     if class_token and layer.prefix:
-        return "the class token"
-    return "all patches on average, since the head reads no class token"
+        return "the class token", ""
+    return (
+        "the patches",
+        "The mean over all patches as queries: no class token that the head reads is among them.",
+    )
 
 
 def whole(seen: Look, what: str) -> tuple[Layer, ...]:
@@ -196,8 +200,26 @@ def as_tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def labelled(subject: FigureSubject, picture: Picture, logits: Tensor) -> str:
-    """Return a picture's name, and what the model takes it for where that is not its class."""
+    """Return a picture's name, and after an arrow what the model takes it for where that is not its class."""
     said = int(logits.argmax())
-    if said == picture.label:
-        return picture.name
-    return f"{picture.name}, taken for {subject.class_names[said]}"
+    return picture.name if said == picture.label else f"{picture.name} \u2192 {subject.class_names[said]}"
+
+
+def on_labels(labels: Sequence[str]) -> str:
+    """Return a sentence on the arrows in some labels; empty where there are none."""
+    return (
+        "An arrow leads to the class that the model takes an image for."
+        if any("\u2192" in one for one in labels)
+        else ""
+    )
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Return numbers that rise in words: ``1 to 4, 7``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

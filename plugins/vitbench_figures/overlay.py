@@ -12,7 +12,7 @@ import torch
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.figures import FigureSubject, Grid, Scale, Tile
 
-from .layers import labelled, shown_images
+from .layers import labelled, on_labels, shown_images
 from .trust import Explain, Trust, explained
 
 __all__ = ["class_of", "drawn"]
@@ -57,6 +57,7 @@ def drawn(subject: FigureSubject, explain: Explain, target: int | None, *, title
     highest = maps.amax((1, 2), keepdim=True)
     values = (maps / torch.where(highest > 0, highest, 1)).clamp(0, 1).float().numpy()
     pixels = shown_images(subject)
+    labels = tuple(map(partial(labelled, subject), subject.pictures, logits))
     over = [Tile(pixels=image, values=value) for image, value in zip(pixels, values, strict=True)]
     spoken = "the predicted class" if target is None else subject.class_names[target]
     return Grid(
@@ -64,7 +65,7 @@ def drawn(subject: FigureSubject, explain: Explain, target: int | None, *, title
         tiles=(*(Tile(pixels=image) for image in pixels), *over),
         columns=len(pixels),
         row_labels=("image", "map"),
-        column_labels=tuple(map(partial(labelled, subject), subject.pictures, logits)),
+        column_labels=labels,
         scale=SHARE,
-        note=trust.note,
+        note=" ".join(filter(None, (trust.note, on_labels(labels)))),
     )

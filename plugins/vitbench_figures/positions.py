@@ -21,6 +21,7 @@ from vitbench.figures import FigureSubject, Grid, Scale, Tile
 
 from .position_tables import Added, Biases, OffsetVectors, Turns, places_of
 
+TITLE = "Positions"
 MOST_SIDE = 8
 """Rows of tiles of a grid; of more patches every second or third is shown."""
 COSINE = Scale(label="cosine similarity", low=-1.0, high=1.0, diverging=True)
@@ -42,7 +43,7 @@ def draw(subject: FigureSubject) -> Iterator[Grid]:
         if isinstance(each, Added):
             yield _grid_of_grids(
                 similarity(each.vectors.flatten(0, 1)).unflatten(0, each.vectors.shape[:2]),
-                title=f"Position embeddings ({each.name})",
+                step=f"embeddings ({each.name})",
                 note="Each tile: how alike the embedding of its patch is to that of each patch.",
             )
         elif isinstance(each, Turns):
@@ -62,7 +63,7 @@ def turned_alike(cosine: Tensor, sine: Tensor) -> Tensor:
     return ((cosine @ cosine.mT + sine @ sine.mT) / cosine.shape[-1]).clamp(-1, 1).float()
 
 
-def _grid_of_grids(alike: Tensor, *, title: str, note: str) -> Grid:
+def _grid_of_grids(alike: Tensor, *, step: str, note: str) -> Grid:
     """Return a tile for each patch, or each second or third, of float[rows, columns, n]."""
     rows, columns = alike.shape[:2]
     every = -(-max(rows, columns) // MOST_SIDE)
@@ -70,36 +71,37 @@ def _grid_of_grids(alike: Tensor, *, title: str, note: str) -> Grid:
     values = alike.cpu().unflatten(2, (rows, columns)).numpy()
     ordinal = {2: "second", 3: "third"}.get(every, f"{every}th")
     return Grid(
-        title=title,
+        title=TITLE,
         tiles=tuple(Tile(values=values[down, right]) for down in downs for right in rights),
         columns=len(rights),
         row_labels=tuple(f"{down + 1}" for down in downs),
         column_labels=tuple(f"{right + 1}" for right in rights),
         scale=COSINE,
         note=note + (f" Every {ordinal} row and column of {rows}x{columns} patches." if every > 1 else ""),
-        step="embeddings",
+        step=step,
     )
 
 
 def _turned(turns: Turns) -> Grid:
     """Return rotations as a grid of grids where all are alike, else the middle patch's for each layer and head."""
     alike = [turned_alike(cosine.cpu(), sine.cpu()) for cosine, sine in turns.layers]
+    step = f"rotations ({turns.name})"
     how = "how alike a query is to an equal key once both are turned"
     if len(alike) == 1 and len(alike[0]) == 1:
-        title, note = f"Rotary positions ({turns.name})", f"Each tile: {how}, from its patch to each patch."
-        return _grid_of_grids(alike[0][0].unflatten(0, turns.grid), title=title, note=note)
+        note = f"Each tile: {how}, from its patch to each patch."
+        return _grid_of_grids(alike[0][0].unflatten(0, turns.grid), step=step, note=note)
     rows, columns = turns.grid
     middle = rows // 2 * columns + columns // 2
     tiles = [Tile(values=head[middle].unflatten(0, turns.grid).numpy()) for layer in alike for head in layer]
     return Grid(
-        title=f"Rotary positions ({turns.name})",
+        title=TITLE,
         tiles=tuple(tiles),
         columns=len(alike[0]),
         row_labels=tuple(f"layer {number + 1}" for number in range(len(alike))),
         column_labels=tuple(f"head {head + 1}" for head in range(len(alike[0]))),
         scale=COSINE,
         note=f"Each tile: {how}, from the middle patch to each patch.",
-        step="rotations",
+        step=step,
     )
 
 
@@ -117,17 +119,15 @@ def _biases(found: Sequence[Biases]) -> Iterator[Grid]:
         layers = list(group)
         first, last = layers[0][0], layers[-1][0]
         which = f"layer {first}" if first == last else f"layers {first} to {last}"
-        if len(found) == 1:
-            which = found[0].name
         yield Grid(
-            title=f"Relative positions, {which}",
+            title=TITLE,
             tiles=tuple(Tile(values=head.float().cpu().numpy()) for _, each in layers for head in each.table),
             columns=shape[0],
             row_labels=tuple(f"layer {number}" for number, _ in layers),
             column_labels=tuple(f"head {head + 1}" for head in range(shape[0])),
             scale=scale,
             note="Each tile: the bias by the offset from query to key; the middle is the query's own place.",
-            step=which,
+            step=f"relative biases, {which}",
         )
 
 
@@ -137,7 +137,7 @@ def _by_offset(found: Sequence[OffsetVectors]) -> Iterator[Grid]:
         return
     columns = min(4, len(found))
     yield Grid(
-        title="Relative positions, vectors by offset",
+        title=TITLE,
         tiles=tuple(Tile(values=similarity(each.vectors).cpu().numpy(), title=each.name) for each in found),
         columns=columns,
         scale=COSINE,

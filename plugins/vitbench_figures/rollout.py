@@ -18,8 +18,21 @@ from vitbench.attention import rollout
 from vitbench.errors import UnusableError
 from vitbench.figures import Figure, FigureSubject, Grid, Scale, Tile
 
-from .layers import Look, chosen, labelled, look, on_image, reads_class_token, shown_images, whole, whose_look
+from .layers import (
+    Look,
+    chosen,
+    labelled,
+    look,
+    on_image,
+    on_labels,
+    reads_class_token,
+    shown_images,
+    whole,
+    whose_look,
+)
 from .trust import judged
+
+CLASS_BLIND = "Rollout does not depend on the class: it shows where attention went, not what spoke for the answer."
 
 
 def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure | Measurement]:
@@ -38,7 +51,7 @@ def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure 
     values, labels = [], []
     for picture in subject.pictures:
         seen = look(subject, subject.inputs([picture.pixels]))
-        flow, whose = _flow(seen, layer, class_token=class_token)
+        flow, (whose, why) = _flow(seen, layer, class_token=class_token)
         values.append(flow)
         labels.append(labelled(subject, picture, seen.logits))
     method = partial(_maps, layer=layer, class_token=class_token)
@@ -47,14 +60,13 @@ def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure 
     pixels = shown_images(subject)
     over = [Tile(pixels=image, values=value) for image, value in zip(pixels, values, strict=True)]
     yield Grid(
-        title=trust.titled("Attention rollout" + (f", up to layer {layer}" if layer else "")),
+        title=trust.titled(f"Attention rollout of {whose}" + (f", up to layer {layer}" if layer else "")),
         tiles=(*(Tile(pixels=image) for image in pixels), *over),
         columns=len(pixels),
         row_labels=("image", "rollout"),
         column_labels=tuple(labels),
-        scale=Scale.of(np.stack(values), "share of the patch (1: uniform)"),
-        note=f"The look of {whose}, through all layers. Rollout does not depend on the class: it shows where attention "
-        f"went, not what spoke for the answer. {trust.note}",
+        scale=Scale.of(np.stack(values), "rollout (1: uniform)"),
+        note=" ".join(filter(None, (trust.note, CLASS_BLIND, why, on_labels(labels)))),
     )
     yield from trust.pictures
 
@@ -67,7 +79,7 @@ def _maps(subject: FigureSubject, inputs: Tensor, targets: Tensor, *, layer: int
 
 def _flow(
     seen: Look, layer: int, *, class_token: bool
-) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], str]:
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], tuple[str, str]]:
     """Return the share of each patch in what the head reads, [rows, columns], and whose look it is."""
     layers = whole(seen, "rollout")
     chosen(layers, layer)

@@ -56,7 +56,7 @@ class Trust:
 
     def titled(self, title: str) -> str:
         """Return the title of a picture of the method, marked where it fails."""
-        return f"{title} - fails its tests" if self.failures else title
+        return f"{title} (fails its tests)" if self.failures else title
 
 
 def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_classes: bool = True) -> Trust:
@@ -82,7 +82,8 @@ def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_class
     parts = [_deleted(subject, inputs, targets, maps), _randomised(subject, explain, inputs, targets, maps)]
     parts.append(_pointed(subject, explain, count) if knows_classes else Trust(note=_CLASS_BLIND))
     failures = tuple(failure for part in parts for failure in part.failures)
-    outcome = f"Fails: {'; '.join(failures)}." if failures else "Passes its tests."
+    basis = f"{count} test images, intervals of 95 %"
+    outcome = f"Fails ({basis}): {'; '.join(failures)}." if failures else f"Passes its tests ({basis})."
     return Trust(
         measurements=tuple(one for part in parts for one in part.measurements),
         pictures=tuple(one for part in parts for one in part.pictures),
@@ -91,13 +92,13 @@ def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_class
     )
 
 
-_CLASS_BLIND = "The map is the same for every class, so it gets no pointing score."
+_CLASS_BLIND = "It knows no class, so it has no pointing score."
 
 
 def explained(subject: FigureSubject, explain: Explain, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return a method's maps of any number of images, float64[B, R, L] on the CPU."""
     pairs = zip(inputs.split(BATCH), targets.split(BATCH), strict=True)
-    return torch.cat([explain(subject, *each).detach().double().cpu() for each in pairs])
+    return torch.cat([explain(subject, *each).detach().cpu().double() for each in pairs])
 
 
 def _deleted(subject: FigureSubject, inputs: Tensor, targets: Tensor, maps: Tensor) -> Trust:
@@ -106,20 +107,19 @@ def _deleted(subject: FigureSubject, inputs: Tensor, targets: Tensor, maps: Tens
     orders = {
         "the map": maps,
         "random": torch.zeros_like(maps),
-        "distance from the fill colour": distance_from_fill(inputs, grid).cpu(),
+        "distance from fill": distance_from_fill(inputs, grid).cpu(),
     }
     curves = {name: _curves(subject, inputs, targets, order) for name, order in orders.items()}
     own, random, fill = (area(each, shares(grid)) for each in curves.values())
     beside = {"random": _mean("deletion_minus_random", own - random), "fill": _mean("deletion_minus_fill", own - fill)}
     reasons = {
-        "random": "deletion does not beat a random order",
-        "fill": "deletion does not beat the image's distance from the fill colour",
+        "random": "deletion does not beat random order",
+        "fill": "deletion does not beat distance from the fill colour",
     }
     failed = {name: reasons[name] for name, one in beside.items() if one.high is None or one.high >= 0}
     note = (
-        f"Covering what the map marks first leaves the predicted class a mean probability of {own.mean():.3f} on "
-        f"{len(own)} test images; a random order {random.mean():.3f} ({_difference(beside['random'])}), the image's "
-        f"distance from the fill colour {fill.mean():.3f} ({_difference(beside['fill'])})."
+        f"Deletion, low is good: {own.mean():.3f}; random order {random.mean():.3f}{_interval(beside['random'])}, "
+        f"distance from the fill colour {fill.mean():.3f}{_interval(beside['fill'])}."
     )
     return Trust(
         measurements=(
@@ -158,7 +158,7 @@ def _randomised(subject: FigureSubject, explain: Explain, inputs: Tensor, target
     by_share = {share: np.mean(each, axis=0) for share, each in kept.items()}  # [B]
     found = _mean("rank_correlation", by_share[1.0], better="neither", unit="1")
     assert found.value is not None
-    reason = "" if abs(found.value) <= MOST_CORRELATION else "its maps stay much the same when all weights are random"
+    reason = "" if abs(found.value) <= MOST_CORRELATION else "its maps stay when the weights are random"
     return Trust(
         measurements=(_marked(found, reason),),
         pictures=(
@@ -166,12 +166,12 @@ def _randomised(subject: FigureSubject, explain: Explain, inputs: Tensor, target
                 "The map as the weights are made random, the last layers' first",
                 np.array([0.0, *SHARES]),
                 {"": np.array([1.0, *(each.mean() for each in by_share.values())])},
-                x_label="share of the model's tensors that are random",
-                y_label="rank correlation with the trained model's map",
+                x_label="share of the tensors that are random",
+                y_label="rank correlation of the maps",
                 note=f"Mean over images and {len(SEEDS)} seeds. A map that shows the model ends near 0.",
             ),
         ),
-        note=f"With random weights its maps correlate with these by {found.value:.2f} (Spearman).",
+        note=f"Rank correlation with random weights: {found.value:.2f}.",
         failures=(reason,) if reason else (),
     )
 
@@ -181,18 +181,19 @@ def _pointed(subject: FigureSubject, explain: Explain, mosaics: int) -> Trust:
         found = pointing(subject, explain, mosaics, np.random.default_rng(0))
     except Skip as skip:
         return Trust(note=f"No pointing score: {skip}.")
-    asked = f"{found.counted} classes among the two likeliest on {found.mosaics} mosaics of four images"
     if not found.counted:
-        return Trust(note=f"No pointing score: there are {asked}.")
+        return Trust(
+            note=f"No pointing score: on {found.mosaics} mosaics none of the classes is among the two likeliest."
+        )
     low, high = wilson(found.hits, found.counted)
     share = found.hits / found.counted
-    reason = "" if low > CHANCE else f"it does not point at the right image more often than chance, {CHANCE:.0%}"
+    reason = "" if low > CHANCE else "it does not point better than chance"
     one = vitbench.Measurement(
         name="pointing", value=share, unit="fraction", better="higher", low=low, high=high, n=found.counted
     )
     return Trust(
         measurements=(_marked(one, reason),),
-        note=f"It points at the right image for {share:.0%} of {asked} (95 % {low:.0%} to {high:.0%}, chance 25 %).",
+        note=f"Pointing: {share:.0%} of {found.counted} ({low:.0%} to {high:.0%}, chance {CHANCE:.0%}).",
         failures=(reason,) if reason else (),
     )
 
@@ -217,16 +218,13 @@ def _marked(one: vitbench.Measurement, failure: str) -> vitbench.Measurement:
     """Return a measurement with the reason for which it makes the method fail, if it does."""
     if not failure:
         return one
-    return msgspec.structs.replace(
-        one, verdict=vitbench.Verdict(level="warn", reasons=(f"the method fails: {failure}",))
-    )
+    verdict = vitbench.Verdict(level="warn", reasons=(f"the method fails: {failure}",))
+    return msgspec.structs.replace(one, verdict=verdict)
 
 
-def _difference(one: vitbench.Measurement) -> str:
-    """Return a difference of means with its interval, in words."""
-    if one.low is None or one.high is None:
-        return f"difference {one.value:+.3f}, without an interval"
-    return f"difference {one.value:+.3f}, 95 % {one.low:+.3f} to {one.high:+.3f}"
+def _interval(one: vitbench.Measurement) -> str:
+    """Return the interval of a difference of means in words."""
+    return "" if one.low is None or one.high is None else f" (difference {one.low:+.3f} to {one.high:+.3f})"
 
 
 def _curve(

@@ -55,7 +55,7 @@ def test_relevance_is_what_the_rule_gives_by_hand(readout: list[float]) -> None:
         joint = np.eye(5)
         for weights, gradient in ((first, of_first), (second, of_second)):
             joint = joint + np.maximum(gradient * weights, 0).mean(0) @ joint
-        assert found[place].ravel() == pytest.approx(joint[read > 0].mean(0)[1:], rel=1e-5)
+        assert found[place].ravel() == pytest.approx((joint - np.eye(5))[read > 0].mean(0)[1:], rel=1e-5)
 
 
 def vit(seed: int = 0, image_size: tuple[int, int] = (8, 8)) -> VisionTransformer:
@@ -91,7 +91,7 @@ def test_the_figure_shows_each_picture_with_its_map_and_the_tests_and_leaves_the
     shown = [tile.values for tile in grid.tiles[4:] if tile is not None and tile.values is not None]
     assert {values.shape for values in shown} == {(4, 4)}
     assert {float(values.max()) for values in shown} == {1.0}
-    assert "4 test images" in grid.note
+    assert "(4 test images" in grid.note
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
     assert not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert [each.requires_grad for each in model.parameters()] == asked
@@ -112,23 +112,22 @@ def test_rollout_and_raw_attention_are_tested_too_but_for_pointing() -> None:
         assert "no pointing score" in last.note
 
 
-@pytest.mark.compute
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("vit_tiny_patch16_224", {}),
-        ("vit_tiny_patch16_224", {"global_pool": "avg", "class_token": False, "reg_tokens": 2}),
-        ("deit_tiny_distilled_patch16_224", {}),
-        ("beit_base_patch16_224", {"embed_dim": 48, "num_heads": 3, "depth": 2}),
-    ],
-)
-def test_timms_models_have_a_map_of_their_patches(name: str, options: dict[str, Any]) -> None:
-    model = timm.create_model(name, img_size=32, patch_size=8, num_classes=10, **options)
-    nn.init.normal_(model.get_classifier().weight) if name.startswith("vit") else None
+def test_a_head_that_averages_the_patches_reads_all_of_them() -> None:
+    model = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=32,
+        patch_size=8,
+        num_classes=10,
+        global_pool="avg",
+        class_token=False,
+        reg_tokens=2,
+        depth=2,
+    )
+    nn.init.normal_(model.get_classifier().weight)
     subject = figure_subject(model, image_size=(32, 32), in_channels=3)
     found = relevance(subject, subject.inputs([digits().images[0]]), torch.tensor([3]))
     assert found.shape == (1, 4, 4)
-    assert found.max() > 0
+    assert found.min() < found.max() / 2, "the patches' own share, the same for each, is left out"
 
 
 def test_a_model_without_attention_between_the_same_patches_is_skipped_in_one_line() -> None:

@@ -128,6 +128,16 @@ def test_patches_of_shifted_images_are_filters_twice_as_wide() -> None:
     assert torch.allclose(F.conv2d(image[..., 2:, 2:], layer.filters, stride=4)[..., :2, :2], inner, atol=1e-5)
 
 
+def test_a_dense_layer_of_the_whole_image_shows_its_filters_as_they_are() -> None:
+    dense = nn.Linear(64, 10)
+    (grid,) = filters.draw(figure_subject(nn.Sequential(nn.Flatten(), dense)))
+    assert isinstance(grid, Grid)
+    assert len(grid.tiles) == 10
+    third = dense.weight.detach()[2]
+    assert grid.tiles[2] is not None
+    assert np.allclose(grid.tiles[2].values, (third / third.abs().max()).view(8, 8))
+
+
 def test_a_layer_that_does_not_read_pixels_is_skipped() -> None:
     model = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 10))
     with pytest.raises(Skip, match="does not read pixels alone"):

@@ -99,6 +99,18 @@ def test_attention_without_a_class_token_is_the_mean_of_the_patches() -> None:
     assert "no class token" in grid.note
 
 
+@pytest.mark.parametrize(
+    ("says", "reads"),
+    [({}, True), ({"global_pool": "avg"}, False), ({"global_pool": "token", "has_class_token": False}, False)],
+)
+def test_a_class_token_counts_where_the_head_reads_it(says: dict[str, object], reads: bool) -> None:
+    model = Toy(UNIFORM)
+    for name, value in says.items():
+        setattr(model, name, value)
+    (grid,) = attention.draw(subject(nn.Sequential(model)), layer=0, head=0, images=0)
+    assert grid.title.startswith("Attention of the class token" if reads else "Attention of the patches")
+
+
 def test_a_pool_by_attention_is_shown_and_ends_rollout() -> None:
     shown = list(attention.draw(subject(Pooled(UNIFORM[:4, :4], class_token=False)), layer=2, head=0, images=0))
     assert np.allclose(values(shown[0], 1), [[0.4, 0.8], [1.2, 1.6]])

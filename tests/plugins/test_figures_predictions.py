@@ -37,14 +37,14 @@ def matrix(given: FigureSubject) -> Matrix:
 
 def test_rows_are_shares_of_the_true_class() -> None:
     one = matrix(subject([0, 0, 0, 0, 1, 1, 2], [0, 0, 0, 2, 1, 0, 2], classes=3))
-    assert np.allclose(one.values, [[75, 0, 25], [50, 50, 0], [0, 0, 100]])
+    assert np.allclose(one.values, [[0.75, 0, 0.25], [0.5, 0.5, 0], [0, 0, 1]])
     assert one.row_labels == one.column_labels == ("class 0", "class 1", "class 2")
 
 
 def test_a_class_without_images_has_no_row() -> None:
     one = matrix(subject([0, 2], [0, 1], classes=3))
     assert one.row_labels == ("class 0", "class 2")
-    assert np.allclose(one.values, [[100, 0, 0], [0, 100, 0]])
+    assert np.allclose(one.values, [[1, 0, 0], [0, 1, 0]])
     assert "no row" in one.note
 
 
@@ -54,8 +54,8 @@ def test_of_many_classes_the_most_confused_are_shown_and_the_others_counted_as_o
     one = matrix(subject(labels, said, classes=100))
     assert one.row_labels == ("class 3", "class 7", "class 50", "class 90")
     assert one.column_labels == (*one.row_labels, "others")
-    assert np.allclose(one.values.sum(axis=1), 100)
-    assert one.values[1, 2] == pytest.approx(200 / 3)
+    assert np.allclose(one.values.sum(axis=1), 1)
+    assert one.values[1, 2] == pytest.approx(2 / 3)
     assert "4 of 100 classes" in one.note
 
 

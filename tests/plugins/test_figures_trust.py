@@ -81,7 +81,7 @@ def test_a_map_of_the_image_alone_fails_by_its_correlation_and_by_the_control_th
     assert found["deletion_minus_fill"].verdict.level == "warn"
     assert len(trust.failures) >= 2
     assert all(failure in trust.note for failure in trust.failures)
-    assert trust.titled("Map") == "Map - fails its tests"
+    assert trust.titled("Map") == "Map (fails its tests)"
 
 
 def test_noise_does_not_beat_a_random_order() -> None:

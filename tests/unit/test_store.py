@@ -20,7 +20,7 @@ from vitbench.errors import StoreError
 from vitbench.files import lock
 from vitbench.leaderboard.image_scores import Resampled, read_outcomes
 from vitbench.measuring.predictions import load_predictions
-from vitbench.records import SCHEMA, Environment, newest_by_id
+from vitbench.records import OLDEST_SCHEMA, SCHEMA, Environment, newest_by_id
 from vitbench.store import FILE_NAME, Store, _insert, blob_digest, environment_digest
 
 STORES = Path(__file__).parents[1] / "fixtures" / "stores"
@@ -213,26 +213,28 @@ def test_another_version_is_refused_with_both_numbers(store, tmp_path, create, v
     with pytest.raises(StoreError) as error:
         Store.open(folder, create=create)
     age = "an earlier" if version < SCHEMA else "a later"
-    line = f"was written by {age} version of vitbench (store version {version}; this one reads {SCHEMA}); name another"
+    reads = f"this one reads {OLDEST_SCHEMA} to {SCHEMA}"
+    line = f"was written by {age} version of vitbench (store version {version}; {reads}); name another"
     assert line in one_line(error)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
 
 
-@pytest.mark.parametrize("version", range(1, SCHEMA))
+@pytest.mark.parametrize("version", range(1, OLDEST_SCHEMA))
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_that_an_earlier_vitbench_wrote_is_refused_in_one_line_and_left_as_it_is(tmp_path, create, version):
     shutil.copytree(STORES / f"v{version}", tmp_path / "old")
     before = (tmp_path / "old" / FILE_NAME).read_bytes()
     with pytest.raises(StoreError) as error:
         Store.open(tmp_path / "old", create=create)
-    assert f"(store version {version}; this one reads {SCHEMA})" in one_line(error)
+    assert f"(store version {version}; this one reads {OLDEST_SCHEMA} to {SCHEMA})" in one_line(error)
     assert error.value.exit_code == 4
     assert [path.name for path in (tmp_path / "old").iterdir()] == [FILE_NAME]
     assert (tmp_path / "old" / FILE_NAME).read_bytes() == before
 
 
-def test_a_store_of_this_version_is_read_as_it_was_written(tmp_path):
-    shutil.copytree(STORES / f"v{SCHEMA}", tmp_path / "now")
+@pytest.mark.parametrize("version", range(OLDEST_SCHEMA, SCHEMA + 1))
+def test_a_store_of_a_version_that_is_read_is_shown_as_it_was_written(tmp_path, version):
+    shutil.copytree(STORES / f"v{version}", tmp_path / "now")
     board = vitbench.load(tmp_path / "now").leaderboard
     [row] = board.rows
     assert (row.model, row.metrics["top1"].value) == ("baseline/majority", 0.1)
@@ -241,6 +243,23 @@ def test_a_store_of_this_version_is_read_as_it_was_written(tmp_path):
         assert read_outcomes(store.scores_path(record.key), "top1").value == pytest.approx(0.1)
         assert isinstance(read_outcomes(store.scores_path(record.key), "macro_f1"), Resampled)
         assert load_predictions(store.predictions_path(record.key)).logits.shape == (60, 10)
+
+
+def test_what_is_written_into_an_earlier_store_makes_it_one_of_this_version_and_changes_no_record(tmp_path):
+    shutil.copytree(STORES / f"v{OLDEST_SCHEMA}", tmp_path / "now")
+
+    def version() -> int:
+        connection = sqlite3.connect(tmp_path / "now" / FILE_NAME)
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.close()
+        return found
+
+    with Store.open(tmp_path / "now", create=True) as store:
+        [before] = store.records()
+        assert version() == OLDEST_SCHEMA
+        store.append(before)
+        assert version() == SCHEMA
+        assert store.records() == [before, before]
 
 
 def test_the_folders_of_jobs_that_a_killed_run_left_go_with_the_next_run(store):

@@ -20,21 +20,22 @@ __all__ = ["attention_distance", "patch_grid", "rollout"]
 
 
 def rollout(maps: Sequence[Tensor], *, residual: float = 0.5) -> Tensor:
-    """Return how much of each input token is in each output token: float[B, N, N], rows add up to 1.
+    """Return how much of each input token is in each output token: float32[B, N, N], rows add up to 1.
 
     Args:
         maps: float[B, H, N, N] of each layer, the first layer first.
         residual: the share that passes a layer by; the heads' mean is the rest.
 
     Raises:
-        UnusableError: the layers do not have the same tokens.
+        UnusableError: the layers do not have the same tokens, or there is none.
     """
-    if len({tuple(one.shape[-2:]) for one in maps}) != 1 or maps[0].shape[-1] != maps[0].shape[-2]:
+    shapes = {(one.dim(), len(one), *one.shape[-2:]) for one in maps}
+    if len(shapes) != 1 or maps[0].dim() != 4 or maps[0].shape[-1] != maps[0].shape[-2]:
         raise UnusableError("rollout needs the same tokens in each layer, and this model's change or have windows")
-    identity = torch.eye(maps[0].shape[-1], dtype=maps[0].dtype, device=maps[0].device)
+    identity = torch.eye(maps[0].shape[-1], device=maps[0].device)
     joint = identity.expand(len(maps[0]), -1, -1)
     for one in maps:
-        joint = (residual * identity + (1 - residual) * one.mean(1)) @ joint
+        joint = (residual * identity + (1 - residual) * one.float().mean(1)) @ joint
     return joint
 
 
@@ -51,7 +52,7 @@ def patch_grid(tokens: int, image_size: tuple[int, int], prefix: int | None = No
     """
     height, width = image_size
     for before in range(tokens) if prefix is None else (prefix,):
-        patches = tokens - before
+        patches = max(tokens - before, 0)
         rows = round((patches * height / width) ** 0.5)
         if rows and patches % rows == 0 and rows * width == patches // rows * height:
             return before, (rows, patches // rows)
@@ -59,7 +60,9 @@ def patch_grid(tokens: int, image_size: tuple[int, int], prefix: int | None = No
 
 
 def attention_distance(weights: Tensor, grid: tuple[int, int], *, patch: float = 1.0) -> Tensor:
-    """Return how far each head looks on average: float[B, H], in the unit of `patch`.
+    """Return how far each head looks on average: float32[B, H], in the unit of `patch`.
+
+    A token that looks at no patch at all is left out; NaN where all do so.
 
     Args:
         weights: float[B, H, N, N]; the last G tokens are the patches. What goes to other tokens is left out, and the
@@ -68,7 +71,7 @@ def attention_distance(weights: Tensor, grid: tuple[int, int], *, patch: float =
         patch: side of a patch.
     """
     rows, columns = grid
-    among = weights[..., -rows * columns :, -rows * columns :]
+    among = weights[..., -rows * columns :, -rows * columns :].float()
     among = among / among.sum(-1, keepdim=True)
     places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(among)
-    return patch * (among * torch.cdist(places, places)).sum(-1).mean(-1)
+    return patch * (among * torch.cdist(places, places)).sum(-1).nanmean(-1)

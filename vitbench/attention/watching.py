@@ -37,7 +37,8 @@ class AttentionMap:
     """The weights of one attention, in the order of the calls."""
 
     weights: Tensor
-    """float[B, H, N, M], each row adds up to 1; windows lie in the first dimension, or between H and N."""
+    """float[B, H, N, M], each row adds up to 1; windows lie in the first dimension, or between H and N. Those of fused
+    attention are float32, whatever the model computes in."""
     module: str
     """Full name of the module that called, as ``blocks.0.attn``; empty for the model itself."""
 
@@ -73,14 +74,14 @@ def watch(model: nn.Module, *, gradients: bool = False) -> Iterator[Watched]:
     """Watch the attention of a model while it is called in the block.
 
     Args:
-        model: left as it is: weights, mode and hooks.
+        model: left as it is: weights, mode and hooks. Other models that are called in the block are not watched.
         gradients: put the weights that are computed into the model's own computation, so that
             ``torch.autograd.grad(logit, map.weights)`` is defined; logits then agree to rounding only.
 
     Raises:
         UnusableError: the model is compiled: its calls cannot be watched.
     """
-    if hasattr(model, "_orig_mod") or isinstance(model, torch.jit.ScriptModule):
+    if hasattr(model, "_orig_mod") or any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise UnusableError("a compiled model cannot be watched: its attention is inside the compiled code")
     watched, stack = Watched(), [_Frame("", ())]
     handles = []
@@ -145,8 +146,11 @@ class _Mode(TorchFunctionMode):
         return result
 
     def _note(self, weights: Tensor) -> None:
+        if len(self.stack) == 1:  # something else than the model attends
+            return
         frame = self.stack[-1]
-        if _is_over_channels(weights, frame.shape):
+        is_image = len(frame.shape) == 4 and frame.shape == self.stack[1].shape
+        if not is_image and _is_over_channels(weights, frame.shape):
             self.watched.over_channels.append(frame.name)
             return
         if self.gradients and not weights.requires_grad:
@@ -155,8 +159,11 @@ class _Mode(TorchFunctionMode):
 
     def _fused(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         weights, value = _weights_of(*args, **kwargs)
+        shape = weights.shape
+        if len(shape) == 3 and len(self.stack) > 1:
+            weights = _by_heads(weights, self.stack[1].shape)
         self._note(weights)
-        return weights @ value if self.gradients else func(*args, **kwargs)
+        return weights.reshape(shape).to(value.dtype) @ value if self.gradients else func(*args, **kwargs)
 
     def _multi_head(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         given = _MULTI_HEAD.bind(*args, **kwargs)
@@ -164,8 +171,12 @@ class _Mode(TorchFunctionMode):
         if self.gradients:
             weights, output = _multi_head_by_hand(**given.arguments)
             self._note(weights)
+            if not given.arguments["need_weights"]:
+                return output, None
             return output, (weights.mean(1) if given.arguments["average_attn_weights"] else weights)
+        # Not as in training: dropped weights do not add up to 1, and what dropout draws here the model would lack.
         asked = {**given.arguments, "need_weights": True, "average_attn_weights": False, "is_causal": False}
+        asked["training"] = False
         weights = func(**asked)[1]
         self._note(weights if weights.dim() == 4 else weights[None])
         return func(*args, **kwargs)
@@ -173,7 +184,7 @@ class _Mode(TorchFunctionMode):
 
 def _is_over_keys(result: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether a softmax is one of attention: four dimensions, over the last."""
-    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    axis = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
     return result.dim() == 4 and axis in (-1, 3)
 
 
@@ -189,6 +200,12 @@ def _is_over_channels(weights: Tensor, given: tuple[int, ...]) -> bool:
     return False
 
 
+def _by_heads(weights: Tensor, given: tuple[int, ...]) -> Tensor:
+    """Return weights[B * H, N, M], as some models have them, as weights[B, H, N, M]; `given` is the model's input."""
+    images = given[0] if given and len(weights) % max(given[0], 1) == 0 else len(weights)
+    return weights.reshape(images, -1, *weights.shape[-2:])
+
+
 def _weights_of(
     query: Tensor,
     key: Tensor,
@@ -199,7 +216,7 @@ def _weights_of(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return what fused attention weighs its values by, and the values: the arguments are its own."""
+    """Return what fused attention weighs its values by, float32, and the values: the arguments are its own."""
     if enable_gqa:
         key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], -3) for one in (key, value))
     logits = (query * (scale if scale is not None else query.shape[-1] ** -0.5)) @ key.transpose(-2, -1)
@@ -209,7 +226,9 @@ def _weights_of(
         logits = logits.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
         logits = logits + attn_mask
-    return logits.softmax(-1, dtype=torch.float32).to(value.dtype), value
+    weights = logits.softmax(-1, dtype=torch.float32)
+    # A query from which all is hidden has no weights at all; a softmax of nothing is NaN.
+    return weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0.0), value
 
 
 def _multi_head_by_hand(
@@ -255,5 +274,5 @@ def _multi_head_by_hand(
             hidden = torch.zeros_like(hidden, dtype=q.dtype).masked_fill_(hidden, -math.inf)
         mask = hidden[:, None, None] + (mask if mask is not None else 0)
     weights, v = _weights_of(q, k, v, mask, is_causal=is_causal and mask is None)
-    output = (weights @ v).permute(2, 0, 1, 3).flatten(2)
+    output = (weights.to(v.dtype) @ v).permute(2, 0, 1, 3).flatten(2)
     return weights, F.linear(output, out_proj_weight, out_proj_bias)

@@ -88,14 +88,17 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
 
 
 @cache
-def core_hash() -> str:
+def core_hash(*more: str) -> str:
     """Return the SHA-256 over vitbench's own sources that make numbers: in a checkout they change, not the version.
 
     That is what reads images, trains, evaluates and measures, and the statistics; it is read once a process.
+
+    Args:
+        more: further folders, of what only some cells are made of.
     """
     core = Path(__file__).parents[1]
     files = {core / name: name for name in _CORE_FILES}
-    for part in _CORE_FOLDERS:
+    for part in (*_CORE_FOLDERS, *more):
         files |= {file: f"{part}/{name}" for file, name in files_below(core / part).items()}
     return hash_of_files(files)
 

@@ -11,6 +11,7 @@ from vitbench.cli.catalog import ls, plugins
 from vitbench.cli.check import check
 from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
+from vitbench.cli.explain import explain
 from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.plugin import plugin
@@ -78,5 +79,6 @@ def cli() -> None:
     """
 
 
-for _command in (run, ls, plugins, plugin, leaderboard, findings, show, withdraw, doctor, check, track, compare):
+_COMMANDS = (run, ls, plugins, plugin, leaderboard, findings, explain, show, withdraw, doctor, check, track, compare)
+for _command in _COMMANDS:
     cli.add_command(_command)

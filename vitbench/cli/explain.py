@@ -32,8 +32,8 @@ __all__ = ["explain"]
     type=click.Path(path_type=Path),
     help="An image of your own, in place of test images.",
 )
-@click.option("--layer", metavar="N", help="This layer, from 0; -1 is the last.")
-@click.option("--head", metavar="N", help="This head, from 0.")
+@click.option("--layer", metavar="N", help="This layer, from 1; of a convolutional network its name.")
+@click.option("--head", metavar="N", help="This head, from 1.")
 @click.option("--target", metavar="CLASS", help="Explain this class, by name or number [the predicted one].")
 @click.option("--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="For each figure.")
 @plugin_options

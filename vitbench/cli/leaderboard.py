@@ -75,7 +75,9 @@ def leaderboard(
         _rewrite(readme, *rewritten)
     if pictures is not None:
         _draw(results.folder / "plots", pictures)
-    if output:
+    if output and form == "html":
+        results.write_page(output)
+    elif output:
         replace_file(output, rendered(results, form, verdicts=verdicts).encode())
     elif form == "table" and not (readme or plots):
         print_table(results, verdicts)

@@ -13,7 +13,7 @@ from vitbench.cli.leaderboard import print_table
 from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
 from vitbench.cli.streams import echo
 from vitbench.durations import parse_duration
-from vitbench.errors import StoreError, UnusableError, UsageError, reason_of
+from vitbench.errors import StoreError, UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.settings import SUITE
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def run(
         _print_plan(planned, pace, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+    pictures = _draw_pictures(results)
     page, folder = _write_page(results), results.folder
     try:
         if as_json:
@@ -165,6 +166,8 @@ def run(
         raise StoreError(f"{error} The results are in {folder}.") from error
     if not quiet:
         api.say(page)
+        for words in pictures:
+            api.say(words)
         command = f"vitbench leaderboard {quote(str(folder))} --format md"
         api.say(f"Results are in {folder}; `{command}` prints the table for a README.")
     return results.exit_code
@@ -172,16 +175,33 @@ def run(
 
 def _write_page(results: Results) -> str:
     """Write the page into the results folder; return a line that says where it is, or why it is not."""
-    from vitbench.files import replace_file
-
     place = results.folder / "leaderboard.html"
     try:
-        replace_file(place, results.page().encode())
+        results.write_page(place)
     except UnusableError as error:
         return f"No page was written: {error}"
     except Exception as error:  # whatever happens to the page, the run has its results
         return f"warning: the page {place} could not be written: {reason_of(error)}"
     return f"The page of this leaderboard: {place}"
+
+
+def _draw_pictures(results: Results) -> list[str]:
+    """Draw the suite's figures into the results folder; return a line that says where they are, or why they are not."""
+    from vitbench.catalog import load_catalog
+    from vitbench.explaining.explain import draw_pictures
+    from vitbench.records import FigureCell
+    from vitbench.store import Store
+
+    new = [record for record in results.records if record.run == results.records[-1].run and record.status == "ok"]
+    drawn = [record for record in new if isinstance(record.planned.cell, FigureCell)]
+    if not drawn:
+        return []
+    try:
+        with Store.open(results.folder, create=False) as store:
+            paths = draw_pictures(store, drawn, load_catalog())
+    except VitbenchError as error:
+        return [f"No pictures were drawn: {error}"]
+    return [f"{len(paths)} pictures of the models are in {paths[0].parent}."]
 
 
 def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]:

@@ -104,7 +104,7 @@ def explain(
             plugins=plugins,
         )
         newest = store.newest_by_key()
-        paths = draw_pictures(store, [newest[cell.key] for cell in cells])
+        paths = draw_pictures(store, [newest[cell.key] for cell in cells], catalog)
     lacking = [newest[cell.key] for cell in cells if newest[cell.key].status != "ok"]
     return Explained(
         paths=tuple(paths),
@@ -113,7 +113,7 @@ def explain(
     )
 
 
-def draw_pictures(store: Store, records: Sequence[Record]) -> list[Path]:
+def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> list[Path]:
     """Draw what figure records hold, as PNG and SVG in the store's folder ``figures``; return their paths.
 
     A picture is named after the model's label, after its dataset and seed where labels alone would not do, and after
@@ -132,9 +132,10 @@ def draw_pictures(store: Store, records: Sequence[Record]) -> list[Path]:
         model, name = planned.label, cell.figure.partition("/")[2]
         if len(trainings[model]) > 1:
             model += f"-{planned.data.title if planned.data else cell.of.dataset}-seed-{cell.of.seed}"
-        chosen = [f"{option}={value}" for option, value in cell.figure_options.items() if option in LOOKED_AT]
-        shown = [part for part in chosen if not part.endswith("=None")]
-        name = "-".join([name, *shown, *(["own"] if cell.images else [])])
+        offer = catalog.figures.get(cell.figure)
+        usual = offer.spec.defaults if offer else {}
+        changed = [f"{option}={value}" for option, value in cell.figure_options.items() if value != usual.get(option)]
+        name = "-".join([name, *changed, *(["own"] if cell.images else [])])
         for file, content in render_figures(model, name, read_figures(store.figures_path(planned.key))).items():
             place = store.figures_path("").parent / file
             replace_file(place, content)
@@ -197,16 +198,16 @@ def _figures(asked: Asked, catalog: Catalog, planned: KeyedCell) -> list[AskedFi
     return asked_figures(names, catalog, given=given)
 
 
-def _class(text: str, class_names: Sequence[str]) -> int:
-    """Return the number of a class that is given by name or number.
+def _class(text: str, class_names: Sequence[str]) -> str:
+    """Return the number of a class that is given by name or number, as text.
 
     Raises:
         UsageError: there is no such class.
     """
     if text in class_names:
-        return class_names.index(text)
+        return str(class_names.index(text))
     if text.isdecimal() and int(text) < len(class_names):
-        return int(text)
+        return str(int(text))
     shown = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
     raise UsageError(f'no class "{text}".{did_you_mean(text, class_names)} There are: {shown}; or give its number.')
 

@@ -85,7 +85,7 @@ def figure_cells(
                 model=by(catalog.model(cell.model).plugin),
                 others=(*planned.provenance.others, by(offer.plugin)),
                 libraries={**planned.provenance.libraries, **library_versions(offer.spec.requires)},
-                vitbench=core_hash(),
+                vitbench=core_hash("attention", "figures"),
             )
             yield msgspec.structs.replace(
                 planned,

@@ -123,6 +123,7 @@ class Attempt:
             warnings=warnings,
             measured_by=_each_once(one.measured_by for one in results),
             kept=last.kept if status == "ok" else {},
+            pictures=last.pictures if status == "ok" else 0,
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 

@@ -29,10 +29,10 @@ from vitbench.training import preprocess
 
 __all__ = ["KINDS", "FigureScene", "subject_of"]
 
-IMAGES, OTHER_IMAGES = 60, 12
+IMAGES, OTHER_IMAGES = 30, 10
 FIRST = 500
 """Position of the first image in the test split."""
-STEPS, RATE = 30, 0.01
+STEPS, RATE = 20, 0.01
 """Of training: the networks are right in many images and wrong in some, as real ones are."""
 WIDTH, HEADS, PATCH = 16, 2, 4
 PREPROCESS, IDENTITY = Preprocess(mean=(0.5,), std=(0.25,)), Preprocess(mean=(0.0,), std=(1.0,))

@@ -28,8 +28,10 @@ def test_rollout_goes_from_the_first_layer_to_the_last() -> None:
 
 
 def test_rollout_refuses_windows() -> None:
-    with pytest.raises(UnusableError, match="same tokens"):
-        rollout([torch.rand(1, 1, 4, 4), torch.rand(1, 1, 9, 9)])
+    other_tokens, other_windows = torch.rand(1, 1, 9, 9), torch.rand(16, 1, 4, 4)
+    for second in (other_tokens, other_windows, torch.rand(1, 1, 4, 4, 4)):
+        with pytest.raises(UnusableError, match="same tokens"):
+            rollout([torch.rand(1, 1, 4, 4), second])
 
 
 def test_distance_of_uniform_attention_over_two_by_two_patches() -> None:
@@ -40,6 +42,19 @@ def test_distance_of_uniform_attention_over_two_by_two_patches() -> None:
 
 def test_distance_of_a_head_that_looks_at_its_own_patch_is_zero() -> None:
     assert attention_distance(torch.eye(6)[None, None], (2, 3)).item() == 0
+
+
+def test_maps_in_half_precision_are_read_in_float32() -> None:
+    half = torch.eye(6, dtype=torch.bfloat16)[None, None]
+    assert attention_distance(half, (2, 3)).dtype == rollout([half]).dtype == torch.float32
+
+
+def test_distance_leaves_tokens_out_that_look_at_no_patch() -> None:
+    weights = torch.full((1, 1, 5, 5), 0.2)
+    weights[..., 1, :] = torch.tensor([1.0, 0, 0, 0, 0])  # at the class token alone
+    assert attention_distance(weights, (2, 2)).item() == pytest.approx((2 + math.sqrt(2)) / 4)
+    weights[:] = torch.tensor([1.0, 0, 0, 0, 0])
+    assert attention_distance(weights, (2, 2)).isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -56,6 +71,7 @@ def test_grid(tokens: int, size: tuple[int, int], prefix: int | None, expected: 
     assert patch_grid(tokens, size, prefix) == expected
 
 
-def test_a_number_of_tokens_that_is_no_grid_is_refused() -> None:
+@pytest.mark.parametrize(("tokens", "prefix"), [(7, 1), (5, 5), (4, 5)])
+def test_a_number_of_tokens_that_is_no_grid_is_refused(tokens: int, prefix: int) -> None:
     with pytest.raises(UnusableError, match="not a grid"):
-        patch_grid(7, (32, 32), 1)
+        patch_grid(tokens, (32, 32), prefix)

@@ -1,7 +1,10 @@
 """Attention is watched while a model runs, and nothing of the model changes."""
 
 import contextlib
+import warnings
+from collections.abc import Iterator
 
+import families
 import pytest
 import timm
 import torch
@@ -14,44 +17,50 @@ from vitbench.errors import UnusableError
 
 pytestmark = pytest.mark.compute
 
-FAMILIES = {
-    "vit_tiny_patch16_224": (64, 12),
-    "deit_tiny_distilled_patch16_224": (64, 12),
-    "beit_base_patch16_224": (64, 12),
-    "eva02_tiny_patch14_224": (56, 12),
-    "vit_small_patch16_dinov3": (64, 12),
-    "vit_relpos_small_patch16_224": (64, 12),
-    "vit_base_patch16_siglip_224": (64, 13),
-    "swin_tiny_patch4_window7_224": (224, 12),
-    "cait_xxs24_224": (64, 26),
-    "vit_small_r26_s32_224": (64, 12),
-    "convit_tiny": (64, 22),
-    "levit_128s": (224, 11),
-    "mvitv2_tiny": (64, 10),
-    "pvt_v2_b0": (64, 8),
-    "visformer_tiny": (224, 8),
-    "fastvit_sa12": (64, 2),
-    "hiera_tiny_224": (224, 12),
-    "volo_d1_224": (224, 16),
+COUNTS = {
+    **dict.fromkeys(families.NAMES, 2),
+    "vit_base_patch16_siglip_224": 3,
+    "swin_tiny_patch4_window7_224": 5,
+    "cait_xxs24_224": 4,
+    "convit_tiny": 3,
+    "levit_128s": 11,
+    "mvitv2_tiny": 10,
+    "pvt_v2_b0": 8,
+    "visformer_tiny": 8,
+    "hiera_tiny_224": 5,
+    "volo_d1_224": 16,
+    "torchvision Swin": 3,
 }
+"""Maps of each family; of XCiT those of the layers that look at the class token alone."""
+
+
+@contextlib.contextmanager
+def slow_path() -> Iterator[None]:
+    """Leave torch's native fast path, as torch does under any mode."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def small(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
-    size = {} if side == 224 or name in ("pvt_v2_b0", "fastvit_sa12") else {"img_size": side}
-    return timm.create_model(name, num_classes=5, **size).eval(), torch.rand(2, 3, side, side)
+    return timm.create_model(name, num_classes=5, img_size=side).eval(), torch.rand(2, 3, side, side)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", COUNTS)
 def test_each_family_gives_maps_and_its_own_logits(name: str) -> None:
-    side, count = FAMILIES[name]
-    model, images = small(name, side)
+    model, side = families.family(name)
+    images = torch.rand(2, 3, side, side)
     with torch.inference_mode():
-        alone = model(images)
+        with slow_path():
+            alone = model(images)
         with watch(model) as seen:
             watched = model(images)
     assert torch.equal(alone, watched)
-    assert len(seen.checked()) == count
+    assert len(seen.checked()) == COUNTS[name]
     for one in seen.maps:
         assert torch.allclose(one.weights.sum(-1), torch.ones(()), atol=1e-5)
 
@@ -76,6 +85,17 @@ def test_a_network_without_attention_is_refused() -> None:
 def test_a_compiled_model_is_refused() -> None:
     with pytest.raises(UnusableError, match="compiled"), watch(torch.compile(nn.Linear(2, 2))):
         pass
+
+
+class Fused(nn.Module):
+    """Fused attention and nothing else."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__()
+        self.options = options
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(q, k, v, **self.options)
 
 
 class Toy(nn.Module):
@@ -119,14 +139,10 @@ def encoder() -> nn.Module:
 
 def test_torchs_own_encoder_keeps_the_logits_of_its_slow_path() -> None:
     model, x = encoder(), torch.rand(2, 5, 16)
-    enabled = torch.backends.mha.get_fastpath_enabled()
     with torch.inference_mode():
         fast = model(x)
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
+        with slow_path():
             slow = model(x)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(enabled)
         with watch(model) as seen:
             watched = model(x)
     assert torch.equal(slow, watched)
@@ -143,7 +159,8 @@ def test_maps_of_multi_head_attention_are_torchs_own(masked: bool) -> None:
     expected = attention(x, x, x, attn_mask=mask, average_attn_weights=False)
     for gradients in (False, True):
         with watch(attention, gradients=gradients) as seen:
-            output, _ = attention(x, x, x, attn_mask=mask, need_weights=False)
+            output, no_weights = attention(x, x, x, attn_mask=mask, need_weights=False)
+        assert no_weights is None
         assert torch.allclose(seen.maps[0].weights, expected[1], atol=1e-6)
         assert torch.allclose(output, expected[0], atol=1e-6)
 
@@ -184,11 +201,99 @@ def test_weights_beside_fused_attention_give_its_own_result(options: dict[str, o
     q, k, v = (torch.rand(2, heads, 4, 8) for heads in (4, groups, groups))
     if options.get("attn_mask") is not None and options["attn_mask"].dtype == torch.bool:
         options["attn_mask"].fill_diagonal_(True)
-    with watch(nn.Identity()) as seen:
-        result = F.scaled_dot_product_attention(q, k, v, **options)
+    with watch(model := Fused(**options)) as seen:
+        result = model(q, k, v)
     if groups == 2:
         v = v.repeat_interleave(2, 1)
     assert torch.allclose(seen.maps[0].weights @ v, result, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_maps_of_a_model_in_half_precision_are_float32(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model, (q, k, v) = Fused(), torch.rand(3, 2, 2, 7, 4, dtype=dtype)
+    for gradients in (False, True):
+        with watch(model, gradients=gradients) as seen:
+            output = model(q, k, v)
+        assert torch.allclose(seen.maps[0].weights.sum(-1), torch.ones(()), atol=1e-6)
+        assert output.dtype == dtype
+        assert torch.allclose(output, model(q, k, v), atol=1e-2)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_heads_that_lie_among_the_images_are_told_apart(heads: int) -> None:
+    class Flat(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            x = images.repeat_interleave(heads, 0)  # [B * H, N, D]
+            return F.scaled_dot_product_attention(x, x, x)
+
+    model, images = Flat(), torch.rand(3, 5, 2)
+    for gradients in (False, True):
+        with watch(model, gradients=gradients) as seen:
+            output = model(images)
+        weights = seen.maps[0].weights
+        assert weights.shape == (3, heads, 5, 5)
+        assert torch.allclose(weights[:, 0], (images @ images.transpose(1, 2) / 2**0.5).softmax(-1), atol=1e-6)
+        assert torch.allclose(output, model(images), atol=1e-6)
+
+
+def test_a_query_from_which_all_is_hidden_gets_nothing_as_in_torch() -> None:
+    mask = torch.tensor([[True, True], [False, False]])
+    model, (q, k, v) = Fused(attn_mask=mask), torch.rand(3, 1, 1, 2, 4)
+    with watch(model, gradients=True) as seen:
+        output = model(q, k, v)
+    assert torch.allclose(output, model(q, k, v), atol=1e-6)
+    assert seen.maps[0].weights[0, 0, 1].tolist() == [0, 0]
+
+
+def test_what_else_attends_in_the_block_is_not_the_models() -> None:
+    model, other, (q, k, v) = Fused(), Fused(), torch.rand(3, 1, 1, 2, 4)
+    with watch(model) as seen:
+        other(q, k, v)
+        q.softmax(-1)
+        model(q, k, v)
+        model(q, k, v)
+    assert [one.module for one in seen.maps] == ["", ""], "two calls"
+
+
+def test_a_model_that_attends_to_an_image_in_its_own_forward_is_not_taken_for_channels() -> None:
+    class Whole(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            x = F.avg_pool2d(images, 8).flatten(2).transpose(1, 2).reshape(len(images), 2, 16, -1)
+            return F.scaled_dot_product_attention(x, x, x)  # two heads and 16 tokens, and images 32 pixels wide
+
+    with watch(model := Whole()) as seen:
+        model(torch.rand(3, 4, 32, 32))
+    assert (len(seen.maps), seen.over_channels) == (1, [])
+
+
+def test_training_draws_the_same_dropout_and_its_maps_are_without() -> None:
+    attention, x = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True).train(), torch.rand(2, 5, 8)
+    torch.manual_seed(0)
+    alone, _ = attention(x, x, x, need_weights=False)
+    torch.manual_seed(0)
+    with watch(attention) as seen:
+        watched, _ = attention(x, x, x, need_weights=False)
+    assert torch.equal(alone, watched)
+    assert torch.allclose(seen.maps[0].weights.sum(-1), torch.ones(()), atol=1e-6)
+
+
+def test_a_softmax_over_an_axis_is_one_over_a_dimension() -> None:
+    class Named(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.softmax(axis=-1)
+
+    with watch(model := Named()) as seen:
+        model(torch.rand(1, 2, 3, 3))
+    assert len(seen.maps) == 1
+
+
+def test_a_model_with_a_scripted_part_is_refused() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of newer versions of Python
+        model = nn.Sequential(torch.jit.script(nn.Linear(2, 2)))
+    with pytest.raises(UnusableError, match="compiled"), watch(model):
+        pass
 
 
 def test_the_model_is_left_as_it_was() -> None:

@@ -41,12 +41,12 @@ def test_a_setting_without_a_recipe_is_refused_as_it_was_written() -> None:
 
 
 def results(folder: Path, page: str | Exception) -> Any:
-    def written() -> str:
+    def write(path: Path) -> None:
         if isinstance(page, Exception):
             raise page
-        return page
+        path.write_text(page, encoding="utf-8")
 
-    return SimpleNamespace(folder=folder, page=written)
+    return SimpleNamespace(folder=folder, write_page=write)
 
 
 def test_the_page_lies_in_the_results_folder(tmp_path: Path) -> None:

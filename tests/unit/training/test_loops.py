@@ -210,3 +210,17 @@ def test_accuracy_is_counted_over_the_whole_split_and_leaves_the_mode_as_it_was(
     model.eval()
     evaluate_top1(model, data, val, toy_training.run(), batch_size=3)
     assert not model.training
+
+
+@pytest.mark.parametrize(("batch_size", "shapes"), [(3, [3, 3, 3]), (50, [7])])
+def test_a_compiled_model_sees_batches_of_one_size(batch_size: int, shapes: list[int]) -> None:
+    """For the short one at the end it would be compiled again."""
+    images, seen = np.arange(7 * 4, dtype=np.uint8).reshape(7, 1, 2, 2), list[int]()
+    val = toy_training.split(images, np.array([0, 0, 0, 0, 0, 1, 0]))
+    model = _Brightest().eval()
+    model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    data, plain = toy_training.train_val(val, val), toy_training.run()
+    expected = evaluate_top1(model, data, val, plain, batch_size=batch_size)
+    seen.clear()
+    assert evaluate_top1(model, data, val, toy_training.run(compile="default"), batch_size=batch_size) == expected
+    assert seen == shapes

@@ -183,8 +183,8 @@ def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(
 
 def test_a_compiled_model_is_audited_as_the_model_that_it_is(compiled: Callable[[float], None]) -> None:
     compiled(0.0)
-    [fault] = evaluated(Net(lambda images, logits: logits - logits.mean(0)), compile="default").faults
-    assert fault.startswith("predictions are dependent on the order of the images or on the batch size")
+    faults = evaluated(Net(lambda images, logits: logits - logits.mean(0)), compile="default").faults
+    assert faults[0].startswith("predictions are dependent on the order of the images or on the batch size")
 
 
 def test_weights_are_cast_once_as_for_speed_and_given_back() -> None:
@@ -236,3 +236,36 @@ def test_audits_find_faults_and_warnings() -> None:
 def test_what_gives_no_logits_is_an_error() -> None:
     with pytest.raises(InvalidOutput, match="on meta, not on cpu"):
         evaluated(known_models.OnMeta())
+
+
+def test_a_compiled_model_sees_one_shape_and_no_gradients_of_its_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For another shape it would be compiled again; a float32 gradient beside a cast weight breaks it into pieces."""
+
+    class Compiled(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net = net
+            self.shapes: list[tuple[int, ...]] = []
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.shapes.append(tuple(images.shape))
+            assert all(parameter.grad is None for parameter in self.net.parameters())
+            return self.net(images)  # type: ignore[no-any-return]
+
+    called: list[Compiled] = []
+
+    def placed(model: nn.Module, device: torch.device, **_: Any) -> tuple[nn.Module, nn.Module]:
+        called.append(Compiled(model))
+        return model, called[-1]
+
+    monkeypatch.setattr(module, "placed", placed)
+    monkeypatch.setattr(module, "EVALUATION_BATCH", 7)
+    plain, model = evaluated(net := Net()), net
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    found = evaluated(model, compile="default", precision="bfloat16")
+    assert {shape[0] for shape in called[-1].shapes} == {7}
+    assert len(found.predictions.labels) == IMAGES
+    assert np.array_equal(found.predictions.labels, plain.predictions.labels)
+    assert found.loading is not None
+    assert found.loading.batch_size == 7

@@ -22,14 +22,12 @@ from vitbench.errors import StoreError
 from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, MetricsJob, Say, kept_file
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
-from vitbench.protocols import FitRun, Split, TrainVal
+from vitbench.protocols import FitRun, TrainVal
 from vitbench.records import DataInfo, QualityCell
-from vitbench.specs import ModelSpec
 from vitbench.training import DivergedError, statistics
 from vitbench.worker import quality
 from vitbench.worker.quality import measure_again, run_quality
 from vitbench.worker.scores import load_scores, save_scores
-from vitbench.worker.weights import Weights
 
 JOB = msgspec.msgpack.encode(MetricsJob(planned=factories.quality_cell("a"), warnings=("it changed a flag",)))
 
@@ -276,12 +274,3 @@ def test_a_batch_larger_than_the_training_split_is_told(asked: int | None, image
     )
     words = f"batch_size {asked} exceeds the 96 training images; each batch holds all 96"
     assert quality._short_batches(cell, images=images) == (words if told else "")
-
-
-def test_a_border_is_black_where_the_training_split_gives_the_mean() -> None:
-    """The cache has laid it before the mean was known."""
-    split = Split(images=np.full((4, 1, 2, 2), 102, np.uint8), index=np.arange(4), labels=np.zeros(4, np.int64))
-    planned, spec = factories.quality_cell("a"), ModelSpec(name="net", build="m:b", summary="x")
-    how = quality._preprocess(Weights(spec=spec, crop_mode="border"), planned, split, trains=True)
-    assert (how.mean, how.fill) == ((0.4,), (0.0,))
-    assert quality._preprocess(Weights(spec=spec), planned, split, trains=True).fill == ()

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import factories
 import msgspec
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vitbench.errors import UnusableError, UsageError, VitbenchError
+from vitbench.protocols import Split
 from vitbench.specs import ModelSpec, Preprocess
 from vitbench.training.card import Card, save_weights
-from vitbench.worker.weights import PLAIN, Reordered, class_order, weights_of
+from vitbench.worker.weights import PLAIN, Reordered, Weights, class_order, preprocess_of, weights_of
 
 OWN = Preprocess(mean=(0.1,), std=(0.2,), interpolation="bilinear", crop_fraction=0.9, crop_mode="squash")
 CARD = Card(mean=(0.3,), std=(0.4,), crop_fraction=0.8, image_size=(32, 48), in_channels=1, class_names=("a", "b"))
@@ -114,3 +117,12 @@ def test_outputs_are_matched_to_classes_by_name() -> None:
     assert torch.equal(Reordered(nn.Identity(), order)(logits), torch.tensor([[10.0, 20.0, 30.0]]))
     with pytest.raises(UnusableError, match=r"2 classes .* 3 of the data: 'x' only in the weights; 'b', 'c' only in"):
         class_order(("a", "x"), ("a", "b", "c"))
+
+
+def test_a_border_is_black_where_the_training_split_gives_the_mean() -> None:
+    """The cache has laid it before the mean was known."""
+    split = Split(images=np.full((4, 1, 2, 2), 102, np.uint8), index=np.arange(4), labels=np.zeros(4, np.int64))
+    planned, spec = factories.quality_cell("a"), ModelSpec(name="net", build="m:b", summary="x")
+    how = preprocess_of(Weights(spec=spec, crop_mode="border"), planned, split)
+    assert (how.mean, how.fill) == ((0.4,), (0.0,))
+    assert preprocess_of(Weights(spec=spec), planned, split).fill == ()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["board_grid"]
+__all__ = ["board_grid", "board_grids"]
 
 _FEWEST = 2
 """Models that can be compared."""
@@ -31,6 +31,18 @@ class _Look:
     maps: tuple[NDArray[np.float32], ...]
     labels: tuple[str, ...]
     scale: Scale
+
+
+def board_grids(drawn: Sequence[tuple[str, Sequence[tuple[str, Sequence[Figure]]]]]) -> list[Grid]:
+    """Return a grid for each figure that two models and more can be compared by, as `board_grid` does.
+
+    Args:
+        drawn: label of each model in the order of the board, and name and pictures of its figures.
+    """
+    names = dict.fromkeys(name for _, figures in drawn for name, _ in figures)
+    of_each = [(model, dict(figures)) for model, figures in drawn]
+    found = (board_grid(name, [(model, figures.get(name, ())) for model, figures in of_each]) for name in names)
+    return [grid for grid in found if grid is not None]
 
 
 def board_grid(name: str, drawn: Sequence[tuple[str, Sequence[Figure]]]) -> Grid | None:

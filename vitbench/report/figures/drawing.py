@@ -16,7 +16,7 @@ from vitbench.report.plots.canvas import canvas_files, drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["draw_figure", "figure_names", "render_figures"]
+__all__ = ["draw_figure", "figure_names", "png", "render_figures"]
 
 _LONGEST = 60
 """Characters of a name that come into a file's name."""
@@ -45,6 +45,16 @@ def render_figures(model: str, name: str, figures: Sequence[Figure]) -> dict[str
         for each, figure in zip(figure_names(model, name, figures), figures, strict=True):
             found |= canvas_files(each, draw_figure(figure))
     return found
+
+
+def png(figure: Figure) -> bytes:
+    """Return one picture as PNG.
+
+    Raises:
+        UnusableError: matplotlib is not installed.
+    """
+    with drawing():
+        return canvas_files("", draw_figure(figure), ["png"])[".png"]
 
 
 def figure_names(model: str, name: str, figures: Sequence[Figure]) -> list[str]:

@@ -47,7 +47,7 @@ def draw_points(points: Points) -> Canvas:
         axes.plot(points.x[places], points.y[places], **_look(number, joined=points.lines))
     if len(found) > 1:
         handles = [Line2D([], [], **_look(number, joined=points.lines)) for number in range(len(found))]
-        add_legend(canvas, handles, [shown(name, 24) for name, _ in found])
+        add_legend(canvas, handles, [shown(name, 24) for name, _ in found], above=axes)
     title = "\n".join(lines(heading(points), TITLE, _SIZE[0] - 0.3, 3))
     canvas.suptitle(title, fontsize=TITLE, x=0.02, ha="left")
     note = "\n".join(lines(points.note, NOTE, _SIZE[0] - 0.3, 6))

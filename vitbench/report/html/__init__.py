@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,9 @@ from vitbench.report.verdict_notes import verdict_notes
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_html"]
+    from vitbench.report.html.figures import PanelFigures
+
+__all__ = ["FOLDER", "render_html", "render_page"]
 
 _NEEDED = ("itables", "jinja2", "vl_convert")
 MOST_CLASS_NAMES = 20
@@ -62,12 +65,18 @@ class _Section:
     columns: tuple[TableColumn, ...]
     pictures: tuple[Picture, ...]
     training: Chart | None
+    looks: PanelFigures
+    """The same images through all models."""
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]
 
 
+FOLDER = "figures"
+"""Beside a page, of the pictures for which it has no room."""
+
+
 def render_html(board: Leaderboard, details: Details) -> str:
-    """Return the leaderboard as one HTML file.
+    """Return the leaderboard as one HTML file that refers to no other.
 
     Args:
         board: what the tables say.
@@ -76,10 +85,36 @@ def render_html(board: Leaderboard, details: Details) -> str:
     Raises:
         UnusableError: the packages of the extra ``html`` are not installed.
     """
+    return _page(board, details, _sections(board, details.rows), linked=False)
+
+
+def render_page(board: Leaderboard, details: Details, have: Container[str] = ()) -> tuple[str, dict[str, bytes]]:
+    """Return the page as `render_html` does, and what goes into a folder `FOLDER` beside it: pictures by file name.
+
+    Without the extra ``plots`` there are none, and the page says what draws them.
+
+    Args:
+        board: what the tables say.
+        details: of the same rows.
+        have: names of the files that lie there: a name is of one picture for ever.
+
+    Raises:
+        UnusableError: the packages of the extra ``html`` are not installed.
+    """
+    from vitbench.report.figures.drawing import png
+
+    sections = _sections(board, details.rows)
+    linked = importlib.util.find_spec("matplotlib") is not None
+    page = _page(board, details, sections, linked=linked)
+    shown = (each for section in sections for each in (section.looks, *(panel.figures for panel in section.panels)))
+    left_out = [one for each in shown for figure in each.figures for one in figure.left_out]
+    return page, {one.file: png(one.picture) for one in left_out if linked and one.file not in have}
+
+
+def _page(board: Leaderboard, details: Details, sections: list[_Section], *, linked: bool) -> str:
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise UnusableError(f'the page needs {", ".join(lacking)}; install it: pip install "vitbench[html]"')
-    sections = _sections(board, details.rows)
     script = _source("page.js")
     return (
         _templates()
@@ -94,6 +129,8 @@ def render_html(board: Leaderboard, details: Details) -> str:
             missing_title=missing_title(board),
             suites=_suites(details.runs),
             most_class_names=MOST_CLASS_NAMES,
+            linked=linked,
+            folder=FOLDER,
             findings=_findings(details.findings),
             charts=_Charts(),
             libraries={"datatables": table_library(), "vega": chart_library()},
@@ -155,6 +192,8 @@ def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Secti
 def _section(
     board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
 ) -> _Section:
+    from vitbench.report.html.figures import board_figures
+
     styles = styles_of(rows, board.rank_by)
     names, ranks = row_labels(rows), [rank_range(row, dash=EN_DASH, unranked=EN_DASH) for row in rows]
     return _Section(
@@ -165,6 +204,9 @@ def _section(
         columns=tuple(columns(rows, board.rank_by)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
         training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
+        looks=board_figures(
+            f"all-{panel_id(rows[0])}", [(name, each.figures) for name, each in zip(names, details, strict=True)]
+        ),
         panels=tuple(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)

@@ -6,6 +6,7 @@ the pictures need.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,16 @@ from vitbench.errors import StoreError
 from vitbench.findings.findings import Findings, findings_of
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.measurements import plain_name
-from vitbench.records import DataInfo, Environment, PluginOrigin, QualityCell, Record, SpeedCell, newest_by_id
+from vitbench.records import (
+    DataInfo,
+    Environment,
+    FigureCell,
+    PluginOrigin,
+    QualityCell,
+    Record,
+    SpeedCell,
+    newest_by_id,
+)
 from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
 from vitbench.report.html.reproduce import Reproduction, reproduction
 from vitbench.settings import LATENCY
@@ -28,7 +38,7 @@ if TYPE_CHECKING:
     from vitbench.figures import Figure
     from vitbench.store import Run, Store
 
-__all__ = ["CellDetail", "Curve", "Details", "RowDetail", "RunDetail", "read_details"]
+__all__ = ["CellDetail", "Curve", "Details", "DrawnFigure", "RowDetail", "RunDetail", "read_details"]
 
 MOST_POINTS = 200
 """Epochs of a curve that are kept; of more, evenly spaced ones and the last."""
@@ -68,6 +78,16 @@ class CellDetail:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnFigure:
+    """What a figure drew of one model."""
+
+    name: str
+    key: str
+    """Of what was drawn: other pictures have another."""
+    pictures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RowDetail:
     """What is behind one row."""
 
@@ -87,8 +107,8 @@ class RowDetail:
     different versions."""
     torch: tuple[str, ...]
     """Version; several likewise."""
-    figures: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
-    """Of the first seed that has any: name and pictures of each."""
+    figures: tuple[DrawnFigure, ...]
+    """Of the first seed that has any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +145,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
     What is damaged in the store is left out: a run, and the command that makes its rows again.
     """
     newest = newest_by_id(records)
+    drawn = [record for record in newest.values() if isinstance(record.planned.cell, FigureCell) and record.pictures]
     behind = [[newest[each] for each in row.ids] for row in board.rows]
     used = {record.run for each in behind for record in each}
     runs = store.runs()
@@ -141,7 +162,8 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
     }
     return Details(
         rows=tuple(
-            _row(row, each, shown, store.predictions_path) for row, each in zip(board.rows, behind, strict=True)
+            _row(row, each, shown, store.predictions_path, _figures(each, drawn, store))
+            for row, each in zip(board.rows, behind, strict=True)
         ),
         runs=tuple(shown.values()),
         data=tuple(data.values()),
@@ -158,8 +180,35 @@ def _run(run: Run, store: Store) -> RunDetail | None:
     return RunDetail(begun=run, suite=suite.decode(), environment=msgspec.json.decode(environment, type=Environment))
 
 
+def _figures(records: Sequence[Record], drawn: Sequence[Record], store: Store) -> tuple[DrawnFigure, ...]:
+    """Return what figures of a row show: of its first seed that has any, and images of the test split.
+
+    Of the same figure with several options that with the most pictures is taken, and of as many the newest.
+    """
+    from vitbench.figures.files import read_figures
+
+    trainings = {r.key: r.planned.cell.seed for r in records if isinstance(r.planned.cell, QualityCell)}
+    seeds: dict[int, dict[str, Record]] = defaultdict(dict)
+    for record in sorted(drawn, key=lambda each: (each.pictures, each.started)):
+        cell, of = record.planned.cell, record.planned.shows
+        if isinstance(cell, FigureCell) and of in trainings and not cell.images:
+            seeds[trainings[of]][cell.figure] = record
+    found = seeds[min(seeds)].values() if seeds else ()
+    figures = []
+    for record in sorted(found, key=lambda each: each.started):
+        with contextlib.suppress(StoreError):
+            pictures = read_figures(store.figures_path(record.key))
+            name = record.planned.cell.figure.rpartition("/")[2]  # type: ignore[union-attr]
+            figures.append(DrawnFigure(name=name, key=record.key, pictures=pictures))
+    return tuple(figures)
+
+
 def _row(
-    row: Row, records: Sequence[Record], runs: Mapping[str, RunDetail], predictions: Callable[[str], Path]
+    row: Row,
+    records: Sequence[Record],
+    runs: Mapping[str, RunDetail],
+    predictions: Callable[[str], Path],
+    figures: tuple[DrawnFigure, ...],
 ) -> RowDetail:
     quality = {r.planned.cell.seed: r for r in records if isinstance(r.planned.cell, QualityCell)}
     # Speed cells have neither recipe nor data.
@@ -188,6 +237,7 @@ def _row(
         else Reproduction(command="", note="What its run was asked for is damaged in the store."),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
+        figures=figures,
     )
 
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitbench.figures import Figure, Grid, Matrix, Points, Tile
+from vitbench.records import digest
+from vitbench.report.figures.board import board_grids
 from vitbench.report.figures.colours import coloured, dark, gradient
+from vitbench.report.figures.drawing import figure_names
 from vitbench.report.figures.grid import lies_over_images, tile_image, values_of
 from vitbench.report.figures.matrix import written
 from vitbench.report.figures.points import series_of
 from vitbench.report.figures.sheet import scale_ticks
 from vitbench.report.html.charts import Chart, Value, number
+from vitbench.report.html.details import DrawnFigure
 from vitbench.report.html.tiles import Images
 from vitbench.report.training_curves import COLOURS
 
@@ -26,13 +30,22 @@ if TYPE_CHECKING:
 
     from vitbench.figures import Scale
 
-__all__ = ["MOST_BYTES", "Bar", "FigureStep", "PanelFigure", "PanelFigures", "panel_figures"]
+__all__ = [
+    "MOST_BYTES",
+    "Bar",
+    "FigureStep",
+    "LeftOut",
+    "PanelFigure",
+    "PanelFigures",
+    "board_figures",
+    "panel_figures",
+]
 
 MOST_BYTES = 100_000
 """Of the figures of one panel."""
 _MOST_LABELS = 20
 """Rows and columns of a matrix that is a table; a larger one is an image."""
-_TILE_BYTES, _LABEL_BYTES, _STEP_BYTES, _VALUE_BYTES = 95, 35, 900, 75
+_TILE_BYTES, _ABOVE_BYTES, _LABEL_BYTES, _STEP_BYTES, _VALUE_BYTES = 50, 40, 45, 1000, 75
 """About what the mark-up of each takes, beside its texts and images."""
 _MOST_TOLD = 6
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
@@ -98,36 +111,49 @@ class FigureStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A picture for which the page has no room."""
+
+    words: str
+    """Its step, or its title where it has none."""
+    file: str
+    """What its file is called, where it lies beside the page."""
+    picture: Figure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PanelFigure:
     """One figure: its steps that the page holds, and the others."""
 
     name: str
     steps: tuple[FigureStep, ...]
-    left_out: tuple[Figure, ...]
-    """Those for which the page has no room."""
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PanelFigures:
     """The figures of one panel."""
 
-    figures: tuple[PanelFigure, ...] = ()
-    style: str = ""
+    scope: str
+    """The id of the element that holds them."""
+    figures: tuple[PanelFigure, ...]
+    style: str
     """Rules of a style sheet that hold their images."""
+    most: int
+    """Bytes that they may take."""
 
 
-def panel_figures(
-    scope: str, figures: Sequence[tuple[str, tuple[Figure, ...]]], most: int = MOST_BYTES
-) -> PanelFigures:
+def panel_figures(scope: str, label: str, figures: Sequence[DrawnFigure], most: int = MOST_BYTES) -> PanelFigures:
     """Return figures as a page shows them, as many as fit.
 
     Args:
-        scope: the id of the element that holds them.
-        figures: name and pictures of each, the most telling first.
+        scope: the id of the element that holds them, which no other page element has.
+        label: the model's, for the names of files.
+        figures: of the model.
         most: bytes that they may take.
     """
     images = Images(scope)
-    made = [[_step(figure, images) for figure in steps] for _, steps in figures]
+    made = [[_step(picture, images) for picture in each.pictures] for each in figures]
     places: list[list[int]] = [[] for _ in made]
 
     def shown() -> list[FigureStep]:
@@ -147,13 +173,32 @@ def panel_figures(
                 places[which] = before
     found = [
         PanelFigure(
-            name=name,
+            name=figure.name,
             steps=tuple(made[which][place] for place in places[which]),
-            left_out=tuple(figure for place, figure in enumerate(steps) if place not in places[which]),
+            left_out=tuple(
+                LeftOut(words=picture.step or picture.title, file=f"{name}-{figure.key[:8]}.png", picture=picture)
+                for place, (picture, name) in enumerate(
+                    zip(figure.pictures, figure_names(label, figure.name, figure.pictures), strict=True)
+                )
+                if place not in places[which]
+            ),
         )
-        for which, (name, steps) in enumerate(figures)
+        for which, figure in enumerate(figures)
     ]
-    return PanelFigures(figures=tuple(found), style=style())
+    return PanelFigures(scope=scope, figures=tuple(found), style=style(), most=most)
+
+
+def board_figures(scope: str, drawn: Sequence[tuple[str, Sequence[DrawnFigure]]]) -> PanelFigures:
+    """Return the same images through all models, one step for each figure that shows them.
+
+    Args:
+        scope: as of `panel_figures`.
+        drawn: label and figures of each model.
+    """
+    grids = board_grids([(model, [(each.name, each.pictures) for each in figures]) for model, figures in drawn])
+    key = digest([(model, each.key) for model, figures in drawn for each in figures])
+    found = [DrawnFigure(name="models", key=key, pictures=tuple(grids))] if grids else []
+    return panel_figures(scope, "all", found)
 
 
 def _spread(count: int, taken: int) -> list[int]:
@@ -204,7 +249,8 @@ def _grid_step(grid: Grid, images: Images) -> FigureStep:
         size=_STEP_BYTES
         + len(grid.note)
         + sum(_LABEL_BYTES + len(text) for text in texts if text)
-        + _TILE_BYTES * len(tiles),
+        + _TILE_BYTES * len(tiles)
+        + _ABOVE_BYTES * sum(tile is not None and tile.above is not None for tile in tiles),
         grid=grid,
         rows=tuple(rows),
         aspect=usual,
@@ -225,7 +271,7 @@ def _matrix_step(matrix: Matrix, images: Images) -> FigureStep:
     colours = coloured(matrix.values, matrix.scale)
     rows, columns = matrix.values.shape
     small = max(rows, columns) <= _MOST_LABELS
-    name = "" if small else images.place([colours])[0][0]
+    name = "" if small else images.place([colours], exact=True)[0][0]
     texts = written(matrix.values) if small else []
     values = tuple(
         tuple(
@@ -255,7 +301,7 @@ def _points_step(points: Points) -> FigureStep:
     columns: dict[str, list[Value]] = {
         "x": [number(float(value)) for value in points.x],
         "y": [number(float(value)) for value in points.y],
-        "series": [*points.series],
+        **({"series": [*points.series]} if points.series else {}),
     }
     nothing: dict[str, list[Value]] = {name: [] for name in columns}
     told = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.leaderboard.metric import Relative
@@ -16,10 +17,12 @@ from vitbench.report.html.charts import (
     latency_chart,
 )
 from vitbench.report.html.details import CellDetail, RowDetail
-from vitbench.report.html.figures import PanelFigures, panel_figures
 from vitbench.report.metric_styles import MetricStyle, in_words, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words
 from vitbench.report.terminal_text import EN_DASH, marked_verdict
+
+if TYPE_CHECKING:
+    from vitbench.report.html.figures import PanelFigures
 
 __all__ = ["MetricLine", "Panel", "evidence_in_words", "panel", "panel_id"]
 
@@ -77,6 +80,8 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         rank: as text.
         rank_by: the ranking metric.
     """
+    from vitbench.report.html.figures import panel_figures
+
     main = row.metrics.get(rank_by)
     known = main is not None and main.value is not None
     value = f"{rank_by} {_value(rank_by, main, row)}" if known and main else f"no {rank_by}"
@@ -90,7 +95,7 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         summary=f"{value}, rank {rank}" if row.rank is not None else f"{value}, not ranked",
         metrics=tuple(_metric_line(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
         charts=tuple(chart for chart in charts if chart is not None),
-        figures=panel_figures(panel_id(row), detail.figures),
+        figures=panel_figures(panel_id(row), name, detail.figures),
         pairs=tuple((names[true], names[taken], images) for true, taken, images in found.counts)
         if found and pictured is None
         else (),

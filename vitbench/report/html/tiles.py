@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "Images"]
+__all__ = ["EXACT", "LARGEST", "Images"]
 
 LARGEST = 96
-"""Pixels of a side that come into a page; larger images are shrunk, and not to the last bit what they were."""
+"""Pixels of a side that come into a page; larger images are shrunk."""
+EXACT = 64
+"""Pixels of a side up to which images are stored to the last bit; photographs of more would take most of a panel."""
 _QUALITY = 80
-"""Of such images, on WebP's scale to 100."""
+"""Of larger ones, on WebP's scale to 100."""
 
 
 class Images:
@@ -29,8 +31,13 @@ class Images:
         self._names: dict[bytes, str] = {}
         self._rules: dict[str, str] = {}
 
-    def place(self, shown: Sequence[NDArray[Any]]) -> list[tuple[str, int]]:
-        """Return where each of some images, uint8[H, W, 3], stands: a class, and the number in its column of images."""
+    def place(self, shown: Sequence[NDArray[Any]], *, exact: bool = False) -> list[tuple[str, int]]:
+        """Return where each of some images, uint8[H, W, 3], stands: a class, and the number in its column of images.
+
+        Args:
+            shown: together.
+            exact: neither shrink them nor lose a bit.
+        """
         import numpy as np
 
         columns: dict[tuple[int, ...], dict[bytes, int]] = {}
@@ -38,31 +45,35 @@ class Images:
             column = columns.setdefault(image.shape, {})
             column.setdefault(image.tobytes(), len(column))
         names = {
-            shape: self._name([np.frombuffer(each, dtype=np.uint8).reshape(shape) for each in column])
+            shape: self._name([np.frombuffer(each, dtype=np.uint8).reshape(shape) for each in column], exact=exact)
             for shape, column in columns.items()
         }
         return [(names[image.shape], columns[image.shape][image.tobytes()]) for image in shown]
 
     def rules(self, names: Iterable[str]) -> str:
         """Return the style sheet of some classes."""
-        return "\n".join(self._rules[name] for name in self._rules.keys() & set(names))
+        wanted = {*names}
+        return "\n".join(rule for name, rule in self._rules.items() if name in wanted)
 
-    def _name(self, column: Sequence[NDArray[Any]]) -> str:
+    def _name(self, column: Sequence[NDArray[Any]], *, exact: bool) -> str:
         content = f"{column[0].shape}".encode() + b"".join(image.tobytes() for image in column)
         if content not in self._names:
             name = self._names[content] = f"i{len(self._names)}"
-            self._rules[name] = f"#{self._scope} .{name}{{--n:{len(column)};background-image:url({_address(column)})}}"
+            self._rules[name] = (
+                f"#{self._scope} .{name}{{--n:{len(column)};background-image:url({_address(column, exact=exact)})}}"
+            )
         return self._names[content]
 
 
-def _address(column: Sequence[NDArray[Any]]) -> str:
+def _address(column: Sequence[NDArray[Any]], *, exact: bool) -> str:
     import numpy as np
     from PIL import Image
 
-    content, large = io.BytesIO(), max(column[0].shape[:2]) > LARGEST
-    if large:
-        height, width = column[0].shape[:2]
-        size = (-(-width * LARGEST // max(height, width)), -(-height * LARGEST // max(height, width)))
+    content, (height, width) = io.BytesIO(), column[0].shape[:2]
+    largest = max(height, width)
+    exact = exact or largest <= EXACT
+    if not exact and largest > LARGEST:
+        size = (-(-width * LARGEST // largest), -(-height * LARGEST // largest))
         column = [np.asarray(Image.fromarray(image).resize(size)) for image in column]
-    Image.fromarray(np.concatenate(column)).save(content, "WEBP", lossless=not large, quality=_QUALITY, method=6)
+    Image.fromarray(np.concatenate(column)).save(content, "WEBP", lossless=exact, quality=_QUALITY, method=6)
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,10 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def canvas_files(name: str, canvas: Canvas) -> dict[str, bytes]:
+def canvas_files(name: str, canvas: Canvas, kinds: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """Return a canvas as PNG and SVG by file name, without dates and random identifiers; inside `drawing`."""
     found = {}
-    for kind in FORMATS:
+    for kind in kinds:
         content = io.BytesIO()
         canvas.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
         found[f"{name}.{kind}"] = content.getvalue()

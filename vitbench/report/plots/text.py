@@ -11,6 +11,7 @@ from vitbench.report.plots.canvas import FONT
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 __all__ = ["add_legend", "add_title", "shown"]
@@ -34,9 +35,13 @@ def add_title(canvas: Canvas, title: str, conditions: str = "") -> None:
     canvas.suptitle("\n".join([shown(title, _LINE), *lines]), fontsize="medium")
 
 
-def add_legend(canvas: Canvas, handles: Sequence[Artist], names: Sequence[str]) -> None:
-    """Put a legend below a picture; a name that begins with an underscore is a name, too."""
+def add_legend(canvas: Canvas, handles: Sequence[Artist], names: Sequence[str], *, above: Axes | None = None) -> None:
+    """Put a legend below a picture, or above its axes where a note is below; a name may begin with an underscore."""
     look = {"ncols": 4, "fontsize": "small", "handlelength": 3}  # long enough for dashes
-    legend = canvas.legend(handles, ["-"] * len(names), loc="outside lower center", **look)
+    marks = ["-"] * len(names)
+    if above is None:
+        legend = canvas.legend(handles, marks, loc="outside lower center", **look)
+    else:
+        legend = above.legend(handles, marks, loc="lower center", bbox_to_anchor=(0.5, 1.0), **look)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)

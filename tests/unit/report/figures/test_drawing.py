@@ -15,9 +15,10 @@ from PIL import Image
 from vitbench.errors import UnusableError
 from vitbench.figures import Figure, Grid, Matrix, Points, Scale, Tile
 from vitbench.report.figures.colours import coloured
-from vitbench.report.figures.drawing import figure_names, render_figures
+from vitbench.report.figures.drawing import draw_figure, figure_names, render_figures
 from vitbench.report.figures.matrix import written
 from vitbench.report.figures.sheet import LABEL, lines, scale_ticks, width_of
+from vitbench.report.plots.canvas import drawing
 
 pytestmark = pytest.mark.compute
 
@@ -141,6 +142,17 @@ def test_a_small_matrix_has_its_values_written_and_a_large_one_some_of_its_label
 def test_values_are_written_whole_where_all_are() -> None:
     assert written(np.array([[1.0, 2000.0]])) == [["1", "2,000"]]
     assert written(np.array([[1.0, 0.125]])) == [["1.00", "0.12"]]
+
+
+def test_a_legend_and_a_note_do_not_meet() -> None:
+    with drawing():
+        canvas = draw_figure(points(note="A note that is as long as a line, which is what most notes are. " * 2))
+        canvas.draw_without_rendering()
+        legends = [*canvas.legends, *filter(None, (axes.get_legend() for axes in canvas.axes))]
+        texts = [canvas._supxlabel, canvas._suptitle, canvas.axes[0].xaxis.label]
+        for box in (legend.get_window_extent() for legend in legends):
+            assert not any(box.overlaps(text.get_window_extent()) for text in texts)
+        assert legends
 
 
 def test_points_name_their_series_and_their_axes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pages
 import pytest
 
+from vitbench.figures import Points
 from vitbench.report.html.charts import (
     calibration_chart,
     confusion_chart,
@@ -22,7 +24,8 @@ from vitbench.report.html.charts import (
     number,
 )
 from vitbench.report.html.curves_chart import curves_chart
-from vitbench.report.html.details import Curve
+from vitbench.report.html.details import Curve, DrawnFigure
+from vitbench.report.html.figures import panel_figures
 from vitbench.report.html.panels import panel, panel_id
 from vitbench.report.html.pareto_chart import pictures
 from vitbench.report.html.specs import CONFIG, TEMPLATES
@@ -79,7 +82,11 @@ def test_every_chart_is_a_valid_specification(tmp_path, detailed):
     training = curves_chart([(row.model, detail.curves) for row, detail in zip(rows, details, strict=True)])
     assert training is not None
     shown = panel(rows[0], "a", details[0], "1", "top1").charts
-    charts = [training, *shown, *drawn(rows).values()]
+    x = np.array([1, 2], dtype=np.float32)
+    of_one = Points(title="p", x=x, y=x, x_label="layer", y_label="pixels", lines=True)
+    both = DrawnFigure(name="p", key="k", pictures=(of_one, replace(of_one, series=("head 1", "head 2"))))
+    inside = [step.chart for step in panel_figures("p", "vit", [both]).figures[0].steps]
+    charts = [training, *shown, *inside, *drawn(rows).values()]
     assert {chart.kind for chart in charts} == set(TEMPLATES)
     for chart in charts:
         altair.LayerChart.from_dict(specification(chart), validate=True)

@@ -1,0 +1,247 @@
+"""Figures of a run, and `vitbench explain` on its folder: what is drawn, kept, skipped, and refused."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vitbench
+from vitbench.cli import main
+from vitbench.figures import Grid
+from vitbench.figures.files import read_figures
+from vitbench.records import FigureCell, Record, newest_by_id
+from vitbench.store import FILE_NAME, Store
+
+PLUGIN = """
+import numpy as np
+import torch
+
+import vitbench
+from vitbench.figures import Grid, Matrix, Scale, Tile
+
+
+@vitbench.hookimpl
+def vitbench_figures():
+    yield vitbench.FigureSpec(
+        name="look", draw=look, summary="All that a subject has", options={"layer": 0, "target": ""}
+    )
+    yield vitbench.FigureSpec(name="lacking", draw=look, summary="Needs what the recipe does not keep", needs=("kept",))
+    yield vitbench.FigureSpec(name="absent", draw=look, summary="Needs a module", requires=("no_such_module",))
+    yield vitbench.FigureSpec(name="broken", draw=broken, summary="Fails")
+
+
+def look(subject, *, layer=0, target=""):
+    if layer > 1:
+        raise vitbench.UsageError(f"there is no layer {layer}")
+    images = [picture.pixels for picture in subject.pictures]
+    inputs = subject.inputs(images)
+    with torch.no_grad():
+        logits = subject.model(inputs)
+        every = subject.model(subject.inputs(list(subject.images.images[subject.images.index])))
+    assert not subject.model.training
+    assert inputs.shape == (len(images), *subject.input_shape)
+    right = every.argmax(1).numpy() == subject.images.labels
+    assert np.array_equal(every.argmax(1).numpy(), subject.predictions.top_classes[:, 0])
+    fresh = [torch.cat([each.flatten() for each in subject.fresh(seed).parameters()]) for seed in (1, 1, 2)]
+    assert torch.equal(fresh[0], fresh[1]) and not torch.equal(fresh[0], fresh[2])
+    larger = subject.resized(16, 16)(torch.zeros(1, 1, 16, 16))
+    assert larger.shape == (1, subject.num_classes)
+    seen = subject.pixels(images)
+    yield Grid(
+        title=f"layer {layer}, target {target}",
+        tiles=tuple(Tile(pixels=each, title=picture.name) for each, picture in zip(seen, subject.pictures)),
+        columns=len(seen),
+    )
+    values = logits.numpy().astype(np.float32)
+    yield Matrix(
+        title="logits",
+        values=values,
+        row_labels=tuple(picture.name for picture in subject.pictures),
+        column_labels=subject.class_names,
+        rows="image",
+        columns="class",
+        scale=Scale.of(values, "logit", diverging=True),
+    )
+    yield vitbench.Measurement(name="right", value=float(right.mean()), unit="fraction")
+
+
+def broken(subject):
+    raise ValueError("it cannot be drawn")
+"""
+SUITE = """
+name = "drawn"
+summary = "a small ViT, and what it looks like"
+datasets = ["digits"]
+figures = ["drawing/look:layer=1", "drawing/lacking", "drawing/absent", "drawing/broken"]
+[[models]]
+name = "scratch/vit"
+label = "small"
+options = {depth = 1, width = 16, heads = 2, mlp_ratio = 2.0}
+[[models]]
+name = "baseline/majority"
+[speed]
+modes = []
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "drawing.py").write_text(PLUGIN)
+    (folder / "suite.toml").write_text(SUITE)
+    run(folder)
+    return folder
+
+
+def run(folder: Path) -> vitbench.Results:
+    return vitbench.run(
+        folder / "suite.toml",
+        output=folder / "results",
+        plugins=[folder / "drawing.py"],
+        epochs=1,
+        limit=100,
+        quiet=True,
+    )
+
+
+def by_figure(folder: Path) -> dict[str, Record]:
+    with Store.open(folder / "results", create=False) as store:
+        newest = newest_by_id(store.records()).values()
+    return {record.planned.cell.figure: record for record in newest if isinstance(record.planned.cell, FigureCell)}
+
+
+Explained = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Explained:
+    """Run `vitbench explain` in this process; return its exit code, the paths that it prints, and stderr."""
+
+    def call(folder: Path, *words: str) -> tuple[int, list[str], str]:
+        given = ["vitbench", "explain", f"{folder}/results", "--plugin", f"{folder}/drawing.py", *words]
+        monkeypatch.setattr(sys, "argv", given)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out.splitlines(), err
+
+    return call
+
+
+def test_each_figure_ends_as_a_record_with_its_reason_and_a_second_run_draws_none_again(made: Path) -> None:
+    found = by_figure(made)
+    ended = {name: (record.status, record.reason) for name, record in found.items()}
+    assert ended == {
+        "drawing/look": ("ok", ""),
+        "drawing/lacking": ("skipped", "the training left no kept"),
+        "drawing/absent": ("skipped", "it needs the module no_such_module, which is not installed"),
+        "drawing/broken": ("failed", "ValueError: it cannot be drawn"),
+    }
+    look = found["drawing/look"]
+    assert look.pictures == 2
+    with Store.open(made / "results", create=False) as store:
+        grid, _ = read_figures(store.figures_path(look.key))
+        [training] = [record for record in store.records() if record.key == look.planned.shows]
+    assert isinstance(grid, Grid)
+    assert grid.title == "layer 1, target "
+    assert [tile.title for tile in grid.tiles if tile] == [str(digit) for digit in range(8)]  # one of each class
+    top1 = next(one.value for one in training.measurements if one.name == "top1")
+    assert [(one.name, one.value) for one in look.measurements] == [("right", top1)]
+    results = run(made)
+    assert by_figure(made) == found
+    assert [(each.kind, each.status) for each in results.leaderboard.failed] == [("figure", "failed")]
+    assert {row.model for row in results.leaderboard.rows} == {"small", "baseline/majority"}
+
+
+def test_explain_draws_what_is_stored_and_asks_only_for_what_is_new(made: Path, explained: Explained) -> None:
+    before = by_figure(made)["drawing/look"]
+    look = ("--figure", "drawing/look")
+    code, paths, err = explained(made, "--model", "small", *look, "--layer", "1")
+    assert (code, err) == (0, "")  # it was there: nothing is drawn anew
+    names = [Path(path).name for path in paths]
+    assert names == [f"small-look-layer=1-{part}" for part in ("1.png", "1.svg", "2.png", "2.svg")]
+    assert all(Path(path).stat().st_size for path in paths)
+    code, paths, err = explained(made, *look, "--target", "3")
+    assert code == 0
+    assert "drawing drawing/look of small on digits" in err
+    assert {Path(path).name for path in paths} > {"small-look-target=3-1.png"}
+    assert by_figure(made)["drawing/look"].key != before.key
+
+
+def test_explain_looks_at_the_users_own_images(made: Path, explained: Explained, tmp_path: Path) -> None:
+    own = tmp_path / "mine.png"
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(own)
+    code, paths, _ = explained(made, "--figure", "drawing/look", "--image", str(own))
+    assert code == 0
+    assert Path(paths[0]).name == "small-look-own-1.png"
+    cell = by_figure(made)["drawing/look"].planned
+    assert isinstance(cell.cell, FigureCell)
+    assert list(cell.cell.images) == [str(own)]
+    with Store.open(made / "results", create=False) as store:
+        grid = read_figures(store.figures_path(cell.key))[0]
+    assert isinstance(grid, Grid)
+    [tile] = grid.tiles
+    assert tile is not None
+    assert tile.title == "mine.png"
+    assert tile.pixels is not None
+    assert tile.pixels.shape == (1, 8, 8)  # gray and of the model's size, as its input is
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (("--model", "smal"), 2, 'no result of model "smal"'),
+        (("--model", "majority"), 2, 'no result of model "majority"'),
+        (("--figure", "lok"), 2, 'unknown figure "lok". Did you mean "look"?'),
+        (("--figure", "drawing/look", "--head", "1"), 2, 'has no option "head"'),
+        (("--figure", "drawing/look", "--layer", "x"), 2, "option layer must be"),
+        (("--figure", "drawing/look", "--target", "eleven"), 2, 'no class "eleven"'),
+        (("--image", "missing.png"), 3, "image missing.png cannot be read: No such file or directory"),
+        (("--image", FILE_NAME), 3, f"image {FILE_NAME} cannot be read"),
+    ],
+)
+def test_explain_refuses_in_one_line_before_anything_runs(
+    made: Path,
+    explained: Explained,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    code: int,
+    line: str,
+) -> None:
+    monkeypatch.chdir(made / "results")
+    before = by_figure(made)
+    ended, paths, err = explained(made, *words)
+    assert (ended, paths) == (code, [])
+    [told] = err.splitlines()
+    assert line in told
+    assert by_figure(made) == before
+
+
+def test_what_a_figure_cannot_show_is_told_with_its_reason(made: Path, explained: Explained) -> None:
+    code, paths, err = explained(made, "--figure", "drawing/look", "--layer", "2")
+    assert (code, paths) == (1, [])
+    assert "drawing/look of small on digits, supervised, seed 0: failed, there is no layer 2" in err
+
+
+def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothing_to_explain(
+    made: Path, tmp_path: Path, explained: Explained
+) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(made, folder)
+    for path in (folder / "results" / "weights").iterdir():
+        path.unlink()
+    code, paths, err = explained(folder, "--figure", "drawing/look", "--layer", "0", "--target", "1")
+    assert (code, paths) == (0, [])
+    assert "skipped, its trained weights were not stored" in err
+    look = by_figure(made)["drawing/look"]
+    vitbench.withdraw(folder / "results", look.planned.shows, reason="of a test")
+    code, _, err = explained(folder, "--figure", "drawing/look")
+    assert code == 2
+    assert "holds no trained model" in err

@@ -19,7 +19,7 @@ from vitbench.testing.building import build, counts, own_channels, sizes
 from vitbench.testing.cases import ModelCase, RecipeCase
 from vitbench.testing.checks import CheckFailed
 from vitbench.testing.fitting import fit, tiny_problem
-from vitbench.worker.runtime import seed_all
+from vitbench.worker.runtime import runtime, seed_all
 
 __all__ = ["CLASSES", "TinyNet", "TinyViT", "learner", "own_model", "problem"]
 
@@ -102,12 +102,12 @@ def _network(case: RecipeCase) -> type[nn.Module]:
 
 
 def _failure(case: RecipeCase, network: type[nn.Module]) -> CheckFailed | None:
-    """Return why a recipe does not take a network."""
-    seed_all(0)
-    try:
-        fit(case.spec, network(), tiny_problem(num_classes=CLASSES), epochs=1)
-    except CheckFailed as failure:
-        return failure
+    """Return why a recipe does not take a network; flags that it changes are put back."""
+    with runtime(precision="float32", threads=torch.get_num_threads(), seed=0, device="cpu"):
+        try:
+            fit(case.spec, network(), tiny_problem(num_classes=CLASSES), epochs=1)
+        except CheckFailed as failure:
+            return failure
     return None
 
 

@@ -15,7 +15,6 @@ import factories as f
 import msgspec
 import pytest
 
-import vitbench
 from vitbench.cli import cli, main
 from vitbench.errors import UnusableError
 from vitbench.records import Record

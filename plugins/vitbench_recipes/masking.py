@@ -16,8 +16,7 @@ from torch import Tensor
 
 from vitbench import Preprocess
 from vitbench.errors import UsageError
-from vitbench.training import Draws
-from vitbench.training.inputs import convert
+from vitbench.training import Draws, convert
 
 TOKEN_SHARE, OTHER_SHARE = 0.8, 0.1
 """Of the masked patches: those that the mask token replaces, and those that another patch does. The rest stays."""

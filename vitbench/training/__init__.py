@@ -11,7 +11,7 @@ from vitbench.training.balance import class_weights
 from vitbench.training.choosing import BestEpoch
 from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
-from vitbench.training.inputs import preprocess, statistics
+from vitbench.training.inputs import convert, preprocess, statistics
 from vitbench.training.labels import labelled, labelled_count
 from vitbench.training.length import TrainingLength
 from vitbench.training.loading import Batch, Resident, batches, resident, shuffled, steps_per_epoch
@@ -47,6 +47,7 @@ __all__ = [
     "autocast",
     "batches",
     "class_weights",
+    "convert",
     "decay_groups",
     "derived_seed",
     "descend",

@@ -23,7 +23,13 @@ TESTED_WITH = {
         "cli/withdraw",
     ),
     "integration/test_compare.py": ("cli/compare",),
-    "integration/test_figures.py": ("cli/explain", "explaining/explain", "planning/figures", "worker/figure"),
+    "integration/test_figures.py": (
+        "cli/explain",
+        "explaining/explain",
+        "figures/own_images",
+        "planning/figures",
+        "worker/figure",
+    ),
     # The parts of one answer, which is only right as a whole.
     "unit/comparing/test_compare.py": (
         "comparing/comparison",

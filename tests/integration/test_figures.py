@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import factories
+import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import vitbench
+from vitbench.catalog import load_catalog
 from vitbench.cli import main
+from vitbench.cli.run import _draw_pictures
+from vitbench.errors import Skip, UnusableError
+from vitbench.explaining.explain import draw_pictures
 from vitbench.figures import Grid
 from vitbench.figures.files import read_figures
+from vitbench.figures.own_images import read_image
+from vitbench.files import sha256_of
+from vitbench.planning.figures import figure_cells
 from vitbench.records import FigureCell, Record, newest_by_id
+from vitbench.running.session import is_wanted_figure
+from vitbench.specs import ModelSpec
 from vitbench.store import FILE_NAME, Store
+from vitbench.training.card import Card, save_weights
+from vitbench.worker.figure import _check_files, _resized
 
 PLUGIN = """
 import numpy as np
@@ -245,3 +262,119 @@ def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothi
     code, _, err = explained(folder, "--figure", "drawing/look")
     assert code == 2
     assert "holds no trained model" in err
+
+
+def test_a_figure_is_drawn_again_when_its_file_is_gone_or_its_training_ran_again(
+    made: Path, tmp_path: Path, explained: Explained
+) -> None:
+    folder, look = tmp_path / "drawn", ("--figure", "drawing/look", "--layer", "1")
+    shutil.copytree(made, folder)
+    before = by_figure(made)["drawing/look"]
+    shutil.rmtree(folder / "results" / "figures")
+    code, paths, err = explained(folder, *look)
+    assert (code, len(paths)) == (0, 4)
+    assert "drawing drawing/look" in err
+    with Store.open(folder / "results", create=False) as store:
+        [training] = [record for record in store.records() if record.key == before.planned.shows]
+        # As after an update: the recipe that trained it is not the one that is installed.
+        recipe = msgspec.structs.replace(training.planned.provenance.recipe, code_hash="other")
+        made_of = msgspec.structs.replace(training.planned.provenance, recipe=recipe)
+        planned = msgspec.structs.replace(training.planned, provenance=made_of)
+        again = msgspec.structs.replace(training, planned=planned, started=time.time())
+        store.append(again)
+        newest = {record.key: record for record in (before, again)}
+    assert is_wanted_figure(before.planned, newest, None)
+    assert not is_wanted_figure(before.planned, newest | {training.key: training}, None)
+    code, paths, err = explained(folder, *look)
+    assert (code, len(paths)) == (0, 4), err
+    assert "drawing drawing/look" in err
+
+
+def test_no_two_trainings_write_into_the_same_picture(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(made, folder)
+    results = vitbench.load(folder / "results")
+    shutil.rmtree(folder / "results" / "figures")
+    shutil.copytree(made / "results" / "figures", folder / "results" / "figures", ignore=shutil.ignore_patterns("*g"))
+    [told] = _draw_pictures(results, [str(folder / "drawing.py")], ())
+    assert "pictures of the models are in" in told
+    # Named by the options of the run's own plugin file.
+    assert (folder / "results" / "figures" / "small-look-layer=1-1.png").exists()
+    one = by_figure(made)["drawing/look"]
+    cell = one.planned.cell
+    assert isinstance(cell, FigureCell)
+    of = msgspec.structs.replace(cell.of, limit=50)
+    planned = msgspec.structs.replace(
+        one.planned, cell=msgspec.structs.replace(cell, of=of), id="2", key="2", shows="2"
+    )
+    two = msgspec.structs.replace(one, planned=planned)
+    with Store.open(folder / "results", create=False) as store:
+        shutil.copyfile(store.figures_path(one.key), store.figures_path("2"))
+        store.append(two)
+        catalog = load_catalog()
+        drawn = [draw_pictures(store, [record], catalog) for record in (one, two)]
+    assert not {*drawn[0]} & {*drawn[1]}
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        (Image.new("RGBA", (2, 2), (0, 0, 0, 0)), 255),  # over white, as datasets have it
+        (Image.fromarray(np.full((2, 2), 0x4000, np.uint16)), 0x40),  # Pillow itself would clip it
+    ],
+    ids=["transparent", "16 bits"],
+)
+def test_an_own_image_has_the_pixels_that_a_viewer_shows(image: Image.Image, wanted: int, tmp_path: Path) -> None:
+    image.save(path := tmp_path / "own.png")
+    for channels in (1, 3):
+        pixels = read_image(path, channels)
+        assert pixels.shape == (channels, 2, 2)
+        assert set(pixels.ravel()) == {wanted}
+
+
+def test_an_own_image_whose_name_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    with pytest.raises(UnusableError, match="not UTF-8"):
+        next(figure_cells([], [], load_catalog(), images=[path]), None)
+
+
+def test_a_file_of_weights_that_is_another_one_by_now_is_not_shown(tmp_path: Path) -> None:
+    (path := tmp_path / "weights.pt").write_bytes(b"1")
+    scored = factories.quality(options={"checkpoint": str(path)}).planned
+    made_of = msgspec.structs.replace(
+        scored.provenance, files={"model.checkpoint": sha256_of(path), "model.revision": "1"}
+    )
+    scored = msgspec.structs.replace(scored, provenance=made_of)
+    _check_files(scored)
+    path.write_bytes(b"2")
+    with pytest.raises(Skip, match="not the file that was scored"):
+        _check_files(scored)
+
+
+class Placed(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.positions, self.head = nn.Parameter(torch.zeros(size)), nn.Linear(2, 2)
+
+
+def placed(image_size: tuple[int, int], checkpoint: str = "") -> nn.Module:
+    """Build a model whose option for weights gives it a new head, as timm's does."""
+    model = Placed(image_size[0])
+    if checkpoint:
+        nn.init.ones_(model.positions)
+        nn.init.zeros_(model.head.weight)
+    return model
+
+
+def test_a_model_at_another_size_has_its_trained_head(tmp_path: Path) -> None:
+    spec = ModelSpec(name="placed", build=placed, summary="A test", options={"checkpoint": ""})
+    trained = factories.quality_cell(options={"checkpoint": ""})
+    cell = FigureCell(figure="drawing/look", of=trained.cell)  # type: ignore[arg-type]
+    small = Placed(trained.image_size[0])
+    card = Card(class_names=("a", "b"), mean=(0.5,), std=(0.5,))
+    save_weights(small, path := tmp_path / "weights.safetensors", card)
+    planned = msgspec.structs.replace(trained, cell=cell)
+    larger = _resized(planned, spec, 2, str(path), (99, 99))
+    assert isinstance(larger, Placed)
+    assert larger.positions.tolist() == [1.0] * 99
+    assert torch.equal(larger.head.weight, small.head.weight)

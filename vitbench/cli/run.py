@@ -17,6 +17,8 @@ from vitbench.errors import StoreError, UnusableError, UsageError, VitbenchError
 from vitbench.settings import SUITE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vitbench.api import Results
     from vitbench.planning.plan import Plan
     from vitbench.records import Record
@@ -155,7 +157,7 @@ def run(
         _print_plan(planned, pace, output, rerun, as_json)
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
-    pictures = _draw_pictures(results)
+    pictures = _draw_pictures(results, plugin_files, asked["no_plugins"])
     page, folder = _write_page(results), results.folder
     try:
         if as_json:
@@ -185,9 +187,9 @@ def _write_page(results: Results) -> str:
     return f"The page of this leaderboard: {place}"
 
 
-def _draw_pictures(results: Results) -> list[str]:
+def _draw_pictures(results: Results, plugin_files: Sequence[str], no_plugins: Sequence[str]) -> list[str]:
     """Draw the suite's figures into the results folder; return a line that says where they are, or why they are not."""
-    from vitbench.catalog import load_catalog
+    from vitbench.catalog import load_catalog, select_plugins
     from vitbench.explaining.explain import draw_pictures
     from vitbench.records import FigureCell
     from vitbench.store import Store
@@ -198,9 +200,11 @@ def _draw_pictures(results: Results) -> list[str]:
         return []
     try:
         with Store.open(results.folder, create=False) as store:
-            paths = draw_pictures(store, drawn, load_catalog())
+            paths = draw_pictures(store, drawn, load_catalog(select_plugins(plugin_files, no_plugins)))
     except VitbenchError as error:
         return [f"No pictures were drawn: {error}"]
+    except Exception as error:  # as for the page
+        return [f"No pictures were drawn: {reason_of(error)}"]
     return [f"{len(paths)} pictures of the models are in {paths[0].parent}."]
 
 
@@ -217,17 +221,20 @@ def _recipe_settings(pairs: dict[str, str]) -> dict[str, dict[str, OptionValue]]
 def _print_plan(planned: Plan, pace: Pace | None, output: Path | None, rerun: Rerun | None, as_json: bool) -> None:
     from vitbench.report.inspection import plan_data, plan_text
     from vitbench.running.estimate import estimates
-    from vitbench.running.session import in_order, is_wanted, known_seconds
+    from vitbench.running.session import in_order, is_wanted, is_wanted_figure, known_seconds
     from vitbench.store import FILE_NAME, Store, default_output
 
     folder = output or default_output()
-    cells = [*in_order(pace.cells if pace else planned.prepared.cells), *planned.figures]
+    measured = in_order(pace.cells if pace else planned.prepared.cells)
+    cells = [*measured, *planned.figures]
     newest: dict[str, Record] = {}
     records: list[Record] = []
     if (folder / FILE_NAME).exists():
         with Store.open(folder, create=False) as store:
             newest, records = store.newest_by_key(), store.records()
-    wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in cells}
+    wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in measured}
+    for cell in planned.figures:
+        wanted[cell.key] = wanted[cell.shows] or is_wanted_figure(cell, newest, rerun)
     found = estimates(cells, records, known_seconds(records), pace.expected if pace else {})
     expected = {key: (one.seconds, one.source) for key, one in found.items()}
     echo((plan_data if as_json else plan_text)(cells, newest, wanted, expected))

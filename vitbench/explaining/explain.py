@@ -11,15 +11,17 @@ from shlex import quote
 import msgspec
 
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
-from vitbench.errors import UnusableError, UsageError, did_you_mean
+from vitbench.errors import StoreError, UsageError, did_you_mean
 from vitbench.execution.executor import Executor
 from vitbench.figures.files import read_figures
+from vitbench.figures.own_images import read_image
 from vitbench.files import lock, replace_file
 from vitbench.leaderboard.results import relabelled
 from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
-from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, newest_by_id
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, newest_by_id
+from vitbench.report.figures.drawing import NAME_LENGTH, render_figures
 from vitbench.running.runner import Event, run_cells
-from vitbench.running.session import is_wanted
+from vitbench.running.session import is_outdated
 from vitbench.specs import OptionValue
 from vitbench.store import Store
 
@@ -76,11 +78,14 @@ def explain(
     with drawing():  # before anything runs: it may not be installed
         pass
     for path in asked.images:
-        _check_image(path)
+        read_image(path, 3)
     catalog = load_catalog(plugins)
     with Store.open(folder, create=False) as store:
         store.check_pages()
-    with lock(folder, command="vitbench explain"), Store.open(folder, create=True) as store:
+    with (
+        lock(folder, command="vitbench explain", remedy="explain a copy of it"),
+        Store.open(folder, create=True) as store,
+    ):
         runs = store.runs()
         run = runs[-1].id if runs else ""
         trainings = _chosen(relabelled(store.records(), store, run), asked.models, folder)
@@ -91,8 +96,18 @@ def explain(
             wanted = _figures(asked, catalog, planned)
             cells += figure_cells([planned], wanted, catalog, images=asked.images)
         newest = store.newest_by_key()
+
+        def is_there(cell: KeyedCell) -> bool:
+            drawn = newest.get(cell.key)
+            if drawn is None or drawn.status != "ok" or is_outdated(cell, newest):
+                return False
+            try:
+                return bool(read_figures(store.figures_path(cell.key)))
+            except StoreError:  # deleted, or damaged
+                return False
+
         run_cells(
-            [cell for cell in cells if is_wanted(newest.get(cell.key), None) or newest[cell.key].status != "ok"],
+            [cell for cell in cells if not is_there(cell)],
             store=store,
             run=run,
             environment_digest=trainings[0].environment,
@@ -117,30 +132,49 @@ def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> 
     """Draw what figure records hold, as PNG and SVG in the store's folder ``figures``; return their paths.
 
     A picture is named after the model's label, after its dataset and seed where labels alone would not do, and after
-    the figure with those of its options that are not as by default.
+    the figure with those of its options that are not as by default: of no two trainings or options alike.
     """
-    from vitbench.report.figures.drawing import render_figures
-
     good = [record for record in records if record.status == "ok" and isinstance(record.planned.cell, FigureCell)]
+    # Of all that is stored: what another call drew is to stay.
     trainings: dict[str, set[str]] = defaultdict(set)
-    for record in good:
-        trainings[record.planned.label].add(record.planned.shows)
+    for record in (*store.records(), *good):
+        if isinstance(record.planned.cell, FigureCell) and record.status == "ok":
+            for name in (record.planned.label, _of_training(record.planned)):
+                trainings[name].add(digest(record.planned.cell.of))
     paths: list[Path] = []
     for record in good:
         planned, cell = record.planned, record.planned.cell
         assert isinstance(cell, FigureCell)
         model, name = planned.label, cell.figure.partition("/")[2]
-        if len(trainings[model]) > 1:
-            model += f"-{planned.data.title if planned.data else cell.of.dataset}-seed-{cell.of.seed}"
+        if len(trainings[_of_training(planned)]) > 1:
+            model = _named(_of_training(planned), digest(cell.of))
+        elif len(trainings[model]) > 1:
+            model = _of_training(planned)
         offer = catalog.figures.get(cell.figure)
         usual = offer.spec.defaults if offer else {}
         changed = [f"{option}={value}" for option, value in cell.figure_options.items() if value != usual.get(option)]
-        name = "-".join([name, *changed, *(["own"] if cell.images else [])])
+        name = "-".join([name, *changed, *(["own"] if cell.images else [])]).replace("/", "-")
+        if len(name) > NAME_LENGTH:
+            name = _named(name, planned.key)
         for file, content in render_figures(model, name, read_figures(store.figures_path(planned.key))).items():
             place = store.figures_path("").parent / file
             replace_file(place, content)
             paths.append(place)
     return paths
+
+
+def _of_training(planned: KeyedCell) -> str:
+    """Return what tells a training from those of the same model on other data or of other seeds."""
+    cell = planned.cell
+    assert isinstance(cell, FigureCell)
+    return _named(
+        planned.label, f"{(planned.data.title if planned.data else cell.of.dataset)[:20]}-seed-{cell.of.seed}"
+    )
+
+
+def _named(name: str, end: str) -> str:
+    """Return a name with an end that is not cut off where a file is named after it."""
+    return f"{name[: NAME_LENGTH - len(end) - 1]}-{end}"
 
 
 def _chosen(records: Sequence[Record], models: Sequence[str], folder: Path) -> list[Record]:
@@ -210,19 +244,3 @@ def _class(text: str, class_names: Sequence[str]) -> str:
         return str(int(text))
     shown = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
     raise UsageError(f'no class "{text}".{did_you_mean(text, class_names)} There are: {shown}; or give its number.')
-
-
-def _check_image(path: Path) -> None:
-    """Refuse what is no image before anything runs.
-
-    Raises:
-        UnusableError: it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            file.load()
-    except Exception as error:  # what a broken file raises is not documented
-        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "")
-        raise UnusableError(f"image {path} cannot be read: {reason}") from error

@@ -13,6 +13,7 @@ from vitbench.catalog.options import complete_options, parse_model
 from vitbench.catalog.provenance import core_hash, key_of, library_versions, origin
 from vitbench.errors import UnusableError, UsageError
 from vitbench.files import sha256_of
+from vitbench.installed import version_of
 from vitbench.records import FigureCell, KeyedCell, QualityCell, digest
 from vitbench.specs import OptionValue
 
@@ -72,7 +73,7 @@ def figure_cells(
         UnusableError: an image, or the code of a plugin, cannot be read.
     """
     by = cache(origin)
-    pictures = {str(path.absolute()): _sha256(path) for path in images}
+    pictures = {_text(path.absolute()): _sha256(path) for path in images}
     for planned in trainings:
         cell = planned.cell
         if not isinstance(cell, QualityCell) or planned.baseline:
@@ -80,11 +81,19 @@ def figure_cells(
         for each in asked:
             offer = catalog.figure(each.name)
             figure = FigureCell(figure=offer.name, figure_options=each.options, of=cell, images=pictures)
+            recipe, files = catalog.recipes.get(cell.recipe), planned.provenance.files
+            if recipe and recipe.spec.trains:  # its weights are stored, whatever the hub has by now
+                files = {name: value for name, value in files.items() if name != "model.revision"}
             made_of = msgspec.structs.replace(
                 planned.provenance,
+                files=files,
                 model=by(catalog.model(cell.model).plugin),
-                others=(*planned.provenance.others, by(offer.plugin)),
-                libraries={**planned.provenance.libraries, **library_versions(offer.spec.requires)},
+                # What the training was made of is in its key, and may have changed since; here it does not run.
+                recipe=None,
+                recipe_libraries={},
+                others=(by(offer.plugin),),
+                libraries=library_versions((*planned.provenance.libraries, *offer.spec.requires)),
+                torch=version_of("torch"),
                 vitbench=core_hash("attention", "figures"),
             )
             yield msgspec.structs.replace(
@@ -97,6 +106,16 @@ def figure_cells(
                 allotted=None,
                 hub="",
             )
+
+
+def _text(path: Path) -> str:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UnusableError(
+            f"image {path} cannot be named in a record, since its name is not UTF-8; rename it, or name it by a link"
+        ) from None
+    return str(path)
 
 
 def _sha256(path: Path) -> str:

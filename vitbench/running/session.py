@@ -26,7 +26,16 @@ from vitbench.version import __version__
 if TYPE_CHECKING:
     from vitbench.running.pacing import Pace
 
-__all__ = ["Rerun", "done_before", "execute", "in_order", "is_wanted", "known_seconds"]
+__all__ = [
+    "Rerun",
+    "done_before",
+    "execute",
+    "in_order",
+    "is_outdated",
+    "is_wanted",
+    "is_wanted_figure",
+    "known_seconds",
+]
 
 Rerun = Literal["failed", "speed", "all"]
 _DONE = ("ok", "skipped")
@@ -60,7 +69,8 @@ def execute(
         newest = store.newest_by_key()
         todo = [cell for cell in measured if is_wanted(newest.get(cell.key), rerun)]
         todo = pace.ordered(todo) if pace else todo
-        todo += [cell for cell in planned.figures if is_wanted(newest.get(cell.key), rerun)]
+        anew = {cell.key for cell in todo}
+        todo += [cell for cell in planned.figures if cell.shows in anew or is_wanted_figure(cell, newest, rerun)]
         identity = store.begin_run(
             command=command_line(planned.selection),
             version=__version__,
@@ -175,6 +185,22 @@ def is_wanted(record: Record | None, rerun: Rerun | None) -> bool:
     if rerun == "speed":
         return isinstance(record.planned.cell, SpeedCell)
     return rerun == "failed" and record.status not in _DONE
+
+
+def is_outdated(figure: KeyedCell, newest: Mapping[str, Record]) -> bool:
+    """Return whether the training that a figure shows ran again since the figure was drawn: its weights may be others.
+
+    Args:
+        figure: the cell of a figure.
+        newest: the newest attempt at each cell, by key.
+    """
+    drawn, training = newest.get(figure.key), newest.get(figure.shows)
+    return drawn is not None and training is not None and drawn.started < training.started
+
+
+def is_wanted_figure(figure: KeyedCell, newest: Mapping[str, Record], rerun: Rerun | None) -> bool:
+    """Return whether a figure should be drawn; one whose training runs again is drawn again in any case."""
+    return is_wanted(newest.get(figure.key), rerun) or is_outdated(figure, newest)
 
 
 def known_seconds(records: Sequence[Record]) -> dict[str, float]:

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from vitbench import contract
@@ -26,6 +25,8 @@ from vitbench.execution.executor import Send
 from vitbench.execution.messages import FIGURES, PREDICTIONS, WEIGHTS, CellJob, CellResult, kept_file
 from vitbench.figures import FigureSubject, Grid, Matrix, Picture, Points
 from vitbench.figures.files import write_figures
+from vitbench.figures.own_images import read_image
+from vitbench.files import sha256_of
 from vitbench.measuring.predictions import load_predictions
 from vitbench.protocols import Predictions, Split
 from vitbench.records import FigureCell, KeyedCell, Measurement
@@ -103,6 +104,8 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     stored = job.trained.get(WEIGHTS)
     if trains and stored is None:
         raise Skip("its trained weights were not stored")
+    if not trains:
+        _check_files(planned)
     order = None if trains else class_order(weights.class_names, info.class_names)
 
     def placed(model: nn.Module) -> nn.Module:
@@ -131,6 +134,25 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         predictions=_predictions(job.trained.get(PREDICTIONS)),
         kept=_kept(job.trained),
     )
+
+
+def _check_files(planned: KeyedCell) -> None:
+    """Refuse to show other weights than those that were scored.
+
+    Raises:
+        Skip: the file of an option of the model is gone, or another one.
+    """
+    for name, known in planned.provenance.files.items():
+        role, _, option = name.partition(".")
+        path = planned.cell.options.get(option)
+        if role != "model" or not isinstance(path, str) or not path:
+            continue
+        try:
+            same = sha256_of(Path(path)) == known
+        except OSError as error:
+            raise Skip(f"its {option} {path} cannot be read any more: {error.strerror}") from error
+        if not same:
+            raise Skip(f"its {option} {path} is not the file that was scored; run the training again")
 
 
 def _weightless(planned: KeyedCell) -> KeyedCell:
@@ -171,9 +193,18 @@ def _resized(
         options = {**cell.options, "checkpoint": stored}
         of = msgspec.structs.replace(cell.of, options=options)
         larger = msgspec.structs.replace(larger, cell=msgspec.structs.replace(cell, of=of), hub="")
-        return build_model(larger, spec, num_classes)
+        model = build_model(larger, spec, num_classes)
+        # The option may give a new head, to be trained: what fits is taken as it was trained.
+        wanted = model.state_dict()
+        fitting = {name: tensor for name, tensor in read_state(stored).items() if _shape(wanted, name) == tensor.shape}
+        model.load_state_dict(fitting, strict=False)
+        return model
     except (VitbenchError, ValueError, RuntimeError) as error:
         raise Skip(f"the model takes no input of {size[0]}x{size[1]}: {error}") from error
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
+    return state[name].shape if name in state else None
 
 
 def _how(stored: str) -> Preprocess:
@@ -227,21 +258,8 @@ def _of_test(test: Split, class_names: Sequence[str]) -> tuple[Picture, ...]:
 
 
 def _own(images: Mapping[str, str], channels: int) -> tuple[Picture, ...]:
-    """Return a user's images, upright and in the channels of the data.
-
-    Raises:
-        UnusableError: one cannot be read.
-    """
-    found: list[Picture] = []
-    for path in images:
-        try:
-            with Image.open(path) as file:
-                pixels = np.asarray(ImageOps.exif_transpose(file).convert("RGB" if channels == 3 else "L"))
-        except Exception as error:  # what a broken file raises is not documented
-            raise UnusableError(f"image {path} cannot be read: {error}") from error
-        pixels = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
-        found.append(Picture(name=Path(path).name, pixels=np.ascontiguousarray(pixels)))
-    return tuple(found)
+    """Return a user's images in the channels of the data."""
+    return tuple(Picture(name=Path(path).name, pixels=read_image(path, channels)) for path in images)
 
 
 def _predictions(path: str | None) -> Predictions | None:

@@ -16,9 +16,9 @@ from vitbench.report.plots.canvas import canvas_files, drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["draw_figure", "figure_names", "png", "render_figures"]
+__all__ = ["NAME_LENGTH", "draw_figure", "figure_names", "png", "render_figures"]
 
-_LONGEST = 60
+NAME_LENGTH = 60
 """Characters of a name that come into a file's name."""
 
 
@@ -68,4 +68,4 @@ def figure_names(model: str, name: str, figures: Sequence[Figure]) -> list[str]:
 
 def _safe(text: str) -> str:
     found = re.sub(r"[^A-Za-z0-9_.=]+", "-", text).strip("-.")
-    return found[:_LONGEST].rstrip("-.") or "x"
+    return found[:NAME_LENGTH].rstrip("-.") or "x"

@@ -187,12 +187,15 @@ def _figures(records: Sequence[Record], drawn: Sequence[Record], store: Store) -
     """
     from vitbench.figures.files import read_figures
 
-    trainings = {r.key: r.planned.cell.seed for r in records if isinstance(r.planned.cell, QualityCell)}
+    trainings = {r.key: (r.planned.cell.seed, r.started) for r in records if isinstance(r.planned.cell, QualityCell)}
     seeds: dict[int, dict[str, Record]] = defaultdict(dict)
     for record in sorted(drawn, key=lambda each: (each.pictures, each.started)):
         cell, of = record.planned.cell, record.planned.shows
-        if isinstance(cell, FigureCell) and of in trainings and not cell.images:
-            seeds[trainings[of]][cell.figure] = record
+        if not isinstance(cell, FigureCell) or of not in trainings or cell.images:
+            continue
+        seed, trained = trainings[of]
+        if record.started >= trained:  # else its weights may be others by now
+            seeds[seed][cell.figure] = record
     found = seeds[min(seeds)].values() if seeds else ()
     figures = []
     for record in sorted(found, key=lambda each: each.started):

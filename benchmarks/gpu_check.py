@@ -190,6 +190,35 @@ def _unpacked(options: argparse.Namespace, folder: Path) -> list[Path]:
     return [place]
 
 
+def prepare(options: argparse.Namespace, folder: Path) -> int | None:
+    """Make the checkout what is imported and started, for a script beside this one; return what it is to end with.
+
+    Args:
+        options: ``wheels`` and ``device`` of the script.
+        folder: an empty one, for metadata and unpacked wheels.
+
+    Returns:
+        None where all is there; else the exit code, when what is missing has been said.
+    """
+    paths = [ROOT, ROOT / "plugins", write_metadata(folder), *_unpacked(options, folder)]
+    sys.path[:0] = [str(path) for path in paths]
+    if missing := [each for each in missing_packages() if each not in OF_TESTS]:
+        print(f"missing: {', '.join(missing)}; put their wheels into a folder, and give --wheels FOLDER")
+        return 3
+    if options.device.startswith("cuda") and not _has_gpu():
+        print("no GPU")
+        return 0
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    return None
+
+
+def output_of(*words: str) -> str:
+    """Return what a command of vitbench says: its output, or where there is none its errors."""
+    done = subprocess.run([sys.executable, "-m", "vitbench", *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr.strip()
+
+
 def _has_gpu() -> bool:
     import torch
 

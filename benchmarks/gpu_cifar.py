@@ -302,8 +302,8 @@ def report(options: argparse.Namespace, ended: str, seconds: float, steps: dict[
         lines += [_line(row, records.get(row.label), options.dataset) for row in ROWS if row.label in options.rows]
         lines += ["", f"This call: {seconds:.0f} s, decoding included; it ended: {ended}."]
         lines += [f"Left out, since their weights come from the hub: {', '.join(LEFT_OUT)}.", ""]
-        lines += [_output_of("leaderboard", str(options.output), "--format", "md"), ""]
-        lines += ["## Findings", "", "```", _output_of("findings", str(options.output)), "```", ""]
+        lines += [gpu_check.output_of("leaderboard", str(options.output), "--format", "md"), ""]
+        lines += ["## Findings", "", "```", gpu_check.output_of("findings", str(options.output)), "```", ""]
     if steps:
         lines += [*_steps_in_words(steps), ""]
     return "\n".join(lines) + "\n"
@@ -336,11 +336,6 @@ def _steps_in_words(steps: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _output_of(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "vitbench", *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or done.stderr.strip()
-
-
 # The command
 
 
@@ -349,22 +344,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory(prefix="vitbench-gpu-cifar-") as name:
         folder = Path(name)
-        paths = [ROOT, ROOT / "plugins", gpu_check.write_metadata(folder), *gpu_check._unpacked(options, folder)]
-        sys.path[:0] = [str(path) for path in paths]
-        if missing := [each for each in gpu_check.missing_packages() if each not in gpu_check.OF_TESTS]:
-            print(f"missing: {', '.join(missing)}; put their wheels into a folder, and give --wheels FOLDER")
-            return 3
-        if options.device.startswith("cuda") and not gpu_check._has_gpu():
-            print("no GPU")
-            return 0
+        if (code := gpu_check.prepare(options, folder)) is not None:
+            return code
         if options.bring:
             bring(options.bring, options.data)
         here, lacking = shards(options.data)
         print(f"{options.data} has {', '.join(here) or 'none of the files'}")
         if lacking:
             print(f"missing: {', '.join(lacking)}; run the same command with --bring FOLDER when they are there")
-        os.environ["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-        os.environ |= {"HF_HUB_OFFLINE": "1"}
         os.environ.setdefault("VITBENCH_CACHE", str(options.data / "cache"))
         began = time.monotonic()
         ended = "" if lacking else _ended(command(options), options.seconds, dict(os.environ))

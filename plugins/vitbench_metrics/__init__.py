@@ -32,6 +32,46 @@ def _training() -> Iterator[vitbench.MetricSpec]:
         order=245,
         options={"level": vitbench.Option(0.9, minimum=0, maximum=1, help="Share of the validation images")},
     )
+    yield vitbench.MetricSpec(
+        name="train_macs",
+        measure="vitbench_metrics.training:train_macs",
+        unit="1",
+        better="lower",
+        needs=("architecture", "training"),
+        summary="Multiply-accumulates of the training's steps: three forward passes for each image",
+        machine_bound=False,
+        shown_unit="TMACs",
+        scale=1e-12,
+        columns="all",
+        order=115,
+    )
+    yield vitbench.MetricSpec(
+        name="pretraining",
+        measure="vitbench_metrics.training:pretraining",
+        unit="1",
+        better="lower",
+        needs="training",
+        summary="Of a recipe that pretrains: validation loss and accuracy of that phase, beside those of a guess",
+        measurements=(
+            "pretrain_loss",
+            vitbench.MeasurementSpec(name="pretrain_guess_loss", better="neither"),
+            vitbench.MeasurementSpec(name="pretrain_accuracy", unit="fraction", better="higher"),
+            vitbench.MeasurementSpec(name="pretrain_majority", unit="fraction", better="neither"),
+        ),
+        machine_bound=False,
+        columns="all",
+        order=247,
+    )
+    yield vitbench.MetricSpec(
+        name="pretrain_seconds",
+        measure="vitbench_metrics.training:pretrain_seconds",
+        unit="s",
+        better="lower",
+        needs="training",
+        summary="Seconds of the steps of a recipe's pretraining, which train_seconds holds too",
+        columns="all",
+        order=248,
+    )
 
 
 def _quality() -> Iterator[vitbench.MetricSpec]:

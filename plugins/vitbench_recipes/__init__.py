@@ -23,6 +23,11 @@ BY_TIME = Option(
     False, help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, never same bits"
 )
 STEPS = Option(0, minimum=0, help="Training steps, in place of the epochs; 0: as the epochs say")
+LABELS = Option(
+    1.0,
+    minimum=1e-9,
+    help="Images with a label: a share up to 1, or from 2 on their number; the same ones for each model and seed",
+)
 PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
 
@@ -34,57 +39,59 @@ def _lr(default: float, meaning: str = "Peak of the learning rate") -> Option:
     return Option(default, minimum=0, help=meaning)
 
 
+SUPERVISED: dict[str, Option] = {
+    "epochs": Option(100, minimum=1, help="Passes over the training images"),
+    "steps": STEPS,
+    "batch_size": _batch_size(128),
+    "labels": LABELS,
+    "micro_batch": MICRO_BATCH,
+    "optimizer": Option("adamw", help="adamw, sgd (Nesterov, 0.9), or any of timm's by name, such as muon"),
+    "lr": _lr(1e-3),
+    "weight_decay": Option(0.05, minimum=0, help="Vectors, positions and tokens have none"),
+    "warmup": WARMUP,
+    "clip_norm": CLIP_NORM,
+    "label_smoothing": Option(
+        0.1, minimum=0, maximum=1, help="Label smoothing: share of the target spread evenly over all classes"
+    ),
+    "ema": Option(
+        0.999,
+        minimum=0,
+        maximum=0.999999,
+        help="Decay of the moving average of the weights, which is what is evaluated; 0: off",
+    ),
+    "balance": BALANCE,
+    "keep": KEEP,
+    "patience": PATIENCE,
+    "repeats": Option(1, minimum=1, help="Differently augmented copies of each image in a batch"),
+    "augment": Option(True, help="Augment the images, as the next options say and the dataset allows"),
+    "crop": Option(
+        "auto",
+        choices=("auto", "none", "padded", "resized"),
+        help="padded: moved a little; resized: a box of any scale; auto: resized from 64 pixels on",
+    ),
+    "scale": Option((0.08, 1.0), minimum=0.0001, maximum=1, help="Least and largest area of a resized crop"),
+    "flip": Option(True, help="Mirror half of the images"),
+    "policy": Option("autoaugment", choices=("none", "autoaugment", "randaugment"), help="Augmentation policy"),
+    "operations": Option(2, minimum=0, help="Of RandAugment, on each image"),
+    "magnitude": Option(9, minimum=0, maximum=30, help="Strength of RandAugment's operations"),
+    "jitter": Option(0.0, minimum=0, maximum=1, help="Largest change of brightness, contrast and saturation"),
+    "cutout": Option(0.0, minimum=0, maximum=1, help="Side of the square that is hidden, over the image's side"),
+    "erase": Option(0.25, minimum=0, maximum=1, help="Probability of random erasing"),
+    "mixup": Option(0.8, minimum=0, help="Alpha of Mixup; 0: none"),
+    "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
+}
+"""Of `supervised`, and of the second phase of `masked-patches`, which is the same."""
+
+
 @vitbench.hookimpl
 def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
-    """Give `supervised`, `study`, `finetune` and `evaluate`."""
+    """Give `supervised`, `study`, `finetune`, `masked-patches` and `evaluate`."""
     yield vitbench.RecipeSpec(
         name="supervised",
         fit="vitbench_recipes.supervised:fit",
         step="vitbench_recipes.supervised:step",
         summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
-        options={
-            "epochs": Option(100, minimum=1, help="Passes over the training images"),
-            "steps": STEPS,
-            "by_time": BY_TIME,
-            "batch_size": _batch_size(128),
-            "micro_batch": MICRO_BATCH,
-            "optimizer": Option("adamw", help="adamw, sgd (Nesterov, 0.9), or any of timm's by name, such as muon"),
-            "lr": _lr(1e-3),
-            "weight_decay": Option(0.05, minimum=0, help="Vectors, positions and tokens have none"),
-            "warmup": WARMUP,
-            "clip_norm": CLIP_NORM,
-            "label_smoothing": Option(
-                0.1, minimum=0, maximum=1, help="Label smoothing: share of the target spread evenly over all classes"
-            ),
-            "ema": Option(
-                0.999,
-                minimum=0,
-                maximum=0.999999,
-                help="Decay of the moving average of the weights, which is what is evaluated; 0: off",
-            ),
-            "balance": BALANCE,
-            "keep": KEEP,
-            "patience": PATIENCE,
-            "repeats": Option(1, minimum=1, help="Differently augmented copies of each image in a batch"),
-            "augment": Option(True, help="Augment the images, as the next options say and the dataset allows"),
-            "crop": Option(
-                "auto",
-                choices=("auto", "none", "padded", "resized"),
-                help="padded: moved a little; resized: a box of any scale; auto: resized from 64 pixels on",
-            ),
-            "scale": Option((0.08, 1.0), minimum=0.0001, maximum=1, help="Least and largest area of a resized crop"),
-            "flip": Option(True, help="Mirror half of the images"),
-            "policy": Option("autoaugment", choices=("none", "autoaugment", "randaugment"), help="Augmentation policy"),
-            "operations": Option(2, minimum=0, help="Of RandAugment, on each image"),
-            "magnitude": Option(9, minimum=0, maximum=30, help="Strength of RandAugment's operations"),
-            "jitter": Option(0.0, minimum=0, maximum=1, help="Largest change of brightness, contrast and saturation"),
-            "cutout": Option(
-                0.0, minimum=0, maximum=1, help="Side of the square that is hidden, over the image's side"
-            ),
-            "erase": Option(0.25, minimum=0, maximum=1, help="Probability of random erasing"),
-            "mixup": Option(0.8, minimum=0, help="Alpha of Mixup; 0: none"),
-            "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
-        },
+        options={**SUPERVISED, "by_time": BY_TIME},
     )
     yield vitbench.RecipeSpec(
         name="study",
@@ -120,6 +127,33 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "patience": PATIENCE,
         },
         model_options={"head": "new"},
+    )
+    yield vitbench.RecipeSpec(
+        name="masked-patches",
+        fit="vitbench_recipes.masked_patches:fit",
+        step="vitbench_recipes.supervised:step",
+        summary="Predict masked patches without labels, then train as supervised does; for models with tokens",
+        options={
+            **SUPERVISED,
+            "pretrain_epochs": Option(100, minimum=1, help="Passes over all training images before the labels"),
+            "pretrain_steps": Option(
+                0, minimum=0, help="Steps of pretraining, in place of its epochs; 0: as the epochs say"
+            ),
+            "pretrain_lr": _lr(1e-3, "Peak of the learning rate of pretraining"),
+            "mask": Option(0.5, minimum=0.001, maximum=0.999, help="Share of the patches that are masked"),
+            "target": Option(
+                "colours",
+                choices=("colours", "pixels"),
+                help="What is predicted of a masked patch: its mean colour in 3 bits a channel, or its pixels",
+            ),
+            "encoder": Option(
+                "all",
+                choices=("all", "visible"),
+                help="What the model sees: all patches, some replaced; or those that are not masked, before a decoder",
+            ),
+            "decoder_width": Option(128, minimum=4, help="Width of the decoder behind encoder=visible"),
+            "decoder_depth": Option(2, minimum=1, help="Layers of the decoder behind encoder=visible"),
+        },
     )
     yield vitbench.RecipeSpec(
         name="evaluate",

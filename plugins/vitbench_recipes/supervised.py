@@ -9,6 +9,7 @@ CIFAR-10 / 100. The average of the weights comes on top.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from vitbench.training import (
     decay_groups,
     evaluate_top1,
     grad_scaler,
+    labelled,
     named_optimizer,
     on_device,
     preprocess,
@@ -75,14 +77,15 @@ def step(model: nn.Module, run: FitRun, per_class: Tensor | None = None) -> Trai
 
 
 def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
-    """Train the model on ``data.train`` and return it with the average of its weights.
+    """Train the model on the labelled images of ``data.train`` and return it with the average of its weights.
 
     Raises:
-        UsageError: an option is out of its range, or does not go with another.
+        UsageError: an option is out of its range, does not go with another, or leaves a class without a label.
         UnusableError: the optimiser is not installed.
         DivergedError: the loss is no longer finite.
     """
     options, batch_size = run.options, run.options["batch_size"]
+    data = replace(data, train=labelled(data.train, options["labels"]))
     steps = steps_per_epoch(len(data.train), batch_size)
     length = TrainingLength(run, len(data.train), batch_size)
     warmup = round(options["warmup"] * length.total)

@@ -14,7 +14,7 @@ Shapes: B images, C channels, H height and W width of the input, K classes; the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -56,9 +56,11 @@ class Hybrid(nn.Module):
             self.stem.eval()
         return self
 
-    def tokens(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, H, W]`` to the ViT's normalised tokens ``[B, N, D]``."""
-        return self.vit.tokens(self.stem(images))
+    def tokens(
+        self, images: Tensor, *, replace: Callable[[Tensor], Tensor] | None = None, keep: Tensor | None = None
+    ) -> Tensor:
+        """Map images ``[B, C, H, W]`` to the ViT's normalised tokens ``[B, N, D]``, as `VisionTransformer.tokens`."""
+        return self.vit.tokens(self.stem(images), replace=replace, keep=keep)
 
     def features(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, H, W]`` to what the head reads ``[B, D]``."""

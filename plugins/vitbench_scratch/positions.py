@@ -62,6 +62,8 @@ class Position(nn.Module):
         depth: number of blocks, of which the first is 0.
     """
 
+    at_start = True
+    """Whether tokens have their places before the first block, and no block adds any: then some can be left out."""
     table: Tensor
 
     def __init__(self, *, grid: Grid, prefix: int, width: int, heads: int, depth: int) -> None:
@@ -132,6 +134,8 @@ class Relative(Position):
     As a mask it rules out flash attention on a GPU, and in training, since it is learned, the CPU's fused kernel.
     """
 
+    at_start = False
+
     def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)
         tables = (
@@ -165,6 +169,7 @@ class RelativeKeysValues(Position):
     and row, so that the sums over pairs are within attention, and any fused kernel takes them.
     """
 
+    at_start = False
     REACH = 2
 
     def __init__(self, **sizes: Any) -> None:
@@ -203,6 +208,8 @@ class RelativeKeysValues(Position):
 
 class Rotary(Position):
     """Pairs of channels of queries and keys turned by angles that grow with column and row; half of them for each."""
+
+    at_start = False
 
     def constants(self, grid: Grid) -> Tensor:
         """Return cosine and sine, ``[2, n, E / 2]``."""
@@ -247,6 +254,8 @@ class RotaryMixed(Rotary):
 
 class Convolved(Position):
     """A depthwise convolution of the patches after the first block, whose border tells the place."""
+
+    at_start = False
 
     def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)

@@ -17,6 +17,7 @@ Shapes: B images, C channels, S and T height and width of the input, P side of a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
+from vitbench.training import keep_patches
 
 from .drop_path import DropPath, rising
 from .weights import load
@@ -145,11 +147,18 @@ class VisionTransformer(nn.Module):
         nn.init.normal_(self.pos_embed, std=0.02)
         nn.init.zeros_(self.head.weight)  # so that the loss starts at ln K
 
-    def tokens(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, S, T]`` to the encoder's normalised tokens ``[B, N, D]``."""
+    def tokens(
+        self, images: Tensor, *, replace: Callable[[Tensor], Tensor] | None = None, keep: Tensor | None = None
+    ) -> Tensor:
+        """Map images ``[B, C, S, T]`` to the encoder's normalised tokens ``[B, N, D]``.
+
+        `replace` and `keep` are as in `vitbench.training.tokens`.
+        """
         patches = self.patch_embed(images)  # [B, N - 1, D]
+        patches = patches if replace is None else replace(patches)
         tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)  # [B, N, D]
-        return self.norm(self.blocks(self.dropout(tokens + self.pos_embed)))  # type: ignore[no-any-return]
+        tokens = keep_patches(self.dropout(tokens + self.pos_embed), keep, prefix=1)
+        return self.norm(self.blocks(tokens))  # type: ignore[no-any-return]
 
     def features(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, S, T]`` to what the head reads ``[B, D]``: the class token."""

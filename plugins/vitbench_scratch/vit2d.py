@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitbench.errors import UsageError
+from vitbench.training import keep_patches
 
 from .drop_path import DropPath, rising
 from .positions import POSITIONS, Grid, Position, coordinates
@@ -208,18 +209,46 @@ class SpatialTransformer(nn.Module):
         self.register_state_dict_post_hook(_name_as_timm)
         self.register_load_state_dict_pre_hook(_name_as_here)
 
-    def tokens(self, images: Tensor) -> Tensor:
-        """Map images ``[B, C, S, T]`` to the encoder's normalised tokens ``[B, N, D]``."""
+    def tokens(
+        self, images: Tensor, *, replace: Callable[[Tensor], Tensor] | None = None, keep: Tensor | None = None
+    ) -> Tensor:
+        """Map images ``[B, C, S, T]`` to the encoder's normalised tokens ``[B, N, D]``.
+
+        `replace` and `keep` are as in `vitbench.training.tokens`.
+
+        Raises:
+            UsageError: some patches are to be left out, and the blocks need all of them.
+        """
+        if keep is not None:
+            self._check_keeps()
         grid, mask = grid_of((images.shape[2], images.shape[3]), self.patch_size), self.mask
         if mask is not None and grid != self.grid:
             mask = visible(self.attention, grid, self.prefix, self.window).to(mask)  # type: ignore[union-attr]
         x = self.patch_embed(images)  # [B, n, D]
+        x = x if replace is None else replace(x)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [B, N, D]
-        x = self.dropout(self.position.add(x, 0, grid))
+        x = keep_patches(self.dropout(self.position.add(x, 0, grid)), keep, prefix=self.prefix)
+        if mask is not None and keep is not None:  # of lsa, which is the same for any tokens
+            mask = mask[: x.shape[1], : x.shape[1]]
         for number, block in enumerate(self.blocks):
             x = self.position.add(block(x, self.position, mask, number, grid), number + 1, grid)
         return self.norm(x)  # type: ignore[no-any-return]
+
+    def _check_keeps(self) -> None:
+        """Raise UsageError where a block needs each patch at its place in the grid."""
+        if not self.position.at_start:
+            [position] = [name for name, kind in POSITIONS.items() if kind is type(self.position)]
+            starting = [name for name, kind in POSITIONS.items() if kind.at_start]
+            raise UsageError(
+                f"position {position} needs all patches in each block, so that none can be left out: encode all of "
+                f"them, or use position {', '.join(starting[:-1])} or {starting[-1]}"
+            )
+        if self.attention in ("local", "axial"):
+            raise UsageError(
+                f"attention {self.attention} needs all patches, so that none can be left out: encode all of them, or "
+                "use attention full or lsa"
+            )
 
     def features(self, images: Tensor) -> Tensor:
         """Map images ``[B, C, S, T]`` to what the head reads ``[B, D]``."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import factories
 import gpu_check
 import gpu_cifar
+import gpu_masked
 import gpu_spatial
 import pytest
 import torch
@@ -135,6 +136,21 @@ def test_each_row_of_the_spatial_benchmark_is_one_of_the_suite(tmp_path: Path) -
     assert {(cell.dataset, cell.recipe_options["batch_size"]) for cell in asked} == {("datasets/cifar10", 512)}
 
 
+def test_each_row_of_the_masked_benchmark_is_one_of_the_suite(tmp_path: Path) -> None:
+    options = gpu_masked._options(["--data", str(tmp_path), "--device", "cpu"])
+    suite, catalog = read_suite(ROOT / "plugins" / "vitbench_suites" / "masked.toml"), load_catalog()
+    for row in gpu_masked.ROWS:
+        _, _, _, name, *words = gpu_masked.command(row, options)
+        given = cli.commands[name].make_context(name, words).params
+        settings = _recipe_settings(given["settings"])
+        asked = {"models": given["models"], "datasets": given["datasets"], "seeds": given["seeds"]}
+        selection = Selection(**asked, settings=settings, speeds="none")
+        [cell] = expand(suite, catalog, selection, home="suites")
+        recipe, length = gpu_masked.OWN[row]
+        assert (cell.model.label, cell.recipe) == (row, f"recipes/{recipe}")
+        assert {name: cell.recipe_options[name] for name in length} == length
+
+
 def test_the_spatial_benchmark_waits_for_files_that_are_brought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +200,7 @@ def test_a_report_of_cifar_on_a_gpu_says_what_was_missed(tmp_path: Path, monkeyp
         factories.record(factories.quality_cell("resnet18"), [factories.top1(940, 1000)]),
     ]
     monkeypatch.setattr("vitbench.leaderboard.results.read_results", lambda folder: (records, None))
-    monkeypatch.setattr(gpu_cifar, "_output_of", lambda *words: " ".join(words))
+    monkeypatch.setattr(gpu_check, "output_of", lambda *words: " ".join(words))
     steps = {
         "images_per_second": {"plain": 7000.0, "ours": 6900.0, "cached": 6000.0, "augmented": 5000.0},
         "ratios": {"ours / plain": 0.986, "cached / ours": 0.87, "augmented / ours": 0.72},

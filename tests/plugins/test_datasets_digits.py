@@ -58,7 +58,9 @@ def test_labels_go_with_images() -> None:
 
 def test_every_spec_of_the_plugin_can_be_loaded() -> None:
     specs = list(vitbench_datasets())
-    assert [spec.name for spec in specs] == ["digits", "cifar10", "cifar100", "folder", "parquet"]
+    of_mnist = ["fashion-mnist", "mnist", "kmnist", "emnist"]
+    names = ["digits", "cifar10", "cifar100", *of_mnist, "folder", "parquet", "idx"]
+    assert [spec.name for spec in specs] == names
     for spec in specs:
         assert callable(load_target(spec.open))
         assert not spec.is_layout or callable(load_target(spec.detect or ""))

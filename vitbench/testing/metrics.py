@@ -15,7 +15,7 @@ from vitbench import contract
 from vitbench.errors import Skip
 from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, Subject
 from vitbench.records import Measurement
-from vitbench.specs import MetricSpec, load_target
+from vitbench.specs import MeasurementSpec, MetricSpec, load_target
 from vitbench.testing.cases import MetricCase
 from vitbench.testing.checks import CheckFailed, need, raised
 from vitbench.testing.subjects import IMAGES, Scene, scenes, shuffled
@@ -145,7 +145,7 @@ def check_metric_values(case: MetricCase) -> None:
                 continue
             if not math.isfinite(value):
                 raise CheckFailed(f"{name} is {value} ({where}); give None with a verdict, or raise Skip")
-            unit = measurement.unit or case.spec.unit
+            unit = measurement.unit or _declared(case.spec, name).unit or case.spec.unit
             if unit == "fraction" and abs(value) > 1 + ROUNDING:
                 raise CheckFailed(
                     f'{name} is {value:g}, and its unit is "fraction" ({where}); give 0.95 for 95 %, or another unit'
@@ -163,7 +163,7 @@ def check_metric_direction(case: MetricCase) -> None:
     for scene in _scenes(case):
         best, middle, worst = (_call(case, subject, scene.name) for subject in scene.subjects)
         for name in best.keys() & worst.keys():
-            better = best[name].better or case.spec.better
+            better = best[name].better or _declared(case.spec, name).better or case.spec.better
             values = [one[name].value for one in (best, middle, worst) if name in one and one[name].value is not None]
             if better == "neither" or best[name].value is None or worst[name].value is None:
                 continue
@@ -178,6 +178,11 @@ def check_metric_direction(case: MetricCase) -> None:
     if equal and case.spec.parts == ("predictions",):  # right, wrong, sure, unsure: something tells
         raise CheckFailed(f"{equal}; a metric that always says the same ranks nothing")
     raise Skip(equal or ("it declares no direction" if case.spec.better == "neither" else NO_VALUE))
+
+
+def _declared(spec: MetricSpec, name: str) -> MeasurementSpec:
+    """Return what a spec says of one of its measurements; what is None there is as of the metric."""
+    return next((each for each in spec.gives if each.name == name), MeasurementSpec(name=name))
 
 
 def _check_order(name: str, better: str, values: list[float], where: str) -> None:

@@ -1,6 +1,7 @@
 """Checks of recipes: each function is one contract of `RecipeSpec.fit`, on a tiny problem and a tiny model.
 
-A recipe that is for one model of its plugin gets that model, each other one a small convolutional network: `learner`.
+A recipe that is for one model of its plugin gets that model; each other one a small convolutional network, or a small
+Vision Transformer where it refuses that: `learner`.
 
 Shapes: N images, B images in a batch, K classes.
 """
@@ -33,8 +34,9 @@ from vitbench.worker.runtime import changed_flags, runtime
 
 SHORT = 2
 """Epochs, where learning does not matter."""
-SHORT_OPTIONS = {"epochs": SHORT, "steps": 8}
-"""What makes a run short that has no budget; the two are the options that `vitbench.training.total_steps` reads."""
+SHORT_OPTIONS = {"epochs": SHORT, "steps": 8, "pretrain_epochs": SHORT, "pretrain_steps": 8}
+"""What makes a run short that has no budget: the options that `vitbench.training.total_steps` and `pretraining_steps`
+read."""
 LONG = (20, 200)
 """Epochs, where it does: the second for recipes whose steps are small or few."""
 MOST_PASSES = 4

@@ -11,12 +11,21 @@ from vitbench.training.balance import class_weights
 from vitbench.training.choosing import BestEpoch
 from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
-from vitbench.training.inputs import preprocess, statistics
+from vitbench.training.inputs import convert, preprocess, statistics
+from vitbench.training.labels import labelled, labelled_count
 from vitbench.training.length import TrainingLength
 from vitbench.training.loading import Batch, Resident, batches, resident, shuffled, steps_per_epoch
-from vitbench.training.loops import DivergedError, MeanLoss, evaluate_top1, train_step, with_progress
+from vitbench.training.loops import (
+    DivergedError,
+    MeanLoss,
+    descend,
+    evaluate_top1,
+    train_step,
+    with_progress,
+)
 from vitbench.training.optimizers import named_optimizer
-from vitbench.training.schedules import set_lr, total_steps, warmup_cosine
+from vitbench.training.patch_tokens import TokenLayout, keep_patches, token_layout, tokens
+from vitbench.training.schedules import pretraining_steps, set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
 from vitbench.training.state import Stateful, TrainingState
 
@@ -30,6 +39,7 @@ __all__ = [
     "MeanLoss",
     "Resident",
     "Stateful",
+    "TokenLayout",
     "TrainingLength",
     "TrainingState",
     "WeightAverage",
@@ -37,18 +47,26 @@ __all__ = [
     "autocast",
     "batches",
     "class_weights",
+    "convert",
     "decay_groups",
     "derived_seed",
+    "descend",
     "evaluate_top1",
     "grad_scaler",
+    "keep_patches",
+    "labelled",
+    "labelled_count",
     "named_optimizer",
     "on_device",
     "preprocess",
+    "pretraining_steps",
     "resident",
     "set_lr",
     "shuffled",
     "statistics",
     "steps_per_epoch",
+    "token_layout",
+    "tokens",
     "total_steps",
     "train_step",
     "warmup_cosine",

@@ -29,7 +29,8 @@ def waited(curve: Iterable[Mapping[str, float]]) -> str:
     """
     rows = list(curve)
     took = max((row.get("train_seconds", 0.0) for row in rows), default=0.0)
-    share = sum(row.get("wait_seconds", 0.0) for row in rows) / took if took else 0.0
+    waits = (row.get("wait_seconds", 0.0) + row.get("pretrain_wait_seconds", 0.0) for row in rows)
+    share = sum(waits) / took if took else 0.0
     return f"{share:.0%} of the training was spent waiting for data" if share >= NOTABLE_WAIT else ""
 
 

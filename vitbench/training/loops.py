@@ -18,7 +18,7 @@ from vitbench.training.inputs import preprocess
 from vitbench.training.loading import Resident, batches, padded
 from vitbench.training.setup import autocast
 
-__all__ = ["DivergedError", "MeanLoss", "evaluate_top1", "train_step", "with_progress"]
+__all__ = ["DivergedError", "MeanLoss", "descend", "evaluate_top1", "train_step", "with_progress"]
 
 T = TypeVar("T")
 
@@ -68,25 +68,50 @@ def train_step(
     Raises:
         InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
     """
+
+    def losses() -> Iterator[Tensor]:
+        for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            with autocast(run.precision, run.device):
+                logits = model(part)
+            check_output(logits, part, learns=True)
+            yield F.cross_entropy(
+                logits.float(), targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
+            ) / len(inputs)
+
     parts = -(-len(inputs) // micro_batch) if micro_batch else 1
-    _clear_gradients(optimizer, own=parts > 1 and run.compile == "reduce-overhead")
-    losses = []
-    for part, targets in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with autocast(run.precision, run.device):
-            logits = model(part)
-        check_output(logits, part, learns=True)
-        loss = F.cross_entropy(
-            logits.float(), targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
-        ) / len(inputs)
+    own = parts > 1 and run.compile == "reduce-overhead"
+    return descend(losses(), optimizer=optimizer, scaler=scaler, clip_norm=clip_norm, own_gradients=own)
+
+
+def descend(
+    losses: Iterable[Tensor],
+    *,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    clip_norm: float = 0.0,
+    own_gradients: bool = False,
+) -> Tensor:
+    """Take one step on a loss that may come in parts; return their sum, a scalar on the device.
+
+    Args:
+        losses: the parts. Each is a scalar whose backward pass is done before the next is asked for.
+        optimizer: its gradients are cleared first.
+        scaler: of `grad_scaler`.
+        clip_norm: the largest norm of all gradients together; 0: any.
+        own_gradients: whether several parts come of CUDA graphs, in whose memory no gradients can be added up.
+    """
+    _clear_gradients(optimizer, own=own_gradients)
+    found = []
+    for loss in losses:
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
+        found.append(loss.detach())
     scaler.unscale_(optimizer)
     if clip_norm:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimizer)
     scaler.update()
-    return torch.stack(losses).sum()
+    return torch.stack(found).sum()
 
 
 def _clear_gradients(optimizer: torch.optim.Optimizer, *, own: bool) -> None:

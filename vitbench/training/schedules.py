@@ -10,7 +10,7 @@ from vitbench.errors import UsageError
 from vitbench.protocols import FitRun
 from vitbench.training.loading import steps_per_epoch
 
-__all__ = ["set_lr", "total_steps", "warmup_cosine"]
+__all__ = ["pretraining_steps", "set_lr", "total_steps", "warmup_cosine"]
 
 
 def total_steps(run: FitRun, num_images: int, batch_size: int) -> int:
@@ -38,6 +38,23 @@ def _own_length(run: FitRun, num_images: int, batch_size: int) -> int:
     if epochs is None:
         raise UsageError("a recipe that trains needs an option epochs or steps")
     return int(epochs) * steps_per_epoch(num_images, batch_size)
+
+
+def pretraining_steps(run: FitRun, num_images: int, batch_size: int) -> int:
+    """Return the length in steps of what a recipe does before it learns from labels, 0 for one without such a phase.
+
+    It is as many of the user's epochs as of the second phase, else the option `pretrain_steps` where it is above 0,
+    else the option `pretrain_epochs`. A budget's steps are for both phases together, and bound neither here.
+
+    Args:
+        run: its options and budget.
+        num_images: of the training split, whatever part of it has labels.
+        batch_size: of the recipe.
+    """
+    steps, epochs = run.options.get("pretrain_steps", 0), run.options.get("pretrain_epochs", 0)
+    if run.budget.epochs is None and steps:
+        return int(steps)
+    return int(run.budget.epochs or epochs) * steps_per_epoch(num_images, batch_size) if epochs or steps else 0
 
 
 def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:

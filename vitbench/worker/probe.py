@@ -7,11 +7,11 @@ count. Steps are those of torch's optimisers, which tell of each one whatever th
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -21,7 +21,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from vitbench.errors import UsageError
 from vitbench.measuring.steps import forward_of, synchronise
 from vitbench.protocols import FitRun, Split, TrainVal
-from vitbench.training import autocast, preprocess, steps_per_epoch, total_steps
+from vitbench.training import (
+    autocast,
+    labelled_count,
+    preprocess,
+    pretraining_steps,
+    steps_per_epoch,
+    total_steps,
+)
 
 __all__ = ["StepCount", "counted_steps", "probe_training"]
 
@@ -41,18 +48,19 @@ class StepCount:
     """How many steps optimisers have taken."""
 
     def __init__(self) -> None:
-        self._of: Counter[int] = Counter()
-
-    @property
-    def taken(self) -> int:
-        """Steps of the optimiser that took most: a recipe with two takes a step of each."""
-        return max(self._of.values(), default=0)
+        self.taken = 0
+        """Two optimisers of one recipe that take turns, each once, take a step together; one after the other, as in two
+        phases of a training, each takes its own."""
+        self._took_part = WeakSet[torch.optim.Optimizer]()
 
     def add(self, optimizer: torch.optim.Optimizer) -> bool:
         """Count a step; return whether it is a new one, and not a second optimiser's share of it."""
-        before = self.taken
-        self._of[id(optimizer)] += 1
-        return self.taken > before
+        if shares := bool(self._took_part) and optimizer not in self._took_part:
+            self._took_part.add(optimizer)
+        else:
+            self._took_part = WeakSet([optimizer])
+            self.taken += 1
+        return not shares
 
 
 @contextmanager
@@ -137,11 +145,14 @@ def _length(run: FitRun, data: TrainVal) -> Mapping[str, float]:
     batch_size = run.options.get("batch_size")
     if not isinstance(batch_size, int):
         return {}
-    epoch = steps_per_epoch(len(data.train), batch_size)
+    labels = run.options.get("labels")
+    images = labelled_count(len(data.train), labels) if isinstance(labels, float) else len(data.train)
+    epoch = steps_per_epoch(images, batch_size)
     try:
-        return {"epoch": epoch, "length": total_steps(run, len(data.train), batch_size)}
+        length = pretraining_steps(run, len(data.train), batch_size) + total_steps(run, images, batch_size)
     except UsageError:
         return {"epoch": epoch}
+    return {"epoch": epoch, "length": length}
 
 
 def _forward_seconds(model: nn.Module, data: TrainVal, run: FitRun) -> float:

@@ -15,7 +15,6 @@ import factories as f
 import msgspec
 import pytest
 
-import vitbench
 from vitbench.cli import cli, main
 from vitbench.errors import UnusableError
 from vitbench.records import Record
@@ -307,7 +306,7 @@ def end_of_run(results: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("vitbench.planning.plan.plan", lambda *_, **__: None)
     monkeypatch.setattr("vitbench.running.pacing.paced", lambda *_, **__: None)
     monkeypatch.setattr("vitbench.running.session.execute", lambda *_, **__: 1)
-    monkeypatch.setattr(vitbench.Results, "page", lambda self: "<!doctype html>")
+    monkeypatch.setattr("vitbench.report.html.render_page", lambda *_: ("<!doctype html>", {}))
     return lambda *arguments: run("run", "--output", results, *arguments)
 
 
@@ -350,10 +349,10 @@ def test_quiet_is_the_table_alone(end_of_run: Run, results: Path) -> None:
 def test_a_page_that_fails_hides_nothing_and_changes_no_exit_code(
     error: Exception, words: str, end_of_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> str:
+    def fail(*_: object) -> str:
         raise error
 
-    monkeypatch.setattr(vitbench.Results, "page", fail)
+    monkeypatch.setattr("vitbench.report.html.render_page", fail)
     code, out, err = end_of_run()
     assert code == 1
     assert out.startswith("digits\n")

@@ -11,7 +11,7 @@ import pytest
 
 from vitbench import Measurement, Skip, Verdict
 from vitbench.protocols import ConfusionScore, ImageScores, Predictions, SampleScore, Subject
-from vitbench.specs import MetricSpec, Part
+from vitbench.specs import MeasurementSpec, MetricSpec, Part
 from vitbench.testing import MetricCase, Outcome, checks_for, run_checks
 from vitbench.testing.subjects import IMAGES, scenes, shuffled
 
@@ -425,6 +425,18 @@ def test_a_value_that_is_missing_with_a_reason_is_no_fault() -> None:
 def test_a_metric_without_a_direction_has_none_to_check() -> None:
     outcome = run(error, only="check_metric_direction", better="neither")["check_metric_direction"]
     assert (outcome.status, outcome.reason) == ("skipped", "it declares no direction")
+
+
+def test_each_of_several_measurements_has_its_own_direction_and_unit() -> None:
+    def both(subject: Subject) -> list[Measurement]:
+        share = float(wrong(subject).mean())
+        return [Measurement(name="images", value=10 - 5 * share), Measurement(name="error", value=share)]
+
+    error_of = MeasurementSpec(name="error", unit="fraction", better="lower")
+    assert failed(run(both, better="higher", unit="1", measurements=("images", error_of))) == {}
+    wide = MeasurementSpec(name="images", unit="fraction")
+    found = failed(run(both, better="higher", unit="1", measurements=(wide, error_of)))
+    assert list(found) == ["check_metric_values"]
 
 
 def test_where_nothing_has_a_value_the_order_is_not_compared() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -36,8 +38,10 @@ def fit(net: nn.Module, *, steps: int, optimizers: int = 1, swallows: bool = Fal
             assert swallows
 
 
-def probed(net: nn.Module, *, data: TrainVal = DATA, **how: int) -> dict[str, float]:
-    run: FitRun = toy_training.run({"epochs": 4, "batch_size": 10})
+def probed(
+    net: nn.Module, *, data: TrainVal = DATA, options: Mapping[str, float] = MappingProxyType({}), **how: int
+) -> dict[str, float]:
+    run: FitRun = toy_training.run({"epochs": 4, "batch_size": 10, **options})
     return probe_training(partial(fit, net, **how), net, data, run, began=time.monotonic() - 3.0)
 
 
@@ -70,3 +74,18 @@ def test_steps_are_counted_once_for_several_optimisers_and_not_afterwards() -> N
         fit(model(), steps=5, optimizers=2)
     fit(model(), steps=3)
     assert count.taken == 5
+
+
+def test_optimisers_one_after_the_other_each_take_their_steps() -> None:
+    """As in a recipe of two phases, whose first optimiser is gone when the second begins."""
+    with counted_steps() as count:
+        fit(model(), steps=5)
+        fit(model(), steps=3)
+    assert count.taken == 8
+
+
+def test_the_length_of_a_recipe_with_two_phases_is_of_both_and_of_its_labelled_images() -> None:
+    options = {"batch_size": 16, "epochs": 3, "labels": 0.5, "pretrain_epochs": 2}
+    found = probed(model(), steps=0, options=options)
+    images = len(DATA.train)
+    assert (found["epoch"], found["length"]) == (images // 2 // 16, 2 * (images // 16) + 3 * (images // 2 // 16))

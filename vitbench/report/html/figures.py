@@ -127,6 +127,8 @@ class PanelFigure:
 
     name: str
     steps: tuple[FigureStep, ...]
+    first: int
+    """Which of them is shown first: the last step, such as the last layer; the first picture where none is a step."""
     left_out: tuple[LeftOut, ...]
 
 
@@ -167,7 +169,7 @@ def panel_figures(scope: str, label: str, figures: Sequence[DrawnFigure], most: 
         for which, steps in enumerate(made):
             before = places[which]
             for count in counts or range(len(steps), 1, -1):
-                places[which] = _spread(len(steps), count)
+                places[which] = _chosen(figures[which].pictures, count)
                 if sum(step.size for step in shown()) + len(style()) <= most:
                     break
                 places[which] = before
@@ -175,6 +177,7 @@ def panel_figures(scope: str, label: str, figures: Sequence[DrawnFigure], most: 
         PanelFigure(
             name=figure.name,
             steps=tuple(made[which][place] for place in places[which]),
+            first=max((at for at, place in enumerate(places[which]) if figure.pictures[place].step), default=0),
             left_out=tuple(
                 LeftOut(words=picture.step or picture.title, file=f"{name}-{figure.key[:8]}.png", picture=picture)
                 for place, (picture, name) in enumerate(
@@ -201,11 +204,14 @@ def board_figures(scope: str, drawn: Sequence[tuple[str, Sequence[DrawnFigure]]]
     return panel_figures(scope, "all", found)
 
 
-def _spread(count: int, taken: int) -> list[int]:
-    """Return evenly spaced places, the last among them."""
-    if taken == 1:
-        return [count - 1]
-    return [round(i * (count - 1) / (taken - 1)) for i in range(taken)]
+def _chosen(pictures: Sequence[Figure], taken: int) -> list[int]:
+    """Return the places of some pictures: steps first, evenly spaced with the last among them, then what is no step."""
+    steps = [place for place, picture in enumerate(pictures) if picture.step]
+    others = [place for place, picture in enumerate(pictures) if not picture.step]
+    if taken >= len(steps):
+        return sorted((*steps, *others[: taken - len(steps)]))
+    last = len(steps) - 1
+    return [steps[round(i * last / (taken - 1))] for i in range(taken)] if taken > 1 else [steps[last]]
 
 
 def _step(figure: Figure, images: Images) -> FigureStep:

@@ -149,6 +149,18 @@ def test_a_figure_that_does_not_fit_has_evenly_spaced_steps_and_its_last() -> No
     assert of(("attention", steps), most=0).figures[0].steps == ()
 
 
+def test_the_last_step_is_shown_first_and_what_is_no_step_only_where_all_steps_have_room() -> None:
+    pictures = (layer(1), layer(2), confusion(3))
+    [attention] = of(("attention", pictures)).figures
+    assert ([step.step for step in attention.steps], attention.first) == (["layer 1", "layer 2", ""], 1)
+    size = len(of(("attention", pictures[:1])).style) + 3000
+    [attention] = of(("attention", (*(layer(n) for n in range(1, 10)), confusion(3))), most=3 * size).figures
+    assert attention.steps[attention.first].step == "layer 9"
+    assert attention.left_out[-1].words == "Confusion"
+    [others] = of(("attribution", (confusion(3), distance()))).figures
+    assert others.first == 0
+
+
 @pytest.mark.parametrize(
     "figures",
     [

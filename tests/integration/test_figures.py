@@ -258,6 +258,10 @@ def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothi
     code, paths, err = explained(folder, "--figure", "drawing/look", "--layer", "0", "--target", "1")
     assert (code, paths) == (0, [])
     assert "skipped, its trained weights were not stored" in err
+    (folder / "results" / "weights" / f"{by_figure(made)['drawing/look'].planned.shows}.safetensors").write_bytes(b"1")
+    code, paths, err = explained(folder, "--figure", "drawing/look", "--layer", "0", "--target", "1")
+    assert (code, paths) == (1, [])
+    assert "cannot be read" in err
     look = by_figure(made)["drawing/look"]
     vitbench.withdraw(folder / "results", look.planned.shows, reason="of a test")
     code, _, err = explained(folder, "--figure", "drawing/look")
@@ -301,7 +305,7 @@ def test_no_two_trainings_write_into_the_same_picture(made: Path, tmp_path: Path
     assert "pictures of the models are in" in told
     # Named by the options of the run's own plugin file.
     assert (folder / "results" / "figures" / "small-look-layer=1-1.png").exists()
-    one = by_figure(made)["drawing/look"]
+    [one] = [record for record in first if record.pictures]
     cell = one.planned.cell
     assert isinstance(cell, FigureCell)
     of = msgspec.structs.replace(cell.of, limit=50)

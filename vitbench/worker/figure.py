@@ -116,12 +116,13 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
             torch.manual_seed(seed)
             return placed(build_model(_weightless(planned), spec, num_classes))
 
+    model = placed(_trained(planned, spec, num_classes, stored))  # first: it says what is wrong with damaged weights
     how = _how(stored) if stored else preprocess_of(weights, planned, None)
     channels = (info.shape[0], planned.in_channels)
     make = partial(_inputs, how=how, image_size=planned.image_size, in_channels=planned.in_channels, device=device)
     return FigureSubject(
         name=planned.label,
-        model=placed(_trained(planned, spec, num_classes, stored)),
+        model=model,
         device=str(device),
         input_shape=(planned.in_channels, *planned.image_size),
         class_names=info.class_names,

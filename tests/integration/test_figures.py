@@ -7,15 +7,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 import vitbench
 from vitbench.cli import main
+from vitbench.explaining.explain import model_names
 from vitbench.figures import Grid
 from vitbench.figures.files import read_figures
 from vitbench.records import FigureCell, Record, newest_by_id
+from vitbench.report.figures.drawing import file_part
 from vitbench.store import FILE_NAME, Store
 
 PLUGIN = """
@@ -180,7 +183,7 @@ def test_explain_looks_at_the_users_own_images(made: Path, explained: Explained,
     Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(own)
     code, paths, _ = explained(made, "--figure", "drawing/look", "--image", str(own))
     assert code == 0
-    assert Path(paths[0]).name == "small-look-own-1.png"
+    assert Path(paths[0]).name == "small-look-mine-1.png"
     cell = by_figure(made)["drawing/look"].planned
     assert isinstance(cell.cell, FigureCell)
     assert list(cell.cell.images) == [str(own)]
@@ -245,3 +248,16 @@ def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothi
     code, _, err = explained(folder, "--figure", "drawing/look")
     assert code == 2
     assert "holds no trained model" in err
+
+
+def test_no_picture_takes_the_place_of_another_models(made: Path) -> None:
+    record = by_figure(made)["drawing/look"]
+
+    def labelled(label: str, shows: str = "key") -> Record:
+        planned = msgspec.structs.replace(record.planned, label=label, shows=shows)
+        return msgspec.structs.replace(record, planned=planned, status="ok")
+
+    labels = ("Net", "net", "a b", "a/b", "\u6a21", "\u578b", "vit")
+    names = model_names([*map(labelled, labels), labelled("cnn", "key 0"), labelled("cnn", "key 1")])
+    assert names["vit", "key"] == "vit"
+    assert len({file_part(name).lower() for name in names.values()}) == len(names) == 9

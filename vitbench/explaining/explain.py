@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from vitbench.figures.files import read_figures
 from vitbench.files import lock, replace_file
 from vitbench.leaderboard.results import relabelled
 from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
-from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, newest_by_id
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, newest_by_id
 from vitbench.running.runner import Event, run_cells
 from vitbench.running.session import is_wanted
 from vitbench.specs import OptionValue
 from vitbench.store import Store
 
-__all__ = ["Asked", "Explained", "draw_pictures", "explain"]
+__all__ = ["Asked", "Explained", "draw_pictures", "explain", "model_names"]
 
 LOOKED_AT = ("layer", "head", "target")
 """Options of figures that a user sets for all figures at once."""
@@ -116,31 +116,51 @@ def explain(
 def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> list[Path]:
     """Draw what figure records hold, as PNG and SVG in the store's folder ``figures``; return their paths.
 
-    A picture is named after the model's label, after its dataset and seed where labels alone would not do, and after
-    the figure with those of its options that are not as by default.
+    A picture is named after the model's label, after its dataset and seed where labels alone would not do, after the
+    figure with those of its options that are not as by default, and after a user's own images.
     """
     from vitbench.report.figures.drawing import render_figures
 
-    good = [record for record in records if record.status == "ok" and isinstance(record.planned.cell, FigureCell)]
-    trainings: dict[str, set[str]] = defaultdict(set)
-    for record in good:
-        trainings[record.planned.label].add(record.planned.shows)
+    models = model_names([*store.records(), *records])
     paths: list[Path] = []
-    for record in good:
+    for record in records:
         planned, cell = record.planned, record.planned.cell
-        assert isinstance(cell, FigureCell)
-        model, name = planned.label, cell.figure.partition("/")[2]
-        if len(trainings[model]) > 1:
-            model += f"-{planned.data.title if planned.data else cell.of.dataset}-seed-{cell.of.seed}"
+        if record.status != "ok" or not isinstance(cell, FigureCell):
+            continue
         offer = catalog.figures.get(cell.figure)
         usual = offer.spec.defaults if offer else {}
         changed = [f"{option}={value}" for option, value in cell.figure_options.items() if value != usual.get(option)]
-        name = "-".join([name, *changed, *(["own"] if cell.images else [])])
-        for file, content in render_figures(model, name, read_figures(store.figures_path(planned.key))).items():
+        name = "-".join([cell.figure.partition("/")[2], *changed, *(Path(image).stem for image in cell.images)])
+        figures = read_figures(store.figures_path(planned.key))
+        for file, content in render_figures(models[planned.label, planned.shows], name, figures).items():
             place = store.figures_path("").parent / file
             replace_file(place, content)
             paths.append(place)
     return paths
+
+
+def model_names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Return what pictures of each model are named after, by its label and the key of its training.
+
+    It is the label, with dataset and seed where several trainings have it, and with a digest where another would be the
+    same as part of a file's name, or differ in case alone: one picture never takes another's place.
+    """
+    from vitbench.report.figures.drawing import file_part
+
+    drawn = {
+        (record.planned.label, record.planned.shows): (record.planned.data, record.planned.cell.seed)
+        for record in records
+        if record.status == "ok" and isinstance(record.planned.cell, FigureCell)
+    }
+    trainings = Counter(label for label, _ in drawn)
+    names: dict[tuple[str, str], str] = {}
+    for (label, shows), (data, seed) in drawn.items():
+        names[label, shows] = f"{label}-{data.title if data else ''}-seed-{seed}" if trainings[label] > 1 else label
+    taken = Counter(file_part(name).lower() for name in names.values())
+    return {
+        model: f"{digest(model)[:6]}-{name}" if taken[file_part(name).lower()] > 1 else name
+        for model, name in names.items()
+    }
 
 
 def _chosen(records: Sequence[Record], models: Sequence[str], folder: Path) -> list[Record]:

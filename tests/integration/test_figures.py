@@ -23,13 +23,14 @@ from vitbench.catalog import load_catalog
 from vitbench.cli import main
 from vitbench.cli.run import _draw_pictures
 from vitbench.errors import Skip, UnusableError
-from vitbench.explaining.explain import draw_pictures
+from vitbench.explaining.explain import draw_pictures, model_names
 from vitbench.figures import Grid
 from vitbench.figures.files import read_figures
 from vitbench.figures.own_images import read_image
 from vitbench.files import sha256_of
 from vitbench.planning.figures import figure_cells
 from vitbench.records import FigureCell, Record, newest_by_id
+from vitbench.report.figures.drawing import file_part
 from vitbench.running.session import is_wanted_figure
 from vitbench.specs import ModelSpec
 from vitbench.store import FILE_NAME, Store
@@ -198,7 +199,7 @@ def test_explain_looks_at_the_users_own_images(made: Path, explained: Explained,
     Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(own)
     code, paths, _ = explained(made, "--figure", "drawing/look", "--image", str(own))
     assert code == 0
-    assert Path(paths[0]).name == "small-look-own-1.png"
+    assert Path(paths[0]).name == "small-look-mine-1.png"
     cell = by_figure(made)["drawing/look"].planned
     assert isinstance(cell.cell, FigureCell)
     assert list(cell.cell.images) == [str(own)]
@@ -383,3 +384,19 @@ def test_a_model_at_another_size_has_its_trained_head(tmp_path: Path) -> None:
     assert isinstance(larger, Placed)
     assert larger.positions.tolist() == [1.0] * 99
     assert torch.equal(larger.head.weight, small.head.weight)
+
+
+def test_no_picture_takes_the_place_of_another_models(made: Path) -> None:
+    record = by_figure(made)["drawing/look"]
+
+    def labelled(label: str, limit: int = 100) -> Record:
+        cell = record.planned.cell
+        assert isinstance(cell, FigureCell)
+        cell = msgspec.structs.replace(cell, of=msgspec.structs.replace(cell.of, limit=limit))
+        planned = msgspec.structs.replace(record.planned, label=label, cell=cell)
+        return msgspec.structs.replace(record, planned=planned, status="ok")
+
+    labels = ("Net", "net", "a b", "a/b", "\u6a21", "\u578b", "vit")
+    names = model_names([*map(labelled, labels), labelled("cnn"), labelled("cnn", 50)])
+    assert [name for (label, _), name in names.items() if label == "vit"] == ["vit"]
+    assert len({file_part(name).lower() for name in names.values()}) == len(names) == 9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ from vitbench.files import lock, replace_file
 from vitbench.leaderboard.results import relabelled
 from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
 from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, newest_by_id
-from vitbench.report.figures.drawing import NAME_LENGTH, render_figures
+from vitbench.report.figures.drawing import NAME_LENGTH, file_part, render_figures
 from vitbench.running.runner import Event, run_cells
 from vitbench.running.session import is_outdated
 from vitbench.specs import OptionValue
 from vitbench.store import Store
 
-__all__ = ["Asked", "Explained", "draw_pictures", "explain"]
+__all__ = ["Asked", "Explained", "draw_pictures", "explain", "model_names"]
 
 LOOKED_AT = ("layer", "head", "target")
 """Options of figures that a user sets for all figures at once."""
@@ -131,50 +131,50 @@ def explain(
 def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> list[Path]:
     """Draw what figure records hold, as PNG and SVG in the store's folder ``figures``; return their paths.
 
-    A picture is named after the model's label, after its dataset and seed where labels alone would not do, and after
-    the figure with those of its options that are not as by default: of no two trainings or options alike.
+    A picture is named after its model (`model_names`), after the figure with those of its options that are not as by
+    default, and after a user's own images.
     """
-    good = [record for record in records if record.status == "ok" and isinstance(record.planned.cell, FigureCell)]
-    # Of all that is stored: what another call drew is to stay.
-    trainings: dict[str, set[str]] = defaultdict(set)
-    for record in (*store.records(), *good):
-        if isinstance(record.planned.cell, FigureCell) and record.status == "ok":
-            for name in (record.planned.label, _of_training(record.planned)):
-                trainings[name].add(digest(record.planned.cell.of))
+    models = model_names([*store.records(), *records])
     paths: list[Path] = []
-    for record in good:
+    for record in records:
         planned, cell = record.planned, record.planned.cell
-        assert isinstance(cell, FigureCell)
-        model, name = planned.label, cell.figure.partition("/")[2]
-        if len(trainings[_of_training(planned)]) > 1:
-            model = _named(_of_training(planned), digest(cell.of))
-        elif len(trainings[model]) > 1:
-            model = _of_training(planned)
+        if record.status != "ok" or not isinstance(cell, FigureCell):
+            continue
         offer = catalog.figures.get(cell.figure)
         usual = offer.spec.defaults if offer else {}
         changed = [f"{option}={value}" for option, value in cell.figure_options.items() if value != usual.get(option)]
-        name = "-".join([name, *changed, *(["own"] if cell.images else [])]).replace("/", "-")
-        if len(name) > NAME_LENGTH:
-            name = _named(name, planned.key)
-        for file, content in render_figures(model, name, read_figures(store.figures_path(planned.key))).items():
+        own = [Path(image).stem for image in cell.images]
+        name = "-".join([cell.figure.partition("/")[2], *changed, *own]).replace("/", "-")
+        if len(name) > NAME_LENGTH:  # where it is cut, another could be the same
+            name = f"{name[: NAME_LENGTH - 9]}-{planned.key[:8]}"
+        figures = read_figures(store.figures_path(planned.key))
+        for file, content in render_figures(models[planned.label, digest(cell.of)], name, figures).items():
             place = store.figures_path("").parent / file
             replace_file(place, content)
             paths.append(place)
     return paths
 
 
-def _of_training(planned: KeyedCell) -> str:
-    """Return what tells a training from those of the same model on other data or of other seeds."""
-    cell = planned.cell
-    assert isinstance(cell, FigureCell)
-    return _named(
-        planned.label, f"{(planned.data.title if planned.data else cell.of.dataset)[:20]}-seed-{cell.of.seed}"
-    )
+def model_names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Return what pictures of each model are named after, by its label and a digest of what its training was asked.
 
-
-def _named(name: str, end: str) -> str:
-    """Return a name with an end that is not cut off where a file is named after it."""
-    return f"{name[: NAME_LENGTH - len(end) - 1]}-{end}"
+    It is the label, with dataset and seed where several trainings have it, and with a digest where another would be the
+    same as part of a file's name, or differ in case alone: one picture never takes another's place.
+    """
+    drawn = {
+        (record.planned.label, digest(record.planned.cell.of)): (record.planned.data, record.planned.cell.seed)
+        for record in records
+        if record.status == "ok" and isinstance(record.planned.cell, FigureCell)
+    }
+    trainings = Counter(label for label, _ in drawn)
+    names: dict[tuple[str, str], str] = {}
+    for (label, of), (data, seed) in drawn.items():
+        names[label, of] = f"{label}-{data.title if data else ''}-seed-{seed}" if trainings[label] > 1 else label
+    taken = Counter(file_part(name).lower() for name in names.values())
+    return {
+        model: f"{digest(model)[:6]}-{name}" if taken[file_part(name).lower()] > 1 else name
+        for model, name in names.items()
+    }
 
 
 def _chosen(records: Sequence[Record], models: Sequence[str], folder: Path) -> list[Record]:

@@ -17,6 +17,8 @@ __all__ = ["Figure", "Grid", "Matrix", "Points", "Scale", "Tile"]
 
 _LEAST = 1e-6
 """Width of a scale whose values are all equal, over their size."""
+_MOST_TILES, _LONGEST_SIDE = 2000, 1000
+"""What a picture can hold: more takes minutes to draw, and nobody can see it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +35,7 @@ class Scale:
     """Whether they have a middle that means nothing in either direction, as a cosine's 0 does: it is half way."""
 
     def __post_init__(self) -> None:
+        _check_texts(self, "label")
         if not -np.inf < self.low < self.high < np.inf:
             raise ValueError(f"a scale goes from a lower to a higher number, not from {self.low} to {self.high}")
 
@@ -60,6 +63,7 @@ class Tile:
     """A few words above it."""
 
     def __post_init__(self) -> None:
+        _check_texts(self, "title")
         if self.pixels is None and self.values is None:
             raise ValueError("a tile needs pixels or values")
         if self.pixels is not None:
@@ -95,6 +99,7 @@ class Grid:
     """Its place among several of one figure, such as ``layer 3``; a page shows these one at a time."""
 
     def __post_init__(self) -> None:
+        _check_texts(self, "title", "note", "step")
         _set(
             self,
             tiles=tuple(self.tiles),
@@ -103,6 +108,8 @@ class Grid:
         )
         if self.columns < 1 or not any(self.tiles):
             raise ValueError("a grid needs a tile and a column")
+        if len(self.tiles) > _MOST_TILES:
+            raise ValueError(f"a grid holds {_MOST_TILES:,} tiles at most, not {len(self.tiles):,}")
         rows = -(-len(self.tiles) // self.columns)
         if len(self.row_labels) not in (0, rows) or len(self.column_labels) not in (0, self.columns):
             raise ValueError(f"a grid of {rows} rows and {self.columns} columns needs as many labels, or none")
@@ -134,12 +141,16 @@ class Matrix:
     """As of `Grid`."""
 
     def __post_init__(self) -> None:
+        _check_texts(self, "title", "rows", "columns", "note", "step")
         _set(
             self,
             values=_numbers("a matrix", self.values, 2),
             row_labels=_words("row_labels", self.row_labels),
             column_labels=_words("column_labels", self.column_labels),
         )
+        if max(np.shape(self.values)) > _LONGEST_SIDE:
+            shape = list(np.shape(self.values))
+            raise ValueError(f"a matrix has {_LONGEST_SIDE:,} rows and columns at most, not {shape}")
         if np.shape(self.values) != (len(self.row_labels), len(self.column_labels)):
             raise ValueError(
                 f"a matrix of shape {list(np.shape(self.values))} needs as many labels, "
@@ -171,6 +182,7 @@ class Points:
     """As of `Grid`."""
 
     def __post_init__(self) -> None:
+        _check_texts(self, "title", "x_label", "y_label", "note", "step")
         _set(self, x=_numbers("x", self.x, 1), y=_numbers("y", self.y, 1), series=_words("series", self.series))
         if len(self.x) != len(self.y) or len(self.series) not in (0, len(self.x)):
             raise ValueError("points need as many x as y, and a series for each or for none")
@@ -190,6 +202,13 @@ def _numbers(what: str, values: object, dimensions: int) -> NDArray[np.float32]:
     if not np.isfinite(numbers).all():
         raise ValueError(f"{what} must be finite numbers")
     return numbers
+
+
+def _check_texts(made: object, *names: str) -> None:
+    """Raise ValueError where a field that is drawn as text is none."""
+    for name in names:
+        if not isinstance(text := getattr(made, name), str):
+            raise ValueError(f"{name} must be text, not {text!r}")
 
 
 def _words(what: str, words: object) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ def write_figures(path: Path, figures: Sequence[Figure]) -> None:
 
     Raises:
         StoreError: the file cannot be written.
-        TypeError: a title, label or note is not text.
     """
     numbers: dict[tuple[str, tuple[int, ...], bytes], str] = {}
     arrays: dict[str, NDArray[Any]] = {}

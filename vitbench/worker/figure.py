@@ -76,7 +76,9 @@ def _drawn(
         Skip: it does not concern the model.
         VitbenchError: it gives something else, or no picture.
     """
-    given: Iterable[object] = contract.call(load_target(spec.draw), {"subject": subject}, dict(cell.figure_options))
+    given: object = contract.call(load_target(spec.draw), {"subject": subject}, dict(cell.figure_options))
+    if not isinstance(given, Iterable):
+        raise VitbenchError(f"figure {cell.figure} gave {type(given).__name__}, not several figures; yield each")
     figures: list[Grid | Matrix | Points] = []
     measured: list[Measurement] = []
     for one in given:

@@ -102,8 +102,12 @@ def test_pixels_are_gray_or_of_three_colours(pixels: np.ndarray) -> None:
         (lambda: matrix(row_labels="ab"), "row_labels must be a tuple of texts"),
         (lambda: matrix(column_labels=(1, 2, 3)), "column_labels must be a tuple of texts"),
         (lambda: matrix(row_labels=("a",)), r"a matrix of shape \[2, 3\] needs as many labels, not 1 and 3"),
+        (lambda: grid(tiles=(None, *grid().tiles) * 1000), "a grid holds 2,000 tiles at most, not "),
+        (lambda: matrix(values=np.ones((3, 1001))), r"a matrix has 1,000 rows and columns at most, not \[3, 1001\]"),
         (lambda: points(x=[1, 2, 3]), "points need as many x as y"),
         (lambda: points(series=("a",)), "a series for each or for none"),
+        (lambda: grid(title=3), "title must be text, not 3"),
+        (lambda: points(x_label=None), "x_label must be text, not None"),
         (lambda: points(series="ab"), "series must be a tuple of texts"),
     ],
 )

@@ -79,12 +79,6 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     assert found.scale == Scale(label="v", low=float(np.float32(0.1)), high=2.0, diverging=True)
 
 
-def test_what_is_not_text_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="Path"):
-        write_figures(tmp_path / "f.npz", [Grid(title=tmp_path, tiles=(GRAY,), columns=1)])  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     "arrays",
     [

@@ -16,7 +16,7 @@ from vitbench.report.plots.canvas import canvas_files, drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["NAME_LENGTH", "draw_figure", "figure_names", "png", "render_figures"]
+__all__ = ["NAME_LENGTH", "draw_figure", "figure_names", "file_part", "png", "render_figures"]
 
 NAME_LENGTH = 60
 """Characters of a name that come into a file's name."""
@@ -60,12 +60,13 @@ def png(figure: Figure) -> bytes:
 def figure_names(model: str, name: str, figures: Sequence[Figure]) -> list[str]:
     """Return the names of the files of a figure's pictures, without suffix: each its own, of letters that any system
     takes."""
-    parts = [[_safe(part) for part in (model, name.rpartition("/")[2], figure.step) if part] for figure in figures]
+    parts = [[file_part(part) for part in (model, name.rpartition("/")[2], figure.step) if part] for figure in figures]
     names = ["-".join(each) for each in parts]
     taken = Counter(each.lower() for each in names)
     return [f"{each}-{number}" if taken[each.lower()] > 1 else each for number, each in enumerate(names, 1)]
 
 
-def _safe(text: str) -> str:
+def file_part(text: str) -> str:
+    """Return a text as part of a file's name: in letters that any system takes, and not too long."""
     found = re.sub(r"[^A-Za-z0-9_.=]+", "-", text).strip("-.")
     return found[:NAME_LENGTH].rstrip("-.") or "x"

@@ -306,7 +306,7 @@ def test_no_two_trainings_write_into_the_same_picture(made: Path, tmp_path: Path
     assert "pictures of the models are in" in told
     # Named by the options of the run's own plugin file.
     assert (folder / "results" / "figures" / "small-look-layer=1-1.png").exists()
-    [one] = [record for record in first if record.pictures]
+    one = next(record for record in first if record.pictures)
     cell = one.planned.cell
     assert isinstance(cell, FigureCell)
     of = msgspec.structs.replace(cell.of, limit=50)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,14 @@ import msgspec
 from vitbench.catalog import Catalog, PluginSelection, load_catalog
 from vitbench.errors import StoreError, UsageError, did_you_mean
 from vitbench.execution.executor import Executor
+from vitbench.figures import Figure
 from vitbench.figures.files import read_figures
 from vitbench.figures.own_images import read_image
 from vitbench.files import lock, replace_file
 from vitbench.leaderboard.results import relabelled
 from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
 from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, newest_by_id
+from vitbench.report.figures.board import board_grid
 from vitbench.report.figures.drawing import NAME_LENGTH, file_part, render_figures
 from vitbench.running.runner import Event, run_cells
 from vitbench.running.session import is_outdated
@@ -132,10 +134,12 @@ def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> 
     """Draw what figure records hold, as PNG and SVG in the store's folder ``figures``; return their paths.
 
     A picture is named after its model (`model_names`), after the figure with those of its options that are not as by
-    default, and after a user's own images.
+    default, and after a user's own images. Of models that looked at the same images there is a picture with all of
+    them, ``all-models-FIGURE``.
     """
     models = model_names([*store.records(), *records])
-    paths: list[Path] = []
+    files: dict[str, bytes] = {}
+    together: dict[tuple[str, str], list[tuple[str, Sequence[Figure]]]] = defaultdict(list)
     for record in records:
         planned, cell = record.planned, record.planned.cell
         if record.status != "ok" or not isinstance(cell, FigureCell):
@@ -148,11 +152,17 @@ def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> 
         if len(name) > NAME_LENGTH:  # where it is cut, another could be the same
             name = f"{name[: NAME_LENGTH - 9]}-{planned.key[:8]}"
         figures = read_figures(store.figures_path(planned.key))
-        for file, content in render_figures(models[planned.label, digest(cell.of)], name, figures).items():
-            place = store.figures_path("").parent / file
-            replace_file(place, content)
-            paths.append(place)
-    return paths
+        model = models[planned.label, digest(cell.of)]
+        files |= render_figures(model, name, figures)
+        together[planned.data.title if planned.data else "", name].append((model, figures))
+    titles = {title for title, _ in together}
+    for (title, name), drawn in together.items():
+        if grid := board_grid(name, drawn):
+            files |= render_figures(f"all-models-{title}" if len(titles) > 1 else "all-models", "", [grid])
+    folder = store.figures_path("").parent
+    for file, content in files.items():
+        replace_file(folder / file, content)
+    return [folder / file for file in files]
 
 
 def model_names(records: Sequence[Record]) -> dict[tuple[str, str], str]:

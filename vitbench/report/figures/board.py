@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ def board_grid(name: str, drawn: Sequence[tuple[str, Sequence[Figure]]]) -> Grid
     tiles = [Tile(pixels=image) for image in looks[0].images]
     for look in looks:
         for image, values, label, shared in zip(look.images, look.maps, look.labels, names, strict=True):
-            tiles.append(Tile(pixels=image, values=values, title=label[len(shared) :].removeprefix(", ")))
+            tiles.append(Tile(pixels=image, values=values, title=label[len(shared) :].removeprefix(", ").strip()))
     scales = [look.scale for look in looks]
     return Grid(
         title="The same images through all models",
@@ -91,9 +92,9 @@ def board_grid(name: str, drawn: Sequence[tuple[str, Sequence[Figure]]]) -> Grid
 
 
 def _look(model: str, figures: Sequence[Figure]) -> _Look | None:
-    """Return what the last picture of a figure shows of its images; None where it is of another kind."""
-    grid = figures[-1] if figures else None
-    if not isinstance(grid, Grid) or grid.scale is None:
+    """Return what the last grid of a figure shows of its images; None where it is of another kind."""
+    grid = next((each for each in reversed(figures) if isinstance(each, Grid)), None)
+    if grid is None or grid.scale is None:
         return None
     rows = [grid.tiles[at : at + grid.columns] for at in range(0, len(grid.tiles), grid.columns)]
     images = tuple(tile.pixels for tile in rows[0] if tile and tile.pixels is not None and tile.values is None)
@@ -108,10 +109,13 @@ def _look(model: str, figures: Sequence[Figure]) -> _Look | None:
 
 
 def _shared(labels: Sequence[str]) -> str:
-    """Return what labels of one image begin with, in whole parts between commas: its name, and what all say of it."""
-    parts = [label.split(", ") for label in labels]
+    """Return what labels of one image begin with, in whole parts: its name, and what all say of it.
+
+    Parts stand between commas, and before the arrow to what a model takes it for.
+    """
+    parts = [re.split(r"(?=, | → )", label) for label in labels]
     same = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*parts, strict=False))
-    return ", ".join(first for first, *_ in same)
+    return "".join(first for first, *_ in same)
 
 
 def _note(left_out: Sequence[str]) -> str:

@@ -43,7 +43,9 @@ def test_models_are_rows_below_the_images_on_one_scale() -> None:
 
 def test_of_several_steps_the_last_is_shown() -> None:
     steps = [replace(look(high), step=f"layer {high:.0f}") for high in (1.0, 2.0)]
-    found = board_grid("attention", [("a", steps), ("b", steps[:1])])
+    x = np.zeros(1, dtype=np.float32)
+    curve = Points(title="p", x=x, y=x, x_label="x", y_label="y")
+    found = board_grid("attention", [("a", [*steps, curve]), ("b", steps[:1])])
     assert found is not None
     assert found.row_labels == ("image", "a, layer 2", "b, layer 1")
 
@@ -54,6 +56,10 @@ def test_what_all_models_say_of_an_image_stands_above_it_and_what_one_says_above
     assert found is not None
     assert found.column_labels == ("cat", "dog, taken for cat")
     assert [tile.title for tile in found.tiles[2:] if tile] == ["taken for dog", "", "", ""]
+    found = board_grid("rollout", [("a", [look(1.0, labels=("cat → dog", "dog"))]), ("b", [look(1.0)])])
+    assert found is not None
+    assert found.column_labels == ("cat", "dog")
+    assert [tile.title for tile in found.tiles[2:] if tile] == ["→ dog", "", "", ""]
 
 
 def test_models_that_cannot_be_compared_are_left_out_by_name() -> None:

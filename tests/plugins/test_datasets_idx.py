@@ -72,6 +72,10 @@ def test_a_folder_without_idx_files_has_another_layout(tmp_path: Path) -> None:
     assert not detect(tmp_path)
 
 
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
 def _flipped(content: bytes) -> bytes:
     return content[:500] + bytes([content[500] ^ 1]) + content[501:]
 
@@ -89,14 +93,15 @@ def _flipped(content: bytes) -> bytes:
         (HEADER[:9], "{} is cut within its header"),
         (IMAGES[:-1], "{} is cut: its header promises 31,360 values, and 31,359 are there"),
         (IMAGES + b"\0", "{} is too long: more follows the 31,360 values that its header promises"),
-        (gzip.compress(IMAGES + b"\0"), "{} is too long: more follows the 31,360 values that its header promises"),
-        (gzip.compress(IMAGES[:-1]), "{} is cut: its header promises 31,360 values, and 31,359 are there"),
-        (gzip.compress(IMAGES)[:-9], "cannot read {}: its compressed data are cut"),
-        (gzip.compress(IMAGES)[:5], "cannot read {}: its compressed data are cut"),
-        (gzip.compress(IMAGES)[:-8] + bytes(8), "cannot read {}: CRC check failed"),
-        (gzip.compress(IMAGES)[:10] + b"\xff" * 50, "cannot read {}: Error -3 while decompressing data"),
-        (gzip.compress(IMAGES) + b"more", "cannot read {}: Not a gzipped file"),
+        (_packed(IMAGES + b"\0"), "{} is too long: more follows the 31,360 values that its header promises"),
+        (_packed(IMAGES[:-1]), "{} is cut: its header promises 31,360 values, and 31,359 are there"),
+        (_packed(IMAGES)[:-9], "cannot read {}: its compressed data are cut"),
+        (_packed(IMAGES)[:5], "cannot read {}: its compressed data are cut"),
+        (_packed(IMAGES)[:-8] + bytes(8), "cannot read {}: CRC check failed"),
+        (_packed(IMAGES)[:10] + b"\xff" * 50, "cannot read {}: Error -3 while decompressing data"),
+        (_packed(IMAGES) + b"more", "cannot read {}: Not a gzipped file"),
     ],
+    ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_a_damaged_file_is_refused_in_a_line_that_names_it(content: bytes, reason: str, tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte.gz"

@@ -322,6 +322,7 @@ def _points_step(points: Points) -> FigureStep:
         text=text,
         words={
             "x": points.x_label,
+            "step": 1 if all(float(value).is_integer() for value in points.x) else None,  # no layer 1.5
             "y": points.y_label,
             "keys": keys,
             "colours": [f"var(--line-{place % len(COLOURS)})" for place in range(len(keys))],

@@ -301,7 +301,7 @@ _LATENCY = _layered(
 )
 
 _MARKED = {
-    "x": _axis("x", "@x", axis=_PLAIN_NUMBERS | {"grid": False}),
+    "x": _axis("x", "@x", axis=_PLAIN_NUMBERS | {"grid": False, "tickMinStep": "@step"}),
     "y": _axis("y", "@y", axis=_PLAIN_NUMBERS),
 }
 _SERIES = {"field": "series", "type": "nominal", "sort": None}

@@ -225,9 +225,12 @@ def test_points_are_a_chart_told_in_words() -> None:
     assert step.chart.kind == "series"
     assert step.text == "pixels over layer: a 1 to 2; b 1 to 2."
     assert step.chart.data["joined"]["x"] == []
+    assert step.chart.words["step"] == 1, "there is no layer 1.5"
     [step] = of(("d", (distance(series=(), lines=True),))).figures[0].steps
     assert (step.chart.kind, step.text) == ("points", "pixels over layer: pixels 1 to 2.")
     assert step.chart.data["joined"]["x"] == [1, 2, 1, 2]
+    [step] = of(("d", (distance(x=np.array([1, 1.5, 1, 2], dtype=np.float32)),))).figures[0].steps
+    assert step.chart.words["step"] is None
 
 
 def test_a_small_matrix_is_a_table_and_a_large_one_an_image() -> None:

@@ -8,8 +8,8 @@ in bfloat16 and batches of 512: 800 steps on the labels each, and before them 4,
 is a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off resumes
 when the same command runs again. Then it writes the table and what the suite's claims come to.
 
-``--device cpu`` rehearses it; ``--limit 400`` makes that a matter of minutes. Exit codes: 0 all well, files are missing,
-or no GPU; 1 a row failed, or the time was up; 3 a package is missing.
+``--device cpu`` rehearses it; ``--limit 400`` makes that a matter of minutes. Exit codes: 0 all well, files are
+missing, or no GPU; 1 a row failed, or the time was up; 3 a package is missing.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Layer:
     grid: tuple[int, int] = (0, 0)
     """Rows and columns of the patches."""
     lack: str = ""
-    """Why its weights are no map of the image; empty where they are."""
+    """Why its weights are not a map of the image; empty where they are."""
 
     @property
     def is_pool(self) -> bool:
@@ -94,7 +94,7 @@ def grid_of(tokens: int, model: nn.Module, size: tuple[int, int]) -> tuple[int, 
     """Return how many tokens stand before the patches, as the model says or else the fewest, and the patches' grid.
 
     Raises:
-        UnusableError: they are no grid.
+        UnusableError: they are not a grid.
     """
     said = next(_said(model, "num_prefix_tokens", int), None)
     try:

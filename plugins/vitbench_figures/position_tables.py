@@ -151,7 +151,7 @@ def _matrices(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def by_offset(bias: Tensor, shape: Size, model: nn.Module) -> Tensor | None:
-    """Return bias[H, q, k] of patches as a table by the offset from query to key; None where they are no grid."""
+    """Return bias[H, q, k] of patches as a table by the offset from query to key; None where they are not a grid."""
     if bias.dim() != 3 or bias.shape[1] != bias.shape[2]:
         return None
     try:

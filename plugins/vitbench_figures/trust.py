@@ -2,7 +2,8 @@
 
 Three tests on images of the test split, the same for each model: deletion against two controls (`deletion`), the maps
 of a model whose weights are made random (`randomisation`), and the pointing game (`pointing`). A method fails where it
-does not beat a control for certain, where its maps stay when the weights go, or where it does not point for certain.
+does not beat a control significantly, where its maps stay when the weights go, or where its
+pointing is not significantly better than chance.
 
 Shapes: B images, C channels, H height, W width, R rows and L columns of a map, S steps.
 """

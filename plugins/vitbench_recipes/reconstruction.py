@@ -32,7 +32,7 @@ class Reconstruction(nn.Module):
         decoder_depth: its layers.
 
     Raises:
-        UsageError: the decoder's width is no multiple of 4.
+        UsageError: the decoder's width is not a multiple of 4.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ def asked_figures(
 def figure_cells(
     trainings: Iterable[KeyedCell], asked: Sequence[AskedFigure], catalog: Catalog, *, images: Sequence[Path] = ()
 ) -> Iterator[KeyedCell]:
-    """Yield the cells of some figures of some trainings; a baseline, which is no network, has none.
+    """Yield the cells of some figures of some trainings; a baseline, which is not a network, has none.
 
     Args:
         trainings: keyed quality cells; others are passed over.

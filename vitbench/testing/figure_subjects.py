@@ -1,7 +1,7 @@
 """Made-up subjects for the checks of figures: small networks of four kinds that have seen a few handwritten digits.
 
 The digits are those that ship with scikit-learn, 8x8 pixels and gray. As in the image cache they are smaller than some
-networks' input, and lie among images that are no part of the split. The positions of the images in the test split do
+networks' input, and lie among images that are not part of the split. The positions of the images in the test split do
 not begin with 0, as under ``--limit``.
 
 Shapes: B images in a batch, C channels, H height, W width, N tokens, D width of a token, K classes.
@@ -211,7 +211,7 @@ def subject_of(
     Args:
         scene: the network.
         needs: parts that the figure needs; the others are not there.
-        others: seed of the cached images that are no part of the split.
+        others: seed of the cached images that are not part of the split.
         device: where the model is.
     """
     channels, height, width = scene.input_shape

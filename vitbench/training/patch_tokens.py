@@ -99,7 +99,7 @@ def token_layout(model: nn.Module, *, image_size: tuple[int, int], in_channels: 
 
     Raises:
         UsageError: it has no tokens of patches, as `tokens` says; or these are not its own features.
-        UnusableError: its patches are no grid.
+        UnusableError: its patches are not a grid.
     """
     name, patches = type(getattr(model, "_orig_mod", model)).__name__, list[int]()
     place = next(model.parameters())

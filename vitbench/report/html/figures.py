@@ -205,7 +205,7 @@ def board_figures(scope: str, drawn: Sequence[tuple[str, Sequence[DrawnFigure]]]
 
 
 def _chosen(pictures: Sequence[Figure], taken: int) -> list[int]:
-    """Return the places of some pictures: steps first, evenly spaced with the last among them, then what is no step."""
+    """Return the places of some pictures: steps first, evenly spaced with the last among them, then the others."""
     steps = [place for place, picture in enumerate(pictures) if picture.step]
     others = [place for place, picture in enumerate(pictures) if not picture.step]
     if taken >= len(steps):

@@ -147,6 +147,14 @@ def _keep_nothing(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
     """Stand in where a training is not kept."""
 
 
+def _no_features(model: nn.Module, split: Split) -> NDArray[np.float32]:
+    raise UsageError("features are extracted in a run alone")
+
+
+def _note_nothing(index: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+    """Stand in where nobody asks what a recipe said of images that it held out."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitRun:
     """The conditions of one training run."""
@@ -196,6 +204,14 @@ class FitRun:
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
     record: what a recipe trains beside the model. The same name again replaces them."""
+    features: Callable[[nn.Module, Split], NDArray[np.float32]] = _no_features
+    """``run.features(model, data.train)`` gives float32[N, D], what enters the model's head for each image of a split,
+    in eval mode and without augmentation (`vitbench.training.features`). It is extracted once for a model, its weights,
+    the data and the preprocessing, and kept beside the image cache."""
+    out_of_fold: Callable[[NDArray[np.int64], NDArray[np.float32]], None] = _note_nothing
+    """``run.out_of_fold(index, logits)``: int64[N] rows of ``data.train.images`` and float32[N, K], what models that had
+    not learned from these images said of them. A cell that is judged on validation images is judged by them, where they
+    are given, in place of the validation split."""
     compile: Compile = ""
     """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False

@@ -209,9 +209,9 @@ class FitRun:
     in eval mode and without augmentation (`vitbench.training.features`). It is extracted once for a model, its weights,
     the data and the preprocessing, and kept beside the image cache."""
     out_of_fold: Callable[[NDArray[np.int64], NDArray[np.float32]], None] = _note_nothing
-    """``run.out_of_fold(index, logits)``: int64[N] rows of ``data.train.images`` and float32[N, K], what models that had
-    not learned from these images said of them. A cell that is judged on validation images is judged by them, where they
-    are given, in place of the validation split."""
+    """``run.out_of_fold(index, logits)``: int64[N] rows of ``data.train.images`` and float32[N, K], what models that
+    had not learned from these images said of them. A cell that is judged on validation images is judged by them, where
+    they are given, in place of the validation split."""
     compile: Compile = ""
     """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False

@@ -59,7 +59,8 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         architecture()  # what a build imports must not count as the model's memory
         train = recipe_step(cell, catalog)
         compiled_before = graphs_compiled()
-        baseline = Skip("not in a process that only times") if job.timing_only else read_baseline(torch.device(cell.device))
+        alone = job.timing_only or job.probe
+        baseline = Skip("nothing is weighed") if alone else read_baseline(torch.device(cell.device))
         built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size, baseline)
         bench = built.bench
         if job.probe:

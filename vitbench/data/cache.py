@@ -167,6 +167,7 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms) -> DataI
         plugin=located.plugin,
         notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized, kept])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
+        val_doubts=(*[brief] * bool(left_out), *survey.val_doubts),
         train_images=located.train_images,
         left_out=survey.unreadable,
         limit=survey.limit,

@@ -1,4 +1,4 @@
-"""Recipes: from a built model to the model that is evaluated."""
+"""Recipes: from a built model to the model that is evaluated; and a figure of what one of them predicts."""
 
 from __future__ import annotations
 
@@ -83,6 +83,18 @@ SUPERVISED: dict[str, Option] = {
     "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
 }
 """Of `supervised`, and of the second phase of `masked-patches`, which is the same."""
+
+
+@vitbench.hookimpl
+def vitbench_figures() -> Iterator[vitbench.FigureSpec]:
+    """Give `reconstruction`, of what `masked-patches` keeps."""
+    yield vitbench.FigureSpec(
+        name="reconstruction",
+        draw="vitbench_recipes.masked_figure:draw",
+        summary="Masked images, and what a pretraining by masked-patches predicts of them",
+        needs=("kept",),
+        options={"images": Option(64, minimum=0, help="Test images that the prediction is measured on; 0: none")},
+    )
 
 
 @vitbench.hookimpl

@@ -30,7 +30,7 @@ from vitbench.files import sha256_of
 from vitbench.measuring.predictions import load_predictions
 from vitbench.protocols import Predictions, Split
 from vitbench.records import FigureCell, KeyedCell, Measurement
-from vitbench.specs import FigureSpec, ModelSpec, Preprocess, load_target
+from vitbench.specs import FigurePart, FigureSpec, ModelSpec, Preprocess, load_target
 from vitbench.training import preprocess
 from vitbench.training.card import read_card
 from vitbench.training.checkpoint import load_checkpoint, read_state
@@ -43,6 +43,12 @@ __all__ = ["run_figure"]
 
 PICTURES = 8
 """Images that a figure is offered: one of each class, where there are so many classes."""
+
+_LACKING: dict[FigurePart, str] = {
+    "predictions": "the training left no predictions",
+    "kept": "its recipe kept no tensors beside the weights",
+}
+"""Why a figure that needs a part is skipped."""
 
 Pixels = NDArray[np.uint8]
 
@@ -59,7 +65,7 @@ def run_figure(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cell
             with signs_of_life(send, "drawing"):
                 subject = _subject(job, catalog, cell)
                 if lacking := [part for part in spec.needs if not getattr(subject, part)]:
-                    raise Skip(f"the training left no {lacking[0]}")
+                    raise Skip(_LACKING[lacking[0]])
                 figures, measured = _drawn(spec, cell, subject)
         except Skip as skip:
             return CellResult(status="skipped", reason=str(skip), runtime=flags)

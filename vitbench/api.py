@@ -268,7 +268,7 @@ def _named_data(text: str) -> tuple[str, str]:
         return name, folder
     if not (Path(text).is_dir() or "/" in text.partition(":")[0] or os.sep in text or text.startswith((".", "~"))):
         return text, ""
-    place = Path(text).expanduser().absolute()
+    place = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() would name what a link leads to
     called = next((each for each in (place.name, place.parent.name) if each.casefold() not in _SPLIT_WORDS), "")
     called = "".join("-" if letter in ":=," else letter for letter in called)
     if not called:

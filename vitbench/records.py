@@ -515,7 +515,7 @@ class Head(_Data, frozen=True, kw_only=True):
 
     @property
     def in_words(self) -> str:
-        """What of it judges the data; empty where all of it does, output by output."""
+        """What of it a model is scored on; empty where that is all of it, output by output."""
         used, whole = sum(map(len, self.of_classes)) or self.outputs, f"the head's {self.outputs:,} classes"
         merged = f"merged into {len(self.of_classes):,}" if 0 < len(self.of_classes) < used else ""
         if self.others:

@@ -138,7 +138,7 @@ class Row:
     seed_steps: tuple[int, ...] = ()
     """Steps that a budget gave the seeds, in their order; empty where none fixed any."""
     head: str = ""
-    """What of the model's own head judges the data, in words; empty where all of it does, output by output, or where
+    """What of the model's own head it is scored on, in words; empty where that is all of it, output by output, or where
     the head was trained for the data."""
 
 

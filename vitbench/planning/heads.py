@@ -49,23 +49,24 @@ def resolve_head(model: ResolvedModel, data: DataInfo, options: Mapping[str, Opt
 
 
 def describe_head(model: ResolvedModel, data: DataInfo, head: Head, how: str) -> Iterator[str]:
-    """Yield how the classes of a model's weights meet those of some data, in sentences."""
+    """Yield how the classes of a model's weights meet those of some data, in a sentence where there is more to say than
+    that they are the same."""
+    from vitbench.worker.heads import BY_NAME
     from vitbench.worker.weights import BY_SPEC
 
-    owner = f"model {model.label}"
+    owner, order = f"model {model.label}", f"the order of {data.title}'s"
     if not how:
         names = ", ".join(data.class_names[:3]) + (", ..." if len(data.class_names) > 3 else "")
-        order = f"its outputs are taken in the order of {data.title}'s ({names})"
-        yield f"{owner}: nothing names its weights' classes; {order}. State them: :class_names=FILE"
+        words = f"nothing names its weights' classes; its outputs are taken in {order} ({names})"
+        yield f"{owner}: {words}. State them: :class_names=FILE"
         return
-    named = f", as {model.names_source} names them" if model.names_source else ""
+    named = f", as {model.names_source} names them" if model.names_source and how == BY_NAME else ""
     if head.in_words:
-        yield f"{owner}: {data.title} is judged by {head.in_words}, matched {how}{named}"
+        yield f"{owner}: scored on {head.in_words}, matched {how}{named}"
     elif head.of_classes:
-        order = f"its weights' classes are in another order than those of {data.title}"
-        yield f"{owner}: {order}, and are matched {how}{named}"
-    elif model.names_source == BY_SPEC and "checkpoint" in model.files:
-        yield f"{owner}: its weights' classes are those of {data.title}{named}"
+        yield f"{owner}: its weights' classes are in another order than {data.title}'s, and are matched {how}{named}"
+    elif how != BY_NAME or (model.names_source == BY_SPEC and "checkpoint" in model.files):
+        yield f"{owner}: its outputs are {data.title}'s classes in their order, matched {how}{named}"
 
 
 def _others(data: DataInfo, names: tuple[tuple[str, ...], ...], count: int, of_classes: Outputs) -> Iterator[str]:

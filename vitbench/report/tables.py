@@ -247,13 +247,12 @@ def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
 
 
 def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
-    """Say which rows are judged by a part of their own head's classes, or against more than the data's."""
+    """Say which rows are scored on a part of their own head's classes, or on more than the data's."""
     by_part: dict[str, list[str]] = defaultdict(list)
     for row, label in zip(rows, labels, strict=True):
         if row.head:
             by_part[row.head].append(label)
-    told = "; ".join(f"{part} for {', '.join(names)}" for part, names in by_part.items())
-    return [f"Judged by {told}."] if told else []
+    return [f"Scored on {part}: {', '.join(names)}." for part, names in by_part.items()]
 
 
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

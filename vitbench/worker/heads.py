@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from vitbench.errors import UnusableError, did_you_mean
 
-__all__ = ["Judged", "Outputs", "match", "match_map"]
+__all__ = ["BY_NAME", "Judged", "Outputs", "match", "match_map"]
 
 Outputs = tuple[tuple[int, ...], ...]
 """For each class of the data the outputs that mean it."""
+BY_NAME, BY_NUMBER = "by name", "by number"
 _REMEDY = (
     "say which outputs mean which class with vitbench score --class-map FILE, or name the outputs with "
     ":class_names=FILE, one line for each"
@@ -77,7 +78,7 @@ def match(data: Sequence[str], outputs: Sequence[Sequence[str]], count: int) -> 
     known = _by_name(outputs)
     missing = [name for name in data if name not in known]
     if len(missing) == len(data) and {*data} == {*map(str, range(count))}:
-        found, how = [int(name) for name in data], "by number"
+        found, how = [int(name) for name in data], BY_NUMBER
     elif missing:
         raise UnusableError(
             f"{_some(missing)} of the data's {len(data):,} classes {'is' if len(missing) == 1 else 'are'} not among "
@@ -85,7 +86,7 @@ def match(data: Sequence[str], outputs: Sequence[Sequence[str]], count: int) -> 
             f"{_REMEDY[0].upper()}{_REMEDY[1:]}"
         )
     else:
-        found, how = [_only(name, known) for name in data], "by name"
+        found, how = [_only(name, known) for name in data], BY_NAME
     _check_distinct((name, output) for name, output in zip(data, found, strict=True))
     return (() if found == [*range(count)] else tuple((output,) for output in found)), how
 
@@ -111,7 +112,7 @@ def match_map(
             f"the data have no class {_some(unknown)}, which the class map names.{_nearest(unknown, data)}"
         )
     if missing := [name for name in data if not given.get(name)]:
-        raise UnusableError(f"the class map says nothing of {_some(missing)} of the data's {len(data):,} classes")
+        raise UnusableError(f"the class map has no entry for {_some(missing)} of the data's {len(data):,} classes")
     known = _by_name(outputs)
     found = tuple(tuple(_output(each, known, count) for each in given[name]) for name in data)
     _check_distinct((name, output) for name, some in zip(data, found, strict=True) for output in some)

@@ -24,7 +24,7 @@ from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess, load_ta
 from vitbench.training import statistics
 from vitbench.training.card import Card, read_card
 
-__all__ = ["Weights", "preprocess_of", "weights_of"]
+__all__ = ["BY_SPEC", "Weights", "names_of_spec", "preprocess_of", "weights_of"]
 
 _MOST_BYTES = 64 * 2**20
 """Of a file of class names."""
@@ -108,7 +108,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
     outputs: tuple[tuple[str, ...], ...] = tuple((name,) for name in named)
     names_source = (BY_NAME if stated else BY_FILE) if named else ""
     if not (named or trains or spec.class_names is None):
-        outputs, names_source = _names_of_spec(spec, options), BY_SPEC
+        outputs, names_source = names_of_spec(spec, options), BY_SPEC
     return Weights(
         spec=changed,
         crop_mode=how["crop_mode"],
@@ -154,8 +154,8 @@ def _read_names(path: str) -> tuple[str, ...]:
     return names
 
 
-def _names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[tuple[str, ...], ...]:
-    """Return what a model's spec calls the classes of its weights.
+def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[tuple[str, ...], ...]:
+    """Return what a model's spec, which has a `class_names`, calls the classes of its weights.
 
     Raises:
         UnusableError: its function fails, or gives something else than names.

@@ -10,6 +10,10 @@ RECIPE = "recipes/supervised"
 """For a model that names none and starts from random weights."""
 PRETRAINED_RECIPE = "recipes/finetune"
 """For a model that names none and has been trained."""
+SCORE_SUITE = "suites/score"
+"""What ``vitbench score`` runs."""
+SCORE_RECIPE = "recipes/evaluate"
+"""Its recipe, which has the options `vitbench.planning.heads.CLASS_MAP` and `CLASSES`."""
 RANK_BY = "top1"
 """What a table is ranked by."""
 SPEED = "throughput"
@@ -37,6 +41,8 @@ RESERVED = frozenset(
             "epochs",
             "budget",
             "split",
+            "other_classes",
+            "head",
         ),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "batch_size"),
         "train_batch_size",

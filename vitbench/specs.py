@@ -450,6 +450,11 @@ class ModelSpec(WithOptions):
     """``revision(*, online: bool, **arguments, **options) -> str`` says which weights from the hub `build` would take:
     the hash of their file or of their commit, which goes into the key of a cell. Where `online` is false, it asks
     nothing of the network. Empty: not known, since nothing was downloaded yet."""
+    class_names: Target | None = None
+    """``class_names(**arguments, **options) -> Iterable[str | Iterable[str]]`` names the classes of the head that its
+    trained weights bring, in the order of the outputs; several names for a class that goes by several, such as a
+    WordNet id and words, none for one of which nothing is known. It is asked where a recipe trains nothing and neither
+    the model's name nor the checkpoint names the classes. None: nothing is known."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("timm",)``."""
     tags: tuple[str, ...] = ()
@@ -471,7 +476,7 @@ class ModelSpec(WithOptions):
             raise ValueError(f"{owner}: only a family has members")
         if self.revision is not None and not self.downloads:
             raise ValueError(f"{owner}: revision is of weights from the hub, and downloads is false")
-        for role in ("revision", "resolve", "members"):
+        for role in ("revision", "class_names", "resolve", "members"):
             if getattr(self, role) is not None:
                 _check_target(owner, role, getattr(self, role))
         size = self.image_size

@@ -176,7 +176,17 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     yield vitbench.RecipeSpec(
         name="evaluate",
         fit="vitbench_recipes.evaluate:fit",
-        summary="Train nothing: score a model with its own head, whose class count must match",
+        summary="Train nothing: score a model with its own head",
+        options={
+            "class_map": Option(
+                "", kind="file", help="A CSV, JSON or TOML file: which classes of the head mean which class of the data"
+            ),
+            "classes": Option(
+                "subset",
+                choices=("subset", "all"),
+                help="Leave out the head's classes that the data do not have, or let them compete",
+            ),
+        },
         model_options={"head": "own"},
         trains=False,
         chooses=False,

@@ -16,6 +16,7 @@ from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
+from vitbench.cli.score import score
 from vitbench.cli.show import show
 from vitbench.cli.streams import end_of_streams, note, open_closed_streams
 from vitbench.cli.track import track
@@ -46,7 +47,7 @@ def main() -> None:
         note(f"Error: {plain(str(error))}")
         code = error.exit_code
     except KeyboardInterrupt:
-        resume = "; run the same command to resume" if sys.argv[1:2] == ["run"] else ""
+        resume = "; run the same command to resume" if sys.argv[1:2] in (["run"], ["score"]) else ""
         note(f"Interrupted{resume}.")
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench --help | head -1` has read enough
@@ -79,6 +80,21 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (run, ls, plugins, plugin, leaderboard, findings, explain, show, withdraw, doctor, check, track, compare)
+_COMMANDS = (
+    run,
+    score,
+    ls,
+    plugins,
+    plugin,
+    leaderboard,
+    findings,
+    explain,
+    show,
+    withdraw,
+    doctor,
+    check,
+    track,
+    compare,
+)
 for _command in _COMMANDS:
     cli.add_command(_command)

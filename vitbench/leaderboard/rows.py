@@ -88,6 +88,8 @@ class Condition:
     """Seconds that the whole run could take, of which each training got a share; None: any."""
     split: Judged = "test"
     """What models were judged on: the test split, or validation images."""
+    other_classes: int = 0
+    """Classes of the models' own heads that compete with those of the data: a prediction of one of them is wrong."""
 
     @property
     def variables_text(self) -> str:
@@ -143,6 +145,9 @@ class Row:
     """The cells that it is made of."""
     seed_steps: tuple[int, ...] = ()
     """Steps that a budget gave the seeds, in their order; empty where none fixed any."""
+    head: str = ""
+    """What of the model's own head it is scored on, in words; empty where that is all of it, output by output, or where
+    the head was trained for the data."""
 
 
 def row_fields(row: Row) -> dict[str, Any]:
@@ -205,6 +210,7 @@ def _row(
         epochs=task.epochs,
         budget=task.budget,
         split=task.split,
+        other_classes=task.other_classes,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),
@@ -231,6 +237,7 @@ def _row(
         steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
         seed_steps=_seed_steps(by_seed),
+        head=planned.head.in_words if planned.head else "",
     )
 
 

@@ -35,9 +35,10 @@ from vitbench.training import preprocess
 from vitbench.training.card import read_card
 from vitbench.training.checkpoint import load_checkpoint, read_state
 from vitbench.worker.build import build_model
+from vitbench.worker.heads import GroupedOutputs
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.runtime import runtime
-from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
+from vitbench.worker.weights import preprocess_of, weights_of
 
 __all__ = ["run_figure"]
 
@@ -103,7 +104,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     planned, info, device = job.planned, job.planned.data, torch.device(job.planned.device)
     assert info is not None
     spec, trains = catalog.member(cell.model), catalog.recipe(cell.recipe).spec.trains
-    num_classes = len(info.class_names)
+    num_classes = planned.outputs
     try:
         splits = load_splits(info, limit=cell.of.limit, learns=False, judged=cell.of.split)
     except OSError as error:
@@ -116,10 +117,10 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         raise Skip("its trained weights were not stored")
     if not trains:
         _check_files(planned)
-    order = None if trains else class_order(weights.class_names, info.class_names)
+    groups = planned.head.groups if planned.head else ()
 
     def placed(model: nn.Module) -> nn.Module:
-        return (Reordered(model, order) if order else model).to(device).eval()
+        return (GroupedOutputs(model, groups) if groups else model).to(device).eval()
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng():
@@ -135,7 +136,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         model=model,
         device=str(device),
         input_shape=(planned.in_channels, *planned.image_size),
-        class_names=info.class_names,
+        class_names=planned.class_names,
         inputs=make,
         pixels=partial(_pixels, how=how, image_size=planned.image_size),
         fresh=fresh,

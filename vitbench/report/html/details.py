@@ -217,7 +217,7 @@ def _row(
     # Speed cells have neither recipe nor data.
     main = max(quality.values() or records, key=lambda record: record.started)
     planned = main.planned
-    class_names = planned.data.class_names if planned.data else ()
+    class_names = planned.class_names
     predicted = [found for r in quality.values() if (found := read_top_one(predictions(r.key))) is not None]
     run = runs.get(main.run)
     return RowDetail(

@@ -392,6 +392,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Images that could not be read and were left out."""
     limit: int | float | None = None
     """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
+    names: str = ""
+    """Folder of the names of the images' files, a list for each split; empty where they have none, or an earlier
+    version cached them."""
 
     def doubts_on(self, split: Judged) -> tuple[str, ...]:
         """Return why scores on a split are to be taken with care."""

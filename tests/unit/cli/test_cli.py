@@ -102,7 +102,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--timeout": ("SECONDS", False, None),
         **PLUGINS,
     },
-    "show": {"arguments": ("[DIR] [ID]", False, None)},
+    "show": {"arguments": ("[DIR] [ID]", False, None), "--mistakes": ("[N]", False, None)},
     "withdraw": {"folder": ("DIR", False, None), "asked": ("ID", False, None), "--reason": ("TEXT", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--speeds": FLAG, "--json": FLAG},
     "check": {
@@ -255,6 +255,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["ls", "modles"], "'modles' is not one of"),
         (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
+        (["show", "--mistakes"], "--mistakes needs the ID of a training before it"),
         (["plugin"], "Missing command"),
         (["plugin", "nwe"], "No such command"),
         (["plugin", "new"], "Missing argument"),

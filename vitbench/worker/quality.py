@@ -26,14 +26,16 @@ from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell
 from vitbench.specs import Augmentation, Preprocess, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.clock import waited
+from vitbench.training.features import fitted_head
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, cut_short, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
+from vitbench.worker.features import FeatureCache
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.keeping import card_of, keep_weights
+from vitbench.worker.keeping import card_of, keep_head, keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
@@ -112,7 +114,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             say(note)
         checkpoint = Path(job.checkpoint) if job.checkpoint else None
         hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say, steps=_budget(planned, cell).steps)
-        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
+        data = _train_val(planned, splits, how)
+        extract = FeatureCache(planned, model, data, send, say)
+        run = _fit_run(planned, cell, log, build, hands, extract)
         if job.probe:
             fit = partial(contract.call, load_target(recipe.fit), {"model": model, "data": data, "run": run})
             times = probe_training(fit, model, data, run, began=began)
@@ -138,7 +142,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
             check_compiled(since=compiled_before)
         flipped = flag_reasons(flags)
     save_predictions(folder / PREDICTIONS, found.predictions)
-    if recipe.trains and not planned.baseline:
+    if fitted_head(model) is not None:
+        said |= {"weights": keep_head(model, hands)}
+    elif recipe.trains and not planned.baseline:
         card, anew = card_of(how, planned), meta_architecture(planned, spec, num_classes)
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
@@ -147,7 +153,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     curve = tuple(log.curve)
     steps = hands.earlier_steps + count.taken
     training = (
-        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps) if recipe.trains else None
+        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps, extract.read)
+        if recipe.trains
+        else None
     )
     subject = Subject(
         num_classes=num_classes,
@@ -244,7 +252,12 @@ def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
 
 
 def _fit_run(
-    planned: KeyedCell, cell: QualityCell, log: Callable[..., None], build: Callable[[str], nn.Module], hands: Hands
+    planned: KeyedCell,
+    cell: QualityCell,
+    log: Callable[..., None],
+    build: Callable[[str], nn.Module],
+    hands: Hands,
+    extract: FeatureCache,
 ) -> FitRun:
     return FitRun(
         device=torch.device(planned.device),
@@ -257,6 +270,7 @@ def _fit_run(
         resume=hands.resume,
         save=hands.save,
         keep=hands.keep,
+        features=extract,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )
@@ -301,14 +315,17 @@ def _training_log(
     curve: tuple[dict[str, float], ...],
     earlier_seconds: float,
     steps: int,
+    known: int,
 ) -> TrainingLog:
-    """Return what `fit` took in all attempts, and what disturbed the last one."""
+    """Return what `fit` took in all attempts, and what disturbed the last one; it found `known` images' features."""
     warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
     if earlier_seconds:
         warnings = [
             *warnings,
             f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
         ]
+    if known:
+        warnings = [*warnings, f"the features of {known:,} images were extracted by an earlier run"]
     warnings = [*warnings, *filter(None, [waited(curve)])]
     return TrainingLog(
         seconds=earlier_seconds + end.wall - start.wall,

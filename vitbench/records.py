@@ -18,6 +18,7 @@ import msgspec
 from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
+    "HELD_OUT",
     "METHOD",
     "OLDEST_SCHEMA",
     "PLAIN_STEP",
@@ -29,6 +30,7 @@ __all__ = [
     "DataInfo",
     "Environment",
     "Interval",
+    "Judged",
     "KeyedCell",
     "KnownBy",
     "Measurement",
@@ -45,6 +47,7 @@ __all__ = [
     "canonical_name",
     "digest",
     "doubt",
+    "id_of",
     "interval_of",
     "kind_of",
     "newest_by_id",
@@ -72,6 +75,10 @@ Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Compile = Literal["", "default", "reduce-overhead"]
 """The mode of torch.compile; empty where nothing is compiled."""
+HELD_OUT = "out-of-fold"
+"""What `Record.splits` calls training images that were judged by models which had not learned from them."""
+Judged = Literal["test", "val"]
+"""The split that a model is judged on."""
 Level = Literal["valid", "warn", "invalid"]
 Interval = Literal["95%", "range"]
 """An interval that holds the true value in 95 % of cases, or the range of the values of processes, which does not."""
@@ -192,7 +199,7 @@ class Measurement(_Data, frozen=True, kw_only=True):
 
 
 class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="kind"):
-    """Train or load a model, then evaluate it on the test split once."""
+    """Train or load a model, then evaluate it once, on the test split or on the validation split."""
 
     model: str
     """Full name, ``plugin/name``."""
@@ -217,6 +224,8 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     channels_last: bool = False
     variables: dict[str, str] = {}
     """Environment variables that are set and may change results, see `vitbench.variables`."""
+    split: Judged = "test"
+    """What it is judged on. ``val``: on validation images, or on what its recipe held out; test images are not read."""
 
     @property
     def partial(self) -> bool:
@@ -277,7 +286,7 @@ class FigureCell(_Data, frozen=True, kw_only=True, tag="figure", tag_field="kind
     of: QualityCell
     """What was asked of the training whose model it shows; `KeyedCell.shows` says which training that was."""
     images: dict[str, str] = {}
-    """SHA-256 of each of the user's own images, by path; empty: it shows images of the test split."""
+    """SHA-256 of each of the user's own images, by path; empty: it shows those that the training is judged on."""
 
     @property
     def model(self) -> str:
@@ -530,7 +539,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
         if not isinstance(cell, SpeedCell):
             trained = cell if isinstance(cell, QualityCell) else cell.of
             title = self.data.title if self.data else trained.dataset
-            training = f"{self.label} on {title}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
+            judged = " (validation)" if trained.split == "val" else ""
+            training = f"{self.label} on {title}{judged}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
             return training if isinstance(cell, QualityCell) else f"{cell.figure} of {training}"
         channels, height, width = cell.input_shape
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
@@ -584,7 +594,10 @@ class Record(_Data, frozen=True, kw_only=True):
     facts: dict[str, str] = {}
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}
-    """Images used: train, val, test."""
+    """Images used: train, val and test, of which one that is judged on validation images has none; `HELD_OUT`, where
+    what its recipe said of images that it held out is what is scored."""
+    doubts: tuple[str, ...] = ()
+    """Why its scores are to be taken with care, beside what is said of the data."""
     faults: tuple[str, ...] = ()
     """What the audits of the predictions found; it makes their figures invalid."""
     warnings: tuple[str, ...] = ()
@@ -640,6 +653,18 @@ def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
 def digest(value: object) -> str:
     """Return the first 16 hex digits of the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+def id_of(cell: Cell) -> str:
+    """Return the hash of what was asked.
+
+    One that is judged on the test split has the id that it had before there was a choice.
+    """
+    asked = msgspec.to_builtins(cell, order="deterministic")
+    for part in (asked, asked.get("of", {})):
+        if part.get("split") == "test":
+            del part["split"]
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
 
 
 def canonical_name(name: str, options: dict[str, OptionValue], defaults: dict[str, OptionValue]) -> str:

@@ -36,6 +36,7 @@ RESERVED = frozenset(
             "limit",
             "epochs",
             "budget",
+            "split",
         ),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "batch_size"),
         "train_batch_size",

@@ -19,6 +19,8 @@ BALANCE = Option(
 KEEP = Option(
     "last", choices=("last", "best"), help="Weights to return: the last epoch's, or the best by validation accuracy"
 )
+KEPT_BEST = {"keep": "best"}
+"""What makes a recipe with the option `KEEP` choose by the validation images."""
 BY_TIME = Option(
     False, help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, never same bits"
 )
@@ -92,6 +94,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         step="vitbench_recipes.supervised:step",
         summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
         options={**SUPERVISED, "by_time": BY_TIME},
+        chooses=KEPT_BEST,
     )
     yield vitbench.RecipeSpec(
         name="study",
@@ -105,6 +108,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "batch_size": _batch_size(256),
             "lr": _lr(3e-3, "Learning rate, the same at each step"),
         },
+        chooses=False,
     )
     yield vitbench.RecipeSpec(
         name="finetune",
@@ -127,6 +131,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "patience": PATIENCE,
         },
         model_options={"head": "new"},
+        chooses=KEPT_BEST,
     )
     yield vitbench.RecipeSpec(
         name="masked-patches",
@@ -154,6 +159,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "decoder_width": Option(128, minimum=4, help="Width of the decoder behind encoder=visible"),
             "decoder_depth": Option(2, minimum=1, help="Layers of the decoder behind encoder=visible"),
         },
+        chooses=KEPT_BEST,
     )
     yield vitbench.RecipeSpec(
         name="evaluate",
@@ -161,4 +167,5 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         summary="Train nothing: score a model with its own head, whose class count must match",
         model_options={"head": "own"},
         trains=False,
+        chooses=False,
     )

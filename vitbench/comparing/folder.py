@@ -103,7 +103,7 @@ class Folder:
 
 def _is_like(planned: KeyedCell, condition: Condition) -> bool:
     names = ["precision", "compile", "channels_last"]
-    names += ["limit", "epochs", "budget"] if isinstance(planned.cell, QualityCell) else []
+    names += ["limit", "epochs", "budget", "split"] if isinstance(planned.cell, QualityCell) else []
     return all(getattr(planned.cell, name) == getattr(condition, name) for name in names)
 
 

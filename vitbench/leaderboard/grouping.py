@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from vitbench.installed import CUDNN
-from vitbench.records import Compile, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
+from vitbench.records import Compile, Judged, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [
@@ -82,6 +82,7 @@ class Task(NamedTuple):
     limit: int | float | None
     epochs: int | None
     budget: float | None = None
+    split: Judged = "test"
 
 
 class RowIdentity(NamedTuple):
@@ -127,7 +128,7 @@ def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     dataset = made_of.dataset.code_hash if made_of.dataset else ""
     return RowIdentity(
         subject=timed_model(planned),
-        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget),
+        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget, cell.split),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
         recipe_code=recipe_code(planned),

@@ -32,6 +32,7 @@ from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
     Compile,
+    Judged,
     KeyedCell,
     Measurement,
     QualityCell,
@@ -85,6 +86,8 @@ class Condition:
     """Those that change speed and memory alone."""
     budget: float | None = None
     """Seconds that the whole run could take, of which each training got a share; None: any."""
+    split: Judged = "test"
+    """What models were judged on: the test split, or validation images."""
 
     @property
     def variables_text(self) -> str:
@@ -196,6 +199,7 @@ def _row(
         limit=task.limit,
         epochs=task.epochs,
         budget=task.budget,
+        split=task.split,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),

@@ -60,6 +60,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model to use instead of the suite's.")
 @click.option("--dataset", "datasets", multiple=True, metavar="D[:k=v,...]", help="A dataset instead of the suite's.")
+@click.option("--recipe", default="", metavar="R", help="The recipe of all models. [default: as suite and models say]")
 @click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset is.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."

@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--output": ("PATH", False, None),
         "--model": ("M[:k=v,...]", True, None),
         "--dataset": ("D[:k=v,...]", True, None),
+        "--recipe": ("R", False, ""),
         "--data": ("NAME=PATH", True, None),
         "--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"),
         "--precision": ("[float32|bfloat16|float16|tf32]", False, "float32"),

@@ -14,6 +14,7 @@ from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
 from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
+from vitbench.cli.pick import pick
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
 from vitbench.cli.show import show
@@ -46,7 +47,7 @@ def main() -> None:
         note(f"Error: {plain(str(error))}")
         code = error.exit_code
     except KeyboardInterrupt:
-        resume = "; run the same command to resume" if sys.argv[1:2] == ["run"] else ""
+        resume = "; run the same command to resume" if sys.argv[1:2] in (["run"], ["pick"]) else ""
         note(f"Interrupted{resume}.")
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench --help | head -1` has read enough
@@ -79,6 +80,21 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (run, ls, plugins, plugin, leaderboard, findings, explain, show, withdraw, doctor, check, track, compare)
+_COMMANDS = (
+    run,
+    pick,
+    ls,
+    plugins,
+    plugin,
+    leaderboard,
+    findings,
+    explain,
+    show,
+    withdraw,
+    doctor,
+    check,
+    track,
+    compare,
+)
 for _command in _COMMANDS:
     cli.add_command(_command)

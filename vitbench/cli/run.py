@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitbench.cli.leaderboard import print_table
-from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
+from vitbench.cli.options import FiniteRange, duration, plugin_options, read_pairs
 from vitbench.cli.streams import echo
-from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.settings import SUITE
 
@@ -42,14 +41,6 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     if isinstance(number, int) and number < 1:
         raise click.BadParameter(f"a number of images must be at least 1, not {text}")
     return number
-
-
-def _budget(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    """Read a duration."""
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and datasets are given]"
@@ -83,7 +74,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option(
     "--budget",
     metavar="DURATION",
-    callback=_budget,
+    callback=duration,
     help="Time for the whole run, such as 30m: it decides how many steps each training takes.",
 )
 @click.option(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from vitbench.catalog import Catalog
 from vitbench.errors import UsageError
 from vitbench.planning.expand import default_recipe
@@ -44,6 +43,8 @@ class Candidate:
     """Whether it begins with weights that have learned: then its features tell something."""
     image_size: tuple[int, int]
     """Height and width of its input in pixels."""
+    licence: str = ""
+    """Of its weights."""
     unavailable: str = ""
     """Why it cannot be used; empty where it can."""
     waits: bool = False
@@ -137,5 +138,3 @@ def _is_learned(spec: ModelSpec, options: dict[str, OptionValue], catalog: Catal
     has_weights = bool(spec.pretrained_on or (options.get("checkpoint") and "checkpoint" in spec.declared))
     fresh = str(options.get("pretrained", "")).lower() in ("false", "0", "no")
     return has_weights and not fresh and catalog.recipe(default_recipe(spec, options)).name != RECIPE
-
-

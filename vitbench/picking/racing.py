@@ -103,4 +103,3 @@ def look(right: Mapping[str, NDArray[np.bool_]], *, level: float) -> Look:
 def _best_first(right: Mapping[str, NDArray[np.bool_]]) -> Sequence[str]:
     """Return the models by the images they have right; among equals in the order given."""
     return sorted(right, key=lambda name: -int(right[name].sum()))
-

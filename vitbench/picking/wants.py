@@ -55,7 +55,7 @@ def judged(want: Where | None, metrics: Mapping[str, Metric]) -> Judgement:
         return Judgement(holds=True, sure=True, words="")
     values = values_of(metrics)
     holds = want.holds(values)
-    known = [name for name in want.metrics if values.get(name) is not None]
+    known = [name for name in want.metrics if name in metrics and values[name] is not None]
     said = {holds}
     if len(known) <= MOST_CORNERS:
         ends = [_ends(metrics[name]) for name in known]

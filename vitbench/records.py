@@ -374,6 +374,10 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     """Channels, height, width of the cached images."""
+    uniform: tuple[int, int] | None = None
+    """Height and width of all images as they came; None where they differ, or where nothing says."""
+    short_side: int = 0
+    """Median of their shorter sides in pixels; 0: nothing says."""
     sizes: dict[str, int]
     """Images in each split that was cached: test, and perhaps train and val."""
     augmentations: tuple[str, ...] = ()
@@ -382,13 +386,19 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     plugin: str = ""
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    """Why scores on these data are to be taken with care, such as test images that are also in train."""
+    """Why scores on its test images are to be taken with care, such as those that are also in train."""
+    val_doubts: tuple[str, ...] = ()
+    """The same of its validation images."""
     train_images: int | None = None
     """How many of the training images are used, validation among them where it is cut from them; None: all."""
     left_out: int = 0
     """Images that could not be read and were left out."""
     limit: int | float | None = None
     """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
+
+    def doubts_on(self, split: Judged) -> tuple[str, ...]:
+        """Return why scores on a split are to be taken with care."""
+        return self.doubts if split == "test" else self.val_doubts
 
 
 class PreprocessInfo(_Data, frozen=True, kw_only=True):
@@ -533,14 +543,22 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     waits without a try, or is timed with random weights."""
 
     @property
+    def judged_on(self) -> str:
+        """Title of the data that its model is judged on, and whether on validation images; empty for a speed cell."""
+        cell = self.cell
+        if isinstance(cell, SpeedCell):
+            return ""
+        trained = cell if isinstance(cell, QualityCell) else cell.of
+        title = self.data.title if self.data else trained.dataset
+        return f"{title} (validation)" if trained.split == "val" else title
+
+    @property
     def in_words(self) -> str:
         """The cell on one line."""
         cell = self.cell
         if not isinstance(cell, SpeedCell):
             trained = cell if isinstance(cell, QualityCell) else cell.of
-            title = self.data.title if self.data else trained.dataset
-            judged = " (validation)" if trained.split == "val" else ""
-            training = f"{self.label} on {title}{judged}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
+            training = f"{self.label} on {self.judged_on}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
             return training if isinstance(cell, QualityCell) else f"{cell.figure} of {training}"
         channels, height, width = cell.input_shape
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"

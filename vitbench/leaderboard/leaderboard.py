@@ -274,7 +274,7 @@ def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
         trained = cell.of if isinstance(cell, FigureCell) else cell
         title = planned.data.title if planned.data else trained.dataset
         of_figure = f"{cell.figure}, " if isinstance(cell, FigureCell) else ""
-        detail = f"{of_figure}{title}, seed {trained.seed}"
+        detail = f"{of_figure}{planned.judged_on}, seed {trained.seed}"
     else:
         batch = "the largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
         step = f" of {cell.recipe.partition('/')[2]}" if cell.recipe else ""

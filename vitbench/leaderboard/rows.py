@@ -95,6 +95,11 @@ class Condition:
         return ", ".join(f"{name}={value}" for name, value in sorted((*self.variables, *self.timing_variables)))
 
     @property
+    def judged_on(self) -> str:
+        """The dataset, and which of its images where these are not its test images; empty for speed alone."""
+        return f"{self.dataset} (validation)" if self.split == "val" else self.dataset
+
+    @property
     def partial(self) -> bool:
         """Whether data or training were cut short."""
         return self.limit is not None or self.epochs is not None

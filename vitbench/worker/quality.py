@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -176,7 +176,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     doubts = () if by_folds or cell.split == "test" else _chosen_by(cell, recipe)
     return CellResult(
         status="ok",
-        measurements=_doubted(measured.measurements, planned, doubts),
+        measurements=_doubted(measured, planned, doubts),
         doubts=doubts,
         faults=found.faults,
         warnings=(*flipped, *found.warnings, *over_budget(planned, recipe, steps), *cut_short(planned)),
@@ -209,7 +209,7 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     with signs_of_life(send, "measuring"):
         measured = measure(catalog, subject, "quality", options=job.metric_options)
     _save_again(folder / SCORES, measured, predictions)
-    measurements = doubt(_doubted(measured.measurements, job.planned, job.doubts), "warn", job.warnings)
+    measurements = doubt(_doubted(measured, job.planned, job.doubts), "warn", job.warnings)
     return CellResult(
         status="ok",
         measurements=doubt(measurements, "invalid", job.faults),
@@ -231,12 +231,21 @@ def _some(split: Split, count: int) -> Split:
     return Split(images=split.images, index=split.index[rows], labels=split.labels[rows])
 
 
-def _doubted(
-    measurements: Iterable[Measurement], planned: KeyedCell, doubts: tuple[str, ...]
-) -> tuple[Measurement, ...]:
-    """Trust scores no more than the data and how they came about; what training took of the machine is as it is."""
-    reasons = (*(planned.data.doubts if planned.data else ()), *doubts)
-    return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
+def _doubted(measured: Measured, planned: KeyedCell, doubts: tuple[str, ...]) -> tuple[Measurement, ...]:
+    """Trust scores no more than the data; what training took of the machine is as it is.
+
+    Args:
+        measured: of a cell.
+        planned: the cell.
+        doubts: what else makes measurements of its predictions doubtful.
+    """
+    cell, data = planned.cell, planned.data
+    of_data = data.doubts_on(cell.split) if data and isinstance(cell, QualityCell) else ()
+    found: list[Measurement] = []
+    for one in measured.measurements:
+        reasons = (*(() if one.machine_bound else of_data), *(doubts if one.name in measured.predicted else ()))
+        found += doubt([one], "warn", reasons)
+    return tuple(found)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--epochs": ("INTEGER RANGE", False, None),
         "--limit": ("N|FRACTION", False, None),
         "--budget": ("DURATION", False, None),
+        "--split": ("[test|val]", False, "test"),
         "--batch-size": ("INTEGER RANGE", False, None),
         "--largest-batch": FLAG,
         "--speeds": ("[all|none|only]", False, None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import click
 
@@ -67,7 +68,7 @@ def pick(
     from vitbench import api
     from vitbench.picking import pick as picking
 
-    asked = {
+    asked: dict[str, Any] = {
         "budget": budget,
         "models": models,
         "want": want,
@@ -85,10 +86,8 @@ def pick(
         echo(json.dumps(planned.data(), indent=1) if as_json else str(planned), nl=as_json)
         return 0
     picked = picking.pick(data, **asked)
-    echo(
-        json.dumps(picked.data(), indent=1, ensure_ascii=False) if as_json else picked.text(unicode=takes_unicode()),
-        nl=as_json,
-    )
+    text = json.dumps(picked.data(), indent=1) if as_json else picked.text(unicode=takes_unicode())
+    echo(text, nl=as_json)
     if not quiet:
         api.say(f"All results are in {picked.folder}; `vitbench leaderboard {quote(str(picked.folder))}` shows them.")
     return picked.exit_code

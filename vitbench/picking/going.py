@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vitbench.catalog import Catalog
+from vitbench.data.splits import load_splits
 from vitbench.durations import duration_text
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError
 from vitbench.leaderboard.where import Where
 from vitbench.picking.answer import Final
 from vitbench.picking.candidates import Candidate, Listed, candidates_of
 from vitbench.picking.course import Course, Step
+from vitbench.picking.facts import data_facts, facts_in_words
 from vitbench.picking.ledger import Ledger, read_ledger, write_ledger
 from vitbench.picking.racing import LOOKS, level_of, look
 from vitbench.picking.schedule import (
@@ -75,17 +77,23 @@ class Going:
         self.clock = Clock(asked.budget, self.ledger.spent)
         self.planned = stages.plan(names.names, speeds="all", aloud=True)
         self.candidates = candidates_of(self.planned, names, catalog)
-        self.data = next(cell.data for cell in (each.training for each in self.candidates) if cell.data)
+        self.info = next(cell.data for cell in (each.training for each in self.candidates) if cell.data)
+        self.facts = data_facts(self.info, load_splits(self.info, limit=None), models=len(names.names))
+        for line in facts_in_words(self.facts):
+            stages.say(line)
         self.runners = self._available(names)
         self._check_budget()
 
+    @property
+    def least(self) -> float:
+        """Seconds of the first pass, preparing included."""
+        processes = SPEED_PROCESSES[0] * sum(len(each.speeds) for each in self.runners)
+        return self.clock.used + first_pass(processes, PROCESS_SECONDS, len(self.runners))
+
     def _check_budget(self) -> None:
         """Refuse a budget that the first pass does not fit in; one that was begun is gone on with."""
-        if self.ledger != Ledger():
-            return
-        processes = SPEED_PROCESSES[0] * sum(len(each.speeds) for each in self.runners)
-        least = self.clock.used + first_pass(processes, PROCESS_SECONDS, len(self.runners))
-        if least > self.clock.budget:
+        least = self.least
+        if self.ledger == Ledger() and least > self.clock.budget:
             raise UsageError(
                 f"--budget {duration_text(self.clock.budget)} is below the first pass, which measures the speeds of "
                 f"{len(self.runners)} candidates and looks at each once; give --budget "
@@ -176,7 +184,7 @@ class Going:
         """Compare probes on validation images at growing labels, and drop what is significantly behind."""
         fresh = [each for each in timed if not each.learned]
         racing = self._probed_in_time([each for each in timed if each.learned])
-        shares = looks_of(LOOKS, int(self._train_images), len(self.data.class_names))
+        shares = looks_of(LOOKS, int(self._train_images), len(self.info.class_names))
         level, before = level_of(len(racing), len(shares)), 0.0
         for number, share in enumerate(shares):
             if len(racing) < 2:
@@ -244,7 +252,7 @@ class Going:
 
     def finals(self, racing: Sequence[Candidate]) -> list[Final]:
         """Judge the finalists on the test split: by their probes, and trained with the time that is left."""
-        test_images = self.data.sizes.get("test", 0)
+        test_images = self.facts.images["test"]
         speeds = {each.name: self._speed(each) for each in racing}
         if self.ledger.finalists is None:
             places = finalists_within(speeds, self.clock.until(), test_images)
@@ -287,7 +295,8 @@ class Going:
                 self.course.failed |= record.status not in ("ok", "pending")
                 self._remark(f"{record.planned.in_words} has no result: {record.status}, {record.reason}.")
                 continue
-            steps = cell.allotted.steps if cell.allotted else record.planned.allotted and record.planned.allotted.steps
+            allotted = record.planned.allotted
+            steps = allotted.steps if allotted else None
             finals.append(Final(label=each.label, name=each.name, row=row, outcomes=found, steps=steps))
         return finals
 
@@ -296,12 +305,11 @@ class Going:
     @property
     def _train_images(self) -> float:
         """Images that models learn from, or are judged on out of fold."""
-        images = self.data.sizes.get("train", 0)
-        return float(images if self.data.train_images is None else min(images, self.data.train_images))
+        return float(self.facts.images["train"])
 
     @property
     def _val_images(self) -> float:
-        return float(self.data.sizes.get("val", 0.1 * self._train_images))
+        return float(self.facts.images["val"])
 
     def _speed(self, each: Candidate) -> float | None:
         metric = self.course.speeds.get(each.name, {}).get(SPEED)

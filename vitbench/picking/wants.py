@@ -59,7 +59,9 @@ def judged(want: Where | None, metrics: Mapping[str, Metric]) -> Judgement:
     said = {holds}
     if len(known) <= MOST_CORNERS:
         ends = [_ends(metrics[name]) for name in known]
-        said |= {want.holds(dict(zip(known, corner, strict=True))) for corner in itertools.product(*ends)}
+        said |= {
+            want.holds(dict[str, float | None](zip(known, corner, strict=True))) for corner in itertools.product(*ends)
+        }
     sure = len(said) == 1
     return Judgement(holds=holds, sure=sure, words="" if holds and sure else _words(want, values, metrics))
 

@@ -31,6 +31,7 @@ from vitbench.leaderboard.metric import Metric, first_taken, of_all_seeds
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    HELD_OUT,
     Compile,
     Judged,
     KeyedCell,
@@ -143,6 +144,8 @@ class Row:
     """The cells that it is made of."""
     seed_steps: tuple[int, ...] = ()
     """Steps that a budget gave the seeds, in their order; empty where none fixed any."""
+    out_of_fold: bool = False
+    """Whether its scores are of training images that its recipe held out, and not of the validation split."""
 
 
 def row_fields(row: Row) -> dict[str, Any]:
@@ -231,6 +234,7 @@ def _row(
         steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
         seed_steps=_seed_steps(by_seed),
+        out_of_fold=any(HELD_OUT in record.splits for record in by_seed.values()),
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "Missing",
     "Section",
     "device_notes",
+    "fold_notes",
     "length_notes",
     "missing",
     "missing_title",
@@ -152,6 +153,7 @@ def _section(
             *_batch_notes(rows, labels),
             *device_notes(rows, labels),
             *length_notes(rows, labels),
+            *fold_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *told,
@@ -242,6 +244,15 @@ def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if len(set(row.seed_steps)) > 1
     ]
     return [f"The budget gave the seeds of a row unlike numbers of steps: {', '.join(unlike)}."] if unlike else []
+
+
+def fold_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows are judged on training images that their recipes held out, and not on the validation split."""
+    named = [label for row, label in zip(rows, labels, strict=True) if row.out_of_fold]
+    if not named:
+        return []
+    which = f"of {', '.join(named)} are" if len(named) < len(rows) else "are"
+    return [f"Scores {which} of training images that the recipe held out (out-of-fold predictions)."]
 
 
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -662,8 +662,11 @@ class RecipeSpec(WithOptions):
         object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
         if not isinstance(self.chooses, bool):
             object.__setattr__(self, "chooses", _freeze_mapping(owner, "chooses", self.chooses))
-            if unknown := sorted(set(self.chooses) - set(self.options)):
-                raise ValueError(f"{owner}: chooses names {unknown[0]}, which is none of its options")
+            for name, value in self.chooses.items():
+                if name not in self.options:
+                    raise ValueError(f"{owner}: chooses names {name}, which is none of its options")
+                if fault := self.declared[name].fault(value):
+                    raise ValueError(f"{owner}: chooses: {name} {fault}")
 
     def chooses_under(self, options: Mapping[str, OptionValue]) -> str:
         """Return in words what makes `fit` choose by the validation images under some options; empty: nothing does."""

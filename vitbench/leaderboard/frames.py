@@ -48,6 +48,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "seeds_missing": "object",
     "seed_devices": "object",
     "seed_steps": "object",
+    "out_of_fold": "bool",
     "image_size": "object",
     **_HOW,
     "limit": "object",

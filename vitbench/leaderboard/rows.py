@@ -31,6 +31,7 @@ from vitbench.leaderboard.metric import Metric, first_taken, of_all_seeds
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    HELD_OUT,
     Compile,
     Judged,
     KeyedCell,
@@ -148,6 +149,8 @@ class Row:
     head: str = ""
     """What of the model's own head it is scored on, in words; empty where that is all of it, output by output, or where
     the head was trained for the data."""
+    out_of_fold: bool = False
+    """Whether its scores are of training images that its recipe held out, and not of the validation split."""
 
 
 def row_fields(row: Row) -> dict[str, Any]:
@@ -238,6 +241,7 @@ def _row(
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
         seed_steps=_seed_steps(by_seed),
         head=planned.head.in_words if planned.head else "",
+        out_of_fold=any(HELD_OUT in record.splits for record in by_seed.values()),
     )
 
 

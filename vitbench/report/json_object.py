@@ -62,7 +62,7 @@ def _row(row: Row, place: OnFront) -> dict[str, Any]:
         "conditions": {name: known[name] for name in _CONDITIONS},
         **{
             name: known[name]
-            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "partial", "baseline")
+            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold", "partial", "baseline")
         },
         "pareto": asdict(place),
         "metrics": {name: metric_fields(metric) for name, metric in row.metrics.items()},

@@ -26,6 +26,7 @@ __all__ = [
     "Missing",
     "Section",
     "device_notes",
+    "fold_notes",
     "head_notes",
     "length_notes",
     "missing",
@@ -154,6 +155,7 @@ def _section(
             *device_notes(rows, labels),
             *length_notes(rows, labels),
             *head_notes(rows, labels),
+            *fold_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *told,
@@ -253,6 +255,15 @@ def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if row.head:
             by_part[row.head].append(label)
     return [f"Scored on {part}: {', '.join(names)}." for part, names in by_part.items()]
+
+
+def fold_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows are judged on training images that their recipes held out, and not on the validation split."""
+    named = [label for row, label in zip(rows, labels, strict=True) if row.out_of_fold]
+    if not named:
+        return []
+    which = f"of {', '.join(named)} are" if len(named) < len(rows) else "are"
+    return [f"Scores {which} of training images that the recipe held out (out-of-fold predictions)."]
 
 
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

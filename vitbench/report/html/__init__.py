@@ -40,6 +40,7 @@ from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import (
     device_notes,
+    fold_notes,
     head_notes,
     length_notes,
     missing,
@@ -225,6 +226,7 @@ def _section(
             *device_notes(rows, names),
             *length_notes(rows, names),
             *head_notes(rows, names),
+            *fold_notes(rows, names),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),

@@ -38,7 +38,7 @@ RESERVED = frozenset(
             "budget",
         ),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "batch_size"),
-        "train_batch_size",
+        *("train_batch_size", "pretrained_on", "licence", "passes"),
         *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
         "steady_allocator",
         *("train_step", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),

@@ -32,6 +32,8 @@ PLAIN = Preprocess(mean=(0.0,), std=(1.0,))
 """Of weights that are scored and of which nothing is known: their images are scaled to 0..1."""
 BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's spec"
 UNKNOWN = "nothing that says it"
+NOT_TOLD = "not told by the checkpoint"
+"""What a checkpoint was trained on that says nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,10 @@ class Weights:
     """What says them."""
     source: str = ""
     """Where the normalisation comes from; empty: from the training split."""
+    pretrained_on: str = ""
+    """The data that they were trained on, in words; empty: random weights."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -109,12 +115,16 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
     names_source = (BY_NAME if stated else BY_FILE) if named else ""
     if not (named or trains or spec.class_names is None):
         outputs, names_source = names_of_spec(spec, options), BY_SPEC
+    pretrained = bool(options.get("pretrained", True))
+    trained_on = str(card.trained.get("dataset") or NOT_TOLD) if path else spec.pretrained_on if pretrained else ""
     return Weights(
         spec=changed,
         crop_mode=how["crop_mode"],
         outputs=tuple(tuple(unicodedata.normalize("NFC", name) for name in names) for names in outputs),
         names_source=names_source,
         source=source,
+        pretrained_on=trained_on,
+        pretrained_fingerprint=str(card.trained.get("data_fingerprint") or ""),
     )
 
 

@@ -281,7 +281,9 @@ def _open(located: Located, name: SplitName) -> OpenedSplit | None:
     if not len(labels):
         raise fault(located, f"there are no {name} images")
     if named != len(labels):
-        raise fault(located, f"{named:,} names for {len(labels):,} {name} images; each image needs one, or none has any")
+        raise fault(
+            located, f"{named:,} names for {len(labels):,} {name} images; each image needs one, or none has any"
+        )
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         first = wrong[0]

@@ -12,17 +12,12 @@ from vitbench.report.terminal_text import aligned
 from vitbench.specs import SplitName
 from vitbench.store import Store
 
-__all__ = ["image_title", "judged_split", "mistakes_text"]
+__all__ = ["judged_split", "mistakes_text"]
 
 
 def judged_split(record: Record) -> SplitName:
     """Return the split whose images a training was judged on."""
     return "test"
-
-
-def image_title(name: str, index: int) -> str:
-    """Return what to call an image: its file's name, else its position in its split."""
-    return name or f"image {index}"
 
 
 def mistakes_text(store: Store, asked: str, most: int) -> str:
@@ -66,5 +61,7 @@ def mistakes_text(store: Store, asked: str, most: int) -> str:
     ]
     head += f"; the {len(shown):,} most confident:" if len(shown) < len(wrong) else ", the most confident first:"
     columns = ["file" if files else "image", "true class", "answer", "confidence"]
-    note = "" if files else f"\n\nThe numbers are positions in the {kind} split, from 0: no names of files are kept of it."
+    note = (
+        "" if files else f"\n\nThe numbers are positions in the {kind} split, from 0: no names of files are kept of it."
+    )
     return f"{head}\n\n{aligned(columns, rows)}{note}"

@@ -144,12 +144,7 @@ def _worst(found: Sequence[Recall]) -> Sequence[Recall]:
 
 def _recalls_title(detail: RowDetail) -> str:
     count = len(detail.recalls)
-    which = (
-        f"the {MOST_CLASSES} worst of {count:,} classes"
-        if count > MOST_CLASSES
-        else "share of its images that are found"
-    )
-    return f"Recall of each class: {which}"
+    return f"Recall of the {MOST_CLASSES} worst of {count:,} classes" if count > MOST_CLASSES else "Recall of each class"
 
 
 def _recall_line(found: Recall, names: Sequence[str]) -> RecallLine:

@@ -61,7 +61,9 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     made_test: bool = False
     """See `OpenedSet`."""
     doubts: tuple[str, ...] = ()
-    """Reasons why scores on these data are to be taken with care."""
+    """Reasons why scores on its test images are to be taken with care."""
+    val_doubts: tuple[str, ...] = ()
+    """The same of its validation images."""
     unreadable: int = 0
     """Images that are left out, because they cannot be read."""
     limit: int | float | None = None
@@ -230,7 +232,7 @@ def decode(
         raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
     deepest = max(read.deepest for read in found)
     told = [split.conversions for split in {id(split.images): split for split in opened.splits}.values()]
-    repeated, doubts = copies(found)
+    repeated = copies(found)
     cut = [] if limit is None else [f"{total:,} of {sum(sizes.values()):,} images were read, as --limit asks"]
     geometry = _geometry(np.concatenate(shapes), deepest)
     followed = [] if limit is None or geometry.uniform else ["input size chosen from the images read"]
@@ -247,11 +249,12 @@ def decode(
             *cut,
             *followed,
             *looks(found, told),
-            *repeated,
+            *repeated.notes,
         ),
         limit=limit,
         made_test=opened.made_test,
-        doubts=tuple(doubts),
+        doubts=repeated.test_doubts,
+        val_doubts=repeated.val_doubts,
         unreadable=len(unreadable),
         unreadable_named=tuple(each.reason for each in unreadable[:MOST_NAMED]),
     )

@@ -40,6 +40,8 @@ class Answerer:
     """Its number in the table, from 0."""
     name: str
     baseline: bool
+    class_names: tuple[str, ...]
+    """What it can answer: the classes of the data, then others of its own head."""
     seeds: tuple[Answers, ...]
     """Of each seed, at least one, on the same images."""
 
@@ -47,6 +49,10 @@ class Answerer:
     def first(self) -> Answers:
         """The answers that are shown."""
         return self.seeds[0]
+
+    def said(self, place: int) -> str:
+        """Return what it took an image for."""
+        return self.class_names[self.first.classes[place]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +83,7 @@ class Album:
 
     split: SplitName
     class_names: tuple[str, ...]
+    """Of the data."""
     models: tuple[Answerer, ...]
     """Those with answers to the same images, in the order of the table."""
     chosen: Chosen

@@ -226,7 +226,8 @@ def _album(
     for number, (row, name, seeds) in enumerate(zip(rows, row_labels(rows), answers, strict=True)):
         same = tuple(one for one in seeds if one.are_on_images_of(seeds[0]))
         if same:
-            models.append(Answerer(row=number, name=name, baseline=row.baseline, seeds=same))
+            classes = next(r.planned.class_names for r in records[number] if isinstance(r.planned.cell, QualityCell))
+            models.append(Answerer(row=number, name=name, baseline=row.baseline, class_names=classes, seeds=same))
     judged = [r for each in records for r in each if isinstance(r.planned.cell, QualityCell) and r.planned.data]
     data = {(r.planned.data.cache, r.planned.data.names): r.planned.data for r in judged if r.planned.data}
     return album(models, data.values(), judged_split(judged[0]), images=images, room=room) if judged else None
@@ -298,7 +299,7 @@ def _row(
     # Speed cells have neither recipe nor data.
     main = max(quality.values() or records, key=lambda record: record.started)
     planned = main.planned
-    class_names = planned.data.class_names if planned.data else ()
+    class_names = planned.class_names
     run = runs.get(main.run)
     return RowDetail(
         main=main,

@@ -99,8 +99,7 @@ def gallery(scope: str, album: Album | None, rows: int, *, images: bool) -> Gall
         return Shot(thumbnail=placed[number], truth=truth, answer=answer, caption=captions[number])
 
     def said(model: int, place: int) -> str:
-        answers = album.models[model].first
-        return f"{classes[answers.classes[place]]} {answers.confidence[place]:.0%}"
+        return f"{album.models[model].said(place)} {album.models[model].first.confidence[place]:.0%}"
 
     mistakes = {
         model.row: tuple(shot(place, f"taken for {said(number, place)}") for place in places if place in at)
@@ -147,9 +146,9 @@ def _count(shown: int, count: int, words: str) -> str:
 
 def _usual(album: Album, place: int) -> str:
     """Return what most models take an image for."""
-    said = [int(model.first.classes[place]) for model in album.models if not model.baseline]
+    said = [model.said(place) for model in album.models if not model.baseline]
     usual = max(said, key=said.count)
-    return f"taken for {album.class_names[usual]} by {said.count(usual)} of {len(said)}"
+    return f"taken for {usual} by {said.count(usual)} of {len(said)}"
 
 
 def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -144,7 +144,9 @@ def _worst(found: Sequence[Recall]) -> Sequence[Recall]:
 
 def _recalls_title(detail: RowDetail) -> str:
     count = len(detail.recalls)
-    return f"Recall of the {MOST_CLASSES} worst of {count:,} classes" if count > MOST_CLASSES else "Recall of each class"
+    return (
+        f"Recall of the {MOST_CLASSES} worst of {count:,} classes" if count > MOST_CLASSES else "Recall of each class"
+    )
 
 
 def _recall_line(found: Recall, names: Sequence[str]) -> RecallLine:
@@ -237,6 +239,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     return {
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
+        "scored on": row.head,
         "seeds": ", ".join(map(str, row.seeds)),
         "trained on": _seed_devices(row),
         "seeds without a result": ", ".join(map(str, row.seeds_missing)),

@@ -60,6 +60,10 @@ def pairs(album: Album, thumbnails: Sequence[tuple[str, int]], captions: Sequenc
         words = _in_words(difference, models[first].name, models[second].name)
         found[f"{first} {second}"] = [words, _classes(models[first], models[second], len(album.class_names))]
     places = list(album.places)
+    # Data classes keep their numbers; each model's head may have others behind them.
+    others = dict.fromkeys(name for model in models for name in model.class_names[len(album.class_names) :])
+    classes = [*album.class_names, *others]
+    number = {name: place for place, name in enumerate(classes) if place >= len(album.class_names)}
     left_out = len(album.models) - len(models)
     several = any(len(model.seeds) > 1 for model in models)
     notes = [
@@ -72,13 +76,16 @@ def pairs(album: Album, thumbnails: Sequence[tuple[str, int]], captions: Sequenc
         note=" ".join(filter(None, notes)),
         data={
             "models": [plain(model.name) for model in models],
-            "classes": [plain(name) for name in album.class_names],
+            "classes": [plain(name) for name in classes],
             "thumbnails": [list(each) for each in thumbnails],
             "captions": [plain(each) for each in captions],
             "labels": models[0].first.labels[places].tolist(),
             "answers": [
                 {
-                    "classes": model.first.classes[places].tolist(),
+                    "classes": [
+                        said if said < len(album.class_names) else number[model.class_names[said]]
+                        for said in model.first.classes[places].tolist()
+                    ],
                     "confidence": [round(100 * each) for each in model.first.confidence[places].tolist()],
                 }
                 for model in models

@@ -52,7 +52,7 @@ class Answerer:
 
     def said(self, place: int) -> str:
         """Return what it took an image for."""
-        return self.class_names[self.first.classes[place]]
+        return self.class_names[int(self.first.classes[place])]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -70,17 +70,24 @@ class Results:
 
         return measurements_frame(self.records)
 
-    def page(self) -> str:
+    def page(self, *, images: bool = True) -> str:
         """Return the leaderboard as one HTML page that needs no other file.
+
+        Args:
+            images: whether it may show images of the data, small; without them it has no figure that shows any either.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
             StoreError: the folder can no longer be read.
         """
-        return rendered(self, "html")
+        return rendered(self, "html", images=images)
 
-    def write_page(self, path: str | Path) -> None:
+    def write_page(self, path: str | Path, *, images: bool = True) -> None:
         """Write the page into a file, and into a folder ``figures`` beside it the pictures of figures that it lacks.
+
+        Args:
+            path: of the file.
+            images: as of `page`.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
@@ -93,7 +100,7 @@ class Results:
         beside = path.parent / FOLDER
         try:
             have = {each.name for each in beside.iterdir()} if beside.is_dir() else set()
-            page, pictures = render_page(self.leaderboard, _details(self), have)
+            page, pictures = render_page(self.leaderboard, _details(self, images=images), have)
             if pictures:
                 beside.mkdir(exist_ok=True)
         except OSError as error:
@@ -450,8 +457,8 @@ def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A
     return load(folder)
 
 
-def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard of some results in a format of `vitbench.report.formats`.
+def rendered(results: Results, name: str, *, verdicts: Telling = "counted", images: bool = True) -> str:
+    """Return the leaderboard of some results in a format of `vitbench.report.formats`, a page perhaps without images.
 
     Raises:
         UnusableError: the packages of the format's extra are not installed.
@@ -459,15 +466,15 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
     """
     from vitbench.report.formats import render
 
-    return render(results.leaderboard, name, details=lambda: _details(results), verdicts=verdicts)
+    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
 
 
-def _details(results: Results) -> Details:
+def _details(results: Results, *, images: bool) -> Details:
     from vitbench.report.html.details import read_details
     from vitbench.store import Store
 
     with Store.open(results.folder, create=False) as store:
-        return read_details(store, results.leaderboard, results.records)
+        return read_details(store, results.leaderboard, results.records, images=images)
 
 
 def say(text: str) -> None:

@@ -30,6 +30,9 @@ LATENCY_TAIL = "latency_p95"
 """What is marked beside `LATENCY` in the picture of the latencies."""
 LIVE_SPEEDS = (SPEED, LATENCY, TRAINING_SPEED)
 """What ``vitbench compare --measure`` can time: the speed of a forward pass, of one image, of a training step."""
+CONFUSION_FIGURE = "figures/confusion"
+MISTAKES_FIGURE = "figures/mistakes"
+"""Figures whose content the page has by itself."""
 RESERVED = frozenset(
     {
         *("rank", "rank_last", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval", "tied_with"),

@@ -102,6 +102,7 @@ def test_what_settings_name_is_there():
     measurements = {each.name: each for offer in catalog.metrics.values() for each in offer.spec.gives}
     assert settings.SUITE in catalog.suites
     assert {settings.RECIPE, settings.PRETRAINED_RECIPE} <= set(catalog.recipes)
+    assert {settings.CONFUSION_FIGURE, settings.MISTAKES_FIGURE} <= set(catalog.figures)
     assert {settings.RANK_BY, settings.LATENCY_TAIL, *settings.LIVE_SPEEDS, *settings.AXES} <= set(measurements)
 
 

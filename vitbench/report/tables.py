@@ -18,7 +18,7 @@ from vitbench.records import PLAIN_STEP
 from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, style_of, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
-from vitbench.report.terminal_text import marked, rank_range
+from vitbench.report.terminal_text import few, marked, rank_range
 from vitbench.report.verdict_notes import Telling, verdict_notes
 from vitbench.settings import MEMORY, SPEED
 
@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 _MEMORY = MEMORY.replace("_", " ")
+_MOST_NAMED = 6
+"""Rows that a note names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,7 +310,7 @@ def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if row.train_step == PLAIN_STEP:
             by_recipe[row.recipe].append(label)
     return [
-        f"Training speed of {', '.join(names)} is that of a plain AdamW step"
+        f"Training speed of {', '.join(few(names, _MOST_NAMED))} is that of a plain AdamW step"
         + (f": the recipe {recipe} has no step." if recipe else ".")
         for recipe, names in by_recipe.items()
     ]

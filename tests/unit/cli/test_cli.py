@@ -104,6 +104,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--dataset": ("NAME", True, None),
         "--plots": FLAG,
         "--details": FLAG,
+        "--no-images": FLAG,
     },
     "findings": {"folder": ("[DIR]", False, None), "--json": FLAG},
     "explain": {

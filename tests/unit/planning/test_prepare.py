@@ -14,11 +14,12 @@ import pytest
 from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.data import cache
 from vitbench.errors import UnusableError, UsageError
+from vitbench.leaderboard.grouping import identity, timed_model
 from vitbench.planning.expand import expand
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import prepare
 from vitbench.planning.suite import Conditions, ModelEntry, Selection, SpeedPlan, Suite
-from vitbench.records import KeyedCell, QualityCell, SpeedCell
+from vitbench.records import Head, KeyedCell, QualityCell, SpeedCell
 from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m", sha256="5ha")
@@ -109,7 +110,13 @@ CATALOG = Catalog(
     ),
     recipes=offers(
         RecipeSpec(name="sgd", fit=fit, summary="x"),
-        RecipeSpec(name="score", fit=fit, summary="x", trains=False),
+        RecipeSpec(
+            name="score",
+            fit=fit,
+            summary="x",
+            trains=False,
+            options={"class_map": Option("", kind="file"), "classes": "subset"},
+        ),
         RecipeSpec(name="lacking", fit=fit, summary="x", requires=("no_such_module",)),
         RecipeSpec(name="gone", fit="no_such_module:fit", summary="x"),
         RecipeSpec(
@@ -365,6 +372,36 @@ def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
         found = prepared(model, datasets=[f"scored:kept={kept}"], recipe="score")
         assert [cell.unavailable for cell in found.cells if isinstance(cell.cell, QualityCell)] == [""]
         assert found.notes[0] == f"scored{':kept=train' if kept == 'train' else ''}: 12 test images in 2 classes"
+
+
+def test_a_head_of_more_classes_is_scored_on_those_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("one")
+    (tmp_path / "names.txt").write_text("light\nred\ndark\n")
+    (tmp_path / "map.csv").write_text("dark,2\nlight,0\n")
+    model = f"zoo/sound:checkpoint={tmp_path}/weights.pt,class_names={tmp_path}/names.txt"
+
+    def scored(**options: str) -> list[KeyedCell]:
+        return list(prepared(model, datasets=["scored"], recipe="score", score=options).cells)
+
+    subset, speed = scored()
+    assert subset.head == Head(outputs=3, of_classes=((2,), (0,)))
+    assert (speed.head, speed.cell.num_classes, timed_model(speed)) == (None, 3, timed_model(subset))
+    [whole, _] = scored(classes="all")
+    assert whole.head == Head(outputs=3, of_classes=((2,), (0,)), others=("red",))
+    [mapped, _] = scored(class_map=str(tmp_path / "map.csv"))
+    assert mapped.head == subset.head
+    (tmp_path / "map.csv").write_text("dark,2\nlight,0\nlight,red\n")
+    [again, _] = scored(class_map=str(tmp_path / "map.csv"))
+    assert again.head == Head(outputs=3, of_classes=((2,), (0, 1)))
+    assert (again.id == mapped.id, again.key == mapped.key) == (True, False)
+    assert len({cell.id for cell in (subset, whole, mapped)}) == 3
+    others = [identity(cell, cell.cell).task.other_classes for cell in (subset, whole, mapped)]
+    assert others == [0, 1, 0]
+    (tmp_path / "names.txt").write_text("light\nred\n")
+    with pytest.raises(
+        UnusableError, match=r'^model zoo/sound.* on scored: "dark" of the data.s 2 classes is not among'
+    ):
+        scored()
 
 
 def test_a_model_that_learns_is_refused_data_without_training_images() -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
-    from vitbench.records import Compile, Precision, Record
+    from vitbench.records import Compile, Judged, Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
@@ -127,6 +127,7 @@ def run(
     epochs: int | None = None,
     limit: int | float | None = None,
     budget: str | float | None = None,
+    split: Judged = "test",
     batch_size: int | None = None,
     largest_batch: bool = False,
     speeds: Literal["all", "none", "only"] | None = None,
@@ -158,6 +159,8 @@ def run(
         limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
         budget: how long the whole run may take, such as ``"30m"``, or in seconds: how many steps each training takes
             is fixed by it before the first one, and rows with a budget are ranked among themselves.
+        split: what models are judged on: "test", or "val" for validation images, or for what a recipe says of images
+            that it held out; then no test image is read, and rows are ranked apart from those of the test split.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
         speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none

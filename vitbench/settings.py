@@ -40,6 +40,7 @@ RESERVED = frozenset(
             "limit",
             "epochs",
             "budget",
+            "split",
             "other_classes",
             "head",
         ),

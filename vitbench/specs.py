@@ -644,6 +644,10 @@ class RecipeSpec(WithOptions):
     """Defaults that a model has under this recipe, where it offers options of these names."""
     trains: bool = True
     """Whether `fit` changes weights; where it does not, they are not stored again."""
+    chooses: bool | Mapping[str, OptionValue] = True
+    """Whether `fit` chooses anything by the validation images, such as the best epoch: always, never, or where one of
+    its options has the value given here, as in ``{"keep": "best"}``. Scores on images that were chosen by are too high,
+    and ``--split val`` marks them. A recipe that does not say is taken to choose."""
 
     def __post_init__(self) -> None:
         _check_name("recipe", self.name)
@@ -656,6 +660,16 @@ class RecipeSpec(WithOptions):
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         wanted = _freeze_options(owner, self.model_options, "build")
         object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
+        if not isinstance(self.chooses, bool):
+            object.__setattr__(self, "chooses", _freeze_mapping(owner, "chooses", self.chooses))
+            if unknown := sorted(set(self.chooses) - set(self.options)):
+                raise ValueError(f"{owner}: chooses names {unknown[0]}, which is none of its options")
+
+    def chooses_under(self, options: Mapping[str, OptionValue]) -> str:
+        """Return in words what makes `fit` choose by the validation images under some options; empty: nothing does."""
+        if isinstance(self.chooses, bool):
+            return "as it always does" if self.chooses else ""
+        return ", ".join(f"{name}={value}" for name, value in self.chooses.items() if options.get(name) == value)
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from vitbench.installed import CUDNN
-from vitbench.records import Compile, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
+from vitbench.records import Compile, Judged, KeyedCell, Provenance, QualityCell, Record, SpeedCell, digest
 from vitbench.specs import OptionValue
 
 __all__ = [
@@ -82,6 +82,7 @@ class Task(NamedTuple):
     limit: int | float | None
     epochs: int | None
     budget: float | None = None
+    split: Judged = "test"
     other_classes: int = 0
     """Those of the models' own heads that compete with the data's."""
 
@@ -130,7 +131,7 @@ def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     return RowIdentity(
         subject=timed_model(planned),
         task=Task(
-            *(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget),
+            *(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget, cell.split),
             other_classes=len(planned.head.others) if planned.head else 0,
         ),
         recipe=cell.recipe,

@@ -32,6 +32,7 @@ from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
     Compile,
+    Judged,
     KeyedCell,
     Measurement,
     QualityCell,
@@ -85,6 +86,8 @@ class Condition:
     """Those that change speed and memory alone."""
     budget: float | None = None
     """Seconds that the whole run could take, of which each training got a share; None: any."""
+    split: Judged = "test"
+    """What models were judged on: the test split, or validation images."""
     other_classes: int = 0
     """Classes of the models' own heads that compete with those of the data: a prediction of one of them is wrong."""
 
@@ -92,6 +95,11 @@ class Condition:
     def variables_text(self) -> str:
         """All environment variables that are set and change numbers, in words."""
         return ", ".join(f"{name}={value}" for name, value in sorted((*self.variables, *self.timing_variables)))
+
+    @property
+    def judged_on(self) -> str:
+        """The dataset, and which of its images where these are not its test images; empty for speed alone."""
+        return f"{self.dataset} (validation)" if self.split == "val" else self.dataset
 
     @property
     def partial(self) -> bool:
@@ -201,6 +209,7 @@ def _row(
         limit=task.limit,
         epochs=task.epochs,
         budget=task.budget,
+        split=task.split,
         other_classes=task.other_classes,
         **place._asdict(),
         **task.manner._asdict(),

@@ -28,7 +28,7 @@ from vitbench.records import (
     Provenance,
     QualityCell,
     SpeedCell,
-    digest,
+    id_of,
 )
 from vitbench.variables import Variables, variables_set
 
@@ -95,6 +95,7 @@ class Keyer:
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
             budget=self.conditions.budget,
+            split=self.conditions.split,
             **self._shared(),
         )
         keyed = self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
@@ -181,7 +182,7 @@ class Keyer:
             software={**self.software, **(dataset.decoders if dataset else {"reference network": REFERENCE})},
             vitbench=self.vitbench,
         )
-        cell_id = digest(cell)
+        cell_id = id_of(cell)
         return KeyedCell(
             cell=cell,
             id=cell_id,

@@ -19,7 +19,7 @@ from vitbench.catalog import Catalog
 from vitbench.catalog.provenance import first_missing
 from vitbench.data.fitting import fitted
 from vitbench.data.geometry import filling
-from vitbench.data.splits import load_splits
+from vitbench.data.splits import Splits, load_splits
 from vitbench.errors import Skip, StoreError, UnusableError, VitbenchError
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import FIGURES, PREDICTIONS, WEIGHTS, CellJob, CellResult, kept_file
@@ -30,12 +30,12 @@ from vitbench.files import sha256_of
 from vitbench.measuring.predictions import load_predictions
 from vitbench.protocols import Predictions, Split
 from vitbench.records import FigureCell, KeyedCell, Measurement
-from vitbench.specs import FigureSpec, ModelSpec, Preprocess, load_target
+from vitbench.specs import FigurePart, FigureSpec, ModelSpec, Preprocess, load_target
 from vitbench.training import preprocess
 from vitbench.training.card import read_card
 from vitbench.training.checkpoint import load_checkpoint, read_state
 from vitbench.worker.build import build_model
-from vitbench.worker.heads import Judged
+from vitbench.worker.heads import GroupedOutputs
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.runtime import runtime
 from vitbench.worker.weights import preprocess_of, weights_of
@@ -43,7 +43,13 @@ from vitbench.worker.weights import preprocess_of, weights_of
 __all__ = ["run_figure"]
 
 PICTURES = 8
-"""Images of the test split that a figure is offered: one of each class, where there are so many classes."""
+"""Images that a figure is offered: one of each class, where there are so many classes."""
+
+_LACKING: dict[FigurePart, str] = {
+    "predictions": "the training left no predictions",
+    "kept": "its recipe kept no tensors beside the weights",
+}
+"""Why a figure that needs a part is skipped."""
 
 Pixels = NDArray[np.uint8]
 
@@ -60,7 +66,7 @@ def run_figure(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cell
             with signs_of_life(send, "drawing"):
                 subject = _subject(job, catalog, cell)
                 if lacking := [part for part in spec.needs if not getattr(subject, part)]:
-                    raise Skip(f"the training left no {lacking[0]}")
+                    raise Skip(_LACKING[lacking[0]])
                 figures, measured = _drawn(spec, cell, subject)
         except Skip as skip:
             return CellResult(status="skipped", reason=str(skip), runtime=flags)
@@ -100,9 +106,11 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     spec, trains = catalog.member(cell.model), catalog.recipe(cell.recipe).spec.trains
     num_classes = planned.outputs
     try:
-        test = load_splits(info, limit=cell.of.limit, learns=False).test
+        splits = load_splits(info, limit=cell.of.limit, learns=False, judged=cell.of.split)
     except OSError as error:
         raise Skip(f"its images are not in the cache {info.cache} any more; run the training again") from error
+    predictions = _predictions(job.trained.get(PREDICTIONS))
+    shown = _predicted(splits, predictions)
     weights = weights_of(spec, cell.options, trains=trains)
     stored = job.trained.get(WEIGHTS)
     if trains and stored is None:
@@ -112,7 +120,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     groups = planned.head.groups if planned.head else ()
 
     def placed(model: nn.Module) -> nn.Module:
-        return (Judged(model, groups) if groups else model).to(device).eval()
+        return (GroupedOutputs(model, groups) if groups else model).to(device).eval()
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng():
@@ -133,9 +141,9 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         pixels=partial(_pixels, how=how, image_size=planned.image_size),
         fresh=fresh,
         resized=lambda height, width: placed(_resized(planned, spec, num_classes, stored, (height, width))),
-        pictures=_own(cell.images, channels[0]) if cell.images else _of_test(test, info.class_names),
-        images=test,
-        predictions=_predictions(job.trained.get(PREDICTIONS)),
+        pictures=_own(cell.images, channels[0]) if cell.images else _some_of(shown, info.class_names),
+        images=shown,
+        predictions=predictions,
         kept=_kept(job.trained),
     )
 
@@ -246,17 +254,27 @@ def _pixels(images: Sequence[Pixels], *, how: Preprocess, image_size: tuple[int,
     return np.stack([fit(image) for image in images])
 
 
-def _of_test(test: Split, class_names: Sequence[str]) -> tuple[Picture, ...]:
-    """Return some images of the test split: the first of each class, then the second, in a fixed order of images."""
-    order = np.random.default_rng(0).permutation(len(test))
+def _predicted(splits: Splits, predictions: Predictions | None) -> Split:
+    """Return the images that a model was judged on: training images, where its recipe held these out."""
+    judged = splits.judged
+    if predictions is None or (
+        np.array_equal(predictions.index, judged.index) and np.array_equal(predictions.labels, judged.labels)
+    ):
+        return judged
+    return Split(images=splits.train.images, index=predictions.index, labels=predictions.labels)
+
+
+def _some_of(judged: Split, class_names: Sequence[str]) -> tuple[Picture, ...]:
+    """Return some images of a split: the first of each class, then the second, in a fixed order of images."""
+    order = np.random.default_rng(0).permutation(len(judged))
     nth: dict[int, int] = {}
     ranked: list[tuple[int, int, int]] = []
     for row in order:
-        label = int(test.labels[row])
+        label = int(judged.labels[row])
         nth[label] = nth.get(label, -1) + 1
         ranked.append((nth[label], label, int(row)))
     return tuple(
-        Picture(name=class_names[label], pixels=np.array(test.images[test.index[row]]), label=label)
+        Picture(name=class_names[label], pixels=np.array(judged.images[judged.index[row]]), label=label)
         for _, label, row in sorted(ranked)[:PICTURES]
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vitbench.errors import UnusableError, did_you_mean
 
-__all__ = ["BY_NAME", "Judged", "Outputs", "match", "match_map"]
+__all__ = ["BY_NAME", "GroupedOutputs", "Outputs", "match", "match_map"]
 
 Outputs = tuple[tuple[int, ...], ...]
 """For each class of the data the outputs that mean it."""
@@ -28,7 +28,7 @@ _REMEDY = (
 )
 
 
-class Judged(nn.Module):
+class GroupedOutputs(nn.Module):
     """A model whose outputs are chosen and put in another order; those of one class become one.
 
     The logit of a class that several outputs mean is the log of the sum of their exponentials, so that softmax gives it

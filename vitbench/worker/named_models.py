@@ -19,7 +19,7 @@ from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.training.inputs import convert
 from vitbench.worker.build import checked_build
-from vitbench.worker.heads import Judged, match
+from vitbench.worker.heads import GroupedOutputs, match
 from vitbench.worker.weights import weights_of
 
 __all__ = ["builder"]
@@ -77,7 +77,7 @@ def builder(
             order = match(class_names, weights.outputs, len(class_names))[0] if same else ()
         except VitbenchError as error:
             raise type(error)(f"model {text}, which recipe {recipe.name} builds: {error}") from error
-        model = Judged(model, order) if order else model
+        model = GroupedOutputs(model, order) if order else model
         wanted = spec.preprocess or statistics()
         if not channels_fit(len(wanted.mean), channels):  # as for a model that is trained itself
             wanted = replace(wanted, mean=statistics().mean, std=statistics().std)

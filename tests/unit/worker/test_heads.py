@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vitbench.errors import UnusableError
-from vitbench.worker.heads import BY_NAME, Judged, match, match_map
+from vitbench.worker.heads import BY_NAME, GroupedOutputs, match, match_map
 
 HEAD = (("n01", "tench", "Tinca"), ("n02", "crane"), ("n03", "crane"), ("n04",), ())
 COUNT = len(HEAD)
@@ -94,7 +94,7 @@ def test_a_class_map_that_does_not_meet_is_refused(given: Any, words: str) -> No
 def test_several_outputs_of_a_class_have_the_sum_of_their_probabilities(kind: torch.dtype) -> None:
     logits = (40 * torch.randn(7, 5, generator=torch.Generator().manual_seed(0))).to(kind)
     groups = ((3, 0), (1,), (4, 2))
-    judged = Judged(nn.Identity(), groups)(logits)
+    judged = GroupedOutputs(nn.Identity(), groups)(logits)
     whole = logits.double().softmax(dim=1)
     expected = torch.stack([whole[:, list(group)].sum(dim=1) for group in groups], dim=1)
     torch.testing.assert_close(judged.double().softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
@@ -103,5 +103,5 @@ def test_several_outputs_of_a_class_have_the_sum_of_their_probabilities(kind: to
 
 def test_outputs_that_mean_one_class_each_are_chosen_as_they_are() -> None:
     logits = torch.tensor([[30.0, 10.0, 20.0]], dtype=torch.bfloat16)
-    assert torch.equal(Judged(nn.Identity(), ((2,), (0,)))(logits), logits[:, [2, 0]])
-    assert not Judged(nn.Linear(1, 1, bias=False), ((0,),)).state_dict().keys() - {"model.weight"}
+    assert torch.equal(GroupedOutputs(nn.Identity(), ((2,), (0,)))(logits), logits[:, [2, 0]])
+    assert not GroupedOutputs(nn.Linear(1, 1, bias=False), ((0,),)).state_dict().keys() - {"model.weight"}

@@ -247,14 +247,14 @@ def scored(
     if isinstance(models, str) or not models:
         raise UsageError("vitbench score needs models: give --model, once for each.")
     name, folder = _named_data(str(data))
-    settings: dict[str, OptionValue] = {CLASSES: classes}
-    settings |= {CLASS_MAP: str(class_map)} if class_map else {}
+    options: dict[str, OptionValue] = {CLASSES: classes} if classes != "subset" else {}
+    options |= {CLASS_MAP: str(class_map)} if class_map else {}
     return {
         "suite": SCORE_SUITE.partition("/")[2],
         "models": tuple(models),
         "datasets": (name,),
         "data": {name: folder} if folder else {},
-        "settings": {SCORE_RECIPE: settings},
+        "settings": {SCORE_RECIPE: options} if options else {},
     }
 
 

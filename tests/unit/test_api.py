@@ -142,7 +142,7 @@ def test_data_to_score_on_are_a_folder_or_a_name(
     monkeypatch.chdir(tmp_path / "here")
     asked = scored(text, ["net"], class_map=Path("map.csv"))
     assert (asked["datasets"], asked["data"]) == ((name,), {name: folder} if folder else {})
-    assert asked["settings"] == {"recipes/evaluate": {"classes": "subset", "class_map": "map.csv"}}
+    assert asked["settings"] == {"recipes/evaluate": {"class_map": "map.csv"}}
     assert select(**asked).settings == asked["settings"]
 
 

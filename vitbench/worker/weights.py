@@ -24,7 +24,7 @@ from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess, load_ta
 from vitbench.training import statistics
 from vitbench.training.card import Card, read_card
 
-__all__ = ["BY_SPEC", "Weights", "names_of_spec", "preprocess_of", "weights_of"]
+__all__ = ["BY_FILE", "BY_NAME", "BY_SPEC", "Weights", "names_of_spec", "preprocess_of", "weights_of"]
 
 _MOST_BYTES = 64 * 2**20
 """Of a file of class names."""

@@ -390,18 +390,22 @@ def test_a_head_of_more_classes_is_scored_on_those_of_the_data(tmp_path: Path) -
     assert whole.head == Head(outputs=3, of_classes=((2,), (0,)), others=("red",))
     [mapped, _] = scored(class_map=str(tmp_path / "map.csv"))
     assert mapped.head == subset.head
-    (tmp_path / "map.csv").write_text("dark,2\nlight,0\nlight,red\n")
-    [again, _] = scored(class_map=str(tmp_path / "map.csv"))
+    (tmp_path / "map.csv").write_text("dark,2\nlight,0\nlight,1\n")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")  # speed needs no match
+    [again, timed] = scored(class_map=str(tmp_path / "map.csv"))
     assert again.head == Head(outputs=3, of_classes=((2,), (0, 1)))
     assert (again.id == mapped.id, again.key == mapped.key) == (True, False)
+    assert (timed.cell.num_classes, timed.unavailable) == (3, "")
     assert len({cell.id for cell in (subset, whole, mapped)}) == 3
     others = [identity(cell, cell.cell).task.other_classes for cell in (subset, whole, mapped)]
     assert others == [0, 1, 0]
     (tmp_path / "names.txt").write_text("light\nred\n")
+    found = prepared(model, datasets=["scored"], recipe="score")
+    assert [cell.unavailable[:40] for cell in found.cells] == ['"dark" of the data\'s 2 classes is not am', ""]
     with pytest.raises(
         UnusableError, match=r'^model zoo/sound.* on scored: "dark" of the data.s 2 classes is not among'
     ):
-        scored()
+        prepared(model, datasets=["scored"], recipe="score", speed=SpeedPlan(batch_sizes=()))
 
 
 def test_a_model_that_learns_is_refused_data_without_training_images() -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vitbench.contract import API
     from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
     from vitbench.hookspecs import hookimpl
+    from vitbench.picking.pick import Picked, pick
     from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, TrainStep
     from vitbench.records import Measurement, Verdict
     from vitbench.specs import (
@@ -37,6 +38,7 @@ __all__ = [
     "MetricSpec",
     "ModelSpec",
     "Option",
+    "Picked",
     "Preprocess",
     "RecipeSpec",
     "Results",
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
+    "pick",
     "run",
     "score",
     "withdraw",
@@ -61,6 +64,7 @@ _HOMES = {
     "contract": ("API",),
     "errors": ("Skip", "UnusableError", "UsageError", "VitbenchError"),
     "hookspecs": ("hookimpl",),
+    "picking.pick": ("Picked", "pick"),
     "protocols": ("ConfusionScore", "ImageScores", "SampleScore", "TrainStep"),
     "records": ("Measurement", "Verdict"),
     "specs": (

@@ -119,6 +119,7 @@ def run(
     output: str | Path | None = None,
     models: Sequence[str] = (),
     datasets: Sequence[str] = (),
+    recipe: str = "",
     data: Mapping[str, str | Path] | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -150,6 +151,7 @@ def run(
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         models: instead of the suite's, such as ``"scratch/vit:depth=4"``.
         datasets: instead of the suite's, with options as models have them: ``"mine/shades:fold=2"``.
+        recipe: of all models but baselines, such as ``"linear-probe"``, whatever suite and models say.
         data: where datasets are, by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.

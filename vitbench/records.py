@@ -375,6 +375,10 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     """Channels, height, width of the cached images."""
+    uniform: tuple[int, int] | None = None
+    """Height and width of all images as they came; None where they differ, or where nothing says."""
+    short_side: int = 0
+    """Median of their shorter sides in pixels; 0: nothing says."""
     sizes: dict[str, int]
     """Images in each split that was cached: test, and perhaps train and val."""
     augmentations: tuple[str, ...] = ()

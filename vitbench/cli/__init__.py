@@ -14,6 +14,7 @@ from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
 from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
+from vitbench.cli.pick import pick
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
 from vitbench.cli.score import score
@@ -47,7 +48,7 @@ def main() -> None:
         note(f"Error: {plain(str(error))}")
         code = error.exit_code
     except KeyboardInterrupt:
-        resume = "; run the same command to resume" if sys.argv[1:2] in (["run"], ["score"]) else ""
+        resume = "; run the same command to resume" if sys.argv[1:2] in (["run"], ["score"], ["pick"]) else ""
         note(f"Interrupted{resume}.")
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench --help | head -1` has read enough
@@ -82,6 +83,7 @@ def cli() -> None:
 
 _COMMANDS = (
     run,
+    pick,
     score,
     ls,
     plugins,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitbench.cli.leaderboard import print_table
-from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
+from vitbench.cli.options import FiniteRange, duration, plugin_options, read_pairs
 from vitbench.cli.streams import echo
-from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.settings import SUITE
 
@@ -44,14 +43,6 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     return number
 
 
-def _budget(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    """Read a duration."""
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and datasets are given]"
 
 
@@ -60,6 +51,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model to use instead of the suite's.")
 @click.option("--dataset", "datasets", multiple=True, metavar="D[:k=v,...]", help="A dataset instead of the suite's.")
+@click.option("--recipe", default="", metavar="R", help="The recipe of all models. [default: as suite and models say]")
 @click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset is.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
@@ -82,7 +74,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option(
     "--budget",
     metavar="DURATION",
-    callback=_budget,
+    callback=duration,
     help="Time for the whole run, such as 30m: it decides how many steps each training takes.",
 )
 @click.option(

@@ -163,6 +163,8 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
         train_cache=str(_array_folder(folder, survey, larger)) if larger else "",
         class_names=survey.class_names,
         shape=form.shape,
+        uniform=survey.geometry.uniform,
+        short_side=survey.geometry.short_side,
         sizes=survey.sizes,
         augmentations=located.augmentations,
         target=located.spec.target,

@@ -150,6 +150,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     """As on a command line: ``M[:k=v,...]``."""
     datasets: tuple[str, ...] = ()
     """As models are."""
+    recipe: str = ""
+    """The recipe of all models but baselines, whatever suite and models say; empty: as they say."""
     seeds: tuple[Seed, ...] = ()
     batch_size: Images | None = None
     largest_batch: bool = False

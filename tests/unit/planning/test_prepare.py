@@ -105,6 +105,14 @@ CATALOG = Catalog(
             downloads=True,
             revision=revision,
         ),
+        ModelSpec(
+            name="unnamed",
+            build=net,
+            summary="x",
+            options={"pretrained": True},
+            pretrained_on="x",
+            class_names=raising(KeyError("cat")),
+        ),
         ModelSpec(name="lacks", build=net, summary="x", requires=("no_such_module",)),
         ModelSpec(name="*", build=net, resolve=raising(ValueError("no network")), summary="x"),
     ),
@@ -406,6 +414,13 @@ def test_a_head_of_more_classes_is_scored_on_those_of_the_data(tmp_path: Path) -
         UnusableError, match=r'^model zoo/sound.* on scored: "dark" of the data.s 2 classes is not among'
     ):
         prepared(model, datasets=["scored"], recipe="score", speed=SpeedPlan(batch_sizes=()))
+
+
+def test_a_model_whose_classes_cannot_be_named_costs_its_own_cells(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("one")
+    sound = f"zoo/sound:checkpoint={tmp_path}/weights.pt"
+    found = prepared(sound, "zoo/unnamed", datasets=["scored"], recipe="score", speed=SpeedPlan(batch_sizes=()))
+    assert [cell.unavailable for cell in found.cells] == ["", "its class_names cannot be used: KeyError: 'cat'"]
 
 
 def test_a_model_that_learns_is_refused_data_without_training_images() -> None:

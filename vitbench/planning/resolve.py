@@ -131,10 +131,13 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     if model.fault:
         return model
-    from vitbench.worker.weights import weights_of
+    from vitbench.worker.weights import ClassNamesError, weights_of
 
     trains = recipe.trains or model.spec.is_baseline
-    known = weights_of(model.spec, model.options, trains=trains)
+    try:
+        known = weights_of(model.spec, model.options, trains=trains)
+    except ClassNamesError as error:  # a plugin's fault costs its own cells
+        return dataclasses.replace(model, fault=Fault(reason=str(error), exit_code=error.exit_code))
     return dataclasses.replace(
         model,
         spec=known.spec,

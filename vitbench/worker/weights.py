@@ -16,7 +16,7 @@ from typing import Any, cast
 from vitbench import contract
 from vitbench.catalog.options import parse_size
 from vitbench.data.geometry import channels_fit
-from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
+from vitbench.errors import UnusableError, UsageError, reason_of
 from vitbench.files import read_file
 from vitbench.protocols import Split
 from vitbench.records import KeyedCell
@@ -24,7 +24,16 @@ from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess, load_ta
 from vitbench.training import statistics
 from vitbench.training.card import Card, read_card
 
-__all__ = ["BY_SPEC", "Weights", "names_of_spec", "preprocess_of", "weights_of"]
+__all__ = [
+    "BY_FILE",
+    "BY_NAME",
+    "BY_SPEC",
+    "ClassNamesError",
+    "Weights",
+    "names_of_spec",
+    "preprocess_of",
+    "weights_of",
+]
 
 _MOST_BYTES = 64 * 2**20
 """Of a file of class names."""
@@ -34,6 +43,10 @@ BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's s
 UNKNOWN = "nothing that says it"
 NOT_TOLD = "not told by the checkpoint"
 """What a checkpoint was trained on that says nothing of it."""
+
+
+class ClassNamesError(UnusableError):
+    """A spec's `class_names` fails, or gives something else than names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +181,7 @@ def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[
     """Return what a model's spec, which has a `class_names`, calls the classes of its weights.
 
     Raises:
-        UnusableError: its function fails, or gives something else than names.
+        ClassNamesError: its function fails, or gives something else than names.
     """
     assert spec.class_names is not None
     try:
@@ -176,8 +189,6 @@ def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[
         outputs = tuple((names,) if isinstance(names, str) else tuple(names) for names in found)
         if not all(isinstance(name, str) for names in outputs for name in names):
             raise TypeError("it gives something that is not text")
-    except VitbenchError:
-        raise
     except Exception as error:
-        raise UnusableError(f"model {spec.name}: its class_names cannot be used: {reason_of(error)}") from error
+        raise ClassNamesError(f"its class_names cannot be used: {reason_of(error)}") from error
     return outputs

@@ -46,6 +46,8 @@ def test_the_schema():
             "epochs": None,
             "budget": None,
             "split": "test",
+            "other_classes": 0,
+            "head": "",
             "fingerprint": f.data_info("digits").fingerprint,
         },
         "seeds": [0],

@@ -91,6 +91,7 @@ def _facts(rows: Sequence[Row]) -> list[TableColumn]:
                     unit="",
                     better="",
                     detail=len(set(texts)) < 2,
+                    narrow=False,
                     cells=tuple(cells),
                     words=fact.number is None,
                 )

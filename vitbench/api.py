@@ -303,7 +303,15 @@ def _seconds(budget: Any) -> Any:
         raise UsageError(f"vitbench.run(): budget: {error}") from error
 
 
-def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datasets: Sequence[str] = ()) -> Results:
+def load(
+    folder: str | Path | None = None,
+    *,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    where: str = "",
+    sort: str = "",
+    columns: Sequence[str] = (),
+) -> Results:
     """Return what an output folder holds.
 
     Args:
@@ -311,22 +319,29 @@ def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datase
         models: the leaderboard shows and ranks those that fit one of these patterns, and none that fits one with ``!``
             before it; empty: all. `Results.records` has all of them in any case.
         datasets: likewise.
+        where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
+            peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
+        sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
+            ``licence``, ``recipe`` and ``passes``, too. Empty: by rank.
+        columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
-        UsageError: a pattern fits nothing.
+        UsageError: a pattern fits nothing, no row meets the condition, a text is none, or a name is unknown.
         StoreError: it is missing, unreadable or of another version.
     """
     from vitbench.leaderboard.results import read_results
     from vitbench.leaderboard.selecting import Patterns
+    from vitbench.leaderboard.view import View, viewed
     from vitbench.store import default_output
 
     place = Path(folder) if folder else default_output()
-    for name, patterns in (("models", models), ("datasets", datasets)):
+    for name, patterns in (("models", models), ("datasets", datasets), ("columns", columns)):
         if isinstance(patterns, str):
             raise UsageError(f"vitbench.load(): {name} must be a list, not {patterns!r}")
     asked = Patterns(models=tuple(models), datasets=tuple(datasets)) if models or datasets else None
     records, leaderboard = read_results(place, asked)
-    return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
+    view = View(where=where, sort=sort, columns=tuple(columns))
+    return Results(folder=place, records=tuple(records), leaderboard=viewed(leaderboard, view))
 
 
 def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A002 - what records call it

@@ -43,7 +43,7 @@ RESERVED = frozenset(
             "split",
         ),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "batch_size"),
-        "train_batch_size",
+        *("train_batch_size", "pretrained_on", "licence", "passes"),
         *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
         "steady_allocator",
         *("train_step", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),

@@ -444,6 +444,8 @@ class ModelSpec(WithOptions):
     """Keyword arguments that `build` always gets and that no user sets."""
     pretrained_on: str = ""
     """The data its weights were trained on; empty when it starts from random weights."""
+    licence: str = ""
+    """Licence of these weights, by its SPDX identifier where it has one: ``Apache-2.0``."""
     downloads: bool = False
     """Its weights come from the Hugging Face hub, unless option ``pretrained`` is false or ``checkpoint`` is given."""
     revision: Target | None = None

@@ -76,6 +76,12 @@ class ResolvedModel:
     """Its own defaults for the options of its recipe."""
     normalised_by: str = ""
     """What says how the images of its weights are normalised; empty: the training split does."""
+    pretrained_on: str = ""
+    """The data that its weights were trained on; empty: it starts from random ones."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it."""
+    licence: str = ""
+    """Of these weights."""
     fault: Fault | None = None
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
@@ -134,6 +140,10 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         crop_mode=known.crop_mode,
         class_names=() if trains else known.class_names,
         normalised_by=known.source,
+        pretrained_on=known.pretrained_on,
+        pretrained_fingerprint=known.pretrained_fingerprint,
+        # That of its plugin is of its own weights.
+        licence=asked.licence or ("" if "checkpoint" in model.files or not model.is_trained else model.spec.licence),
     )
 
 

@@ -33,6 +33,8 @@ PLAIN = Preprocess(mean=(0.0,), std=(1.0,))
 """Of weights that are scored and of which nothing is known: their images are scaled to 0..1."""
 BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's spec"
 UNKNOWN = "nothing that says it"
+NOT_TOLD = "not told by the checkpoint"
+"""What a checkpoint was trained on that says nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,10 @@ class Weights:
     """In the order of the outputs; empty where nothing says them."""
     source: str = ""
     """Where the normalisation comes from; empty: from the training split."""
+    pretrained_on: str = ""
+    """The data that they were trained on, in words; empty: random weights."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it."""
 
 
 def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: bool) -> Weights:
@@ -98,11 +104,15 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
         told = UsageError if source == BY_NAME or given else UnusableError
         raise told(f"what is said of the weights of model {spec.name} does not go together: {error}") from error
     names = given.get("class_names")
+    pretrained = bool(options.get("pretrained", True))
+    trained_on = str(card.trained.get("dataset") or NOT_TOLD) if path else spec.pretrained_on if pretrained else ""
     return Weights(
         spec=changed,
         crop_mode=how["crop_mode"],
         class_names=_read_names(str(names)) if names else card.class_names,
         source=source,
+        pretrained_on=trained_on,
+        pretrained_fingerprint=str(card.trained.get("data_fingerprint") or ""),
     )
 
 

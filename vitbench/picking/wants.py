@@ -41,7 +41,9 @@ def parse_want(text: str, catalog: Catalog) -> Where | None:
     """
     if not text.strip():
         return None
-    return parse_where(text, {one.name: one.unit or "" for offer in catalog.metrics.values() for one in offer.spec.gives})
+    return parse_where(
+        text, {one.name: one.unit or "" for offer in catalog.metrics.values() for one in offer.spec.gives}
+    )
 
 
 def values_of(metrics: Mapping[str, Metric]) -> dict[str, float | None]:

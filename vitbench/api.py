@@ -259,6 +259,10 @@ def select(**asked: Any) -> Selection:
         raise UsageError(
             "--budget decides how long models are trained, and --speeds only trains none; drop one of the two."
         )
+    if asked.get("split") == "val" and asked.get("speeds") == "only":
+        raise UsageError(
+            "--split val decides what models are judged on, and --speeds only judges none; drop one of the two."
+        )
     asked |= {
         "suite": str(asked.get("suite") or ""),
         "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,

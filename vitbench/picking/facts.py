@@ -153,8 +153,8 @@ def facts_in_words(facts: DataFacts) -> list[str]:
         )
     if facts.imbalance >= UNEQUAL:
         lines.append(
-            f"Classes are unequal: always naming {facts.majority_name!r} is right on {100 * facts.majority:.0f} % of the "
-            "test images; balanced_accuracy counts each class alike."
+            f"Classes are unequal: always naming {facts.majority_name!r} is right on {100 * facts.majority:.0f} % of "
+            "the test images; balanced_accuracy counts each class alike."
         )
     if facts.untested:
         lines.append(f"Without test images: {_listed(facts.untested)}.")

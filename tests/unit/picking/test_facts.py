@@ -45,8 +45,8 @@ def test_unequal_classes_are_warned_of() -> None:
     few, many = facts((94, 9), (5, 1), (30, 10)), facts((95, 9), (5, 1), (30, 10))
     assert not any("unequal" in line for line in facts_in_words(few))
     assert (
-        "Classes are unequal: always naming 'class 0' is right on 75 % of the test images; balanced_accuracy counts each "
-        "class alike." in facts_in_words(many)
+        "Classes are unequal: always naming 'class 0' is right on 75 % of the test images; balanced_accuracy counts "
+        "each class alike." in facts_in_words(many)
     )
 
 

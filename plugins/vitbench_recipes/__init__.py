@@ -30,6 +30,12 @@ LABELS = Option(
     minimum=1e-9,
     help="Images with a label: a share up to 1, or from 2 on their number; the same ones for each model and seed",
 )
+FOLDS = Option(
+    0,
+    minimum=0,
+    help="Parts that are held out in turn, so that each labelled image is judged; 1: none; 0: 5 where fewer than 1,000 "
+    "validation images are there",
+)
 PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
 
@@ -83,11 +89,17 @@ SUPERVISED: dict[str, Option] = {
     "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
 }
 """Of `supervised`, and of the second phase of `masked-patches`, which is the same."""
+PROBES = {
+    "linear-probe": "Leave the weights, learn a linear head: logistic regression, its penalty chosen on validation",
+    "knn": "Leave the weights, let the nearest training images vote by cosine; k and temperature chosen on validation",
+    "prototype": "Leave the weights, take the class whose mean feature is nearest",
+}
+"""Recipes that learn from features alone."""
 
 
 @vitbench.hookimpl
 def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
-    """Give `supervised`, `study`, `finetune`, `masked-patches` and `evaluate`."""
+    """Give `supervised`, `study`, `finetune`, `masked-patches`, `linear-probe`, `knn`, `prototype` and `evaluate`."""
     yield vitbench.RecipeSpec(
         name="supervised",
         fit="vitbench_recipes.supervised:fit",
@@ -161,6 +173,14 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         },
         chooses=KEPT_BEST,
     )
+    for name, summary in PROBES.items():
+        yield vitbench.RecipeSpec(
+            name=name,
+            fit=f"vitbench_recipes.{name.replace('-', '_')}:fit",
+            summary=summary,
+            options={"labels": LABELS, "folds": FOLDS},
+            model_options={"head": "new"},
+        )
     yield vitbench.RecipeSpec(
         name="evaluate",
         fit="vitbench_recipes.evaluate:fit",

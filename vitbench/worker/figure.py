@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from vitbench.training.card import read_card
 from vitbench.training.checkpoint import load_checkpoint, read_state
 from vitbench.worker.build import build_model
 from vitbench.worker.heartbeat import signs_of_life
+from vitbench.worker.keeping import HEAD, with_kept_head
 from vitbench.worker.runtime import runtime
 from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
 
@@ -105,10 +107,10 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     predictions = _predictions(job.trained.get(PREDICTIONS))
     shown = _predicted(splits, predictions)
     weights = weights_of(spec, cell.options, trains=trains)
-    stored = job.trained.get(WEIGHTS)
-    if trains and stored is None:
+    stored, head = job.trained.get(WEIGHTS), job.trained.get(kept_file(HEAD))
+    if trains and stored is None and head is None:
         raise Skip("its trained weights were not stored")
-    if not trains:
+    if not trains or stored is None:
         _check_files(planned)
     order = None if trains else class_order(weights.class_names, info.class_names)
 
@@ -120,8 +122,9 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
             torch.manual_seed(seed)
             return placed(build_model(_weightless(planned), spec, num_classes))
 
-    model = placed(_trained(planned, spec, num_classes, stored))  # first: it says what is wrong with damaged weights
-    how = _how(stored) if stored else preprocess_of(weights, planned, None)
+    # First: it says what is wrong with damaged weights, and random ones are drawn as they were.
+    model = placed(_trained(planned, spec, num_classes, stored, head))
+    how = _how(stored) if stored else preprocess_of(weights, planned, splits.train if trains else None)
     channels = (info.shape[0], planned.in_channels)
     make = partial(_inputs, how=how, image_size=planned.image_size, in_channels=planned.in_channels, device=device)
     return FigureSubject(
@@ -133,7 +136,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         inputs=make,
         pixels=partial(_pixels, how=how, image_size=planned.image_size),
         fresh=fresh,
-        resized=lambda height, width: placed(_resized(planned, spec, num_classes, stored, (height, width))),
+        resized=lambda height, width: placed(_resized(planned, spec, num_classes, stored, head, (height, width))),
         pictures=_own(cell.images, channels[0]) if cell.images else _some_of(shown, info.class_names),
         images=shown,
         predictions=predictions,
@@ -165,17 +168,26 @@ def _weightless(planned: KeyedCell) -> KeyedCell:
     return msgspec.structs.replace(planned, hub="away")
 
 
-def _trained(planned: KeyedCell, spec: ModelSpec, num_classes: int, stored: str | None) -> nn.Module:
-    """Return the model with its trained weights; one whose recipe trains nothing is built as it was."""
+def _trained(planned: KeyedCell, spec: ModelSpec, num_classes: int, stored: str | None, head: str | None) -> nn.Module:
+    """Return the model with its trained weights; where none were stored, as it was built, perhaps with a new head."""
     if stored is None:
-        return build_model(planned, spec, num_classes)
+        model = build_model(planned, spec, num_classes)
+        if head is None:
+            return model
+        size = (2, planned.in_channels, *planned.image_size)
+        return with_kept_head(model, head, torch.linspace(-1, 1, math.prod(size)).view(size))
     model = build_model(_weightless(planned), spec, num_classes)
     load_checkpoint(model, stored)
     return model
 
 
 def _resized(
-    planned: KeyedCell, spec: ModelSpec, num_classes: int, stored: str | None, size: tuple[int, int]
+    planned: KeyedCell,
+    spec: ModelSpec,
+    num_classes: int,
+    stored: str | None,
+    head: str | None,
+    size: tuple[int, int],
 ) -> nn.Module:
     """Return the trained model for an input of another size.
 
@@ -189,7 +201,7 @@ def _resized(
     larger = msgspec.structs.replace(planned, image_size=size)
     try:
         try:
-            return _trained(larger, spec, num_classes, stored)
+            return _trained(larger, spec, num_classes, stored, head)
         except UnusableError:
             if stored is None or "checkpoint" not in spec.declared:
                 raise

@@ -27,15 +27,17 @@ from vitbench.records import HELD_OUT, KeyedCell, Measurement, PreprocessInfo, Q
 from vitbench.specs import Augmentation, Preprocess, RecipeSpec, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.clock import waited
+from vitbench.training.features import fitted_head
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, cut_short, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
+from vitbench.worker.features import FeatureCache
 from vitbench.worker.hands import Hands
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.held_out import HeldOut
-from vitbench.worker.keeping import card_of, keep_weights
+from vitbench.worker.keeping import card_of, keep_head, keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
@@ -118,7 +120,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         pools = (splits.train, *[splits.val] * ("val" not in info.sizes))  # a split of its own has rows of its own
         held_out, steps = HeldOut(*pools, num_classes=num_classes), _budget(planned, cell).steps
         hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say, held_out=held_out, steps=steps)
-        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands, held_out)
+        data = _train_val(planned, splits, how)
+        extract = FeatureCache(planned, model, data, send, say)
+        run = _fit_run(planned, cell, log, build, hands, held_out, extract)
         if job.probe:
             fit = partial(contract.call, load_target(recipe.fit), {"model": model, "data": data, "run": run})
             times = probe_training(fit, model, data, run, began=began)
@@ -147,7 +151,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         flipped = flag_reasons(flags)
     predictions, images = held_out.predictions(info.class_names) if by_folds else (found.predictions, judged)
     save_predictions(folder / PREDICTIONS, predictions)
-    if recipe.trains and not planned.baseline:
+    if fitted_head(model) is not None:
+        said |= {"weights": keep_head(model, hands)}
+    elif recipe.trains and not planned.baseline:
         card, anew = card_of(how, planned), meta_architecture(planned, spec, num_classes)
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
@@ -156,7 +162,9 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     curve = tuple(log.curve)
     steps = hands.earlier_steps + count.taken
     training = (
-        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps) if recipe.trains else None
+        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps, extract.read)
+        if recipe.trains
+        else None
     )
     subject = Subject(
         num_classes=num_classes,
@@ -287,6 +295,7 @@ def _fit_run(
     build: Callable[[str], nn.Module],
     hands: Hands,
     held_out: HeldOut,
+    extract: FeatureCache,
 ) -> FitRun:
     return FitRun(
         device=torch.device(planned.device),
@@ -300,6 +309,7 @@ def _fit_run(
         save=hands.save,
         keep=hands.keep,
         out_of_fold=held_out.add,
+        features=extract,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )
@@ -344,14 +354,17 @@ def _training_log(
     curve: tuple[dict[str, float], ...],
     earlier_seconds: float,
     steps: int,
+    known: int,
 ) -> TrainingLog:
-    """Return what `fit` took in all attempts, and what disturbed the last one."""
+    """Return what `fit` took in all attempts, and what disturbed the last one; it found `known` images' features."""
     warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
     if earlier_seconds:
         warnings = [
             *warnings,
             f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
         ]
+    if known:
+        warnings = [*warnings, f"the features of {known:,} images were extracted by an earlier run"]
     warnings = [*warnings, *filter(None, [waited(curve)])]
     return TrainingLog(
         seconds=earlier_seconds + end.wall - start.wall,

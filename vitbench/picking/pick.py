@@ -100,6 +100,7 @@ def pick(
         going = _begun(**{**locals(), "data": str(data)})
         try:
             answer = answered(going.finals(going.race(going.time())), going.want)
+            going.beside_the_majority(answer)
         finally:
             going.keep()
     lacks = bool(answer.finals) and answer.pick is None

@@ -27,6 +27,7 @@ from vitbench.records import (
     Status,
     Verdict,
     digest,
+    id_of,
 )
 from vitbench.running.attempt import merge_processes
 from vitbench.running.largest_batch import LargestBatch
@@ -96,7 +97,7 @@ def _keyed(
     cell: QualityCell | SpeedCell, *, label: str, data: DataInfo | None, code: str, machine: str, **fields: object
 ) -> KeyedCell:
     origin = PluginOrigin(plugin="scratch", distribution="vitbench", version="0.1.0", code_hash=code)
-    cell_id = digest(cell)
+    cell_id = id_of(cell)
     return KeyedCell(
         **{
             "cell": cell,

@@ -82,6 +82,7 @@ def save(path: Path, labels: Sequence[int], classes: Sequence[int], confidence: 
         "top_classes": np.asarray(classes, dtype=np.int64)[:, None],
         "top_logits": np.log(np.asarray(confidence, dtype=np.float32))[:, None],
         "log_normaliser": np.zeros(len(labels)),
+        "index": np.arange(len(labels)),
     }
     write_arrays(path, arrays)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import msgspec
 from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
+from vitbench.settings import SCORE_RECIPE, SCORE_SUITE
 from vitbench.specs import OptionValue
 
 if TYPE_CHECKING:
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
     from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
-    from vitbench.records import Compile, Precision, Record
+    from vitbench.records import Compile, Judged, Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select", "withdraw"]
+__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
+
+
+_SPLIT_WORDS = frozenset({"", "test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev"})
+"""Names of folders that say nothing of whose images are in them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -113,6 +119,7 @@ def run(
     output: str | Path | None = None,
     models: Sequence[str] = (),
     datasets: Sequence[str] = (),
+    recipe: str = "",
     data: Mapping[str, str | Path] | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -121,6 +128,7 @@ def run(
     epochs: int | None = None,
     limit: int | float | None = None,
     budget: str | float | None = None,
+    split: Judged = "test",
     batch_size: int | None = None,
     largest_batch: bool = False,
     speeds: Literal["all", "none", "only"] | None = None,
@@ -143,6 +151,7 @@ def run(
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         models: instead of the suite's, such as ``"scratch/vit:depth=4"``.
         datasets: instead of the suite's, with options as models have them: ``"mine/shades:fold=2"``.
+        recipe: of all models but baselines, such as ``"linear-probe"``, whatever suite and models say.
         data: where datasets are, by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.
@@ -152,6 +161,8 @@ def run(
         limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
         budget: how long the whole run may take, such as ``"30m"``, or in seconds: how many steps each training takes
             is fixed by it before the first one, and rows with a budget are ranked among themselves.
+        split: what models are judged on: "test", or "val" for validation images, or for what a recipe says of images
+            that it held out; then no test image is read, and rows are ranked apart from those of the test split.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
         speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none
@@ -193,6 +204,81 @@ def run(
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
     # As it was given, unless the working directory was removed meanwhile.
     return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
+
+
+def score(
+    data: str | Path,
+    models: Sequence[str],
+    *,
+    classes: Literal["subset", "all"] = "subset",
+    class_map: str | Path | None = None,
+    **how: Any,
+) -> Results:
+    """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
+
+    Args:
+        data: a folder, ``"name=folder"``, or the name of a dataset, with options perhaps.
+        models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
+        classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
+        class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
+            are matched by name.
+        how: `output`, `device`, `precision`, `threads`, `limit`, `timeout`, `rerun`, `compile`, `channels_last`,
+            `skip_unreadable`, `plugins`, `no_plugins`, `strict_plugins` and `quiet`, as `run` takes them.
+
+    Raises:
+        VitbenchError: as `run` does.
+        KeyboardInterrupt: the run was interrupted; its records are kept.
+    """
+    return run(**scored(data, models, classes=classes, class_map=class_map), **how)
+
+
+def scored(
+    data: str | Path,
+    models: Sequence[str],
+    *,
+    classes: Literal["subset", "all"] = "subset",
+    class_map: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of `run` that score models; those of this function are as in `score`.
+
+    Raises:
+        UsageError: no model is named, or the data have no name.
+    """
+    from vitbench.planning.heads import CLASS_MAP, CLASSES
+
+    if isinstance(models, str) or not models:
+        raise UsageError("vitbench score needs models: give --model, once for each.")
+    name, folder = _named_data(str(data))
+    settings: dict[str, OptionValue] = {CLASSES: classes}
+    settings |= {CLASS_MAP: str(class_map)} if class_map else {}
+    return {
+        "suite": SCORE_SUITE.partition("/")[2],
+        "models": tuple(models),
+        "datasets": (name,),
+        "data": {name: folder} if folder else {},
+        "settings": {SCORE_RECIPE: settings},
+    }
+
+
+def _named_data(text: str) -> tuple[str, str]:
+    """Return the name of the data to score on, and their folder; no folder for a dataset that is known by its name.
+
+    A folder is called as it is; that of a split, such as ``val``, as the one that it is in.
+
+    Raises:
+        UsageError: nothing gives a name.
+    """
+    name, equals, folder = text.partition("=")
+    if equals and name and folder and ":" not in name and not Path(text).is_dir():
+        return name, folder
+    if not (Path(text).is_dir() or "/" in text.partition(":")[0] or os.sep in text or text.startswith((".", "~"))):
+        return text, ""
+    place = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() would name what a link leads to
+    called = next((each for each in (place.name, place.parent.name) if each.casefold() not in _SPLIT_WORDS), "")
+    called = "".join("-" if letter in ":=," else letter for letter in called)
+    if not called:
+        raise UsageError(f"{text} gives the data no name; give NAME={text}.")
+    return called, text
 
 
 def _absolute(folder: Path) -> Path:

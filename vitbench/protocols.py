@@ -59,8 +59,9 @@ class ImageSet(Protocol):
     the dataset uses.
 
     Several threads call it at once. It may have more attributes: ``verified: bool``, whether the files were found to be
-    the published ones; ``notes: Sequence[str]``, sentences that the user should read; and ``conversions: Mapping[str,
-    int]``, read when all images were: how many of them are what, in words.
+    the published ones; ``notes: Sequence[str]``, sentences that the user should read; ``names: Sequence[str]``, what
+    each image is called, such as its path in the folder; and ``conversions: Mapping[str, int]``, read when all images
+    were: how many of them are what, in words.
     """
 
     @property

@@ -10,6 +10,14 @@ RECIPE = "recipes/supervised"
 """For a model that names none and starts from random weights."""
 PRETRAINED_RECIPE = "recipes/finetune"
 """For a model that names none and has been trained."""
+SCORE_SUITE = "suites/score"
+"""What ``vitbench score`` runs."""
+SCORE_RECIPE = "recipes/evaluate"
+"""Its recipe, which has the options `vitbench.planning.heads.CLASS_MAP` and `CLASSES`."""
+PICK_SUITE = "suites/pick"
+"""The models that `vitbench pick` chooses among where nobody names others."""
+PROBE_RECIPE = "recipes/linear-probe"
+"""What `vitbench pick` compares trained models by before it trains any."""
 RANK_BY = "top1"
 """What a table is ranked by."""
 SPEED = "throughput"
@@ -36,6 +44,9 @@ RESERVED = frozenset(
             "limit",
             "epochs",
             "budget",
+            "split",
+            "other_classes",
+            "head",
         ),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "batch_size"),
         "train_batch_size",

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import vitbench
-from vitbench.api import plan_of, select
+from vitbench.api import plan_of, scored, select
 from vitbench.errors import StoreError, UsageError
 from vitbench.execution.local import LocalExecutor
 from vitbench.planning.suite import Conditions, Selection
@@ -119,6 +119,37 @@ def test_speeds_that_are_to_be_measured_again_are_asked_for(monkeypatch: pytest.
     for rerun in ("speed", "failed"):
         plan_of(LocalExecutor(), rerun=rerun, strict_plugins=False, quiet=True, limit=9)
     assert [selection.times for selection in asked] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "folder"),
+    [
+        ("cifar10:train_images=9", "cifar10:train_images=9", ""),
+        ("mine=some/where", "mine", "some/where"),
+        ("zoo/idx", "idx", "zoo/idx"),
+        ("nette", "nette", "nette"),
+        ("nette/val", "nette", "nette/val"),
+        ("./nette/Validation/", "nette", "./nette/Validation/"),
+        ("a=b:c", "a-b-c", "a=b:c"),
+        ("nette/..", "here", "nette/.."),
+    ],
+)
+def test_data_to_score_on_are_a_folder_or_a_name(
+    text: str, name: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("nette", "a=b:c"):
+        (tmp_path / "here" / each).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    asked = scored(text, ["net"], class_map=Path("map.csv"))
+    assert (asked["datasets"], asked["data"]) == ((name,), {name: folder} if folder else {})
+    assert asked["settings"] == {"recipes/evaluate": {"classes": "subset", "class_map": "map.csv"}}
+    assert select(**asked).settings == asked["settings"]
+
+
+def test_scoring_needs_models_and_data_with_a_name() -> None:
+    for data, models, words in (("a", (), "needs models"), ("a", "net", "needs models"), ("/val", ["net"], "=/val")):
+        with pytest.raises(UsageError, match=words):
+            scored(data, models)
 
 
 def test_load_gives_rows_and_measurements(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from vitbench.records import (
     SpeedCell,
     Verdict,
     canonical_name,
-    digest,
     doubt,
+    id_of,
     interval_of,
 )
 from vitbench.specs import Option
@@ -55,15 +55,15 @@ SPEED_ID = "057f33f1cc3c5aac"
 
 def test_an_id_is_the_same_in_every_version_and_process() -> None:
     """A change here orphans every stored result: it needs a new SCHEMA and a line in the changelog."""
-    assert digest(QUALITY) == QUALITY_ID
-    assert digest(SPEED) == SPEED_ID
+    assert id_of(QUALITY) == QUALITY_ID
+    assert id_of(SPEED) == SPEED_ID
 
 
 @pytest.mark.process
 def test_an_id_does_not_depend_on_the_hash_seed() -> None:
     script = (
-        "from vitbench.records import QualityCell, digest\n"
-        "print(digest(QualityCell(model='scratch/vit', options={'dropout': 0.1, 'patch_size': 4}, threads=1, seed=0,\n"
+        "from vitbench.records import QualityCell, id_of\n"
+        "print(id_of(QualityCell(model='scratch/vit', options={'dropout': 0.1, 'patch_size': 4}, threads=1, seed=0,\n"
         "    recipe='recipes/supervised', recipe_options={'epochs': 20}, dataset='datasets/digits')))"
     )
     done = subprocess.run(
@@ -89,13 +89,14 @@ def test_an_id_does_not_depend_on_the_hash_seed() -> None:
         {"limit": 0.5},
         {"epochs": 1},
         {"budget": 60.0},
+        {"split": "val"},
         {"compile": "default"},
         {"channels_last": True},
         {"variables": {"ATEN_CPU_CAPABILITY": "default"}},
     ],
 )
 def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, object]) -> None:
-    assert digest(msgspec.structs.replace(QUALITY, **change)) != QUALITY_ID
+    assert id_of(msgspec.structs.replace(QUALITY, **change)) != QUALITY_ID
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, ob
     ],
 )
 def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, object]) -> None:
-    assert digest(msgspec.structs.replace(SPEED, **change)) != SPEED_ID
+    assert id_of(msgspec.structs.replace(SPEED, **change)) != SPEED_ID
 
 
 def test_every_field_of_a_cell_was_tried_above() -> None:
@@ -139,7 +140,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
             "threads",
             "limit",
         ),
-        *("epochs", "budget", "compile", "channels_last", "variables"),
+        *("epochs", "budget", "compile", "channels_last", "variables", "split"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),
@@ -151,7 +152,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
 def test_the_order_of_options_does_not_change_an_id() -> None:
     turned = msgspec.structs.replace(QUALITY, options=dict(reversed(QUALITY.options.items())))
     assert list(turned.options) != list(QUALITY.options)
-    assert digest(turned) == QUALITY_ID
+    assert id_of(turned) == QUALITY_ID
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitbench.errors import UsageError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.protocols import Split
-from vitbench.records import DataInfo
+from vitbench.records import DataInfo, Judged
 
 __all__ = [
     "SPLIT_SEED",
@@ -46,6 +46,9 @@ class Splits:
     train: Split
     val: Split
     test: Split
+    """Without images where models are judged on the validation split."""
+    judged: Split
+    """What a model is judged on."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
 
@@ -138,48 +141,61 @@ def validation_rows(labels: Index, *, limit: int | float | None, train_images: i
     return rows[stratified_split(labels[rows], VALIDATION_SHARE, SPLIT_SEED)[1]]
 
 
-def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True) -> Splits:
+def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True, judged: Judged = "test") -> Splits:
     """Map a cached dataset and split it.
 
     Each split is limited, the training images that were asked for are chosen, then validation images are held out of
-    them. A validation split that the dataset has is taken as it is. Without training images, train and val are empty.
-    Images to learn from may be larger than the others, which are as models are judged on them.
+    them. A validation split that the dataset has is taken as it is. Without training images, train is empty, and so is
+    val where the dataset has none. Images to learn from may be larger than the others, which are as models are judged
+    on them.
 
     Args:
         info: the dataset.
         limit: as `stratified_limit` takes it, for each split; None: all images.
         learns: whether a model is trained, which needs images to choose by.
+        judged: what models are judged on; no file of the test split is opened for ``val``.
 
     Raises:
         UsageError: `learns`, and no image is left for validation.
+        UnusableError: models are to be judged on validation images, and there are none.
         ValueError: the cache holds the images of another limit alone.
     """
     if info.limit not in (None, limit):
         raise ValueError(f"the cache {info.cache} holds the images of the limit {info.limit}, not of {limit}")
     folder, learnt = Path(info.cache), Path(info.train_cache or info.cache)
     pools = {}
-    for name in info.sizes:
+    for name in [each for each in info.sizes if each != "test" or judged == "test"]:
         place = learnt if name == "train" else folder
         labels = np.load(place / f"{name}-labels.npy")
         rows = _used(labels, limit, info.train_images if name == "train" else None)
         images = np.load(place / f"{name}-images.npy", mmap_mode="r")
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
-    if "train" not in pools:
-        none = _part(pools["test"], np.arange(0))
-        return Splits(train=none, val=none, test=pools["test"], notes=())
-    pool = pools["train"]
-    if "val" in pools:
-        return Splits(train=pool, val=pools["val"], test=pools["test"], notes=())
+    if judged == "val" and not {"train", "val"} & set(pools):
+        raise UnusableError(
+            f"dataset {info.name}: it has test images alone, and no validation images to judge models on; "
+            "judge them on the test split (--split test)"
+        )
+    none = _part(next(iter(pools.values())), np.arange(0))
+    if "train" not in pools or "val" in pools:
+        train, val, test = (pools.get(name, none) for name in ("train", "val", "test"))
+        return Splits(train=train, val=val, test=test, judged=val if judged == "val" else test, notes=())
+    pool, test = pools["train"], pools.get("test", none)
     kept, held_out = stratified_split(pool.labels, VALIDATION_SHARE, SPLIT_SEED)
-    if learns and not len(held_out):
+    if (learns or judged == "val") and not len(held_out):
         raise UsageError(
             f"dataset {info.name}: with one image per class ({len(pool)} in all) none is left for validation; "
             f"allow at least {2 * len(info.class_names)} training images"
         )
     note = single_image_note(pool.labels, info.class_names, held_out="validation") if learns else ""
-    judged = np.load(folder / "train-images.npy", mmap_mode="r") if info.train_cache else pool.images
-    val = Split(images=judged, index=pool.index[held_out], labels=pool.labels[held_out])
-    return Splits(train=_part(pool, kept), val=val, test=pools["test"], notes=(note,) if note else ())
+    smaller = np.load(folder / "train-images.npy", mmap_mode="r") if info.train_cache else pool.images
+    val = Split(images=smaller, index=pool.index[held_out], labels=pool.labels[held_out])
+    return Splits(
+        train=_part(pool, kept),
+        val=val,
+        test=test,
+        judged=val if judged == "val" else test,
+        notes=(note,) if note else (),
+    )
 
 
 def single_image_note(labels: Index, class_names: Sequence[str], *, held_out: str) -> str:

@@ -70,8 +70,10 @@ class ResolvedModel:
     """The size of its input where its name says none; None follows the data."""
     crop_mode: CropMode = "center"
     """How images of another shape come into its input."""
-    class_names: tuple[str, ...] = ()
-    """Of its weights, where they are scored; empty where nothing says them."""
+    outputs: tuple[tuple[str, ...], ...] = ()
+    """The names of each output's class, where its weights are scored; empty where nothing says them."""
+    names_source: str = ""
+    """What says them."""
     recipe_options: dict[str, OptionValue] = field(default_factory=dict)
     """Its own defaults for the options of its recipe."""
     normalised_by: str = ""
@@ -132,7 +134,8 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         spec=known.spec,
         own_size=model.spec.input_size,
         crop_mode=known.crop_mode,
-        class_names=() if trains else known.class_names,
+        outputs=() if trains else known.outputs,
+        names_source="" if trains else known.names_source,
         normalised_by=known.source,
     )
 

@@ -37,7 +37,7 @@ _CONDITIONS = (
         "steady_allocator",
     ),
     *("torch", "cudnn", "variables"),
-    *("limit", "epochs", "budget", "fingerprint"),
+    *("limit", "epochs", "budget", "split", "other_classes", "head", "fingerprint"),
 )
 """How a row was measured, beside dataset, device, precision and machine."""
 _FAILURE = ("model", "dataset", "kind", "status", "reason")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vitbench.leaderboard.leaderboard import Metric, Resolution, Row
 from vitbench.leaderboard.processes import THRESHOLD, Processes, comparable, in_turn, moody
 from vitbench.leaderboard.references import References
+from vitbench.records import Judged
 from vitbench.report.metric_styles import in_words, style_of, threshold_in_words
 
 __all__ = ["one_seed", "ranking_notes", "reference_note"]
 
+_KINDS: Mapping[Judged, str] = {"test": "test", "val": "validation"}
 _APART = "they were not measured in turn, and how far two occasions differ is not known"
 _UNLIKE = "they are not all ratios to one reference network"
 
@@ -74,7 +76,7 @@ def _order_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
 
 
 def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
-    """Say what a range of ranks means here, and how small a difference this test set can show."""
+    """Say what a range of ranks means here, and how small a difference these images can show."""
     ranked = [row for row in rows if row.rank is not None]
     ranges = any(row.rank != row.rank_last for row in ranked)
     style = style_of(rank_by, ranked)
@@ -93,7 +95,8 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     seeds = _spread(ranked, rank_by)
     if resolution.gap is None:
         few = "with these seeds too few" if seeds else "too few"
-        notes.append(f"Test images: {resolution.images:,}, {few} to tell any two rows apart.")
+        kind = _KINDS[rows[0].condition.split].capitalize()
+        notes.append(f"{kind} images: {resolution.images:,}, {few} to tell any two rows apart.")
     elif resolution.gap:
         sample = "images and seeds" if seeds else "images"
         smallest = threshold_in_words(style, resolution.gap) + f" of {rank_by}" * (style.unit == "%")
@@ -148,7 +151,7 @@ def _spread(rows: Sequence[Row], rank_by: str) -> bool:
 
 
 def _images(rows: Sequence[Row], rank_by: str) -> str:
-    """Say how many test images a measure of quality rests on, where that is one number."""
+    """Say how many images a measure of quality rests on, where that is one number."""
     metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
     counts = {metric.n for metric in metrics if metric.taken_at == "quality" and not metric.machine_bound and metric.n}
-    return f", on {counts.pop():,} test images" if len(counts) == 1 else ""
+    return f", on {counts.pop():,} {_KINDS[rows[0].condition.split]} images" if len(counts) == 1 else ""

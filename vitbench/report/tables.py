@@ -26,6 +26,7 @@ __all__ = [
     "Missing",
     "Section",
     "device_notes",
+    "head_notes",
     "length_notes",
     "missing",
     "missing_title",
@@ -152,6 +153,7 @@ def _section(
             *_batch_notes(rows, labels),
             *device_notes(rows, labels),
             *length_notes(rows, labels),
+            *head_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *told,
@@ -242,6 +244,15 @@ def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if len(set(row.seed_steps)) > 1
     ]
     return [f"The budget gave the seeds of a row unlike numbers of steps: {', '.join(unlike)}."] if unlike else []
+
+
+def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows are scored on a part of their own head's classes, or on more than the data's."""
+    by_part: dict[str, list[str]] = defaultdict(list)
+    for row, label in zip(rows, labels, strict=True):
+        if row.head:
+            by_part[row.head].append(label)
+    return [f"Scored on {part}: {', '.join(names)}." for part, names in by_part.items()]
 
 
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

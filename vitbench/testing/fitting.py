@@ -28,7 +28,8 @@ from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.testing.checks import CheckFailed, need, raised
-from vitbench.training.features import extracted
+from vitbench.training.frozen_features import extracted
+from vitbench.worker.held_out import HeldOut
 from vitbench.worker.runtime import seed_all
 
 __all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "options_of", "run_of", "tensors_of", "tiny_problem"]
@@ -166,6 +167,7 @@ def run_of(
         options=options_of(recipe) if options is None else options,
         log=_log,
         build=partial(_build_teacher, data=data),
+        out_of_fold=HeldOut(data.train, data.val, num_classes=data.num_classes).add,
         features=partial(_features, data=data, device=torch.device(device)),
     )
 

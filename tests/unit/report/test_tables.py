@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
-from vitbench.records import METHOD, Allotted, Record, Style
+from vitbench.records import METHOD, Allotted, Head, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -118,6 +118,26 @@ def test_seeds_that_a_budget_gave_unlike_lengths_are_told() -> None:
     words = "The budget gave the seeds of a row unlike numbers of steps: a 1,400 to 2,000."
     assert words in only_section(budgeted(0, 1400), budgeted(1, 2000)).notes
     assert not [note for note in only_section(budgeted(0, 1400), budgeted(1, 1400)).notes if "unlike" in note]
+
+
+def test_what_of_a_head_rows_are_scored_on_is_said_and_those_against_more_classes_stand_apart() -> None:
+    few = tuple((k,) for k in range(10))
+
+    def scored(label: str, head: Head | None) -> Record:
+        record = f.quality(label)
+        return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, head=head))
+
+    records = [
+        scored("own", Head(outputs=10)),
+        *(scored(label, Head(outputs=1000, of_classes=few)) for label in ("a", "b")),
+        scored("all", Head(outputs=12, of_classes=few, others=("x", "y"))),
+    ]
+    subset, whole = sections(build(records, [], "top1"), detailed=False)
+    assert [note for note in subset.notes if note.startswith("Scored")] == [
+        "Scored on 10 of the head's 1,000 classes: a, b."
+    ]
+    assert (whole.title, whole.labels) == (f"{subset.title}, against 2 other classes", ("all",))
+    assert "Scored on all of the head's 12 classes: all." in whole.notes
 
 
 def recipe_lines(*records: object) -> list[str]:

@@ -23,7 +23,7 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, M
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
-from vitbench.records import DataInfo, QualityCell
+from vitbench.records import DataInfo, Head, QualityCell
 from vitbench.training import DivergedError, preprocess, statistics
 from vitbench.worker import figure, quality
 from vitbench.worker.quality import measure_again, run_quality
@@ -238,11 +238,25 @@ def test_weights_are_scored_alike_whatever_lies_beside_the_test_images(tmp_path:
     other = msgspec.structs.replace(info, class_names=tuple(info.class_names[k] for k in order))
     scored = {"recipe": "recipes/evaluate", "recipe_options": {}}
     checkpoint = {"checkpoint": str(tmp_path / "trained" / WEIGHTS)}
-    again, applied, said = rerun(tmp_path / "scored", other, options=checkpoint, **scored)
+    head = Head(outputs=10, of_classes=tuple((int(k),) for k in order))
+    again, applied, said = rerun(tmp_path / "scored", other, options=checkpoint, head=head, **scored)
 
     assert again == first
     assert (applied.mean, applied.std, applied.source) == (how.mean, how.std, "the checkpoint")
     np.testing.assert_array_equal(said.logits, predicted.logits[:, order])
+
+    # Four classes of its ten, two of them as one; the others compete.
+    few = msgspec.structs.replace(other, class_names=("a", "b", "c"))
+    labels = np.load(tmp_path / "test-labels.npy") % 3
+    np.save(tmp_path / "test-labels.npy", labels)
+    head = Head(outputs=10, of_classes=((4,), (7, 2), (0,)), others=tuple("defghi"))
+    top1, _, said = rerun(tmp_path / "against", few, options=checkpoint, head=head, **scored)
+    logits = torch.from_numpy(predicted.logits)
+    wanted = torch.stack([logits[:, 4], logits[:, [7, 2]].logsumexp(dim=1), logits[:, 0]], dim=1)
+    wanted = torch.cat([wanted, logits[:, [1, 3, 5, 6, 8, 9]]], dim=1)
+    torch.testing.assert_close(torch.from_numpy(said.logits), wanted)
+    assert said.class_names == tuple("abcdefghi")
+    assert top1 == (wanted.argmax(dim=1).numpy() == labels[said.index]).mean()
 
 
 @pytest.mark.compute

@@ -38,7 +38,15 @@ from vitbench.report.metric_styles import styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
-from vitbench.report.tables import device_notes, length_notes, missing, missing_title, recipe_notes, step_notes
+from vitbench.report.tables import (
+    device_notes,
+    head_notes,
+    length_notes,
+    missing,
+    missing_title,
+    recipe_notes,
+    step_notes,
+)
 from vitbench.report.terminal_text import EN_DASH, rank_range
 from vitbench.report.verdict_notes import verdict_notes
 
@@ -216,6 +224,7 @@ def _section(
             *reference_note(board.references.get(condition, {}), rows),
             *device_notes(rows, names),
             *length_notes(rows, names),
+            *head_notes(rows, names),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),

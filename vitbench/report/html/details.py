@@ -18,6 +18,7 @@ import msgspec
 
 from vitbench.errors import StoreError
 from vitbench.findings.findings import Findings, findings_of
+from vitbench.leaderboard.answers import read_answers
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.measurements import plain_name
 from vitbench.records import (
@@ -30,7 +31,7 @@ from vitbench.records import (
     SpeedCell,
     newest_by_id,
 )
-from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram, read_top_one
+from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram
 from vitbench.report.html.reproduce import Reproduction, reproduction
 from vitbench.settings import LATENCY
 
@@ -217,8 +218,8 @@ def _row(
     # Speed cells have neither recipe nor data.
     main = max(quality.values() or records, key=lambda record: record.started)
     planned = main.planned
-    class_names = planned.data.class_names if planned.data else ()
-    predicted = [found for r in quality.values() if (found := read_top_one(predictions(r.key))) is not None]
+    class_names = planned.class_names
+    predicted = [found for r in quality.values() if (found := read_answers(predictions(r.key))) is not None]
     run = runs.get(main.run)
     return RowDetail(
         main=main,

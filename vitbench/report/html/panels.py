@@ -184,6 +184,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     return {
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
+        "scored on": row.head,
         "seeds": ", ".join(map(str, row.seeds)),
         "trained on": _seed_devices(row),
         "seeds without a result": ", ".join(map(str, row.seeds_missing)),

@@ -23,6 +23,7 @@ MAY_NAME = {
     "pytest_plugin/benchmark.py",  # what pytest-benchmark stores beside its own figures
 }
 ORDINARY = {
+    ("leaderboard/pretraining.py", "cifar"),  # what names of datasets begin with
     ("report/training_curves.py", "train_seconds"),  # a key of `FitRun.log`
     ("testing/subjects.py", "train_seconds"),
     ("training/clock.py", "train_seconds"),

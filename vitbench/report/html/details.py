@@ -167,7 +167,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
         ),
         runs=tuple(shown.values()),
         data=tuple(data.values()),
-        findings=findings_of(store, board.whole, records),
+        findings=findings_of(store, board, records),
     )
 
 

@@ -31,9 +31,7 @@ ALL = ["a [recipes/supervised]", "b", "c", "a [recipes/finetune]", "d"]
 
 def test_rows_are_hidden_and_ranks_stay() -> None:
     found = board(where="throughput > 50 and params < 1M")
-    assert labels(found) == ["a [recipes/supervised]", "a [recipes/finetune]", "b"] or labels(found) == [
-        label for label in labels(board()) if label.startswith(("a", "b"))
-    ]
+    assert labels(found) == ["a [recipes/supervised]", "b", "a [recipes/finetune]"]
     whole = {row.label: (row.rank, row.rank_last, row.tied_with) for row in board().rows}
     assert {row.label: (row.rank, row.rank_last, row.tied_with) for row in found.rows}.items() <= whole.items()
     assert found.hidden.startswith(f"Shown: {len(found.rows)} of 5 rows, where throughput > 50 and params < 1 M; ")
@@ -75,7 +73,7 @@ def test_columns_are_those_that_are_asked_for_in_their_order() -> None:
     assert found.columns == ("recipe", "params", "image_size", "top1")
     heads = next(line for line in render(found, "md").splitlines() if "model" in line)
     assert [head.strip() for head in heads.strip("| ").split("|")] == [
-        *("rank", "model", "recipe", "params", "input", "top1 %", "95 % interval")
+        *("rank", "model", "recipe", "params M", "input", "top1 %", "95 % interval")
     ]
     assert render(found, "csv").splitlines()[0] == (
         '"rank","rank_last","model","dataset","recipe","param_count","img_size","top1"'
@@ -91,7 +89,7 @@ def test_columns_are_those_that_are_asked_for_in_their_order() -> None:
         ({"sort": "troughput"}, 'no column "troughput". Did you mean "throughput"'),
         (
             {"columns": ("licence", "x")},
-            'no column "x". There are: image_size, pretrained_on, licence, recipe, passes, ',
+            'no column "x". There are: image_size, pretrained_on, licence',
         ),
         ({"columns": ("rank", "model")}, "name a metric or another column"),
     ],

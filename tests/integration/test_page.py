@@ -118,6 +118,19 @@ def written(folder: Path, records, **fields) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pictured_page(tmp_path_factory) -> Path:
+    """A page of two models with long names, on images whose files have hostile names."""
+    folder = tmp_path_factory.mktemp("pictured")
+    data = pages.with_images(factories.data_info(), folder, 120, side=16)
+    records = [
+        record
+        for i, name in enumerate(("vit-small-patch16-224-augreg-in21k", "resnet-50-a1-in1k"))
+        for record in pages.model(folder, name, 100 - 9 * i, 900.0 + i, data=data, n=120)
+    ]
+    return written(folder, records)
+
+
 def expect_models(page: Page, names: Sequence[str], section: int = 0) -> None:
     expect(page.locator(f"#s{section} table.board tbody bdi")).to_have_text(list(names))
 
@@ -428,14 +441,75 @@ def test_colours_follow_the_scheme_at_once_with_contrast(watched, plain_page):
     expect(page.locator("#s0 table.board")).to_be_visible()
 
 
+def test_on_a_phone_the_speeds_are_in_sight_and_names_break_at_hyphens(watched, pictured_page):
+    watched.page.set_viewport_size({"width": 390, "height": 844})
+    page = watched.open(pictured_page)
+    assert columns(page) == ["rank", "model", "top1", "throughput", "latency_p50"]
+    for key in ("throughput", "latency_p50"):
+        box = page.locator(f"#s0 th[data-key={key}]").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390 - 16
+    name = page.locator("#s0 table.board tbody bdi").first
+    assert name.inner_text() == "vit-small-patch16-224-augreg-in21k"
+    lines = name.evaluate(
+        """bdi => [...bdi.childNodes].filter(({ nodeType }) => nodeType === Node.TEXT_NODE).map((part) => {
+          const range = document.createRange();
+          range.selectNodeContents(part);
+          return range.getClientRects().length;
+        })"""
+    )
+    assert lines == [1] * 6  # of its parts none is torn
+    page.locator("#columns summary").click()
+    page.locator("#columns input[value=peak_memory]").check()
+    assert "peak_memory" in columns(page)
+
+
+def test_two_models_are_set_side_by_side_with_the_images_they_differ_on(watched, pictured_page):
+    page = watched.open(pictured_page)
+    beside = page.locator("#s0 .beside")
+    pair = beside.locator(".pair")
+    expect(pair).to_contain_text("McNemar's exact test")
+    expect(pair.locator("table tbody tr")).not_to_have_count(0)
+    first, second = pair.locator("ul.shots").all()
+    for shown, right in ((first, "vit-small"), (second, "resnet-50")):
+        assert right in (shown.get_attribute("aria-label") or "").split(", wrong")[0]
+        assert shown.locator("li").count() > 0
+        picture = shown.locator("i").first
+        assert "url(" in picture.evaluate("image => getComputedStyle(image).backgroundImage")
+        assert "test/" in (picture.get_attribute("aria-label") or "")
+        box = picture.bounding_box()
+        assert box is not None
+        assert abs(box["width"] - box["height"]) < 1
+    beside.get_by_label("First model").select_option(label="resnet-50-a1-in1k")
+    expect(pair).to_contain_text("Choose two different models.")
+    beside.get_by_label("Second model").select_option(label="vit-small-patch16-224-augreg-in21k")
+    assert "resnet-50" in (pair.locator("ul.shots").first.get_attribute("aria-label") or "").split(", wrong")[0]
+
+
+def test_names_of_files_are_text_and_every_thumbnail_has_words(watched, pictured_page):
+    page = watched.open(pictured_page)
+    panel = page.locator("details.panel").first
+    panel.locator("summary").click()
+    shots = panel.locator("ul.shots li")
+    assert shots.count() == 12
+    assert page.locator("i[class^=t]:not([aria-label][role=img])").count() == 0
+    assert page.locator("img, [onmouseover], [onerror]").count() == 0
+    names = {f"test/{pages.HOSTILE[i % 4]}-{i}.png" for i in range(120)}
+    assert set(shots.locator("small").all_inner_texts()) <= names
+
+
 def test_a_phone_scrolls_the_table_and_not_the_page(watched, plain_page):
     watched.page.set_viewport_size({"width": 375, "height": 800})
     page = watched.open(plain_page)
     page.locator("details.panel summary").first.click()
     expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    page.locator("#columns summary").click()
+    for column in page.locator("#columns input").all():
+        column.check()
     box = page.locator("#s0 .scroll").first
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
     for chart in page.locator(".chart svg.marks:visible").all():
         assert chart.bounding_box()["width"] <= 375
 

@@ -272,8 +272,9 @@ def _merit(row: Row, rank_by: str) -> tuple[object, ...]:
 def _order(condition: Condition) -> tuple[object, ...]:
     c = condition
     return (
-        *(c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
+        *(c.split != "test", c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
         *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0, c.budget or 0),
+        c.other_classes,
         *(c.torch, c.cudnn, c.variables, c.timing_variables),
     )
 
@@ -289,7 +290,7 @@ def _failure(planned: KeyedCell, status: str, reason: str) -> Failure:
         trained = cell.of if isinstance(cell, FigureCell) else cell
         title = planned.data.title if planned.data else trained.dataset
         of_figure = f"{cell.figure}, " if isinstance(cell, FigureCell) else ""
-        detail = f"{of_figure}{title}, seed {trained.seed}"
+        detail = f"{of_figure}{planned.judged_on}, seed {trained.seed}"
     else:
         batch = "the largest batch" if cell.largest_batch else f"batch {cell.batch_size}"
         step = f" of {cell.recipe.partition('/')[2]}" if cell.recipe else ""

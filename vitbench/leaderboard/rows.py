@@ -32,7 +32,9 @@ from vitbench.leaderboard.pretraining import overlap
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    HELD_OUT,
     Compile,
+    Judged,
     KeyedCell,
     Measurement,
     QualityCell,
@@ -86,11 +88,20 @@ class Condition:
     """Those that change speed and memory alone."""
     budget: float | None = None
     """Seconds that the whole run could take, of which each training got a share; None: any."""
+    split: Judged = "test"
+    """What models were judged on: the test split, or validation images."""
+    other_classes: int = 0
+    """Classes of the models' own heads that compete with those of the data: a prediction of one of them is wrong."""
 
     @property
     def variables_text(self) -> str:
         """All environment variables that are set and change numbers, in words."""
         return ", ".join(f"{name}={value}" for name, value in sorted((*self.variables, *self.timing_variables)))
+
+    @property
+    def judged_on(self) -> str:
+        """The dataset, and which of its images where these are not its test images; empty for speed alone."""
+        return f"{self.dataset} (validation)" if self.split == "val" else self.dataset
 
     @property
     def partial(self) -> bool:
@@ -136,6 +147,11 @@ class Row:
     """The cells that it is made of."""
     seed_steps: tuple[int, ...] = ()
     """Steps that a budget gave the seeds, in their order; empty where none fixed any."""
+    head: str = ""
+    """What of the model's own head it is scored on, in words; empty where that is all of it, output by output, or where
+    the head was trained for the data."""
+    out_of_fold: bool = False
+    """Whether its scores are of training images that its recipe held out, and not of the validation split."""
     label: str = ""
     """What tables call it: the model, with its recipe where the condition has several rows of it. Empty before rows are
     ranked."""
@@ -208,6 +224,8 @@ def _row(
         limit=task.limit,
         epochs=task.epochs,
         budget=task.budget,
+        split=task.split,
+        other_classes=task.other_classes,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),
@@ -234,6 +252,8 @@ def _row(
         steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
         seed_steps=_seed_steps(by_seed),
+        head=planned.head.in_words if planned.head else "",
+        out_of_fold=any(HELD_OUT in record.splits for record in by_seed.values()),
         pretrained_on=planned.pretrained_on,
         licence=planned.licence,
         passes=_passes(by_seed, condition),
@@ -251,7 +271,9 @@ def _overlap(planned: KeyedCell) -> str:
     data = planned.data
     if data is None or not planned.pretrained_on:
         return ""
-    return overlap(planned.pretrained_on, planned.pretrained_fingerprint, data, limited=data.limit is not None)
+    val = isinstance(planned.cell, QualityCell) and planned.cell.split == "val"
+    limited = data.limit is not None
+    return overlap(planned.pretrained_on, planned.pretrained_fingerprint, data, limited=limited, val=val)
 
 
 def _passes(by_seed: Mapping[int, Record], condition: Condition) -> float | None:

@@ -8,7 +8,7 @@ import msgspec
 
 from vitbench.durations import MOST_SECONDS
 from vitbench.findings.statements import Claim
-from vitbench.records import Compile, Mode, Precision
+from vitbench.records import Compile, Judged, Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
@@ -132,6 +132,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     compile: Compile = ""
     """The mode of torch.compile; empty: nothing is compiled."""
     channels_last: bool = False
+    split: Judged = "test"
+    """What models are judged on: the test split, or validation images, and then no test image is read."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
 
@@ -150,6 +152,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     """As on a command line: ``M[:k=v,...]``."""
     datasets: tuple[str, ...] = ()
     """As models are."""
+    recipe: str = ""
+    """The recipe of all models but baselines, whatever suite and models say; empty: as they say."""
     seeds: tuple[Seed, ...] = ()
     batch_size: Images | None = None
     largest_batch: bool = False

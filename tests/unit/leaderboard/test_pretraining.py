@@ -51,6 +51,12 @@ def test_a_checkpoint_of_the_same_data_has_not_seen_the_test_split_and_of_anothe
     assert overlap("cifar10", "0" * 64, tested, limited=True) == ""  # a part of it has a fingerprint of its own
 
 
+def test_validation_images_may_be_among_the_training_images_of_others() -> None:
+    tested = data("imagenet", "checksums")
+    assert overlap("ImageNet-1k", "", tested, val=True).endswith("ImageNet-1k, which may hold the validation images")
+    assert overlap("imagenet", tested.fingerprint, tested, val=True) == ""  # vitbench cuts them off alike
+
+
 def test_scores_are_doubted_and_speeds_are_not() -> None:
     tested = data("cifar10", "checksums")
     records = [

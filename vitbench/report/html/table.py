@@ -13,6 +13,7 @@ from vitbench.leaderboard.leaderboard import Metric, Row
 from vitbench.leaderboard.view import FACTS
 from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
 from vitbench.report.terminal_text import EN_DASH, marked
+from vitbench.settings import LATENCY, SPEED
 
 __all__ = ["TableCell", "TableColumn", "columns"]
 
@@ -43,6 +44,8 @@ class TableColumn:
     better: str
     detail: bool
     """Hidden until it is asked for, where scripts run."""
+    narrow: bool
+    """Shown where there is little room, as on a phone."""
     cells: tuple[TableCell, ...]
     words: bool = False
     """Whether it is sorted as text."""
@@ -88,6 +91,7 @@ def _facts(rows: Sequence[Row]) -> list[TableColumn]:
                     unit="",
                     better="",
                     detail=len(set(texts)) < 2,
+                    narrow=False,
                     cells=tuple(cells),
                     words=fact.number is None,
                 )
@@ -97,11 +101,11 @@ def _facts(rows: Sequence[Row]) -> list[TableColumn]:
 
 def _of_metrics(rows: Sequence[Row], rank_by: str) -> list[TableColumn]:
     shown = styles_of(rows, rank_by)
-    found = [_column(style, rows, detail=style.detail and style.metric != rank_by) for style in shown]
+    found = [_column(style, rows, rank_by) for style in shown]
     return [*found[:1], *_interval(shown[0], rows), *found[1:]] if shown and shown[0].metric == rank_by else found
 
 
-def _column(style: MetricStyle, rows: Sequence[Row], *, detail: bool) -> TableColumn:
+def _column(style: MetricStyle, rows: Sequence[Row], rank_by: str) -> TableColumn:
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
     return TableColumn(
@@ -110,7 +114,8 @@ def _column(style: MetricStyle, rows: Sequence[Row], *, detail: bool) -> TableCo
         title=style.title or ("" if style.metric in style.unit.lower() else style.metric),
         unit=style.unit,
         better=next((metric.better for metric in metrics if metric), ""),
-        detail=detail,
+        detail=style.detail and style.metric != rank_by,
+        narrow=style.metric in (rank_by, SPEED, LATENCY),
         cells=tuple(_cell(metric, text) for metric in metrics),
     )
 
@@ -143,7 +148,13 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
         key = f"{style.metric}_interval"
         found.append(
             TableColumn(
-                key=key, title=title or style.metric, unit=unit, better=better, detail=False, cells=tuple(intervals)
+                key=key,
+                title=title or style.metric,
+                unit=unit,
+                better=better,
+                detail=False,
+                narrow=False,
+                cells=tuple(intervals),
             )
         )
     spreads = [None if metric is None else metric.spread for metric in metrics]
@@ -151,7 +162,9 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
         cells = [_EMPTY if each is None else TableCell(text=text(each), order=f"{each:.8g}") for each in spreads]
         key = f"{style.metric}_sd"
         found.append(
-            TableColumn(key=key, title="sd of", unit="seeds", better="lower", detail=False, cells=tuple(cells))
+            TableColumn(
+                key=key, title="sd of", unit="seeds", better="lower", detail=False, narrow=False, cells=tuple(cells)
+            )
         )
     return found
 

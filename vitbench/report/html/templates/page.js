@@ -1,7 +1,7 @@
 // What the page does beyond being read: sorts, filters, hides columns, copies, and draws charts when they come into sight.
 "use strict";
 (() => {
-  const { config, templates, charts } = JSON.parse(document.getElementById("data").textContent);
+  const { config, templates, charts, beside } = JSON.parse(document.getElementById("data").textContent);
   // The libraries stand in the page as compressed modules; a module can only be imported from an address.
   const library = async (id) => {
     const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
@@ -104,6 +104,71 @@
     show();
   }
 
+  // Two models side by side
+
+  const element = (tag, properties, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  };
+  const name = (text) => element("bdi", {}, ...text.split(/(?<=[-_/:,])/).flatMap((part) => [part, element("wbr", {})]));
+  const percent = (part, whole) => `${(100 * part / whole).toFixed(1)} %`;
+  const MOST_SHOTS = 6;
+
+  const classTable = (classes, lines, names) => {
+    const head = ["class", ...names, "difference, points"].map((text) => element("th", { scope: "col" }, name(text)));
+    const rows = lines.map(([label, images, first, second, sure]) => {
+      const points = 100 * (second - first) / images;
+      const difference = `${points > 0 ? "+" : "\u2212"}${Math.abs(points).toFixed(1)}${sure ? " *" : ""}`;
+      return element("tr", {},
+        element("th", { scope: "row" }, name(classes[label]), " ", element("small", {}, `${images.toLocaleString("en")} images`)),
+        ...[percent(first, images), percent(second, images), difference].map((text) => element("td", {}, text)));
+    });
+    const title = "Recall of the classes on which they differ most (* significant)";
+    const table = element("table", {}, element("caption", {}, title), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+    return element("div", { className: "scroll narrow", tabIndex: 0, role: "region", ariaLabel: title }, table);
+  };
+
+  const shot = ({ thumbnails, captions, labels, classes, models, answers }, i, pair) => {
+    const said = pair.map((k) => `${models[k]}: ${classes[answers[k].classes[i]]} ${answers[k].confidence[i]}%`);
+    const [image, k] = thumbnails[i];
+    const picture = element("i", { className: image, role: "img", ariaLabel: [classes[labels[i]], ...said, captions[i]].join("; ") });
+    picture.style.setProperty("--k", k);
+    return element("li", {}, picture, element("strong", {}, name(classes[labels[i]])), " ", ...said.flatMap((text) => [element("span", {}, name(text)), " "]), element("small", {}, name(captions[i])));
+  };
+
+  const shots = (data, place, right, wrong, pair) => {
+    const found = data.labels.map((_, i) => i)
+      .filter((i) => data.answers[right].classes[i] === data.labels[i] && data.answers[wrong].classes[i] !== data.labels[i])
+      .sort((a, b) => data.answers[wrong].confidence[b] - data.answers[wrong].confidence[a]).slice(0, MOST_SHOTS);
+    if (found.length === 0) return [];
+    const title = `Right: ${data.models[right]}, wrong: ${data.models[wrong]}`;
+    const list = element("ul", { className: place.dataset.coarse === "1" ? "shots coarse" : "shots", ariaLabel: title }, ...found.map((i) => shot(data, i, pair)));
+    list.style.setProperty("--aspect", place.dataset.aspect);
+    return [element("p", { className: "title" }, name(title)), list];
+  };
+
+  for (const place of all(".beside")) {
+    const [data, [first, second], box] = [beside[place.dataset.section], all("select", place), place.querySelector(".pair")];
+    const show = () => {
+      const pair = [first, second].map(({ value }) => Number(value));
+      if (pair[0] === pair[1]) return box.replaceChildren(element("p", {}, "Choose two different models."));
+      const [low, high] = pair.toSorted((a, b) => a - b);
+      const [words, lines] = data.pairs[`${low} ${high}`];
+      const turned = pair[0] === low ? lines : lines.map(([label, images, a, b, sure]) => [label, images, b, a, sure]);
+      box.replaceChildren(
+        ...words.filter(Boolean).map((text) => element("p", {}, text)),
+        ...(turned.length ? [classTable(data.classes, turned, pair.map((k) => data.models[k]))] : []),
+        ...shots(data, place, pair[0], pair[1], pair),
+        ...shots(data, place, pair[1], pair[0], pair),
+      );
+    };
+    second.value = "1";
+    place.addEventListener("change", show);
+    place.hidden = false;
+    show();
+  }
+
   // Panels
 
   document.addEventListener("toggle", ({ target }) => {
@@ -133,7 +198,11 @@
   const compareWords = (sign) => (a, b) => (a === "") - (b === "") || sign * a.localeCompare(b);
 
   const makeTables = (DataTable) => {
-    const unasked = new Set(all("#columns input:not([checked])").map(({ value }) => value));
+    // A phone has room for what is ranked by and the speeds; the others are a tap away.
+    if (matchMedia("(max-width: 40rem)").matches) {
+      for (const box of all("#columns input:not([data-narrow])")) box.checked = false;
+    }
+    const unasked = new Set(all("#columns input:not(:checked)").map(({ value }) => value));
     DataTable.type("figure", "order", { asc: compare(1), desc: compare(-1) });
     DataTable.type("words", "order", { asc: compareWords(1), desc: compareWords(-1) });
     return all("table.board").map((table) => new DataTable(table, {

@@ -564,6 +564,13 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     image_size: tuple[int, int]
     """Height and width of the model's input in pixels."""
     in_channels: int
+    pretrained_on: str = ""
+    """The data that its weights were trained on before, in words; empty: it starts from random weights, or nobody
+    knows."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it; see `DataInfo.fingerprint`."""
+    licence: str = ""
+    """Of these weights."""
     shows: str = ""
     """For a figure cell the key of the training whose model it shows."""
     machine: str

@@ -42,6 +42,9 @@ _MOST_BYTES = 64 * 2**20
 )
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
+@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their figures. [default: all]")
+@click.option("--sort", metavar="METRIC", help="Sort by a metric, the best first; -METRIC: the worst. [default: ranks]")
+@click.option("--columns", metavar="A,B,...", help="Show these columns. [default: as metrics say]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
 @click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
 @click.option("--no-images", is_flag=True, help="Show no image of the data on the page (--format html).")
@@ -52,6 +55,9 @@ def leaderboard(
     readme: Path | None,
     models: tuple[str, ...],
     datasets: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    columns: str | None,
     plots: bool,
     details: bool,
     no_images: bool,
@@ -71,7 +77,17 @@ def leaderboard(
     if no_images and (readme or plots or form != "html"):
         raise UsageError("--no-images is for the page, the one format that shows images; add --format html.")
     verdicts: Telling = "all" if details else "counted"
-    results = load(folder, models=models, datasets=datasets)
+    for option, text in (("--where", where), ("--sort", sort), ("--columns", columns)):
+        if text is not None and not text.strip(" ,-"):
+            raise UsageError(f"{option} is empty; leave it out, or give it something.")
+    results = load(
+        folder,
+        models=models,
+        datasets=datasets,
+        where=where or "",
+        sort=sort or "",
+        columns=[name.strip() for name in columns.split(",") if name.strip()] if columns else (),
+    )
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None
     pictures = results.pictures() if plots else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench.errors import UnusableError
 from vitbench.findings.findings import Findings
-from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
+from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row, in_order
 from vitbench.printable import plain
 from vitbench.records import KnownBy
 from vitbench.report.findings_sentences import (
@@ -30,6 +30,7 @@ from vitbench.report.findings_sentences import (
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
+from vitbench.report.html.filtering import filter_data
 from vitbench.report.html.gallery import Gallery, gallery
 from vitbench.report.html.heading import heading
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
@@ -43,10 +44,12 @@ from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import (
     device_notes,
+    fold_notes,
     head_notes,
     length_notes,
     missing,
     missing_title,
+    pretraining_notes,
     recipe_notes,
     step_notes,
 )
@@ -73,6 +76,8 @@ class _Section:
     conditions: str
     rows: tuple[Row, ...]
     ranks: tuple[str, ...]
+    places: tuple[int, ...]
+    """Of the rows in the order of their ranks."""
     columns: tuple[TableColumn, ...]
     pictures: tuple[Picture, ...]
     training: Chart | None
@@ -128,7 +133,7 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise UnusableError(f'the page needs {", ".join(lacking)}; install it: pip install "vitbench[html]"')
-    script = _source("page.js")
+    script = "".join(map(_source, ("where.js", "filtering.js", "page.js")))
     return (
         _templates()
         .get_template("page.html")
@@ -147,6 +152,7 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
             folder=FOLDER,
             findings=_findings(details.findings),
             charts=_Charts(),
+            filter_data=json_text(filter_data([section.rows for section in sections])),
             libraries={"datatables": table_library(), "vega": chart_library()},
             policy=policy(script),
             script=script,
@@ -230,7 +236,8 @@ def _section(
         conditions=conditions_in_words(condition, board.by_condition()),
         rows=tuple(rows),
         ranks=tuple(ranks),
-        columns=tuple(columns(rows, board.rank_by)),
+        places=_places(rows, board.rank_by),
+        columns=tuple(columns(rows, board.rank_by, board.columns)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
         training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
         looks=board_figures(
@@ -247,11 +254,19 @@ def _section(
             *device_notes(rows, names),
             *length_notes(rows, names),
             *head_notes(rows, names),
+            *fold_notes(rows, names),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
+            *pretraining_notes(rows, names),
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )
+
+
+def _places(rows: list[Row], rank_by: str) -> tuple[int, ...]:
+    """Return where each row stands by rank, however they are sorted."""
+    places = {id(row): place for place, row in enumerate(in_order(rows, rank_by))}
+    return tuple(places[id(row)] for row in rows)
 
 
 def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:

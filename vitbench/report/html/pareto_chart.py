@@ -68,6 +68,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
             "x": _title(placed.across, points[0].row),
             "y": _title(placed.upright, points[0].row),
             "x_name": name,
+            "x_metric": metric,
             "y_name": rank_by,
             "scale": "log" if placed.logarithmic else "linear",
             # Vega-Lite warns of "zero" on a logarithmic scale: it must not be there.

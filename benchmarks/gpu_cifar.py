@@ -259,13 +259,13 @@ def _steps(folder: Path, *, device: Any, side: int, batch: int, small: bool) -> 
 
     def on_cache(options: dict[str, Any]) -> Callable[[], Tensor]:
         _, net = on_device(model(), run)
-        step, endless = supervised.step(net, run), batches()
+        step = supervised.step(net, run)
         augmentation = supervised.augmentation_of({**run.options, "crop": "resized", **options}, data)
+        endless = augmentation.batches(batches(), image_size=data.image_size)
 
         def take() -> Tensor:
             chosen = next(endless)
-            changed = augmentation.images(chosen.images, chosen.draws, image_size=data.image_size)
-            x = preprocess(changed, how, image_size=data.image_size, in_channels=3)
+            x = preprocess(chosen.images, how, image_size=data.image_size, in_channels=3)
             x, targets = augmentation.mix(x, chosen.labels, chosen.draws, num_classes=classes)
             return step.take(x, targets)
 

@@ -16,6 +16,7 @@ from vitbench.records import (
     Compile,
     DataInfo,
     Environment,
+    Judged,
     KeyedCell,
     Measurement,
     PluginOrigin,
@@ -27,6 +28,7 @@ from vitbench.records import (
     Status,
     Verdict,
     digest,
+    id_of,
 )
 from vitbench.running.attempt import merge_processes
 from vitbench.running.largest_batch import LargestBatch
@@ -96,7 +98,7 @@ def _keyed(
     cell: QualityCell | SpeedCell, *, label: str, data: DataInfo | None, code: str, machine: str, **fields: object
 ) -> KeyedCell:
     origin = PluginOrigin(plugin="scratch", distribution="vitbench", version="0.1.0", code_hash=code)
-    cell_id = digest(cell)
+    cell_id = id_of(cell)
     return KeyedCell(
         **{
             "cell": cell,
@@ -127,6 +129,7 @@ def quality_cell(
     limit: float | None = None,
     epochs: int | None = None,
     compile: Compile = "",  # noqa: A002 - the name of the field
+    split: Judged = "test",
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -144,6 +147,7 @@ def quality_cell(
         limit=limit,
         epochs=epochs,
         compile=compile,
+        split=split,
     )
     return _keyed(cell, label=label, data=data, code=code, machine=machine, **fields)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from vitbench.version import __version__
 
 if TYPE_CHECKING:
-    from vitbench.api import Results, load, run, withdraw
+    from vitbench.api import Results, load, run, score, withdraw
     from vitbench.contract import API
     from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
     from vitbench.hookspecs import hookimpl
+    from vitbench.picking.pick import Picked, pick
     from vitbench.protocols import ConfusionScore, ImageScores, SampleScore, TrainStep
     from vitbench.records import Measurement, Verdict
     from vitbench.specs import (
@@ -37,6 +38,7 @@ __all__ = [
     "MetricSpec",
     "ModelSpec",
     "Option",
+    "Picked",
     "Preprocess",
     "RecipeSpec",
     "Results",
@@ -51,15 +53,18 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
+    "pick",
     "run",
+    "score",
     "withdraw",
 ]
 
 _HOMES = {
-    "api": ("Results", "load", "run", "withdraw"),
+    "api": ("Results", "load", "run", "score", "withdraw"),
     "contract": ("API",),
     "errors": ("Skip", "UnusableError", "UsageError", "VitbenchError"),
     "hookspecs": ("hookimpl",),
+    "picking.pick": ("Picked", "pick"),
     "protocols": ("ConfusionScore", "ImageScores", "SampleScore", "TrainStep"),
     "records": ("Measurement", "Verdict"),
     "specs": (

@@ -17,6 +17,7 @@ import msgspec
 from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
+from vitbench.settings import SCORE_RECIPE, SCORE_SUITE
 from vitbench.specs import OptionValue
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from vitbench.planning.messages import Prepared
     from vitbench.planning.plan import Plan
     from vitbench.planning.suite import Selection
-    from vitbench.records import Compile, Precision, Record
+    from vitbench.records import Compile, Judged, Precision, Record
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select", "withdraw"]
+__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -64,17 +65,24 @@ class Results:
 
         return measurements_frame(self.records)
 
-    def page(self) -> str:
+    def page(self, *, images: bool = True) -> str:
         """Return the leaderboard as one HTML page that needs no other file.
+
+        Args:
+            images: whether it may show images of the data, small; without them it has no figure that shows any either.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
             StoreError: the folder can no longer be read.
         """
-        return rendered(self, "html")
+        return rendered(self, "html", images=images)
 
-    def write_page(self, path: str | Path) -> None:
+    def write_page(self, path: str | Path, *, images: bool = True) -> None:
         """Write the page into a file, and into a folder ``figures`` beside it the pictures of figures that it lacks.
+
+        Args:
+            path: of the file.
+            images: as of `page`.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
@@ -87,7 +95,7 @@ class Results:
         beside = path.parent / FOLDER
         try:
             have = {each.name for each in beside.iterdir()} if beside.is_dir() else set()
-            page, pictures = render_page(self.leaderboard, _details(self), have)
+            page, pictures = render_page(self.leaderboard, _details(self, images=images), have)
             if pictures:
                 beside.mkdir(exist_ok=True)
         except OSError as error:
@@ -113,6 +121,7 @@ def run(
     output: str | Path | None = None,
     models: Sequence[str] = (),
     datasets: Sequence[str] = (),
+    recipe: str = "",
     data: Mapping[str, str | Path] | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -121,6 +130,7 @@ def run(
     epochs: int | None = None,
     limit: int | float | None = None,
     budget: str | float | None = None,
+    split: Judged = "test",
     batch_size: int | None = None,
     largest_batch: bool = False,
     speeds: Literal["all", "none", "only"] | None = None,
@@ -143,6 +153,7 @@ def run(
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         models: instead of the suite's, such as ``"scratch/vit:depth=4"``.
         datasets: instead of the suite's, with options as models have them: ``"mine/shades:fold=2"``.
+        recipe: of all models but baselines, such as ``"linear-probe"``, whatever suite and models say.
         data: where datasets are, by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.
@@ -152,6 +163,8 @@ def run(
         limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
         budget: how long the whole run may take, such as ``"30m"``, or in seconds: how many steps each training takes
             is fixed by it before the first one, and rows with a budget are ranked among themselves.
+        split: what models are judged on: "test", or "val" for validation images, or for what a recipe says of images
+            that it held out; then no test image is read, and rows are ranked apart from those of the test split.
         batch_size: of the speed cells, besides 1.
         largest_batch: also find the largest batch that fits.
         speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none
@@ -193,6 +206,69 @@ def run(
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
     # As it was given, unless the working directory was removed meanwhile.
     return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
+
+
+def score(
+    data: str | Path,
+    models: Sequence[str],
+    *,
+    classes: Literal["subset", "all"] = "subset",
+    class_map: str | Path | None = None,
+    **how: Any,
+) -> Results:
+    """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
+
+    Args:
+        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset goes before a
+            folder of its name, which is meant by ``"./name"``.
+        models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
+        classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
+        class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
+            are matched by name.
+        how: `output`, `device`, `precision`, `threads`, `limit`, `timeout`, `rerun`, `compile`, `channels_last`,
+            `skip_unreadable`, `plugins`, `no_plugins`, `strict_plugins` and `quiet`, as `run` takes them.
+
+    Raises:
+        VitbenchError: as `run` does.
+        KeyboardInterrupt: the run was interrupted; its records are kept.
+    """
+    plugins = {name: how.get(name, ()) for name in ("plugins", "no_plugins")}
+    return run(**scored(data, models, classes=classes, class_map=class_map, **plugins), **how)
+
+
+def scored(
+    data: str | Path,
+    models: Sequence[str],
+    *,
+    classes: Literal["subset", "all"] = "subset",
+    class_map: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    no_plugins: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the arguments of `run` that score models, but for `plugins` and those that `score` passes on as well.
+
+    Arguments are as in `score`.
+
+    Raises:
+        UsageError: no model is named.
+        UnusableError: the data are neither a folder nor a dataset.
+    """
+    from vitbench.catalog import load_catalog, select_plugins
+    from vitbench.planning.heads import CLASS_MAP, CLASSES
+    from vitbench.planning.place import place_of
+
+    if isinstance(models, str) or not models:
+        raise UsageError("vitbench score needs models: give --model, once for each.")
+    place = place_of(str(data), load_catalog(select_plugins(plugins, no_plugins)))
+    options: dict[str, OptionValue] = {CLASSES: classes} if classes != "subset" else {}
+    options |= {CLASS_MAP: str(class_map)} if class_map else {}
+    return {
+        "suite": SCORE_SUITE.partition("/")[2],
+        "models": tuple(models),
+        "datasets": (place.dataset,),
+        "data": place.data,
+        "settings": {SCORE_RECIPE: options} if options else {},
+    }
 
 
 def _absolute(folder: Path) -> Path:
@@ -254,6 +330,10 @@ def select(**asked: Any) -> Selection:
         raise UsageError(
             "--budget decides how long models are trained, and --speeds only trains none; drop one of the two."
         )
+    if asked.get("split") == "val" and asked.get("speeds") == "only":
+        raise UsageError(
+            "--split val decides what models are judged on, and --speeds only judges none; drop one of the two."
+        )
     asked |= {
         "suite": str(asked.get("suite") or ""),
         "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
@@ -298,7 +378,15 @@ def _seconds(budget: Any) -> Any:
         raise UsageError(f"vitbench.run(): budget: {error}") from error
 
 
-def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datasets: Sequence[str] = ()) -> Results:
+def load(
+    folder: str | Path | None = None,
+    *,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    where: str = "",
+    sort: str = "",
+    columns: Sequence[str] = (),
+) -> Results:
     """Return what an output folder holds.
 
     Args:
@@ -306,22 +394,29 @@ def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datase
         models: the leaderboard shows and ranks those that fit one of these patterns, and none that fits one with ``!``
             before it; empty: all. `Results.records` has all of them in any case.
         datasets: likewise.
+        where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
+            peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
+        sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
+            ``licence``, ``recipe`` and ``passes``, too. Empty: by rank.
+        columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
-        UsageError: a pattern fits nothing.
+        UsageError: a pattern fits nothing, no row meets the condition, a text is none, or a name is unknown.
         StoreError: it is missing, unreadable or of another version.
     """
     from vitbench.leaderboard.results import read_results
     from vitbench.leaderboard.selecting import Patterns
+    from vitbench.leaderboard.view import View, viewed
     from vitbench.store import default_output
 
     place = Path(folder) if folder else default_output()
-    for name, patterns in (("models", models), ("datasets", datasets)):
+    for name, patterns in (("models", models), ("datasets", datasets), ("columns", columns)):
         if isinstance(patterns, str):
             raise UsageError(f"vitbench.load(): {name} must be a list, not {patterns!r}")
     asked = Patterns(models=tuple(models), datasets=tuple(datasets)) if models or datasets else None
     records, leaderboard = read_results(place, asked)
-    return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
+    view = View(where=where, sort=sort, columns=tuple(columns))
+    return Results(folder=place, records=tuple(records), leaderboard=viewed(leaderboard, view))
 
 
 def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A002 - what records call it
@@ -345,8 +440,8 @@ def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A
     return load(folder)
 
 
-def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard of some results in a format of `vitbench.report.formats`.
+def rendered(results: Results, name: str, *, verdicts: Telling = "counted", images: bool = True) -> str:
+    """Return the leaderboard of some results in a format of `vitbench.report.formats`, a page perhaps without images.
 
     Raises:
         UnusableError: the packages of the format's extra are not installed.
@@ -354,15 +449,15 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
     """
     from vitbench.report.formats import render
 
-    return render(results.leaderboard, name, details=lambda: _details(results), verdicts=verdicts)
+    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
 
 
-def _details(results: Results) -> Details:
+def _details(results: Results, *, images: bool) -> Details:
     from vitbench.report.html.details import read_details
     from vitbench.store import Store
 
     with Store.open(results.folder, create=False) as store:
-        return read_details(store, results.leaderboard, results.records)
+        return read_details(store, results.leaderboard, results.records, images=images)
 
 
 def say(text: str) -> None:

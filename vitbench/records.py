@@ -18,6 +18,7 @@ import msgspec
 from vitbench.specs import At, Columns, OptionValue
 
 __all__ = [
+    "HELD_OUT",
     "METHOD",
     "OLDEST_SCHEMA",
     "PLAIN_STEP",
@@ -28,7 +29,9 @@ __all__ = [
     "Compile",
     "DataInfo",
     "Environment",
+    "Head",
     "Interval",
+    "Judged",
     "KeyedCell",
     "KnownBy",
     "Measurement",
@@ -45,6 +48,7 @@ __all__ = [
     "canonical_name",
     "digest",
     "doubt",
+    "id_of",
     "interval_of",
     "kind_of",
     "newest_by_id",
@@ -72,6 +76,10 @@ Precision = Literal["float32", "bfloat16", "float16", "tf32"]
 Mode = Literal["inference", "training"]
 Compile = Literal["", "default", "reduce-overhead"]
 """The mode of torch.compile; empty where nothing is compiled."""
+HELD_OUT = "out-of-fold"
+"""What `Record.splits` calls training images that were judged by models which had not learned from them."""
+Judged = Literal["test", "val"]
+"""The split that a model is judged on."""
 Level = Literal["valid", "warn", "invalid"]
 Interval = Literal["95%", "range"]
 """An interval that holds the true value in 95 % of cases, or the range of the values of processes, which does not."""
@@ -192,7 +200,7 @@ class Measurement(_Data, frozen=True, kw_only=True):
 
 
 class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="kind"):
-    """Train or load a model, then evaluate it on the test split once."""
+    """Train or load a model, then evaluate it once, on the test split or on the validation split."""
 
     model: str
     """Full name, ``plugin/name``."""
@@ -217,6 +225,8 @@ class QualityCell(_Data, frozen=True, kw_only=True, tag="quality", tag_field="ki
     channels_last: bool = False
     variables: dict[str, str] = {}
     """Environment variables that are set and may change results, see `vitbench.variables`."""
+    split: Judged = "test"
+    """What it is judged on. ``val``: on validation images, or on what its recipe held out; test images are not read."""
 
     @property
     def partial(self) -> bool:
@@ -277,7 +287,7 @@ class FigureCell(_Data, frozen=True, kw_only=True, tag="figure", tag_field="kind
     of: QualityCell
     """What was asked of the training whose model it shows; `KeyedCell.shows` says which training that was."""
     images: dict[str, str] = {}
-    """SHA-256 of each of the user's own images, by path; empty: it shows images of the test split."""
+    """SHA-256 of each of the user's own images, by path; empty: it shows those that the training is judged on."""
 
     @property
     def model(self) -> str:
@@ -365,6 +375,10 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     """Channels, height, width of the cached images."""
+    uniform: tuple[int, int] | None = None
+    """Height and width of all images as they came; None where they differ, or where nothing says."""
+    short_side: int = 0
+    """Median of their shorter sides in pixels; 0: nothing says."""
     sizes: dict[str, int]
     """Images in each split that was cached: test, and perhaps train and val."""
     augmentations: tuple[str, ...] = ()
@@ -373,13 +387,22 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     plugin: str = ""
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    """Why scores on these data are to be taken with care, such as test images that are also in train."""
+    """Why scores on its test images are to be taken with care, such as those that are also in train."""
+    val_doubts: tuple[str, ...] = ()
+    """The same of its validation images."""
     train_images: int | None = None
     """How many of the training images are used, validation among them where it is cut from them; None: all."""
     left_out: int = 0
     """Images that could not be read and were left out."""
     limit: int | float | None = None
     """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
+    names: str = ""
+    """Folder of the names of the images' files, a list for each split; empty where they have none, or an earlier
+    version cached them."""
+
+    def doubts_on(self, split: Judged) -> tuple[str, ...]:
+        """Return why scores on a split are to be taken with care."""
+        return self.doubts if split == "test" else self.val_doubts
 
 
 class PreprocessInfo(_Data, frozen=True, kw_only=True):
@@ -492,6 +515,38 @@ class Allotted(_Data, frozen=True, kw_only=True):
     """Seconds that the training may take, with the validation after each epoch."""
 
 
+class Head(_Data, frozen=True, kw_only=True):
+    """The head that weights bring with them, and which of its outputs mean which class of the data."""
+
+    outputs: int
+    """How many classes it tells apart."""
+    of_classes: tuple[tuple[int, ...], ...] = ()
+    """For each class of the data the outputs that mean it; several count as one, with the sum of their probabilities.
+    Empty: the outputs are the data's classes, in their order."""
+    others: tuple[str, ...] = ()
+    """Names of the outputs that mean no class of the data, in their order, where they compete with those that do: a
+    prediction of one of them is wrong. Empty: they are left out, before softmax."""
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The outputs that make each class of the predictions; empty: the outputs are these classes, in their order."""
+        if not self.others:
+            return self.of_classes
+        used = {output for outputs in self.of_classes for output in outputs}
+        return (*self.of_classes, *((output,) for output in range(self.outputs) if output not in used))
+
+    @property
+    def in_words(self) -> str:
+        """What of it a model is scored on; empty where that is all of it, output by output."""
+        used, whole = sum(map(len, self.of_classes)) or self.outputs, f"the head's {self.outputs:,} classes"
+        merged = f"merged into {len(self.of_classes):,}" if 0 < len(self.of_classes) < used else ""
+        if self.others:
+            return f"all of {whole}" + (f", {used:,} of them {merged}" if merged else "")
+        if used < self.outputs or merged:
+            return f"{used:,} of {whole}" + (f", {merged}" if merged else "")
+        return ""
+
+
 class KeyedCell(_Data, frozen=True, kw_only=True):
     """A cell that is ready to run: resolved, validated and hashed."""
 
@@ -504,9 +559,18 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     provenance: Provenance
     data: DataInfo | None = None
     """None for a speed cell."""
+    head: Head | None = None
+    """Of a quality cell whose recipe trains nothing; None: the model is built with an output for each class."""
     image_size: tuple[int, int]
     """Height and width of the model's input in pixels."""
     in_channels: int
+    pretrained_on: str = ""
+    """The data that its weights were trained on before, in words; empty: it starts from random weights, or nobody
+    knows."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it; see `DataInfo.fingerprint`."""
+    licence: str = ""
+    """Of these weights."""
     shows: str = ""
     """For a figure cell the key of the training whose model it shows."""
     machine: str
@@ -524,13 +588,34 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     waits without a try, or is timed with random weights."""
 
     @property
+    def judged_on(self) -> str:
+        """Title of the data that its model is judged on, and whether on validation images; empty for a speed cell."""
+        cell = self.cell
+        if isinstance(cell, SpeedCell):
+            return ""
+        trained = cell if isinstance(cell, QualityCell) else cell.of
+        title = self.data.title if self.data else trained.dataset
+        return f"{title} (validation)" if trained.split == "val" else title
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of its predictions: those of the data, then others of the head that compete with them."""
+        return (*(self.data.class_names if self.data else ()), *(self.head.others if self.head else ()))
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the model is built with."""
+        if isinstance(self.cell, SpeedCell):
+            return self.cell.num_classes
+        return self.head.outputs if self.head else len(self.class_names)
+
+    @property
     def in_words(self) -> str:
         """The cell on one line."""
         cell = self.cell
         if not isinstance(cell, SpeedCell):
             trained = cell if isinstance(cell, QualityCell) else cell.of
-            title = self.data.title if self.data else trained.dataset
-            training = f"{self.label} on {title}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
+            training = f"{self.label} on {self.judged_on}, {trained.recipe.partition('/')[2]}, seed {trained.seed}"
             return training if isinstance(cell, QualityCell) else f"{cell.figure} of {training}"
         channels, height, width = cell.input_shape
         return f"{self.label}, {cell.in_words} of {channels}x{height}x{width}"
@@ -584,7 +669,10 @@ class Record(_Data, frozen=True, kw_only=True):
     facts: dict[str, str] = {}
     """What the model says of itself, such as its stem."""
     splits: dict[str, int] = {}
-    """Images used: train, val, test."""
+    """Images used: train, val and test, of which one that is judged on validation images has none; `HELD_OUT`, where
+    what its recipe said of images that it held out is what is scored."""
+    doubts: tuple[str, ...] = ()
+    """Why its scores are to be taken with care, beside what is said of the data."""
     faults: tuple[str, ...] = ()
     """What the audits of the predictions found; it makes their figures invalid."""
     warnings: tuple[str, ...] = ()
@@ -640,6 +728,18 @@ def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
 def digest(value: object) -> str:
     """Return the first 16 hex digits of the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+def id_of(cell: Cell) -> str:
+    """Return the hash of what was asked.
+
+    One that is judged on the test split has the id that it had before there was a choice.
+    """
+    asked = msgspec.to_builtins(cell, order="deterministic")
+    for part in (asked, asked.get("of", {})):
+        if part.get("split") == "test":
+            del part["split"]
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
 
 
 def canonical_name(name: str, options: dict[str, OptionValue], defaults: dict[str, OptionValue]) -> str:

@@ -444,12 +444,19 @@ class ModelSpec(WithOptions):
     """Keyword arguments that `build` always gets and that no user sets."""
     pretrained_on: str = ""
     """The data its weights were trained on; empty when it starts from random weights."""
+    licence: str = ""
+    """Licence of these weights, by its SPDX identifier where it has one: ``Apache-2.0``."""
     downloads: bool = False
     """Its weights come from the Hugging Face hub, unless option ``pretrained`` is false or ``checkpoint`` is given."""
     revision: Target | None = None
     """``revision(*, online: bool, **arguments, **options) -> str`` says which weights from the hub `build` would take:
     the hash of their file or of their commit, which goes into the key of a cell. Where `online` is false, it asks
     nothing of the network. Empty: not known, since nothing was downloaded yet."""
+    class_names: Target | None = None
+    """``class_names(**arguments, **options) -> Iterable[str | Iterable[str]]`` names the classes of the head that its
+    trained weights bring, in the order of the outputs; several names for a class that goes by several, such as a
+    WordNet id and words, none for one of which nothing is known. It is asked where a recipe trains nothing and neither
+    the model's name nor the checkpoint names the classes. None: nothing is known."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("timm",)``."""
     tags: tuple[str, ...] = ()
@@ -471,7 +478,7 @@ class ModelSpec(WithOptions):
             raise ValueError(f"{owner}: only a family has members")
         if self.revision is not None and not self.downloads:
             raise ValueError(f"{owner}: revision is of weights from the hub, and downloads is false")
-        for role in ("revision", "resolve", "members"):
+        for role in ("revision", "class_names", "resolve", "members"):
             if getattr(self, role) is not None:
                 _check_target(owner, role, getattr(self, role))
         size = self.image_size
@@ -639,6 +646,10 @@ class RecipeSpec(WithOptions):
     """Defaults that a model has under this recipe, where it offers options of these names."""
     trains: bool = True
     """Whether `fit` changes weights; where it does not, they are not stored again."""
+    chooses: bool | Mapping[str, OptionValue] = True
+    """Whether `fit` chooses anything by the validation images, such as the best epoch: always, never, or where one of
+    its options has the value given here, as in ``{"keep": "best"}``. Scores on images that were chosen by are too high,
+    and ``--split val`` marks them. A recipe that does not say is taken to choose."""
 
     def __post_init__(self) -> None:
         _check_name("recipe", self.name)
@@ -651,6 +662,19 @@ class RecipeSpec(WithOptions):
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         wanted = _freeze_options(owner, self.model_options, "build")
         object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
+        if not isinstance(self.chooses, bool):
+            object.__setattr__(self, "chooses", _freeze_mapping(owner, "chooses", self.chooses))
+            for name, value in self.chooses.items():
+                if name not in self.options:
+                    raise ValueError(f"{owner}: chooses names {name}, which is none of its options")
+                if fault := self.declared[name].fault(value):
+                    raise ValueError(f"{owner}: chooses: {name} {fault}")
+
+    def chooses_under(self, options: Mapping[str, OptionValue]) -> str:
+        """Return in words what makes `fit` choose by the validation images under some options; empty: nothing does."""
+        if isinstance(self.chooses, bool):
+            return "as it always does" if self.chooses else ""
+        return ", ".join(f"{name}={value}" for name, value in self.chooses.items() if options.get(name) == value)
 
 
 _OF_EVALUATION = frozenset({"predictions", "images", "training", "loading"})

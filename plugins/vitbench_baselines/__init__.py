@@ -33,10 +33,12 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         name="majority",
         fit="vitbench_baselines.majority:fit",
         summary="Count the classes; only for baseline/majority",
+        chooses=False,
     )
     yield vitbench.RecipeSpec(
         name="knn",
         fit="vitbench_baselines.knn:fit",
         summary="Keep the training images; only for baseline/knn-pixels",
         options={"k": vitbench.Option(5, minimum=1, help="Neighbours that vote")},
+        chooses=False,
     )

@@ -19,6 +19,8 @@ BALANCE = Option(
 KEEP = Option(
     "last", choices=("last", "best"), help="Weights to return: the last epoch's, or the best by validation accuracy"
 )
+KEPT_BEST = {"keep": "best"}
+"""What makes a recipe with the option `KEEP` choose by the validation images."""
 BY_TIME = Option(
     False, help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, never same bits"
 )
@@ -27,6 +29,12 @@ LABELS = Option(
     1.0,
     minimum=1e-9,
     help="Images with a label: a share up to 1, or from 2 on their number; the same ones for each model and seed",
+)
+FOLDS = Option(
+    0,
+    minimum=0,
+    help="Parts that are held out in turn, so that each labelled image is judged; 1: none; 0: 5 where fewer than 1,000 "
+    "validation images are there",
 )
 PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
@@ -81,6 +89,12 @@ SUPERVISED: dict[str, Option] = {
     "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
 }
 """Of `supervised`, and of the second phase of `masked-patches`, which is the same."""
+PROBES = {
+    "linear-probe": "Leave the weights, learn a linear head: logistic regression, its penalty chosen on validation",
+    "knn": "Leave the weights, let the nearest training images vote by cosine; k and temperature chosen on validation",
+    "prototype": "Leave the weights, take the class whose mean feature is nearest",
+}
+"""Recipes that learn from features alone."""
 
 
 @vitbench.hookimpl
@@ -97,13 +111,14 @@ def vitbench_figures() -> Iterator[vitbench.FigureSpec]:
 
 @vitbench.hookimpl
 def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
-    """Give `supervised`, `study`, `finetune`, `masked-patches` and `evaluate`."""
+    """Give `supervised`, `study`, `finetune`, `masked-patches`, `linear-probe`, `knn`, `prototype` and `evaluate`."""
     yield vitbench.RecipeSpec(
         name="supervised",
         fit="vitbench_recipes.supervised:fit",
         step="vitbench_recipes.supervised:step",
         summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
         options={**SUPERVISED, "by_time": BY_TIME},
+        chooses=KEPT_BEST,
     )
     yield vitbench.RecipeSpec(
         name="study",
@@ -117,6 +132,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "batch_size": _batch_size(256),
             "lr": _lr(3e-3, "Learning rate, the same at each step"),
         },
+        chooses=False,
     )
     yield vitbench.RecipeSpec(
         name="finetune",
@@ -139,6 +155,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "patience": PATIENCE,
         },
         model_options={"head": "new"},
+        chooses=KEPT_BEST,
     )
     yield vitbench.RecipeSpec(
         name="masked-patches",
@@ -166,11 +183,31 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "decoder_width": Option(128, minimum=4, help="Width of the decoder behind encoder=visible"),
             "decoder_depth": Option(2, minimum=1, help="Layers of the decoder behind encoder=visible"),
         },
+        chooses=KEPT_BEST,
     )
+    for name, summary in PROBES.items():
+        yield vitbench.RecipeSpec(
+            name=name,
+            fit=f"vitbench_recipes.{name.replace('-', '_')}:fit",
+            summary=summary,
+            options={"labels": LABELS, "folds": FOLDS},
+            model_options={"head": "new"},
+        )
     yield vitbench.RecipeSpec(
         name="evaluate",
         fit="vitbench_recipes.evaluate:fit",
-        summary="Train nothing: score a model with its own head, whose class count must match",
+        summary="Train nothing: score a model with its own head",
+        options={
+            "class_map": Option(
+                "", kind="file", help="A CSV, JSON or TOML file: which classes of the head mean which class of the data"
+            ),
+            "classes": Option(
+                "subset",
+                choices=("subset", "all"),
+                help="Leave out the head's classes that the data do not have, or let them compete",
+            ),
+        },
         model_options={"head": "own"},
         trains=False,
+        chooses=False,
     )

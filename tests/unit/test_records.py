@@ -14,6 +14,7 @@ from vitbench.catalog.provenance import key_of
 from vitbench.records import (
     Cell,
     DataInfo,
+    Head,
     KeyedCell,
     Measurement,
     PluginOrigin,
@@ -23,8 +24,8 @@ from vitbench.records import (
     SpeedCell,
     Verdict,
     canonical_name,
-    digest,
     doubt,
+    id_of,
     interval_of,
 )
 from vitbench.specs import Option
@@ -55,15 +56,15 @@ SPEED_ID = "057f33f1cc3c5aac"
 
 def test_an_id_is_the_same_in_every_version_and_process() -> None:
     """A change here orphans every stored result: it needs a new SCHEMA and a line in the changelog."""
-    assert digest(QUALITY) == QUALITY_ID
-    assert digest(SPEED) == SPEED_ID
+    assert id_of(QUALITY) == QUALITY_ID
+    assert id_of(SPEED) == SPEED_ID
 
 
 @pytest.mark.process
 def test_an_id_does_not_depend_on_the_hash_seed() -> None:
     script = (
-        "from vitbench.records import QualityCell, digest\n"
-        "print(digest(QualityCell(model='scratch/vit', options={'dropout': 0.1, 'patch_size': 4}, threads=1, seed=0,\n"
+        "from vitbench.records import QualityCell, id_of\n"
+        "print(id_of(QualityCell(model='scratch/vit', options={'dropout': 0.1, 'patch_size': 4}, threads=1, seed=0,\n"
         "    recipe='recipes/supervised', recipe_options={'epochs': 20}, dataset='datasets/digits')))"
     )
     done = subprocess.run(
@@ -89,13 +90,14 @@ def test_an_id_does_not_depend_on_the_hash_seed() -> None:
         {"limit": 0.5},
         {"epochs": 1},
         {"budget": 60.0},
+        {"split": "val"},
         {"compile": "default"},
         {"channels_last": True},
         {"variables": {"ATEN_CPU_CAPABILITY": "default"}},
     ],
 )
 def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, object]) -> None:
-    assert digest(msgspec.structs.replace(QUALITY, **change)) != QUALITY_ID
+    assert id_of(msgspec.structs.replace(QUALITY, **change)) != QUALITY_ID
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_whatever_is_asked_of_a_quality_cell_changes_its_id(change: dict[str, ob
     ],
 )
 def test_whatever_is_asked_of_a_speed_cell_changes_its_id(change: dict[str, object]) -> None:
-    assert digest(msgspec.structs.replace(SPEED, **change)) != SPEED_ID
+    assert id_of(msgspec.structs.replace(SPEED, **change)) != SPEED_ID
 
 
 def test_every_field_of_a_cell_was_tried_above() -> None:
@@ -139,7 +141,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
             "threads",
             "limit",
         ),
-        *("epochs", "budget", "compile", "channels_last", "variables"),
+        *("epochs", "budget", "compile", "channels_last", "variables", "split"),
     }
     assert {field.name for field in msgspec.structs.fields(SpeedCell)} == {
         *("model", "options", "num_classes", "input_shape", "device", "precision", "threads", "batch_size", "mode"),
@@ -151,7 +153,7 @@ def test_every_field_of_a_cell_was_tried_above() -> None:
 def test_the_order_of_options_does_not_change_an_id() -> None:
     turned = msgspec.structs.replace(QUALITY, options=dict(reversed(QUALITY.options.items())))
     assert list(turned.options) != list(QUALITY.options)
-    assert digest(turned) == QUALITY_ID
+    assert id_of(turned) == QUALITY_ID
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,29 @@ def test_a_cell_in_words() -> None:
     assert by_recipe.in_words == "vit, training (finetune), batch 32 of 1x8x8"
     searched = factories.speed_cell("vit", batch_size=8, largest_batch=True)
     assert searched.in_words == "vit, inference, largest batch of 1x8x8"
+
+
+@pytest.mark.parametrize(
+    ("head", "words", "groups"),
+    [
+        (Head(outputs=4), "", ()),
+        (Head(outputs=2, of_classes=((1,), (0,))), "", ((1,), (0,))),
+        (Head(outputs=4000, of_classes=((1,), (0,))), "2 of the head's 4,000 classes", ((1,), (0,))),
+        (Head(outputs=4, of_classes=((1, 2), (0,))), "3 of the head's 4 classes, merged into 2", ((1, 2), (0,))),
+        (Head(outputs=3, of_classes=((1, 2), (0,))), "3 of the head's 3 classes, merged into 2", ((1, 2), (0,))),
+        (Head(outputs=3, of_classes=((1,),), others=("a", "b")), "all of the head's 3 classes", ((1,), (0,), (2,))),
+        (
+            Head(outputs=3, of_classes=((1, 2),), others=("a",)),
+            "all of the head's 3 classes, 2 of them merged into 1",
+            ((1, 2), (0,)),
+        ),
+    ],
+)
+def test_a_head_says_what_a_model_is_scored_on(head: Head, words: str, groups: tuple[tuple[int, ...], ...]) -> None:
+    assert (head.in_words, head.groups) == (words, groups)
+    planned = factories.quality_cell("vit", head=head)
+    assert planned.outputs == head.outputs
+    assert planned.class_names == (*factories.data_info().class_names, *head.others)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-__all__ = ["FiniteRange", "plugin_options", "read_pairs"]
+from vitbench.durations import parse_duration
+
+__all__ = ["FiniteRange", "duration", "plugin_options", "read_pairs"]
 
 
 class FiniteRange(click.FloatRange):
@@ -20,6 +22,14 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+def duration(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Read a duration as seconds; the callback of an option."""
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def read_pairs(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitbench.cli.leaderboard import print_table
-from vitbench.cli.options import FiniteRange, plugin_options, read_pairs
+from vitbench.cli.options import FiniteRange, duration, plugin_options, read_pairs
 from vitbench.cli.streams import echo
-from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UnusableError, UsageError, VitbenchError, reason_of
 from vitbench.settings import SUITE
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from vitbench.running.session import Rerun
     from vitbench.specs import OptionValue
 
-__all__ = ["run"]
+__all__ = ["carry_out", "run"]
 
 
 def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | float | None:
@@ -44,14 +43,6 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     return number
 
 
-def _budget(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    """Read a duration."""
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and datasets are given]"
 
 
@@ -60,6 +51,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model to use instead of the suite's.")
 @click.option("--dataset", "datasets", multiple=True, metavar="D[:k=v,...]", help="A dataset instead of the suite's.")
+@click.option("--recipe", default="", metavar="R", help="The recipe of all models. [default: as suite and models say]")
 @click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset is.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
@@ -82,8 +74,15 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option(
     "--budget",
     metavar="DURATION",
-    callback=_budget,
+    callback=duration,
     help="Time for the whole run, such as 30m: it decides how many steps each training takes.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val"]),
+    default="test",
+    show_default=True,
+    help="Images to judge models on: test images, or validation images, and then no test image is read.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
@@ -137,27 +136,49 @@ def run(
 
     Run the same command again to run only what is missing.
     """
+    asked |= {"settings": _recipe_settings(settings)}
+    how: dict[str, Any] = {"plugins": plugin_files, "strict_plugins": strict_plugins, "quiet": quiet}
+    return carry_out({**asked, **how}, output=output, timeout=timeout, rerun=rerun, dry_run=dry_run, as_json=as_json)
+
+
+def carry_out(
+    asked: dict[str, Any],
+    *,
+    output: Path | None,
+    timeout: float | None,
+    rerun: Rerun | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Run what is asked for, or say what that would be; return the exit code.
+
+    Args:
+        asked: the arguments of `vitbench.run`, but for those that follow.
+        output, timeout, rerun: likewise.
+        dry_run: print the cells instead.
+        as_json: print JSON instead of tables.
+    """
     from vitbench import api
     from vitbench.execution.choice import chosen_executor
     from vitbench.execution.stopping import stoppable
     from vitbench.report import render
 
-    asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
+    quiet = asked["quiet"]
     if dry_run:
         from vitbench.running.pacing import paced
         from vitbench.store import default_output
 
         with stoppable():
             executor = chosen_executor()
-            planned = api.plan_of(executor, **asked, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+            planned = api.plan_of(executor, **asked, rerun=rerun)
             tell = (lambda _: None) if quiet else api.say
             pace = paced(planned, output or default_output(), executor=executor, rerun=rerun, say=tell)
         for note in () if quiet else (*planned.prepared.notes, *planned.notes):
             api.say(note)
         _print_plan(planned, pace, output, rerun, as_json)
         return 0
-    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
-    pictures = _draw_pictures(results, plugin_files, asked["no_plugins"])
+    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun)
+    pictures = _draw_pictures(results, asked["plugins"], asked["no_plugins"])
     page, folder = _write_page(results), results.folder
     try:
         if as_json:

@@ -117,7 +117,7 @@ def _pair_rows(folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequen
         for row in rows[side]:
             if any(row is pair[side] for pair in pairs):
                 continue
-            place = f"{row.condition.dataset or 'no dataset'}, {row.condition.device}"
+            place = f"{row.condition.judged_on or 'no dataset'}, {row.condition.device}"
             label = other.planned(counterpart).label
             failed = [each for each in other.failures(label, row.condition) if each.kind == "quality"]
             if failed:

@@ -82,7 +82,8 @@ class Folder:
             raise NoDataError(f'{self.path} has no model "{name}".{hint}')
         found = [row for row in rows if self._fits(row, dataset) and device in (None, row.condition.device)]
         if not found:
-            places = dict.fromkeys(f"{row.condition.dataset or 'no dataset'} on {row.condition.device}" for row in rows)
+            conditions = [row.condition for row in rows]
+            places = dict.fromkeys(f"{each.judged_on or 'no dataset'} on {each.device}" for each in conditions)
             raise NoDataError(f'"{name}" has no such result in {self.path}; it has {", ".join(places)}.')
         return found
 
@@ -103,7 +104,7 @@ class Folder:
 
 def _is_like(planned: KeyedCell, condition: Condition) -> bool:
     names = ["precision", "compile", "channels_last"]
-    names += ["limit", "epochs", "budget"] if isinstance(planned.cell, QualityCell) else []
+    names += ["limit", "epochs", "budget", "split"] if isinstance(planned.cell, QualityCell) else []
     return all(getattr(planned.cell, name) == getattr(condition, name) for name in names)
 
 

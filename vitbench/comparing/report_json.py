@@ -50,6 +50,7 @@ def _pair(comparison: Comparison, pair: Contrast) -> dict[str, Any]:
         "a": _row(pair.first),
         "b": _row(pair.second),
         "dataset": pair.first.condition.dataset,
+        "split": pair.first.condition.split,
         "fingerprint": pair.first.condition.fingerprint,
         "partial": pair.first.condition.partial or pair.second.condition.partial,
         "unlike": [_unlike(each) for each in pair.unlike],

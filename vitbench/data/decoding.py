@@ -61,7 +61,9 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     made_test: bool = False
     """See `OpenedSet`."""
     doubts: tuple[str, ...] = ()
-    """Reasons why scores on these data are to be taken with care."""
+    """Reasons why scores on its test images are to be taken with care."""
+    val_doubts: tuple[str, ...] = ()
+    """The same of its validation images."""
     unreadable: int = 0
     """Images that are left out, because they cannot be read."""
     limit: int | float | None = None
@@ -81,6 +83,8 @@ class Decoded(NamedTuple):
     survey: Survey
     digests: dict[Form, dict[str, str]]
     """SHA-256 of each array by the name of its file, in the forms that were written for all images."""
+    names: dict[str, list[str]]
+    """What the images of each split are called, in the order of its arrays; without splits where they have no names."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -178,6 +182,7 @@ def decode(
     written: dict[Form, dict[str, str]] = {form: {} for form in forms}
     absent: list[str] = []
     sizes: dict[str, int] = {}
+    called: dict[str, list[str]] = {}
     names = [split.name for split in opened.splits]
     done, spoken = 0, time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
@@ -219,12 +224,15 @@ def decode(
                 written[form][f"{split.name}-images.npy"] = hashes[form].hexdigest()
                 written[form][f"{split.name}-labels.npy"] = digest_of(kept).hex()
             sizes[split.name] = len(kept)
+            if (given := split.names) is not None:
+                left_out = {*gone} if limit is None else set()
+                called[split.name] = [name for row, name in enumerate(given) if row not in left_out]
     empty = [read.name for read in found if not len(read.labels)]
     if empty:
         raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
     deepest = max(read.deepest for read in found)
     told = [split.conversions for split in {id(split.images): split for split in opened.splits}.values()]
-    repeated, doubts = copies(found)
+    repeated = copies(found)
     cut = [] if limit is None else [f"{total:,} of {sum(sizes.values()):,} images were read, as --limit asks"]
     geometry = _geometry(np.concatenate(shapes), deepest)
     followed = [] if limit is None or geometry.uniform else ["input size chosen from the images read"]
@@ -241,17 +249,18 @@ def decode(
             *cut,
             *followed,
             *looks(found, told),
-            *repeated,
+            *repeated.notes,
         ),
         limit=limit,
         made_test=opened.made_test,
-        doubts=tuple(doubts),
+        doubts=repeated.test_doubts,
+        val_doubts=repeated.val_doubts,
         unreadable=len(unreadable),
         unreadable_named=tuple(each.reason for each in unreadable[:MOST_NAMED]),
     )
     if deepest >= 0 and survey.geometry.bits != bits:
         spoiled |= set(forms)
-    return Decoded(survey, {form: files for form, files in written.items() if form not in spoiled})
+    return Decoded(survey, {form: files for form, files in written.items() if form not in spoiled}, called)
 
 
 def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.dtype[np.uint8]]:

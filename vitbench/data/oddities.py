@@ -8,18 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DARK", "MOST_NAMED", "Read", "bits_used", "content_of", "copies", "looks", "unreadable_images"]
+__all__ = ["DARK", "MOST_NAMED", "Copies", "Read", "bits_used", "content_of", "copies", "looks", "unreadable_images"]
 
 DARK = 16
 """Of 255: an image whose values all lie below is nearly black."""
 MOST_NAMED = 20
 """Damaged images that are named; of more the number is given."""
 DOUBTFUL_SHARE = 0.01
-"""Of the test images: a score that rests on so many of them is marked. CIFAR's own few copies stay below."""
+"""Of the images that are scored: a score that rests on so many of them is marked. CIFAR's own few copies stay below."""
 _DEPTHS = (8, 10, 12, 14, 16)
 _WORDS = {"train": "training", "val": "validation"}
 
@@ -60,37 +61,58 @@ def content_of(splits: Sequence[Read], class_names: Sequence[str]) -> str:
     return whole.hexdigest()
 
 
-def copies(splits: Sequence[Read]) -> tuple[list[str], list[str]]:
-    """Return a note on images that are equal pixel for pixel, and doubts about test scores; both empty without any.
+class Copies(NamedTuple):
+    """What images that are equal pixel for pixel say; all empty without any."""
+
+    notes: tuple[str, ...]
+    test_doubts: tuple[str, ...]
+    """About scores on test images."""
+    val_doubts: tuple[str, ...]
+    """About scores on validation images."""
+
+
+def copies(splits: Sequence[Read]) -> Copies:
+    """Look for images that are equal pixel for pixel, within splits and in several.
 
     Args:
         splits: in the order of their use, the test split last: what it shares with others makes its scores doubtful.
+            Where none is for validation, its images are drawn from the training images, and are like them.
     """
     # 64 bits of a SHA-256: among ten million images two others agree by chance once in 400,000 datasets.
     keys = np.concatenate([np.ascontiguousarray(split.digests[:, :8]).view(np.uint64).ravel() for split in splits])
     labels = np.concatenate([split.labels for split in splits])
     numbers = np.unique(keys, return_inverse=True)[1].ravel()
     by_split = np.split(numbers, np.cumsum([len(split.labels) for split in splits])[:-1])
-    found, doubts = [], []
+    found: list[str] = []
+    doubts: dict[str, list[str]] = {"test": [], "val": []}
+    names = [split.name for split in splits]
+    val = "val" if "val" in names else "train"
     for position, (split, own) in enumerate(zip(splits, by_split, strict=True)):
         kind = _WORDS.get(split.name, split.name)
         for other, earlier in zip(splits[:position], by_split, strict=False):
             shared = np.count_nonzero(np.isin(own, earlier))
             if shared:
                 found.append(f"{shared:,} of {len(own):,} {kind} images are also in {other.name}")
-            if split.name == "test" and shared >= DOUBTFUL_SHARE * len(own):
-                doubts.append(found[-1])
+            if split.name in doubts and shared >= DOUBTFUL_SHARE * len(own):
+                doubts[split.name].append(found[-1])
         repeated = len(own) - len(np.unique(own))
         if repeated:
             found.append(f"{repeated:,} of {len(own):,} {kind} images are copies of others in {split.name}")
+            if split.name == val == "train" and repeated >= DOUBTFUL_SHARE * len(own):
+                doubts["val"].append(f"{found[-1]}, from which the validation images are drawn")
     images, counts = np.unique(np.unique(np.stack([numbers, labels]), axis=1)[0], return_counts=True)
     torn = images[counts > 1]
     if len(torn):
         found.append(f"{len(torn):,} {'image has' if len(torn) == 1 else 'images have'} more than one label")
-        tested = np.count_nonzero(np.isin(by_split[-1], torn))
-        if tested >= DOUBTFUL_SHARE * len(by_split[-1]):
-            doubts.append(f"{tested:,} of {len(by_split[-1]):,} test images have a copy with another label")
-    return ([f"equal pixel for pixel: {'; '.join(found)}"] if found else []), doubts
+        for name, judged in (("test", "test"), (val, "val")):
+            if name not in names:
+                continue
+            scored = by_split[names.index(name)]
+            count, kind = np.count_nonzero(np.isin(scored, torn)), _WORDS.get(name, name)
+            if count >= DOUBTFUL_SHARE * len(scored):
+                doubts[judged].append(f"{count:,} of {len(scored):,} {kind} images have a copy with another label")
+    notes = (f"equal pixel for pixel: {'; '.join(found)}",) if found else ()
+    return Copies(notes, tuple(doubts["test"]), tuple(doubts["val"]))
 
 
 def looks(splits: Sequence[Read], conversions: Sequence[Mapping[str, int]] = ()) -> list[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitbench.errors import UsageError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.protocols import Split
-from vitbench.records import DataInfo
+from vitbench.records import DataInfo, Judged
 
 __all__ = [
     "SPLIT_SEED",
@@ -24,6 +24,7 @@ __all__ = [
     "Splits",
     "limited",
     "load_splits",
+    "nested_order",
     "single_image_note",
     "stratified_limit",
     "stratified_split",
@@ -45,6 +46,9 @@ class Splits:
     train: Split
     val: Split
     test: Split
+    """Without images where models are judged on the validation split."""
+    judged: Split
+    """What a model is judged on."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
 
@@ -64,7 +68,7 @@ def stratified_split(labels: Index, share: float, seed: int) -> tuple[Index, Ind
     """
     counts = np.unique(labels, return_counts=True)[1]
     quotas = _quotas(counts, round(share * len(labels)), low=np.minimum(counts - 1, 1), high=counts - 1)
-    held_out = _draw(labels, counts, quotas, seed)
+    held_out = _draw(labels, quotas, seed)
     return np.setdiff1d(np.arange(len(labels)), held_out, assume_unique=True), held_out
 
 
@@ -87,7 +91,30 @@ def stratified_limit(labels: Index, limit: int | float, seed: int) -> Index:
     total = max(1, round(limit * len(labels))) if isinstance(limit, float) else min(limit, len(labels))
     counts = np.unique(labels, return_counts=True)[1]
     low = np.full_like(counts, total >= len(counts))
-    return _draw(labels, counts, _quotas(counts, total, low=low, high=counts), seed)
+    return _draw(labels, _quotas(counts, total, low=low, high=counts), seed)
+
+
+def nested_order(labels: Index, seed: int) -> Index:
+    """Order all rows so that each beginning of the order has the classes in proportion: fewer are among more.
+
+    The first rows are one of each class. Then comes the class that has the smallest share of its own images so far, by
+    Webster's method (Balinski and Young, Fair Representation, 1982): it never takes an image back where it gives one
+    more, as quotas by the largest remainder may.
+
+    Args:
+        labels: int64[N].
+        seed: decides the order within each class, the same as in `stratified_limit`.
+
+    Returns:
+        int64[N].
+    """
+    rows_by_class = _shuffled_classes(labels, seed)
+    rows = np.concatenate(rows_by_class)
+    turns = np.concatenate([np.arange(len(each)) for each in rows_by_class])
+    sizes = np.repeat([len(each) for each in rows_by_class], [len(each) for each in rows_by_class])
+    priority = np.where(turns == 0, -1.0, (turns + 0.5) / sizes)
+    order: Index = rows[np.lexsort((labels[rows], priority))]
+    return order
 
 
 def limited(labels: Index, limit: int | float | None) -> Index:
@@ -114,48 +141,61 @@ def validation_rows(labels: Index, *, limit: int | float | None, train_images: i
     return rows[stratified_split(labels[rows], VALIDATION_SHARE, SPLIT_SEED)[1]]
 
 
-def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True) -> Splits:
+def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = True, judged: Judged = "test") -> Splits:
     """Map a cached dataset and split it.
 
     Each split is limited, the training images that were asked for are chosen, then validation images are held out of
-    them. A validation split that the dataset has is taken as it is. Without training images, train and val are empty.
-    Images to learn from may be larger than the others, which are as models are judged on them.
+    them. A validation split that the dataset has is taken as it is. Without training images, train is empty, and so is
+    val where the dataset has none. Images to learn from may be larger than the others, which are as models are judged
+    on them.
 
     Args:
         info: the dataset.
         limit: as `stratified_limit` takes it, for each split; None: all images.
         learns: whether a model is trained, which needs images to choose by.
+        judged: what models are judged on; no file of the test split is opened for ``val``.
 
     Raises:
         UsageError: `learns`, and no image is left for validation.
+        UnusableError: models are to be judged on validation images, and there are none.
         ValueError: the cache holds the images of another limit alone.
     """
     if info.limit not in (None, limit):
         raise ValueError(f"the cache {info.cache} holds the images of the limit {info.limit}, not of {limit}")
     folder, learnt = Path(info.cache), Path(info.train_cache or info.cache)
     pools = {}
-    for name in info.sizes:
+    for name in [each for each in info.sizes if each != "test" or judged == "test"]:
         place = learnt if name == "train" else folder
         labels = np.load(place / f"{name}-labels.npy")
         rows = _used(labels, limit, info.train_images if name == "train" else None)
         images = np.load(place / f"{name}-images.npy", mmap_mode="r")
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
-    if "train" not in pools:
-        none = _part(pools["test"], np.arange(0))
-        return Splits(train=none, val=none, test=pools["test"], notes=())
-    pool = pools["train"]
-    if "val" in pools:
-        return Splits(train=pool, val=pools["val"], test=pools["test"], notes=())
+    if judged == "val" and not {"train", "val"} & set(pools):
+        raise UnusableError(
+            f"dataset {info.name}: it has test images alone, and no validation images to judge models on; "
+            "judge them on the test split (--split test)"
+        )
+    none = _part(next(iter(pools.values())), np.arange(0))
+    if "train" not in pools or "val" in pools:
+        train, val, test = (pools.get(name, none) for name in ("train", "val", "test"))
+        return Splits(train=train, val=val, test=test, judged=val if judged == "val" else test, notes=())
+    pool, test = pools["train"], pools.get("test", none)
     kept, held_out = stratified_split(pool.labels, VALIDATION_SHARE, SPLIT_SEED)
-    if learns and not len(held_out):
+    if (learns or judged == "val") and not len(held_out):
         raise UsageError(
             f"dataset {info.name}: with one image per class ({len(pool)} in all) none is left for validation; "
             f"allow at least {2 * len(info.class_names)} training images"
         )
     note = single_image_note(pool.labels, info.class_names, held_out="validation") if learns else ""
-    judged = np.load(folder / "train-images.npy", mmap_mode="r") if info.train_cache else pool.images
-    val = Split(images=judged, index=pool.index[held_out], labels=pool.labels[held_out])
-    return Splits(train=_part(pool, kept), val=val, test=pools["test"], notes=(note,) if note else ())
+    smaller = np.load(folder / "train-images.npy", mmap_mode="r") if info.train_cache else pool.images
+    val = Split(images=smaller, index=pool.index[held_out], labels=pool.labels[held_out])
+    return Splits(
+        train=_part(pool, kept),
+        val=val,
+        test=test,
+        judged=val if judged == "val" else test,
+        notes=(note,) if note else (),
+    )
 
 
 def single_image_note(labels: Index, class_names: Sequence[str], *, held_out: str) -> str:
@@ -191,9 +231,15 @@ def _quotas(counts: Index, total: int, *, low: Index, high: Index) -> Index:
     return quotas
 
 
-def _draw(labels: Index, counts: Index, quotas: Index, seed: int) -> Index:
+def _draw(labels: Index, quotas: Index, seed: int) -> Index:
+    drawn = [rows[:quota] for rows, quota in zip(_shuffled_classes(labels, seed), quotas, strict=True)]
+    return np.sort(np.concatenate(drawn))
+
+
+def _shuffled_classes(labels: Index, seed: int) -> list[Index]:
+    """Return the rows of each class in an order that the seed decides, class after class."""
     # RandomState's stream is frozen for good; a Generator's may change with numpy's version, and the split with it.
     random = np.random.RandomState(seed)
+    counts = np.unique(labels, return_counts=True)[1]
     rows_by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    drawn = [random.permutation(rows)[:quota] for rows, quota in zip(rows_by_class, quotas, strict=True)]
-    return np.sort(np.concatenate(drawn))
+    return [random.permutation(rows) for rows in rows_by_class]

@@ -78,6 +78,7 @@ class MetricsJob(_Message, frozen=True, kw_only=True):
     planned: KeyedCell
     training: Training | None = None
     curve: tuple[dict[str, float], ...] = ()
+    doubts: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     metric_options: dict[str, dict[str, OptionValue]] = {}
@@ -110,6 +111,7 @@ class CellResult(_Message, frozen=True, kw_only=True):
     runtime: dict[str, Any] = {}
     facts: dict[str, str] = {}
     splits: dict[str, int] = {}
+    doubts: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     evidence: dict[str, float] = {}

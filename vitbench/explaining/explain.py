@@ -19,7 +19,7 @@ from vitbench.figures.own_images import read_image
 from vitbench.files import lock, replace_file
 from vitbench.leaderboard.results import relabelled
 from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
-from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, newest_by_id
+from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, id_of, newest_by_id
 from vitbench.report.figures.board import board_grid
 from vitbench.report.figures.drawing import NAME_LENGTH, file_part, render_figures
 from vitbench.running.runner import Event, run_cells
@@ -152,9 +152,9 @@ def draw_pictures(store: Store, records: Sequence[Record], catalog: Catalog) -> 
         if len(name) > NAME_LENGTH:  # where it is cut, another could be the same
             name = f"{name[: NAME_LENGTH - 9]}-{planned.key[:8]}"
         figures = read_figures(store.figures_path(planned.key))
-        model = models[planned.label, digest(cell.of)]
+        model = models[planned.label, id_of(cell.of)]
         files |= render_figures(model, name, figures)
-        together[planned.data.title if planned.data else "", name].append((model, figures))
+        together[planned.judged_on, name].append((model, figures))
     titles = {title for title, _ in together}
     for (title, name), drawn in together.items():
         if grid := board_grid(name, drawn):
@@ -172,14 +172,14 @@ def model_names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
     same as part of a file's name, or differ in case alone: one picture never takes another's place.
     """
     drawn = {
-        (record.planned.label, digest(record.planned.cell.of)): (record.planned.data, record.planned.cell.seed)
+        (record.planned.label, id_of(record.planned.cell.of)): (record.planned.judged_on, record.planned.cell.seed)
         for record in records
         if record.status == "ok" and isinstance(record.planned.cell, FigureCell)
     }
     trainings = Counter(label for label, _ in drawn)
     names: dict[tuple[str, str], str] = {}
-    for (label, of), (data, seed) in drawn.items():
-        names[label, of] = f"{label}-{data.title if data else ''}-seed-{seed}" if trainings[label] > 1 else label
+    for (label, of), (title, seed) in drawn.items():
+        names[label, of] = f"{label}-{title}-seed-{seed}" if trainings[label] > 1 else label
     taken = Counter(file_part(name).lower() for name in names.values())
     return {
         model: f"{digest(model)[:6]}-{name}" if taken[file_part(name).lower()] > 1 else name
@@ -233,7 +233,7 @@ def _figures(asked: Asked, catalog: Catalog, planned: KeyedCell) -> list[AskedFi
     """
     given: dict[str, OptionValue] = dict(asked.options or {})
     if "target" in given:
-        given["target"] = _class(str(given["target"]), planned.data.class_names if planned.data else ())
+        given["target"] = _class(str(given["target"]), planned.class_names)
     able = [name for name, offer in catalog.figures.items() if given.keys() <= offer.spec.declared.keys()]
     names = asked.figures or able
     if not names:

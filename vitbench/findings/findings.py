@@ -230,7 +230,7 @@ class _Finder:
             yield ClaimResult(claim=claim, dataset=title, condition=None, pairs=(), missing=missing, outcome="not run")
 
     def figures(self) -> Iterator[PublishedFigure]:
-        """Yield each published figure beside the row's own."""
+        """Yield each published figure, which is of test images, beside the row's own."""
         rank_by = self._board.rank_by
         for model in self._models:
             name = model.label or model.name
@@ -238,7 +238,7 @@ class _Finder:
                 found = [
                     (row, row.metrics[rank_by])
                     for condition, rows in self._rows.items()
-                    if _is_called(_title(condition), [dataset])
+                    if condition.split == "test" and _is_called(_title(condition), [dataset])
                     for row in self._called(name, rows)
                     if rank_by in row.metrics
                 ]

@@ -18,7 +18,7 @@ from vitbench.planning.files import hash_files
 from vitbench.planning.messages import PrepareRequest
 from vitbench.planning.resolve import Fault, ResolvedModel, lack_of
 from vitbench.planning.suite import AskedCell
-from vitbench.records import DataInfo
+from vitbench.records import DataInfo, Judged
 from vitbench.specs import DatasetSpec, ModelSpec, OptionValue
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = [
     "describe_data",
     "describe_weights",
     "learns",
-    "misnamed",
     "open_data",
     "unfit",
     "wanted_size",
@@ -100,20 +99,9 @@ def unfit(spec: ModelSpec, data: DataInfo, *, learns: bool = False) -> Fault | N
     return Fault(reason=words, exit_code=UnusableError.exit_code)
 
 
-def misnamed(model: ResolvedModel, data: DataInfo) -> Fault | None:
-    """Return why the classes of a model's weights are not the data's; None where they are, or where nothing says."""
-    from vitbench.worker.weights import class_order
-
-    try:
-        class_order(model.class_names, data.class_names)
-    except UnusableError as error:
-        return Fault(reason=str(error), exit_code=error.exit_code)
-    return None
-
-
-def describe_weights(model: ResolvedModel, data: DataInfo) -> Iterator[str]:
-    """Yield what is taken of a model whose weights are scored on some data, and from where, in sentences."""
-    from vitbench.worker.weights import UNKNOWN, class_order
+def describe_weights(model: ResolvedModel) -> Iterator[str]:
+    """Yield what says how the images of a model are made whose weights are scored, in a sentence."""
+    from vitbench.worker.weights import UNKNOWN
 
     owner = f"model {model.label}"
     if model.normalised_by == UNKNOWN:
@@ -121,12 +109,6 @@ def describe_weights(model: ResolvedModel, data: DataInfo) -> Iterator[str]:
         yield f"{owner}: nothing says how its weights' images were normalised; {how}. State it: :mean=M,..,std=S,.."
     else:
         yield f"{owner}: its images are normalised as {model.normalised_by} says"
-    if not model.class_names:
-        names = ", ".join(data.class_names[:3]) + (", ..." if len(data.class_names) > 3 else "")
-        order = f"its outputs are taken in the order of {data.title}'s ({names})"
-        yield f"{owner}: nothing names its weights' classes; {order}. State them: :class_names=FILE"
-    elif class_order(model.class_names, data.class_names):
-        yield f"{owner}: its weights' classes are in another order than those of {data.title}, and are matched by name"
 
 
 def open_data(
@@ -141,6 +123,7 @@ def open_data(
     sides = {wanted_size(model) for model in models}
     opened: dict[bytes, ResolvedDataset] = {}
     learned = {data_key(cell) for cell in request.cells if learns(cell, catalog)}
+    judged = request.conditions.split
     # Which images can be read, and are chosen among, only reading them all tells.
     limit = None if request.conditions.skip_unreadable else request.conditions.limit
     for key, cell in {data_key(cell): cell for cell in request.cells}.items():
@@ -156,7 +139,7 @@ def open_data(
             data_root=default_data_root(),
         )
         named = offer.spec if offer else None
-        how: dict[str, Any] = {"whole": key not in learned, "limit": limit}
+        how: dict[str, Any] = {"whole": judged == "test" and key not in learned, "limit": limit}
         located = dataclasses.replace(_complete(cell, located, named, plugins), **how)
         if located.otherwise and not takes(located, cache_root=default_cache_root()):
             located = dataclasses.replace(_complete(cell, located.otherwise, named, plugins), **how)
@@ -239,15 +222,23 @@ def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) 
     return complete_dataset(owner, opens, given)
 
 
-def describe_data(data: Iterable[ResolvedDataset], limit: int | float | None) -> tuple[str, ...]:
-    """Return what was opened, in sentences; a limit that leaves too few images shows now."""
+def describe_data(
+    data: Iterable[ResolvedDataset], limit: int | float | None, judged: Judged = "test"
+) -> tuple[str, ...]:
+    """Return what was opened, in sentences; a limit that leaves too few images shows now.
+
+    Raises:
+        UsageError: too few images are left.
+        UnusableError: models are to be judged on validation images, and there are none.
+    """
     from vitbench.data.splits import load_splits
 
     notes: dict[str, None] = {}
     for info, learned in ((info, each.learns) for each in data for info in each.infos.values()):
-        splits = load_splits(info, limit=limit, learns=learned)
+        splits = load_splits(info, limit=limit, learns=learned, judged=judged)
         kinds = (("training", splits.train), ("validation", splits.val), ("test", splits.test))
         counts = f"{', '.join(f'{len(split):,} {kind}' for kind, split in kinds if len(split))} images"
-        notes[f"{info.title}: {counts} in {len(info.class_names)} classes"] = None
+        unread = "; models are judged on the validation images, and no test image is used" if judged == "val" else ""
+        notes[f"{info.title}: {counts} in {len(info.class_names)} classes{unread}"] = None
         notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
     return tuple(notes)

@@ -61,13 +61,13 @@ def expand(
     recipes: set[str] = set()
     for place, entry in entries:
         offer = catalog.model(entry.name, home=home)
-        recipe = _recipe_of(entry, offer, suite, catalog, home)
+        recipe, own_options = _recipe_of(entry, offer, suite, catalog, home, selection.recipe)
         recipes.add(recipe.name)
         options, settled = recipe.spec.defaults, set[str]()
         suites = partial(_with_files, recipe, catalog=catalog, base=base)
         for source, given in (
             ("[recipes] of the suite", suites(of_suite.get(recipe.name, {}))),
-            (f"recipe_options of {place}", suites(entry.recipe_options)),
+            (f"recipe_options of {place}", suites(own_options)),
             ("--set", of_user.get(recipe.name, {})),
         ):
             options = complete_options(f"{source}: recipe {recipe.name}", recipe.spec.declared, given, over=options)
@@ -154,14 +154,20 @@ def default_recipe(spec: ModelSpec, options: Mapping[str, OptionValue]) -> str:
 
 
 def _recipe_of(
-    entry: ModelEntry, offer: Offer[ModelSpec], suite: Suite, catalog: Catalog, home: str
-) -> Offer[RecipeSpec]:
-    """Return an entry's recipe: its own, a baseline's, the suite's, or what the model's weights ask for."""
-    spec = offer.spec
-    own = spec.recipe if spec.is_baseline else ""
-    if name := entry.recipe or ("" if own else suite.recipe):
-        return catalog.recipe(name, home=home)
-    return catalog.recipe(default_recipe(spec, entry.options), home=offer.plugin.name)
+    entry: ModelEntry, offer: Offer[ModelSpec], suite: Suite, catalog: Catalog, home: str, asked: str
+) -> tuple[Offer[RecipeSpec], Mapping[str, OptionValue]]:
+    """Return an entry's recipe with the options that the entry has of it.
+
+    It is the one asked for, the entry's own, a baseline's, the suite's, or what the model's weights ask for.
+    """
+    spec, own = offer.spec, entry.recipe_options
+    if asked and not spec.is_baseline:
+        found = catalog.recipe(asked)
+        usual, _ = _recipe_of(entry, offer, suite, catalog, home, "")
+        return found, own if found.name == usual.name else {}
+    if name := entry.recipe or ("" if spec.is_baseline and spec.recipe else suite.recipe):
+        return catalog.recipe(name, home=home), own
+    return catalog.recipe(default_recipe(spec, entry.options), home=offer.plugin.name), own
 
 
 def _check_rank_by(rank_by: str, catalog: Catalog) -> None:
@@ -200,7 +206,9 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
             if fault := unstorable(item):
                 raise UsageError(f"model {offer.name}: option {name} {fault}.")
     if family:
-        return AskedModel(name=offer.name, options=given, label=entry.label, written=written, family=True)
+        return AskedModel(
+            name=offer.name, options=given, label=entry.label, written=written, family=True, licence=entry.licence
+        )
     owner = f"model {offer.name}"
     options = model_options(owner, offer.spec, recipe, given)
     return AskedModel(
@@ -209,6 +217,7 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
         label=entry.label or canonical_name(offer.name, options | written, offer.spec.defaults),
         written=written,
         baseline=offer.spec.is_baseline,
+        licence=entry.licence,
     )
 
 

@@ -14,7 +14,7 @@ from vitbench.catalog.provenance import core_hash, key_of, library_versions, ori
 from vitbench.errors import UnusableError, UsageError
 from vitbench.files import sha256_of
 from vitbench.installed import version_of
-from vitbench.records import FigureCell, KeyedCell, QualityCell, digest
+from vitbench.records import FigureCell, KeyedCell, QualityCell, id_of
 from vitbench.specs import OptionValue
 
 __all__ = ["AskedFigure", "asked_figures", "figure_cells"]
@@ -67,7 +67,7 @@ def figure_cells(
         trainings: keyed quality cells; others are passed over.
         asked: of each of them.
         catalog: what names mean.
-        images: the user's own, to be looked at in place of those of the test split.
+        images: the user's own, to be looked at in place of those that the trainings are judged on.
 
     Raises:
         UnusableError: an image, or the code of a plugin, cannot be read.
@@ -99,7 +99,7 @@ def figure_cells(
             yield msgspec.structs.replace(
                 planned,
                 cell=figure,
-                id=(cell_id := digest(figure)),
+                id=(cell_id := id_of(figure)),
                 key=key_of(f"{cell_id} of {planned.key}", made_of),
                 shows=planned.key,
                 provenance=made_of,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import core_hash, key_of, library_versions, origin
 from vitbench.installed import CUDNN
@@ -19,13 +21,14 @@ from vitbench.records import (
     Cell,
     DataInfo,
     Environment,
+    Head,
     KeyedCell,
     Mode,
     PluginOrigin,
     Provenance,
     QualityCell,
     SpeedCell,
-    digest,
+    id_of,
 )
 from vitbench.variables import Variables, variables_set
 
@@ -78,8 +81,9 @@ class Keyer:
         *,
         recipe: ResolvedRecipe,
         dataset: ResolvedDataset,
+        head: Head | None = None,
     ) -> KeyedCell:
-        """Key a model that a recipe trains or loads and that a dataset judges."""
+        """Key a model that a recipe trains, or loads with its own head, and that a dataset judges."""
         cell = QualityCell(
             model=model.name,
             options=model.options,
@@ -91,9 +95,11 @@ class Keyer:
             limit=self.conditions.limit,
             epochs=self.conditions.epochs,
             budget=self.conditions.budget,
+            split=self.conditions.split,
             **self._shared(),
         )
-        return self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
+        keyed = self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
+        return msgspec.structs.replace(keyed, head=head)
 
     def speed(
         self,
@@ -176,7 +182,7 @@ class Keyer:
             software={**self.software, **(dataset.decoders if dataset else {"reference network": REFERENCE})},
             vitbench=self.vitbench,
         )
-        cell_id = digest(cell)
+        cell_id = id_of(cell)
         return KeyedCell(
             cell=cell,
             id=cell_id,
@@ -187,6 +193,9 @@ class Keyer:
             data=data,
             image_size=input_shape[1:],
             in_channels=input_shape[0],
+            pretrained_on=model.pretrained_on,
+            pretrained_fingerprint=model.pretrained_fingerprint,
+            licence=model.licence,
             machine=self.machine,
             device=self.device,
             timing_variables=dict(self.variables.timing),

@@ -8,7 +8,7 @@ import msgspec
 
 from vitbench.durations import MOST_SECONDS
 from vitbench.findings.statements import Claim
-from vitbench.records import Compile, Mode, Precision
+from vitbench.records import Compile, Judged, Mode, Precision
 from vitbench.settings import RANK_BY
 from vitbench.specs import OptionValue
 
@@ -43,6 +43,8 @@ class ModelEntry(_Data, frozen=True, kw_only=True):
     """Options that only the user can give, such as the path of a checkpoint: without them it is not run."""
     published: dict[str, float] = {}
     """The figure that was published for it, by dataset, in the unit of the tables."""
+    licence: str = ""
+    """Of its weights, in place of what its plugin says."""
 
 
 class SpeedPlan(_Data, frozen=True, kw_only=True):
@@ -130,6 +132,8 @@ class Conditions(_Data, frozen=True, kw_only=True):
     compile: Compile = ""
     """The mode of torch.compile; empty: nothing is compiled."""
     channels_last: bool = False
+    split: Judged = "test"
+    """What models are judged on: the test split, or validation images, and then no test image is read."""
     skip_unreadable: bool = False
     """Leave images out that cannot be read, instead of refusing the dataset."""
 
@@ -148,6 +152,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     """As on a command line: ``M[:k=v,...]``."""
     datasets: tuple[str, ...] = ()
     """As models are."""
+    recipe: str = ""
+    """The recipe of all models but baselines, whatever suite and models say; empty: as they say."""
     seeds: tuple[Seed, ...] = ()
     batch_size: Images | None = None
     largest_batch: bool = False
@@ -183,6 +189,8 @@ class AskedModel(_Data, frozen=True, kw_only=True):
     """Files as a suite names them, relative to itself; a label shows them so."""
     family: bool = False
     baseline: bool = False
+    licence: str = ""
+    """Of its weights; empty: what its spec says."""
 
 
 class AskedCell(_Data, frozen=True, kw_only=True):

@@ -13,7 +13,10 @@ __all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 
 
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
-    """Return each condition's dataset, with its fingerprint where two share a name, and how it was cut short."""
+    """Return each condition's dataset, what is unusual of how models were judged or trained, and how it was cut short.
+
+    Where two data sets share a name, it has the fingerprint.
+    """
     conditions = list(conditions)
     data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in conditions})
     found = {}
@@ -21,9 +24,11 @@ def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
         title = condition.dataset or "speed alone"
         if data_sets[condition.dataset] > 1:
             title += f" (data {condition.fingerprint[:8]})"
+        title += ", judged on validation images" if condition.split == "val" else ""
         cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
         cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []
         title += f", budget {duration_text(condition.budget)}" if condition.budget is not None else ""
+        title += f", against {condition.other_classes:,} other classes" if condition.other_classes else ""
         found[condition] = f"{title}, partial: {', '.join(cuts)}" if cuts else title
     return found
 

@@ -74,7 +74,7 @@ def _order_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
 
 
 def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
-    """Say what a range of ranks means here, and how small a difference this test set can show."""
+    """Say what a range of ranks means here, and how small a difference these images can show."""
     ranked = [row for row in rows if row.rank is not None]
     ranges = any(row.rank != row.rank_last for row in ranked)
     style = style_of(rank_by, ranked)
@@ -93,7 +93,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     seeds = _spread(ranked, rank_by)
     if resolution.gap is None:
         few = "with these seeds too few" if seeds else "too few"
-        notes.append(f"Test images: {resolution.images:,}, {few} to tell any two rows apart.")
+        notes.append(f"{_kind(ranked).capitalize()} images: {resolution.images:,}, {few} to tell any two rows apart.")
     elif resolution.gap:
         sample = "images and seeds" if seeds else "images"
         smallest = threshold_in_words(style, resolution.gap) + f" of {rank_by}" * (style.unit == "%")
@@ -147,8 +147,15 @@ def _spread(rows: Sequence[Row], rank_by: str) -> bool:
     return any(row.metrics[rank_by].spread is not None for row in rows if rank_by in row.metrics)
 
 
+def _kind(rows: Sequence[Row]) -> str:
+    """Return what the images are called that rows of one condition are judged on."""
+    if any(row.out_of_fold for row in rows):
+        return "held-out"
+    return "test" if rows[0].condition.split == "test" else "validation"
+
+
 def _images(rows: Sequence[Row], rank_by: str) -> str:
-    """Say how many test images a measure of quality rests on, where that is one number."""
+    """Say how many images a measure of quality rests on, where that is one number."""
     metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
     counts = {metric.n for metric in metrics if metric.taken_at == "quality" and not metric.machine_bound and metric.n}
-    return f", on {counts.pop():,} test images" if len(counts) == 1 else ""
+    return f", on {counts.pop():,} {_kind(rows)} images" if len(counts) == 1 else ""

@@ -117,6 +117,7 @@ class Attempt:
             runtime=last.runtime,
             facts=last.facts,
             splits=last.splits,
+            doubts=last.doubts,
             course=next((result.course for result in results if result.course), ()),
             evidence=tuple(result.evidence for result in results if result.evidence),
             faults=faults,

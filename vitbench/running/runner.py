@@ -234,6 +234,7 @@ def update_metrics(
             planned=record.planned,
             training=record.training,
             curve=record.curve,
+            doubts=record.doubts,
             faults=record.faults,
             warnings=record.warnings,
             metric_options={**options},

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitbench import contract
@@ -27,6 +28,8 @@ from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.testing.checks import CheckFailed, need, raised
+from vitbench.training.frozen_features import extracted
+from vitbench.worker.held_out import HeldOut
 from vitbench.worker.runtime import seed_all
 
 __all__ = ["PREPROCESS", "TRAIN_IMAGES", "fit", "options_of", "run_of", "tensors_of", "tiny_problem"]
@@ -164,7 +167,14 @@ def run_of(
         options=options_of(recipe) if options is None else options,
         log=_log,
         build=partial(_build_teacher, data=data),
+        out_of_fold=HeldOut(data.train, data.val, num_classes=data.num_classes).add,
+        features=partial(_features, data=data, device=torch.device(device)),
     )
+
+
+def _features(model: nn.Module, split: Split, *, data: TrainVal, device: torch.device) -> NDArray[np.float32]:
+    """Do what `FitRun.features` does, and keep nothing."""
+    return np.concatenate(list(extracted(model, split, data, device=device, precision="float32")))
 
 
 def _build_teacher(text: str, *, data: TrainVal) -> nn.Module:

@@ -11,6 +11,7 @@ from vitbench.training.balance import class_weights
 from vitbench.training.choosing import BestEpoch
 from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
+from vitbench.training.frozen_features import features, with_head
 from vitbench.training.inputs import convert, preprocess, statistics
 from vitbench.training.labels import labelled, labelled_count
 from vitbench.training.length import TrainingLength
@@ -52,6 +53,7 @@ __all__ = [
     "derived_seed",
     "descend",
     "evaluate_top1",
+    "features",
     "grad_scaler",
     "keep_patches",
     "labelled",
@@ -70,5 +72,6 @@ __all__ = [
     "total_steps",
     "train_step",
     "warmup_cosine",
+    "with_head",
     "with_progress",
 ]

@@ -1,4 +1,4 @@
-"""Read the test split once with a trained model, then see whether what it says may be relied on."""
+"""Read the split that it is judged on once with a trained model, then see whether what it says may be relied on."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module, planned: KeyedCell, test: Split, how: Preprocess, tick: Callable[[], None]
+    model: nn.Module, planned: KeyedCell, judged: Split, how: Preprocess, tick: Callable[[], None]
 ) -> Evaluation:
-    """Predict the test split as the cell asks, audit the model, time loading, and compare a variant with float32.
+    """Predict a split as the cell asks, audit the model, time loading, and compare a variant with float32.
 
     Args:
         model: trained; it is left in eval mode, on the cell's device, in torch's own memory format.
         planned: the cell.
-        test: the test split.
+        judged: what the model is judged on.
         how: makes the model's input.
         tick: called after each batch, as a sign of life.
 
@@ -66,10 +66,10 @@ def evaluate(
     """
     # torch.compile falls to pieces over a cast weight beside its gradient in float32, in silence and in many graphs.
     model.zero_grad(set_to_none=True)
-    bench = _Evaluator(model, planned, test, how)
+    bench = _Evaluator(model, planned, judged, how)
     assert planned.data is not None
     logits = bench.weights.settle(lambda: bench.logits(tick))
-    validate_logits(logits, test.labels, len(planned.data.class_names))
+    validate_logits(logits, judged.labels, len(planned.class_names))
     faults, warnings = bench.audit(logits)
     loading = None if planned.baseline else bench.loading()
     bench.weights.restore()
@@ -78,7 +78,7 @@ def evaluate(
         faults = (*faults, *filter(None, [disagreement(agreement)]))
         warnings = (*warnings, *filter(None, [unjudged(agreement)]), *bench.weights.remarks)
     return Evaluation(
-        predictions=summarise(logits, test.labels, index=test.index, class_names=planned.data.class_names),
+        predictions=summarise(logits, judged.labels, index=judged.index, class_names=planned.class_names),
         agreement=agreement,
         loading=loading,
         faults=faults,
@@ -87,17 +87,17 @@ def evaluate(
 
 
 class _Evaluator:
-    """A trained model in the cell's conditions, and its test images."""
+    """A trained model in the cell's conditions, and the images that it is judged on."""
 
     plain: nn.Module
     """The model as `fit` returned it."""
     called: nn.Module
     """The same, compiled where the cell asks for it."""
 
-    def __init__(self, model: nn.Module, planned: KeyedCell, test: Split, how: Preprocess) -> None:
+    def __init__(self, model: nn.Module, planned: KeyedCell, judged: Split, how: Preprocess) -> None:
         cell = planned.cell
         assert isinstance(cell, QualityCell)
-        self.planned, self.cell, self.test, self.how = planned, cell, test, how
+        self.planned, self.cell, self.judged, self.how = planned, cell, judged, how
         self.device = torch.device(planned.device)
         # A baseline is no network, and computes as it does whatever was asked for.
         self.variant = not planned.baseline and is_variant(cell.precision, cell.compile, cell.channels_last)
@@ -116,9 +116,9 @@ class _Evaluator:
         return autocast(self.cell.precision, self.device)
 
     def images(self, rows: Rows) -> Tensor:
-        """Return the model's input float32[B, C, H, W] for some rows of the test split, in the cell's format."""
-        test, planned = self.test, self.planned
-        some = Split(images=test.images, index=test.index[rows], labels=test.labels[rows])
+        """Return the model's input float32[B, C, H, W] for some rows of these, in the cell's format."""
+        judged, planned = self.judged, self.planned
+        some = Split(images=judged.images, index=judged.index[rows], labels=judged.labels[rows])
         [(images, _)] = batches(some, batch_size=len(rows), device=self.device)
         x = preprocess(images, self.how, image_size=planned.image_size, in_channels=planned.in_channels)
         return x.to(memory_format=torch.channels_last) if self.cell.channels_last else x
@@ -129,19 +129,19 @@ class _Evaluator:
             yield self.images(rows[start : start + EVALUATION_BATCH])
 
     def logits(self, tick: Callable[[], None]) -> Tensor:
-        """Return what the model gives for the test split, float32[N, K].
+        """Return what the model gives for all of them, float32[N, K].
 
         A compiled model sees no short batch, for which it would be compiled again: the first images fill the last one.
         """
-        count = len(self.test)
+        count = len(self.judged)
         rows = np.arange(count)
         if self.compiled:
             rows = np.resize(rows, -(-count // EVALUATION_BATCH) * EVALUATION_BATCH)
         return predict(self.called, self.inputs(rows), autocast=self.context, tick=tick)[:count]
 
     def sample(self, count: int) -> Rows:
-        """Return so many rows of the test split, or all that there are, drawn with a fixed seed."""
-        return np.random.default_rng(0).permutation(len(self.test))[:count]
+        """Return so many rows, or all that there are, drawn with a fixed seed."""
+        return np.random.default_rng(0).permutation(len(self.judged))[:count]
 
     def audit(self, logits: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Audit the model as it is: what is looked for is in its own code, and other batch sizes are compiled anew.
@@ -164,7 +164,7 @@ class _Evaluator:
             return measure_loading(
                 self.images,
                 forward_of(self.called, self.context),
-                count=len(self.test),
+                count=len(self.judged),
                 batch_size=EVALUATION_BATCH if self.compiled else LOADING_BATCH,
                 device=self.device,
             )

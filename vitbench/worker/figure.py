@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from vitbench.catalog import Catalog
 from vitbench.catalog.provenance import first_missing
 from vitbench.data.fitting import fitted
 from vitbench.data.geometry import filling
-from vitbench.data.splits import load_splits
+from vitbench.data.splits import Splits, load_splits
 from vitbench.errors import Skip, StoreError, UnusableError, VitbenchError
 from vitbench.execution.executor import Send
 from vitbench.execution.messages import FIGURES, PREDICTIONS, WEIGHTS, CellJob, CellResult, kept_file
@@ -35,14 +36,16 @@ from vitbench.training import preprocess
 from vitbench.training.card import read_card
 from vitbench.training.checkpoint import load_checkpoint, read_state
 from vitbench.worker.build import build_model
+from vitbench.worker.heads import GroupedOutputs
 from vitbench.worker.heartbeat import signs_of_life
+from vitbench.worker.keeping import HEAD, with_kept_head
 from vitbench.worker.runtime import runtime
-from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
+from vitbench.worker.weights import preprocess_of, weights_of
 
 __all__ = ["run_figure"]
 
 PICTURES = 8
-"""Images of the test split that a figure is offered: one of each class, where there are so many classes."""
+"""Images that a figure is offered: one of each class, where there are so many classes."""
 
 _LACKING: dict[FigurePart, str] = {
     "predictions": "the training left no predictions",
@@ -103,29 +106,32 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     planned, info, device = job.planned, job.planned.data, torch.device(job.planned.device)
     assert info is not None
     spec, trains = catalog.member(cell.model), catalog.recipe(cell.recipe).spec.trains
-    num_classes = len(info.class_names)
+    num_classes = planned.outputs
     try:
-        test = load_splits(info, limit=cell.of.limit, learns=False).test
+        splits = load_splits(info, limit=cell.of.limit, learns=False, judged=cell.of.split)
     except OSError as error:
         raise Skip(f"its images are not in the cache {info.cache} any more; run the training again") from error
+    predictions = _predictions(job.trained.get(PREDICTIONS))
+    shown = _predicted(splits, predictions)
     weights = weights_of(spec, cell.options, trains=trains)
-    stored = job.trained.get(WEIGHTS)
-    if trains and stored is None:
+    stored, head = job.trained.get(WEIGHTS), job.trained.get(kept_file(HEAD))
+    if trains and stored is None and head is None:
         raise Skip("its trained weights were not stored")
-    if not trains:
+    if not trains or stored is None:
         _check_files(planned)
-    order = None if trains else class_order(weights.class_names, info.class_names)
+    groups = planned.head.groups if planned.head else ()
 
     def placed(model: nn.Module) -> nn.Module:
-        return (Reordered(model, order) if order else model).to(device).eval()
+        return (GroupedOutputs(model, groups) if groups else model).to(device).eval()
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             return placed(build_model(_weightless(planned), spec, num_classes))
 
-    model = placed(_trained(planned, spec, num_classes, stored))  # first: it says what is wrong with damaged weights
-    how = _how(stored) if stored else preprocess_of(weights, planned, None)
+    # First: it says what is wrong with damaged weights, and random ones are drawn as they were.
+    model = placed(_trained(planned, spec, num_classes, stored, head))
+    how = _how(stored) if stored else preprocess_of(weights, planned, splits.train if trains else None)
     channels = (info.shape[0], planned.in_channels)
     make = partial(_inputs, how=how, image_size=planned.image_size, in_channels=planned.in_channels, device=device)
     return FigureSubject(
@@ -133,14 +139,14 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         model=model,
         device=str(device),
         input_shape=(planned.in_channels, *planned.image_size),
-        class_names=info.class_names,
+        class_names=planned.class_names,
         inputs=make,
         pixels=partial(_pixels, how=how, image_size=planned.image_size),
         fresh=fresh,
-        resized=lambda height, width: placed(_resized(planned, spec, num_classes, stored, (height, width))),
-        pictures=_own(cell.images, channels[0]) if cell.images else _of_test(test, info.class_names),
-        images=test,
-        predictions=_predictions(job.trained.get(PREDICTIONS)),
+        resized=lambda height, width: placed(_resized(planned, spec, num_classes, stored, head, (height, width))),
+        pictures=_own(cell.images, channels[0]) if cell.images else _some_of(shown, info.class_names),
+        images=shown,
+        predictions=predictions,
         kept=_kept(job.trained),
     )
 
@@ -169,17 +175,26 @@ def _weightless(planned: KeyedCell) -> KeyedCell:
     return msgspec.structs.replace(planned, hub="away")
 
 
-def _trained(planned: KeyedCell, spec: ModelSpec, num_classes: int, stored: str | None) -> nn.Module:
-    """Return the model with its trained weights; one whose recipe trains nothing is built as it was."""
+def _trained(planned: KeyedCell, spec: ModelSpec, num_classes: int, stored: str | None, head: str | None) -> nn.Module:
+    """Return the model with its trained weights; where none were stored, as it was built, perhaps with a new head."""
     if stored is None:
-        return build_model(planned, spec, num_classes)
+        model = build_model(planned, spec, num_classes)
+        if head is None:
+            return model
+        size = (2, planned.in_channels, *planned.image_size)
+        return with_kept_head(model, head, torch.linspace(-1, 1, math.prod(size)).view(size))
     model = build_model(_weightless(planned), spec, num_classes)
     load_checkpoint(model, stored)
     return model
 
 
 def _resized(
-    planned: KeyedCell, spec: ModelSpec, num_classes: int, stored: str | None, size: tuple[int, int]
+    planned: KeyedCell,
+    spec: ModelSpec,
+    num_classes: int,
+    stored: str | None,
+    head: str | None,
+    size: tuple[int, int],
 ) -> nn.Module:
     """Return the trained model for an input of another size.
 
@@ -193,7 +208,7 @@ def _resized(
     larger = msgspec.structs.replace(planned, image_size=size)
     try:
         try:
-            return _trained(larger, spec, num_classes, stored)
+            return _trained(larger, spec, num_classes, stored, head)
         except UnusableError:
             if stored is None or "checkpoint" not in spec.declared:
                 raise
@@ -251,17 +266,27 @@ def _pixels(images: Sequence[Pixels], *, how: Preprocess, image_size: tuple[int,
     return np.stack([fit(image) for image in images])
 
 
-def _of_test(test: Split, class_names: Sequence[str]) -> tuple[Picture, ...]:
-    """Return some images of the test split: the first of each class, then the second, in a fixed order of images."""
-    order = np.random.default_rng(0).permutation(len(test))
+def _predicted(splits: Splits, predictions: Predictions | None) -> Split:
+    """Return the images that a model was judged on: training images, where its recipe held these out."""
+    judged = splits.judged
+    if predictions is None or (
+        np.array_equal(predictions.index, judged.index) and np.array_equal(predictions.labels, judged.labels)
+    ):
+        return judged
+    return Split(images=splits.train.images, index=predictions.index, labels=predictions.labels)
+
+
+def _some_of(judged: Split, class_names: Sequence[str]) -> tuple[Picture, ...]:
+    """Return some images of a split: the first of each class, then the second, in a fixed order of images."""
+    order = np.random.default_rng(0).permutation(len(judged))
     nth: dict[int, int] = {}
     ranked: list[tuple[int, int, int]] = []
     for row in order:
-        label = int(test.labels[row])
+        label = int(judged.labels[row])
         nth[label] = nth.get(label, -1) + 1
         ranked.append((nth[label], label, int(row)))
     return tuple(
-        Picture(name=class_names[label], pixels=np.array(test.images[test.index[row]]), label=label)
+        Picture(name=class_names[label], pixels=np.array(judged.images[judged.index[row]]), label=label)
         for _, label, row in sorted(ranked)[:PICTURES]
     )
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from vitbench.errors import UsageError
 from vitbench.execution.messages import kept_file
 from vitbench.printable import describe_seconds
+from vitbench.worker.held_out import HeldOut
 
 __all__ = ["Hands", "read_checkpoint", "write_checkpoint"]
 
@@ -51,6 +52,7 @@ class Hands:
         curve: list[dict[str, float]],
         say: Callable[[str], None],
         steps: int | None = None,
+        held_out: HeldOut | None = None,
     ) -> None:
         """Start the clock of the training.
 
@@ -59,9 +61,11 @@ class Hands:
             curve: its rows; those of killed attempts are put before.
             say: tells the user a sentence.
             steps: that a budget gives the training; None: its own length. The state of another length is no part of it.
+            held_out: what the recipe says of images that it held out, which is saved with its state.
         """
         self._path, self._curve, self._say, self._steps = path, curve, say, steps
         self._kept: dict[str, dict[str, Tensor]] = {}
+        self._held_out = held_out
         self._started = time.monotonic()
 
     @property
@@ -83,6 +87,8 @@ class Hands:
             return None
         self._curve[:] = found["curve"]
         self._kept = found["kept"]
+        if self._held_out is not None:
+            self._held_out.restore(found["held_out"])
         self.earlier_seconds = found["seconds"]
         step: int = found["step"]
         self.earlier_steps = step
@@ -98,6 +104,7 @@ class Hands:
                 "state": _plain(state, "state"),
                 "curve": list(self._curve),
                 "kept": self._kept,
+                "held_out": self._held_out.state() if self._held_out is not None else {},
                 "seconds": self.earlier_seconds + time.monotonic() - self._started,
             }
             if self._path is not None:

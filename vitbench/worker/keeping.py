@@ -14,9 +14,16 @@ from vitbench.errors import UnusableError
 from vitbench.records import KeyedCell, QualityCell
 from vitbench.specs import Preprocess
 from vitbench.training.card import Card, save_weights
-from vitbench.training.checkpoint import State, check_fit
+from vitbench.training.checkpoint import State, check_fit, digest_of, read_state
+from vitbench.training.frozen_features import FITTED, fitted_head, with_head
+from vitbench.worker.hands import Hands
 
-__all__ = ["card_of", "keep_weights"]
+__all__ = ["HEAD", "card_of", "keep_head", "keep_weights", "with_kept_head"]
+
+HEAD = "head"
+"""Name of what is kept of a model that has a new head, and is otherwise as it was built."""
+_BACKBONE = "backbone"
+"""Name of the SHA-256 of all its other weights, among the tensors of the head."""
 
 
 def keep_weights(
@@ -46,6 +53,51 @@ def keep_weights(
         if name in now and not torch.equal(now[name].cpu(), buffer.cpu()):
             return f"kept without the buffer {name}, which training changed and the state dict leaves out"
     return ""
+
+
+def keep_head(model: nn.Module, hands: Hands) -> str:
+    """Keep the head that a model was given, and say in words, after "its weights are", what they are.
+
+    A head that is no linear layer is not kept: only a function of a plugin could make it again.
+
+    Args:
+        model: that `vitbench.training.with_head` gave.
+        hands: keep it.
+    """
+    head = fitted_head(model)
+    if type(head) is not nn.Linear:
+        return "those that it was built with; its head is not kept"
+    hands.keep(HEAD, {**head.state_dict(), _BACKBONE: _digest_of_others(model)})
+    return "those that it was built with; its head is kept apart"
+
+
+def with_kept_head(model: nn.Module, path: str, images: Tensor) -> nn.Module:
+    """Return a model with the head that `keep_head` kept.
+
+    Args:
+        model: built anew; it is changed.
+        path: of the head's file.
+        images: two of the model's inputs.
+
+    Raises:
+        UnusableError: the file cannot be read, or its head was learned on other weights.
+    """
+    state = read_state(path)
+    outputs, width = state["weight"].shape
+    linear = nn.Linear(width, outputs)
+    linear.load_state_dict({name: tensor for name, tensor in state.items() if name != _BACKBONE})
+    model = with_head(model, linear, images)
+    if not torch.equal(_digest_of_others(model), state[_BACKBONE]):
+        raise UnusableError("the model's weights are not those that its head was learned on; run the training again")
+    return model
+
+
+def _digest_of_others(model: nn.Module) -> Tensor:
+    """Return the SHA-256 of all tensors of a model but its new head's, uint8[32]."""
+    place = f"{getattr(model, FITTED)}."
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    others = {name: tensor.detach().cpu() for name, tensor in tensors if not name.startswith(place)}
+    return torch.tensor(list(bytes.fromhex(digest_of(others))), dtype=torch.uint8)
 
 
 def card_of(how: Preprocess, planned: KeyedCell) -> Card:

@@ -39,6 +39,8 @@ class Measured:
     measurements: tuple[Measurement, ...] = ()
     scores: Mapping[str, Kept] = field(default_factory=dict)
     """What is kept for comparing models on the same images, by the measurement's name."""
+    predicted: frozenset[str] = frozenset()
+    """The measurements that are of the model's predictions, by name."""
 
 
 def measure(
@@ -61,6 +63,7 @@ def measure(
     """
     subject = _read_only(subject)
     found: list[Scored] = []
+    predicted: set[str] = set()
     with kept_flags():
         for offer in catalog.metrics.values():
             spec = offer.spec
@@ -72,11 +75,14 @@ def measure(
                 some = _without_values(spec, reasons[0])
             elif all(getattr(subject, part) is not None for part in spec.parts):
                 some = [_doubted(one, spec, subject) for one in _call(offer, subject, own)]
-            found += [dataclasses.replace(one, measurement=under_options(one.measurement, own)) for one in some]
+            some = [dataclasses.replace(one, measurement=under_options(one.measurement, own)) for one in some]
+            found += some
+            predicted |= {one.measurement.name for one in some if "predictions" in spec.parts}
     measurements = tuple(one.measurement for one in found)
     return Measured(
         measurements=tuple(map(at_largest_batch, measurements)) if at == "largest_batch" else measurements,
         scores={one.measurement.name: one.kept for one in found if one.kept},
+        predicted=frozenset(predicted),
     )
 
 

@@ -1,15 +1,16 @@
-"""A quality cell: build, train, then evaluate on the test split once and measure."""
+"""A quality cell: build, train, then evaluate once, on the split that it is judged on, and measure."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,28 +23,34 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, C
 from vitbench.measuring.evidence import Moment, disturbances, facts, observe
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.protocols import Budget, FitRun, Predictions, Split, Subject, TrainingLog, TrainVal
-from vitbench.records import KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
-from vitbench.specs import Augmentation, Preprocess, load_target
+from vitbench.records import HELD_OUT, KeyedCell, Measurement, PreprocessInfo, QualityCell, Training, doubt
+from vitbench.specs import Augmentation, Preprocess, RecipeSpec, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.clock import waited
+from vitbench.training.frozen_features import fitted_head
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, cut_short, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
+from vitbench.worker.features import FeatureCache
 from vitbench.worker.hands import Hands
+from vitbench.worker.heads import GroupedOutputs
 from vitbench.worker.heartbeat import signs_of_life
-from vitbench.worker.keeping import card_of, keep_weights
+from vitbench.worker.held_out import HeldOut
+from vitbench.worker.keeping import card_of, keep_head, keep_weights
 from vitbench.worker.metrics import Measured, measure, measured_by
 from vitbench.worker.named_models import builder
 from vitbench.worker.outputs import fault_behind
 from vitbench.worker.probe import counted_steps, probe_training
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
-from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
+from vitbench.worker.weights import preprocess_of, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
+AUDITED_IMAGES = 512
+"""Validation images that the model itself is audited on where what its recipe held out is scored."""
 SIGN_SECONDS = 1.0
 """The least time between two signs of life."""
 
@@ -75,15 +82,14 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     planned, cell, info = job.planned, job.planned.cell, job.planned.data
     assert isinstance(cell, QualityCell)
     assert info is not None
-    num_classes, device = len(info.class_names), torch.device(planned.device)
+    num_classes, device = planned.outputs, torch.device(planned.device)
     spec = catalog.member(cell.model)
     recipe = catalog.recipe(cell.recipe).spec
     log, began = _Log(send, cell.recipe, cell.epochs), time.monotonic()
     with runtime(precision=cell.precision, threads=cell.threads, seed=cell.seed, device=planned.device) as flags:
-        splits = load_splits(info, limit=cell.limit, learns=recipe.trains)
+        splits = load_splits(info, limit=cell.limit, learns=recipe.trains, judged=cell.split)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
         how = preprocess_of(weights, planned, splits.train if recipe.trains or planned.baseline else None)
-        order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
         said, unsaved = facts_of(model), unsaved_buffers(model)
@@ -111,12 +117,16 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         if recipe.trains and (note := _short_batches(cell, images=len(splits.train))):
             say(note)
         checkpoint = Path(job.checkpoint) if job.checkpoint else None
-        hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say, steps=_budget(planned, cell).steps)
-        data, run = _train_val(planned, splits, how), _fit_run(planned, cell, log, build, hands)
+        pools = (splits.train, *[splits.val] * ("val" not in info.sizes))  # a split of its own has rows of its own
+        held_out, steps = HeldOut(*pools, num_classes=num_classes), _budget(planned, cell).steps
+        hands = Hands(None if job.probe else checkpoint, curve=log.curve, say=say, held_out=held_out, steps=steps)
+        data = _train_val(planned, splits, how)
+        extract = FeatureCache(planned, model, data, send, say)
+        run = _fit_run(planned, cell, log, build, hands, held_out, extract)
         if job.probe:
             fit = partial(contract.call, load_target(recipe.fit), {"model": model, "data": data, "run": run})
             times = probe_training(fit, model, data, run, began=began)
-            return CellResult(status="ok", evidence=times | {"val": len(splits.val), "test": len(splits.test)})
+            return CellResult(status="ok", evidence=times | {"val": len(splits.val), "test": len(splits.judged)})
         with counted_steps() as count, held_to_images(model, cell.recipe, epochs=cell.epochs, images=len(splits.train)):
             try:
                 model = contract.call(load_target(recipe.fit), {"model": model, "data": data, "run": run})
@@ -133,12 +143,18 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
                     raise fault from error
                 raise
         log()
-        found = evaluate(Reordered(model, order) if order else model, planned, splits.test, how, log)
+        by_folds = cell.split == "val" and len(held_out) > 0
+        judged = _some(splits.judged, AUDITED_IMAGES) if by_folds else splits.judged
+        groups = planned.head.groups if planned.head else ()
+        found = evaluate(GroupedOutputs(model, groups) if groups else model, planned, judged, how, log)
         if cell.compile and not planned.baseline:
             check_compiled(since=compiled_before)
         flipped = flag_reasons(flags)
-    save_predictions(folder / PREDICTIONS, found.predictions)
-    if recipe.trains and not planned.baseline:
+    predictions, images = held_out.predictions(info.class_names) if by_folds else (found.predictions, judged)
+    save_predictions(folder / PREDICTIONS, predictions)
+    if fitted_head(model) is not None:
+        said |= {"weights": keep_head(model, hands)}
+    elif recipe.trains and not planned.baseline:
         card, anew = card_of(how, planned), meta_architecture(planned, spec, num_classes)
         if lost := keep_weights(model, folder / WEIGHTS, card, before=unsaved, architecture=anew):
             said |= {"weights": lost}
@@ -147,26 +163,30 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     curve = tuple(log.curve)
     steps = hands.earlier_steps + count.taken
     training = (
-        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps) if recipe.trains else None
+        _training_log(start, end, planned, cell, splits, curve, hands.earlier_seconds, steps, extract.read)
+        if recipe.trains
+        else None
     )
     subject = Subject(
-        num_classes=num_classes,
+        num_classes=len(planned.class_names),
         input_shape=(planned.in_channels, *planned.image_size),
         device=planned.device,
         precision=cell.precision,
         architecture=None if planned.baseline else meta_architecture(planned, spec, num_classes),
-        predictions=found.predictions,
-        images=splits.test,
+        predictions=predictions,
+        images=images,
         training=training,
         loading=found.loading,
         agreement=found.agreement,
     )
     with signs_of_life(send, "measuring"):  # resamples may take a minute for each metric
         measured = measure(catalog, subject, "quality", options=job.metric_options)
-    save_scores(folder / SCORES, measured.scores, found.predictions)
+    save_scores(folder / SCORES, measured.scores, predictions)
+    doubts = () if by_folds or cell.split == "test" else _chosen_by(cell, recipe)
     return CellResult(
         status="ok",
-        measurements=_doubted(measured.measurements, planned),
+        measurements=_doubted(measured, planned, doubts),
+        doubts=doubts,
         faults=found.faults,
         warnings=(*flipped, *found.warnings, *over_budget(planned, recipe, steps), *cut_short(planned)),
         curve=curve,
@@ -174,7 +194,8 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         preprocess=_applied(how, planned, weights.source),
         runtime=flags,
         facts=said,
-        splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
+        splits={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
+        | ({HELD_OUT: len(held_out)} if by_folds else {}),
         evidence={**facts(start, end, threads=cell.threads), **hands.evidence} if recipe.trains else {},
         kept=kept,
     )
@@ -197,7 +218,7 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     with signs_of_life(send, "measuring"):
         measured = measure(catalog, subject, "quality", options=job.metric_options)
     _save_again(folder / SCORES, measured, predictions)
-    measurements = doubt(_doubted(measured.measurements, job.planned), "warn", job.warnings)
+    measurements = doubt(_doubted(measured, job.planned, job.doubts), "warn", job.warnings)
     return CellResult(
         status="ok",
         measurements=doubt(measurements, "invalid", job.faults),
@@ -205,10 +226,35 @@ def measure_again(request: bytes, folder: Path | None, send: Send) -> CellResult
     )
 
 
-def _doubted(measurements: Iterable[Measurement], planned: KeyedCell) -> tuple[Measurement, ...]:
-    """Trust scores no more than the data; what training took of the machine is as it is."""
-    reasons = planned.data.doubts if planned.data else ()
-    return tuple(one if one.machine_bound else doubt([one], "warn", reasons)[0] for one in measurements)
+def _chosen_by(cell: QualityCell, recipe: RecipeSpec) -> tuple[str, ...]:
+    """Say so where a recipe chose by the images that its model is judged on."""
+    if not (under := recipe.chooses_under(cell.recipe_options)):
+        return ()
+    name = cell.recipe.partition("/")[2]
+    return (f"{name} chooses by the validation images ({under}), so that scores on them are too high",)
+
+
+def _some(split: Split, count: int) -> Split:
+    """Return so many images of a split, or all that there are, drawn with a fixed seed."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
+    return Split(images=split.images, index=split.index[rows], labels=split.labels[rows])
+
+
+def _doubted(measured: Measured, planned: KeyedCell, doubts: tuple[str, ...]) -> tuple[Measurement, ...]:
+    """Trust scores no more than the data; what training took of the machine is as it is.
+
+    Args:
+        measured: of a cell.
+        planned: the cell.
+        doubts: what else makes measurements of its predictions doubtful.
+    """
+    cell, data = planned.cell, planned.data
+    of_data = data.doubts_on(cell.split) if data and isinstance(cell, QualityCell) else ()
+    found: list[Measurement] = []
+    for one in measured.measurements:
+        reasons = (*(() if one.machine_bound else of_data), *(doubts if one.name in measured.predicted else ()))
+        found += doubt([one], "warn", reasons)
+    return tuple(found)
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:
@@ -244,7 +290,13 @@ def _train_val(planned: KeyedCell, splits: Splits, how: Preprocess) -> TrainVal:
 
 
 def _fit_run(
-    planned: KeyedCell, cell: QualityCell, log: Callable[..., None], build: Callable[[str], nn.Module], hands: Hands
+    planned: KeyedCell,
+    cell: QualityCell,
+    log: Callable[..., None],
+    build: Callable[[str], nn.Module],
+    hands: Hands,
+    held_out: HeldOut,
+    extract: FeatureCache,
 ) -> FitRun:
     return FitRun(
         device=torch.device(planned.device),
@@ -257,6 +309,8 @@ def _fit_run(
         resume=hands.resume,
         save=hands.save,
         keep=hands.keep,
+        out_of_fold=held_out.add,
+        features=extract,
         compile=cell.compile,
         channels_last=cell.channels_last,
     )
@@ -301,14 +355,17 @@ def _training_log(
     curve: tuple[dict[str, float], ...],
     earlier_seconds: float,
     steps: int,
+    known: int,
 ) -> TrainingLog:
-    """Return what `fit` took in all attempts, and what disturbed the last one."""
+    """Return what `fit` took in all attempts, and what disturbed the last one; it found `known` images' features."""
     warnings, errors = disturbances(start, end, threads=cell.threads, on_cpu=planned.device == "cpu")
     if earlier_seconds:
         warnings = [
             *warnings,
             f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
         ]
+    if known:
+        warnings = [*warnings, f"the features of {known:,} images were extracted by an earlier run"]
     warnings = [*warnings, *filter(None, [waited(curve)])]
     return TrainingLog(
         seconds=earlier_seconds + end.wall - start.wall,

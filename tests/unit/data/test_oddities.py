@@ -17,32 +17,37 @@ def _read(name: str, images: str, labels: str, **found: object) -> Read:
 
 
 def test_data_without_copies_say_nothing() -> None:
-    assert copies([_read("train", "abcd", "0101"), _read("test", "ef", "01")]) == ([], [])
+    assert copies([_read("train", "abcd", "0101"), _read("test", "ef", "01")]) == ((), (), ())
 
 
 def test_copies_are_counted_by_kind_in_one_note() -> None:
-    note, doubts = copies([_read("train", "aabcd", "00101"), _read("test", "beeaa", "11100")])
-    assert note == [
+    notes, of_test, of_val = copies([_read("train", "aabcd", "00101"), _read("test", "beeaa", "11100")])
+    assert notes == (
         "equal pixel for pixel: 1 of 5 training images are copies of others in train; "
-        "3 of 5 test images are also in train; 2 of 5 test images are copies of others in test"
-    ]
-    assert doubts == ["3 of 5 test images are also in train"]
+        "3 of 5 test images are also in train; 2 of 5 test images are copies of others in test",
+    )
+    assert of_test == ("3 of 5 test images are also in train",)
+    drawn = "1 of 5 training images are copies of others in train, from which the validation images are drawn"
+    assert of_val == (drawn,)
 
 
 def test_a_given_validation_split_counts_too() -> None:
-    splits = [_read("train", "abc", "010"), _read("val", "cd", "00"), _read("test", "de", "01")]
-    [note], doubts = copies(splits)
+    splits = [_read("train", "aabc", "0010"), _read("val", "cd", "00"), _read("test", "de", "01")]
+    [note], of_test, of_val = copies(splits)
     assert "1 of 2 validation images are also in train; 1 of 2 test images are also in val" in note
-    assert doubts == ["1 of 2 test images are also in val"]
+    assert of_test == ("1 of 2 test images are also in val",)
+    assert of_val == ("1 of 2 validation images are also in train",)
 
 
 def test_an_image_under_two_labels_is_told() -> None:
-    [note], doubts = copies([_read("train", "aabc", "0101"), _read("test", "de", "01")])
+    [note], of_test, of_val = copies([_read("train", "aabc", "0101"), _read("test", "de", "01")])
     assert note.endswith("; 1 image has more than one label")
-    assert doubts == []
-    [note], doubts = copies([_read("train", "ab", "01"), _read("test", "abc", "100")])
+    assert of_test == ()
+    assert "2 of 4 training images have a copy with another label" in of_val
+    [note], of_test, of_val = copies([_read("train", "ab", "01"), _read("test", "abc", "100")])
     assert note.endswith("; 2 images have more than one label")
-    assert doubts == ["2 of 3 test images are also in train", "2 of 3 test images have a copy with another label"]
+    assert of_test == ("2 of 3 test images are also in train", "2 of 3 test images have a copy with another label")
+    assert of_val == ("2 of 2 training images have a copy with another label",)
 
 
 def test_a_few_copies_are_said_and_mark_nothing() -> None:
@@ -50,7 +55,7 @@ def test_a_few_copies_are_said_and_mark_nothing() -> None:
     digests = np.random.default_rng(0).integers(0, 256, (1001, 32), dtype=np.uint8)
     train = Read(name="train", labels=np.zeros(2, np.int64), digests=digests[:2])
     test = Read(name="test", labels=np.zeros(1000, np.int64), digests=digests[1:])
-    assert copies([train, test]) == (["equal pixel for pixel: 1 of 1,000 test images are also in train"], [])
+    assert copies([train, test]) == (("equal pixel for pixel: 1 of 1,000 test images are also in train",), (), ())
 
 
 def test_what_came_out_is_one_note_over_both_splits() -> None:

@@ -345,6 +345,19 @@ def test_another_model_takes_its_own_recipe_and_name() -> None:
     assert (cell.recipe, cell.recipe_options) == ("recipes/finetune", {"steps": 500})
 
 
+def test_a_recipe_that_is_asked_for_goes_before_all_others_but_not_before_a_baselines() -> None:
+    entries = (
+        ModelEntry(name="vit", recipe="supervised", recipe_options={"epochs": 3}),
+        ModelEntry(name="pretrained", recipe_options={"steps": 7}),
+        ModelEntry(name="majority"),
+    )
+    suite = Suite(name="m", summary="x", datasets=("digits",), recipe="evaluate", models=entries)
+    cells = [(cell.recipe, cell.recipe_options) for cell in quality(suite, recipe="finetune")]
+    assert cells == [("recipes/finetune", {"steps": 500})] * 2 + [("b/counting", {})]
+    suite = msgspec.structs.replace(suite, recipe="")  # the second's own is the one that is asked for
+    assert [cell.recipe_options.get("steps") for cell in quality(suite, recipe="finetune")] == [500, 7, None]
+
+
 def test_a_recipe_that_wants_another_head_gets_it() -> None:
     (cell,) = quality(models=("own-head",))
     assert (cell.recipe, cell.model.options) == ("recipes/evaluate", {"head": "own"})

@@ -18,7 +18,7 @@ from vitbench.planning.datasets import ResolvedDataset
 from vitbench.planning.keying import Keyer
 from vitbench.planning.resolve import Fault, ResolvedModel, ResolvedRecipe
 from vitbench.planning.suite import AskedCell, AskedModel, Conditions
-from vitbench.records import KeyedCell, PluginOrigin, SpeedCell, digest
+from vitbench.records import KeyedCell, PluginOrigin, SpeedCell, id_of
 from vitbench.specs import ModelSpec, Preprocess, RecipeSpec
 from vitbench.variables import Variables
 
@@ -76,7 +76,7 @@ KEYER = Keyer(
 def test_the_id_and_the_key_of_a_speed_cell_are_unchanged() -> None:
     keyed = KEYER.speed(MODEL, num_classes=10, data_shape=(1, 8, 8), batch_size=4, mode="training")
     assert (keyed.id, keyed.key) == ("ad9d0848249e5211", "7885528604e0799c")
-    assert keyed.id == digest(keyed.cell)
+    assert keyed.id == id_of(keyed.cell)
     assert (keyed.label, keyed.image_size, keyed.in_channels, keyed.data) == ("net:depth=2", (8, 8), 1, None)
 
 

@@ -1,0 +1,62 @@
+"""Learn a linear head from the features of a model whose weights stay as they are: logistic regression.
+
+As in CLIP (arXiv 2103.00020, section 3.2) and many others; here on standardised features. The strength of the L2
+penalty falls step by step, and each fit starts from the last one, until the cross-entropy on validation rises.
+
+Shapes: N training images, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vitbench.protocols import FitRun, TrainVal
+
+from .logistic import logistic_path
+from .probing import Found, Known, linear_head, probe, said, standardised
+
+STRENGTHS = tuple(10 ** (-exponent / 2) for exponent in range(13))
+"""Of the penalty, from strong to weak: 1 to 1e-6, half a power of ten apart."""
+
+
+def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
+    """Learn a linear head from ``data.train`` and return the model with it.
+
+    Raises:
+        UsageError: the model has no features, or an option leaves too few images.
+    """
+
+    def learn(known: Known) -> Found:
+        return learned(known, run)
+
+    return probe(model, data, run, learn)
+
+
+def learned(known: Known, run: FitRun) -> Found:
+    """Return the linear head of the strength that suits the validation images best."""
+    scaled, mean, scale = standardised(known)
+    classes, labels = torch.unique(known.train_labels, return_inverse=True)
+    lowest, found = float("inf"), None
+    path = logistic_path(scaled.train, labels, num_classes=len(classes), strengths=STRENGTHS)
+    for strength, (weight, bias) in zip(STRENGTHS, path, strict=True):
+        run.log()
+        head = linear_head(*_of_all(weight, bias, classes, known), mean, scale)
+        loss = F.cross_entropy(said(head, known.val), known.val_labels).item()
+        if found is not None and not loss < lowest:
+            break
+        lowest, found = loss, Found(head=head, chosen={"l2": strength})
+    assert found is not None
+    return found
+
+
+def _of_all(
+    weight: torch.Tensor, bias: torch.Tensor, classes: torch.Tensor, known: Known
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weights and bias of all K classes; one without an image is less likely than any with one."""
+    whole = weight.new_zeros(known.num_classes, weight.shape[1])
+    least = bias.min() - torch.log(torch.tensor(float(len(known.train))))
+    biases = least.expand(known.num_classes).clone()
+    whole[classes], biases[classes] = weight, bias
+    return whole, biases

@@ -1,0 +1,1 @@
+"""`vitbench pick`: which backbone, within a budget, and how sure that is."""

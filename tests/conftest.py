@@ -18,7 +18,8 @@ import pytest
 # Before torch is imported, and inherited by every process that a test starts.
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 # A pytest that a test starts is no worker of ours: pytest-benchmark would be off in it.
-for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+# And no terminal's width is ours: pytest imports readline, which tells the workers of pytest-xdist of 80 columns.
+for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
 # What holds for all inputs is tried on a few of them while one works, and on the same many wherever CI runs.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vitbench.version import __version__
 
 if TYPE_CHECKING:
-    from vitbench.api import Results, load, run, withdraw
+    from vitbench.api import Results, load, run, score, withdraw
     from vitbench.contract import API
     from vitbench.errors import Skip, UnusableError, UsageError, VitbenchError
     from vitbench.hookspecs import hookimpl
@@ -55,11 +55,12 @@ __all__ = [
     "load",
     "pick",
     "run",
+    "score",
     "withdraw",
 ]
 
 _HOMES = {
-    "api": ("Results", "load", "run", "withdraw"),
+    "api": ("Results", "load", "run", "score", "withdraw"),
     "contract": ("API",),
     "errors": ("Skip", "UnusableError", "UsageError", "VitbenchError"),
     "hookspecs": ("hookimpl",),

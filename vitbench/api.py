@@ -17,6 +17,7 @@ import msgspec
 from vitbench.durations import parse_duration
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
+from vitbench.settings import SCORE_RECIPE, SCORE_SUITE
 from vitbench.specs import OptionValue
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "select", "withdraw"]
+__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -64,17 +65,24 @@ class Results:
 
         return measurements_frame(self.records)
 
-    def page(self) -> str:
+    def page(self, *, images: bool = True) -> str:
         """Return the leaderboard as one HTML page that needs no other file.
+
+        Args:
+            images: whether it may show images of the data, small; without them it has no figure that shows any either.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
             StoreError: the folder can no longer be read.
         """
-        return rendered(self, "html")
+        return rendered(self, "html", images=images)
 
-    def write_page(self, path: str | Path) -> None:
+    def write_page(self, path: str | Path, *, images: bool = True) -> None:
         """Write the page into a file, and into a folder ``figures`` beside it the pictures of figures that it lacks.
+
+        Args:
+            path: of the file.
+            images: as of `page`.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
@@ -87,7 +95,7 @@ class Results:
         beside = path.parent / FOLDER
         try:
             have = {each.name for each in beside.iterdir()} if beside.is_dir() else set()
-            page, pictures = render_page(self.leaderboard, _details(self), have)
+            page, pictures = render_page(self.leaderboard, _details(self, images=images), have)
             if pictures:
                 beside.mkdir(exist_ok=True)
         except OSError as error:
@@ -198,6 +206,69 @@ def run(
         code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
     # As it was given, unless the working directory was removed meanwhile.
     return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
+
+
+def score(
+    data: str | Path,
+    models: Sequence[str],
+    *,
+    classes: Literal["subset", "all"] = "subset",
+    class_map: str | Path | None = None,
+    **how: Any,
+) -> Results:
+    """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
+
+    Args:
+        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset goes before a
+            folder of its name, which is meant by ``"./name"``.
+        models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
+        classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
+        class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
+            are matched by name.
+        how: `output`, `device`, `precision`, `threads`, `limit`, `timeout`, `rerun`, `compile`, `channels_last`,
+            `skip_unreadable`, `plugins`, `no_plugins`, `strict_plugins` and `quiet`, as `run` takes them.
+
+    Raises:
+        VitbenchError: as `run` does.
+        KeyboardInterrupt: the run was interrupted; its records are kept.
+    """
+    plugins = {name: how.get(name, ()) for name in ("plugins", "no_plugins")}
+    return run(**scored(data, models, classes=classes, class_map=class_map, **plugins), **how)
+
+
+def scored(
+    data: str | Path,
+    models: Sequence[str],
+    *,
+    classes: Literal["subset", "all"] = "subset",
+    class_map: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    no_plugins: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the arguments of `run` that score models, but for `plugins` and those that `score` passes on as well.
+
+    Arguments are as in `score`.
+
+    Raises:
+        UsageError: no model is named.
+        UnusableError: the data are neither a folder nor a dataset.
+    """
+    from vitbench.catalog import load_catalog, select_plugins
+    from vitbench.planning.heads import CLASS_MAP, CLASSES
+    from vitbench.planning.place import place_of
+
+    if isinstance(models, str) or not models:
+        raise UsageError("vitbench score needs models: give --model, once for each.")
+    place = place_of(str(data), load_catalog(select_plugins(plugins, no_plugins)))
+    options: dict[str, OptionValue] = {CLASSES: classes} if classes != "subset" else {}
+    options |= {CLASS_MAP: str(class_map)} if class_map else {}
+    return {
+        "suite": SCORE_SUITE.partition("/")[2],
+        "models": tuple(models),
+        "datasets": (place.dataset,),
+        "data": place.data,
+        "settings": {SCORE_RECIPE: options} if options else {},
+    }
 
 
 def _absolute(folder: Path) -> Path:
@@ -369,8 +440,8 @@ def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A
     return load(folder)
 
 
-def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard of some results in a format of `vitbench.report.formats`.
+def rendered(results: Results, name: str, *, verdicts: Telling = "counted", images: bool = True) -> str:
+    """Return the leaderboard of some results in a format of `vitbench.report.formats`, a page perhaps without images.
 
     Raises:
         UnusableError: the packages of the format's extra are not installed.
@@ -378,15 +449,15 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
     """
     from vitbench.report.formats import render
 
-    return render(results.leaderboard, name, details=lambda: _details(results), verdicts=verdicts)
+    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
 
 
-def _details(results: Results) -> Details:
+def _details(results: Results, *, images: bool) -> Details:
     from vitbench.report.html.details import read_details
     from vitbench.store import Store
 
     with Store.open(results.folder, create=False) as store:
-        return read_details(store, results.leaderboard, results.records)
+        return read_details(store, results.leaderboard, results.records, images=images)
 
 
 def say(text: str) -> None:

@@ -43,6 +43,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "build": ("num_classes", "image_size", "in_channels"),
         "revision": ("online",),
+        "class_names": (),
         "resolve": ("name",),
         "members": ("pattern",),
         "open": ("root", "split", "download"),

@@ -29,6 +29,7 @@ __all__ = [
     "Compile",
     "DataInfo",
     "Environment",
+    "Head",
     "Interval",
     "Judged",
     "KeyedCell",
@@ -53,7 +54,7 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 8
+SCHEMA = 9
 """Version of the store and its records (vitbench/store.py)."""
 OLDEST_SCHEMA = 7
 """The earliest version that is read as it is; what is written into such a store makes it one of this version. All
@@ -395,6 +396,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Images that could not be read and were left out."""
     limit: int | float | None = None
     """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
+    names: str = ""
+    """Folder of the names of the images' files, a list for each split; empty where they have none, or an earlier
+    version cached them."""
 
     def doubts_on(self, split: Judged) -> tuple[str, ...]:
         """Return why scores on a split are to be taken with care."""
@@ -511,6 +515,38 @@ class Allotted(_Data, frozen=True, kw_only=True):
     """Seconds that the training may take, with the validation after each epoch."""
 
 
+class Head(_Data, frozen=True, kw_only=True):
+    """The head that weights bring with them, and which of its outputs mean which class of the data."""
+
+    outputs: int
+    """How many classes it tells apart."""
+    of_classes: tuple[tuple[int, ...], ...] = ()
+    """For each class of the data the outputs that mean it; several count as one, with the sum of their probabilities.
+    Empty: the outputs are the data's classes, in their order."""
+    others: tuple[str, ...] = ()
+    """Names of the outputs that mean no class of the data, in their order, where they compete with those that do: a
+    prediction of one of them is wrong. Empty: they are left out, before softmax."""
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The outputs that make each class of the predictions; empty: the outputs are these classes, in their order."""
+        if not self.others:
+            return self.of_classes
+        used = {output for outputs in self.of_classes for output in outputs}
+        return (*self.of_classes, *((output,) for output in range(self.outputs) if output not in used))
+
+    @property
+    def in_words(self) -> str:
+        """What of it a model is scored on; empty where that is all of it, output by output."""
+        used, whole = sum(map(len, self.of_classes)) or self.outputs, f"the head's {self.outputs:,} classes"
+        merged = f"merged into {len(self.of_classes):,}" if 0 < len(self.of_classes) < used else ""
+        if self.others:
+            return f"all of {whole}" + (f", {used:,} of them {merged}" if merged else "")
+        if used < self.outputs or merged:
+            return f"{used:,} of {whole}" + (f", {merged}" if merged else "")
+        return ""
+
+
 class KeyedCell(_Data, frozen=True, kw_only=True):
     """A cell that is ready to run: resolved, validated and hashed."""
 
@@ -523,6 +559,8 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     provenance: Provenance
     data: DataInfo | None = None
     """None for a speed cell."""
+    head: Head | None = None
+    """Of a quality cell whose recipe trains nothing; None: the model is built with an output for each class."""
     image_size: tuple[int, int]
     """Height and width of the model's input in pixels."""
     in_channels: int
@@ -558,6 +596,18 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
         trained = cell if isinstance(cell, QualityCell) else cell.of
         title = self.data.title if self.data else trained.dataset
         return f"{title} (validation)" if trained.split == "val" else title
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of its predictions: those of the data, then others of the head that compete with them."""
+        return (*(self.data.class_names if self.data else ()), *(self.head.others if self.head else ()))
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the model is built with."""
+        if isinstance(self.cell, SpeedCell):
+            return self.cell.num_classes
+        return self.head.outputs if self.head else len(self.class_names)
 
     @property
     def in_words(self) -> str:

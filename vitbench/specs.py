@@ -452,6 +452,11 @@ class ModelSpec(WithOptions):
     """``revision(*, online: bool, **arguments, **options) -> str`` says which weights from the hub `build` would take:
     the hash of their file or of their commit, which goes into the key of a cell. Where `online` is false, it asks
     nothing of the network. Empty: not known, since nothing was downloaded yet."""
+    class_names: Target | None = None
+    """``class_names(**arguments, **options) -> Iterable[str | Iterable[str]]`` names the classes of the head that its
+    trained weights bring, in the order of the outputs; several names for a class that goes by several, such as a
+    WordNet id and words, none for one of which nothing is known. It is asked where a recipe trains nothing and neither
+    the model's name nor the checkpoint names the classes. None: nothing is known."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("timm",)``."""
     tags: tuple[str, ...] = ()
@@ -473,7 +478,7 @@ class ModelSpec(WithOptions):
             raise ValueError(f"{owner}: only a family has members")
         if self.revision is not None and not self.downloads:
             raise ValueError(f"{owner}: revision is of weights from the hub, and downloads is false")
-        for role in ("revision", "resolve", "members"):
+        for role in ("revision", "class_names", "resolve", "members"):
             if getattr(self, role) is not None:
                 _check_target(owner, role, getattr(self, role))
         size = self.image_size
@@ -659,8 +664,11 @@ class RecipeSpec(WithOptions):
         object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
         if not isinstance(self.chooses, bool):
             object.__setattr__(self, "chooses", _freeze_mapping(owner, "chooses", self.chooses))
-            if unknown := sorted(set(self.chooses) - set(self.options)):
-                raise ValueError(f"{owner}: chooses names {unknown[0]}, which is none of its options")
+            for name, value in self.chooses.items():
+                if name not in self.options:
+                    raise ValueError(f"{owner}: chooses names {name}, which is none of its options")
+                if fault := self.declared[name].fault(value):
+                    raise ValueError(f"{owner}: chooses: {name} {fault}")
 
     def chooses_under(self, options: Mapping[str, OptionValue]) -> str:
         """Return in words what makes `fit` choose by the validation images under some options; empty: nothing does."""

@@ -52,6 +52,8 @@ class ImageFiles:
     """int64[N]"""
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    names: tuple[str, ...]
+    """The path of each image in the folder of the dataset."""
     _seen: Conversions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +133,7 @@ def open_folder(*, root: Path, split: SplitName, download: bool = False) -> Imag
         raise ValueError("there is no image in a class folder (<class>/*), nor in one of train/, val/ or test/")
     if split not in layout.folders:
         return None
-    return _scan(layout.folders[split], _shown(layout.folders[split], root), (_described(layout, root),))
+    return _scan(layout.folders[split], root, (_described(layout, root),))
 
 
 def _described(layout: Layout, root: Path) -> str:
@@ -279,8 +281,8 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 # --- what lies in a split --------------------------------------------------------------------------------------------
 
 
-def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
-    left_out = _LeftOut()
+def _scan(base: Path, root: Path, notes: tuple[str, ...]) -> ImageFiles:
+    left_out, where = _LeftOut(), _shown(base, root)
     files: dict[str, list[Path]] = {}
     renamed: list[str] = []
     for path in base.iterdir():
@@ -304,11 +306,14 @@ def _scan(base: Path, where: str, notes: tuple[str, ...]) -> ImageFiles:
     if are_whole_numbers(classes) and list(classes) != sorted(classes):
         first = ", ".join(classes[:3])
         extra.append(f"classes are whole numbers and in the order of their values: {first}, ..., {classes[-1]}")
+    paths = tuple(path for name in classes for path in files[name])
+    start = len(str(root / "x")) - 1  # millions of files: no `relative_to` for each
     return ImageFiles(
-        paths=tuple(path for name in classes for path in files[name]),
+        paths=paths,
         labels=np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes]),
         class_names=classes,
         notes=(*notes, *extra),
+        names=tuple(str(path)[start:].replace(os.sep, "/") for path in paths),
     )
 
 

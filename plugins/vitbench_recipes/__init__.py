@@ -1,4 +1,4 @@
-"""Recipes: from a built model to the model that is evaluated."""
+"""Recipes: from a built model to the model that is evaluated; and a figure of what one of them predicts."""
 
 from __future__ import annotations
 
@@ -98,6 +98,18 @@ PROBES = {
 
 
 @vitbench.hookimpl
+def vitbench_figures() -> Iterator[vitbench.FigureSpec]:
+    """Give `reconstruction`, of what `masked-patches` keeps."""
+    yield vitbench.FigureSpec(
+        name="reconstruction",
+        draw="vitbench_recipes.masked_figure:draw",
+        summary="Masked images, and what a pretraining by masked-patches predicts of them",
+        needs=("kept",),
+        options={"images": Option(64, minimum=0, help="Test images that the prediction is measured on; 0: none")},
+    )
+
+
+@vitbench.hookimpl
 def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     """Give `supervised`, `study`, `finetune`, `masked-patches`, `linear-probe`, `knn`, `prototype` and `evaluate`."""
     yield vitbench.RecipeSpec(
@@ -184,7 +196,17 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     yield vitbench.RecipeSpec(
         name="evaluate",
         fit="vitbench_recipes.evaluate:fit",
-        summary="Train nothing: score a model with its own head, whose class count must match",
+        summary="Train nothing: score a model with its own head",
+        options={
+            "class_map": Option(
+                "", kind="file", help="A CSV, JSON or TOML file: which classes of the head mean which class of the data"
+            ),
+            "classes": Option(
+                "subset",
+                choices=("subset", "all"),
+                help="Leave out the head's classes that the data do not have, or let them compete",
+            ),
+        },
         model_options={"head": "own"},
         trains=False,
         chooses=False,

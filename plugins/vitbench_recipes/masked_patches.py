@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from vitbench.protocols import FitRun, Split, TrainVal
@@ -47,10 +48,7 @@ from vitbench.training import (
 
 from . import supervised
 from .masked_task import Task
-from .reconstruction import Reconstruction
-
-KEPT = "pretraining"
-"""The name under which the mask token, the head and the decoder are kept."""
+from .reconstruction import COLOURS, COUNT, ENCODER, KEPT, Reconstruction
 
 
 def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
@@ -171,7 +169,9 @@ def pretrain(model: nn.Module, data: TrainVal, run: FitRun) -> float:
         row |= task.judged(whole, val, run, batch_size=batch_size)
         named = {f"pretrain_{name}": value for name, value in row.items()}
         run.log(epoch=epoch + 1, epochs=length.epochs, train_seconds=seconds, **named)
-    run.keep(KEPT, whole.beside())
+    about = {COUNT: torch.tensor(task.count), COLOURS: torch.tensor(task.colours)}
+    run.keep(KEPT, {**whole.beside(), **about})
+    run.keep(ENCODER, model.state_dict())  # fine-tuning changes it, and the head and the decoder fit this one
     return seconds
 
 

@@ -108,6 +108,18 @@ def patches_of(pixels: Tensor, grid: Grid) -> Tensor:
     return tiles.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(1, 2)
 
 
+def image_of(patches: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
+    """Return images ``[B, C, H, W]`` of patches ``[B, n, C, p * q]``: the inverse of `patches_of`.
+
+    Args:
+        patches: row by row of the grid.
+        grid: its rows and columns.
+        size: H and W.
+    """
+    tiles = patches.unflatten(3, (size[0] // grid[0], size[1] // grid[1])).unflatten(1, grid)
+    return tiles.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)  # of [B, rows, columns, C, p, q]
+
+
 def colour_codes(pixels: Tensor, grid: Grid) -> Tensor:
     """Return the class of each patch's mean colour, int64[B, n], of uint8[B, C, H, W].
 
@@ -119,11 +131,37 @@ def colour_codes(pixels: Tensor, grid: Grid) -> Tensor:
     return (levels * places).sum(2)
 
 
+def colours_of(codes: Tensor, channels: int) -> Tensor:
+    """Return the colours in the middle of classes int64[B, n] of `colour_codes`: uint8[B, n, C]."""
+    places = COLOUR_LEVELS ** torch.arange(channels - 1, -1, -1, device=codes.device)
+    width = 256 // COLOUR_LEVELS
+    return (codes[:, :, None] // places % COLOUR_LEVELS * width + width // 2).to(torch.uint8)
+
+
 def normalised_pixels(pixels: Tensor, grid: Grid) -> Tensor:
     """Return each patch's pixels, less their mean and over their standard deviation: float32[B, n, C * p * q].
 
     Mean and deviation are those of all channels together, as in the masked autoencoder.
     """
+    values, mean, deviation = _spread(pixels, grid)
+    return (values - mean) / deviation
+
+
+def denormalised(predicted: Tensor, masked: Tensor, pixels: Tensor, grid: Grid) -> Tensor:
+    """Return predictions of `normalised_pixels` as pixels, uint8[B, m, C * p * q].
+
+    Args:
+        predicted: float32[B, m, C * p * q].
+        masked: int64[B, m], which patches they are of.
+        pixels: uint8[B, C, H, W], whose patches have the mean and the deviation that a prediction lacks.
+        grid: of the patches.
+    """
+    mean, deviation = (part.take_along_dim(masked[:, :, None], dim=1) for part in _spread(pixels, grid)[1:])
+    return (predicted * deviation + mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _spread(pixels: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each patch's pixels from 0 to 1, float32[B, n, C * p * q], their mean and deviation, float32[B, n, 1]."""
     values = patches_of(pixels, grid).flatten(2).float().div_(255)
     variance, mean = torch.var_mean(values, dim=2, keepdim=True)
-    return (values - mean) / (variance + EPSILON).sqrt()
+    return values, mean, (variance + EPSILON).sqrt()

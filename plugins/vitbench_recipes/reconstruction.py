@@ -9,6 +9,8 @@ masked and k kept, D width of the model, E width of the decoder, P outputs for e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,10 @@ from vitbench.training import TokenLayout, tokens
 HEAD_WIDTH = 32
 """Of the decoder's attention, where its width has such heads; else there is one head."""
 TEMPERATURE = 10_000.0
+KEPT, ENCODER = "pretraining", "pretrained"
+"""The names under which are kept what is trained beside the model, and the model as it is when pretraining ends."""
+COUNT, COLOURS = "masked", "colours"
+"""The names, among the first of these, of m, and of whether colours are predicted."""
 
 
 class Reconstruction(nn.Module):
@@ -52,6 +58,13 @@ class Reconstruction(nn.Module):
         self.head = nn.Linear(self.mask_token.shape[2], outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    @classmethod
+    def of_kept(cls, model: nn.Module, layout: TokenLayout, kept: Mapping[str, Tensor]) -> Reconstruction:
+        """Return the network whose `beside` some tensors are, without their values."""
+        depth = len({name.split(".")[3] for name in kept if name.startswith("decoder.layers.layers.")})
+        outputs, width = kept["head.weight"].shape
+        return cls(model, layout, outputs=outputs, visible=depth > 0, decoder_width=width, decoder_depth=depth)
 
     def forward(self, images: Tensor, masked: Tensor, kept: Tensor, token: Tensor, source: Tensor) -> Tensor:
         """Map a model's input ``[B, C, H, W]`` and a `Corruption` to predictions ``[B, m, P]``."""

@@ -14,6 +14,7 @@ from vitbench.specs import OptionValue
 
 BUILD = "vitbench_timm.models:build"
 REVISION = "vitbench_timm.models:revision"
+CLASS_NAMES = "vitbench_timm.models:class_names"
 OPTIONS: dict[str, OptionValue | Option] = {
     "pretrained": Option(True, help="Take the weights of the name's tag from the hub"),
     "checkpoint": Option("", kind="file", help="Weights of the same architecture, in place of the hub's"),
@@ -85,5 +86,6 @@ def _listed(
         licence="Apache-2.0",
         downloads=True,
         revision=REVISION,
+        class_names=CLASS_NAMES,
         requires=("timm",),
     )

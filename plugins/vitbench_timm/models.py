@@ -17,6 +17,7 @@ import timm
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
+from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ from vitbench import ModelSpec, Preprocess
 from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
 from vitbench.training.checkpoint import POSITIONS, State, load_state, read_state
 
-from . import BUILD, OPTIONS, REVISION
+from . import BUILD, CLASS_NAMES, OPTIONS, REVISION
 
 
 def resolve(name: str) -> ModelSpec:
@@ -53,6 +54,7 @@ def resolve(name: str) -> ModelSpec:
         licence=_licence(config) if trained else "",
         downloads=trained,
         revision=REVISION if trained else None,
+        class_names=CLASS_NAMES,
         requires=("timm",),
     )
 
@@ -132,6 +134,24 @@ def build(
             for parameter in model.get_submodule(classifier).parameters():
                 nn.init.zeros_(parameter)
     return model
+
+
+def class_names(*, architecture: str, **_: object) -> tuple[tuple[str, ...], ...]:
+    """Return the names of the classes that a tag's head knows: WordNet ids and words, where timm says which it has.
+
+    It is asked of the tag and of the number of classes, since either alone may be that of something else: there are
+    heads of 1,000 features that are no classes. Of a head of which nothing is known, each class has no name.
+
+    Args:
+        architecture: a timm name, with or without a tag.
+    """
+    config = _configuration(architecture)
+    subset = infer_imagenet_subset({"num_classes": config.num_classes})
+    if subset is None or not any(word in _DATA and word.startswith("in") for word in config.tag.split("_")):
+        return ((),) * config.num_classes
+    known = ImageNetInfo(subset)
+    # The words of one class are separated by commas: "tench, Tinca tinca".
+    return tuple((name, *known.label_name_to_description(name).split(", ")) for name in known.label_names())
 
 
 def revision(*, online: bool, architecture: str, **_: object) -> str:

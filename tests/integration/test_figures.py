@@ -159,7 +159,7 @@ def test_each_figure_ends_as_a_record_with_its_reason_and_a_second_run_draws_non
     ended = {name: (record.status, record.reason) for name, record in found.items()}
     assert ended == {
         "drawing/look": ("ok", ""),
-        "drawing/lacking": ("skipped", "the training left no kept"),
+        "drawing/lacking": ("skipped", "its recipe kept no tensors beside the weights"),
         "drawing/absent": ("skipped", "it needs the module no_such_module, which is not installed"),
         "drawing/broken": ("failed", "ValueError: it cannot be drawn"),
     }
@@ -380,7 +380,7 @@ def test_a_model_at_another_size_has_its_trained_head(tmp_path: Path) -> None:
     card = Card(class_names=("a", "b"), mean=(0.5,), std=(0.5,))
     save_weights(small, path := tmp_path / "weights.safetensors", card)
     planned = msgspec.structs.replace(trained, cell=cell)
-    larger = _resized(planned, spec, 2, str(path), (99, 99))
+    larger = _resized(planned, spec, 2, str(path), None, (99, 99))
     assert isinstance(larger, Placed)
     assert larger.positions.tolist() == [1.0] * 99
     assert torch.equal(larger.head.weight, small.head.weight)

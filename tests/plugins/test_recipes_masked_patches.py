@@ -199,8 +199,9 @@ def test_both_phases_are_reported_and_what_is_trained_beside_the_model_is_kept()
     assert rows[-1].keys() == {"epoch", "epochs", "loss", "lr", "val_top1"} | (TIMES & rows[-1].keys())
     seconds = [row["train_seconds"] for row in rows]
     assert seconds == sorted(seconds), "one clock for both phases"
-    assert [*kept] == ["pretraining"]
+    assert [*kept] == ["pretraining", "pretrained"]
     assert {"mask_token", "head.weight", "decoder.embed.weight"} <= kept["pretraining"].keys()
+    assert (kept["pretraining"]["masked"], kept["pretraining"]["colours"]) == (12, False)
     assert not any(name.startswith("model.") for name in kept["pretraining"])
 
 
@@ -217,16 +218,20 @@ def test_macs_of_pretraining_are_those_of_what_passes_the_model() -> None:
 
 
 def test_the_second_phase_is_supervised_from_the_pretrained_weights() -> None:
-    run = run_of({"labels": 0.5})
+    kept: dict[str, dict[str, Tensor]] = {}
+    run = run_of({"labels": 0.5}, keep=lambda name, each: kept.update({name: {key: each[key].clone() for key in each}}))
     model, twin = vit(), vit()
     seed_all(0)
     first, second = masked_patches.phases(toy_training.bars_data(), run)
     assert (first, second) == (12, 6), "2 passes of 6 steps over 96 images, of 3 over 48"
     masked_patches.pretrain(twin, toy_training.bars_data(), dataclasses.replace(run, budget=Budget(steps=12)))
+    first_phase = {name: tensor.clone() for name, tensor in twin.state_dict().items()}
     own = supervised.fit(twin, toy_training.bars_data(), run).state_dict()
     seed_all(0)
     found = masked_patches.fit(model, toy_training.bars_data(), run).state_dict()
     assert all(torch.equal(found[name], own[name]) for name in own)
+    assert any(not torch.equal(first_phase[name], own[name]) for name in own)
+    assert all(torch.equal(kept["pretrained"][name], first_phase[name]) for name in own), "as it was before the labels"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 from vitbench_recipes.masking import (
     colour_codes,
+    colours_of,
     corruption,
+    denormalised,
+    image_of,
     masked_count,
     normalised_pixels,
     patches_of,
@@ -54,12 +57,21 @@ def test_a_code_is_that_of_the_mean_without_rounding() -> None:
     assert colour_codes(patch, (1, 1)).item() == 64
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_class_is_shown_as_the_colour_in_its_middle(channels: int) -> None:
+    codes = torch.arange(8**channels)[:, None]
+    colours = colours_of(codes, channels)  # [B, 1, C]
+    assert torch.equal(colour_codes(colours.transpose(1, 2)[..., None], (1, 1)), codes)
+    assert colours.unique().tolist() == [16, 48, 80, 112, 144, 176, 208, 240]
+
+
 def test_patches_come_row_by_row_of_images_that_need_not_be_square() -> None:
     images = torch.zeros(1, 1, 4, 9, dtype=torch.uint8)
     images[0, 0, 2:, 3:6] = 255  # second row, second of three columns
     assert colour_codes(images, (2, 3)).tolist() == [[0, 0, 0, 0, 7, 0]]
     counted = torch.arange(36).view(1, 1, 4, 9)
     assert patches_of(counted, (2, 3))[0, 4, 0].tolist() == [21, 22, 23, 30, 31, 32]
+    assert torch.equal(image_of(patches_of(counted, (2, 3)), (2, 3), (4, 9)), counted)
     with pytest.raises(UsageError, match="an input of 4x9 pixels has no 3x3 patches of equal size"):
         patches_of(counted, (3, 3))
 
@@ -79,6 +91,10 @@ def test_pixels_of_a_patch_are_normalised_by_their_own_mean_and_deviation() -> N
     found = normalised_pixels(images, (2, 2))
     assert found.shape == (3, 4, 48)
     assert found[2, 0].abs().max() == 0
+    masked = torch.tensor([[3, 1], [0, 2], [2, 0]])
+    goals = found.take_along_dim(masked[:, :, None], dim=1)
+    expected = patches_of(images, (2, 2)).flatten(2).take_along_dim(masked[:, :, None], dim=1)
+    assert torch.equal(denormalised(goals, masked, images, (2, 2)), expected)
     by_hand = images[1, :, :4, 4:].flatten().double() / 255
     torch.testing.assert_close(found[1, 1].double(), (by_hand - by_hand.mean()) / by_hand.std(), atol=1e-4, rtol=1e-4)
 

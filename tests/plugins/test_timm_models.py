@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save, save_file
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import nn
-from vitbench_timm.models import build, members, resolve, revision
+from vitbench_timm.models import build, class_names, members, resolve, revision
 
 from vitbench.catalog.provenance import revision_of
 from vitbench.errors import UnusableError, UsageError
@@ -91,6 +91,22 @@ def test_resolve_names_all_of_the_pretraining_data():
         "LAION-2B, ImageNet-12k, ImageNet-1k"
     )
     assert resolve("vit_base_patch16_224.mae").pretrained_on == "see timm's tag mae"
+
+
+def test_the_classes_of_a_head_are_named_where_tag_and_number_say_which():
+    known = class_names(architecture=TINY, pretrained=True)
+    assert (len(known), known[0], known[217][0]) == (1000, ("n01440764", "tench", "Tinca tinca"), "n02102040")
+    # The heads of 1,000 features of DINO are no classes.
+    assert class_names(architecture="resmlp_12_224.fb_dino") == ((),) * 1000
+    for name, first in (
+        ("convnext_base.clip_laion2b_augreg_ft_in12k", "n00005787"),
+        ("mobilenetv3_large_100.miil_in21k", "n00005787"),
+        ("beit_base_patch16_224.in22k_ft_in22k", "n00004475"),
+        ("focalnet_huge_fl3.ms_in22k", "n01440764"),
+        ("vit_base_patch16_224.augreg_in21k", "n00004475"),
+    ):
+        named = class_names(architecture=name)
+        assert (len(named), named[0][0]) == (timm.get_pretrained_cfg(name).num_classes, first)
 
 
 def test_resolve_of_a_model_without_weights():

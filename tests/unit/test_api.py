@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import vitbench
-from vitbench.api import plan_of, select
+from vitbench.api import plan_of, scored, select
 from vitbench.errors import StoreError, UsageError
 from vitbench.execution.local import LocalExecutor
 from vitbench.planning.suite import Conditions, Selection
@@ -119,6 +119,23 @@ def test_speeds_that_are_to_be_measured_again_are_asked_for(monkeypatch: pytest.
     for rerun in ("speed", "failed"):
         plan_of(LocalExecutor(), rerun=rerun, strict_plugins=False, quiet=True, limit=9)
     assert [selection.times for selection in asked] == [True, False]
+
+
+def test_scoring_is_a_run_of_its_suite_with_options_of_its_recipe(tmp_path: Path) -> None:
+    asked = scored(tmp_path, ["net"])
+    assert asked == {
+        "suite": "score",
+        "models": ("net",),
+        "datasets": (tmp_path.name,),
+        "data": {tmp_path.name: str(tmp_path)},
+        "settings": {},
+    }
+    mapped = scored("digits", ["net"], classes="all", class_map=Path("map.csv"))
+    assert mapped["settings"] == {"recipes/evaluate": {"classes": "all", "class_map": "map.csv"}}
+    assert select(**mapped).datasets == ("digits",)
+    for models in ((), "net"):
+        with pytest.raises(UsageError, match="needs models"):
+            scored("digits", models)
 
 
 def test_load_gives_rows_and_measurements(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.pick import pick
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
+from vitbench.cli.score import score
 from vitbench.cli.show import show
 from vitbench.cli.streams import end_of_streams, note, open_closed_streams
 from vitbench.cli.track import track
@@ -47,7 +48,7 @@ def main() -> None:
         note(f"Error: {plain(str(error))}")
         code = error.exit_code
     except KeyboardInterrupt:
-        resume = "; run the same command to resume" if sys.argv[1:2] in (["run"], ["pick"]) else ""
+        resume = "; run the same command to resume" if sys.argv[1:2] in (["run"], ["score"], ["pick"]) else ""
         note(f"Interrupted{resume}.")
         code = INTERRUPTED
     except BrokenPipeError:  # `vitbench --help | head -1` has read enough
@@ -83,6 +84,7 @@ def cli() -> None:
 _COMMANDS = (
     run,
     pick,
+    score,
     ls,
     plugins,
     plugin,

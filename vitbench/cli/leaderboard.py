@@ -47,6 +47,7 @@ _MOST_BYTES = 64 * 2**20
 @click.option("--columns", metavar="A,B,...", help="Show these columns. [default: as metrics say]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
 @click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
+@click.option("--no-images", is_flag=True, help="Show no image of the data on the page (--format html).")
 def leaderboard(
     folder: Path | None,
     form: str,
@@ -59,6 +60,7 @@ def leaderboard(
     columns: str | None,
     plots: bool,
     details: bool,
+    no_images: bool,
 ) -> None:
     """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
     from vitbench.api import load, rendered
@@ -72,6 +74,8 @@ def leaderboard(
     if details and (readme or plots or "verdicts" not in FORMATS[form].takes):
         able = ", ".join(name for name, each in FORMATS.items() if "verdicts" in each.takes)
         raise UsageError(f"--details is for {able}; csv, json and html have all reasons, --readme and --plots none.")
+    if no_images and (readme or plots or form != "html"):
+        raise UsageError("--no-images is for the page, the one format that shows images; add --format html.")
     verdicts: Telling = "all" if details else "counted"
     for option, text in (("--where", where), ("--sort", sort), ("--columns", columns)):
         if text is not None and not text.strip(" ,-"):
@@ -92,14 +96,14 @@ def leaderboard(
     if pictures is not None:
         _draw(results.folder / "plots", pictures)
     if output and form == "html":
-        results.write_page(output)
+        results.write_page(output, images=not no_images)
     elif output:
         replace_file(output, rendered(results, form, verdicts=verdicts).encode())
     elif form == "table" and not (readme or plots):
         print_table(results, verdicts)
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
-        echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+        echo(rendered(results, form, verdicts=verdicts, images=not no_images).encode(), nl=False)
     if form != "table" or output or readme or plots:  # some formats cannot say it
         for words in results.leaderboard.damaged:
             note(f"warning: {plain(words)}")

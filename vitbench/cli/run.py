@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vitbench.running.session import Rerun
     from vitbench.specs import OptionValue
 
-__all__ = ["run"]
+__all__ = ["carry_out", "run"]
 
 
 def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | float | None:
@@ -136,27 +136,49 @@ def run(
 
     Run the same command again to run only what is missing.
     """
+    asked |= {"settings": _recipe_settings(settings)}
+    how: dict[str, Any] = {"plugins": plugin_files, "strict_plugins": strict_plugins, "quiet": quiet}
+    return carry_out({**asked, **how}, output=output, timeout=timeout, rerun=rerun, dry_run=dry_run, as_json=as_json)
+
+
+def carry_out(
+    asked: dict[str, Any],
+    *,
+    output: Path | None,
+    timeout: float | None,
+    rerun: Rerun | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Run what is asked for, or say what that would be; return the exit code.
+
+    Args:
+        asked: the arguments of `vitbench.run`, but for those that follow.
+        output, timeout, rerun: likewise.
+        dry_run: print the cells instead.
+        as_json: print JSON instead of tables.
+    """
     from vitbench import api
     from vitbench.execution.choice import chosen_executor
     from vitbench.execution.stopping import stoppable
     from vitbench.report import render
 
-    asked |= {"settings": _recipe_settings(settings), "plugins": plugin_files}
+    quiet = asked["quiet"]
     if dry_run:
         from vitbench.running.pacing import paced
         from vitbench.store import default_output
 
         with stoppable():
             executor = chosen_executor()
-            planned = api.plan_of(executor, **asked, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
+            planned = api.plan_of(executor, **asked, rerun=rerun)
             tell = (lambda _: None) if quiet else api.say
             pace = paced(planned, output or default_output(), executor=executor, rerun=rerun, say=tell)
         for note in () if quiet else (*planned.prepared.notes, *planned.notes):
             api.say(note)
         _print_plan(planned, pace, output, rerun, as_json)
         return 0
-    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, strict_plugins=strict_plugins, quiet=quiet)
-    pictures = _draw_pictures(results, plugin_files, asked["no_plugins"])
+    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun)
+    pictures = _draw_pictures(results, asked["plugins"], asked["no_plugins"])
     page, folder = _write_page(results), results.folder
     try:
         if as_json:

@@ -1,4 +1,4 @@
-"""`vitbench show`: one record, or all cells."""
+"""`vitbench show`: one record, its mistakes, or all cells."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ from vitbench.printable import plain
 
 __all__ = ["show"]
 
+MISTAKES = 20
+"""How many mistakes are listed where no number is given."""
+
 
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[DIR] [ID]")
-def show(arguments: tuple[str, ...]) -> None:
+@click.option(
+    "--mistakes",
+    is_flag=False,
+    flag_value=MISTAKES,
+    type=click.IntRange(min=1),
+    metavar="[N]",
+    help=f"List the N most confident mistakes of a trained model, after its ID. [N: {MISTAKES}]",
+)
+def show(arguments: tuple[str, ...], mistakes: int | None) -> None:
     """Show one record by its id, or all cells with status, log and weights."""
     from vitbench.store import default_output
 
@@ -24,15 +35,21 @@ def show(arguments: tuple[str, ...]) -> None:
     texts = list(arguments)
     names_folder = len(texts) == 2 or (len(texts) == 1 and (os.sep in texts[0] or Path(texts[0]).is_dir()))
     folder = Path(texts.pop(0)) if names_folder else default_output()
-    _show(folder, texts[0] if texts else None)
+    if mistakes is not None and not texts:
+        raise click.UsageError("--mistakes needs the ID of a training before it: vitbench show ID --mistakes")
+    _show(folder, texts[0] if texts else None, mistakes)
 
 
-def _show(folder: Path, asked: str | None) -> None:
+def _show(folder: Path, asked: str | None, mistakes: int | None) -> None:
     from vitbench.report.inspection import record_text, store_text
+    from vitbench.report.mistakes import mistakes_text
     from vitbench.store import Store
 
     with Store.open(folder, create=False) as store:
-        text = record_text(store, asked) if asked else store_text(store)
+        if asked and mistakes is not None:
+            text = mistakes_text(store, asked, mistakes)
+        else:
+            text = record_text(store, asked) if asked else store_text(store)
         for words in store.damage:
             note(f"warning: {plain(words)}")
     echo(text)

@@ -3,6 +3,7 @@
 Which sizes, and which of the images in each, `vitbench.data.forms` says.
 
     <root>/v3/sources/<key>.json                              what one pass over some source files found
+    <root>/v3/sources/<key>-names/{train,val,test}.json       the names of their images, where they have any
     <root>/v3/<fingerprint>-<size>[-<how>-<Pillow>][-<part>]/ {train,val,test}-{images,labels}.npy, manifest.json
 
 The fingerprint is the SHA-256 of class names, labels and original pixels of all splits, so
@@ -22,7 +23,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,7 +127,8 @@ def cache_dataset(
     if survey.unreadable and not skip_unreadable:
         named = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total)
         raise fault(located, f"{named}; repair or remove them, or leave them out with --skip-unreadable")
-    return {side: _info(located, survey, folder, found[side]) for side in sides}
+    names = _names_folder(folder, source or _source(located), located, survey)
+    return {side: _info(located, survey, folder, found[side], names) for side in sides}
 
 
 def takes(located: Located, *, cache_root: Path) -> bool:
@@ -138,7 +140,7 @@ def _distinct(forms: Mapping[WantedSize, Forms]) -> set[Form]:
     return {form for each in forms.values() for form in each if form is not None}
 
 
-def _info(located: Located, survey: Survey, folder: Path, forms: Forms) -> DataInfo:
+def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: Path | None) -> DataInfo:
     form, larger = forms
     verified = survey.published is not False and located.verified is not False
     if located.published and survey.limit is None:
@@ -173,6 +175,7 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms) -> DataI
         train_images=located.train_images,
         left_out=survey.unreadable,
         limit=survey.limit,
+        names=str(names) if names and names.is_dir() else "",
     )
 
 
@@ -233,6 +236,14 @@ def _remembered(folder: Path, source: _Source | None, located: Located) -> Surve
 def _entry(folder: Path, source: _Source, limit: int | float | None, *, whole: bool) -> Path:
     part = "" if limit is None else f"-limit{limit!r}"
     return folder / "sources" / f"{source.key}{'-whole' if whole else ''}{part}.json"
+
+
+def _names_folder(folder: Path, source: _Source | None, located: Located, survey: Survey) -> Path | None:
+    """Return where the names of a source's images are kept: equal images in another folder may be called otherwise."""
+    if source is None:
+        return None
+    entry = _entry(folder, source, located.limit, whole=located.whole and survey.made_test)
+    return entry.with_name(f"{entry.name.removesuffix('.json')}-names")
 
 
 def _array_folder(folder: Path, survey: Survey, form: Form) -> Path:
@@ -304,7 +315,7 @@ def _fill(
     """
     opened = open_splits(located)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, of which the notes say what matters
-    names = [split.name for split in opened.splits]
+    splits = [split.name for split in opened.splits]
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoding-") as name:
         temporary = Path(name)
 
@@ -318,16 +329,16 @@ def _fill(
 
         try:
             geometry = known.geometry if known else glance(opened, located.limit)
-            guessed = _distinct(wanted_forms(geometry, names))
-            survey, made = written(
+            guessed = _distinct(wanted_forms(geometry, splits))
+            survey, made, names = written(
                 {form for form in guessed if not (known and _is_complete(folder, known, form))}, geometry.bits
             )
-            wanted = _distinct(wanted_forms(survey.geometry, names))
+            wanted = _distinct(wanted_forms(survey.geometry, splits))
             if survey.unreadable:  # of which others would be held out: those are to be repaired
                 wanted = {form for form in wanted if form.part != "eval"}
             missing = {form for form in wanted if not _is_complete(folder, survey, form)}
             if missing - made.keys() or survey.geometry.bits != geometry.bits:
-                survey, more = written(missing - made.keys(), survey.geometry.bits)
+                survey, more, names = written(missing - made.keys(), survey.geometry.bits)
                 made |= more
         except VitbenchError:
             raise
@@ -339,6 +350,7 @@ def _fill(
         for form in missing:
             _publish(temporary, folder, survey, form, located, made[form])
         if source is not None:
+            _keep_names(temporary / "names", names, _names_folder(folder, source, located, survey))
             entry, text = temporary / "entry.json", msgspec.json.encode(survey)
             entry.write_bytes(msgspec.json.encode(_Entry(msgspec.Raw(text), hashlib.sha256(text).hexdigest())))
             entry.replace(_entry(folder, source, located.limit, whole=located.whole and survey.made_test))
@@ -369,6 +381,18 @@ def _publish(
     except OSError:
         if not _is_complete(folder, survey, form):
             raise
+
+
+def _keep_names(made: Path, names: Mapping[str, Sequence[str]], target: Path | None) -> None:
+    """Write what the images of each split are called, in the order of the arrays; nothing where they have no names."""
+    if not names or target is None:
+        return
+    made.mkdir()
+    for split, each in names.items():
+        (made / f"{split}.json").write_bytes(msgspec.json.encode(each))
+    shutil.rmtree(target, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another process has just done so
+        made.replace(target)
 
 
 def _bytes_of(form: Form, opened: OpenedSet, limit: int | float | None) -> int:

@@ -83,6 +83,8 @@ class Decoded(NamedTuple):
     survey: Survey
     digests: dict[Form, dict[str, str]]
     """SHA-256 of each array by the name of its file, in the forms that were written for all images."""
+    names: dict[str, list[str]]
+    """What the images of each split are called, in the order of its arrays; without splits where they have no names."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -180,6 +182,7 @@ def decode(
     written: dict[Form, dict[str, str]] = {form: {} for form in forms}
     absent: list[str] = []
     sizes: dict[str, int] = {}
+    called: dict[str, list[str]] = {}
     names = [split.name for split in opened.splits]
     done, spoken = 0, time.monotonic()
     with ThreadPoolExecutor(min(_MOST_THREADS, usable_cores())) as pool:
@@ -221,6 +224,9 @@ def decode(
                 written[form][f"{split.name}-images.npy"] = hashes[form].hexdigest()
                 written[form][f"{split.name}-labels.npy"] = digest_of(kept).hex()
             sizes[split.name] = len(kept)
+            if (given := split.names) is not None:
+                left_out = {*gone} if limit is None else set()
+                called[split.name] = [name for row, name in enumerate(given) if row not in left_out]
     empty = [read.name for read in found if not len(read.labels)]
     if empty:
         raise ValueError(f"none of the {empty[0]} images can be read; the first: {unreadable[0].reason}")
@@ -254,7 +260,7 @@ def decode(
     )
     if deepest >= 0 and survey.geometry.bits != bits:
         spoiled |= set(forms)
-    return Decoded(survey, {form: files for form, files in written.items() if form not in spoiled})
+    return Decoded(survey, {form: files for form, files in written.items() if form not in spoiled}, called)
 
 
 def _create(folder: Path, split: OpenedSplit, form: Form) -> np.memmap[Any, np.dtype[np.uint8]]:

@@ -95,6 +95,15 @@ class OpenedSplit:
             yield image
 
     @property
+    def names(self) -> list[str] | None:
+        """What each image is called, such as the path of its file; None where the plugin does not say."""
+        given = getattr(self.images, "names", None)
+        if given is None:
+            return None
+        names = [whole(str(name)) for name in given]
+        return names if self.rows is None else [names[row] for row in self.rows.tolist()]
+
+    @property
     def conversions(self) -> dict[str, int]:
         """What the plugin says of the images that it has read: how many are what, in words."""
         told: dict[Any, int] = getattr(self.images, "conversions", {})
@@ -249,6 +258,8 @@ def _open(located: Located, name: SplitName) -> OpenedSplit | None:
         if images is None:
             return None
         labels, classes = np.asarray(images.labels), len(images.class_names)
+        names = getattr(images, "names", None)
+        named = len(labels) if names is None else len(names)
     except VitbenchError as error:
         raise error_of(error.exit_code, f"dataset {located.title}: {reason_of(error)}") from error
     except FileNotFoundError as error:
@@ -269,6 +280,10 @@ def _open(located: Located, name: SplitName) -> OpenedSplit | None:
         raise fault(located, f"{name} labels must be integers of shape [N], not {labels.dtype}{list(labels.shape)}")
     if not len(labels):
         raise fault(located, f"there are no {name} images")
+    if named != len(labels):
+        raise fault(
+            located, f"{named:,} names for {len(labels):,} {name} images; each image needs one, or none has any"
+        )
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         first = wrong[0]

@@ -24,6 +24,7 @@ __all__ = [
     "Splits",
     "limited",
     "load_splits",
+    "nested_order",
     "single_image_note",
     "stratified_limit",
     "stratified_split",
@@ -67,7 +68,7 @@ def stratified_split(labels: Index, share: float, seed: int) -> tuple[Index, Ind
     """
     counts = np.unique(labels, return_counts=True)[1]
     quotas = _quotas(counts, round(share * len(labels)), low=np.minimum(counts - 1, 1), high=counts - 1)
-    held_out = _draw(labels, counts, quotas, seed)
+    held_out = _draw(labels, quotas, seed)
     return np.setdiff1d(np.arange(len(labels)), held_out, assume_unique=True), held_out
 
 
@@ -90,7 +91,30 @@ def stratified_limit(labels: Index, limit: int | float, seed: int) -> Index:
     total = max(1, round(limit * len(labels))) if isinstance(limit, float) else min(limit, len(labels))
     counts = np.unique(labels, return_counts=True)[1]
     low = np.full_like(counts, total >= len(counts))
-    return _draw(labels, counts, _quotas(counts, total, low=low, high=counts), seed)
+    return _draw(labels, _quotas(counts, total, low=low, high=counts), seed)
+
+
+def nested_order(labels: Index, seed: int) -> Index:
+    """Order all rows so that each beginning of the order has the classes in proportion: fewer are among more.
+
+    The first rows are one of each class. Then comes the class that has the smallest share of its own images so far, by
+    Webster's method (Balinski and Young, Fair Representation, 1982): it never takes an image back where it gives one
+    more, as quotas by the largest remainder may.
+
+    Args:
+        labels: int64[N].
+        seed: decides the order within each class, the same as in `stratified_limit`.
+
+    Returns:
+        int64[N].
+    """
+    rows_by_class = _shuffled_classes(labels, seed)
+    rows = np.concatenate(rows_by_class)
+    turns = np.concatenate([np.arange(len(each)) for each in rows_by_class])
+    sizes = np.repeat([len(each) for each in rows_by_class], [len(each) for each in rows_by_class])
+    priority = np.where(turns == 0, -1.0, (turns + 0.5) / sizes)
+    order: Index = rows[np.lexsort((labels[rows], priority))]
+    return order
 
 
 def limited(labels: Index, limit: int | float | None) -> Index:
@@ -207,9 +231,15 @@ def _quotas(counts: Index, total: int, *, low: Index, high: Index) -> Index:
     return quotas
 
 
-def _draw(labels: Index, counts: Index, quotas: Index, seed: int) -> Index:
+def _draw(labels: Index, quotas: Index, seed: int) -> Index:
+    drawn = [rows[:quota] for rows, quota in zip(_shuffled_classes(labels, seed), quotas, strict=True)]
+    return np.sort(np.concatenate(drawn))
+
+
+def _shuffled_classes(labels: Index, seed: int) -> list[Index]:
+    """Return the rows of each class in an order that the seed decides, class after class."""
     # RandomState's stream is frozen for good; a Generator's may change with numpy's version, and the split with it.
     random = np.random.RandomState(seed)
+    counts = np.unique(labels, return_counts=True)[1]
     rows_by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    drawn = [random.permutation(rows)[:quota] for rows, quota in zip(rows_by_class, quotas, strict=True)]
-    return np.sort(np.concatenate(drawn))
+    return [random.permutation(rows) for rows in rows_by_class]

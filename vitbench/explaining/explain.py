@@ -233,7 +233,7 @@ def _figures(asked: Asked, catalog: Catalog, planned: KeyedCell) -> list[AskedFi
     """
     given: dict[str, OptionValue] = dict(asked.options or {})
     if "target" in given:
-        given["target"] = _class(str(given["target"]), planned.data.class_names if planned.data else ())
+        given["target"] = _class(str(given["target"]), planned.class_names)
     able = [name for name, offer in catalog.figures.items() if given.keys() <= offer.spec.declared.keys()]
     names = asked.figures or able
     if not names:

@@ -48,6 +48,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "seeds_missing": "object",
     "seed_devices": "object",
     "seed_steps": "object",
+    "out_of_fold": "bool",
     "image_size": "object",
     "pretrained_on": _TEXT,
     "licence": _TEXT,
@@ -57,6 +58,8 @@ ROW_COLUMNS: Mapping[str, str] = {
     "epochs": _WHOLE,
     "budget": "float64",
     "split": _TEXT,
+    "other_classes": _WHOLE,
+    "head": _TEXT,
     "batch_size": _WHOLE,
     "train_batch_size": _WHOLE,
     "train_step": _TEXT,
@@ -208,7 +211,7 @@ def _of_record(record: Record) -> dict[str, Any]:
     planned, cell = record.planned, record.planned.cell
     asked = _known(record) | _known(planned) | _known(cell)
     if planned.data:
-        asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.data.class_names)
+        asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.class_names)
         asked["input_shape"] = (planned.in_channels, *planned.image_size)
     return asked | {
         "kind": kind_of(cell),

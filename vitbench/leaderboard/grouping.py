@@ -83,6 +83,8 @@ class Task(NamedTuple):
     epochs: int | None
     budget: float | None = None
     split: Judged = "test"
+    other_classes: int = 0
+    """Those of the models' own heads that compete with the data's."""
 
 
 class RowIdentity(NamedTuple):
@@ -128,7 +130,10 @@ def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
     dataset = made_of.dataset.code_hash if made_of.dataset else ""
     return RowIdentity(
         subject=timed_model(planned),
-        task=Task(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget, cell.split),
+        task=Task(
+            *(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget, cell.split),
+            other_classes=len(planned.head.others) if planned.head else 0,
+        ),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),
         recipe_code=recipe_code(planned),
@@ -143,7 +148,7 @@ def timed_model(planned: KeyedCell) -> TimedModel:
         num_classes, shape = cell.num_classes, cell.input_shape
     else:
         assert planned.data is not None  # every quality cell has its data
-        num_classes, shape = len(planned.data.class_names), (planned.in_channels, *planned.image_size)
+        num_classes, shape = planned.outputs, (planned.in_channels, *planned.image_size)
     files = _files(made_of, "model")
     code = digest((made_of.model.code_hash, made_of.libraries, files, made_of.software.get("torchvision")))
     return TimedModel(cell.model, _canonical(cell.options), num_classes, shape, code)

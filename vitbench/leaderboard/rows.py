@@ -32,6 +32,7 @@ from vitbench.leaderboard.pretraining import overlap
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    HELD_OUT,
     Compile,
     Judged,
     KeyedCell,
@@ -89,6 +90,8 @@ class Condition:
     """Seconds that the whole run could take, of which each training got a share; None: any."""
     split: Judged = "test"
     """What models were judged on: the test split, or validation images."""
+    other_classes: int = 0
+    """Classes of the models' own heads that compete with those of the data: a prediction of one of them is wrong."""
 
     @property
     def variables_text(self) -> str:
@@ -144,6 +147,11 @@ class Row:
     """The cells that it is made of."""
     seed_steps: tuple[int, ...] = ()
     """Steps that a budget gave the seeds, in their order; empty where none fixed any."""
+    head: str = ""
+    """What of the model's own head it is scored on, in words; empty where that is all of it, output by output, or where
+    the head was trained for the data."""
+    out_of_fold: bool = False
+    """Whether its scores are of training images that its recipe held out, and not of the validation split."""
     label: str = ""
     """What tables call it: the model, with its recipe where the condition has several rows of it. Empty before rows are
     ranked."""
@@ -217,6 +225,7 @@ def _row(
         epochs=task.epochs,
         budget=task.budget,
         split=task.split,
+        other_classes=task.other_classes,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),
@@ -243,6 +252,8 @@ def _row(
         steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
         seed_steps=_seed_steps(by_seed),
+        head=planned.head.in_words if planned.head else "",
+        out_of_fold=any(HELD_OUT in record.splits for record in by_seed.values()),
         pretrained_on=planned.pretrained_on,
         licence=planned.licence,
         passes=_passes(by_seed, condition),

@@ -31,7 +31,6 @@ __all__ = [
     "describe_data",
     "describe_weights",
     "learns",
-    "misnamed",
     "open_data",
     "unfit",
     "wanted_size",
@@ -100,20 +99,9 @@ def unfit(spec: ModelSpec, data: DataInfo, *, learns: bool = False) -> Fault | N
     return Fault(reason=words, exit_code=UnusableError.exit_code)
 
 
-def misnamed(model: ResolvedModel, data: DataInfo) -> Fault | None:
-    """Return why the classes of a model's weights are not the data's; None where they are, or where nothing says."""
-    from vitbench.worker.weights import class_order
-
-    try:
-        class_order(model.class_names, data.class_names)
-    except UnusableError as error:
-        return Fault(reason=str(error), exit_code=error.exit_code)
-    return None
-
-
-def describe_weights(model: ResolvedModel, data: DataInfo) -> Iterator[str]:
-    """Yield what is taken of a model whose weights are scored on some data, and from where, in sentences."""
-    from vitbench.worker.weights import UNKNOWN, class_order
+def describe_weights(model: ResolvedModel) -> Iterator[str]:
+    """Yield what says how the images of a model are made whose weights are scored, in a sentence."""
+    from vitbench.worker.weights import UNKNOWN
 
     owner = f"model {model.label}"
     if model.normalised_by == UNKNOWN:
@@ -121,12 +109,6 @@ def describe_weights(model: ResolvedModel, data: DataInfo) -> Iterator[str]:
         yield f"{owner}: nothing says how its weights' images were normalised; {how}. State it: :mean=M,..,std=S,.."
     else:
         yield f"{owner}: its images are normalised as {model.normalised_by} says"
-    if not model.class_names:
-        names = ", ".join(data.class_names[:3]) + (", ..." if len(data.class_names) > 3 else "")
-        order = f"its outputs are taken in the order of {data.title}'s ({names})"
-        yield f"{owner}: nothing names its weights' classes; {order}. State them: :class_names=FILE"
-    elif class_order(model.class_names, data.class_names):
-        yield f"{owner}: its weights' classes are in another order than those of {data.title}, and are matched by name"
 
 
 def open_data(

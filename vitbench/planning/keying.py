@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from vitbench.catalog import Plugin
 from vitbench.catalog.provenance import core_hash, key_of, library_versions, origin
 from vitbench.installed import CUDNN
@@ -19,6 +21,7 @@ from vitbench.records import (
     Cell,
     DataInfo,
     Environment,
+    Head,
     KeyedCell,
     Mode,
     PluginOrigin,
@@ -78,8 +81,9 @@ class Keyer:
         *,
         recipe: ResolvedRecipe,
         dataset: ResolvedDataset,
+        head: Head | None = None,
     ) -> KeyedCell:
-        """Key a model that a recipe trains or loads and that a dataset judges."""
+        """Key a model that a recipe trains, or loads with its own head, and that a dataset judges."""
         cell = QualityCell(
             model=model.name,
             options=model.options,
@@ -94,7 +98,8 @@ class Keyer:
             split=self.conditions.split,
             **self._shared(),
         )
-        return self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
+        keyed = self._keyed(cell, model, _input_shape(model, data.shape), recipe=recipe, dataset=dataset, data=data)
+        return msgspec.structs.replace(keyed, head=head)
 
     def speed(
         self,

@@ -22,11 +22,11 @@ from vitbench.planning.datasets import (
     describe_data,
     describe_weights,
     learns,
-    misnamed,
     open_data,
     unfit,
     wanted_size,
 )
+from vitbench.planning.heads import OwnHead, describe_head, own_head, resolve_head
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.recipe_options import with_own_recipe_options
@@ -43,7 +43,7 @@ from vitbench.planning.resolve import (
 )
 from vitbench.planning.suite import AskedCell
 from vitbench.planning.trial import Trial, try_build
-from vitbench.records import DataInfo, KeyedCell, digest
+from vitbench.records import DataInfo, Head, KeyedCell, digest
 from vitbench.specs import load_target
 from vitbench.variables import check_variables
 
@@ -103,33 +103,36 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     faults: dict[str, Fault | None] = {}
+    heads: dict[tuple[bytes, bytes], OwnHead] = {}
     built: dict[str, Trial] = {}
     said: dict[str, None] = {}
     for asked in request.cells:
         model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
         recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model)]
-        keyed = _keyed(asked, model, recipe, dataset, info, keyer)
+        scored = _scores(asked, model, catalog)
+        head, matched, misfit = _head_of(asked, model, info, heads) if scored else (None, "", None)
+        keyed = _keyed(asked, model, recipe, dataset, info, keyer, head)
         away = model.fault is not None and model.fault.passes
         # A speed needs no trained weights, where the model can be had without.
         random = away and asked.kind == "speed" and "pretrained" in model.options
         fault = None if random else model.fault
-        fault = fault or unfit(model.spec, info, learns=learns(asked, catalog)) or misnamed(model, info)
+        fault = misfit or fault or unfit(model.spec, info, learns=learns(asked, catalog))
         if recipe and not fault:
             fault = recipe.fault
         hub = needs_hub(model.spec, model.options) or any(needs_hub(m.spec, m.options) for m in _named(recipe))
-        form = digest((keyed.cell.model, model.options, len(info.class_names), keyed.image_size, keyed.in_channels))
+        form = digest((keyed.cell.model, model.options, keyed.outputs, keyed.image_size, keyed.in_channels))
         whole = needs_hub(model.spec, model.options) and "pretrained" not in model.options  # it fetches its weights
         if request.build and not fault and (online or not whole):
             if form not in built:
-                built[form] = try_build(keyed, model, info)
+                built[form] = try_build(keyed, model)
             fault = built[form].fault
             said |= dict.fromkeys(f"model {model.label}: {words}" for words in built[form].said)
         if random and not fault:
             words = "its speed would be measured with random weights; the hub is not reachable"
             said[f"model {model.label}: {words}"] = None
-        if asked.kind == "quality" and not (fault or keyed.baseline or catalog.recipe(asked.recipe).spec.trains):
-            said |= dict.fromkeys(describe_weights(model, info))
+        if asked.kind == "quality" and head and not fault:
+            said |= dict.fromkeys((*describe_weights(model), *describe_head(model, info, head, matched)))
         if asked.kind == "quality" and keyed.id in cells and cells[keyed.id].label != keyed.label:
             labels = f"{cells[keyed.id].label} and {keyed.label}"
             raise UsageError(f"{labels} are the same model with the same recipe; remove one.")
@@ -148,6 +151,33 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
         notes=(*notes, *said),
         roots=_roots(data.values(), [*models.values(), *named], recipes.values()),
     )
+
+
+def _scores(asked: AskedCell, model: ResolvedModel, catalog: Catalog) -> bool:
+    """Whether a cell is of a model with its own head; weights that wait for the hub have one all the same."""
+    lost = model.fault is not None and not model.fault.passes
+    return not (lost or model.spec.is_baseline or catalog.recipe(asked.recipe).spec.trains)
+
+
+def _head_of(
+    asked: AskedCell, model: ResolvedModel, data: DataInfo, known: dict[tuple[bytes, bytes], OwnHead]
+) -> tuple[Head | None, str, Fault | None]:
+    """Return the head of weights that are scored and by what its classes were matched, or why they were not.
+
+    Args:
+        asked: the cell; what is timed is matched with nothing.
+        model: of the cell.
+        data: of the cell.
+        known: heads by model and data, since finding one may mean to read a checkpoint; it is added to.
+    """
+    key = _asked_key(asked), data_key(asked)
+    try:
+        own = known[key] = known.get(key) or own_head(model, data)
+        if asked.kind == "speed":
+            return Head(outputs=own.outputs), "", None
+        return *resolve_head(own, data, asked.recipe_options), None
+    except UnusableError as error:
+        return None, "", Fault(reason=str(error), exit_code=error.exit_code)
 
 
 def _named(recipe: ResolvedRecipe | None) -> tuple[ResolvedModel, ...]:
@@ -228,11 +258,12 @@ def _keyed(
     dataset: ResolvedDataset,
     data: DataInfo,
     keyer: Keyer,
+    head: Head | None,
 ) -> KeyedCell:
     if asked.kind == "speed":
         return keyer.speed(
             model,
-            num_classes=len(data.class_names),
+            num_classes=head.outputs if head else len(data.class_names),
             data_shape=data.shape,
             batch_size=asked.batch_size,
             mode=asked.mode,
@@ -241,4 +272,4 @@ def _keyed(
             step_of=recipe,
         )
     assert recipe is not None
-    return keyer.quality(asked, model, data, recipe=recipe, dataset=dataset)
+    return keyer.quality(asked, model, data, recipe=recipe, dataset=dataset, head=head)

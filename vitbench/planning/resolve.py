@@ -70,8 +70,10 @@ class ResolvedModel:
     """The size of its input where its name says none; None follows the data."""
     crop_mode: CropMode = "center"
     """How images of another shape come into its input."""
-    class_names: tuple[str, ...] = ()
-    """Of its weights, where they are scored; empty where nothing says them."""
+    outputs: tuple[tuple[str, ...], ...] = ()
+    """The names of each output's class, where its weights are scored; empty where nothing says them."""
+    names_source: str = ""
+    """What says them."""
     recipe_options: dict[str, OptionValue] = field(default_factory=dict)
     """Its own defaults for the options of its recipe."""
     normalised_by: str = ""
@@ -129,16 +131,20 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     if model.fault:
         return model
-    from vitbench.worker.weights import weights_of
+    from vitbench.worker.weights import ClassNamesError, weights_of
 
     trains = recipe.trains or model.spec.is_baseline
-    known = weights_of(model.spec, model.options, trains=trains)
+    try:
+        known = weights_of(model.spec, model.options, trains=trains)
+    except ClassNamesError as error:  # a plugin's fault costs its own cells
+        return dataclasses.replace(model, fault=Fault(reason=str(error), exit_code=error.exit_code))
     return dataclasses.replace(
         model,
         spec=known.spec,
         own_size=model.spec.input_size,
         crop_mode=known.crop_mode,
-        class_names=() if trains else known.class_names,
+        outputs=() if trains else known.outputs,
+        names_source="" if trains else known.names_source,
         normalised_by=known.source,
         pretrained_on=known.pretrained_on,
         pretrained_fingerprint=known.pretrained_fingerprint,

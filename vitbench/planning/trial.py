@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vitbench.errors import UnusableError, UsageError, reason_of
 from vitbench.planning.resolve import Fault, ResolvedModel
-from vitbench.records import DataInfo, KeyedCell
+from vitbench.records import KeyedCell
 
 __all__ = ["Trial", "try_build"]
 
@@ -23,7 +23,7 @@ class Trial:
     """What it did with its checkpoint, in words."""
 
 
-def try_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> Trial:
+def try_build(planned: KeyedCell, model: ResolvedModel) -> Trial:
     """Build a model as its cell will, without weights unless it has a checkpoint.
 
     At a size that a user chose it is called, too, on the meta device. Any other failure waits for the cell, since what
@@ -36,7 +36,7 @@ def try_build(planned: KeyedCell, model: ResolvedModel, data: DataInfo) -> Trial
     from vitbench.training.checkpoint import FACT, POSITIONS
     from vitbench.worker.build import build_model, facts_of, meta_architecture
 
-    num_classes, said = len(data.class_names), list[str]()
+    num_classes, said = planned.outputs, list[str]()
     try:
         if "checkpoint" in model.files:
             facts = facts_of(build_model(planned, model.spec, num_classes))

@@ -39,7 +39,7 @@ _CONDITIONS = (
         "steady_allocator",
     ),
     *("torch", "cudnn", "variables"),
-    *("limit", "epochs", "budget", "split", "fingerprint"),
+    *("limit", "epochs", "budget", "split", "other_classes", "head", "fingerprint"),
 )
 """How a row was measured, beside dataset, device, precision and machine."""
 _FAILURE = ("model", "dataset", "kind", "status", "reason")
@@ -67,7 +67,7 @@ def _row(row: Row, place: OnFront, columns: Sequence[str]) -> dict[str, Any]:
         "conditions": {name: known[name] for name in _CONDITIONS},
         **{
             name: known[name]
-            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "partial", "baseline")
+            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold", "partial", "baseline")
         },
         "pareto": asdict(place),
         "metrics": {name: metric_fields(row.metrics[name]) for name in columns or row.metrics if name in row.metrics},

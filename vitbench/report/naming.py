@@ -28,6 +28,7 @@ def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
         cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
         cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []
         title += f", budget {duration_text(condition.budget)}" if condition.budget is not None else ""
+        title += f", against {condition.other_classes:,} other classes" if condition.other_classes else ""
         found[condition] = f"{title}, partial: {', '.join(cuts)}" if cuts else title
     return found
 

@@ -18,7 +18,7 @@ from vitbench.records import PLAIN_STEP
 from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, style_of, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
-from vitbench.report.terminal_text import marked, rank_range
+from vitbench.report.terminal_text import few, marked, rank_range
 from vitbench.report.verdict_notes import Telling, verdict_notes
 from vitbench.settings import MEMORY, SPEED
 
@@ -27,6 +27,8 @@ __all__ = [
     "Missing",
     "Section",
     "device_notes",
+    "fold_notes",
+    "head_notes",
     "length_notes",
     "missing",
     "missing_title",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 _MEMORY = MEMORY.replace("_", " ")
+_MOST_NAMED = 6
+"""Rows that a note names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +159,8 @@ def _section(
             *_batch_notes(rows, labels),
             *device_notes(rows, labels),
             *length_notes(rows, labels),
+            *head_notes(rows, labels),
+            *fold_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *pretraining_notes(rows, labels),
@@ -258,6 +264,24 @@ def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     return [f"The budget gave the seeds of a row unlike numbers of steps: {', '.join(unlike)}."] if unlike else []
 
 
+def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows are scored on a part of their own head's classes, or on more than the data's."""
+    by_part: dict[str, list[str]] = defaultdict(list)
+    for row, label in zip(rows, labels, strict=True):
+        if row.head:
+            by_part[row.head].append(label)
+    return [f"Scored on {part}: {', '.join(names)}." for part, names in by_part.items()]
+
+
+def fold_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows are judged on training images that their recipes held out, and not on the validation split."""
+    named = [label for row, label in zip(rows, labels, strict=True) if row.out_of_fold]
+    if not named:
+        return []
+    which = f"of {', '.join(named)} are" if len(named) < len(rows) else "are"
+    return [f"Scores {which} of training images that the recipe held out (out-of-fold predictions)."]
+
+
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     """Say which recipe trained which rows, and in which options rows of one recipe differ, a sentence a recipe."""
     by_recipe: dict[str, list[tuple[Row, str]]] = defaultdict(list)
@@ -286,7 +310,7 @@ def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if row.train_step == PLAIN_STEP:
             by_recipe[row.recipe].append(label)
     return [
-        f"Training speed of {', '.join(names)} is that of a plain AdamW step"
+        f"Training speed of {', '.join(few(names, _MOST_NAMED))} is that of a plain AdamW step"
         + (f": the recipe {recipe} has no step." if recipe else ".")
         for recipe, names in by_recipe.items()
     ]

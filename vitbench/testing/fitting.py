@@ -28,7 +28,7 @@ from vitbench.execution.messages import Progress
 from vitbench.protocols import Budget, FitRun, Split, TrainVal
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.testing.checks import CheckFailed, need, raised
-from vitbench.training.features import extracted
+from vitbench.training.frozen_features import extracted
 from vitbench.worker.held_out import HeldOut
 from vitbench.worker.runtime import seed_all
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitbench.errors import Skip, UsageError
+from vitbench.errors import Skip, UnusableError, UsageError
 from vitbench.measuring.numerics import centred, rounding
 from vitbench.specs import OptionValue
 from vitbench.testing.building import (
@@ -40,6 +40,7 @@ from vitbench.testing.checks import TOO_LARGE, CheckFailed, raised
 from vitbench.testing.choices import other_values
 from vitbench.testing.fitting import tensors_of
 from vitbench.worker.runtime import changed_flags, runtime, seed_all
+from vitbench.worker.weights import names_of_spec
 
 BATCH_TOLERANCE = 1e-3
 """Share of the largest logit by which an image's logits may differ with its batch mates, both less what all logits of
@@ -88,6 +89,19 @@ def check_model_logits(case: ModelCase) -> None:
             raise CheckFailed("logits are not finite for normal noise; look for a division by zero or an overflow")
     if device == "meta":
         raise Skip(f"{TOO_LARGE}: shape and type of its logits are right, their values are not checked")
+
+
+def check_model_class_names(case: ModelCase) -> None:
+    """What the spec names as the classes of its weights' head are texts: one, several or none for each output."""
+    spec = case.spec
+    if spec.class_names is None:
+        raise Skip("it does not name the classes of its weights")
+    try:
+        outputs = names_of_spec(spec, {**spec.defaults, **case.options})
+    except UnusableError as error:
+        raise CheckFailed(str(error)) from error
+    if not outputs:
+        raise CheckFailed("class_names gives no output; give an empty tuple for each where their names are not known")
 
 
 def check_model_follows_data(case: ModelCase) -> None:

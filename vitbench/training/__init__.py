@@ -11,7 +11,7 @@ from vitbench.training.balance import class_weights
 from vitbench.training.choosing import BestEpoch
 from vitbench.training.clock import EpochClock
 from vitbench.training.draws import Draws, derived_seed
-from vitbench.training.features import features, with_head
+from vitbench.training.frozen_features import features, with_head
 from vitbench.training.inputs import convert, preprocess, statistics
 from vitbench.training.labels import labelled, labelled_count
 from vitbench.training.length import TrainingLength

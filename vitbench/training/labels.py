@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from vitbench.data.splits import SPLIT_SEED, stratified_limit
+from vitbench.data.splits import SPLIT_SEED, nested_order
 from vitbench.errors import UsageError
 from vitbench.protocols import Split
 
@@ -16,7 +16,7 @@ __all__ = ["labelled", "labelled_count"]
 def labelled(split: Split, labels: float) -> Split:
     """Return the images of a split whose labels may be learnt from, chosen class by class in proportion.
 
-    They are the same for each model, recipe and seed, as those of ``train_images`` are.
+    They are the same for each model, recipe and seed, and fewer of them are always among more.
 
     Args:
         split: such as ``data.train``.
@@ -33,7 +33,7 @@ def labelled(split: Split, labels: float) -> Split:
             f"labels = {labels:g} leaves {classes - count} of {classes} classes without a label: it is {count} of "
             f"{len(split):,} images; use at least {classes}"
         )
-    rows = stratified_limit(split.labels, count, SPLIT_SEED)
+    rows = np.sort(nested_order(split.labels, SPLIT_SEED)[:count])
     return dataclasses.replace(split, index=split.index[rows], labels=split.labels[rows])
 
 

@@ -14,7 +14,15 @@ from vitbench.errors import VitbenchError
 from vitbench.records import KeyedCell
 from vitbench.specs import ModelSpec, OptionValue, load_target
 
-__all__ = ["ModelBuildError", "build_model", "checked_build", "facts_of", "fill_zeros", "meta_architecture"]
+__all__ = [
+    "ModelBuildError",
+    "build_model",
+    "checked_build",
+    "facts_of",
+    "fill_zeros",
+    "meta_architecture",
+    "without_weights",
+]
 
 
 class ModelBuildError(VitbenchError):
@@ -28,7 +36,7 @@ def build_model(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> nn.Mod
         ModelBuildError: `build` returned no module.
     """
     options = planned.cell.options
-    own = spec.build_arguments(_weightless(options) if planned.hub == "away" else options)
+    own = spec.build_arguments(without_weights(options) if planned.hub == "away" else options)
     return checked_build(planned.cell.model, load_target(spec.build), _offered(planned, num_classes), own)
 
 
@@ -76,7 +84,7 @@ def fill_zeros(model: nn.Module, *, std: float, generator: torch.Generator | Non
 
 def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> Callable[[], nn.Module]:
     """Return a function that builds the model on the meta device: shapes alone, no weights, nothing downloaded."""
-    options = _weightless(planned.cell.options)
+    options = without_weights(planned.cell.options)
 
     def architecture() -> nn.Module:
         with torch.device("meta"):
@@ -87,7 +95,7 @@ def meta_architecture(planned: KeyedCell, spec: ModelSpec, num_classes: int) -> 
     return architecture
 
 
-def _weightless(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+def without_weights(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """Return a model's options for random weights."""
     without: dict[str, OptionValue] = {"pretrained": False, "checkpoint": ""}
     return {name: without.get(name, value) for name, value in options.items()}

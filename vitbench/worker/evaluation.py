@@ -69,7 +69,7 @@ def evaluate(
     bench = _Evaluator(model, planned, judged, how)
     assert planned.data is not None
     logits = bench.weights.settle(lambda: bench.logits(tick))
-    validate_logits(logits, judged.labels, len(planned.data.class_names))
+    validate_logits(logits, judged.labels, len(planned.class_names))
     faults, warnings = bench.audit(logits)
     loading = None if planned.baseline else bench.loading()
     bench.weights.restore()
@@ -78,7 +78,7 @@ def evaluate(
         faults = (*faults, *filter(None, [disagreement(agreement)]))
         warnings = (*warnings, *filter(None, [unjudged(agreement)]), *bench.weights.remarks)
     return Evaluation(
-        predictions=summarise(logits, judged.labels, index=judged.index, class_names=planned.data.class_names),
+        predictions=summarise(logits, judged.labels, index=judged.index, class_names=planned.class_names),
         agreement=agreement,
         loading=loading,
         faults=faults,

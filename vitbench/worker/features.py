@@ -31,7 +31,7 @@ from vitbench.execution.messages import Progress
 from vitbench.protocols import Split, TrainVal
 from vitbench.records import KeyedCell, QualityCell, digest
 from vitbench.training.checkpoint import digest_of
-from vitbench.training.features import extracted
+from vitbench.training.frozen_features import extracted
 
 __all__ = ["FeatureCache"]
 

@@ -31,20 +31,27 @@ from vitbench.files import sha256_of
 from vitbench.measuring.predictions import load_predictions
 from vitbench.protocols import Predictions, Split
 from vitbench.records import FigureCell, KeyedCell, Measurement
-from vitbench.specs import FigureSpec, ModelSpec, Preprocess, load_target
+from vitbench.specs import FigurePart, FigureSpec, ModelSpec, Preprocess, load_target
 from vitbench.training import preprocess
 from vitbench.training.card import read_card
 from vitbench.training.checkpoint import load_checkpoint, read_state
 from vitbench.worker.build import build_model
+from vitbench.worker.heads import GroupedOutputs
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.keeping import HEAD, with_kept_head
 from vitbench.worker.runtime import runtime
-from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
+from vitbench.worker.weights import preprocess_of, weights_of
 
 __all__ = ["run_figure"]
 
 PICTURES = 8
 """Images that a figure is offered: one of each class, where there are so many classes."""
+
+_LACKING: dict[FigurePart, str] = {
+    "predictions": "the training left no predictions",
+    "kept": "its recipe kept no tensors beside the weights",
+}
+"""Why a figure that needs a part is skipped."""
 
 Pixels = NDArray[np.uint8]
 
@@ -61,7 +68,7 @@ def run_figure(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cell
             with signs_of_life(send, "drawing"):
                 subject = _subject(job, catalog, cell)
                 if lacking := [part for part in spec.needs if not getattr(subject, part)]:
-                    raise Skip(f"the training left no {lacking[0]}")
+                    raise Skip(_LACKING[lacking[0]])
                 figures, measured = _drawn(spec, cell, subject)
         except Skip as skip:
             return CellResult(status="skipped", reason=str(skip), runtime=flags)
@@ -99,7 +106,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     planned, info, device = job.planned, job.planned.data, torch.device(job.planned.device)
     assert info is not None
     spec, trains = catalog.member(cell.model), catalog.recipe(cell.recipe).spec.trains
-    num_classes = len(info.class_names)
+    num_classes = planned.outputs
     try:
         splits = load_splits(info, limit=cell.of.limit, learns=False, judged=cell.of.split)
     except OSError as error:
@@ -112,10 +119,10 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         raise Skip("its trained weights were not stored")
     if not trains or stored is None:
         _check_files(planned)
-    order = None if trains else class_order(weights.class_names, info.class_names)
+    groups = planned.head.groups if planned.head else ()
 
     def placed(model: nn.Module) -> nn.Module:
-        return (Reordered(model, order) if order else model).to(device).eval()
+        return (GroupedOutputs(model, groups) if groups else model).to(device).eval()
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng():
@@ -132,7 +139,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
         model=model,
         device=str(device),
         input_shape=(planned.in_channels, *planned.image_size),
-        class_names=info.class_names,
+        class_names=planned.class_names,
         inputs=make,
         pixels=partial(_pixels, how=how, image_size=planned.image_size),
         fresh=fresh,

@@ -15,7 +15,7 @@ from vitbench.records import KeyedCell, QualityCell
 from vitbench.specs import Preprocess
 from vitbench.training.card import Card, save_weights
 from vitbench.training.checkpoint import State, check_fit, digest_of, read_state
-from vitbench.training.features import FITTED, fitted_head, with_head
+from vitbench.training.frozen_features import FITTED, fitted_head, with_head
 from vitbench.worker.hands import Hands
 
 __all__ = ["HEAD", "card_of", "keep_head", "keep_weights", "with_kept_head"]

@@ -19,7 +19,8 @@ from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.specs import OptionValue, Preprocess, RecipeSpec, load_target
 from vitbench.training.inputs import convert
 from vitbench.worker.build import checked_build
-from vitbench.worker.weights import Reordered, class_order, weights_of
+from vitbench.worker.heads import GroupedOutputs, match
+from vitbench.worker.weights import weights_of
 
 __all__ = ["builder"]
 
@@ -73,10 +74,10 @@ def builder(
             model = checked_build(offer.name, load_target(spec.build), offered, spec.build_arguments(options))
             # A teacher of other data teaches by position; the same names are matched.
             same = sorted(weights.class_names) == sorted(class_names)
-            order = class_order(weights.class_names, class_names) if same else None
+            order = match(class_names, weights.outputs, len(class_names))[0] if same else ()
         except VitbenchError as error:
             raise type(error)(f"model {text}, which recipe {recipe.name} builds: {error}") from error
-        model = Reordered(model, order) if order else model
+        model = GroupedOutputs(model, order) if order else model
         wanted = spec.preprocess or statistics()
         if not channels_fit(len(wanted.mean), channels):  # as for a model that is trained itself
             wanted = replace(wanted, mean=statistics().mean, std=statistics().std)

@@ -27,7 +27,7 @@ from vitbench.records import HELD_OUT, KeyedCell, Measurement, PreprocessInfo, Q
 from vitbench.specs import Augmentation, Preprocess, RecipeSpec, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.clock import waited
-from vitbench.training.features import fitted_head
+from vitbench.training.frozen_features import fitted_head
 from vitbench.training.whole_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, cut_short, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
@@ -35,6 +35,7 @@ from vitbench.worker.compiling import check_compiled, graphs_compiled
 from vitbench.worker.evaluation import evaluate
 from vitbench.worker.features import FeatureCache
 from vitbench.worker.hands import Hands
+from vitbench.worker.heads import GroupedOutputs
 from vitbench.worker.heartbeat import signs_of_life
 from vitbench.worker.held_out import HeldOut
 from vitbench.worker.keeping import card_of, keep_head, keep_weights
@@ -44,7 +45,7 @@ from vitbench.worker.outputs import fault_behind
 from vitbench.worker.probe import counted_steps, probe_training
 from vitbench.worker.runtime import flag_reasons, runtime
 from vitbench.worker.scores import load_scores, save_scores
-from vitbench.worker.weights import Reordered, class_order, preprocess_of, weights_of
+from vitbench.worker.weights import preprocess_of, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
@@ -81,7 +82,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
     planned, cell, info = job.planned, job.planned.cell, job.planned.data
     assert isinstance(cell, QualityCell)
     assert info is not None
-    num_classes, device = len(info.class_names), torch.device(planned.device)
+    num_classes, device = planned.outputs, torch.device(planned.device)
     spec = catalog.member(cell.model)
     recipe = catalog.recipe(cell.recipe).spec
     log, began = _Log(send, cell.recipe, cell.epochs), time.monotonic()
@@ -89,7 +90,6 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         splits = load_splits(info, limit=cell.limit, learns=recipe.trains, judged=cell.split)
         weights = weights_of(spec, cell.options, trains=recipe.trains or planned.baseline)
         how = preprocess_of(weights, planned, splits.train if recipe.trains or planned.baseline else None)
-        order = None if recipe.trains or planned.baseline else class_order(weights.class_names, info.class_names)
         with signs_of_life(send, "loading"):  # weights may have to be fetched
             model = build_model(planned, spec, num_classes)
         said, unsaved = facts_of(model), unsaved_buffers(model)
@@ -145,7 +145,8 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         log()
         by_folds = cell.split == "val" and len(held_out) > 0
         judged = _some(splits.judged, AUDITED_IMAGES) if by_folds else splits.judged
-        found = evaluate(Reordered(model, order) if order else model, planned, judged, how, log)
+        groups = planned.head.groups if planned.head else ()
+        found = evaluate(GroupedOutputs(model, groups) if groups else model, planned, judged, how, log)
         if cell.compile and not planned.baseline:
             check_compiled(since=compiled_before)
         flipped = flag_reasons(flags)
@@ -167,7 +168,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
         else None
     )
     subject = Subject(
-        num_classes=num_classes,
+        num_classes=len(planned.class_names),
         input_shape=(planned.in_channels, *planned.image_size),
         device=planned.device,
         precision=cell.precision,

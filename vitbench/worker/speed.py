@@ -59,7 +59,9 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         architecture()  # what a build imports must not count as the model's memory
         train = recipe_step(cell, catalog)
         compiled_before = graphs_compiled()
-        built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size)
+        alone = job.timing_only or job.probe
+        baseline = Skip("nothing is weighed") if alone else read_baseline(torch.device(cell.device))
+        built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size, baseline)
         bench = built.bench
         if job.probe:
             return bench.weights.settle(lambda: _probe(bench))
@@ -131,11 +133,14 @@ class _Built:
 
 
 def _built(
-    build: Callable[[], nn.Module], cell: SpeedCell, train: TrainStepMaker | None, batch_size: int | None
+    build: Callable[[], nn.Module],
+    cell: SpeedCell,
+    train: TrainStepMaker | None,
+    batch_size: int | None,
+    baseline: MemoryBaseline | Skip,
 ) -> _Built:
-    """Read the memory in use, then build the model and move it to its device, and keep what that took."""
+    """Build the model and move it to its device, and keep what that took, and the memory in use before."""
     device = torch.device(cell.device)
-    baseline = read_baseline(device)
     started = time.perf_counter()
     plain = build().to(device)
     bench = Bench.of_cell(plain, cell, train=train, batch_size=batch_size)

@@ -7,25 +7,33 @@ data at hand.
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from torch import Tensor, nn
-
+from vitbench import contract
 from vitbench.catalog.options import parse_size
 from vitbench.data.geometry import channels_fit
-from vitbench.errors import UnusableError, UsageError
+from vitbench.errors import UnusableError, UsageError, reason_of
 from vitbench.files import read_file
 from vitbench.protocols import Split
 from vitbench.records import KeyedCell
-from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess
+from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess, load_target
 from vitbench.training import statistics
 from vitbench.training.card import Card, read_card
 
-__all__ = ["Reordered", "Weights", "class_order", "preprocess_of", "weights_of"]
+__all__ = [
+    "BY_FILE",
+    "BY_NAME",
+    "BY_SPEC",
+    "ClassNamesError",
+    "Weights",
+    "names_of_spec",
+    "preprocess_of",
+    "weights_of",
+]
 
 _MOST_BYTES = 64 * 2**20
 """Of a file of class names."""
@@ -37,6 +45,10 @@ NOT_TOLD = "not told by the checkpoint"
 """What a checkpoint was trained on that says nothing of it."""
 
 
+class ClassNamesError(UnusableError):
+    """A spec's `class_names` fails, or gives something else than names."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """What is known of a model's weights."""
@@ -46,14 +58,21 @@ class Weights:
     preprocessing where the training split gives it."""
     crop_mode: CropMode = "center"
     """How images of another shape come into its input."""
-    class_names: tuple[str, ...] = ()
-    """In the order of the outputs; empty where nothing says them."""
+    outputs: tuple[tuple[str, ...], ...] = ()
+    """The names of the class of each output of their head, the usual one first; empty where nothing says them."""
+    names_source: str = ""
+    """What says them."""
     source: str = ""
     """Where the normalisation comes from; empty: from the training split."""
     pretrained_on: str = ""
     """The data that they were trained on, in words; empty: random weights."""
     pretrained_fingerprint: str = ""
     """Of these data, where a checkpoint says it."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The usual name of each output's class."""
+        return tuple(names[0] if names else "" for names in self.outputs)
 
 
 def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: bool) -> Weights:
@@ -103,13 +122,19 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
     except ValueError as error:
         told = UsageError if source == BY_NAME or given else UnusableError
         raise told(f"what is said of the weights of model {spec.name} does not go together: {error}") from error
-    names = given.get("class_names")
+    stated = given.get("class_names")
+    named = _read_names(str(stated)) if stated else card.class_names
+    outputs: tuple[tuple[str, ...], ...] = tuple((name,) for name in named)
+    names_source = (BY_NAME if stated else BY_FILE) if named else ""
+    if not (named or trains or spec.class_names is None):
+        outputs, names_source = names_of_spec(spec, options), BY_SPEC
     pretrained = bool(options.get("pretrained", True))
     trained_on = str(card.trained.get("dataset") or NOT_TOLD) if path else spec.pretrained_on if pretrained else ""
     return Weights(
         spec=changed,
         crop_mode=how["crop_mode"],
-        class_names=_read_names(str(names)) if names else card.class_names,
+        outputs=tuple(tuple(unicodedata.normalize("NFC", name) for name in names) for names in outputs),
+        names_source=names_source,
         source=source,
         pretrained_on=trained_on,
         pretrained_fingerprint=str(card.trained.get("data_fingerprint") or ""),
@@ -152,38 +177,18 @@ def _read_names(path: str) -> tuple[str, ...]:
     return names
 
 
-def class_order(weights: tuple[str, ...], data: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Return the output of each class of the data, by name; None where they are in the same order, or not known.
+def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[tuple[str, ...], ...]:
+    """Return what a model's spec, which has a `class_names`, calls the classes of its weights.
 
     Raises:
-        UnusableError: the weights name other classes than the data.
+        ClassNamesError: its function fails, or gives something else than names.
     """
-    if not weights or weights == data:
-        return None
-    if sorted(weights) != sorted(data):
-        only = [
-            f"{', '.join(map(repr, some[:3]))}{', ...' if len(some) > 3 else ''} only in {where}"
-            for some, where in (
-                ([name for name in weights if name not in data], "the weights"),
-                ([name for name in data if name not in weights], "the data"),
-            )
-            if some
-        ]
-        raise UnusableError(
-            f"the {len(weights)} classes of its weights are not the {len(data)} of the data: {'; '.join(only)}; "
-            "state them in the data's words, in the order of the outputs, with class_names=FILE"
-        )
-    return tuple(weights.index(name) for name in data)
-
-
-class Reordered(nn.Module):
-    """A model whose outputs are put into the order of other weights' or of the data's classes."""
-
-    def __init__(self, model: nn.Module, order: tuple[int, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("order", torch.tensor(order), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``[B, K]`` of images ``[B, C, H, W]``."""
-        return cast(Tensor, self.model(images))[:, cast(Tensor, self.order)]
+    assert spec.class_names is not None
+    try:
+        found = contract.call(load_target(spec.class_names), {}, spec.build_arguments(options))
+        outputs = tuple((names,) if isinstance(names, str) else tuple(names) for names in found)
+        if not all(isinstance(name, str) for names in outputs for name in names):
+            raise TypeError("it gives something that is not text")
+    except Exception as error:
+        raise ClassNamesError(f"its class_names cannot be used: {reason_of(error)}") from error
+    return outputs

@@ -84,6 +84,19 @@ def test_a_step_longer_than_the_window_is_one_block(monkeypatch: pytest.MonkeyPa
     assert (found.block_seconds, found.calls_per_block, found.counts_from) == ((9.0,), 1, 0)
 
 
+def test_the_window_ends_with_a_block_that_reaches_it_and_not_with_what_is_read_after_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch, lambda now: 0.01)
+
+    def observe(now: float) -> Moment:
+        machine.now += 0.5
+        return replace(QUIET, wall=now, thread=now)
+
+    machine.observe = observe
+    assert machine.sustain(2.9).seconds == pytest.approx(4), "blocks end after 1, 2.5 and 4 seconds"
+
+
 def test_clocks_that_fall_are_in_the_course_and_no_disturbance_and_a_neighbour_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

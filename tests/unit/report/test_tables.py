@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
-from vitbench.records import METHOD, Allotted, Record, Style
+from vitbench.records import HELD_OUT, METHOD, Allotted, Head, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -93,6 +93,18 @@ def test_ranges_baselines_and_notes():
     )
 
 
+def test_what_was_held_out_is_said_of_rows_that_are_judged_on_it():
+    one, other = f.quality("a", 340, split="val"), f.quality("b", 300, split="val")
+    one = msgspec.structs.replace(one, splits={HELD_OUT: 360})
+    assert "Scores of a are of training images that the recipe held out (out-of-fold predictions)." in (
+        only_section(one, other).notes
+    )
+    alone = only_section(one).notes
+    assert alone[0] == "Ranked by top1 (higher is better), on 360 held-out images."
+    assert "Scores are of training images that the recipe held out (out-of-fold predictions)." in alone
+    assert only_section(other).notes[0] == "Ranked by top1 (higher is better), on 360 validation images."
+
+
 def test_rows_of_one_model_under_two_recipes_say_which():
     section = only_section(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
     assert section.labels == ("a [recipes/supervised]", "a [recipes/finetune]")
@@ -118,6 +130,26 @@ def test_seeds_that_a_budget_gave_unlike_lengths_are_told() -> None:
     words = "The budget gave the seeds of a row unlike numbers of steps: a 1,400 to 2,000."
     assert words in only_section(budgeted(0, 1400), budgeted(1, 2000)).notes
     assert not [note for note in only_section(budgeted(0, 1400), budgeted(1, 1400)).notes if "unlike" in note]
+
+
+def test_what_of_a_head_rows_are_scored_on_is_said_and_those_against_more_classes_stand_apart() -> None:
+    few = tuple((k,) for k in range(10))
+
+    def scored(label: str, head: Head | None) -> Record:
+        record = f.quality(label)
+        return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, head=head))
+
+    records = [
+        scored("own", Head(outputs=10)),
+        *(scored(label, Head(outputs=1000, of_classes=few)) for label in ("a", "b")),
+        scored("all", Head(outputs=12, of_classes=few, others=("x", "y"))),
+    ]
+    subset, whole = sections(build(records, [], "top1"), detailed=False)
+    assert [note for note in subset.notes if note.startswith("Scored")] == [
+        "Scored on 10 of the head's 1,000 classes: a, b."
+    ]
+    assert (whole.title, whole.labels) == (f"{subset.title}, against 2 other classes", ("all",))
+    assert "Scored on all of the head's 12 classes: all." in whole.notes
 
 
 def recipe_lines(*records: object) -> list[str]:

@@ -76,7 +76,8 @@ def test_a_good_model_passes_all(fields: dict[str, int], skipped: str) -> None:
     outcomes = run(build, **fields)
     assert failed(outcomes) == {}
     assert {name for name, outcome in outcomes.items() if outcome.status == "skipped"} - {skipped} == {
-        "check_model_options"
+        "check_model_class_names",
+        "check_model_options",
     }
     assert skipped in {*outcomes, ""}
 
@@ -502,6 +503,12 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         "evaluation draws from or seeds the generator of random",
         draws(lambda: random.seed(7)),
         {},
+    ),
+    "a class that is a number": (
+        "check_model_class_names",
+        "its class_names cannot be used: TypeError: it gives something that is not text",
+        build,
+        {"class_names": lambda: ["cat", ("dog", 1)]},
     ),
     "threads": ("check_model_leaves_flags", "build changes torch's threads", sets_threads, {}),
     "a flag": (

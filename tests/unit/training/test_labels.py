@@ -22,6 +22,21 @@ def test_a_share_or_a_number_of_images_is_left_with_the_classes_in_proportion(la
     assert np.array_equal(found.index, labelled(SPLIT, labels).index)
 
 
+@pytest.mark.parametrize("sizes", [(50, 50, 50, 50), (1, 2, 3, 40), (90, 6, 2, 2), (7, 7, 6, 80, 13, 1)])
+def test_fewer_labels_are_among_more_and_each_class_has_its_share(sizes: tuple[int, ...]) -> None:
+    """Quotas by the largest remainder are not nested: of 7, 7, 6, 80, 13 and 1 images, 33 do not hold all of 32."""
+    of = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    split = toy_training.split(np.zeros((len(of), 1, 1, 1), dtype=np.uint8), of)
+    before: set[int] = set()
+    for count in range(max(2, len(sizes)), len(of) + 1):
+        found = labelled(split, float(count))
+        assert before < set(found.index.tolist())
+        before = set(found.index.tolist())
+        ideal = np.maximum(1, np.array(sizes) * count / len(of))
+        assert len(found) == count
+        assert np.abs(np.bincount(found.labels, minlength=len(sizes)) - ideal).max() < len(sizes)
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [

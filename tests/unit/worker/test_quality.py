@@ -18,15 +18,16 @@ import torch
 
 from vitbench.catalog import load_catalog
 from vitbench.data.splits import load_splits
-from vitbench.errors import StoreError
+from vitbench.errors import StoreError, UnusableError
 from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, MetricsJob, Say, kept_file
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
-from vitbench.records import HELD_OUT, DataInfo, QualityCell
-from vitbench.training import DivergedError, statistics
-from vitbench.worker import quality
+from vitbench.records import HELD_OUT, DataInfo, Head, QualityCell
+from vitbench.training import DivergedError, preprocess, statistics
+from vitbench.worker import figure, quality
 from vitbench.worker.quality import measure_again, run_quality
+from vitbench.worker.runtime import runtime
 from vitbench.worker.scores import load_scores, save_scores
 
 JOB = msgspec.msgpack.encode(MetricsJob(planned=factories.quality_cell("a"), warnings=("it changed a flag",)))
@@ -305,11 +306,25 @@ def test_weights_are_scored_alike_whatever_lies_beside_the_test_images(tmp_path:
     other = msgspec.structs.replace(info, class_names=tuple(info.class_names[k] for k in order))
     scored = {"recipe": "recipes/evaluate", "recipe_options": {}}
     checkpoint = {"checkpoint": str(tmp_path / "trained" / WEIGHTS)}
-    again, applied, said = rerun(tmp_path / "scored", other, options=checkpoint, **scored)
+    head = Head(outputs=10, of_classes=tuple((int(k),) for k in order))
+    again, applied, said = rerun(tmp_path / "scored", other, options=checkpoint, head=head, **scored)
 
     assert again == first
     assert (applied.mean, applied.std, applied.source) == (how.mean, how.std, "the checkpoint")
     np.testing.assert_array_equal(said.logits, predicted.logits[:, order])
+
+    # Four classes of its ten, two of them as one; the others compete.
+    few = msgspec.structs.replace(other, class_names=("a", "b", "c"))
+    labels = np.load(tmp_path / "test-labels.npy") % 3
+    np.save(tmp_path / "test-labels.npy", labels)
+    head = Head(outputs=10, of_classes=((4,), (7, 2), (0,)), others=tuple("defghi"))
+    top1, _, said = rerun(tmp_path / "against", few, options=checkpoint, head=head, **scored)
+    logits = torch.from_numpy(predicted.logits)
+    wanted = torch.stack([logits[:, 4], logits[:, [7, 2]].logsumexp(dim=1), logits[:, 0]], dim=1)
+    wanted = torch.cat([wanted, logits[:, [1, 3, 5, 6, 8, 9]]], dim=1)
+    torch.testing.assert_close(torch.from_numpy(said.logits), wanted)
+    assert said.class_names == tuple("abcdefghi")
+    assert top1 == (wanted.argmax(dim=1).numpy() == labels[said.index]).mean()
 
 
 @pytest.mark.compute
@@ -342,3 +357,44 @@ def test_a_batch_larger_than_the_training_split_is_told(asked: int | None, image
     )
     words = f"batch_size {asked} exceeds the 96 training images; each batch holds all 96"
     assert quality._short_batches(cell, images=images) == (words if told else "")
+
+
+@pytest.mark.compute
+@pytest.mark.parametrize("recipe", ["linear-probe", "knn"])
+def test_of_a_model_with_a_new_head_the_head_alone_is_kept_and_figures_build_it_again(
+    tmp_path: Path, recipe: str
+) -> None:
+    folder, catalog = tmp_path / "v3" / "abc-8", load_catalog()
+    folder.mkdir(parents=True)
+    info, spec = cached(folder), catalog.member("scratch/vit")
+    options = spec.defaults | {"patch_size": 4, "depth": 1, "width": 32, "heads": 2}
+    how: dict[str, Any] = {"recipe": f"recipes/{recipe}", "recipe_options": {"labels": 1.0, "folds": 1}, "data": info}
+    planned = factories.quality_cell("vit", options=options, seed=7, **how)
+    results = [run_quality(CellJob(planned=planned), catalog, tmp_path, lambda _: None) for _ in range(2)]
+    first, second = results
+    assert not (tmp_path / WEIGHTS).exists()
+    warned = [result.training.warnings for result in results if result.training]
+    count = first.splits["train"] + first.splits["val"]
+    told = f"the features of {count} images were extracted by an earlier run"
+    assert [told in warnings for warnings in warned] == [False, True]
+    assert (first.curve, first.facts) == (second.curve, second.facts)
+    if recipe == "knn":
+        assert first.kept == {}
+        assert first.facts["weights"] == "those that it was built with; its head is not kept"
+        return
+    assert first.facts["weights"] == "those that it was built with; its head is kept apart"
+    path = str(tmp_path / kept_file("head"))
+    with runtime(precision="float32", threads=1, seed=7, device="cpu"):
+        model = figure._trained(planned, spec, 10, None, path).eval()
+    splits = load_splits(info, limit=None)
+    images = torch.from_numpy(splits.test.images[splits.test.index])
+    x = preprocess(images, statistics(splits.train), image_size=(8, 8), in_channels=1)
+    predicted = load_predictions(tmp_path / PREDICTIONS)
+    assert predicted.logits is not None
+    with torch.no_grad():
+        np.testing.assert_allclose(model(x).numpy(), predicted.logits, atol=1e-4)
+    with (
+        runtime(precision="float32", threads=1, seed=8, device="cpu"),
+        pytest.raises(UnusableError, match="the model's weights are not those that its head was learned on"),
+    ):
+        figure._trained(planned, spec, 10, None, path)

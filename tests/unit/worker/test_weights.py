@@ -9,14 +9,13 @@ import factories
 import msgspec
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from vitbench.errors import UnusableError, UsageError, VitbenchError
 from vitbench.protocols import Split
 from vitbench.specs import ModelSpec, Preprocess
 from vitbench.training.card import Card, save_weights
-from vitbench.worker.weights import PLAIN, Reordered, Weights, class_order, preprocess_of, weights_of
+from vitbench.worker.weights import PLAIN, Weights, preprocess_of, weights_of
 
 OWN = Preprocess(mean=(0.1,), std=(0.2,), interpolation="bilinear", crop_fraction=0.9, crop_mode="squash")
 CARD = Card(mean=(0.3,), std=(0.4,), crop_fraction=0.8, image_size=(32, 48), in_channels=1, class_names=("a", "b"))
@@ -108,15 +107,14 @@ def test_class_names_are_read_from_a_file(tmp_path: Path, checkpoint: str) -> No
         weights_of(spec(), options, trains=False)
 
 
-def test_outputs_are_matched_to_classes_by_name() -> None:
-    assert class_order((), ("a", "b")) is None
-    assert class_order(("a", "b"), ("a", "b")) is None
-    order = class_order(("c", "a", "b"), ("a", "b", "c"))
-    assert order == (1, 2, 0)
-    logits = torch.tensor([[30.0, 10.0, 20.0]])
-    assert torch.equal(Reordered(nn.Identity(), order)(logits), torch.tensor([[10.0, 20.0, 30.0]]))
-    with pytest.raises(UnusableError, match=r"2 classes .* 3 of the data: 'x' only in the weights; 'b', 'c' only in"):
-        class_order(("a", "x"), ("a", "b", "c"))
+def test_the_spec_names_classes_where_nothing_else_does_and_nothing_learns(checkpoint: str) -> None:
+    named = spec(class_names=lambda checkpoint: ["cafe\u0301", ("dog", "n02"), ()])
+    alone = weights_of(named, {"checkpoint": ""}, trains=False)
+    assert (alone.outputs, alone.names_source) == ((("caf\u00e9",), ("dog", "n02"), ()), "the model's spec")
+    assert alone.class_names == ("caf\u00e9", "dog", "")
+    filed = weights_of(named, {"checkpoint": checkpoint}, trains=False)
+    assert (filed.outputs, filed.names_source) == ((("a",), ("b",)), "the checkpoint")
+    assert weights_of(named, {"checkpoint": ""}, trains=True).outputs == ()
 
 
 def test_a_border_is_black_where_the_training_split_gives_the_mean() -> None:

@@ -10,15 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from vitbench.array_files import read_arrays
+from vitbench.leaderboard.answers import Answers
 from vitbench.statistics import wilson
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = [
     "CALIBRATION_BINS",
@@ -27,11 +21,11 @@ __all__ = [
     "Bin",
     "Confusion",
     "Histogram",
-    "TopOne",
+    "Recall",
     "calibration",
     "confusion",
     "histogram",
-    "read_top_one",
+    "recalls",
 ]
 
 CALIBRATION_BINS = 15
@@ -42,18 +36,6 @@ MOST_PAIRS = 15
 SHOWN_SHARE = 0.99
 """Share of the samples that a histogram's bars hold: a few stalls would press the others into one bar."""
 HISTOGRAM_BINS = 40
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TopOne:
-    """The likeliest class of each of N test images, by one seed."""
-
-    labels: NDArray[np.int64]
-    """int64[N]"""
-    classes: NDArray[np.int64]
-    """int64[N]"""
-    confidence: NDArray[np.float64]
-    """float64[N]: the probability of that class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +50,24 @@ class Confusion:
     images: int
     """N * S."""
     wrong: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recall:
+    """How many of a class's images are found."""
+
+    label: int
+    recall: float
+    """Mean over seeds."""
+    low: float
+    """95 % Wilson interval for the images of one seed: seeds share their images."""
+    high: float
+    images: int
+    """Of one seed."""
+    taken_for: int | None
+    """The class that its images are most often taken for; None where all are right."""
+    taken_share: float
+    """How many of its images are taken for that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,26 +105,7 @@ class Histogram:
         return sum(self.counts) + self.beyond
 
 
-def read_top_one(path: Path) -> TopOne | None:
-    """Read the likeliest classes from a file of predictions; nothing in the file is run.
-
-    Args:
-        path: written by `vitbench.measuring.predictions.save_predictions`.
-
-    Returns:
-        None where the file is missing or damaged.
-    """
-
-    import numpy as np
-
-    def taken(file: Any) -> TopOne:
-        confidence = np.exp(file["top_logits"][:, 0] - file["log_normaliser"])
-        return TopOne(labels=file["labels"], classes=file["top_classes"][:, 0].astype(np.int64), confidence=confidence)
-
-    return read_arrays(path, taken)
-
-
-def confusion(predicted: Sequence[TopOne], num_classes: int) -> Confusion:
+def confusion(predicted: Sequence[Answers], num_classes: int) -> Confusion:
     """Count what was taken for what, over all seeds.
 
     Args:
@@ -153,7 +134,44 @@ def confusion(predicted: Sequence[TopOne], num_classes: int) -> Confusion:
     )
 
 
-def calibration(predicted: Sequence[TopOne]) -> tuple[Bin, ...]:
+def recalls(predicted: Sequence[Answers], num_classes: int) -> tuple[Recall, ...]:
+    """Return the recall of each class that has images, by class.
+
+    Args:
+        predicted: of each seed, at least one, on the same images.
+        num_classes: K.
+    """
+    import numpy as np
+
+    labels = np.concatenate([one.labels for one in predicted])
+    classes = np.concatenate([one.classes for one in predicted])
+    of_class = np.bincount(labels, minlength=num_classes)
+    right = np.bincount(labels[labels == classes], minlength=num_classes)
+    wrong = labels != classes
+    pairs, counts = np.unique(labels[wrong] * num_classes + classes[wrong], return_counts=True)
+    often: dict[int, tuple[int, int]] = {}
+    for place in np.argsort(-counts, kind="stable").tolist():
+        often.setdefault(int(pairs[place]) // num_classes, (int(pairs[place]) % num_classes, int(counts[place])))
+    found = []
+    for label in np.flatnonzero(of_class).tolist():
+        images, share = round(of_class[label] / len(predicted)), float(right[label] / of_class[label])
+        low, high = wilson(round(share * images), images)
+        taken, count = often.get(label, (None, 0))
+        found.append(
+            Recall(
+                label=label,
+                recall=share,
+                low=low,
+                high=high,
+                images=images,
+                taken_for=taken,
+                taken_share=count / int(of_class[label]),
+            )
+        )
+    return tuple(found)
+
+
+def calibration(predicted: Sequence[Answers]) -> tuple[Bin, ...]:
     """Return the bins of top-1 confidence that hold an image.
 
     Args:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
-import pages
 import pytest
 from vitbench_metrics import quality
 
+from vitbench.leaderboard.answers import Answers
 from vitbench.protocols import Predictions, Subject
 from vitbench.report.html.diagnostics import (
     CALIBRATION_BINS,
     MOST_CLASSES,
     MOST_PAIRS,
-    TopOne,
     calibration,
     confusion,
     histogram,
-    read_top_one,
+    recalls,
 )
 from vitbench.statistics import wilson
 
 
-def top_one(labels, classes, confidence=None) -> TopOne:
+def top_one(labels, classes, confidence=None) -> Answers:
     if confidence is None:
         confidence = np.full(len(labels), 0.9)
-    return TopOne(labels=np.array(labels), classes=np.array(classes), confidence=np.array(confidence, dtype=float))
+    return Answers(
+        labels=np.array(labels),
+        classes=np.array(classes),
+        confidence=np.array(confidence, dtype=float),
+        index=np.arange(len(labels)),
+    )
 
 
 def test_confusion_has_true_classes_first_and_sums_seeds():
@@ -124,19 +128,11 @@ def test_without_samples_there_is_no_histogram(processes):
     assert histogram(processes) is None
 
 
-def test_what_is_stored_is_read_back(tmp_path):
-    pages.save(tmp_path / "p.npz", [0, 1], [1, 1], [0.25, 0.5])
-    found = read_top_one(tmp_path / "p.npz")
-    assert found is not None
-    assert found.labels.tolist() == [0, 1]
-    assert found.classes.tolist() == [1, 1]
-    assert found.confidence.tolist() == pytest.approx([0.25, 0.5])
-
-
-@pytest.mark.parametrize(
-    "content", [None, b"", b"PK\x03\x04 no archive", b"\x93NUMPY"], ids=["none", "empty", "zip", "npy"]
-)
-def test_a_missing_or_damaged_file_says_nothing(tmp_path, content):
-    if content is not None:
-        (tmp_path / "p.npz").write_bytes(content)
-    assert read_top_one(tmp_path / "p.npz") is None
+def test_recall_of_each_class_has_the_interval_of_one_seeds_images_and_its_most_frequent_mistake():
+    seeds = [top_one([0, 0, 0, 0, 2, 2], [0, 0, 1, 2, 2, 2]), top_one([0, 0, 0, 0, 2, 2], [0, 1, 1, 0, 2, 2])]
+    first, last = recalls(seeds, 3)  # no image is of class 1
+    assert (first.label, first.recall, first.images) == (0, 0.5, 4)
+    assert (first.low, first.high) == wilson(2, 4)
+    assert (first.taken_for, first.taken_share) == (1, 3 / 8)
+    assert (last.label, last.recall, last.taken_for) == (2, 1.0, None)
+    assert (last.low, last.high) == wilson(2, 2)

@@ -120,8 +120,9 @@ def with_head(model: nn.Module, head: nn.Module, images: Tensor) -> nn.Module:
         own, name = _own_method(model), _last_linear(model, images[:2])
         if name and (own is None or _enter(model, name, own, images[:2])):
             parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, head)
-            made, place = model, name
+            is_linear = isinstance(model.get_submodule(name), nn.Linear)
+            setattr(model.get_submodule(parent), child, head if is_linear else _OnPixel(head))
+            made, place = model, name if is_linear else f"{name}.head"
         else:
             made, place = _Headed(model, head), "head"
     setattr(made, FITTED, place)
@@ -132,6 +133,18 @@ def fitted_head(model: nn.Module) -> nn.Module | None:
     """Return the head that `with_head` gave a model, which is all that differs from the model as it was built."""
     name = getattr(model, FITTED, None)
     return model.get_submodule(name) if isinstance(name, str) else None
+
+
+class _OnPixel(nn.Module):
+    """A head in the place of a convolution of one pixel."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features ``[B, D, 1, 1]`` to logits ``[B, K, 1, 1]``."""
+        return cast(Tensor, self.head(x.flatten(1)))[:, :, None, None]
 
 
 class _Headed(nn.Module):

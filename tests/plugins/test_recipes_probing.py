@@ -22,7 +22,7 @@ from vitbench_recipes.probing import Known
 
 from vitbench.errors import UsageError
 from vitbench.protocols import FitRun, Split, TrainVal
-from vitbench.training.features import extracted, fitted_head
+from vitbench.training.frozen_features import extracted, fitted_head
 
 NAMES = ("linear-probe", "knn", "prototype")
 SPECS = {spec.name: spec for spec in vitbench_recipes.vitbench_recipes()}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitbench.errors import UsageError
 from vitbench.training import features, with_head
-from vitbench.training.features import extracted, fitted_head
+from vitbench.training.frozen_features import extracted, fitted_head
 
 IMAGES = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -95,10 +95,15 @@ class Going:
         """Refuse a budget that the first pass does not fit in; one that was begun is gone on with."""
         least = self.least
         if self.ledger == Ledger() and least > self.clock.budget:
+            count = len(self.runners)
+            what, fewer = (
+                ("the speed of the one candidate and looks at it", "")
+                if count == 1
+                else (f"the speeds of {count} candidates and looks at each", ", or fewer --models")
+            )
             raise UsageError(
-                f"--budget {duration_text(self.clock.budget)} is below the first pass, which measures the speeds of "
-                f"{len(self.runners)} candidates and looks at each once; give --budget "
-                f"{duration_text(math.ceil(1.1 * least))} or more, or fewer --models."
+                f"--budget {duration_text(self.clock.budget)} is below the first pass, which measures {what} once; "
+                f"give --budget {duration_text(math.ceil(1.1 * least))} or more{fewer}."
             )
 
     # Each stage returns the candidates that go on, the best known first.

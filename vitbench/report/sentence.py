@@ -86,7 +86,7 @@ def closing_sentences(board: Leaderboard) -> list[str]:
     """
     by_condition = board.by_condition()
     shown = ", among the rows shown," if board.where else ""
-    names = {condition: name + shown for condition, name in places(by_condition).items()}
+    names = {condition: name + (shown or "," * (", " in name)) for condition, name in places(by_condition).items()}
     said = [
         " ".join(
             _sentences(

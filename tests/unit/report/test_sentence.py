@@ -275,3 +275,8 @@ def test_what_seeds_and_images_resolve_is_said_of_both():
     counts = {record.id: round(record.measurements[0].value * 360) for record in records}
     board = build(records, [], "top1", outcomes)
     assert "(these 360 images and seeds resolve gaps from " in only(board)
+
+
+def test_conditions_after_a_place_end_with_a_comma():
+    board = build([f.quality("a", 340), f.quality("a", 340, split="val")], [], "top1")
+    assert any(one.startswith("On digits, judged on validation images, the only") for one in closing_sentences(board))

@@ -16,6 +16,7 @@ from vitbench.records import (
     Compile,
     DataInfo,
     Environment,
+    Judged,
     KeyedCell,
     Measurement,
     PluginOrigin,
@@ -128,6 +129,7 @@ def quality_cell(
     limit: float | None = None,
     epochs: int | None = None,
     compile: Compile = "",  # noqa: A002 - the name of the field
+    split: Judged = "test",
     code: str = "c0de",
     machine: str = MACHINE,
     **fields: object,
@@ -145,6 +147,7 @@ def quality_cell(
         limit=limit,
         epochs=epochs,
         compile=compile,
+        split=split,
     )
     return _keyed(cell, label=label, data=data, code=code, machine=machine, **fields)
 

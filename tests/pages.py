@@ -11,9 +11,11 @@ import msgspec
 import numpy as np
 
 from vitbench.array_files import write_arrays
+from vitbench.figures import Points
+from vitbench.figures.files import write_figures
 from vitbench.leaderboard.leaderboard import Leaderboard, build
 from vitbench.planning.suite import Selection
-from vitbench.records import DataInfo, KeyedCell, QualityCell, Record
+from vitbench.records import DataInfo, FigureCell, KeyedCell, QualityCell, Record
 from vitbench.report.html.details import Details, read_details
 from vitbench.store import Run
 
@@ -85,6 +87,20 @@ def save(path: Path, labels: Sequence[int], classes: Sequence[int], confidence: 
         "index": np.arange(len(labels)),
     }
     write_arrays(path, arrays)
+
+
+def with_images(data: DataInfo, folder: Path, count: int, *, side: int = 8, names: bool = True) -> DataInfo:
+    """Return data whose test images lie in a cache: noise in colour, of the labels that `model` gives them."""
+    random = np.random.default_rng(0)
+    cache = folder / "cache"
+    cache.mkdir()
+    coarse = random.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8).repeat(-(-side // 8), 2).repeat(-(-side // 8), 3)
+    noise = random.integers(0, 16, (count, 3, side, side), dtype=np.uint8)
+    np.save(cache / "test-images.npy", coarse[:, :, :side, :side] // 2 + noise)
+    np.save(cache / "test-labels.npy", np.arange(count) % len(data.class_names))
+    files = [f"test/{HOSTILE[i % 4]}-{i}.png" for i in range(count)]
+    (cache / "test.json").write_bytes(msgspec.json.encode(files))
+    return msgspec.structs.replace(data, cache=str(cache), names=str(cache) if names else "", shape=(3, side, side))
 
 
 def model(
@@ -190,3 +206,21 @@ def hostile_records(folder: Path) -> list[Record]:
     assert isinstance(cell, QualityCell)
     planned = factories.quality_cell("</title>", data=data, machine=machine, options={"a": HOSTILE[1]})
     return [*records, msgspec.structs.replace(failed, planned=planned)]
+
+
+def figure_record(
+    of: Record, name: str, *, pictures: int = 1, started: float = 0.0, folder: Path | None = None, **fields: object
+) -> Record:
+    """Return the record of a figure of a training; its pictures, each titled after it, lie in a folder."""
+    trained = of.planned.cell
+    assert isinstance(trained, QualityCell)
+    cell = FigureCell(figure=f"figures/{name}", of=trained, **fields)
+    key = f"{of.key[:8]}{name}{pictures}"
+    planned = msgspec.structs.replace(of.planned, cell=cell, id=key, key=key, shows=of.key)
+    if folder is not None:
+        x = np.zeros(1, dtype=np.float32)
+        one = Points(title=f"{name} of seed {trained.seed}", x=x, y=x, x_label="x", y_label="y")
+        write_figures(folder / f"figures-{key}.npz", [one] * pictures)
+    return msgspec.structs.replace(
+        of, planned=planned, measurements=(), pictures=pictures, started=of.started + started
+    )

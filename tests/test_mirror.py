@@ -18,6 +18,7 @@ TESTED_WITH = {
         "cli/doctor",
         "cli/findings",
         "cli/plugin",
+        "cli/score",
         "cli/show",
         "cli/track",
         "cli/withdraw",

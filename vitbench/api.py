@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,10 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
 
 
-_SPLIT_WORDS = frozenset({"", "test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev"})
-"""Names of folders that say nothing of whose images are in them."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Results:
     """What an output folder holds."""
@@ -70,17 +65,24 @@ class Results:
 
         return measurements_frame(self.records)
 
-    def page(self) -> str:
+    def page(self, *, images: bool = True) -> str:
         """Return the leaderboard as one HTML page that needs no other file.
+
+        Args:
+            images: whether it may show images of the data, small; without them it has no figure that shows any either.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
             StoreError: the folder can no longer be read.
         """
-        return rendered(self, "html")
+        return rendered(self, "html", images=images)
 
-    def write_page(self, path: str | Path) -> None:
+    def write_page(self, path: str | Path, *, images: bool = True) -> None:
         """Write the page into a file, and into a folder ``figures`` beside it the pictures of figures that it lacks.
+
+        Args:
+            path: of the file.
+            images: as of `page`.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
@@ -93,7 +95,7 @@ class Results:
         beside = path.parent / FOLDER
         try:
             have = {each.name for each in beside.iterdir()} if beside.is_dir() else set()
-            page, pictures = render_page(self.leaderboard, _details(self), have)
+            page, pictures = render_page(self.leaderboard, _details(self, images=images), have)
             if pictures:
                 beside.mkdir(exist_ok=True)
         except OSError as error:
@@ -217,7 +219,8 @@ def score(
     """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
 
     Args:
-        data: a folder, ``"name=folder"``, or the name of a dataset, with options perhaps.
+        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset goes before a
+            folder of its name, which is meant by ``"./name"``.
         models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
         classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
         class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
@@ -229,7 +232,8 @@ def score(
         VitbenchError: as `run` does.
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
-    return run(**scored(data, models, classes=classes, class_map=class_map), **how)
+    plugins = {name: how.get(name, ()) for name in ("plugins", "no_plugins")}
+    return run(**scored(data, models, classes=classes, class_map=class_map, **plugins), **how)
 
 
 def scored(
@@ -238,47 +242,33 @@ def scored(
     *,
     classes: Literal["subset", "all"] = "subset",
     class_map: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    no_plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the arguments of `run` that score models; those of this function are as in `score`.
+    """Return the arguments of `run` that score models, but for `plugins` and those that `score` passes on as well.
+
+    Arguments are as in `score`.
 
     Raises:
-        UsageError: no model is named, or the data have no name.
+        UsageError: no model is named.
+        UnusableError: the data are neither a folder nor a dataset.
     """
+    from vitbench.catalog import load_catalog, select_plugins
     from vitbench.planning.heads import CLASS_MAP, CLASSES
+    from vitbench.planning.place import place_of
 
     if isinstance(models, str) or not models:
         raise UsageError("vitbench score needs models: give --model, once for each.")
-    name, folder = _named_data(str(data))
-    settings: dict[str, OptionValue] = {CLASSES: classes}
-    settings |= {CLASS_MAP: str(class_map)} if class_map else {}
+    place = place_of(str(data), load_catalog(select_plugins(plugins, no_plugins)))
+    options: dict[str, OptionValue] = {CLASSES: classes} if classes != "subset" else {}
+    options |= {CLASS_MAP: str(class_map)} if class_map else {}
     return {
         "suite": SCORE_SUITE.partition("/")[2],
         "models": tuple(models),
-        "datasets": (name,),
-        "data": {name: folder} if folder else {},
-        "settings": {SCORE_RECIPE: settings},
+        "datasets": (place.dataset,),
+        "data": place.data,
+        "settings": {SCORE_RECIPE: options} if options else {},
     }
-
-
-def _named_data(text: str) -> tuple[str, str]:
-    """Return the name of the data to score on, and their folder; no folder for a dataset that is known by its name.
-
-    A folder is called as it is; that of a split, such as ``val``, as the one that it is in.
-
-    Raises:
-        UsageError: nothing gives a name.
-    """
-    name, equals, folder = text.partition("=")
-    if equals and name and folder and ":" not in name and not Path(text).is_dir():
-        return name, folder
-    if not (Path(text).is_dir() or "/" in text.partition(":")[0] or os.sep in text or text.startswith((".", "~"))):
-        return text, ""
-    place = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() would name what a link leads to
-    called = next((each for each in (place.name, place.parent.name) if each.casefold() not in _SPLIT_WORDS), "")
-    called = "".join("-" if letter in ":=," else letter for letter in called)
-    if not called:
-        raise UsageError(f"{text} gives the data no name; give NAME={text}.")
-    return called, text
 
 
 def _absolute(folder: Path) -> Path:
@@ -340,6 +330,10 @@ def select(**asked: Any) -> Selection:
         raise UsageError(
             "--budget decides how long models are trained, and --speeds only trains none; drop one of the two."
         )
+    if asked.get("split") == "val" and asked.get("speeds") == "only":
+        raise UsageError(
+            "--split val decides what models are judged on, and --speeds only judges none; drop one of the two."
+        )
     asked |= {
         "suite": str(asked.get("suite") or ""),
         "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
@@ -384,7 +378,15 @@ def _seconds(budget: Any) -> Any:
         raise UsageError(f"vitbench.run(): budget: {error}") from error
 
 
-def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datasets: Sequence[str] = ()) -> Results:
+def load(
+    folder: str | Path | None = None,
+    *,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    where: str = "",
+    sort: str = "",
+    columns: Sequence[str] = (),
+) -> Results:
     """Return what an output folder holds.
 
     Args:
@@ -392,22 +394,29 @@ def load(folder: str | Path | None = None, *, models: Sequence[str] = (), datase
         models: the leaderboard shows and ranks those that fit one of these patterns, and none that fits one with ``!``
             before it; empty: all. `Results.records` has all of them in any case.
         datasets: likewise.
+        where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
+            peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
+        sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
+            ``licence``, ``recipe`` and ``passes``, too. Empty: by rank.
+        columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
-        UsageError: a pattern fits nothing.
+        UsageError: a pattern fits nothing, no row meets the condition, a text is none, or a name is unknown.
         StoreError: it is missing, unreadable or of another version.
     """
     from vitbench.leaderboard.results import read_results
     from vitbench.leaderboard.selecting import Patterns
+    from vitbench.leaderboard.view import View, viewed
     from vitbench.store import default_output
 
     place = Path(folder) if folder else default_output()
-    for name, patterns in (("models", models), ("datasets", datasets)):
+    for name, patterns in (("models", models), ("datasets", datasets), ("columns", columns)):
         if isinstance(patterns, str):
             raise UsageError(f"vitbench.load(): {name} must be a list, not {patterns!r}")
     asked = Patterns(models=tuple(models), datasets=tuple(datasets)) if models or datasets else None
     records, leaderboard = read_results(place, asked)
-    return Results(folder=place, records=tuple(records), leaderboard=leaderboard)
+    view = View(where=where, sort=sort, columns=tuple(columns))
+    return Results(folder=place, records=tuple(records), leaderboard=viewed(leaderboard, view))
 
 
 def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A002 - what records call it
@@ -431,8 +440,8 @@ def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A
     return load(folder)
 
 
-def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard of some results in a format of `vitbench.report.formats`.
+def rendered(results: Results, name: str, *, verdicts: Telling = "counted", images: bool = True) -> str:
+    """Return the leaderboard of some results in a format of `vitbench.report.formats`, a page perhaps without images.
 
     Raises:
         UnusableError: the packages of the format's extra are not installed.
@@ -440,15 +449,15 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted") -> s
     """
     from vitbench.report.formats import render
 
-    return render(results.leaderboard, name, details=lambda: _details(results), verdicts=verdicts)
+    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
 
 
-def _details(results: Results) -> Details:
+def _details(results: Results, *, images: bool) -> Details:
     from vitbench.report.html.details import read_details
     from vitbench.store import Store
 
     with Store.open(results.folder, create=False) as store:
-        return read_details(store, results.leaderboard, results.records)
+        return read_details(store, results.leaderboard, results.records, images=images)
 
 
 def say(text: str) -> None:

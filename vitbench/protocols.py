@@ -211,8 +211,9 @@ class FitRun:
     the data and the preprocessing, and kept beside the image cache."""
     out_of_fold: Callable[[NDArray[np.int64], NDArray[np.float32]], None] = _note_nothing
     """``run.out_of_fold(index, logits)``: int64[N] rows of ``data.train.images`` and float32[N, K], what models that
-    had not learned from these images said of them. A cell that is judged on validation images is judged by them, where
-    they are given, in place of the validation split."""
+    had not learned from these images said of them; rows of ``data.val``, too, where these are drawn from train. It may
+    be called once per fold, with each row once. They are what is scored in a cell that is judged on validation images;
+    one that is judged on test images does not keep them."""
     compile: Compile = ""
     """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False
@@ -235,7 +236,7 @@ class TrainStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """What a model said of the test split, from logits computed once; this is what is stored, too.
+    """What a model said of the images that it is judged on, from logits computed once; this is what is stored, too.
 
     Logits are whole unless they take more than 256 MiB. The likeliest classes are there in any case: T of them, which
     is all K, or 100 of more.
@@ -244,7 +245,8 @@ class Predictions:
     labels: NDArray[np.int64]
     """int64[N]"""
     index: NDArray[np.int64]
-    """int64[N], the position of each image in the dataset's test split, which a limit does not change."""
+    """int64[N], the position of each image in its split of the dataset, which a limit does not change: in the test
+    split, or for validation images in the split that has them, which is train where they are drawn from it."""
     class_names: tuple[str, ...]
     """K names, in the order of the labels."""
     logits: NDArray[np.float32] | None
@@ -480,7 +482,7 @@ class Startup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loading:
-    """How fast images come, without a model and through one; pieces of the test split, from the cache on."""
+    """How fast images come, without a model and through one; pieces of the split that is judged, from the cache on."""
 
     batch_size: int
     """Images in each batch."""
@@ -569,9 +571,9 @@ class Subject:
     architecture: Callable[[], nn.Module] | None = None
     """Builds the model afresh on the meta device, without memory or weights, in eval mode; None for a baseline."""
     predictions: Predictions | None = None
-    """Of a quality cell: what the model said of the test split."""
+    """Of a quality cell: what the model said of the images that it is judged on."""
     images: Split | None = None
-    """The test split, in the order of the predictions; there when a model is evaluated, and not when metrics are
+    """These images, in the order of the predictions; there when a model is evaluated, and not when metrics are
     computed again from stored predictions."""
     training: TrainingLog | None = None
     """Of a quality cell whose recipe trains: what `fit` did."""

@@ -54,7 +54,7 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 8
+SCHEMA = 9
 """Version of the store and its records (vitbench/store.py)."""
 OLDEST_SCHEMA = 7
 """The earliest version that is read as it is; what is written into such a store makes it one of this version. All
@@ -564,6 +564,13 @@ class KeyedCell(_Data, frozen=True, kw_only=True):
     image_size: tuple[int, int]
     """Height and width of the model's input in pixels."""
     in_channels: int
+    pretrained_on: str = ""
+    """The data that its weights were trained on before, in words; empty: it starts from random weights, or nobody
+    knows."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it; see `DataInfo.fingerprint`."""
+    licence: str = ""
+    """Of these weights."""
     shows: str = ""
     """For a figure cell the key of the training whose model it shows."""
     machine: str

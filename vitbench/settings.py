@@ -30,6 +30,9 @@ LATENCY_TAIL = "latency_p95"
 """What is marked beside `LATENCY` in the picture of the latencies."""
 LIVE_SPEEDS = (SPEED, LATENCY, TRAINING_SPEED)
 """What ``vitbench compare --measure`` can time: the speed of a forward pass, of one image, of a training step."""
+CONFUSION_FIGURE = "figures/confusion"
+MISTAKES_FIGURE = "figures/mistakes"
+"""Figures whose content the page has by itself."""
 RESERVED = frozenset(
     {
         *("rank", "rank_last", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval", "tied_with"),
@@ -48,8 +51,8 @@ RESERVED = frozenset(
             "other_classes",
             "head",
         ),
-        *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "batch_size"),
-        "train_batch_size",
+        *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold"),
+        *("batch_size", "train_batch_size", "pretrained_on", "licence", "passes"),
         *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
         "steady_allocator",
         *("train_step", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),

@@ -444,6 +444,8 @@ class ModelSpec(WithOptions):
     """Keyword arguments that `build` always gets and that no user sets."""
     pretrained_on: str = ""
     """The data its weights were trained on; empty when it starts from random weights."""
+    licence: str = ""
+    """Licence of these weights, by its SPDX identifier where it has one: ``Apache-2.0``."""
     downloads: bool = False
     """Its weights come from the Hugging Face hub, unless option ``pretrained`` is false or ``checkpoint`` is given."""
     revision: Target | None = None
@@ -662,8 +664,11 @@ class RecipeSpec(WithOptions):
         object.__setattr__(self, "model_options", MappingProxyType(_defaults(wanted)))
         if not isinstance(self.chooses, bool):
             object.__setattr__(self, "chooses", _freeze_mapping(owner, "chooses", self.chooses))
-            if unknown := sorted(set(self.chooses) - set(self.options)):
-                raise ValueError(f"{owner}: chooses names {unknown[0]}, which is none of its options")
+            for name, value in self.chooses.items():
+                if name not in self.options:
+                    raise ValueError(f"{owner}: chooses names {name}, which is none of its options")
+                if fault := self.declared[name].fault(value):
+                    raise ValueError(f"{owner}: chooses: {name} {fault}")
 
     def chooses_under(self, options: Mapping[str, OptionValue]) -> str:
         """Return in words what makes `fit` choose by the validation images under some options; empty: nothing does."""

@@ -38,7 +38,7 @@ def draw(subject: FigureSubject) -> Iterator[Matrix]:
     rows = [names[each] for each, has_images in zip(shown, seen, strict=True) if has_images]
     notes = [] if whole else [f"The {len(shown)} of {len(names)} classes with the most frequent confusions."]
     if not seen.all():
-        notes.append("Classes without test images have no row.")
+        notes.append("Classes without images have no row.")
     yield Matrix(
         title="Confusion",
         values=shares.astype(np.float32),
@@ -67,7 +67,7 @@ def _shown(pairs: NDArray[np.int64], counts: NDArray[np.int64], classes: int) ->
 
 
 def of_test(subject: FigureSubject) -> Predictions:
-    """Return what the model said of the test split.
+    """Return what the model said of each image.
 
     Raises:
         Skip: that is not stored.

@@ -21,7 +21,7 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Points]:
     """Give a point for each head of each layer, and for comparison one that attends to all patches alike.
 
     Args:
-        subject: the model and the test split.
+        subject: the model and its images.
         images: how many of it, evenly spread.
 
     Raises:
@@ -54,5 +54,5 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Points]:
         series=("head",) * len(heads) + ("uniform attention",) * len(uniform),
         x_label="layer",
         y_label="distance (pixels of the input)",
-        note=f"A point per head: its mean over {count} test images, of what goes from patches to patches.",
+        note=f"A point per head: its mean over {count} images, of what goes from patches to patches.",
     )

@@ -14,10 +14,10 @@ from .layers import as_tile
 
 
 def draw(subject: FigureSubject, *, images: int) -> Iterator[Grid]:
-    """Give the test images that the model was surest of and wrong.
+    """Give the images that the model was surest of and wrong.
 
     Args:
-        subject: the predictions and the test split.
+        subject: the predictions and their images.
         images: how many.
 
     Raises:
@@ -27,7 +27,7 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Grid]:
     names, said = predictions.class_names, predictions.top_classes[:, 0]
     wrong = np.flatnonzero(said != predictions.labels)
     if not wrong.size:
-        raise Skip(f"no mistakes: all {len(said)} test images are classified correctly")
+        raise Skip(f"no mistakes: all {len(said)} images are classified correctly")
     confidence = predictions.top_probabilities[:, 0]
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:images]
     tiles = tuple(
@@ -41,6 +41,6 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Grid]:
         title="Most confident mistakes",
         tiles=tiles,
         columns=min(4, len(tiles)),
-        note=f"{len(tiles)} of {len(wrong)} mistakes in {len(said)} test images; the percentage is the wrong class's "
+        note=f"{len(tiles)} of {len(wrong)} mistakes in {len(said)} images; the percentage is the wrong class's "
         "probability.",
     )

@@ -46,13 +46,13 @@ def pointing(
     """Play the game.
 
     Args:
-        subject: whose test images are drawn.
+        subject: whose images are drawn.
         explain: the method, as `vitbench_figures.trust.judged` takes it.
         mosaics: M.
         random: draws the images.
 
     Raises:
-        Skip: the model takes no images of twice the side, or the test images are of fewer than four classes.
+        Skip: the model takes no images of twice the side, or the images are of fewer than four classes.
     """
     rows = _four_classes(subject.images.labels, mosaics, random)
     channels, height, width = subject.input_shape
@@ -82,7 +82,7 @@ def _four_classes(labels: NDArray[np.int64], mosaics: int, random: np.random.Gen
     """Return positions of images of four different classes for each mosaic, int64[M, 4]."""
     classes = np.unique(labels)
     if len(classes) < TILES:
-        raise Skip(f"a mosaic needs images of {TILES} classes, and the test images are of {len(classes)}")
+        raise Skip(f"a mosaic needs images of {TILES} classes, and the images are of {len(classes)}")
     return np.array(
         [
             [random.choice(np.flatnonzero(labels == each)) for each in random.choice(classes, TILES, replace=False)]

@@ -64,7 +64,7 @@ def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_class
     """Test a method on a model.
 
     Args:
-        subject: the trained model and its test images.
+        subject: the trained model and its images.
         explain: the method.
         images: how many test images, and mosaics, to use; 0: no tests.
         knows_classes: whether the maps depend on the class; those that do not get no pointing score.
@@ -83,7 +83,7 @@ def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_class
     parts = [_deleted(subject, inputs, targets, maps), _randomised(subject, explain, inputs, targets, maps)]
     parts.append(_pointed(subject, explain, count) if knows_classes else Trust(note=_CLASS_BLIND))
     failures = tuple(failure for part in parts for failure in part.failures)
-    basis = f"{count} test images, intervals of 95 %"
+    basis = f"{count} images, intervals of 95 %"
     outcome = f"Fails ({basis}): {'; '.join(failures)}." if failures else f"Passes its tests ({basis})."
     return Trust(
         measurements=tuple(one for part in parts for one in part.measurements),

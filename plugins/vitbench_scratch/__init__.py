@@ -194,6 +194,7 @@ def _hybrids() -> Iterator[ModelSpec]:
             "head": HEAD,
         },
         pretrained_on="ImageNet-1k",
+        licence="BSD-3-Clause",
         downloads=True,
     )
     yield ModelSpec(

@@ -83,6 +83,7 @@ def _listed(
         options=OPTIONS,
         arguments={"architecture": name},
         pretrained_on=title.rpartition(", ")[2],
+        licence="Apache-2.0",
         downloads=True,
         revision=REVISION,
         class_names=CLASS_NAMES,

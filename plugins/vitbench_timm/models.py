@@ -51,6 +51,7 @@ def resolve(name: str) -> ModelSpec:
         options=OPTIONS,
         arguments={"architecture": name},
         pretrained_on=on,
+        licence=_licence(config) if trained else "",
         downloads=trained,
         revision=REVISION if trained else None,
         class_names=CLASS_NAMES,
@@ -253,12 +254,39 @@ _DATA = {
     "yfcc15m": "YFCC-15M",
     "yfcc100m": "YFCC-100M",
     "ig1b": "Instagram-1B",
+    "seer": "Instagram-1B",
+    "laiona": "LAION-A",
+    "merged2b": "Merged-2B",
+    "datacompxl": "DataComp-1B",
+    "datacomp1b": "DataComp-1B",
+    "dfn2b": "DFN-2B",
+    "dfn5b": "DFN-5B",
+    "metaclip": "MetaCLIP",
+    "cc12m": "CC12M",
 }
+
+
+_SPDX = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "cc-by-4.0": "CC-BY-4.0",
+    "cc-by-nc-4.0": "CC-BY-NC-4.0",
+    "cc-by-nc-sa-4.0": "CC-BY-NC-SA-4.0",
+    "bsd-3-clause": "BSD-3-Clause",
+    "unknown": "",
+}
+"""By what timm has."""
 
 
 def _pretraining_data(tag: str) -> str:
     """Return the data that a tag's words name, in order; where they name none, the tag itself."""
     return ", ".join(dict.fromkeys(_DATA[word] for word in tag.split("_") if word in _DATA)) or f"see timm's tag {tag}"
+
+
+def _licence(config: Any) -> str:
+    """Return the licence of the weights as timm states it, with SPDX's spelling of those that timm names."""
+    stated = config.license or ""
+    return _SPDX.get(stated.lower(), stated)
 
 
 def _preprocess(config: Any) -> Preprocess:

@@ -30,7 +30,7 @@ PROBLEMS = [
     ("iteration-error", "vitbench-iteration-error", "2.1", "call", "OSError: the list of models is cut", "error"),
     ("later", "vitbench-later-contract", "2.4", "register", "the hook 'vitbench_notes' needs contract 2", "warning"),
     ("later", "vitbench-later-contract", "2.4", "validate", "option width: the field 'group' needs con", "warning"),
-    ("later", "vitbench-later-contract", "2.4", "validate", "mlp: the field 'licence' needs contract 2", "warning"),
+    ("later", "vitbench-later-contract", "2.4", "validate", "mlp: the field 'homepage' needs contract 2", "warning"),
     (
         "misspelt-hook",
         "vitbench-misspelt-hook",

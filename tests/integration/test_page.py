@@ -6,6 +6,7 @@ Without a browser these tests are skipped; with ``VITBENCH_REQUIRE_BROWSER`` set
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,10 @@ import msgspec
 import pages
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from where_examples import MEANS, REFUSED, UNITS, VALUES
 
+from vitbench.errors import UsageError
+from vitbench.leaderboard.where import parse_where
 from vitbench.printable import plain
 from vitbench.report.html import render_html
 from vitbench.report.markdown import escaped
@@ -114,6 +118,19 @@ def written(folder: Path, records, **fields) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pictured_page(tmp_path_factory) -> Path:
+    """A page of two models with long names, on images whose files have hostile names."""
+    folder = tmp_path_factory.mktemp("pictured")
+    data = pages.with_images(factories.data_info(), folder, 120, side=16)
+    records = [
+        record
+        for i, name in enumerate(("vit-small-patch16-224-augreg-in21k", "resnet-50-a1-in1k"))
+        for record in pages.model(folder, name, 100 - 9 * i, 900.0 + i, data=data, n=120)
+    ]
+    return written(folder, records)
+
+
 def expect_models(page: Page, names: Sequence[str], section: int = 0) -> None:
     expect(page.locator(f"#s{section} table.board tbody bdi")).to_have_text(list(names))
 
@@ -170,6 +187,95 @@ def test_typing_filters_the_rows(watched, plain_page):
     expect(page.locator("#s0 table.board tbody")).to_have_text("No row fits the filter.")
     page.get_by_label("Filter rows").fill("")
     expect(page.locator("#s0 table.board tbody tr")).to_have_count(5)
+
+
+def test_a_condition_filters_the_rows_and_the_charts_follow(watched, plain_page):
+    page = watched.open(plain_page)
+    where, said, fault = page.locator("#where"), page.get_by_role("status"), page.locator("#where-fault")
+    shown = page.locator("#s0 .picture .chart:not([hidden])")
+    points, text = shown.locator(".mark-symbol.role-mark path"), shown.locator(".text")
+    where.fill("throughput > 800 and throughput < 5000")
+    expect_models(page, ["vit", "hybrid"])
+    # With the row of vit on the other dataset; the mixer's is invalid, and a baseline has none.
+    expect(said).to_have_text("3 of 6 rows; 1 row has no throughput; 1 row has an invalid throughput")
+    expect(points).to_have_count(2)
+    # resnet, which is hidden, is better than hybrid.
+    assert [point.get_attribute("fill") for point in points.all()] == ["var(--accent)"] * 2
+    expect(text).to_contain_text("of the 2 models shown")
+    page.locator("#s0").get_by_label("latency").check()
+    expect(points).to_have_count(2)
+
+    where.fill("throughput > 800 and latency < 5 ms")
+    expect(fault).to_have_text(re.compile('^At character 22 .* is no metric "latency". Did you mean "latency_p50"'))
+    expect_models(page, ["vit", "hybrid"])  # as they were
+    where.fill("throughput > 1e9")
+    expect(fault).to_have_text("")
+    expect(points).to_have_count(0)
+    expect(text).to_have_text("No row that is shown has both figures.")
+    where.fill("")
+    page.get_by_label("Filter rows").fill("t")  # by name: resnet and vit
+    expect(points).to_have_count(2)
+    page.get_by_label("Filter rows").fill("")
+    expect(points).to_have_count(4)
+    expect(said).to_have_text("")
+    expect(text).to_contain_text("of 4 models")
+
+
+def made_up(seed: int = 1, count: int = 400) -> list[str]:
+    """Return texts that are conditions, and texts that are nearly some."""
+    draw = random.Random(seed)
+    odd = (
+        *("top1", "nll", "latency", "x", "=", "<", ",", "&&", "57", "1e3", "-2", "3.", ".", "5_0", "(", ")", "and"),
+        *("%", "ms", "gib", "nat", "not", "AND", "\t", "\u00a0", "\x00", "\U0001f600", "\u212a", "\u2265 1"),
+    )
+
+    def condition(depth: int) -> str:
+        if depth == 0 or draw.random() < 0.3:
+            metric, unit = draw.choice([("top1", "%"), ("Params", "m"), ("nll", ""), ("latency_p50", " MS")])
+            return f"{metric}{draw.choice([' <', '>=', '=> '])}{draw.choice(['0.3', '57', '1e-1', '+.7'])}{unit}"
+        if draw.random() < 0.3:
+            return f"not ({condition(depth - 1)})"
+        inner = f" {draw.choice(['and', 'OR'])} ".join(condition(depth - 1) for _ in range(2))
+        return f"({inner})" if draw.random() < 0.5 else inner
+
+    def spoilt(text: str) -> str:
+        at = draw.randrange(len(text) + 1)
+        return text[:at] + draw.choice(odd) + text[at + draw.randrange(3) :]
+
+    return [condition(3) if i % 4 == 0 else spoilt(condition(2)) for i in range(count)]
+
+
+def meaning(text: str) -> list[object]:
+    """Return what the command makes of a condition: how it writes it and for which rows it holds, or an error."""
+    try:
+        where = parse_where(text, UNITS)
+    except UsageError as error:
+        return [str(error), "SyntaxError"]
+    return [str(where), [where.holds(row) for row in VALUES]]
+
+
+def test_the_page_reads_conditions_as_the_command_does(watched, plain_page):
+    """One grammar: the same meaning, and the same words where a text has none, but for the guess at what was meant."""
+    page = watched.open(plain_page)
+    texts = [*MEANS, *REFUSED, *made_up()]
+    theirs = page.evaluate(
+        """([texts, units, values]) => {
+          const { dimensions } = JSON.parse(document.getElementById("figures").textContent);
+          const read = whereReader(dimensions, units);
+          return texts.map((text) => {
+            try {
+              const clause = read(text);
+              return [whereText(clause), values.map((row) => whereHolds(clause, row))];
+            } catch (error) { return [error.message, error.name]; }
+          });
+        }""",
+        [texts, UNITS, VALUES],
+    )
+    ours = [meaning(text) for text in texts]
+    guess = re.compile(r" (Did you mean|There are:|It takes) .*$")
+    for text, (words, holds), (our_words, our_holds) in zip(texts, theirs, ours, strict=True):
+        assert [guess.sub("", words), holds] == [guess.sub("", our_words), our_holds], text
+    assert sum(holds != "SyntaxError" for _, holds in ours) > len(MEANS) + 100
 
 
 def test_names_are_found_as_they_are_read(watched, hostile_page):
@@ -335,14 +441,75 @@ def test_colours_follow_the_scheme_at_once_with_contrast(watched, plain_page):
     expect(page.locator("#s0 table.board")).to_be_visible()
 
 
+def test_on_a_phone_the_speeds_are_in_sight_and_names_break_at_hyphens(watched, pictured_page):
+    watched.page.set_viewport_size({"width": 390, "height": 844})
+    page = watched.open(pictured_page)
+    assert columns(page) == ["rank", "model", "top1", "throughput", "latency_p50"]
+    for key in ("throughput", "latency_p50"):
+        box = page.locator(f"#s0 th[data-key={key}]").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390 - 16
+    name = page.locator("#s0 table.board tbody bdi").first
+    assert name.inner_text() == "vit-small-patch16-224-augreg-in21k"
+    lines = name.evaluate(
+        """bdi => [...bdi.childNodes].filter(({ nodeType }) => nodeType === Node.TEXT_NODE).map((part) => {
+          const range = document.createRange();
+          range.selectNodeContents(part);
+          return range.getClientRects().length;
+        })"""
+    )
+    assert lines == [1] * 6  # of its parts none is torn
+    page.locator("#columns summary").click()
+    page.locator("#columns input[value=peak_memory]").check()
+    assert "peak_memory" in columns(page)
+
+
+def test_two_models_are_set_side_by_side_with_the_images_they_differ_on(watched, pictured_page):
+    page = watched.open(pictured_page)
+    beside = page.locator("#s0 .beside")
+    pair = beside.locator(".pair")
+    expect(pair).to_contain_text("McNemar's exact test")
+    expect(pair.locator("table tbody tr")).not_to_have_count(0)
+    first, second = pair.locator("ul.shots").all()
+    for shown, right in ((first, "vit-small"), (second, "resnet-50")):
+        assert right in (shown.get_attribute("aria-label") or "").split(", wrong")[0]
+        assert shown.locator("li").count() > 0
+        picture = shown.locator("i").first
+        assert "url(" in picture.evaluate("image => getComputedStyle(image).backgroundImage")
+        assert "test/" in (picture.get_attribute("aria-label") or "")
+        box = picture.bounding_box()
+        assert box is not None
+        assert abs(box["width"] - box["height"]) < 1
+    beside.get_by_label("First model").select_option(label="resnet-50-a1-in1k")
+    expect(pair).to_contain_text("Choose two different models.")
+    beside.get_by_label("Second model").select_option(label="vit-small-patch16-224-augreg-in21k")
+    assert "resnet-50" in (pair.locator("ul.shots").first.get_attribute("aria-label") or "").split(", wrong")[0]
+
+
+def test_names_of_files_are_text_and_every_thumbnail_has_words(watched, pictured_page):
+    page = watched.open(pictured_page)
+    panel = page.locator("details.panel").first
+    panel.locator("summary").click()
+    shots = panel.locator("ul.shots li")
+    assert shots.count() == 12
+    assert page.locator("i[class^=t]:not([aria-label][role=img])").count() == 0
+    assert page.locator("img, [onmouseover], [onerror]").count() == 0
+    names = {f"test/{pages.HOSTILE[i % 4]}-{i}.png" for i in range(120)}
+    assert set(shots.locator("small").all_inner_texts()) <= names
+
+
 def test_a_phone_scrolls_the_table_and_not_the_page(watched, plain_page):
     watched.page.set_viewport_size({"width": 375, "height": 800})
     page = watched.open(plain_page)
     page.locator("details.panel summary").first.click()
     expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    page.locator("#columns summary").click()
+    for column in page.locator("#columns input").all():
+        column.check()
     box = page.locator("#s0 .scroll").first
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
     for chart in page.locator(".chart svg.marks:visible").all():
         assert chart.bounding_box()["width"] <= 375
 
@@ -360,7 +527,7 @@ def test_the_keyboard_reaches_every_control(watched, plain_page):
                 }"""
             )
         )
-    assert {"search", "conditions", "columns SUMMARY", "copy", "throughput", "s0 INPUT"} <= reached
+    assert {"search", "where", "conditions", "columns SUMMARY", "copy", "throughput", "s0 INPUT"} <= reached
     page.locator("#s0 th[data-key=throughput] [role=button]").focus()
     page.keyboard.press("Enter")
     expect_models(page, ["resnet", "hybrid", "vit", "mixer", "chance"])
@@ -399,7 +566,7 @@ def test_hostile_names_stay_text(watched, hostile_page):
     assert names <= set(page.locator("section[aria-labelledby=data-title] bdi").all_inner_texts())
     labels = page.locator("details.panel").first.locator("svg .role-axis-label text").all_text_contents()
     assert "</script>" in labels
-    assert page.locator("script").count() == 4
+    assert page.locator("script").count() == 5
     assert page.locator("img, [onmouseover], [onerror], iframe, object, embed, link").count() == 0
     planted = pages.HOSTILE[3]
     page.locator(".picture .chart:not([hidden])").get_by_label(planted).hover(force=True)

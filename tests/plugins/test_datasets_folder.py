@@ -55,6 +55,7 @@ def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
 
     assert train.class_names == test.class_names == ("cat", "dog")
     assert [path.name for path in train.paths] == ["x.webp", "a.jpg", "b.PNG"]
+    assert train.names == ("train/cat/x.webp", "train/dog/a.jpg", "train/dog/b.PNG")
     assert train.labels.tolist() == [0, 1, 1]
     assert test.labels.tolist() == [0, 1]
     assert all(split.image(1).shape == (3, 9, 12) for split in (train, test))

@@ -74,7 +74,7 @@ def test_listed_by_hand_as_timm_has_it(name):
         crop_mode=theirs.crop_mode,
     )
     resolved = resolve(name)
-    for field in ("options", "arguments", "pretrained_on", "downloads", "revision", "build", "requires"):
+    for field in ("options", "arguments", "pretrained_on", "licence", "downloads", "revision", "build", "requires"):
         assert getattr(ours, field) == getattr(resolved, field), field
 
 

@@ -121,35 +121,21 @@ def test_speeds_that_are_to_be_measured_again_are_asked_for(monkeypatch: pytest.
     assert [selection.times for selection in asked] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "folder"),
-    [
-        ("cifar10:train_images=9", "cifar10:train_images=9", ""),
-        ("mine=some/where", "mine", "some/where"),
-        ("zoo/idx", "idx", "zoo/idx"),
-        ("nette", "nette", "nette"),
-        ("nette/val", "nette", "nette/val"),
-        ("./nette/Validation/", "nette", "./nette/Validation/"),
-        ("a=b:c", "a-b-c", "a=b:c"),
-        ("nette/..", "here", "nette/.."),
-    ],
-)
-def test_data_to_score_on_are_a_folder_or_a_name(
-    text: str, name: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for each in ("nette", "a=b:c"):
-        (tmp_path / "here" / each).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "here")
-    asked = scored(text, ["net"], class_map=Path("map.csv"))
-    assert (asked["datasets"], asked["data"]) == ((name,), {name: folder} if folder else {})
-    assert asked["settings"] == {"recipes/evaluate": {"classes": "subset", "class_map": "map.csv"}}
-    assert select(**asked).settings == asked["settings"]
-
-
-def test_scoring_needs_models_and_data_with_a_name() -> None:
-    for data, models, words in (("a", (), "needs models"), ("a", "net", "needs models"), ("/val", ["net"], "=/val")):
-        with pytest.raises(UsageError, match=words):
-            scored(data, models)
+def test_scoring_is_a_run_of_its_suite_with_options_of_its_recipe(tmp_path: Path) -> None:
+    asked = scored(tmp_path, ["net"])
+    assert asked == {
+        "suite": "score",
+        "models": ("net",),
+        "datasets": (tmp_path.name,),
+        "data": {tmp_path.name: str(tmp_path)},
+        "settings": {},
+    }
+    mapped = scored("digits", ["net"], classes="all", class_map=Path("map.csv"))
+    assert mapped["settings"] == {"recipes/evaluate": {"classes": "all", "class_map": "map.csv"}}
+    assert select(**mapped).datasets == ("digits",)
+    for models in ((), "net"):
+        with pytest.raises(UsageError, match="needs models"):
+            scored("digits", models)
 
 
 def test_load_gives_rows_and_measurements(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from vitbench.catalog.provenance import key_of
 from vitbench.records import (
     Cell,
     DataInfo,
+    Head,
     KeyedCell,
     Measurement,
     PluginOrigin,
@@ -250,6 +251,29 @@ def test_a_cell_in_words() -> None:
     assert by_recipe.in_words == "vit, training (finetune), batch 32 of 1x8x8"
     searched = factories.speed_cell("vit", batch_size=8, largest_batch=True)
     assert searched.in_words == "vit, inference, largest batch of 1x8x8"
+
+
+@pytest.mark.parametrize(
+    ("head", "words", "groups"),
+    [
+        (Head(outputs=4), "", ()),
+        (Head(outputs=2, of_classes=((1,), (0,))), "", ((1,), (0,))),
+        (Head(outputs=4000, of_classes=((1,), (0,))), "2 of the head's 4,000 classes", ((1,), (0,))),
+        (Head(outputs=4, of_classes=((1, 2), (0,))), "3 of the head's 4 classes, merged into 2", ((1, 2), (0,))),
+        (Head(outputs=3, of_classes=((1, 2), (0,))), "3 of the head's 3 classes, merged into 2", ((1, 2), (0,))),
+        (Head(outputs=3, of_classes=((1,),), others=("a", "b")), "all of the head's 3 classes", ((1,), (0,), (2,))),
+        (
+            Head(outputs=3, of_classes=((1, 2),), others=("a",)),
+            "all of the head's 3 classes, 2 of them merged into 1",
+            ((1, 2), (0,)),
+        ),
+    ],
+)
+def test_a_head_says_what_a_model_is_scored_on(head: Head, words: str, groups: tuple[tuple[int, ...], ...]) -> None:
+    assert (head.in_words, head.groups) == (words, groups)
+    planned = factories.quality_cell("vit", head=head)
+    assert planned.outputs == head.outputs
+    assert planned.class_names == (*factories.data_info().class_names, *head.others)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ MAY_NAME = {
     "pytest_plugin/benchmark.py",  # what pytest-benchmark stores beside its own figures
 }
 ORDINARY = {
+    *((place, "score") for place in ("__init__.py", "api.py", "cli/__init__.py", "cli/score.py")),  # the command
     ("report/training_curves.py", "train_seconds"),  # a key of `FitRun.log`
     ("testing/subjects.py", "train_seconds"),
     ("training/clock.py", "train_seconds"),
@@ -100,8 +101,10 @@ def test_the_core_names_no_metric_recipe_suite_or_model():
 def test_what_settings_name_is_there():
     catalog = load_catalog()
     measurements = {each.name: each for offer in catalog.metrics.values() for each in offer.spec.gives}
-    assert settings.SUITE in catalog.suites
-    assert {settings.RECIPE, settings.PRETRAINED_RECIPE} <= set(catalog.recipes)
+    assert {settings.SUITE, settings.SCORE_SUITE, settings.PICK_SUITE} <= set(catalog.suites)
+    named = {settings.RECIPE, settings.PRETRAINED_RECIPE, settings.SCORE_RECIPE, settings.PROBE_RECIPE}
+    assert named <= set(catalog.recipes)
+    assert {settings.CONFUSION_FIGURE, settings.MISTAKES_FIGURE} <= set(catalog.figures)
     assert {settings.RANK_BY, settings.LATENCY_TAIL, *settings.LIVE_SPEEDS, *settings.AXES} <= set(measurements)
 
 

@@ -398,6 +398,18 @@ def test_a_dataset_has_options_and_a_target() -> None:
         DatasetSpec(name="d", open="a:b", summary="x", target="several_labels")  # type: ignore[arg-type]
 
 
+def test_a_recipe_says_under_which_options_it_chooses_by_validation_images() -> None:
+    options = {"keep": Option("last", choices=("last", "best")), "k": 5}
+    spec = RecipeSpec(name="r", fit="a:b", summary="x", options=options, chooses={"keep": "best"})
+    assert spec.chooses_under({"keep": "best", "k": 5}) == "keep=best"
+    assert spec.chooses_under({"keep": "last", "k": 5}) == ""
+    assert RecipeSpec(name="r", fit="a:b", summary="x").chooses_under({}), "it does not say"
+    assert RecipeSpec(name="r", fit="a:b", summary="x", chooses=False).chooses_under({}) == ""
+    for wrong, words in (({"epochs": 1}, "names epochs"), ({"keep": "bset"}, "one of last, best"), ("keep", "a dict")):
+        with pytest.raises(ValueError, match=f"recipe r: chooses.* {words}"):
+            RecipeSpec(name="r", fit="a:b", summary="x", options=options, chooses=wrong)  # type: ignore[arg-type]
+
+
 def test_a_recipe_has_a_step_and_says_what_it_requires() -> None:
     spec = RecipeSpec(name="r", fit="one:fit", step="two:step", summary="x", requires=["peft"])
     assert spec.requires == ("peft",)

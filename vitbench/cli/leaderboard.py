@@ -42,8 +42,12 @@ _MOST_BYTES = 64 * 2**20
 )
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
+@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their figures. [default: all]")
+@click.option("--sort", metavar="METRIC", help="Sort by a metric, the best first; -METRIC: the worst. [default: ranks]")
+@click.option("--columns", metavar="A,B,...", help="Show these columns. [default: as metrics say]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
 @click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
+@click.option("--no-images", is_flag=True, help="Show no image of the data on the page (--format html).")
 def leaderboard(
     folder: Path | None,
     form: str,
@@ -51,8 +55,12 @@ def leaderboard(
     readme: Path | None,
     models: tuple[str, ...],
     datasets: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    columns: str | None,
     plots: bool,
     details: bool,
+    no_images: bool,
 ) -> None:
     """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
     from vitbench.api import load, rendered
@@ -66,8 +74,20 @@ def leaderboard(
     if details and (readme or plots or "verdicts" not in FORMATS[form].takes):
         able = ", ".join(name for name, each in FORMATS.items() if "verdicts" in each.takes)
         raise UsageError(f"--details is for {able}; csv, json and html have all reasons, --readme and --plots none.")
+    if no_images and (readme or plots or form != "html"):
+        raise UsageError("--no-images is for the page, the one format that shows images; add --format html.")
     verdicts: Telling = "all" if details else "counted"
-    results = load(folder, models=models, datasets=datasets)
+    for option, text in (("--where", where), ("--sort", sort), ("--columns", columns)):
+        if text is not None and not text.strip(" ,-"):
+            raise UsageError(f"{option} is empty; leave it out, or give it something.")
+    results = load(
+        folder,
+        models=models,
+        datasets=datasets,
+        where=where or "",
+        sort=sort or "",
+        columns=[name.strip() for name in columns.split(",") if name.strip()] if columns else (),
+    )
     # All is made before anything is written, so that what cannot be made changes nothing.
     rewritten = _rewritten(readme, results) if readme else None
     pictures = results.pictures() if plots else None
@@ -76,14 +96,14 @@ def leaderboard(
     if pictures is not None:
         _draw(results.folder / "plots", pictures)
     if output and form == "html":
-        results.write_page(output)
+        results.write_page(output, images=not no_images)
     elif output:
         replace_file(output, rendered(results, form, verdicts=verdicts).encode())
     elif form == "table" and not (readme or plots):
         print_table(results, verdicts)
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
-        echo(rendered(results, form, verdicts=verdicts).encode(), nl=False)
+        echo(rendered(results, form, verdicts=verdicts, images=not no_images).encode(), nl=False)
     if form != "table" or output or readme or plots:  # some formats cannot say it
         for words in results.leaderboard.damaged:
             note(f"warning: {plain(words)}")

@@ -57,7 +57,8 @@ def score(
     """
     from vitbench.api import scored
 
-    asked = {**scored(data, models, classes=classes, class_map=class_map), **how, "plugins": plugin_files}
+    which = {"plugins": plugin_files, "no_plugins": how["no_plugins"]}
+    asked = {**how, **which, **scored(data, models, classes=classes, class_map=class_map, **which)}
     return carry_out(asked, output=output, timeout=timeout, rerun=rerun, dry_run=dry_run, as_json=as_json)
 
 

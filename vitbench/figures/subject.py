@@ -1,6 +1,6 @@
-"""What a figure looks into: a trained model with its weights, images of the test split, and what it said of them.
+"""What a figure looks into: a trained model with its weights, images that it is judged on, and what it said of them.
 
-Shapes: B images, C channels, H height, W width, N images of the test split, K classes.
+Shapes: B images, C channels, H height, W width, N images that it is judged on, K classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["FigureSubject", "Picture"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """An image that a figure is asked to look at: one of the test split, or a user's own."""
+    """An image that a figure is asked to look at: one that the model is judged on, or a user's own."""
 
     name: str
     """For a title: the true class, or the file's name."""
@@ -59,9 +59,9 @@ class FigureSubject:
     """Builds the model, with its trained weights, for an input of another height and width. Raises `Skip` where it
     takes none."""
     pictures: tuple[Picture, ...]
-    """The images to show: the user's own, or some of the test split, the same for each model of a board."""
+    """The images to show: the user's own, or some of those that it is judged on, the same for each model of a board."""
     images: Split
-    """The test split, in the order of `predictions`."""
+    """What it is judged on, in the order of `predictions`: the test split, unless validation images were asked for."""
     predictions: Predictions | None = None
     """What the model said of it; None where that is not stored."""
     kept: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)

@@ -32,6 +32,7 @@ __all__ = [
     "Resolution",
     "Row",
     "build",
+    "in_order",
     "interval_entry",
     "row_labels",
     "seed_outcomes",
@@ -61,7 +62,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leaderboard:
-    """Rows, the best first within each condition, and what is missing from them."""
+    """Rows, the best first within each condition unless a `View` sorts them, and what is missing from them."""
 
     rank_by: str
     rows: tuple[Row, ...]
@@ -75,7 +76,19 @@ class Leaderboard:
     damaged: tuple[str, ...] = ()
     """What of the folder is damaged, and left out, in sentences."""
     hidden: str = ""
-    """What the patterns that were asked for leave out, in a sentence; empty where none were."""
+    """What the patterns and the condition that were asked for leave out, in sentences; empty where none were."""
+    where: str = ""
+    """The condition that hides rows of those that were ranked; empty: none does."""
+    columns: tuple[str, ...] = ()
+    """What tables show of a row, in this order; empty: what its metrics say."""
+    unseen: tuple[Row, ...] = ()
+    """The rows that `where` hides."""
+
+    @property
+    def whole(self) -> Leaderboard:
+        """With all rows that were ranked, in the order of their ranks."""
+        rows = in_order([*self.rows, *self.unseen], self.rank_by)
+        return replace(self, rows=tuple(rows), hidden="", where="", columns=(), unseen=())
 
     def by_condition(self) -> dict[Condition, list[Row]]:
         """Return the rows of each condition, in their order."""
@@ -135,12 +148,12 @@ def build(
     resolutions = {}
     for condition in sorted(by_condition, key=_order):
         members = by_condition[condition]
+        members = [replace(row, label=name) for row, name in zip(members, row_labels(members), strict=True)]
         able = [row for row in members if _can_rank(row, rank_by)]
         unable = [row for row in members if not _can_rank(row, rank_by)]
         known = [seed_outcomes(row, newest, rank_by, outcomes) if len(able) <= MOST_PAIRED else () for row in able]
-        names = [name for row, name in zip(members, row_labels(members), strict=True) if _can_rank(row, rank_by)]
-        ranked, resolution = _with_ranks(able, names, known, rank_by)
-        rows += sorted(ranked + unable, key=lambda row: _merit(row, rank_by))
+        ranked, resolution = _with_ranks(able, known, rank_by)
+        rows += in_order(ranked + unable, rank_by)
         if resolution is not None:
             resolutions[condition] = resolution
     return Leaderboard(
@@ -176,9 +189,12 @@ def with_occasion_spreads(rows: Iterable[Row], spreads: Mapping[Kind, OccasionSp
 
 
 def row_labels(rows: Sequence[Row]) -> list[str]:
-    """Return what to call the rows of one condition: the model, with its recipe where that is not enough."""
+    """Return what to call the rows of one condition: the model, with its recipe where that is not enough.
+
+    Of rows that were ranked that is their label, whichever of the others are shown.
+    """
     counts = Counter(row.model for row in rows)
-    return [row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
+    return [row.label or row.model + (f" [{row.recipe}]" if counts[row.model] > 1 else "") for row in rows]
 
 
 def _can_rank(row: Row, rank_by: str) -> bool:
@@ -205,8 +221,13 @@ def seed_outcomes(
     return tuple(found)
 
 
+def in_order(rows: Iterable[Row], rank_by: str) -> list[Row]:
+    """Return rows as a leaderboard has them: by condition, the best first, those without a value last."""
+    return sorted(rows, key=lambda row: (_order(row.condition), _merit(row, rank_by)))
+
+
 def _with_ranks(
-    rows: Sequence[Row], names: Sequence[str], outcomes: Sequence[tuple[Known, ...]], rank_by: str
+    rows: Sequence[Row], outcomes: Sequence[tuple[Known, ...]], rank_by: str
 ) -> tuple[list[Row], Resolution | None]:
     metrics = [row.metrics[rank_by] for row in rows]
     better = metrics[0].better if metrics else "higher"
@@ -214,7 +235,7 @@ def _with_ranks(
     entries = [interval_entry(metric, known) for metric, known in zip(metrics, outcomes, strict=True)]
     ranking = rank(entries, better)
     ranked = [
-        replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(names[i] for i in s.ties))
+        replace(row, rank=s.rank, rank_last=s.rank_last, tied_with=tuple(rows[i].label for i in s.ties))
         for row, s in zip(rows, ranking.standings, strict=True)
     ]
     return ranked, ranking.resolution

@@ -12,7 +12,7 @@ from vitbench.records import Interval, Level, Measurement, Ratio, Style, interva
 from vitbench.specs import At
 from vitbench.statistics import Estimate, pool
 
-__all__ = ["Metric", "Relative", "first_taken", "metric_fields", "of_all_seeds"]
+__all__ = ["Metric", "Relative", "doubted", "first_taken", "metric_fields", "of_all_seeds"]
 
 _LEVELS: tuple[Level, ...] = ("valid", "warn", "invalid")
 
@@ -147,7 +147,14 @@ def of_all_seeds(metric: Metric, measurements: Mapping[int, Measurement], asked:
     if metric.value is None or metric.exact or not lacking:
         return metric
     reason = f"{lacking} of {len(asked)} seeds {'has' if lacking == 1 else 'have'} no result"
-    return replace(metric, verdict=max(metric.verdict, "warn", key=_LEVELS.index), reasons=(reason, *metric.reasons))
+    return replace(doubted(metric, reason), reasons=(reason, *metric.reasons))
+
+
+def doubted(metric: Metric, reason: str) -> Metric:
+    """Return a metric that is not trusted further, if it has a value."""
+    if metric.value is None:
+        return metric
+    return replace(metric, verdict=max(metric.verdict, "warn", key=_LEVELS.index), reasons=(*metric.reasons, reason))
 
 
 def _metric(measurements: Mapping[int, Measurement], at: At) -> Metric:

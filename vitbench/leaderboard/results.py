@@ -59,11 +59,11 @@ def newest_record(store: Store, asked: str) -> Record:
 
 
 def relabelled(records: Sequence[Record], store: Store, run: str) -> list[Record]:
-    """Return records under the labels that a run gives their models: a label is in no key."""
-    labels = {cell.id: cell.label for cell in store.planned(run)}
+    """Return records with what a run says of their models and what is in no key: their labels and licences."""
+    said = {cell.id: {"label": cell.label, "licence": cell.licence} for cell in store.planned(run)}
     return [
         record
-        if labels.get(record.id, record.planned.label) == record.planned.label
-        else msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, label=labels[record.id]))
+        if said.get(record.id, own := {"label": record.planned.label, "licence": record.planned.licence}) == own
+        else msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, **said[record.id]))
         for record in records
     ]

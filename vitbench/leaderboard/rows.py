@@ -27,10 +27,12 @@ from vitbench.leaderboard.grouping import (
     placed,
     speed_cell,
 )
-from vitbench.leaderboard.metric import Metric, first_taken, of_all_seeds
+from vitbench.leaderboard.metric import Metric, doubted, first_taken, of_all_seeds
+from vitbench.leaderboard.pretraining import overlap
 from vitbench.measurements import at_of
 from vitbench.printable import short_size
 from vitbench.records import (
+    HELD_OUT,
     Compile,
     Judged,
     KeyedCell,
@@ -148,13 +150,26 @@ class Row:
     head: str = ""
     """What of the model's own head it is scored on, in words; empty where that is all of it, output by output, or where
     the head was trained for the data."""
+    out_of_fold: bool = False
+    """Whether its scores are of training images that its recipe held out, and not of the validation split."""
+    label: str = ""
+    """What tables call it: the model, with its recipe where the condition has several rows of it. Empty before rows are
+    ranked."""
+    pretrained_on: str = ""
+    """The data that its weights were trained on before, in words; empty: random weights, or nobody knows."""
+    licence: str = ""
+    """Of these weights."""
+    passes: float | None = None
+    """How often its recipe went over the training images, the mean over the seeds; None where that is not known, or
+    nothing was trained."""
 
 
 def row_fields(row: Row) -> dict[str, Any]:
     """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
     found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
-    del found["condition"], found["metrics"], found["timing_variables"]
+    del found["condition"], found["metrics"], found["timing_variables"], found["label"]
     found["variables"] = dict(sorted((*row.condition.variables, *row.condition.timing_variables)))
+    found |= {"pretrained_on": row.pretrained_on or None, "licence": row.licence or None}
     return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
@@ -231,14 +246,49 @@ def _row(
         baseline=planned.baseline,
         image_size=planned.image_size,
         condition=condition,
-        metrics=_metrics(by_seed, missing, timed, condition, place),
+        metrics=_doubted(_metrics(by_seed, missing, timed, condition, place), by_seed),
         train_step=_train_step(timed, condition),
         other_batches=_other_batches(timed, condition),
         steady_allocator=any("M_MMAP_THRESHOLD" in record.runtime for record in timed),
         ids=tuple(record.id for record in (*by_seed.values(), *timed)),
         seed_steps=_seed_steps(by_seed),
         head=planned.head.in_words if planned.head else "",
+        out_of_fold=any(HELD_OUT in record.splits for record in by_seed.values()),
+        pretrained_on=planned.pretrained_on,
+        licence=planned.licence,
+        passes=_passes(by_seed, condition),
     )
+
+
+def _doubted(metrics: Mapping[str, Metric], by_seed: Mapping[int, Record]) -> dict[str, Metric]:
+    """Doubt scores on images that the weights may have been trained on before."""
+    reasons = [_overlap(record.planned) for record in by_seed.values()]
+    reason = next(filter(None, reasons), "")
+    return {name: doubted(each, reason) if reason and each.of_weights else each for name, each in metrics.items()}
+
+
+def _overlap(planned: KeyedCell) -> str:
+    data = planned.data
+    if data is None or not planned.pretrained_on:
+        return ""
+    return overlap(planned.pretrained_on, planned.pretrained_fingerprint, data, limited=data.limit is not None)
+
+
+def _passes(by_seed: Mapping[int, Record], condition: Condition) -> float | None:
+    """Return the length of the trainings: what the run or the recipe asked for, or what a budget's steps come to."""
+    found = []
+    for record in by_seed.values():
+        planned, options = record.planned, record.planned.cell.recipe_options
+        images, batch = record.splits.get("train"), options.get("batch_size")
+        asked = condition.epochs if condition.epochs is not None else options.get("epochs")
+        if planned.allotted is None:
+            found.append(asked)
+        elif options.get("by_time") or not images or not isinstance(batch, int):
+            found.append(None)
+        else:
+            found.append(planned.allotted.steps * batch / images)
+    known = [float(each) for each in found if isinstance(each, (int, float))]
+    return sum(known) / len(known) if known and len(known) == len(found) else None
 
 
 def _seed_devices(by_seed: Mapping[int, Record], condition: Condition) -> dict[str, tuple[int, ...]]:

@@ -124,7 +124,7 @@ def summarise(
     Args:
         logits: float32 ``[N, K]`` on the CPU, validated.
         labels: int64 ``[N]``.
-        index: int64 ``[N]``, the position of each image in the dataset's test split.
+        index: int64 ``[N]``, the position of each image in its split of the dataset.
         class_names: K names.
     """
     top_classes, top_logits, log_normaliser = [], [], []

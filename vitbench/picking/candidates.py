@@ -43,8 +43,8 @@ class Candidate:
     """Whether it begins with weights that have learned: then its features tell something."""
     image_size: tuple[int, int]
     """Height and width of its input in pixels."""
-    licence: str = ""
-    """Of its weights."""
+    licence: str
+    """Of its weights; empty: nothing says it."""
     unavailable: str = ""
     """Why it cannot be used; empty where it can."""
     waits: bool = False
@@ -126,6 +126,7 @@ def _candidate(name: str, training: KeyedCell, speeds: Sequence[KeyedCell], cata
         label=training.label,
         learned=_is_learned(spec, training.cell.options, catalog),
         image_size=training.image_size,
+        licence=training.licence,
         unavailable="its weights are on the hub, which does not answer" if waits else training.unavailable,
         waits=waits,
         training=training,

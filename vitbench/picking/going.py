@@ -14,7 +14,7 @@ from vitbench.data.splits import load_splits
 from vitbench.durations import duration_text
 from vitbench.errors import NothingSelectedError, UnusableError, UsageError
 from vitbench.leaderboard.where import Where
-from vitbench.picking.answer import Final
+from vitbench.picking.answer import Answer, Final
 from vitbench.picking.candidates import Candidate, Listed, candidates_of
 from vitbench.picking.course import Course, Step
 from vitbench.picking.facts import data_facts, facts_in_words
@@ -30,6 +30,7 @@ from vitbench.picking.schedule import (
     first_pass,
     look_seconds,
     looks_of,
+    training_seconds,
 )
 from vitbench.picking.stages import Stages
 from vitbench.picking.wants import judged, values_of
@@ -106,7 +107,9 @@ class Going:
         able = []
         for each in self.candidates:
             if each.unavailable:
-                self._leave(each, "available", each.unavailable, worse=False)
+                self.course.leave(each.label, "available", each.unavailable, worse=False)
+                if not each.waits:  # those are told of together
+                    self.stages.say(f"{each.label} is left out: {each.unavailable}.")
             else:
                 able.append(each)
         learned = [each for each in able if each.learned]
@@ -165,10 +168,8 @@ class Going:
             found = judged(self.want, metrics)
             # What decides was measured of others: here it failed, or is not to be relied on.
             lacking = set(self.want.lacking(values_of(metrics))) if self.want and found.holds is None else set()
-            if found.missed:
+            if found.missed or (lacking and lacking <= known):
                 self._leave(each, "timing", f"{found.words}; wanted: {self.want}", worse=True)
-            elif lacking and lacking <= known:
-                self._leave(each, "timing", f"{found.words} that can be relied on; wanted: {self.want}", worse=True)
             else:
                 if not found.sure and found.holds is not None:
                     self._remark(f"{each.label} is kept, though it is not sure that it has {self.want}: {found.words}.")
@@ -252,11 +253,9 @@ class Going:
 
     def finals(self, racing: Sequence[Candidate]) -> list[Final]:
         """Judge the finalists on the test split: by their probes, and trained with the time that is left."""
-        test_images = self.facts.images["test"]
-        speeds = {each.name: self._speed(each) for each in racing}
         if self.ledger.finalists is None:
-            places = finalists_within(speeds, self.clock.until(), test_images)
-            self.keep(finalists=tuple(speeds)[: places.count])
+            count = finalists_within([self._training_seconds(each) for each in racing], self.clock.until())
+            self.keep(finalists=tuple(each.name for each in racing[:count]))
         assert self.ledger.finalists is not None
         finalists = [each for each in racing if each.name in self.ledger.finalists]
         for each in racing:
@@ -300,6 +299,13 @@ class Going:
             finals.append(Final(label=each.label, name=each.name, row=row, outcomes=found, steps=steps))
         return finals
 
+    def beside_the_majority(self, answer: Answer) -> None:
+        """Remark it where the pick may be no better than a guess."""
+        low = answer.pick.accuracy.low if answer.pick else None
+        if low is not None and low <= self.facts.majority:
+            share = f"{100 * self.facts.majority:.1f} %"
+            self._remark(f"The pick is not told apart from always naming {self.facts.majority_name!r}: {share} right.")
+
     # What is asked and kept along the way.
 
     @property
@@ -314,6 +320,14 @@ class Going:
     def _speed(self, each: Candidate) -> float | None:
         metric = self.course.speeds.get(each.name, {}).get(SPEED)
         return metric.measured if metric else None
+
+    def _training_seconds(self, each: Candidate) -> tuple[float, float]:
+        return training_seconds(
+            self._speed(each),
+            learned=each.learned,
+            train_images=self._train_images,
+            test_images=self.facts.images["test"],
+        )
 
     def _speeds(self, some: Sequence[Candidate]) -> list[float | None]:
         return [self._speed(each) for each in some]

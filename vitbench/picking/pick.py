@@ -17,11 +17,11 @@ from vitbench.picking.answer import Answer, answered
 from vitbench.picking.candidates import listed
 from vitbench.picking.course import Course
 from vitbench.picking.going import Asked, Going
-from vitbench.picking.locating import place_of
 from vitbench.picking.outlook import Outlook, outlook_of
 from vitbench.picking.report import pick_data, pick_text, sentence
 from vitbench.picking.stages import Stages
 from vitbench.picking.wants import parse_want
+from vitbench.planning.place import place_of
 from vitbench.store import default_output
 
 __all__ = ["Picked", "outlook", "pick"]
@@ -100,6 +100,7 @@ def pick(
         going = _begun(**{**locals(), "data": str(data)})
         try:
             answer = answered(going.finals(going.race(going.time())), going.want)
+            going.beside_the_majority(answer)
         finally:
             going.keep()
     lacks = bool(answer.finals) and answer.pick is None

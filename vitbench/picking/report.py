@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench.leaderboard.metric import Metric, metric_fields
 from vitbench.leaderboard.paired import POWER
+from vitbench.leaderboard.rows import Row
 from vitbench.picking.answer import Answer, Final, Rival
 from vitbench.picking.course import Course, Left
 from vitbench.printable import plain
+from vitbench.records import Level
 from vitbench.report.metric_styles import MetricStyle, gap_in_words, in_words, percent_decimals, style_of
-from vitbench.report.terminal_text import MARKS, aligned, wrapped
+from vitbench.report.terminal_text import MARKS, VERDICTS, aligned, wrapped
 from vitbench.settings import LATENCY, MEMORY, RANK_BY, SPEED
 
 if TYPE_CHECKING:
@@ -156,7 +158,13 @@ def _finals(answer: Answer) -> str:
         ]
         for each in answer.finals
     ]
-    return aligned(head, body) + "\n* on the Pareto front of accuracy and speed; test split"
+    notes = ["* on the Pareto front of accuracy and speed"] if answer.front else ["No speed is valid: no Pareto front"]
+    notes += [f"{MARKS[level]} {VERDICTS[level]}" for level in MARKS if MARKS[level] and _any(rows, metrics, level)]
+    return f"{aligned(head, body)}\n{'; '.join(notes)}."
+
+
+def _any(rows: Sequence[Row], metrics: Sequence[str], level: Level) -> bool:
+    return any(row.metrics[name].verdict == level for row in rows for name in metrics if name in row.metrics)
 
 
 def _cell(metric: Metric | None, style: MetricStyle, decimals: int) -> str:
@@ -166,10 +174,12 @@ def _cell(metric: Metric | None, style: MetricStyle, decimals: int) -> str:
 
 
 def _leavers(left: Sequence[Left], unicode: bool) -> Iterator[str]:
-    for each in left:
-        done = "dropped" if each.worse else "set aside"
-        words = f"{each.name}: {done} ({STEPS[each.step]}), {each.why}"
-        yield from wrapped(words, unicode, indent="- ", hang="  ")
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for each in left:  # many wait for the same reason
+        alike.setdefault((each.worse, each.step, each.why), []).append(each.name)
+    for (worse, step, why), names in alike.items():
+        done = f"{'dropped' if worse else 'set aside'} ({STEPS[str(step)]})"
+        yield from wrapped(f"{', '.join(names)}: {done}, {why}", unicode, indent="- ", hang="  ")
 
 
 def pick_data(picked: Picked) -> dict[str, Any]:

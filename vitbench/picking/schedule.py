@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 __all__ = [
-    "LEAST_IMAGES",
-    "MOST_IMAGES",
     "RACE_SHARE",
     "TIMING_SHARE",
     "WAVE",
@@ -32,8 +29,10 @@ WAVE = 4
 GROWTH = 2.0
 """How much longer the speeds of the next wave may take than those of the last: the list grows from small to large."""
 LEAST_IMAGES, MOST_IMAGES = 3_200, 32_000
-"""Images that a finalist sees in training: 50 and 500 steps of 64. As many finalists as can see the larger number;
-two, where they see the smaller at least, so that there is something to compare; else one."""
+"""Images that a finalist with learned weights sees in training: 50 and 500 steps of 64 ..."""
+LEAST_PASSES, MOST_PASSES = 2, 20
+"""... and how often one without sees each training image, if that is more. As many finalists as can have the larger
+number; two, where they have the smaller at least, so that there is something to compare; else one."""
 STEP_SHARE = 3.0
 """A step of training takes this many times as long as the forward pass of its images."""
 CELL_SECONDS = 2.0
@@ -82,30 +81,28 @@ def look_seconds(speeds: Sequence[float | None], new_images: float) -> float:
     return sum(CELL_SECONDS + new_images / (speed or UNKNOWN_SPEED) for speed in speeds)
 
 
-def training_seconds(speed: float | None, images: int, test_images: int) -> float:
-    """Return what the training of a finalist takes that sees so many images, with its evaluation."""
-    return CELL_SECONDS + (STEP_SHARE * images + test_images) / (speed or UNKNOWN_SPEED)
+def training_seconds(
+    speed: float | None, *, learned: bool, train_images: float, test_images: float
+) -> tuple[float, float]:
+    """Return what the training of a finalist takes, with its evaluation: a short one and a full one."""
+
+    def seconds(images: float) -> float:
+        return CELL_SECONDS + (STEP_SHARE * images + test_images) / (speed or UNKNOWN_SPEED)
+
+    least, most = (0, 0) if learned else (LEAST_PASSES, MOST_PASSES)
+    return seconds(max(LEAST_IMAGES, least * train_images)), seconds(max(MOST_IMAGES, most * train_images))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Places:
-    """How many finalists there is time for."""
+def finalists_within(costs: Sequence[tuple[float, float]], seconds: float) -> int:
+    """Return how many of some models, the best first, can be trained in the time that is left; one at least.
 
-    count: int
-    needed: float
-    """Seconds that one more would have taken; 0 where all have a place."""
-
-
-def finalists_within(speeds: Mapping[str, float | None], seconds: float, test_images: int) -> Places:
-    """Return how many of some models, the best first, can be trained in the time that is left; one at least."""
-    costs = {
-        images: [training_seconds(speed, images, test_images) for speed in speeds.values()]
-        for images in (LEAST_IMAGES, MOST_IMAGES)
-    }
-    full = _fitting(costs[MOST_IMAGES], seconds)
-    count = max(1, full, min(2, _fitting(costs[LEAST_IMAGES], seconds)))
-    count = min(count, len(speeds))
-    return Places(count=count, needed=sum(costs[MOST_IMAGES]) if count < len(speeds) else 0.0)
+    Args:
+        costs: of each, as `training_seconds` gives them.
+        seconds: that are left.
+    """
+    full = _fitting([most for _, most in costs], seconds)
+    short = _fitting([least for least, _ in costs], seconds)
+    return min(len(costs), max(1, full, min(2, short)))
 
 
 def _fitting(costs: Sequence[float], seconds: float) -> int:

@@ -14,6 +14,8 @@ __all__ = ["Judgement", "judged", "parse_want", "values_of"]
 
 MOST_CORNERS = 12
 """Metrics of a condition whose ends are all combined: 3**12 is half a million. Of more, values alone count."""
+DISTURBED = 2.0
+"""By which factor an invalid figure, of a machine that was busy, may be off: beyond it, it decides all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +49,8 @@ def parse_want(text: str, catalog: Catalog) -> Where | None:
 
 
 def values_of(metrics: Mapping[str, Metric]) -> dict[str, float | None]:
-    """Return the values that count: of an invalid metric none does."""
-    return {name: None if metric.verdict == "invalid" else metric.value for name, metric in metrics.items()}
+    """Return the values, in base units."""
+    return {name: metric.value for name, metric in metrics.items()}
 
 
 def judged(want: Where | None, metrics: Mapping[str, Metric]) -> Judgement:
@@ -69,9 +71,12 @@ def judged(want: Where | None, metrics: Mapping[str, Metric]) -> Judgement:
 
 
 def _ends(metric: Metric) -> tuple[float, ...]:
+    """Return the value and how far it may be off to either side."""
     assert metric.value is not None
-    ends = metric.ends or ()
-    return tuple(dict.fromkeys((metric.value, *ends)))
+    ends = [metric.value, *(metric.ends or ())]
+    if metric.verdict == "invalid":
+        ends += [metric.value / DISTURBED, metric.value * DISTURBED]
+    return metric.value, min(ends), max(ends)
 
 
 def _words(want: Where, values: Mapping[str, float | None], metrics: Mapping[str, Metric]) -> str:
@@ -85,7 +90,7 @@ def _words(want: Where, values: Mapping[str, float | None], metrics: Mapping[str
         corners = [each.holds({each.metric: end}) for end in _ends(metrics[each.metric])]
         if all(corners):
             continue
-        between = metrics[each.metric].ends
-        ends = [each.in_words(end).removeprefix(f"{each.metric} ") for end in between or ()]
-        found[each.metric] = each.in_words(value) + (f" ({ends[0]} to {ends[1]})" if ends else "")
+        _, *between = _ends(metrics[each.metric])
+        low, high = (each.in_words(end).removeprefix(f"{each.metric} ") for end in between)
+        found[each.metric] = each.in_words(value) + (f" ({low} to {high})" if low != high else "")
     return ", ".join(found.values())

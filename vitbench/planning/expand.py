@@ -206,7 +206,9 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
             if fault := unstorable(item):
                 raise UsageError(f"model {offer.name}: option {name} {fault}.")
     if family:
-        return AskedModel(name=offer.name, options=given, label=entry.label, written=written, family=True)
+        return AskedModel(
+            name=offer.name, options=given, label=entry.label, written=written, family=True, licence=entry.licence
+        )
     owner = f"model {offer.name}"
     options = model_options(owner, offer.spec, recipe, given)
     return AskedModel(
@@ -215,6 +217,7 @@ def _ask_model(offer: Offer[ModelSpec], entry: ModelEntry, recipe: RecipeSpec, b
         label=entry.label or canonical_name(offer.name, options | written, offer.spec.defaults),
         written=written,
         baseline=offer.spec.is_baseline,
+        licence=entry.licence,
     )
 
 

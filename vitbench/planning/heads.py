@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vitbench.errors import UnusableError
 from vitbench.planning.class_map import read_class_map
 from vitbench.planning.resolve import ResolvedModel
 from vitbench.records import DataInfo, Head
@@ -13,18 +15,48 @@ from vitbench.specs import OptionValue
 if TYPE_CHECKING:
     from vitbench.worker.heads import Outputs
 
-__all__ = ["CLASSES", "CLASS_MAP", "describe_head", "resolve_head"]
+__all__ = ["CLASSES", "CLASS_MAP", "OwnHead", "describe_head", "own_head", "resolve_head"]
 
 CLASS_MAP, CLASSES = "class_map", "classes"
 """Options that a recipe which trains nothing may have: a file that says which classes of a head mean which class of the
 data, and whether the others are left out (``subset``) or compete (``all``)."""
 
 
-def resolve_head(model: ResolvedModel, data: DataInfo, options: Mapping[str, OptionValue]) -> tuple[Head, str]:
-    """Return a model's own head as it judges some data, and by what its classes were matched, in words.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnHead:
+    """The head that weights bring with them."""
+
+    outputs: int
+    """How many classes it tells apart."""
+    names: tuple[tuple[str, ...], ...] = ()
+    """The names of each output's class; empty where nothing says them."""
+
+
+def own_head(model: ResolvedModel, data: DataInfo) -> OwnHead:
+    """Return the head of a model whose weights are scored; where nothing is known of it, it has the data's classes.
+
+    Raises:
+        UnusableError: its checkpoint has another number of classes than the user names.
+    """
+    from vitbench.worker.weights import BY_FILE, BY_NAME
+
+    names = model.outputs
+    counted = _outputs_in_checkpoint(model, data) if model.names_source != BY_FILE else None
+    if counted is not None and counted != len(names):
+        if model.names_source == BY_NAME:
+            raise UnusableError(
+                f"the head in its checkpoint has {counted:,} classes, and its class_names are {len(names):,}; give one "
+                "line for each output"
+            )
+        names = ()
+    return OwnHead(outputs=len(names) or counted or len(data.class_names), names=names)
+
+
+def resolve_head(own: OwnHead, data: DataInfo, options: Mapping[str, OptionValue]) -> tuple[Head, str]:
+    """Return a head as it is scored on some data, and by what its classes were matched, in words.
 
     Args:
-        model: whose weights are scored.
+        own: of the weights.
         data: what they are scored on.
         options: of the recipe, complete.
 
@@ -32,25 +64,19 @@ def resolve_head(model: ResolvedModel, data: DataInfo, options: Mapping[str, Opt
         UnusableError: the classes do not meet, or the class map cannot be used.
     """
     from vitbench.worker.heads import match, match_map
-    from vitbench.worker.weights import BY_SPEC
 
-    names = model.outputs
-    counted = _outputs_in_checkpoint(model, data) if model.names_source in ("", BY_SPEC) else None
-    if counted is not None and counted != len(names):
-        names = ()
-    count = len(names) or counted or len(data.class_names)
     of_classes: Outputs
     if path := options.get(CLASS_MAP):
-        of_classes, how = match_map(data.class_names, names, count, read_class_map(str(path))), "by the class map"
+        given, how = read_class_map(str(path)), "by the class map"
+        of_classes = match_map(data.class_names, own.names, own.outputs, given)
     else:
-        of_classes, how = match(data.class_names, names, count)
-    others = tuple(_others(data, names, count, of_classes)) if options.get(CLASSES) == "all" else ()
-    return Head(outputs=count, of_classes=of_classes, others=others), how
+        of_classes, how = match(data.class_names, own.names, own.outputs)
+    others = tuple(_others(data, own, of_classes)) if options.get(CLASSES) == "all" else ()
+    return Head(outputs=own.outputs, of_classes=of_classes, others=others), how
 
 
 def describe_head(model: ResolvedModel, data: DataInfo, head: Head, how: str) -> Iterator[str]:
-    """Yield how the classes of a model's weights meet those of some data, in a sentence where there is more to say than
-    that they are the same."""
+    """Yield how the classes of a model's weights meet those of some data, where they are not the same."""
     from vitbench.worker.heads import BY_NAME
     from vitbench.worker.weights import BY_SPEC
 
@@ -69,13 +95,13 @@ def describe_head(model: ResolvedModel, data: DataInfo, head: Head, how: str) ->
         yield f"{owner}: its outputs are {data.title}'s classes in their order, matched {how}{named}"
 
 
-def _others(data: DataInfo, names: tuple[tuple[str, ...], ...], count: int, of_classes: Outputs) -> Iterator[str]:
+def _others(data: DataInfo, own: OwnHead, of_classes: Outputs) -> Iterator[str]:
     """Yield a name for each output that means no class of the data; none of them is that of a class of the data."""
-    used = {output for outputs in of_classes for output in outputs} or {*range(count)}
+    used = {output for outputs in of_classes for output in outputs} or {*range(own.outputs)}
     taken = {*data.class_names}
-    for output in range(count):
+    for output in range(own.outputs):
         if output not in used:
-            name = next(iter(names[output] if names else ()), f"output {output}")
+            name = next(iter(own.names[output] if own.names else ()), f"output {output}")
             yield name if name not in taken else f"{name} (output {output})"
 
 

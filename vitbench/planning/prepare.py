@@ -26,7 +26,7 @@ from vitbench.planning.datasets import (
     unfit,
     wanted_size,
 )
-from vitbench.planning.heads import describe_head, resolve_head
+from vitbench.planning.heads import OwnHead, describe_head, own_head, resolve_head
 from vitbench.planning.keying import Keyer
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.recipe_options import with_own_recipe_options
@@ -44,7 +44,7 @@ from vitbench.planning.resolve import (
 from vitbench.planning.suite import AskedCell
 from vitbench.planning.trial import Trial, try_build
 from vitbench.records import DataInfo, Head, KeyedCell, digest
-from vitbench.specs import OptionValue, load_target
+from vitbench.specs import load_target
 from vitbench.variables import check_variables
 
 __all__ = ["prepare", "prepare_in_child"]
@@ -103,20 +103,21 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     keyer = Keyer.of(request.conditions, device=device, described=described)
     cells: dict[str, KeyedCell] = {}
     faults: dict[str, Fault | None] = {}
+    heads: dict[tuple[bytes, bytes], OwnHead] = {}
     built: dict[str, Trial] = {}
     said: dict[str, None] = {}
     for asked in request.cells:
         model, recipe, dataset = models[_asked_key(asked)], recipes.get(_recipe_key(asked)), data[data_key(asked)]
         recipe = recipe if _calls_recipe(asked, catalog) else None
         info = dataset.infos[wanted_size(model)]
-        scored = not (model.fault or model.spec.is_baseline or catalog.recipe(asked.recipe).spec.trains)
-        head, matched, misfit = _own_head(model, info, asked.recipe_options) if scored else (None, "", None)
+        scored = _scores(asked, model, catalog)
+        head, matched, misfit = _head_of(asked, model, info, heads) if scored else (None, "", None)
         keyed = _keyed(asked, model, recipe, dataset, info, keyer, head)
         away = model.fault is not None and model.fault.passes
         # A speed needs no trained weights, where the model can be had without.
         random = away and asked.kind == "speed" and "pretrained" in model.options
         fault = None if random else model.fault
-        fault = fault or unfit(model.spec, info, learns=learns(asked, catalog)) or misfit
+        fault = misfit or fault or unfit(model.spec, info, learns=learns(asked, catalog))
         if recipe and not fault:
             fault = recipe.fault
         hub = needs_hub(model.spec, model.options) or any(needs_hub(m.spec, m.options) for m in _named(recipe))
@@ -152,12 +153,29 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     )
 
 
-def _own_head(
-    model: ResolvedModel, data: DataInfo, options: Mapping[str, OptionValue]
+def _scores(asked: AskedCell, model: ResolvedModel, catalog: Catalog) -> bool:
+    """Whether a cell is of a model with its own head; weights that wait for the hub have one all the same."""
+    lost = model.fault is not None and not model.fault.passes
+    return not (lost or model.spec.is_baseline or catalog.recipe(asked.recipe).spec.trains)
+
+
+def _head_of(
+    asked: AskedCell, model: ResolvedModel, data: DataInfo, known: dict[tuple[bytes, bytes], OwnHead]
 ) -> tuple[Head | None, str, Fault | None]:
-    """Return the head of weights that are scored and by what its classes were matched, or why they were not."""
+    """Return the head of weights that are scored and by what its classes were matched, or why they were not.
+
+    Args:
+        asked: the cell; what is timed is matched with nothing.
+        model: of the cell.
+        data: of the cell.
+        known: heads by model and data, since finding one may mean to read a checkpoint; it is added to.
+    """
+    key = _asked_key(asked), data_key(asked)
     try:
-        return *resolve_head(model, data, options), None
+        own = known[key] = known.get(key) or own_head(model, data)
+        if asked.kind == "speed":
+            return Head(outputs=own.outputs), "", None
+        return *resolve_head(own, data, asked.recipe_options), None
     except UnusableError as error:
         return None, "", Fault(reason=str(error), exit_code=error.exit_code)
 

@@ -78,6 +78,12 @@ class ResolvedModel:
     """Its own defaults for the options of its recipe."""
     normalised_by: str = ""
     """What says how the images of its weights are normalised; empty: the training split does."""
+    pretrained_on: str = ""
+    """The data that its weights were trained on; empty: it starts from random ones."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it."""
+    licence: str = ""
+    """Of these weights."""
     fault: Fault | None = None
     """Why it is not available here: a required module is not installed, or its family's `resolve` fails."""
 
@@ -125,10 +131,13 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         raise UsageError(f"model {asked.name} has no trained weights to score; give :checkpoint=PATH.")
     if model.fault:
         return model
-    from vitbench.worker.weights import weights_of
+    from vitbench.worker.weights import ClassNamesError, weights_of
 
     trains = recipe.trains or model.spec.is_baseline
-    known = weights_of(model.spec, model.options, trains=trains)
+    try:
+        known = weights_of(model.spec, model.options, trains=trains)
+    except ClassNamesError as error:  # a plugin's fault costs its own cells
+        return dataclasses.replace(model, fault=Fault(reason=str(error), exit_code=error.exit_code))
     return dataclasses.replace(
         model,
         spec=known.spec,
@@ -137,6 +146,10 @@ def resolve_model(asked: AskedModel, recipe_name: str, catalog: Catalog) -> Reso
         outputs=() if trains else known.outputs,
         names_source="" if trains else known.names_source,
         normalised_by=known.source,
+        pretrained_on=known.pretrained_on,
+        pretrained_fingerprint=known.pretrained_fingerprint,
+        # That of its plugin is of its own weights.
+        licence=asked.licence or ("" if "checkpoint" in model.files or not model.is_trained else model.spec.licence),
     )
 
 

@@ -43,6 +43,8 @@ class ModelEntry(_Data, frozen=True, kw_only=True):
     """Options that only the user can give, such as the path of a checkpoint: without them it is not run."""
     published: dict[str, float] = {}
     """The figure that was published for it, by dataset, in the unit of the tables."""
+    licence: str = ""
+    """Of its weights, in place of what its plugin says."""
 
 
 class SpeedPlan(_Data, frozen=True, kw_only=True):
@@ -187,6 +189,8 @@ class AskedModel(_Data, frozen=True, kw_only=True):
     """Files as a suite names them, relative to itself; a label shows them so."""
     family: bool = False
     baseline: bool = False
+    licence: str = ""
+    """Of its weights; empty: what its spec says."""
 
 
 class AskedCell(_Data, frozen=True, kw_only=True):

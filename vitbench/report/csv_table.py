@@ -27,6 +27,15 @@ __all__ = ["render_csv"]
 _FORMULA_STARTS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")
 """What makes a spreadsheet compute, its full-width forms (OWASP, "CSV Injection"), and our own mark."""
 _IN_TIMM = frozenset({"top1", "top5", "params", "macs", "throughput", "train_throughput"})
+_IN_TIMMS_WORDS = {
+    "params": "param_count",
+    "macs": "infer_gmacs",
+    "throughput": "infer_samples_per_sec",
+    "train_throughput": "train_samples_per_sec",
+    "image_size": "img_size",
+}
+_ALWAYS = ("rank", "rank_last", "model", "dataset")
+"""Columns that stand beside those that are asked for."""
 
 
 def render_csv(board: Leaderboard) -> str:
@@ -49,6 +58,8 @@ def _relative_metrics(board: Leaderboard) -> list[str]:
 
 def _column_names(board: Leaderboard) -> list[str]:
     ratios = [name + part for name in _relative_metrics(board) for part in RATIO_COLUMNS]
+    if board.columns:
+        return [*_ALWAYS, *(_IN_TIMMS_WORDS.get(name, name) for name in board.columns)]
     return list(dict.fromkeys([*_FIXED_COLUMNS, *_other_metrics(board), *ratios]))
 
 
@@ -65,7 +76,8 @@ _FIXED_COLUMNS = (
     *("rank", "rank_last", "model", "baseline", "partial", "dataset", "img_size"),
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
-    *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps"),
+    *("pretrained_on", "licence", "passes"),
+    *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold"),
     *("limit", "epochs", "budget", "split", "other_classes", "head"),
     *("machine", "device", "precision", "threads", "compile", "channels_last", "steady_allocator"),
     *("torch", "variables", "method", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval"),
@@ -92,10 +104,12 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(_scaled(_value(row, "params"), 1e6), _scaled(_value(row, "macs"), 1e9)),
         *(_value(row, "throughput"), condition.batch_size),
         *(_value(row, "train_throughput"), condition.train_batch_size, row.train_step),
+        *(row.pretrained_on or None, row.licence or None, row.passes),
         *(row.recipe, options_text(row.recipe_options) if row.recipe else None),
         *(" ".join(map(str, seeds)) for seeds in (row.seeds, row.seeds_missing)),
         "; ".join(f"{device}: {' '.join(map(str, seeds))}" for device, seeds in row.seed_devices.items()),
         " ".join(map(str, row.seed_steps)),
+        row.out_of_fold,
         *(condition.limit, condition.epochs, condition.budget, condition.split),
         *(condition.other_classes, row.head or None),
         *(condition.machine, condition.device, condition.precision, condition.threads),

@@ -145,6 +145,7 @@ def record_text(store: Store, asked: str) -> str:
         "metrics": "; ".join(origin.in_words for origin in record.foreign_metrics),
         "data": f"{planned.data.title}, fingerprint {planned.data.fingerprint[:12]}" if planned.data else "",
         "images": ", ".join(f"{name} {count}" for name, count in record.splits.items()),
+        "scored on": planned.head.in_words if planned.head else "",
         "others": "; ".join(origin.in_words for origin in provenance.others),
         "files": ", ".join(f"{option} {sha256}" for option, sha256 in provenance.files.items()),
         "facts": ", ".join(f"{name} {value}" for name, value in record.facts.items()),

@@ -8,6 +8,7 @@ Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the termi
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +24,7 @@ SCHEMA = 3
 """Version of the object."""
 _ROW = (
     *("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "recipe_options"),
+    *("image_size", "pretrained_on", "licence", "passes"),
     *("device", "precision", "machine"),
 )
 _CONDITIONS = (
@@ -48,22 +50,25 @@ def render_json(board: Leaderboard) -> str:
     content = {
         "schema": SCHEMA,
         "rank_by": board.rank_by,
-        "rows": [_row(row, place) for row, place in zip(board.rows, on_fronts(board.rows, board.rank_by), strict=True)],
+        "rows": [
+            _row(row, place, board.columns)
+            for row, place in zip(board.rows, on_fronts(board.rows, board.rank_by), strict=True)
+        ],
         "failed": [{name: getattr(failure, name) for name in _FAILURE} for failure in board.failed],
         "sentences": closing_sentences(board),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _row(row: Row, place: OnFront) -> dict[str, Any]:
+def _row(row: Row, place: OnFront, columns: Sequence[str]) -> dict[str, Any]:
     known = row_fields(row)
     return {
         **{name: known[name] for name in _ROW},
         "conditions": {name: known[name] for name in _CONDITIONS},
         **{
             name: known[name]
-            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "partial", "baseline")
+            for name in ("seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold", "partial", "baseline")
         },
         "pareto": asdict(place),
-        "metrics": {name: metric_fields(metric) for name, metric in row.metrics.items()},
+        "metrics": {name: metric_fields(row.metrics[name]) for name in columns or row.metrics if name in row.metrics},
     }

@@ -7,22 +7,20 @@ from vitbench.errors import StoreError, UsageError
 from vitbench.leaderboard.answers import read_answers
 from vitbench.leaderboard.results import newest_record
 from vitbench.printable import plain
-from vitbench.records import QualityCell, Record
+from vitbench.records import HELD_OUT, QualityCell, Record
 from vitbench.report.terminal_text import aligned
 from vitbench.specs import SplitName
 from vitbench.store import Store
 
-__all__ = ["image_title", "judged_split", "mistakes_text"]
+__all__ = ["judged_split", "mistakes_text"]
 
 
 def judged_split(record: Record) -> SplitName:
-    """Return the split whose images a training was judged on."""
-    return "test"
-
-
-def image_title(name: str, index: int) -> str:
-    """Return what to call an image: its file's name, else its position in its split."""
-    return name or f"image {index}"
+    """Return the split whose images a training was judged on: of validation images, the one they were taken from."""
+    cell, data = record.planned.cell, record.planned.data
+    if not isinstance(cell, QualityCell) or cell.split == "test":
+        return "test"
+    return "val" if data and "val" in data.sizes and HELD_OUT not in record.splits else "train"
 
 
 def mistakes_text(store: Store, asked: str, most: int) -> str:
@@ -47,7 +45,7 @@ def mistakes_text(store: Store, asked: str, most: int) -> str:
         lacking = "are damaged" if path.exists() else "are not stored"
         raise StoreError(f"the predictions of {record.planned.in_words} ({record.id}) {lacking}; run it again.")
     split = judged_split(record)
-    wrong, names = answers.mistakes(), data.class_names
+    wrong, names = answers.mistakes(), record.planned.class_names
     files = image_names(data, split, int(answers.index.max()) + 1)
     shown = wrong[:most].tolist()
     kind = "test" if split == "test" else "validation"

@@ -19,7 +19,7 @@ from vitbench.settings import AXES
 __all__ = ["MOST_LABELS", "BaselineLine", "Ends", "Placement", "Point", "place"]
 
 MOST_LABELS = 12
-"""Points that are all labelled; of more, only those on the front."""
+"""Points that are all labelled; of more, only those on the front, and of as many of these some, evenly spaced."""
 _LOG_RATIO = 20.0
 """An axis over more than this factor is logarithmic."""
 _REACH = 0.5
@@ -71,7 +71,11 @@ class Placement:
     @property
     def labelled(self) -> frozenset[int]:
         """Positions of the points whose names are written."""
-        return frozenset(range(len(self.points))) if len(self.points) <= MOST_LABELS else self.on_front
+        if len(self.points) <= MOST_LABELS:
+            return frozenset(range(len(self.points)))
+        front = sorted(self.on_front, key=lambda i: self.points[i].x[1])
+        step = (len(front) - 1) / (MOST_LABELS - 1)
+        return frozenset(front if step <= 1 else (front[round(i * step)] for i in range(MOST_LABELS)))
 
     @property
     def logarithmic(self) -> bool:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from vitbench.leaderboard.leaderboard import Metric, Resolution, Row
 from vitbench.leaderboard.processes import THRESHOLD, Processes, comparable, in_turn, moody
 from vitbench.leaderboard.references import References
-from vitbench.records import Judged
 from vitbench.report.metric_styles import in_words, style_of, threshold_in_words
 
 __all__ = ["one_seed", "ranking_notes", "reference_note"]
 
-_KINDS: Mapping[Judged, str] = {"test": "test", "val": "validation"}
 _APART = "they were not measured in turn, and how far two occasions differ is not known"
 _UNLIKE = "they are not all ratios to one reference network"
 
@@ -95,8 +93,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     seeds = _spread(ranked, rank_by)
     if resolution.gap is None:
         few = "with these seeds too few" if seeds else "too few"
-        kind = _KINDS[rows[0].condition.split].capitalize()
-        notes.append(f"{kind} images: {resolution.images:,}, {few} to tell any two rows apart.")
+        notes.append(f"{_kind(ranked).capitalize()} images: {resolution.images:,}, {few} to tell any two rows apart.")
     elif resolution.gap:
         sample = "images and seeds" if seeds else "images"
         smallest = threshold_in_words(style, resolution.gap) + f" of {rank_by}" * (style.unit == "%")
@@ -150,8 +147,15 @@ def _spread(rows: Sequence[Row], rank_by: str) -> bool:
     return any(row.metrics[rank_by].spread is not None for row in rows if rank_by in row.metrics)
 
 
+def _kind(rows: Sequence[Row]) -> str:
+    """Return what the images are called that rows of one condition are judged on."""
+    if any(row.out_of_fold for row in rows):
+        return "held-out"
+    return "test" if rows[0].condition.split == "test" else "validation"
+
+
 def _images(rows: Sequence[Row], rank_by: str) -> str:
     """Say how many images a measure of quality rests on, where that is one number."""
     metrics = [row.metrics[rank_by] for row in rows if len(row.seeds) == 1 and rank_by in row.metrics]
     counts = {metric.n for metric in metrics if metric.taken_at == "quality" and not metric.machine_bound and metric.n}
-    return f", on {counts.pop():,} {_KINDS[rows[0].condition.split]} images" if len(counts) == 1 else ""
+    return f", on {counts.pop():,} {_kind(rows)} images" if len(counts) == 1 else ""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Resolution, Row
+from vitbench.leaderboard.leaderboard import Leaderboard, Metric, Resolution, Row, in_order
 from vitbench.leaderboard.processes import told_apart
 from vitbench.printable import rounded
 from vitbench.report.metric_styles import (
@@ -55,6 +55,8 @@ class _Contest:
     baselines: Sequence[_Entrant]
     resolution: Resolution | None
     """None unless all rows were compared on the same images."""
+    unseen: int
+    """Rows that were ranked and are hidden."""
 
     def words(self, entrant: _Entrant) -> str:
         """Return ``98.6 % top1``."""
@@ -83,18 +85,27 @@ def closing_sentences(board: Leaderboard) -> list[str]:
     Then what was left out for damage or for its version, or because it was not asked for.
     """
     by_condition = board.by_condition()
-    names = places(by_condition)
+    shown = ", among the rows shown," if board.where else ""
+    names = {condition: name + shown for condition, name in places(by_condition).items()}
     said = [
-        " ".join(_sentences(names[condition], rows, board.rank_by, board.resolutions.get(condition)))
+        " ".join(
+            _sentences(
+                names[condition],
+                in_order(rows, board.rank_by),
+                board.rank_by,
+                board.resolutions.get(condition),
+                sum(row.condition == condition for row in board.unseen),
+            )
+        )
         for condition, rows in by_condition.items()
         if condition.dataset or any(row.rank is not None for row in rows)
     ]
     return [*said, *board.damaged, *board.left_out, *([board.hidden] if board.hidden else [])]
 
 
-def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None) -> list[str]:
+def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None, unseen: int) -> list[str]:
     if rows[0].condition.partial:
-        return [f"Partial results are never ranked: {place}.", *_seen(rows, rank_by)]
+        return [f"Partial results are never ranked: {place.removesuffix(',')}.", *_seen(rows, rank_by)]
     ranked = [
         _Entrant(name=name, row=row, value=value)
         for row, name in zip(rows, row_labels(rows), strict=True)
@@ -110,6 +121,7 @@ def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolu
         models=[entrant for entrant in ranked if not entrant.row.baseline],
         baselines=[entrant for entrant in ranked if entrant.row.baseline],
         resolution=resolution if resolution and resolution.models == len(ranked) else None,
+        unseen=unseen,
     )
     if not contest.models:
         best = contest.baselines[0]
@@ -204,8 +216,8 @@ def _fastest(contest: _Contest) -> list[str]:
         ratio = rounded(value / against[0])
         words += f", {'about' if ratio == '1.00' else f'{ratio} times'} as fast as {best.name}"
     doubts = ["doubtful"] * ("warn" in (metric.verdict, against[1].verdict if against else ""))
-    # Any of them might have been the fastest.
-    pairs = math.comb(len(usable), 2)
+    # Any of them might have been the fastest, and so might any that are hidden for what was measured.
+    pairs = math.comb(len(usable) + contest.unseen, 2)
     doubts += ["the gap is not resolved"] * bool(against and not told_apart(metric, against[1], pairs))
     words += f" ({'; '.join(doubts)})" if doubts else ""
     left_out = f"; {invalid} invalid {SPEED}{'s are' if invalid > 1 else ' is'} left out" if invalid else ""

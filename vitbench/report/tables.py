@@ -13,11 +13,12 @@ from functools import partial
 from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Metric, Row
 from vitbench.leaderboard.pareto import on_fronts
 from vitbench.leaderboard.rows import unshared
+from vitbench.leaderboard.view import FACTS
 from vitbench.records import PLAIN_STEP
-from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
+from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, style_of, styles_of
 from vitbench.report.naming import conditions_in_words, row_labels, titles
 from vitbench.report.ranking_notes import ranking_notes, reference_note
-from vitbench.report.terminal_text import marked, rank_range
+from vitbench.report.terminal_text import few, marked, rank_range
 from vitbench.report.verdict_notes import Telling, verdict_notes
 from vitbench.settings import MEMORY, SPEED
 
@@ -26,16 +27,20 @@ __all__ = [
     "Missing",
     "Section",
     "device_notes",
+    "fold_notes",
     "head_notes",
     "length_notes",
     "missing",
     "missing_title",
+    "pretraining_notes",
     "recipe_notes",
     "sections",
     "step_notes",
 ]
 
 _MEMORY = MEMORY.replace("_", " ")
+_MOST_NAMED = 6
+"""Rows that a note names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +48,7 @@ class Column:
     """One column of a table."""
 
     metric: str
-    """Its name in full."""
+    """The metric or the fact, by its name in full."""
     title: str
     unit: str = ""
     cells: tuple[str, ...]
@@ -137,8 +142,9 @@ def _section(
 ) -> Section:
     rank_by = board.rank_by
     labels = [name + (" (baseline)" if row.baseline else "") for name, row in zip(row_labels(rows), rows, strict=True)]
-    shown = _shown_metrics(rows, rank_by, detailed=detailed)
-    columns = [column for style in shown for column in _columns(style, rows, interval=style.metric == rank_by)]
+    shown = _shown_metrics(rows, rank_by, detailed=detailed, asked=board.columns)
+    by_name = {style.metric: _columns(style, rows, interval=style.metric == rank_by) for style in shown}
+    columns = [column for name in board.columns or by_name for column in by_name.get(name) or _facts(name, rows)]
     told = verdict_notes(rows, labels, shown, verdicts)
     return Section(
         title=title,
@@ -149,21 +155,26 @@ def _section(
         notes=(
             *ranking_notes(rows, rank_by, board.resolutions.get(condition)),
             *reference_note(board.references.get(condition, {}), rows),
-            *_front_notes(rows, labels, rank_by),
+            *_front_notes(rows, labels, rank_by, shown=bool(board.where)),
             *_batch_notes(rows, labels),
             *device_notes(rows, labels),
             *length_notes(rows, labels),
             *head_notes(rows, labels),
+            *fold_notes(rows, labels),
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
+            *pretraining_notes(rows, labels),
             *told,
             *([more] if told and more else []),
         ),
     )
 
 
-def _shown_metrics(rows: Sequence[Row], rank_by: str, *, detailed: bool) -> list[MetricStyle]:
-    """Return the ranking metric, then those of the table that some row has."""
+def _shown_metrics(rows: Sequence[Row], rank_by: str, *, detailed: bool, asked: Sequence[str]) -> list[MetricStyle]:
+    """Return the ranking metric, then those of the table that some row has; of what was asked for just that."""
+    if asked:
+        had = {name for row in rows for name in row.metrics}
+        return [style_of(name, rows) for name in asked if name in had]
     places = ("main", "wide") if detailed else ("main",)
     return [style for style in styles_of(rows, rank_by) if style.metric == rank_by or style.columns in places]
 
@@ -195,18 +206,25 @@ def _columns(style: MetricStyle, rows: Sequence[Row], *, interval: bool) -> list
     return [values, Column(metric=style.metric, title=title, unit=unit, cells=cells), *spread]
 
 
+def _facts(name: str, rows: Sequence[Row]) -> list[Column]:
+    """Return the column of a fact; none of a metric that only rows of other conditions have."""
+    if (fact := FACTS.get(name)) is None:
+        return []
+    return [Column(metric=name, title=fact.title, cells=tuple(map(fact.text, rows)))]
+
+
 def _half_width(metric: Metric | None) -> str:
     """Return half of the interval of a ratio to the reference network, in percent of it."""
     half = metric.relative.ratio.half_width if metric and metric.relative else None
     return "" if half is None else f"{half:.1%}"
 
 
-def _front_notes(rows: Sequence[Row], labels: Sequence[str], rank_by: str) -> list[str]:
+def _front_notes(rows: Sequence[Row], labels: Sequence[str], rank_by: str, *, shown: bool) -> list[str]:
     """Name the rows that no other beats in both respects, where there are rows to compare."""
     places = on_fronts(rows, rank_by)
     if rank_by == SPEED or sum(place.speed is not None for place in places) < 2:
         return []
-    partial = " of partial results" if rows[0].condition.partial else ""
+    partial = " of partial results" if rows[0].condition.partial else " of the rows shown" if shown else ""
     best = [label for label, place in zip(labels, places, strict=True) if place.speed]
     more = [label for label, place in zip(labels, places, strict=True) if place.speed_memory and not place.speed]
     note = f"Pareto front{partial}, {rank_by} and {SPEED}: {', '.join(best)}"
@@ -255,6 +273,15 @@ def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     return [f"Scored on {part}: {', '.join(names)}." for part, names in by_part.items()]
 
 
+def fold_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows are judged on training images that their recipes held out, and not on the validation split."""
+    named = [label for row, label in zip(rows, labels, strict=True) if row.out_of_fold]
+    if not named:
+        return []
+    which = f"of {', '.join(named)} are" if len(named) < len(rows) else "are"
+    return [f"Scores {which} of training images that the recipe held out (out-of-fold predictions)."]
+
+
 def recipe_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     """Say which recipe trained which rows, and in which options rows of one recipe differ, a sentence a recipe."""
     by_recipe: dict[str, list[tuple[Row, str]]] = defaultdict(list)
@@ -283,7 +310,17 @@ def step_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if row.train_step == PLAIN_STEP:
             by_recipe[row.recipe].append(label)
     return [
-        f"Training speed of {', '.join(names)} is that of a plain AdamW step"
+        f"Training speed of {', '.join(few(names, _MOST_NAMED))} is that of a plain AdamW step"
         + (f": the recipe {recipe} has no step." if recipe else ".")
         for recipe, names in by_recipe.items()
     ]
+
+
+def pretraining_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say which rows began with trained weights, and of what data these are."""
+    by_data: dict[str, list[str]] = defaultdict(list)
+    for row, label in zip(rows, labels, strict=True):
+        if row.pretrained_on:
+            by_data[row.pretrained_on].append(label)
+    words = "; ".join(f"{', '.join(names)}: {data}" for data, names in by_data.items())
+    return [f"Weights were trained before on other data: {words}."] if words else []

@@ -44,7 +44,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     class_names: tuple[str, ...] = ()
     """In the order of the outputs."""
     trained: dict[str, Any] = {}
-    """How they came to be: model, recipe, their options, dataset, its fingerprint, and so on. For people alone."""
+    """How they came to be: model, recipe, their options, dataset, its fingerprint, and so on. For people, but that
+    ``dataset`` and ``data_fingerprint`` say what the weights have seen."""
 
 
 def save_weights(module: nn.Module, path: Path, card: Card) -> None:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from vitbench import contract
 from vitbench.catalog.options import parse_size
 from vitbench.data.geometry import channels_fit
-from vitbench.errors import UnusableError, UsageError, VitbenchError, reason_of
+from vitbench.errors import UnusableError, UsageError, reason_of
 from vitbench.files import read_file
 from vitbench.protocols import Split
 from vitbench.records import KeyedCell
@@ -24,7 +24,16 @@ from vitbench.specs import CropMode, ModelSpec, OptionValue, Preprocess, load_ta
 from vitbench.training import statistics
 from vitbench.training.card import Card, read_card
 
-__all__ = ["BY_SPEC", "Weights", "names_of_spec", "preprocess_of", "weights_of"]
+__all__ = [
+    "BY_FILE",
+    "BY_NAME",
+    "BY_SPEC",
+    "ClassNamesError",
+    "Weights",
+    "names_of_spec",
+    "preprocess_of",
+    "weights_of",
+]
 
 _MOST_BYTES = 64 * 2**20
 """Of a file of class names."""
@@ -32,6 +41,12 @@ PLAIN = Preprocess(mean=(0.0,), std=(1.0,))
 """Of weights that are scored and of which nothing is known: their images are scaled to 0..1."""
 BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's spec"
 UNKNOWN = "nothing that says it"
+NOT_TOLD = "not told by the checkpoint"
+"""What a checkpoint was trained on that says nothing of it."""
+
+
+class ClassNamesError(UnusableError):
+    """A spec's `class_names` fails, or gives something else than names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +64,10 @@ class Weights:
     """What says them."""
     source: str = ""
     """Where the normalisation comes from; empty: from the training split."""
+    pretrained_on: str = ""
+    """The data that they were trained on, in words; empty: random weights."""
+    pretrained_fingerprint: str = ""
+    """Of these data, where a checkpoint says it."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -109,12 +128,16 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
     names_source = (BY_NAME if stated else BY_FILE) if named else ""
     if not (named or trains or spec.class_names is None):
         outputs, names_source = names_of_spec(spec, options), BY_SPEC
+    pretrained = bool(options.get("pretrained", True))
+    trained_on = str(card.trained.get("dataset") or NOT_TOLD) if path else spec.pretrained_on if pretrained else ""
     return Weights(
         spec=changed,
         crop_mode=how["crop_mode"],
         outputs=tuple(tuple(unicodedata.normalize("NFC", name) for name in names) for names in outputs),
         names_source=names_source,
         source=source,
+        pretrained_on=trained_on,
+        pretrained_fingerprint=str(card.trained.get("data_fingerprint") or ""),
     )
 
 
@@ -158,7 +181,7 @@ def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[
     """Return what a model's spec, which has a `class_names`, calls the classes of its weights.
 
     Raises:
-        UnusableError: its function fails, or gives something else than names.
+        ClassNamesError: its function fails, or gives something else than names.
     """
     assert spec.class_names is not None
     try:
@@ -166,8 +189,6 @@ def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[
         outputs = tuple((names,) if isinstance(names, str) else tuple(names) for names in found)
         if not all(isinstance(name, str) for names in outputs for name in names):
             raise TypeError("it gives something that is not text")
-    except VitbenchError:
-        raise
     except Exception as error:
-        raise UnusableError(f"model {spec.name}: its class_names cannot be used: {reason_of(error)}") from error
+        raise ClassNamesError(f"its class_names cannot be used: {reason_of(error)}") from error
     return outputs

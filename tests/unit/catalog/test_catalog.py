@@ -262,9 +262,9 @@ def test_a_family_itself_is_no_model() -> None:
 
 
 def test_a_family_of_a_later_contract_may_give_fields_of_it() -> None:
-    resolve = lambda name: spec_of(name, licence="MIT")  # noqa: E731
+    resolve = lambda name: spec_of(name, homepage="https://example.org")  # noqa: E731
     assert family(resolve, api=2).member("zoo/mixer-s16").name == "mixer-s16"
-    with pytest.raises(UnusableError, match="has no field 'licence'"):
+    with pytest.raises(UnusableError, match="has no field 'homepage'"):
         family(resolve).member("zoo/mixer-s16")
 
 

@@ -223,7 +223,7 @@ def test_a_hook_that_looks_misspelt_is_told_as_that_even_where_a_later_contract_
 class ModelSpec2(ModelSpec):
     """A model of a made-up contract 2."""
 
-    licence: str = ""
+    homepage: str = ""
 
 
 @tolerant
@@ -297,7 +297,7 @@ def test_a_package_of_a_later_contract_is_of_use_with_warnings() -> None:
     assert [(problem.severity, problem.error) for problem in found.problems] == [
         ("warning", f"the hook 'vitbench_notes' {keeps}."),
         ("warning", f"vitbench_models: model mlp: option width: the field 'group' {keeps}"),
-        ("warning", f"vitbench_models: model mlp: the field 'licence' {keeps}"),
+        ("warning", f"vitbench_models: model mlp: the field 'homepage' {keeps}"),
     ]
 
 
@@ -306,7 +306,7 @@ def test_the_same_package_uses_what_the_later_contract_has() -> None:
     found = loaded("later")
     assert found.problems == ()
     spec = found.model("later/mlp").spec
-    assert (spec.licence, spec.declared["width"].group) == ("MIT", "size")
+    assert (spec.homepage, spec.declared["width"].group) == ("https://example.org", "size")
     assert list(found.notes) == ["later/trained-on-nothing"]
     assert built(found, task="multi_label") == [*LAYERS, "Sigmoid"]
 

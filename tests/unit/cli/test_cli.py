@@ -104,6 +104,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--dataset": ("NAME", True, None),
         "--plots": FLAG,
         "--details": FLAG,
+        "--no-images": FLAG,
     },
     "findings": {"folder": ("[DIR]", False, None), "--json": FLAG},
     "explain": {
@@ -250,6 +251,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--budget", "30x"], '"30x" is not a duration; write 90s, 15m, 1h30m or a number of seconds'),
         (["run", "--budget", "5m", "--epochs", "2"], "--epochs and --budget both say how long models are trained"),
         (["run", "--budget", "5m", "--speeds", "only"], "--speeds only trains none; drop one of the two"),
+        (["run", "--split", "val", "--speeds", "only"], "--speeds only judges none; drop one of the two"),
         (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
         (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
         (["run", "--data", "pets="], '"pets=" must be written NAME=PATH'),

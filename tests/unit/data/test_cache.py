@@ -20,6 +20,7 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from vitbench.data import forms
 from vitbench.data.cache import FORMAT, WantedSize, cache_dataset, takes
+from vitbench.data.cached_images import image_names
 from vitbench.data.integrity import digest_of
 from vitbench.data.locate import Located
 from vitbench.data.oddities import MOST_NAMED, Read, content_of
@@ -102,6 +103,25 @@ def _folders(tmp_path: Path) -> list[str]:
 
 
 # --- what is cached
+
+
+def test_equal_images_of_two_folders_keep_the_names_of_each(tmp_path: Path) -> None:
+    images, found = _images([(3, 16, 16)] * 6), {}
+    for folder in ("one", "two"):
+        root = tmp_path / folder
+        root.mkdir()
+        (root / "file").write_text(folder)
+        toy = Toy(images, images, extra={"names": [f"{folder}/{i}.png" for i in range(6)]})
+        found[folder] = [_cache(toy, tmp_path, root=root)[FOLLOW] for _ in range(2)][1]  # the second is remembered
+    assert found["one"].cache == found["two"].cache
+    for folder, info in found.items():
+        assert image_names(info, "test", 6) == [f"{folder}/{i}.png" for i in range(6)]
+
+
+def test_as_many_names_as_images_are_wanted(tmp_path: Path) -> None:
+    toy = _square(16)
+    toy.extra["names"] = ["a.png"]
+    assert "1 names for 6 train images" in _reason(toy, tmp_path)
 
 
 def test_small_square_images_are_cached_as_they_are_and_shared(tmp_path: Path) -> None:
@@ -812,7 +832,10 @@ def test_an_unreadable_image_is_left_out_of_the_split_that_it_was_cut_into(batch
     toy = _damaged(ValueError("lost"), 3, 7, batches=batches)
     toy.images["test"], given = None, toy.open
     toy.open = lambda **asked: given(**asked) if asked["split"] == "train" else None
-    located = toy.located()
+    toy.extra["names"] = [image.tobytes().hex() for image in toy.images["train"]]  # named after what they show
+    root = tmp_path / "toy"
+    root.mkdir()
+    located = toy.located(root)
     info = cache_dataset(
         located, sides=(FOLLOW,), cache_root=tmp_path / "cache", say=lambda line: None, skip_unreadable=True
     )[FOLLOW]
@@ -822,6 +845,9 @@ def test_an_unreadable_image_is_left_out_of_the_split_that_it_was_cut_into(batch
         for image, label in zip(_read(info, f"{split}-images"), _read(info, f"{split}-labels"), strict=True):
             assert whole.pop(image.tobytes()) == label
     assert [*whole] == [toy.images["train"][row].tobytes() for row in (3, 7)]
+    if not batches:  # which have no names
+        named = image_names(info, "test", info.sizes["test"])
+        assert named == [image.tobytes().hex() for image in _read(info, "test-images")]
 
 
 BROKEN = ValueError("cannot read image /pets/cat/1.jpg:\n truncated")

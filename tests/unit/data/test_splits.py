@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vitbench.data.splits import load_splits, single_image_note, stratified_limit, stratified_split
-from vitbench.errors import UsageError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.records import DataInfo
 
 labels_of = st.lists(st.integers(0, 6), min_size=1, max_size=120).map(lambda values: np.array(values, np.int64))
@@ -169,6 +169,31 @@ def test_where_nothing_learns_one_training_image_per_class_is_enough(tmp_path: P
     info = _cached(tmp_path, np.array([0, 1]), np.array([0, 1]))
     splits = load_splits(info, limit=None, learns=False)
     assert (len(splits.train), len(splits.val), splits.notes) == (2, 0, ())
+
+
+@pytest.mark.parametrize("more", [{}, {"val": np.array([1, 0, 0])}])
+def test_where_validation_images_are_judged_no_file_of_the_test_split_is_opened(
+    tmp_path: Path, more: dict[str, np.ndarray]
+) -> None:
+    info = _cached(tmp_path, np.repeat([0, 1], 50), np.repeat([0, 1], 20), **more)
+    usual = load_splits(info, limit=None)
+    assert usual.judged is usual.test
+    for path in tmp_path.glob("test-*"):
+        path.unlink()
+    splits = load_splits(info, limit=None, judged="val")
+    assert splits.judged is splits.val
+    assert np.array_equal(splits.val.index, usual.val.index)
+    assert len(splits.test) == 0
+
+
+def test_data_without_validation_images_have_nothing_else_to_judge_models_on(tmp_path: Path) -> None:
+    none = np.array([], int)
+    with pytest.raises(UnusableError, match=r"dataset toy: it has test images alone, .* \(--split test\)"):
+        load_splits(_cached(tmp_path, none, np.array([0, 1])), limit=None, learns=False, judged="val")
+    with pytest.raises(UsageError, match="none is left for validation"):
+        load_splits(_cached(tmp_path, np.array([0, 1]), np.array([0, 1])), limit=None, learns=False, judged="val")
+    own = _cached(tmp_path, none, np.array([0, 1]), val=np.array([1, 0]))
+    assert load_splits(own, limit=None, learns=False, judged="val").judged.labels.tolist() == [1, 0]
 
 
 def test_a_limit_that_leaves_no_validation_image_is_refused(tmp_path: Path) -> None:

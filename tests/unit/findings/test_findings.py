@@ -136,7 +136,9 @@ def test_published_figures_stand_beside_the_runs_own(tmp_path: Path) -> None:
     models = (
         '[[models]]\nname = "p4"\npublished = {digits = 71.9}\n[[models]]\nname = "p8"\npublished = {digits = 50}\n'
     )
-    own, missing = read_findings(write(tmp_path, quality("p4", right(300)), suite=HEAD + models)).figures
+    judged_otherwise = quality("p4", right(320), split="val")
+    folder = write(tmp_path, quality("p4", right(300)), judged_otherwise, suite=HEAD + models)
+    own, missing = read_findings(folder).figures
     assert own.metric is not None
     assert (own.shown, own.metric.value, own.difference) == (71.9, 0.75, pytest.approx(0.75 - 0.719))
     assert (missing.name, missing.metric, missing.difference) == ("p8", None, None)

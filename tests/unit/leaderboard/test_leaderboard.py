@@ -11,6 +11,7 @@ from vitbench.leaderboard import leaderboard
 from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import Row, build
 from vitbench.records import METHOD, Record
+from vitbench.report.naming import titles
 from vitbench.running.attempt import merge_processes
 from vitbench.statistics import wilson
 
@@ -319,6 +320,24 @@ def test_partial_results_stand_apart_unranked_and_sorted():
     ]
 
 
+def test_rows_of_test_images_come_before_those_of_validation_images():
+    """Partial ones, too; and a model's speed stands in both."""
+    of_val = f.quality("a", 350, split="val")
+    board = build([of_val, *f.speed("a", 900), f.quality("a", 340, limit=9), f.quality("a", 300)], [], "top1")
+    assert [(row.condition.split, row.condition.partial, "throughput" in row.metrics) for row in board.rows] == [
+        ("test", False, True),
+        ("test", True, True),
+        ("val", False, True),
+    ]
+    assert list(titles(board.by_condition()).values()) == [
+        "digits",
+        "digits, partial: limit 9",
+        "digits, judged on validation images",
+    ]
+    (lost,) = build([], [of_val.planned], "top1").failed
+    assert lost.detail == "digits (validation), seed 0"
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -326,6 +345,7 @@ def test_partial_results_stand_apart_unranked_and_sorted():
         {"precision": "bfloat16"},
         {"compile": "default"},
         {"limit": 0.5},
+        {"split": "val"},
         {"machine": f.GPU_MACHINE, "device": "cuda"},
     ],
 )

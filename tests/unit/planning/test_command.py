@@ -93,7 +93,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         {"budget": "1h30m", "settings": {"supervised": {"by_time": True}}},
         {"budget": 0.5},
         {"batch_size": 64, "largest_batch": True},
-        {"limit": 9, "speeds": "all", "recipe": "supervised"},
+        {"limit": 9, "speeds": "all", "recipe": "supervised", "split": "val"},
         {"settings": {"supervised": {"lr": 1e-05, "augment": False, "epochs": 3}}},
         {"plugins": [Path("my_net.py")], "models": ["my_net/net"], "no_plugins": ["timm"]},
         {

@@ -13,7 +13,7 @@ from torch import nn
 
 from vitbench.catalog import Plugin
 from vitbench.errors import UnusableError
-from vitbench.planning.heads import describe_head, resolve_head
+from vitbench.planning.heads import describe_head, own_head, resolve_head
 from vitbench.planning.resolve import ResolvedModel
 from vitbench.records import Head
 from vitbench.specs import ModelSpec
@@ -62,11 +62,12 @@ def model(tmp_path: Path, *, outputs: Any = (), source: str = "", classes: int =
 def test_a_head_is_as_its_names_say_else_as_the_checkpoint_has_it(
     tmp_path: Path, outputs: Any, source: str, classes: int, head: Head
 ) -> None:
-    assert resolve_head(model(tmp_path, outputs=outputs, source=source, classes=classes), DATA, {})[0] == head
+    own = own_head(model(tmp_path, outputs=outputs, source=source, classes=classes), DATA)
+    assert resolve_head(own, DATA, {})[0] == head
 
 
 def test_a_head_of_which_only_the_size_is_known_wants_a_class_map(tmp_path: Path) -> None:
-    given = model(tmp_path, classes=5)
+    given = own_head(model(tmp_path, classes=5), DATA)
     with pytest.raises(UnusableError, match=r"head has 5 classes that nothing names, and the data have 2; say which"):
         resolve_head(given, DATA, {"class_map": ""})
     (tmp_path / "map.csv").write_text("cat,4\ndog,1\ndog,0\n")
@@ -74,15 +75,21 @@ def test_a_head_of_which_only_the_size_is_known_wants_a_class_map(tmp_path: Path
     assert found == (Head(outputs=5, of_classes=((4,), (1, 0))), "by the class map")
 
 
+def test_a_file_of_class_names_has_one_for_each_output(tmp_path: Path) -> None:
+    given = model(tmp_path, outputs=NAMES, source="the model's name", classes=5)
+    with pytest.raises(UnusableError, match="checkpoint has 5 classes, and its class_names are 4; give one line"):
+        own_head(given, DATA)
+
+
 def test_a_checkpoint_that_cannot_be_read_leaves_its_head_to_building(tmp_path: Path) -> None:
     given = model(tmp_path, classes=5)
     Path(str(given.options["checkpoint"])).write_bytes(b"")
-    assert resolve_head(given, DATA, {})[0] == Head(outputs=2)
+    assert own_head(given, DATA).outputs == 2
 
 
 def test_classes_that_compete_have_names_of_their_own(tmp_path: Path) -> None:
     outputs = (("dog",), (), ("mouse",), ("cat", "puss"), ("puss",))
-    given = model(tmp_path, outputs=outputs, source="the checkpoint")
+    given = own_head(model(tmp_path, outputs=outputs, source="the checkpoint"), DATA)
     data = msgspec.structs.replace(DATA, class_names=("dog", "mouse"))
     assert resolve_head(given, data, {"classes": "all"})[0].others == ("output 1", "cat", "puss")
     (tmp_path / "map.json").write_text('{"dog": "cat", "mouse": "mouse"}')

@@ -14,11 +14,12 @@ import pytest
 from vitbench.catalog import Catalog, Offer, Plugin
 from vitbench.data import cache
 from vitbench.errors import UnusableError, UsageError
+from vitbench.leaderboard.grouping import identity, timed_model
 from vitbench.planning.expand import expand
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import prepare
 from vitbench.planning.suite import Conditions, ModelEntry, Selection, SpeedPlan, Suite
-from vitbench.records import KeyedCell, QualityCell, SpeedCell
+from vitbench.records import Head, KeyedCell, QualityCell, SpeedCell
 from vitbench.specs import DatasetSpec, ModelSpec, Option, RecipeSpec
 
 PLUGIN = Plugin(name="zoo", distribution="d", version="1", module="m", sha256="5ha")
@@ -104,12 +105,26 @@ CATALOG = Catalog(
             downloads=True,
             revision=revision,
         ),
+        ModelSpec(
+            name="unnamed",
+            build=net,
+            summary="x",
+            options={"pretrained": True},
+            pretrained_on="x",
+            class_names=raising(KeyError("cat")),
+        ),
         ModelSpec(name="lacks", build=net, summary="x", requires=("no_such_module",)),
         ModelSpec(name="*", build=net, resolve=raising(ValueError("no network")), summary="x"),
     ),
     recipes=offers(
         RecipeSpec(name="sgd", fit=fit, summary="x"),
-        RecipeSpec(name="score", fit=fit, summary="x", trains=False),
+        RecipeSpec(
+            name="score",
+            fit=fit,
+            summary="x",
+            trains=False,
+            options={"class_map": Option("", kind="file"), "classes": "subset"},
+        ),
         RecipeSpec(name="lacking", fit=fit, summary="x", requires=("no_such_module",)),
         RecipeSpec(name="gone", fit="no_such_module:fit", summary="x"),
         RecipeSpec(
@@ -365,6 +380,47 @@ def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
         found = prepared(model, datasets=[f"scored:kept={kept}"], recipe="score")
         assert [cell.unavailable for cell in found.cells if isinstance(cell.cell, QualityCell)] == [""]
         assert found.notes[0] == f"scored{':kept=train' if kept == 'train' else ''}: 12 test images in 2 classes"
+
+
+def test_a_head_of_more_classes_is_scored_on_those_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("one")
+    (tmp_path / "names.txt").write_text("light\nred\ndark\n")
+    (tmp_path / "map.csv").write_text("dark,2\nlight,0\n")
+    model = f"zoo/sound:checkpoint={tmp_path}/weights.pt,class_names={tmp_path}/names.txt"
+
+    def scored(**options: str) -> list[KeyedCell]:
+        return list(prepared(model, datasets=["scored"], recipe="score", score=options).cells)
+
+    subset, speed = scored()
+    assert subset.head == Head(outputs=3, of_classes=((2,), (0,)))
+    assert (speed.head, speed.cell.num_classes, timed_model(speed)) == (None, 3, timed_model(subset))
+    [whole, _] = scored(classes="all")
+    assert whole.head == Head(outputs=3, of_classes=((2,), (0,)), others=("red",))
+    [mapped, _] = scored(class_map=str(tmp_path / "map.csv"))
+    assert mapped.head == subset.head
+    (tmp_path / "map.csv").write_text("dark,2\nlight,0\nlight,1\n")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")  # speed needs no match
+    [again, timed] = scored(class_map=str(tmp_path / "map.csv"))
+    assert again.head == Head(outputs=3, of_classes=((2,), (0, 1)))
+    assert (again.id == mapped.id, again.key == mapped.key) == (True, False)
+    assert (timed.cell.num_classes, timed.unavailable) == (3, "")
+    assert len({cell.id for cell in (subset, whole, mapped)}) == 3
+    others = [identity(cell, cell.cell).task.other_classes for cell in (subset, whole, mapped)]
+    assert others == [0, 1, 0]
+    (tmp_path / "names.txt").write_text("light\nred\n")
+    found = prepared(model, datasets=["scored"], recipe="score")
+    assert [cell.unavailable[:40] for cell in found.cells] == ['"dark" of the data\'s 2 classes is not am', ""]
+    with pytest.raises(
+        UnusableError, match=r'^model zoo/sound.* on scored: "dark" of the data.s 2 classes is not among'
+    ):
+        prepared(model, datasets=["scored"], recipe="score", speed=SpeedPlan(batch_sizes=()))
+
+
+def test_a_model_whose_classes_cannot_be_named_costs_its_own_cells(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("one")
+    sound = f"zoo/sound:checkpoint={tmp_path}/weights.pt"
+    found = prepared(sound, "zoo/unnamed", datasets=["scored"], recipe="score", speed=SpeedPlan(batch_sizes=()))
+    assert [cell.unavailable for cell in found.cells] == ["", "its class_names cannot be used: KeyError: 'cat'"]
 
 
 def test_a_model_that_learns_is_refused_data_without_training_images() -> None:

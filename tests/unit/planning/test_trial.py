@@ -32,7 +32,7 @@ def checked(build: Target, size: str | None = None) -> Fault | None:
     cell = factories.quality_cell(options=options, image_size=sides, in_channels=3)
     spec = ModelSpec(name="net", build=build, summary="x")
     model = ResolvedModel(name="zoo/net", plugin=PLUGIN, spec=spec, options=options, label="net")
-    return try_build(cell, model, factories.data_info()).fault
+    return try_build(cell, model).fault
 
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(3), BaseException()], ids=repr)

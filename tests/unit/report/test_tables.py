@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
-from vitbench.records import METHOD, Allotted, Head, Record, Style
+from vitbench.records import HELD_OUT, METHOD, Allotted, Head, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -91,6 +91,18 @@ def test_ranges_baselines_and_notes():
         "With one seed each, ranks compare sets of weights, not models.",
         "Recipe: recipes/supervised.",
     )
+
+
+def test_what_was_held_out_is_said_of_rows_that_are_judged_on_it():
+    one, other = f.quality("a", 340, split="val"), f.quality("b", 300, split="val")
+    one = msgspec.structs.replace(one, splits={HELD_OUT: 360})
+    assert "Scores of a are of training images that the recipe held out (out-of-fold predictions)." in (
+        only_section(one, other).notes
+    )
+    alone = only_section(one).notes
+    assert alone[0] == "Ranked by top1 (higher is better), on 360 held-out images."
+    assert "Scores are of training images that the recipe held out (out-of-fold predictions)." in alone
+    assert only_section(other).notes[0] == "Ranked by top1 (higher is better), on 360 validation images."
 
 
 def test_rows_of_one_model_under_two_recipes_say_which():

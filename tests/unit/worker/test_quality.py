@@ -23,7 +23,7 @@ from vitbench.execution.messages import PREDICTIONS, SCORES, WEIGHTS, CellJob, M
 from vitbench.measuring.predictions import load_predictions, save_predictions
 from vitbench.measuring.steps import InvalidOutput
 from vitbench.protocols import FitRun, TrainVal
-from vitbench.records import DataInfo, Head, QualityCell
+from vitbench.records import HELD_OUT, DataInfo, Head, QualityCell
 from vitbench.training import DivergedError, preprocess, statistics
 from vitbench.worker import figure, quality
 from vitbench.worker.quality import measure_again, run_quality
@@ -118,6 +118,74 @@ def test_scores_on_doubtful_data_are_doubtful_and_what_training_took_is_not(
     took = [one for one in first.measurements if one.machine_bound]
     assert took
     assert not any(set(info.doubts) & set(one.verdict.reasons) for one in took)
+
+
+@pytest.mark.compute
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_cell_that_is_judged_on_validation_images_reads_no_others_and_says_what_chose_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
+    monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
+    info = msgspec.structs.replace(cached(tmp_path), doubts=("of test images",), val_doubts=("copies",))
+    val = load_splits(info, limit=None).val
+    for path in tmp_path.glob("test-*.npy"):
+        path.unlink()
+    options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
+    planned = factories.quality_cell("vit", options=options, data=info, split="val", recipe_options={"keep": keep})
+    first = run_quality(CellJob(planned=planned), load_catalog(), tmp_path, lambda _: None)
+    predicted = load_predictions(tmp_path / PREDICTIONS)
+    assert np.array_equal(predicted.index, val.index)
+    assert np.array_equal(predicted.labels, val.labels)
+    assert first.splits == {"train": 180, "val": 20, "test": 0}
+    chosen = "supervised chooses by the validation images (keep=best), so that scores on them are too high"
+    job = MetricsJob(planned=planned, doubts=first.doubts)
+    again = measure_again(msgspec.msgpack.encode(job), tmp_path, lambda _: None)
+    for result in (first, again):
+        found = {one.name: one.verdict.reasons for one in result.measurements}
+        assert found["top1"] == ("copies", *[chosen] * (keep == "best"))
+    assert not any(chosen in one.verdict.reasons for one in first.measurements if one.name.startswith("train"))
+
+
+@pytest.mark.compute
+def test_what_a_recipe_held_out_is_judged_in_place_of_the_validation_split_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed attempt said is there, too; a cell that is judged on test images does not use it."""
+
+    class Killed(BaseException):
+        pass
+
+    def fit(model: torch.nn.Module, data: TrainVal, run: FitRun) -> torch.nn.Module:
+        labels = dict(zip(data.train.index.tolist(), data.train.labels.tolist(), strict=True))
+        folds = np.array_split(data.train.index[::-1], 2)
+        step = run.resume()[0] if run.resume() else 0
+        run.out_of_fold(folds[step], np.eye(10, dtype=np.float32)[[labels[row] for row in folds[step].tolist()]])
+        run.save(1, {})
+        if step == 0 and run.seed == 7:
+            raise Killed
+        return model
+
+    monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
+    monkeypatch.setattr(quality, "load_target", lambda text: fit)
+    info, options = cached(tmp_path), load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
+    splits = load_splits(info, limit=None)
+    how = {"options": options, "data": info, "recipe_options": {"keep": "best"}}
+    planned = factories.quality_cell("vit", split="val", seed=7, **how)
+    job = CellJob(planned=planned, checkpoint=str(tmp_path / "key.pt"))
+    with pytest.raises(Killed):
+        run_quality(job, load_catalog(), tmp_path, lambda _: None)
+    result = run_quality(job, load_catalog(), tmp_path, lambda _: None)
+    predicted = load_predictions(tmp_path / PREDICTIONS)
+    assert np.array_equal(predicted.index, splits.train.index)
+    assert np.array_equal(predicted.labels, splits.train.labels)
+    assert result.splits == {"train": 180, "val": 20, "test": 0, HELD_OUT: 180}
+    (top1,) = [one for one in result.measurements if one.name == "top1"]
+    assert (top1.value, top1.n, top1.verdict.level) == (1.0, 180, "valid")
+
+    usual = factories.quality_cell("vit", **how)
+    assert HELD_OUT not in run_quality(CellJob(planned=usual), load_catalog(), tmp_path, lambda _: None).splits
+    assert np.array_equal(load_predictions(tmp_path / PREDICTIONS).index, splits.test.index)
 
 
 @pytest.mark.compute

@@ -7,6 +7,7 @@ goes through `vitbench.printable.plain` on its way out.
 from __future__ import annotations
 
 import importlib.util
+import re
 import time
 from collections.abc import Container
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitbench.errors import UnusableError
 from vitbench.findings.findings import Findings
-from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row
+from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row, in_order
 from vitbench.printable import plain
 from vitbench.records import KnownBy
 from vitbench.report.findings_sentences import (
@@ -29,6 +30,9 @@ from vitbench.report.findings_sentences import (
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
+from vitbench.report.html.filtering import filter_data
+from vitbench.report.html.gallery import Gallery, gallery
+from vitbench.report.html.heading import heading
 from vitbench.report.html.panels import Panel, evidence_in_words, panel, panel_id
 from vitbench.report.html.pareto_chart import Picture, pictures
 from vitbench.report.html.scripts import chart_library, json_text, policy, table_library
@@ -40,10 +44,12 @@ from vitbench.report.ranking_notes import ranking_notes, reference_note
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import (
     device_notes,
+    fold_notes,
     head_notes,
     length_notes,
     missing,
     missing_title,
+    pretraining_notes,
     recipe_notes,
     step_notes,
 )
@@ -70,11 +76,15 @@ class _Section:
     conditions: str
     rows: tuple[Row, ...]
     ranks: tuple[str, ...]
+    places: tuple[int, ...]
+    """Of the rows in the order of their ranks."""
     columns: tuple[TableColumn, ...]
     pictures: tuple[Picture, ...]
     training: Chart | None
     looks: PanelFigures
     """The same images through all models."""
+    gallery: Gallery | None
+    """None where no answers to single images are stored."""
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]
 
@@ -93,7 +103,7 @@ def render_html(board: Leaderboard, details: Details) -> str:
     Raises:
         UnusableError: the packages of the extra ``html`` are not installed.
     """
-    return _page(board, details, _sections(board, details.rows), linked=False)
+    return _page(board, details, _sections(board, details), linked=False)
 
 
 def render_page(board: Leaderboard, details: Details, have: Container[str] = ()) -> tuple[str, dict[str, bytes]]:
@@ -111,7 +121,7 @@ def render_page(board: Leaderboard, details: Details, have: Container[str] = ())
     """
     from vitbench.report.figures.drawing import png
 
-    sections = _sections(board, details.rows)
+    sections = _sections(board, details)
     linked = importlib.util.find_spec("matplotlib") is not None
     page = _page(board, details, sections, linked=linked)
     shown = (each for section in sections for each in (section.looks, *(panel.figures for panel in section.panels)))
@@ -123,7 +133,7 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise UnusableError(f'the page needs {", ".join(lacking)}; install it: pip install "vitbench[html]"')
-    script = _source("page.js")
+    script = "".join(map(_source, ("where.js", "filtering.js", "page.js")))
     return (
         _templates()
         .get_template("page.html")
@@ -132,6 +142,7 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
             details=details,
             sections=sections,
             columns=list({column.key: column for section in sections for column in section.columns}.values()),
+            heading=heading(details),
             summary=closing_sentences(board),
             missing=missing(board),
             missing_title=missing_title(board),
@@ -141,6 +152,7 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
             folder=FOLDER,
             findings=_findings(details.findings),
             charts=_Charts(),
+            filter_data=json_text(filter_data([section.rows for section in sections])),
             libraries={"datatables": table_library(), "vega": chart_library()},
             policy=policy(script),
             script=script,
@@ -181,24 +193,39 @@ class _Charts:
         self._charts.append(chart)
         return len(self._charts) - 1
 
-    def json(self) -> str:
-        """Return the data of all charts so far, for the page's script."""
+    def json(self, sections: list[_Section]) -> str:
+        """Return the data of all charts so far, and of models side by side, for the page's script."""
         charts = [chart.compact() for chart in self._charts]
-        return json_text({"config": CONFIG, "templates": TEMPLATES, "charts": charts})
+        beside = [
+            section.gallery.pairs.data if section.gallery and section.gallery.pairs else None for section in sections
+        ]
+        return json_text({"config": CONFIG, "templates": TEMPLATES, "charts": charts, "beside": beside})
 
 
-def _sections(board: Leaderboard, details: tuple[RowDetail, ...]) -> list[_Section]:
+def _sections(board: Leaderboard, details: Details) -> list[_Section]:
     by_condition = board.by_condition()
     names = titles(by_condition)
-    detail_of = dict(zip(map(id, board.rows), details, strict=True))
+    detail_of = dict(zip(map(id, board.rows), details.rows, strict=True))
     return [
-        _section(board, condition, names[condition], rows, [detail_of[id(row)] for row in rows])
-        for condition, rows in by_condition.items()
+        _section(
+            board,
+            condition,
+            names[condition],
+            rows,
+            [detail_of[id(row)] for row in rows],
+            gallery(f"s{number}", details.albums.get(condition), len(rows), images=details.images),
+        )
+        for number, (condition, rows) in enumerate(by_condition.items())
     ]
 
 
 def _section(
-    board: Leaderboard, condition: Condition, title: str, rows: list[Row], details: list[RowDetail]
+    board: Leaderboard,
+    condition: Condition,
+    title: str,
+    rows: list[Row],
+    details: list[RowDetail],
+    shown: Gallery | None,
 ) -> _Section:
     from vitbench.report.html.figures import board_figures
 
@@ -209,12 +236,14 @@ def _section(
         conditions=conditions_in_words(condition, board.by_condition()),
         rows=tuple(rows),
         ranks=tuple(ranks),
-        columns=tuple(columns(rows, board.rank_by)),
+        places=_places(rows, board.rank_by),
+        columns=tuple(columns(rows, board.rank_by, board.columns)),
         pictures=tuple(pictures(rows, board.rank_by, [panel_id(row) for row in rows])),
         training=curves_chart([(name, detail.curves) for name, detail in zip(names, details, strict=True)]),
         looks=board_figures(
             f"all-{panel_id(rows[0])}", [(name, each.figures) for name, each in zip(names, details, strict=True)]
         ),
+        gallery=shown,
         panels=tuple(
             panel(row, name, detail, rank, board.rank_by)
             for row, name, detail, rank in zip(rows, names, details, ranks, strict=True)
@@ -225,11 +254,19 @@ def _section(
             *device_notes(rows, names),
             *length_notes(rows, names),
             *head_notes(rows, names),
+            *fold_notes(rows, names),
             *recipe_notes(rows, names),
             *step_notes(rows, names),
+            *pretraining_notes(rows, names),
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )
+
+
+def _places(rows: list[Row], rank_by: str) -> tuple[int, ...]:
+    """Return where each row stands by rank, however they are sorted."""
+    places = {id(row): place for place, row in enumerate(in_order(rows, rank_by))}
+    return tuple(places[id(row)] for row in rows)
 
 
 def _suites(runs: tuple[RunDetail, ...]) -> list[tuple[str, list[str]]]:
@@ -272,6 +309,12 @@ def _templates() -> Environment:
     found.filters["utc"] = lambda seconds: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
     found.filters["known_by"] = lambda data: _KNOWN_BY[data.known_by] if data.verified else _NOT_VERIFIED
     found.filters["evidence"] = evidence_in_words
+
+    def breaking(name: str) -> Markup:
+        """Let a long name break after its hyphens and the like, and not within its words."""
+        return Markup("<wbr>").join(re.findall(r"[^-_/:,]*[-_/:,]|[^-_/:,]+", plain(name)))
+
+    found.filters["breaking"] = breaking
     return found
 
 

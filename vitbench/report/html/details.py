@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from vitbench.errors import StoreError
 from vitbench.findings.findings import Findings, findings_of
-from vitbench.leaderboard.answers import read_answers
-from vitbench.leaderboard.leaderboard import Leaderboard, Row
+from vitbench.leaderboard.answers import Answers, read_answers
+from vitbench.leaderboard.leaderboard import Condition, Leaderboard, Row, row_labels
 from vitbench.measurements import plain_name
 from vitbench.records import (
     DataInfo,
@@ -31,9 +30,20 @@ from vitbench.records import (
     SpeedCell,
     newest_by_id,
 )
-from vitbench.report.html.diagnostics import Bin, Confusion, Histogram, calibration, confusion, histogram
+from vitbench.report.html.album import MOST_IMAGES, Album, Answerer, album
+from vitbench.report.html.diagnostics import (
+    Bin,
+    Confusion,
+    Histogram,
+    Recall,
+    calibration,
+    confusion,
+    histogram,
+    recalls,
+)
 from vitbench.report.html.reproduce import Reproduction, reproduction
-from vitbench.settings import LATENCY
+from vitbench.report.mistakes import judged_split
+from vitbench.settings import CONFUSION_FIGURE, LATENCY, MISTAKES_FIGURE
 
 if TYPE_CHECKING:
     from vitbench.figures import Figure
@@ -85,6 +95,8 @@ class DrawnFigure:
     name: str
     key: str
     """Of what was drawn: other pictures have another."""
+    figure: str = ""
+    """Its full name."""
     pictures: tuple[Figure, ...]
 
 
@@ -98,6 +110,8 @@ class RowDetail:
     curves: tuple[Curve, ...]
     confusion: Confusion | None
     """None where no predictions are stored."""
+    recalls: tuple[Recall, ...]
+    """Of each class that has images."""
     calibration: tuple[Bin, ...]
     latency: Histogram | None
     """Milliseconds for one image; None where no latency was measured."""
@@ -109,7 +123,7 @@ class RowDetail:
     torch: tuple[str, ...]
     """Version; several likewise."""
     figures: tuple[DrawnFigure, ...]
-    """Of the first seed that has any."""
+    """Of the first seed that has any, but for those whose content the page has by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,17 +145,22 @@ class Details:
     runs: tuple[RunDetail, ...]
     """Those that made the rows, and the newest, which is the last."""
     data: tuple[DataInfo, ...]
+    albums: Mapping[Condition, Album]
+    """What is shown of the images that models were judged on; of no condition without answers."""
+    images: bool
+    """Whether any image is shown."""
     findings: Findings | None = None
     """What became of what the suite states; None where it states nothing."""
 
 
-def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) -> Details:
+def read_details(store: Store, board: Leaderboard, records: Sequence[Record], *, images: bool = True) -> Details:
     """Read what is behind the rows of a leaderboard.
 
     Args:
         store: where the predictions, runs, suites and environments are.
         board: made of `records`.
         records: all attempts, the newest last.
+        images: whether images of the data may be shown; if not, figures that show any are left out, too.
 
     What is damaged in the store is left out: a run, and the command that makes its rows again.
     """
@@ -161,15 +180,77 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record]) ->
         for planned in (record.planned for record in each)
         if planned.data is not None
     }
+    details: dict[int, RowDetail] = {}
+    albums = {}
+    of_row = dict(zip(map(id, board.rows), behind, strict=True))
+    by_condition = board.by_condition()
+    for condition, rows in by_condition.items():
+        answers = [_answers(of_row[id(row)], store) for row in rows]
+        found = _album(
+            rows, answers, [of_row[id(row)] for row in rows], images=images, room=MOST_IMAGES // len(by_condition)
+        )
+        if found is not None:
+            albums[condition] = found
+        for row, predicted in zip(rows, answers, strict=True):
+            figures = _figures(of_row[id(row)], drawn, store)
+            behind_row = _row(row, of_row[id(row)], shown, predicted)
+            further = _further(figures, behind_row, found, images=images)
+            details[id(row)] = replace(behind_row, figures=further)
     return Details(
-        rows=tuple(
-            _row(row, each, shown, store.predictions_path, _figures(each, drawn, store))
-            for row, each in zip(board.rows, behind, strict=True)
-        ),
+        rows=tuple(details[id(row)] for row in board.rows),
         runs=tuple(shown.values()),
         data=tuple(data.values()),
-        findings=findings_of(store, board, records),
+        albums=albums,
+        images=images,
+        findings=findings_of(store, board.whole, records),
     )
+
+
+def _answers(records: Sequence[Record], store: Store) -> tuple[Answers, ...]:
+    """Return what is stored of a row's answers, of the lowest seed first."""
+    quality = [record for record in records if isinstance(record.planned.cell, QualityCell)]
+    quality.sort(key=lambda record: record.planned.cell.seed)  # type: ignore[union-attr]
+    return tuple(found for r in quality if (found := read_answers(store.predictions_path(r.key))) is not None)
+
+
+def _album(
+    rows: Sequence[Row],
+    answers: Sequence[tuple[Answers, ...]],
+    records: Sequence[Sequence[Record]],
+    *,
+    images: bool,
+    room: int,
+) -> Album | None:
+    """Return what is shown of the images of one condition."""
+    models = []
+    for number, (row, name, seeds) in enumerate(zip(rows, row_labels(rows), answers, strict=True)):
+        same = tuple(one for one in seeds if one.are_on_images_of(seeds[0]))
+        if same:
+            classes = next(r.planned.class_names for r in records[number] if isinstance(r.planned.cell, QualityCell))
+            models.append(Answerer(row=number, name=name, baseline=row.baseline, class_names=classes, seeds=same))
+    judged = [r for each in records for r in each if isinstance(r.planned.cell, QualityCell) and r.planned.data]
+    data = {(r.planned.data.cache, r.planned.data.names): r.planned.data for r in judged if r.planned.data}
+    return album(models, data.values(), judged_split(judged[0]), images=images, room=room) if judged else None
+
+
+def _further(
+    figures: tuple[DrawnFigure, ...], detail: RowDetail, album: Album | None, *, images: bool
+) -> tuple[DrawnFigure, ...]:
+    """Return the figures that say more than the page does, and without images those that show none."""
+    from vitbench.figures import Grid
+
+    known = set()
+    if detail.confusion and detail.confusion.whole:
+        known.add(CONFUSION_FIGURE)
+    if album and album.places:
+        known.add(MISTAKES_FIGURE)
+    kept = []
+    for figure in figures:
+        # Maps of values are made of images, too, and may show what is on them.
+        pictures = tuple(each for each in figure.pictures if images or not isinstance(each, Grid))
+        if pictures and figure.figure not in known:
+            kept.append(replace(figure, pictures=pictures))
+    return tuple(kept)
 
 
 def _run(run: Run, store: Store) -> RunDetail | None:
@@ -202,8 +283,9 @@ def _figures(records: Sequence[Record], drawn: Sequence[Record], store: Store) -
     for record in sorted(found, key=lambda each: each.started):
         with contextlib.suppress(StoreError):
             pictures = read_figures(store.figures_path(record.key))
-            name = record.planned.cell.figure.rpartition("/")[2]  # type: ignore[union-attr]
-            figures.append(DrawnFigure(name=name, key=record.key, pictures=pictures))
+            full = record.planned.cell.figure  # type: ignore[union-attr]
+            name = full.rpartition("/")[2]
+            figures.append(DrawnFigure(name=name, key=record.key, pictures=pictures, figure=full))
     return tuple(figures)
 
 
@@ -211,21 +293,20 @@ def _row(
     row: Row,
     records: Sequence[Record],
     runs: Mapping[str, RunDetail],
-    predictions: Callable[[str], Path],
-    figures: tuple[DrawnFigure, ...],
+    predicted: tuple[Answers, ...],
 ) -> RowDetail:
     quality = {r.planned.cell.seed: r for r in records if isinstance(r.planned.cell, QualityCell)}
     # Speed cells have neither recipe nor data.
     main = max(quality.values() or records, key=lambda record: record.started)
     planned = main.planned
     class_names = planned.class_names
-    predicted = [found for r in quality.values() if (found := read_answers(predictions(r.key))) is not None]
     run = runs.get(main.run)
     return RowDetail(
         main=main,
         class_names=class_names,
         curves=tuple(_curve(seed, record) for seed, record in sorted(quality.items()) if record.curve),
         confusion=confusion(predicted, len(class_names)) if predicted else None,
+        recalls=recalls(predicted, len(class_names)) if predicted else (),
         calibration=calibration(predicted) if predicted else (),
         latency=_latency(records),
         cells=tuple(_cell(record) for record in records),
@@ -241,7 +322,7 @@ def _row(
         else Reproduction(command="", note="What its run was asked for is damaged in the store."),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),
-        figures=figures,
+        figures=(),
     )
 
 

@@ -17,6 +17,7 @@ from vitbench.report.html.charts import (
     latency_chart,
 )
 from vitbench.report.html.details import CellDetail, RowDetail
+from vitbench.report.html.diagnostics import MOST_CLASSES, Recall
 from vitbench.report.metric_styles import MetricStyle, in_words, percent_decimals, style_of
 from vitbench.report.naming import conditions_in_words
 from vitbench.report.terminal_text import EN_DASH, marked_verdict
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MetricLine", "Panel", "evidence_in_words", "panel", "panel_id"]
 
+_MOST_PAIRS = 5
+"""Of mistakes that are listed beside a whole matrix."""
 _NOT_EVIDENCE = frozenset({"seconds", "threads", "usable_cores"})
 """Names that tell of the conditions, not of a disturbance."""
 
@@ -44,6 +47,20 @@ class MetricLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecallLine:
+    """The recall of one class."""
+
+    name: str
+    recall: str
+    interval: str
+    strip: tuple[float, float, float]
+    """Low, value and high, in per cent."""
+    images: int
+    taken_for: str
+    share: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
     """What the panel of a row says."""
 
@@ -54,9 +71,11 @@ class Panel:
     charts: tuple[Chart, ...]
     figures: PanelFigures
     pairs: tuple[tuple[str, str, int], ...]
-    """Of many classes, the most frequent mistakes: true, predicted, images."""
+    """The most frequent mistakes: true, predicted, images."""
     mistakes: str
     """The same in words, where there is no chart that says it."""
+    recalls: tuple[RecallLine, ...]
+    recalls_title: str
     facts: Mapping[str, str]
     cells: tuple[CellDetail, ...]
     command: str
@@ -96,14 +115,50 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         metrics=tuple(_metric_line(metric, row) for metric in sorted(row.metrics, key=lambda each: each != rank_by)),
         charts=tuple(chart for chart in charts if chart is not None),
         figures=panel_figures(panel_id(row), name, detail.figures),
-        pairs=tuple((names[true], names[taken], images) for true, taken, images in found.counts)
-        if found and pictured is None
-        else (),
+        pairs=_pairs(detail),
+        recalls=tuple(_recall_line(each, names) for each in _worst(detail.recalls)),
+        recalls_title=_recalls_title(detail),
         mistakes=confusion_in_words(detail) if found and pictured is None else "",
         facts={name: text for name, text in _facts(row, detail).items() if text},
         cells=detail.cells,
         command=detail.reproduction.command,
         note=detail.reproduction.note,
+    )
+
+
+def _pairs(detail: RowDetail) -> tuple[tuple[str, str, int], ...]:
+    """Return the most frequent mistakes; the few of few classes are in the matrix, too."""
+    found, names = detail.confusion, detail.class_names
+    if found is None:
+        return ()
+    wrong = sorted((each for each in found.counts if each[0] != each[1]), key=lambda each: -each[2])
+    return tuple(
+        (names[true], names[taken], images) for true, taken, images in wrong[: _MOST_PAIRS if found.whole else None]
+    )
+
+
+def _worst(found: Sequence[Recall]) -> Sequence[Recall]:
+    """Return all classes in their order; of more than a table shows, the worst."""
+    return found if len(found) <= MOST_CLASSES else sorted(found, key=lambda each: each.recall)[:MOST_CLASSES]
+
+
+def _recalls_title(detail: RowDetail) -> str:
+    count = len(detail.recalls)
+    return (
+        f"Recall of the {MOST_CLASSES} worst of {count:,} classes" if count > MOST_CLASSES else "Recall of each class"
+    )
+
+
+def _recall_line(found: Recall, names: Sequence[str]) -> RecallLine:
+    low, value, high = (round(100 * each, 1) for each in (found.low, found.recall, found.high))
+    return RecallLine(
+        name=names[found.label],
+        recall=f"{value:.1f} %",
+        interval=f"{low:.1f}{EN_DASH}{high:.1f}",
+        strip=(low, value, high),
+        images=found.images,
+        taken_for="" if found.taken_for is None else names[found.taken_for],
+        share=f"{found.taken_share:.1%}",
     )
 
 
@@ -185,6 +240,9 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
         "scored on": row.head,
+        "pretrained on": row.pretrained_on,
+        "licence of the weights": row.licence,
+        "passes": "" if row.passes is None else f"{row.passes:.4g} over the training images",
         "seeds": ", ".join(map(str, row.seeds)),
         "trained on": _seed_devices(row),
         "seeds without a result": ", ".join(map(str, row.seeds_missing)),

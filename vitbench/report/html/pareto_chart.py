@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vitbench.leaderboard.leaderboard import Row
 from vitbench.report.html.charts import Chart, Value, number
 from vitbench.report.metric_styles import MetricStyle, in_words
-from vitbench.report.pareto_points import Placement, Point, place
+from vitbench.report.pareto_points import MOST_LABELS, Placement, Point, place
 from vitbench.report.terminal_text import VERDICTS
 from vitbench.settings import AXES
 
@@ -50,8 +50,11 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
     relative = any(own.relative for point in points if (own := point.row.metrics.get(metric)))
     leaders = sorted((points[i] for i in placed.on_front), key=lambda point: point.x[1])
     words = "; ".join(
-        f"{point.name} ({_text(point, placed.upright)}, {_text(point, placed.across)})" for point in leaders
+        f"{point.name} ({_text(point, placed.upright)}, {_text(point, placed.across)})"
+        for point in leaders
+        if len(leaders) <= MOST_LABELS or placed.points.index(point) in placed.labelled
     )
+    words += f"; and {len(leaders) - MOST_LABELS} more" if len(leaders) > MOST_LABELS else ""
     return Chart(
         kind="pareto",
         title=f"{rank_by} and {name}",
@@ -65,6 +68,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
             "x": _title(placed.across, points[0].row),
             "y": _title(placed.upright, points[0].row),
             "x_name": name,
+            "x_metric": metric,
             "y_name": rank_by,
             "scale": "log" if placed.logarithmic else "linear",
             # Vega-Lite warns of "zero" on a logarithmic scale: it must not be there.

@@ -6,12 +6,14 @@ It has every metric; what has no column in the other formats' tables is hidden u
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from vitbench.leaderboard.leaderboard import Metric, Row
+from vitbench.leaderboard.view import FACTS
 from vitbench.report.metric_styles import MetricStyle, interval_head, percent_decimals, styles_of
 from vitbench.report.terminal_text import EN_DASH, marked
+from vitbench.settings import LATENCY, SPEED
 
 __all__ = ["TableCell", "TableColumn", "columns"]
 
@@ -36,13 +38,17 @@ class TableColumn:
     """One column."""
 
     key: str
-    """The metric, or what is told of it; the same in all sections."""
+    """The metric, what is told of it, or a fact; the same in all sections."""
     title: str
     unit: str
     better: str
     detail: bool
     """Hidden until it is asked for, where scripts run."""
+    narrow: bool
+    """Shown where there is little room, as on a phone."""
     cells: tuple[TableCell, ...]
+    words: bool = False
+    """Whether it is sorted as text."""
 
     @property
     def name(self) -> str:
@@ -50,14 +56,56 @@ class TableColumn:
         return " ".join(filter(None, (self.title, self.unit)))
 
 
-def columns(rows: Sequence[Row], rank_by: str) -> list[TableColumn]:
-    """Return the columns of the rows of one condition, the ranking metric with its interval first."""
+def columns(rows: Sequence[Row], rank_by: str, asked: Sequence[str] = ()) -> list[TableColumn]:
+    """Return the columns of the rows of one condition, the ranking metric with its interval first, the facts last.
+
+    Args:
+        rows: of the condition.
+        rank_by: the ranking metric.
+        asked: metrics and facts that come first, and are all that is shown before the reader chooses; empty: as
+            metrics say, and the facts that tell rows apart.
+    """
+    found = [*_of_metrics(rows, rank_by), *_facts(rows)]
+    if not asked:
+        return found
+    own = [column for name in asked for column in found if column.key in (name, f"{name}_interval", f"{name}_sd")]
+    others = [column for column in found if column not in own]
+    return [replace(column, detail=column in others) for column in (*own, *others)]
+
+
+def _facts(rows: Sequence[Row]) -> list[TableColumn]:
+    """Return a column for each fact that is known of some row."""
+    found = []
+    for name, fact in FACTS.items():
+        texts = [fact.text(row) for row in rows]
+        orders = [fact.order(row) for row in rows]
+        if any(texts):
+            cells = (
+                TableCell(text=text, order="" if order is None else str(order))
+                for text, order in zip(texts, orders, strict=True)
+            )
+            found.append(
+                TableColumn(
+                    key=name,
+                    title=fact.title,
+                    unit="",
+                    better="",
+                    detail=len(set(texts)) < 2,
+                    narrow=False,
+                    cells=tuple(cells),
+                    words=fact.number is None,
+                )
+            )
+    return found
+
+
+def _of_metrics(rows: Sequence[Row], rank_by: str) -> list[TableColumn]:
     shown = styles_of(rows, rank_by)
-    found = [_column(style, rows, detail=style.detail and style.metric != rank_by) for style in shown]
+    found = [_column(style, rows, rank_by) for style in shown]
     return [*found[:1], *_interval(shown[0], rows), *found[1:]] if shown and shown[0].metric == rank_by else found
 
 
-def _column(style: MetricStyle, rows: Sequence[Row], *, detail: bool) -> TableColumn:
+def _column(style: MetricStyle, rows: Sequence[Row], rank_by: str) -> TableColumn:
     metrics = [row.metrics.get(style.metric) for row in rows]
     text = partial(style.number, decimals=percent_decimals(metrics))
     return TableColumn(
@@ -66,7 +114,8 @@ def _column(style: MetricStyle, rows: Sequence[Row], *, detail: bool) -> TableCo
         title=style.title or ("" if style.metric in style.unit.lower() else style.metric),
         unit=style.unit,
         better=next((metric.better for metric in metrics if metric), ""),
-        detail=detail,
+        detail=style.detail and style.metric != rank_by,
+        narrow=style.metric in (rank_by, SPEED, LATENCY),
         cells=tuple(_cell(metric, text) for metric in metrics),
     )
 
@@ -99,7 +148,13 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
         key = f"{style.metric}_interval"
         found.append(
             TableColumn(
-                key=key, title=title or style.metric, unit=unit, better=better, detail=False, cells=tuple(intervals)
+                key=key,
+                title=title or style.metric,
+                unit=unit,
+                better=better,
+                detail=False,
+                narrow=False,
+                cells=tuple(intervals),
             )
         )
     spreads = [None if metric is None else metric.spread for metric in metrics]
@@ -107,7 +162,9 @@ def _interval(style: MetricStyle, rows: Sequence[Row]) -> list[TableColumn]:
         cells = [_EMPTY if each is None else TableCell(text=text(each), order=f"{each:.8g}") for each in spreads]
         key = f"{style.metric}_sd"
         found.append(
-            TableColumn(key=key, title="sd of", unit="seeds", better="lower", detail=False, cells=tuple(cells))
+            TableColumn(
+                key=key, title="sd of", unit="seeds", better="lower", detail=False, narrow=False, cells=tuple(cells)
+            )
         )
     return found
 

@@ -26,8 +26,15 @@ _QUALITY = 80
 class Images:
     """Images by the name of a class of the page's style sheet."""
 
-    def __init__(self, scope: str) -> None:
-        self._scope = scope
+    def __init__(self, scope: str, *, prefix: str = "i", exact: int = EXACT) -> None:
+        """Begin without images.
+
+        Args:
+            scope: the id of the element that holds them.
+            prefix: of the names of their classes, which no other images within that element have.
+            exact: pixels of a side up to which they are stored to the last bit.
+        """
+        self._scope, self._prefix, self._exact = scope, prefix, exact
         self._names: dict[bytes, str] = {}
         self._rules: dict[str, str] = {}
 
@@ -58,20 +65,19 @@ class Images:
     def _name(self, column: Sequence[NDArray[Any]], *, exact: bool) -> str:
         content = f"{column[0].shape}".encode() + b"".join(image.tobytes() for image in column)
         if content not in self._names:
-            name = self._names[content] = f"i{len(self._names)}"
-            self._rules[name] = (
-                f"#{self._scope} .{name}{{--n:{len(column)};background-image:url({_address(column, exact=exact)})}}"
-            )
+            name = self._names[content] = f"{self._prefix}{len(self._names)}"
+            address = _address(column, self._exact, exact=exact)
+            self._rules[name] = f"#{self._scope} .{name}{{--n:{len(column)};background-image:url({address})}}"
         return self._names[content]
 
 
-def _address(column: Sequence[NDArray[Any]], *, exact: bool) -> str:
+def _address(column: Sequence[NDArray[Any]], exact_side: int, *, exact: bool) -> str:
     import numpy as np
     from PIL import Image
 
     content, (height, width) = io.BytesIO(), column[0].shape[:2]
     largest = max(height, width)
-    exact = exact or largest <= EXACT
+    exact = exact or largest <= exact_side
     if not exact and largest > LARGEST:
         size = (-(-width * LARGEST // largest), -(-height * LARGEST // largest))
         column = [np.asarray(Image.fromarray(image).resize(size)) for image in column]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import factories
 import msgspec
-import numpy as np
 import pages
 import pytest
 
-from vitbench.figures import Points
-from vitbench.figures.files import write_figures
 from vitbench.leaderboard.leaderboard import build
-from vitbench.records import FigureCell, PluginOrigin, QualityCell, Record, SpeedCell
+from vitbench.records import PluginOrigin, SpeedCell
 from vitbench.report.html.details import MOST_POINTS, read_details
 from vitbench.store import Store
 
@@ -171,35 +167,17 @@ def test_nothing_heavy_is_imported():
     assert finished.returncode == 0, finished.stderr
 
 
-def figure_record(
-    of: Record, name: str, *, pictures: int = 1, started: float = 0.0, folder: Path | None = None, **fields: object
-) -> Record:
-    """Return the record of a figure of a training; its pictures, each titled after it, lie in a folder."""
-    trained = of.planned.cell
-    assert isinstance(trained, QualityCell)
-    cell = FigureCell(figure=f"figures/{name}", of=trained, **fields)
-    key = f"{of.key[:8]}{name}{pictures}"
-    planned = msgspec.structs.replace(of.planned, cell=cell, id=key, key=key, shows=of.key)
-    if folder is not None:
-        x = np.zeros(1, dtype=np.float32)
-        one = Points(title=f"{name} of seed {trained.seed}", x=x, y=x, x_label="x", y_label="y")
-        write_figures(folder / f"figures-{key}.npz", [one] * pictures)
-    return msgspec.structs.replace(
-        of, planned=planned, measurements=(), pictures=pictures, started=of.started + started
-    )
-
-
 def test_figures_are_those_of_the_first_seed_that_has_any(tmp_path, store):
     none, one, two = (factories.quality("vit", 300, seed=seed) for seed in (0, 1, 2))
     figures = [
-        figure_record(two, "rollout", folder=tmp_path),
-        figure_record(one, "rollout", folder=tmp_path, started=2.0),
-        figure_record(one, "attention", folder=tmp_path, pictures=3, started=1.0),
-        figure_record(one, "attention", folder=tmp_path, figure_options={"layer": 2}, started=3.0),
-        figure_record(one, "positions", folder=tmp_path, images={"mine.png": "5ha"}),
-        figure_record(one, "damaged"),
-        figure_record(one, "skipped", pictures=0),
-        figure_record(one, "outdated", folder=tmp_path, started=-1.0),  # the training ran again since
+        pages.figure_record(two, "rollout", folder=tmp_path),
+        pages.figure_record(one, "rollout", folder=tmp_path, started=2.0),
+        pages.figure_record(one, "attention", folder=tmp_path, pictures=3, started=1.0),
+        pages.figure_record(one, "attention", folder=tmp_path, figure_options={"layer": 2}, started=3.0),
+        pages.figure_record(one, "positions", folder=tmp_path, images={"mine.png": "5ha"}),
+        pages.figure_record(one, "damaged"),
+        pages.figure_record(one, "skipped", pictures=0),
+        pages.figure_record(one, "outdated", folder=tmp_path, started=-1.0),  # the training ran again since
     ]
     found = only([none, one, two, *figures], store).figures
     assert [(each.name, len(each.pictures)) for each in found] == [("attention", 3), ("rollout", 1)]

@@ -160,7 +160,7 @@ def test_nothing_is_loaded_and_only_the_pages_own_script_may_run(tmp_path, rende
 
 
 def test_names_are_text_everywhere(tmp_path, render):
-    clean = Reader(render(pages.model(tmp_path, "vit", 350, 500.0), pages.model(tmp_path, "resnet", 340, 900.0)))
+    clean = Reader(render(pages.model(tmp_path, "vi-t", 350, 500.0), pages.model(tmp_path, "resnet", 340, 900.0)))
     records = pages.hostile_records(tmp_path)
     page = Reader(render(*records, command=pages.HOSTILE[0], machine=pages.HOSTILE[2]))
     known = {name for tag, attributes in clean.elements for name in attributes}

@@ -24,6 +24,12 @@ def test_the_ranking_metric_comes_first_with_its_interval():
     assert [each.key for each in columns(rows, "throughput")][:2] == ["throughput", "throughput_interval"]
 
 
+def test_a_phone_shows_what_is_ranked_by_and_the_speeds():
+    rows = rows_of(factories.quality(), factories.speed())
+    assert {each.key for each in columns(rows, "top1") if each.narrow} == {"top1", "throughput", "latency_p50"}
+    assert {each.key for each in columns(rows, "params") if each.narrow} == {"params", "throughput", "latency_p50"}
+
+
 def test_several_seeds_have_their_spread():
     rows = rows_of(*(factories.quality(correct=340 + seed, seed=seed) for seed in range(2)))
     assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "top1_sd"]

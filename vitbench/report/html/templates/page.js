@@ -1,7 +1,7 @@
 // What the page does beyond being read: sorts, filters, hides columns, copies, and draws charts when they come into sight.
 "use strict";
 (() => {
-  const { config, templates, charts } = JSON.parse(document.getElementById("data").textContent);
+  const { config, templates, charts, beside } = JSON.parse(document.getElementById("data").textContent);
   // The libraries stand in the page as compressed modules; a module can only be imported from an address.
   const library = async (id) => {
     const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
@@ -41,16 +41,41 @@
   const embedding = library("vega");
 
   const draw = async (place) => {
-    if (place.dataset.drawn || place.closest("[hidden], details:not([open])")) return;
+    if (place.dataset.drawn || filtered.get(place)?.data.points.id.length === 0 || place.closest("[hidden], details:not([open])")) return;
     place.dataset.drawn = "begun";
-    const spec = specification(charts[place.dataset.chart], place.querySelector(".text").textContent);
+    const chart = filtered.get(place) ?? charts[place.dataset.chart];
+    const spec = specification(chart, place.querySelector(".text").textContent);
     const embed = await embedding;
-    const { view } = await embed(place.querySelector(".drawing"), spec, {
+    const drawn = await embed(place.querySelector(".drawing"), spec, {
       mode: "vega-lite", renderer: "svg", actions: false, ast: true, config, defaultStyle: false,
       tooltip: { disableDefaultStyle: true },
     });
-    view.addEventListener("click", (_, item) => { if (item?.datum?.id) location.hash = item.datum.id; });
+    drawn.view.addEventListener("click", (_, item) => { if (item?.datum?.id) location.hash = item.datum.id; });
+    views.set(place, drawn);
     place.dataset.drawn = "done";
+    if (chart !== (filtered.get(place) ?? charts[place.dataset.chart])) await show(place); // filtered meanwhile
+  };
+
+  // Charts whose rows are filtered: what is shown of them, and what they say otherwise.
+  const [filtered, views, unfiltered] = [new Map(), new Map(), new Map()];
+
+  const show = async (place) => {
+    if (place.dataset.drawn === "begun") return;
+    views.get(place)?.finalize();
+    views.delete(place);
+    place.querySelector(".drawing").replaceChildren();
+    delete place.dataset.drawn;
+    if (filtered.get(place)?.data.points.id.length !== 0) await draw(place);
+  };
+
+  const follow = (place, chart) => {
+    const text = place.querySelector(".text");
+    if (!unfiltered.has(place)) unfiltered.set(place, text.textContent);
+    if (!chart && !filtered.has(place)) return;
+    if (chart) filtered.set(place, chart);
+    else filtered.delete(place);
+    text.textContent = chart?.text ?? unfiltered.get(place);
+    show(place);
   };
 
   const drawVisible = async (root = document) => { for (const place of all(".chart", root)) await draw(place); };
@@ -76,6 +101,71 @@
     };
     range.addEventListener("input", show);
     stepper.hidden = false;
+    show();
+  }
+
+  // Two models side by side
+
+  const element = (tag, properties, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  };
+  const name = (text) => element("bdi", {}, ...text.split(/(?<=[-_/:,])/).flatMap((part) => [part, element("wbr", {})]));
+  const percent = (part, whole) => `${(100 * part / whole).toFixed(1)} %`;
+  const MOST_SHOTS = 6;
+
+  const classTable = (classes, lines, names) => {
+    const head = ["class", ...names, "difference, points"].map((text) => element("th", { scope: "col" }, name(text)));
+    const rows = lines.map(([label, images, first, second, sure]) => {
+      const points = 100 * (second - first) / images;
+      const difference = `${points > 0 ? "+" : "\u2212"}${Math.abs(points).toFixed(1)}${sure ? " *" : ""}`;
+      return element("tr", {},
+        element("th", { scope: "row" }, name(classes[label]), " ", element("small", {}, `${images.toLocaleString("en")} images`)),
+        ...[percent(first, images), percent(second, images), difference].map((text) => element("td", {}, text)));
+    });
+    const title = "Recall of the classes on which they differ most (* significant)";
+    const table = element("table", {}, element("caption", {}, title), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+    return element("div", { className: "scroll narrow", tabIndex: 0, role: "region", ariaLabel: title }, table);
+  };
+
+  const shot = ({ thumbnails, captions, labels, classes, models, answers }, i, pair) => {
+    const said = pair.map((k) => `${models[k]}: ${classes[answers[k].classes[i]]} ${answers[k].confidence[i]}%`);
+    const [image, k] = thumbnails[i];
+    const picture = element("i", { className: image, role: "img", ariaLabel: [classes[labels[i]], ...said, captions[i]].join("; ") });
+    picture.style.setProperty("--k", k);
+    return element("li", {}, picture, element("strong", {}, name(classes[labels[i]])), " ", ...said.flatMap((text) => [element("span", {}, name(text)), " "]), element("small", {}, name(captions[i])));
+  };
+
+  const shots = (data, place, right, wrong, pair) => {
+    const found = data.labels.map((_, i) => i)
+      .filter((i) => data.answers[right].classes[i] === data.labels[i] && data.answers[wrong].classes[i] !== data.labels[i])
+      .sort((a, b) => data.answers[wrong].confidence[b] - data.answers[wrong].confidence[a]).slice(0, MOST_SHOTS);
+    if (found.length === 0) return [];
+    const title = `Right: ${data.models[right]}, wrong: ${data.models[wrong]}`;
+    const list = element("ul", { className: place.dataset.coarse === "1" ? "shots coarse" : "shots", ariaLabel: title }, ...found.map((i) => shot(data, i, pair)));
+    list.style.setProperty("--aspect", place.dataset.aspect);
+    return [element("p", { className: "title" }, name(title)), list];
+  };
+
+  for (const place of all(".beside")) {
+    const [data, [first, second], box] = [beside[place.dataset.section], all("select", place), place.querySelector(".pair")];
+    const show = () => {
+      const pair = [first, second].map(({ value }) => Number(value));
+      if (pair[0] === pair[1]) return box.replaceChildren(element("p", {}, "Choose two different models."));
+      const [low, high] = pair.toSorted((a, b) => a - b);
+      const [words, lines] = data.pairs[`${low} ${high}`];
+      const turned = pair[0] === low ? lines : lines.map(([label, images, a, b, sure]) => [label, images, b, a, sure]);
+      box.replaceChildren(
+        ...words.filter(Boolean).map((text) => element("p", {}, text)),
+        ...(turned.length ? [classTable(data.classes, turned, pair.map((k) => data.models[k]))] : []),
+        ...shots(data, place, pair[0], pair[1], pair),
+        ...shots(data, place, pair[1], pair[0], pair),
+      );
+    };
+    second.value = "1";
+    place.addEventListener("change", show);
+    place.hidden = false;
     show();
   }
 
@@ -105,17 +195,23 @@
 
   // Rows without a figure come last in both directions.
   const compare = (sign) => (a, b) => (a === "") - (b === "") || sign * (a - b);
+  const compareWords = (sign) => (a, b) => (a === "") - (b === "") || sign * a.localeCompare(b);
 
   const makeTables = (DataTable) => {
-    const unasked = new Set(all("#columns input:not([checked])").map(({ value }) => value));
+    // A phone has room for what is ranked by and the speeds; the others are a tap away.
+    if (matchMedia("(max-width: 40rem)").matches) {
+      for (const box of all("#columns input:not([data-narrow])")) box.checked = false;
+    }
+    const unasked = new Set(all("#columns input:not(:checked)").map(({ value }) => value));
     DataTable.type("figure", "order", { asc: compare(1), desc: compare(-1) });
+    DataTable.type("words", "order", { asc: compareWords(1), desc: compareWords(-1) });
     return all("table.board").map((table) => new DataTable(table, {
       autoWidth: false, info: false, order: [], paging: false,
       layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
       language: { zeroRecords: "No row fits the filter." },
       columns: all("thead th", table).map(({ dataset }) => ({
         name: dataset.key,
-        type: dataset.key === "model" ? "html" : "figure",
+        type: dataset.key === "model" ? "html" : dataset.kind ?? "figure",
         searchable: dataset.key === "model",
         orderSequence: FIRST[dataset.better] ?? ["asc", "desc"],
         visible: !unasked.has(dataset.key),
@@ -129,11 +225,22 @@
 
   const sectionOf = (table) => table.table().node().closest("section");
 
-  const searchIn = (tables, text) => {
-    for (const table of tables) table.search(text).draw();
-    const shown = tables.reduce((sum, table) => sum + table.rows({ search: "applied" }).count(), 0);
-    const count = tables.reduce((sum, table) => sum + table.rows().count(), 0);
-    say(text ? `${shown} of ${count} rows` : "");
+  // Rows whose names hold a text and whose figures meet a condition; the charts show the same.
+  const filterRows = (tables, filter, text, clause) => {
+    const met = filter.met(clause);
+    tables.forEach((table, k) => table.search(text).search.fixed("where", (_, __, i) => met[k][i]).draw());
+    const shown = tables.map((table) => {
+      const places = new Set(table.rows({ search: "applied" }).indexes().toArray());
+      return met[tables.indexOf(table)].map((_, i) => places.has(i));
+    });
+    const count = shown.flat().filter(Boolean).length, of = shown.flat().length;
+    say(text || clause ? [`${count} of ${of} rows`, ...filter.lacking(clause)].join("; ") : "");
+    tables.forEach((table, k) => {
+      const whole = shown[k].every(Boolean);
+      for (const place of all(".picture .chart", sectionOf(table))) {
+        follow(place, whole ? null : filter.chart(charts[place.dataset.chart], k, shown[k]));
+      }
+    });
   };
 
   // Markdown for GitHub, by the rules of report/markdown.py: names mean nothing there, and make no links.
@@ -174,7 +281,19 @@
   const connect = (tables) => {
     const search = document.getElementById("search");
     const conditions = document.getElementById("conditions");
-    search.addEventListener("input", () => searchIn(tables, search.value));
+    const [where, fault, filter] = [document.getElementById("where"), document.getElementById("where-fault"), pageFilter()];
+    const refilter = () => {
+      try {
+        filterRows(tables, filter, search.value, filter.read(where.value));
+        fault.textContent = "";
+      } catch (error) { // The rows stay as they are until the condition is whole.
+        if (!(error instanceof SyntaxError)) throw error;
+        fault.textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}`;
+      }
+      where.setAttribute("aria-invalid", fault.textContent !== "");
+    };
+    search.addEventListener("input", refilter);
+    where.addEventListener("input", refilter);
     document.getElementById("copy").addEventListener("click", () => copy(markdown(tables)));
     conditions?.addEventListener("change", () => {
       for (const section of all("section.condition")) section.hidden = conditions.value !== "" && section.id !== conditions.value;

@@ -1,4 +1,4 @@
-"""Which images a pick is for: a folder, an installed dataset, or a dataset with the folder that it is in."""
+"""Which images a command is for: a folder, an installed dataset, or a dataset with the folder that it is in."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from vitbench.errors import UnusableError, did_you_mean
 from vitbench.planning.expand import is_dataset
 
 __all__ = ["Place", "place_of"]
+
+
+_SPLITS = frozenset({"test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev"})
+"""Names of folders that say nothing of whose images are in them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,11 @@ def _is_path(text: str) -> bool:
 
 
 def _name_of(folder: Path, catalog: Catalog) -> str:
-    """Return what tables call a folder's images: its own name, unless an installed dataset has it."""
-    name = re.sub(r"[^\w.-]+", "-", folder.resolve().name).strip("-.") or "images"
+    """Return what tables call a folder's images: its own name, unless an installed dataset has it.
+
+    The folder of a split, such as ``val``, is called as the one that it is in.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would name what a link leads to
+    own = folder.parent if folder.name.casefold() in _SPLITS else folder
+    name = re.sub(r"[^\w.-]+", "-", own.name).strip("-.") or "images"
     return f"my-{name}" if is_dataset(name, catalog) else name

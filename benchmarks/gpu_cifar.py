@@ -28,7 +28,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -129,13 +128,13 @@ def command(options: argparse.Namespace) -> list[str]:
     return words
 
 
-def _ended(words: Sequence[str], seconds: float, environment: dict[str, str]) -> str:
-    """Run a command; interrupt it when its time is up, so that it keeps what it has."""
-    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as child:
+def ended(words: Sequence[str], seconds: float) -> str:
+    """Run a command of vitbench; stop it when its time is up, so that it keeps what it has. Return how it ended."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) as child:
         try:
             code = child.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGINT)
+            child.terminate()  # SIGINT would be ignored by what a shell has started in the background
             child.wait()
             return "interrupted: the time was up; the same command resumes"
     return "ok" if code == 0 else f"exit code {code}"
@@ -259,13 +258,13 @@ def _steps(folder: Path, *, device: Any, side: int, batch: int, small: bool) -> 
 
     def on_cache(options: dict[str, Any]) -> Callable[[], Tensor]:
         _, net = on_device(model(), run)
-        step, endless = supervised.step(net, run), batches()
+        step = supervised.step(net, run)
         augmentation = supervised.augmentation_of({**run.options, "crop": "resized", **options}, data)
+        endless = augmentation.batches(batches(), image_size=data.image_size)
 
         def take() -> Tensor:
             chosen = next(endless)
-            changed = augmentation.images(chosen.images, chosen.draws, image_size=data.image_size)
-            x = preprocess(changed, how, image_size=data.image_size, in_channels=3)
+            x = preprocess(chosen.images, how, image_size=data.image_size, in_channels=3)
             x, targets = augmentation.mix(x, chosen.labels, chosen.draws, num_classes=classes)
             return step.take(x, targets)
 
@@ -354,13 +353,13 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"missing: {', '.join(lacking)}; run the same command with --bring FOLDER when they are there")
         os.environ.setdefault("VITBENCH_CACHE", str(options.data / "cache"))
         began = time.monotonic()
-        ended = "" if lacking else _ended(command(options), options.seconds, dict(os.environ))
+        how = "" if lacking else ended(command(options), options.seconds)
         seconds = time.monotonic() - began
         steps = _remembered_steps(options, folder) if options.steps else {}
-        text = report(options, ended, seconds, steps)
+        text = report(options, how, seconds, steps)
     options.report.write_text(text, encoding="utf-8")
     print(text)
-    return int(ended not in ("", "ok") or "error" in steps)
+    return int(how not in ("", "ok") or "error" in steps)
 
 
 def _remembered_steps(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -7,9 +7,6 @@ resumes when the same command runs again.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -53,21 +50,9 @@ def run_rows(rows: Sequence[str], command: Command, options: argparse.Namespace)
         ended = "not started: the time was up"
         if until - began > LEAST:
             print(f"{row}: at most {until - began:.0f} s", file=sys.stderr, flush=True)
-            ended = _ended(command(row, options), until - began)
+            ended = gpu_cifar.ended(command(row, options), until - began)
         found.append((row, ended, time.monotonic() - began))
     return found
-
-
-def _ended(words: Sequence[str], seconds: float) -> str:
-    """Run a command; interrupt it when its time is up, so that it keeps what it has."""
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) as child:
-        try:
-            code = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGINT)
-            child.wait()
-            return "interrupted: the time was up"
-    return "ok" if code == 0 else f"exit code {code}"
 
 
 def report(title: str, settings: str, options: argparse.Namespace, rows: Sequence[Ended]) -> str:

@@ -149,9 +149,8 @@ def by_batch(order: Order) -> Iterator[Block]:
         for _ in range(calls):
             mean_loss = MeanLoss(first_step=1)
             batches = shuffled(split, batch_size=subject.batch_size, device=run.device, seed=0, epoch=epoch)
-            for batch in batches:
-                changed = augmentation.images(batch.images, batch.draws, image_size=(SIDE, SIDE))
-                inputs = preprocess(changed, how, image_size=(SIDE, SIDE), in_channels=3)
+            for batch in augmentation.batches(batches, image_size=(SIDE, SIDE)):
+                inputs = preprocess(batch.images, how, image_size=(SIDE, SIDE), in_channels=3)
                 loss = train_step(
                     net, inputs, batch.labels, optimizer=optimizer, scaler=grad_scaler(run), run=run, clip_norm=1.0
                 )

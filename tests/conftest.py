@@ -5,6 +5,7 @@ A test that says nothing of its cost is `fast`, and can start no process.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing.process
 import os
@@ -26,7 +27,7 @@ for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "COLUMNS", "LI
 # How long an example takes is the machine's affair.
 _profile = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("default", _profile, max_examples=20)
-hypothesis.settings.register_profile("ci", _profile, max_examples=500, derandomize=True)
+hypothesis.settings.register_profile("ci", _profile, max_examples=200, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 COSTS = ("process", "compute", "simulation", "browser", "slow", "gpu")
@@ -54,6 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker("process")
             if not any(map(item.get_closest_marker, COSTS)):
                 item.add_marker("fast")
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collection look at no more than what the tests make.
+
+    The modules and the tests themselves are about a million objects, and each timing begins with a collection.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

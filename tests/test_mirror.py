@@ -79,6 +79,14 @@ TESTED_WITH = {
     "unit/testing/test_plan.py": ("testing/families", "testing/parametrize"),
     "unit/testing/test_isolated.py": ("testing/report",),
     "unit/test_api.py": ("__init__",),
+    "integration/test_pick.py": (
+        "cli/pick",
+        "picking/going",
+        "picking/outlook",
+        "picking/pick",
+        "picking/stages",
+    ),
+    "unit/picking/test_answer.py": ("picking/course", "picking/report"),
     # What is right only in a process of its own, or after a training.
     "integration/test_lockstep.py": ("lockstep/process",),
 }

@@ -105,7 +105,7 @@ def vitbench_figures() -> Iterator[vitbench.FigureSpec]:
         draw="vitbench_recipes.masked_figure:draw",
         summary="Masked images, and what a pretraining by masked-patches predicts of them",
         needs=("kept",),
-        options={"images": Option(64, minimum=0, help="Test images that the prediction is measured on; 0: none")},
+        options={"images": Option(64, minimum=0, help="Unseen images that the prediction is measured on; 0: none")},
     )
 
 

@@ -8,6 +8,7 @@ input (BEiT, arXiv 2106.08254) are an option.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -79,6 +80,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     length = TrainingLength(run, len(data.train), batch_size)
     warmup = round(options["warmup"] * length.total)
     augmentation = Augmentation(crop="padded", flip=True).allowed(data.augmentations)
+    augmented = partial(augmentation.batches, image_size=data.image_size)
     per_class = class_weights(data.train.labels, data.num_classes)
 
     model, net = on_device(model, run)
@@ -111,12 +113,10 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             start=done % steps,
             weights=per_class[data.train.labels] if options["balance"] == "sampling" else None,
         )
-        wanted = length.within(batches, done)
-        watched = with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=done % steps)
-        for batch in clock.watch(watched):
+        wanted = length.within(clock.watch(batches, augmented), done)
+        for batch in with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=done % steps):
             state.save(done)
-            images = augmentation.images(batch.images, batch.draws, image_size=data.image_size)
-            inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+            inputs = preprocess(batch.images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             lr = options["lr"] * warmup_cosine(length.at(done), total_steps=length.total, warmup_steps=warmup)
             set_lr(training.optimizer, lr)
             losses.add(training.take(inputs, batch.labels))

@@ -119,7 +119,7 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Grid | Measurement]
 
     Args:
         subject: with what `masked-patches` kept.
-        images: how many test images to measure that on; 0: none.
+        images: how many of those that the model is judged on to measure that on; 0: none.
 
     Raises:
         Skip: the model was not pretrained so.
@@ -131,7 +131,7 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Grid | Measurement]
 
 
 def _measured(found: Pretrained, count: int) -> list[Measurement]:
-    """Return how well masked patches of some test images are predicted, beside what knowing nothing gives."""
+    """Return how well masked patches of some images of the subject are predicted, beside what knowing nothing gives."""
     if not count:
         return []
     split = found.subject.images
@@ -178,12 +178,12 @@ def _in_words(measured: Sequence[Measurement]) -> str:
         right, most = by["masked_accuracy"], by["masked_majority"].value
         between = "" if right.low is None else f" ({right.low:.1%} to {right.high:.1%})"
         return (
-            f"On {count} test images {right.value:.1%}{between} of the masked patches are right; the commonest colour "
-            f"alone would be right in {most:.1%}."
+            f"On {count} unseen images {right.value:.1%}{between} of the masked patches are right; the commonest "
+            f"colour alone would be right in {most:.1%}."
         )
     loss, guess = by["masked_loss"], by["masked_guess_loss"].value
     between = "" if loss.low is None else f" ({loss.low:.3f} to {loss.high:.3f})"
-    return f"The error on {count} test images is {loss.value:.3f}{between}; that of the mean alone is {guess:.3f}."
+    return f"The error on {count} unseen images is {loss.value:.3f}{between}; that of the mean alone is {guess:.3f}."
 
 
 def _grid(found: Pretrained, look: Look, measured: str) -> Grid:

@@ -15,6 +15,7 @@ Shapes: B images, n patches, m of them masked, P outputs for each.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def pretrain(model: nn.Module, data: TrainVal, run: FitRun) -> float:
     length = TrainingLength(replace(run, options=ours), len(data.train), batch_size)
     steps, warmup = steps_per_epoch(len(data.train), batch_size), round(options["warmup"] * length.total)
     seed = derived_seed(run.seed, "pretraining")
-    augmentation = supervised.augmentation_of(options, data)
+    augmented = partial(supervised.augmentation_of(options, data).batches, image_size=data.image_size)
 
     model = model.to(run.device)
     task = Task.of(model, data, run)
@@ -143,12 +144,10 @@ def pretrain(model: nn.Module, data: TrainVal, run: FitRun) -> float:
         net.train()
         start = done % steps
         shown = shuffled(train, batch_size=batch_size, device=run.device, seed=seed, epoch=epoch, start=start)
-        wanted = length.within(shown, done)
-        watched = with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=start)
-        for batch in clock.watch(watched):
+        wanted = length.within(clock.watch(shown, augmented), done)
+        for batch in with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=start):
             state.save(done)
-            images = augmentation.images(batch.images, batch.draws, image_size=data.image_size)
-            inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+            inputs = preprocess(batch.images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             hidden = task.corruption(batch.draws.to(run.device))
             goals = task.goals(inputs, hidden)
             lr = options["pretrain_lr"] * warmup_cosine(done, total_steps=length.total, warmup_steps=warmup)

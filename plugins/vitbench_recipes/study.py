@@ -11,6 +11,7 @@ crop is the one that it used on CIFAR-100, padded by an eighth. Its accuracy was
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     small = min(data.image_size) < RESIZED_FROM
     wanted = Augmentation(crop="padded", flip=True) if small else Augmentation(crop="resized", scale=(0.5, 1.0))
     augmentation = wanted.allowed(data.augmentations)
+    augmented = partial(augmentation.batches, image_size=data.image_size)
     rotates = small and "crop" in data.augmentations
 
     model, net = on_device(model, run)
@@ -82,12 +84,10 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         net.train()
         start = done % steps
         batches = shuffled(train, batch_size=batch_size, device=run.device, seed=run.seed, epoch=epoch, start=start)
-        wanted = length.within(batches, done)
-        watched = with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=start)
-        for batch in clock.watch(watched):
+        wanted = length.within(clock.watch(batches, augmented), done)
+        for batch in with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=start):
             state.save(done)
-            images = augmentation.images(batch.images, batch.draws, image_size=data.image_size)
-            images = rotated(images, batch.draws) if rotates else images
+            images = rotated(batch.images, batch.draws) if rotates else batch.images
             inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             losses.add(training.take(inputs, batch.labels))
             done += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -90,6 +91,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     length = TrainingLength(run, len(data.train), batch_size)
     warmup = round(options["warmup"] * length.total)
     augmentation = augmentation_of(options, data)
+    augmented = partial(augmentation.batches, image_size=data.image_size)
     per_class = class_weights(data.train.labels, data.num_classes)
 
     model, net = on_device(model, run)
@@ -124,12 +126,10 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             repeats=options["repeats"],
             weights=per_class[data.train.labels] if options["balance"] == "sampling" else None,
         )
-        wanted = length.within(batches, done)
-        watched = with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=done % steps)
-        for batch in clock.watch(watched):
+        wanted = length.within(clock.watch(batches, augmented), done)
+        for batch in with_progress(wanted, run, epoch=epoch, epochs=length.epochs, steps=steps, start=done % steps):
             state.save(done)
-            images = augmentation.images(batch.images, batch.draws, image_size=data.image_size)
-            inputs = preprocess(images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
+            inputs = preprocess(batch.images, data.preprocess, image_size=data.image_size, in_channels=data.in_channels)
             inputs, targets = augmentation.mix(inputs, batch.labels, batch.draws, num_classes=data.num_classes)
             lr = options["lr"] * warmup_cosine(length.at(done), total_steps=length.total, warmup_steps=warmup)
             set_lr(training.optimizer, lr)

@@ -98,9 +98,9 @@ def test_how_good_it_is_stands_beside_what_knowing_nothing_gives(way: Mapping[st
     if way["colours"]:
         assert found["masked_loss"].value == pytest.approx(math.log(8), rel=1e-6)
         assert found["masked_accuracy"].value == found["masked_majority"].value  # class 0, black, is the commonest
-    assert "50 test images" in given[-1].note
+    assert "50 unseen images" in given[-1].note
     [alone] = draw(subject, images=0)
-    assert "test images" not in alone.note
+    assert "unseen images" not in alone.note
 
 
 @pytest.mark.parametrize("kept", [{}, {"decoder": {"weight": torch.ones(2)}}, {KEPT: {"mask_token": torch.ones(2)}}])

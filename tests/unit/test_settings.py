@@ -23,6 +23,7 @@ MAY_NAME = {
     "pytest_plugin/benchmark.py",  # what pytest-benchmark stores beside its own figures
 }
 ORDINARY = {
+    ("leaderboard/pretraining.py", "cifar"),  # what names of datasets begin with
     *((place, "score") for place in ("__init__.py", "api.py", "cli/__init__.py", "cli/score.py")),  # the command
     ("report/training_curves.py", "train_seconds"),  # a key of `FitRun.log`
     ("testing/subjects.py", "train_seconds"),

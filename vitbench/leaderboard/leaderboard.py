@@ -84,12 +84,6 @@ class Leaderboard:
     unseen: tuple[Row, ...] = ()
     """The rows that `where` hides."""
 
-    @property
-    def whole(self) -> Leaderboard:
-        """With all rows that were ranked, in the order of their ranks."""
-        rows = in_order([*self.rows, *self.unseen], self.rank_by)
-        return replace(self, rows=tuple(rows), hidden="", where="", columns=(), unseen=())
-
     def by_condition(self) -> dict[Condition, list[Row]]:
         """Return the rows of each condition, in their order."""
         found: dict[Condition, list[Row]] = defaultdict(list)

@@ -48,7 +48,7 @@ _ALIASES: Mapping[str, str] = {
 }
 
 
-def overlap(pretrained_on: str, fingerprint: str, data: DataInfo, *, limited: bool = False) -> str:
+def overlap(pretrained_on: str, fingerprint: str, data: DataInfo, *, limited: bool = False, val: bool = False) -> str:
     """Return why the test images may have been among those that weights were trained on; empty: no reason is known.
 
     Training on the training split of the very data is none, as these hold no test image.
@@ -57,20 +57,25 @@ def overlap(pretrained_on: str, fingerprint: str, data: DataInfo, *, limited: bo
         pretrained_on: what the weights were trained on, in words; several are separated by commas.
         fingerprint: of these data, where it is known.
         data: what the model is tested on.
+        val: whether it is judged on validation images, which others may have trained on.
         limited: whether either is a part of its data, whose fingerprint says nothing then.
     """
+    images = f"which may hold the {'validation' if val else 'test'} images"
     tested = {_key(data.name), _key(data.title)}
     for words, key in _named(pretrained_on):
         if key.startswith(_CRAWLS) and (data.known_by != "owner" or _begin(tested, _PUBLISHED)):
-            return f"its weights were trained on {words}, images from the web, which may hold the test images"
+            return f"its weights were trained on {words}, images from the web, {images}"
         if _begin(tested, _HOLDS.get(key, ())):
-            return f"its weights were trained on {words}, which may hold the test images"
+            return f"its weights were trained on {words}, {images}"
         if key not in tested or limited or fingerprint == data.fingerprint:
             continue
-        if fingerprint:
-            return f"its weights were trained on another state of {words}, which may hold the test images"
-        if data.known_by == "owner":  # nobody says that others split it alike
-            return f"its weights were trained on {words}, which may hold the test images"
+        # Published data have one test split, whatever options leave out of the training images.
+        if fingerprint and data.known_by not in ("checksums", "package"):
+            return f"its weights were trained on another state of {words}, {images}"
+        if val or (
+            data.known_by == "owner" and not _begin(tested, _PUBLISHED)
+        ):  # nobody says that others split it alike
+            return f"its weights were trained on {words}, {images}"
     return ""
 
 

@@ -271,7 +271,9 @@ def _overlap(planned: KeyedCell) -> str:
     data = planned.data
     if data is None or not planned.pretrained_on:
         return ""
-    return overlap(planned.pretrained_on, planned.pretrained_fingerprint, data, limited=data.limit is not None)
+    val = isinstance(planned.cell, QualityCell) and planned.cell.split == "val"
+    limited = data.limit is not None
+    return overlap(planned.pretrained_on, planned.pretrained_fingerprint, data, limited=limited, val=val)
 
 
 def _passes(by_seed: Mapping[int, Record], condition: Condition) -> float | None:

@@ -23,6 +23,7 @@ from vitbench.errors import UsageError, did_you_mean
 from vitbench.leaderboard.clauses import Comparison, Joined, Operator, Where
 from vitbench.leaderboard.units import DIMENSIONS, Dimension, Unit
 from vitbench.printable import plain
+from vitbench.settings import SPEED
 
 __all__ = ["MOST_CHARACTERS", "MOST_DEPTH", "Where", "parse_where"]
 
@@ -67,7 +68,7 @@ _TURNED: Mapping[Operator, Operator] = {"<": ">=", "<=": ">", ">": "<=", ">=": "
 _KEYWORDS = ("and", "or", "not")
 _SIGNS = {"&": "and", "&&": "and", ",": "and", ";": "and", "|": "or", "||": "or", "!": "not"}
 _SIGN = re.compile("&&?|\\|\\|?|[,;!]")
-_EXAMPLE = "throughput > 500"
+_EXAMPLE = f"{SPEED} > 500"
 
 
 class _Reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TypeVar
 
@@ -61,11 +61,18 @@ class EpochClock:
         self._wait = 0.0
         self._marks: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
 
-    def watch(self, batches: Iterable[Given]) -> Iterator[Given]:
-        """Yield the batches of an epoch, and time the epoch from here on."""
+    def watch(
+        self, batches: Iterable[Given], prepare: Callable[[Iterator[Given]], Iterator[Given]] = iter
+    ) -> Iterator[Given]:
+        """Yield the batches of an epoch, and time the epoch from here on.
+
+        Args:
+            batches: what is waited for.
+            prepare: what is done with them before a step, such as `Augmentation.batches`; it may take several ahead,
+                and its time is no waiting.
+        """
         self._since = perf_counter()
-        source = iter(batches)
-        while (batch := self._next(source)) is not None:
+        for batch in prepare(self._waited_for(iter(batches))):
             self._in_hand = len(batch.labels if isinstance(batch, Batch) else batch[1])
             yield batch
             self._put_down()
@@ -110,6 +117,10 @@ class EpochClock:
         self._images, self._wait = int(state["epoch_images"]), state["epoch_wait_seconds"]
         self._since, self._in_hand = None, 0
         self._marks.clear()
+
+    def _waited_for(self, source: Iterator[Given]) -> Iterator[Given]:
+        while (batch := self._next(source)) is not None:
+            yield batch
 
     def _put_down(self) -> None:
         """Count the batch in hand, whose step was taken."""

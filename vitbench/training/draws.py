@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -54,6 +55,12 @@ class Draws:
     def select(self, rows: Tensor) -> Draws:
         """Return the draws of some of the images: int64[b] or bool[B]."""
         return Draws(self._seed, self._epoch, self._image[rows])
+
+    @classmethod
+    def joined(cls, several: Sequence[Draws]) -> Draws:
+        """Return the draws of the images of several batches of one epoch, in their order."""
+        first = several[0]
+        return cls(first._seed, first._epoch, torch.cat([each._image for each in several]))
 
     def to(self, device: torch.device | str) -> Draws:
         """Return the same draws with their numbers on another device."""

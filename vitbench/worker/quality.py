@@ -49,7 +49,7 @@ from vitbench.worker.weights import preprocess_of, weights_of
 
 __all__ = ["measure_again", "run_quality"]
 
-AUDITED_IMAGES = 512
+SAMPLED_IMAGES = 512
 """Validation images that the model itself is audited on where what its recipe held out is scored."""
 SIGN_SECONDS = 1.0
 """The least time between two signs of life."""
@@ -144,7 +144,7 @@ def run_quality(job: CellJob, catalog: Catalog, folder: Path, send: Send) -> Cel
                 raise
         log()
         by_folds = cell.split == "val" and len(held_out) > 0
-        judged = _some(splits.judged, AUDITED_IMAGES) if by_folds else splits.judged
+        judged = _some(splits.judged, SAMPLED_IMAGES) if by_folds else splits.judged
         groups = planned.head.groups if planned.head else ()
         found = evaluate(GroupedOutputs(model, groups) if groups else model, planned, judged, how, log)
         if cell.compile and not planned.baseline:

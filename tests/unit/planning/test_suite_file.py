@@ -43,7 +43,8 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
         (HEAD + '[[models]]\nname = "a"\noption = {}', 'unknown key `models[0].option`. Did you mean "options"?'),
         (
             HEAD + '[[models]]\nname = "a"\n[[models]]\nname = "b"\ncolour = 1',
-            "unknown key `models[1].colour`. Known: name, options, label, recipe, recipe_options, needs, published.",
+            "unknown key `models[1].colour`. Known: name, options, label, recipe, recipe_options, needs, published, "
+            "licence.",
         ),
         (HEAD + "[speed]\nbatchsizes = [1]", 'unknown key `speed.batchsizes`. Did you mean "batch_sizes"?'),
         ('name = "mine"', "the key `summary` is missing"),

@@ -24,7 +24,7 @@ def test_every_field_of_a_row_has_its_column():
     [row] = rows(render(build([f.quality("vit", 340)], [], "top1"), "csv"))
     timms = {"image_size": "img_size", "batch_size": "infer_batch_size"}
     named = {timms.get(field.name, field.name) for kind in (Row, Condition) for field in fields(kind)}
-    assert named - set(row) == {"condition", "fingerprint", "ids", "metrics", "other_batches", "tied_with"} | {
+    assert named - set(row) == {"condition", "fingerprint", "ids", "label", "metrics", "other_batches", "tied_with"} | {
         "cudnn",
         "timing_variables",  # with the other variables
     }

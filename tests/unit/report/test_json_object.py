@@ -27,6 +27,10 @@ def test_the_schema():
         "dataset": "digits",
         "recipe": "recipes/supervised",
         "recipe_options": {},
+        "image_size": 8,
+        "pretrained_on": None,
+        "licence": None,
+        "passes": None,
         "device": "cpu",
         "precision": "float32",
         "machine": f.MACHINE,
@@ -75,7 +79,7 @@ def test_the_schema():
 def test_every_field_of_a_row_is_told():
     [row] = json.loads(render(build([f.quality("vit", 340)], [], "top1"), "json"))["rows"]
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
-    assert named - {*row, *row["conditions"]} == {"condition", "ids", "image_size", "other_batches", "timing_variables"}
+    assert named - {*row, *row["conditions"]} == {"condition", "ids", "label", "other_batches", "timing_variables"}
     keys = ["value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons"]
     assert list(row["metrics"]["top1"]) == keys  # programs read them
 

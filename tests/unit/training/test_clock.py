@@ -64,6 +64,24 @@ def test_a_killed_training_goes_on_within_an_epoch(now: list[float]) -> None:
     assert second.lap() == {"images_per_second": 2.0, "wait_seconds": 3.0, "train_seconds": 20.0}
 
 
+def test_what_prepares_batches_ahead_is_no_waiting_and_counts_no_image_before_its_step(now: list[float]) -> None:
+    def in_pairs(batches: Iterator[Pair]) -> Iterator[Pair]:
+        for batch in batches:
+            pair = [batch, next(batches)]
+            now[0] += 4.0
+            yield from pair
+
+    watch, counted = EpochClock(CPU), []
+    for _ in watch.watch(fetched(now, 4, seconds=0.5), in_pairs):
+        counted.append(watch.state_dict()["epoch_images"])
+        now[0] += 1.0
+    assert counted == sorted({*counted}), "one batch more at each step"
+    assert counted[0] == 0
+    times = watch.lap()
+    assert times["wait_seconds"] == 2.0
+    assert times["train_seconds"] == 4 * 0.5 + 2 * 4.0 + 4 * 1.0
+
+
 def test_state_between_epochs_counts_no_evaluation(now: list[float]) -> None:
     watch = EpochClock(CPU)
     train(watch, now, 5)

@@ -202,7 +202,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record], *,
         data=tuple(data.values()),
         albums=albums,
         images=images,
-        findings=findings_of(store, board.whole, records),
+        findings=findings_of(store, board, records),
     )
 
 

@@ -8,10 +8,11 @@ Shapes: B images, C channels, H height and W width of cached images; h and w tho
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from vitbench.errors import UsageError
@@ -21,12 +22,16 @@ from vitbench.training.augmentation.mixing import mixed
 from vitbench.training.augmentation.operations import jittered
 from vitbench.training.augmentation.policies import LARGEST_MAGNITUDE, autoaugment, randaugment
 from vitbench.training.draws import Draws
+from vitbench.training.loading import Batch
 
 __all__ = ["Augmentation"]
 
 Crop = Literal["none", "padded", "resized"]
 Policy = Literal["none", "autoaugment", "randaugment"]
 
+_AT_ONCE = 16 << 20
+"""Bytes of cached images that an accelerator changes at once, if they are several batches: with AutoAugment these are
+about 900 small calls, however many the images, and a GPU has done each before the next one comes."""
 _SHARES = ("jitter", "cutout", "erase")
 """Fields in 0..1."""
 
@@ -130,6 +135,40 @@ class Augmentation:
         elif self.policy == "randaugment":
             images = randaugment(images, draws, operations=self.operations, magnitude=self.magnitude)
         return jittered(images, draws, self.jitter) if self.jitter else images
+
+    def batches(
+        self, batches: Iterable[Batch], *, image_size: tuple[int, int], at_once: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield batches of an epoch with their images changed, as by `images`.
+
+        On an accelerator those of several small batches are changed at once, since there the calls cost more than the
+        pixels. On a CPU that would save little of a step, and a few steps would no longer tell how long others take.
+
+        Args:
+            batches: whose images are as cached.
+            image_size: (h, w) of the model's input.
+            at_once: bytes of cached images that are changed at once, one batch at least; None: by their device.
+        """
+        if self.crop == self.policy == "none" and not self.flip and not self.jitter:
+            yield from batches
+            return
+        group = list[Batch]()
+        for batch in batches:
+            group.append(batch)
+            most = at_once if at_once is not None else 0 if batch.images.device.type == "cpu" else _AT_ONCE
+            if (len(group) + 1) * batch.images.nbytes > most:
+                yield from self._changed(group, image_size)
+                group = []
+        if group:
+            yield from self._changed(group, image_size)
+
+    def _changed(self, group: list[Batch], image_size: tuple[int, int]) -> Iterator[Batch]:
+        images = torch.cat([batch.images for batch in group]) if len(group) > 1 else group[0].images
+        draws = Draws.joined([batch.draws for batch in group])
+        changed = self.images(images, draws, image_size=image_size)
+        parts = torch.split(changed, [len(batch.labels) for batch in group])
+        for batch, own in zip(group, parts, strict=True):
+            yield replace(batch, images=own)
 
     def mix(self, inputs: Tensor, labels: Tensor, draws: Draws, *, num_classes: int) -> tuple[Tensor, Tensor]:
         """Hide parts of the inputs (`cutout`, `erase`), mix them (`mixup`, `cutmix`), and return them with targets.

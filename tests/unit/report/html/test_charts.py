@@ -179,6 +179,21 @@ def test_of_many_points_only_the_front_is_labelled_and_labels_stay_inside(detail
     assert {point["model"]: point["leftwards"] for point in many} == {f"m{i:02}": i > 9 for i in range(MOST_LABELS + 1)}
 
 
+def test_of_a_long_front_some_points_are_labelled_with_its_ends(detailed):
+    rows, _ = detailed(
+        *(
+            each
+            for i in range(30)
+            for each in (factories.quality(f"m{i:02}", 300 + i), factories.speed(f"m{i:02}", 4000.0 - 100 * i))
+        )
+    )
+    chart = drawn(rows)["throughput"]
+    labelled = {point["model"] for point in points(chart) if point["labelled"]}
+    assert len(labelled) == MOST_LABELS
+    assert {"m00", "m29"} <= labelled
+    assert chart.text.endswith("; and 18 more.")
+
+
 def test_there_is_no_picture_of_one_model_or_of_equal_figures(detailed):
     one, _ = detailed(factories.quality("a"), factories.speed("a"))
     assert drawn(one) == {}

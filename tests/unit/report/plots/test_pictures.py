@@ -22,8 +22,8 @@ pytestmark = pytest.mark.compute
 
 
 HOSTILE = [
-    *("<script>alert(1)</script>", "a & b", "$x_1$", r"\frac{1}{2}", "_hidden", '" onmouseover="x', "line\nbreak"),
-    *("\u6a21\u578b", "x" * 300, "1e5", "\x1b[2J", "\u202eevil", "]]>"),
+    *("<script>alert(1)</script>", "a & b ]]>", "$x_1$", r"\frac{1}{2}", "_hidden", '" onmouseover="x', "line\nbreak"),
+    *("\u6a21\u578b", "x" * 300, "1e5", "\x1b[2J", "\u202eevil"),
 ]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitbench.errors import UsageError
-from vitbench.training import Augmentation, Draws
+from vitbench.protocols import Split
+from vitbench.training import Augmentation, Batch, Draws, shuffled
 
 STRONG = Augmentation(
     crop="resized", flip=True, policy="autoaugment", jitter=0.4, cutout=0.4, erase=0.5, mixup=0.8, cutmix=1.0
@@ -45,6 +50,36 @@ def test_an_image_is_changed_by_its_own_draws_in_any_batch(name: str, channels: 
     some = torch.tensor([7, 3, 20, 11])
     assert torch.equal(changed(how, some, channels=channels), whole[some])
     assert not torch.equal(changed(how, torch.arange(COUNT), seed=1, channels=channels), whole)
+
+
+@pytest.mark.parametrize("together", [1, 3, 8])
+@pytest.mark.parametrize("name", ["padded", "all"])
+def test_batches_that_are_changed_at_once_have_the_bits_of_those_changed_alone(name: str, together: int) -> None:
+    how, pool = WHAT[name], images()
+    split = Split(images=pool.numpy(), index=np.arange(COUNT), labels=np.arange(COUNT) % 3)
+    calls: list[int] = []
+
+    class Counting(Augmentation):
+        def images(self, images: torch.Tensor, *others: Any, **more: Any) -> torch.Tensor:
+            calls.append(len(images))
+            return super().images(images, *others, **more)
+
+    given = list(shuffled(split, batch_size=4, device=torch.device("cpu"), seed=2, epoch=1, repeats=2))
+    counting = Counting(**{field.name: getattr(how, field.name) for field in dataclasses.fields(how)})
+    at_once = together * given[0].images.nbytes
+    found = list(counting.batches(iter(given), image_size=SIZE, at_once=at_once))
+    assert calls == {1: [4] * 6, 3: [12] * 2, 8: [24]}[together]
+    for batch, own in zip(found, given, strict=True):
+        assert torch.equal(batch.images, how.images(own.images, own.draws, image_size=SIZE))
+        assert torch.equal(batch.labels, own.labels)
+        assert torch.equal(batch.draws.uniform("mixup"), own.draws.uniform("mixup"))
+
+
+def test_on_a_cpu_each_batch_is_changed_when_its_step_comes() -> None:
+    whole = Batch(images=images(), labels=torch.arange(COUNT), draws=Draws(0, 0, torch.arange(COUNT)))
+    left = iter([whole, whole])
+    next(STRONG.batches(left, image_size=SIZE))
+    assert len(list(left)) == 1
 
 
 def test_the_images_given_stay_as_they_are() -> None:

@@ -80,7 +80,6 @@ TESTED_WITH = {
     "unit/testing/test_isolated.py": ("testing/report",),
     "unit/test_api.py": ("__init__",),
     "integration/test_pick.py": (
-        "cli/pick",
         "picking/outlook",
         "picking/pick",
         "picking/stages",

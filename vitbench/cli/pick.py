@@ -10,6 +10,7 @@ import click
 
 from vitbench.cli.leaderboard import takes_unicode
 from vitbench.cli.options import duration, plugin_options
+from vitbench.cli.run import write_page
 from vitbench.cli.streams import echo
 
 __all__ = ["pick"]
@@ -86,8 +87,10 @@ def pick(
         echo(json.dumps(planned.data(), indent=1) if as_json else str(planned), nl=as_json)
         return 0
     picked = picking.pick(data, **asked)
+    page = write_page(api.load(picked.folder))
     text = json.dumps(picked.data(), indent=1) if as_json else picked.text(unicode=takes_unicode())
     echo(text, nl=as_json)
     if not quiet:
+        api.say(page)
         api.say(f"All results are in {picked.folder}; `vitbench leaderboard {quote(str(picked.folder))}` shows them.")
     return picked.exit_code

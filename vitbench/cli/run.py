@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vitbench.running.session import Rerun
     from vitbench.specs import OptionValue
 
-__all__ = ["carry_out", "run"]
+__all__ = ["carry_out", "run", "write_page"]
 
 
 def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | float | None:
@@ -179,7 +179,7 @@ def carry_out(
         return 0
     results = api.run(**asked, output=output, timeout=timeout, rerun=rerun)
     pictures = _draw_pictures(results, asked["plugins"], asked["no_plugins"])
-    page, folder = _write_page(results), results.folder
+    page, folder = write_page(results), results.folder
     try:
         if as_json:
             echo(render(results.leaderboard, "json"), nl=False)
@@ -196,7 +196,7 @@ def carry_out(
     return results.exit_code
 
 
-def _write_page(results: Results) -> str:
+def write_page(results: Results) -> str:
     """Write the page into the results folder; return a line that says where it is, or why it is not."""
     place = results.folder / "leaderboard.html"
     try:

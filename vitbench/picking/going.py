@@ -73,9 +73,7 @@ class Going:
             UnusableError: no candidate can be used.
         """
         self.asked, self.stages, self.want, self.course = asked, stages, want, Course()
-        self.identity = digest((asked, stages.asked["datasets"], stages.asked["suite"]))
-        self.ledger = read_ledger(stages.folder, self.identity)
-        self.clock = Clock(asked.budget, self.ledger.spent)
+        self.clock = Clock(asked.budget, 0.0)
         self.planned = stages.plan(names.names, speeds="all", aloud=True)
         self.candidates = candidates_of(self.planned, names, catalog)
         self.info = next(cell.data for cell in (each.training for each in self.candidates) if cell.data)
@@ -83,6 +81,11 @@ class Going:
         for line in facts_in_words(self.facts):
             stages.say(line)
         self.runners = self._available(names)
+        # The keys stand for data, checkpoints and versions: what the clock decided of others does not hold.
+        of = [each.training.key for each in self.runners]
+        self.identity = digest((asked, stages.asked["datasets"], stages.asked["suite"], of))
+        self.ledger = read_ledger(stages.folder, self.identity)
+        self.clock.earlier = self.ledger.spent
         self._check_budget()
 
     @property
@@ -95,10 +98,15 @@ class Going:
         """Refuse a budget that the first pass does not fit in; one that was begun is gone on with."""
         least = self.least
         if self.ledger == Ledger() and least > self.clock.budget:
+            count = len(self.runners)
+            what, fewer = (
+                ("the speed of the one candidate and looks at it", "")
+                if count == 1
+                else (f"the speeds of {count} candidates and looks at each", ", or fewer --models")
+            )
             raise UsageError(
-                f"--budget {duration_text(self.clock.budget)} is below the first pass, which measures the speeds of "
-                f"{len(self.runners)} candidates and looks at each once; give --budget "
-                f"{duration_text(math.ceil(1.1 * least))} or more, or fewer --models."
+                f"--budget {duration_text(self.clock.budget)} is below the first pass, which measures {what} once; "
+                f"give --budget {duration_text(math.ceil(1.1 * least))} or more{fewer}."
             )
 
     # Each stage returns the candidates that go on, the best known first.

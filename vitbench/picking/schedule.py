@@ -46,14 +46,14 @@ LEAST_PER_CLASS = 2
 class Clock:
     """What of the budget is used, over all attempts at the same pick."""
 
-    def __init__(self, budget: float, spent: float, *, now: Callable[[], float] = time.time) -> None:
-        """Start, or go on after `spent` seconds of earlier attempts."""
-        self.budget, self._spent, self._now, self._began = budget, spent, now, now()
+    def __init__(self, budget: float, earlier: float, *, now: Callable[[], float] = time.time) -> None:
+        """Start, or go on after the seconds that `earlier` attempts used."""
+        self.budget, self.earlier, self._now, self._began = budget, earlier, now, now()
 
     @property
     def used(self) -> float:
         """Seconds."""
-        return self._spent + self._now() - self._began
+        return self.earlier + self._now() - self._began
 
     def until(self, share: float = 1.0) -> float:
         """Return the seconds until a share of the budget is used; negative where it is."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vitbench.catalog import Catalog
 from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.where import Where, parse_where
+from vitbench.measurements import blank
 
 __all__ = ["Judgement", "judged", "parse_want", "values_of"]
 
@@ -44,7 +45,8 @@ def parse_want(text: str, catalog: Catalog) -> Where | None:
     if not text.strip():
         return None
     return parse_where(
-        text, {one.name: one.unit or "" for offer in catalog.metrics.values() for one in offer.spec.gives}
+        text,
+        {one.name: blank(offer.spec, one.name).unit for offer in catalog.metrics.values() for one in offer.spec.gives},
     )
 
 

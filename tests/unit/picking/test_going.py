@@ -1,4 +1,6 @@
-"""A pick that was interrupted goes on with what it had seen, however much of its budget is gone since."""
+"""A pick while it goes on: whose decisions it goes on with, and what it had seen when it was interrupted."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from vitbench.picking.candidates import Listed
 from vitbench.picking.course import Course
-from vitbench.picking.going import Going
-from vitbench.picking.ledger import Ledger
+from vitbench.picking.going import Asked, Going
+from vitbench.picking.ledger import Ledger, write_ledger
 from vitbench.picking.schedule import Clock
 
 
@@ -50,3 +53,49 @@ def test_speeds_that_were_measured_count_again(measured: int, count: int, monkey
     one, _ = going(Ledger(measured=measured), monkeypatch)
     one.runners = candidates(10)
     assert len(one.time()) == count
+
+
+def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Going:
+    """Begin a pick among models whose trainings have these keys; of one without a key the weights are not there."""
+    models = [
+        SimpleNamespace(
+            name=name,
+            label=name,
+            learned=bool(key),
+            unavailable="" if key else "the hub does not answer",
+            waits=not key,
+            speeds=(),
+            training=SimpleNamespace(key=key, data="data"),
+        )
+        for name, key in keys.items()
+    ]
+    stages: Any = SimpleNamespace(
+        asked={"datasets": ("pets",), "suite": "mine"}, folder=folder, plan=lambda *_, **__: None, say=lambda _: None
+    )
+    for name, given in {
+        "candidates_of": models,
+        "load_splits": None,
+        "data_facts": None,
+        "facts_in_words": [],
+    }.items():
+        monkeypatch.setattr(f"vitbench.picking.going.{name}", lambda *_, given=given, **__: given)
+    names, unused = Listed(suite="mine", names=tuple(keys), named=False), {"catalog": None, "want": None}
+    return Going(Asked(data="pets", budget=600.0, conditions={}), stages, names=names, **unused)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        ({"a": "1", "b": ""}, True),
+        ({"a": "2", "b": ""}, False),  # the data, a checkpoint or a version is another
+        ({"a": "1", "b": "3"}, False),  # the hub is back
+    ],
+)
+def test_what_the_clock_decided_holds_for_the_same_candidates_on_the_same_data(
+    keys: dict[str, str], kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = begun(tmp_path, {"a": "1", "b": ""}, monkeypatch)
+    write_ledger(tmp_path, before.identity, Ledger(spent=100.0, finalists=("a",)))
+    again = begun(tmp_path, keys, monkeypatch)
+    assert again.ledger.finalists == (("a",) if kept else None)
+    assert (again.clock.used >= 100.0) == kept

@@ -81,7 +81,6 @@ TESTED_WITH = {
     "unit/test_api.py": ("__init__",),
     "integration/test_pick.py": (
         "cli/pick",
-        "picking/going",
         "picking/outlook",
         "picking/pick",
         "picking/stages",

@@ -91,7 +91,7 @@ def test_the_figure_shows_each_picture_with_its_map_and_the_tests_and_leaves_the
     shown = [tile.values for tile in grid.tiles[4:] if tile is not None and tile.values is not None]
     assert {values.shape for values in shown} == {(4, 4)}
     assert {float(values.max()) for values in shown} == {1.0}
-    assert "(4 test images" in grid.note
+    assert "(4 images" in grid.note
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
     assert not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert [each.requires_grad for each in model.parameters()] == asked

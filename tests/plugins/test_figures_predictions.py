@@ -75,11 +75,11 @@ def test_mistakes_come_surest_first_with_their_own_images() -> None:
     assert first.pixels is not None
     assert second.pixels is not None
     assert (first.pixels[0, 0, 0], second.pixels[0, 0, 0]) == (2, 3)
-    assert "2 of 3 mistakes in 4 test images" in grid.note
+    assert "2 of 3 mistakes in 4 images" in grid.note
 
 
 def test_no_mistakes_and_no_predictions_are_skipped() -> None:
-    with pytest.raises(Skip, match="no mistakes: all 2 test images"):
+    with pytest.raises(Skip, match="no mistakes: all 2 images"):
         list(mistakes.draw(subject([0, 1], [0, 1], classes=2), images=4))
     with pytest.raises(Skip, match="no predictions"):
         list(confusion.draw(figure_subject(nn.Identity())))

@@ -197,7 +197,7 @@ def test_the_pointing_game_counts_the_two_likeliest_classes(
 def test_a_mosaic_needs_four_classes_and_a_model_that_takes_it() -> None:
     with pytest.raises(Skip, match="takes no images of 16x16"):
         pointing(weighted_of_four(), distance, 4, np.random.default_rng(0))
-    with pytest.raises(Skip, match="test images are of 2"):
+    with pytest.raises(Skip, match="the images are of 2"):
         pointing(replace(weighted(), resized=lambda height, width: Weighted()), distance, 4, np.random.default_rng(0))
 
 

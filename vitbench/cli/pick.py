@@ -24,7 +24,7 @@ __all__ = ["pick"]
     "--models",
     multiple=True,
     metavar="M[:k=v,...]|FILE.toml",
-    help="A candidate, or a suite file that lists some. [default: the suite pick]",
+    help="A candidate, or a suite file that lists some. [default: the suite candidates]",
 )
 @click.option(
     "--want", default="", metavar="EXPR", help="A condition, such as 'throughput > 500 and peak_memory < 1 GiB'."

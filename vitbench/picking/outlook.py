@@ -56,9 +56,9 @@ class Outlook:
             "budget": self.budget,
             "used": self.used,
             "first_pass": self.least,
-            "candidates": [
+            "models": [
                 {
-                    "model": each.label,
+                    "name": each.label,
                     "learned": each.learned,
                     "image_size": short_size(each.image_size),
                     "licence": each.licence,

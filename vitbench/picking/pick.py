@@ -34,6 +34,7 @@ class Picked:
     sentence: str
     """The answer."""
     answer: Answer
+    """The finalists, the pick, and what is known of how it stands to the others."""
     course: Course
     """What was seen on the way, and who left."""
     folder: Path

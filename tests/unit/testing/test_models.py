@@ -722,6 +722,7 @@ def test_a_model_that_needs_a_file_is_skipped_and_its_option_named(
     outcomes = run(flagged, options=CONFIG, **declared)
     assert {outcome.status for outcome in outcomes.values()} == {"skipped"}
     own = {"it declares neither image_size nor in_channels", "it declares image_size and in_channels"}
+    own |= {"it does not name the classes of its weights"}
     assert {outcome.reason for outcome in outcomes.values()} - own == {
         f"its option {option} needs a file, which the kit does not have; {words}"
     }
@@ -765,6 +766,7 @@ def test_a_baseline_is_checked_after_its_own_recipe() -> None:
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_model_declared_size": "it declares neither image_size nor in_channels",
         "check_model_options": "no option has choices or a minimum, or is a flag",
+        "check_model_class_names": "it does not name the classes of its weights",
         "check_model_builds_on_meta": "nothing is counted of a baseline",
         "check_model_gradients": "it has no trainable parameters",
         "check_model_state_dict": "a baseline's weights are not stored",

@@ -439,6 +439,7 @@ def test_as_tests_of_pytest_a_cause_fails_once_in_any_order_and_alone(install: I
     backwards = {param.id: status(param.values[0]) for param in reversed(params)}
     assert backwards.pop("net-check_model_builds").startswith("cannot import no_such_package:build")
     assert backwards.pop("net-check_model_declared_size") in (skipped, "it declares neither image_size nor in_channels")
+    assert backwards.pop("net-check_model_class_names") == "it does not name the classes of its weights"
     assert set(backwards.values()) == {skipped}
     (alone,) = [p for p in parametrize_checks("broken").mark.args[1] if p.id == "net-check_model_state_dict"]
     assert status(alone.values[0]) == skipped

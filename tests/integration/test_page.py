@@ -501,6 +501,10 @@ def test_names_of_files_are_text_and_every_thumbnail_has_words(watched, pictured
 def test_a_phone_scrolls_the_table_and_not_the_page(watched, plain_page):
     watched.page.set_viewport_size({"width": 375, "height": 800})
     page = watched.open(plain_page)
+    for label in page.locator(".toolbar label").all():  # in one line, however long the choices are
+        box = label.bounding_box()
+        assert box is not None
+        assert box["height"] < 48
     page.locator("details.panel summary").first.click()
     expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") == 375

@@ -4,7 +4,7 @@
 
 All fit the same standardised features from zero with one strength of the penalty, in turn; the best time of each
 counts. LogisticRegression and the probe (SciPy's L-BFGS-B on the gradient of torch, along principal axes)
-end by their tolerances, torch.optim.LBFGS ends as the probe does. Where it would take too long, each gets 20
+end by their tolerances, torch.optim.LBFGS ends as the probe does. Where it would take too long, each gets few
 iterations, and the objectives that they reach by then are to be compared, too. One line per size; about eight minutes
 on one core of a server that does nothing else.
 """
@@ -25,9 +25,8 @@ from vitbench_recipes import logistic
 SIZES = ((1_000, 10), (10_000, 10), (10_000, 100), (100_000, 10), (100_000, 100), (100_000, 1_000))
 WIDTH = 384
 L2 = 1e-3
-FEW, MANY = 20, 300
-MANY_PRODUCTS = 1e9
-"""Multiplications per iteration from which on there are few."""
+MOST_ITERATIONS = ((1e9, 300), (1e10, 20), (float("inf"), 5))
+"""How many, up to so many multiplications for each pass over the features."""
 
 Fitted = tuple[Tensor, Tensor]
 
@@ -98,17 +97,17 @@ def main() -> None:
     print(" images classes most", *(f"{column:>12}" for column in columns))
     for images, classes in SIZES:
         x, labels = (part.to(arguments.device) for part in features(images, classes))
-        many = images * classes * WIDTH > MANY_PRODUCTS
+        most = next(most for products, most in MOST_ITERATIONS if images * classes * WIDTH <= products)
         times: dict[str, float] = {}
         losses: dict[str, float] = {}
-        for _ in range(1 if many else arguments.repeats):
+        for _ in range(arguments.repeats if most == MOST_ITERATIONS[0][1] else 1):
             for name, fit in SOLVERS.items():
                 start = time.perf_counter()
-                fitted = fit(x, labels, classes, FEW if many else MANY)
+                fitted = fit(x, labels, classes, most)
                 losses[name] = objective(x, labels, *fitted).item()
                 times[name] = min(time.perf_counter() - start, times.get(name, float("inf")))
         found = [f"{times[name]:12.2f}" for name in SOLVERS] + [f"{losses[name]:12.5f}" for name in SOLVERS]
-        print(f"{images:7} {classes:7} {FEW if many else MANY:4}", *found, flush=True)
+        print(f"{images:7} {classes:7} {most:4}", *found, flush=True)
 
 
 if __name__ == "__main__":

@@ -120,8 +120,10 @@ def _rivals(able: Sequence[Final]) -> tuple[Rival, ...]:
     import numpy as np
 
     p_values = np.array([difference.p_value for _, difference in known])
-    resolved = holm(lambda level: p_values <= level, len(known), LEVEL)
-    level = LEVEL / len(known)
+    # The best was found by looking: the level is that of all pairs, as a table's ranks have it.
+    shared = LEVEL * 2 / (len(known) + 1)
+    resolved = holm(lambda level: p_values <= level, len(known), shared)
+    level = shared / len(known)
     return tuple(
         Rival(final=each, difference=replace(difference, level=level), resolved=bool(told))
         for (each, difference), told in zip(known, resolved, strict=True)

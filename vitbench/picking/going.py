@@ -148,7 +148,8 @@ class Going:
         while len(done) < most:
             wave = todo[len(done) : min(len(done) + WAVE, most)]
             began, expected = self.clock.used, last * GROWTH * len(wave)
-            if done and self.ledger.timed is None and expected > self.clock.until(TIMING_SHARE):
+            begins = self.ledger.timed is None and len(done) >= self.ledger.measured
+            if done and begins and expected > self.clock.until(TIMING_SHARE):
                 break
             cells = [cell for each in wave for cell in each.speeds]
             # All of one batch size take turns.
@@ -157,6 +158,7 @@ class Going:
             self.course.failed |= any(one.status not in ("ok", "skipped", "pending") for one in records.values())
             last = (self.clock.used - began) / len(wave)
             done += wave
+            self.keep(measured=max(self.ledger.measured, len(done)))
         self.keep(timed=len(done))
         for each in todo[len(done) :]:
             why = f"its speed was not measured: that may take {TIMING_SHARE:.0%} of the budget".replace("%", " %")
@@ -201,13 +203,14 @@ class Going:
             if self.ledger.looks is not None and number >= self.ledger.looks:
                 self._remark(self._race_ended(shares, number))
                 break
-            if self.ledger.looks is None and number:
+            if self.ledger.looks is None and number and number >= self.ledger.looked:
                 needed = look_seconds(self._speeds(racing), (share - before) * self._train_images)
                 if needed > self.clock.until(RACE_SHARE):
                     self.keep(looks=number)
                     self._remark(self._race_ended(shares, number))
                     break
             racing, before = self._look(racing, share, level), share
+            self.keep(looked=max(self.ledger.looked, number + 1))
         else:
             self.keep(looks=len(shares))
         return racing + fresh

@@ -21,10 +21,14 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     spent: float = 0.0
     """Seconds of the budget that are used."""
+    measured: int = 0
+    """Candidates, from the first, whose speeds are measured: time that is gone since takes none of them back."""
     timed: int | None = None
     """Candidates, from the first, whose speeds there was time for; None: not decided yet."""
     raced: tuple[str, ...] | None = None
     """Candidates that there was time to probe; None: not decided yet."""
+    looked: int = 0
+    """Looks that were had: time that is gone since takes none of them back."""
     looks: int | None = None
     """Looks that there was time for; None: the race goes on."""
     finalists: tuple[str, ...] | None = None

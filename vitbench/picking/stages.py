@@ -24,6 +24,10 @@ from vitbench.store import Store
 
 __all__ = ["Stages"]
 
+FOLDS = 5
+"""Folds of the labelled images that a probe is judged on; a validation split would go through each model once more at
+each look, and be what the probe's strength was chosen by."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stages:
@@ -54,10 +58,9 @@ class Stages:
         return self.execute(dataclasses.replace(planned, selection=selection, prepared=prepared, notes=()))
 
     def probe(self, models: Sequence[str], labels: float) -> tuple[list[KeyedCell], dict[str, Record]]:
-        """Look at some models' features on validation images, of a share of the labels."""
-        planned = self.plan(
-            models, recipe=PROBE_RECIPE, settings={PROBE_RECIPE: {"labels": labels}}, split="val", speeds="none"
-        )
+        """Look at some models' features, of a share of the labels, on the labelled images that each fold holds out."""
+        settings = {PROBE_RECIPE: {"labels": labels, "folds": FOLDS}}
+        planned = self.plan(models, recipe=PROBE_RECIPE, settings=settings, split="val", speeds="none")
         planned = _without_notes(planned)
         return list(planned.prepared.cells), self.execute(planned)
 

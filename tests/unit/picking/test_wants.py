@@ -62,7 +62,7 @@ def test_without_a_want_all_will_do_and_a_metric_that_there_is_not_is_refused() 
     assert judged(None, {}).holds
     catalog = load_catalog()
     assert parse_want(" ", catalog) is None
-    with pytest.raises(UsageError, match=r'no metric "thruput". Did you mean "throughput"'):
+    with pytest.raises(UsageError, match=r'no metric "thruput"\. Did you mean "throughput"'):
         parse_want("thruput > 3", catalog)
 
 

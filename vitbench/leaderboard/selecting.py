@@ -134,6 +134,7 @@ def _check(patterns: Sequence[str], known: Sequence[Collection[str]], told: Iter
         if not any(_any(names, [bare]) for names in known):
             hint = did_you_mean(bare.strip("*?"), sorted(set().union(*known)))
             names = list(dict.fromkeys(filter(None, told)))
-            listed = ", ".join([*names[:_MOST_NAMES], *["..."] * (len(names) > _MOST_NAMES)])
+            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            listed = ", ".join(names[:_MOST_NAMES]) + more
             hint = hint or (f" There are: {listed}." if listed else " There are no results yet.")
             raise UsageError(f'no {kind} of this leaderboard fits "{bare}".{hint}')

@@ -145,5 +145,6 @@ def _known(board: Leaderboard, asked: str) -> str:
     alike = [name for name in names if name.lower() == asked.replace("-", "_").lower()]
     if asked in names or alike:
         return asked if asked in names else alike[0]
-    listed = ", ".join([*FACTS, *names[:_MOST_NAMES], *["..."] * (len(names) - len(FACTS) > _MOST_NAMES)])
+    unlisted = len(names) - len(FACTS) - _MOST_NAMES
+    listed = ", ".join([*FACTS, *names[:_MOST_NAMES]]) + (f" and {unlisted} more" if unlisted > 0 else "")
     raise UsageError(f'no column "{asked}".{did_you_mean(asked, names) or f" There are: {listed}."}')

@@ -154,7 +154,8 @@ class _Reader:
         if _NUMBER.fullmatch(asked):
             raise self.error(f"the metric stands first, and then the number: {_EXAMPLE}.", start)
         names = list(self.units)
-        listed = ", ".join([*names[:_MOST_NAMES], *["..."] * (len(names) > _MOST_NAMES)])
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        listed = ", ".join(names[:_MOST_NAMES]) + more
         hint = did_you_mean(asked.lower(), names) or f" There are: {listed}."
         raise self.error(f'there is no metric "{asked}".{hint}', start)
 

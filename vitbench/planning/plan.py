@@ -224,7 +224,7 @@ def _check_labels(suite: Suite, catalog: Catalog, selection: Selection) -> None:
                 continue
             if name in labels:
                 known = offer.name.partition("/")[2]
-                remedy = f"add --suite {quote(known)}, or give {quote(labels[name])}"
+                remedy = f"give {quote(labels[name])}, or run that suite (vitbench run --suite {quote(known)})"
                 raise UsageError(f'"{name}" is a label of the suite {known}; {remedy}.')
         if hint := did_you_mean(name, own):
             raise UsageError(f'unknown model "{name}".{hint}')

@@ -29,9 +29,9 @@ def refused(selection: Selection) -> None:
             None,
             ("cifar10",),
             "vit-p4",
-            '"vit-p4" is a label of the suite quick; add --suite quick, or give ',
+            '"vit-p4" is a label of the suite quick; give ',
         ),
-        ("cifar", (), "vit-p4", '"vit-p4" is a label of the suite quick; add --suite quick, or give '),
+        ("cifar", (), "vit-p4", '"vit-p4" is a label of the suite quick; give '),
         (
             "quick",
             (),

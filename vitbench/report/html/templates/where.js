@@ -83,7 +83,7 @@ const whereReader = (dimensions, units) => {
       if (alike.length === 1) return alike[0];
       NUMBER.lastIndex = 0;
       if (NUMBER.exec(asked)?.[0] === asked) throw error(`the metric stands first, and then the number: ${EXAMPLE}.`, start);
-      const listed = [...names.slice(0, MOST_NAMES), ...(names.length > MOST_NAMES ? ["..."] : [])].join(", ");
+      const listed = names.slice(0, MOST_NAMES).join(", ") + (names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "");
       throw error(`there is no metric "${asked}".${didYouMean(asked.toLowerCase(), names) || ` There are: ${listed}.`}`, start);
     };
 

@@ -19,7 +19,7 @@ MOST_TOLD = 10
 
 
 def curves_chart(curves: Sequence[tuple[str, Sequence[Curve]]]) -> Chart | None:
-    """Return the chart; None where no curve can be drawn.
+    """Return the chart; None where no curve can be drawn: of a training of one epoch there is only its end.
 
     Args:
         curves: of each row, in the order of the table, its name and the training of each seed.
@@ -27,7 +27,7 @@ def curves_chart(curves: Sequence[tuple[str, Sequence[Curve]]]) -> Chart | None:
     trained = [(name, some) for name, some in curves if any(curve.points for curve in some)]
     every = [curve for _, some in trained for curve in some]
     quantities = recorded(name for curve in every for point in curve.points for name in point)
-    if not quantities:
+    if not quantities or max(len(curve.points) for curve in every) < 2:
         return None
     over = ["epoch"] + [CLOCK] * any(CLOCK in point for curve in every for point in curve.points)
     most = max(LEAST_POINTS, MOST_POINTS // len(every))

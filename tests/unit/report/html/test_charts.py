@@ -231,7 +231,9 @@ def test_all_trainings_share_a_chart_with_a_choice_of_what_is_drawn():
 
 
 def test_models_beyond_those_that_can_be_told_apart_are_others():
-    many = [(f"m{i:02}", [curve(0, loss=1.0), curve(1, loss=1.0)]) for i in range(MOST_NAMED + 2)]
+    two = Curve(seed=1, points=({"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}))
+    many = [(f"m{i:02}", [curve(0, loss=1.0), two]) for i in range(MOST_NAMED + 2)]
+    assert curves_chart([(name, some[:1]) for name, some in many]) is None, "of one epoch there is no line"
     chart = curves_chart(many)
     assert chart is not None
     words = chart.words

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from vitbench.cli import run as command
-from vitbench.cli.run import _limit, _recipe_settings, _write_page
+from vitbench.cli.run import _limit, _recipe_settings, write_page
 from vitbench.errors import UnusableError, UsageError
 
 
@@ -50,7 +50,7 @@ def results(folder: Path, page: str | Exception) -> Any:
 
 
 def test_the_page_lies_in_the_results_folder(tmp_path: Path) -> None:
-    assert _write_page(results(tmp_path, "<p>é</p>")) == f"The page of this leaderboard: {tmp_path}/leaderboard.html"
+    assert write_page(results(tmp_path, "<p>é</p>")) == f"The page of this leaderboard: {tmp_path}/leaderboard.html"
     assert (tmp_path / "leaderboard.html").read_text(encoding="utf-8") == "<p>é</p>"
 
 
@@ -63,5 +63,5 @@ def test_the_page_lies_in_the_results_folder(tmp_path: Path) -> None:
     ids=["extra missing", "anything"],
 )
 def test_a_run_has_its_results_whatever_happens_to_the_page(error: Exception, words: str, tmp_path: Path) -> None:
-    assert _write_page(results(tmp_path, error)) == words.format(tmp_path)
+    assert write_page(results(tmp_path, error)) == words.format(tmp_path)
     assert list(tmp_path.iterdir()) == []

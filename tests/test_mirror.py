@@ -80,7 +80,7 @@ TESTED_WITH = {
     "unit/testing/test_isolated.py": ("testing/report",),
     "unit/test_api.py": ("__init__",),
     "integration/test_pick.py": (
-        "picking/outlook",
+        "picking/dry_run",
         "picking/pick",
         "picking/stages",
     ),

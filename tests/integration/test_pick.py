@@ -90,9 +90,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return the arguments of a pick that is timed in few processes and takes few looks."""
     (tmp_path / "zoo_of_pick.py").write_text(PLUGIN, encoding="utf-8")
     (tmp_path / "mine.toml").write_text(SUITE, encoding="utf-8")
-    for module in ("running.runner", "picking.going"):
+    for module in ("running.runner", "picking.ongoing"):
         monkeypatch.setattr(f"vitbench.{module}.SPEED_PROCESSES", (2, 2))
-    monkeypatch.setattr("vitbench.picking.going.LOOKS", (0.25, 1.0))
+    monkeypatch.setattr("vitbench.picking.ongoing.LOOKS", (0.25, 1.0))
     return {
         "budget": "20m",
         "models": [tmp_path / "mine.toml"],

@@ -83,7 +83,7 @@ def pick(
         "quiet": quiet,
     }
     if dry_run:
-        planned = picking.outlook(data, **asked)
+        planned = picking.dry_run(data, **asked)
         echo(json.dumps(planned.data(), indent=1) if as_json else str(planned), nl=as_json)
         return 0
     picked = picking.pick(data, **asked)

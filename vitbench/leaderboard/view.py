@@ -67,7 +67,7 @@ def viewed(board: Leaderboard, view: View) -> Leaderboard:
     """Return a leaderboard as it is looked at.
 
     Raises:
-        UsageError: a text is no condition, a name is neither that of a metric nor of a fact, or no row meets the
+        UsageError: a text is not a condition, a name is neither that of a metric nor of a fact, or no row meets the
             condition; the nearest are named.
     """
     columns = tuple(dict.fromkeys(_known(board, name) for name in view.columns if name not in ("rank", "model")))

@@ -95,7 +95,7 @@ def candidates_of(planned: Plan, asked: Listed, catalog: Catalog) -> list[Candid
         catalog: what names mean.
 
     Raises:
-        UsageError: two names mean the same model, or one is a baseline, which is no model to choose.
+        UsageError: two names mean the same model, or one is a baseline, which cannot be chosen.
     """
     trainings = [cell for cell in planned.prepared.cells if isinstance(cell.cell, QualityCell)]
     speeds = [cell for cell in planned.prepared.cells if isinstance(cell.cell, SpeedCell)]

@@ -12,12 +12,12 @@ from vitbench.picking.racing import Look
 __all__ = ["Course", "Left", "Step"]
 
 Step = Literal["available", "timing", "race", "training"]
-"""Where a candidate leaves: it cannot be had; its speed; the race of probes; no place among the finalists."""
+"""Where a candidate leaves: it is not available; its speed; the race of probes; it is not among the finalists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """A candidate that is no finalist."""
+    """A candidate that is not a finalist."""
 
     name: str
     """As tables name it."""
@@ -29,7 +29,7 @@ class Left:
 
 @dataclass(kw_only=True, slots=True)
 class Course:
-    """Grows as the pick goes on."""
+    """Grows while the pick runs."""
 
     left: list[Left] = field(default_factory=list)
     looks: list[tuple[float, Look]] = field(default_factory=list)

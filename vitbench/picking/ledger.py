@@ -1,4 +1,4 @@
-"""What a pick decided by the clock, kept in the output folder: the same command goes on where it was.
+"""What a pick decided by the clock, kept in the output folder: the same command resumes.
 
 What tests decide is not kept: it is made anew of the stored predictions, which give the same.
 """
@@ -30,7 +30,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     looked: int = 0
     """Looks that were had: time that is gone since takes none of them back."""
     looks: int | None = None
-    """Looks that there was time for; None: the race goes on."""
+    """Looks that there was time for; None: the race is not over."""
     finalists: tuple[str, ...] | None = None
     """Those that there was time to train; None: not decided yet."""
     training: float = 0.0

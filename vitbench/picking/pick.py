@@ -16,15 +16,15 @@ from vitbench.execution.stopping import stoppable
 from vitbench.picking.answer import Answer, answered
 from vitbench.picking.candidates import listed
 from vitbench.picking.course import Course
-from vitbench.picking.going import Asked, Going
-from vitbench.picking.outlook import Outlook, outlook_of
+from vitbench.picking.dry_run import DryRun, dry_run_of
+from vitbench.picking.ongoing import Asked, OngoingPick
 from vitbench.picking.report import pick_data, pick_text, sentence
 from vitbench.picking.stages import Stages
 from vitbench.picking.wants import parse_want
 from vitbench.planning.place import place_of
 from vitbench.store import default_output
 
-__all__ = ["Picked", "outlook", "pick"]
+__all__ = ["Picked", "dry_run", "pick"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +115,7 @@ def pick(
     )
 
 
-def outlook(data: str | Path, **asked: Any) -> Outlook:
+def dry_run(data: str | Path, **asked: Any) -> DryRun:
     """Return what `pick` would choose among and how it would divide its time; nothing is written but the image cache.
 
     Args:
@@ -126,7 +126,7 @@ def outlook(data: str | Path, **asked: Any) -> Outlook:
         VitbenchError: as `pick` does.
     """
     with stoppable():
-        return outlook_of(_begun(data=str(data), **asked))
+        return dry_run_of(_begun(data=str(data), **asked))
 
 
 def _begun(
@@ -141,7 +141,7 @@ def _begun(
     plugins: Sequence[str | Path],
     no_plugins: Sequence[str],
     **conditions: Any,
-) -> Going:
+) -> OngoingPick:
     if isinstance(models, (str, Path)):
         raise UsageError(f"vitbench.pick(): models must be a list, not {models!r}")
     try:
@@ -174,4 +174,4 @@ def _begun(
         quiet=quiet,
         say=(lambda _: None) if quiet else say,
     )
-    return Going(asked, stages, catalog, names, condition)
+    return OngoingPick(asked, stages, catalog, names, condition)

@@ -56,7 +56,7 @@ def values_of(metrics: Mapping[str, Metric]) -> dict[str, float | None]:
 
 
 def judged(want: Where | None, metrics: Mapping[str, Metric]) -> Judgement:
-    """Hold a condition against the metrics of a row, and against the ends of their intervals."""
+    """Judge a condition by the metrics of a row, and by the ends of their intervals."""
     if want is None:
         return Judgement(holds=True, sure=True, words="")
     values = values_of(metrics)

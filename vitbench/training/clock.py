@@ -69,7 +69,7 @@ class EpochClock:
         Args:
             batches: what is waited for.
             prepare: what is done with them before a step, such as `Augmentation.batches`; it may take several ahead,
-                and its time is no waiting.
+                and its time does not count as waiting.
         """
         self._since = perf_counter()
         for batch in prepare(self._waited_for(iter(batches))):

@@ -46,7 +46,7 @@ class HeldOut:
         """See `FitRun.out_of_fold`.
 
         Raises:
-            UsageError: a shape is wrong, a logit is not finite, or a row is no training image, or is given twice.
+            UsageError: a shape is wrong, a logit is not finite, or a row is not a training image, or is given twice.
         """
         rows, given = np.asarray(index), np.asarray(logits)
         if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):

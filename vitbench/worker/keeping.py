@@ -58,7 +58,7 @@ def keep_weights(
 def keep_head(model: nn.Module, hands: Hands) -> str:
     """Keep the head that a model was given, and say in words, after "its weights are", what they are.
 
-    A head that is no linear layer is not kept: only a function of a plugin could make it again.
+    A head that is not a linear layer is not kept: only a function of a plugin could make it again.
 
     Args:
         model: that `vitbench.training.with_head` gave.

@@ -1,4 +1,4 @@
-"""A pick while it goes on: time, race on validation images, train the finalists. What is decided, and by what."""
+"""A pick while it runs: time, race on validation images, train the finalists. What is decided, and by what."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Asked", "Going"]
+__all__ = ["Asked", "OngoingPick"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +62,8 @@ class Asked:
     """Arguments of `vitbench.run` that hold for each stage."""
 
 
-class Going:
-    """A pick while it goes on."""
+class OngoingPick:
+    """A pick while it runs."""
 
     def __init__(self, asked: Asked, stages: Stages, catalog: Catalog, names: Listed, want: Where | None) -> None:
         """Prepare it: nothing is written but the image cache.
@@ -116,7 +116,7 @@ class Going:
         for each in self.candidates:
             if each.unavailable:
                 self.course.leave(each.label, "available", each.unavailable, worse=False)
-                if not each.waits:  # those are told of together
+                if not each.waits:  # those are reported together
                     self.stages.say(f"{each.label} is left out: {each.unavailable}.")
             else:
                 able.append(each)

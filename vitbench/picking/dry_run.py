@@ -7,16 +7,16 @@ from typing import Any
 
 from vitbench.durations import duration_text
 from vitbench.picking.candidates import Candidate
-from vitbench.picking.going import Going
+from vitbench.picking.ongoing import OngoingPick
 from vitbench.picking.schedule import RACE_SHARE, TIMING_SHARE
 from vitbench.printable import describe_seconds, short_size
 from vitbench.report.terminal_text import aligned
 
-__all__ = ["Outlook", "outlook_of"]
+__all__ = ["DryRun", "dry_run_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outlook:
+class DryRun:
     """Of a pick that has not begun, or that would go on."""
 
     budget: float
@@ -70,9 +70,9 @@ class Outlook:
         }
 
 
-def outlook_of(going: Going) -> Outlook:
+def dry_run_of(going: OngoingPick) -> DryRun:
     """Return what a pick would do."""
-    return Outlook(
+    return DryRun(
         budget=going.asked.budget,
         used=going.clock.used,
         least=going.least,

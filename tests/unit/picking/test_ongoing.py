@@ -10,14 +10,14 @@ import pytest
 
 from vitbench.picking.candidates import Listed
 from vitbench.picking.course import Course
-from vitbench.picking.going import Asked, Going
 from vitbench.picking.ledger import Ledger, write_ledger
+from vitbench.picking.ongoing import Asked, OngoingPick
 from vitbench.picking.schedule import Clock
 
 
-def going(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> tuple[Going, list[float]]:
+def going(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> tuple[OngoingPick, list[float]]:
     """Return a pick whose budget is used up, and the shares of the labels that it looks at."""
-    one = cast(Any, object.__new__(Going))
+    one = cast(Any, object.__new__(OngoingPick))
     one.ledger, one.clock, one.course, one.identity = ledger, Clock(100.0, 99.0), Course(), "pick"
     one.stages = SimpleNamespace(
         folder=Path("no folder"), say=lambda words: None, time=lambda *_: {}, rows=lambda cells: [None] * len(cells)
@@ -55,7 +55,7 @@ def test_speeds_that_were_measured_count_again(measured: int, count: int, monkey
     assert len(one.time()) == count
 
 
-def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Going:
+def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> OngoingPick:
     """Begin a pick among models whose trainings have these keys; of one without a key the weights are not there."""
     models = [
         SimpleNamespace(
@@ -78,9 +78,9 @@ def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         "data_facts": None,
         "facts_in_words": [],
     }.items():
-        monkeypatch.setattr(f"vitbench.picking.going.{name}", lambda *_, given=given, **__: given)
+        monkeypatch.setattr(f"vitbench.picking.ongoing.{name}", lambda *_, given=given, **__: given)
     names, unused = Listed(suite="mine", names=tuple(keys), named=False), {"catalog": None, "want": None}
-    return Going(Asked(data="pets", budget=600.0, conditions={}), stages, names=names, **unused)  # type: ignore[arg-type]
+    return OngoingPick(Asked(data="pets", budget=600.0, conditions={}), stages, names=names, **unused)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Formats that `vitbench export` writes: what other tools read of a results folder."""

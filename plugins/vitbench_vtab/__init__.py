@@ -1,1 +1,1 @@
-"""The 19 tasks of VTAB-1k as datasets, and the suite that ranks models over them (Zhai et al. 2019, arXiv 1910.04867)."""
+"""The 19 tasks of VTAB-1k as datasets, and the suite that ranks models over them (Zhai et al. 2019)."""

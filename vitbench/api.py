@@ -219,8 +219,8 @@ def score(
     """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
 
     Args:
-        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset goes before a
-            folder of its name, which is meant by ``"./name"``.
+        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset takes precedence
+        over a folder of its name, which is meant by ``"./name"``.
         models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
         classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
         class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
@@ -245,7 +245,7 @@ def scored(
     plugins: Sequence[str | Path] = (),
     no_plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the arguments of `run` that score models, but for `plugins` and those that `score` passes on as well.
+    """Return the arguments of `run` that score models, except `plugins` and those that `score` passes on as well.
 
     Arguments are as in `score`.
 

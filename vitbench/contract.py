@@ -111,7 +111,7 @@ def call(
     Args:
         function: of a plugin.
         offered: by vitbench since contract 1, by name.
-        own: the plugin's options and fixed arguments; they go before what is offered.
+        own: the plugin's options and fixed arguments; they take precedence over what is offered.
         later: what vitbench offers since a later version, by name.
 
     Raises:

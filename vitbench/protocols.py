@@ -197,7 +197,7 @@ class FitRun:
     state, its tensors on the CPU; None where there is nothing, or it is damaged, which the user is told. What an
     attempt that raised has saved is not given."""
     save: Callable[[int, Mapping[str, Any]], None] = _save_nothing
-    """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
+    """``run.save(step, state)`` replaces what was saved before, atomically. The state may hold tensors,
     numbers, texts, None, and lists, tuples and dicts of these; where it cannot be saved, the user is told, and training
     continues. It is deleted when the cell has ended without being killed. `vitbench.training.TrainingState` gathers it
     and says when it is time."""

@@ -320,7 +320,7 @@ WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
             None, type="float", minimum=0.01, maximum=2, help="Side of the input over that of the resized image"
         ),
         "channels": Option(None, type="int", minimum=1, help="Channels of their input"),
-        "class_names": Option("", kind="file", help="A text file: the name of each output's class, one a line"),
+        "class_names": Option("", kind="file", help="A text file: the name of each output's class, one per line"),
     }
 )
 """What a user can state of a model's weights, on the name of any model that takes a ``checkpoint`` and has no option of
@@ -564,7 +564,8 @@ class DatasetSpec(WithOptions):
     """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet | None``; root is
     None where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence
     (and the path) when what is there cannot be used. None: there is no such split in these files. It may name
-    ``classes: int | None``, too: how many classes the dataset has that is asked for by name, None where any will do."""
+    ``classes: int | None``, too: how many classes the dataset has that is asked for by name, None where any is
+    accepted."""
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -595,7 +596,8 @@ class DatasetSpec(WithOptions):
     """Modules that must be importable, such as ``("pyarrow",)``."""
     lineage: str = ""
     """Which files its images and splits come from, where there are several makings of one dataset whose scores differ,
-    such as ``TFDS``; what the images that `open` gives say of it goes before. Rows of two are never ranked together."""
+    such as ``TFDS``; what the images that `open` gives say of it takes precedence. Rows of two are never ranked
+    together."""
     published: tuple[str, ...] = ()
     """The `content` that a record of the published images has in its `data`; several where their classes go by several
     names. Whatever files hold these pixels under these classes are the published dataset; others are *unverified*."""
@@ -627,7 +629,7 @@ class DatasetSpec(WithOptions):
 
     @property
     def is_layout(self) -> bool:
-        """Whether it opens any folder in its layout, and is no dataset by itself."""
+        """Whether it opens any folder in its layout, and is not a dataset by itself."""
         return self.detect is not None
 
 

@@ -215,7 +215,7 @@ def crossed_margin(
     """Return the difference of two models that chance does not exceed: means over the same images and over own seeds.
 
     The squared error is that of the images plus that of both models' seeds, as a bootstrap over seeds and images
-    together has it but for its noise. (What is due to one seed and one image is in both: counted twice, in the
+    together has it except for its noise. (What is due to one seed and one image is in both: counted twice, in the
     bootstrap three times, so that the margin is rather too wide.) The quantiles of a bootstrap of two or three seeds
     would be far too narrow: each error is taken with a quantile of its own, Student's t, for the seeds with Welch's
     degrees of freedom. The level of the sum is then at least the one asked for (Banerjee). All arguments but `level`

@@ -252,7 +252,7 @@ def read_text(path: Path, name: str) -> str:
     """Return the text of a file in UTF-8 or UTF-16; bytes that are neither are kept as they are in names of files.
 
     Raises:
-        ValueError: it is no text, or cannot be read.
+        ValueError: it is not text, or cannot be read.
     """
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"cannot read {name}: it is not a file")
@@ -341,7 +341,7 @@ def _refuse_two_labels(lists: Iterable[Listing]) -> None:
 def lineage_of(lists: Mapping[str, Listing]) -> str:
     """Return where the files of VTAB's lists come from, as far as the lists prove it; empty for any other lists.
 
-    ``get_vtab1k.py`` of NOAH writes each split anew, as ``images/<split>/000000.jpg``, ``000001.jpg`` and so on in the
+    ``get_vtab1k.py`` of NOAH writes each split again, as ``images/<split>/000000.jpg``, ``000001.jpg`` and so on in the
     order of TensorFlow Datasets, and so compresses the images. Lists of exactly these lines are its work.
     """
     if not {"train", "trainval"} & {*lists} or not any(re.search(r"\d", each.name) for each in lists.values()):

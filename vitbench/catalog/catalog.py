@@ -75,7 +75,7 @@ class Catalog:
 
         Args:
             name: full or short.
-            home: the plugin that says the name, in a spec or a suite; what it offers itself goes before all others.
+            home: the plugin that says the name, in a spec or a suite; what it offers itself takes precedence.
 
         Raises:
             UsageError: the name is unknown or ambiguous.

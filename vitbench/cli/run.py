@@ -153,7 +153,7 @@ def carry_out(
     """Run what is asked for, or say what that would be; return the exit code.
 
     Args:
-        asked: the arguments of `vitbench.run`, but for those that follow.
+        asked: the arguments of `vitbench.run`, except those that follow.
         output, timeout, rerun: likewise.
         dry_run: print the cells instead.
         as_json: print JSON instead of tables.

@@ -107,7 +107,7 @@ def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineChec
 
 
 def processor_seconds() -> dict[psutil.Process, float]:
-    """Return the processor seconds so far of each process that can be seen, but for this one."""
+    """Return the processor seconds so far of each process that can be seen, except this one."""
     seconds = {}
     for process in psutil.process_iter(["name", "cpu_times"]):
         times = process.info["cpu_times"]

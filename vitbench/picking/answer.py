@@ -87,7 +87,7 @@ def answered(finals: Sequence[Final], want: Where | None) -> Answer:
 
     Args:
         finals: on the same test images.
-        want: a condition on a row; None: any will do.
+        want: a condition on a row; None: any is accepted.
     """
     best_first = sorted(finals, key=lambda each: -each.outcomes.value)
     found = {id(each): judged(want, each.row.metrics) for each in best_first}

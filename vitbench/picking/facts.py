@@ -35,7 +35,7 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """What some images tell of two models, by McNemar's exact test."""
+    """What some images say about two models, by McNemar's exact test."""
 
     images: int
     """N"""

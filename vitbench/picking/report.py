@@ -101,10 +101,10 @@ def _of_images(answer: Answer) -> Iterator[str]:
         )
     trained = [each.label for each in (pick, *(one.final for one in open_)) if each.steps]
     if trained:
-        lead = "Of so small a gap another seed tells more: " if small else ""
+        lead = "With such a small gap another seed says more: " if small else ""
         names = list(dict.fromkeys(trained))
         yield (
-            f"{lead}{_listed(names)} {'was' if len(names) == 1 else 'were'} trained once; a second seed of each tells "
+            f"{lead}{_listed(names)} {'was' if len(names) == 1 else 'were'} trained once; a second seed of each shows "
             "whether the order is that of the models, or of these trainings."
         )
 

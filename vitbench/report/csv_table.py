@@ -123,7 +123,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
 
 
 def _worst(verdicts: Sequence[str]) -> str:
-    """Return the worst verdict on a row's metrics; one that could not be had is none."""
+    """Return the worst verdict on a row's metrics; one that is missing does not count."""
     return next((level for level in ("invalid", "warn") if level in verdicts), "valid")
 
 

@@ -73,7 +73,7 @@ def render(
         board: the leaderboard.
         name: a key of `FORMATS`.
         unicode: False: in plain ASCII where the format is for a terminal.
-        verdicts: how doubtful and invalid figures are told under a table, where the format has such notes.
+        verdicts: how doubtful and invalid numbers are reported under a table, where the format has such notes.
         details: reads what the page shows beside the leaderboard; called where the format takes it.
 
     Raises:

@@ -15,7 +15,7 @@ __all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
     """Return each condition's dataset, what is unusual of how models were judged or trained, and how it was cut short.
 
-    Where two data sets share a name, it has the fingerprint.
+    Where two datasets share a name, it has the fingerprint.
     """
     conditions = list(conditions)
     data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in conditions})

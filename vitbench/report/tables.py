@@ -86,10 +86,10 @@ def sections(
     """Return the sections of a leaderboard, in its order.
 
     Args:
-        board: what they tell of.
+        board: what they describe.
         detailed: adds the columns for a wide page.
         dash: what stands in a range of ranks.
-        verdicts: how doubtful and invalid figures are told.
+        verdicts: how doubtful and invalid numbers are reported.
         more: a sentence on where all reasons are, to stand under a table that has such figures.
     """
     by_condition = board.by_condition()

@@ -50,7 +50,7 @@ def tiny_problem(
     others: int = 0,
     folder: Path | None = None,
 ) -> TrainVal:
-    """Return a problem of 192 training and 48 validation images, always the same but for `others`.
+    """Return a problem of 192 training and 48 validation images, always the same except for `others`.
 
     Args:
         num_classes: K.

@@ -189,7 +189,7 @@ def check_recipe_resumes(case: RecipeCase) -> None:
         path = Path(folder, "checkpoint")
         whole = _Resumable(case, path, saved=saved)
         if not saved:
-            raise Skip("it saves nothing; a training that is killed starts anew")
+            raise Skip("it saves nothing; a training that is killed starts over")
         step, content = saved[3 * len(saved) // 4]
         path.write_bytes(content)
         again = _Resumable(case, path)

@@ -92,7 +92,15 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
         summary="Parquet files of a hub: train-*, validation-*, test-* or some of them; columns image or img, label",
         detect="vitbench_datasets.parquet:detect",
         splits=("train", "val", "test"),
+        options={"label_column": vitbench.Option("", help="Column with the labels; empty: known by its name")},
         requires=("pyarrow",),
+    )
+    yield vitbench.DatasetSpec(
+        name="webdataset",
+        open="vitbench_datasets.webdataset:open_webdataset",
+        summary="tar files of a webdataset: train/*.tar, test/*.tar or train-*.tar; images with KEY.cls",
+        detect="vitbench_datasets.webdataset:detect",
+        splits=("train", "val", "test"),
     )
     yield vitbench.DatasetSpec(
         name="idx",

@@ -13,7 +13,7 @@ __all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 
 
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
-    """Return each condition's dataset with its lineage, what is unusual of how models were judged or trained, and how it was cut short.
+    """Return each condition's dataset with its lineage, what is unusual of how models were judged or trained, and cuts.
 
     Where two data sets share a name, it has the fingerprint.
     """

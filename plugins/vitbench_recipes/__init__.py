@@ -156,7 +156,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "sweep": Option(
                 "none",
                 choices=("none", "lightweight"),
-                help="lightweight: try rates 0.1 and 0.01 with 500 and 2,500 steps, then train as is best on validation",
+                help="lightweight: try rates 0.1 and 0.01 with 500 and 2,500 steps, then train by the best of them",
             ),
             "final": FINAL,
             "layer_decay": Option(

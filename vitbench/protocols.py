@@ -60,8 +60,9 @@ class ImageSet(Protocol):
 
     Several threads call it at once. It may have more attributes: ``verified: bool``, whether the files were found to be
     the published ones; ``notes: Sequence[str]``, sentences that the user should read; ``names: Sequence[str]``, what
-    each image is called, such as its path in the folder; and ``conversions: Mapping[str, int]``, read when all images
-    were: how many of them are what, in words.
+    each image is called, such as its path in the folder; ``lineage: str``, which files images and splits come from,
+    where a dataset has several makings; and ``conversions: Mapping[str, int]``, read when all images were: how many of
+    them are what, in words.
     """
 
     @property

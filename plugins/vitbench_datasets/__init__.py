@@ -65,6 +65,13 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
         )
     yield from _in_mnists_format()
     yield vitbench.DatasetSpec(
+        name="file-list",
+        open="vitbench_datasets.file_list:open_file_list",
+        summary="lists of images, lines of path and label: train.txt, val.txt, test.txt; or VTAB's train800.txt, ...",
+        detect="vitbench_datasets.file_list:detect",
+        splits=("train", "val", "test"),
+    )
+    yield vitbench.DatasetSpec(
         name="folder",
         open="vitbench_datasets.folder:open_folder",
         summary="folders of images: train/<class>/*, val/<class>/*, test/<class>/* or some of them, or <class>/* alone",

@@ -56,6 +56,8 @@ class Located:
     """Whether no model learns from it, so that images that are not split are all scored."""
     train_images: int | None = None
     """How many of its training images are used; None: all. It is part of its name, and all are decoded."""
+    lineage: str = ""
+    """Which making of the dataset the user says that its files are; empty: the files or `spec` say it, if they can."""
     limit: int | float | None = None
     """The images of each split that are read, as `vitbench.data.splits.limited` chooses them; None: all."""
     code: str = ""

@@ -18,6 +18,7 @@ from vitbench.report.figures.sheet import (
     heading,
     height_of,
     lines,
+    size_for,
     width_of,
 )
 
@@ -70,6 +71,8 @@ class _Layout:
     """Of a tile's place."""
     titles: tuple[float, ...]
     """Of each row, what its tiles' titles take above it."""
+    title_size: float
+    """Of the tiles' titles, in points."""
 
 
 def draw_grid(grid: Grid) -> Canvas:
@@ -79,8 +82,9 @@ def draw_grid(grid: Grid) -> Canvas:
     layout = _layout(grid, rows, with_bar=bool(values))
     inner = layout.width - 2 * MARGIN
     title, note = lines(heading(grid), TITLE, inner, 3), lines(grid.note, NOTE, inner, 6)
-    columns = [lines(label, LABEL, layout.side, 2) for label in grid.column_labels]
-    labels_height = height_of(max(map(len, columns), default=0), LABEL)
+    size = size_for(grid.column_labels, LABEL, layout.side)
+    columns = [lines(label, size, layout.side, 2) for label in grid.column_labels]
+    labels_height = height_of(max(map(len, columns), default=0), size)
     top = MARGIN + height_of(len(title), TITLE) + 0.08 + labels_height + (0.04 if labels_height else 0)
     tiles_height = sum(layout.titles) + len(rows) * (layout.height + _GAP) - _GAP
     bottom = top + (max(tiles_height, _LEAST_BAR) if values else tiles_height)
@@ -88,7 +92,7 @@ def draw_grid(grid: Grid) -> Canvas:
     sheet.write_lines(title, MARGIN, MARGIN, TITLE)
     for place, label in enumerate(columns):
         x = layout.left + place * (layout.side + _GAP) + layout.side / 2
-        sheet.write_lines(label, x, top - 0.04 - height_of(len(label), LABEL), LABEL, ha="center")
+        sheet.write_lines(label, x, top - 0.04 - height_of(len(label), size), size, ha="center")
     y = top
     for number, (row, titles) in enumerate(zip(rows, layout.titles, strict=True)):
         y += titles
@@ -119,16 +123,17 @@ def _layout(grid: Grid, rows: list[tuple[Tile | None, ...]], *, with_bar: bool) 
     used = left + grid.columns * (side + _GAP) - _GAP + right
     shapes = [_shape(tile) for tile in grid.tiles if tile is not None]
     aspect = max((height / width for height, width in shapes), default=1.0)
+    size = size_for((tile.title for tile in grid.tiles if tile is not None), _TILE_TITLE, side)
     titles = (
-        max((len(lines(tile.title, _TILE_TITLE, side, 2)) for tile in row if tile is not None), default=0)
-        for row in rows
+        max((len(lines(tile.title, size, side, 2)) for tile in row if tile is not None), default=0) for row in rows
     )
     return _Layout(
         width=max(used, _LEAST_WIDTH),
         left=left,
         side=side,
         height=side * min(max(aspect, 0.1), 3.0),
-        titles=tuple(height_of(count, _TILE_TITLE) + 0.03 if count else 0.0 for count in titles),
+        titles=tuple(height_of(count, size) + 0.03 if count else 0.0 for count in titles),
+        title_size=size,
     )
 
 
@@ -146,6 +151,7 @@ def _draw_tile(sheet: Sheet, tile: Tile, grid: Grid, layout: _Layout, x: float, 
     unit = min(layout.side / columns, layout.height / rows)
     left, top = x + (layout.side - columns * unit) / 2, y + (layout.height - rows * unit) / 2
     sheet.paint(tile_image(tile, grid), left, top, columns * unit, rows * unit)
-    title = lines(tile.title, _TILE_TITLE, layout.side, 2)
-    above = y - 0.03 - height_of(len(title), _TILE_TITLE)
-    sheet.write_lines(title, x + layout.side / 2, above, _TILE_TITLE, ha="center")
+    size = layout.title_size
+    title = lines(tile.title, size, layout.side, 2)
+    above = y - 0.03 - height_of(len(title), size)
+    sheet.write_lines(title, x + layout.side / 2, above, size, ha="center")

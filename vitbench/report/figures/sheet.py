@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "height_of",
     "lines",
     "scale_ticks",
+    "size_for",
     "width_of",
 ]
 
@@ -39,8 +40,12 @@ MARGIN = 0.12
 BAR = 0.95
 """What the bar of a scale takes of the width, with its numbers and its label."""
 MUTED = "#505860"
-_LONGEST = 400
+_LONGEST = 600
 """Characters of a text that are looked at."""
+_FINE = 576
+"""Dots per inch at which text is measured."""
+_SMALLEST = 0.75
+"""The least share of its size to which text shrinks so that no word is broken."""
 _BAR_WIDTH, _BAR_GAP, _BAR_STEPS = 0.14, 0.2, 128
 
 
@@ -67,9 +72,9 @@ def width_of(text: str, size: float) -> float:
     from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont(FONT))
-    font.set_size(size, 72)
+    font.set_size(size, _FINE)  # in whole dots, so in many
     font.set_text(text, 0.0)
-    return float(font.get_width_height()[0]) / 64 / 72
+    return float(font.get_width_height()[0]) / 64 / _FINE
 
 
 def height_of(count: int, size: float) -> float:
@@ -94,6 +99,12 @@ def lines(text: str, size: float, width: float, most: int) -> list[str]:
             found.append(rest[:at])
             rest = rest[at + 1 :]
     return found
+
+
+def size_for(texts: Iterable[str], size: float, width: float) -> float:
+    """Return the size, at most the given one and not much less, at which each word fits into a width."""
+    widest = max((width_of(word, size) for text in texts for word in text[:_LONGEST].split()), default=0.0)
+    return size * max(_SMALLEST, min(1.0, width / widest)) if widest else size
 
 
 def _fitting(text: str, size: float, width: float, *, ending: str) -> int:

@@ -17,7 +17,7 @@ from vitbench.figures import Figure, Grid, Matrix, Points, Scale, Tile
 from vitbench.report.figures.colours import coloured
 from vitbench.report.figures.drawing import draw_figure, figure_names, render_figures
 from vitbench.report.figures.matrix import written
-from vitbench.report.figures.sheet import LABEL, lines, scale_ticks, width_of
+from vitbench.report.figures.sheet import LABEL, lines, scale_ticks, size_for, width_of
 from vitbench.report.plots.canvas import drawing
 
 pytestmark = pytest.mark.compute
@@ -190,6 +190,14 @@ def test_an_end_of_the_bar_says_that_values_lie_beyond_it() -> None:
     assert scale_ticks(scale, [np.array([-1.0000001, 1])]) == ("-1", "0", "1")
     assert scale_ticks(scale, [np.array([0.0]), np.array([-2.0, 2.0])]) == ("\u2264 -1", "0", "\u2265 1")
     assert scale_ticks(Scale(label="v", low=0, high=12345.6), [])[2] == "12,346"
+
+
+def test_words_shrink_a_little_before_they_are_broken() -> None:
+    width = 0.9 * width_of("automobile", LABEL)
+    size = size_for(["a cat", "an automobile"], LABEL, width)
+    assert lines("an automobile", size, width, 2) == ["an", "automobile"]
+    assert size_for(["cat"], LABEL, width) == LABEL
+    assert size_for(["automobile" * 9], LABEL, width) == 0.75 * LABEL
 
 
 def test_lines_fit_and_lose_nothing_but_what_has_no_room() -> None:

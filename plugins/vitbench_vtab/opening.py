@@ -1,14 +1,15 @@
 """Open one split of a task from whatever form its files have.
 
-The form is seen from the folder: file lists (``train800.txt`` beside ``images/``), a hub's Parquet files, or the files
-as their authors publish them (`raw`). Only file lists say which images TensorFlow Datasets takes; of all else the 800
-and the 200 are cut here by the same positions in another order, an `own split`.
+The form is seen from the folder: file lists (``train800.txt`` beside ``images/``), a hub's Parquet or tar files, or the
+files as their authors publish them (`raw`). Only file lists say which images TensorFlow Datasets takes; of all else the
+800 and the 200 are cut here by the same positions in another order, an `own split`.
 
 Shapes: N images in a split.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -16,22 +17,23 @@ from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
-from vitbench_datasets import parquet
+from vitbench_datasets import file_list, parquet
 
 from vitbench.protocols import ImageSet
 from vitbench.specs import SplitName
 
+from . import raw, tars
 from .images import OWN_SPLIT, Pool, Rows
 from .rules import cut, first, own_order
 from .tasks import TASKS, TRAIN, VAL, Task
 
 
-def open_task(*, task: Task, root: Path, split: SplitName, download: bool = False) -> ImageSet:
-    """Return one split of a task.
+def open_task(*, task: Task, root: Path, split: SplitName, download: bool = False) -> ImageSet | None:
+    """Return one split of a task; None where file lists have no validation split.
 
     Args:
         task: which one.
-        root: the folder of its files.
+        root: the folder of its files, or one above it that has the name of the PyTorch forks' archives.
         split: which split; training images are VTAB's 800, validation images its 200.
         download: nothing is downloaded.
 
@@ -41,13 +43,42 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}")
+    for base in filter(Path.is_dir, (root, root / task.folder)):
+        if file_list.detect(base):
+            return _listed(task, base, split)
     if parquet.detect(root):
         return from_pools(task, _of_hub(root), split, "the hub's Parquet files")
-    raise ValueError(f"there are no files of {task.title} in a form that is known")
+    if found := tars.pools(root):
+        return from_pools(task, found, split, "the hub's tar files")
+    if (reader := raw.READERS.get(task.name)) and (published := reader(task, root)):
+        return from_pools(task, published, split, "the published files")
+    own = f"or the published files, {reader.__doc__.rstrip('.')}" if reader and reader.__doc__ else "and no other form"
+    raise ValueError(
+        f"there are no files of {task.title}; it is read from file lists (train800.txt, val200.txt, test.txt), from a "
+        f"hub's Parquet or tar files, {' '.join(own.split())}"
+    )
 
 
 OPENERS = SimpleNamespace(**{task.name.replace("-", "_"): partial(open_task, task=task) for task in TASKS})
 """`open` of each task."""
+
+
+def _listed(task: Task, root: Path, split: SplitName) -> ImageSet | None:
+    """Return a split that file lists name.
+
+    Raises:
+        ValueError: there is no list of training or test images, or one is wrong.
+    """
+    images = file_list.open_file_list(root=root, split=split, classes=task.classes)
+    if images is None and split != "val":
+        raise ValueError(f"there is no list of {split} images ({'test.txt' if split == 'test' else 'train800.txt'})")
+    if images is None:
+        return None
+    names = images.class_names
+    if task.class_names and names == tuple(map(str, range(task.classes))):
+        names = task.class_names
+    notes = (*images.notes, *size_notes(task, split, len(images.labels)))
+    return dataclasses.replace(images, class_names=names, notes=notes)
 
 
 def _of_hub(root: Path) -> dict[SplitName, Pool]:
@@ -74,9 +105,9 @@ def from_pools(task: Task, pools: Mapping[SplitName, Pool], split: SplitName, fo
     """
     if lacking := [name for name in ("train", "test") if name not in pools]:
         raise ValueError(f"{form} have no {lacking[0]} split")
-    if split == "test":
-        rows, pool, notes = np.arange(len(pools["test"].labels)), pools["test"], []
-    else:
+    notes: list[str] = []
+    pool, rows = pools["test"], np.arange(len(pools["test"].labels))
+    if split != "test":
         rows, pool, notes = _learned(task, pools, split, form)
     names = _class_names(task, pool)
     labels = pool.labels[rows]

@@ -70,6 +70,20 @@ def read_norb(path: Path) -> NDArray[Any]:
     return found
 
 
+def read_npz(path: Path, key: str) -> NDArray[Any]:
+    """Return an array of a compressed file of NumPy's; none that would have to be unpickled.
+
+    Raises:
+        ValueError: it cannot be read, or has no such array.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
+            found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    return found
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sprites:
     """Some images of dSprites, unpacked in one pass over the file when the first is asked for, eight pixels a byte."""

@@ -22,7 +22,7 @@ from vitbench_datasets.naming import in_class_order
 from vitbench.specs import SplitName
 
 from . import rules
-from .arrays import Arrays, Sprites, read_mat, read_norb
+from .arrays import Arrays, Sprites, read_mat, read_norb, read_npz
 from .images import Pool
 from .tasks import TRAIN, VAL, Task
 
@@ -265,12 +265,10 @@ def dsprites(task: Task, root: Path) -> Pools | None:
     if path is None:
         return None
     factor, values = (4, 32) if task.name == "dsprites-location" else (3, 40)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            latents = file["latents_classes"]
-        labels = rules.dsprites_bins(latents[:, factor].astype(np.int64), values)
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"cannot read {path}: {_reason(error)}") from error
+    latents = read_npz(path, "latents_classes")
+    if latents.ndim != 2 or latents.shape[1] != 6:
+        raise ValueError(f"{path}: latents_classes must be of shape [N, 6], not {list(latents.shape)}")
+    labels = rules.dsprites_bins(latents[:, factor].astype(np.int64), values)
     order = rules.own_order(len(labels))
     train, val, test = (order[rows] for rows in rules.shares(len(labels), 80, 10))
     parts: Mapping[SplitName, NDArray[np.int64]] = {"train": train[:TRAIN], "val": val[:VAL], "test": test}

@@ -32,6 +32,7 @@ from vitbench.errors import StoreError
 from vitbench.files import is_locked
 from vitbench.records import OLDEST_SCHEMA, SCHEMA, Environment, KeyedCell, Record
 from vitbench.settings import RANK_BY
+from vitbench.sharding import Shard, split_cells
 
 __all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
 
@@ -124,6 +125,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rank_by: str
     selection: str
     """What was asked for, as JSON."""
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which part of its plan it ran; None: all of it."""
+        text = msgspec.json.decode(self.selection or "{}").get("shard", "")
+        return Shard.read(text) if text else None
 
 
 class Store:
@@ -261,6 +268,16 @@ class Store:
             return []
         ended = {row[2] for row in self._whole("records")}
         return [cell for cell in self.planned(runs[-1].id) if cell.key not in ended]
+
+    def elsewhere(self) -> dict[str, Shard]:
+        """Return of what is pending, by key, what is left to runs of other shards into other folders."""
+        runs = self.runs()
+        if not runs or not (own := runs[-1].shard):
+            return {}
+        here = {each.number for run in runs if (each := run.shard) and each.count == own.count}
+        shards = split_cells(self.planned(runs[-1].id), own.count)
+        pending = {cell.key: shards[cell.key] for cell in self.pending()}
+        return {key: Shard(number, own.count) for key, number in pending.items() if number not in here}
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest last."""

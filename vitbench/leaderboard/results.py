@@ -33,6 +33,7 @@ def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[R
             records,
             store.pending(),
             rank_by,
+            elsewhere=store.elsewhere(),
             outcomes=lambda record: read_outcomes(store.scores_path(record.key), rank_by),
             patterns=patterns,
         )

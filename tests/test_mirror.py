@@ -17,6 +17,7 @@ TESTED_WITH = {
         "cli/check",
         "cli/doctor",
         "cli/findings",
+        "cli/merge",
         "cli/plugin",
         "cli/score",
         "cli/show",

@@ -20,6 +20,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,9 +35,11 @@ from vitbench.records import OLDEST_SCHEMA, SCHEMA, Environment, KeyedCell, Reco
 from vitbench.settings import RANK_BY
 from vitbench.sharding import Shard, split_cells
 
-__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
+__all__ = ["FILE_NAME", "Contents", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
 
 FILE_NAME = "vitbench.sqlite"
+_FILES = ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures")
+"""Folders of the files of cells, each named by a cell's key."""
 _JOB = ".job-"
 """How the folder of a running job's files begins."""
 _BUSY_SECONDS = 30.0
@@ -131,6 +134,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         """Which part of its plan it ran; None: all of it."""
         text = msgspec.json.decode(self.selection or "{}").get("shard", "")
         return Shard.read(text) if text else None
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a store holds, as it is copied into another."""
+
+    runs: tuple[Run, ...]
+    """The newest last."""
+    plans: dict[str, tuple[KeyedCell, ...]]
+    """By run."""
+    records: tuple[Record, ...]
+    """The newest last."""
+    blobs: dict[str, bytes]
+    """By digest."""
 
 
 class Store:
@@ -239,7 +255,34 @@ class Store:
         with self._transaction() as connection:
             _insert(connection, "records", [row])
 
+    def fill(self, contents: Contents) -> None:
+        """Enter what other stores hold into an empty one, all of it or nothing."""
+        with self._transaction() as connection:
+            connection.executemany("INSERT INTO blobs VALUES (?, ?)", contents.blobs.items())
+            runs = [tuple(getattr(run, name) for name in _COLUMNS["runs"]) for run in contents.runs]
+            _insert(connection, "runs", runs)
+            for run, cells in contents.plans.items():
+                _insert(connection, "plan", [(run, cell.key, msgspec.msgpack.encode(cell)) for cell in cells])
+            rows = [
+                (each.run, each.id, each.key, each.status, msgspec.msgpack.encode(each)) for each in contents.records
+            ]
+            _insert(connection, "records", rows)
+
     # Reading
+
+    def contents(self) -> Contents:
+        """Return all of it that is whole; `damage` says what is left out."""
+        plans: dict[str, list[bytes]] = defaultdict(list)
+        for run, _, cell in self._whole("plan"):
+            plans[run].append(cell)
+        with _errors_of(self.folder / FILE_NAME):
+            blobs: list[tuple[str, bytes]] = self._connection.execute("SELECT digest, content FROM blobs").fetchall()
+        return Contents(
+            runs=tuple(self.runs()),
+            plans={run: tuple(self._decoded(cells, KeyedCell)) for run, cells in plans.items()},
+            records=tuple(self.records()),
+            blobs={digest: content for digest, content in blobs if blob_digest(content) == digest},
+        )
 
     def records(self) -> list[Record]:
         """Return all attempts, the newest last; `damage` says which are left out.
@@ -314,6 +357,12 @@ class Store:
         return content
 
     # Files beside the store
+
+    @staticmethod
+    def files_of(folder: Path, key: str, *, with_checkpoint: bool) -> list[Path]:
+        """Return the files of a cell in an output folder, with the state of its training if asked."""
+        found = [path for name in _FILES for path in sorted((folder / name).glob(f"{key}.*")) if path.is_file()]
+        return [path for path in found if with_checkpoint or path.parent.name != "checkpoints"]
 
     def weights_path(self, key: str) -> Path:
         """Return where the trained weights of a cell lie."""
@@ -494,7 +543,7 @@ def _exists(path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     try:
-        for name in ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures"):
+        for name in _FILES:
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error

@@ -14,6 +14,7 @@ from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
 from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
+from vitbench.cli.merge import merge
 from vitbench.cli.pick import pick
 from vitbench.cli.plugin import plugin
 from vitbench.cli.run import run
@@ -93,6 +94,7 @@ _COMMANDS = (
     explain,
     show,
     withdraw,
+    merge,
     doctor,
     check,
     track,

@@ -685,6 +685,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
     pictures: int = 0
     """Of a figure cell, how many pictures it has."""
+    source: str = ""
+    """Whose results it was imported from, `vitbench import`; empty: it was made in this folder, or merged into it."""
 
     @property
     def id(self) -> str:

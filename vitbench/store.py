@@ -35,13 +35,17 @@ from vitbench.records import OLDEST_SCHEMA, SCHEMA, Environment, KeyedCell, Reco
 from vitbench.settings import RANK_BY
 from vitbench.sharding import Shard, split_cells
 
-__all__ = ["FILE_NAME", "Contents", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
+__all__ = ["FILE_NAME", "IMPORTED", "Contents", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
 
 FILE_NAME = "vitbench.sqlite"
+IMPORTED = "import-"
+"""How the id of a run begins that stands for somebody else's."""
 _FILES = ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures")
 """Folders of the files of cells, each named by a cell's key."""
 _JOB = ".job-"
 """How the folder of a running job's files begins."""
+_LARGEST_FOREIGN = 64 * 2**20
+"""Bytes of one value in a store that is imported."""
 _BUSY_SECONDS = 30.0
 """How long a reader or a writer waits for the other; a transaction takes milliseconds."""
 _APPLICATION_ID = int.from_bytes(b"vitb")
@@ -130,6 +134,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, as JSON."""
 
     @property
+    def imported(self) -> bool:
+        """Whether it stands for runs of somebody else, whose results were imported."""
+        return self.id.startswith(IMPORTED)
+
+    @property
     def shard(self) -> Shard | None:
         """Which part of its plan it ran; None: all of it."""
         text = msgspec.json.decode(self.selection or "{}").get("shard", "")
@@ -147,6 +156,11 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """The newest last."""
     blobs: dict[str, bytes]
     """By digest."""
+
+    @property
+    def newest_run(self) -> Run | None:
+        """The newest run that was not imported; None: there is none."""
+        return next((run for run in reversed(self.runs) if not run.imported), None)
 
 
 class Store:
@@ -192,6 +206,40 @@ class Store:
                     store.check_pages()
                     _try_writing(connection)
                     _make_folders(folder)
+            except BaseException:
+                connection.close()
+                raise
+        return store
+
+    @classmethod
+    def open_foreign(cls, path: Path) -> Self:
+        """Open a store that somebody else may have made up, to read it: a copy that nothing else writes.
+
+        Nothing in it runs: it has the tables and triggers of a store and no others, and those never fire when it is
+        read.
+
+        Raises:
+            StoreError: it is no store of a version that is read here, is damaged, or holds more than a store does.
+        """
+        with _errors_of(path), contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as own:
+            own.executescript(_SCHEMA_SQL)
+            query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+            usual = own.execute(query).fetchall()
+            uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            store = cls(path.parent, connection)
+            try:
+                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_FOREIGN)
+                for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
+                    connection.execute(f"PRAGMA {pragma}")
+                connection.text_factory = _text
+                _check_version(connection, path)
+                found = connection.execute(query).fetchall()
+                if found != usual:
+                    odd = next((row[:2] for row in found if row not in usual), ("", ""))
+                    what = f"the {odd[0]} {odd[1]!r}, which is not a store's" if odd[0] else "not all tables of a store"
+                    raise StoreError(f"{path.name} holds {what}; it is refused.")
+                store.check_pages()
             except BaseException:
                 connection.close()
                 raise
@@ -255,10 +303,10 @@ class Store:
         with self._transaction() as connection:
             _insert(connection, "records", [row])
 
-    def fill(self, contents: Contents) -> None:
-        """Enter what other stores hold into an empty one, all of it or nothing."""
+    def add(self, contents: Contents) -> None:
+        """Enter what other stores hold, and this one does not, all of it or nothing."""
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO blobs VALUES (?, ?)", contents.blobs.items())
+            connection.executemany("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", contents.blobs.items())
             runs = [tuple(getattr(run, name) for name in _COLUMNS["runs"]) for run in contents.runs]
             _insert(connection, "runs", runs)
             for run, cells in contents.plans.items():
@@ -278,19 +326,20 @@ class Store:
         with _errors_of(self.folder / FILE_NAME):
             blobs: list[tuple[str, bytes]] = self._connection.execute("SELECT digest, content FROM blobs").fetchall()
         return Contents(
-            runs=tuple(self.runs()),
+            runs=tuple(self.all_runs()),
             plans={run: tuple(self._decoded(cells, KeyedCell)) for run, cells in plans.items()},
-            records=tuple(self.records()),
+            records=tuple(self.records(imported=True)),
             blobs={digest: content for digest, content in blobs if blob_digest(content) == digest},
         )
 
-    def records(self) -> list[Record]:
-        """Return all attempts, the newest last; `damage` says which are left out.
+    def records(self, *, imported: bool = False) -> list[Record]:
+        """Return all attempts, the newest last, imported ones only if asked; `damage` says which are left out.
 
         Raises:
             StoreError: there are some, and none is whole.
         """
-        return self._decoded((row[-1] for row in self._whole("records")), Record)
+        found = self._decoded((row[-1] for row in self._whole("records")), Record)
+        return [record for record in found if imported or not record.source]
 
     def newest_by_key(self) -> dict[str, Record]:
         """Return the newest attempt at each keyed cell: what a resume compares; none where the newest is damaged."""
@@ -323,7 +372,12 @@ class Store:
         return {key: Shard(number, own.count) for key, number in pending.items() if number not in here}
 
     def runs(self) -> list[Run]:
-        """Return all runs, the newest last."""
+        """Return the runs into this folder, the newest last; of one that has none, those that were imported."""
+        found = self.all_runs()
+        return [run for run in found if not run.imported] or found
+
+    def all_runs(self) -> list[Run]:
+        """Return all runs, the newest last, imported ones too."""
         names = _COLUMNS["runs"]
         with _errors_of(self.folder / FILE_NAME):
             return [msgspec.convert(dict(zip(names, row, strict=True)), Run) for row in self._whole("runs")]

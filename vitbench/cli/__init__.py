@@ -13,6 +13,7 @@ from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
 from vitbench.cli.findings import findings
+from vitbench.cli.import_results import import_results
 from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.merge import merge
 from vitbench.cli.pick import pick
@@ -95,6 +96,7 @@ _COMMANDS = (
     show,
     withdraw,
     merge,
+    import_results,
     doctor,
     check,
     track,

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from vitbench.leaderboard.image_scores import Known
+from vitbench.leaderboard.imported import imported_rows
 from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.occasion_spread import RATIOS, Kind, OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
@@ -138,10 +139,13 @@ def build(
     ]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     measured = [record for record in newest.values() if not isinstance(record.planned.cell, FigureCell)]
-    kept, left_out = of_one_code(measured)
-    # Before rows are chosen, so that no speed depends on what else is shown.
-    scaled, references = on_one_scale(unranked(kept, pending))
-    shown, hidden = with_occasion_spreads(scaled, occasion_spreads(records)), ""
+    own, left_out = of_one_code([record for record in measured if not record.source])
+    # Before rows are chosen, so that no speed depends on what else is shown, or on what somebody else measured.
+    scaled, references = on_one_scale(unranked(own, pending))
+    theirs, of_theirs = on_one_scale(imported_rows(measured, scaled))
+    scaled, references = scaled + theirs, of_theirs | references
+    spreads = occasion_spreads([record for record in records if not record.source])
+    shown, hidden = with_occasion_spreads(scaled, spreads), ""
     if patterns is not None:
         selected = select(shown, failed, newest, patterns)
         shown, failed, hidden = selected.rows, selected.failed, selected.hidden
@@ -286,7 +290,7 @@ def _order(condition: Condition) -> tuple[object, ...]:
     return (
         *(c.split != "test", c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
         *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0, c.budget or 0),
-        c.other_classes,
+        *(c.other_classes, c.apart),
         *(c.torch, c.cudnn, c.variables, c.timing_variables),
     )
 

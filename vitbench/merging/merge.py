@@ -20,7 +20,7 @@ from vitbench.errors import StoreError, UsageError
 from vitbench.files import lock
 from vitbench.records import KeyedCell, Record
 from vitbench.sharding import split_cells
-from vitbench.store import FILE_NAME, Contents, Store
+from vitbench.store import FILE_NAME, Contents, Run, Store
 
 __all__ = ["Merged", "merge"]
 
@@ -47,6 +47,8 @@ class Merged:
 class _Source:
     folder: Path
     contents: Contents
+    run: Run
+    """The newest."""
     suite: str
     """The text of the newest run's suite."""
     notes: tuple[str, ...]
@@ -92,19 +94,19 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
 def _read(folder: Path) -> _Source:
     with Store.open(folder, create=False) as store:
         contents = store.contents()
-        if not contents.runs:
+        if contents.newest_run is None:
             raise StoreError(f"{folder} holds no run; name folders that vitbench run wrote to.")
-        suite = contents.blobs.get(contents.runs[-1].suite, b"").decode(errors="replace")
+        suite = contents.blobs.get(contents.newest_run.suite, b"").decode(errors="replace")
         notes = list(store.damage)
         if running := store.running():
             notes.append(f"{folder} is being written ({len(running)} running); merged is what it held until now.")
-    return _Source(folder=folder, contents=contents, suite=suite, notes=tuple(notes))
+    return _Source(folder=folder, contents=contents, run=contents.newest_run, suite=suite, notes=tuple(notes))
 
 
 def _refuse_other_suites(sources: Sequence[_Source]) -> None:
     first = sources[0]
     for other in sources[1:]:
-        if (other.suite, other.contents.runs[-1].rank_by) != (first.suite, first.contents.runs[-1].rank_by):
+        if (other.suite, other.run.rank_by) != (first.suite, first.run.rank_by):
             one, two = _suite_name(first), _suite_name(other)
             how = (
                 f"of {one}, {other.folder} of {two}" if one != two else f"of another text of {one} than {other.folder}"
@@ -113,7 +115,7 @@ def _refuse_other_suites(sources: Sequence[_Source]) -> None:
 
 
 def _suite_name(source: _Source) -> str:
-    ranked = f" ranked by {source.contents.runs[-1].rank_by}"
+    ranked = f" ranked by {source.run.rank_by}"
     try:
         name = tomllib.loads(source.suite).get("name", "")
     except tomllib.TOMLDecodeError:
@@ -174,7 +176,7 @@ def _conflicts(sources: Sequence[_Source]) -> Iterator[str]:
 
 def _unlike_plans(sources: Sequence[_Source]) -> Iterator[str]:
     """Say which shards were planned with other code, data or versions, so that their cells are others."""
-    newest = [(source, source.contents.runs[-1]) for source in sources]
+    newest = [(source, source.run) for source in sources]
     first, run = newest[0]
     keys = {cell.key for cell in first.contents.plans.get(run.id, ())}
     for source, other in newest[1:]:
@@ -251,7 +253,7 @@ def _write(output: Path, merged: Contents, files: dict[Path, Path]) -> None:
                 if left.name != "lock":
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
             with Store.open(beside, create=True) as store:
-                store.fill(merged)
+                store.add(merged)
             for place, source in files.items():
                 shutil.copyfile(source, beside / place)
         beside.replace(output.absolute())

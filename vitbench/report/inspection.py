@@ -93,7 +93,7 @@ def plan_data(
 def store_text(store: Store) -> str:
     """Return all cells of a store with status, reason, log and weights; those that are running now say so."""
     running, elsewhere = store.running(), store.elsewhere()
-    records = newest_by_id(store.records()).values()
+    records = newest_by_id(store.records(imported=True)).values()
     rows = []
     for record in records:
         weights = store.weights_path(record.key)
@@ -104,7 +104,9 @@ def store_text(store: Store) -> str:
                 "running" if record.key in running else record.status,
                 "" if record.status == "withdrawn" else describe_seconds(record.seconds),
                 f"weights/{weights.name}" if weights.exists() else "",
-                record.planned.in_words + (f"; before: {_status(record)}" if record.key in running else told),
+                f"from {record.source}: " * bool(record.source)
+                + record.planned.in_words
+                + (f"; before: {_status(record)}" if record.key in running else told),
             ]
         )
     rows += [
@@ -135,7 +137,7 @@ def record_text(store: Store, asked: str) -> str:
         UsageError: no record begins so, or several do.
     """
     newest = newest_record(store, asked)
-    attempts = [record for record in store.records() if record.id == newest.id]
+    attempts = [record for record in store.records(imported=True) if record.id == newest.id]
     record = newest
     if newest.status == "withdrawn":  # what it says of the cell is in the attempt before it
         record = [each for each in attempts if each.status != "withdrawn"][-1]
@@ -143,6 +145,7 @@ def record_text(store: Store, asked: str) -> str:
     provenance, checkpoint = planned.provenance, store.checkpoint_path(record.key)
     fields = {
         "cell": planned.in_words,
+        "imported": f"from {record.source}" if record.source else "",
         "now": "running again" if newest.key in store.running() else "",
         "status": _status(newest),
         "withdrawn": f"{_moment(newest.started)}; it was {_status(record)}" if record is not newest else "",

@@ -23,7 +23,7 @@ __all__ = ["SCHEMA", "render_json"]
 SCHEMA = 3
 """Version of the object."""
 _ROW = (
-    *("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "recipe_options"),
+    *("rank", "rank_last", "tied_with", "model", "source", "dataset", "recipe", "recipe_options"),
     *("image_size", "pretrained_on", "licence", "passes"),
     *("device", "precision", "machine"),
 )

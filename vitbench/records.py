@@ -498,6 +498,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     versions: dict[str, str]
     """Installed versions of the packages that make the numbers, of torch and torchvision with the build; on CUDA that
     of cuDNN."""
+    commit: str = ""
+    """The commit of vitbench, where it was installed from git or runs in a checkout; what was not committed is in no
+    commit, but in `Provenance.vitbench`."""
 
 
 class Allotted(_Data, frozen=True, kw_only=True):

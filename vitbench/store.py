@@ -664,7 +664,7 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(f"{path} {_COMPLAINTS.get(_code(error), f'cannot be used: {error}')}") from error
-    except MemoryError as error:  # for what a damaged length says
+    except (MemoryError, UnicodeDecodeError) as error:  # for what a damaged length says; a message that quotes damage
         raise StoreError(f"{path} {_COMPLAINTS['SQLITE_CORRUPT']}") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} holds a record that this version of vitbench cannot read: {error}") from error

@@ -68,4 +68,4 @@ def test_no_text_has_a_turn_of_phrase_that_nobody_writes(pattern: str) -> None:
         for place, text in TEXTS
         for match in re.finditer(pattern, text)
     ]
-    assert found == [], f'say it with "{WORST[pattern]}"'
+    assert not found, "\n".join([f'Better: "{WORST[pattern]}".', *found])

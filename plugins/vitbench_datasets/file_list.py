@@ -149,7 +149,7 @@ def _digest(path: Path) -> str:
 def lineage_of(lists: Mapping[Kind, Listing]) -> str:
     """Return where the files of VTAB's lists come from, as far as the lists prove it; empty for any other lists.
 
-    ``get_vtab1k.py`` of NOAH writes each split anew, as ``images/<split>/000000.jpg``, ``000001.jpg`` and so on in the
+    ``get_vtab1k.py`` of NOAH writes each split again, as ``images/<split>/000000.jpg``, ``000001.jpg`` and so on in the
     order of TensorFlow Datasets, and so compresses the images. Lists of exactly these lines are its work.
     """
     if not {"train", "trainval"} & {*lists} or not any(re.search(r"\d", each.name) for each in lists.values()):

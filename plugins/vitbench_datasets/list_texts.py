@@ -56,7 +56,7 @@ def read_text(path: Path, name: str) -> str:
     """Return the text of a file in UTF-8 or UTF-16; bytes that are neither are kept as they are in names of files.
 
     Raises:
-        ValueError: it is no text, or cannot be read.
+        ValueError: it is not text, or cannot be read.
     """
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"cannot read {name}: it is not a file")

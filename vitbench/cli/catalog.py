@@ -36,9 +36,9 @@ def ls(
     no_plugins: tuple[str, ...],
     strict_plugins: bool,
 ) -> int:
-    """List what plugins offer: all of a kind, or what fits a PATTERN such as 'timm/vit*'.
+    """List what plugins offer: all of a kind, or what matches a PATTERN such as 'timm/vit*'.
 
-    Members of a family are listed for a PATTERN alone.
+    Members of a family are listed only for a PATTERN.
     """
     if options_of is None and kind is None:
         raise click.UsageError(f"Missing argument 'KIND': {', '.join(KINDS)}; or --options NAME.")

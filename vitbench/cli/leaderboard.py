@@ -42,11 +42,11 @@ _MOST_BYTES = 64 * 2**20
 )
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
-@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their figures. [default: all]")
+@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their metrics. [default: all]")
 @click.option("--sort", metavar="METRIC", help="Sort by a metric, the best first; -METRIC: the worst. [default: ranks]")
 @click.option("--columns", metavar="A,B,...", help="Show these columns. [default: as metrics say]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
-@click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
+@click.option("--details", is_flag=True, help="Give all reasons why numbers are doubtful or invalid.")
 @click.option("--no-images", is_flag=True, help="Show no image of the data on the page (--format html).")
 def leaderboard(
     folder: Path | None,

@@ -82,7 +82,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     type=click.Choice(["test", "val"]),
     default="test",
     show_default=True,
-    help="Images to judge models on: test images, or validation images, and then no test image is read.",
+    help="Images to evaluate models on: test, or validation images; then no test image is read.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
@@ -115,7 +115,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     help="Use torch.compile, in its default mode or, with CUDA graphs, in reduce-overhead.",
 )
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read; scores are marked.")
 @click.option("--shard", default="", metavar="K/N", help="Run the K-th of N parts of the plan, for vitbench merge.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")
 @plugin_options

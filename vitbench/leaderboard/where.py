@@ -241,7 +241,7 @@ class _Reader:
         at = self.at if at is None else at
         sign = _SIGN.match(self.text, at)
         if sign:
-            words = f'write "{_SIGNS[sign[0]]}" in place of "{sign[0]}".'
+            words = f'write "{_SIGNS[sign[0]]}" instead of "{sign[0]}".'
         shown = self.text if len(self.text) <= 60 else f"{'...' * (at > 30)}{self.text[max(0, at - 30) : at + 30]}..."
         where = f'at character {at + 1} of "{shown}"' if at < len(self.text) else f'at the end of "{shown}"'
         return UsageError(plain(f"{where}: {words}"))

@@ -134,7 +134,7 @@ class OngoingPick:
         if learned and not names.named:
             for each in able:
                 if not each.learned:
-                    why = "it starts from random weights, which is for where no learned ones are at hand"
+                    why = "it starts from random weights, which is for use without any learned weights"
                     self._leave(each, "available", why, worse=False)
             return learned
         return able

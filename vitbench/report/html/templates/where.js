@@ -53,7 +53,7 @@ const whereReader = (dimensions, units) => {
     const error = (words, place = at) => {
       SIGN.lastIndex = place;
       const sign = SIGN.exec(text)?.[0];
-      const said = sign ? `write "${SIGNS[sign]}" in place of "${sign}".` : words;
+      const said = sign ? `write "${SIGNS[sign]}" instead of "${sign}".` : words;
       const letters = [...text], before = [...text.slice(0, place)].length;
       const cut = `${before > 30 ? "..." : ""}${letters.slice(Math.max(0, before - 30), before + 30).join("")}...`;
       const shown = letters.length <= 60 ? text : cut;

@@ -299,7 +299,7 @@ def _check_texts(owner: str, made: object, names: list[str]) -> None:
         parts = [*value, *value.values()] if isinstance(value, Mapping) else value
         for part in parts if isinstance(parts, (tuple, list)) else (parts,):
             if isinstance(part, str) and is_torn(part):
-                raise ValueError(f"{owner}: {name} must be text that UTF-8 can hold, not {part!a}")
+                raise ValueError(f"{owner}: {name} must be text that UTF-8 can encode, not {part!a}")
 
 
 def tolerant(cls: type[Made]) -> type[Made]:

@@ -134,7 +134,7 @@ class Budget:
 
 
 def _build_nothing(text: str) -> nn.Module:
-    raise UsageError(f'"{text}" cannot be built here: models are built by name in a run alone')
+    raise UsageError(f'"{text}" cannot be built here: models are built by name only in a run')
 
 
 def _nothing_saved() -> None:
@@ -150,7 +150,7 @@ def _keep_nothing(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _no_features(model: nn.Module, split: Split) -> NDArray[np.float32]:
-    raise UsageError("features are extracted in a run alone")
+    raise UsageError("features are extracted only in a run")
 
 
 def _note_nothing(index: NDArray[np.int64], logits: NDArray[np.float32]) -> None:

@@ -120,7 +120,7 @@ def unstorable(item: object) -> str:
     if isinstance(item, float) and not math.isfinite(item):
         return f"must be a finite number, not {item}"
     if isinstance(item, str) and is_torn(item):
-        return f"must be text that UTF-8 can hold, not {item!a}"
+        return f"must be text that UTF-8 can encode, not {item!a}"
     return ""
 
 
@@ -176,7 +176,7 @@ def _freeze_options(
         except ValueError as error:
             raise ValueError(f"{owner}: option {name} {error}") from error
         if option.kind == "model" and roles:
-            raise ValueError(f"{owner}: option {name} is of kind model, which a recipe alone can build")
+            raise ValueError(f"{owner}: option {name} is of kind model, which only a recipe can build")
     return MappingProxyType(found)
 
 

@@ -176,7 +176,7 @@ def find_layout(root: Path, depth: int = 0) -> Layout:
     """
     folders = folders_in(root)
     if broken := [path.name for path in root.iterdir() if split_of(path.name) and not path.exists()]:
-        raise ValueError(f"{listed(broken)} is a link to what is not there")
+        raise ValueError(f"{listed(broken)} is a broken link")
     found = _splits_in(root, folders)
     if found is not None:
         return found

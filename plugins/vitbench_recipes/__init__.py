@@ -187,7 +187,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "target": Option(
                 "colours",
                 choices=("colours", "pixels"),
-                help="What is predicted of a masked patch: its mean colour in 3 bits a channel, or its pixels",
+                help="What is predicted of a masked patch: its mean colour in 3 bits per channel, or its pixels",
             ),
             "encoder": Option(
                 "all",

@@ -138,7 +138,7 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
         if now.code_hash != then.code_hash:
             changes.append(
                 f"The code of {what} has changed since its record ({then.owner}, {then.code_hash[:8]}; "
-                f"now {now.owner}, {now.code_hash[:8]}): measured is what is there now."
+                f"now {now.owner}, {now.code_hash[:8]}): the present code was measured."
             )
     return " ".join(changes)
 

@@ -156,7 +156,7 @@ def processor_check(share: float) -> MachineCheck:
     """Judge the share of the processor time that one busy thread wanted and got."""
     found = f"one busy thread had a core for {share:.0%} of the time"
     ok = share >= SHARE_WARNING
-    advice = "Something else runs on these cores: stop it, or give vitbench cores of its own (`taskset`, a cpuset)."
+    advice = "Something else runs on these cores: stop it, or give vitbench dedicated cores (`taskset`, a cpuset)."
     return judged("processor", ok, found if ok else f"{found}, and waited for the rest", advice)
 
 

@@ -69,7 +69,7 @@ class Answer:
     """What comes of a pick."""
 
     pick: Final | None
-    """None where no finalist has what is wanted, or none has a result."""
+    """None where no finalist meets --want, or none has a result."""
     finals: tuple[Final, ...]
     """The best first; of a model those that several recipes have made."""
     rivals: tuple[Rival, ...] = ()
@@ -79,7 +79,7 @@ class Answer:
     unsure: str = ""
     """What of the wish is not sure for the pick, in words."""
     nearest: str = ""
-    """Where no finalist has what is wanted: those that come nearest, in words."""
+    """Where no finalist meets --want: those that come nearest, in words."""
 
 
 def answered(finals: Sequence[Final], want: Where | None) -> Answer:

@@ -261,7 +261,7 @@ def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         for row, label in zip(rows, labels, strict=True)
         if len(set(row.seed_steps)) > 1
     ]
-    return [f"The budget gave the seeds of a row unlike numbers of steps: {', '.join(unlike)}."] if unlike else []
+    return [f"The budget gave the seeds of a row different numbers of steps: {', '.join(unlike)}."] if unlike else []
 
 
 def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -273,9 +273,7 @@ def check_model_state_dict(case: ModelCase) -> None:
     state = model.eval().state_dict()
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        raise CheckFailed(
-            f"the state dict holds {others[0]}, which is not a tensor; weights are stored as tensors alone"
-        )
+        raise CheckFailed(f"the state dict holds {others[0]}, which is not a tensor; only tensors are stored")
     seed_all(1)
     fresh = build(case).eval()
     try:

@@ -195,7 +195,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 sha256.update(content)
                 left -= len(content)
             if left or file.read() != sha256.digest():
-                raise DamagedError("its content does not fit its SHA-256")
+                raise DamagedError("its content does not match its SHA-256")
     except OSError as error:
         raise DamagedError(error.strerror) from error
     try:

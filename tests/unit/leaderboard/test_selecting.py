@@ -73,10 +73,10 @@ def test_a_cell_without_a_result_is_shown_with_its_model() -> None:
 @pytest.mark.parametrize(
     ("models", "datasets", "words"),
     [
-        (("vit-c",), (), 'no model of this leaderboard fits "vit-c". Did you mean "vit-b"'),
+        (("vit-c",), (), 'no model of this leaderboard matches "vit-c". Did you mean "vit-b"'),
         (("net", "!zzz"), (), r'fits "zzz"\. There are: vit-a, vit-b, net, other, broken\.'),
-        ((), ("cifar",), 'no dataset of this leaderboard fits "cifar". Did you mean "cifar10"'),
-        (("net",), ("CIFAR-10",), "nothing is of models net and datasets CIFAR-10 at once"),
+        ((), ("cifar",), 'no dataset of this leaderboard matches "cifar". Did you mean "cifar10"'),
+        (("net",), ("CIFAR-10",), "nothing matches models net and datasets CIFAR-10 at once"),
     ],
 )
 def test_a_pattern_that_fits_nothing_is_refused(models: tuple[str, ...], datasets: tuple[str, ...], words: str) -> None:

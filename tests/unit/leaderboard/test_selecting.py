@@ -74,7 +74,7 @@ def test_a_cell_without_a_result_is_shown_with_its_model() -> None:
     ("models", "datasets", "words"),
     [
         (("vit-c",), (), 'no model of this leaderboard matches "vit-c". Did you mean "vit-b"'),
-        (("net", "!zzz"), (), r'fits "zzz"\. There are: vit-a, vit-b, net, other, broken\.'),
+        (("net", "!zzz"), (), r'matches "zzz"\. There are: vit-a, vit-b, net, other, broken\.'),
         ((), ("cifar",), 'no dataset of this leaderboard matches "cifar". Did you mean "cifar10"'),
         (("net",), ("CIFAR-10",), "nothing matches models net and datasets CIFAR-10 at once"),
     ],
@@ -85,7 +85,7 @@ def test_a_pattern_that_fits_nothing_is_refused(models: tuple[str, ...], dataset
 
 
 def test_a_folder_without_results_says_so_and_lists_nothing() -> None:
-    with pytest.raises(UsageError, match=r'fits "x"\. There are no results yet\.$'):
+    with pytest.raises(UsageError, match=r'matches "x"\. There are no results yet\.$'):
         build([], [], "top1", patterns=Patterns(models=("x",)))
 
 

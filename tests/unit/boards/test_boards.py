@@ -194,6 +194,28 @@ def test_images_of_another_version_are_not_mixed_in(tmp_path: Path) -> None:
     assert {row.label: row.score is None for row in board.rows} == {"p4": False, "p8": False, "p9": True}
 
 
+def test_lineages_have_boards_of_their_own(tmp_path: Path) -> None:
+    """A dataset that comes in one version stands on both; the lineage of each column is said."""
+    lined = {name: data("a", fingerprint=name, lineage=name) for name in ("TFDS", "archives")}
+    parts = [
+        one("p4", "a", 300, data=lined["TFDS"]),
+        one("p8", "a", 290, data=lined["TFDS"]),
+        one("p9", "a", 310, data=lined["archives"]),
+        *(one(label, "b", 200) for label in ("p4", "p8", "p9")),
+    ]
+    boards = read_boards(write(tmp_path, *parts))
+    assert [[(each.name, each.lineage) for each in board.datasets] for board in boards] == [
+        [("a", "TFDS"), ("b", "")],
+        [("a", "archives"), ("b", "")],
+    ]
+    first, second = boards
+    assert [(row.label, row.score is not None) for row in first.rows] == [("p4", True), ("p8", True), ("p9", False)]
+    assert [(each.dataset, each.reason) for each in first.rows[2].missing] == [
+        ("a", "only of other images, lineage archives")
+    ]
+    assert [row.label for row in second.rows if row.score] == ["p9"]
+
+
 def test_datasets_of_the_same_images_are_resampled_together(tmp_path: Path) -> None:
     """The same scores on the same images twice say no more than once: the error of the mean is that of one."""
     same = [data(name, fingerprint="same") for name in "ab"]

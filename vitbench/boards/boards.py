@@ -39,7 +39,9 @@ def boards_of(store: Store, leaderboard: Leaderboard, records: Sequence[Record])
         records: all attempts, the newest last.
     """
     rank_by = leaderboard.rank_by
-    whole = build(records, store.pending(), rank_by) if leaderboard.hidden else leaderboard
+    whole = leaderboard
+    if leaderboard.hidden:
+        whole = build(records, store.pending(), rank_by, elsewhere=store.elsewhere())
     return make_boards(
         whole,
         newest_by_id(records),

@@ -76,7 +76,8 @@ def joined(board: Leaderboard, newest: Mapping[str, Record], statement: BoardSta
     for row in board.rows:
         if row.condition.dataset and any(isinstance(newest[each].planned.cell, QualityCell) for each in row.ids):
             by_condition[_shared(row.condition)].append(row)
-    failures = [failure for failure in board.failed if isinstance(failure.planned.cell, QualityCell)]
+    lacking = (*board.failed, *board.elsewhere)
+    failures = [failure for failure in lacking if isinstance(failure.planned.cell, QualityCell)]
     names = _names(statement, [record.planned for record in newest.values()])
     return [
         one

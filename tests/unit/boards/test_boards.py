@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from comparisons import quality, right, write
 
+import vitbench
 from vitbench.boards.board import SCORES, Board, Score
 from vitbench.boards.boards import make_boards, read_boards
 from vitbench.boards.statement import BoardStatement
@@ -225,6 +226,15 @@ def test_datasets_of_the_same_images_are_resampled_together(tmp_path: Path) -> N
     assert score is not None
     assert score.high is not None
     assert score.high - score.value == pytest.approx(1.96 * math.sqrt(0.75 * 0.25 / 400), rel=0.06)
+
+
+def test_what_a_view_hides_is_on_the_boards_all_the_same(tmp_path: Path) -> None:
+    parts = [one(label, name, correct) for label, correct in (("p4", 300), ("p8", 200)) for name in "ab"]
+    shown = vitbench.load(write(tmp_path, *parts), models=["scratch/p4"], datasets=["a"])
+    assert len(shown.leaderboard.rows) == 1
+    [board] = shown.boards()
+    assert [(row.label, row.score is not None) for row in board.rows] == [("p4", True), ("p8", True)]
+    assert [each.name for each in board.datasets] == ["a", "b"]
 
 
 def test_damaged_and_older_suites_state_nothing(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""How often are the tests and intervals of a board over datasets wrong? By hand, one thread, about 15 minutes:
+"""How often are the tests and intervals of a board over datasets wrong? By hand, one thread, about 20 minutes:
 
     python benchmarks/board_simulation.py [BOARDS]
 
-makes so many boards (default 400) of made-up models for each case and prints, with the standard error of each share:
+makes so many boards (default 200) of made-up models for each case and prints, with the standard error of each share:
 
 - family: models that are equally good in truth are told apart, in any of the pairs. 5 % at most are wanted.
 - coverage: the 95 % interval of a model's score holds its true score.
@@ -115,7 +115,7 @@ def over_seeds(share: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    boards = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    boards = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print("| models | datasets | images each | seeds | score | gap | family-wise error | coverage | power |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     few, many = np.array([300, 1000]), np.tile([200, 500, 1000], 7)[:19]

@@ -10,19 +10,20 @@ Shapes: N images in a split.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vitbench_datasets import file_list, parquet
+from vitbench_datasets import archives, file_list, parquet, webdataset
 
 from vitbench.protocols import ImageSet
 from vitbench.specs import SplitName
 
-from . import raw, tars
+from . import raw
 from .images import OWN_SPLIT, Pool, Rows
 from .rules import cut, first, own_order
 from .tasks import TASKS, TRAIN, VAL, Task
@@ -35,20 +36,24 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
         task: which one.
         root: the folder of its files, or one above it that has the name of the PyTorch forks' archives.
         split: which split; training images are VTAB's 800, validation images its 200.
-        download: nothing is downloaded.
+        download: whether to fetch the published files where `root` is not there, of a task of `archives.PUBLISHED`.
 
     Raises:
         FileNotFoundError: there is no such folder.
+        OSError: the download failed.
         ValueError: it holds no form of the task that is known, or its files cannot be used.
     """
+    if download and task.name in archives.PUBLISHED and not root.is_dir():
+        archives.fetch(task.name, root)
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}")
     for base in filter(Path.is_dir, (root, root / task.folder)):
         if file_list.detect(base):
             return _listed(task, base, split)
     if parquet.detect(root):
-        return from_pools(task, _of_hub(root), split, "the hub's Parquet files")
-    if found := tars.pools(root):
+        return from_pools(task, _pools(parquet.open_parquet, root), split, "the hub's Parquet files")
+    if webdataset.shards_of(root):
+        found = _pools(partial(webdataset.open_webdataset, classes=task.classes), root)
         return from_pools(task, found, split, "the hub's tar files")
     if (reader := raw.READERS.get(task.name)) and (published := reader(task, root)):
         return from_pools(task, published, split, "the published files")
@@ -81,11 +86,11 @@ def _listed(task: Task, root: Path, split: SplitName) -> ImageSet | None:
     return dataclasses.replace(images, class_names=names, notes=notes)
 
 
-def _of_hub(root: Path) -> dict[SplitName, Pool]:
-    """Return the splits that Parquet files hold."""
+def _pools(opens: Callable[..., ImageSet | None], root: Path) -> dict[SplitName, Pool]:
+    """Return the splits that a hub's files hold, as a layout opens them."""
     found: dict[SplitName, Pool] = {}
-    for name in ("train", "val", "test"):
-        images = parquet.open_parquet(root=root, split=name)
+    for name in raw.SPLITS:
+        images: Any = opens(root=root, split=name)
         if images is not None:
             found[name] = Pool(source=images, labels=images.labels, class_names=images.class_names)
     return found

@@ -202,7 +202,7 @@ def _no_zip(root: Path) -> str:
         (_packed_arrays, "are packed; unpack them with gunzip"),
         (_a_missing_label, "cannot read .*label_2/000003.txt: No such file"),
         (_a_missing_image, "1 of 12 images are missing, the first is .*Breed_3.jpg"),
-        (_an_image_without_a_class, "the image a has no a.cls"),
+        (_an_image_without_a_class, "train-0.tar: a.cls is missing"),
         (_no_zip, "cannot read .*dsprites_ndarray_x.npz"),
     ],
 )

@@ -147,8 +147,8 @@ def open_folder(*, root: Path, split: SplitName, download: bool = False) -> Imag
     images = _scan(layout.folders[split], root, (_described(layout, root),))
     if len(images.class_names) == 1 and images.class_names[0].casefold() in OUTER_FOLDERS:
         raise ValueError(
-            f"{images.class_names[0]}/ holds images, and nothing says which labels they have; put them into class folders "
-            "(<class>/*), or a table beside them (labels.csv with the columns path and label)"
+            f"{images.class_names[0]}/ holds images, and nothing says which labels they have; put them into "
+            "class folders (<class>/*), or a table beside them (labels.csv with the columns path and label)"
         )
     return images
 

@@ -39,6 +39,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "rank_last": _WHOLE,
     "tied_with": "object",
     "model": _TEXT,
+    "source": _TEXT,
     "baseline": "bool",
     "partial": "bool",
     "dataset": _TEXT,
@@ -105,6 +106,7 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "verdict": _TEXT,
     "reasons": _TEXT,
     "model": _TEXT,
+    "source": _TEXT,
     "name": _TEXT,
     "options": _TEXT,
     "baseline": "bool",
@@ -220,6 +222,7 @@ def _of_record(record: Record) -> dict[str, Any]:
     return asked | {
         "kind": kind_of(cell),
         "model": planned.label,
+        "source": record.source or None,
         "name": cell.model,
         "options": options_text(cell.options),
         "recipe": cell.recipe or None,

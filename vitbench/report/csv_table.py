@@ -73,7 +73,7 @@ def _rows(board: Leaderboard) -> list[dict[str, Any]]:
 
 
 _FIXED_COLUMNS = (
-    *("rank", "rank_last", "model", "baseline", "partial", "dataset", "img_size"),
+    *("rank", "rank_last", "model", "source", "baseline", "partial", "dataset", "img_size"),
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
     *("pretrained_on", "licence", "passes"),
@@ -95,6 +95,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
             row.rank,
             row.rank_last,
             row.model,
+            row.source or None,
             row.baseline,
             condition.partial,
             condition.dataset,

@@ -25,6 +25,7 @@ def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
         title += f", {condition.lineage}" if condition.lineage else ""
         if data_sets[condition.dataset, condition.lineage] > 1:
             title += f" (data {condition.fingerprint[:8]})"
+        title += f", imported from {condition.apart}" if condition.apart else ""
         title += ", judged on validation images" if condition.split == "val" else ""
         cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
         cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []

@@ -396,6 +396,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Images that could not be read and were left out."""
     limit: int | float | None = None
     """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
+    lineage: str = ""
+    """Which files its images and splits come from, such as ``TFDS``; empty where there is one making of it alone, or
+    nothing says. What the user states ends in "(stated)"."""
     names: str = ""
     """Folder of the names of the images' files, a list for each split; empty where they have none, or an earlier
     version cached them."""

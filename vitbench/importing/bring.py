@@ -191,6 +191,11 @@ def _try_out(checked: Path, contents: Contents) -> None:
         raise UnfitError(f"it makes no leaderboard ({reason_of(error)})") from error
 
 
+def _identity(record: Record) -> bytes:
+    """Return what makes a record the same: not how a version of vitbench describes the machine that made it."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(record, environment=""))
+
+
 def _enter(
     folder: Path, checked: Path, contents: Contents, files: Sequence[Path], source: str, left_out: str
 ) -> Brought:
@@ -202,9 +207,9 @@ def _enter(
         Store.open(folder, create=True) as store,
     ):
         held = store.contents()
-        here = {msgspec.msgpack.encode(record) for record in held.records if record.source}
+        here = {_identity(record) for record in held.records if record.source}
         runs = {run.id for run in held.runs}
-        new = [record for record in contents.records if msgspec.msgpack.encode(record) not in here]
+        new = [record for record in contents.records if _identity(record) not in here]
         keys = {record.key for record in new}
         moved = [path for path in files if path.name.partition(".")[0] in keys]
         for path in moved:

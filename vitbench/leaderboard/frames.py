@@ -43,6 +43,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "baseline": "bool",
     "partial": "bool",
     "dataset": _TEXT,
+    "lineage": _TEXT,
     "recipe": _TEXT,
     "recipe_options": _TEXT,
     "seeds": "object",
@@ -111,6 +112,7 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "baseline": "bool",
     "kind": _TEXT,
     "dataset": _TEXT,
+    "lineage": _TEXT,
     "recipe": _TEXT,
     "recipe_options": _TEXT,
     "seed": _WHOLE,
@@ -168,6 +170,7 @@ def _of_row(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     fronts = {"pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
     options = options_text(row.recipe_options) if row.recipe else None
     own = {"rank_by": rank_by, "recipe_options": options, "variables": row.condition.variables_text or None}
+    own["lineage"] = row.condition.lineage or None
     return row_fields(row) | fronts | own
 
 
@@ -214,6 +217,7 @@ def _of_record(record: Record) -> dict[str, Any]:
     asked = _known(record) | _known(planned) | _known(cell)
     if planned.data:
         asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.class_names)
+        asked["lineage"] = planned.data.lineage or None
         asked["input_shape"] = (planned.in_channels, *planned.image_size)
     return asked | {
         "kind": kind_of(cell),

@@ -288,7 +288,17 @@ def _merit(row: Row, rank_by: str) -> tuple[object, ...]:
 def _order(condition: Condition) -> tuple[object, ...]:
     c = condition
     return (
-        *(c.split != "test", c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
+        *(
+            c.split != "test",
+            c.partial,
+            not c.dataset,
+            c.dataset,
+            c.lineage,
+            c.fingerprint,
+            c.machine,
+            c.device,
+            c.threads,
+        ),
         *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0, c.budget or 0),
         *(c.other_classes, c.apart),
         *(c.torch, c.cudnn, c.variables, c.timing_variables),

@@ -92,6 +92,8 @@ class Condition:
     """What models were judged on: the test split, or validation images."""
     other_classes: int = 0
     """Classes of the models' own heads that compete with those of the data: a prediction of one of them is wrong."""
+    lineage: str = ""
+    """Which making of the dataset its files are, such as ``TFDS``; empty: there is one alone, or nothing says."""
 
     apart: str = ""
     """Whose imported results these are, where they were not measured as this folder's own; empty: its own, or theirs
@@ -233,6 +235,7 @@ def _row(
         budget=task.budget,
         split=task.split,
         other_classes=task.other_classes,
+        lineage=task.lineage,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),

@@ -11,7 +11,7 @@ import msgspec
 
 from vitbench.leaderboard.results import newest_record
 from vitbench.printable import describe_seconds, plain
-from vitbench.records import KeyedCell, Measurement, Record, kind_of, newest_by_id
+from vitbench.records import DataInfo, KeyedCell, Measurement, Record, kind_of, newest_by_id
 from vitbench.report.terminal_text import aligned
 from vitbench.sharding import Shard
 from vitbench.store import Store
@@ -160,7 +160,7 @@ def record_text(store: Store, asked: str) -> str:
         "recipe": provenance.recipe.in_words if provenance.recipe else "",
         "dataset": provenance.dataset.in_words if provenance.dataset else "",
         "metrics": "; ".join(origin.in_words for origin in record.foreign_metrics),
-        "data": f"{planned.data.title}, fingerprint {planned.data.fingerprint[:12]}" if planned.data else "",
+        "data": _data(planned.data) if planned.data else "",
         "images": ", ".join(f"{name} {count}" for name, count in record.splits.items()),
         "scored on": planned.head.in_words if planned.head else "",
         "others": "; ".join(origin.in_words for origin in provenance.others),
@@ -207,6 +207,11 @@ def _steps(record: Record) -> str:
 
 def _status(record: Record) -> str:
     return record.status + (f": {record.reason}" if record.reason else "")
+
+
+def _data(data: DataInfo) -> str:
+    lineage = f"lineage {data.lineage}, " if data.lineage else ""
+    return f"{data.title}, {lineage}fingerprint {data.fingerprint[:12]}"
 
 
 def _moment(seconds: float) -> str:

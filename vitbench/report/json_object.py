@@ -39,7 +39,7 @@ _CONDITIONS = (
         "steady_allocator",
     ),
     *("torch", "cudnn", "variables"),
-    *("limit", "epochs", "budget", "split", "other_classes", "head", "fingerprint"),
+    *("limit", "epochs", "budget", "split", "other_classes", "head", "lineage", "fingerprint"),
 )
 """How a row was measured, beside dataset, device, precision and machine."""
 _FAILURE = ("model", "dataset", "kind", "status", "reason")

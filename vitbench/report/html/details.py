@@ -176,7 +176,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record], *,
         if (run.id in used or run in newest_run) and (detail := _run(run, store)) is not None
     }
     data = {
-        (planned.data.title, planned.data.fingerprint): planned.data
+        (planned.data.title, planned.data.lineage, planned.data.fingerprint): planned.data
         for each in behind
         for planned in (record.planned for record in each)
         if planned.data is not None

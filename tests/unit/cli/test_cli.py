@@ -267,6 +267,8 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--budget", "30x"], '"30x" is not a duration; write 90s, 15m, 1h30m or a number of seconds'),
         (["run", "--budget", "5m", "--epochs", "2"], "--epochs and --budget both say how long models are trained"),
         (["run", "--budget", "5m", "--speeds", "only"], "--speeds only trains none; drop one of the two"),
+        (["run", "--budget", "5m", "--shard", "1/2"], "a shard runs only some of its trainings; give their length"),
+        (["run", "--shard", "3/2"], "there is no shard 3 of 2; they count from 1 to 2"),
         (["run", "--split", "val", "--speeds", "only"], "--speeds only judges none; drop one of the two"),
         (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
         (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),

@@ -23,6 +23,7 @@ from vitbench.specs import OptionValue
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vitbench.boards.board import Board
     from vitbench.execution.executor import Executor
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.planning.messages import Prepared
@@ -64,6 +65,24 @@ class Results:
         from vitbench.leaderboard.frames import measurements_frame
 
         return measurements_frame(self.records)
+
+    def boards(self) -> tuple[Board, ...]:
+        """Return the boards over several datasets, one per condition that has rows on more than one; often none.
+
+        There are none of a part of the leaderboard: a score is of all datasets.
+
+        Raises:
+            StoreError: the folder can no longer be read.
+        """
+        from vitbench.boards.boards import boards_of
+        from vitbench.store import Store
+
+        if self.leaderboard.hidden or self.leaderboard.where:
+            return ()
+        if len({row.condition.dataset for row in self.leaderboard.rows}) < 2:
+            return ()
+        with Store.open(self.folder, create=False) as store:
+            return boards_of(store, self.leaderboard, self.records)
 
     def page(self, *, images: bool = True) -> str:
         """Return the leaderboard as one HTML page that needs no other file.
@@ -466,9 +485,16 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
         UnusableError: the packages of the format's extra are not installed.
         StoreError: the folder can no longer be read, and the format needs more than the leaderboard.
     """
-    from vitbench.report.formats import render
+    from vitbench.report.formats import FORMATS, render
 
-    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
+    boards = results.boards() if "boards" in FORMATS[name].takes else ()
+    return render(
+        results.leaderboard,
+        name,
+        details=lambda: _details(results, images=images),
+        verdicts=verdicts,
+        boards=boards,
+    )
 
 
 def _details(results: Results, *, images: bool) -> Details:

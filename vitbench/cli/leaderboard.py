@@ -115,7 +115,8 @@ def print_table(results: Results, verdicts: Telling = "counted") -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
     from vitbench.report import render
 
-    echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
+    text = render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts, boards=results.boards())
+    echo(text, nl=False)
 
 
 def takes_unicode() -> bool:
@@ -134,7 +135,7 @@ def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend"))
+        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend", boards=results.boards()))
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import msgspec
 
@@ -22,8 +21,8 @@ from vitbench.records import KeyedCell, QualityCell, Record
 
 __all__ = ["Column", "Contestant", "Joined", "joined"]
 
-ModelKey = tuple[str, bytes, str, bytes]
-"""Model, its options, its recipe, that one's options."""
+ModelKey = tuple[str, bytes, str, bytes, str]
+"""Model, its options, its recipe, that one's options, and where its results were imported from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,11 +86,7 @@ def joined(board: Leaderboard, newest: Mapping[str, Record], statement: BoardSta
 
 
 def _shared(condition: Condition) -> Condition:
-    return replace(condition, dataset="", fingerprint="", **_without_lineage(condition))
-
-
-def _without_lineage(condition: Condition) -> dict[str, Any]:
-    return {"lineage": ""} if hasattr(condition, "lineage") else {}
+    return replace(condition, dataset="", fingerprint="", lineage="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ class _Version:
 
     @classmethod
     def of(cls, condition: Condition) -> _Version:
-        return cls(condition.dataset, condition.fingerprint, getattr(condition, "lineage", ""))
+        return cls(condition.dataset, condition.fingerprint, condition.lineage)
 
     @property
     def plain(self) -> str:
@@ -213,11 +208,12 @@ class _Joiner:
         for row in self.rows:
             version = _Version.of(row.condition)
             if versions.get(version.plain) == version:
-                by_model[_model_key(self._planned(row))][version.plain].append(row)
+                by_model[_model_key(self._planned(row), row.source)][version.plain].append(row)
         if not by_model:
             return ()
         keys = list(by_model)
-        labels = _labels([self._planned(next(iter(own.values()))[0]) for own in by_model.values()])
+        firsts = [next(iter(own.values()))[0] for own in by_model.values()]
+        labels = _labels([self._planned(row) for row in firsts], [row.source for row in firsts])
         return tuple(
             self._contestant(label, key, by_model[key], titles) for label, key in zip(labels, keys, strict=True)
         )
@@ -246,6 +242,14 @@ class _Joiner:
             if _plain_title(failure) == title and _model_key(failure.planned) == key and self._concerns(failure)
         ]
         words = [each.status if each.reason in ("", each.status) else f"{each.status}: {each.reason}" for each in own]
+        others = [
+            version.lineage
+            for row in self.rows
+            if (version := _Version.of(row.condition)).plain == title
+            and _model_key(self._planned(row), row.source) == key
+        ]
+        if others and not words:
+            words = [f"only of other images{f', lineage {others[0]}' if others[0] else ''}"]
         return ", ".join(dict.fromkeys(words)) or "not asked for"
 
     def _concerns(self, failure: Failure) -> bool:
@@ -265,17 +269,19 @@ def _plain_title(failure: Failure) -> str:
     return _Version(failure.dataset, data.fingerprint if data else "", "").plain
 
 
-def _model_key(planned: KeyedCell) -> ModelKey:
+def _model_key(planned: KeyedCell, source: str = "") -> ModelKey:
     cell = planned.cell
     options, of_recipe = (
         msgspec.json.encode(each, order="deterministic") for each in (cell.options, cell.recipe_options)
     )
-    return cell.model, options, cell.recipe, of_recipe
+    return cell.model, options, cell.recipe, of_recipe, source
 
 
-def _labels(planned: Sequence[KeyedCell]) -> list[str]:
+def _labels(planned: Sequence[KeyedCell], sources: Sequence[str]) -> list[str]:
     """Return what to call each model: its label, with its recipe and with options where several would look the same."""
-    labels = [each.label for each in planned]
+    labels = [
+        each.label + (f" (from {source})" if source else "") for each, source in zip(planned, sources, strict=True)
+    ]
     labels = [
         f"{label} [{each.cell.recipe}]" if _doubled(labels, i) else label
         for i, (label, each) in enumerate(zip(labels, planned, strict=True))

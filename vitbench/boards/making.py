@@ -56,7 +56,7 @@ def make_board(
         row = one.contestants[m].rows[d]
         return seed_outcomes(row, newest, rank_by, outcomes) if row is not None else ()
 
-    samples = [sample_of([seeds(m, d) for m in whole]) for d in range(len(one.columns))]
+    samples = [sample_of([seeds(m, d) for m in whole], column.fingerprint) for d, column in enumerate(one.columns)]
     pairs: tuple[BoardPair, ...] = ()
     over = None
     if whole:

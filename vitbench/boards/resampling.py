@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vitbench.leaderboard.image_scores import Known, Outcomes, Resampled
+from vitbench.records import digest
 from vitbench.statistics import RESAMPLES
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ class DatasetSample:
     """[M], degrees of freedom of the variance over images."""
 
 
-def sample_of(knowns: Sequence[tuple[Known, ...]]) -> DatasetSample:
+def sample_of(knowns: Sequence[tuple[Known, ...]], fingerprint: str = "") -> DatasetSample:
     """Resample the images of a dataset for all models at once.
 
     Args:
         knowns: of each model, of each of its seeds; empty where nothing is known of its images. Models that are known
             in another way, or on other images, than most are taken for unknown.
+        fingerprint: of the dataset: what is known of the images are their labels and places, which two may share.
     """
     import numpy as np
 
@@ -61,13 +63,14 @@ def sample_of(knowns: Sequence[tuple[Known, ...]]) -> DatasetSample:
     known = np.array([kind == {commonest} for kind in kinds])
     sample = [own for own, kind in zip(knowns, kinds, strict=True) if kind == {commonest}]
     steps, freedom = np.zeros(len(knowns)), np.ones(len(knowns))
-    drawn, steps[known] = _replicates(sample)
+    images = digest((fingerprint, sample[0][0].images))
+    drawn, steps[known] = _replicates(sample, int(images[:16], 16))
     replicates = np.zeros((len(knowns), drawn.shape[1]))
     replicates[known] = drawn
     freedom[known] = [min([each.freedom for each in seeds] + [drawn.shape[1] - 1.0]) for seeds in sample]
     return DatasetSample(
         images=sample[0][0].size,
-        digest=sample[0][0].images,
+        digest=images,
         known=known,
         replicates=replicates,
         steps=steps,
@@ -144,11 +147,10 @@ def resampled_means(scores: NDArray[np.floating[Any]], seed: int) -> NDArray[np.
     return result
 
 
-def _replicates(sample: Sequence[tuple[Known, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _replicates(sample: Sequence[tuple[Known, ...]], seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each model's value on the resamples, [M, B], and the most that one image's answer can change it, [M]."""
     import numpy as np
 
-    seed = int(sample[0][0].images[:16] or "0", 16)  # of the images: other datasets have other resamples
     scores = [[each for each in own if isinstance(each, Outcomes)] for own in sample]
     if scores[0]:
         means = np.stack([np.mean([each.scores for each in own], axis=0, dtype=np.float32) for own in scores])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
+__all__ = ["Results", "boards_shown", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -79,24 +79,6 @@ class Results:
         from vitbench.leaderboard.frames import measurements_frame
 
         return measurements_frame(self.records)
-
-    def boards(self) -> tuple[Board, ...]:
-        """Return the boards over several datasets, one per condition that has rows on more than one; often none.
-
-        There are none of a part of the leaderboard: a score is of all datasets.
-
-        Raises:
-            StoreError: the folder can no longer be read.
-        """
-        from vitbench.boards.boards import boards_of
-        from vitbench.store import Store
-
-        if self.leaderboard.hidden or self.leaderboard.where:
-            return ()
-        if len({row.condition.dataset for row in self.leaderboard.rows}) < 2:
-            return ()
-        with Store.open(self.folder, create=False) as store:
-            return boards_of(store, self.leaderboard, self.records)
 
     def page(self, *, images: bool = True) -> str:
         """Return the leaderboard as one HTML page that needs no other file.
@@ -501,7 +483,7 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
     """
     from vitbench.report.formats import FORMATS, render
 
-    boards = results.boards() if "boards" in FORMATS[name].takes else ()
+    boards = boards_shown(results) if "boards" in FORMATS[name].takes else ()
     return render(
         results.leaderboard,
         name,
@@ -509,6 +491,17 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
         verdicts=verdicts,
         boards=boards,
     )
+
+
+def boards_shown(results: Results) -> tuple[Board, ...]:
+    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+
+    Raises:
+        StoreError: the folder can no longer be read.
+    """
+    shown = results.leaderboard
+    several = len({row.condition.dataset for row in shown.rows}) > 1
+    return results.boards() if several and not (shown.hidden or shown.where) else ()
 
 
 def _details(results: Results, *, images: bool) -> Details:

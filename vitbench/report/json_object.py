@@ -64,10 +64,17 @@ def render_json(board: Leaderboard, *, boards: Sequence[Board] = ()) -> str:
 
 
 def _board(board: Board) -> dict[str, Any]:
-    """Return a board: its types as they are, but its condition without what it does not have."""
-    content = asdict(board)
-    without = ("dataset", "fingerprint", "lineage")
-    content["condition"] = {name: value for name, value in content["condition"].items() if name not in without}
+    """Return a board; what its rows have of datasets and groups is by name."""
+    import msgspec
+
+    content: dict[str, Any] = msgspec.to_builtins(board)
+    del content["style"]
+    for name in ("dataset", "fingerprint", "lineage"):  # each dataset of the board has its own
+        del content["condition"][name]
+    names = [dataset.name for dataset in board.datasets]
+    for row in content["rows"]:
+        row["values"] = dict(zip(names, row["values"], strict=True))
+        row["group_scores"] = dict(zip(board.groups, row["group_scores"], strict=True))
     return content
 
 

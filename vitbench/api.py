@@ -34,7 +34,19 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "boards_shown", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
+__all__ = [
+    "Results",
+    "boards_shown",
+    "load",
+    "plan_of",
+    "rendered",
+    "run",
+    "say",
+    "score",
+    "scored",
+    "select",
+    "withdraw",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

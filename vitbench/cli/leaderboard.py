@@ -116,7 +116,9 @@ def print_table(results: Results, verdicts: Telling = "counted") -> None:
     from vitbench.api import boards_shown
     from vitbench.report import render
 
-    text = render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts, boards=boards_shown(results))
+    text = render(
+        results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts, boards=boards_shown(results)
+    )
     echo(text, nl=False)
 
 
@@ -137,7 +139,9 @@ def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend", boards=boards_shown(results)))
+        return before, with_block(
+            before, render(results.leaderboard, "md", verdicts="legend", boards=boards_shown(results))
+        )
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
 

@@ -183,7 +183,7 @@ def carry_out(
     page, folder = write_page(results), results.folder
     try:
         if as_json:
-            echo(render(results.leaderboard, "json"), nl=False)
+            echo(render(results.leaderboard, "json", boards=api.boards_shown(results)), nl=False)
         else:
             print_table(results)
     except StoreError as error:

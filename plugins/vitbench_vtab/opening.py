@@ -52,11 +52,11 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
         return from_pools(task, found, split, "the hub's tar files")
     if (reader := raw.READERS.get(task.name)) and (published := reader(task, root)):
         return from_pools(task, published, split, "the published files")
-    own = f"or the published files, {reader.__doc__.rstrip('.')}" if reader and reader.__doc__ else "and no other form"
-    raise ValueError(
-        f"there are no files of {task.title}; it is read from file lists (train800.txt, val200.txt, test.txt), from a "
-        f"hub's Parquet or tar files, {' '.join(own.split())}"
-    )
+    forms = ["file lists (train800.txt, val200.txt, test.txt)", "a hub's Parquet or tar files"]
+    if reader and reader.__doc__:
+        layout = " ".join(reader.__doc__.replace("``", "").split()).rstrip(".")
+        forms.append(f"the published files, {layout}")
+    raise ValueError(f"there are no files of {task.title}; it is read from {'; from '.join(forms)}")
 
 
 OPENERS = SimpleNamespace(**{task.name.replace("-", "_"): partial(open_task, task=task) for task in TASKS})

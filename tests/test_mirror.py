@@ -26,6 +26,7 @@ TESTED_WITH = {
         "cli/track",
         "cli/withdraw",
     ),
+    "unit/boards/test_boards.py": ("boards/joining", "boards/making"),
     "integration/test_compare.py": ("cli/compare",),
     "integration/test_figures.py": (
         "cli/explain",

@@ -23,6 +23,7 @@ from vitbench.specs import OptionValue
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vitbench.boards.board import Board
     from vitbench.execution.executor import Executor
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.planning.messages import Prepared
@@ -58,6 +59,20 @@ class Results:
         from vitbench.leaderboard.frames import rows_frame
 
         return rows_frame(self.leaderboard)
+
+    def boards(self) -> tuple[Board, ...]:
+        """Return the boards over datasets: one for each condition that has rows on more than one.
+
+        They are of all that the folder holds, whatever the leaderboard shows of it. See docs/boards.md.
+
+        Raises:
+            StoreError: the folder can no longer be read.
+        """
+        from vitbench.boards.boards import boards_of
+        from vitbench.store import Store
+
+        with Store.open(self.folder, create=False) as store:
+            return boards_of(store, self.leaderboard, self.records)
 
     def measurements(self) -> pd.DataFrame:
         """Return all measurements of the newest attempts, one row each, with interval, verdict and conditions."""

@@ -12,6 +12,7 @@ from vitbench.cli.check import check
 from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
+from vitbench.cli.export import export
 from vitbench.cli.findings import findings
 from vitbench.cli.leaderboard import leaderboard
 from vitbench.cli.pick import pick
@@ -91,6 +92,7 @@ _COMMANDS = (
     leaderboard,
     findings,
     explain,
+    export,
     show,
     withdraw,
     doctor,

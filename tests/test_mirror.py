@@ -24,6 +24,7 @@ TESTED_WITH = {
         "cli/withdraw",
     ),
     "integration/test_compare.py": ("cli/compare",),
+    "unit/exporting/test_export.py": ("cli/export", "exporting/reading", "exporting/results"),
     "integration/test_figures.py": (
         "cli/explain",
         "explaining/explain",

@@ -126,7 +126,7 @@ def _result(cell: ExportedCell, value: ExportedValue) -> dict[str, Any]:
         uncertainty["confidence_interval"] = {"lower": value.low, "upper": value.high, "confidence_level": 0.95}
     if value.n is not None:
         uncertainty["num_samples"] = value.n
-    details = {"verdict": value.verdict, "reasons": "; ".join(value.reasons)}
+    details: dict[str, object] = {"verdict": value.verdict, "reasons": "; ".join(value.reasons)}
     if value.interval == "range":
         details |= {"range_low": value.low, "range_high": value.high}
     images = (data.get("sizes") or {}).get(cell.split)

@@ -63,8 +63,7 @@ def write(results: ExportedResults, output: Path, datasets: Sequence[str]) -> li
         if not any((folder / ".eval_results").iterdir()):
             (folder / ".eval_results").rmdir()
     notes = [
-        f'No .eval_results for {name}: name its repository, --output and all else as before: "hugging-face:datasets='
-        f'{file_name(name)}:ORGANISATION/NAME".'
+        f"No .eval_results for {name}: name its Hub repository, hugging-face:datasets={file_name(name)}:OWNER/NAME."
         for name in unnamed
     ]
     return [*left_out.notes(), *notes]
@@ -84,7 +83,7 @@ def _hub(given: Sequence[str], results: ExportedResults) -> dict[str, _Hub]:
         name, _, rest = text.partition(":")
         repository, _, task = rest.partition(":")
         if repository.count("/") != 1 or not all(repository.split("/")):
-            raise vitbench.UsageError(f'hugging-face: datasets needs NAME:ORGANISATION/NAME, not "{text}".')
+            raise vitbench.UsageError(f'hugging-face: datasets needs NAME:OWNER/NAME, not "{text}".')
         if name not in titles:
             known = ", ".join(sorted({title for some in titles.values() for title in some})) or "none"
             raise vitbench.UsageError(f'hugging-face: there are no results on "{name}"; there are those on {known}.')
@@ -154,13 +153,9 @@ def _write_entries(folder: Path, row: ExportedRow, values: Sequence[ExportedValu
     if value is None:
         return
     newest = max(cell.started for cell in row.cells)
+    bounds = "" if value.low is None or value.high is None else f", 95 % interval {value.low:.4g} to {value.high:.4g}"
     about = [
-        value.name
-        + (
-            f", 95% interval {value.low:.4g} to {value.high:.4g}"
-            if value.low is not None and value.high is not None
-            else ""
-        ),
+        value.name + bounds * (value.interval == "95%"),
         row.recipe,
         f"seeds {', '.join(map(str, row.seeds))}",
         *(["partial"] if row.partial else []),

@@ -59,9 +59,8 @@ def _write(path: Path, events: list[Any]) -> None:
 
 def _events(cell: ExportedCell, left_out: LeftOut) -> Iterator[Any]:
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.plugins.hparams.summary import session_end_pb, session_start_pb
 
-    yield _event(cell, 0, session_start_pb(_hyperparameters(cell), start_time_secs=cell.started))
+    yield _event(cell, 0, _session_start(cell))
     for number, epoch in enumerate(cell.curve, 1):
         values = [
             Summary.Value(tag=f"curve/{name}", simple_value=value)
@@ -84,7 +83,7 @@ def _events(cell: ExportedCell, left_out: LeftOut) -> Iterator[Any]:
     yield _event(cell, len(cell.curve), Summary(value=scalars))
     if doubts:
         yield _event(cell, len(cell.curve), _text("doubtful", doubts))
-    yield _event(cell, len(cell.curve), session_end_pb("STATUS_SUCCESS", end_time_secs=cell.started + cell.seconds))
+    yield _event(cell, len(cell.curve), _session_end(cell))
 
 
 def _images(cell: ExportedCell) -> Iterator[Any]:
@@ -114,6 +113,38 @@ def _text(tag: str, lines: Mapping[str, str]) -> Any:
     tensor = TensorProto(dtype=DT_STRING, string_val=[words.encode()], tensor_shape=shape)
     metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
     return Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])
+
+
+def _session_start(cell: ExportedCell) -> Any:
+    from google.protobuf import struct_pb2
+    from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+    asked = {}
+    for name, value in _hyperparameters(cell).items():
+        kind = {bool: "bool_value", str: "string_value"}.get(type(value), "number_value")
+        asked[name] = struct_pb2.Value(**{kind: value})
+    info = SessionStartInfo(hparams=asked, start_time_secs=cell.started)
+    return _hparams(SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info))
+
+
+def _session_end(cell: ExportedCell) -> Any:
+    from tensorboard.plugins.hparams.api_pb2 import Status
+    from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+    info = SessionEndInfo(status=Status.Value("STATUS_SUCCESS"), end_time_secs=cell.started + cell.seconds)
+    return _hparams(SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
+
+
+def _hparams(tag: str, data: Any) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.plugins.hparams.metadata import NULL_TENSOR, PLUGIN_DATA_VERSION, PLUGIN_NAME
+
+    data.version = PLUGIN_DATA_VERSION
+    content = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=data.SerializeToString())
+    metadata = SummaryMetadata(plugin_data=content)
+    return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=NULL_TENSOR)])
 
 
 def _hyperparameters(cell: ExportedCell) -> dict[str, bool | float | str]:

@@ -67,9 +67,8 @@ def export_results(
         remedy = f"; install it: {offer.spec.install}" if offer.spec.install else ""
         raise UnusableError(f"{offer.name} needs the module {missing}, which is not installed{remedy}")
     if not any(cell.status == "ok" for cell in results.cells):
-        raise UsageError(
-            f"{folder} has nothing to export: no cell ended well; see `vitbench show {quote(str(folder))}`."
-        )
+        see = f"see `vitbench show {quote(str(folder))}`"
+        raise UsageError(f"{folder} has nothing to export: no cell ended well; {see}.")
     place = output or folder / "exports" / offer.spec.name
     made = write_export(offer, results, place, options, force=force)
     return Exported(paths=made.paths, notes=(*damaged, *made.notes))

@@ -9,8 +9,8 @@ In a package's tests, one line per plugin::
         check()
 
 Each check is a plain function of one case (`ModelCase`, `DatasetCase`, ...) and one contract, in the modules
-``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``exporters``, ``suites`` and
-``plugins``. It returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply;
+``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``exporters``,
+``suites`` and ``plugins``. It returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply;
 docs/conformance.md lists all.
 """
 

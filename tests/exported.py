@@ -36,7 +36,7 @@ def write_store(folder: Path) -> list[Record]:
                 labels = np.arange(20) % 10
                 labels[:5] = 9
                 save_predictions(store.predictions_path(record.key), factories.predictions(logits, labels))
-        picture = Tile(image=np.zeros((4, 4, 3), dtype=np.uint8), title="one")
+        picture = Tile(pixels=np.zeros((3, 4, 4), dtype=np.uint8), title="one")
         write_figures(store.figures_path(records[-1].key), [Grid(title="Filters", tiles=(picture,))])
     return records
 

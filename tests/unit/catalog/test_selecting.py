@@ -191,12 +191,12 @@ def test_a_member_has_the_options_that_its_family_says_and_a_family_its_own() ->
         (
             "sgdd",
             UsageError,
-            'no model, dataset, recipe, metric, figure or exporter is called "sgdd". Did you mean "sgd"?',
+            'metric, figure or exporter is called "sgdd". Did you mean "sgd"?',
         ),
         (
             "qqqqq",
             UsageError,
-            'no model, dataset, recipe, metric, figure or exporter is called "qqqqq". See "vitbench ls".',
+            'metric, figure or exporter is called "qqqqq". See "vitbench ls".',
         ),
         ("vit-s", UsageError, 'model "vit-s" is ambiguous; give one of: a/vit-s, b/vit-s.'),
         ("zoo/mixer-x", UsageError, "model zoo/mixer-x: there is no mixer mixer-x"),

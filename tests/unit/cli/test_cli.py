@@ -270,7 +270,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
         (
             ["ls"],
-            "Missing argument 'KIND': models, datasets, recipes, metrics, figures, exporters, suites, plugins; or --options NAME.",
+            "Missing argument 'KIND': models, datasets, recipes, metrics, figures, exporters, suites, plugins; or",
         ),
         (["ls", "models", "scratch/vti*"], 'no models fit "scratch/vti*". Did you mean "scratch/vit"?'),
         (
@@ -280,7 +280,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["ls", "models", "scratch/*", "--options", "vit"], "--options takes no PATTERN"),
         (
             ["ls", "suites", "--options", "quick"],
-            "as KIND one of models, datasets, recipes, metrics, figures, exporters, or none",
+            "models, datasets, recipes, metrics, figures, exporters, or none",
         ),
         (["ls", "modles"], "'modles' is not one of"),
         (["withdraw", "a", "b"], "Missing option '--reason'"),

@@ -33,7 +33,7 @@ def results(folder: Path) -> ExportedResults:
 
 
 def offer(write: object, **fields: object) -> Offer[ExporterSpec]:
-    plugin = Plugin(name="mine", distribution="mine", version="1", package="mine", code="mine")
+    plugin = Plugin(name="mine", distribution="mine", version="1", module="mine")
     return Offer(name="mine/it", plugin=plugin, spec=ExporterSpec(name="it", write=write, summary="It", **fields))
 
 
@@ -42,7 +42,8 @@ def test_results_are_what_the_folder_holds(results: ExportedResults) -> None:
     assert (row.label, row.model, row.dataset, row.seeds) == (exported.LABEL, "scratch/vit", "digits", (0, 1))
     top1, top5, ece = (row.values[name] for name in ("top1", "top5", "ece"))
     assert top1.value == pytest.approx(340.5 / 360)
-    assert top1.interval == "95%" and top1.low is not None and top1.low < 340.5 / 360
+    assert top1.interval == "95%"
+    assert top1.low < 340.5 / 360  # type: ignore[operator]
     assert (top5.usable, top5.remark) == (True, "warn: seed 0: a duplicate; seed 1: a duplicate")
     assert not ece.usable
     assert row.conditions["machine"] == factories.MACHINE
@@ -53,7 +54,8 @@ def test_results_are_what_the_folder_holds(results: ExportedResults) -> None:
 def test_what_is_large_is_read_when_asked_for(results: ExportedResults) -> None:
     first, second = results.cells[:2]
     answers = first.answers()
-    assert answers is not None and answers.right.sum() == 15
+    assert answers is not None
+    assert answers.right.sum() == 15
     (picture,) = first.pictures()
     assert (picture.figure, picture.title, picture.png[:4]) == ("filters", "Filters", b"\x89PNG")
     assert list(second.pictures()) == []

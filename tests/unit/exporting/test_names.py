@@ -12,7 +12,8 @@ from vitbench.exporting import file_name, file_names
 @given(st.text())
 def test_a_name_is_one_visible_component_of_any_path(text: str) -> None:
     name = file_name(text)
-    assert name and not name.startswith(".") and len(name) < 100
+    assert 0 < len(name) < 100
+    assert not name.startswith(".")
     assert PurePosixPath(name).parts == PureWindowsPath(name).parts == (name,)
 
 

@@ -37,7 +37,7 @@ def write_store(folder: Path) -> list[Record]:
                 labels[:5] = 9
                 save_predictions(store.predictions_path(record.key), factories.predictions(logits, labels))
         picture = Tile(pixels=np.zeros((3, 4, 4), dtype=np.uint8), title="one")
-        write_figures(store.figures_path(records[-1].key), [Grid(title="Filters", tiles=(picture,))])
+        write_figures(store.figures_path(records[-1].key), [Grid(title="Filters", tiles=(picture,), columns=1)])
     return records
 
 
@@ -66,11 +66,11 @@ def _records() -> list[Record]:
         msgspec.structs.replace(one, verdict=Verdict(level="warn", reasons=("busy",))) for one in first.measurements
     ]
     timings[0] = msgspec.structs.replace(first, measurements=tuple(blamed))
-    failed = factories.record(factories.quality_cell(seed=2), status="oom", reason="out of memory")
+    failed = factories.record(factories.quality_cell("other"), status="oom", reason="out of memory")
     drawn = trainings[0].planned
     cell = FigureCell(figure="figures/filters", of=drawn.cell)
     figure = factories.record(msgspec.structs.replace(drawn, cell=cell, id="f" * 16, key="e" * 16, shows=drawn.key))
-    return [_named(record) for record in (*trainings, *timings, failed, figure)]
+    return [*map(_named, (*trainings, *timings)), failed, _named(figure)]
 
 
 def _named(record: Record) -> Record:

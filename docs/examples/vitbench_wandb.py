@@ -1,7 +1,7 @@
 """An exporter in one file: a run of Weights & Biases, offline, for each training.
 
-    vitbench export wandb vitbench-results --plugin vitbench_wandb.py
-    wandb sync vitbench-results/exports/wandb/wandb/offline-run-*
+vitbench export wandb vitbench-results --plugin vitbench_wandb.py
+wandb sync vitbench-results/exports/wandb/wandb/offline-run-*
 """
 
 import math

@@ -122,11 +122,11 @@ def test_what_an_exporter_may_not_do(
 
 
 def failed_alone(folder: Path) -> None:
-    record = factories.record(factories.quality_cell(), status="oom", reason="out of memory")
+    planned = factories.quality_cell()
     with Store.open(folder, create=True) as store:
         run = store.begin_run(command="", version="0", suite="", environment=factories.environment(), rank_by="top1")
-        store.plan(run, [record.planned])
-        store.append(record)
+        store.plan(run, [planned])
+        store.append(factories.record(planned, status="oom", reason="out of memory", run=run))
 
 
 @pytest.mark.parametrize(

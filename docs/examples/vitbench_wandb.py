@@ -12,6 +12,7 @@ import vitbench
 
 @vitbench.hookimpl
 def vitbench_exporters():
+    """Give the exporter."""
     yield vitbench.ExporterSpec(
         name="wandb",
         write=write,
@@ -23,6 +24,7 @@ def vitbench_exporters():
 
 
 def write(results, output, project):
+    """Write an offline run for each training that ended well."""
     os.environ["WANDB_MODE"] = "offline"  # `wandb sync` sends them, when and if the user says so
     os.environ["WANDB_SILENT"] = "true"
     import wandb

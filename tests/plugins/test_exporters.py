@@ -171,3 +171,12 @@ def test_every_eval_ever(export, schemas: dict[str, Any]) -> None:
             right += json.loads(line)["evaluation"]["score"]
         assert math.isclose(right, 15)
     assert notes[0].startswith("Left out: 2 invalid, 3 timings, which the schema has no place for, 1 trainings")
+
+
+def test_the_example_of_a_third_party_writes_offline_runs(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    plugin = Path(__file__).parents[2] / "docs" / "examples" / "vitbench_wandb.py"
+    command = [sys.executable, "-m", "vitbench", "export", "wandb", str(folder), "--plugin", str(plugin)]
+    done = subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, text=True, check=True)
+    assert sum(line.endswith(".wandb") for line in done.stdout.splitlines()) == 2
+    assert done.stderr.splitlines() == ["Left out: 2 invalid."]

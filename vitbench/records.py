@@ -501,6 +501,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     versions: dict[str, str]
     """Installed versions of the packages that make the numbers, of torch and torchvision with the build; on CUDA that
     of cuDNN."""
+    commit: str = ""
+    """The commit of vitbench, where it was installed from git or runs in a checkout; what was not committed is in no
+    commit, but in `Provenance.vitbench`."""
 
 
 class Allotted(_Data, frozen=True, kw_only=True):
@@ -688,6 +691,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
     pictures: int = 0
     """Of a figure cell, how many pictures it has."""
+    source: str = ""
+    """Whose results it was imported from, `vitbench import`; empty: it was made in this folder, or merged into it."""
 
     @property
     def id(self) -> str:

@@ -72,7 +72,7 @@ class Finder:
             ValueError: one is not there, leaves the folder of the dataset, or is listed twice; the sentence names the
                 list and the line.
         """
-        base = self._base(listing, split)
+        base = self.start(listing, split)
         found: list[Path] = []
         lines: dict[str, Entry] = {}
         for entry in listing.entries:
@@ -92,7 +92,7 @@ class Finder:
     def finds_some(self, listing: Listing, split: SplitName | None) -> bool:
         """Whether one of the first entries names a file that is there; False where one leaves the folder."""
         try:
-            base = self._base(listing, split)
+            base = self.start(listing, split)
             return any(self._file(base, entry.path, "") for entry in listing.entries[:_LOOKED_AT])
         except ValueError:
             return False
@@ -101,7 +101,7 @@ class Finder:
         start = os.path.relpath(base, self._root)
         return path if start == "." else f"{start}/{path}"
 
-    def _base(self, listing: Listing, split: SplitName | None) -> str:
+    def start(self, listing: Listing, split: SplitName | None) -> str:
         """Return the folder that the paths of a list start in: the first that holds one of the first files.
 
         Raises:

@@ -7,19 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from listed_images import RANDOM, write_images
 from PIL import Image
 from vitbench_datasets import folder
 from vitbench_datasets.file_list import NOAH, OWN_FILES, detect, open_file_list
 
-RANDOM = np.random.default_rng(0)
 VTAB = ("train800", "val200", "train800val200", "test")
-
-
-def _images(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(RANDOM.integers(0, 256, (6, 6, 3), dtype=np.uint8)).save(root / name)
-    return root
 
 
 def _list(root: Path, name: str, lines: Iterable[str]) -> None:
@@ -28,7 +21,7 @@ def _list(root: Path, name: str, lines: Iterable[str]) -> None:
 
 def _vtab(root: Path) -> Path:
     """Write what a fork has: 4 images to learn from, 2 to choose by, a list of both, 2 to be judged on."""
-    _images(root, *(f"images/{number}.png" for number in range(8)))
+    write_images(root, *(f"images/{number}.png" for number in range(8)))
     rows = [f"images/{number}.png {number % 2}" for number in range(8)]
     for name, lines in zip(VTAB, (rows[:4], rows[4:6], rows[:6], rows[6:]), strict=True):
         _list(root, f"{name}.txt", lines)
@@ -80,7 +73,7 @@ def test_noahs_archives_are_known_by_their_lines_and_their_copies_are_compared(t
     with pytest.raises(ValueError, match=r"train800val200.txt line 1: images/train800val200/000000.jpg with label 0"):
         open_file_list(root=root, split="train")
     _list(root, "train800val200.txt", lines[1:])
-    with pytest.raises(ValueError, match=r"train800val200.txt lacks 1 images, such as that of train800.txt line 1"):
+    with pytest.raises(ValueError, match=r"train800val200.txt lacks 1 image, such as that of train800.txt line 1"):
         open_file_list(root=root, split="train")
 
 
@@ -110,7 +103,7 @@ def test_the_list_of_both_serves_where_it_is_alone(tmp_path: Path) -> None:
     ],
 )
 def test_lists_are_read_as_any_system_writes_them(lines: bytes, names: list[str], tmp_path: Path) -> None:
-    _images(tmp_path, "images/a b.png", "images/c.png", "images/\u00fc.png")
+    write_images(tmp_path, "images/a b.png", "images/c.png", "images/\u00fc.png")
     for name in ("train.txt", "test.txt"):
         (tmp_path / name).write_bytes(lines)
     assert detect(tmp_path)
@@ -139,7 +132,7 @@ def test_lists_are_read_as_any_system_writes_them(lines: bytes, names: list[str]
 )  # fmt: skip
 def test_a_wrong_list_is_refused_with_its_line(lines: list[str], reason: str, tmp_path: Path) -> None:
     root = _vtab(tmp_path / "set")
-    outside = _images(tmp_path / "outside", "x.png")
+    outside = write_images(tmp_path / "outside", "x.png")
     (root / "linked").symlink_to(outside)
     (root / "link.png").symlink_to(outside / "x.png")
     for name in VTAB[:3]:
@@ -176,20 +169,20 @@ def test_several_lists_of_one_split_are_refused(tmp_path: Path) -> None:
     [("train.txt", ["a dog", "a cat 2"]), ("test.txt", ["0.png"]), ("readme.txt", ["images/0.png 0"])],
 )
 def test_a_text_that_is_no_list_makes_no_layout(name: str, lines: list[str], tmp_path: Path) -> None:
-    _images(tmp_path, "cats/0.png", "dogs/1.png")
+    write_images(tmp_path, "cats/0.png", "dogs/1.png")
     _list(tmp_path, name, lines)
     assert not detect(tmp_path)
 
 
 def test_class_folders_that_are_split_need_no_lists(tmp_path: Path) -> None:
-    _images(tmp_path, *(f"{split}/{name}/0.png" for split in ("train", "val") for name in ("cat", "dog")))
+    write_images(tmp_path, *(f"{split}/{name}/0.png" for split in ("train", "val") for name in ("cat", "dog")))
     _list(tmp_path, "val.txt", ["cat/0.png 0", "dog/0.png 1"])
     assert not detect(tmp_path)
     assert folder.detect(tmp_path)
 
 
 def test_lists_say_how_class_folders_are_split(tmp_path: Path) -> None:
-    _images(tmp_path, *(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(2)))
+    write_images(tmp_path, *(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(2)))
     _list(tmp_path, "train.txt", ["cat/0.png cat", "dog/0.png dog"])
     _list(tmp_path, "test.txt", ["cat/1.png cat", "dog/1.png dog"])
     assert detect(tmp_path)

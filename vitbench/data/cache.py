@@ -115,6 +115,7 @@ def cache_dataset(
     def forms(geometry: Geometry, splits: Collection[str]) -> dict[WantedSize, Forms]:
         # What cannot be read is known only when all has been, and decides which images are held out.
         how: dict[str, Any] = {"train_images": located.train_images, "apart": not skip_unreadable}
+        how["crops"] = "crop" in located.augmentations
         return {side: forms_of(side, geometry, splits, **how) for side in sides}
 
     wanted = _distinct(forms(survey.geometry, survey.sizes)) if survey else set()

@@ -19,7 +19,7 @@ from vitbench.planning.messages import PrepareRequest
 from vitbench.planning.resolve import Fault, ResolvedModel, lack_of
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, Judged
-from vitbench.specs import DatasetSpec, ModelSpec, OptionValue
+from vitbench.specs import DATASET_OPTIONS, DatasetSpec, ModelSpec, OptionValue
 
 if TYPE_CHECKING:
     from vitbench.data.cache import WantedSize
@@ -137,6 +137,7 @@ def open_data(
             layouts=layouts,
             data_path=Path(path) if path else None,
             data_root=default_data_root(),
+            options=[] if offer else [option for option in cell.dataset_options if option not in DATASET_OPTIONS],
         )
         named = offer.spec if offer else None
         how: dict[str, Any] = {"whole": judged == "test" and key not in learned, "limit": limit}

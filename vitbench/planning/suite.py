@@ -174,6 +174,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     """Plugin files."""
     no_plugins: tuple[str, ...] = ()
     """Installed plugins to leave out."""
+    shard: str = ""
+    """Which part of the plan runs, ``K/N`` (`vitbench.sharding`); empty: all of it."""
 
     @property
     def times(self) -> bool:

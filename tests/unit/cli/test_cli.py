@@ -46,6 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--compile": ("[default|reduce-overhead]", False, None),
         "--channels-last": FLAG,
         "--skip-unreadable": FLAG,
+        "--shard": ("K/N", False, ""),
         "--dry-run": FLAG,
         **PLUGINS,
         "--quiet": FLAG,
@@ -130,6 +131,18 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
     },
     "show": {"arguments": ("[DIR] [ID]", False, None), "--mistakes": ("[N]", False, None)},
     "withdraw": {"folder": ("DIR", False, None), "asked": ("ID", False, None), "--reason": ("TEXT", False, None)},
+    "reproduce": {
+        "folder": ("DIR", False, None),
+        "asked": ("ID", False, None),
+        "--check": FLAG,
+        "--output": ("PATH", False, None),
+    },
+    "import": {
+        "given": ("DIR|FILE.zip", False, None),
+        "--output": ("PATH", False, None),
+        "--name": ("NAME", False, ""),
+    },
+    "merge": {"folders": ("DIR...", False, None), "--output": ("DIR", False, None)},
     "doctor": {"--device": ("auto|cpu|cuda|cuda:N|mps", False, "auto"), "--speeds": FLAG, "--json": FLAG},
     "check": {
         "plugin": ("PLUGIN", False, None),

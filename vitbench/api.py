@@ -34,7 +34,19 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
+__all__ = [
+    "Results",
+    "boards_shown",
+    "load",
+    "plan_of",
+    "rendered",
+    "run",
+    "say",
+    "score",
+    "scored",
+    "select",
+    "withdraw",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -431,7 +443,7 @@ def load(
         where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
             peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
         sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
-            ``licence``, ``recipe`` and ``passes``, too. Empty: by rank.
+            ``licence``, ``lineage``, ``recipe`` and ``passes``, too. Empty: by rank.
         columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
@@ -481,9 +493,27 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
         UnusableError: the packages of the format's extra are not installed.
         StoreError: the folder can no longer be read, and the format needs more than the leaderboard.
     """
-    from vitbench.report.formats import render
+    from vitbench.report.formats import FORMATS, render
 
-    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
+    boards = boards_shown(results) if "boards" in FORMATS[name].takes else ()
+    return render(
+        results.leaderboard,
+        name,
+        details=lambda: _details(results, images=images),
+        verdicts=verdicts,
+        boards=boards,
+    )
+
+
+def boards_shown(results: Results) -> tuple[Board, ...]:
+    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+
+    Raises:
+        StoreError: the folder can no longer be read.
+    """
+    shown = results.leaderboard
+    several = len({row.condition.dataset for row in shown.rows}) > 1
+    return results.boards() if several and not (shown.hidden or shown.where) else ()
 
 
 def _details(results: Results, *, images: bool) -> Details:

@@ -183,7 +183,7 @@ def carry_out(
     page, folder = write_page(results), results.folder
     try:
         if as_json:
-            echo(render(results.leaderboard, "json"), nl=False)
+            echo(render(results.leaderboard, "json", boards=api.boards_shown(results)), nl=False)
         else:
             print_table(results)
     except StoreError as error:
@@ -216,7 +216,8 @@ def _draw_pictures(results: Results, plugin_files: Sequence[str], no_plugins: Se
     from vitbench.records import FigureCell
     from vitbench.store import Store
 
-    new = [record for record in results.records if record.run == results.records[-1].run and record.status == "ok"]
+    own = [record for record in results.records if not record.source]
+    new = [record for record in own if record.run == own[-1].run and record.status == "ok"]
     drawn = [record for record in new if isinstance(record.planned.cell, FigureCell)]
     if not drawn:
         return []

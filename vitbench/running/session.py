@@ -17,8 +17,9 @@ from vitbench.planning.plan import Plan
 from vitbench.planning.remembered import recall, remember
 from vitbench.records import REFERENCE, FigureCell, KeyedCell, Record, SpeedCell
 from vitbench.running.estimate import estimates
+from vitbench.running.events import Ended, Event
 from vitbench.running.progress import Talker
-from vitbench.running.runner import Ended, Event, run_cells, update_metrics
+from vitbench.running.runner import run_cells, update_metrics
 from vitbench.running.steadiness import known_steadiness
 from vitbench.store import FILE_NAME, Store, environment_digest
 from vitbench.version import __version__

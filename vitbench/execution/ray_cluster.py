@@ -98,23 +98,20 @@ def connected(asked: RayAddress) -> Iterator[Any]:
     """
     if importlib.util.find_spec("ray") is None:
         raise UnusableError(f"--executor ray needs Ray: {_INSTALL}")
-    with (
-        _token_mode(own=not asked.address),
-        tempfile.TemporaryDirectory(prefix="vb-", ignore_cleanup_errors=True) as place,
-    ):
+    # Sockets lie in it, whose paths may have 107 characters.
+    folder = tempfile.TemporaryDirectory(prefix="vb-", ignore_cleanup_errors=True)
+    with folder as place, _variables(asked, place):
         if asked.address:
             _check(asked.address)
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
-        from ray._raylet import Config  # type: ignore[import-untyped]
+        from ray._raylet import Config  # type: ignore[attr-defined]
 
         if ray.is_initialized():
             raise UnusableError("this process is connected to a Ray cluster already; call ray.shutdown() first")
-        Config.initialize("")  # it may have been imported before the token was set
         how: dict[str, Any] = {"address": asked.address} if asked.address else _own_cluster(place)
         try:
-            with _kept_signals():
+            with _kept_signals(), _silent():
+                Config.initialize("")  # it may have been imported before the token was set
                 ray.init(**how, logging_level=logging.CRITICAL, log_to_driver=False)
         except (Exception, SystemExit) as error:
             with contextlib.suppress(Exception):
@@ -123,7 +120,7 @@ def connected(asked: RayAddress) -> Iterator[Any]:
         try:
             yield ray
         finally:
-            with _kept_signals():
+            with _kept_signals(), _silent():
                 ray.shutdown()
 
 
@@ -220,6 +217,24 @@ def _kept_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what Ray's own code writes to stderr, whatever its log level, from the terminal."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _explained(asked: RayAddress, error: BaseException) -> str:

@@ -217,9 +217,8 @@ class RayExecutor(Executor):
 
     def _will_do(self, node: dict[str, Any]) -> bool:
         resources = node["Resources"]
-        return (
-            node["Labels"].get(LABEL) == self._label and resources.get(SHARED, 0) >= 1 and resources.get("CPU", 0) > 0
-        )
+        has_room = resources.get(SHARED, 0) >= 1 and resources.get("CPU", 0) >= 1
+        return bool(node["Labels"].get(LABEL) == self._label and has_room)
 
     def _ask(self, name: str, node: dict[str, Any]) -> None:
         """Take a machine into use; where somebody admits them, ask it first."""

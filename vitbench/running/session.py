@@ -16,6 +16,7 @@ from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
 from vitbench.planning.remembered import recall, remember
 from vitbench.records import REFERENCE, FigureCell, KeyedCell, Record, SpeedCell
+from vitbench.running.admitting import admit_machines
 from vitbench.running.estimate import estimates
 from vitbench.running.events import Ended, Event
 from vitbench.running.progress import Talker
@@ -99,6 +100,8 @@ def execute(
         _announce(len(cells), len(todo), kept, rerun, talker.note)
         _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)
         try:
+            if todo and executor.elsewhere:
+                admit_machines(planned, executor, talker.note)
             for sentence in update_metrics(
                 kept,
                 store=store,
@@ -122,6 +125,7 @@ def execute(
                 timeout=timeout,
                 plugins=planned.plugins,
                 by_ratio=_by_ratio(todo),
+                seconds={key: one.seconds for key, one in expected.items()},
             )
         finally:
             talker.close()

@@ -20,7 +20,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,11 @@ def connected(asked: RayAddress) -> Iterator[Any]:
     # Sockets lie in it, whose paths may have 107 characters.
     folder = tempfile.TemporaryDirectory(prefix="vb-", ignore_cleanup_errors=True)
     with folder as place, _variables(asked, place):
-        if asked.address:
-            _check(asked.address)
         import ray
+
+        if asked.address:
+            asked = replace(asked, address=_as_ray_has_it(asked.address, ray))
+            _check(asked.address)
         from ray._raylet import Config  # type: ignore[attr-defined]
 
         if ray.is_initialized():
@@ -134,6 +136,12 @@ def _own_cluster(place: str) -> dict[str, Any]:
         "resources": {SHARED: 1},
         "labels": {LABEL: "this"},
     }
+
+
+def _as_ray_has_it(address: str, ray: Any) -> str:
+    """Return an address as Ray understands it: it takes ``localhost`` for this machine's address in the network."""
+    host, _, port = address.rpartition(":")
+    return f"{ray.util.get_node_ip_address()}:{port}" if host in ("localhost", "127.0.0.1") else address
 
 
 def _check(address: str) -> None:

@@ -43,6 +43,10 @@ class Machine:
     """Jobs and when they began, by number."""
     holder: str = ""
     """The series that has it, or for which it is being drained."""
+    cores_taken: int = 0
+    gpus_taken: int = 0
+    used: float = 0.0
+    """The share of it that is taken."""
 
     def share(self, request: Request) -> float:
         """Return the share of it that a job takes."""
@@ -53,14 +57,24 @@ class Machine:
 
     def has_room(self, request: Request) -> bool:
         """Whether a job that is not alone can begin there, as far as cores and GPUs go."""
-        used = sum(min(each.cores, self.cores) for each, _ in self.running.values())
-        taken = sum(each.gpu for each, _ in self.running.values())
-        return used + min(request.cores, self.cores) <= self.cores and taken + request.gpu <= self.gpus
+        enough = self.cores_taken + min(request.cores, self.cores) <= self.cores
+        return enough and self.gpus_taken + request.gpu <= self.gpus
 
-    @property
-    def used(self) -> float:
-        """The share of it that is taken."""
-        return sum(self.share(each) for each, _ in self.running.values())
+    def begin(self, request: Request, now: float) -> None:
+        """Take a job up."""
+        self.running[request.number] = request, now
+        self._count(request, 1)
+
+    def end(self, number: int) -> Request:
+        """Let a job go; return it."""
+        request, _ = self.running.pop(number)
+        self._count(request, -1)
+        return request
+
+    def _count(self, request: Request, sign: int) -> None:
+        self.cores_taken += sign * min(request.cores, self.cores)
+        self.gpus_taken += sign * request.gpu
+        self.used = self.used + sign * self.share(request) if self.running else 0.0
 
     def empty_at(self, now: float) -> float:
         """Return when its last job is expected to end; one that is late, or of which nothing is known, at any time."""
@@ -96,7 +110,7 @@ class Placing:
         """Take note that a job has ended, or is not wanted any more."""
         request = self._waiting.pop(number, None)
         if name := self._where.pop(number, ""):
-            request, _ = self.machines[name].running.pop(number)
+            request = self.machines[name].end(number)
         if request and request.alone and not request.series:
             self.release(_claim(request))
 
@@ -112,10 +126,16 @@ class Placing:
             machine = self._claimed(request, now)
             if machine and not machine.running:
                 yield self._begin(request, machine, now)
+        full: set[tuple[int, bool, str]] = set()
         for request in [each for each in self._waiting.values() if not each.alone]:
+            kind = request.cores, request.gpu, request.machine
+            if kind in full:
+                continue
             free = [each for each in self.machines.values() if self._may_take(each, request)]
             if free:
                 yield self._begin(request, min(free, key=lambda each: (each.used, each.name)), now)
+            else:
+                full.add(kind)
 
     def _may_take(self, machine: Machine, request: Request) -> bool:
         return not machine.holder and request.machine in ("", machine.name) and machine.has_room(request)
@@ -136,7 +156,7 @@ class Placing:
 
     def _begin(self, request: Request, machine: Machine, now: float) -> tuple[Request, Machine]:
         del self._waiting[request.number]
-        machine.running[request.number] = request, now
+        machine.begin(request, now)
         self._where[request.number] = machine.name
         return request, machine
 

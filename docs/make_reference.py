@@ -139,7 +139,8 @@ class Reference:
             members = {name: member for name, member in target.members.items() if not name.startswith("_")}
             if "__init__" in target.members and target.members["__init__"].docstring:
                 members = {target.name: target.members["__init__"], **members}
-            yield "\n".join(f"- {self._member_line(name, member)}" for name, member in members.items())
+            lines = [f"- {self._member_line(name, member)}" for name, member in members.items()]
+            yield "\n".join(line + "\n" if "\n\n" in line else line for line in lines)  # what follows is an item, too
 
     def _member_line(self, name: str, member: Found) -> str:
         """Return a field, a property or a method as the text of a list's item."""
@@ -223,7 +224,7 @@ def _sections(target: Found, *, in_list: bool = False) -> Iterator[str]:
 
 def _indented(text: str) -> str:
     """Return a text as an item of a list has it."""
-    return re.sub(r"\n(?=[^\n])", "\n  ", text)
+    return re.sub(r"\n(?=[^\n])", "\n    ", text)
 
 
 def _docstring(target: Found) -> str:

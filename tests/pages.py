@@ -65,6 +65,9 @@ class FakeStore:
     def runs(self) -> list[Run]:
         return self._runs
 
+    def all_runs(self) -> list[Run]:
+        return self._runs
+
     def blob(self, digest: str) -> bytes:
         return self._blobs[digest]
 

@@ -110,23 +110,32 @@ def with_token(cluster: Nodes, place: Path, found: dict[str, Any]) -> None:
     token = os.environ["RAY_AUTH_TOKEN"]
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     T0 = time.time()
-    def step(x): print(x, round(time.time()-T0,1), file=sys.stderr, flush=True)
+
+    def step(x):
+        print(x, round(time.time() - T0, 1), file=sys.stderr, flush=True)
+
     found["wrong token"] = refused(cluster.address)
     os.environ["RAY_AUTH_TOKEN"] = token
     cluster.tell("add")
     cluster.tell("add")
-    step("two classes"); found["two classes"] = refused(cluster.address)
+    step("two classes")
+    found["two classes"] = refused(cluster.address)
     ray_executor.JOIN_SECONDS = 1.0
-    step("no such class"); found["no such class"] = refused(cluster.address, label="c")
+    step("no such class")
+    found["no such class"] = refused(cluster.address, label="c")
     os.environ["OMP_DYNAMIC"] = "false"
     said: list[str] = []
     with opened_executor(f"ray={cluster.address},machine=a", None, said.append) as executor:
         found["machines"], found["listens"] = executor.machines, _listens_beyond_loopback()
-        step("jobs"); found["jobs"] = timings_and_trainings(executor)
-        step("carried"); found["carried"] = carried(executor, place)
-        step("killed"); found["killed"] = killed(executor, place)
+        step("jobs")
+        found["jobs"] = timings_and_trainings(executor)
+        step("carried")
+        found["carried"] = carried(executor, place)
+        step("killed")
+        found["killed"] = killed(executor, place)
         ray_executor.JOIN_SECONDS = 60.0
-        step("removed"); found["removed"] = node_removed(executor, cluster)
+        step("removed")
+        found["removed"] = node_removed(executor, cluster)
         cluster.tell("add")
         until = time.monotonic() + 30
         while executor.machines < 2 and time.monotonic() < until:
@@ -180,10 +189,10 @@ def carried(executor: Executor, place: Path) -> dict[str, Any]:
         log=log,
     )
     return {
-        "kind": ending.kind,
-        "same": (folder / "copy").read_bytes() == content,
+        "kind": f"{ending.kind} {ending.reason}".strip(),
+        "same": (folder / "copy").exists() and (folder / "copy").read_bytes() == content,
         "files": sorted(path.name for path in folder.iterdir()),
-        "log": log.read_text(),
+        "log": log.read_text() if log.exists() else "",
         "said": [one.text for one in said],
     }
 

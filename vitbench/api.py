@@ -140,6 +140,7 @@ def run(
     compile: bool | Compile = False,  # noqa: A002 - the word of the command line
     channels_last: bool = False,
     skip_unreadable: bool = False,
+    shard: tuple[int, int] | str | None = None,
     plugins: Sequence[str | Path] = (),
     no_plugins: Sequence[str] = (),
     strict_plugins: bool = False,
@@ -178,6 +179,8 @@ def run(
         compile: use torch.compile; True means its default mode, "reduce-overhead" also records CUDA graphs.
         channels_last: use the channels-last memory format.
         skip_unreadable: leave images out that cannot be read; they are counted and named, and scores are marked.
+        shard: ``(k, n)`` or ``"k/n"``: run the k-th of n parts of the plan, counted from 1; `vitbench.merging` joins
+            the folders of all.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
         no_plugins: installed plugins to leave out.
         strict_plugins: make any problem with a plugin an error.
@@ -209,7 +212,7 @@ def run(
     tell = (lambda _: None) if quiet else say
     with stoppable(), opened_executor(executor, parallel, tell) as place:
         # A plan that was made elsewhere rests on more than can be seen here.
-        known = None if place.elsewhere else partial(session.done_before, folder, rerun)
+        known = None if place.elsewhere else partial(session.done_before, folder, rerun, shard=_shard(shard))
         planned = plan_of(place, known=known, **asked)
         if place.elsewhere:
             _check_elsewhere(planned)
@@ -294,6 +297,20 @@ def scored(
     }
 
 
+def _shard(given: tuple[int, int] | str | None) -> str:
+    """Return which part of a plan is to run, ``K/N``; empty: all of it.
+
+    Raises:
+        UsageError: it is neither, or out of range.
+    """
+    from vitbench.sharding import Shard
+
+    if given is None or given == "":
+        return ""
+    text = given if isinstance(given, str) else "/".join(map(str, given)) if isinstance(given, tuple) else repr(given)
+    return str(Shard.read(text))
+
+
 def _absolute(folder: Path) -> Path:
     """Return a folder as it is called wherever one stands.
 
@@ -358,6 +375,7 @@ def select(**asked: Any) -> Selection:
             "--split val decides what models are judged on, and --speeds only judges none; drop one of the two."
         )
     asked |= {
+        "shard": _shard(asked.get("shard")),
         "suite": str(asked.get("suite") or ""),
         "data": {name: str(path) for name, path in data.items()} if isinstance(data, Mapping) else data,
         "settings": asked.get("settings") or {},

@@ -112,7 +112,7 @@ def call(
         function: of a plugin.
         offered: by vitbench since contract 1, by name.
         own: the plugin's options and fixed arguments; they go before what is offered.
-        later: what vitbench offers since a later version, by name; nothing so far.
+        later: what vitbench offers since a later version, by name.
 
     Raises:
         TypeError: it asks for an argument that is not offered, or has no place for one of its own.

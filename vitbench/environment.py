@@ -19,6 +19,7 @@ from vitbench.installed import CUDNN, version_of
 from vitbench.records import Environment
 
 __all__ = [
+    "commit_of",
     "control_groups",
     "cpu_name",
     "cpu_quota",
@@ -169,7 +170,36 @@ def describe(device: str = "cpu") -> Environment:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions=_versions() | _cuda_versions(device),
+        commit=commit_of("vitbench", Path(__file__).parents[1]),
     )
+
+
+def commit_of(distribution: str, folder: Path) -> str:
+    """Return the commit that a distribution was installed from, or that a checkout is at; empty where nothing says.
+
+    Read from what pip writes (PEP 610) and from git's own files (gitrepository-layout), without starting git.
+    """
+    import json
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import distribution as installed
+
+    try:
+        told = json.loads(installed(distribution).read_text("direct_url.json") or "{}")
+        if commit := told.get("vcs_info", {}).get("commit_id", ""):
+            return str(commit)
+    except (PackageNotFoundError, OSError, ValueError, AttributeError):
+        pass
+    git = folder / ".git"
+    if git.is_file():  # of a worktree
+        git = Path(read_or_empty(git).removeprefix("gitdir: "))
+    head = read_or_empty(git / "HEAD")
+    if not head.startswith("ref: "):
+        return head
+    name = head.removeprefix("ref: ")
+    shared = git / read_or_empty(git / "commondir")
+    packed = (line.partition(" ") for line in read_or_empty(shared / "packed-refs").splitlines())
+    listed = next((commit for commit, _, of in packed if of == name), "")
+    return read_or_empty(git / name) or read_or_empty(shared / name) or listed
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from vitbench.errors import Skip, UsageError
-from vitbench.records import Compile, Ratio
+from vitbench.records import Compile, Judged, Ratio
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,9 @@ class ImageSet(Protocol):
 
     Several threads call it at once. It may have more attributes: ``verified: bool``, whether the files were found to be
     the published ones; ``notes: Sequence[str]``, sentences that the user should read; ``names: Sequence[str]``, what
-    each image is called, such as its path in the folder; and ``conversions: Mapping[str, int]``, read when all images
-    were: how many of them are what, in words.
+    each image is called, such as its path in the folder; ``lineage: str``, which files images and splits come from,
+    where a dataset has several makings; and ``conversions: Mapping[str, int]``, read when all images were: how many of
+    them are what, in words.
     """
 
     @property
@@ -218,6 +219,8 @@ class FitRun:
     """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False
     """Whether to use the channels-last memory format; `vitbench.training.on_device` does."""
+    judged: Judged = "test"
+    """What the model is judged on afterwards. Where it is ``val``, a recipe must not learn from ``data.val``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -397,6 +397,9 @@ class DataInfo(_Data, frozen=True, kw_only=True):
     """Images that could not be read and were left out."""
     limit: int | float | None = None
     """The limit whose images alone were read; the others' rows in the cache are empty. None: all were."""
+    lineage: str = ""
+    """Which files its images and splits come from, such as ``TFDS``; empty where there is one making of it alone, or
+    nothing says. What the user states ends in "(stated)"."""
     names: str = ""
     """Folder of the names of the images' files, a list for each split; empty where they have none, or an earlier
     version cached them."""
@@ -499,6 +502,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     versions: dict[str, str]
     """Installed versions of the packages that make the numbers, of torch and torchvision with the build; on CUDA that
     of cuDNN."""
+    commit: str = ""
+    """The commit of vitbench, where it was installed from git or runs in a checkout; what was not committed is in no
+    commit, but in `Provenance.vitbench`."""
 
 
 class Allotted(_Data, frozen=True, kw_only=True):
@@ -701,6 +707,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """Of a figure cell, how many pictures it has."""
     place: Place | None = None
     """Where it ran; None: on the machine of the run itself."""
+    source: str = ""
+    """Whose results it was imported from, `vitbench import`; empty: it was made in this folder, or merged into it."""
 
     @property
     def id(self) -> str:

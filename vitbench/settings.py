@@ -42,6 +42,7 @@ RESERVED = frozenset(
             "image_size",
             "img_size",
             "dataset",
+            "lineage",
             "fingerprint",
             "partial",
             "limit",

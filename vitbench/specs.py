@@ -334,7 +334,12 @@ DATASET_OPTIONS: Mapping[str, Option] = MappingProxyType(
             type="int",
             minimum=2,
             help="Training images to use, validation among them, chosen class by class; none: all",
-        )
+        ),
+        "lineage": Option(
+            None,
+            type="str",
+            help="Which making of the dataset its files are, such as TFDS, where they do not say it",
+        ),
     }
 )
 """What a user can ask of any dataset that has no option of its own of that name. `open` does not get them."""
@@ -558,7 +563,8 @@ class DatasetSpec(WithOptions):
     open: Target
     """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet | None``; root is
     None where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence
-    (and the path) when what is there cannot be used. None: there is no such split in these files."""
+    (and the path) when what is there cannot be used. None: there is no such split in these files. It may name
+    ``classes: int | None``, too: how many classes the dataset has that is asked for by name, None where any will do."""
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -587,6 +593,9 @@ class DatasetSpec(WithOptions):
     """Where the data come from."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("pyarrow",)``."""
+    lineage: str = ""
+    """Which files its images and splits come from, where there are several makings of one dataset whose scores differ,
+    such as ``TFDS``; what the images that `open` gives say of it goes before. Rows of two are never ranked together."""
     published: tuple[str, ...] = ()
     """The `content` that a record of the published images has in its `data`; several where their classes go by several
     names. Whatever files hold these pixels under these classes are the published dataset; others are *unverified*."""

@@ -20,6 +20,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +33,19 @@ from vitbench.errors import StoreError
 from vitbench.files import is_locked
 from vitbench.records import OLDEST_SCHEMA, SCHEMA, Environment, KeyedCell, Record
 from vitbench.settings import RANK_BY
+from vitbench.sharding import Shard, split_cells
 
-__all__ = ["FILE_NAME", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
+__all__ = ["FILE_NAME", "IMPORTED", "Contents", "Run", "Store", "blob_digest", "default_output", "environment_digest"]
 
 FILE_NAME = "vitbench.sqlite"
+IMPORTED = "import-"
+"""How the id of a run begins that stands for somebody else's."""
+_FILES = ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures")
+"""Folders of the files of cells, each named by a cell's key."""
 _JOB = ".job-"
 """How the folder of a running job's files begins."""
+_LARGEST_FOREIGN = 64 * 2**20
+"""Bytes of one value in a store that is imported."""
 _BUSY_SECONDS = 30.0
 """How long a reader or a writer waits for the other; a transaction takes milliseconds."""
 _APPLICATION_ID = int.from_bytes(b"vitb")
@@ -125,6 +133,35 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     selection: str
     """What was asked for, as JSON."""
 
+    @property
+    def imported(self) -> bool:
+        """Whether it stands for runs of somebody else, whose results were imported."""
+        return self.id.startswith(IMPORTED)
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which part of its plan it ran; None: all of it."""
+        text = msgspec.json.decode(self.selection or "{}").get("shard", "")
+        return Shard.read(text) if text else None
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a store holds, as it is copied into another."""
+
+    runs: tuple[Run, ...]
+    """The newest last."""
+    plans: dict[str, tuple[KeyedCell, ...]]
+    """By run."""
+    records: tuple[Record, ...]
+    """The newest last."""
+    blobs: dict[str, bytes]
+    """By digest."""
+
+    @property
+    def newest_run(self) -> Run | None:
+        """The newest run that was not imported; None: there is none."""
+        return next((run for run in reversed(self.runs) if not run.imported), None)
+
 
 class Store:
     """An open store. Use it as a context manager, from one thread."""
@@ -169,6 +206,40 @@ class Store:
                     store.check_pages()
                     _try_writing(connection)
                     _make_folders(folder)
+            except BaseException:
+                connection.close()
+                raise
+        return store
+
+    @classmethod
+    def open_foreign(cls, path: Path) -> Self:
+        """Open a store that somebody else may have made up, to read it: a copy that nothing else writes.
+
+        Nothing in it runs: it has the tables and triggers of a store and no others, and those never fire when it is
+        read.
+
+        Raises:
+            StoreError: it is no store of a version that is read here, is damaged, or holds more than a store does.
+        """
+        with _errors_of(path), contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as own:
+            own.executescript(_SCHEMA_SQL)
+            query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+            usual = own.execute(query).fetchall()
+            uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            store = cls(path.parent, connection)
+            try:
+                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_FOREIGN)
+                for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
+                    connection.execute(f"PRAGMA {pragma}")
+                connection.text_factory = _text
+                _check_version(connection, path)
+                found = connection.execute(query).fetchall()
+                if found != usual:
+                    odd = next((row[:2] for row in found if row not in usual), ("", ""))
+                    what = f"the {odd[0]} {odd[1]!r}, which is not a store's" if odd[0] else "not all tables of a store"
+                    raise StoreError(f"{path.name} holds {what}; it is refused.")
+                store.check_pages()
             except BaseException:
                 connection.close()
                 raise
@@ -232,15 +303,43 @@ class Store:
         with self._transaction() as connection:
             _insert(connection, "records", [row])
 
+    def add(self, contents: Contents) -> None:
+        """Enter what other stores hold, and this one does not, all of it or nothing."""
+        with self._transaction() as connection:
+            connection.executemany("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", contents.blobs.items())
+            runs = [tuple(getattr(run, name) for name in _COLUMNS["runs"]) for run in contents.runs]
+            _insert(connection, "runs", runs)
+            for run, cells in contents.plans.items():
+                _insert(connection, "plan", [(run, cell.key, msgspec.msgpack.encode(cell)) for cell in cells])
+            rows = [
+                (each.run, each.id, each.key, each.status, msgspec.msgpack.encode(each)) for each in contents.records
+            ]
+            _insert(connection, "records", rows)
+
     # Reading
 
-    def records(self) -> list[Record]:
-        """Return all attempts, the newest last; `damage` says which are left out.
+    def contents(self) -> Contents:
+        """Return all of it that is whole; `damage` says what is left out."""
+        plans: dict[str, list[bytes]] = defaultdict(list)
+        for run, _, cell in self._whole("plan"):
+            plans[run].append(cell)
+        with _errors_of(self.folder / FILE_NAME):
+            blobs: list[tuple[str, bytes]] = self._connection.execute("SELECT digest, content FROM blobs").fetchall()
+        return Contents(
+            runs=tuple(self.all_runs()),
+            plans={run: tuple(self._decoded(cells, KeyedCell)) for run, cells in plans.items()},
+            records=tuple(self.records(imported=True)),
+            blobs={digest: content for digest, content in blobs if blob_digest(content) == digest},
+        )
+
+    def records(self, *, imported: bool = False) -> list[Record]:
+        """Return all attempts, the newest last, imported ones only if asked; `damage` says which are left out.
 
         Raises:
             StoreError: there are some, and none is whole.
         """
-        return self._decoded((row[-1] for row in self._whole("records")), Record)
+        found = self._decoded((row[-1] for row in self._whole("records")), Record)
+        return [record for record in found if imported or not record.source]
 
     def newest_by_key(self) -> dict[str, Record]:
         """Return the newest attempt at each keyed cell: what a resume compares; none where the newest is damaged."""
@@ -262,8 +361,23 @@ class Store:
         ended = {row[2] for row in self._whole("records")}
         return [cell for cell in self.planned(runs[-1].id) if cell.key not in ended]
 
+    def elsewhere(self) -> dict[str, Shard]:
+        """Return of what is pending, by key, what is left to runs of other shards into other folders."""
+        runs = self.runs()
+        if not runs or not (own := runs[-1].shard):
+            return {}
+        here = {each.number for run in runs if (each := run.shard) and each.count == own.count}
+        shards = split_cells(self.planned(runs[-1].id), own.count)
+        pending = {cell.key: shards[cell.key] for cell in self.pending()}
+        return {key: Shard(number, own.count) for key, number in pending.items() if number not in here}
+
     def runs(self) -> list[Run]:
-        """Return all runs, the newest last."""
+        """Return the runs into this folder, the newest last; of one that has none, those that were imported."""
+        found = self.all_runs()
+        return [run for run in found if not run.imported] or found
+
+    def all_runs(self) -> list[Run]:
+        """Return all runs, the newest last, imported ones too."""
         names = _COLUMNS["runs"]
         with _errors_of(self.folder / FILE_NAME):
             return [msgspec.convert(dict(zip(names, row, strict=True)), Run) for row in self._whole("runs")]
@@ -297,6 +411,12 @@ class Store:
         return content
 
     # Files beside the store
+
+    @staticmethod
+    def files_of(folder: Path, key: str, *, with_checkpoint: bool) -> list[Path]:
+        """Return the files of a cell in an output folder, with the state of its training if asked."""
+        found = [path for name in _FILES for path in sorted((folder / name).glob(f"{key}.*")) if path.is_file()]
+        return [path for path in found if with_checkpoint or path.parent.name != "checkpoints"]
 
     def weights_path(self, key: str) -> Path:
         """Return where the trained weights of a cell lie."""
@@ -477,7 +597,7 @@ def _exists(path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     try:
-        for name in ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures"):
+        for name in _FILES:
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
@@ -544,7 +664,7 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(f"{path} {_COMPLAINTS.get(_code(error), f'cannot be used: {error}')}") from error
-    except MemoryError as error:  # for what a damaged length says
+    except (MemoryError, UnicodeDecodeError) as error:  # for what a damaged length says; a message that quotes damage
         raise StoreError(f"{path} {_COMPLAINTS['SQLITE_CORRUPT']}") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} holds a record that this version of vitbench cannot read: {error}") from error

@@ -65,6 +65,21 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
         )
     yield from _in_mnists_format()
     yield vitbench.DatasetSpec(
+        name="file-list",
+        open="vitbench_datasets.file_list:open_file_list",
+        summary="images that a list or table names: train.txt, test.txt with lines of path and label; labels.csv",
+        detect="vitbench_datasets.file_list:detect",
+        splits=("train", "val", "test"),
+        options={
+            "labels": vitbench.Option(
+                "", kind="file", help="The list or table (CSV, JSON, text) of labels; empty: as found in the folder"
+            ),
+            "path_column": vitbench.Option("", help="Column of a table with the paths; empty: known by its name"),
+            "label_column": vitbench.Option("", help="Column with the labels; empty: known by its name"),
+            "split_column": vitbench.Option("", help="Column with train, val or test; empty: known by its name"),
+        },
+    )
+    yield vitbench.DatasetSpec(
         name="folder",
         open="vitbench_datasets.folder:open_folder",
         summary="folders of images: train/<class>/*, val/<class>/*, test/<class>/* or some of them, or <class>/* alone",
@@ -77,7 +92,15 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
         summary="Parquet files of a hub: train-*, validation-*, test-* or some of them; columns image or img, label",
         detect="vitbench_datasets.parquet:detect",
         splits=("train", "val", "test"),
+        options={"label_column": vitbench.Option("", help="Column with the labels; empty: known by its name")},
         requires=("pyarrow",),
+    )
+    yield vitbench.DatasetSpec(
+        name="webdataset",
+        open="vitbench_datasets.webdataset:open_webdataset",
+        summary="tar files of a webdataset: train/*.tar, test/*.tar or train-*.tar; images with KEY.cls",
+        detect="vitbench_datasets.webdataset:detect",
+        splits=("train", "val", "test"),
     )
     yield vitbench.DatasetSpec(
         name="idx",

@@ -23,6 +23,7 @@ from vitbench.specs import SplitName
 
 from .decoding import Conversions, Pixels
 from .naming import (
+    OUTER_FOLDERS,
     SPLITS,
     are_whole_numbers,
     class_name,
@@ -37,8 +38,6 @@ from .naming import (
 
 _NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 """Formats that Pillow knows and does not decode by itself."""
-_OUTER_FOLDERS = frozenset({"image", "images", "img", "imgs", "data"})
-"""Names of a folder between a split and its class folders."""
 _DEEPEST = 3
 """Outer folders that are looked into for a dataset."""
 
@@ -54,6 +53,8 @@ class ImageFiles:
     notes: tuple[str, ...]
     names: tuple[str, ...]
     """The path of each image in the folder of the dataset."""
+    lineage: str = ""
+    """Where the files come from; empty where nothing says."""
     _seen: Conversions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,11 +107,21 @@ class _LeftOut:
 def detect(root: Path) -> bool:
     """Whether there is an image in a class folder of `root`, or of a split in it.
 
-    Not where Parquet files hold the dataset: a hub's repository has folders of previews and figures beside them.
+    Not where Parquet files hold the dataset: a hub's repository has folders of previews and figures beside them. Nor
+    where lists name its images.
     """
-    from . import parquet
+    from . import file_list, parquet
 
-    return holds_images(root) and not parquet.detect(root)
+    return holds_images(root) and not file_list.detect(root) and not parquet.detect(root)
+
+
+def has_splits(root: Path) -> bool:
+    """Whether class folders of several splits are there, so that nothing else need say what is to be judged on."""
+    try:
+        layout = find_layout(root)
+    except ValueError:
+        return False
+    return layout.is_split and len(layout.folders) > 1
 
 
 def holds_images(root: Path) -> bool:
@@ -143,7 +154,7 @@ def _described(layout: Layout, root: Path) -> str:
     else:
         found = f"layout folder: class folders in {_shown(layout.folders['train'], root)}, not split"
     unused = [*layout.unused]
-    loose = sum(_is_image(path.name) and path.is_file() for path in root.iterdir())
+    loose = sum(is_image(path.name) and path.is_file() for path in root.iterdir())
     if loose and root not in layout.folders.values():  # there `_scan` counts them
         unused.append(f"{loose:,} {'image' if loose == 1 else 'images'} in no folder")
     return found + (f"; not used: {listed(unused)}" if unused else "")
@@ -227,7 +238,7 @@ def _class_base(split: Path) -> Path:
     inside = {folder: what for folder in folders_in(split) if (what := _holds(folder))}
     if len(inside) == 1:
         [(folder, what)] = inside.items()
-        if what == "folders" and folder.name.casefold() in (_OUTER_FOLDERS | {split.name.casefold()}):
+        if what == "folders" and folder.name.casefold() in (OUTER_FOLDERS | {split.name.casefold()}):
             return folder
     return split
 
@@ -290,7 +301,7 @@ def _scan(base: Path, root: Path, notes: tuple[str, ...]) -> ImageFiles:
             left_out.reasons["broken links"] += 1
         elif is_hidden(path.name) and path.is_dir():
             left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(path, _LeftOut()))
-        elif not path.is_dir() and _is_image(path.name):
+        elif not path.is_dir() and is_image(path.name):
             left_out.reasons["images in no class folder"] += 1
     for folder in folders_in(base):
         name = class_name(folder.name)
@@ -327,12 +338,12 @@ def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> I
             if is_folder(entry):
                 deeper.append(Path(entry.path))
             elif is_hidden(name):
-                left_out.reasons["hidden images"] += _is_image(name)
+                left_out.reasons["hidden images"] += is_image(name)
             elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - as below
                 left_out.reasons["broken links"] += 1
             elif not entry.is_file():
                 left_out.reasons["no regular files"] += 1
-            elif _is_image(name):
+            elif is_image(name):
                 if below_class:
                     left_out.deeper[below_class] += 1
                 yield Path(entry.path)
@@ -347,7 +358,8 @@ def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> I
             yield from _images(inside, left_out, (*above, folder))
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a file's name has the suffix of a format that this Pillow reads."""
     return os.path.splitext(name)[1].lower() in _suffixes()  # noqa: PTH122 - millions of files: no Path for each
 
 

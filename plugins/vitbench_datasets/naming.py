@@ -15,6 +15,8 @@ SPLIT_WORDS: dict[SplitName, tuple[str, ...]] = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 """The names of splits in any case, as dataset hubs know them; where several are there, the first is taken."""
+OUTER_FOLDERS = frozenset({"image", "images", "img", "imgs", "data"})
+"""Names of a folder that holds images or class folders, and is neither a split nor a class."""
 _SYSTEM = frozenset(
     {
         *("__macosx", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin"),

@@ -1,5 +1,7 @@
 """Parquet files in the layout of dataset hubs: encoded images in ``image`` or ``img``, integers in ``label``.
 
+What a hub converts from tar files of a webdataset has ``webp``, ``jpg`` or ``png`` and ``cls`` in their place.
+
 ``train-00000-of-00002.parquet``, ``train-0.parquet``, ``train.parquet`` or ``train/0000.parquet``, and the same of
 ``test`` and ``validation`` (`naming.SPLIT_WORDS`), in the folder, in ``data/`` or in the only sub-folder that has them.
 A file's name is read whole: ``train_noisy-0.parquet`` is no part of train, and all files that names promise must be
@@ -29,14 +31,16 @@ from vitbench.specs import SplitName
 
 from . import folder
 from .decoding import Conversions, Pixels
+from .label_classes import named_classes
 from .naming import SPLITS, is_hidden, listed, split_of, split_rank
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-IMAGE_COLUMNS = ("image", "img")
-LABEL_COLUMNS = ("label", "fine_label", "labels")
+IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
+"""By suffixes of files where a hub has converted a webdataset, as clip-benchmark's wds_vtab-*."""
+LABEL_COLUMNS = ("label", "fine_label", "labels", "cls")
 _NAME = re.compile(r"(?P<word>.+?)(?:[-_.](?P<number>\d+)(?:-of-(?P<count>\d+)(?:-[0-9a-f]{8,64})?)?)?\.parquet")
 """``WORD.parquet``, ``WORD-NUMBER.parquet``, ``WORD-NUMBER-of-COUNT.parquet``, or the last with a hash as hubs add."""
 _NUMBERED = re.compile(
@@ -127,8 +131,16 @@ def detect(root: Path) -> bool:
         return True
 
 
-def open_parquet(*, root: Path, split: SplitName, download: bool = False) -> ParquetImages | None:
+def open_parquet(
+    *, root: Path, split: SplitName, download: bool = False, label_column: str = ""
+) -> ParquetImages | None:
     """Return one split, or None where there are no files of it, or no labels in them.
+
+    Args:
+        root: the folder of the files, or one above it.
+        split: which split.
+        download: nothing is downloaded.
+        label_column: which column holds the labels; empty: one of the usual names.
 
     Raises:
         FileNotFoundError: `root` does not exist.
@@ -142,23 +154,25 @@ def open_parquet(*, root: Path, split: SplitName, download: bool = False) -> Par
     paths, notes = _files_of_splits(root)
     if split not in paths:
         return None
-    names = _class_names(paths)
-    labels, more = _labels_of(paths[split], names)
+    column = (label_column,) if label_column else LABEL_COLUMNS
+    names = _class_names(paths, column)
+    labels, more = _labels_of(paths[split], names, column)
     if labels.size and (labels < 0).all() and len(paths) > 1:
         return None  # as hubs have it where labels are kept secret; another split is there
     unlabelled = [
         f"{name} has no labels (all are negative), and is not used"
         for name in paths
-        if name != split and (labels_of := _labels_of(paths[name], names)[0]).size and (labels_of < 0).all()
+        if name != split and (labels_of := _labels_of(paths[name], names, column)[0]).size and (labels_of < 0).all()
     ]
     if not names:
-        highest = max(int(_labels_of(files, ())[0].max(initial=-1)) for files in paths.values())
+        highest = max(int(_labels_of(files, (), column)[0].max(initial=-1)) for files in paths.values())
         if highest >= _MOST_NUMBERS:
             raise ValueError(
                 f"a label is {highest}, and nothing names the classes; labels must count them, from 0 to at most "
                 f"{_MOST_NUMBERS - 1:,}"
             )
-        names = tuple(map(str, range(1 + highest)))
+        names = named_classes(root)
+        names = names if len(names) > highest else tuple(map(str, range(1 + highest)))
     return ParquetImages(paths[split], class_names=names, labels=labels, notes=(*notes, *unlabelled, *more))
 
 
@@ -303,12 +317,14 @@ def _read_encoded(path: Path, group: int) -> pa.ChunkedArray:
     raise ValueError(f"{path}: column {name} must hold bytes of image files, not {kind}")
 
 
-def _class_names(paths: Mapping[SplitName, Sequence[Path]]) -> tuple[str, ...]:
+def _class_names(paths: Mapping[SplitName, Sequence[Path]], column: Sequence[str]) -> tuple[str, ...]:
     """Return the class names of the first file that has them; none where no file has."""
-    return next(filter(None, (_hub_class_names(path) for files in paths.values() for path in files)), ())
+    return next(filter(None, (_hub_class_names(path, column) for files in paths.values() for path in files)), ())
 
 
-def _labels_of(paths: Sequence[Path], names: tuple[str, ...]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _labels_of(
+    paths: Sequence[Path], names: tuple[str, ...], column: Sequence[str]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the labels of a split's files by the order of `names`, and notes on files that have another order.
 
     Raises:
@@ -316,7 +332,7 @@ def _labels_of(paths: Sequence[Path], names: tuple[str, ...]) -> tuple[NDArray[n
     """
     parts, reordered, nameless = [], [], []
     for path in paths:
-        labels, own = _read_labels(path), _hub_class_names(path)
+        labels, own = _read_labels(path, column), _hub_class_names(path, column)
         if own and own != names:
             if sorted(own) != sorted(names) or len({*own}) < len(own):
                 differing = sorted({*own} ^ {*names}) or own
@@ -336,12 +352,14 @@ def _labels_of(paths: Sequence[Path], names: tuple[str, ...]) -> tuple[NDArray[n
     return np.concatenate(parts), tuple(notes)
 
 
-def _read_labels(path: Path) -> NDArray[np.int64]:
+def _read_labels(path: Path, candidates: Sequence[str]) -> NDArray[np.int64]:
     import pyarrow as pa
 
     with _opened(path) as file:
-        name = _column(file.schema_arrow, LABEL_COLUMNS, path)
+        name = _column(file.schema_arrow, candidates, path)
         column = file.read(columns=[name]).column(0)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
     if not pa.types.is_integer(column.type):
         raise ValueError(f"{path}: column {name} must hold integers, not {column.type}")
     if column.null_count:
@@ -356,11 +374,11 @@ def _column(schema: pa.Schema, candidates: Sequence[str], path: Path) -> str:
     raise ValueError(f"{path} has no column {' or '.join(candidates)}; its columns are {', '.join(schema.names)}")
 
 
-def _hub_class_names(path: Path) -> tuple[str, ...]:
+def _hub_class_names(path: Path, candidates: Sequence[str]) -> tuple[str, ...]:
     """Return the class names of a file's labels in a hub's metadata, or none."""
     with _opened(path) as file:
         schema = file.schema_arrow
-    column = _column(schema, LABEL_COLUMNS, path)
+    column = _column(schema, candidates, path)
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     names = metadata.get("info", {}).get("features", {}).get(column, {}).get("names")
     return tuple(unicodedata.normalize("NFC", str(name)) for name in names) if isinstance(names, list) else ()

@@ -36,6 +36,11 @@ FOLDS = Option(
     help="Parts that are held out in turn, so that each labelled image is judged; 1: none; 0: 5 where fewer than 1,000 "
     "validation images are there",
 )
+FINAL = Option(
+    "train",
+    choices=("train", "trainval"),
+    help="What is learned from last: the training images, or these and the validation images, as VTAB-1k does",
+)
 PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
 
@@ -117,7 +122,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         fit="vitbench_recipes.supervised:fit",
         step="vitbench_recipes.supervised:step",
         summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
-        options={**SUPERVISED, "by_time": BY_TIME},
+        options={**SUPERVISED, "final": FINAL, "by_time": BY_TIME},
         chooses=KEPT_BEST,
     )
     yield vitbench.RecipeSpec(
@@ -140,11 +145,20 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         step="vitbench_recipes.finetune:step",
         summary="Fine-tune pretrained weights: SGD with momentum, cosine, no weight decay, clip 1, 500 steps",
         options={
-            "steps": Option(500, minimum=1, help="Training steps, whatever the number of images"),
+            "steps": Option(500, minimum=0, help="Training steps, whatever the number of images; 0: as the epochs say"),
+            "epochs": Option(100, minimum=1, help="Passes over the training images, where steps is 0"),
             "by_time": BY_TIME,
             "batch_size": _batch_size(64),
             "micro_batch": MICRO_BATCH,
+            "optimizer": Option("sgd", choices=("sgd", "adamw"), help="sgd with momentum 0.9, or adamw"),
             "lr": _lr(0.01),
+            "weight_decay": Option(0.0, minimum=0, help="Vectors, positions and tokens have none"),
+            "sweep": Option(
+                "none",
+                choices=("none", "lightweight"),
+                help="lightweight: try rates 0.1 and 0.01 with 500 and 2,500 steps, then train by the best of them",
+            ),
+            "final": FINAL,
             "layer_decay": Option(
                 1.0, minimum=0.01, maximum=1, help="Rate of each layer over that of the next one; of timm's models"
             ),
@@ -155,7 +169,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "patience": PATIENCE,
         },
         model_options={"head": "new"},
-        chooses=KEPT_BEST,
+        chooses={**KEPT_BEST, "sweep": "lightweight"},
     )
     yield vitbench.RecipeSpec(
         name="masked-patches",
@@ -190,7 +204,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             name=name,
             fit=f"vitbench_recipes.{name.replace('-', '_')}:fit",
             summary=summary,
-            options={"labels": LABELS, "folds": FOLDS},
+            options={"labels": LABELS, "folds": FOLDS} | ({"final": FINAL} if name == "linear-probe" else {}),
             model_options={"head": "new"},
         )
     yield vitbench.RecipeSpec(

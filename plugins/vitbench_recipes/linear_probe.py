@@ -1,12 +1,15 @@
 """Learn a linear head from the features of a model whose weights stay as they are: logistic regression.
 
 As in CLIP (arXiv 2103.00020, section 3.2) and many others; here on standardised features. The strength of the L2
-penalty falls step by step, and each fit starts from the last one, until the cross-entropy on validation rises.
+penalty falls step by step, and each fit starts from the last one, until the cross-entropy on validation rises. With
+``final = "trainval"`` the head is learned once more at the chosen strength, from training and validation images.
 
 Shapes: N training images, D features, K classes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,24 +34,39 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     def learn(known: Known) -> Found:
         return learned(known, run)
 
-    return probe(model, data, run, learn)
+    def relearn(known: Known, chosen: Mapping[str, float]) -> Found:
+        return relearned(known, run, chosen)
+
+    return probe(model, data, run, learn, relearn)
 
 
 def learned(known: Known, run: FitRun) -> Found:
     """Return the linear head of the strength that suits the validation images best."""
-    scaled, mean, scale = standardised(known)
-    classes, labels = torch.unique(known.train_labels, return_inverse=True)
     lowest, found = float("inf"), None
-    path = logistic_path(scaled.train, labels, num_classes=len(classes), strengths=STRENGTHS)
-    for strength, (weight, bias) in zip(STRENGTHS, path, strict=True):
-        run.log()
-        head = linear_head(*_of_all(weight, bias, classes, known), mean, scale)
-        loss = F.cross_entropy(said(head, known.val), known.val_labels).item()
+    for each in _heads(known, run, STRENGTHS):
+        loss = F.cross_entropy(said(each.head, known.val), known.val_labels).item()
         if found is not None and not loss < lowest:
             break
-        lowest, found = loss, Found(head=head, chosen={"l2": strength})
+        lowest, found = loss, each
     assert found is not None
     return found
+
+
+def relearned(known: Known, run: FitRun, chosen: Mapping[str, float]) -> Found:
+    """Return the linear head of the strength that was chosen."""
+    *_, last = _heads(known, run, [strength for strength in STRENGTHS if strength >= chosen["l2"]])
+    return last
+
+
+def _heads(known: Known, run: FitRun, strengths: Sequence[float]) -> Iterator[Found]:
+    """Yield the linear head of each strength, from strong to weak."""
+    scaled, mean, scale = standardised(known)
+    classes, labels = torch.unique(known.train_labels, return_inverse=True)
+    path = logistic_path(scaled.train, labels, num_classes=len(classes), strengths=strengths)
+    for strength, (weight, bias) in zip(strengths, path, strict=True):
+        run.log()
+        head = linear_head(*_of_all(weight, bias, classes, known), mean, scale)
+        yield Found(head=head, chosen={"l2": strength})
 
 
 def _of_all(

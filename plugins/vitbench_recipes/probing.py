@@ -21,6 +21,8 @@ from vitbench.errors import UsageError
 from vitbench.protocols import FitRun, Split, TrainVal
 from vitbench.training import batches, labelled, on_device, preprocess, with_head
 
+from .final import learns_from_val, refuse_judged_val
+
 FEW_IMAGES = 1000
 """Validation images below which there are folds: of so many, accuracies carry an interval of three points."""
 FOLDS = 5
@@ -55,14 +57,27 @@ class Found:
 Learn = Callable[[Known], Found]
 
 
-def probe(model: nn.Module, data: TrainVal, run: FitRun, learn: Learn) -> nn.Module:
+Relearn = Callable[[Known, Mapping[str, float]], Found]
+"""Learns a head by what was chosen, from the training images alone."""
+
+
+def probe(model: nn.Module, data: TrainVal, run: FitRun, learn: Learn, relearn: Relearn | None = None) -> nn.Module:
     """Learn a head from a model's features, and return the model with it.
+
+    Args:
+        model: to learn a head for.
+        data: what the recipe sees.
+        run: its conditions.
+        learn: chooses on the validation images.
+        relearn: for ``final = "trainval"``: learns once more, from training and validation images.
 
     Raises:
         UsageError: the model has no features, or an option is wrong.
     """
     train = labelled(data.train, run.options["labels"])
     folds = _folds(run.options["folds"], train.labels, val=len(data.val))
+    if learns_from_val(run) and folds is None:  # what the folds say was not learned from
+        refuse_judged_val(run)
     model, _ = on_device(model, replace(run, compile=""))
     known = Known(
         train=_on(run, run.features(model, train)),
@@ -88,6 +103,13 @@ def probe(model: nn.Module, data: TrainVal, run: FitRun, learn: Learn) -> nn.Mod
         val_top1=(logits.argmax(1) == known.val_labels).float().mean().item(),
         **found.chosen,
     )
+    if relearn is not None and learns_from_val(run):
+        both = replace(
+            known,
+            train=torch.cat([known.train, known.val]),
+            train_labels=torch.cat([known.train_labels, known.val_labels]),
+        )
+        found = relearn(both, found.chosen)
     return with_head(model, found.head.to(run.device).eval(), _few(data, run))
 
 

@@ -41,6 +41,8 @@ from vitbench.training import (
     with_progress,
 )
 
+from .final import final_data
+
 RESIZED_FROM = 64
 """Shorter side of the input in pixels from which ``crop = "auto"`` means crops of any scale, as for photographs."""
 
@@ -86,6 +88,7 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
         DivergedError: the loss is no longer finite.
     """
     options, batch_size = run.options, run.options["batch_size"]
+    data = final_data(data, run)
     data = replace(data, train=labelled(data.train, options["labels"]))
     steps = steps_per_epoch(len(data.train), batch_size)
     length = TrainingLength(run, len(data.train), batch_size)
@@ -136,10 +139,12 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
             losses.add(training.take(inputs, targets))
             done += 1
         loss, times = losses.mean(), clock.lap()
-        with average.applied():
-            val_top1 = evaluate_top1(net, data, val, run, batch_size=batch_size)
-            chosen = best.add(epoch + 1, val_top1)
-        run.log(epoch=epoch + 1, epochs=length.epochs, loss=loss, lr=lr, val_top1=val_top1, **times, **chosen)
+        scores: dict[str, float] = {}
+        if len(val):
+            with average.applied():
+                val_top1 = evaluate_top1(net, data, val, run, batch_size=batch_size)
+                scores = {"val_top1": val_top1, **best.add(epoch + 1, val_top1)}
+        run.log(epoch=epoch + 1, epochs=length.epochs, loss=loss, lr=lr, **times, **scores)
     average.apply()
     best.apply()
     return model

@@ -68,8 +68,8 @@ def test_the_readmes_first_two_commands_install_and_run_then_test():
 
 
 @pytest.mark.slow
-def test_the_readmes_python_example_runs(tmp_path):
-    code = blocks("README.md", "python")[0]
+def test_the_python_example_of_the_quick_start_runs(tmp_path):
+    [code] = blocks("docs/quick-start.md", "python")
     finished = subprocess.run(
         [sys.executable, "-"], input=code, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False
     )
@@ -80,7 +80,7 @@ def test_the_readmes_python_example_runs(tmp_path):
 
 
 def test_the_readmes_plugin_is_found_and_builds(tmp_path):
-    (tmp_path / "mine.py").write_text(blocks("README.md", "python")[1])
+    (tmp_path / "mine.py").write_text(blocks("README.md", "python")[0])
     catalog = load_catalog(select_plugins(files=[str(tmp_path / "mine.py")]))
     assert catalog.problems == ()
     model = load_target(catalog.model("mine/linear").spec.build)(num_classes=3, image_size=(8, 8), in_channels=1)

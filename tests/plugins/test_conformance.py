@@ -6,6 +6,7 @@ Large models have their shapes checked as they are, and their values at smaller 
 from __future__ import annotations
 
 import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,9 +101,33 @@ def write_parquet(root: Path) -> None:
         pq.write_table(table, root / f"{split}-00000-of-00001.parquet", row_group_size=5)
 
 
-@pytest.mark.parametrize(
-    ("layout", "write"), [("folder", write_folder), ("parquet", write_parquet), ("idx", write_idx)]
-)
+def write_lists(root: Path) -> None:
+    for split, first in (("train", 0), ("test", 100)):
+        for row in range(12):
+            (root / f"{split}{row}.png").write_bytes(picture(first + row))
+        (root / f"{split}.txt").write_text("".join(f"{split}{row}.png {row % 3}\n" for row in range(12)))
+
+
+def write_webdataset(root: Path) -> None:
+    for split, first in (("train", 0), ("test", 100)):
+        with tarfile.open(root / f"{split}-0.tar", "w") as archive:
+            for row in range(12):
+                for suffix, content in (("png", picture(first + row)), ("cls", str(row % 3).encode())):
+                    member = tarfile.TarInfo(f"{row}.{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+
+
+WRITERS = {
+    "folder": write_folder,
+    "file-list": write_lists,
+    "parquet": write_parquet,
+    "webdataset": write_webdataset,
+    "idx": write_idx,
+}
+
+
+@pytest.mark.parametrize(("layout", "write"), WRITERS.items())
 def test_layouts_with_files(layout: str, write: Callable[[Path], object], tmp_path: Path) -> None:
     write(tmp_path)
     outcomes = run_checks(checks_of(f"datasets/{layout}", data={layout: tmp_path}))

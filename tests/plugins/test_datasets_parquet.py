@@ -63,7 +63,7 @@ def test_files_of_a_split_are_joined_in_order_across_row_groups(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize(("image", "label"), [("img", "fine_label"), ("image", "labels")])
+@pytest.mark.parametrize(("image", "label"), [("img", "fine_label"), ("image", "labels"), ("webp", "cls")])
 def test_the_columns_names_and_kinds_of_hubs_are_known(image: str, label: str, plain: bool, tmp_path: Path) -> None:
     for split in ("train", "validation"):
         _write(tmp_path / "data" / f"{split}-0.parquet", image=image, label=label, plain=plain, names=("x", "y", "z"))
@@ -235,8 +235,8 @@ def test_a_split_whose_labels_are_kept_secret_is_not_used(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"image": "picture"}, "has no column image or img; its columns are id, picture, label"),
-        ({"label": "class"}, "has no column label or fine_label or labels; its columns are id, image, class"),
+        ({"image": "picture"}, "has no column image or img or .*; its columns are id, picture, label"),
+        ({"label": "class"}, "has no column label or fine_label or labels or cls; its columns are id, image, class"),
     ],
 )
 def test_a_missing_column_is_named_with_those_that_are_there(
@@ -322,3 +322,13 @@ def test_real_cifar10_files_of_a_hub(shared_data: Path) -> None:
     assert images.shape == (40, 3, 32, 32)
     # The means of CIFAR-10's channels are 0.491, 0.482 and 0.447.
     assert np.allclose(images.mean(axis=(0, 2, 3)) / 255, [0.491, 0.482, 0.447], atol=0.06)
+
+
+def test_a_column_of_labels_can_be_named_and_a_file_may_name_its_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        _write(tmp_path / f"{split}-0.parquet", label_azimuth=[row % 2 == 1 for row in range(12)])
+    (tmp_path / "classnames.txt").write_text("left\nright\n")
+    test = open_parquet(root=tmp_path, split="test", label_column="label_azimuth")
+    assert test.labels.tolist() == [0, 1] * 6
+    assert test.class_names == ("left", "right")
+    assert open_parquet(root=tmp_path, split="test").class_names == ("0", "1", "2")

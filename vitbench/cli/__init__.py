@@ -13,9 +13,12 @@ from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
 from vitbench.cli.findings import findings
+from vitbench.cli.import_results import import_results
 from vitbench.cli.leaderboard import leaderboard
+from vitbench.cli.merge import merge
 from vitbench.cli.pick import pick
 from vitbench.cli.plugin import plugin
+from vitbench.cli.reproduce import reproduce
 from vitbench.cli.run import run
 from vitbench.cli.score import score
 from vitbench.cli.show import show
@@ -78,6 +81,7 @@ def cli() -> None:
     Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
     4 output unusable; 5 nothing selected; 130 interrupted. compare and track: 10 regressed; 11 no data;
     12 not comparable; 13 not resolved. findings: 10 a claim is refuted; 11 not run; 13 not resolved.
+    reproduce --check: 10 different; 11 a cell has no result.
     """
 
 
@@ -93,6 +97,9 @@ _COMMANDS = (
     explain,
     show,
     withdraw,
+    reproduce,
+    merge,
+    import_results,
     doctor,
     check,
     track,

@@ -116,6 +116,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 )
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
+@click.option("--shard", default="", metavar="K/N", help="Run the K-th of N parts of the plan, for vitbench merge.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")
 @click.option(
     "--executor",
@@ -265,6 +266,7 @@ def _print_plan(planned: Plan, pace: Pace | None, output: Path | None, rerun: Re
     from vitbench.report.inspection import plan_data, plan_text
     from vitbench.running.estimate import estimates
     from vitbench.running.session import in_order, is_wanted, is_wanted_figure, known_seconds
+    from vitbench.sharding import Shard, split_cells
     from vitbench.store import FILE_NAME, Store, default_output
 
     folder = output or default_output()
@@ -275,9 +277,13 @@ def _print_plan(planned: Plan, pace: Pace | None, output: Path | None, rerun: Re
     if (folder / FILE_NAME).exists():
         with Store.open(folder, create=False) as store:
             newest, records = store.newest_by_key(), store.records()
+    shard = Shard.read(planned.selection.shard) if planned.selection.shard else None
+    shards = split_cells(cells, shard.count) if shard else {}
+    elsewhere = {key: Shard(number, shard.count) for key, number in shards.items() if shard and number != shard.number}
     wanted = {cell.key: is_wanted(newest.get(cell.key), rerun) for cell in measured}
     for cell in planned.figures:
         wanted[cell.key] = wanted[cell.shows] or is_wanted_figure(cell, newest, rerun)
+    wanted |= dict.fromkeys(elsewhere, False)
     found = estimates(cells, records, known_seconds(records), pace.expected if pace else {})
     expected = {key: (one.seconds, one.source) for key, one in found.items()}
-    echo((plan_data if as_json else plan_text)(cells, newest, wanted, expected))
+    echo((plan_data if as_json else plan_text)(cells, newest, wanted, expected, elsewhere))

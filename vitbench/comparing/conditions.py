@@ -54,6 +54,8 @@ def _in_words(name: str, condition: Condition) -> str:
     value = getattr(condition, name)
     if name == "fingerprint":
         return f"{condition.dataset} ({value[:8]})" if value else "none"
+    if name == "lineage":
+        return value or "not known"
     if name == "budget" and value is not None:
         return duration_text(value)
     if name in ("variables", "timing_variables"):

@@ -52,6 +52,7 @@ def _pair(comparison: Comparison, pair: Contrast) -> dict[str, Any]:
         "dataset": pair.first.condition.dataset,
         "split": pair.first.condition.split,
         "fingerprint": pair.first.condition.fingerprint,
+        "lineage": pair.first.condition.lineage,
         "partial": pair.first.condition.partial or pair.second.condition.partial,
         "unlike": [_unlike(each) for each in pair.unlike],
         "unlike_speed": [_unlike(each) for each in pair.unlike_speed],

@@ -115,6 +115,7 @@ def cache_dataset(
     def forms(geometry: Geometry, splits: Collection[str]) -> dict[WantedSize, Forms]:
         # What cannot be read is known only when all has been, and decides which images are held out.
         how: dict[str, Any] = {"train_images": located.train_images, "apart": not skip_unreadable}
+        how["crops"] = "crop" in located.augmentations
         return {side: forms_of(side, geometry, splits, **how) for side in sides}
 
     wanted = _distinct(forms(survey.geometry, survey.sizes)) if survey else set()
@@ -175,6 +176,7 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
         train_images=located.train_images,
         left_out=survey.unreadable,
         limit=survey.limit,
+        lineage=_lineage(located, survey),
         names=str(names) if names and names.is_dir() else "",
     )
 
@@ -186,6 +188,12 @@ def _known_by(located: Located, survey: Survey) -> KnownBy:
     if located.root is None:
         return "package"
     return "owner" if located.spec.is_layout and not located.published else ""
+
+
+def _lineage(located: Located, survey: Survey) -> str:
+    """Return which making of the dataset its files are: as its plugin says, else as the user does."""
+    found = survey.lineage or located.spec.lineage
+    return found if located.lineage in ("", found) else f"{located.lineage} (stated)"
 
 
 # --- what is there already -------------------------------------------------------------------------------------------

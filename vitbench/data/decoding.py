@@ -60,6 +60,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     made_test: bool = False
     """See `OpenedSet`."""
+    lineage: str = ""
+    """See `OpenedSet`."""
     doubts: tuple[str, ...] = ()
     """Reasons why scores on its test images are to be taken with care."""
     val_doubts: tuple[str, ...] = ()
@@ -253,6 +255,7 @@ def decode(
         ),
         limit=limit,
         made_test=opened.made_test,
+        lineage=opened.lineage,
         doubts=repeated.test_doubts,
         val_doubts=repeated.val_doubts,
         unreadable=len(unreadable),

@@ -115,7 +115,13 @@ class Forms(NamedTuple):
 
 
 def forms_of(
-    side: WantedSize, geometry: Geometry, splits: Collection[str], *, train_images: int | None, apart: bool = True
+    side: WantedSize,
+    geometry: Geometry,
+    splits: Collection[str],
+    *,
+    train_images: int | None,
+    apart: bool = True,
+    crops: bool = True,
 ) -> Forms:
     """Return the forms of a dataset for a model.
 
@@ -130,7 +136,7 @@ def forms_of(
     frame = _target(side, geometry)
     whole = _form(side, geometry, frame, side.crop_fraction if side.image_size is not None else 1.0)
     larger = _larger(frame, geometry)
-    if not whole.interpolation or larger == frame or "train" not in splits:
+    if not whole.interpolation or larger == frame or "train" not in splits or not crops:
         return Forms(whole, None)
     training = _form(side, geometry, larger, 1.0)._replace(part="train")
     if not apart:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -56,6 +56,8 @@ class Located:
     """Whether no model learns from it, so that images that are not split are all scored."""
     train_images: int | None = None
     """How many of its training images are used; None: all. It is part of its name, and all are decoded."""
+    lineage: str = ""
+    """Which making of the dataset the user says that its files are; empty: the files or `spec` say it, if they can."""
     limit: int | float | None = None
     """The images of each split that are read, as `vitbench.data.splits.limited` chooses them; None: all."""
     code: str = ""
@@ -94,6 +96,7 @@ def locate(
     layouts: Sequence[tuple[str, DatasetSpec]],
     data_path: Path | None,
     data_root: Path,
+    options: Collection[str] = (),
 ) -> Located:
     """Decide what is to open the dataset `name`, and at which folder.
 
@@ -107,6 +110,7 @@ def locate(
         layouts: plugin and spec of each layout, in the order in which they are asked.
         data_path: the folder that the user gave for this name.
         data_root: the folder that holds datasets by name.
+        options: names of those that the user gives a folder of one's own: the only layout that has them is taken.
 
     Raises:
         UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.
@@ -121,6 +125,11 @@ def locate(
     root = _existing_folder(name, data_path)
     if spec is not None and spec.is_layout:
         layouts, spec = [(plugin, spec)], None
+    if spec is None and options:
+        having = [(owner, layout) for owner, layout in layouts if {*options} <= {*layout.options}]
+        if len(having) == 1:
+            [(owner, layout)] = having
+            return _located(name, layout, owner, root, named=None)
     found = _detected(name, layouts, root, named=spec)
     if spec is not None and spec.needs_root:
         return _located(name, spec, plugin, root, named=spec, otherwise=found)

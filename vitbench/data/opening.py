@@ -139,6 +139,8 @@ class OpenedSet:
     """Whether the plugin says that the files are the published ones; None: it says nothing."""
     notes: tuple[str, ...]
     """Sentences that the user should read."""
+    lineage: str = ""
+    """Which making of the dataset its files are, as the plugin says; empty: it says nothing."""
     made_test: bool = False
     """Whether the test split is made of images that came without one, and depends on whether a model learns."""
 
@@ -163,6 +165,7 @@ def open_splits(located: Located) -> OpenedSet:
         layouts = ", ".join(located.unused)
         notes[f"opened as {located.plugin}/{located.spec.name}; the folder also looks like {layouts}"] = None
     said = [getattr(split.images, "verified", None) for split in given.values()]
+    lineages = sorted({whole(str(getattr(split.images, "lineage", ""))) for split in given.values()} - {""})
     published = False if any(each is not None and not each for each in said) else all(said) or None
     splits, made_test, words = _settled(located, given)
     notes |= dict.fromkeys(words)
@@ -175,7 +178,12 @@ def open_splits(located: Located) -> OpenedSet:
     for split in splits:
         notes |= dict.fromkeys(absent_classes(class_names, split.labels, split.name))
     return OpenedSet(
-        splits=splits, class_names=class_names, published=published, notes=tuple(notes), made_test=made_test
+        splits=splits,
+        class_names=class_names,
+        published=published,
+        notes=tuple(notes),
+        lineage=", ".join(lineages),
+        made_test=made_test,
     )
 
 
@@ -254,6 +262,7 @@ def _open(located: Located, name: SplitName) -> OpenedSplit | None:
             load_target(located.spec.open),
             {"root": located.root, "split": name, "download": located.download},
             located.options,
+            later={"classes": located.classes},
         )
         if images is None:
             return None

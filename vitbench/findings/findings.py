@@ -7,7 +7,7 @@ compared. Rows that it names and that are not there are named, with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +146,7 @@ def findings_of(store: Store, board: Leaderboard, records: Sequence[Record]) -> 
     whole = board if newest and not board.hidden else build(records, store.pending(), run.rank_by)
     return find(
         statements,
-        whole,
+        replace(whole, rows=tuple(row for row in whole.rows if not row.source)),  # claims are of no imported rows
         newest_by_id(records),
         lambda record: read_outcomes(store.scores_path(record.key), run.rank_by),
         asked=tuple(dict.fromkeys(cell.data.title for cell in planned if cell.data is not None)),

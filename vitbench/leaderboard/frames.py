@@ -39,9 +39,11 @@ ROW_COLUMNS: Mapping[str, str] = {
     "rank_last": _WHOLE,
     "tied_with": "object",
     "model": _TEXT,
+    "source": _TEXT,
     "baseline": "bool",
     "partial": "bool",
     "dataset": _TEXT,
+    "lineage": _TEXT,
     "recipe": _TEXT,
     "recipe_options": _TEXT,
     "seeds": "object",
@@ -104,11 +106,13 @@ MEASUREMENT_COLUMNS: Mapping[str, str] = {
     "verdict": _TEXT,
     "reasons": _TEXT,
     "model": _TEXT,
+    "source": _TEXT,
     "name": _TEXT,
     "options": _TEXT,
     "baseline": "bool",
     "kind": _TEXT,
     "dataset": _TEXT,
+    "lineage": _TEXT,
     "recipe": _TEXT,
     "recipe_options": _TEXT,
     "seed": _WHOLE,
@@ -166,6 +170,7 @@ def _of_row(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
     fronts = {"pareto_speed": place.speed, "pareto_speed_memory": place.speed_memory}
     options = options_text(row.recipe_options) if row.recipe else None
     own = {"rank_by": rank_by, "recipe_options": options, "variables": row.condition.variables_text or None}
+    own["lineage"] = row.condition.lineage or None
     return row_fields(row) | fronts | own
 
 
@@ -212,10 +217,12 @@ def _of_record(record: Record) -> dict[str, Any]:
     asked = _known(record) | _known(planned) | _known(cell)
     if planned.data:
         asked["dataset"], asked["num_classes"] = planned.data.title, len(planned.class_names)
+        asked["lineage"] = planned.data.lineage or None
         asked["input_shape"] = (planned.in_channels, *planned.image_size)
     return asked | {
         "kind": kind_of(cell),
         "model": planned.label,
+        "source": record.source or None,
         "name": cell.model,
         "options": options_text(cell.options),
         "recipe": cell.recipe or None,

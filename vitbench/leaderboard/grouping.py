@@ -85,6 +85,8 @@ class Task(NamedTuple):
     split: Judged = "test"
     other_classes: int = 0
     """Those of the models' own heads that compete with the data's."""
+    lineage: str = ""
+    """Which making of the dataset its files are."""
 
 
 class RowIdentity(NamedTuple):
@@ -133,6 +135,7 @@ def identity(planned: KeyedCell, cell: QualityCell) -> RowIdentity:
         task=Task(
             *(data.title, data.fingerprint, manner_of(planned), cell.limit, cell.epochs, cell.budget, cell.split),
             other_classes=len(planned.head.others) if planned.head else 0,
+            lineage=data.lineage,
         ),
         recipe=cell.recipe,
         recipe_options=_canonical(cell.recipe_options),

@@ -10,9 +10,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from vitbench.leaderboard.image_scores import Known
+from vitbench.leaderboard.imported import imported_rows
 from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.occasion_spread import RATIOS, Kind, OccasionSpread, occasion_spreads
 from vitbench.leaderboard.processes import LEAST_BYTES, THRESHOLD, Processes, moody
@@ -23,6 +25,7 @@ from vitbench.leaderboard.selecting import Patterns, select
 from vitbench.leaderboard.versions import of_one_code
 from vitbench.printable import plain
 from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, SpeedCell, kind_of, newest_by_id
+from vitbench.sharding import Shard
 
 __all__ = [
     "Condition",
@@ -52,7 +55,8 @@ class Failure:
     """Title; empty for a speed cell."""
     kind: Literal["quality", "speed", "figure"]
     status: str
-    """Any status but ok; `pending` never started, or waits for the hub, where an older result may be in the rows."""
+    """Any status but ok; `pending` never started, or waits for the hub, where an older result may be in the rows;
+    `elsewhere` is left to another shard."""
     reason: str
     id: str
     detail: str
@@ -83,6 +87,8 @@ class Leaderboard:
     """What tables show of a row, in this order; empty: what its metrics say."""
     unseen: tuple[Row, ...] = ()
     """The rows that `where` hides."""
+    elsewhere: tuple[Failure, ...] = ()
+    """Cells of the plan that are left to other shards, whose folders hold their results."""
 
     def by_condition(self) -> dict[Condition, list[Row]]:
         """Return the rows of each condition, in their order."""
@@ -102,6 +108,8 @@ def build(
     rank_by: str,
     outcomes: Callable[[Record], Known | None] = _unknown,
     patterns: Patterns | None = None,
+    *,
+    elsewhere: Mapping[str, Shard] = MappingProxyType({}),
 ) -> Leaderboard:
     """Return the leaderboard of some records.
 
@@ -112,6 +120,7 @@ def build(
         outcomes: Gives what is stored of images or resamples behind a record's `rank_by`, where it is known. Rows
             that have it are compared on the same images, others by their intervals.
         patterns: What to show and to rank; None: all.
+        elsewhere: Of the pending cells, by key, those of other shards.
 
     Raises:
         UsageError: a pattern fits nothing.
@@ -124,13 +133,19 @@ def build(
     last = {record.id: record for record in records}
     waiting = [r for r in last.values() if r.status == "pending" and newest[r.id] is not r]
     failed += [_failure(r.planned, r.status, r.reason) for r in waiting]
-    failed += [_failure(cell, "pending", "not started") for cell in pending]
+    failed += [_failure(cell, "pending", "not started") for cell in pending if cell.key not in elsewhere]
+    others = [
+        _failure(cell, "elsewhere", f"in shard {elsewhere[cell.key]}") for cell in pending if cell.key in elsewhere
+    ]
     by_condition: dict[Condition, list[Row]] = defaultdict(list)
     measured = [record for record in newest.values() if not isinstance(record.planned.cell, FigureCell)]
-    kept, left_out = of_one_code(measured)
-    # Before rows are chosen, so that no speed depends on what else is shown.
-    scaled, references = on_one_scale(unranked(kept, pending))
-    shown, hidden = with_occasion_spreads(scaled, occasion_spreads(records)), ""
+    own, left_out = of_one_code([record for record in measured if not record.source])
+    # Before rows are chosen, so that no speed depends on what else is shown, or on what somebody else measured.
+    scaled, references = on_one_scale(unranked(own, pending))
+    theirs, of_theirs = on_one_scale(imported_rows(measured, scaled))
+    scaled, references = scaled + theirs, of_theirs | references
+    spreads = occasion_spreads([record for record in records if not record.source])
+    shown, hidden = with_occasion_spreads(scaled, spreads), ""
     if patterns is not None:
         selected = select(shown, failed, newest, patterns)
         shown, failed, hidden = selected.rows, selected.failed, selected.hidden
@@ -158,6 +173,7 @@ def build(
         references=references,
         left_out=tuple(words for _, words in left_out),
         hidden=hidden,
+        elsewhere=tuple(others),
     )
 
 
@@ -272,9 +288,19 @@ def _merit(row: Row, rank_by: str) -> tuple[object, ...]:
 def _order(condition: Condition) -> tuple[object, ...]:
     c = condition
     return (
-        *(c.split != "test", c.partial, not c.dataset, c.dataset, c.fingerprint, c.machine, c.device, c.threads),
+        *(
+            c.split != "test",
+            c.partial,
+            not c.dataset,
+            c.dataset,
+            c.lineage,
+            c.fingerprint,
+            c.machine,
+            c.device,
+            c.threads,
+        ),
         *(c.precision, c.compile, c.channels_last, -c.method, c.limit or 0, c.epochs or 0, c.budget or 0),
-        c.other_classes,
+        *(c.other_classes, c.apart),
         *(c.torch, c.cudnn, c.variables, c.timing_variables),
     )
 

@@ -28,11 +28,12 @@ def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[R
     """
     with Store.open(folder, create=False) as store:
         rank_by, runs = store.rank_by(), store.runs()
-        records = relabelled(store.records(), store, runs[-1].id if runs else "")
+        records = relabelled(store.records(imported=True), store, runs[-1].id if runs else "")
         board = build(
             records,
             store.pending(),
             rank_by,
+            elsewhere=store.elsewhere(),
             outcomes=lambda record: read_outcomes(store.scores_path(record.key), rank_by),
             patterns=patterns,
         )
@@ -45,7 +46,7 @@ def newest_record(store: Store, asked: str) -> Record:
     Raises:
         UsageError: no record begins so, or several do.
     """
-    newest = newest_by_id(store.records()).values()
+    newest = newest_by_id(store.records(imported=True)).values()
     found = [record for record in newest if asked and (record.id.startswith(asked) or record.key.startswith(asked))]
     if len(found) == 1:
         return found[0]

@@ -92,6 +92,12 @@ class Condition:
     """What models were judged on: the test split, or validation images."""
     other_classes: int = 0
     """Classes of the models' own heads that compete with those of the data: a prediction of one of them is wrong."""
+    lineage: str = ""
+    """Which making of the dataset its files are, such as ``TFDS``; empty: there is one alone, or nothing says."""
+
+    apart: str = ""
+    """Whose imported results these are, where they were not measured as this folder's own; empty: its own, or theirs
+    under equal conditions."""
 
     @property
     def variables_text(self) -> str:
@@ -159,6 +165,8 @@ class Row:
     """The data that its weights were trained on before, in words; empty: random weights, or nobody knows."""
     licence: str = ""
     """Of these weights."""
+    source: str = ""
+    """Whose results it was imported from; empty: this folder's own."""
     passes: float | None = None
     """How often its recipe went over the training images, the mean over the seeds; None where that is not known, or
     nothing was trained."""
@@ -167,9 +175,10 @@ class Row:
 def row_fields(row: Row) -> dict[str, Any]:
     """Return what a row and its condition say, by the names of their fields; what holds more than that is left out."""
     found = {field.name: getattr(part, field.name) for part in (row, row.condition) for field in fields(part)}
-    del found["condition"], found["metrics"], found["timing_variables"], found["label"]
+    del found["condition"], found["metrics"], found["timing_variables"], found["label"], found["apart"]
     found["variables"] = dict(sorted((*row.condition.variables, *row.condition.timing_variables)))
     found |= {"pretrained_on": row.pretrained_on or None, "licence": row.licence or None}
+    found["source"] = row.source or None
     return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
@@ -226,6 +235,7 @@ def _row(
         budget=task.budget,
         split=task.split,
         other_classes=task.other_classes,
+        lineage=task.lineage,
         **place._asdict(),
         **task.manner._asdict(),
         batch_size=batches.get((place, task.manner, "inference")),

@@ -21,7 +21,7 @@ def command_line(selection: Selection) -> str:
     given |= {name: value for name, value in conditions.items() if value != untouched[name]}
     if selection.conditions.budget is not None:
         given["budget"] = duration_text(selection.conditions.budget)
-    given |= {"suite": selection.suite or None, "recipe": selection.recipe or None}
+    given |= {"suite": selection.suite or None, "recipe": selection.recipe or None, "shard": selection.shard or None}
     given |= {"data": tuple(map("=".join, selection.data.items()))}
     given["set"] = tuple(
         f"{recipe}.{name}={_written(value)}"

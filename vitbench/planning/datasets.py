@@ -19,7 +19,7 @@ from vitbench.planning.messages import PrepareRequest
 from vitbench.planning.resolve import Fault, ResolvedModel, lack_of
 from vitbench.planning.suite import AskedCell
 from vitbench.records import DataInfo, Judged
-from vitbench.specs import DatasetSpec, ModelSpec, OptionValue
+from vitbench.specs import DATASET_OPTIONS, DatasetSpec, ModelSpec, OptionValue
 
 if TYPE_CHECKING:
     from vitbench.data.cache import WantedSize
@@ -137,6 +137,7 @@ def open_data(
             layouts=layouts,
             data_path=Path(path) if path else None,
             data_root=default_data_root(),
+            options=[] if offer else [option for option in cell.dataset_options if option not in DATASET_OPTIONS],
         )
         named = offer.spec if offer else None
         how: dict[str, Any] = {"whole": judged == "test" and key not in learned, "limit": limit}
@@ -168,7 +169,8 @@ def open_data(
 
 def _asked_of_any(located: Located) -> dict[str, OptionValue]:
     """Return the options that any dataset takes, as far as they were given."""
-    return {} if located.train_images is None else {"train_images": located.train_images}
+    asked: dict[str, OptionValue] = {} if located.train_images is None else {"train_images": located.train_images}
+    return asked | ({"lineage": located.lineage} if located.lineage else {})
 
 
 def _enough(infos: Mapping[WantedSize, DataInfo]) -> Mapping[WantedSize, DataInfo]:
@@ -198,13 +200,22 @@ def _complete(cell: AskedCell, located: Located, named: DatasetSpec | None, plug
     if lack := lack_of(located.spec.requires):
         raise UnusableError(f"{owner} {lack}.")
     complete = _options_of(cell, located.spec, named)
-    train_images = complete.pop("train_images", None) if "train_images" in located.spec.stated else None
+    stated = located.spec.stated
+    train_images = complete.pop("train_images", None) if "train_images" in stated else None
+    lineage = complete.pop("lineage", None) if "lineage" in stated else None
     assert train_images is None or isinstance(train_images, int)
+    assert lineage is None or isinstance(lineage, str)
     options, files = hash_files(owner, located.spec.declared, complete)
     decoders = decoder_versions() | library_versions(located.spec.requires)
     code = origin(plugins[located.plugin]).code_hash
     return dataclasses.replace(
-        located, options=options, train_images=train_images, files=files, code=code, decoders=decoders
+        located,
+        options=options,
+        train_images=train_images,
+        lineage=lineage or "",
+        files=files,
+        code=code,
+        decoders=decoders,
     )
 
 

@@ -95,6 +95,11 @@ def plan(
         conditions = msgspec.structs.replace(conditions, threads=found.threads)
     if found.budget is not None and conditions.budget is None and conditions.epochs is None:
         conditions = msgspec.structs.replace(conditions, budget=parse_duration(str(found.budget)))
+    if selection.shard and conditions.budget is not None:
+        raise UsageError(
+            "a budget is the time of one run, and a shard runs only some of its trainings; give their length instead, "
+            "such as --set RECIPE.steps=N or --epochs N, or leave out --shard."
+        )
     if found.skip_unreadable:
         conditions = msgspec.structs.replace(conditions, skip_unreadable=True)
     _check_labels(found, catalog, selection)

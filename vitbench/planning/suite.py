@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from vitbench.boards.board import Score
 from vitbench.durations import MOST_SECONDS
 from vitbench.findings.statements import Claim
 from vitbench.records import Compile, Judged, Mode, Precision
@@ -81,6 +82,10 @@ class Suite(_Data, frozen=True, kw_only=True):
     rank_by: str = RANK_BY
     datasets: tuple[str, ...] = ()
     """Each ``NAME[:k=v,...]``."""
+    groups: dict[str, tuple[str, ...]] = {}
+    """Name to datasets of `datasets`, in full or without their plugin; a dataset is in one group at most."""
+    score: Score = "mean"
+    """What a board over the datasets makes of a model's values."""
     seeds: tuple[int, ...] = (0,)
     models: tuple[ModelEntry, ...] = ()
     recipe: str = ""
@@ -169,6 +174,8 @@ class Selection(_Data, frozen=True, kw_only=True):
     """Plugin files."""
     no_plugins: tuple[str, ...] = ()
     """Installed plugins to leave out."""
+    shard: str = ""
+    """Which part of the plan runs, ``K/N`` (`vitbench.sharding`); empty: all of it."""
 
     @property
     def times(self) -> bool:

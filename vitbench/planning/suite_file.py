@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from vitbench.boards.board import SCORES
+from vitbench.boards.statement import group_faults
 from vitbench.durations import parse_duration
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.files import read_file
@@ -107,6 +109,8 @@ def _check(suite: Suite, path: Path) -> None:
             fail(f"models[{i}].label", "is missing; a model with `needs` is asked for by its label")
         if given := [name for name in entry.needs if name in entry.options]:
             fail(f"models[{i}].needs", f"names {given[0]!r}, which its options give already")
+    for where, words in group_faults(suite.groups, suite.score, suite.datasets):
+        fail(where, words)
     for where, words in faults(suite.claims, suite.models, suite.datasets):
         fail(where, words)
 
@@ -132,6 +136,8 @@ def _explain(error: msgspec.ValidationError) -> str:
         known = [item.name for item in msgspec.structs.fields(kind)]
         where = f"{place}.{unknown[1]}" if place else unknown[1]
         return f"unknown key `{where}`.{did_you_mean(unknown[1], known)} Known: {', '.join(known)}."
+    if words.startswith("Invalid enum value") and place == "score":
+        return f"unknown `score` {words.removeprefix('Invalid enum value ')}. Known: {', '.join(map(repr, SCORES))}."
     missing = re.search(r"missing required field `([^`]*)`", words)
     if missing:
         return f"the key `{f'{place}.' if place else ''}{missing[1]}` is missing."

@@ -73,12 +73,12 @@ def _rows(board: Leaderboard) -> list[dict[str, Any]]:
 
 
 _FIXED_COLUMNS = (
-    *("rank", "rank_last", "model", "baseline", "partial", "dataset", "img_size"),
+    *("rank", "rank_last", "model", "source", "baseline", "partial", "dataset", "img_size"),
     *("top1", "top1_err", "top1_low", "top1_high", "top5", "top5_err", "param_count", "infer_gmacs"),
     *("infer_samples_per_sec", "infer_batch_size", "train_samples_per_sec", "train_batch_size", "train_step"),
     *("pretrained_on", "licence", "passes"),
     *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold"),
-    *("limit", "epochs", "budget", "split", "other_classes", "head"),
+    *("limit", "epochs", "budget", "split", "other_classes", "head", "lineage"),
     *("machine", "device", "precision", "threads", "compile", "channels_last", "steady_allocator"),
     *("torch", "variables", "method", "rank_by", "rank_by_low", "rank_by_high", "rank_by_interval"),
     *("pareto_speed", "pareto_speed_memory", "verdict", "reasons"),
@@ -95,6 +95,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
             row.rank,
             row.rank_last,
             row.model,
+            row.source or None,
             row.baseline,
             condition.partial,
             condition.dataset,
@@ -111,7 +112,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         " ".join(map(str, row.seed_steps)),
         row.out_of_fold,
         *(condition.limit, condition.epochs, condition.budget, condition.split),
-        *(condition.other_classes, row.head or None),
+        *(condition.other_classes, row.head or None, condition.lineage or None),
         *(condition.machine, condition.device, condition.precision, condition.threads),
         *(condition.compile, condition.channels_last, row.steady_allocator),
         *(condition.torch, condition.variables_text or None),

@@ -17,7 +17,7 @@ SCHEMA = 1
 """Version of the object."""
 _CONDITIONS = (
     *("fingerprint", "machine", "device", "precision", "threads", "compile", "channels_last", "method"),
-    *("torch", "cudnn", "limit", "epochs", "budget", "split", "other_classes"),
+    *("torch", "cudnn", "limit", "epochs", "budget", "split", "other_classes", "lineage"),
 )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from shlex import quote
+from types import MappingProxyType
 
 import msgspec
 
 from vitbench.leaderboard.results import newest_record
 from vitbench.printable import describe_seconds, plain
-from vitbench.records import KeyedCell, Measurement, Record, kind_of, newest_by_id
+from vitbench.records import DataInfo, KeyedCell, Measurement, Record, kind_of, newest_by_id
 from vitbench.report.terminal_text import aligned
+from vitbench.sharding import Shard
 from vitbench.store import Store
 
 __all__ = ["plan_data", "plan_text", "record_text", "store_text"]
@@ -22,6 +24,7 @@ def plan_text(
     newest: Mapping[str, Record],
     wanted: Mapping[str, bool],
     expected: Mapping[str, tuple[float, str]],
+    elsewhere: Mapping[str, Shard] = MappingProxyType({}),
 ) -> str:
     """Return one line per cell: key, what happened to it so far, whether it will run, and what time it will take.
 
@@ -32,13 +35,14 @@ def plan_text(
         newest: their newest records, by key.
         wanted: which of them will run, by key.
         expected: by key the seconds that each will take, and where that is known from.
+        elsewhere: by key the shard of a cell that is not of this run's.
     """
     rows = [
         [
             planned.key,
             kind_of(planned.cell),
             newest[planned.key].status if planned.key in newest else "-",
-            "run" if wanted[planned.key] else "keep",
+            f"shard {elsewhere[planned.key]}" if planned.key in elsewhere else "run" if wanted[planned.key] else "keep",
             describe_seconds(expected[planned.key][0]) if planned.key in expected else "",
             expected[planned.key][1] if planned.key in expected else "unknown",
             planned.in_words
@@ -64,6 +68,7 @@ def plan_data(
     newest: Mapping[str, Record],
     wanted: Mapping[str, bool],
     expected: Mapping[str, tuple[float, str]],
+    elsewhere: Mapping[str, Shard] = MappingProxyType({}),
 ) -> str:
     """Return the plan as a JSON list of cells, each with its status, whether it will run, and the time it will take."""
     content = [
@@ -74,6 +79,7 @@ def plan_data(
             "cell": msgspec.to_builtins(planned.cell),
             "status": newest[planned.key].status if planned.key in newest else None,
             "run": wanted[planned.key],
+            "shard": str(elsewhere[planned.key]) if planned.key in elsewhere else None,
             "seconds": expected[planned.key][0] if planned.key in expected else None,
             "seconds_from": expected[planned.key][1] if planned.key in expected else None,
             "steps": planned.allotted.steps if planned.allotted else None,
@@ -86,8 +92,8 @@ def plan_data(
 
 def store_text(store: Store) -> str:
     """Return all cells of a store with status, reason, log and weights; those that are running now say so."""
-    running = store.running()
-    records = newest_by_id(store.records()).values()
+    running, elsewhere = store.running(), store.elsewhere()
+    records = newest_by_id(store.records(imported=True)).values()
     rows = []
     for record in records:
         weights = store.weights_path(record.key)
@@ -98,11 +104,21 @@ def store_text(store: Store) -> str:
                 "running" if record.key in running else record.status,
                 "" if record.status == "withdrawn" else describe_seconds(record.seconds),
                 f"weights/{weights.name}" if weights.exists() else "",
-                record.planned.in_words + (f"; before: {_status(record)}" if record.key in running else told),
+                f"from {record.source}: " * bool(record.source)
+                + record.planned.in_words
+                + (f"; before: {_status(record)}" if record.key in running else told),
             ]
         )
     rows += [
-        [planned.id, "running" if planned.key in running else "pending", "", "", planned.in_words]
+        [
+            planned.id,
+            f"shard {elsewhere[planned.key]}"
+            if planned.key in elsewhere
+            else "running"
+            if planned.key in running
+            else "pending",
+            *("", "", planned.in_words),
+        ]
         for planned in store.pending()
     ]
     if not rows:
@@ -121,7 +137,7 @@ def record_text(store: Store, asked: str) -> str:
         UsageError: no record begins so, or several do.
     """
     newest = newest_record(store, asked)
-    attempts = [record for record in store.records() if record.id == newest.id]
+    attempts = [record for record in store.records(imported=True) if record.id == newest.id]
     record = newest
     if newest.status == "withdrawn":  # what it says of the cell is in the attempt before it
         record = [each for each in attempts if each.status != "withdrawn"][-1]
@@ -129,6 +145,7 @@ def record_text(store: Store, asked: str) -> str:
     provenance, checkpoint = planned.provenance, store.checkpoint_path(record.key)
     fields = {
         "cell": planned.in_words,
+        "imported": f"from {record.source}" if record.source else "",
         "now": "running again" if newest.key in store.running() else "",
         "status": _status(newest),
         "withdrawn": f"{_moment(newest.started)}; it was {_status(record)}" if record is not newest else "",
@@ -143,7 +160,7 @@ def record_text(store: Store, asked: str) -> str:
         "recipe": provenance.recipe.in_words if provenance.recipe else "",
         "dataset": provenance.dataset.in_words if provenance.dataset else "",
         "metrics": "; ".join(origin.in_words for origin in record.foreign_metrics),
-        "data": f"{planned.data.title}, fingerprint {planned.data.fingerprint[:12]}" if planned.data else "",
+        "data": _data(planned.data) if planned.data else "",
         "images": ", ".join(f"{name} {count}" for name, count in record.splits.items()),
         "scored on": planned.head.in_words if planned.head else "",
         "others": "; ".join(origin.in_words for origin in provenance.others),
@@ -190,6 +207,11 @@ def _steps(record: Record) -> str:
 
 def _status(record: Record) -> str:
     return record.status + (f": {record.reason}" if record.reason else "")
+
+
+def _data(data: DataInfo) -> str:
+    lineage = f"lineage {data.lineage}, " if data.lineage else ""
+    return f"{data.title}, {lineage}fingerprint {data.fingerprint[:12]}"
 
 
 def _moment(seconds: float) -> str:

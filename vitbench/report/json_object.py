@@ -1,6 +1,6 @@
 """The leaderboard as one JSON object, for programs; values in base units (fractions, seconds, bytes, images/s).
 
-``{"schema", "rank_by", "rows", "failed", "sentences"}``; the keys of each part only grow with
+``{"schema", "rank_by", "rows", "failed", "elsewhere", "sentences"}``; the keys of each part only grow with
 `SCHEMA`.
 Text beyond ASCII is written as ``\\uXXXX``, so that no name can steer the terminal that shows it.
 """
@@ -23,7 +23,7 @@ __all__ = ["SCHEMA", "render_json"]
 SCHEMA = 3
 """Version of the object."""
 _ROW = (
-    *("rank", "rank_last", "tied_with", "model", "dataset", "recipe", "recipe_options"),
+    *("rank", "rank_last", "tied_with", "model", "source", "dataset", "recipe", "recipe_options"),
     *("image_size", "pretrained_on", "licence", "passes"),
     *("device", "precision", "machine"),
 )
@@ -39,7 +39,7 @@ _CONDITIONS = (
         "steady_allocator",
     ),
     *("torch", "cudnn", "variables"),
-    *("limit", "epochs", "budget", "split", "other_classes", "head", "fingerprint"),
+    *("limit", "epochs", "budget", "split", "other_classes", "head", "lineage", "fingerprint"),
 )
 """How a row was measured, beside dataset, device, precision and machine."""
 _FAILURE = ("model", "dataset", "kind", "status", "reason")
@@ -55,6 +55,7 @@ def render_json(board: Leaderboard) -> str:
             for row, place in zip(board.rows, on_fronts(board.rows, board.rank_by), strict=True)
         ],
         "failed": [{name: getattr(failure, name) for name in _FAILURE} for failure in board.failed],
+        "elsewhere": [{name: getattr(cell, name) for name in _FAILURE} for cell in board.elsewhere],
         "sentences": closing_sentences(board),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -13,17 +13,19 @@ __all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 
 
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
-    """Return each condition's dataset, what is unusual of how models were judged or trained, and how it was cut short.
+    """Return each condition's dataset with its lineage, what is unusual of how models were judged or trained, and cuts.
 
     Where two data sets share a name, it has the fingerprint.
     """
     conditions = list(conditions)
-    data_sets = Counter(name for name, _ in {(c.dataset, c.fingerprint) for c in conditions})
+    data_sets = Counter(names[:2] for names in {(c.dataset, c.lineage, c.fingerprint) for c in conditions})
     found = {}
     for condition in conditions:
         title = condition.dataset or "speed alone"
-        if data_sets[condition.dataset] > 1:
+        title += f", {condition.lineage}" if condition.lineage else ""
+        if data_sets[condition.dataset, condition.lineage] > 1:
             title += f" (data {condition.fingerprint[:8]})"
+        title += f", imported from {condition.apart}" if condition.apart else ""
         title += ", judged on validation images" if condition.split == "val" else ""
         cuts = [f"limit {condition.limit}"] if condition.limit is not None else []
         cuts += [f"epochs {condition.epochs}"] if condition.epochs is not None else []

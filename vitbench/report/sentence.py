@@ -100,7 +100,17 @@ def closing_sentences(board: Leaderboard) -> list[str]:
         for condition, rows in by_condition.items()
         if condition.dataset or any(row.rank is not None for row in rows)
     ]
-    return [*said, *board.damaged, *board.left_out, *([board.hidden] if board.hidden else [])]
+    notes = [*board.damaged, *board.left_out, *_of_other_shards(board), *([board.hidden] if board.hidden else [])]
+    return [*said, *notes]
+
+
+def _of_other_shards(board: Leaderboard) -> list[str]:
+    """Say how much of the plan is in other folders."""
+    if not (count := len(board.elsewhere)):
+        return []
+    are = f"{count} cells of its plan are" if count > 1 else "1 cell of its plan is"
+    words = ", ".join(dict.fromkeys(each.reason.removeprefix("in shard ") for each in board.elsewhere))
+    return [f"This folder holds a shard: {are} elsewhere, in shards {words}; `vitbench merge` joins their folders."]
 
 
 def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None, unseen: int) -> list[str]:

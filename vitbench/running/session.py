@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +22,8 @@ from vitbench.running.events import Ended, Event
 from vitbench.running.progress import Talker
 from vitbench.running.runner import run_cells, update_metrics
 from vitbench.running.steadiness import known_steadiness
-from vitbench.store import FILE_NAME, Store, environment_digest
+from vitbench.sharding import Shard, split_cells
+from vitbench.store import FILE_NAME, Run, Store, environment_digest
 from vitbench.version import __version__
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "done_before",
     "execute",
     "in_order",
+    "in_shard",
     "is_outdated",
     "is_wanted",
     "is_wanted_figure",
@@ -66,13 +68,17 @@ def execute(
         with Store.open(folder, create=False) as store:
             store.check_pages()  # before anything is written beside it
     measured = in_order(pace.cells if pace else planned.prepared.cells)
-    cells = [*measured, *planned.figures]
+    whole = [*measured, *planned.figures]
+    shard = Shard.read(planned.selection.shard) if planned.selection.shard else None
+    cells = in_shard(whole, shard)
     with lock(folder), Store.open(folder, create=True) as store:
         newest = store.newest_by_key()
-        todo = [cell for cell in measured if is_wanted(newest.get(cell.key), rerun)]
+        figures = [cell for cell in cells if isinstance(cell.cell, FigureCell)]
+        todo = [cell for cell in cells[: len(cells) - len(figures)] if is_wanted(newest.get(cell.key), rerun)]
         todo = pace.ordered(todo) if pace else todo
         anew = {cell.key for cell in todo}
-        todo += [cell for cell in planned.figures if cell.shows in anew or is_wanted_figure(cell, newest, rerun)]
+        todo += [cell for cell in figures if cell.shows in anew or is_wanted_figure(cell, newest, rerun)]
+        earlier = store.runs()
         identity = store.begin_run(
             command=command_line(planned.selection),
             version=__version__,
@@ -81,7 +87,7 @@ def execute(
             rank_by=planned.suite.rank_by,
             selection=msgspec.json.encode(planned.selection).decode(),
         )
-        store.plan(identity, cells)
+        store.plan(identity, whole)
         running = {cell.key for cell in todo}
         kept = [newest[cell.key] for cell in cells if cell.key in newest and cell.key not in running]
         records = store.records()
@@ -97,8 +103,10 @@ def execute(
 
         for sentence in (*store.damage, *planned.prepared.notes, *planned.notes):
             talker.note(sentence)
+        for sentence in _of_shard(shard, earlier, len(cells), len(whole)):
+            talker.note(sentence)
         _announce(len(cells), len(todo), kept, rerun, talker.note)
-        _tidy(store, {cell.key for cell in cells}, newest, anew=running if rerun == "all" else set(), note=talker.note)
+        _tidy(store, {cell.key for cell in whole}, newest, anew=running if rerun == "all" else set(), note=talker.note)
         try:
             if todo and executor.elsewhere:
                 admit_machines(planned, executor, talker.note)
@@ -148,7 +156,27 @@ def in_order(cells: Iterable[KeyedCell]) -> list[KeyedCell]:
     return sorted(cells, key=lambda planned: not isinstance(planned.cell, SpeedCell))
 
 
-def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | None:
+def in_shard(cells: Sequence[KeyedCell], shard: Shard | None) -> list[KeyedCell]:
+    """Return the cells of a plan that are in a shard, in their order; None: all of them."""
+    if shard is None:
+        return list(cells)
+    shards = split_cells(cells, shard.count)
+    return [cell for cell in cells if shards[cell.key] == shard.number]
+
+
+def _of_shard(shard: Shard | None, earlier: Sequence[Run], own: int, whole: int) -> Iterator[str]:
+    """Yield how much of the plan a shard is, and whether the folder was one of another shard until now."""
+    before = earlier[-1].shard if earlier else None
+    if before != shard and before:
+        now = f"shard {shard} now runs into it, too" if shard else "without --shard, all cells now run into it"
+        yield f"This folder held shard {before} so far; {now}."
+    if shard and not own:
+        yield f"Shard {shard} is empty: the plan's {whole} cells fill fewer shards. Nothing runs here."
+    elif shard:
+        yield f"Shard {shard}: {own} of the plan's {whole} cells; `vitbench merge` joins the folders of all shards."
+
+
+def done_before(folder: Path, rerun: Rerun | None, grounds: str, shard: str = "") -> Prepared | None:
     """Return what an earlier run into a folder prepared on the same grounds, where nothing of it is left to run."""
     prepared = recall(folder, grounds)
     if prepared is None:
@@ -158,7 +186,8 @@ def done_before(folder: Path, rerun: Rerun | None, grounds: str) -> Prepared | N
             newest = store.newest_by_key()
     except StoreError:  # told where the folder is opened to be written
         return None
-    return None if any(is_wanted(newest.get(cell.key), rerun) for cell in prepared.cells) else prepared
+    own = in_shard(prepared.cells, Shard.read(shard) if shard else None)
+    return None if any(is_wanted(newest.get(cell.key), rerun) for cell in own) else prepared
 
 
 def _by_ratio(cells: Sequence[KeyedCell]) -> bool:

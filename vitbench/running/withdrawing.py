@@ -50,6 +50,7 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
             started=time.time(),
             seconds=0.0,
             environment=newest.environment,
+            source=newest.source,
         )
         store.append(record)
         store.drop_checkpoint(record.key)  # a training that begins again is not to go on from there

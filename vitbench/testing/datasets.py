@@ -69,7 +69,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
     call = f'open(split="{split}") {where}'
     load_target(case.spec.open)  # what cannot be imported is no broken contract
     try:
-        call_open(case.spec.open, root, split, options_of(case))
+        call_open(case.spec.open, root, split, options_of(case), case.spec.classes)
     except kinds as error:
         if isinstance(error, ValueError) and len(str(error).split()) < 3:
             raise CheckFailed(f"{call} raised {raised(error)}; say in a sentence what is missing") from error

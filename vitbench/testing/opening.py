@@ -69,6 +69,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     root: str | None
     options: dict[str, OptionValue]
     splits: tuple[SplitName, ...]
+    classes: int | None
     file: str
     """Where the target's module lies, if it can be found by no name: a plugin in one file."""
 
@@ -103,7 +104,7 @@ def open_anew(case: DatasetCase, split: SplitName) -> ImageSet | None:
     if case.spec.needs_root and case.root is None:
         raise Skip(f"needs its files: --data {quote(case.spec.name)}=PATH")
     root = case.root if case.spec.needs_root else None
-    return _open(case.spec.open, root, split, options_of(case))
+    return _open(case.spec.open, root, split, options_of(case), case.spec.classes)
 
 
 def options_of(case: DatasetCase) -> dict[str, OptionValue]:
@@ -111,15 +112,28 @@ def options_of(case: DatasetCase) -> dict[str, OptionValue]:
     return {**case.spec.defaults, **case.options}
 
 
-def call_open(target: Target, root: Path | None, split: SplitName, options: Mapping[str, OptionValue]) -> Any:
+def call_open(
+    target: Target,
+    root: Path | None,
+    split: SplitName,
+    options: Mapping[str, OptionValue],
+    classes: int | None,
+) -> Any:
     """Return what `open` gives, or raise what it raises; nothing is downloaded."""
-    return contract.call(load_target(target), {"root": root, "split": split, "download": False}, options)
+    offered = {"root": root, "split": split, "download": False}
+    return contract.call(load_target(target), offered, options, later={"classes": classes})
 
 
-def _open(target: Target, root: Path | None, split: SplitName, options: Mapping[str, OptionValue]) -> ImageSet | None:
+def _open(
+    target: Target,
+    root: Path | None,
+    split: SplitName,
+    options: Mapping[str, OptionValue],
+    classes: int | None,
+) -> ImageSet | None:
     load_target(target)  # what cannot be imported is no broken contract
     try:
-        images = call_open(target, root, split, options)
+        images = call_open(target, root, split, options, classes)
         if images is None:
             return None
         labels, names = len(images.labels), len(images.class_names)
@@ -184,7 +198,14 @@ def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
     }
     command = [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"]
     asked = msgspec.json.encode(
-        _Asked(target=case.spec.open, root=root, options=options_of(case), splits=case.spec.splits, file=file or "")
+        _Asked(
+            target=case.spec.open,
+            root=root,
+            options=options_of(case),
+            splits=case.spec.splits,
+            classes=case.spec.classes,
+            file=file or "",
+        )
     )
     try:
         answer = answer_of(command, asked, environment=environment, timeout=SECONDS)
@@ -200,7 +221,7 @@ def tell() -> None:
     if asked.file and importlib.util.find_spec(module.partition(".")[0]) is None:
         _load(module, asked.file)
     root = Path(asked.root) if asked.root is not None else None
-    opened = {split: _open(asked.target, root, split, asked.options) for split in asked.splits}
+    opened = {split: _open(asked.target, root, split, asked.options, asked.classes) for split in asked.splits}
     print()
     print(
         json.dumps({split: msgspec.to_builtins(seen(images)) for split, images in opened.items() if images is not None})

@@ -29,6 +29,7 @@ from vitbench.training.patch_tokens import TokenLayout, keep_patches, token_layo
 from vitbench.training.schedules import pretraining_steps, set_lr, total_steps, warmup_cosine
 from vitbench.training.setup import autocast, decay_groups, grad_scaler, on_device
 from vitbench.training.state import Stateful, TrainingState
+from vitbench.training.together import trainval
 
 __all__ = [
     "Augmentation",
@@ -71,6 +72,7 @@ __all__ = [
     "tokens",
     "total_steps",
     "train_step",
+    "trainval",
     "warmup_cosine",
     "with_head",
     "with_progress",

@@ -313,6 +313,7 @@ def _fit_run(
         features=extract,
         compile=cell.compile,
         channels_last=cell.channels_last,
+        judged=cell.split,
     )
 
 

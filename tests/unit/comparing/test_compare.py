@@ -159,6 +159,7 @@ def test_costs_are_plain(tmp_path: Path) -> None:
     ("field", "value"),
     [
         ("fingerprint", "other"),
+        ("lineage", "TFDS"),
         ("precision", "bfloat16"),
         ("compile", "default"),
         ("channels_last", True),

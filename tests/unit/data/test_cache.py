@@ -1075,3 +1075,25 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "GB are needed and 0.0 GB are free" in _reason(_square(8), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("told", "of_spec", "stated", "lineage"),
+    [
+        ("", "", "", ""),
+        ("archives", "TFDS", "", "archives"),
+        ("", "TFDS", "", "TFDS"),
+        ("", "", "TFDS", "TFDS (stated)"),
+        ("archives", "", "TFDS", "TFDS (stated)"),
+        ("TFDS", "", "TFDS", "TFDS"),
+    ],
+)
+def test_files_say_their_lineage_before_the_spec_and_what_the_user_states_is_marked(
+    told: str, of_spec: str, stated: str, lineage: str, tmp_path: Path
+) -> None:
+    toy = Toy(_images([(1, 4, 4)] * 4), _images([(1, 4, 4)] * 4, seed=1))
+    toy.extra = {"lineage": told}
+    located = toy.located(lineage=stated)
+    located = replace(located, spec=replace(located.spec, lineage=of_spec))
+    info = cache_dataset(located, sides=[FOLLOW], cache_root=tmp_path, say=print)[FOLLOW]
+    assert info.lineage == lineage

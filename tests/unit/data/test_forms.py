@@ -55,6 +55,11 @@ def test_images_of_one_size_are_never_enlarged_to_be_learnt_from(
     assert (training and training.shape[1:]) == kept
 
 
+def test_images_that_lose_their_label_when_cropped_have_no_margin_to_learn_from() -> None:
+    forms = forms_of(WantedSize(image_size=(224, 224)), PHOTOGRAPHS, SPLITS, train_images=None, crops=False)
+    assert (forms.evaluation.part, forms.training) == ("all", None)
+
+
 def test_without_training_images_there_is_one_form_as_it_was() -> None:
     evaluation, training = _forms(PHOTOGRAPHS, ("test",), image_size=(224, 224))
     assert (evaluation.part, training) == ("all", None)
@@ -92,7 +97,7 @@ class Photographs:
         spec = DatasetSpec(name="toy", open=self.open, summary="Toy", needs_root=False, splits=tuple(self.images))
         located = Located(
             name="toy", spec=spec, plugin="toys", root=None,
-            verified=None, download=False, classes=None, augmentations=(), **changes,
+            verified=None, download=False, classes=None, augmentations=("crop",), **changes,
         )  # fmt: skip
         return cache_dataset(
             located, sides=sides, cache_root=cache, say=lambda line: None, skip_unreadable=skip_unreadable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,12 @@ def test_the_default_roots_follow_the_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_data_root().name == "data"
     assert default_cache_root() == default_data_root().with_name("images")
+
+
+def test_options_that_one_layout_alone_has_choose_it(tmp_path: Path) -> None:
+    (tmp_path / "boxes").touch()
+    rows = replace(LAYOUTS[1][1], options={"column": ""})
+    given = {"spec": None, "plugin": "", "layouts": [LAYOUTS[0], ("rows-plugin", rows)]}
+    given |= {"data_path": tmp_path, "data_root": tmp_path}
+    assert locate("pets", **given, options=["column"]).spec is rows
+    assert locate("pets", **given, options=["fold"]).spec.name == "boxes"

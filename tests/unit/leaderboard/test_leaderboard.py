@@ -553,3 +553,10 @@ def test_one_process_is_never_certain(ends):
         for label, peak in (("a", 100.0 * MIB), ("b", 4000.0 * MIB))
     ]
     assert {(row.rank, row.rank_last) for row in build(records, [], "peak_memory").rows} == {(1, 2)}
+
+
+def test_rows_of_two_lineages_of_one_dataset_are_never_ranked_together():
+    data = [msgspec.structs.replace(f.data_info("c100"), lineage=lineage) for lineage in ("TFDS", "archives", "")]
+    board = build([f.quality(f"m{n}", 300 + n, data=each) for n, each in enumerate(data)], [], "top1")
+    assert {(row.rank, row.rank_last) for row in board.rows} == {(1, 1)}
+    assert {*titles(board.by_condition()).values()} == {"c100", "c100, TFDS", "c100, archives"}

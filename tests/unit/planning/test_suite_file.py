@@ -47,6 +47,8 @@ def test_a_suite_file_is_read(tmp_path: Path) -> None:
             "licence.",
         ),
         (HEAD + "[speed]\nbatchsizes = [1]", 'unknown key `speed.batchsizes`. Did you mean "batch_sizes"?'),
+        (HEAD + 'score = "median"', "unknown `score` 'median'. Known: 'mean', 'mean of groups'."),
+        (HEAD + 'datasets = ["d"]\n[groups]\na = ["e"]', "`groups.a` names the dataset 'e', which this suite does not"),
         ('name = "mine"', "the key `summary` is missing"),
         (HEAD + '[[models]]\nlabel = "a"', "the key `models[0].name` is missing"),
         (HEAD + 'seeds = ["one"]', "`seeds[0]`: expected `int`, got `str`"),

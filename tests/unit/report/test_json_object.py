@@ -52,6 +52,7 @@ def test_the_schema():
             "split": "test",
             "other_classes": 0,
             "head": "",
+            "lineage": "",
             "fingerprint": f.data_info("digits").fingerprint,
         },
         "seeds": [0],

@@ -41,8 +41,8 @@ from vitbench.report.html.diagnostics import (
     histogram,
     recalls,
 )
-from vitbench.report.html.reproduce import Reproduction, reproduction
 from vitbench.report.mistakes import judged_split
+from vitbench.report.reproduction import Reproduction, reproduction
 from vitbench.settings import CONFUSION_FIGURE, LATENCY, MISTAKES_FIGURE
 
 if TYPE_CHECKING:
@@ -168,14 +168,15 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record], *,
     drawn = [record for record in newest.values() if isinstance(record.planned.cell, FigureCell) and record.pictures]
     behind = [[newest[each] for each in row.ids] for row in board.rows]
     used = {record.run for each in behind for record in each}
-    runs = store.runs()
+    runs = store.all_runs()
+    newest_run = store.runs()[-1:]
     shown = {
         run.id: detail
         for run in runs
-        if (run.id in used or run is runs[-1]) and (detail := _run(run, store)) is not None
+        if (run.id in used or run in newest_run) and (detail := _run(run, store)) is not None
     }
     data = {
-        (planned.data.title, planned.data.fingerprint): planned.data
+        (planned.data.title, planned.data.lineage, planned.data.fingerprint): planned.data
         for each in behind
         for planned in (record.planned for record in each)
         if planned.data is not None
@@ -225,10 +226,15 @@ def _album(
     models = []
     for number, (row, name, seeds) in enumerate(zip(rows, row_labels(rows), answers, strict=True)):
         same = tuple(one for one in seeds if one.are_on_images_of(seeds[0]))
-        if same:
+        if same and not row.source:  # nobody else's answers are shown beside images of this folder's data
             classes = next(r.planned.class_names for r in records[number] if isinstance(r.planned.cell, QualityCell))
             models.append(Answerer(row=number, name=name, baseline=row.baseline, class_names=classes, seeds=same))
-    judged = [r for each in records for r in each if isinstance(r.planned.cell, QualityCell) and r.planned.data]
+    judged = [
+        r
+        for each in records
+        for r in each
+        if not r.source and isinstance(r.planned.cell, QualityCell) and r.planned.data
+    ]
     data = {(r.planned.data.cache, r.planned.data.names): r.planned.data for r in judged if r.planned.data}
     return album(models, data.values(), judged_split(judged[0]), images=images, room=room) if judged else None
 
@@ -318,7 +324,9 @@ def _row(
             run.begun.command,
             metrics={plain_name(name) for name in row.metrics if name != plain_name(name)},
         )
-        if run
+        if run and not main.source
+        else Reproduction(command="", note=f"Imported from {main.source}; its command is there.")
+        if main.source
         else Reproduction(command="", note="What its run was asked for is damaged in the store."),
         origins=_origins(records),
         torch=tuple(dict.fromkeys(record.planned.provenance.torch for record in records)),

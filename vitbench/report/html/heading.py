@@ -19,7 +19,8 @@ def heading(details: Details) -> Mapping[str, str]:
     runs = [run for run in details.runs if run.begun.id in _behind(details)] or list(details.runs)
     days = sorted(time.strftime("%Y-%m-%d", time.gmtime(run.begun.started)) for run in runs)
     data = (
-        f"{each.title}: {each.sizes.get('test', 0):,} test images, {len(each.class_names):,} classes"
+        f"{', '.join(filter(None, (each.title, each.lineage)))}: {each.sizes.get('test', 0):,} test images, "
+        f"{len(each.class_names):,} classes"
         for each in details.data
     )
     found = {

@@ -15,7 +15,7 @@ from vitbench.planning.expand import expand
 from vitbench.planning.suite import Selection
 from vitbench.planning.suite_file import read_suite
 from vitbench.records import Allotted
-from vitbench.report.html.reproduce import reproduction
+from vitbench.report.reproduction import reproduction
 
 SUITE = (
     'name = "quick"\nsummary = "s"\n[[models]]\nname = "scratch/vit"\nlabel = "vit-p2"\noptions = {patch_size = 2}\n'

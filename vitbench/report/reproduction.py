@@ -57,6 +57,7 @@ def reproduction(
         models=(_model(planned, content),),
         datasets=_datasets(planned) or asked.datasets,
         seeds=tuple(seeds),
+        shard="",
     )
     return Reproduction(command=command_line(asked), note=note)
 

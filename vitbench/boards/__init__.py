@@ -1,0 +1,1 @@
+"""Boards: models ranked over several datasets at once, from a leaderboard and from what is stored of images."""

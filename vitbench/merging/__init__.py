@@ -1,0 +1,1 @@
+"""`vitbench merge`: the folders of several runs, of shards mostly, become one."""

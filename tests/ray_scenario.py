@@ -109,32 +109,22 @@ def with_token(cluster: Nodes, place: Path, found: dict[str, Any]) -> None:
 
     token = os.environ["RAY_AUTH_TOKEN"]
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    T0 = time.time()
-
-    def step(x):
-        print(x, round(time.time() - T0, 1), file=sys.stderr, flush=True)
 
     found["wrong token"] = refused(cluster.address)
     os.environ["RAY_AUTH_TOKEN"] = token
     cluster.tell("add")
     cluster.tell("add")
-    step("two classes")
     found["two classes"] = refused(cluster.address)
     ray_executor.JOIN_SECONDS = 1.0
-    step("no such class")
     found["no such class"] = refused(cluster.address, label="c")
     os.environ["OMP_DYNAMIC"] = "false"
     said: list[str] = []
     with opened_executor(f"ray={cluster.address},machine=a", None, said.append) as executor:
         found["machines"], found["listens"] = executor.machines, _listens_beyond_loopback()
-        step("jobs")
         found["jobs"] = timings_and_trainings(executor)
-        step("carried")
         found["carried"] = carried(executor, place)
-        step("killed")
         found["killed"] = killed(executor, place)
         ray_executor.JOIN_SECONDS = 60.0
-        step("removed")
         found["removed"] = node_removed(executor, cluster)
         cluster.tell("add")
         until = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""The executor `ray` on a real cluster of three nodes on loopback, and what it refuses. One cluster for all questions."""
+"""The executor `ray` on a real cluster of three nodes on loopback, and what it refuses."""
 
 from __future__ import annotations
 

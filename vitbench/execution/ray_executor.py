@@ -23,7 +23,7 @@ from vitbench.errors import UnusableError, UsageError
 from vitbench.execution.executor import Ending, Executor, Handle, Job
 from vitbench.execution.placing import Machine, Placing, Request
 from vitbench.execution.ray_cluster import LABEL, SHARED
-from vitbench.execution.ray_task import Begins, Brings, Logs, Over, Says, TaskRequest, decode_told, run_task
+from vitbench.execution.ray_task import Begins, Brings, Logs, Over, Says, TaskRequest, decode_told, run_as_task
 from vitbench.records import Place
 from vitbench.variables import is_listed
 
@@ -79,7 +79,7 @@ class RayExecutor(Executor):
             UnusableError: no node of the class joins in time.
         """
         self._ray, self._most, self._say = ray, most, say
-        self._remote = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(run_task)
+        self._remote = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(run_as_task)
         self._numbers = itertools.count()
         self._tasks: dict[int, _Task] = {}
         self._ended: dict[Handle, Ending[bytes]] = {}

@@ -47,6 +47,9 @@ TESTED_WITH = {
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
     # What a process leaves behind shows only where one runs.
     "unit/execution/test_local.py": ("execution/keeper",),
+    # What a cluster does shows only where there is one.
+    "integration/test_ray.py": ("execution/ray_executor",),
+    "unit/running/test_spreading.py": ("running/calls",),
     "unit/leaderboard/test_rows.py": ("leaderboard/metric",),
     "unit/report/html/test_charts.py": (
         "report/html/curves_chart",

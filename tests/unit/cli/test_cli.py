@@ -48,6 +48,8 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--skip-unreadable": FLAG,
         "--shard": ("K/N", False, ""),
         "--dry-run": FLAG,
+        "--executor": ("local|ray[=HOST:PORT][,machine=LABEL]", False, "local"),
+        "--parallel": ("N", False, None),
         **PLUGINS,
         "--quiet": FLAG,
         "--json": FLAG,

@@ -26,7 +26,9 @@ TESTED_WITH = {
         "cli/track",
         "cli/withdraw",
     ),
+    "unit/boards/test_boards.py": ("boards/joining", "boards/making"),
     "integration/test_compare.py": ("cli/compare",),
+    "unit/exporting/test_export.py": ("cli/export", "exporting/reading", "exporting/results"),
     "integration/test_figures.py": (
         "cli/explain",
         "explaining/explain",
@@ -45,6 +47,9 @@ TESTED_WITH = {
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
     # What a process leaves behind shows only where one runs.
     "unit/execution/test_local.py": ("execution/keeper",),
+    # What a cluster does shows only where there is one.
+    "integration/test_ray.py": ("execution/ray_executor",),
+    "unit/running/test_spreading.py": ("running/calls",),
     "unit/leaderboard/test_rows.py": ("leaderboard/metric",),
     "unit/report/html/test_charts.py": (
         "report/html/curves_chart",

@@ -23,6 +23,7 @@ from vitbench.specs import OptionValue
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vitbench.boards.board import Board
     from vitbench.execution.executor import Executor
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.planning.messages import Prepared
@@ -33,7 +34,19 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
+__all__ = [
+    "Results",
+    "boards_shown",
+    "load",
+    "plan_of",
+    "rendered",
+    "run",
+    "say",
+    "score",
+    "scored",
+    "select",
+    "withdraw",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -58,6 +71,20 @@ class Results:
         from vitbench.leaderboard.frames import rows_frame
 
         return rows_frame(self.leaderboard)
+
+    def boards(self) -> tuple[Board, ...]:
+        """Return the boards over datasets: one for each condition that has rows on more than one.
+
+        They are of all that the folder holds, whatever the leaderboard shows of it. See docs/boards.md.
+
+        Raises:
+            StoreError: the folder can no longer be read.
+        """
+        from vitbench.boards.boards import boards_of
+        from vitbench.store import Store
+
+        with Store.open(self.folder, create=False) as store:
+            return boards_of(store, self.leaderboard, self.records)
 
     def measurements(self) -> pd.DataFrame:
         """Return all measurements of the newest attempts, one row each, with interval, verdict and conditions."""
@@ -144,6 +171,8 @@ def run(
     plugins: Sequence[str | Path] = (),
     no_plugins: Sequence[str] = (),
     strict_plugins: bool = False,
+    executor: str = "local",
+    parallel: int | None = None,
     quiet: bool = False,
 ) -> Results:
     """Run a suite and return the results, as ``vitbench run`` does; it works in scripts, from stdin and in notebooks.
@@ -182,6 +211,10 @@ def run(
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
         no_plugins: installed plugins to leave out.
         strict_plugins: make any problem with a plugin an error.
+        executor: "local", this machine and one cell at a time; or "ray", a Ray cluster of this machine for the time of
+            the run, "ray=HOST:PORT" one of several machines, with ",machine=LABEL" those of one class
+            (`docs/many-machines.md`).
+        parallel: with ray, how many cells run at once; None: as many as the machines hold.
         quiet: print nothing on stderr.
 
     Raises:
@@ -189,7 +222,7 @@ def run(
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
     asked = {**locals()}  # the arguments, before anything else has a name here
-    from vitbench.execution.choice import chosen_executor
+    from vitbench.execution.choice import opened_executor
     from vitbench.execution.stopping import stoppable
     from vitbench.running import session
     from vitbench.running.pacing import paced
@@ -199,17 +232,33 @@ def run(
         raise UsageError(f'vitbench.run(): rerun must be None, "failed", "speed" or "all", not {rerun!r}')
     if timeout is not None and not timeout > 0:  # nor is NaN
         raise UsageError(f"vitbench.run(): timeout must be above 0, not {timeout}")
-    for name in ("output", "timeout"):
+    for name in ("output", "timeout", "executor", "parallel"):
         del asked[name]
-    given, executor = Path(output) if output else default_output(), chosen_executor()
+    given = Path(output) if output else default_output()
     folder = _absolute(given)
-    with stoppable():
-        known = partial(session.done_before, folder, rerun, shard=_shard(shard))
-        planned = plan_of(executor, known=known, **asked)
-        pace = paced(planned, folder, executor=executor, rerun=rerun, say=(lambda _: None) if quiet else say)
-        code = session.execute(planned, folder, executor=executor, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
+    tell = (lambda _: None) if quiet else say
+    with stoppable(), opened_executor(executor, parallel, tell) as place:
+        # A plan that was made elsewhere rests on more than can be seen here.
+        known = None if place.elsewhere else partial(session.done_before, folder, rerun, shard=_shard(shard))
+        planned = plan_of(place, known=known, **asked)
+        if place.elsewhere:
+            _check_elsewhere(planned)
+        pace = paced(planned, folder, executor=place, rerun=rerun, say=tell)
+        code = session.execute(planned, folder, executor=place, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
     # As it was given, unless the working directory was removed meanwhile.
     return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
+
+
+def _check_elsewhere(planned: Plan) -> None:
+    """Refuse what has no meaning on several machines.
+
+    Raises:
+        UsageError: a budget, which is the time of one machine, or a GPU by its number, which Ray chooses.
+    """
+    if planned.selection.conditions.budget is not None or planned.suite.budget is not None:
+        raise UsageError("a budget divides the time of one machine; drop it, or --executor ray.")
+    if planned.selection.conditions.device.partition(":")[2]:
+        raise UsageError("with --executor ray, Ray gives each cell a GPU: --device cuda, without a number.")
 
 
 def score(
@@ -416,7 +465,7 @@ def load(
         where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
             peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
         sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
-            ``licence``, ``recipe`` and ``passes``, too. Empty: by rank.
+            ``licence``, ``lineage``, ``recipe`` and ``passes``, too. Empty: by rank.
         columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
@@ -466,9 +515,27 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
         UnusableError: the packages of the format's extra are not installed.
         StoreError: the folder can no longer be read, and the format needs more than the leaderboard.
     """
-    from vitbench.report.formats import render
+    from vitbench.report.formats import FORMATS, render
 
-    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
+    boards = boards_shown(results) if "boards" in FORMATS[name].takes else ()
+    return render(
+        results.leaderboard,
+        name,
+        details=lambda: _details(results, images=images),
+        verdicts=verdicts,
+        boards=boards,
+    )
+
+
+def boards_shown(results: Results) -> tuple[Board, ...]:
+    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+
+    Raises:
+        StoreError: the folder can no longer be read.
+    """
+    shown = results.leaderboard
+    several = len({row.condition.dataset for row in shown.rows}) > 1
+    return results.boards() if several and not (shown.hidden or shown.where) else ()
 
 
 def _details(results: Results, *, images: bool) -> Details:

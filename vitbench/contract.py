@@ -52,6 +52,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "step": ("model", "run"),
         "measure": ("subject",),
         "draw": ("subject",),
+        "write": ("results", "output"),
     }
 )
 """What each role's function is offered since contract 1: this never grows. No option may have such a name; an argument

@@ -35,6 +35,7 @@ __all__ = [
     "KeyedCell",
     "KnownBy",
     "Measurement",
+    "Place",
     "PluginOrigin",
     "Provenance",
     "QualityCell",
@@ -642,6 +643,19 @@ class Training(_Data, frozen=True, kw_only=True):
     """What makes it invalid, in words."""
 
 
+class Place(_Data, frozen=True, kw_only=True):
+    """Where a cell ran, in a cluster of machines."""
+
+    node: str
+    """What the cluster calls the machine."""
+    host: str = ""
+    """Its own name."""
+    label: str = ""
+    """The class that the cluster's label puts it in."""
+    gpu: str = ""
+    """UUID of the GPU; empty where it was given none, or nothing says it."""
+
+
 class Record(_Data, frozen=True, kw_only=True):
     """One attempt at a cell, and how it ended."""
 
@@ -691,6 +705,8 @@ class Record(_Data, frozen=True, kw_only=True):
     """SHA-256 of each file of tensors that the recipe keeps beside the weights, by its name."""
     pictures: int = 0
     """Of a figure cell, how many pictures it has."""
+    place: Place | None = None
+    """Where it ran; None: on the machine of the run itself."""
     source: str = ""
     """Whose results it was imported from, `vitbench import`; empty: it was made in this folder, or merged into it."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "At",
     "Columns",
     "DatasetSpec",
+    "ExporterSpec",
     "FigureSpec",
     "MeasurementSpec",
     "MetricSpec",
@@ -893,6 +894,37 @@ class FigureSpec(WithOptions):
             raise ValueError(f"{owner}: needs must be among {', '.join(get_args(FigurePart))}, not {wrong[0]!r}")
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "draw"))
+
+
+@tolerant
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExporterSpec(WithOptions):
+    """A format that `vitbench export` writes: what another tool reads of a results folder."""
+
+    name: str
+    """Short name, unique in the plugin."""
+    write: Target
+    """``write(results: vitbench.exporting.ExportedResults, output: pathlib.Path, **options)``: writes files into the
+    folder `output`, which exists, and nothing anywhere else. It may return notes for the user, one line of text each:
+    what it left out, or how to open the files. UsageError and UnusableError end the command with their sentence."""
+    summary: str
+    """One line for ``vitbench ls exporters``."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name."""
+    requires: tuple[str, ...] = ()
+    """Modules that must be importable, such as ``("mlflow",)``."""
+    install: str = ""
+    """The command that installs them, for the message where one is missing, such as ``pip install mlflow``."""
+
+    def __post_init__(self) -> None:
+        _check_name("exporter", self.name)
+        owner = f"exporter {self.name}"
+        _check_target(owner, "write", self.write)
+        _check_summary(owner, self.summary)
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        if not isinstance(self.install, str) or "\n" in self.install:
+            raise ValueError(f"{owner}: install must be one line of text, not {self.install!r}")
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "write"))
 
 
 @tolerant

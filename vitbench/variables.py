@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 
 from vitbench.errors import UnusableError
 
-__all__ = ["VARIABLES", "Variable", "Variables", "check_variables", "variables_set"]
+__all__ = ["VARIABLES", "Variable", "Variables", "check_variables", "is_listed", "variables_set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,11 @@ def variables_set(device: str, *, compiled: bool, environment: Mapping[str, str]
         if device.startswith(variable.device):
             found[variable.arithmetic][name] = value
     return Variables(arithmetic=found[True], timing=found[False])
+
+
+def is_listed(name: str) -> bool:
+    """Whether a variable is in the list, on whatever device."""
+    return _listed(name) is not None
 
 
 def _listed(name: str) -> Variable | None:

@@ -92,7 +92,7 @@ def open_file_list(
         labels=np.array([meant.numbers[entry.label] for entry in lists[kind].entries], dtype=np.int64),
         class_names=meant.names,
         notes=(_described(found), *found.notes),
-        names=tuple(path.relative_to(root).as_posix() for path in files),
+        names=tuple(str(path)[len(str(root)) + 1 :].replace(os.sep, "/") for path in files),
         lineage=lineage_of(lists),
     )
 

@@ -13,7 +13,7 @@ from vitbench.errors import UnusableError
 from vitbench.printable import plain
 
 if TYPE_CHECKING:
-    from vitbench.running.runner import Event
+    from vitbench.running.events import Event
 
 __all__ = ["explain"]
 
@@ -87,7 +87,7 @@ def explain(
 
 def _tell(event: Event) -> None:
     """Say which figure is being computed, since that may take a while."""
-    from vitbench.running.runner import Started
+    from vitbench.running.events import Started
 
     if isinstance(event, Started):
         note(plain(f"drawing {event.planned.in_words}"))

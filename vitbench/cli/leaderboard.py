@@ -113,9 +113,13 @@ def leaderboard(
 
 def print_table(results: Results, verdicts: Telling = "counted") -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
+    from vitbench.api import boards_shown
     from vitbench.report import render
 
-    echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
+    text = render(
+        results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts, boards=boards_shown(results)
+    )
+    echo(text, nl=False)
 
 
 def takes_unicode() -> bool:
@@ -125,6 +129,7 @@ def takes_unicode() -> bool:
 
 def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     """Return what a file holds, and what it is to hold: the present table between its markers."""
+    from vitbench.api import boards_shown
     from vitbench.files import read_file
     from vitbench.report import render
     from vitbench.report.readme_block import with_block
@@ -134,7 +139,9 @@ def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend"))
+        return before, with_block(
+            before, render(results.leaderboard, "md", verdicts="legend", boards=boards_shown(results))
+        )
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
 

@@ -118,6 +118,16 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read; scores are marked.")
 @click.option("--shard", default="", metavar="K/N", help="Run the K-th of N parts of the plan, for vitbench merge.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="local|ray[=HOST:PORT][,machine=LABEL]",
+    help="Where cells run: here one at a time, or on the machines of a Ray cluster.",
+)
+@click.option(
+    "--parallel", type=click.IntRange(min=1), metavar="N", help="With ray, cells at once. [default: as many as fit]"
+)
 @plugin_options
 @click.option("--quiet", is_flag=True, help="Print nothing while running.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -127,6 +137,8 @@ def run(
     timeout: float | None,
     rerun: Rerun | None,
     dry_run: bool,
+    executor: str,
+    parallel: int | None,
     plugin_files: tuple[str, ...],
     strict_plugins: bool,
     quiet: bool,
@@ -139,7 +151,16 @@ def run(
     """
     asked |= {"settings": _recipe_settings(settings)}
     how: dict[str, Any] = {"plugins": plugin_files, "strict_plugins": strict_plugins, "quiet": quiet}
-    return carry_out({**asked, **how}, output=output, timeout=timeout, rerun=rerun, dry_run=dry_run, as_json=as_json)
+    return carry_out(
+        {**asked, **how},
+        output=output,
+        timeout=timeout,
+        rerun=rerun,
+        dry_run=dry_run,
+        as_json=as_json,
+        executor=executor,
+        parallel=parallel,
+    )
 
 
 def carry_out(
@@ -150,17 +171,19 @@ def carry_out(
     rerun: Rerun | None,
     dry_run: bool,
     as_json: bool,
+    executor: str = "local",
+    parallel: int | None = None,
 ) -> int:
     """Run what is asked for, or say what that would be; return the exit code.
 
     Args:
         asked: the arguments of `vitbench.run`, except those that follow.
-        output, timeout, rerun: likewise.
+        output, timeout, rerun, executor, parallel: likewise.
         dry_run: print the cells instead.
         as_json: print JSON instead of tables.
     """
     from vitbench import api
-    from vitbench.execution.choice import chosen_executor
+    from vitbench.execution.choice import opened_executor
     from vitbench.execution.stopping import stoppable
     from vitbench.report import render
 
@@ -169,21 +192,20 @@ def carry_out(
         from vitbench.running.pacing import paced
         from vitbench.store import default_output
 
-        with stoppable():
-            executor = chosen_executor()
-            planned = api.plan_of(executor, **asked, rerun=rerun)
-            tell = (lambda _: None) if quiet else api.say
-            pace = paced(planned, output or default_output(), executor=executor, rerun=rerun, say=tell)
+        tell = (lambda _: None) if quiet else api.say
+        with stoppable(), opened_executor(executor, parallel, tell) as place:
+            planned = api.plan_of(place, **asked, rerun=rerun)
+            pace = paced(planned, output or default_output(), executor=place, rerun=rerun, say=tell)
         for note in () if quiet else (*planned.prepared.notes, *planned.notes):
             api.say(note)
         _print_plan(planned, pace, output, rerun, as_json)
         return 0
-    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun)
+    results = api.run(**asked, output=output, timeout=timeout, rerun=rerun, executor=executor, parallel=parallel)
     pictures = _draw_pictures(results, asked["plugins"], asked["no_plugins"])
     page, folder = write_page(results), results.folder
     try:
         if as_json:
-            echo(render(results.leaderboard, "json"), nl=False)
+            echo(render(results.leaderboard, "json", boards=api.boards_shown(results)), nl=False)
         else:
             print_table(results)
     except StoreError as error:
@@ -216,7 +238,8 @@ def _draw_pictures(results: Results, plugin_files: Sequence[str], no_plugins: Se
     from vitbench.records import FigureCell
     from vitbench.store import Store
 
-    new = [record for record in results.records if record.run == results.records[-1].run and record.status == "ok"]
+    own = [record for record in results.records if not record.source]
+    new = [record for record in own if record.run == own[-1].run and record.status == "ok"]
     drawn = [record for record in new if isinstance(record.planned.cell, FigureCell)]
     if not drawn:
         return []

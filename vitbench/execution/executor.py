@@ -16,8 +16,9 @@ from typing import Any, Generic, Literal, NewType, Protocol, TypeVar
 import msgspec
 
 from vitbench.errors import UnusableError, VitbenchError, error_of
+from vitbench.records import Place
 
-__all__ = ["Ending", "Executor", "Handle", "Job", "Needs", "Send"]
+__all__ = ["Ending", "Executor", "Handle", "Job", "Needs", "Send", "decoded", "job_of"]
 
 Answer = TypeVar("Answer")
 Handle = NewType("Handle", int)
@@ -36,6 +37,10 @@ class Needs:
     """As torch names it: ``cpu``, ``cuda:0``, ``mps``; or ``auto``, the best that there is."""
     alone: bool = False
     """Whether nothing else may run on the machine, since it times something."""
+    series: str = ""
+    """Jobs of one series run on one machine, which is theirs from the first of them until `Executor.release`."""
+    seconds: float = 0.0
+    """How long it is expected to take; 0: nothing says. Where there are several machines, it helps to choose one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +77,10 @@ class Ending(Generic[Answer]):
     """Why there is no answer."""
     exit_code: int = VitbenchError.exit_code
     """Of a refusal."""
+    place: Place | None = None
+    """Where it ran; None: on this machine."""
+    lost: bool = False
+    """Whether the machine or its connection failed and not the call, which may succeed elsewhere."""
 
     def answered(self, doing: str) -> Answer:
         """Return the answer of a job that the user's command cannot do without.
@@ -92,6 +101,21 @@ class Ending(Generic[Answer]):
 class Executor(Protocol):
     """Runs jobs somewhere."""
 
+    @property
+    def parallel(self) -> int:
+        """How many jobs are worth submitting at once."""
+        return 1
+
+    @property
+    def machines(self) -> int:
+        """How many machines there are."""
+        return 1
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether jobs run where the files of this machine may not be."""
+        return False
+
     @abstractmethod
     def submit(self, job: Job) -> Handle:
         """Hand a job over. It starts at once where what it needs is free, else at the latest while somebody waits.
@@ -110,6 +134,19 @@ class Executor(Protocol):
     @abstractmethod
     def cancel(self, handle: Handle) -> None:
         """End a job and all that it started, and forget it; nothing happens where that is done."""
+
+    def release(self, series: str) -> None:
+        """Let the machine of a series go: no job of it will be submitted any more."""
+        return  # this machine runs one job at a time, whatever it is of
+
+    def admit(self, job: Job, refusal: Callable[[Ending[bytes]], str]) -> None:
+        """Have this job run once on each machine before any other does, where these are not this machine.
+
+        Args:
+            job: asks whether the machine will do.
+            refusal: returns why it will not, given how the job ended there; empty: it will.
+        """
+        return  # this machine made the plan
 
     def run(
         self,
@@ -134,30 +171,70 @@ class Executor(Protocol):
             message: the type of what it says on its way, perhaps a union; what is no such thing is passed over.
             on_message: gets that, decoded. Give both or neither.
         """
-        assert (message is None) == (on_message is None), "a message needs a type and somebody who takes it"
         handle = self.submit(
-            Job(
-                target=target,
-                request=msgspec.msgpack.encode(request),
-                needs=needs or Needs(),
+            job_of(
+                target,
+                request,
+                message=message,
+                on_message=on_message,
+                needs=needs,
                 folder=folder,
-                on_message=_decoding(message, on_message) if on_message else None,
                 timeout=timeout,
                 log=log,
-                environment=environment or {},
+                environment=environment,
             )
         )
         try:
             ended = self.wait([handle])[handle]
         finally:
             self.cancel(handle)
-        if ended.answer is None:
-            return Ending(kind=ended.kind, seconds=ended.seconds, reason=ended.reason, exit_code=ended.exit_code)
+        return decoded(ended, answer)
+
+
+def job_of(
+    target: str,
+    request: msgspec.Struct,
+    *,
+    message: Any = None,
+    on_message: Callable[[Any], None] | None = None,
+    needs: Needs | None = None,
+    folder: Path | None = None,
+    timeout: float | None = None,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Job:
+    """Return the job of a call, with arguments as `Executor.run` takes them."""
+    assert (message is None) == (on_message is None), "a message needs a type and somebody who takes it"
+    return Job(
+        target=target,
+        request=msgspec.msgpack.encode(request),
+        needs=needs or Needs(),
+        folder=folder,
+        on_message=_decoding(message, on_message) if on_message else None,
+        timeout=timeout,
+        log=log,
+        environment=environment or {},
+    )
+
+
+def decoded(ended: Ending[bytes], answer: type[Answer]) -> Ending[Answer]:
+    """Return how a call ended with its answer as a type; an answer of another type ends it as `crashed`."""
+    given = None
+    kind, reason = ended.kind, ended.reason
+    if ended.answer is not None:
         try:
-            decoded = msgspec.msgpack.decode(ended.answer, type=answer)
+            given = msgspec.msgpack.decode(ended.answer, type=answer)
         except msgspec.DecodeError as error:
-            return Ending(kind="crashed", seconds=ended.seconds, reason=f"its answer cannot be read: {error}")
-        return Ending(kind="answered", seconds=ended.seconds, answer=decoded)
+            kind, reason = "crashed", f"its answer cannot be read: {error}"
+    return Ending(
+        kind=kind,
+        seconds=ended.seconds,
+        answer=given,
+        reason=reason,
+        exit_code=ended.exit_code,
+        place=ended.place,
+        lost=ended.lost,
+    )
 
 
 def _decoding(message: Any, on_message: Callable[[Any], None]) -> Callable[[bytes], None]:

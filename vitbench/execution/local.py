@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -75,12 +75,16 @@ class _RunningJob:
 class LocalExecutor(Executor):
     """Runs one job at a time, in the order of submission, so that each has the machine. Use it from one thread."""
 
-    def __init__(self) -> None:
-        """Choose the start method; nothing is started yet."""
+    def __init__(self, *, preload: Sequence[str] = ("vitbench.worker.preload",)) -> None:
+        """Choose the start method; nothing is started yet.
+
+        Args:
+            preload: modules that the fork server imports once for all jobs, which a single job gains nothing from.
+        """
         self._context: ForkServerContext | SpawnContext
         if sys.platform == "linux":
             self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(["vitbench.worker.preload"])
+            self._context.set_forkserver_preload(list(preload))
         else:
             self._context = multiprocessing.get_context("spawn")
         self._numbers = itertools.count()

@@ -22,7 +22,8 @@ from vitbench.planning.figures import AskedFigure, asked_figures, figure_cells
 from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, digest, id_of, newest_by_id
 from vitbench.report.figures.board import board_grid
 from vitbench.report.figures.drawing import NAME_LENGTH, file_part, render_figures
-from vitbench.running.runner import Event, run_cells
+from vitbench.running.events import Event
+from vitbench.running.runner import run_cells
 from vitbench.running.session import is_outdated
 from vitbench.specs import OptionValue
 from vitbench.store import Store

@@ -41,6 +41,7 @@ FACTS: Mapping[str, Fact] = {
     ),
     "pretrained_on": Fact(title="pretrained on", text=lambda row: row.pretrained_on),
     "licence": Fact(title="licence", text=lambda row: row.licence),
+    "lineage": Fact(title="lineage", text=lambda row: row.condition.lineage),
     "recipe": Fact(title="recipe", text=lambda row: row.recipe.partition("/")[2] or row.recipe),
     "passes": Fact(
         title="passes",

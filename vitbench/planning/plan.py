@@ -54,6 +54,8 @@ class Plan:
     """What the prepared plan rests on, see `vitbench.planning.remembered`; empty where it is not to be kept."""
     asked: float = 0.0
     """When it was asked for, in seconds since the epoch."""
+    request: PrepareRequest | None = None
+    """What was prepared, for other machines to do the same; None where nobody keeps it."""
 
 
 def plan(
@@ -146,6 +148,7 @@ def plan(
         figures=tuple(figure_cells(prepared.cells, figures, catalog)),
         grounds=grounds,
         asked=asked,
+        request=request,
     )
 
 

@@ -125,6 +125,7 @@ class Attempt:
             measured_by=_each_once(one.measured_by for one in results),
             kept=last.kept if status == "ok" else {},
             pictures=last.pictures if status == "ok" else 0,
+            place=next((ending.place for ending in reversed(self.endings) if ending.place), None),
             metrics=dict(metrics) if done and isinstance(self.planned.cell, QualityCell) else {},
         )
 

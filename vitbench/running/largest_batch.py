@@ -1,12 +1,14 @@
 """The largest batch that fits in memory: a search over child processes, each of which tries one batch.
 
+It is a generator, so that a run may do something else meanwhile: it yields a size and is sent how that ended.
+
 Only a real out-of-memory error counts as "does not fit". Another failure ends the search as what it is, for a batch
 that crashes a kernel has found a bug and not the limit of the memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from vitbench.measurements import LARGEST_BATCH, LARGEST_BATCH_ORDER
@@ -58,20 +60,22 @@ class SearchFailed(Exception):  # noqa: N818 - it tells how a search ended
         self.reason = reason
 
 
-def find_largest(try_batch: Callable[[int], tuple[Status, str]], *, start: int) -> LargestBatch:
+def find_largest(*, start: int) -> Generator[int, tuple[Status, str], LargestBatch]:
     """Double the batch until one does not fit, then halve the distance between the two.
 
     Args:
-        try_batch: runs one batch; returns its status and reason. `ok` fits, `oom` does not, `timeout` ends the search
-            with what was found before.
         start: the first batch to try; where it does not fit, smaller ones are.
+
+    Yields:
+        The batch to run; it is sent the status and the reason of that: `ok` fits, `oom` does not, `timeout` ends the
+        search with what was found before.
 
     Raises:
         SearchFailed: a batch ended otherwise, or not even a single image fits.
     """
     fits, too_large, size = 0, None, start
     while True:
-        status, reason = try_batch(size)
+        status, reason = yield size
         if status == "ok":
             fits = size
         elif status == "oom":

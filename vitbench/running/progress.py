@@ -16,7 +16,7 @@ from typing import TextIO
 
 from vitbench.printable import describe_seconds, plain, rounded
 from vitbench.records import KeyedCell, QualityCell, Record
-from vitbench.running.runner import Ended, Event, Noted, Progressed, Started
+from vitbench.running.events import Ended, Event, Noted, Progressed, Started
 
 __all__ = ["Talker"]
 

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,75 +22,27 @@ import msgspec
 
 from vitbench.catalog.discovery import PluginSelection
 from vitbench.errors import StoreError
-from vitbench.execution.executor import Ending, Executor, Needs
-from vitbench.execution.messages import (
-    FIGURE_TIMEOUT,
-    FIGURES,
-    PREDICTIONS,
-    SCORES,
-    WEIGHTS,
-    CellJob,
-    CellResult,
-    Message,
-    MetricsJob,
-    Progress,
-    Say,
-    host_ran_out,
-    kept_file,
-    time_limit,
-)
+from vitbench.execution.executor import Ending, Executor
+from vitbench.execution.messages import PREDICTIONS, SCORES, CellResult, MetricsJob, host_ran_out
 from vitbench.files import move_file
 from vitbench.measurements import plain_name
-from vitbench.records import FigureCell, KeyedCell, QualityCell, Record, SpeedCell, Status
+from vitbench.records import KeyedCell, QualityCell, Record, SpeedCell
 from vitbench.running.attempt import FULL_PROCESSES, Attempt, status_of
+from vitbench.running.calls import Attempts, Calls, MetricOptions, Process
+from vitbench.running.events import Ended, Event, Started
 from vitbench.running.largest_batch import SearchFailed, find_largest
-from vitbench.specs import OptionValue
+from vitbench.running.spreading import spread
 from vitbench.store import Store
 
-__all__ = ["Ended", "Event", "Noted", "Progressed", "Started", "run_cells", "update_metrics"]
+__all__ = ["run_cells", "update_metrics"]
 
 SPEED_PROCESSES = (5, 10)
 """Fresh processes of a speed cell, and how many in all where the first ones leave a figure known too badly
 (`Attempt.settled`)."""
 LONG_SECONDS = 60.0
 """A cell whose processes take longer than this has no more of them than measure all there is; its interval says so."""
-_TARGET = "vitbench.worker.cell:run_cell"
-MetricOptions = Mapping[str, dict[str, OptionValue]]
 _NO_OPTIONS: MetricOptions = MappingProxyType({})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Started:
-    """A process of a cell is about to start."""
-
-    planned: KeyedCell
-    process: int
-    processes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progressed:
-    """A cell gave a sign of life."""
-
-    planned: KeyedCell
-    progress: Progress
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Noted:
-    """A cell has a sentence for the user."""
-
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """A cell's record is in the store."""
-
-    record: Record
-
-
-Event = Started | Progressed | Noted | Ended
+_NO_SECONDS: Mapping[str, float] = MappingProxyType({})
 
 
 def run_cells(
@@ -108,27 +60,34 @@ def run_cells(
     timeout: float | None = None,
     by_ratio: bool = True,
     begin: Callable[[KeyedCell], KeyedCell] | None = None,
+    seconds: Mapping[str, float] = _NO_SECONDS,
 ) -> None:
-    """Run cells in order and append one record for each. An interruption is recorded, then raised again.
+    """Run cells and append one record for each. An interruption is recorded, then raised again.
 
+    On this machine they run in order, one at a time; on others several at once (`vitbench.running.spreading`).
     `by_ratio` says what ranks and compares speeds, see `vitbench.running.steadiness`. `begin` gives each cell as it is
-    to run, when its turn has come (`vitbench.running.pacing`).
+    to run, when its turn has come (`vitbench.running.pacing`), and is for this machine alone. `seconds` are those that
+    cells are expected to take, by key.
 
     Raises:
         KeyboardInterrupt: the user or the system asked to stop.
     """
 
+    recorded: set[str] = set()
+
     def keep(attempt: Attempt, *, interrupted: bool = False) -> None:
         record = attempt.record(run, environment_digest, metrics, interrupted=interrupted)
         store.append(record)
+        recorded.add(record.key)
         if not interrupted and attempt.answered:  # after the record: what lies between would be lost
             store.drop_checkpoint(record.key)
         if not interrupted:
             on_event(Ended(record=record))
 
-    for number, group in enumerate(_groups(cells)):
+    @contextlib.contextmanager
+    def calls(series: str = "") -> Iterator[Calls]:
         with tempfile.TemporaryDirectory(prefix="vitbench-") as scratch:
-            call = _Call(
+            yield Calls(
                 store=store,
                 executor=executor,
                 environment=child_environment,
@@ -137,16 +96,51 @@ def run_cells(
                 scratch=scratch,
                 plugins=plugins,
                 metric_options=metric_options,
-            )
-            _run_group(
-                [begin(each) for each in group] if begin else group, f"{run}/{number}", call, keep, by_ratio=by_ratio
+                series=series,
+                seconds=seconds,
             )
 
+    if executor.elsewhere:
+        spread(
+            groups_of(cells),
+            run,
+            executor=executor,
+            calls=calls,
+            attempts=partial(_attempts, keep=keep, on_event=on_event, by_ratio=by_ratio),
+            recorded=recorded.__contains__,
+            seconds=seconds,
+        )
+        return
+    for number, group in enumerate(groups_of(cells)):
+        with calls() as call:
+            begun = [begin(each) for each in group] if begin else group
+            running = _attempts(begun, f"{run}/{number}", keep=keep, on_event=on_event, by_ratio=by_ratio)
+            _in_turn(running, call)
 
-def _run_group(
-    group: Sequence[KeyedCell], occasion: str, call: _Call, keep: Callable[..., None], *, by_ratio: bool
-) -> None:
-    """Run the processes of some cells in turn, and keep each attempt when it has ended or was interrupted.
+
+def _in_turn(running: Attempts, call: Calls) -> None:
+    """Run processes one by one."""
+    ending = None
+    while True:
+        try:
+            process = next(running) if ending is None else running.send(ending)
+        except StopIteration:
+            return
+        try:
+            ending = call(process)
+        except KeyboardInterrupt as interruption:
+            running.throw(interruption)
+
+
+def _attempts(
+    group: Sequence[KeyedCell],
+    occasion: str,
+    *,
+    keep: Callable[..., None],
+    on_event: Callable[[Event], None],
+    by_ratio: bool,
+) -> Attempts:
+    """Yield the processes of some cells in turn, and keep each attempt when it has ended or was interrupted.
 
     They share the machine's mood, whatever it is, and `occasion` says so: not all cells of a run do.
     """
@@ -160,12 +154,15 @@ def _run_group(
         if process == 0:
             attempt.started = time.time()
         try:
-            call.on_event(Started(planned=planned, process=process, processes=wanted[planned.key]))
+            on_event(Started(planned=planned, process=process, processes=wanted[planned.key]))
             if process == 0 and isinstance(planned.cell, SpeedCell) and planned.cell.largest_batch:
-                _search(attempt, planned.cell, call)
+                yield from _search(attempt, planned.cell)
             if not attempt.failed:
                 batch_size = attempt.largest.batch_size if attempt.largest else None
-                attempt.endings.append(call(planned, process, batch_size))
+                ending = yield Process(planned=planned, number=process, batch_size=batch_size)
+                if ending.place and process == 0 and not attempt.largest:  # it may have waited for a machine
+                    attempt.started = time.time() - ending.seconds
+                attempt.endings.append(ending)
         except KeyboardInterrupt:
             keep(attempt, interrupted=True)
             raise
@@ -188,22 +185,22 @@ def _rounds(group: Sequence[KeyedCell], processes: int) -> Iterator[tuple[int, K
         yield from ((process, planned) for planned in shuffled)
 
 
-def _search(attempt: Attempt, cell: SpeedCell, call: _Call) -> None:
+def _search(attempt: Attempt, cell: SpeedCell) -> Attempts:
     """Find the largest batch, each try in a process of its own; a failure is the attempt's."""
-    started = time.monotonic()
-
-    def try_batch(size: int) -> tuple[Status, str]:
-        ending = call(attempt.planned, 0, size, probe=True)
-        status, reason = status_of(ending)
-        if ending.kind == "oom" and cell.device.startswith("cuda"):  # the system ended it, for want of its own memory
-            return "failed", host_ran_out(reason)
-        return status, reason
-
+    started, searching = time.monotonic(), find_largest(start=cell.batch_size)
     try:
-        attempt.largest = find_largest(try_batch, start=cell.batch_size)
+        size = next(searching)
+        while True:
+            ending = yield Process(planned=attempt.planned, batch_size=size, probe=True)
+            status, reason = status_of(ending)
+            if ending.kind == "oom" and cell.device.startswith("cuda"):  # ended for want of the system's own memory
+                status, reason = "failed", host_ran_out(reason)
+            size = searching.send((status, reason))
+    except StopIteration as found:
+        attempt.largest = found.value
     except SearchFailed as failure:
-        found = CellResult(status=failure.status, reason=failure.reason)
-        attempt.endings.append(Ending(kind="answered", seconds=0.0, answer=found))
+        result = CellResult(status=failure.status, reason=failure.reason)
+        attempt.endings.append(Ending(kind="answered", seconds=0.0, answer=result))
     attempt.search_seconds = time.monotonic() - started
 
 
@@ -272,7 +269,7 @@ def _moved(source: Path, target: Path) -> bool:
     return True
 
 
-def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
+def groups_of(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
     """Yield quality cells one by one, and together the speed cells that are compared with each other."""
 
     def condition(planned: KeyedCell) -> object:
@@ -283,96 +280,3 @@ def _groups(cells: Sequence[KeyedCell]) -> Iterator[list[KeyedCell]]:
 
     for _, group in itertools.groupby(cells, key=condition):
         yield list(group)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Call:
-    """Runs one process of a cell; holds what all processes of a run share."""
-
-    store: Store
-    executor: Executor
-    environment: Mapping[str, str]
-    on_event: Callable[[Event], None]
-    timeout: float | None
-    scratch: str
-    """A folder for the time that a group of cells runs."""
-    plugins: PluginSelection
-    metric_options: MetricOptions
-
-    def __call__(
-        self, planned: KeyedCell, process: int, batch_size: int | None = None, *, probe: bool = False
-    ) -> Ending[CellResult]:
-        if planned.unavailable:
-            if planned.hub == "away":
-                away = CellResult(status="pending", reason=planned.unavailable)
-                return Ending(kind="answered", seconds=0.0, answer=away)
-            return Ending(kind="refused", seconds=0.0, reason=planned.unavailable)
-        trained = self._trained(planned.shows) if isinstance(planned.cell, FigureCell) else {}
-        if trained is None:
-            waits = CellResult(status="pending", reason="the training that it shows has no result")
-            return Ending(kind="answered", seconds=0.0, answer=waits)
-        timeout, environment = self.timeout, dict(self.environment)
-        if isinstance(planned.cell, SpeedCell):
-            timeout = timeout or time_limit(planned.cell)
-        elif isinstance(planned.cell, FigureCell):
-            timeout = timeout or FIGURE_TIMEOUT
-        if planned.cell.compile:
-            # An empty cache of compiled code, so that the first process of a cell compiles, whatever ran before.
-            environment["TORCHINDUCTOR_CACHE_DIR"] = f"{self.scratch}/{planned.key}"
-        job = CellJob(
-            planned=planned,
-            process=process,
-            batch_size=batch_size,
-            timing_only=process >= FULL_PROCESSES,
-            probe=probe,
-            checkpoint=str(self.store.checkpoint_path(planned.key)) if isinstance(planned.cell, QualityCell) else "",
-            trained=trained,
-            metric_options={**self.metric_options},
-            plugins=self.plugins,
-        )
-        with self.store.job_folder(planned.key) as folder:
-            ending = self.executor.run(
-                _TARGET,
-                job,
-                CellResult,
-                message=Message,
-                on_message=lambda message: self.on_event(_event(planned, message)),
-                needs=Needs(
-                    cores=planned.cell.threads, device=planned.device, alone=isinstance(planned.cell, SpeedCell)
-                ),
-                folder=folder,
-                timeout=timeout,
-                log=self.store.log_path(planned.key),
-                environment=environment,
-            )
-            if ending.answer is not None and ending.answer.status == "ok":
-                store, key = self.store, planned.key
-                places = {
-                    WEIGHTS: store.weights_path(key),
-                    PREDICTIONS: store.predictions_path(key),
-                    SCORES: store.scores_path(key),
-                    FIGURES: store.figures_path(key),
-                    **{kept_file(name): store.kept_path(key, name) for name in ending.answer.kept},
-                }
-                try:
-                    for name in filter(lambda name: (folder / name).exists(), places):
-                        move_file(folder / name, places[name])
-                except StoreError as error:  # the cell's results are lost, and the others go on
-                    return Ending(kind="refused", seconds=ending.seconds, reason=str(error))
-        return ending
-
-    def _trained(self, key: str) -> dict[str, str] | None:
-        """Return the files that a training left, by their names in its folder; None where it has no result."""
-        store, found = self.store, self.store.newest_by_key().get(key)
-        if found is None or found.status != "ok":
-            return None
-        places = {
-            WEIGHTS: store.weights_path(key),
-            PREDICTIONS: store.predictions_path(key),
-            **{kept_file(name): store.kept_path(key, name) for name in found.kept},
-        }
-        return {name: str(path.absolute()) for name, path in places.items() if path.exists()}
-
-
-def _event(planned: KeyedCell, message: Progress | Say) -> Event:
-    return Noted(text=message.text) if isinstance(message, Say) else Progressed(planned=planned, progress=message)

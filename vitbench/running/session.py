@@ -16,9 +16,11 @@ from vitbench.planning.messages import Prepared
 from vitbench.planning.plan import Plan
 from vitbench.planning.remembered import recall, remember
 from vitbench.records import REFERENCE, FigureCell, KeyedCell, Record, SpeedCell
+from vitbench.running.admitting import admit_machines
 from vitbench.running.estimate import estimates
+from vitbench.running.events import Ended, Event
 from vitbench.running.progress import Talker
-from vitbench.running.runner import Ended, Event, run_cells, update_metrics
+from vitbench.running.runner import run_cells, update_metrics
 from vitbench.running.steadiness import known_steadiness
 from vitbench.sharding import Shard, split_cells
 from vitbench.store import FILE_NAME, Run, Store, environment_digest
@@ -106,6 +108,8 @@ def execute(
         _announce(len(cells), len(todo), kept, rerun, talker.note)
         _tidy(store, {cell.key for cell in whole}, newest, anew=running if rerun == "all" else set(), note=talker.note)
         try:
+            if todo and executor.elsewhere:
+                admit_machines(planned, executor, talker.note)
             for sentence in update_metrics(
                 kept,
                 store=store,
@@ -129,6 +133,7 @@ def execute(
                 timeout=timeout,
                 plugins=planned.plugins,
                 by_ratio=_by_ratio(todo),
+                seconds={key: one.seconds for key, one in expected.items()},
             )
         finally:
             talker.close()

@@ -14,6 +14,7 @@ import msgspec
 
 from vitbench.catalog import Catalog, load_catalog
 from vitbench.catalog.provenance import origin, revision_of
+from vitbench.data.locate import default_cache_root
 from vitbench.environment import memory_bytes
 from vitbench.errors import UnusableError, VitbenchError, reason_of
 from vitbench.execution.executor import Send
@@ -44,6 +45,7 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
     try:
         catalog = load_catalog(job.plugins)
         _check_code(job.planned, catalog)
+        job = _at_home(job, folder)
         if isinstance(job.planned.cell, QualityCell):
             assert folder is not None
             result = run_quality(job, catalog, folder, send)
@@ -62,6 +64,29 @@ def run_cell(request: bytes, folder: Path | None, send: Send) -> CellResult:
         elif job.probe and lack_of_memory(error) == "host" and job.planned.device.startswith("cuda"):
             status, reason = "failed", host_ran_out(reason)
         return CellResult(status=status, reason=reason)
+
+
+def _at_home(job: CellJob, folder: Path | None) -> CellJob:
+    """Return a job as it is to run on this machine, which may not be that of the plan.
+
+    Images that are not where the plan's machine has them are in this one's cache, under the same name, which their
+    pixels decide. A state that cannot be kept where the run's machine would find it is not kept.
+    """
+    planned, here = job.planned, dict[str, Any]()
+    if (data := planned.data) is not None and not Path(data.cache).is_dir():
+
+        def own(place: str) -> str:
+            return str(default_cache_root().joinpath(*Path(place).parts[-2:])) if place else ""
+
+        names = str(default_cache_root().joinpath(*Path(data.names).parts[-3:])) if data.names else ""
+        moved = {"cache": own(data.cache), "train_cache": own(data.train_cache)}
+        moved["names"] = names if Path(names).is_dir() else ""
+        here["planned"] = msgspec.structs.replace(planned, data=msgspec.structs.replace(data, **moved))
+    if job.checkpoint and not Path(job.checkpoint).parent.is_dir():
+        here["checkpoint"] = ""
+    if job.trained and folder is not None:
+        here["trained"] = {name: str(folder / path) for name, path in job.trained.items()}
+    return msgspec.structs.replace(job, **here)
 
 
 def _speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:

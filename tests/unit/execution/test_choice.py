@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import vitbench
-from vitbench.execution.choice import chosen_executor
+from vitbench.errors import UsageError
+from vitbench.execution.choice import chosen_executor, opened_executor
 from vitbench.execution.local import LocalExecutor
 
 PACKAGE = Path(vitbench.__file__).parent
@@ -24,4 +27,10 @@ def test_no_other_module_imports_an_executor_that_runs_something() -> None:
         for path in PACKAGE.rglob("*.py")
         if re.search(r"^\s*(from|import) vitbench\.execution\.local\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert importing == {"execution/choice.py"}
+    assert importing == {"execution/choice.py", "execution/ray_task.py"}
+
+
+@pytest.mark.parametrize(("asked", "parallel"), [("local", 2), ("ray", 0), ("slurm", None)])
+def test_several_at_once_are_for_several_machines(asked: str, parallel: int | None) -> None:
+    with pytest.raises(UsageError, match=r"--parallel|give local"), opened_executor(asked, parallel, print):
+        pass

@@ -10,13 +10,15 @@ from vitbench.running.largest_batch import MOST, LargestBatch, SearchFailed, fin
 
 def search(limit: int, start: int = 32, **others: tuple[Status, str]) -> tuple[LargestBatch, list[int]]:
     """Search where batches up to `limit` fit; `others` are endings by size, written ``b512``."""
-    tried: list[int] = []
-
-    def try_batch(size: int) -> tuple[Status, str]:
-        tried.append(size)
-        return others.get(f"b{size}") or (("ok", "") if size <= limit else ("oom", "DefaultCPUAllocator"))
-
-    return find_largest(try_batch, start=start), tried
+    searching, tried = find_largest(start=start), []
+    try:
+        size = next(searching)
+        while True:
+            tried.append(size)
+            ending = others.get(f"b{size}") or (("ok", "") if size <= limit else ("oom", "DefaultCPUAllocator"))
+            size = searching.send(ending)
+    except StopIteration as end:
+        return end.value, tried
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 31, 32, 33, 700, 5000, MOST - 1])

@@ -11,8 +11,8 @@ import pytest
 
 from vitbench.execution.messages import Progress
 from vitbench.records import KeyedCell, Style
+from vitbench.running.events import Ended, Noted, Progressed, Started
 from vitbench.running.progress import Talker
-from vitbench.running.runner import Ended, Noted, Progressed, Started
 
 CLEAR = "\r\x1b[2K"
 FIRST, SECOND, THIRD = (factories.quality_cell(name) for name in ("first", "second", "third"))

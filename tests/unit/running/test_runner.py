@@ -30,16 +30,8 @@ from vitbench.execution.messages import (
 )
 from vitbench.records import Environment, KeyedCell, Measurement, PluginOrigin, Ratio, Record, Training, Verdict
 from vitbench.running.attempt import FULL_PROCESSES
-from vitbench.running.runner import (
-    SPEED_PROCESSES,
-    Ended,
-    Event,
-    Noted,
-    Progressed,
-    Started,
-    run_cells,
-    update_metrics,
-)
+from vitbench.running.events import Ended, Event, Noted, Progressed, Started
+from vitbench.running.runner import SPEED_PROCESSES, run_cells, update_metrics
 from vitbench.store import Store, environment_digest
 
 ENVIRONMENT = factories.environment()
@@ -60,6 +52,8 @@ def measured(value: float | None, name: str = "throughput", **fields: object) ->
 
 class Script:
     """An executor that ends each process as a test says, and remembers what it was asked."""
+
+    elsewhere = False
 
     def __init__(self, ending: Ends) -> None:
         self.asked: list[tuple[str, int]] = []

@@ -239,6 +239,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     return {
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
+        "lineage of the data": row.condition.lineage,
         "scored on": row.head,
         "pretrained on": row.pretrained_on,
         "licence of the weights": row.licence,

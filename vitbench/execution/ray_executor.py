@@ -32,7 +32,7 @@ __all__ = ["RayExecutor"]
 LOOK_SECONDS = 2.0
 """Between looks at which machines there are."""
 JOIN_SECONDS = 60.0
-"""Without a machine that will do for so long, a run ends."""
+"""Without a suitable machine for so long, a run ends."""
 START_SECONDS = 600.0
 """For Ray to start a task on a machine that has room for it, unless other programs use it."""
 _SHARE = 0.001
@@ -57,7 +57,7 @@ class _Task:
     """When Ray was asked to start it."""
     begun: bool = False
     admits: str = ""
-    """The machine that it asks whether it will do; empty: it is a job of a caller."""
+    """The machine that it asks whether it is suitable; empty: it is a job of a caller."""
     opened: set[str] = field(default_factory=set)
     """Files of which a piece has come."""
 
@@ -169,7 +169,7 @@ class RayExecutor(Executor):
             self.cancel(Handle(number))
 
     def _first_look(self, label: str) -> str:
-        """Wait for a node that will do; return the label of its class."""
+        """Wait for a suitable node; return the label of its class."""
         told = False
         while True:
             labels = {node["Labels"].get(LABEL, "") for node in self._alive()} - {""}

@@ -17,7 +17,7 @@ from vitbench.leaderboard.image_scores import Outcomes
 from vitbench.leaderboard.leaderboard import build
 from vitbench.leaderboard.ranking import Entry, rank
 from vitbench.report import render
-from vitbench.store import Store
+from vitbench.store import Store, _insert
 
 NUM_MODELS = 2_500
 
@@ -38,10 +38,7 @@ def store(tmp_path_factory):
         ]
         # One transaction: appending one by one would time 10,000 flushes of the disk.
         with opened._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO records (run, id, key, status, record) VALUES (?, ?, ?, ?, ?)",
-                [(run, r.id, r.key, r.status, msgspec.msgpack.encode(r)) for r in made],
-            )
+            _insert(connection, "records", [(run, r.id, r.key, r.status, msgspec.msgpack.encode(r)) for r in made])
         yield opened
 
 

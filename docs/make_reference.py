@@ -37,6 +37,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "vitbench.training.card": ("read_card",),
     "vitbench.attention": (),
     "vitbench.figures": (),
+    "vitbench.exporting": (),
     "vitbench.measuring.flops": (),
     "vitbench.measuring.numerics": ("disagreement", "unjudged"),
     "vitbench.statistics": (),

@@ -26,7 +26,9 @@ TESTED_WITH = {
         "cli/track",
         "cli/withdraw",
     ),
+    "unit/boards/test_boards.py": ("boards/joining", "boards/making"),
     "integration/test_compare.py": ("cli/compare",),
+    "unit/exporting/test_export.py": ("cli/export", "exporting/reading", "exporting/results"),
     "integration/test_figures.py": (
         "cli/explain",
         "explaining/explain",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vitbench.records import Measurement, Verdict
     from vitbench.specs import (
         DatasetSpec,
+        ExporterSpec,
         FigureSpec,
         MeasurementSpec,
         MetricSpec,
@@ -31,6 +32,7 @@ __all__ = [
     "API",
     "ConfusionScore",
     "DatasetSpec",
+    "ExporterSpec",
     "FigureSpec",
     "ImageScores",
     "Measurement",
@@ -70,6 +72,7 @@ _HOMES = {
     "specs": (
         *(
             "DatasetSpec",
+            "ExporterSpec",
             "FigureSpec",
             "MeasurementSpec",
             "MetricSpec",

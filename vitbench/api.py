@@ -23,6 +23,7 @@ from vitbench.specs import OptionValue
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vitbench.boards.board import Board
     from vitbench.execution.executor import Executor
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.planning.messages import Prepared
@@ -33,7 +34,19 @@ if TYPE_CHECKING:
     from vitbench.report.verdict_notes import Telling
     from vitbench.running.session import Rerun
 
-__all__ = ["Results", "load", "plan_of", "rendered", "run", "say", "score", "scored", "select", "withdraw"]
+__all__ = [
+    "Results",
+    "boards_shown",
+    "load",
+    "plan_of",
+    "rendered",
+    "run",
+    "say",
+    "score",
+    "scored",
+    "select",
+    "withdraw",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -58,6 +71,20 @@ class Results:
         from vitbench.leaderboard.frames import rows_frame
 
         return rows_frame(self.leaderboard)
+
+    def boards(self) -> tuple[Board, ...]:
+        """Return the boards over datasets: one for each condition that has rows on more than one.
+
+        They are of all that the folder holds, whatever the leaderboard shows of it. See docs/boards.md.
+
+        Raises:
+            StoreError: the folder can no longer be read.
+        """
+        from vitbench.boards.boards import boards_of
+        from vitbench.store import Store
+
+        with Store.open(self.folder, create=False) as store:
+            return boards_of(store, self.leaderboard, self.records)
 
     def measurements(self) -> pd.DataFrame:
         """Return all measurements of the newest attempts, one row each, with interval, verdict and conditions."""
@@ -248,8 +275,8 @@ def score(
     """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
 
     Args:
-        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset goes before a
-            folder of its name, which is meant by ``"./name"``.
+        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset takes precedence
+        over a folder of its name, which is meant by ``"./name"``.
         models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
         classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
         class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
@@ -274,7 +301,7 @@ def scored(
     plugins: Sequence[str | Path] = (),
     no_plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the arguments of `run` that score models, but for `plugins` and those that `score` passes on as well.
+    """Return the arguments of `run` that score models, except `plugins` and those that `score` passes on as well.
 
     Arguments are as in `score`.
 
@@ -441,7 +468,7 @@ def load(
         where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
             peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
         sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
-            ``licence``, ``recipe`` and ``passes``, too. Empty: by rank.
+            ``licence``, ``lineage``, ``recipe`` and ``passes``, too. Empty: by rank.
         columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
@@ -491,9 +518,27 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
         UnusableError: the packages of the format's extra are not installed.
         StoreError: the folder can no longer be read, and the format needs more than the leaderboard.
     """
-    from vitbench.report.formats import render
+    from vitbench.report.formats import FORMATS, render
 
-    return render(results.leaderboard, name, details=lambda: _details(results, images=images), verdicts=verdicts)
+    boards = boards_shown(results) if "boards" in FORMATS[name].takes else ()
+    return render(
+        results.leaderboard,
+        name,
+        details=lambda: _details(results, images=images),
+        verdicts=verdicts,
+        boards=boards,
+    )
+
+
+def boards_shown(results: Results) -> tuple[Board, ...]:
+    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+
+    Raises:
+        StoreError: the folder can no longer be read.
+    """
+    shown = results.leaderboard
+    several = len({row.condition.dataset for row in shown.rows}) > 1
+    return results.boards() if several and not (shown.hidden or shown.where) else ()
 
 
 def _details(results: Results, *, images: bool) -> Details:

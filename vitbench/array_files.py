@@ -1,4 +1,4 @@
-"""Files of named arrays: written whole or not at all, read without running anything in them.
+"""Files of named arrays: written atomically, read without running anything in them.
 
 ``.npz``, which NumPy reads without vitbench, and not compressed: logits shrink by 7 %, and take 25 times as long. The
 format has a checksum for each array, and none for the list of them: so the file holds their names, too.
@@ -24,7 +24,7 @@ _NAMES = "names"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
-    """Write arrays by name as ``.npz``; the file appears whole or not at all.
+    """Write arrays by name as ``.npz``; the file appears atomically.
 
     Raises:
         StoreError: the file cannot be written; an array holds objects.

@@ -52,6 +52,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "step": ("model", "run"),
         "measure": ("subject",),
         "draw": ("subject",),
+        "write": ("results", "output"),
     }
 )
 """What each role's function is offered since contract 1: this never grows. No option may have such a name; an argument
@@ -111,7 +112,7 @@ def call(
     Args:
         function: of a plugin.
         offered: by vitbench since contract 1, by name.
-        own: the plugin's options and fixed arguments; they go before what is offered.
+        own: the plugin's options and fixed arguments; they take precedence over what is offered.
         later: what vitbench offers since a later version, by name.
 
     Raises:
@@ -299,7 +300,7 @@ def _check_texts(owner: str, made: object, names: list[str]) -> None:
         parts = [*value, *value.values()] if isinstance(value, Mapping) else value
         for part in parts if isinstance(parts, (tuple, list)) else (parts,):
             if isinstance(part, str) and is_torn(part):
-                raise ValueError(f"{owner}: {name} must be text that UTF-8 can hold, not {part!a}")
+                raise ValueError(f"{owner}: {name} must be text that UTF-8 can encode, not {part!a}")
 
 
 def tolerant(cls: type[Made]) -> type[Made]:

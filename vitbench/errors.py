@@ -7,7 +7,7 @@ LONGEST = 1000
 
 
 class VitbenchError(Exception):
-    """A mistake or a lack that the user can mend; the message says what is wrong and what to do.
+    """A mistake or a lack that the user can fix; the message says what is wrong and what to do.
 
     A plugin's function may raise it, too, or one of its kinds: the message is shown as it is.
     """

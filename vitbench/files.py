@@ -1,4 +1,4 @@
-"""Files that others may read or write at the same time: written whole or not at all, and a folder for one process.
+"""Files that others may read or write at the same time: written atomically, and a folder for one process.
 
 What a user names is opened only where it is a regular file, and read no further than it was long: no pipe without a
 writer, no device and no log that grows holds a command up.
@@ -113,7 +113,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Move a file, onto another disk too; the target appears whole or not at all.
+    """Move a file, onto another disk too; the target appears atomically.
 
     Raises:
         StoreError: it cannot be moved; the target is as it was.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pluggy
 
-from vitbench.specs import DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
+from vitbench.specs import DatasetSpec, ExporterSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
 
 hookspec = pluggy.HookspecMarker("vitbench")
 hookimpl = pluggy.HookimplMarker("vitbench")
@@ -75,6 +75,18 @@ def vitbench_figures() -> Iterable[FigureSpec]:  # type: ignore[empty-body]
         @vitbench.hookimpl
         def vitbench_figures():
             yield vitbench.FigureSpec(name="filters", draw="mine.filters:draw", summary="Filters of the first layer")
+    """
+
+
+@hookspec
+def vitbench_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
+    """Give formats that `vitbench export` writes: functions that get results as data and write files.
+
+    Example::
+
+        @vitbench.hookimpl
+        def vitbench_exporters():
+            yield vitbench.ExporterSpec(name="tsv", write="mine.tsv:write", summary="Tab-separated values")
     """
 
 

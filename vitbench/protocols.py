@@ -134,7 +134,7 @@ class Budget:
 
 
 def _build_nothing(text: str) -> nn.Module:
-    raise UsageError(f'"{text}" cannot be built here: models are built by name in a run alone')
+    raise UsageError(f'"{text}" cannot be built here: models are built by name only in a run')
 
 
 def _nothing_saved() -> None:
@@ -150,7 +150,7 @@ def _keep_nothing(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _no_features(model: nn.Module, split: Split) -> NDArray[np.float32]:
-    raise UsageError("features are extracted in a run alone")
+    raise UsageError("features are extracted only in a run")
 
 
 def _note_nothing(index: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
@@ -197,7 +197,7 @@ class FitRun:
     state, its tensors on the CPU; None where there is nothing, or it is damaged, which the user is told. What an
     attempt that raised has saved is not given."""
     save: Callable[[int, Mapping[str, Any]], None] = _save_nothing
-    """``run.save(step, state)`` replaces what was saved before, whole or not at all. The state may hold tensors,
+    """``run.save(step, state)`` replaces what was saved before, atomically. The state may hold tensors,
     numbers, texts, None, and lists, tuples and dicts of these; where it cannot be saved, the user is told, and training
     continues. It is deleted when the cell has ended without being killed. `vitbench.training.TrainingState` gathers it
     and says when it is time."""

@@ -55,7 +55,7 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 9
+SCHEMA = 10
 """Version of the store and its records (vitbench/store.py)."""
 OLDEST_SCHEMA = 7
 """The earliest version that is read as it is; what is written into such a store makes it one of this version. All
@@ -515,7 +515,7 @@ class Allotted(_Data, frozen=True, kw_only=True):
     planned_steps: int
     """What it was given before the first training of the run; `steps` may be others, by what earlier cells took."""
     length: int | None = None
-    """Steps of the recipe's own length, where its options tell it; no more are taken."""
+    """Steps of the recipe's own length, where its options state it; no more are taken."""
     step_seconds: float
     """Seconds per step, as a short probe measured them before the run, validation left out."""
     seconds: float

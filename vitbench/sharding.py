@@ -70,11 +70,11 @@ def split_cells(cells: Iterable[KeyedCell], count: int) -> dict[str, int]:
             continue
         model = cell.model, msgspec.json.encode(cell.options, order="deterministic")
         unit: Hashable = "speed", model
-        evenly: tuple[Hashable, ...] = ("speed",)
+        evenly: tuple[Hashable, ...] = ("speed", "all")
         if isinstance(cell, QualityCell):
             kind = "baseline" if planned.baseline else "training"
             dataset = cell.dataset, msgspec.json.encode(cell.dataset_options, order="deterministic")
-            unit, evenly = planned.key, (kind, (kind, "data", dataset), (kind, "model", model))
+            unit, evenly = planned.key, (kind, (kind, "data", dataset), (kind, "model", model), "all")
         if unit not in units:
             units[unit] = min(range(1, count + 1), key=lambda shard: (*(dealt[each, shard] for each in evenly), shard))
             dealt.update((each, units[unit]) for each in evenly)

@@ -26,6 +26,7 @@ __all__ = [
     "At",
     "Columns",
     "DatasetSpec",
+    "ExporterSpec",
     "FigureSpec",
     "MeasurementSpec",
     "MetricSpec",
@@ -120,7 +121,7 @@ def unstorable(item: object) -> str:
     if isinstance(item, float) and not math.isfinite(item):
         return f"must be a finite number, not {item}"
     if isinstance(item, str) and is_torn(item):
-        return f"must be text that UTF-8 can hold, not {item!a}"
+        return f"must be text that UTF-8 can encode, not {item!a}"
     return ""
 
 
@@ -176,7 +177,7 @@ def _freeze_options(
         except ValueError as error:
             raise ValueError(f"{owner}: option {name} {error}") from error
         if option.kind == "model" and roles:
-            raise ValueError(f"{owner}: option {name} is of kind model, which a recipe alone can build")
+            raise ValueError(f"{owner}: option {name} is of kind model, which only a recipe can build")
     return MappingProxyType(found)
 
 
@@ -320,7 +321,7 @@ WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
             None, type="float", minimum=0.01, maximum=2, help="Side of the input over that of the resized image"
         ),
         "channels": Option(None, type="int", minimum=1, help="Channels of their input"),
-        "class_names": Option("", kind="file", help="A text file: the name of each output's class, one a line"),
+        "class_names": Option("", kind="file", help="A text file: the name of each output's class, one per line"),
     }
 )
 """What a user can state of a model's weights, on the name of any model that takes a ``checkpoint`` and has no option of
@@ -564,7 +565,8 @@ class DatasetSpec(WithOptions):
     """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet | None``; root is
     None where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence
     (and the path) when what is there cannot be used. None: there is no such split in these files. It may name
-    ``classes: int | None``, too: how many classes the dataset has that is asked for by name, None where any will do."""
+    ``classes: int | None``, too: how many classes the dataset has that is asked for by name, None where any is
+    accepted."""
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -595,7 +597,8 @@ class DatasetSpec(WithOptions):
     """Modules that must be importable, such as ``("pyarrow",)``."""
     lineage: str = ""
     """Which files its images and splits come from, where there are several makings of one dataset whose scores differ,
-    such as ``TFDS``; what the images that `open` gives say of it goes before. Rows of two are never ranked together."""
+    such as ``TFDS``; what the images that `open` gives say of it takes precedence. Rows of two are never ranked
+    together."""
     published: tuple[str, ...] = ()
     """The `content` that a record of the published images has in its `data`; several where their classes go by several
     names. Whatever files hold these pixels under these classes are the published dataset; others are *unverified*."""
@@ -627,7 +630,7 @@ class DatasetSpec(WithOptions):
 
     @property
     def is_layout(self) -> bool:
-        """Whether it opens any folder in its layout, and is no dataset by itself."""
+        """Whether it opens any folder in its layout, and is not a dataset by itself."""
         return self.detect is not None
 
 
@@ -891,6 +894,37 @@ class FigureSpec(WithOptions):
             raise ValueError(f"{owner}: needs must be among {', '.join(get_args(FigurePart))}, not {wrong[0]!r}")
         object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "draw"))
+
+
+@tolerant
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExporterSpec(WithOptions):
+    """A format that `vitbench export` writes: what another tool reads of a results folder."""
+
+    name: str
+    """Short name, unique in the plugin."""
+    write: Target
+    """``write(results: vitbench.exporting.ExportedResults, output: pathlib.Path, **options)``: writes files into the
+    folder `output`, which exists, and nothing anywhere else. It may return notes for the user, one line of text each:
+    what it left out, or how to open the files. UsageError and UnusableError end the command with their sentence."""
+    summary: str
+    """One line for ``vitbench ls exporters``."""
+    options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
+    """Options by name."""
+    requires: tuple[str, ...] = ()
+    """Modules that must be importable, such as ``("mlflow",)``."""
+    install: str = ""
+    """The command that installs them, for the message where one is missing, such as ``pip install mlflow``."""
+
+    def __post_init__(self) -> None:
+        _check_name("exporter", self.name)
+        owner = f"exporter {self.name}"
+        _check_target(owner, "write", self.write)
+        _check_summary(owner, self.summary)
+        object.__setattr__(self, "requires", _freeze_words(owner, "requires", self.requires))
+        if not isinstance(self.install, str) or "\n" in self.install:
+            raise ValueError(f"{owner}: install must be one line of text, not {self.install!r}")
+        object.__setattr__(self, "options", _freeze_options(owner, self.options, "write"))
 
 
 @tolerant

@@ -52,6 +52,7 @@ __all__ = [
     "process_ratio",
     "ratio_interval",
     "resampled_variances",
+    "seed_error",
     "welch_p_values",
     "wilson",
 ]
@@ -215,7 +216,7 @@ def crossed_margin(
     """Return the difference of two models that chance does not exceed: means over the same images and over own seeds.
 
     The squared error is that of the images plus that of both models' seeds, as a bootstrap over seeds and images
-    together has it but for its noise. (What is due to one seed and one image is in both: counted twice, in the
+    together has it except for its noise. (What is due to one seed and one image is in both: counted twice, in the
     bootstrap three times, so that the margin is rather too wide.) The quantiles of a bootstrap of two or three seeds
     would be far too narrow: each error is taken with a quantile of its own, Student's t, for the seeds with Welch's
     degrees of freedom. The level of the sum is then at least the one asked for (Banerjee). All arguments but `level`
@@ -236,7 +237,7 @@ def crossed_margin(
     variances = np.asarray(image_variance, dtype=np.float64)
     if images < _fewest(level):
         return np.full_like(variances, math.inf)
-    squared, freedom = _seed_error(seed_variances, seeds)
+    squared, freedom = seed_error(seed_variances, seeds)
     known = images - 1 if image_freedom is None else np.asarray(image_freedom, dtype=np.float64)
     of_images = stdtrit(known, 1 - level / 2) ** 2 * variances / images
     of_seeds = stdtrit(freedom, 1 - level / 2) ** 2 * squared
@@ -299,7 +300,7 @@ def resampled_variances(
     return found
 
 
-def _seed_error(
+def seed_error(
     seed_variances: tuple[ArrayLike, ArrayLike], seeds: tuple[ArrayLike, ArrayLike]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the squared error of a difference that two models' seeds cause, and its degrees of freedom (Welch)."""
@@ -376,7 +377,7 @@ def process_ratio(
     logs = [np.log(np.asarray(own, dtype=np.float64)) for own in (first, second)]
     centre = float(logs[1].mean() - logs[0].mean())
     squared, freedom = _with_variance(
-        *_seed_error((logs[0].var(ddof=1), logs[1].var(ddof=1)), (len(first), len(second))), *beside
+        *seed_error((logs[0].var(ddof=1), logs[1].var(ddof=1)), (len(first), len(second))), *beside
     )
     half = float(stdtrit(freedom, 1 - level / 2) * np.sqrt(squared))
     return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half))
@@ -403,7 +404,7 @@ def welch_p_values(
     import numpy as np
     from scipy.special import stdtr
 
-    squared, freedom = _with_variance(*_seed_error(variances, counts), *beside)
+    squared, freedom = _with_variance(*seed_error(variances, counts), *beside)
     beyond = np.abs(np.asarray(difference, dtype=np.float64)) - margin
     with np.errstate(divide="ignore", invalid="ignore"):
         found: NDArray[np.float64] = 2 * stdtr(freedom, -beyond / np.sqrt(squared))

@@ -263,7 +263,7 @@ class Store:
         with _errors_of(self.folder / FILE_NAME):
             if self._connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",):
                 return
-        see = f"`vitbench leaderboard {quote(str(self.folder))}` shows what is whole"
+        see = f"`vitbench leaderboard {quote(str(self.folder))}` shows what is intact"
         raise StoreError(f"{self.folder / FILE_NAME} {_COMPLAINTS['SQLITE_CORRUPT']}; {see}")
 
     def __enter__(self) -> Self:

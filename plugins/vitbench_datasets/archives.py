@@ -1,6 +1,6 @@
 """Published archives, fetched by torchvision's addresses and checksums and unpacked nowhere but in their folder.
 
-The folder is made whole or not at all, so that a broken download leaves nothing behind.
+The folder appears atomically, so that a broken download leaves nothing behind.
 """
 
 from __future__ import annotations

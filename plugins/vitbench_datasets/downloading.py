@@ -19,7 +19,7 @@ def reach(url: str) -> None:
 
 
 def download_file(urls: Sequence[str], path: Path, *, md5: str) -> None:
-    """Put a file at `path`, whole or not at all, from the first address that has it.
+    """Put a file at `path`, atomically, from the first address that has it.
 
     Raises:
         OSError: no address has it, or what came has another checksum; the sentence has each address and its reason.

@@ -92,7 +92,7 @@ def open_file_list(
         labels=np.array([meant.numbers[entry.label] for entry in lists[kind].entries], dtype=np.int64),
         class_names=meant.names,
         notes=(_described(found), *found.notes),
-        names=tuple(path.relative_to(root).as_posix() for path in files),
+        names=tuple(str(path)[len(str(root)) + 1 :].replace(os.sep, "/") for path in files),
         lineage=lineage_of(lists),
     )
 
@@ -149,7 +149,7 @@ def _digest(path: Path) -> str:
 def lineage_of(lists: Mapping[Kind, Listing]) -> str:
     """Return where the files of VTAB's lists come from, as far as the lists prove it; empty for any other lists.
 
-    ``get_vtab1k.py`` of NOAH writes each split anew, as ``images/<split>/000000.jpg``, ``000001.jpg`` and so on in the
+    ``get_vtab1k.py`` of NOAH writes each split again, as ``images/<split>/000000.jpg``, ``000001.jpg`` and so on in the
     order of TensorFlow Datasets, and so compresses the images. Lists of exactly these lines are its work.
     """
     if not {"train", "trainval"} & {*lists} or not any(re.search(r"\d", each.name) for each in lists.values()):

@@ -144,7 +144,13 @@ def open_folder(*, root: Path, split: SplitName, download: bool = False) -> Imag
         raise ValueError("there is no image in a class folder (<class>/*), nor in one of train/, val/ or test/")
     if split not in layout.folders:
         return None
-    return _scan(layout.folders[split], root, (_described(layout, root),))
+    images = _scan(layout.folders[split], root, (_described(layout, root),))
+    if len(images.class_names) == 1 and images.class_names[0].casefold() in OUTER_FOLDERS:
+        raise ValueError(
+            f"{images.class_names[0]}/ holds images, and nothing says which labels they have; put them into "
+            "class folders (<class>/*), or a table beside them (labels.csv with the columns path and label)"
+        )
+    return images
 
 
 def _described(layout: Layout, root: Path) -> str:
@@ -176,7 +182,7 @@ def find_layout(root: Path, depth: int = 0) -> Layout:
     """
     folders = folders_in(root)
     if broken := [path.name for path in root.iterdir() if split_of(path.name) and not path.exists()]:
-        raise ValueError(f"{listed(broken)} is a link to what is not there")
+        raise ValueError(f"{listed(broken)} is a broken link")
     found = _splits_in(root, folders)
     if found is not None:
         return found

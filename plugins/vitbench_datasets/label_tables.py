@@ -83,8 +83,8 @@ def read_table(
     Raises:
         ValueError: it cannot be read, or it cannot be told which columns are which; the sentence names file and line.
     """
-    text = read_text(path, name)
     suffix = path.suffix.casefold()
+    text = read_text(path, name, None if suffix == ".json" else most)  # a JSON file is read whole, or not at all
     unit = "line" if suffix != ".json" else "entry"
     reader = _csv if suffix in (".csv", ".tsv") else _json if suffix == ".json" else _lines
     rows = reader(text, name)

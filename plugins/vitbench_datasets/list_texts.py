@@ -7,6 +7,7 @@ needs no quotes, since the label is what stands last.
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from .listed_files import Entry, Listing, shown_path
 
 __all__ = ["lines_of", "read_list", "read_text"]
 
+_MORE = 100
+"""Lines beside those that are wanted: headers, comments, empty ones."""
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 
@@ -30,7 +33,7 @@ def read_list(path: Path, name: str, most: int | None = None) -> Listing:
         ValueError: it cannot be read, is empty, or a line is not a path and a label.
     """
     entries = []
-    for number, line in enumerate(lines_of(read_text(path, name)), 1):
+    for number, line in enumerate(lines_of(read_text(path, name, most)), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -52,16 +55,22 @@ def lines_of(text: str) -> list[str]:
     return _LINE_ENDS.split(text)
 
 
-def read_text(path: Path, name: str) -> str:
+def read_text(path: Path, name: str, most: int | None = None) -> str:
     """Return the text of a file in UTF-8 or UTF-16; bytes that are neither are kept as they are in names of files.
 
+    Args:
+        path: the file.
+        name: what it is called in messages.
+        most: lines that are wanted, whole; None: all.
+
     Raises:
-        ValueError: it is no text, or cannot be read.
+        ValueError: it is not text, or cannot be read.
     """
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"cannot read {name}: it is not a file")
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read() if most is None else b"".join(itertools.islice(file, most + _MORE))
     except OSError as error:
         raise ValueError(f"cannot read {name}: {error.strerror}") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

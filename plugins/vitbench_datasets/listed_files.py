@@ -136,7 +136,7 @@ class Finder:
         Raises:
             ValueError: it lies outside of the dataset's folder.
         """
-        if os.sep == "/" and "\\" in path and not os.path.lexists(f"{base}/{path}"):  # written on Windows
+        if "\\" in path and os.sep == "/" and not os.path.lexists(f"{base}/{path}"):  # written on Windows
             path = path if _DRIVE.match(path) else path.replace("\\", "/")
         if path.startswith(("/", "\\\\")) or _DRIVE.match(path):
             raise ValueError(f"{where}: {shown_path(path)} is an absolute path; write it relative to the folder")
@@ -144,8 +144,11 @@ class Finder:
         if relative.split(os.sep, 1)[0] == "..":
             raise ValueError(f"{where}: {shown_path(path)} leaves the folder of the dataset")
         whole = f"{base}{os.sep}{relative}"
-        for form in dict.fromkeys((whole, *(unicodedata.normalize(kind, whole) for kind in ("NFC", "NFD")))):
-            if self._is_file(form, where):
+        if self._is_file(whole, where):
+            return whole
+        forms = () if whole.isascii() else (unicodedata.normalize("NFC", whole), unicodedata.normalize("NFD", whole))
+        for form in forms:
+            if form != whole and self._is_file(form, where):
                 return form
         parent, name = os.path.split(whole)
         if folder.is_image(name):

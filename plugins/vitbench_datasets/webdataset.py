@@ -78,7 +78,7 @@ class TarImages:
 
 def detect(root: Path) -> bool:
     """Whether there are tar files of a split in `root` that begin with images and their classes."""
-    shards = _shards(root)
+    shards = shards_of(root)
     try:
         return any(_begins_well(paths[0]) for paths in shards.values())
     except ValueError:
@@ -100,7 +100,7 @@ def open_webdataset(
         FileNotFoundError: `root` does not exist.
         ValueError: a file is missing or damaged, or an image has no class.
     """
-    shards = _shards(root)
+    shards = shards_of(root)
     if not shards:
         raise ValueError("there are no tar files of a split (train/0.tar, test/0.tar; train-000000.tar)")
     if split not in shards:
@@ -125,7 +125,7 @@ def open_webdataset(
     )
 
 
-def _shards(root: Path) -> dict[SplitName, list[Path]]:
+def shards_of(root: Path) -> dict[SplitName, list[Path]]:
     """Return the files of each split, in the order of their numbers.
 
     Raises:

@@ -71,7 +71,7 @@ def vitbench_figures() -> Iterator[FigureSpec]:
     yield FigureSpec(
         name="confusion",
         draw="vitbench_figures.confusion:draw",
-        summary="Which classes are taken for which",
+        summary="Which classes are mistaken for which",
         needs=NEEDS_PREDICTIONS,
     )
     yield FigureSpec(

@@ -207,11 +207,7 @@ def labelled(subject: FigureSubject, picture: Picture, logits: Tensor) -> str:
 
 def on_labels(labels: Sequence[str]) -> str:
     """Return a sentence on the arrows in some labels; empty where there are none."""
-    return (
-        "An arrow leads to the class that the model takes an image for."
-        if any("\u2192" in one for one in labels)
-        else ""
-    )
+    return "An arrow points to the class that the model predicts." if any("\u2192" in one for one in labels) else ""
 
 
 def listed(numbers: Sequence[int]) -> str:

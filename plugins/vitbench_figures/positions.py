@@ -1,4 +1,4 @@
-"""How a model tells its tokens their places.
+"""How a model encodes the positions of its tokens.
 
 Vectors that are added to tokens, by their cosine similarity: Dosovitskiy et al. 2021 (arXiv 2010.11929), figure 7,
 middle. Biases by offset (Liu et al. 2021, arXiv 2103.14030), rotations (Su et al. 2021, arXiv 2104.09864; Heo et al.

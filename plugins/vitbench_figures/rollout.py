@@ -32,7 +32,7 @@ from .layers import (
 )
 from .trust import judged
 
-CLASS_BLIND = "Rollout does not depend on the class: it shows where attention went, not what spoke for the answer."
+CLASS_BLIND = "Rollout does not depend on the class: it shows where attention went, not what supports the prediction."
 
 
 def draw(subject: FigureSubject, *, layer: int, images: int) -> Iterator[Figure | Measurement]:

@@ -184,7 +184,7 @@ def _pointed(subject: FigureSubject, explain: Explain, mosaics: int) -> Trust:
         return Trust(note=f"No pointing score: {skip}.")
     if not found.counted:
         return Trust(
-            note=f"No pointing score: on {found.mosaics} mosaics none of the classes is among the two likeliest."
+            note=f"No pointing score: on {found.mosaics} mosaics none of the classes is among the top two predictions."
         )
     low, high = wilson(found.hits, found.counted)
     share = found.hits / found.counted

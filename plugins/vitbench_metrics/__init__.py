@@ -81,7 +81,7 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         unit="fraction",
         better="higher",
         needs="predictions",
-        summary="Share of images whose likeliest class is right, with a Wilson interval",
+        summary="Share of images whose top prediction is right, with a Wilson interval",
         order=10,
     )
     yield vitbench.MetricSpec(
@@ -90,7 +90,7 @@ def _quality() -> Iterator[vitbench.MetricSpec]:
         unit="fraction",
         better="higher",
         needs="predictions",
-        summary="Share of images whose class is among the five likeliest, with a Wilson interval",
+        summary="Share of images whose class is among the top five, with a Wilson interval",
         columns="wide",
         order=20,
     )

@@ -32,7 +32,7 @@ def energy_per_image(subject: Subject) -> Iterator[Measurement]:
     work = energy.joules - energy.idle_watts * energy.seconds
     if work < LEAST_SHARE * energy.joules:
         watts = energy.joules / energy.seconds
-        reason = f"the device took {watts:.1f} W at work and {energy.idle_watts:.1f} W idle: too near to tell"
+        reason = f"the device took {watts:.1f} W at work and {energy.idle_watts:.1f} W idle: too close to distinguish"
         verdict = Verdict(level="invalid", reasons=(reason, *energy.errors, *energy.warnings))
         yield Measurement(name="energy_per_image", value=None, n=energy.images, verdict=verdict)
         return

@@ -24,7 +24,7 @@ KEPT_BEST = {"keep": "best"}
 BY_TIME = Option(
     False, help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, never same bits"
 )
-STEPS = Option(0, minimum=0, help="Training steps, in place of the epochs; 0: as the epochs say")
+STEPS = Option(0, minimum=0, help="Training steps, instead of epochs; 0: as the epochs say")
 LABELS = Option(
     1.0,
     minimum=1e-9,
@@ -180,14 +180,14 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             **SUPERVISED,
             "pretrain_epochs": Option(100, minimum=1, help="Passes over all training images before the labels"),
             "pretrain_steps": Option(
-                0, minimum=0, help="Steps of pretraining, in place of its epochs; 0: as the epochs say"
+                0, minimum=0, help="Steps of pretraining, instead of its epochs; 0: as the epochs say"
             ),
             "pretrain_lr": _lr(1e-3, "Peak of the learning rate of pretraining"),
             "mask": Option(0.5, minimum=0.001, maximum=0.999, help="Share of the patches that are masked"),
             "target": Option(
                 "colours",
                 choices=("colours", "pixels"),
-                help="What is predicted of a masked patch: its mean colour in 3 bits a channel, or its pixels",
+                help="What is predicted of a masked patch: its mean colour in 3 bits per channel, or its pixels",
             ),
             "encoder": Option(
                 "all",

@@ -43,7 +43,6 @@ from vitbench.training import (
     warmup_cosine,
     with_progress,
 )
-from vitbench.training.whole_state import load_whole_state, whole_state
 
 from .final import final_data
 
@@ -119,7 +118,7 @@ def _swept(model: nn.Module, net: nn.Module, data: TrainVal, run: FitRun) -> dic
             f'sweep = "{run.options["sweep"]}" has lengths of its own, which no budget bounds; '
             'leave --budget out, or set sweep = "none"'
         )
-    start, best = deepcopy(whole_state(model)), dict[str, Any]()
+    start, best = deepcopy(model.state_dict()), dict[str, Any]()
     lengths = SWEEP_STEPS if run.budget.epochs is None else SWEEP_STEPS[:1]  # the user's epochs replace both
     for lr, steps in product(SWEEP_RATES, lengths):
         quiet: dict[str, Any] = {"log": lambda **_: run.log(), "resume": lambda: None, "save": lambda *_: None}
@@ -127,7 +126,7 @@ def _swept(model: nn.Module, net: nn.Module, data: TrainVal, run: FitRun) -> dic
         top1 = _train(model, net, data, candidate, {})
         if not best or top1 > best["chosen_val_top1"]:
             best = {"chosen_lr": lr, "chosen_steps": steps, "chosen_val_top1": top1}
-        load_whole_state(model, start)
+        model.load_state_dict(start)
     return best
 
 

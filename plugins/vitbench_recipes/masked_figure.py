@@ -244,7 +244,7 @@ def _over(places: Tensor) -> Tensor:
 def _how(found: Pretrained) -> str:
     """Return in words what was masked and what is predicted."""
     shares = f"{found.count} of {math.prod(found.layout.grid)} patches are masked"
-    hidden = f"{shares}, here in gray: the model gets the others alone."
+    hidden = f"{shares}, here in gray: the model gets only the others."
     if found.net.decoder is None:
         hidden = f"{shares}: most are gray, some another patch of the image, some as they were."
     if found.colours:

@@ -1,7 +1,7 @@
 """Learn nothing but means: the class whose mean feature is nearest, of a model whose weights stay as they are.
 
 As in prototypical networks (arXiv 1703.05175), here with frozen features, standardised, and Euclidean distance. Half
-its square, over a temperature that is chosen on validation, is a linear function of the features but for a part that
+its square, over a temperature that is chosen on validation, is a linear function of the features except for a part that
 all classes share: the head is a linear layer.
 
 Shapes: N training images, D features, K classes.

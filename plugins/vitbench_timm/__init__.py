@@ -17,7 +17,7 @@ REVISION = "vitbench_timm.models:revision"
 CLASS_NAMES = "vitbench_timm.models:class_names"
 OPTIONS: dict[str, OptionValue | Option] = {
     "pretrained": Option(True, help="Take the weights of the name's tag from the hub"),
-    "checkpoint": Option("", kind="file", help="Weights of the same architecture, in place of the hub's"),
+    "checkpoint": Option("", kind="file", help="Weights of the same architecture, instead of the hub's"),
     "head": Option("new", choices=("new", "own"), help="A new head for the data's classes, or that of the weights"),
 }
 HALF = (0.5, 0.5, 0.5)

@@ -10,19 +10,21 @@ Shapes: N images in a split.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vitbench_datasets import file_list, parquet
+from vitbench_datasets import archives, file_list, parquet, webdataset
 
+from vitbench import contract
 from vitbench.protocols import ImageSet
 from vitbench.specs import SplitName
 
-from . import raw, tars
+from . import raw
 from .images import OWN_SPLIT, Pool, Rows
 from .rules import cut, first, own_order
 from .tasks import TASKS, TRAIN, VAL, Task
@@ -35,28 +37,31 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
         task: which one.
         root: the folder of its files, or one above it that has the name of the PyTorch forks' archives.
         split: which split; training images are VTAB's 800, validation images its 200.
-        download: nothing is downloaded.
+        download: whether to fetch the published files where the folder is missing, of tasks in `archives.PUBLISHED`.
 
     Raises:
         FileNotFoundError: there is no such folder.
+        OSError: the download failed.
         ValueError: it holds no form of the task that is known, or its files cannot be used.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}")
+        if not (download and task.name in archives.PUBLISHED):
+            raise FileNotFoundError(f"no folder {root}")
+        archives.fetch(task.name, root)
     for base in filter(Path.is_dir, (root, root / task.folder)):
         if file_list.detect(base):
             return _listed(task, base, split)
     if parquet.detect(root):
-        return from_pools(task, _of_hub(root), split, "the hub's Parquet files")
-    if found := tars.pools(root):
-        return from_pools(task, found, split, "the hub's tar files")
+        return from_pools(task, _of_hub(task, root, parquet.open_parquet), split, "the hub's Parquet files")
+    if webdataset.detect(root):
+        return from_pools(task, _of_hub(task, root, webdataset.open_webdataset), split, "the hub's tar files")
     if (reader := raw.READERS.get(task.name)) and (published := reader(task, root)):
         return from_pools(task, published, split, "the published files")
-    own = f"or the published files, {reader.__doc__.rstrip('.')}" if reader and reader.__doc__ else "and no other form"
-    raise ValueError(
-        f"there are no files of {task.title}; it is read from file lists (train800.txt, val200.txt, test.txt), from a "
-        f"hub's Parquet or tar files, {' '.join(own.split())}"
-    )
+    forms = ["file lists (train800.txt, val200.txt, test.txt)", "a hub's Parquet or tar files"]
+    if reader and reader.__doc__:
+        layout = " ".join(reader.__doc__.replace("``", "").split()).rstrip(".")
+        forms.append(f"the published files, {layout}")
+    raise ValueError(f"there are no files of {task.title}; it is read from {'; from '.join(forms)}")
 
 
 OPENERS = SimpleNamespace(**{task.name.replace("-", "_"): partial(open_task, task=task) for task in TASKS})
@@ -81,11 +86,11 @@ def _listed(task: Task, root: Path, split: SplitName) -> ImageSet | None:
     return dataclasses.replace(images, class_names=names, notes=notes)
 
 
-def _of_hub(root: Path) -> dict[SplitName, Pool]:
-    """Return the splits that Parquet files hold."""
+def _of_hub(task: Task, root: Path, read: Callable[..., Any]) -> dict[SplitName, Pool]:
+    """Return the splits that a layout's files hold."""
     found: dict[SplitName, Pool] = {}
     for name in ("train", "val", "test"):
-        images = parquet.open_parquet(root=root, split=name)
+        images = contract.call(read, {"root": root, "split": name, "download": False, "classes": task.classes})
         if images is not None:
             found[name] = Pool(source=images, labels=images.labels, class_names=images.class_names)
     return found

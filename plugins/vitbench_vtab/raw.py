@@ -184,19 +184,24 @@ def svhn(task: Task, root: Path) -> Pools | None:
     return pools
 
 
-def _one_pool(names: Sequence[str], train: int, val: int) -> Callable[[Task, Path], Pools | None]:
-    """Return what reads class folders in one of some folders, and splits them in percentages."""
+def eurosat(task: Task, root: Path) -> Pools | None:
+    """``2750/<class>/*.jpg``, which is split here: 60, 20 and 20 %."""
+    return _one_pool(root, "2750", "eurosat/2750", "EuroSAT", "EuroSAT_RGB")
 
-    def read(task: Task, root: Path) -> Pools | None:
-        base = _within(root, *names)
-        pool = by_class(root, base) if base else None
-        if pool is None:
-            return None
-        order = rules.own_order(len(pool.labels))
-        parts = rules.shares(len(order), train, val)
-        return {split: _chosen(pool, order[rows]) for split, rows in zip(SPLITS, parts, strict=True)}
 
-    return read
+def resisc45(task: Task, root: Path) -> Pools | None:
+    """``NWPU-RESISC45/<class>/*.jpg``, which is split here: 60, 20 and 20 %."""
+    return _one_pool(root, "NWPU-RESISC45", "resisc45")
+
+
+def _one_pool(root: Path, *names: str) -> Pools | None:
+    base = _within(root, *names)
+    pool = by_class(root, base) if base else None
+    if pool is None:
+        return None
+    order = rules.own_order(len(pool.labels))
+    parts = rules.shares(len(order), 60, 20)
+    return {split: _chosen(pool, order[rows]) for split, rows in zip(SPLITS, parts, strict=True)}
 
 
 def clevr(task: Task, root: Path) -> Pools | None:
@@ -315,8 +320,8 @@ READERS: Mapping[str, Callable[[Task, Path], Pools | None]] = {
     "flowers102": flowers102,
     "pets": pets,
     "svhn": svhn,
-    "eurosat": _one_pool(("2750", "eurosat/2750", "EuroSAT", "EuroSAT_RGB"), 60, 20),
-    "resisc45": _one_pool(("NWPU-RESISC45", "resisc45"), 60, 20),
+    "eurosat": eurosat,
+    "resisc45": resisc45,
     "clevr-count": clevr,
     "clevr-distance": clevr,
     "kitti-distance": kitti,

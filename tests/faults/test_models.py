@@ -236,7 +236,7 @@ def test_what_cannot_be_imported_or_refuses_or_forgets_its_budget_costs_its_own_
         "gone": "cannot import no_such_module_anywhere:build: "
         "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
         "odd": "width must be even, not 3",
-        "tells": "recipe refusing/tells ignores its budget of 2 epochs: it tells of epoch 3; "
+        "tells": "recipe refusing/tells ignores its budget of 2 epochs: it logs epoch 3; "
         "it must end after run.budget.epochs",
         "lacks": f"recipe refusing/lacks needs the module no_such_module_anywhere, {where}",
     }

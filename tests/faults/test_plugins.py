@@ -19,7 +19,7 @@ from vitbench.errors import UnusableError, UsageError
 DISTRIBUTIONS = Path(__file__).parents[1] / "fixtures" / "distributions"
 FOLDERS = sorted(str(path) for path in DISTRIBUTIONS.iterdir())
 VERSION = vitbench.__version__
-BUILT_IN = ("baseline", "datasets", "figures", "metrics", "recipes", "scratch", "suites", "timm")
+BUILT_IN = ("baseline", "datasets", "exporters", "figures", "metrics", "recipes", "scratch", "suites", "timm")
 
 # plugin, distribution, version, stage, words, severity
 PROBLEMS = [

@@ -302,6 +302,7 @@ def test_all_that_a_plugin_imports_from_vitbench_is_in_the_reference(reference):
         "vitbench.specs",
         "vitbench.protocols",
         "vitbench.figures",
+        "vitbench.exporting",
         "vitbench.training",
         "vitbench.statistics",
     ],
@@ -327,9 +328,9 @@ def test_every_stage_of_loading_is_documented():
     assert re.findall(r"^\| (\w+) \|", table, flags=re.MULTILINE) == list(get_args(Stage))
 
 
-def test_the_hooks_are_the_six_of_the_design():
+def test_the_hooks_are_the_seven_of_the_design():
     assert sorted(HOOKS) == sorted(
-        f"vitbench_{kind}" for kind in ("models", "datasets", "recipes", "metrics", "figures", "suites")
+        f"vitbench_{kind}" for kind in ("models", "datasets", "recipes", "metrics", "figures", "exporters", "suites")
     )
 
 

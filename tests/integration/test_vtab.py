@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ import vtab_files
 from vitbench_vtab.tasks import TASKS
 
 import vitbench
+from vitbench.boards.boards import read_boards
 
 pytestmark = pytest.mark.slow
 
@@ -19,21 +17,27 @@ MODEL = "scratch/resnet9:width=2,image_size=32,crop_mode=squash"
 
 
 def test_all_19_tasks_run_to_a_board(tmp_path: Path) -> None:
-    data = vtab_files.write_all(tmp_path / "data")
-    found = vitbench.run(
+    results = vitbench.run(
         "vtab",
         models=[MODEL],
-        recipe="supervised",
         settings={"supervised": {"epochs": 1}},
         seeds=[18],
-        data=data,
+        data=vtab_files.write_all(tmp_path / "data"),
         speeds="none",
         threads=1,
         output=tmp_path / "results",
         quiet=True,
     )
-    assert not found.failed
-    command = [sys.executable, "-m", "vitbench", "leaderboard", str(tmp_path / "results"), "--format", "json"]
-    board = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert len(board["rows"]) == len(TASKS)
-    print(json.dumps(board, indent=1)[:3000])
+    assert results.exit_code == 0
+
+    [board] = read_boards(results.folder)
+    assert board.score == "mean"
+    assert board.groups == ("natural", "specialized", "structured")
+    assert [(column.name, column.group) for column in board.datasets] == [(task.name, task.group) for task in TASKS]
+    assert {column.lineage for column in board.datasets} == {"own split", "own files"}
+    [row] = board.rows
+    assert row.missing == ()
+    values = [value.value for value in row.values if value is not None]
+    assert len(values) == len(TASKS)
+    assert row.score is not None
+    assert row.score.value == pytest.approx(sum(values) / len(TASKS))

@@ -10,10 +10,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import vitbench_vtab
 from serving import serving
 from torchvision import datasets
 from vitbench_datasets import archives
 from vitbench_datasets.archives import PUBLISHED, Archive, fetch
+
+
+def test_the_tasks_of_vtab_that_are_downloaded_are_those_that_can_be() -> None:
+    offered = {spec.name: spec.downloads for spec in vitbench_vtab.vitbench_datasets()}
+    assert {name for name, downloads in offered.items() if downloads} == PUBLISHED.keys()
 
 
 def test_addresses_and_checksums_are_torchvisions() -> None:

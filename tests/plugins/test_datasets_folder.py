@@ -133,7 +133,7 @@ def test_folders_that_are_no_classes_are_refused(files: list[str], reason: str, 
 def test_a_link_to_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:
     root = _tree(tmp_path / "pets", *_each("train"))
     (root / "test").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UnusableError, match="test is a link to what is not there"):
+    with pytest.raises(UnusableError, match="test is a broken link"):
         _open(root)
 
 

@@ -129,3 +129,10 @@ def test_class_folders_need_no_table(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label\ncat/a.png,tom\ndog/b.png,rex\n")
     assert not detect(tmp_path)
     assert folder.detect(tmp_path)
+
+
+def test_images_without_any_labels_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    write_images(tmp_path, "images/a.png", "images/b.png")
+    assert not detect(tmp_path)
+    with pytest.raises(ValueError, match=r"images/ holds images, and nothing says which labels they have; put them"):
+        folder.open_folder(root=tmp_path, split="train")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import vitbench_vtab
 from vitbench_vtab.tasks import TASKS
 
@@ -54,4 +55,7 @@ def test_the_suite_ranks_all_of_them_in_their_groups() -> None:
     }
     assert all(entry.options["crop_mode"] == "squash" for entry in suite.models)
     assert all(options["final"] == "trainval" for options in suite.recipes.values())
+    published = [entry.published for entry in suite.models if entry.published]
+    assert [sum(each.values()) / len(each) for each in published] == pytest.approx([52.94, 65.57, 43.14], abs=0.01)
+    assert all([*each] == [task.name for task in TASKS] for each in published)
     assert read_suite(folder / "vtab-small.toml").seeds == suite.seeds == (18, 25, 45)

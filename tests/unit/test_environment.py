@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -172,3 +173,22 @@ class TestResolveDevice:
     def test_did_you_mean(self) -> None:
         with pytest.raises(UsageError, match='Did you mean "cuda"'):
             environment.resolve_device("cudda")
+
+
+def test_the_commit_of_a_checkout_is_read_from_gits_own_files(tmp_path):
+    git, worktree, none = tmp_path / "a" / ".git", tmp_path / "w", tmp_path / "none"
+    for folder in (git / "refs" / "heads", git / "worktrees" / "w", worktree, none):
+        folder.mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (git / "packed-refs").write_text("# pack-refs\nc0ffee refs/heads/main\nbad refs/heads/other\n")
+    read = partial(environment.commit_of, "no-such-distribution")
+    assert read(tmp_path / "a") == "c0ffee"
+    (git / "refs" / "heads" / "main").write_text("decade\n")
+    assert read(tmp_path / "a") == "decade"
+    (worktree / ".git").write_text(f"gitdir: {git / 'worktrees' / 'w'}\n")
+    (git / "worktrees" / "w" / "commondir").write_text("../..\n")
+    (git / "worktrees" / "w" / "HEAD").write_text("ref: refs/heads/main\n")
+    assert read(worktree) == "decade"
+    (git / "worktrees" / "w" / "HEAD").write_text("facade\n")
+    assert read(worktree) == "facade"
+    assert read(none) == ""

@@ -79,3 +79,12 @@ def test_what_is_no_shard_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError, match=r"--shard") as refused:
         Shard.read(text)
     assert "\n" not in str(refused.value)
+
+
+def test_kinds_do_not_all_begin_at_the_first_shard() -> None:
+    cells = [
+        factories.quality_cell("a"),
+        factories.quality_cell("b", baseline=True),
+        factories.speed_cell("a"),
+    ]
+    assert [*split_cells(cells, 3).values()] == [1, 2, 3]

@@ -93,7 +93,7 @@ def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
         ({"options": {"patch-size": 4}}, "option 'patch-size' must be a Python identifier"),
         ({"options": {"class": 4}}, "option 'class' must be a Python identifier"),
         ({"options": {"depth": 2**70}}, "option depth has a default that it refuses: is too large"),
-        ({"options": {"teacher": Option("", kind="model")}}, "option teacher is of kind model, which a recipe alone"),
+        ({"options": {"teacher": Option("", kind="model")}}, "option teacher is of kind model, which only a recipe"),
         ({"options": None}, "model net: options must be a dict, not None"),
         ({"options": ["depth"]}, "model net: options must be a dict"),
         ({"arguments": ("depth",)}, "model net: arguments must be a dict"),
@@ -501,8 +501,8 @@ def test_a_family_is_known_by_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"summary": "half of \ud83d"}, "model m: summary must be text that UTF-8 can hold"),
-        ({"tags": ("\udce9",)}, "model m: tags must be text that UTF-8 can hold"),
+        ({"summary": "half of \ud83d"}, "model m: summary must be text that UTF-8 can encode"),
+        ({"tags": ("\udce9",)}, "model m: tags must be text that UTF-8 can encode"),
         (
             {"options": {"size": "\udce9"}},
             "model m: option size has a default that it refuses: must be text that UTF-8",

@@ -216,7 +216,7 @@ def _weights_of(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return what fused attention weighs its values by, float32, and the values: the arguments are its own."""
+    """Return the weights that fused attention gives its values, float32, and the values: the arguments are its own."""
     if enable_gqa:
         key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], -3) for one in (key, value))
     logits = (query * (scale if scale is not None else query.shape[-1] ** -0.5)) @ key.transpose(-2, -1)

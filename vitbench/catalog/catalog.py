@@ -31,6 +31,7 @@ from vitbench.errors import UnusableError, UsageError, did_you_mean, reason_of
 from vitbench.measurements import LARGEST_BATCH
 from vitbench.specs import (
     DatasetSpec,
+    ExporterSpec,
     FigureSpec,
     MetricSpec,
     ModelSpec,
@@ -42,7 +43,7 @@ from vitbench.specs import (
 
 __all__ = ["ALLOW_LIST", "Catalog", "Offer", "Plugin", "PluginSelection", "Problem", "load_catalog", "select_plugins"]
 
-Spec = TypeVar("Spec", ModelSpec, DatasetSpec, RecipeSpec, MetricSpec, FigureSpec, SuiteSpec)
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec, RecipeSpec, MetricSpec, FigureSpec, ExporterSpec, SuiteSpec)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,7 @@ class Catalog:
     recipes: Mapping[str, Offer[RecipeSpec]] = field(default_factory=dict)
     metrics: Mapping[str, Offer[MetricSpec]] = field(default_factory=dict)
     figures: Mapping[str, Offer[FigureSpec]] = field(default_factory=dict)
+    exporters: Mapping[str, Offer[ExporterSpec]] = field(default_factory=dict)
     suites: Mapping[str, Offer[SuiteSpec]] = field(default_factory=dict)
 
     def model(self, name: str, *, home: str = "") -> Offer[ModelSpec]:
@@ -75,7 +77,7 @@ class Catalog:
 
         Args:
             name: full or short.
-            home: the plugin that says the name, in a spec or a suite; what it offers itself goes before all others.
+            home: the plugin that says the name, in a spec or a suite; what it offers itself takes precedence.
 
         Raises:
             UsageError: the name is unknown or ambiguous.
@@ -140,6 +142,10 @@ class Catalog:
     def figure(self, name: str, *, home: str = "") -> Offer[FigureSpec]:
         """Return the figure that a full or short name means; arguments and errors as those of `model`."""
         return self._find("figure", self.figures, name, home)
+
+    def exporter(self, name: str, *, home: str = "") -> Offer[ExporterSpec]:
+        """Return the exporter that a full or short name means; arguments and errors as those of `model`."""
+        return self._find("exporter", self.exporters, name, home)
 
     def suite(self, name: str) -> Offer[SuiteSpec]:
         """Return the suite that a full or short name means; raises as `model` does."""

@@ -28,7 +28,7 @@ def as_text(catalog: Catalog, kind: str, members: Mapping[str, Offer[ModelSpec]]
 
     Args:
         catalog: what is listed.
-        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``suites`` or ``plugins``.
+        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``exporters``, ``suites`` or ``plugins``.
         members: of families, by full name, each with its family; their names alone follow.
     """
     if kind == "plugins":

@@ -21,7 +21,7 @@ from vitbench import contract
 from vitbench.catalog.discovery import GROUP, Candidate, Plugin, Problem, Stage, problem_of
 from vitbench.catalog.isolation import undone
 from vitbench.errors import did_you_mean
-from vitbench.specs import DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
+from vitbench.specs import DatasetSpec, ExporterSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
 
 __all__ = ["KINDS", "specs_of"]
 
@@ -32,6 +32,7 @@ KINDS: Mapping[str, tuple[str, type]] = MappingProxyType(
         "recipes": ("vitbench_recipes", RecipeSpec),
         "metrics": ("vitbench_metrics", MetricSpec),
         "figures": ("vitbench_figures", FigureSpec),
+        "exporters": ("vitbench_exporters", ExporterSpec),
         "suites": ("vitbench_suites", SuiteSpec),
     }
 )

@@ -13,7 +13,7 @@ from vitbench import contract
 from vitbench.catalog.catalog import Catalog, Offer
 from vitbench.catalog.isolation import stdout_kept, undone
 from vitbench.errors import UnusableError, UsageError, VitbenchError, did_you_mean, reason_of
-from vitbench.specs import DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, load_target
+from vitbench.specs import DatasetSpec, ExporterSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, load_target
 
 __all__ = ["Selected", "WithOptions", "select", "with_options"]
 
@@ -33,10 +33,10 @@ class WithOptions(msgspec.Struct, frozen=True, kw_only=True):
     """An offer that may have options."""
 
     kind: str
-    """``model``, ``dataset``, ``recipe``, ``metric`` or ``figure``."""
+    """``model``, ``dataset``, ``recipe``, ``metric``, ``figure`` or ``exporter``."""
     name: str
     """In full; of a member of a family its own."""
-    spec: ModelSpec | DatasetSpec | RecipeSpec | MetricSpec | FigureSpec
+    spec: ModelSpec | DatasetSpec | RecipeSpec | MetricSpec | FigureSpec | ExporterSpec
 
 
 def select(catalog: Catalog, kind: str, pattern: str) -> Selected:
@@ -46,7 +46,7 @@ def select(catalog: Catalog, kind: str, pattern: str) -> Selected:
 
     Args:
         catalog: to select from.
-        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``suites`` or ``plugins``.
+        kind: ``models``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``exporters``, ``suites`` or ``plugins``.
         pattern: with ``*``, ``?`` and ``[...]``, as in a shell; ``*`` fits a ``/``, too.
 
     Raises:
@@ -82,9 +82,11 @@ def select(catalog: Catalog, kind: str, pattern: str) -> Selected:
 
 
 def with_options(
-    catalog: Catalog, name: str, kinds: Iterable[str] = ("model", "dataset", "recipe", "metric", "figure")
+    catalog: Catalog,
+    name: str,
+    kinds: Iterable[str] = ("model", "dataset", "recipe", "metric", "figure", "exporter"),
 ) -> list[WithOptions]:
-    """Return the models, datasets, recipes, metrics and figures that a name means; of several kinds all of them.
+    """Return the models, datasets, recipes, metrics, figures and exporters that a name means: those of all kinds.
 
     Args:
         catalog: to look in.

@@ -12,6 +12,7 @@ from vitbench.cli.check import check
 from vitbench.cli.compare import compare
 from vitbench.cli.doctor import doctor
 from vitbench.cli.explain import explain
+from vitbench.cli.export import export
 from vitbench.cli.findings import findings
 from vitbench.cli.import_results import import_results
 from vitbench.cli.leaderboard import leaderboard
@@ -95,6 +96,7 @@ _COMMANDS = (
     leaderboard,
     findings,
     explain,
+    export,
     show,
     withdraw,
     reproduce,

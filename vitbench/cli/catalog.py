@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ls", "plugins"]
 
-KINDS = ("models", "datasets", "recipes", "metrics", "figures", "suites", "plugins")
-WITH_OPTIONS = ("models", "datasets", "recipes", "metrics", "figures")
+KINDS = ("models", "datasets", "recipes", "metrics", "figures", "exporters", "suites", "plugins")
+WITH_OPTIONS = ("models", "datasets", "recipes", "metrics", "figures", "exporters")
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.argument("pattern", required=False)
 @click.option(
-    "--options", "options_of", metavar="NAME", help="The options of this model, dataset, recipe, metric or figure."
+    "--options",
+    "options_of",
+    metavar="NAME",
+    help="The options of this model, dataset, recipe, metric, figure or exporter.",
 )
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -36,9 +39,9 @@ def ls(
     no_plugins: tuple[str, ...],
     strict_plugins: bool,
 ) -> int:
-    """List what plugins offer: all of a kind, or what fits a PATTERN such as 'timm/vit*'.
+    """List what plugins offer: all of a kind, or what matches a PATTERN such as 'timm/vit*'.
 
-    Members of a family are listed for a PATTERN alone.
+    Members of a family are listed only for a PATTERN.
     """
     if options_of is None and kind is None:
         raise click.UsageError(f"Missing argument 'KIND': {', '.join(KINDS)}; or --options NAME.")

@@ -30,7 +30,7 @@ __all__ = ["explain"]
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="An image of your own, in place of test images.",
+    help="An image of your own, instead of test images.",
 )
 @click.option("--layer", metavar="N", help="This layer, from 1; of a convolutional network its name.")
 @click.option("--head", metavar="N", help="This head, from 1.")
@@ -52,7 +52,7 @@ def explain(
 ) -> int:
     """Draw what trained models learned and where they look, into the results folder; print the pictures' paths.
 
-    Each figure is computed in a process of its own, on the CPU, and only once.
+    Each figure is computed once, in its own process, on the CPU.
 
     \b
     Exit codes: 0 all drawn, or skipped with a reason; 1 a figure failed; else as for vitbench.

@@ -1,4 +1,4 @@
-"""`vitbench findings`: a suite's claims and published figures, held against a run's own numbers."""
+"""`vitbench findings`: a suite's claims and published numbers, compared with a run's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["findings"]
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def findings(folder: Path | None, as_json: bool) -> int:
-    """Test the claims of a results folder's suite, and show published figures beside its own.
+    """Test the claims of a results folder's suite, and show published numbers beside its own.
 
     \b
     Exit codes: 0 every claim is confirmed; 10 one is refuted; 11 none is, and one is not run;

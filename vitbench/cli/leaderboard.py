@@ -42,11 +42,11 @@ _MOST_BYTES = 64 * 2**20
 )
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
-@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their figures. [default: all]")
+@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their metrics. [default: all]")
 @click.option("--sort", metavar="METRIC", help="Sort by a metric, the best first; -METRIC: the worst. [default: ranks]")
 @click.option("--columns", metavar="A,B,...", help="Show these columns. [default: as metrics say]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
-@click.option("--details", is_flag=True, help="Give all reasons why figures are doubtful or invalid.")
+@click.option("--details", is_flag=True, help="Give all reasons why numbers are doubtful or invalid.")
 @click.option("--no-images", is_flag=True, help="Show no image of the data on the page (--format html).")
 def leaderboard(
     folder: Path | None,
@@ -113,9 +113,13 @@ def leaderboard(
 
 def print_table(results: Results, verdicts: Telling = "counted") -> None:
     """Print the table and its sentences on stdout, in the characters that it takes."""
+    from vitbench.api import boards_shown
     from vitbench.report import render
 
-    echo(render(results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts), nl=False)
+    text = render(
+        results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts, boards=boards_shown(results)
+    )
+    echo(text, nl=False)
 
 
 def takes_unicode() -> bool:
@@ -125,6 +129,7 @@ def takes_unicode() -> bool:
 
 def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     """Return what a file holds, and what it is to hold: the present table between its markers."""
+    from vitbench.api import boards_shown
     from vitbench.files import read_file
     from vitbench.report import render
     from vitbench.report.readme_block import with_block
@@ -134,7 +139,9 @@ def _rewritten(readme: Path, results: Results) -> tuple[bytes, bytes]:
     except OSError as error:
         raise UsageError(f"{readme} cannot be read: {error.strerror}.") from error
     try:
-        return before, with_block(before, render(results.leaderboard, "md", verdicts="legend"))
+        return before, with_block(
+            before, render(results.leaderboard, "md", verdicts="legend", boards=boards_shown(results))
+        )
     except UsageError as error:
         raise UsageError(f"{readme}: {error}") from error
 

@@ -35,7 +35,7 @@ __all__ = ["pick"]
 )
 @click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: the suite's, else all cores]")
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
-@click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read; scores are marked.")
 @click.option("--dry-run", is_flag=True, help="Print the candidates and how the time is divided; run nothing.")
 @plugin_options
 @click.option("--quiet", is_flag=True, help="Print nothing while running.")
@@ -61,7 +61,7 @@ def pick(
     DATA is a folder of images, an installed dataset, or NAME=PATH. The same command resumes.
 
     \b
-    Exit codes: 0 an answer; 1 a cell ended without a result; 5 no candidate has what is wanted;
+    Exit codes: 0 an answer; 1 a cell ended without a result; 5 no candidate meets --want;
     else as for vitbench.
     """
     import json

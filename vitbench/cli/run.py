@@ -82,7 +82,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     type=click.Choice(["test", "val"]),
     default="test",
     show_default=True,
-    help="Images to judge models on: test images, or validation images, and then no test image is read.",
+    help="Images to evaluate models on: test, or validation images; then no test image is read.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
@@ -115,7 +115,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     help="Use torch.compile, in its default mode or, with CUDA graphs, in reduce-overhead.",
 )
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave images out that cannot be read; scores are marked.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read; scores are marked.")
 @click.option("--shard", default="", metavar="K/N", help="Run the K-th of N parts of the plan, for vitbench merge.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")
 @click.option(
@@ -177,7 +177,7 @@ def carry_out(
     """Run what is asked for, or say what that would be; return the exit code.
 
     Args:
-        asked: the arguments of `vitbench.run`, but for those that follow.
+        asked: the arguments of `vitbench.run`, except those that follow.
         output, timeout, rerun, executor, parallel: likewise.
         dry_run: print the cells instead.
         as_json: print JSON instead of tables.
@@ -205,7 +205,7 @@ def carry_out(
     page, folder = write_page(results), results.folder
     try:
         if as_json:
-            echo(render(results.leaderboard, "json"), nl=False)
+            echo(render(results.leaderboard, "json", boards=api.boards_shown(results)), nl=False)
         else:
             print_table(results)
     except StoreError as error:
@@ -238,7 +238,8 @@ def _draw_pictures(results: Results, plugin_files: Sequence[str], no_plugins: Se
     from vitbench.records import FigureCell
     from vitbench.store import Store
 
-    new = [record for record in results.records if record.run == results.records[-1].run and record.status == "ok"]
+    own = [record for record in results.records if not record.source]
+    new = [record for record in own if record.run == own[-1].run and record.status == "ok"]
     drawn = [record for record in new if isinstance(record.planned.cell, FigureCell)]
     if not drawn:
         return []

@@ -52,7 +52,8 @@ def score(
 ) -> int:
     """Score models with their own heads on DATA, a folder of images or the name of a dataset.
 
-    Nothing is trained, so that test or validation images alone will do. Run the same command again to run only what is
+    Nothing is trained, so that test or validation images alone are enough. Run the same command again to run only what
+    is
     missing.
     """
     from vitbench.api import scored

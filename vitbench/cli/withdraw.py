@@ -25,4 +25,5 @@ def withdraw(folder: Path, asked: str, reason: str) -> None:
 
     record = append(folder, asked, reason)
     words = f"{record.planned.in_words} ({record.id}) is withdrawn: {record.reason}"
-    note(plain(f"{words}. A vitbench run that asks for it runs it again."))
+    again = "" if record.source else " A vitbench run that asks for it runs it again."
+    note(plain(f"{words}.{again}"))

@@ -60,8 +60,13 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
         UnusableError: a plugin file that does not work.
         NoDataError: no speed is stored of both.
         NotComparableError: this is another machine, device or torch than the records', a model is not installed, or A
-            and B are one model here.
+            and B are one model here, or one of them is imported.
     """
+    for row in (row for pair in comparison.pairs for row in (pair.first, pair.second)):
+        if row.source:  # its options may name any file of this machine
+            raise NotComparableError(
+                f"{row.model} is imported, and nothing imported is run; run the model here, then compare yours with it."
+            )
     cells = [speed.cells for pair in comparison.pairs for speed in pair.speeds if speed.cells]
     if not cells:
         raise NoDataError(
@@ -138,7 +143,7 @@ def _changed(cell: KeyedCell, catalog: Catalog) -> str:
         if now.code_hash != then.code_hash:
             changes.append(
                 f"The code of {what} has changed since its record ({then.owner}, {then.code_hash[:8]}; "
-                f"now {now.owner}, {now.code_hash[:8]}): measured is what is there now."
+                f"now {now.owner}, {now.code_hash[:8]}): the present code was measured."
             )
     return " ".join(changes)
 

@@ -1,6 +1,6 @@
 """A comparison for a terminal of 100 columns: for each pair a table, what it rests on, and the verdict in words.
 
-ASCII but for the names. These come out without control characters, or wholly as escapes where only ASCII is taken.
+ASCII except for the names. These come out without control characters, or wholly as escapes where only ASCII is taken.
 Widths are those of the display, as in the leaderboard's table.
 """
 

@@ -119,7 +119,7 @@ def _one_seed(pair: Contrast, judged: Quality, first: str, second: str) -> Itera
     if all(single):
         yield "One seed each: this compares two sets of weights, not two models; other seeds may differ."
     elif any(single):
-        yield f"{first if single[0] else second} has one seed: it stands for one set of weights, not for the model."
+        yield f"{first if single[0] else second} has one seed: it represents one set of weights, not the model."
 
 
 def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:

@@ -170,7 +170,7 @@ def decode(
         split that they have.
 
     Raises:
-        ValueError: an image is no image, or none can be read; and whatever else the plugin raises.
+        ValueError: an image is not an image, or none can be read; and whatever else the plugin raises.
     """
     chosen = [limited(split.labels, limit) for split in opened.splits]
     total = sum(map(len, chosen))

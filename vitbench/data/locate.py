@@ -118,7 +118,7 @@ def locate(
     """
     if data_path is None:
         if spec is None:
-            raise UsageError(f"no plugin offers a dataset {name}; say where it lies with --data {quote(name)}=PATH")
+            raise UsageError(f"no plugin offers a dataset {name}; say where it is with --data {quote(name)}=PATH")
         root = data_root.absolute() / name if spec.needs_root else None
         return _located(name, spec, plugin, root, named=spec, download=spec.downloads)
 

@@ -256,7 +256,7 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
 
 def _open(located: Located, name: SplitName) -> OpenedSplit | None:
     """Return a split whose labels are in order; None where the files have no such split."""
-    remedy = f"say where it lies with --data {quote(located.name)}=PATH"
+    remedy = f"say where it is with --data {quote(located.name)}=PATH"
     try:
         images = contract.call(
             load_target(located.spec.open),

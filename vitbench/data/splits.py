@@ -219,7 +219,8 @@ def _part(pool: Split, rows: Index) -> Split:
 
 
 def _quotas(counts: Index, total: int, *, low: Index, high: Index) -> Index:
-    """Share `total` among classes in proportion to `counts`, within bounds; the bounds go before the total."""
+    """Share `total` among classes in proportion to `counts`, within bounds; the bounds take precedence over the
+    total."""
     ideal = counts * (total / counts.sum())
     quotas: Index = np.clip(np.floor(ideal).astype(np.int64), low, high)
     while gap := total - int(quotas.sum()):

@@ -107,7 +107,7 @@ def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineChec
 
 
 def processor_seconds() -> dict[psutil.Process, float]:
-    """Return the processor seconds so far of each process that can be seen, but for this one."""
+    """Return the processor seconds so far of each process that can be seen, except this one."""
     seconds = {}
     for process in psutil.process_iter(["name", "cpu_times"]):
         times = process.info["cpu_times"]
@@ -156,7 +156,7 @@ def processor_check(share: float) -> MachineCheck:
     """Judge the share of the processor time that one busy thread wanted and got."""
     found = f"one busy thread had a core for {share:.0%} of the time"
     ok = share >= SHARE_WARNING
-    advice = "Something else runs on these cores: stop it, or give vitbench cores of its own (`taskset`, a cpuset)."
+    advice = "Something else runs on these cores: stop it, or give vitbench dedicated cores (`taskset`, a cpuset)."
     return judged("processor", ok, found if ok else f"{found}, and waited for the rest", advice)
 
 

@@ -23,7 +23,7 @@ _TYPE, _ARRAY, _REST = "type", "array", "json"
 
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:
-    """Write figures to one ``.npz`` file, which appears whole or not at all.
+    """Write figures to one ``.npz`` file, which appears atomically.
 
     Raises:
         StoreError: the file cannot be written.

@@ -1,1 +1,1 @@
-"""What a suite states, held against a run's own numbers: its claims, tested, and figures published for its rows."""
+"""What a suite states, compared with a run's own numbers: its claims, tested, and figures published for its rows."""

@@ -1,4 +1,4 @@
-"""A suite's claims and published figures, held against the rows of a leaderboard.
+"""A suite's claims and published numbers, compared with the rows of a leaderboard.
 
 A claim is tested once for each condition that has rows of it: rows of different data, machines or settings are never
 compared. Rows that it names and that are not there are named, with the reason.
@@ -122,7 +122,7 @@ def read_findings(folder: Path) -> Findings:
         found = findings_of(store, board, records)
     if found is None:
         raise NothingSelectedError(
-            f"{folder}: no suite that was run here states claims or published figures; add [[claims]] to the suite "
+            f"{folder}: no suite that was run here states claims or published numbers; add [[claims]] to the suite "
             "and run it again, which repeats no cell."
         )
     return found
@@ -230,7 +230,7 @@ class _Finder:
             yield ClaimResult(claim=claim, dataset=title, condition=None, pairs=(), missing=missing, outcome="not run")
 
     def figures(self) -> Iterator[PublishedFigure]:
-        """Yield each published figure, which is of test images, beside the row's own."""
+        """Yield each published number, which is of test images, beside the row's own."""
         rank_by = self._board.rank_by
         for model in self._models:
             name = model.label or model.name

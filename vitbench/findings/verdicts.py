@@ -34,7 +34,7 @@ def sign_of(claim: Claim, paired: PairedDifference | None, *, margin: float, hig
 
     Args:
         claim: what is tested.
-        paired: the value of the claim's row less that of the row it is held against; None where nothing is known of
+        paired: the value of the claim's row minus that of the row it is compared with; None where nothing is known of
             the same images.
         margin: of the claim, in the metric's own unit.
         higher: whether higher values are better.

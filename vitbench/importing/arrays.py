@@ -1,4 +1,4 @@
-"""Predictions and scores that somebody else's records come with: read, checked, and written anew.
+"""Predictions and scores that somebody else's records come with: read, checked, and written again.
 
 N images, K classes.
 """
@@ -115,4 +115,4 @@ def _arrays(source: Path) -> dict[str, NDArray[Any]]:
     except (OSError, zipfile.BadZipFile, NotImplementedError, StoreError) as error:
         if isinstance(error, UnfitError):
             raise
-        raise UnfitError(f"{source.name} is no file of arrays") from error
+        raise UnfitError(f"{source.name} is not a file of arrays") from error

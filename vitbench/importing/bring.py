@@ -6,6 +6,7 @@ of this folder, never counts as done when a run resumes, and its files are besid
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections import Counter
@@ -15,15 +16,16 @@ from pathlib import Path
 
 import msgspec
 
-from vitbench.errors import StoreError, UsageError, reason_of
+from vitbench.errors import StoreError, UnusableError, UsageError, reason_of
 from vitbench.files import lock, move_file
 from vitbench.importing.arrays import bring_predictions, bring_scores, check_weights
 from vitbench.importing.checking import UnfitError, check_record, check_text
 from vitbench.importing.unpacking import unpack
-from vitbench.leaderboard.leaderboard import build
+from vitbench.leaderboard.results import read_results
 from vitbench.printable import plain
 from vitbench.records import SCHEMA, Environment, FigureCell, Record, digest, newest_by_id
 from vitbench.report.formats import FORMATS, render
+from vitbench.report.html.details import read_details
 from vitbench.store import FILE_NAME, IMPORTED, Contents, Run, Store, blob_digest, environment_digest
 
 __all__ = ["Brought", "bring"]
@@ -75,7 +77,7 @@ def bring(given: Path, folder: Path, name: str = "") -> Brought:
         try:
             contents, left_out = _checked(theirs, source)
             files = _checked_files(theirs, checked, contents, source)
-            _try_out(checked, contents)
+            _try_out(checked)
         except (UnfitError, RecursionError, OverflowError) as error:
             raise StoreError(f"{given} is refused: {plain(str(error))}.") from error
         except StoreError as error:
@@ -180,15 +182,20 @@ def _checked_files(theirs: Path, checked: Path, contents: Contents, source: str)
     return [path.relative_to(checked) for path in found]
 
 
-def _try_out(checked: Path, contents: Contents) -> None:
+def _try_out(checked: Path) -> None:
     """Refuse what makes no leaderboard: of that a folder would be spoilt in which it is."""
     try:
-        board = build(contents.records, (), contents.runs[-1].rank_by)
-        for name, form in FORMATS.items():
-            if "details" not in form.takes:
-                render(board, name)
+        records, board = read_results(checked)
+        with Store.open(checked, create=False) as store, contextlib.suppress(UnusableError):  # without the extra `html`
+            for name in FORMATS:
+                render(board, name, details=lambda: read_details(store, board, records, images=False))
     except Exception as error:  # whatever was made up of it
         raise UnfitError(f"it makes no leaderboard ({reason_of(error)})") from error
+
+
+def _identity(record: Record) -> bytes:
+    """Return what makes a record the same: not how a version of vitbench describes the machine that made it."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(record, environment=""))
 
 
 def _enter(
@@ -202,9 +209,9 @@ def _enter(
         Store.open(folder, create=True) as store,
     ):
         held = store.contents()
-        here = {msgspec.msgpack.encode(record) for record in held.records if record.source}
+        here = {_identity(record) for record in held.records if record.source}
         runs = {run.id for run in held.runs}
-        new = [record for record in contents.records if msgspec.msgpack.encode(record) not in here]
+        new = [record for record in contents.records if _identity(record) not in here]
         keys = {record.key for record in new}
         moved = [path for path in files if path.name.partition(".")[0] in keys]
         for path in moved:

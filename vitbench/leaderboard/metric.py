@@ -38,7 +38,7 @@ class Metric:
     """What a row has of one metric."""
 
     value: float | None
-    """None where it could not be had; never nan or infinite. Where there is a `relative`: its ratio times the
+    """None where it is not available; never nan or infinite. Where there is a `relative`: its ratio times the
     reference's value, which all rows share."""
     unit: str
     better: Literal["higher", "lower", "neither", ""]
@@ -93,7 +93,7 @@ class Metric:
 
     @property
     def of_weights(self) -> bool:
-        """Whether it tells of trained weights, which another seed would give otherwise."""
+        """Whether it describes trained weights, which another seed would give otherwise."""
         return self.taken_at == "quality" and not self.exact and not self.machine_bound
 
     @property

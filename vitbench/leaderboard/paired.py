@@ -1,4 +1,4 @@
-"""Two models on the same images: how far they are apart, how sure that is, and what would tell more. N images.
+"""Two models on the same images: how far they are apart, how sure that is, and what would say more. N images.
 
 Interval of the difference of two shares that are right: T. Tango, "Equivalence test and confidence interval for the
 difference in proportions for the paired-sample design", Statistics in Medicine 17 (1998). Several seeds, and scores
@@ -81,7 +81,7 @@ class PairedDifference:
 
     @property
     def of_seeds(self) -> float | None:
-        """What of `resolvable` is due to the seeds, which more images would not mend; None for one seed each."""
+        """What of `resolvable` is due to the seeds, which more images would not reduce; None for one seed each."""
         return None if self.seeds == (1, 1) or self.resolvable is None else self._margin(0.0, self.level)
 
     @property

@@ -1,4 +1,4 @@
-"""The one rule by which stored figures of several processes are told apart; ranks, sentences and `compare` share it.
+"""The one rule by which stored numbers of several processes differ; ranks, sentences and `compare` share it.
 
 A figure of a few processes has a range, and the ranges of two equal models are often disjoint. So two such figures
 differ where the interval of their ratio, at the level that all tests of a table share, lies beyond the share that does

@@ -87,7 +87,7 @@ def select(
         of_cells = {each.model for each in kept_failed if each.dataset}
         kept_failed = [each for each in kept_failed if each.dataset or each.model in of_rows | of_cells]
     if not (kept or kept_failed):
-        raise UsageError(f"nothing is of {patterns.in_words} at once.")
+        raise UsageError(f"nothing matches {patterns.in_words} at once.")
     lost = [f"{len(rows) - len(kept)} of {len(rows)} rows"]
     if len(kept_failed) < len(failed):
         lost.append(f"{len(failed) - len(kept_failed)} of {len(failed)} cells without a result")
@@ -137,4 +137,4 @@ def _check(patterns: Sequence[str], known: Sequence[Collection[str]], told: Iter
             more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
             listed = ", ".join(names[:_MOST_NAMES]) + more
             hint = hint or (f" There are: {listed}." if listed else " There are no results yet.")
-            raise UsageError(f'no {kind} of this leaderboard fits "{bare}".{hint}')
+            raise UsageError(f'no {kind} of this leaderboard matches "{bare}".{hint}')

@@ -53,4 +53,4 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "J": Dimension("energy", {"J": Unit(), "mJ": Unit(-3), "J/image": Unit(), "mJ/image": Unit(-3)}, bare=False),
     "1": Dimension("counts", {**_COUNTS, **{f"{name}MACs": unit for name, unit in _COUNTS.items()}}),
 }
-"""By base unit, which is that of the stored figures. A metric of another unit takes this unit, or a bare number."""
+"""By base unit, which is that of the stored numbers. A metric of another unit takes this unit, or a bare number."""

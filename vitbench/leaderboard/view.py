@@ -1,7 +1,7 @@
 """How a leaderboard is looked at: which of its ranked rows, in which order, in which columns.
 
 A condition hides rows *after* they were ranked. A choice by what was measured favours lucky figures, so that tests
-among the chosen rows alone would find too much; those among all rows hold for any of them. Nothing is ranked anew.
+among the chosen rows alone would find too much; those among all rows hold for any of them. Nothing is ranked again.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ FACTS: Mapping[str, Fact] = {
     ),
     "pretrained_on": Fact(title="pretrained on", text=lambda row: row.pretrained_on),
     "licence": Fact(title="licence", text=lambda row: row.licence),
+    "lineage": Fact(title="lineage", text=lambda row: row.condition.lineage),
     "recipe": Fact(title="recipe", text=lambda row: row.recipe.partition("/")[2] or row.recipe),
     "passes": Fact(
         title="passes",

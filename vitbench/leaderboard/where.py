@@ -85,7 +85,7 @@ class _Reader:
         found = self.any(turned=False)
         if self.rest():
             if self.text[self.at] == ")":
-                raise self.error('no "(" stands before this ")".')
+                raise self.error('no "(" comes before this ")".')
             if self.match(_OPERATOR, move=False):
                 raise self.error('a comparison has one operator; join two by "and".')
             raise self.error('expected "and" or "or".')
@@ -107,7 +107,7 @@ class _Reader:
         start = self.skip()
         self.depth += 1
         if self.depth > MOST_DEPTH:
-            raise self.error(f'"(" and "not" stand at most {MOST_DEPTH} deep.')
+            raise self.error(f'"(" and "not" can be nested at most {MOST_DEPTH} deep.')
         if self.keyword("not"):
             found = self.part(not turned)
         elif self.text.startswith("(", start):
@@ -152,7 +152,7 @@ class _Reader:
         if len(alike) == 1:
             return alike[0]
         if _NUMBER.fullmatch(asked):
-            raise self.error(f"the metric stands first, and then the number: {_EXAMPLE}.", start)
+            raise self.error(f"the metric comes first, then the number: {_EXAMPLE}.", start)
         names = list(self.units)
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         listed = ", ".join(names[:_MOST_NAMES]) + more
@@ -241,7 +241,7 @@ class _Reader:
         at = self.at if at is None else at
         sign = _SIGN.match(self.text, at)
         if sign:
-            words = f'write "{_SIGNS[sign[0]]}" in place of "{sign[0]}".'
+            words = f'write "{_SIGNS[sign[0]]}" instead of "{sign[0]}".'
         shown = self.text if len(self.text) <= 60 else f"{'...' * (at > 30)}{self.text[max(0, at - 30) : at + 30]}..."
         where = f'at character {at + 1} of "{shown}"' if at < len(self.text) else f'at the end of "{shown}"'
         return UsageError(plain(f"{where}: {words}"))

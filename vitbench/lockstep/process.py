@@ -1,4 +1,4 @@
-"""The parent's end of a live worker: start it, tell it to run a block, sleep until it answers, end it. And what the
+"""The parent's end of a live worker: start it, have it run a block, sleep until it answers, end it. And what the
 two say to each other; the other end is vitbench/lockstep/worker.py.
 
 A worker is one process with a session and process group of its own, so that all it started ends with it. What it

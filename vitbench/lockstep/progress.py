@@ -15,7 +15,7 @@ EVERY_SECONDS = 20.0
 
 
 def pair_talker(say: Callable[[str], None], what: str) -> Callable[[int], None]:
-    """Return what tells that some pairs of processes have been measured, unless it just told so.
+    """Return what reports that some pairs of processes have been measured, unless it just told so.
 
     It speaks between two pairs, while nothing is timed.
 

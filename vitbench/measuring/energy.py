@@ -103,5 +103,5 @@ def _next_update(device: torch.device) -> _Reading:
         if joules is not None and joules != before:
             return _Reading(joules, now)
         if now - started > UPDATE_SECONDS:
-            raise Skip("the GPU's energy counter stands still")
+            raise Skip("the GPU's energy counter does not advance")
         time.sleep(0.001)

@@ -47,7 +47,7 @@ LOAD_MARGIN = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moment:
-    """Counters at one moment; the difference of two tells of the time between them."""
+    """Counters at one moment; the difference of two describes the time between them."""
 
     wall: float
     """Seconds."""
@@ -273,7 +273,7 @@ def _delay_share(start: Moment, end: Moment) -> float:
     """Return the share of the time for which this process's threads could have run and waited for a processor, 0 to 1.
 
     Of the wall time, or of what the threads wanted, where several of them want more than that. 0 where the scheduler
-    tells nothing, or took the counts of a thread that ended out of its sums.
+    reports nothing, or took the counts of a thread that ended out of its sums.
     """
     waited = max(0.0, end.waited - start.waited)
     return waited / max(end.wall - start.wall, end.ran - start.ran + waited)

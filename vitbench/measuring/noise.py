@@ -69,7 +69,7 @@ def noise_reasons(block_seconds: Sequence[float]) -> tuple[list[str], list[str]]
 def call_noise_reasons(call_seconds: Sequence[float]) -> tuple[list[str], list[str]]:
     """Return (warnings, errors) in words on single calls, given in the order of time.
 
-    Single calls scatter, and their percentiles tell of that; but the medians of consecutive parts must agree, and the
+    Single calls scatter, and their percentiles show that; but the medians of consecutive parts must agree, and the
     calls must neither drift nor be of two kinds, between which a percentile would choose by chance.
     """
     parts = np.array_split(call_seconds, min(PARTS, len(call_seconds)))

@@ -148,7 +148,7 @@ def summarise(
 
 
 def save_predictions(path: Path, predictions: Predictions) -> None:
-    """Write predictions as ``.npz``; the file appears whole or not at all.
+    """Write predictions as ``.npz``; the file appears atomically.
 
     It holds the fields of `Predictions` by name, without `logits` where these are None. Where they are not,
     `top_logits` are the first five alone: the others are found in `logits`.
@@ -173,7 +173,7 @@ def load_predictions(path: Path) -> Predictions:
     """Read what `save_predictions` wrote; nothing in the file is run.
 
     Raises:
-        StoreError: the file is missing or is no file of predictions.
+        StoreError: the file is missing or is not a file of predictions.
     """
     return load_arrays(path, _predictions)
 

@@ -1,4 +1,4 @@
-"""What is timed and weighed: one forward pass or one training step on inputs that take turns.
+"""What is timed and whose memory is measured: one forward pass or one training step on inputs that take turns.
 
 A training step is the one that the model's recipe takes. Where none is known, it is forward, cross-entropy, backward
 and AdamW, as in the common recipes for ViT (https://arxiv.org/abs/2106.10270); float16 also has its loss scaled
@@ -82,7 +82,7 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None,
         output: what the model returned for `images`.
         images: ``[B, C, H, W]``.
         num_classes: K; None: any.
-        learns: whether a gradient is to be had of it.
+        learns: whether it needs a gradient.
 
     Raises:
         InvalidOutput: it is no tensor or one of a subclass, on another device than the images, not ``[B, K]``, not of a

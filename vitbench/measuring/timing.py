@@ -49,8 +49,8 @@ STABLE_BLOCKS = 3
 STABLE_SPREAD = 0.05
 """... within this share of their median, largest to smallest ..."""
 WARMUP_SECONDS, SLOW_WARMUP_SECONDS = 0.5, 5.0
-"""... or after the first time, not counting the cold start, if so many have run; and before the second in any case, but
-for one block."""
+"""... or after the first time, not counting the cold start, if so many have run; and before the second in any case,
+except for one block."""
 ENOUGH_BLOCKS = 5
 """Blocks for a median with quartiles."""
 QUIET_SPREAD = 0.03
@@ -186,7 +186,7 @@ class Block:
         self.forget()
 
     def forget(self) -> None:
-        """Start the sums of both clocks anew, and what a GPU said."""
+        """Reset the sums of both clocks, and what a GPU said."""
         self.wall_seconds = self.device_seconds = 0.0
         self.watch.forget()
 

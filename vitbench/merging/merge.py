@@ -1,7 +1,7 @@
 """Results folders become one: all runs, plans and attempts, and the files beside them.
 
 What is the same in several folders is taken once. Of cells that ran in several, every attempt is kept, as in one folder
-where a cell ran twice, and the newest counts. The merged folder appears whole or not at all.
+where a cell ran twice, and the newest counts. The merged folder appears atomically.
 """
 
 from __future__ import annotations

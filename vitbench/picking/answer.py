@@ -69,7 +69,7 @@ class Answer:
     """What comes of a pick."""
 
     pick: Final | None
-    """None where no finalist has what is wanted, or none has a result."""
+    """None where no finalist meets --want, or none has a result."""
     finals: tuple[Final, ...]
     """The best first; of a model those that several recipes have made."""
     rivals: tuple[Rival, ...] = ()
@@ -79,7 +79,7 @@ class Answer:
     unsure: str = ""
     """What of the wish is not sure for the pick, in words."""
     nearest: str = ""
-    """Where no finalist has what is wanted: those that come nearest, in words."""
+    """Where no finalist meets --want: those that come nearest, in words."""
 
 
 def answered(finals: Sequence[Final], want: Where | None) -> Answer:
@@ -87,7 +87,7 @@ def answered(finals: Sequence[Final], want: Where | None) -> Answer:
 
     Args:
         finals: on the same test images.
-        want: a condition on a row; None: any will do.
+        want: a condition on a row; None: any is accepted.
     """
     best_first = sorted(finals, key=lambda each: -each.outcomes.value)
     found = {id(each): judged(want, each.row.metrics) for each in best_first}

@@ -38,7 +38,7 @@ class DryRun:
                 "yes" if each.learned else "no",
                 str(short_size(each.image_size)),
                 each.licence or "-",
-                "" if each.name in self.running else each.unavailable or "only where no learned weights are at hand",
+                "" if each.name in self.running else each.unavailable or "only if no learned weights are available",
             ]
             for each in self.candidates
         ]

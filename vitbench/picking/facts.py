@@ -35,7 +35,7 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """What some images tell of two models, by McNemar's exact test."""
+    """What some images say about two models, by McNemar's exact test."""
 
     images: int
     """N"""
@@ -164,7 +164,7 @@ def facts_in_words(facts: DataFacts) -> list[str]:
 
 def _gap(gap: Gap) -> str:
     """Say which gaps the test images resolve, and how many more images would resolve others."""
-    basis = f"where one of two models alone is right on {100 * gap.disagreement:.0f} % of them"
+    basis = f"where only one of two models is right on {100 * gap.disagreement:.0f} % of them"
     if gap.smallest is None:
         words = f"{gap.images:,} test images are too few to tell any two models apart, {basis}"
     else:

@@ -1,6 +1,6 @@
 """What a pick decided by the clock, kept in the output folder: the same command resumes.
 
-What tests decide is not kept: it is made anew of the stored predictions, which give the same.
+What tests decide is not kept: it is computed again from the stored predictions, which give the same.
 """
 
 from __future__ import annotations

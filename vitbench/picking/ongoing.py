@@ -134,7 +134,7 @@ class OngoingPick:
         if learned and not names.named:
             for each in able:
                 if not each.learned:
-                    why = "it starts from random weights, which is for where no learned ones are at hand"
+                    why = "it starts from random weights, which is for use without any learned weights"
                     self._leave(each, "available", why, worse=False)
             return learned
         return able
@@ -182,7 +182,7 @@ class OngoingPick:
                 self._leave(each, "timing", f"{found.words}; wanted: {self.want}", worse=True)
             else:
                 if not found.sure and found.holds is not None:
-                    self._remark(f"{each.label} is kept, though it is not sure that it has {self.want}: {found.words}.")
+                    self._remark(f"{each.label} is kept, though it may not meet {self.want}: {found.words}.")
                 stay.append(each)
         if not stay:
             assert self.want is not None
@@ -272,7 +272,7 @@ class OngoingPick:
         for each in racing:
             if each not in finalists:
                 why = (
-                    "it is not told apart from the finalists, and there was no time to train it"
+                    "it does not differ significantly from the finalists, and there was no time to train it"
                     if each.learned and self.course.looks
                     else "there was no time to train it"
                 )
@@ -290,7 +290,7 @@ class OngoingPick:
         if found:
             finals += self._finals(finalists, *found)
         else:
-            self._remark("There was no time to train the finalists: they are judged by their probes alone.")
+            self._remark("There was no time to train the finalists: they are compared by their probes only.")
         self.keep()
         return finals
 
@@ -315,7 +315,10 @@ class OngoingPick:
         low = answer.pick.accuracy.low if answer.pick else None
         if low is not None and low <= self.facts.majority:
             share = f"{100 * self.facts.majority:.1f} %"
-            self._remark(f"The pick is not told apart from always naming {self.facts.majority_name!r}: {share} right.")
+            self._remark(
+                "The pick does not differ significantly from always naming "
+                f"{self.facts.majority_name!r}: {share} right."
+            )
 
     # What is asked and kept along the way.
 

@@ -42,7 +42,7 @@ class Picked:
     seconds: float
     """Of the budget that were used, earlier attempts included."""
     exit_code: int
-    """0; 1 where a cell ended without a result; 5 where no finalist has what is wanted."""
+    """0; 1 where a cell ended without a result; 5 where no finalist meets --want."""
 
     @property
     def model(self) -> str | None:

@@ -7,7 +7,7 @@ Psychometrika 12, 1947), as in the race of Maron and Moore (NIPS 1993). So a rac
 is not told apart is said to be so.
 
 The level is shared by Bonferroni over all looks, and at each over all models that began but the one that is best in
-truth: of these the one that leads is found by looking, so the test against it must hold against each of them. Hence the
+truth: of these the one that leads is found by looking, so the test against it must be valid for each of them. Hence the
 model whose true accuracy is the highest at a look leaves there with a chance of at most `LEVEL` over the whole race,
 however the models' answers depend on one another. A model whose curve would have crossed those of others later is not
 protected.

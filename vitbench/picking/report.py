@@ -34,7 +34,7 @@ def sentence(answer: Answer, course: Course) -> str:
         if not answer.finals:
             return "No pick: no finalist has a result."
         nearest = f"; the nearest: {answer.nearest}" if answer.nearest else ""
-        return f"No pick: no finalist has what is wanted{nearest}."
+        return f"No pick: no finalist meets --want{nearest}."
     style = style_of(RANK_BY, [pick.row])
     decimals = percent_decimals([pick.accuracy])
     accuracy = in_words(style, pick.outcomes.value, decimals)
@@ -65,7 +65,7 @@ def _certainty(answer: Answer, course: Course, style: MetricStyle, decimals: int
     if aside:
         parts.append(f"{len(aside)} {'were' if len(aside) > 1 else 'was'} set aside for lack of time")
     if answer.unsure:
-        parts.append(f"it is not sure that it has what is wanted: {answer.unsure}")
+        parts.append(f"it may not meet --want: {answer.unsure}")
     return ", ".join(parts)
 
 
@@ -101,10 +101,10 @@ def _of_images(answer: Answer) -> Iterator[str]:
         )
     trained = [each.label for each in (pick, *(one.final for one in open_)) if each.steps]
     if trained:
-        lead = "Of so small a gap another seed tells more: " if small else ""
+        lead = "With such a small gap another seed says more: " if small else ""
         names = list(dict.fromkeys(trained))
         yield (
-            f"{lead}{_listed(names)} {'was' if len(names) == 1 else 'were'} trained once; a second seed of each tells "
+            f"{lead}{_listed(names)} {'was' if len(names) == 1 else 'were'} trained once; a second seed of each shows "
             "whether the order is that of the models, or of these trainings."
         )
 

@@ -1,4 +1,4 @@
-"""What a user wants of a model, held against what was measured: met, missed, or not known for sure."""
+"""What a user wants of a model, compared with what was measured: met, missed, or not known for sure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Judgement", "judged", "parse_want", "values_of"]
 MOST_CORNERS = 12
 """Metrics of a condition whose ends are all combined: 3**12 is half a million. Of more, values alone count."""
 DISTURBED = 2.0
-"""By which factor an invalid figure, of a machine that was busy, may be off: beyond it, it decides all the same."""
+"""By which factor an invalid number, of a machine that was busy, may be off: beyond it, it decides all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

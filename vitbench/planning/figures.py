@@ -40,7 +40,7 @@ def asked_figures(
         texts: each ``NAME[:k=v,...]``.
         catalog: what names mean.
         home: the plugin that ships the suite they are in.
-        given: options of all of them, in which a figure's own text goes before.
+        given: options of all of them, which a figure's own text overrides.
 
     Raises:
         UsageError: a name is unknown, or an option is wrong, or two texts ask for the same.

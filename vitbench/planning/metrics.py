@@ -42,7 +42,7 @@ def metric_options(
 
 
 def of_recipes(catalog: Catalog, user: Options) -> dict[str, Mapping[str, OptionValue]]:
-    """Return what a user set that no metric alone can mean: a recipe goes before a metric of its name."""
+    """Return what a user set that no metric alone can mean: a recipe takes precedence over a metric of its name."""
 
     def named(name: str, offers: Mapping[str, object]) -> bool:
         return any(name in (full, full.partition("/")[2]) for full in offers)

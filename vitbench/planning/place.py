@@ -32,7 +32,7 @@ class Place:
 def place_of(text: str, catalog: Catalog) -> Place:
     """Return which images a text means.
 
-    An installed dataset goes before a folder of the same name, which is meant by ``./name``.
+    An installed dataset takes precedence over a folder of the same name, which is meant by ``./name``.
 
     Raises:
         UnusableError: it is neither a folder nor a dataset.

@@ -73,7 +73,8 @@ def plan(
         executor: where to prepare.
         strict_plugins: make any problem with a plugin an error.
         say: gets a sentence for the user, a warning perhaps.
-        known: gives what was prepared before on the same grounds (`vitbench.planning.remembered`), where it will do.
+        known: gives what was prepared before on the same grounds (`vitbench.planning.remembered`), where that is
+        enough.
 
     Raises:
         UsageError: an unknown name, a wrong option, a wrong suite file.

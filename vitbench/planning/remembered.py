@@ -50,7 +50,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def grounds_of(request: PrepareRequest, catalog: Catalog) -> str:
-    """Return the digest of all that keys depend on, but for the files of the data; empty where it cannot be told."""
+    """Return the digest of all that keys depend on, except the files of the data; empty where it cannot be told."""
     core = Path(__file__).parents[1]
     try:
         return digest(

@@ -210,7 +210,7 @@ class AskedCell(_Data, frozen=True, kw_only=True):
     """Complete and typed, or, for a dataset that a folder defines, only those that were given, as text."""
     recipe: str = ""
     recipe_options: dict[str, OptionValue] = {}
-    """Complete, but for the defaults of the model's own, which are known in prepare."""
+    """Complete, except for the defaults of the model's own, which are known in prepare."""
     recipe_settled: tuple[str, ...] = ()
     """The options that the suite or the user gave, over the model's own defaults."""
     seed: int = 0

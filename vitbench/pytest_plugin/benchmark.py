@@ -1,4 +1,5 @@
-"""A model benchmarked in the process that asks for it, such as a test: built, weighed, warmed up, timed and judged.
+"""A model benchmarked in the process that asks for it, such as a test: built, measured for memory, warmed up, timed and
+judged.
 
 Clock, loop and table belong to whoever asks (pytest-benchmark); the rest is made of the pieces that a run uses. One
 process only: what differs from process to process is not seen here.
@@ -56,7 +57,7 @@ def benchmark_model(given: Given, conditions: BenchmarkConditions, run: RunRound
 
     Raises:
         UsageError, UnusableError: the device or the precision is unknown, or is not there.
-        ModelBuildError, InvalidOutput: what was built is no model, or its output no batch of logits.
+        ModelBuildError, InvalidOutput: what was built is not a model, or its output not a batch of logits.
     """
     device = resolve_device(conditions.device)
     with (

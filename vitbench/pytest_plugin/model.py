@@ -87,7 +87,7 @@ def given_model(model: Model, conditions: BenchmarkConditions) -> Given:
     """Return how a model is built; what can be wrong with a name is wrong now.
 
     Raises:
-        UsageError: the name or an option is unknown, the model is a baseline, or it is no model at all.
+        UsageError: the name or an option is unknown, the model is a baseline, or it is not a model at all.
         UnusableError: the model's plugin is broken, or lacks a module.
     """
     if isinstance(model, str):

@@ -16,6 +16,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from vitbench.boards.board import Board, BoardRow
 from vitbench.leaderboard.frames import RATIO_COLUMNS, ratio_values
 from vitbench.leaderboard.leaderboard import Leaderboard, Row
 from vitbench.leaderboard.pareto import OnFront, on_fronts
@@ -34,18 +35,33 @@ _IN_TIMMS_WORDS = {
     "train_throughput": "train_samples_per_sec",
     "image_size": "img_size",
 }
+_OF_BOARDS = ("score", "score_low", "score_high", "score_rank", "score_rank_last", "mean_rank")
+"""Over datasets, in the metric's base unit: the same in all rows of a model."""
 _ALWAYS = ("rank", "rank_last", "model", "dataset")
 """Columns that stand beside those that are asked for."""
 
 
-def render_csv(board: Leaderboard) -> str:
-    """Return the leaderboard as CSV with a header, ending with a newline."""
-    names = _column_names(board)
+def render_csv(board: Leaderboard, *, boards: Sequence[Board] = ()) -> str:
+    """Return the leaderboard as CSV with a header, ending with a newline; scores of boards stand in each of their rows.
+
+    A board's columns are there where a board is.
+    """
+    names = [*_column_names(board), *(_OF_BOARDS if boards else ())]
+    scores = {cell: row for each in boards for row in each.rows for cell in row.ids}
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow([_safe(name) for name in names])
-    writer.writerows([_safe(row[name]) for name in names] for row in _rows(board))
+    for row, values in zip(board.rows, _rows(board), strict=True):
+        on_board = next((scores[cell] for cell in row.ids if cell in scores), None)
+        writer.writerow([_safe((values | _on_board(on_board))[name]) for name in names])
     return text.getvalue()
+
+
+def _on_board(row: BoardRow | None) -> dict[str, Any]:
+    score = row.score if row is not None else None
+    found = (score.value, score.low, score.high) if score is not None else (None,) * 3
+    ranks = (row.rank, row.rank_last, row.mean_rank) if row is not None else (None,) * 3
+    return dict(zip(_OF_BOARDS, (*found, *ranks), strict=True))
 
 
 def _other_metrics(board: Leaderboard) -> list[str]:
@@ -124,7 +140,7 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
 
 
 def _worst(verdicts: Sequence[str]) -> str:
-    """Return the worst verdict on a row's metrics; one that could not be had is none."""
+    """Return the worst verdict on a row's metrics; one that is missing does not count."""
     return next((level for level in ("invalid", "warn") if level in verdicts), "valid")
 
 

@@ -36,7 +36,7 @@ class ResultWords:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureWords:
-    """One published figure and the run's own."""
+    """One published number and the run's own."""
 
     model: str
     place: str
@@ -65,7 +65,7 @@ def claim_results(found: Findings) -> list[ResultWords]:
 
 
 def published_figures(found: Findings) -> list[FigureWords]:
-    """Return the published figures beside the run's own."""
+    """Return the published numbers beside the run's own."""
     names = _places(found)
     return [_figure(figure, found.rank_by, names) for figure in found.figures]
 

@@ -1,4 +1,4 @@
-"""Findings for a terminal of 100 columns: each claim with its verdict and comparisons, then the published figures."""
+"""Findings for a terminal of 100 columns: each claim with its verdict and comparisons, then the published numbers."""
 
 from __future__ import annotations
 

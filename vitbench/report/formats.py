@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vitbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from vitbench.boards.board import Board
     from vitbench.leaderboard.leaderboard import Leaderboard
     from vitbench.report.html.details import Details
     from vitbench.report.verdict_notes import Telling
@@ -25,17 +26,17 @@ class Format:
     """Of its files, in lower case."""
     target: str
     """``module:function``, imported when it is used: takes a leaderboard, returns text that ends with a newline."""
-    takes: tuple[Literal["unicode", "verdicts", "details"], ...] = ()
-    """What it takes beside the leaderboard: whether all characters are readable, how it tells verdicts, and what the
-    page shows."""
+    takes: tuple[Literal["unicode", "verdicts", "boards", "details"], ...] = ()
+    """What it takes beside the leaderboard: whether all characters are readable, how it reports verdicts, the boards
+    over several datasets, and what the page shows."""
 
 
 FORMATS: dict[str, Format] = {
-    "table": Format(".txt", "vitbench.report.terminal:render_terminal", ("unicode", "verdicts")),
-    "md": Format(".md", "vitbench.report.markdown:render_markdown", ("verdicts",)),
-    "csv": Format(".csv", "vitbench.report.csv_table:render_csv"),
-    "json": Format(".json", "vitbench.report.json_object:render_json"),
-    "latex": Format(".tex", "vitbench.report.latex:render_latex", ("verdicts",)),
+    "table": Format(".txt", "vitbench.report.terminal:render_terminal", ("unicode", "verdicts", "boards")),
+    "md": Format(".md", "vitbench.report.markdown:render_markdown", ("verdicts", "boards")),
+    "csv": Format(".csv", "vitbench.report.csv_table:render_csv", ("boards",)),
+    "json": Format(".json", "vitbench.report.json_object:render_json", ("boards",)),
+    "latex": Format(".tex", "vitbench.report.latex:render_latex", ("verdicts", "boards")),
     "html": Format(".html", "vitbench.report.html:render_html", ("details",)),
 }
 """By name; the first is the one that is taken unless another is asked for."""
@@ -65,6 +66,7 @@ def render(
     *,
     unicode: bool = True,
     verdicts: Telling = "counted",
+    boards: Sequence[Board] = (),
     details: Callable[[], Details] | None = None,
 ) -> str:
     """Return a leaderboard in a format.
@@ -73,7 +75,8 @@ def render(
         board: the leaderboard.
         name: a key of `FORMATS`.
         unicode: False: in plain ASCII where the format is for a terminal.
-        verdicts: how doubtful and invalid figures are told under a table, where the format has such notes.
+        verdicts: how doubtful and invalid numbers are reported under a table, where the format has such notes.
+        boards: over several datasets; the page has its own in `details`.
         details: reads what the page shows beside the leaderboard; called where the format takes it.
 
     Raises:
@@ -87,6 +90,8 @@ def render(
         more["unicode"] = unicode
     if "verdicts" in form.takes:
         more["verdicts"] = verdicts
+    if "boards" in form.takes:
+        more["boards"] = boards
     if "details" in form.takes:
         assert details is not None
         more["details"] = details()

@@ -10,8 +10,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from vitbench.boards.board import Board
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.printable import plain
+from vitbench.report.board_sections import board_sections
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Missing, Section, missing, missing_title, sections
 from vitbench.report.verdict_notes import Telling
@@ -38,9 +40,9 @@ _ACCENTS = dict(
 """Combining characters, and the commands that put them on a letter in any font encoding."""
 
 
-def render_latex(board: Leaderboard, *, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard as LaTeX, ending with a newline."""
-    shown = sections(board, detailed=False, dash="--", verdicts=verdicts)
+def render_latex(board: Leaderboard, *, verdicts: Telling = "counted", boards: Sequence[Board] = ()) -> str:
+    """Return boards and leaderboard as LaTeX, ending with a newline."""
+    shown = [*board_sections(boards, dash="--"), *sections(board, detailed=False, dash="--", verdicts=verdicts)]
     parts = [_section(section, number) for number, section in enumerate(shown, 1)]
     parts = [_HEAD, *(parts or ["No results yet."])]
     if board.failed:

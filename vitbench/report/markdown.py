@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from vitbench.boards.board import Board
 from vitbench.leaderboard.leaderboard import Leaderboard
 from vitbench.printable import plain
+from vitbench.report.board_sections import board_sections
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Section, missing, missing_title, sections
 from vitbench.report.verdict_notes import Telling
@@ -20,9 +22,10 @@ _SPECIAL = re.compile(r"[\\`*|\[\]~$!]|(?<![^\W_])_|_(?![^\W_])|^[-+=]|(?<=^\d)[
 """What Markdown gives a meaning, some only where a line begins; an underscore between letters or digits has none."""
 
 
-def render_markdown(board: Leaderboard, *, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard as Markdown, ending with a newline."""
-    parts = [_section(section) for section in sections(board, detailed=True, verdicts=verdicts)] or ["No results yet."]
+def render_markdown(board: Leaderboard, *, verdicts: Telling = "counted", boards: Sequence[Board] = ()) -> str:
+    """Return boards and leaderboard as Markdown, ending with a newline."""
+    shown = [*board_sections(boards), *sections(board, detailed=True, verdicts=verdicts)]
+    parts = [_section(section) for section in shown] or ["No results yet."]
     if board.failed:
         rows = [[entry.model, entry.status, entry.cells, entry.reason] for entry in missing(board)]
         cells = [[escaped(text) for text in row] for row in rows]
@@ -39,7 +42,8 @@ def _section(section: Section) -> str:
     align = ["right", "left", *["right"] * len(titles)]
     notes = "\n".join(f"- {escaped(note)}" for note in section.notes)
     heading = f"### {escaped(section.title)}\n\n{escaped(section.conditions)}"
-    return f"{heading}\n\n{_table(['rank', 'model', *map(escaped, titles)], rows, align)}\n\n{notes}"
+    table = _table(["rank", "model", *map(escaped, titles)], rows, align)
+    return f"{heading}\n\n{table}\n\n{notes}".rstrip()
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str]) -> str:

@@ -64,7 +64,5 @@ def mistakes_text(store: Store, asked: str, most: int) -> str:
     ]
     head += f"; the {len(shown):,} most confident:" if len(shown) < len(wrong) else ", the most confident first:"
     columns = ["file" if files else "image", "true class", "answer", "confidence"]
-    note = (
-        "" if files else f"\n\nThe numbers are positions in the {kind} split, from 0: no names of files are kept of it."
-    )
+    note = "" if files else f"\n\nThe numbers are positions in the {kind} split, from 0: its file names are not known."
     return f"{head}\n\n{aligned(columns, rows)}{note}"

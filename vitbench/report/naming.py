@@ -15,7 +15,7 @@ __all__ = ["conditions_in_words", "places", "row_labels", "titles"]
 def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
     """Return each condition's dataset with its lineage, what is unusual of how models were judged or trained, and cuts.
 
-    Where two data sets share a name, it has the fingerprint.
+    Where two datasets share a name, it has the fingerprint.
     """
     conditions = list(conditions)
     data_sets = Counter(names[:2] for names in {(c.dataset, c.lineage, c.fingerprint) for c in conditions})

@@ -27,7 +27,7 @@ def with_block(document: bytes, markdown: str) -> bytes:
             found = f"there {count} times" if count else "missing"
             raise UsageError(
                 f"the line {marker.decode()} is {found}; put it once, and {START if marker == end else END} "
-                f"{'before' if marker == end else 'after'} it, where the table should stand."
+                f"{'before' if marker == end else 'after'} it, where the table should be."
             )
     head, _, rest = document.partition(start)
     tail = rest.partition(end)[2]

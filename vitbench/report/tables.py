@@ -86,10 +86,10 @@ def sections(
     """Return the sections of a leaderboard, in its order.
 
     Args:
-        board: what they tell of.
+        board: what they describe.
         detailed: adds the columns for a wide page.
         dash: what stands in a range of ranks.
-        verdicts: how doubtful and invalid figures are told.
+        verdicts: how doubtful and invalid numbers are reported.
         more: a sentence on where all reasons are, to stand under a table that has such figures.
     """
     by_condition = board.by_condition()
@@ -261,7 +261,7 @@ def length_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         for row, label in zip(rows, labels, strict=True)
         if len(set(row.seed_steps)) > 1
     ]
-    return [f"The budget gave the seeds of a row unlike numbers of steps: {', '.join(unlike)}."] if unlike else []
+    return [f"The budget gave the seeds of a row different numbers of steps: {', '.join(unlike)}."] if unlike else []
 
 
 def head_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -9,7 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vitbench.boards.board import Board
 from vitbench.leaderboard.leaderboard import Leaderboard
+from vitbench.report.board_sections import board_sections
 from vitbench.report.sentence import closing_sentences
 from vitbench.report.tables import Section, missing, missing_title, sections
 from vitbench.report.terminal_text import EN_DASH, WIDTH, broken, cut, display_width, shown, wrapped
@@ -28,10 +30,14 @@ _MORE = "All reasons: `vitbench leaderboard DIR --details`."
 _LEFT_TO_RIGHT_MARK, _RULE = "\u200e", "\u2500"
 
 
-def render_terminal(board: Leaderboard, *, unicode: bool = True, verdicts: Telling = "counted") -> str:
-    """Return the leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`."""
+def render_terminal(
+    board: Leaderboard, *, unicode: bool = True, verdicts: Telling = "counted", boards: Sequence[Board] = ()
+) -> str:
+    """Return boards and leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`."""
     more = _MORE if verdicts == "counted" else ""
-    shown_sections = sections(board, detailed=False, dash=EN_DASH if unicode else "-", verdicts=verdicts, more=more)
+    dash = EN_DASH if unicode else "-"
+    shown_sections = board_sections(boards, dash=dash)
+    shown_sections += sections(board, detailed=False, dash=dash, verdicts=verdicts, more=more)
     parts = [_section(section, unicode) for section in shown_sections] or ["No results yet."]
     if board.failed:
         parts.append(_missing(board, unicode))
@@ -49,7 +55,7 @@ def _section(section: Section, unicode: bool) -> str:
         notes.append(f"Not shown for lack of room: {', '.join(left_out)}; see --format csv.")
     for note in notes:
         lines += wrapped(note, unicode, hang="  ")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
 
 
 def _fitted(section: Section, unicode: bool) -> tuple[int, str]:

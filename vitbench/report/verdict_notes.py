@@ -1,4 +1,4 @@
-"""What stands under a table on its doubtful and invalid figures.
+"""What stands under a table on its doubtful and invalid numbers.
 
 What is wrong with a model is said of each; a cause that many figures share is said once, with their count.
 """

@@ -154,7 +154,8 @@ def _begun(pace: Pace) -> Callable[[KeyedCell], KeyedCell]:
 def in_order(cells: Iterable[KeyedCell]) -> list[KeyedCell]:
     """Return cells in the order in which they run: speeds first.
 
-    They take minutes where trainings may take hours, and tell how long these will take (`vitbench.running.estimate`).
+    They take minutes where trainings may take hours, and predict how long these will take
+    (`vitbench.running.estimate`).
     """
     return sorted(cells, key=lambda planned: not isinstance(planned.cell, SpeedCell))
 
@@ -203,7 +204,7 @@ def _by_ratio(cells: Sequence[KeyedCell]) -> bool:
 def _tidy(
     store: Store, asked: set[str], newest: Mapping[str, Record], *, anew: set[str], note: Callable[[str], None]
 ) -> None:
-    """Delete checkpoints that no training goes on from, and tell of those that another run may want."""
+    """Delete checkpoints that no training goes on from, and report those that another run may need."""
     for key in store.checkpoints():
         # A kill between a record and the end of its checkpoint leaves both.
         if key in anew or (key in newest and newest[key].status in _DONE):

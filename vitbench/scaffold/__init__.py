@@ -33,7 +33,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
     """Write a package for the plugin `name`, and return its files.
 
     Raises:
-        UsageError: the name is no name of a package, or belongs to another plugin, package or module.
+        UsageError: the name is not a valid name of a package, or belongs to another plugin, package or module.
         StoreError: the folder holds files already, or cannot be written.
     """
     module = f"vitbench_{re.sub('[_-]+', '_', name).lower()}"  # the prefix keeps it clear of keywords and libraries

@@ -9,8 +9,8 @@ In a package's tests, one line per plugin::
         check()
 
 Each check is a plain function of one case (`ModelCase`, `DatasetCase`, ...) and one contract, in the modules
-``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``suites`` and
-``plugins``. It returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply;
+``vitbench.testing.models``, ``families``, ``datasets``, ``recipes``, ``metrics``, ``figures``, ``exporters``,
+``suites`` and ``plugins``. It returns nothing, or raises `CheckFailed`, or `vitbench.Skip` where it does not apply;
 docs/conformance.md lists all.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from vitbench.testing.cases import (
     DatasetCase,
+    ExporterCase,
     FamilyCase,
     FigureCase,
     MetricCase,
@@ -34,6 +35,7 @@ __all__ = [
     "Check",
     "CheckFailed",
     "DatasetCase",
+    "ExporterCase",
     "FamilyCase",
     "FigureCase",
     "MetricCase",

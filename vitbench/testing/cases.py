@@ -7,11 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitbench.catalog import Catalog, PluginSelection
-from vitbench.specs import DatasetSpec, FigureSpec, MetricSpec, ModelSpec, OptionValue, RecipeSpec, SuiteSpec
+from vitbench.specs import (
+    DatasetSpec,
+    ExporterSpec,
+    FigureSpec,
+    MetricSpec,
+    ModelSpec,
+    OptionValue,
+    RecipeSpec,
+    SuiteSpec,
+)
 
 __all__ = [
     "Case",
     "DatasetCase",
+    "ExporterCase",
     "FamilyCase",
     "FigureCase",
     "MetricCase",
@@ -94,6 +104,14 @@ class FigureCase:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExporterCase:
+    """An exporter."""
+
+    spec: ExporterSpec
+    """The exporter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SuiteCase:
     """A suite, and the catalog in which its names are looked up."""
 
@@ -103,4 +121,6 @@ class SuiteCase:
     """In which its names are looked up."""
 
 
-Case = PluginCase | ModelCase | FamilyCase | DatasetCase | RecipeCase | MetricCase | FigureCase | SuiteCase
+Case = (
+    PluginCase | ModelCase | FamilyCase | DatasetCase | RecipeCase | MetricCase | FigureCase | ExporterCase | SuiteCase
+)

@@ -181,7 +181,7 @@ def check_dataset_order_stable(case: DatasetCase) -> None:
     else:  # a function itself, in tests, which no other process can find
         second = {split: seen(images) for split in first if (images := open_anew(case, split)) is not None}
     if {*first} != {*second}:
-        raise CheckFailed(f"opened again, it gave the splits {', '.join(second)} in place of {', '.join(first)}")
+        raise CheckFailed(f"opened again, it gave the splits {', '.join(second)} instead of {', '.join(first)}")
     for split in first:
         one, other = first[split], second[split]
         if one.class_names != other.class_names:

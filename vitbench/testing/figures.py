@@ -61,9 +61,7 @@ def check_figure_words(case: FigureCase) -> None:
         (title, step), count = counts.most_common(1)[0]
         if count > 1:
             what = f'"{title}"' + (f', "{step}"' if step else "")
-            raise CheckFailed(
-                f"{count} pictures are called {what}; give each a step or a title of its own ({look.where})"
-            )
+            raise CheckFailed(f"{count} pictures are called {what}; give each its own step or title ({look.where})")
 
 
 def check_figure_scale(case: FigureCase) -> None:
@@ -92,7 +90,7 @@ def check_figure_measurements(case: FigureCase) -> None:
         for one in look.measurements:
             found, name = True, one.name
             if names[name] > 1:
-                raise CheckFailed(f'draw gave "{name}" {names[name]} times; give each a name of its own ({look.where})')
+                raise CheckFailed(f'draw gave "{name}" {names[name]} times; give each its own name ({look.where})')
             try:
                 MeasurementSpec(name=name)
             except ValueError as error:

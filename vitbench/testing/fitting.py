@@ -50,7 +50,7 @@ def tiny_problem(
     others: int = 0,
     folder: Path | None = None,
 ) -> TrainVal:
-    """Return a problem of 192 training and 48 validation images, always the same but for `others`.
+    """Return a problem of 192 training and 48 validation images, always the same except for `others`.
 
     Args:
         num_classes: K.
@@ -139,7 +139,7 @@ def fit(
             raise Skip(f"its option {lacking[0]} needs a file, which the kit does not have: {error}") from error
         raise CheckFailed(f"fit raised {raised(error)}") from error
     if not isinstance(fitted, nn.Module):
-        raise CheckFailed(f"fit gave {type(fitted).__name__}; return the module that is to be evaluated")
+        raise CheckFailed(f"fit gave {type(fitted).__name__}; return the module to evaluate")
     whole: nn.Module = getattr(fitted, "_orig_mod", fitted)
     return whole
 

@@ -125,7 +125,7 @@ def _confusion(subject: Subject) -> NDArray[np.int64]:
 
 
 def _valued(result: Result, subject: Subject, where: str) -> Measurement:
-    """Return what the core makes of a result, but for its interval."""
+    """Return what the core makes of a result, except for its interval."""
     if isinstance(result, Measurement):
         return result
     if isinstance(result, ImageScores):

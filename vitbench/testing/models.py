@@ -273,9 +273,7 @@ def check_model_state_dict(case: ModelCase) -> None:
     state = model.eval().state_dict()
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        raise CheckFailed(
-            f"the state dict holds {others[0]}, which is not a tensor; weights are stored as tensors alone"
-        )
+        raise CheckFailed(f"the state dict holds {others[0]}, which is not a tensor; only tensors are stored")
     seed_all(1)
     fresh = build(case).eval()
     try:
@@ -302,7 +300,7 @@ def check_model_builds_share_nothing(case: ModelCase) -> None:
     used = {tensor.untyped_storage().data_ptr() for _, tensor in tensors_of(first)} - {0}  # an empty one has none
     shared = [name for name, tensor in tensors_of(second) if tensor.untyped_storage().data_ptr() in used]
     if shared:
-        raise CheckFailed(f"two builds share {shared[0]}; make all modules anew in build, and keep none in the module")
+        raise CheckFailed(f"two builds share {shared[0]}; make all modules in build, and keep none in the module")
     with torch.no_grad():
         before = logits_of(second.eval(), noise(case, 2))
         logits_of(first.train(), noise(case, 4))  # moves running statistics, wherever they are kept

@@ -17,6 +17,7 @@ from vitbench.specs import ModelSpec, RecipeSpec
 from vitbench.testing.cases import (
     Case,
     DatasetCase,
+    ExporterCase,
     FamilyCase,
     FigureCase,
     MetricCase,
@@ -44,6 +45,7 @@ _SCORED = (*_MEASURED, "check_metric_scores")
 _VALUED = (*_SCORED, "check_metric_values")
 _ALONE = ("check_figure_offline",)
 _DRAWN = (*_ALONE, "check_figure_draws")
+_WRITTEN = ("check_exporter_writes",)
 _PARSED = ("check_suite_parses",)
 
 CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
@@ -143,6 +145,16 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
                 "check_figure_options": _DRAWN,
                 "check_figure_refuses_what_is_not_there": _DRAWN,
                 "check_figure_device": _DRAWN,
+            },
+        ),
+        ExporterCase: (
+            "vitbench.testing.exporters",
+            {
+                "check_exporter_writes": (),
+                "check_exporter_stays_in_its_folder": _WRITTEN,
+                "check_exporter_marks_what_is_invalid": _WRITTEN,
+                "check_exporter_takes_what_there_is": _WRITTEN,
+                "check_exporter_options": _WRITTEN,
             },
         ),
         SuiteCase: ("vitbench.testing.suites", {"check_suite_parses": (), "check_suite_names": _PARSED}),
@@ -278,6 +290,7 @@ def _cases(plugin: str, roots: Mapping[str, Path], catalog: Catalog) -> Iterator
         yield name, RecipeCase(spec=recipe, model=_model_of(plugin, name, catalog))
     yield from ((name, MetricCase(spec=spec)) for name, spec in own(catalog.metrics))
     yield from ((name, FigureCase(spec=spec)) for name, spec in own(catalog.figures))
+    yield from ((name, ExporterCase(spec=spec)) for name, spec in own(catalog.exporters))
     yield from ((name, SuiteCase(spec=spec, catalog=catalog)) for name, spec in own(catalog.suites))
 
 

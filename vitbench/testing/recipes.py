@@ -170,9 +170,7 @@ def check_recipe_step(case: RecipeCase) -> None:
             found = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) and loss.ndim else f"{loss!r:.60}"
             raise CheckFailed(f"take of its step gave {found}; return the loss, one finite number")
     if all(map(torch.equal, before, model.parameters())):
-        raise CheckFailed(
-            "take of its step changes no weight; it is to do forward, loss, backward and optimizer.step()"
-        )
+        raise CheckFailed("take of its step changes no weight; it must do forward, loss, backward and optimizer.step()")
     used = _optimizers_of_fit(case)
     if used and type(step.optimizer).__name__ not in used:
         raise CheckFailed(
@@ -189,7 +187,7 @@ def check_recipe_resumes(case: RecipeCase) -> None:
         path = Path(folder, "checkpoint")
         whole = _Resumable(case, path, saved=saved)
         if not saved:
-            raise Skip("it saves nothing; a training that is killed starts anew")
+            raise Skip("it saves nothing; a training that is killed starts over")
         step, content = saved[3 * len(saved) // 4]
         path.write_bytes(content)
         again = _Resumable(case, path)

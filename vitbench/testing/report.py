@@ -16,7 +16,7 @@ STATUSES: tuple[CheckStatus, ...] = ("passed", "failed", "skipped")
 
 
 def subject_text(outcomes: Sequence[Outcome]) -> str:
-    """Return the outcomes of one subject, one a line, below its name."""
+    """Return the outcomes of one subject, one per line, below its name."""
     width = max(len(outcome.check) for outcome in outcomes)
     return "\n".join([plain(outcomes[0].subject), *(_line(outcome, width) for outcome in outcomes)])
 

@@ -109,7 +109,7 @@ def batches(
 def padded(images: Tensor, batch_size: int) -> Tensor:
     """Return a short batch with its images repeated until there are `batch_size`; a full one as it is.
 
-    A compiled model is compiled anew for a batch of another size, which takes longer than a pass over most splits. The
+    A compiled model is compiled again for a batch of another size, which takes longer than a pass over most splits. The
     caller drops what the model gives for the repeated ones.
 
     Args:

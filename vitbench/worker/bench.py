@@ -63,7 +63,7 @@ TrainStepMaker = Callable[[nn.Module], TrainStep]
 def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
     """Return what makes the training step of a cell's recipe; None where the cell names no recipe.
 
-    The recipe's module is imported now, so that nothing of it is weighed as the model's.
+    The recipe's module is imported now, so that none of it counts as the model's memory.
 
     Raises:
         UnusableError: the recipe has no step, or cannot be imported.
@@ -203,7 +203,7 @@ class Bench:
         return make_labels(self.num_classes, batch_size=self.batch_size, device=self.device, count=len(inputs))
 
     def step(self, inputs: Sequence[Tensor]) -> Step:
-        """Return what is timed and weighed, on inputs that take turns; its first output is checked.
+        """Return what is measured, on inputs that take turns; its first output is checked.
 
         Making it puts the model in eval or in train mode.
         """

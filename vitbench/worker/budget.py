@@ -27,16 +27,16 @@ class OverBudgetError(VitbenchError):
 
 
 def check_epoch(recipe: str, epoch: float, epochs: int) -> None:
-    """Raise OverBudgetError where a recipe tells of an epoch after the last that the user allows."""
+    """Raise OverBudgetError where a recipe logs an epoch after the last that the user allows."""
     if epoch > epochs + 1e-6:
-        raise _over(recipe, epochs, f"it tells of epoch {epoch:g}")
+        raise _over(recipe, epochs, f"it logs epoch {epoch:g}")
 
 
 @contextmanager
 def held_to_images(model: nn.Module, recipe: str, *, epochs: int | None, images: int) -> Iterator[None]:
     """Raise OverBudgetError from within a model that sees far more images in train mode than its epochs have.
 
-    This stops recipes that tell of no epochs. A compiled model counts nothing: it would be compiled another way.
+    This stops recipes that log no epochs. A compiled model counts nothing: it would be compiled another way.
 
     Args:
         model: that the block trains.

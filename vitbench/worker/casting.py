@@ -1,4 +1,4 @@
-"""Weights cast once to a reduced precision, as a model is deployed in it, rather than anew at each call.
+"""Weights cast once to a reduced precision, as a model is deployed in it, rather than at each call.
 
 Autocast casts the float32 weights of a layer whenever the layer is called in inference, which takes as long as reading
 them from memory three times. Whoever serves a model in bfloat16 or float16 keeps its weights in it. So what autocast

@@ -171,7 +171,8 @@ def _limit_memory() -> None:
 def _of_network(error: BaseException) -> bool:
     """Whether weights could not be fetched, which a plugin may have put into its own words.
 
-    Clients of the hub raise an OSError without a number; one with a number is of the disk, but for those of a network.
+    Clients of the hub raise an OSError without a number; one with a number is of the disk, except for those of a
+    network.
     """
     cause = error.__cause__ if isinstance(error, UnusableError) else error
     if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)):

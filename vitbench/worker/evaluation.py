@@ -144,7 +144,7 @@ class _Evaluator:
         return np.random.default_rng(0).permutation(len(self.judged))[:count]
 
     def audit(self, logits: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Audit the model as it is: what is looked for is in its own code, and other batch sizes are compiled anew.
+        """Audit the model as it is: what is looked for is in its own code, and other batch sizes are compiled again.
 
         Whether compiled code is right, `agreement` tells. Here its logits would make every mistake of the compiler
         look like a dependence on the order of the images, so eager ones take their place.

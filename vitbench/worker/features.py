@@ -5,7 +5,7 @@
 The key is of all that features are made of: the model with its weights, the code, the pixels, the preprocessing, and
 what computes. Each file holds some rows and is named by them, so that a larger part of the same images adds what is
 new, and two processes that do the same write the same files. A damaged file is deleted, and its rows are extracted
-anew.
+again.
 
 Shapes: N images in a split, n in a file, D features.
 """

@@ -40,7 +40,7 @@ class Hands:
     lost = ""
     """Why a state could not be saved; empty: each could."""
     earlier_seconds = 0.0
-    """Seconds of training in killed attempts, up to what they saved last; 0 where this one began anew."""
+    """Seconds of training in killed attempts, up to what they saved last; 0 where this one started over."""
 
     earlier_steps = 0
     """Steps of training in killed attempts, likewise."""
@@ -163,7 +163,7 @@ class DamagedError(Exception):
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a checkpoint, whole or not at all, also when power is lost.
+    """Replace a checkpoint atomically, also when power is lost.
 
     Raises:
         OSError: it cannot be written; the one before is as it was.
@@ -195,7 +195,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 sha256.update(content)
                 left -= len(content)
             if left or file.read() != sha256.digest():
-                raise DamagedError("its content does not fit its SHA-256")
+                raise DamagedError("its content does not match its SHA-256")
     except OSError as error:
         raise DamagedError(error.strerror) from error
     try:

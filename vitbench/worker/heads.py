@@ -127,7 +127,7 @@ def _output(given: str | int, known: Mapping[str, Sequence[int]], count: int) ->
         if number is not None and number != output and number < count:
             raise UnusableError(
                 f"{given} in the class map is the name of the head's output {output} and the number of another; write "
-                "the map as JSON, where names stand in quotes and numbers do not"
+                "the map as JSON, where names are in quotes and numbers are not"
             )
         return output
     if number is None:

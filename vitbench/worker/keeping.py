@@ -36,7 +36,7 @@ def keep_weights(
         path: of the file.
         card: what belongs to the weights.
         before: the `unsaved_buffers` that it was built with.
-        architecture: builds it anew, on the meta device.
+        architecture: builds it again, on the meta device.
     """
     try:
         save_weights(model, path, card)
@@ -75,7 +75,7 @@ def with_kept_head(model: nn.Module, path: str, images: Tensor) -> nn.Module:
     """Return a model with the head that `keep_head` kept.
 
     Args:
-        model: built anew; it is changed.
+        model: freshly built; it is changed.
         path: of the head's file.
         images: two of the model's inputs.
 

@@ -52,7 +52,7 @@ def measure(
 ) -> Measured:
     """Return what all metrics give that are taken at a cell and whose parts the subject has.
 
-    At the largest batch the metrics of the fixed batch are taken, under names of their own, but for what is exact.
+    At the largest batch the metrics of the fixed batch are taken, under names of their own, except for what is exact.
 
     Args:
         catalog: has the metrics.

@@ -27,7 +27,7 @@ def fault_behind(
 
     Args:
         error: of the recipe.
-        build: gives the model anew, on the CPU.
+        build: builds the model again, on the CPU.
         images: gives a few images ``[B, C, H, W]`` as the recipe would, on the CPU.
         num_classes: K.
     """

@@ -1,7 +1,7 @@
 """A training that is begun and not ended: how long its steps take, and what comes before and after them.
 
 The recipe's own `fit` runs on the cell's own data, so that loading, augmentation and whatever else it does at a step
-count. Steps are those of torch's optimisers, which tell of each one whatever the recipe; a hook ends the training.
+count. Steps are those of torch's optimisers, which announce each one whatever the recipe; a hook ends the training.
 """
 
 from __future__ import annotations

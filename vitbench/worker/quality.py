@@ -258,7 +258,7 @@ def _doubted(measured: Measured, planned: KeyedCell, doubts: tuple[str, ...]) ->
 
 
 def _save_again(path: Path, measured: Measured, predictions: Predictions) -> None:
-    """Write the scores anew, with those that are there and are of nothing that was measured now."""
+    """Write the scores again, with those that are there and are of nothing that was measured now."""
     now = {one.name for one in measured.measurements}
     try:
         earlier = load_scores(path)

@@ -1,4 +1,4 @@
-"""A speed cell in one process: start the model cold, weigh it, time it, each in a pass of its own."""
+"""A speed cell in one process: start the model cold, measure its memory, time it, each in a separate pass."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run_speed(job: CellJob, catalog: Catalog, send: Send) -> CellResult:
         train = recipe_step(cell, catalog)
         compiled_before = graphs_compiled()
         alone = job.timing_only or job.probe
-        baseline = Skip("nothing is weighed") if alone else read_baseline(torch.device(cell.device))
+        baseline = Skip("no memory is measured") if alone else read_baseline(torch.device(cell.device))
         built = _built(lambda: build_model(planned, spec, cell.num_classes), cell, train, job.batch_size, baseline)
         bench = built.bench
         if job.probe:

@@ -41,7 +41,7 @@ PLAIN = Preprocess(mean=(0.0,), std=(1.0,))
 """Of weights that are scored and of which nothing is known: their images are scaled to 0..1."""
 BY_NAME, BY_FILE, BY_SPEC = "the model's name", "the checkpoint", "the model's spec"
 UNKNOWN = "nothing that says it"
-NOT_TOLD = "not told by the checkpoint"
+NOT_TOLD = "not stated by the checkpoint"
 """What a checkpoint was trained on that says nothing of it."""
 
 
@@ -121,7 +121,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
         )
     except ValueError as error:
         told = UsageError if source == BY_NAME or given else UnusableError
-        raise told(f"what is said of the weights of model {spec.name} does not go together: {error}") from error
+        raise told(f"what is stated about the weights of model {spec.name} does not go together: {error}") from error
     stated = given.get("class_names")
     named = _read_names(str(stated)) if stated else card.class_names
     outputs: tuple[tuple[str, ...], ...] = tuple((name,) for name in named)

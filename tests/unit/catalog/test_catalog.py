@@ -141,7 +141,7 @@ def test_the_built_in_plugins_come_by_the_same_road_and_are_sound() -> None:
     catalog = load_catalog()
     assert catalog.problems == ()
     assert {plugin.name for plugin in catalog.plugins} >= {
-        *("scratch", "timm", "datasets", "recipes", "baseline", "metrics", "figures", "suites")
+        *("scratch", "timm", "datasets", "recipes", "baseline", "metrics", "figures", "exporters", "suites")
     }
 
 

@@ -188,8 +188,16 @@ def test_a_member_has_the_options_that_its_family_says_and_a_family_its_own() ->
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("sgdd", UsageError, 'no model, dataset, recipe, metric or figure is called "sgdd". Did you mean "sgd"?'),
-        ("qqqqq", UsageError, 'no model, dataset, recipe, metric or figure is called "qqqqq". See "vitbench ls".'),
+        (
+            "sgdd",
+            UsageError,
+            'metric, figure or exporter is called "sgdd". Did you mean "sgd"?',
+        ),
+        (
+            "qqqqq",
+            UsageError,
+            'metric, figure or exporter is called "qqqqq". See "vitbench ls".',
+        ),
         ("vit-s", UsageError, 'model "vit-s" is ambiguous; give one of: a/vit-s, b/vit-s.'),
         ("zoo/mixer-x", UsageError, "model zoo/mixer-x: there is no mixer mixer-x"),
         ("broken/net", UnusableError, "plugin broken (d 1), load: no torch"),

@@ -89,7 +89,7 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--json": FLAG,
     },
     "ls": {
-        "kind": ("[models|datasets|recipes|metrics|figures|suites|plugins]", False, None),
+        "kind": ("[models|datasets|recipes|metrics|figures|exporters|suites|plugins]", False, None),
         "pattern": ("[PATTERN]", False, None),
         "--options": ("NAME", False, None),
         "--json": FLAG,
@@ -122,6 +122,13 @@ COMMANDS: dict[str, dict[str, tuple[object, bool, object]]] = {
         "--head": ("N", False, None),
         "--target": ("CLASS", False, None),
         "--timeout": ("SECONDS", False, None),
+        **PLUGINS,
+    },
+    "export": {
+        "form": ("FORMAT[:k=v,...]", False, None),
+        "folder": ("[DIR]", False, None),
+        "--output": ("DIRECTORY", False, None),
+        "--force": FLAG,
         **PLUGINS,
     },
     "show": {"arguments": ("[DIR] [ID]", False, None), "--mistakes": ("[N]", False, None)},
@@ -269,6 +276,8 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--budget", "30x"], '"30x" is not a duration; write 90s, 15m, 1h30m or a number of seconds'),
         (["run", "--budget", "5m", "--epochs", "2"], "--epochs and --budget both say how long models are trained"),
         (["run", "--budget", "5m", "--speeds", "only"], "--speeds only trains none; drop one of the two"),
+        (["run", "--budget", "5m", "--shard", "1/2"], "a shard runs only some of its trainings; give their length"),
+        (["run", "--shard", "3/2"], "there is no shard 3 of 2; they count from 1 to 2"),
         (["run", "--split", "val", "--speeds", "only"], "--speeds only judges none; drop one of the two"),
         (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
         (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
@@ -278,15 +287,18 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--set", "epochs=3"], "must be written RECIPE.OPTION=VALUE"),
         (
             ["ls"],
-            "Missing argument 'KIND': models, datasets, recipes, metrics, figures, suites, plugins; or --options NAME.",
+            "Missing argument 'KIND': models, datasets, recipes, metrics, figures, exporters, suites, plugins; or",
         ),
         (["ls", "models", "scratch/vti*"], 'no models fit "scratch/vti*". Did you mean "scratch/vit"?'),
         (
             ["ls", "--options", "supervisd"],
-            'recipe, metric or figure is called "supervisd". Did you mean "supervised"?',
+            'recipe, metric, figure or exporter is called "supervisd". Did you mean "supervised"?',
         ),
         (["ls", "models", "scratch/*", "--options", "vit"], "--options takes no PATTERN"),
-        (["ls", "suites", "--options", "quick"], "as KIND one of models, datasets, recipes, metrics, figures, or none"),
+        (
+            ["ls", "suites", "--options", "quick"],
+            "models, datasets, recipes, metrics, figures, exporters, or none",
+        ),
         (["ls", "modles"], "'modles' is not one of"),
         (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
@@ -442,7 +454,7 @@ def test_the_start_imports_nothing_heavy() -> None:
     commands = [
         ["--help"],
         ["plugins"],
-        *(["ls", kind] for kind in ("models", "datasets", "recipes", "figures", "suites")),
+        *(["ls", kind] for kind in ("models", "datasets", "recipes", "figures", "exporters", "suites")),
     ]
     script = (
         "import sys\n"

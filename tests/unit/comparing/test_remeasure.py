@@ -196,6 +196,14 @@ def test_one_model_is_not_measured_against_itself(tmp_path: Path, lab: Lab) -> N
     assert lab.asked == []
 
 
+def test_nothing_imported_is_run(tmp_path: Path, lab: Lab) -> None:
+    theirs = [msgspec.structs.replace(record, source="alice") for record in c.speeds("resnet18", 1000)]
+    folder = open_folder(c.write(tmp_path, c.speeds("vit", 1000), theirs))
+    with pytest.raises(NotComparableError, match="nothing imported is run"):
+        remeasure(compare_models(folder, ("vit", "resnet18 (from alice)")), silent)
+    assert lab.asked == []
+
+
 def test_two_versions_of_a_name_are_told_apart(tmp_path: Path, lab: Lab) -> None:
     parts = c.speeds("vit", 1000), c.speeds("vit", 1000, options={"patch_size": 2})
     folders = [open_folder(c.write(tmp_path / str(i), part)) for i, part in enumerate(parts)]

@@ -90,14 +90,14 @@ def test_one_seed_each_is_said_whatever_it_comes_to(tmp_path: Path, second: obje
 def test_one_seed_against_several_is_said(tmp_path: Path) -> None:
     more = c.quality("b", BAD, seed=1)
     words = text(models(tmp_path / "one", c.quality("a", GOOD), c.quality("b", BAD), more))
-    assert "a has one seed: it stands for one set of weights, not for the model." in words
+    assert "a has one seed: it represents one set of weights, not the model." in words
     both = text(models(tmp_path / "two", c.quality("a", GOOD), c.quality("a", NEAR, seed=1), c.quality("b", BAD), more))
     assert "of weights" not in both
 
 
 def test_a_baseline_is_no_model_whose_seeds_matter(tmp_path: Path) -> None:
     words = text(models(tmp_path, c.quality("a", GOOD, baseline=True), c.quality("b", BAD)))
-    assert "b has one seed: it stands for one set of weights, not for the model." in words
+    assert "b has one seed: it represents one set of weights, not the model." in words
 
 
 @pytest.mark.parametrize("rank_by", ["throughput", "params"])

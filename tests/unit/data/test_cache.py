@@ -1028,8 +1028,8 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("error", "download", "reason"),
     [
-        (FileNotFoundError("no folder x"), False, "not found (no folder x); say where it lies with --data toy=PATH"),
-        (OSError("no way"), True, "cannot be downloaded (no way); say where it lies with --data toy=PATH"),
+        (FileNotFoundError("no folder x"), False, "not found (no folder x); say where it is with --data toy=PATH"),
+        (OSError("no way"), True, "cannot be downloaded (no way); say where it is with --data toy=PATH"),
         (ValueError("a bad\nfile"), False, "a bad file"),
         (KeyError("data"), False, "plugin toys failed: KeyError: 'data'"),
     ],

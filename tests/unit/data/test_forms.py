@@ -97,7 +97,7 @@ class Photographs:
         spec = DatasetSpec(name="toy", open=self.open, summary="Toy", needs_root=False, splits=tuple(self.images))
         located = Located(
             name="toy", spec=spec, plugin="toys", root=None,
-            verified=None, download=False, classes=None, augmentations=("crop",), **changes,
+            verified=None, download=False, classes=None, **{"augmentations": ("crop",), **changes},
         )  # fmt: skip
         return cache_dataset(
             located, sides=sides, cache_root=cache, say=lambda line: None, skip_unreadable=skip_unreadable
@@ -154,6 +154,13 @@ def _check_that_nothing_else_is_held(info: DataInfo, held_out: np.ndarray, *, ow
         "train-images.npy",
         "train-labels.npy",
     ]
+
+
+def test_photographs_that_may_not_be_cropped_are_learnt_from_as_they_are_judged(tmp_path: Path) -> None:
+    info = Photographs(train=40, val=5, test=6).cached(tmp_path, LARGE, augmentations=())[LARGE]
+    splits = load_splits(info, limit=None)
+    assert info.train_cache == ""
+    assert {split.images.shape[1:] for split in (splits.train, splits.val, splits.test)} == {(3, 28, 28)}
 
 
 def test_another_choice_of_validation_images_shares_what_is_learnt_from(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Claims and published figures, held against results folders of made-up scores."""
+"""Claims and published numbers, compared with results folders of made-up scores."""
 
 from __future__ import annotations
 

@@ -102,9 +102,10 @@ def test_what_is_compressed_pickled_or_no_file_of_arrays_is_refused(files: tuple
             bring_predictions(tmp_path / f"{name}.npz", tmp_path / "new.npz", RECORD)
 
 
-@pytest.mark.parametrize(
-XX\x04}q\x00.", b"PK\x03\x04" + bytes(40), (2**40).to_bytes(8, "little") + b"{}"]
-)
+NO_WEIGHTS = [b"", b"\x80\x04}q\x00.", b"PK\x03\x04" + bytes(40), (2**40).to_bytes(8, "little") + b"{}"]
+
+
+@pytest.mark.parametrize("content", NO_WEIGHTS)
 def test_weights_are_a_safetensors_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
     with pytest.raises(UnfitError, match="no safetensors file"):

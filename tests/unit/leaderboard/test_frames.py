@@ -35,7 +35,7 @@ def types(table: pd.DataFrame) -> dict[str, str]:
 
 def test_every_field_of_a_row_and_of_a_metric_has_its_column() -> None:
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
-    told_elsewhere = {"condition", "ids", "label", "metrics", "other_batches", "cudnn", "timing_variables"}
+    told_elsewhere = {"apart", "condition", "ids", "label", "metrics", "other_batches", "cudnn", "timing_variables"}
     assert named - set(ROW_COLUMNS) == told_elsewhere
     named = {field.name for field in fields(Metric)} - {"unit", "better", "taken_at", "exact", "machine_bound", "style"}
     named = (named - {"processes", "occasion", "occasion_spread", "relative"}) | {"interval"}

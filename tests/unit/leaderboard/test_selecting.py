@@ -73,10 +73,10 @@ def test_a_cell_without_a_result_is_shown_with_its_model() -> None:
 @pytest.mark.parametrize(
     ("models", "datasets", "words"),
     [
-        (("vit-c",), (), 'no model of this leaderboard fits "vit-c". Did you mean "vit-b"'),
-        (("net", "!zzz"), (), r'fits "zzz"\. There are: vit-a, vit-b, net, other, broken\.'),
-        ((), ("cifar",), 'no dataset of this leaderboard fits "cifar". Did you mean "cifar10"'),
-        (("net",), ("CIFAR-10",), "nothing is of models net and datasets CIFAR-10 at once"),
+        (("vit-c",), (), 'no model of this leaderboard matches "vit-c". Did you mean "vit-b"'),
+        (("net", "!zzz"), (), r'matches "zzz"\. There are: vit-a, vit-b, net, other, broken\.'),
+        ((), ("cifar",), 'no dataset of this leaderboard matches "cifar". Did you mean "cifar10"'),
+        (("net",), ("CIFAR-10",), "nothing matches models net and datasets CIFAR-10 at once"),
     ],
 )
 def test_a_pattern_that_fits_nothing_is_refused(models: tuple[str, ...], datasets: tuple[str, ...], words: str) -> None:
@@ -85,7 +85,7 @@ def test_a_pattern_that_fits_nothing_is_refused(models: tuple[str, ...], dataset
 
 
 def test_a_folder_without_results_says_so_and_lists_nothing() -> None:
-    with pytest.raises(UsageError, match=r'fits "x"\. There are no results yet\.$'):
+    with pytest.raises(UsageError, match=r'matches "x"\. There are no results yet\.$'):
         build([], [], "top1", patterns=Patterns(models=("x",)))
 
 

@@ -132,5 +132,5 @@ def test_a_gpu_without_a_counter_says_so_before_any_work(monkeypatch: pytest.Mon
 def test_a_counter_that_stands_still_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = SimulatedGpu(update_seconds=1e9)
     simulate(monkeypatch, gpu)
-    with pytest.raises(Skip, match="the GPU's energy counter stands still"):
+    with pytest.raises(Skip, match="the GPU's energy counter does not advance"):
         measure_energy(gpu.step, device=CUDA, images_per_call=IMAGES)

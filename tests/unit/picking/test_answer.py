@@ -46,7 +46,7 @@ def test_what_is_wanted_goes_before_accuracy_and_the_nearest_are_named() -> None
     none = answered([GOOD, NEAR, FAR], parse_where("top1 > 0.99"))
     assert none.pick is None
     assert none.nearest.startswith("a [supervised] (top1 0.944), b")
-    assert sentence(none, Course()).startswith("No pick: no finalist has what is wanted; the nearest: a [supervised]")
+    assert sentence(none, Course()).startswith("No pick: no finalist meets --want; the nearest: a [supervised]")
 
 
 def test_one_model_in_two_recipes_is_no_rival_of_itself() -> None:

@@ -78,6 +78,6 @@ def test_images_that_are_too_few_say_so() -> None:
     found = replace(facts((9, 9), (1, 1), (2, 2)), gap=resolvable_gap(4))
     assert found.gap.smallest is None
     assert facts_in_words(found)[-1] == (
-        "4 test images are too few to tell any two models apart, where one of two models alone is right on 10 % of "
+        "4 test images are too few to tell any two models apart, where only one of two models is right on 10 % of "
         "them; a true gap of 5 points takes about 312."
     )

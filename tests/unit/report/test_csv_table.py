@@ -25,6 +25,7 @@ def test_every_field_of_a_row_has_its_column():
     timms = {"image_size": "img_size", "batch_size": "infer_batch_size"}
     named = {timms.get(field.name, field.name) for kind in (Row, Condition) for field in fields(kind)}
     assert named - set(row) == {"condition", "fingerprint", "ids", "label", "metrics", "other_batches", "tied_with"} | {
+        "apart",  # with the source
         "cudnn",
         "timing_variables",  # with the other variables
     }

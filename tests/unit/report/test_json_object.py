@@ -14,8 +14,8 @@ from vitbench.report import render
 def test_the_schema():
     records = [f.quality("vit", 340), *f.speed("vit"), f.record(f.quality_cell("b"), status="oom", reason="9 GiB")]
     board = json.loads(render(build(records, [f.speed_cell("c")], "top1"), "json"))
-    assert list(board) == ["schema", "rank_by", "rows", "failed", "sentences"]
-    assert (board["schema"], board["rank_by"]) == (3, "top1")
+    assert list(board) == ["schema", "rank_by", "boards", "rows", "failed", "elsewhere", "sentences"]
+    assert (board["schema"], board["rank_by"]) == (4, "top1")
     assert board["sentences"] == ["On digits the only model is vit, with 94.4 % top1."]
     [row] = board["rows"]
     metrics = row.pop("metrics")
@@ -24,6 +24,7 @@ def test_the_schema():
         "rank_last": 1,
         "tied_with": [],
         "model": "vit",
+        "source": None,
         "dataset": "digits",
         "recipe": "recipes/supervised",
         "recipe_options": {},
@@ -80,7 +81,9 @@ def test_the_schema():
 def test_every_field_of_a_row_is_told():
     [row] = json.loads(render(build([f.quality("vit", 340)], [], "top1"), "json"))["rows"]
     named = {field.name for kind in (Row, Condition) for field in fields(kind)}
-    assert named - {*row, *row["conditions"]} == {"condition", "ids", "label", "other_batches", "timing_variables"}
+    assert named - {*row, *row["conditions"]} == {
+        *("apart", "condition", "ids", "label", "other_batches", "timing_variables")
+    }
     keys = ["value", "unit", "better", "low", "high", "interval", "spread", "n", "verdict", "reasons"]
     assert list(row["metrics"]["top1"]) == keys  # programs read them
 

@@ -127,7 +127,7 @@ def test_seeds_that_a_budget_gave_unlike_lengths_are_told() -> None:
         record = f.quality("a", seed=seed)
         return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, allotted=allotted))
 
-    words = "The budget gave the seeds of a row unlike numbers of steps: a 1,400 to 2,000."
+    words = "The budget gave the seeds of a row different numbers of steps: a 1,400 to 2,000."
     assert words in only_section(budgeted(0, 1400), budgeted(1, 2000)).notes
     assert not [note for note in only_section(budgeted(0, 1400), budgeted(1, 1400)).notes if "unlike" in note]
 

@@ -12,8 +12,19 @@ import pytest
 from vitbench.planning.messages import Prepared
 from vitbench.planning.remembered import remember
 from vitbench.records import Status
-from vitbench.running.session import Rerun, _announce, _tidy, done_before, in_order, is_wanted, known_seconds
-from vitbench.store import Store
+from vitbench.running.session import (
+    Rerun,
+    _announce,
+    _of_shard,
+    _tidy,
+    done_before,
+    in_order,
+    in_shard,
+    is_wanted,
+    known_seconds,
+)
+from vitbench.sharding import Shard
+from vitbench.store import Run, Store
 
 
 @pytest.mark.parametrize(
@@ -109,3 +120,40 @@ def test_what_was_prepared_before_will_do_where_nothing_of_it_is_left_to_run(tmp
     assert done_before(tmp_path, None, "grounds") == plan
     assert done_before(tmp_path, None, "others") is None
     assert done_before(tmp_path, "failed", "grounds") is None
+
+
+def _run(shard: str) -> Run:
+    fields = dict.fromkeys(("id", "command", "version", "suite", "environment", "rank_by"), "")
+    return Run(**fields, started=0.0, selection=f'{{"shard": "{shard}"}}')
+
+
+@pytest.mark.parametrize(
+    ("shard", "earlier", "own", "said"),
+    [
+        (None, [], 9, []),
+        (None, [""], 9, []),
+        (None, ["1/3"], 9, ["This folder held shard 1/3 so far; without --shard, all cells now run into it."]),
+        ("2/3", ["2/3"], 3, ["Shard 2/3: 3 of the plan's 9 cells; `vitbench merge` joins the folders of all shards."]),
+        (
+            "2/3",
+            ["1/3"],
+            3,
+            [
+                "This folder held shard 1/3 so far; shard 2/3 now runs into it, too.",
+                "Shard 2/3: 3 of the plan's 9 cells; `vitbench merge` joins the folders of all shards.",
+            ],
+        ),
+        ("20/30", [], 0, ["Shard 20/30 is empty: the plan's 9 cells fill fewer shards. Nothing runs here."]),
+    ],
+)
+def test_a_shard_says_how_much_it_is_and_a_folder_which_it_was(
+    shard: str | None, earlier: list[str], own: int, said: list[str]
+) -> None:
+    given = Shard.read(shard) if shard else None
+    assert [*_of_shard(given, [_run(each) for each in earlier], own, 9)] == said
+
+
+def test_a_shard_has_its_cells_in_the_order_of_the_plan() -> None:
+    cells = [factories.quality_cell(label) for label in "abcde"]
+    assert in_shard(cells, None) == cells
+    assert [cell.label for cell in in_shard(cells, Shard.read("2/2"))] == ["b", "d"]

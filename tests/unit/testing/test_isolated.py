@@ -115,7 +115,7 @@ def test_the_command_tells_what_passed_and_what_did_not(run: Run) -> None:
     content = json.loads(out)
     assert content["plugin"] == "mine/wrong"
     assert set(content["outcomes"][0]) == {"check", "subject", "status", "reason", "seconds"}
-    assert content["outcomes"][0]["reason"].endswith("fit gave NoneType; return the module that is to be evaluated")
+    assert content["outcomes"][0]["reason"].endswith("fit gave NoneType; return the module to evaluate")
 
 
 @pytest.mark.parametrize(

@@ -627,7 +627,7 @@ def test_a_recipe_for_a_baseline_gets_it_and_needs_no_passes() -> None:
         "check_recipe_budget": "it makes no passes in train mode",
         "check_recipe_preprocesses": "it makes no passes",
         "check_recipe_step": "it says no step; training speed is measured by one of AdamW",
-        "check_recipe_resumes": "it saves nothing; a training that is killed starts anew",
+        "check_recipe_resumes": "it saves nothing; a training that is killed starts over",
     }
     assert "UsageError" not in failed(run(count))["check_recipe_returns_model"]
     assert "counts for the baseline only" in failed(run(count))["check_recipe_returns_model"]

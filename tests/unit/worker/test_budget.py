@@ -37,10 +37,10 @@ def epochs(model: nn.Module, count: float, *, by_name: bool = False) -> None:
 def test_an_epoch_after_the_last_is_refused() -> None:
     for epoch in (0, 0.25, 2.999, 3, 3.0):
         check_epoch("mine/sgd", epoch, 3)
-    words = "^recipe mine/sgd ignores its budget of 3 epochs: it tells of epoch 4; it must end after run.budget.epochs$"
+    words = "^recipe mine/sgd ignores its budget of 3 epochs: it logs epoch 4; it must end after run.budget.epochs$"
     with pytest.raises(OverBudgetError, match=words):
         check_epoch("mine/sgd", 4, 3)
-    with pytest.raises(OverBudgetError, match=r"of 1 epoch: it tells of epoch 1\.25"):
+    with pytest.raises(OverBudgetError, match=r"of 1 epoch: it logs epoch 1\.25"):
         check_epoch("mine/sgd", 1.25, 1)
 
 

@@ -126,7 +126,13 @@ def test_a_cell_that_is_judged_on_validation_images_reads_no_others_and_says_wha
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
 ) -> None:
     monkeypatch.setattr(quality, "build_model", lambda planned, spec, num_classes: LeftAlone(num_classes))
-    monkeypatch.setattr(quality, "load_target", lambda text: lambda model: model)
+    judged: list[str] = []
+
+    def fit(model: torch.nn.Module, run: FitRun) -> torch.nn.Module:
+        judged.append(run.judged)
+        return model
+
+    monkeypatch.setattr(quality, "load_target", lambda text: fit)
     info = msgspec.structs.replace(cached(tmp_path), doubts=("of test images",), val_doubts=("copies",))
     val = load_splits(info, limit=None).val
     for path in tmp_path.glob("test-*.npy"):
@@ -134,6 +140,7 @@ def test_a_cell_that_is_judged_on_validation_images_reads_no_others_and_says_wha
     options = load_catalog().member("scratch/vit").defaults | {"patch_size": 4}
     planned = factories.quality_cell("vit", options=options, data=info, split="val", recipe_options={"keep": keep})
     first = run_quality(CellJob(planned=planned), load_catalog(), tmp_path, lambda _: None)
+    assert judged == ["val"], "a recipe could learn from what it is judged on"
     predicted = load_predictions(tmp_path / PREDICTIONS)
     assert np.array_equal(predicted.index, val.index)
     assert np.array_equal(predicted.labels, val.labels)

@@ -123,7 +123,7 @@ class RowDetail:
     torch: tuple[str, ...]
     """Version; several likewise."""
     figures: tuple[DrawnFigure, ...]
-    """Of the first seed that has any, but for those whose content the page has by itself."""
+    """Of the first seed that has any, except those whose content the page has by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,7 +30,7 @@ __all__ = ["MetricLine", "Panel", "evidence_in_words", "panel", "panel_id"]
 _MOST_PAIRS = 5
 """Of mistakes that are listed beside a whole matrix."""
 _NOT_EVIDENCE = frozenset({"seconds", "threads", "usable_cores"})
-"""Names that tell of the conditions, not of a disturbance."""
+"""Names that describe the conditions, not a disturbance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +239,7 @@ def _facts(row: Row, detail: RowDetail) -> dict[str, str]:
     return {
         "model": _with_options(cell.model, cell.options),
         "recipe": _with_options(row.recipe, cell.recipe_options if isinstance(cell, QualityCell) else {}),
+        "lineage of the data": row.condition.lineage,
         "scored on": row.head,
         "pretrained on": row.pretrained_on,
         "licence of the weights": row.licence,

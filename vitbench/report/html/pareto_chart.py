@@ -60,7 +60,7 @@ def _chart(placed: Placement, rank_by: str, metric: str, panels: Mapping[int, st
         title=f"{rank_by} and {name}",
         text=(
             f"{rank_by} against {name} of {len(points)} models. On the Pareto front: "
-            f"{words or 'none, for lack of valid figures'}."
+            f"{words or 'none, for lack of valid numbers'}."
             + (" Bars of speed are intervals of its ratio to the reference network." if relative else "")
             + (f" Not in the picture: {', '.join(absent)}." if absent else "")
         ),

@@ -67,7 +67,7 @@ def pairs(album: Album, thumbnails: Sequence[tuple[str, int]], captions: Sequenc
     left_out = len(album.models) - len(models)
     several = any(len(model.seeds) > 1 for model in models)
     notes = [
-        "Each pair is judged by itself here; ranks hold all pairs together.",
+        "Each pair is tested separately here; ranks cover all pairs together.",
         "Classes and images are those of each model's first seed." if several else "",
         f"The {len(models)} best models; `vitbench compare A B` compares the others." if left_out else "",
     ]

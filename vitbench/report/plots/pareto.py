@@ -61,7 +61,7 @@ def _set_axes(axes: Axes, placed: Placement, rank_by: str) -> None:
 
 
 def _draw_points(axes: Axes, points: Sequence[Point], on_front: frozenset[int]) -> None:
-    """Draw the front as the best that is to be had at each speed or more, then each point with its intervals."""
+    """Draw the front as the best that exists at each speed or more, then each point with its intervals."""
     best = sorted((points[i] for i in on_front), key=lambda point: point.x[1])
     steps = [point.x[1] for point in best], [point.y[1] for point in best]
     axes.plot(*steps, drawstyle="steps-pre", zorder=1, **_FRONT)

@@ -1,7 +1,7 @@
 """What a training does to its images, as one value: which changes, how strong.
 
 Each image has draws of its own (`Draws`): neither the size of the batch nor the order of its images changes a pixel,
-but for the partner of Mixup and CutMix, which is another image of the same batch.
+except for the partner of Mixup and CutMix, which is another image of the same batch.
 
 Shapes: B images, C channels, H height and W width of cached images; h and w those of the model's input; K classes.
 """
@@ -142,7 +142,7 @@ class Augmentation:
         """Yield batches of an epoch with their images changed, as by `images`.
 
         On an accelerator those of several small batches are changed at once, since there the calls cost more than the
-        pixels. On a CPU that would save little of a step, and a few steps would no longer tell how long others take.
+        pixels. On a CPU that would save little of a step, and a few steps would no longer predict how long others take.
 
         Args:
             batches: whose images are as cached.

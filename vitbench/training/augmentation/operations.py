@@ -53,7 +53,7 @@ def _affine(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _matrix(strength: Tensor, **entries: Tensor | float) -> Tensor:
-    """Return float64[B, 2, 3]: the identity but for some entries, named by letter: a b c over d e f."""
+    """Return float64[B, 2, 3]: the identity except for some entries, named by letter: a b c over d e f."""
     values = {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0, "e": 1.0, "f": 0.0} | entries
     columns = [torch.as_tensor(value, dtype=torch.float64).expand(len(strength)) for value in values.values()]
     return torch.stack(columns, 1).view(-1, 2, 3)

@@ -55,7 +55,7 @@ const pageFilter = () => {
       const told = some.model.map((model, i) => [some.x[i], `${model} (${some.y_text[i]}, ${some.x_text[i]})`])
         .filter((_, i) => some.front[i]).sort((a, b) => a[0] - b[0]).map(([, text]) => text).join("; ");
       const text = some.id.length === 0 ? "No row that is shown has both figures."
-        : `${words.y_name} against ${words.x_name} of the ${some.id.length} models shown. On the Pareto front among them: ${told || "none, for lack of valid figures"}.`;
+        : `${words.y_name} against ${words.x_name} of the ${some.id.length} models shown. On the Pareto front among them: ${told || "none, for lack of valid numbers"}.`;
       return { ...chart, text, data: { points: some, levels: kept(levels, levels.model.map((name) => names.has(name))) } };
     },
   };

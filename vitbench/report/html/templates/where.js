@@ -53,7 +53,7 @@ const whereReader = (dimensions, units) => {
     const error = (words, place = at) => {
       SIGN.lastIndex = place;
       const sign = SIGN.exec(text)?.[0];
-      const said = sign ? `write "${SIGNS[sign]}" in place of "${sign}".` : words;
+      const said = sign ? `write "${SIGNS[sign]}" instead of "${sign}".` : words;
       const letters = [...text], before = [...text.slice(0, place)].length;
       const cut = `${before > 30 ? "..." : ""}${letters.slice(Math.max(0, before - 30), before + 30).join("")}...`;
       const shown = letters.length <= 60 ? text : cut;
@@ -82,7 +82,7 @@ const whereReader = (dimensions, units) => {
       const names = Object.keys(units), alike = names.filter((name) => name.toLowerCase() === asked.toLowerCase());
       if (alike.length === 1) return alike[0];
       NUMBER.lastIndex = 0;
-      if (NUMBER.exec(asked)?.[0] === asked) throw error(`the metric stands first, and then the number: ${EXAMPLE}.`, start);
+      if (NUMBER.exec(asked)?.[0] === asked) throw error(`the metric comes first, then the number: ${EXAMPLE}.`, start);
       const listed = names.slice(0, MOST_NAMES).join(", ") + (names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "");
       throw error(`there is no metric "${asked}".${didYouMean(asked.toLowerCase(), names) || ` There are: ${listed}.`}`, start);
     };
@@ -132,7 +132,7 @@ const whereReader = (dimensions, units) => {
       const start = skip();
       let found;
       depth += 1;
-      if (depth > MOST_DEPTH) throw error(`"(" and "not" stand at most ${MOST_DEPTH} deep.`);
+      if (depth > MOST_DEPTH) throw error(`"(" and "not" can be nested at most ${MOST_DEPTH} deep.`);
       if (keyword("not")) {
         found = part(!turned);
       } else if (text.startsWith("(", start)) {
@@ -163,7 +163,7 @@ const whereReader = (dimensions, units) => {
     if (!rest()) throw new SyntaxError(`a condition is empty; write one such as ${EXAMPLE}.`);
     const found = any(false);
     if (rest()) {
-      if (text[at] === ")") throw error('no "(" stands before this ")".');
+      if (text[at] === ")") throw error('no "(" comes before this ")".');
       if (match(OPERATOR, false)) throw error('a comparison has one operator; join two by "and".');
       throw error('expected "and" or "or".');
     }

@@ -1,0 +1,71 @@
+"""English: turns of phrase that a native engineer would not write, in whatever a user or a contributor reads.
+
+Each pattern was common in an earlier text. There are no exceptions: whoever meets one here says it in the plain way.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from vitbench.cli import cli
+
+ROOT = Path(__file__).parents[1]
+
+WORST = {
+    r"\b(?:one|once|ms|lines?|rows?|MiB) an? (?:line|call|image|cell|class|epoch|step|row|pair)\b": "per",
+    r"\b(?:not|cannot|could|to) be had\b": "is not available",
+    r"\btells? (?:whether|how|which|that|what|why|where|of|more|nothing|its|it)\b": "reports, says, shows",
+    r"\bweigh(?:s|ed)?\b": "measures",
+    r"\bfor certain\b": "significantly, certainly",
+    r"\bheld? against\b|\bholds? against\b": "compared with",
+    r"\bbut for\b": "except",
+    r"(?<!there )\b(?:is|are|was|be) no (?:an? )?"
+    r"(?:folder|file|directory|number|name|suite|model|dataset|metric|result|option|class|image|plugin|text|table)\b": (
+        "is not a"
+    ),
+    r"\bmend(?:s|ed|ing)?\b": "fix",
+    r"\bdata sets?\b": "dataset",
+    r"\banew\b": "again, over",
+    r"\bgo(?:es)? before\b": "overrides, takes precedence over",
+    r"\bwhole or not at all\b": "atomically",
+    r"\bwill do\b": "is enough, works",
+    r"\bnames no (?:figure|metric|model|dataset)\b": "no such",
+    r"\b(?:invalid|doubtful|published|stored) figures?\b": "number: a figure is a picture",
+}
+"""What is wrong, as a pattern, and what to say in its place."""
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Give each text with the place where it stands: pages, --help, and all strings of the code, docstrings too."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.*")]:
+        yield str(page.relative_to(ROOT)), page.read_text(encoding="utf-8")
+    for source in [*ROOT.glob("vitbench/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield f"{source.relative_to(ROOT)}:{node.lineno}", node.value
+    for page in [*ROOT.glob("vitbench/**/*.html"), *ROOT.glob("vitbench/**/*.js"), *ROOT.glob("plugins/**/*.toml")]:
+        yield str(page.relative_to(ROOT)), page.read_text(encoding="utf-8")
+    commands: list[tuple[str, click.Command]] = [("vitbench", cli)]
+    for name, command in commands:
+        yield f"{name} --help", command.get_help(click.Context(command, info_name=name))
+        if isinstance(command, click.Group):
+            commands += [(f"{name} {sub}", each) for sub, each in command.commands.items()]
+
+
+TEXTS = [(place, re.sub(r"\s+", " ", text)) for place, text in texts()]
+
+
+@pytest.mark.parametrize("pattern", WORST, ids=WORST.values())
+def test_no_text_has_a_turn_of_phrase_that_nobody_writes(pattern: str) -> None:
+    found = [
+        f"{place}: ...{text[max(match.start() - 40, 0) : match.end() + 30]}..."
+        for place, text in TEXTS
+        for match in re.finditer(pattern, text)
+    ]
+    assert not found, "\n".join([f'Better: "{WORST[pattern]}".', *found])

@@ -1,0 +1,228 @@
+"""The results of a folder as exporters get them: frozen data, in base units (fractions, seconds, bytes, images/s).
+
+Rows are what the leaderboard shows, with means over seeds; cells are the trainings, timings and figures behind them,
+each as its newest attempt left it. What is large is read from its file when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vitbench.figures.files import read_figures
+from vitbench.leaderboard.answers import Answers, read_answers
+from vitbench.records import Interval, Level, Status
+from vitbench.specs import OptionValue
+
+__all__ = [
+    "ExportedCell",
+    "ExportedPicture",
+    "ExportedResults",
+    "ExportedRow",
+    "ExportedRun",
+    "ExportedValue",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedValue:
+    """One value with what is known of it. An invalid one must never look like a valid one: see `usable`."""
+
+    name: str
+    """That of its metric, with its options: ``top1``, ``time:level=0.9``."""
+    value: float | None
+    """None where it is not available; `reasons` say why."""
+    unit: str
+    """``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
+    better: Literal["higher", "lower", "neither", ""]
+    low: float | None
+    """Lower end of its interval."""
+    high: float | None
+    interval: Interval | None
+    """What they are the ends of: ``95%``, or the ``range`` over processes."""
+    n: int | None
+    """What it rests on: images, samples or processes; in a row over several seeds their number."""
+    spread: float | None
+    """Standard deviation from seed to seed; None for one seed."""
+    verdict: Level
+    """``valid``; ``warn``: with care; ``invalid``: not at all."""
+    reasons: tuple[str, ...]
+    """Why it is not valid, in words."""
+    title: str
+    """What tables call it; may be empty."""
+    exact: bool
+    """Whether it is known without an error, as a number of parameters is."""
+    machine_bound: bool
+    """Whether it holds for the machine that made it alone."""
+    ratio: float | None = None
+    """The same over the reference network's value, measured in turn with it."""
+    samples: tuple[tuple[float, ...], ...] = ()
+    """Of a cell the raw samples, one tuple per process."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a value that may be shown: with its verdict, where that is ``warn``."""
+        return self.value is not None and self.verdict != "invalid"
+
+    @property
+    def remark(self) -> str:
+        """The verdict with its reasons, in one line; empty for a valid value."""
+        return "" if self.verdict == "valid" else ": ".join(filter(None, (self.verdict, "; ".join(self.reasons))))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedPicture:
+    """One picture of a figure."""
+
+    figure: str
+    """The figure's short name."""
+    title: str
+    step: str
+    """Which of the figure's pictures it is, such as a layer; may be empty."""
+    png: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedCell:
+    """A training with its evaluation, a timing, or a figure: the newest attempt at it."""
+
+    kind: Literal["quality", "speed", "figure"]
+    id: str
+    """Hash of what was asked."""
+    key: str
+    """Hash of that and of what it was made of: code, data, checkpoint, torch."""
+    run: str
+    status: Status
+    """``ok``, or how it ended otherwise."""
+    reason: str
+    label: str
+    """The model's name for tables."""
+    model: str
+    """Its full name, ``plugin/name``."""
+    options: Mapping[str, OptionValue]
+    """The model's options, complete."""
+    dataset: str
+    """Full name; empty for a timing."""
+    dataset_title: str
+    """The dataset's name for tables."""
+    recipe: str
+    """Full name; of a timing the recipe whose step is timed, or empty."""
+    recipe_options: Mapping[str, OptionValue]
+    seed: int | None
+    """None for a timing."""
+    split: str
+    """What the model is judged on, ``test`` or ``val``; empty for a timing."""
+    mode: str
+    """Of a timing ``inference`` or ``training``, else empty."""
+    batch_size: int | None
+    """Of a timing."""
+    image_size: tuple[int, int]
+    """Height and width of the model's input."""
+    machine: str
+    """The machine class."""
+    device: str
+    precision: str
+    threads: int
+    torch: str
+    """Its version with the build."""
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    """Wall time of the attempt."""
+    class_names: tuple[str, ...]
+    """Of its predictions."""
+    preprocess: Mapping[str, Any]
+    """How images became the model's input; empty where it is not known."""
+    values: Mapping[str, ExportedValue]
+    """By name."""
+    curve: tuple[Mapping[str, float], ...]
+    """One row for each epoch of a training; a loss may be nan."""
+    environment: Mapping[str, Any]
+    """The machine and the software; empty where it is not known."""
+    content: Mapping[str, Any]
+    """All that the record holds, as JSON can hold it; nan and infinity as text. Without folders of this machine."""
+    predictions: Path | None = field(repr=False)
+    """The file behind `answers`."""
+    figures: tuple[tuple[str, Path], ...] = field(repr=False)
+    """Of a training, the name of each figure and the file behind `pictures`."""
+
+    def answers(self) -> Answers | None:
+        """Read what a training's model answered to each image; None where that is not stored, or is damaged."""
+        return None if self.predictions is None else read_answers(self.predictions)
+
+    def pictures(self) -> Iterator[ExportedPicture]:
+        """Draw the figures of a training's model, one picture after the other.
+
+        Raises:
+            UnusableError: matplotlib is not installed.
+            StoreError: a figure's file is damaged.
+        """
+        from vitbench.report.figures.drawing import png
+
+        for name, path in self.figures:
+            for drawn in read_figures(path):
+                yield ExportedPicture(figure=name, title=drawn.title, step=drawn.step, png=png(drawn))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedRow:
+    """A row of the leaderboard: one model on one dataset under one condition."""
+
+    label: str
+    """The model, with its recipe where the condition has several rows of it."""
+    model: str
+    """Full name, ``plugin/name``."""
+    options: Mapping[str, OptionValue]
+    """The model's options, complete."""
+    dataset: str
+    """Title; empty for speed that no dataset asked for."""
+    recipe: str
+    """Full name."""
+    recipe_options: Mapping[str, OptionValue]
+    rank: int | None
+    """First of the ranks that it may have among rows of equal conditions; None: not ranked."""
+    rank_last: int | None
+    tied_with: tuple[str, ...]
+    seeds: tuple[int, ...]
+    baseline: bool
+    partial: bool
+    """Whether data or training were cut short."""
+    image_size: tuple[int, int]
+    conditions: Mapping[str, Any]
+    """How it was measured: the columns of docs/leaderboard.md, such as ``machine``, ``precision``, ``batch_size``,
+    ``limit`` and ``fingerprint``."""
+    values: Mapping[str, ExportedValue]
+    """By name; means over seeds."""
+    cells: tuple[ExportedCell, ...]
+    """What it is made of: trainings, then timings."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedRun:
+    """One `vitbench run`."""
+
+    id: str
+    started: float
+    """Seconds since the epoch."""
+    command: str
+    """A command line that asks for the same."""
+    version: str
+    """Of vitbench."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedResults:
+    """The results of a folder."""
+
+    version: str
+    """Of the vitbench that exports."""
+    rank_by: str
+    """The metric that rows are ranked by."""
+    rows: tuple[ExportedRow, ...]
+    """The best first within each condition."""
+    cells: tuple[ExportedCell, ...]
+    """All cells, also those that failed, the oldest first."""
+    runs: tuple[ExportedRun, ...]
+    """The oldest first."""

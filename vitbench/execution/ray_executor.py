@@ -29,7 +29,7 @@ from vitbench.variables import is_listed
 
 __all__ = ["RayExecutor"]
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 """Between looks at which machines there are."""
 JOIN_SECONDS = 60.0
 """Without a suitable machine for so long, a run ends."""
@@ -80,6 +80,7 @@ class RayExecutor(Executor):
         """
         self._ray, self._most, self._say = ray, most, say
         self._remote = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(run_as_task)
+        self._variables = {variable: value for variable, value in os.environ.items() if is_listed(variable)}
         self._numbers = itertools.count()
         self._tasks: dict[int, _Task] = {}
         self._ended: dict[Handle, Ending[bytes]] = {}
@@ -262,7 +263,7 @@ class RayExecutor(Executor):
             timeout=job.timeout,
             has_folder=job.folder is not None,
             environment=dict(job.environment),
-            variables={variable: value for variable, value in os.environ.items() if is_listed(variable)},
+            variables=self._variables,
         )
         files = {path.name: path.read_bytes() for path in job.folder.iterdir() if path.is_file()} if job.folder else {}
         task.machine, task.sent = name, time.monotonic()

@@ -2,9 +2,9 @@
 
     python benchmarks/ray_driver.py [--cells 200]
 
-Cells of this benchmark sleep for a moment in place of a training, on a cluster of this machine; all else is as in a run:
-a folder, a job, a task, files that come back, a record. Ray's own threads in the process are told apart from its main
-thread, since they also run while nothing happens.
+Cells of this benchmark sleep for a moment in place of a training, on a cluster of this machine; all else is as in a
+run: a folder, a job, a task, files that come back, a record. Ray's own threads in the process are told apart from its
+main thread, since they also run while nothing happens.
 """
 
 from __future__ import annotations

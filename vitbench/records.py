@@ -55,7 +55,7 @@ __all__ = [
     "newest_by_id",
 ]
 
-SCHEMA = 9
+SCHEMA = 10
 """Version of the store and its records (vitbench/store.py)."""
 OLDEST_SCHEMA = 7
 """The earliest version that is read as it is; what is written into such a store makes it one of this version. All

@@ -21,7 +21,7 @@ from vitbench.report.sentence import closing_sentences
 
 __all__ = ["SCHEMA", "render_json"]
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the object."""
 _ROW = (
     *("rank", "rank_last", "tied_with", "model", "source", "dataset", "recipe", "recipe_options"),

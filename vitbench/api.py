@@ -531,14 +531,16 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
 
 
 def boards_shown(results: Results) -> tuple[Board, ...]:
-    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+    """Return the boards that stand beside a leaderboard (`vitbench.boards.boards.boards_beside`).
 
     Raises:
         StoreError: the folder can no longer be read.
     """
-    shown = results.leaderboard
-    several = len({row.condition.dataset for row in shown.rows}) > 1
-    return results.boards() if several and not (shown.hidden or shown.where) else ()
+    from vitbench.boards.boards import boards_beside
+    from vitbench.store import Store
+
+    with Store.open(results.folder, create=False) as store:
+        return boards_beside(store, results.leaderboard, results.records)
 
 
 def _details(results: Results, *, images: bool) -> Details:

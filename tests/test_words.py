@@ -52,7 +52,7 @@ def texts() -> Iterator[tuple[str, str]]:
         yield str(page.relative_to(ROOT)), page.read_text(encoding="utf-8")
     commands: list[tuple[str, click.Command]] = [("vitbench", cli)]
     for name, command in commands:
-        yield f"{name} --help", command.get_help(click.Context(command, info_name=name))
+        yield f"{name} --help", command.get_help(click.Context(command, info_name=name, **cli.context_settings))
         if isinstance(command, click.Group):
             commands += [(f"{name} {sub}", each) for sub, each in command.commands.items()]
 

@@ -171,3 +171,17 @@ def test_two_folders_without_the_same_images_say_why_not(tmp_path: Path) -> None
     others = only(folders(tmp_path / "others", parts("p4", good), changed))
     assert (others.finding, others.pair) == ("no data", None)
     assert others.reason == "A and B were judged on different images of a"
+
+
+def test_each_lineage_has_a_board_of_its_own(tmp_path: Path) -> None:
+    lined = {name: data("a", fingerprint=name, lineage=name) for name in ("TFDS", "archives")}
+    parted = [
+        quality(label, right(correct), data=each)
+        for label, correct in (("p4", 300), ("p8", 310))
+        for each in (*lined.values(), data("b"))
+    ]
+    found = models(tmp_path, *parted)
+    assert [(each.board.datasets[0].lineage, each.finding) for each in found.boards] == [
+        ("TFDS", "better"),
+        ("archives", "better"),
+    ]

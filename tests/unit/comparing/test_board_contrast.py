@@ -171,10 +171,12 @@ def test_two_folders_without_the_same_images_say_why_not(tmp_path: Path) -> None
     others = only(folders(tmp_path / "others", parts("p4", good), changed))
     assert (others.finding, others.pair) == ("no data", None)
     assert others.reason == "A and B were judged on different images of a"
+    fewer_sets = only(folders(tmp_path / "fewer", parts("p4", good | {"c": 9}), parts("p4", good)))
+    assert (fewer_sets.finding, fewer_sets.reason) == ("no data", "B has no value on c (not asked for)")
 
 
 def test_each_lineage_has_a_board_of_its_own(tmp_path: Path) -> None:
-    lined = {name: data("a", fingerprint=name, lineage=name) for name in ("TFDS", "archives")}
+    lined = {name: data(f"{name}-a", title="a", lineage=name) for name in ("TFDS", "archives")}
     parted = [
         quality(label, right(correct), data=each)
         for label, correct in (("p4", 300), ("p8", 310))

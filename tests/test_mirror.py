@@ -44,6 +44,7 @@ TESTED_WITH = {
         "comparing/folder",
         "comparing/kinds",
     ),
+    "unit/comparing/test_board_contrast.py": ("comparing/board_sentences",),
     "unit/comparing/test_report.py": ("comparing/report_json", "comparing/sentences"),
     # What a process leaves behind shows only where one runs.
     "unit/execution/test_local.py": ("execution/keeper",),

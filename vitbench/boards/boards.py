@@ -11,12 +11,12 @@ from vitbench.boards.making import make_board
 from vitbench.boards.statement import BoardStatement, read_board_statement
 from vitbench.errors import StoreError
 from vitbench.leaderboard.image_scores import Known, read_outcomes
-from vitbench.leaderboard.leaderboard import Leaderboard, build
+from vitbench.leaderboard.leaderboard import Leaderboard, build, seed_outcomes
 from vitbench.leaderboard.results import read_results
 from vitbench.records import Record, newest_by_id
 from vitbench.store import Store
 
-__all__ = ["boards_beside", "boards_of", "make_boards", "read_boards"]
+__all__ = ["board_statement", "boards_beside", "boards_of", "make_boards", "read_boards"]
 
 
 def read_boards(folder: Path) -> tuple[Board, ...]:
@@ -56,11 +56,11 @@ def boards_of(store: Store, leaderboard: Leaderboard, records: Sequence[Record])
         whole,
         newest_by_id(records),
         lambda record: read_outcomes(store.scores_path(record.key), rank_by),
-        _stated(store),
+        board_statement(store),
     )
 
 
-def _stated(store: Store) -> BoardStatement | None:
+def board_statement(store: Store) -> BoardStatement | None:
     """Return what the newest suite states that states groups or a score."""
     for run in reversed(store.runs()):
         try:
@@ -89,7 +89,13 @@ def make_boards(
         statement: of the suite whose datasets, groups and score count; None: the mean over all datasets that have rows.
     """
     made = (
-        make_board(one, leaderboard.rank_by, newest, outcomes, statement)
+        make_board(
+            one,
+            leaderboard.rank_by,
+            lambda row: seed_outcomes(row, newest, leaderboard.rank_by, outcomes),
+            statement,
+            tested=not one.condition.partial,
+        )
         for one in joined(leaderboard, newest, statement)
     )
     return tuple(board for board in made if board is not None)

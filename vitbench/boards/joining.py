@@ -19,8 +19,10 @@ from vitbench.leaderboard.leaderboard import Condition, Failure, Leaderboard, Ro
 from vitbench.leaderboard.rows import unshared
 from vitbench.records import KeyedCell, QualityCell, Record
 
-__all__ = ["Column", "Contestant", "Joined", "joined"]
+__all__ = ["NOT_ASKED", "Column", "Contestant", "Joined", "joined"]
 
+NOT_ASKED = "not asked for"
+"""Why a model is not on a dataset that it has neither a row nor a failure on."""
 ModelKey = tuple[str, bytes, str, bytes, str]
 """Model, its options, its recipe, that one's options, and where its results were imported from."""
 
@@ -251,7 +253,7 @@ class _Joiner:
         ]
         if others and not words:
             words = [f"only of other images{f', lineage {others[0]}' if others[0] else ''}"]
-        return ", ".join(dict.fromkeys(words)) or "not asked for"
+        return ", ".join(dict.fromkeys(words)) or NOT_ASKED
 
     def _concerns(self, failure: Failure) -> bool:
         """Whether a cell without a result would have been under this condition, as far as the cell says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,8 @@ from vitbench.boards.resampling import sample_of, unknown_sample
 from vitbench.boards.scoring import Scorer, Values, score_weights, standings
 from vitbench.boards.statement import BoardStatement
 from vitbench.leaderboard.image_scores import Known
-from vitbench.leaderboard.leaderboard import interval_entry, seed_outcomes
+from vitbench.leaderboard.leaderboard import Row, interval_entry
 from vitbench.leaderboard.metric import Metric
-from vitbench.records import Record
 from vitbench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -29,18 +28,20 @@ __all__ = ["make_board"]
 def make_board(
     one: Joined,
     rank_by: str,
-    newest: Mapping[str, Record],
-    outcomes: Callable[[Record], Known | None],
+    known: Callable[[Row], tuple[Known, ...]],
     statement: BoardStatement | None,
+    *,
+    tested: bool,
 ) -> Board | None:
     """Return the board of some rows; None where their metric is not of trained models, or none is better than another.
 
     Args:
         one: models and datasets.
         rank_by: name of the metric.
-        newest: the newest attempt at each cell, by id.
-        outcomes: gives what is stored of single images behind a record's `rank_by`; each is asked for once at most.
+        known: gives what is stored of single images behind a row's `rank_by`, of each of its seeds; each row is asked
+            for once at most.
         statement: of the suite whose groups and score count.
+        tested: whether rows are ranked and pairs of them tested.
     """
     metrics = [row.metrics.get(rank_by) for each in one.contestants for row in each.rows if row is not None]
     metric = next((m for m in metrics if m and m.better in ("higher", "lower") and m.taken_at == "quality"), None)
@@ -54,7 +55,7 @@ def make_board(
 
     def seeds(m: int, d: int) -> tuple[Known, ...]:
         row = one.contestants[m].rows[d]
-        return seed_outcomes(row, newest, rank_by, outcomes) if row is not None else ()
+        return known(row) if row is not None else ()
 
     samples = [sample_of([seeds(m, d) for m in whole], column.fingerprint) for d, column in enumerate(one.columns)]
     pairs: tuple[BoardPair, ...] = ()
@@ -63,7 +64,7 @@ def make_board(
         values = _values([[cell for cell in cells[m] if isinstance(cell, Metric)] for m in whole])
         values = replace(values, samples=tuple(samples))
         merits = measure.sign * values.values
-        scored, pairs = _scored([rows[m] for m in whole], values, measure, partial=one.condition.partial)
+        scored, pairs = _scored([rows[m] for m in whole], values, measure, tested=tested)
         names = [column.name for column in one.columns]
         over = over_datasets(merits, [row.label for row in scored], names, measure.groups, score)
         for m, row, place in zip(whole, scored, mean_ranks(merits), strict=True):
@@ -207,9 +208,9 @@ def _values(metrics: Sequence[Sequence[Metric]]) -> Values:
 
 
 def _scored(
-    rows: Sequence[BoardRow], values: Values, measure: _Measure, *, partial: bool
+    rows: Sequence[BoardRow], values: Values, measure: _Measure, *, tested: bool
 ) -> tuple[list[BoardRow], tuple[BoardPair, ...]]:
-    """Return rows with their scores and ranks, and all pairs of them; partial results have neither ranks nor pairs."""
+    """Return rows with their scores; if tested, also with their ranks, and all pairs of them."""
     import numpy as np
 
     scorer = Scorer(values, measure.weights, sign=measure.sign, bounds=measure.bounds)
@@ -218,7 +219,7 @@ def _scored(
         replace(row, score=score, group_scores=tuple(group[i] for group in of_groups))
         for i, (row, score) in enumerate(zip(rows, scorer.estimates(), strict=True))
     ]
-    if partial:
+    if not tested:
         return found, ()
     pairs = scorer.pairs()
     found = [

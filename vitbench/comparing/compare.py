@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from shlex import quote
 
+from vitbench.comparing.board_contrast import compared_boards
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.conditions import VERSIONS, unlike_conditions
 from vitbench.comparing.contrast import Contender, Contrast, contrast, judge_quality, tested_speeds
@@ -33,6 +34,7 @@ THRESHOLD = 0.03
 class _Found:
     """What was found so far."""
 
+    folders: tuple[Folder, Folder]
     pairs: list[tuple[Contender, Contender]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -62,9 +64,9 @@ def compare_models(
     first, second = (folder.rows(name, dataset=dataset, device=device) for name in names)
     if any(row is other for row in first for other in second):
         raise UsageError(f'"{names[0]}" and "{names[1]}" are the same model of {folder.path}.')
-    found = _Found()
-    _pair_rows((folder, folder), (first, second), found)
-    return _concluded(names, found, folder.board.rank_by, threshold, folders=False, same_model=False)
+    found = _Found(folders=(folder, folder))
+    _pair_rows((first, second), found)
+    return _concluded(names, found, folder.board.rank_by, threshold, dataset=dataset, folders=False, same_model=False)
 
 
 def compare_folders(
@@ -84,7 +86,7 @@ def compare_folders(
         UsageError: a name means several models.
         NoDataError: the folders have no model in common.
     """
-    found = _Found()
+    found = _Found(folders=(first, second))
     shared = [name for name in first.names() if name in second.names()]
     if not (models or shared):
         raise NoDataError(f"{first.path} and {second.path} have no model in common.")
@@ -101,14 +103,14 @@ def compare_folders(
         except NoDataError as error:
             found.missing.append(str(error))
         else:
-            _pair_rows((first, second), (rows[0], rows[1]), found)
+            _pair_rows((rows[0], rows[1]), found)
     names = (str(first.path), str(second.path))
-    return _concluded(names, found, rank_by, threshold, folders=True, same_model=not models)
+    return _concluded(names, found, rank_by, threshold, dataset=dataset, folders=True, same_model=not models)
 
 
-def _pair_rows(folders: tuple[Folder, Folder], rows: tuple[Sequence[Row], Sequence[Row]], found: _Found) -> None:
+def _pair_rows(rows: tuple[Sequence[Row], Sequence[Row]], found: _Found) -> None:
     """Pair the rows of two models, each pair once however often it is asked for, and say which have no counterpart."""
-    pairs = _counterparts(*rows)
+    folders, pairs = found.folders, _counterparts(*rows)
     for pair in pairs:
         if not any(one.row is pair[0] and other.row is pair[1] for one, other in found.pairs):
             found.pairs.append((_contender(folders[0], pair[0]), _contender(folders[1], pair[1])))
@@ -165,13 +167,22 @@ def _distance(first: Row, second: Row) -> tuple[int, int, int]:
 
 
 def _concluded(
-    names: tuple[str, str], found: _Found, rank_by: str, threshold: float, *, folders: bool, same_model: bool
+    names: tuple[str, str],
+    found: _Found,
+    rank_by: str,
+    threshold: float,
+    *,
+    dataset: str | None,
+    folders: bool,
+    same_model: bool,
 ) -> Comparison:
     speeds = sum(len(tested_speeds(*pair, same_model=same_model)) for pair in found.pairs)
     pairs = [
         contrast(*pair, rank_by=rank_by, threshold=threshold, together=speeds, same_model=same_model)
         for pair in found.pairs
     ]
+    pairs = _judged_together(pairs)
+    contrasts = [(one.row, other.row, pair) for (one, other), pair in zip(found.pairs, pairs, strict=True)]
     if folders and any(_is_of_two_occasions(speed) for pair in pairs for speed in pair.speeds):
         found.notes.append("A and B were measured on two occasions: a difference in speed may be the machine's.")
     return Comparison(
@@ -179,9 +190,11 @@ def _concluded(
         folders=folders,
         rank_by=rank_by,
         threshold=threshold,
-        pairs=tuple(_judged_together(pairs)),
+        pairs=tuple(pairs),
         missing=tuple(dict.fromkeys(found.missing)),
         notes=tuple(dict.fromkeys(found.notes)),
+        # One dataset alone, as it was asked for, is no board.
+        boards=compared_boards(found.folders, contrasts, rank_by) if dataset is None else (),
     )
 
 

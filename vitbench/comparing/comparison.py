@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vitbench.comparing.board_contrast import BoardContrast
 from vitbench.comparing.contrast import Contrast
 from vitbench.comparing.speed_ratio import Judgement
 from vitbench.lockstep.outcome import EXIT_CODES, ComparisonOutcome, worst
@@ -37,6 +38,8 @@ class Comparison:
     missing: tuple[str, ...]
     """What one of the two has no result of, in words."""
     notes: tuple[str, ...]
+    boards: tuple[BoardContrast, ...] = ()
+    """What the scores over several datasets say; no part of the outcome, which is that of the pairs."""
 
     @property
     def outcome(self) -> ComparisonOutcome:

@@ -16,6 +16,7 @@ from vitbench.records import KeyedCell, QualityCell, Record, newest_by_id
 from vitbench.specs import Option
 
 if TYPE_CHECKING:
+    from vitbench.boards.statement import BoardStatement
     from vitbench.leaderboard.leaderboard import Failure, Leaderboard
 
 __all__ = ["Folder", "NoDataError", "in_words", "open_folder"]
@@ -37,6 +38,8 @@ class Folder:
     """The newest attempt at each cell, by id."""
     scores: Callable[[str], Path]
     """Gives the place of the scores behind a cell's measurements by its key."""
+    statement: BoardStatement | None = None
+    """What its newest suite states of boards; None: nothing."""
 
     def names(self) -> list[str]:
         """Return what the models are called in the table, those without any result too."""
@@ -122,9 +125,16 @@ def open_folder(path: Path) -> Folder:
     Raises:
         StoreError: it is missing, unreadable or of another version, or holds no run.
     """
+    from vitbench.boards.boards import board_statement
     from vitbench.leaderboard.results import read_results
     from vitbench.store import Store
 
     records, board = read_results(path)
     with Store.open(path, create=False) as store:
-        return Folder(path=path, board=board, newest=newest_by_id(records), scores=store.scores_path)
+        return Folder(
+            path=path,
+            board=board,
+            newest=newest_by_id(records),
+            scores=store.scores_path,
+            statement=board_statement(store),
+        )

@@ -1,5 +1,6 @@
 """A comparison for a terminal of 100 columns: for each pair a table, what it rests on, and the verdict in words.
 
+After the pairs, what each board over several datasets says.
 ASCII except for the names. These come out without control characters, or wholly as escapes where only ASCII is taken.
 Widths are those of the display, as in the leaderboard's table.
 """
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from vitbench.comparing.board_contrast import BoardContrast
+from vitbench.comparing.board_sentences import board_head, board_notes, board_verdict
 from vitbench.comparing.comparison import Comparison
 from vitbench.comparing.contrast import Contrast, Quality
 from vitbench.comparing.sentences import closing, notes, verdict
@@ -35,6 +38,8 @@ def render_comparison(comparison: Comparison, *, unicode: bool = True) -> str:
         lines += wrapped(f"{side}  {name}", unicode, hang="   ")
     for pair in comparison.pairs:
         lines += ["", *_pair(comparison, pair, unicode)]
+    for board in comparison.boards:
+        lines += ["", *_board(comparison, board, unicode)]
     if comparison.missing or comparison.notes:
         lines += ["", *_sentences([*comparison.missing, *comparison.notes], unicode)]
     return "\n".join([*lines, "", *_sentences([closing(comparison)], unicode)]) + "\n"
@@ -50,6 +55,13 @@ def _pair(comparison: Comparison, pair: Contrast, unicode: bool) -> list[str]:
         lines += [*wrapped(conditions_in_words(pair.first.condition), unicode), "", _table(pair, rows, unicode), ""]
     lines += _sentences(notes(comparison, pair), unicode)
     return [*lines, "", *wrapped("Verdict: " + " ".join(verdict(comparison, pair)), unicode, hang="  ")]
+
+
+def _board(comparison: Comparison, found: BoardContrast, unicode: bool) -> list[str]:
+    datasets = ", ".join(each.name for each in found.board.datasets)
+    lines = [line for text in (board_head(comparison, found), datasets) for line in wrapped(text, unicode)]
+    lines += ["", *_sentences(board_notes(comparison, found), unicode)]
+    return [*lines, "", *wrapped(f"Verdict: {board_verdict(comparison, found)}", unicode, hang="  ")]
 
 
 def _table(pair: Contrast, rows: Sequence[Row], unicode: bool) -> str:

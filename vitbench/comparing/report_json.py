@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
+from vitbench.comparing.board_contrast import BoardContrast
+from vitbench.comparing.board_sentences import board_notes, board_verdict
 from vitbench.comparing.comparison import Comparison, outcome_of
 from vitbench.comparing.conditions import Unlike
 from vitbench.comparing.contrast import Contrast, Quality
@@ -38,6 +42,7 @@ def render_comparison_json(comparison: Comparison) -> str:
         "outcome": comparison.outcome,
         "exit_code": comparison.exit_code,
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
+        "boards": [_board(comparison, board) for board in comparison.boards],
         "missing": comparison.missing,
         "notes": comparison.notes,
     }
@@ -63,6 +68,56 @@ def _pair(comparison: Comparison, pair: Contrast) -> dict[str, Any]:
         "notes": notes(comparison, pair),
         "verdict": verdict(comparison, pair),
     }
+
+
+def _board(comparison: Comparison, found: BoardContrast) -> dict[str, Any]:
+    board, pair, over = found.board, found.pair, found.over
+    datasets = board.over_datasets
+    return {
+        **{name: getattr(board, name) for name in ("suite", "score", "metric", "unit", "better", "groups")},
+        "datasets": [
+            {name: getattr(each, name) for name in ("name", "title", "group", "lineage", "images")}
+            for each in board.datasets
+        ],
+        "partial": board.condition.partial,
+        "a": _scored(found, "A"),
+        "b": _scored(found, "B"),
+        "difference": pair.difference if pair else None,
+        "low": pair.low if pair else None,
+        "high": pair.high if pair else None,
+        "p_value": pair.p_value if pair else None,
+        "level": found.level,
+        "finding": found.finding,
+        "reason": found.reason,
+        "over_datasets": {
+            "wins": over.wins,
+            "losses": over.losses,
+            "p_value": over.p_value,
+            "least_p": datasets.least_p,
+            "can_decide": datasets.can_decide,
+            "decides": [{"dataset": each.dataset, "ahead": each.second.lower()} for each in datasets.decides],
+        }
+        if over is not None and datasets is not None
+        else None,
+        "notes": board_notes(comparison, found),
+        "verdict": board_verdict(comparison, found),
+    }
+
+
+def _scored(found: BoardContrast, side: str) -> dict[str, Any]:
+    row, datasets, groups = found.row(side), found.board.datasets, found.board.groups
+    return {
+        **{name: getattr(row, name) for name in ("model", "recipe", "recipe_options")},
+        "score": _estimate(row.score),
+        "groups": {name: _estimate(each) for name, each in zip(groups, row.group_scores, strict=True)},
+        "values": {each.name: msgspec.to_builtins(value) for each, value in zip(datasets, row.values, strict=True)},
+        "missing": [{"dataset": each.dataset, "reason": each.reason} for each in row.missing],
+        "cells": row.ids,
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, float | None] | None:
+    return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from vitbench.report.metric_styles import (
 )
 from vitbench.report.terminal_text import few, marked_verdict
 
-__all__ = ["closing", "names_of", "notes", "verdict"]
+__all__ = ["called", "closing", "names_of", "notes", "verdict"]
 
 _MOST_REASONS = 2
 """Remarks that are said of a measurement; the JSON gives all."""
@@ -36,7 +36,12 @@ _LONGEST_NAME = 40
 
 def names_of(comparison: Comparison, pair: Contrast) -> tuple[str, str]:
     """Return what sentences call the two: their names where these are short and differ, else A and B."""
-    names = pair.first.model, pair.second.model
+    return called(comparison, pair.first.model, pair.second.model)
+
+
+def called(comparison: Comparison, first: str, second: str) -> tuple[str, str]:
+    """Return what sentences call two models, as `names_of` does."""
+    names = first, second
     short = max(map(len, names)) <= _LONGEST_NAME
     return names if short and names[0] != names[1] and not comparison.folders else ("A", "B")
 

@@ -333,7 +333,8 @@ def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
     found = measured(full(tmp_path, 1005), "worse")
     content = json.loads(render_comparison_json(found))
     assert set(content) == {
-        *("schema", "a", "b", "of", "rank_by", "threshold", "outcome", "exit_code", "pairs", "missing", "notes")
+        *("schema", "a", "b", "of", "rank_by", "threshold", "outcome", "exit_code", "pairs", "missing", "notes"),
+        "boards",
     }
     assert (content["schema"], content["of"], content["a"], content["b"]) == (SCHEMA, "models", "a", "b")
     assert (content["outcome"], content["exit_code"]) == ("regressed", 10)

@@ -237,27 +237,30 @@ def run(
     given = Path(output) if output else default_output()
     folder = _absolute(given)
     tell = (lambda _: None) if quiet else say
+    if executor != "local":
+        _check_elsewhere(budget=budget, device=device)
     with stoppable(), opened_executor(executor, parallel, tell) as place:
         # A plan that was made elsewhere rests on more than can be seen here.
         known = None if place.elsewhere else partial(session.done_before, folder, rerun, shard=_shard(shard))
         planned = plan_of(place, known=known, **asked)
         if place.elsewhere:
-            _check_elsewhere(planned)
+            budgets = (getattr(planned_cell.cell, "budget", None) for planned_cell in planned.prepared.cells)
+            _check_elsewhere(budget=next(filter(None, budgets), None), device=device)
         pace = paced(planned, folder, executor=place, rerun=rerun, say=tell)
         code = session.execute(planned, folder, executor=place, rerun=rerun, timeout=timeout, quiet=quiet, pace=pace)
     # As it was given, unless the working directory was removed meanwhile.
     return dataclasses.replace(load(folder), folder=given if given.exists() else folder, exit_code=code)
 
 
-def _check_elsewhere(planned: Plan) -> None:
+def _check_elsewhere(*, budget: object, device: str) -> None:
     """Refuse what has no meaning on several machines.
 
     Raises:
         UsageError: a budget, which is the time of one machine, or a GPU by its number, which Ray chooses.
     """
-    if planned.selection.conditions.budget is not None or planned.suite.budget is not None:
+    if budget is not None:
         raise UsageError("a budget divides the time of one machine; drop it, or --executor ray.")
-    if planned.selection.conditions.device.partition(":")[2]:
+    if device.partition(":")[2]:
         raise UsageError("with --executor ray, Ray gives each cell a GPU: --device cuda, without a number.")
 
 
@@ -528,14 +531,16 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
 
 
 def boards_shown(results: Results) -> tuple[Board, ...]:
-    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+    """Return the boards that stand beside a leaderboard (`vitbench.boards.boards.boards_beside`).
 
     Raises:
         StoreError: the folder can no longer be read.
     """
-    shown = results.leaderboard
-    several = len({row.condition.dataset for row in shown.rows}) > 1
-    return results.boards() if several and not (shown.hidden or shown.where) else ()
+    from vitbench.boards.boards import boards_beside
+    from vitbench.store import Store
+
+    with Store.open(results.folder, create=False) as store:
+        return boards_beside(store, results.leaderboard, results.records)
 
 
 def _details(results: Results, *, images: bool) -> Details:

@@ -76,9 +76,7 @@ def test_what_a_killed_worker_or_a_removed_node_takes_along_is_lost_and_nothing_
     assert found["machines after one joined late"] == 2
 
 
-def test_nothing_listens_beyond_loopback(found: dict[str, Any]) -> None:
+def test_a_cluster_without_a_token_is_refused_and_ones_own_listens_on_loopback_alone() -> None:
+    found = scenario("disabled")
+    assert "asks for no token: whoever reaches it can run any code" in found["open"]
     assert found["listens"] == []
-
-
-def test_a_cluster_that_asks_for_no_token_is_refused() -> None:
-    assert "asks for no token: whoever reaches it can run any code" in scenario("disabled")["open"]

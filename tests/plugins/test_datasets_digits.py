@@ -59,7 +59,7 @@ def test_labels_go_with_images() -> None:
 def test_every_spec_of_the_plugin_can_be_loaded() -> None:
     specs = list(vitbench_datasets())
     of_mnist = ["fashion-mnist", "mnist", "kmnist", "emnist"]
-    names = ["digits", "cifar10", "cifar100", *of_mnist, "folder", "parquet", "idx"]
+    names = ["digits", "cifar10", "cifar100", *of_mnist, "file-list", "folder", "parquet", "webdataset", "idx"]
     assert [spec.name for spec in specs] == names
     for spec in specs:
         assert callable(load_target(spec.open))

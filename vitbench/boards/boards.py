@@ -16,7 +16,7 @@ from vitbench.leaderboard.results import read_results
 from vitbench.records import Record, newest_by_id
 from vitbench.store import Store
 
-__all__ = ["board_statement", "boards_of", "make_boards", "read_boards"]
+__all__ = ["board_statement", "boards_beside", "boards_of", "make_boards", "read_boards"]
 
 
 def read_boards(folder: Path) -> tuple[Board, ...]:
@@ -28,6 +28,16 @@ def read_boards(folder: Path) -> tuple[Board, ...]:
     records, leaderboard = read_results(folder)
     with Store.open(folder, create=False) as store:
         return boards_of(store, leaderboard, records)
+
+
+def boards_beside(store: Store, leaderboard: Leaderboard, records: Sequence[Record]) -> tuple[Board, ...]:
+    """Return the boards that stand beside a leaderboard: none beside a part of it, since a score is of all datasets.
+
+    The arguments are those of `boards_of`.
+    """
+    several = len({row.condition.dataset for row in leaderboard.rows}) > 1
+    shown = several and not (leaderboard.hidden or leaderboard.where)
+    return boards_of(store, leaderboard, records) if shown else ()
 
 
 def boards_of(store: Store, leaderboard: Leaderboard, records: Sequence[Record]) -> tuple[Board, ...]:

@@ -1,6 +1,6 @@
 """Whether an order of models holds over datasets, which are few and no sample of images can replace.
 
-J. Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): Wilcoxon's signed-rank test
+J. Demsar, "Statistical comparisons of classifiers over Multiple Data Sets", JMLR 7 (2006): Wilcoxon's signed-rank test
 of each two models with Holm's correction (section 3.2.2), Friedman's test of all, and Nemenyi's critical difference of
 mean ranks (3.2.4). Beside them: which dataset alone, left out, changes the order of two models.
 

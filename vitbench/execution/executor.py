@@ -143,7 +143,7 @@ class Executor(Protocol):
         """Have this job run once on each machine before any other does, where these are not this machine.
 
         Args:
-            job: asks whether the machine will do.
+            job: asks whether the machine is suitable.
             refusal: returns why it will not, given how the job ended there; empty: it will.
         """
         return  # this machine made the plan

@@ -29,7 +29,7 @@ class Request:
     seconds: float = 0.0
     """How long it is expected to take; 0: nothing says."""
     machine: str = ""
-    """The only one that will do; empty: any."""
+    """The only one that is allowed; empty: any."""
 
 
 @dataclass(kw_only=True, slots=True)

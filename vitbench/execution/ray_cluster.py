@@ -102,26 +102,34 @@ def connected(asked: RayAddress) -> Iterator[Any]:
     folder = tempfile.TemporaryDirectory(prefix="vb-", ignore_cleanup_errors=True)
     with folder as place, _variables(asked, place):
         import ray
+        from ray._private import ray_constants
 
         if asked.address:
             asked = replace(asked, address=_as_ray_has_it(asked.address, ray))
             _check(asked.address)
         from ray._raylet import Config  # type: ignore[attr-defined]
 
+        several = ray_constants.ENABLE_RAY_CLUSTER
         if ray.is_initialized():
             raise UnusableError("this process is connected to a Ray cluster already; call ray.shutdown() first")
         how: dict[str, Any] = {"address": asked.address} if asked.address else _own_cluster(place)
         try:
             with _kept_signals(), _silent():
                 Config.initialize("")  # it may have been imported before the token was set
+                if not asked.address:
+                    ray_constants.ENABLE_RAY_CLUSTER = False  # as on macOS: it listens on loopback only
                 ray.init(**how, logging_level=logging.CRITICAL, log_to_driver=False)
         except (Exception, SystemExit) as error:
+            ray_constants.ENABLE_RAY_CLUSTER = several
             with contextlib.suppress(Exception):
                 ray.shutdown()
             raise UnusableError(_explained(asked, error)) from error
         try:
+            if not asked.address and ray.util.get_node_ip_address() != "127.0.0.1":
+                raise UnusableError(f"this version of Ray ({ray.__version__}) would listen beyond this machine")
             yield ray
         finally:
+            ray_constants.ENABLE_RAY_CLUSTER = several
             with _kept_signals(), _silent():
                 ray.shutdown()
 

@@ -29,10 +29,10 @@ from vitbench.variables import is_listed
 
 __all__ = ["RayExecutor"]
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 """Between looks at which machines there are."""
 JOIN_SECONDS = 60.0
-"""Without a machine that will do for so long, a run ends."""
+"""Without a suitable machine for so long, a run ends."""
 START_SECONDS = 600.0
 """For Ray to start a task on a machine that has room for it, unless other programs use it."""
 _SHARE = 0.001
@@ -57,7 +57,7 @@ class _Task:
     """When Ray was asked to start it."""
     begun: bool = False
     admits: str = ""
-    """The machine that it asks whether it will do; empty: it is a job of a caller."""
+    """The machine that it asks whether it is suitable; empty: it is a job of a caller."""
     opened: set[str] = field(default_factory=set)
     """Files of which a piece has come."""
 
@@ -80,6 +80,7 @@ class RayExecutor(Executor):
         """
         self._ray, self._most, self._say = ray, most, say
         self._remote = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(run_as_task)
+        self._variables = {variable: value for variable, value in os.environ.items() if is_listed(variable)}
         self._numbers = itertools.count()
         self._tasks: dict[int, _Task] = {}
         self._ended: dict[Handle, Ending[bytes]] = {}
@@ -169,7 +170,7 @@ class RayExecutor(Executor):
             self.cancel(Handle(number))
 
     def _first_look(self, label: str) -> str:
-        """Wait for a node that will do; return the label of its class."""
+        """Wait for a suitable node; return the label of its class."""
         told = False
         while True:
             labels = {node["Labels"].get(LABEL, "") for node in self._alive()} - {""}
@@ -262,7 +263,7 @@ class RayExecutor(Executor):
             timeout=job.timeout,
             has_folder=job.folder is not None,
             environment=dict(job.environment),
-            variables={variable: value for variable, value in os.environ.items() if is_listed(variable)},
+            variables=self._variables,
         )
         files = {path.name: path.read_bytes() for path in job.folder.iterdir() if path.is_file()} if job.folder else {}
         task.machine, task.sent = name, time.monotonic()

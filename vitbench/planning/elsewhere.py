@@ -1,4 +1,4 @@
-"""Whether another machine would make the same cells of a plan: it prepares them anew, and their keys are compared.
+"""Whether another machine would make the same cells of a plan: it prepares them again, and their keys are compared.
 
 A key is the hash of all that a cell is made of, so equal keys mean equal code of vitbench and of plugins, equal
 versions, pixels, checkpoints and options. To prepare is also what brings the images into the machine's cache, once,

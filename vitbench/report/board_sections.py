@@ -19,6 +19,7 @@ __all__ = ["board_notes", "board_sections", "board_title", "rank_text"]
 _MOST_DATASETS = 7
 """Columns of a table of values."""
 _MOST_NAMED = 6
+_LEVEL = 0.05
 
 
 def board_sections(boards: Sequence[Board], *, dash: str = "-") -> list[Section]:
@@ -157,7 +158,7 @@ def board_notes(board: Board) -> list[str]:
     elif len(scored) > 1 and board.condition.partial:
         notes.append("Results of a partial run are not ranked.")
     if board.over_datasets is not None:
-        notes += _over(board.over_datasets)
+        notes += _over(board.over_datasets, scored[0].label)
     for row in board.rows:
         if row.missing:
             reasons = few([f"{each.dataset} ({each.reason})" for each in row.missing], _MOST_NAMED)
@@ -179,44 +180,53 @@ def _how(board: Board) -> str:
 
 def _lead(board: Board) -> list[str]:
     """Return the sentence on the best two models by score, without baselines."""
-    baselines = {row.label for row in board.rows if row.baseline}
-    for pair in board.pairs:
-        if not {pair.first, pair.second} & baselines:
-            style = _style(board)
-            gap = gap_in_words(style, abs(pair.difference), 2)
-            ends = (
-                f" (95 % interval {style.number(pair.low, 2)} to {style.number(pair.high, 2)})"
-                if pair.low is not None and pair.high is not None
-                else ""
-            )
-            verdict = "significantly" if pair.different else "not significantly"
-            return [f"{pair.first} is {verdict} ahead of {pair.second}, by {gap}{ends}."]
-    return []
+    best = [row.label for row in board.rows if row.score is not None and not row.baseline][:2]
+    pair = next((one for one in board.pairs if {one.first, one.second} == set(best)), None)
+    if pair is None:
+        return []
+    style = _style(board)
+    ends = (
+        f" (95 % interval {style.number(pair.low, 2)} to {style.number(pair.high, 2)})"
+        if pair.low is not None and pair.high is not None
+        else ""
+    )
+    verdict = "significantly" if pair.different else "not significantly"
+    gap = gap_in_words(style, abs(pair.difference), 2)
+    return [f"{pair.first} is {verdict} ahead of {pair.second}, by {gap}{ends}."]
 
 
-def _over(over: OverDatasets) -> list[str]:
-    """Return what the datasets say as a sample of tasks."""
+def _over(over: OverDatasets, best: str) -> list[str]:
+    """Return what the datasets say as a sample of tasks; of orders that one of them decides, the best row's by name."""
+    count = len(over.pairs)
     if not over.can_decide:
         notes = [
-            f"Over datasets: {over.datasets} are too few for the signed-rank test to tell any of {len(over.pairs)} "
-            f"pair{'s' if len(over.pairs) != 1 else ''} apart (the smallest possible p is {p_value(over.least_p)}); "
+            f"Over datasets: {over.datasets} are too few for the signed-rank test to tell any of {count} "
+            f"pair{'s' if count != 1 else ''} apart (the smallest possible p is {p_value(over.least_p)}); "
             "the order holds for these datasets and says little about others."
         ]
     else:
-        significant = [pair for pair in over.pairs if pair.holm_p <= 0.05]
-        named = few([f"{pair.first} over {pair.second}" for pair in significant], _MOST_NAMED)
+        significant = [pair for pair in over.pairs if pair.holm_p <= _LEVEL]
+        named = f": {', '.join(f'{one.first} over {one.second}' for one in significant)}"
         notes = [
-            f"Over datasets (signed-rank test, 5 % over {len(over.pairs)} pairs by Holm): "
-            + (", ".join(named) + "." if named else "no pair is told apart.")
+            f"Over datasets, the signed-rank test tells {len(significant)} of {count} pairs apart (5 % by Holm)"
+            + (named if 0 < len(significant) <= _MOST_NAMED else "")
+            + "."
         ]
     if over.friedman_p is not None:
+        chance = p_value(over.friedman_p)
         notes.append(
-            f"Friedman's test that all models are alike: p = {p_value(over.friedman_p)}; mean ranks that are more than "
-            f"{over.critical_difference:.2f} apart differ significantly (Nemenyi, 5 %)."
+            f"Friedman's test that all models are alike: p {'' if chance.startswith('<') else '= '}{chance}; mean "
+            f"ranks that are more than {over.critical_difference:.2f} apart differ significantly (Nemenyi, 5 %)."
         )
-    if over.decides:
-        named = few(
-            [f"without {each.dataset} {each.second} is ahead of {each.first}" for each in over.decides], _MOST_NAMED
-        )
-        notes.append(f"A single dataset decides: {'; '.join(named)}.")
-    return notes
+    return [*notes, *_decided(over, best)]
+
+
+def _decided(over: OverDatasets, best: str) -> list[str]:
+    """Return the sentence on orders that a single dataset decides: of the first place by name, of others where few."""
+    first = [each for each in over.decides if each.first == best]
+    named = first or (list(over.decides) if len(over.decides) <= _MOST_NAMED else [])
+    told = few([f"without {each.dataset} {each.second} is ahead of {each.first}" for each in named], _MOST_NAMED)
+    rest = len(over.decides) - len(named)
+    if rest:
+        told.append(f"of {rest} {'other ' if named else ''}pair{'s' if rest > 1 else ''} the order changes")
+    return [f"A single dataset decides: {'; '.join(told)}."] if told else []

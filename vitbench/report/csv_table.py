@@ -23,7 +23,7 @@ from vitbench.leaderboard.pareto import OnFront, on_fronts
 from vitbench.leaderboard.rows import options_text
 from vitbench.printable import plain, short_size
 
-__all__ = ["render_csv"]
+__all__ = ["BOARD_COLUMNS", "render_csv"]
 
 _FORMULA_STARTS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")
 """What makes a spreadsheet compute, its full-width forms (OWASP, "CSV Injection"), and our own mark."""
@@ -35,7 +35,7 @@ _IN_TIMMS_WORDS = {
     "train_throughput": "train_samples_per_sec",
     "image_size": "img_size",
 }
-_OF_BOARDS = ("score", "score_low", "score_high", "score_rank", "score_rank_last", "mean_rank")
+BOARD_COLUMNS = ("score", "score_low", "score_high", "score_rank", "score_rank_last", "mean_rank")
 """Over datasets, in the metric's base unit: the same in all rows of a model."""
 _ALWAYS = ("rank", "rank_last", "model", "dataset")
 """Columns that stand beside those that are asked for."""
@@ -46,7 +46,7 @@ def render_csv(board: Leaderboard, *, boards: Sequence[Board] = ()) -> str:
 
     A board's columns are there where a board is.
     """
-    names = [*_column_names(board), *(_OF_BOARDS if boards else ())]
+    names = [*_column_names(board), *(BOARD_COLUMNS if boards else ())]
     scores = {cell: row for each in boards for row in each.rows for cell in row.ids}
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
@@ -61,7 +61,7 @@ def _on_board(row: BoardRow | None) -> dict[str, Any]:
     score = row.score if row is not None else None
     found = (score.value, score.low, score.high) if score is not None else (None,) * 3
     ranks = (row.rank, row.rank_last, row.mean_rank) if row is not None else (None,) * 3
-    return dict(zip(_OF_BOARDS, (*found, *ranks), strict=True))
+    return dict(zip(BOARD_COLUMNS, (*found, *ranks), strict=True))
 
 
 def _other_metrics(board: Leaderboard) -> list[str]:

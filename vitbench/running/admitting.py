@@ -24,7 +24,7 @@ def admit_machines(planned: Plan, executor: Executor, say: Callable[[str], None]
         say: gets a sentence for the user.
 
     Raises:
-        UnusableError: none of the machines that are there now will do.
+        UnusableError: none of the machines that are there now is suitable.
     """
     cells = planned.prepared.cells
     if planned.request is None or not cells:

@@ -11,7 +11,7 @@ import io
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from vitbench.printable import describe_seconds, plain, rounded
@@ -33,8 +33,18 @@ class Talker:
         *,
         quiet: bool,
         stream: TextIO | None = None,
+        at_once: Callable[[], int] = lambda: 1,
     ) -> None:
-        """Talk about these cells; `known_seconds` are the times of earlier records, by cell id."""
+        """Talk about these cells.
+
+        Args:
+            cells: of the run.
+            known_seconds: the times of earlier records, by cell id.
+            quiet: say nothing.
+            stream: where to talk; None: stderr.
+            at_once: how many cells run beside each other.
+        """
+        self._at_once = at_once
         self._stream = stream or sys.stderr or io.StringIO()  # a program without a console has none
         self._left = {planned.key: planned for planned in cells}
         self._total = len(cells)
@@ -102,7 +112,7 @@ class Talker:
         if not known:
             return ""
         words = "about" if len(known) == len(self._left) else "more than"
-        return f", {words} {describe_seconds(sum(known))} left"
+        return f", {words} {describe_seconds(sum(known) / self._at_once())} left"
 
     def _seconds_of(self, planned: KeyedCell) -> float | None:
         """Return what a cell takes, by its earlier record or by cells of its kind in this run."""

@@ -93,7 +93,10 @@ def execute(
         records = store.records()
         expected = estimates(todo, records, known_seconds(records), pace.expected if pace else {})
         talker = Talker(
-            todo, {cell.id: expected[cell.key].seconds for cell in todo if cell.key in expected}, quiet=quiet
+            todo,
+            {cell.id: expected[cell.key].seconds for cell in todo if cell.key in expected},
+            quiet=quiet,
+            at_once=lambda: executor.parallel,
         )
 
         def on_event(event: Event) -> None:

@@ -21,6 +21,7 @@ from vitbench.exporting.results import (
     ExportedRun,
     ExportedValue,
 )
+from vitbench.settings import LATENCY, MEMORY, RANK_BY, RECIPE, SPEED
 from vitbench.specs import OptionValue, load_target
 from vitbench.testing.cases import ExporterCase
 from vitbench.testing.checks import CheckFailed
@@ -172,15 +173,15 @@ def _cell(label: str, kind: str, number: int) -> ExportedCell:
     doubtful: dict[str, Any] = {"verdict": "warn", "reasons": ("the machine was busy",)}
     values = (
         [
-            _value("top1", 0.8125),
-            _value("top5", 0.96875, **doubtful),
-            _value("ece", INVALID, verdict="invalid", reasons=("the outputs are not finite",)),
+            _value(RANK_BY, 0.8125),
+            _value("made_up", 0.96875, **doubtful),
+            _value("not_finite", INVALID, verdict="invalid", reasons=("the outputs are not finite",)),
         ]
         if quality
         else [
-            _value("latency_p50", 0.004, "s", better="lower", samples=((0.004, 0.0041),), **doubtful),
-            _value("throughput", 1000.0, "images/s"),
-            _value("peak_memory", INVALID, "B", verdict="invalid", reasons=("another process ran",)),
+            _value(LATENCY, 0.004, "s", better="lower", samples=((0.004, 0.0041),), **doubtful),
+            _value(SPEED, 1000.0, "images/s"),
+            _value(MEMORY, INVALID, "B", verdict="invalid", reasons=("another process ran",)),
         ]
     )
     return ExportedCell(
@@ -195,7 +196,7 @@ def _cell(label: str, kind: str, number: int) -> ExportedCell:
         options={"depth": 2},
         dataset="mine/shapes" if quality else "",
         dataset_title="shapes" if quality else "",
-        recipe="recipes/supervised" if quality else "",
+        recipe=RECIPE if quality else "",
         recipe_options={"epochs": 2, "lr": 0.001} if quality else {},
         seed=0 if quality else None,
         split="test" if quality else "",
@@ -232,7 +233,7 @@ def _results(labels: tuple[str, ...] = ("net",)) -> ExportedResults:
                 model="mine/net",
                 options={"depth": 2},
                 dataset="shapes",
-                recipe="recipes/supervised",
+                recipe=RECIPE,
                 recipe_options={"epochs": 2, "lr": 0.001},
                 rank=1,
                 rank_last=len(labels),
@@ -247,4 +248,4 @@ def _results(labels: tuple[str, ...] = ("net",)) -> ExportedResults:
             )
         )
     run = ExportedRun(id="20260102-030405-aaaaaa", started=1.75e9, command="vitbench run", version="1.0")
-    return ExportedResults(version="1.0", rank_by="top1", rows=tuple(rows), cells=tuple(cells), runs=(run,))
+    return ExportedResults(version="1.0", rank_by=RANK_BY, rows=tuple(rows), cells=tuple(cells), runs=(run,))

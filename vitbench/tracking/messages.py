@@ -11,7 +11,7 @@ from vitbench.records import KeyedCell, Mode
 
 __all__ = ["PROTOCOL", "Asked", "Described", "Description", "Greeting", "Refusal", "Request"]
 
-PROTOCOL = 11
+PROTOCOL = 12
 """Raised with each change of the messages here, of those in vitbench/lockstep/process.py, or of `KeyedCell`, and with
 each change of how a block is timed there: two versions must mean the same by its seconds."""
 

@@ -167,7 +167,7 @@ def test_options_of_a_layout_wait_for_prepare() -> None:
         (["shades:fold"], {}, 'dataset "shades:fold": option "fold" must be written key=value'),
         (["shades", "d/shades:fold=1"], {}, 'dataset "d/shades:fold=1" is selected twice'),
         (["pets:a=1", "pets:a=1"], {"pets": "/p"}, 'dataset "pets:a=1" is selected twice'),
-        (["digits:fold=1"], {}, 'dataset d/digits has no option "fold". Its options: train_images.'),
+        (["digits:fold=1"], {}, 'dataset d/digits has no option "fold". Its options: lineage, train_images.'),
         (["shades"], {"shades:fold=2": "/p"}, '--data names a dataset alone, without options: shades, not "shades:'),
     ],
 )

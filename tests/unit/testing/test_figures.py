@@ -301,7 +301,7 @@ BAD: dict[str, tuple[str, str, Draw, dict[str, Any]]] = {
     ),
     "twice the same": (
         "check_figure_words",
-        '2 pictures are called "Ones", "layer 1"; give each a step',
+        '2 pictures are called "Ones", "layer 1"; give each its own step or title',
         lambda subject: [grid(step="layer 1"), grid(step="layer 1", note="again"), grid(step="layer 2")],
         {},
     ),

@@ -27,6 +27,7 @@ from vitbench.report.findings_sentences import (
     findings_title,
     published_figures,
 )
+from vitbench.report.html.board import board_views
 from vitbench.report.html.charts import Chart
 from vitbench.report.html.curves_chart import curves_chart
 from vitbench.report.html.details import Details, RowDetail, RunDetail
@@ -150,6 +151,7 @@ def _page(board: Leaderboard, details: Details, sections: list[_Section], *, lin
             most_class_names=MOST_CLASS_NAMES,
             linked=linked,
             folder=FOLDER,
+            boards=board_views(details.boards),
             findings=_findings(details.findings),
             charts=_Charts(),
             filter_data=json_text(filter_data([section.rows for section in sections])),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vitbench.boards.board import Board
+from vitbench.boards.boards import boards_beside
 from vitbench.errors import StoreError
 from vitbench.findings.findings import Findings, findings_of
 from vitbench.leaderboard.answers import Answers, read_answers
@@ -149,6 +151,8 @@ class Details:
     """What is shown of the images that models were judged on; of no condition without answers."""
     images: bool
     """Whether any image is shown."""
+    boards: tuple[Board, ...] = ()
+    """Over several datasets."""
     findings: Findings | None = None
     """What became of what the suite states; None where it states nothing."""
 
@@ -203,6 +207,7 @@ def read_details(store: Store, board: Leaderboard, records: Sequence[Record], *,
         data=tuple(data.values()),
         albums=albums,
         images=images,
+        boards=boards_beside(store, board, records),
         findings=findings_of(store, board, records),
     )
 

@@ -185,3 +185,14 @@ def test_each_lineage_has_a_board_of_its_own(tmp_path: Path) -> None:
         ("TFDS", "better"),
         ("archives", "better"),
     ]
+
+
+def test_models_of_one_folder_without_scores_of_images_are_compared_by_intervals(tmp_path: Path) -> None:
+    apart = [*parts("p4", {"a": 300, "b": 300}), *parts("p8", {"a": 200, "b": 200})]
+    folder = write(tmp_path, *apart, *parts("p9", {"a": 295, "b": 295}), predictions=False)
+    for name, finding in (("p8", "worse"), ("p9", "not resolved")):
+        found = compare_models(open_folder(folder), ("p4", name))
+        one = only(found)
+        assert one.pair is not None
+        assert (one.finding, one.pair.p_value) == (finding, None)
+        assert "Scores are compared by 95 % intervals: scores of the same images are not stored." in words(found)

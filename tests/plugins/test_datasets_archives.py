@@ -96,6 +96,7 @@ def test_all_files_are_unpacked_into_one_folder(tmp_path: Path, monkeypatch: pyt
         ("a.zip", b"nothing", "a.zip is damaged"),
         ("a.tgz", _tar("1.jpg")[:-20], "a.tgz is damaged"),
     ],
+    ids=["a path that leads out", "a link that leads out", "a zip that leads out", "an absolute path", "no zip", "cut"],
 )
 def test_an_archive_that_leads_out_or_is_damaged_leaves_nothing_behind(
     name: str, content: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -65,6 +65,9 @@ class FakeStore:
     def runs(self) -> list[Run]:
         return self._runs
 
+    def scores_path(self, key: str) -> Path:
+        return self.folder / "scores" / f"{key}.npz"
+
     def all_runs(self) -> list[Run]:
         return self._runs
 

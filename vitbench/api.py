@@ -468,7 +468,7 @@ def load(
         where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
             peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
         sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
-            ``licence``, ``lineage``, ``recipe`` and ``passes``, too. Empty: by rank.
+            ``licence``, ``normalisation``, ``lineage``, ``recipe`` and ``passes``, too. Empty: by rank.
         columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:

@@ -54,7 +54,7 @@ RESERVED = frozenset(
         ),
         *("source", "score", "score_low", "score_high", "score_rank", "score_rank_last", "mean_rank"),
         *("recipe", "recipe_options", "seeds", "seeds_missing", "seed_devices", "seed_steps", "out_of_fold"),
-        *("batch_size", "train_batch_size", "pretrained_on", "licence", "passes"),
+        *("batch_size", "train_batch_size", "pretrained_on", "licence", "normalisation", "passes"),
         *("machine", "device", "precision", "threads", "compile", "channels_last", "method", "torch", "variables"),
         "steady_allocator",
         *("train_step", "pareto_speed", "pareto_speed_memory", "verdict", "reasons"),

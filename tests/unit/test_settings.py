@@ -25,7 +25,9 @@ MAY_NAME = {
 ORDINARY = {
     ("leaderboard/pretraining.py", "cifar"),  # what names of datasets begin with
     ("leaderboard/pretraining.py", "vtab"),
-    *((place, "score") for place in ("boards/statement.py", "planning/suite_file.py")),  # a key of suites
+    *(
+        (place, "score") for place in ("boards/statement.py", "planning/suite_file.py", "comparing/report_json.py")
+    ),  # a key of suites
     ("report/board_sections.py", "score"),  # a column
     *((place, "score") for place in ("__init__.py", "api.py", "cli/__init__.py", "cli/score.py")),  # the command
     ("report/training_curves.py", "train_seconds"),  # a key of `FitRun.log`

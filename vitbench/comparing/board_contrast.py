@@ -38,7 +38,7 @@ class BoardContrast:
     """Of two rows, called A and B."""
     finding: Judgement
     """What the second is over these datasets; "no data" where a score is missing."""
-    reason: str = ""
+    reasons: tuple[str, ...] = ()
     """Why the scores are not compared; empty where they are."""
     level: float = LEVEL
     """The largest p-value that counts."""
@@ -52,7 +52,7 @@ class BoardContrast:
     @property
     def pair(self) -> BoardPair | None:
         """B - A, whichever is better; None where the scores are not compared."""
-        if self.reason:
+        if self.reasons:
             return None
         [pair] = self.board.pairs
         if pair.first == "B":
@@ -63,7 +63,7 @@ class BoardContrast:
     @property
     def over(self) -> OverPair | None:
         """Wins, losses and the signed-rank test of B over A; None where the scores are not compared."""
-        if self.reason or self.board.over_datasets is None:
+        if self.reasons or self.board.over_datasets is None:
             return None
         [pair] = self.board.over_datasets.pairs
         if pair.first == "B":
@@ -150,13 +150,12 @@ def _board_contrast(folders: tuple[Folder, Folder], linked: _Linked, rank_by: st
         board=board,
         finding="no data",
     )
-    missing = list(dict.fromkeys(_missing(contrast)))
+    missing = tuple(dict.fromkeys(_missing(contrast)))
     if missing:
-        return replace(contrast, reason="; ".join(missing))
+        return replace(contrast, reasons=missing)
     [pair] = board.pairs
     if pair.p_value is None and folders[0] is not folders[1]:
-        reason = "; ".join(_unpaired(one, known))
-        return replace(contrast, finding="not comparable", reason=reason)
+        return replace(contrast, finding="not comparable", reasons=tuple(_unpaired(one, known)))
     alike = len(linked.pairs) == len(board.datasets) and all(
         each.finding == "same" for contrasts in linked.pairs for each in contrasts.quality if each.finding
     )

@@ -36,14 +36,14 @@ def board_notes(comparison: Comparison, found: BoardContrast) -> list[str]:
     )
     style = MetricStyle.of(board.metric, board.style)
     names = called(comparison, found.first, found.second)
-    scores = [board_row.score for board_row in map(found.row, "AB")]
+    scores = [found.row(side).score for side in "AB"]
     shown = [
         f"{name} {'has none' if score is None else in_words(style, score.value, _decimals(found, style))}"
         for name, score in zip(names, scores, strict=True)
     ]
     notes = [f"Score, the {over} ({board.better} is better): {', '.join(shown)}."]
-    if found.reason:
-        return [*notes, f"No difference of scores: {found.reason}."]
+    if found.reasons:
+        return [*notes, f"No difference of scores: {'; '.join(few(found.reasons, _MOST_NAMED))}."]
     assert found.pair is not None
     if found.pair.p_value is None:
         notes.append("Scores are compared by 95 % intervals: scores of the same images are not stored.")

@@ -88,7 +88,7 @@ def _board(comparison: Comparison, found: BoardContrast) -> dict[str, Any]:
         "p_value": pair.p_value if pair else None,
         "level": found.level,
         "finding": found.finding,
-        "reason": found.reason,
+        "reasons": found.reasons,
         "over_datasets": {
             "wins": over.wins,
             "losses": over.losses,

@@ -54,6 +54,7 @@ ROW_COLUMNS: Mapping[str, str] = {
     "image_size": "object",
     "pretrained_on": _TEXT,
     "licence": _TEXT,
+    "normalisation": _TEXT,
     "passes": "float64",
     **_HOW,
     "limit": "object",

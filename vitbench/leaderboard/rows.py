@@ -167,6 +167,9 @@ class Row:
     """Of these weights."""
     source: str = ""
     """Whose results it was imported from; empty: this folder's own."""
+    normalisation: str = ""
+    """Mean and standard deviation that its input was normalised by, and where they are from, in words; empty where that
+    is not recorded."""
     passes: float | None = None
     """How often its recipe went over the training images, the mean over the seeds; None where that is not known, or
     nothing was trained."""
@@ -178,7 +181,7 @@ def row_fields(row: Row) -> dict[str, Any]:
     del found["condition"], found["metrics"], found["timing_variables"], found["label"], found["apart"]
     found["variables"] = dict(sorted((*row.condition.variables, *row.condition.timing_variables)))
     found |= {"pretrained_on": row.pretrained_on or None, "licence": row.licence or None}
-    found["source"] = row.source or None
+    found |= {"source": row.source or None, "normalisation": row.normalisation or None}
     return found | {"partial": row.condition.partial, "image_size": short_size(row.image_size)}
 
 
@@ -266,6 +269,7 @@ def _row(
         out_of_fold=any(HELD_OUT in record.splits for record in by_seed.values()),
         pretrained_on=planned.pretrained_on,
         licence=planned.licence,
+        normalisation=_normalisation(by_seed.values()),
         passes=_passes(by_seed, condition),
     )
 
@@ -284,6 +288,14 @@ def _overlap(planned: KeyedCell) -> str:
     val = isinstance(planned.cell, QualityCell) and planned.cell.split == "val"
     limited = data.limit is not None
     return overlap(planned.pretrained_on, planned.pretrained_fingerprint, data, limited=limited, val=val)
+
+
+def _normalisation(records: Iterable[Record]) -> str:
+    used = next((record.preprocess for record in records if record.preprocess), None)
+    if used is None:
+        return ""
+    mean, deviation = (" ".join(f"{value:.3g}" for value in values) for values in (used.mean, used.std))
+    return f"mean {mean}, sd {deviation}{f' ({used.source})' if used.source else ''}"
 
 
 def _passes(by_seed: Mapping[int, Record], condition: Condition) -> float | None:

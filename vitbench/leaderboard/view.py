@@ -29,6 +29,8 @@ class Fact:
     """For readers; empty where it is not known."""
     number: Callable[[Row], float | None] | None = None
     """To sort by; None: its text."""
+    long: bool = False
+    """Whether its text is too long for a column that nobody asked for."""
 
     def order(self, row: Row) -> float | str | None:
         """Return what a row is sorted by; None where it is not known."""
@@ -41,6 +43,7 @@ FACTS: Mapping[str, Fact] = {
     ),
     "pretrained_on": Fact(title="pretrained on", text=lambda row: row.pretrained_on),
     "licence": Fact(title="licence", text=lambda row: row.licence),
+    "normalisation": Fact(title="normalisation", text=lambda row: row.normalisation, long=True),
     "lineage": Fact(title="lineage", text=lambda row: row.condition.lineage),
     "recipe": Fact(title="recipe", text=lambda row: row.recipe.partition("/")[2] or row.recipe),
     "passes": Fact(

@@ -25,7 +25,7 @@ SCHEMA = 4
 """Version of the object."""
 _ROW = (
     *("rank", "rank_last", "tied_with", "model", "source", "dataset", "recipe", "recipe_options"),
-    *("image_size", "pretrained_on", "licence", "passes"),
+    *("image_size", "pretrained_on", "licence", "normalisation", "passes"),
     *("device", "precision", "machine"),
 )
 _CONDITIONS = (

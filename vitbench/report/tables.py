@@ -32,6 +32,7 @@ __all__ = [
     "length_notes",
     "missing",
     "missing_title",
+    "normalisation_notes",
     "pretraining_notes",
     "recipe_notes",
     "sections",
@@ -164,6 +165,7 @@ def _section(
             *recipe_notes(rows, labels),
             *step_notes(rows, labels),
             *pretraining_notes(rows, labels),
+            *normalisation_notes(rows, labels),
             *told,
             *([more] if told and more else []),
         ),
@@ -324,3 +326,13 @@ def pretraining_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
             by_data[row.pretrained_on].append(label)
     words = "; ".join(f"{', '.join(names)}: {data}" for data, names in by_data.items())
     return [f"Weights were trained before on other data: {words}."] if words else []
+
+
+def normalisation_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Say how inputs were normalised where rows differ in it; baselines read pixels as they are."""
+    by_values: dict[str, list[str]] = defaultdict(list)
+    for row, label in zip(rows, labels, strict=True):
+        if row.normalisation and not row.baseline:
+            by_values[row.normalisation].append(label)
+    words = "; ".join(f"{', '.join(few(names, _MOST_NAMED))}: {values}" for values, names in by_values.items())
+    return [f"Inputs are normalised differently: {words}."] if len(by_values) > 1 else []

@@ -78,11 +78,11 @@ def test_with_another_third_model_only_these_two_count(tmp_path: Path) -> None:
     third = parts("p9", {"a": 10, "b": 10, "c": 10})
     one = only(models(tmp_path / "plain", *both, *third))
     assert [each.name for each in one.board.datasets] == ["a", "b"]
-    assert (one.finding, one.reason) == ("better", "")
+    assert (one.finding, one.reasons) == ("better", ())
     suite = 'name = "three"\nsummary = "x"\ndatasets = ["a", "b", "c"]\nscore = "mean"\n'
     stated = only(models(tmp_path / "stated", *both, *third, suite=suite))
     assert stated.pair is None
-    assert stated.reason == "A has no value on c (not asked for); B has no value on c (not asked for)"
+    assert stated.reasons == ("A has no value on c (not asked for)", "B has no value on c (not asked for)")
 
 
 def test_a_missing_dataset_leaves_no_difference_and_says_why(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_missing_dataset_leaves_no_difference_and_says_why(tmp_path: Path) -> 
     found = models(tmp_path, *first, *second, [failed])
     one = only(found)
     assert (one.pair, one.over, one.finding) == (None, None, "no data")
-    assert one.reason == "B has no value on c (failed: out of memory)"
+    assert one.reasons == ("B has no value on c (failed: out of memory)",)
     assert "No difference of scores: B has no value on c (failed: out of memory)." in words(found)
     [content] = json.loads(render_comparison_json(found))["boards"]
     assert (content["difference"], content["over_datasets"], content["b"]["score"]) == (None, None, None)
@@ -164,15 +164,13 @@ def test_two_folders_without_the_same_images_say_why_not(tmp_path: Path) -> None
     good, fewer = {"a": 300, "b": 200}, {"a": 250, "b": 150}
     bare = only(folders(tmp_path / "bare", parts("p4", good), parts("p4", fewer), predictions=False))
     assert (bare.finding, bare.pair) == ("not comparable", None)
-    assert bare.reason == (
-        "the scores of single images on a are not stored for B; the scores of single images on b are not stored for B"
-    )
+    assert bare.reasons == tuple(f"the scores of single images on {name} are not stored for B" for name in "ab")
     changed = [quality("p4", right(250), data=data("a", fingerprint="other")), *parts("p4", {"b": 150})]
     others = only(folders(tmp_path / "others", parts("p4", good), changed))
     assert (others.finding, others.pair) == ("no data", None)
-    assert others.reason == "A and B were judged on different images of a"
+    assert others.reasons == ("A and B were judged on different images of a",)
     fewer_sets = only(folders(tmp_path / "fewer", parts("p4", good | {"c": 9}), parts("p4", good)))
-    assert (fewer_sets.finding, fewer_sets.reason) == ("no data", "B has no value on c (not asked for)")
+    assert (fewer_sets.finding, fewer_sets.reasons) == ("no data", ("B has no value on c (not asked for)",))
 
 
 def test_each_lineage_has_a_board_of_its_own(tmp_path: Path) -> None:
@@ -187,3 +185,14 @@ def test_each_lineage_has_a_board_of_its_own(tmp_path: Path) -> None:
         ("TFDS", "better"),
         ("archives", "better"),
     ]
+
+
+def test_models_of_one_folder_without_scores_of_images_are_compared_by_intervals(tmp_path: Path) -> None:
+    apart = [*parts("p4", {"a": 300, "b": 300}), *parts("p8", {"a": 200, "b": 200})]
+    folder = write(tmp_path, *apart, *parts("p9", {"a": 295, "b": 295}), predictions=False)
+    for name, finding in (("p8", "worse"), ("p9", "not resolved")):
+        found = compare_models(open_folder(folder), ("p4", name))
+        one = only(found)
+        assert one.pair is not None
+        assert (one.finding, one.pair.p_value) == (finding, None)
+        assert "Scores are compared by 95 % intervals: scores of the same images are not stored." in words(found)

@@ -31,6 +31,7 @@ def test_the_schema():
         "image_size": 8,
         "pretrained_on": None,
         "licence": None,
+        "normalisation": None,
         "passes": None,
         "device": "cpu",
         "precision": "float32",

@@ -50,6 +50,7 @@ from vitbench.report.tables import (
     length_notes,
     missing,
     missing_title,
+    normalisation_notes,
     pretraining_notes,
     recipe_notes,
     step_notes,
@@ -260,6 +261,7 @@ def _section(
             *recipe_notes(rows, names),
             *step_notes(rows, names),
             *pretraining_notes(rows, names),
+            *normalisation_notes(rows, names),
             *verdict_notes(rows, names, [style for style in styles if not style.detail]),
         ),
     )

@@ -90,7 +90,7 @@ def _facts(rows: Sequence[Row]) -> list[TableColumn]:
                     title=fact.title,
                     unit="",
                     better="",
-                    detail=len(set(texts)) < 2,
+                    detail=len(set(texts)) < 2 or fact.long,
                     narrow=False,
                     cells=tuple(cells),
                     words=fact.number is None,

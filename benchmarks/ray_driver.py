@@ -10,6 +10,7 @@ thread, since they also run while nothing happens.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -34,6 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what a run's own process takes per cell on Ray.")
     parser.add_argument("--cells", type=int, default=200)
     count: int = parser.parse_args().cells
+    # Ray's workers find the stand-ins there, too.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
     calls._TARGET = "ray_targets:stand_in"
     cells = [factories.quality_cell(f"model-{number}") for number in range(count)]
     environment, committing = factories.environment(), 0.0

@@ -131,6 +131,7 @@ def _result(cell: ExportedCell, value: ExportedValue) -> dict[str, Any]:
         details |= {"range_low": value.low, "range_high": value.high}
     images = (data.get("sizes") or {}).get(cell.split)
     source = {"split": cell.split, "fingerprint": data.get("fingerprint"), "images": images, "name": cell.dataset}
+    source |= {"lineage": data["lineage"]} if data.get("lineage") else {}
     bounded = value.unit == "fraction"
     return {
         "evaluation_result_id": f"{cell.key}/{value.name}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -39,7 +39,7 @@ _FOLDERS = ("cache", "train_cache", "names")
 
 
 def read_exported(folder: Path) -> tuple[ExportedResults, tuple[str, ...]]:
-    """Return what a results folder holds, and what of it is damaged and left out, in sentences.
+    """Return the own results of a folder, and what of it is left out, damaged or imported, in sentences.
 
     Raises:
         StoreError: it is missing, unreadable or of another version.
@@ -54,13 +54,18 @@ def read_exported(folder: Path) -> tuple[ExportedResults, tuple[str, ...]]:
     results = ExportedResults(
         version=__version__,
         rank_by=board.rank_by,
-        rows=tuple(_row(row, by_id) for row in board.rows),
+        rows=tuple(_row(row, by_id) for row in board.rows if not row.source),
         cells=tuple(cells),
         runs=tuple(
             ExportedRun(id=run.id, started=run.started, command=run.command, version=run.version) for run in runs
         ),
     )
-    return results, board.damaged
+    foreign = Counter(row.source for row in board.rows if row.source)
+    left_out = tuple(
+        f"{count} row{'s' if count > 1 else ''} imported from {source} left out; export from {source}'s own folder."
+        for source, count in foreign.items()
+    )
+    return results, (*board.damaged, *left_out)
 
 
 def _cells(records: Sequence[Record], store: Store) -> list[ExportedCell]:

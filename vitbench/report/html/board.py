@@ -57,6 +57,7 @@ class BoardView:
     """Name and full title of each dataset, with its lineage."""
     rows: tuple[HeatRow, ...]
     notes: tuple[str, ...]
+    """What the board says in sentences, and the lineages of its datasets."""
     metric: str
     unit: str
     diagram: Diagram | None
@@ -71,7 +72,7 @@ def board_views(boards: Sequence[Board]) -> list[BoardView]:
 
 def _view(board: Board, boards: Sequence[Board]) -> BoardView:
     style = MetricStyle.of(board.metric, board.style)
-    table = board_sections([board])[0]
+    table, *by_values = board_sections([board])
     columns = list(zip(*(column.cells for column in table.columns), strict=True)) or [()] * len(board.rows)
     by_dataset = [_heat_column(board, place, style) for place in range(len(board.datasets))]
     rows = [
@@ -93,7 +94,7 @@ def _view(board: Board, boards: Sequence[Board]) -> BoardView:
         groups=tuple(groups) if board.groups else (),
         datasets=tuple((one.name, ", ".join(filter(None, (one.title, one.lineage)))) for one in board.datasets),
         rows=tuple(rows),
-        notes=tuple(board_notes(board)),
+        notes=(*board_notes(board), *(note for section in by_values for note in section.notes)),
         metric=board.metric,
         unit=style.unit,
         diagram=diagram,

@@ -10,13 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vitbench.printable import plain
+from vitbench.report.terminal_text import clipped
+
 __all__ = ["Diagram", "Joined", "Mark", "diagram_of", "groups_alike"]
 
-_WIDTH, _SIDE = 800, 230
+_WIDTH, _SIDE = 860, 260
 """Of the drawing, and of the room for names on each side of the axis."""
 _AXIS, _LINE, _STEP = 56, 9, 20
 """Where the axis lies, between two joining lines, between two names; in pixels."""
-_MOST_LETTERS = 26
+_NAME_WIDTH = 30
+"""Columns that a name takes at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +38,7 @@ class Mark:
     text: float
     """Where its name begins, on the right, or ends."""
     name: str
-    """Cut where it is long."""
+    """Without its middle where it is long: names that begin alike often differ at their ends."""
     title: str
     """The whole name, with its mean rank."""
 
@@ -134,6 +138,6 @@ def diagram_of(ranked: Sequence[tuple[str, float]], difference: float) -> Diagra
 
 
 def _mark(name: str, rank: float, x: float, y: float, *, left: bool) -> Mark:
-    short = name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}\u2026"
     end, text = (_SIDE - 24, _SIDE - 30) if left else (_WIDTH - _SIDE + 24, _WIDTH - _SIDE + 30)
+    short = clipped(plain(name), _NAME_WIDTH)
     return Mark(x=x, y=y, left=left, end=end, text=text, name=short, title=f"{name}: {rank:.2f}")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import factories as f
+import msgspec
 import pytest
 from comparisons import quality, right, write
+from markupsafe import escape
 
 from vitbench.api import load
 from vitbench.report.html.board import board_views, heat, readable
@@ -68,9 +70,22 @@ def test_a_diagram_is_drawn_where_datasets_can_tell_models_apart(tmp_path: Path)
 
 
 def test_the_page_has_the_board_with_names_as_text_and_none_of_a_part(tmp_path: Path) -> None:
-    folder = made(tmp_path, {"<b>p4</b>": [300, 200, 250], "p8": [200, 300, 250]})
+    name = '"><b>p4</b>'
+    folder = made(tmp_path, {name: [300, 200, 250], "p8": [200, 300, 250], "p16": [100, 100, 100]})
     page = load(folder).page(images=False)
+    drawing = page[page.index('<figure class="difference">') : page.index("</figure>")]
     assert 'class="overview"' in page
     assert "<b>p4" not in page
-    assert "&lt;b&gt;p4" in page
+    assert f"{escape(name)}: 1.50</title>" in drawing
+    assert f'aria-label="Mean ranks: {escape(name)} 1.50' in drawing
     assert 'class="overview"' not in load(folder, models=["p8"]).page(images=False)
+
+
+def test_lineages_can_be_read_without_pointing(tmp_path: Path) -> None:
+    parts: list[Any] = [
+        quality(label, right(correct), data=msgspec.structs.replace(f.data_info(name), lineage=f"files of {name}"))
+        for label, correct in (("p4", 300), ("p8", 200))
+        for name in NAMES[:2]
+    ]
+    (view,) = board_views(load(write(tmp_path, *parts)).boards())
+    assert view.notes[-1] == "Lineage of a: files of a; b: files of b."

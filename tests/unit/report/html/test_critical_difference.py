@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vitbench.report.html.critical_difference import diagram_of, groups_alike
+from vitbench.report.terminal_text import display_width
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,11 @@ def test_each_model_has_its_place_and_no_two_names_share_one() -> None:
     )
 
 
-def test_a_long_name_is_cut_and_whole_in_its_title() -> None:
-    drawn = diagram_of([("x" * 60, 1.0), ("b", 2.0), ("c", 3.0)], 1.5)
-    assert len(drawn.marks[0].name) == 26
-    assert drawn.marks[0].title == f"{'x' * 60}: 1.00"
-    assert "Not significantly different: " + "x" * 60 + ", b; b, c." in drawn.words
+def test_long_names_that_begin_alike_are_told_apart_by_their_ends_and_whole_in_the_title() -> None:
+    names = [f"vit_small_patch16_224.augreg_{ending}" for ending in ("in1k", "in21k_ft_in1k")]
+    drawn = diagram_of([*zip(names, (1.0, 2.0), strict=True), ("two\nlines" + "\u6a21" * 20, 3.0)], 1.5)
+    shown = [mark.name for mark in drawn.marks]
+    assert len(set(shown)) == 3
+    assert all(display_width(name) <= 30 and name.isprintable() for name in shown)
+    assert drawn.marks[0].title == f"{names[0]}: 1.00"
+    assert f"Not significantly different: {names[0]}, {names[1]}; {names[1]}, two" in drawn.words

@@ -1,0 +1,23 @@
+"""What of a results folder goes to exporters: its own results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import factories
+import msgspec
+from comparisons import quality, right, write
+
+from vitbench.exporting.reading import read_exported
+from vitbench.store import Store
+
+
+def test_imported_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    """A format that knows nothing of sources would pass them off as one's own."""
+    own = write(tmp_path, quality("p4", right(300)))
+    with Store.open(own, create=False) as store:
+        store.append(msgspec.structs.replace(factories.quality("p8", 200), source="alice"))
+    results, notes = read_exported(own)
+    assert [row.label for row in results.rows] == ["p4"]
+    assert [cell.label for cell in results.cells] == ["p4"]
+    assert notes == ("1 row imported from alice left out; export from alice's own folder.",)

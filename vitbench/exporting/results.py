@@ -37,7 +37,7 @@ class ExportedValue:
     unit: str
     """``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither", ""]
-    """Which values are better; ``neither`` where that is not said of the metric, empty where the metric is not known."""
+    """Which values are better; ``neither`` where the metric does not say; empty where the metric is not known."""
     low: float | None
     """Lower end of its interval."""
     high: float | None

@@ -38,10 +38,12 @@ def _files(root: Path, paths: Sequence[Path], labels: Sequence[int], names: Sequ
     """Return a split of image files.
 
     Raises:
-        ValueError: there are none, or one is missing.
+        ValueError: there are none, one is missing, or one lies outside of the folder.
     """
     if not paths:
         raise ValueError(f"there are no images in {root}")
+    if outside := [path for path in paths if ".." in path.parts or not path.is_relative_to(root)]:
+        raise ValueError(f"{outside[0]} leaves the folder of the dataset, {root}")
     if lost := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(lost):,} of {len(paths):,} images are missing, the first is {lost[0]}")
     images = ImageFiles(
@@ -220,8 +222,6 @@ def clevr(task: Task, root: Path) -> Pools | None:
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"cannot read {path}: {_reason(error)}") from error
         paths = [base / "images" / name / image for image, _ in found]
-        if outside := [path for path in paths if ".." in path.parts or not path.is_relative_to(base)]:
-            raise ValueError(f"{path}: {outside[0]} leaves the folder of the dataset")
         pools[split] = _files(root, paths, labels, task.class_names)
     return pools
 

@@ -152,6 +152,14 @@ def _a_scene_that_leaves_the_folder(root: Path) -> str:
     return "clevr-count-1k"
 
 
+def _a_list_that_leaves_the_folder(root: Path) -> str:
+    vtab_files.pets(task("pets-1k"), root)
+    (root.parent / "secret.jpg").write_bytes((root / "images/Breed_3.jpg").read_bytes())
+    path = root / "annotations/test.txt"
+    path.write_text(path.read_text() + "../../secret 1 1 1\n")
+    return "pets-1k"
+
+
 def _a_cut_array(root: Path) -> str:
     vtab_files.smallnorb(task("smallnorb-azimuth-1k"), root)
     [path] = root.glob("*testing-dat.mat")
@@ -192,6 +200,7 @@ def _no_zip(root: Path) -> str:
         (_a_label_too_high, r"test.txt line \d+: label 6 is not in 0..5"),
         (_too_many_objects, "cannot read .*CLEVR_train_scenes.json: a scene has 11 objects; CLEVR's have 3 to 10"),
         (_a_scene_that_leaves_the_folder, "secret.png leaves the folder of the dataset"),
+        (_a_list_that_leaves_the_folder, "secret.jpg leaves the folder of the dataset"),
         (_a_cut_array, "testing-dat.mat has 368,639 bytes of data, not 368,640; it is damaged"),
         (_packed_arrays, "are packed; unpack them with gunzip"),
         (_a_missing_label, "cannot read .*label_2/000003.txt: No such file"),

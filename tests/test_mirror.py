@@ -28,7 +28,7 @@ TESTED_WITH = {
     ),
     "unit/boards/test_boards.py": ("boards/joining", "boards/making"),
     "integration/test_compare.py": ("cli/compare",),
-    "unit/exporting/test_export.py": ("cli/export", "exporting/reading", "exporting/results"),
+    "unit/exporting/test_export.py": ("cli/export", "exporting/results"),
     "integration/test_figures.py": (
         "cli/explain",
         "explaining/explain",

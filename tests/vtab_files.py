@@ -18,10 +18,10 @@ LISTS = ("train800", "val200", "train800val200", "test")
 RANDOM = np.random.default_rng(0)
 FORMS = {
     "cifar100-1k": "parquet",
-    "sun397": "lists",
-    "patch-camelyon": "tars",
-    "diabetic-retinopathy": "lists",
-    "dmlab": "parquet",
+    "sun397-1k": "lists",
+    "patch-camelyon-1k": "tars",
+    "diabetic-retinopathy-1k": "lists",
+    "dmlab-1k": "parquet",
 }
 """Of tasks whose published files are not read."""
 
@@ -189,20 +189,20 @@ def smallnorb(task: Task, root: Path) -> None:
 
 
 PUBLISHED: dict[str, Callable[..., Any]] = {
-    "caltech101": _class_folders("101_ObjectCategories", 102, 2),
-    "dtd": dtd,
-    "flowers102": flowers102,
-    "pets": pets,
-    "svhn": svhn,
-    "eurosat": _class_folders("2750", 10, 5),
-    "resisc45": _class_folders("NWPU-RESISC45", 45, 5),
-    "clevr-count": clevr,
-    "clevr-distance": clevr,
-    "kitti-distance": kitti,
-    "dsprites-location": dsprites,
-    "dsprites-orientation": dsprites,
-    "smallnorb-azimuth": smallnorb,
-    "smallnorb-elevation": smallnorb,
+    "caltech101-1k": _class_folders("101_ObjectCategories", 102, 2),
+    "dtd-1k": dtd,
+    "flowers102-1k": flowers102,
+    "pets-1k": pets,
+    "svhn-1k": svhn,
+    "eurosat-1k": _class_folders("2750", 10, 5),
+    "resisc45-1k": _class_folders("NWPU-RESISC45", 45, 5),
+    "clevr-count-1k": clevr,
+    "clevr-distance-1k": clevr,
+    "kitti-distance-1k": kitti,
+    "dsprites-location-1k": dsprites,
+    "dsprites-orientation-1k": dsprites,
+    "smallnorb-azimuth-1k": smallnorb,
+    "smallnorb-elevation-1k": smallnorb,
 }
 
 

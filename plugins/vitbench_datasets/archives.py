@@ -44,7 +44,7 @@ PUBLISHED: Mapping[str, tuple[Archive, ...]] = {
     ),
     "eurosat": (Archive(f"{_EUROSAT}/EuroSAT.zip", "c8fa014336c82ac7804f0398fcb19387"),),
 }
-"""The files of datasets that torchvision fetches, with its checksums, by the names of VTAB's tasks."""
+"""The files of datasets that torchvision fetches, with its checksums, by the names of the whole datasets."""
 
 
 def fetch(name: str, root: Path) -> None:

@@ -32,6 +32,7 @@ from vitbench.training import (
     decay_groups,
     evaluate_top1,
     grad_scaler,
+    load_whole_state,
     named_optimizer,
     on_device,
     preprocess,
@@ -41,6 +42,7 @@ from vitbench.training import (
     steps_per_epoch,
     train_step,
     warmup_cosine,
+    whole_state,
     with_progress,
 )
 
@@ -98,7 +100,8 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     model, net = on_device(model, run)
     if run.options["sweep"] != "none":
         chosen = _swept(model, net, data, run)
-        run = replace(run, options={**run.options, **{name: chosen[f"chosen_{name}"] for name in ("lr", "steps")}})
+        found = {name: chosen[f"chosen_{name}"] for name in ("lr", "steps") if f"chosen_{name}" in chosen}
+        run = replace(run, options={**run.options, **found})
     else:
         chosen = {}
     _train(model, net, last, run, chosen)
@@ -108,7 +111,8 @@ def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
 def _swept(model: nn.Module, net: nn.Module, data: TrainVal, run: FitRun) -> dict[str, Any]:
     """Return the rate and the length that are best on the validation images, with the accuracy; the model is as before.
 
-    Of equal ones the first counts. A sweep that was killed is made again; it takes the same steps.
+    Of equal ones the first counts. Where the user's epochs replace all lengths, none is chosen. A sweep that was killed
+    is made again; it takes the same steps.
 
     Raises:
         UsageError: a budget would cut it.
@@ -118,7 +122,7 @@ def _swept(model: nn.Module, net: nn.Module, data: TrainVal, run: FitRun) -> dic
             f'sweep = "{run.options["sweep"]}" has lengths of its own, which no budget bounds; '
             'leave --budget out, or set sweep = "none"'
         )
-    start, best = deepcopy(model.state_dict()), dict[str, Any]()
+    start, best = deepcopy(whole_state(model)), dict[str, Any]()
     lengths = SWEEP_STEPS if run.budget.epochs is None else SWEEP_STEPS[:1]  # the user's epochs replace both
     for lr, steps in product(SWEEP_RATES, lengths):
         quiet: dict[str, Any] = {"log": lambda **_: run.log(), "resume": lambda: None, "save": lambda *_: None}
@@ -126,7 +130,9 @@ def _swept(model: nn.Module, net: nn.Module, data: TrainVal, run: FitRun) -> dic
         top1 = _train(model, net, data, candidate, {})
         if not best or top1 > best["chosen_val_top1"]:
             best = {"chosen_lr": lr, "chosen_steps": steps, "chosen_val_top1": top1}
-        model.load_state_dict(start)
+        load_whole_state(model, start)
+    if run.budget.epochs is not None:
+        del best["chosen_steps"]
     return best
 
 

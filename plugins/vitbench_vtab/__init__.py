@@ -10,7 +10,7 @@ import vitbench
 from .tasks import SOURCE, TASKS, TRAIN, VAL
 
 _PUBLISHED = ("dtd", "flowers102", "pets", "svhn", "eurosat")
-"""Tasks whose published files are fetched, by torchvision's addresses and checksums."""
+"""Datasets whose published files are fetched, by torchvision's addresses and checksums."""
 _LOOKALIKES = {
     "location": "the horizontal position of a shape: 32 in 16 bins",
     "orientation": "the orientation of a shape: 40 in 16 bins",
@@ -28,7 +28,7 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
             classes=task.classes,
             sizes={"train": TRAIN, "val": VAL, "test": task.test},
             splits=("train", "val", "test"),
-            downloads=task.name in _PUBLISHED,
+            downloads=task.whole in _PUBLISHED,
             augmentations=(),  # VTAB-1k augments nothing
             licence=task.licence,
             source=f"{task.source}; split of {SOURCE}",

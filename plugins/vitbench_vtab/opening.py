@@ -45,9 +45,9 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
         ValueError: it holds no form of the task that is known, or its files cannot be used.
     """
     if not root.is_dir():
-        if not (download and task.name in archives.PUBLISHED):
+        if not (download and task.whole in archives.PUBLISHED):
             raise FileNotFoundError(f"no folder {root}")
-        archives.fetch(task.name, root)
+        archives.fetch(task.whole, root)
     for base in filter(Path.is_dir, (root, root / task.folder)):
         if file_list.detect(base):
             return _listed(task, base, split)

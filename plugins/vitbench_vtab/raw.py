@@ -38,10 +38,12 @@ def _files(root: Path, paths: Sequence[Path], labels: Sequence[int], names: Sequ
     """Return a split of image files.
 
     Raises:
-        ValueError: there are none, or one is missing.
+        ValueError: there are none, one is missing, or one lies outside of the folder.
     """
     if not paths:
         raise ValueError(f"there are no images in {root}")
+    if outside := [path for path in paths if ".." in path.parts or not path.is_relative_to(root)]:
+        raise ValueError(f"{outside[0]} leaves the folder of the dataset, {root}")
     if lost := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(lost):,} of {len(paths):,} images are missing, the first is {lost[0]}")
     images = ImageFiles(
@@ -220,14 +222,12 @@ def clevr(task: Task, root: Path) -> Pools | None:
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"cannot read {path}: {_reason(error)}") from error
         paths = [base / "images" / name / image for image, _ in found]
-        if outside := [path for path in paths if ".." in path.parts or not path.is_relative_to(base)]:
-            raise ValueError(f"{path}: {outside[0]} leaves the folder of the dataset")
         pools[split] = _files(root, paths, labels, task.class_names)
     return pools
 
 
 def _clevr_label(task: Task, objects: Sequence[Mapping[str, Any]]) -> int:
-    if task.name == "clevr-count":
+    if task.name == "clevr-count-1k":
         return rules.clevr_count(len(objects))
     return rules.clevr_distance([float(each["pixel_coords"][2]) for each in objects])
 
@@ -269,7 +269,7 @@ def dsprites(task: Task, root: Path) -> Pools | None:
     path = next(iter(sorted(root.glob("dsprites_ndarray_*.npz"))), None)
     if path is None:
         return None
-    factor, values = (4, 32) if task.name == "dsprites-location" else (3, 40)
+    factor, values = (4, 32) if task.name == "dsprites-location-1k" else (3, 40)
     latents = read_npz(path, "latents_classes")
     if latents.ndim != 2 or latents.shape[1] != 6:
         raise ValueError(f"{path}: latents_classes must be of shape [N, 6], not {list(latents.shape)}")
@@ -296,7 +296,7 @@ def smallnorb(task: Task, root: Path) -> Pools | None:
         if images.ndim != 4 or info.ndim != 2 or info.shape[1] != 4 or len(images) != len(info):
             raise ValueError(f"{parts[0][0]} must hold [N, 2, 96, 96] images, and {parts[1][0].name} [N, 4] numbers")
         column, rule = (
-            (2, rules.smallnorb_azimuth) if task.name == "smallnorb-azimuth" else (1, rules.smallnorb_elevation)
+            (2, rules.smallnorb_azimuth) if task.name == "smallnorb-azimuth-1k" else (1, rules.smallnorb_elevation)
         )
         found[name] = images[:, :1], rule(info[:, column].astype(np.int64))
     val, test = rules.halves(len(found["testing"][1]))
@@ -315,19 +315,19 @@ def smallnorb(task: Task, root: Path) -> Pools | None:
 
 
 READERS: Mapping[str, Callable[[Task, Path], Pools | None]] = {
-    "caltech101": caltech101,
-    "dtd": dtd,
-    "flowers102": flowers102,
-    "pets": pets,
-    "svhn": svhn,
-    "eurosat": eurosat,
-    "resisc45": resisc45,
-    "clevr-count": clevr,
-    "clevr-distance": clevr,
-    "kitti-distance": kitti,
-    "dsprites-location": dsprites,
-    "dsprites-orientation": dsprites,
-    "smallnorb-azimuth": smallnorb,
-    "smallnorb-elevation": smallnorb,
+    "caltech101-1k": caltech101,
+    "dtd-1k": dtd,
+    "flowers102-1k": flowers102,
+    "pets-1k": pets,
+    "svhn-1k": svhn,
+    "eurosat-1k": eurosat,
+    "resisc45-1k": resisc45,
+    "clevr-count-1k": clevr,
+    "clevr-distance-1k": clevr,
+    "kitti-distance-1k": kitti,
+    "dsprites-location-1k": dsprites,
+    "dsprites-orientation-1k": dsprites,
+    "smallnorb-azimuth-1k": smallnorb,
+    "smallnorb-elevation-1k": smallnorb,
 }
 """By task; the others are read from file lists and from a hub's files alone."""

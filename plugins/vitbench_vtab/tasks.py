@@ -23,7 +23,8 @@ class Task:
     """One task."""
 
     name: str
-    """Short name of the dataset: ``vtab/<name>``."""
+    """Short name of the dataset: ``vtab/<name>``. All end in ``-1k``: without it, short names would take over whole
+    datasets such as ``cifar100``, and images of the user's own, as in ``--data pets=DIR``."""
     title: str
     group: Group
     classes: int
@@ -44,6 +45,11 @@ class Task:
     folder: str = ""
     """The folder of its file lists in the archives of the PyTorch forks."""
 
+    @property
+    def whole(self) -> str:
+        """What the dataset that it is a part of is called, as in `vitbench_datasets.archives.PUBLISHED`."""
+        return self.name.removesuffix("-1k")
+
 
 _DISTANCE_BANDS = ("up to 8", "8 to 8.5", "8.5 to 9", "9 to 9.5", "9.5 to 10", "above 10")
 _DMLAB = tuple(map(str, range(6)))
@@ -51,7 +57,7 @@ _BINS = tuple(map(str, range(16)))
 
 TASKS: tuple[Task, ...] = (
     Task(
-        name="cifar100-1k",  # not "cifar100", which short names and tables could not tell from the whole dataset
+        name="cifar100-1k",
         title="CIFAR-100",
         group="natural",
         classes=100,
@@ -64,7 +70,7 @@ TASKS: tuple[Task, ...] = (
         folder="cifar",
     ),
     Task(
-        name="caltech101",
+        name="caltech101-1k",
         title="Caltech101",
         group="natural",
         classes=102,
@@ -78,7 +84,7 @@ TASKS: tuple[Task, ...] = (
         folder="caltech101",
     ),
     Task(
-        name="dtd",
+        name="dtd-1k",
         title="DTD",
         group="natural",
         classes=47,
@@ -91,7 +97,7 @@ TASKS: tuple[Task, ...] = (
         folder="dtd",
     ),
     Task(
-        name="flowers102",
+        name="flowers102-1k",
         title="Flowers-102",
         group="natural",
         classes=102,
@@ -104,7 +110,7 @@ TASKS: tuple[Task, ...] = (
         folder="oxford_flowers102",
     ),
     Task(
-        name="pets",
+        name="pets-1k",
         title="Oxford-IIIT Pets",
         group="natural",
         classes=37,
@@ -118,7 +124,7 @@ TASKS: tuple[Task, ...] = (
         folder="oxford_iiit_pet",
     ),
     Task(
-        name="svhn",
+        name="svhn-1k",
         title="SVHN",
         group="natural",
         classes=10,
@@ -132,7 +138,7 @@ TASKS: tuple[Task, ...] = (
         folder="svhn",
     ),
     Task(
-        name="sun397",
+        name="sun397-1k",
         title="SUN397",
         group="natural",
         classes=397,
@@ -145,7 +151,7 @@ TASKS: tuple[Task, ...] = (
         folder="sun397",
     ),
     Task(
-        name="patch-camelyon",
+        name="patch-camelyon-1k",
         title="PatchCamelyon",
         group="specialized",
         classes=2,
@@ -160,7 +166,7 @@ TASKS: tuple[Task, ...] = (
         folder="patch_camelyon",
     ),
     Task(
-        name="eurosat",
+        name="eurosat-1k",
         title="EuroSAT",
         group="specialized",
         classes=10,
@@ -178,7 +184,7 @@ TASKS: tuple[Task, ...] = (
         folder="eurosat",
     ),
     Task(
-        name="resisc45",
+        name="resisc45-1k",
         title="Resisc45",
         group="specialized",
         classes=45,
@@ -191,7 +197,7 @@ TASKS: tuple[Task, ...] = (
         folder="resisc45",
     ),
     Task(
-        name="diabetic-retinopathy",
+        name="diabetic-retinopathy-1k",
         title="Diabetic retinopathy",
         group="specialized",
         classes=5,
@@ -205,7 +211,7 @@ TASKS: tuple[Task, ...] = (
         folder="diabetic_retinopathy",
     ),
     Task(
-        name="clevr-count",
+        name="clevr-count-1k",
         title="CLEVR count",
         group="structured",
         classes=8,
@@ -220,7 +226,7 @@ TASKS: tuple[Task, ...] = (
         folder="clevr_count",
     ),
     Task(
-        name="clevr-distance",
+        name="clevr-distance-1k",
         title="CLEVR distance",
         group="structured",
         classes=6,
@@ -235,7 +241,7 @@ TASKS: tuple[Task, ...] = (
         folder="clevr_dist",
     ),
     Task(
-        name="dmlab",
+        name="dmlab-1k",
         title="DMLab",
         group="structured",
         classes=6,
@@ -250,7 +256,7 @@ TASKS: tuple[Task, ...] = (
         folder="dmlab",
     ),
     Task(
-        name="kitti-distance",
+        name="kitti-distance-1k",
         title="KITTI distance",
         group="structured",
         classes=4,
@@ -265,7 +271,7 @@ TASKS: tuple[Task, ...] = (
         folder="kitti",
     ),
     Task(
-        name="dsprites-location",
+        name="dsprites-location-1k",
         title="dSprites location",
         group="structured",
         classes=16,
@@ -280,7 +286,7 @@ TASKS: tuple[Task, ...] = (
         folder="dsprites_loc",
     ),
     Task(
-        name="dsprites-orientation",
+        name="dsprites-orientation-1k",
         title="dSprites orientation",
         group="structured",
         classes=16,
@@ -295,7 +301,7 @@ TASKS: tuple[Task, ...] = (
         folder="dsprites_ori",
     ),
     Task(
-        name="smallnorb-azimuth",
+        name="smallnorb-azimuth-1k",
         title="smallNORB azimuth",
         group="structured",
         classes=18,
@@ -309,7 +315,7 @@ TASKS: tuple[Task, ...] = (
         folder="smallnorb_azi",
     ),
     Task(
-        name="smallnorb-elevation",
+        name="smallnorb-elevation-1k",
         title="smallNORB elevation",
         group="structured",
         classes=9,

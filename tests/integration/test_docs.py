@@ -46,6 +46,7 @@ OFFERED = (
     "FigureSpec",
     "Measurement",
     "Verdict",
+    "ExporterSpec",
     "SuiteSpec",
 )
 """The types that the author of a plugin makes, with more than a name and a value."""

@@ -176,3 +176,39 @@ def test_finetune_takes_adamw_with_weight_decay_for_whole_epochs() -> None:
     optimizer = finetune.step(net(), run).optimizer
     assert isinstance(optimizer, torch.optim.AdamW)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+
+class Counting(nn.Module):
+    """Counts its training steps in a buffer that no state dict has, and notes where each candidate starts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net(2)
+        self.register_buffer("steps", torch.zeros(()), persistent=False)
+        self.began: list[float] = []
+
+    def train(self, mode: bool = True) -> Counting:
+        if mode:
+            self.began.append(float(self.steps))
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.steps += 1
+        return self.body(x)
+
+
+def test_each_candidate_of_a_sweep_starts_from_the_same_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune, "SWEEP_STEPS", (6,))
+    model = Counting()
+    options = SPECS["finetune"].defaults | {"batch_size": 16, "sweep": "lightweight"}
+    finetune.fit(model, toy_training.bars_data(), toy_training.run(options))
+    assert model.began[::2] == [0.0, 0.0, 0.0]  # before its epoch; the others come after its evaluation
+
+
+def test_no_length_is_chosen_where_the_users_epochs_replace_it() -> None:
+    rows: list[dict[str, float]] = []
+    fit("finetune", rows, options={"sweep": "lightweight"}, budget=Budget(epochs=1))
+    assert len(rows) == 1
+    assert "chosen_lr" in rows[0]
+    assert "chosen_steps" not in rows[0]

@@ -52,29 +52,29 @@ def test_each_task_opens_whole_from_the_form_that_its_files_have(name: str, tmp_
 
 
 def test_the_labels_of_published_files_follow_the_rules(tmp_path: Path) -> None:
-    counts = written("clevr-count", tmp_path / "count")["test"]
+    counts = written("clevr-count-1k", tmp_path / "count")["test"]
     assert counts.labels.tolist() == [0, 1, 7, 0, 1, 7, 0, 1]
-    nearest = opened("clevr-distance", tmp_path / "count")["test"]
+    nearest = opened("clevr-distance-1k", tmp_path / "count")["test"]
     assert nearest.labels.tolist() == [0, 1, 2, 3, 4, 5, 0, 1]  # 7.5, 8.1, 8.7, 9.3, 9.9, 10.5
 
-    frames = written("kitti-distance", tmp_path / "kitti")
+    frames = written("kitti-distance-1k", tmp_path / "kitti")
     found = {name: label for each in frames.values() for name, label in zip(each.names, each.labels, strict=True)}
     assert len(found) == 20
     # Every fourth frame has no vehicle, one at 5 m beside one at 30 m, one at 12 m, one at 40 m.
     assert all(label == (3, 0, 1, 2)[int(Path(name).stem) % 4] for name, label in found.items())
 
-    digits = written("svhn", tmp_path / "svhn")["test"]
+    digits = written("svhn-1k", tmp_path / "svhn")["test"]
     assert digits.labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
 
-    elevations = written("smallnorb-elevation", tmp_path / "norb")
+    elevations = written("smallnorb-elevation-1k", tmp_path / "norb")
     assert elevations["val"].labels.tolist() == [row % 9 for row in range(10)]
     assert elevations["test"].labels.tolist() == [row % 9 for row in range(10, 20)]
-    azimuths = opened("smallnorb-azimuth", tmp_path / "norb")
+    azimuths = opened("smallnorb-azimuth-1k", tmp_path / "norb")
     assert azimuths["test"].labels.tolist() == [row % 18 for row in range(10, 20)]
 
 
 def test_images_of_dsprites_are_those_of_their_rows(tmp_path: Path) -> None:
-    sprites = written("dsprites-orientation", tmp_path)
+    sprites = written("dsprites-orientation-1k", tmp_path)
     with np.load(next(tmp_path.glob("*.npz"))) as file:
         images, latents = file["imgs"], file["latents_classes"]
     for split in SPLITS:
@@ -84,7 +84,7 @@ def test_images_of_dsprites_are_those_of_their_rows(tmp_path: Path) -> None:
 
 
 def test_images_of_smallnorb_are_those_of_the_first_camera(tmp_path: Path) -> None:
-    images = written("smallnorb-azimuth", tmp_path)["test"]
+    images = written("smallnorb-azimuth-1k", tmp_path)["test"]
     [path] = tmp_path.glob("*testing-dat.mat")
     whole = np.frombuffer(path.read_bytes()[24:], np.uint8).reshape(20, 2, 96, 96)
     assert np.array_equal(np.stack(pixels(images)), whole[10:, :1])
@@ -101,19 +101,19 @@ def test_the_800_and_the_200_of_a_hub_are_at_vtabs_places_in_the_order_of_the_fi
 
 
 def test_files_that_lie_class_by_class_are_shuffled_first(tmp_path: Path) -> None:
-    splits = written("caltech101", tmp_path)
+    splits = written("caltech101-1k", tmp_path)
     assert len(np.unique(splits["train"].labels)) > 50
     assert [len(splits[split].labels) for split in SPLITS] == [81, 21, 102]  # one of two images of each class tests
 
 
 def test_a_task_is_found_in_a_folder_of_all_archives(tmp_path: Path) -> None:
-    vtab_files.lists(task("dmlab"), tmp_path / "dmlab")
-    assert len(opened("dmlab", tmp_path)["train"].labels) == 8
+    vtab_files.lists(task("dmlab-1k"), tmp_path / "dmlab")
+    assert len(opened("dmlab-1k", tmp_path)["train"].labels) == 8
 
 
 @pytest.mark.parametrize(
     ("name", "count", "said"),
-    [("caltech101", 6_085, "6,085 test images; VTAB-1k's Caltech101 has 6,084"), ("kitti-distance", 632, "711")],
+    [("caltech101-1k", 6_085, "6,085 test images; VTAB-1k's Caltech101 has 6,084"), ("kitti-distance-1k", 632, "711")],
 )
 def test_another_number_of_test_images_is_said(name: str, count: int, said: str) -> None:
     assert said in size_notes(task(name), "test", count)[0]
@@ -122,66 +122,74 @@ def test_another_number_of_test_images_is_said(name: str, count: int, said: str)
 
 def _no_files(root: Path) -> str:
     root.mkdir()
-    return "clevr-count"
+    return "clevr-count-1k"
 
 
 def _lists_without_a_test(root: Path) -> str:
-    vtab_files.lists(task("dmlab"), root)
+    vtab_files.lists(task("dmlab-1k"), root)
     (root / "test.txt").unlink()
-    return "dmlab"
+    return "dmlab-1k"
 
 
 def _a_label_too_high(root: Path) -> str:
-    vtab_files.lists(task("dmlab"), root)
+    vtab_files.lists(task("dmlab-1k"), root)
     path = root / "test.txt"
     path.write_text(path.read_text().replace(" 3\n", " 6\n", 1))
-    return "dmlab"
+    return "dmlab-1k"
 
 
 def _too_many_objects(root: Path) -> str:
-    vtab_files.clevr(task("clevr-count"), root, objects=(3, 11))
-    return "clevr-count"
+    vtab_files.clevr(task("clevr-count-1k"), root, objects=(3, 11))
+    return "clevr-count-1k"
 
 
 def _a_scene_that_leaves_the_folder(root: Path) -> str:
-    vtab_files.clevr(task("clevr-count"), root)
+    vtab_files.clevr(task("clevr-count-1k"), root)
     path = root / "CLEVR_v1.0/scenes/CLEVR_val_scenes.json"
     scenes = json.loads(path.read_text())
     scenes["scenes"][0]["image_filename"] = "../../../secret.png"
     path.write_text(json.dumps(scenes))
-    return "clevr-count"
+    return "clevr-count-1k"
+
+
+def _a_list_that_leaves_the_folder(root: Path) -> str:
+    vtab_files.pets(task("pets-1k"), root)
+    (root.parent / "secret.jpg").write_bytes((root / "images/Breed_3.jpg").read_bytes())
+    path = root / "annotations/test.txt"
+    path.write_text(path.read_text() + "../../secret 1 1 1\n")
+    return "pets-1k"
 
 
 def _a_cut_array(root: Path) -> str:
-    vtab_files.smallnorb(task("smallnorb-azimuth"), root)
+    vtab_files.smallnorb(task("smallnorb-azimuth-1k"), root)
     [path] = root.glob("*testing-dat.mat")
     path.write_bytes(path.read_bytes()[:-1])
-    return "smallnorb-azimuth"
+    return "smallnorb-azimuth-1k"
 
 
 def _packed_arrays(root: Path) -> str:
-    vtab_files.smallnorb(task("smallnorb-azimuth"), root)
+    vtab_files.smallnorb(task("smallnorb-azimuth-1k"), root)
     for path in root.glob("*-dat.mat"):
         path.rename(path.with_name(f"{path.name}.gz"))
-    return "smallnorb-azimuth"
+    return "smallnorb-azimuth-1k"
 
 
 def _a_missing_label(root: Path) -> str:
-    vtab_files.kitti(task("kitti-distance"), root)
+    vtab_files.kitti(task("kitti-distance-1k"), root)
     (root / "training/label_2/000003.txt").unlink()
-    return "kitti-distance"
+    return "kitti-distance-1k"
 
 
 def _a_missing_image(root: Path) -> str:
-    vtab_files.pets(task("pets"), root)
+    vtab_files.pets(task("pets-1k"), root)
     (root / "images/Breed_3.jpg").unlink()
-    return "pets"
+    return "pets-1k"
 
 
 def _no_zip(root: Path) -> str:
     root.mkdir()
     (root / "dsprites_ndarray_x.npz").write_bytes(b"PK\x03\x04 no zip")
-    return "dsprites-location"
+    return "dsprites-location-1k"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +200,7 @@ def _no_zip(root: Path) -> str:
         (_a_label_too_high, r"test.txt line \d+: label 6 is not in 0..5"),
         (_too_many_objects, "cannot read .*CLEVR_train_scenes.json: a scene has 11 objects; CLEVR's have 3 to 10"),
         (_a_scene_that_leaves_the_folder, "secret.png leaves the folder of the dataset"),
+        (_a_list_that_leaves_the_folder, "secret.jpg leaves the folder of the dataset"),
         (_a_cut_array, "testing-dat.mat has 368,639 bytes of data, not 368,640; it is damaged"),
         (_packed_arrays, "are packed; unpack them with gunzip"),
         (_a_missing_label, "cannot read .*label_2/000003.txt: No such file"),
@@ -210,17 +219,19 @@ def test_wrong_files_are_refused_in_a_line(spoil: Callable[[Path], str], said: s
 def test_the_published_files_of_five_tasks_are_fetched_where_there_is_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetched = {spec.name for spec in vitbench_vtab.vitbench_datasets() if spec.downloads}
+    fetched = {spec.name.removesuffix("-1k") for spec in vitbench_vtab.vitbench_datasets() if spec.downloads}
     assert fetched == {*archives.PUBLISHED}
-    monkeypatch.setattr(archives, "fetch", lambda name, root: vtab_files.PUBLISHED[name](task(name), root))
-    opened = open_task(task=task("pets"), root=tmp_path / "pets", split="test", download=True)
+    monkeypatch.setattr(
+        archives, "fetch", lambda name, root: vtab_files.PUBLISHED[f"{name}-1k"](task(f"{name}-1k"), root)
+    )
+    opened = open_task(task=task("pets-1k"), root=tmp_path / "pets", split="test", download=True)
     assert opened is not None
     assert len(opened.labels) == 8
-    for name, download in (("pets", False), ("resisc45", True)):
+    for name, download in (("pets-1k", False), ("resisc45-1k", True)):
         with pytest.raises(FileNotFoundError):
             open_task(task=task(name), root=tmp_path / "absent", split="test", download=download)
 
 
 def test_a_missing_folder_is_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
-        opened("dmlab", tmp_path / "absent")
+        opened("dmlab-1k", tmp_path / "absent")

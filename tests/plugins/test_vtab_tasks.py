@@ -13,30 +13,31 @@ from vitbench.planning.suite_file import read_suite
 
 SIZES = {
     "cifar100-1k": (100, 10_000),
-    "caltech101": (102, 6_084),
-    "dtd": (47, 1_880),
-    "flowers102": (102, 6_149),
-    "pets": (37, 3_669),
-    "svhn": (10, 26_032),
-    "sun397": (397, 21_750),
-    "patch-camelyon": (2, 32_768),
-    "eurosat": (10, 5_400),
-    "resisc45": (45, 6_300),
-    "diabetic-retinopathy": (5, 42_670),
-    "clevr-count": (8, 15_000),
-    "clevr-distance": (6, 15_000),
-    "dmlab": (6, 22_735),
-    "kitti-distance": (4, 711),
-    "dsprites-location": (16, 73_728),
-    "dsprites-orientation": (16, 73_728),
-    "smallnorb-azimuth": (18, 12_150),
-    "smallnorb-elevation": (9, 12_150),
+    "caltech101-1k": (102, 6_084),
+    "dtd-1k": (47, 1_880),
+    "flowers102-1k": (102, 6_149),
+    "pets-1k": (37, 3_669),
+    "svhn-1k": (10, 26_032),
+    "sun397-1k": (397, 21_750),
+    "patch-camelyon-1k": (2, 32_768),
+    "eurosat-1k": (10, 5_400),
+    "resisc45-1k": (45, 6_300),
+    "diabetic-retinopathy-1k": (5, 42_670),
+    "clevr-count-1k": (8, 15_000),
+    "clevr-distance-1k": (6, 15_000),
+    "dmlab-1k": (6, 22_735),
+    "kitti-distance-1k": (4, 711),
+    "dsprites-location-1k": (16, 73_728),
+    "dsprites-orientation-1k": (16, 73_728),
+    "smallnorb-azimuth-1k": (18, 12_150),
+    "smallnorb-elevation-1k": (9, 12_150),
 }
 """Classes and test images, as published."""
 
 
 def test_the_19_tasks_are_those_of_the_paper() -> None:
     assert {task.name: (task.classes, task.test) for task in TASKS} == SIZES
+    assert all(task.name.endswith("-1k") for task in TASKS)  # other names are for datasets of the user's own
     assert Counter(task.group for task in TASKS) == {"natural": 7, "specialized": 4, "structured": 8}
     assert all(len(task.class_names) in (0, task.classes) for task in TASKS)
     assert all(len(set(task.class_names)) == len(task.class_names) for task in TASKS)

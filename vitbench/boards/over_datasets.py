@@ -42,6 +42,7 @@ def over_datasets(
     models, datasets = merits.shape
     if models < 2:
         return None
+    merits = _rounded(merits)
     scores = merits @ score_weights(groups, score)
     pairs = [(i, j) if scores[i] >= scores[j] else (j, i) for i in range(models) for j in range(i + 1, models)]
     p_values = [signed_rank_p(merits[i] - merits[j]) for i, j in pairs]
@@ -72,7 +73,16 @@ def mean_ranks(merits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each model's mean place over the datasets, ``[M]``, 1 the best; ties share a mean place."""
     from scipy.stats import rankdata
 
-    found: NDArray[np.float64] = rankdata(-merits, axis=0).mean(axis=1)
+    found: NDArray[np.float64] = rankdata(-_rounded(merits), axis=0).mean(axis=1)
+    return found
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values to 9 digits of the largest: what the last bits say, such as of a mean over seeds, breaks no tie."""
+    import numpy as np
+
+    largest = float(np.abs(values).max(initial=0.0))
+    found: NDArray[np.float64] = np.round(values / largest, 9) * largest if largest else values
     return found
 
 
@@ -100,7 +110,7 @@ def signed_rank_p(differences: NDArray[np.float64]) -> float:
     told = differences[differences != 0]
     if not len(told):
         return 1.0
-    doubled = np.rint(2 * rankdata(np.abs(told))).astype(int)  # whole numbers, whatever the ties
+    doubled = np.rint(2 * rankdata(_rounded(np.abs(told)))).astype(int)  # whole numbers, whatever the ties
     ways = np.zeros(int(doubled.sum()) + 1)
     ways[0] = 1.0
     for step in doubled:

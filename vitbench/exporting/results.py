@@ -37,9 +37,11 @@ class ExportedValue:
     unit: str
     """``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither", ""]
+    """Which values are better; ``neither`` where the metric does not say; empty where the metric is not known."""
     low: float | None
     """Lower end of its interval."""
     high: float | None
+    """Upper end."""
     interval: Interval | None
     """What they are the ends of: ``95%``, or the ``range`` over processes."""
     n: int | None
@@ -79,9 +81,11 @@ class ExportedPicture:
     figure: str
     """The figure's short name."""
     title: str
+    """What stands above it."""
     step: str
     """Which of the figure's pictures it is, such as a layer; may be empty."""
     png: bytes
+    """The picture as a PNG file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,14 +93,17 @@ class ExportedCell:
     """A training with its evaluation, a timing, or a figure: the newest attempt at it."""
 
     kind: Literal["quality", "speed", "figure"]
+    """``quality`` is a training with its evaluation, ``speed`` a timing."""
     id: str
     """Hash of what was asked."""
     key: str
     """Hash of that and of what it was made of: code, data, checkpoint, torch."""
     run: str
+    """Id of the run that made the attempt."""
     status: Status
     """``ok``, or how it ended otherwise."""
     reason: str
+    """Why it ended otherwise; empty for ``ok``."""
     label: str
     """The model's name for tables."""
     model: str
@@ -110,6 +117,7 @@ class ExportedCell:
     recipe: str
     """Full name; of a timing the recipe whose step is timed, or empty."""
     recipe_options: Mapping[str, OptionValue]
+    """The recipe's options, complete."""
     seed: int | None
     """None for a timing."""
     split: str
@@ -123,8 +131,11 @@ class ExportedCell:
     machine: str
     """The machine class."""
     device: str
+    """What it ran on, such as ``cpu`` or ``cuda``."""
     precision: str
+    """``float32``, ``bfloat16`` or ``float16``."""
     threads: int
+    """Threads of torch on the CPU."""
     torch: str
     """Its version with the build."""
     started: float
@@ -181,15 +192,21 @@ class ExportedRow:
     recipe: str
     """Full name."""
     recipe_options: Mapping[str, OptionValue]
+    """The recipe's options, complete."""
     rank: int | None
     """First of the ranks that it may have among rows of equal conditions; None: not ranked."""
     rank_last: int | None
+    """Last of them."""
     tied_with: tuple[str, ...]
+    """Labels of the rows that are neither significantly better nor worse."""
     seeds: tuple[int, ...]
+    """Those that have a value."""
     baseline: bool
+    """Whether its suite lists it as a baseline."""
     partial: bool
     """Whether data or training were cut short."""
     image_size: tuple[int, int]
+    """Height and width of the model's input."""
     conditions: Mapping[str, Any]
     """How it was measured: the columns of docs/leaderboard.md, such as ``machine``, ``precision``, ``batch_size``,
     ``limit`` and ``fingerprint``."""
@@ -204,6 +221,7 @@ class ExportedRun:
     """One `vitbench run`."""
 
     id: str
+    """As `ExportedCell.run` has it."""
     started: float
     """Seconds since the epoch."""
     command: str

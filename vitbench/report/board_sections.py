@@ -185,11 +185,11 @@ def _lead(board: Board) -> list[str]:
     if pair is None:
         return []
     style = _style(board)
-    ends = (
-        f" (95 % interval {style.number(pair.low, 2)} to {style.number(pair.high, 2)})"
-        if pair.low is not None and pair.high is not None
-        else ""
-    )
+    ends = ""
+    if pair.low is not None and pair.high is not None:
+        # The gap is without a sign, and so is turned where lower is better.
+        low, high = (pair.low, pair.high) if pair.difference >= 0 else (-pair.high, -pair.low)
+        ends = f" (95 % interval {style.number(low, 2)} to {style.number(high, 2)})"
     verdict = "significantly" if pair.different else "not significantly"
     gap = gap_in_words(style, abs(pair.difference), 2)
     return [f"{pair.first} is {verdict} ahead of {pair.second}, by {gap}{ends}."]

@@ -24,6 +24,7 @@ from vitbench.training.loops import (
     train_step,
     with_progress,
 )
+from vitbench.training.module_state import load_whole_state, whole_state
 from vitbench.training.optimizers import named_optimizer
 from vitbench.training.patch_tokens import TokenLayout, keep_patches, token_layout, tokens
 from vitbench.training.schedules import pretraining_steps, set_lr, total_steps, warmup_cosine
@@ -59,6 +60,7 @@ __all__ = [
     "keep_patches",
     "labelled",
     "labelled_count",
+    "load_whole_state",
     "named_optimizer",
     "on_device",
     "preprocess",
@@ -74,6 +76,7 @@ __all__ = [
     "train_step",
     "trainval",
     "warmup_cosine",
+    "whole_state",
     "with_head",
     "with_progress",
 ]

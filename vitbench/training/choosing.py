@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from vitbench.errors import UsageError
-from vitbench.training.whole_state import load_whole_state, whole_state
+from vitbench.training.module_state import load_whole_state, whole_state
 
 __all__ = ["BestEpoch"]
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from vitbench.protocols import FitRun
-from vitbench.training.whole_state import load_whole_state, whole_state
+from vitbench.training.module_state import load_whole_state, whole_state
 
 __all__ = ["Stateful", "TrainingState"]
 

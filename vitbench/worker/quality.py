@@ -28,7 +28,7 @@ from vitbench.specs import Augmentation, Preprocess, RecipeSpec, load_target
 from vitbench.training import DivergedError, batches, preprocess, statistics
 from vitbench.training.clock import waited
 from vitbench.training.frozen_features import fitted_head
-from vitbench.training.whole_state import unsaved_buffers
+from vitbench.training.module_state import unsaved_buffers
 from vitbench.worker.budget import check_epoch, cut_short, held_to_images, over_budget
 from vitbench.worker.build import build_model, facts_of, meta_architecture
 from vitbench.worker.compiling import check_compiled, graphs_compiled

@@ -68,3 +68,14 @@ def test_a_single_dataset_may_decide_an_order() -> None:
 
 def test_one_model_is_not_tested() -> None:
     assert over_datasets(np.ones((1, 3)), ["a"], ["x", "y", "z"], ["", "", ""], "mean") is None
+
+
+def test_rounding_neither_wins_nor_breaks_ties() -> None:
+    """0.62 - 0.60 and 0.52 - 0.50 differ in the last bits, and so do means over seeds in another order."""
+    first, second = [0.62, 0.50, 0.72, 0.1 + 0.2], [0.60, 0.52, 0.70, 0.3]
+    over = over_datasets(np.array([first, second]), ["a", "b"], list("wxyz"), [""] * 4, "mean")
+    assert over is not None
+    [pair] = over.pairs
+    assert (pair.wins, pair.losses) == (2, 1)
+    assert pair.p_value == 1.0  # signs of three equal differences: two of three are as likely as not
+    assert mean_ranks(np.array([first, second])).tolist() == [1.375, 1.625]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,11 @@ def test_a_folder_of_one_dataset_has_no_board_and_no_column_of_one(tmp_path: Pat
     one = load(write(tmp_path, quality("p4", right(300))))
     assert "score" not in rendered(one, "csv").splitlines()[0]
     assert json.loads(rendered(one, "json"))["boards"] == []
+
+
+def test_the_interval_of_a_lead_is_turned_as_the_lead_is(board: Board) -> None:
+    """Where lower is better, the leader's difference is negative, and its sentence has neither sign."""
+    pairs = tuple(replace(each, difference=-each.difference, low=-each.high, high=-each.low) for each in board.pairs)
+    lower = replace(board, better="lower", pairs=pairs)
+    (lead,) = [note for note in board_notes(board) if " ahead of " in note and "interval" in note]
+    assert lead in board_notes(lower)

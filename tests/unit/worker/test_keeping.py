@@ -17,7 +17,7 @@ from vitbench.records import Allotted
 from vitbench.specs import Preprocess
 from vitbench.training.card import Card
 from vitbench.training.checkpoint import load_checkpoint
-from vitbench.training.whole_state import unsaved_buffers
+from vitbench.training.module_state import unsaved_buffers
 from vitbench.worker.keeping import card_of, keep_weights
 
 

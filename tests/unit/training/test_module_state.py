@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vitbench.training.whole_state import load_whole_state, unsaved_buffers, whole_state
+from vitbench.training.module_state import load_whole_state, unsaved_buffers, whole_state
 
 
 class Counting(nn.Module):

@@ -185,7 +185,7 @@ class Store:
         path = folder / FILE_NAME
         if not _exists(path):
             if not create:
-                raise StoreError(f"{folder} holds no results; name the folder that vitbench run wrote to")
+                raise StoreError(f"{folder} holds no results; name the folder that vitbench run wrote to.")
             _make_folders(folder)
         with _errors_of(path):
             connection = sqlite3.connect(

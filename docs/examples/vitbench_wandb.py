@@ -49,4 +49,4 @@ def write(results, output, project):
     for path in output.rglob("*"):  # links to the newest run and its logs, which lead to what is there anyway
         if path.is_symlink():
             path.unlink()
-    return [f"Left out: {left_out} invalid."] if left_out else []
+    return [f"Left out: invalid values ({left_out})."] if left_out else []

@@ -67,7 +67,8 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
     yield vitbench.DatasetSpec(
         name="file-list",
         open="vitbench_datasets.file_list:open_file_list",
-        summary="images that a list or table names: train.txt, test.txt with lines of path and label; labels.csv",
+        summary="images that a list or table names: train.txt, test.txt with lines of path and label; labels.csv; or "
+        "labels=FILE, wherever it lies",
         detect="vitbench_datasets.file_list:detect",
         splits=("train", "val", "test"),
         options={

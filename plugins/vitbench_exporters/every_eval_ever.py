@@ -34,7 +34,7 @@ def write(results: ExportedResults, output: Path, organization: str, relationshi
             left_out.add("timings, which the schema has no place for", cell.kind == "speed" and cell.status == "ok")
             continue
         found = {value.name: value for value in cell.values.values() if cell.status == "ok" and value.value is not None}
-        left_out.add("invalid", sum(not value.usable for value in found.values()))
+        left_out.add("invalid values", sum(not value.usable for value in found.values()))
         left_out.add("trainings without a result", cell.status != "ok")
         usable = {name: value for name, value in found.items() if value.usable}
         if usable:

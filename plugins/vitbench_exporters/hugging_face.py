@@ -100,7 +100,7 @@ def _scores(row: ExportedRow, left_out: LeftOut) -> Iterator[ExportedValue]:
         if value.usable:
             yield value
         else:
-            left_out.add("invalid")
+            left_out.add("invalid values")
 
 
 def _card(label: str, found: Sequence[tuple[ExportedRow, Sequence[ExportedValue]]], hub: Mapping[str, _Hub]) -> str:

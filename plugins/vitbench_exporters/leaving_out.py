@@ -12,10 +12,10 @@ class LeftOut:
         self._counts: Counter[str] = Counter()
 
     def add(self, reason: str, count: int = 1) -> None:
-        """Count what is left out for a reason, such as ``invalid``."""
+        """Count what is left out for a reason, such as ``invalid values``."""
         self._counts[reason] += count
 
     def notes(self) -> list[str]:
         """Return a sentence; none where nothing was left out."""
-        parts = [f"{count} {reason}" for reason, count in sorted(self._counts.items()) if count]
+        parts = [f"{reason} ({count:,})" for reason, count in sorted(self._counts.items()) if count]
         return [f"Left out: {', '.join(parts)}."] if parts else []

@@ -88,7 +88,7 @@ def _write_run(client: Any, experiment: str, cell: ExportedCell, left_out: LeftO
     metrics, tags = [], _tags(cell)
     for value in cell.values.values():
         if value.value is None or not value.usable:
-            left_out.add("invalid", value.value is not None)
+            left_out.add("invalid values", value.value is not None)
             continue
         key = _key(value.name)
         if value.verdict != "valid":

@@ -56,7 +56,7 @@ def _benchmarks(cell: ExportedCell, left_out: LeftOut) -> Iterator[dict[str, Any
         if seconds is None:
             continue
         if not value.usable:
-            left_out.add("invalid")
+            left_out.add("invalid values")
             continue
         stats = Stats()
         for each in seconds:

@@ -71,7 +71,7 @@ def _events(cell: ExportedCell, left_out: LeftOut) -> Iterator[Any]:
     scalars, doubts = [], {}
     for name, value in cell.values.items():
         if value.value is None or not value.usable:
-            left_out.add("invalid", value.value is not None)
+            left_out.add("invalid values", value.value is not None)
             continue
         above = "doubtful/" if value.verdict != "valid" else ""
         doubts |= {name: value.remark} if above else {}

@@ -110,7 +110,7 @@ def _usable(row: ExportedRow, name: str, left_out: LeftOut) -> ExportedValue | N
     if value is None or value.value is None:
         return None
     if not value.usable:
-        left_out.add("invalid")
+        left_out.add("invalid values")
         return None
     return value
 

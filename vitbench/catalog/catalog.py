@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -178,6 +179,8 @@ class Catalog:
             raise UsageError(f'unknown {kind} "{name}": plugin {plugin} is left out ({ALLOW_LIST}, --no-plugin).')
         known = [*offers, *(full.partition("/")[2] for full in offers)]
         hint = did_you_mean(name, known) or f' See "vitbench ls {kind}s".'
+        if kind == "dataset" and not slash:
+            hint += f" For a folder of your own, add --data {quote(name)}=PATH."
         raise UsageError(f'unknown {kind} "{name}".{hint}{_broken(lost)}{_absent(self.left_out)}')
 
 

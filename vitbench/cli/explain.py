@@ -52,6 +52,8 @@ def explain(
 ) -> int:
     """Draw what trained models learned and where they look, into the results folder; print the pictures' paths.
 
+    DIR is vitbench-results unless given.
+
     Each figure is computed once, in its own process, on the CPU.
 
     \b

@@ -35,6 +35,8 @@ def export(
 ) -> None:
     """Write the results of a folder for another tool; print the paths of the files.
 
+    DIR is vitbench-results unless given.
+
     `vitbench ls exporters` lists the formats. Nothing is measured, and nothing leaves this machine.
     """
     from vitbench.catalog import load_catalog, select_plugins

@@ -19,6 +19,8 @@ __all__ = ["findings"]
 def findings(folder: Path | None, as_json: bool) -> int:
     """Test the claims of a results folder's suite, and show published numbers beside its own.
 
+    DIR is vitbench-results unless given.
+
     \b
     Exit codes: 0 every claim is confirmed; 10 one is refuted; 11 none is, and one is not run;
     13 none of these, and one is not resolved; 5 the suite states nothing; else as for vitbench.

@@ -62,7 +62,10 @@ def leaderboard(
     details: bool,
     no_images: bool,
 ) -> None:
-    """Print the leaderboard of a results folder, or write it into a file, a README or pictures."""
+    """Print the leaderboard of a results folder, or write it into a file, a README or pictures.
+
+    DIR is vitbench-results unless given.
+    """
     from vitbench.api import load, rendered
     from vitbench.files import replace_file
 

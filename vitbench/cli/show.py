@@ -27,7 +27,10 @@ MISTAKES = 20
     help=f"List the N most confident mistakes of a trained model, after its ID. [N: {MISTAKES}]",
 )
 def show(arguments: tuple[str, ...], mistakes: int | None) -> None:
-    """Show one record by its id, or all cells with status, log and weights."""
+    """Show one record by its id, or all cells with status, log and weights.
+
+    DIR is vitbench-results unless given.
+    """
     from vitbench.store import default_output
 
     if len(arguments) > 2:

@@ -66,7 +66,7 @@ def _board(comparison: Comparison, found: BoardContrast, unicode: bool) -> list[
 
 def _table(pair: Contrast, rows: Sequence[Row], unicode: bool) -> str:
     """Return the numbers; names of metrics are cut short where the table would be too wide."""
-    qualities = [_quality_row(quality, rows) for quality in pair.quality]
+    qualities = [_quality_row(quality, rows) for quality in pair.quality if quality.has_value or quality.finding]
     speeds = [line for speed in pair.speeds for line in _speed_rows(speed, rows)]
     costs = [_cost_row(cost, rows) for cost in pair.costs]
     parts = [

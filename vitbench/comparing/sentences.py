@@ -53,7 +53,9 @@ def notes(comparison: Comparison, pair: Contrast) -> list[str]:
     first, second = names_of(comparison, pair)
     judged = next((quality for quality in pair.quality if quality.finding), None)
     found = [*_test_notes(judged, first, second), *_one_seed(pair, judged, first, second)] if judged else []
-    untested = [quality.metric for quality in pair.quality if not (quality.paired or quality.finding)]
+    untested = [
+        quality.metric for quality in pair.quality if quality.has_value and not (quality.paired or quality.finding)
+    ]
     if untested:
         found.append(f"{', '.join(untested)}: plain differences, not tested.")
     if pair.unlike_speed:
@@ -137,7 +139,8 @@ def _measured_notes(speeds: Sequence[Speed]) -> Iterator[str]:
 
 def _mark_notes(pair: Contrast) -> Iterator[str]:
     """Name the metrics that are doubtful or invalid."""
-    compared: list[Compared] = [*pair.quality, *pair.speeds, *pair.costs]
+    quality = [each for each in pair.quality if each.has_value or each.finding]
+    compared: list[Compared] = [*quality, *pair.speeds, *pair.costs]
     verdicts = {each.metric: (each.first.verdict, each.second.verdict) for each in compared}
     for level in ("warn", "invalid"):
         marked = {
@@ -266,9 +269,15 @@ def closing(comparison: Comparison) -> str:
     last = f"Outcome: {comparison.outcome} (exit code {comparison.exit_code})."
     if len(comparison.pairs) + len(comparison.missing) < 2:
         return last
+    several = len({pair.second.condition.dataset for pair in comparison.pairs}) > 1
     by_outcome: dict[str, list[str]] = {}
     for pair in comparison.pairs:
-        by_outcome.setdefault(outcome_of(pair), []).append(pair.second.model)
+        place = (
+            f" on {pair.second.condition.dataset.rpartition('/')[2]}"
+            if several and pair.second.condition.dataset
+            else ""
+        )
+        by_outcome.setdefault(outcome_of(pair), []).append(pair.second.model + place)
     counts = [f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in by_outcome.items()]
     counts += [f"{len(comparison.missing)} without a result"] if comparison.missing else []
     return f"{'; '.join(counts)}. {last}"

@@ -47,6 +47,11 @@ class Compared:
     second: Metric
 
     @property
+    def has_value(self) -> bool:
+        """Whether one of the two has a value; most recipes give none for pretraining, say."""
+        return self.first.value is not None or self.second.value is not None
+
+    @property
     def difference(self) -> float | None:
         """The second's value less the first's; None where one has none."""
         first, second = self.first.value, self.second.value

@@ -15,7 +15,7 @@ from shlex import quote
 import platformdirs
 
 from vitbench import contract
-from vitbench.errors import UnusableError, UsageError
+from vitbench.errors import UnusableError, UsageError, did_you_mean
 from vitbench.records import canonical_name
 from vitbench.specs import Augmentation, DatasetSpec, OptionValue, load_target
 
@@ -114,7 +114,7 @@ def locate(
 
     Raises:
         UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.
-        UsageError: neither a plugin nor the user says what `name` is.
+        UsageError: neither a plugin nor the user says what `name` is, or no layout has one of the options.
     """
     if data_path is None:
         if spec is None:
@@ -134,6 +134,10 @@ def locate(
     if spec is not None and spec.needs_root:
         return _located(name, spec, plugin, root, named=spec, otherwise=found)
     if found is None:
+        allowed = {option for _, layout in layouts for option in layout.options}
+        for option in options:
+            if option.replace("-", "_") not in allowed:
+                raise UsageError(f'dataset {name}: no layout has an option "{option}".{did_you_mean(option, allowed)}')
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
         raise UnusableError(f"dataset {name}: {root} has none of the known layouts: {known}")
     return found

@@ -168,12 +168,15 @@ def _gap(gap: Gap) -> str:
     if gap.smallest is None:
         words = f"{gap.images:,} test images are too few to tell any two models apart, {basis}"
     else:
-        words = f"{gap.images:,} test images resolve gaps from {_points(gap.smallest)}, {basis}"
+        # A gap cannot exceed the share of images on which the two differ.
+        possible = gap.smallest <= gap.disagreement
+        words = f"{gap.images:,} test images resolve gaps from {_points(gap.smallest)}"
+        words += f", {basis}" if possible else ", and smaller ones never"
     finer = [each for each in gap.needed if gap.smallest is None or each < gap.smallest]
     if not finer:
         return f"{words}."
     wanted = max(finer)
-    return f"{words}; a true gap of {_points(wanted)} takes about {gap.needed[wanted]:,}."
+    return f"{words}; a true gap of {_points(wanted)} takes about {gap.needed[wanted]:,} images."
 
 
 def _points(fraction: float) -> str:

@@ -53,7 +53,7 @@ def plan_text(
     ]
     todo = [planned for planned in cells if wanted[planned.key]]
     known = [expected[planned.key][0] for planned in todo if planned.key in expected]
-    summary = f"{len(cells)} cells, {len(todo)} to run"
+    summary = f"{len(cells)} cell{'s' * (len(cells) != 1)}, {len(todo)} to run"
     if todo and len(known) == len(todo):
         summary += f", about {describe_seconds(sum(known))}"
     elif known:

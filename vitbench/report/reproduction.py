@@ -23,6 +23,8 @@ class Reproduction:
     command: str
     note: str
     """What the command needs beside itself."""
+    suite_note: str = ""
+    """Where the text of its suite is; for a page that shows it."""
 
 
 def reproduction(
@@ -49,7 +51,7 @@ def reproduction(
     content = tomllib.loads(suite)
     asked = _narrowed(msgspec.json.decode(selection, type=Selection), planned, metrics)
     asked, shared = _without_budget(asked, planned, seeds, content)
-    note = " ".join(filter(None, (_needs(asked.suite, content), shared)))
+    where = _needs(asked.suite, content)
     asked = msgspec.structs.replace(
         asked,
         # Without a suite, naming models and datasets means none; a run that had one was that of the usual suite.
@@ -59,7 +61,7 @@ def reproduction(
         seeds=tuple(seeds),
         shard="",
     )
-    return Reproduction(command=command_line(asked), note=note)
+    return Reproduction(command=command_line(asked), note=shared, suite_note=where)
 
 
 def _narrowed(selection: Selection, planned: KeyedCell, metrics: Collection[str]) -> Selection:

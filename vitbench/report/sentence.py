@@ -109,8 +109,9 @@ def _of_other_shards(board: Leaderboard) -> list[str]:
     if not (count := len(board.elsewhere)):
         return []
     are = f"{count} cells of its plan are" if count > 1 else "1 cell of its plan is"
-    words = ", ".join(dict.fromkeys(each.reason.removeprefix("in shard ") for each in board.elsewhere))
-    return [f"This folder holds a shard: {are} elsewhere, in shards {words}; `vitbench merge` joins their folders."]
+    shards = [*dict.fromkeys(each.reason.removeprefix("in shard ") for each in board.elsewhere)]
+    words = f"shard{'s' * (len(shards) > 1)} {', '.join(shards)}"
+    return [f"This folder holds a shard: {are} elsewhere, in {words}; `vitbench merge` joins their folders."]
 
 
 def _sentences(place: str, rows: Sequence[Row], rank_by: str, resolution: Resolution | None, unseen: int) -> list[str]:

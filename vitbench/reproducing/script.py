@@ -143,6 +143,8 @@ def script_of(found: Again) -> str:
         lines += [f"cat > {SUITE_FILE} <<'{mark}'", *found.suite.rstrip("\n").split("\n"), mark, ""]
     if found.command.note:
         lines += [f"# {plain(found.command.note)}"]
+    if {"--data", "--plugin"} & {*found.words}:
+        lines += ["# Paths are as they were given: run this where they lead to the same files."]
     lines += [f'{found.command.command} --output "$OUTPUT"']
     return "\n".join(lines) + "\n"
 

@@ -157,7 +157,9 @@ def test_two_folders_compare_each_model_with_itself(tmp_path: Path) -> None:
     assert p8 is not None
     assert p8.p_value is not None
     assert 0.025 < p8.p_value < 0.05  # alone it would have been significant
-    assert "The scores are the same on every image of these datasets." in words(found)
+    said = words(found)
+    assert "The scores are the same on every image of these datasets." in said
+    assert "p9 on a, p9 on b" in said
 
 
 def test_two_folders_without_the_same_images_say_why_not(tmp_path: Path) -> None:

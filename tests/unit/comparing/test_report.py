@@ -9,6 +9,7 @@ from pathlib import Path
 
 import comparisons as c
 import factories as f
+import msgspec
 import pytest
 from wcwidth import wcswidth
 
@@ -219,6 +220,17 @@ def test_what_was_measured_in_turn_stands_under_what_is_stored(tmp_path: Path) -
     assert "b is as fast as a in throughput, latency_p50, train_throughput." in text(
         measured(full(tmp_path / "y", 1005), "same")
     )
+
+
+def test_metrics_that_neither_side_has_stay_out(tmp_path: Path) -> None:
+    lost = f.measurement("pretrain_loss", None, verdict="invalid", reasons=("the recipe does not pretrain",))
+    pairs = [
+        (msgspec.structs.replace(record, measurements=(*record.measurements, lost)), scores)
+        for record, scores in (c.quality("a", GOOD), c.quality("b", BAD))
+    ]
+    words = text(models(tmp_path, *pairs))
+    assert "pretrain_loss" not in words
+    assert "ece" in words
 
 
 def test_several_pairs_end_in_a_count(tmp_path: Path) -> None:

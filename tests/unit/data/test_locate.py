@@ -108,6 +108,22 @@ def test_a_layout_asked_for_by_name_is_the_only_one_tried(tmp_path: Path) -> Non
         _locate("rows", LAYOUTS[1][1], tmp_path, tmp_path)
 
 
+def test_a_misspelt_option_is_named_rather_than_the_layouts(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    rows = replace(LAYOUTS[1][1], options={"labels": ""})
+
+    with pytest.raises(UsageError, match=r'no layout has an option "labls"\. Did you mean "labels"\?$'):
+        locate(
+            "pets",
+            spec=None,
+            plugin="",
+            layouts=[("own", rows)],
+            data_path=tmp_path,
+            data_root=tmp_path,
+            options=["labls"],
+        )
+
+
 @pytest.mark.parametrize("spec", [None, SHIPPED])
 def test_a_folder_of_no_layout_names_the_layouts(spec: DatasetSpec | None, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()

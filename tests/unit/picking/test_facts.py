@@ -79,5 +79,5 @@ def test_images_that_are_too_few_say_so() -> None:
     assert found.gap.smallest is None
     assert facts_in_words(found)[-1] == (
         "4 test images are too few to tell any two models apart, where only one of two models is right on 10 % of "
-        "them; a true gap of 5 points takes about 312."
+        "them; a true gap of 5 points takes about 312 images."
     )

@@ -400,7 +400,10 @@ def test_data_can_define_a_set_and_a_suite_too() -> None:
         ({"models": ("vit:patchsize=2",)}, 'has no option "patchsize". Did you mean "patch_size"?'),
         ({"models": ("resnet:depth=2",)}, 'has no option "depth". Its options: crop_mode, image_size.'),
         ({"models": ("vit", "s/vit:patch_size=2", "vit:patch_size=4", "vit:patch-size=4")}, "are the same model"),
-        ({"datasets": ("digit",)}, 'unknown dataset "digit". Did you mean "digits"?'),
+        (
+            {"datasets": ("digit",)},
+            'unknown dataset "digit". Did you mean "digits"? For a folder of your own, add --data digit=PATH.',
+        ),
         ({"datasets": ("digits", "d/digits")}, 'dataset "d/digits" is selected twice'),
         ({"datasets": ("folder",)}, '"folder" is a layout, not a dataset'),
         ({"data": {"pets": "/p"}}, '--data defines the dataset "pets", but nothing selects it; add --dataset pets.'),

@@ -137,7 +137,7 @@ def test_a_run_of_a_store_without_selections_is_told_by_its_own_command():
     ids=["installed", "file", "none"],
 )
 def test_the_note_says_what_the_command_needs(selection, suite, words):
-    note = reproduction(factories.quality_cell("vit-p2"), (0,), asked_for(**selection), suite, "").note
+    note = reproduction(factories.quality_cell("vit-p2"), (0,), asked_for(**selection), suite, "").suite_note
     assert words in note
     assert bool(note) == bool(words)
 

@@ -59,6 +59,7 @@ def test_a_suite_that_was_a_file_is_in_the_script(tmp_path: Path) -> None:
     found = again(folder(tmp_path, records, {"suite": "far/mine.toml"}, SUITE), records[0].id)
     assert "--suite suite.toml" in found.command.command
     assert f"cat > suite.toml <<'END_OF_SUITE_'\n{SUITE}END_OF_SUITE_\n" in script_of(found)
+    assert "given below" not in script_of(found)
 
 
 @pytest.mark.process

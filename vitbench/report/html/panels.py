@@ -122,7 +122,7 @@ def panel(row: Row, name: str, detail: RowDetail, rank: str, rank_by: str) -> Pa
         facts={name: text for name, text in _facts(row, detail).items() if text},
         cells=detail.cells,
         command=detail.reproduction.command,
-        note=detail.reproduction.note,
+        note=" ".join(filter(None, (detail.reproduction.suite_note, detail.reproduction.note))),
     )
 
 

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -43,10 +44,17 @@ def write(results: ExportedResults, output: Path, experiment: str, pictures: boo
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # nothing leaves this machine
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    store = f"sqlite:///{output / _DATABASE}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own, of SQLAlchemy
+        return _written(results, output, store, experiment, pictures=pictures)
+
+
+def _written(results: ExportedResults, output: Path, store: str, experiment: str, *, pictures: bool) -> list[str]:
+    """Write into a store; return notes."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    store = f"sqlite:///{output / _DATABASE}"
     try:
         client = MlflowClient(store, registry_uri=store)
         found = client.get_experiment_by_name(experiment)

@@ -294,9 +294,15 @@ def test_every_call_of_a_plugins_function_may_offer_more(tmp_path: Path, monkeyp
     offered: dict[str, set[frozenset[str]]] = {}
     call = contract.call
 
-    def generous(function: Callable[..., Any], given: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> Any:
+    def generous(
+        function: Callable[..., Any],
+        given: Mapping[str, Any],
+        own: Mapping[str, Any] | None = None,
+        *,
+        later: Mapping[str, Any] | None = None,
+    ) -> Any:
         offered.setdefault(function.__name__, set()).add(frozenset(given))
-        return call(function, given, own, later=LATER)
+        return call(function, given, own, later={**(later or {}), **LATER})
 
     monkeypatch.setattr(contract, "call", generous)
     plugins = PluginSelection(allowed=(), files=read_files([tmp_path / "grown.py"]))
@@ -323,7 +329,7 @@ def test_every_call_of_a_plugins_function_may_offer_more(tmp_path: Path, monkeyp
     assert [(outcome.check, outcome.reason) for outcome in outcomes if outcome.status == "failed"] == []
     assert {outcome.check for outcome in outcomes} == CHECKS
     assert {name: set(*sets) for name, sets in offered.items() if name in OFFERED} == {
-        role: set(names) for role, names in OFFERED.items() if role not in ("step", "revision", "class_names")
+        role: set(names) for role, names in OFFERED.items() if role not in ("step", "revision", "class_names", "write")
     }
 
 

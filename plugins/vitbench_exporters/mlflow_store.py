@@ -7,6 +7,7 @@ a tag ``verdict.NAME`` with the reasons and ``doubtful`` in its name; an invalid
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -42,12 +43,27 @@ def write(results: ExportedResults, output: Path, experiment: str, pictures: boo
     if not experiment.strip():
         raise vitbench.UsageError("mlflow: the experiment needs a name; leave out experiment=, or give one.")
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # nothing leaves this machine
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     store = f"sqlite:///{output / _DATABASE}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own, of SQLAlchemy
+    with _quiet():
         return _written(results, output, store, experiment, pictures=pictures)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let MLflow neither tell how it makes its tables nor warn of its own use of SQLAlchemy; both are put back."""
+    import mlflow  # noqa: F401 - which sets the levels
+
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _written(results: ExportedResults, output: Path, store: str, experiment: str, *, pictures: bool) -> list[str]:
@@ -70,7 +86,7 @@ def _written(results: ExportedResults, output: Path, store: str, experiment: str
             _write_run(client, number, cell, left_out, pictures=pictures)
     except MlflowException as error:
         raise vitbench.UnusableError(f"mlflow: {' '.join(str(error).split())}") from error
-    notes = [f"{len(known)} runs were there already."] if known else []
+    notes = [f"Runs that were there already: {len(known):,}."] if known else []
     return [*notes, *left_out.notes(), f"Open it: mlflow ui --backend-store-uri {store}"]
 
 

@@ -57,7 +57,9 @@ def read_exported(folder: Path) -> tuple[ExportedResults, tuple[str, ...]]:
         rows=tuple(_row(row, by_id) for row in board.rows if not row.source),
         cells=tuple(cells),
         runs=tuple(
-            ExportedRun(id=run.id, started=run.started, command=run.command, version=run.version) for run in runs
+            ExportedRun(id=run.id, started=run.started, command=run.command, version=run.version)
+            for run in runs
+            if not run.imported
         ),
     )
     foreign = Counter(row.source for row in board.rows if row.source)

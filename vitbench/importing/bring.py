@@ -19,7 +19,7 @@ import msgspec
 from vitbench.errors import StoreError, UnusableError, UsageError, reason_of
 from vitbench.files import lock, move_file
 from vitbench.importing.arrays import bring_predictions, bring_scores, check_weights
-from vitbench.importing.checking import UnfitError, check_record, check_text
+from vitbench.importing.checking import UnfitError, check_record, check_text, check_values
 from vitbench.importing.unpacking import unpack
 from vitbench.leaderboard.results import read_results
 from vitbench.printable import plain
@@ -119,9 +119,8 @@ def _run_of(run: Run, environment: bytes, source: str, blobs: dict[str, bytes]) 
         described = msgspec.json.decode(environment, type=Environment)
     except msgspec.DecodeError as error:
         raise UnfitError("what it says of a machine cannot be read") from error
-    for text in (described.machine, described.cpu, described.gpu, described.driver, described.system, described.python):
-        check_text("what it says of a machine", text)
-    for text in (run.id, run.version, run.rank_by, *described.versions, *described.versions.values()):
+    check_values(msgspec.to_builtins(described))
+    for text in (run.id, run.version, run.rank_by):
         check_text("what it says of a run", text)
     if not 0 < run.started < 1e11:
         raise UnfitError("a run began at no time")

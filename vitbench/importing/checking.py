@@ -17,7 +17,7 @@ import msgspec
 from vitbench.errors import StoreError
 from vitbench.records import FigureCell, Measurement, QualityCell, Record
 
-__all__ = ["UnfitError", "check_record", "check_text"]
+__all__ = ["UnfitError", "check_record", "check_text", "check_values"]
 
 LONGEST_TEXT = 4000
 LARGEST_NUMBER = 1e24
@@ -64,7 +64,19 @@ def check_record(record: Record) -> None:
     _need(0 < record.started < time.time() + 86400, "it says that it began at no time of the past")
     _need(0 <= record.seconds < 1e10, "its wall time is no time")
     _need(all(0 < side <= 100_000 for side in (*planned.image_size, planned.in_channels)), "its input has no size")
-    _Walk().visit(msgspec.to_builtins(record), "")
+    check_values(msgspec.to_builtins(record))
+
+
+def check_values(content: Any) -> None:
+    """Refuse what holds a text or a number, at any depth, that no run writes.
+
+    Args:
+        content: mappings, lists, texts and numbers.
+
+    Raises:
+        UnfitError: with what is wrong.
+    """
+    _Walk().visit(content, "")
 
 
 def check_text(what: str, text: str) -> None:

@@ -247,8 +247,8 @@ def _files(sources: Sequence[_Source], merged: Contents) -> dict[Path, Path]:
 def _write(output: Path, merged: Contents, files: dict[Path, Path]) -> None:
     """Make the folder beside its place, and move it there when it is whole."""
     beside = output.absolute().with_name(f".{output.absolute().name}.merging")
-    try:
-        with lock(beside, command="vitbench merge", remedy="name another --output"):
+    with lock(beside, command="vitbench merge", remedy="name another --output"):  # nothing of another merge is touched
+        try:
             for left in beside.iterdir():  # by a merge that was killed
                 if left.name != "lock":
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -256,12 +256,12 @@ def _write(output: Path, merged: Contents, files: dict[Path, Path]) -> None:
                 store.add(merged)
             for place, source in files.items():
                 shutil.copyfile(source, beside / place)
-        beside.replace(output.absolute())
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(beside)
-        if isinstance(error, OSError):
-            raise StoreError(
-                f"{output} cannot be written ({error.strerror or error}); nothing is left of it."
-            ) from error
-        raise
+            beside.replace(output.absolute())
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(beside)
+            if isinstance(error, OSError):
+                raise StoreError(
+                    f"{output} cannot be written ({error.strerror or error}); nothing is left of it."
+                ) from error
+            raise

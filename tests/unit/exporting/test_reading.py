@@ -22,3 +22,15 @@ def test_imported_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     assert [row.label for row in results.rows] == ["p4"]
     assert [cell.label for cell in results.cells] == ["p4"]
     assert notes == ("1 row imported from alice left out; export from alice's own folder.",)
+
+
+def test_a_folder_that_holds_imports_alone_has_no_run_of_its_own(tmp_path: Path) -> None:
+    with Store.open(write(tmp_path / "a", quality("p4", right(300))), create=False) as store:
+        contents = store.contents()
+    run = msgspec.structs.replace(contents.runs[0], id="import-alice-0123456789abcdef")
+    records = tuple(msgspec.structs.replace(one, run=run.id, source="alice") for one in contents.records)
+    with Store.open(tmp_path / "b", create=True) as store:
+        store.add(msgspec.structs.replace(contents, runs=(run,), plans={}, records=records))
+    results, notes = read_exported(tmp_path / "b")
+    assert (results.runs, results.rows, results.cells) == ((), (), ())
+    assert notes

@@ -24,7 +24,7 @@ from vitbench.records import Record, Verdict
 from vitbench.report import render
 from vitbench.report.formats import FORMATS
 from vitbench.report.inspection import record_text
-from vitbench.store import FILE_NAME, Store
+from vitbench.store import FILE_NAME, Store, blob_digest
 from vitbench.worker.scores import save_scores
 
 
@@ -207,6 +207,25 @@ def test_a_record_that_is_made_up_is_refused_and_nothing_is_written(tmp_path: Pa
     with pytest.raises(StoreError, match="with mark-up or a path"):
         bring(theirs, tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_machine_that_is_made_up_is_refused(tmp_path: Path) -> None:
+    theirs = made(tmp_path / "alice", "a")
+    environment = msgspec.json.encode(
+        msgspec.structs.replace(factories.environment(), commit="\x1b[2J"), order="deterministic"
+    )
+
+    with Store.open(theirs, create=False) as store:
+        held = store.contents()
+    digest = blob_digest(environment)
+    (theirs / FILE_NAME).unlink()
+    with Store.open(theirs, create=True) as store:
+        runs = tuple(msgspec.structs.replace(run, environment=digest) for run in held.runs)
+        records = tuple(msgspec.structs.replace(record, environment=digest) for record in held.records)
+        blobs = held.blobs | {digest: environment}
+        store.add(msgspec.structs.replace(held, runs=runs, records=records, blobs=blobs))
+    with pytest.raises(StoreError, match="control character U\\+001B"):
+        bring(theirs, tmp_path / "mine")
 
 
 def test_the_page_escapes_what_may_be_any_text(tmp_path: Path) -> None:

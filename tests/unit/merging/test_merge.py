@@ -14,6 +14,7 @@ from comparisons import right, write
 
 from vitbench import load
 from vitbench.errors import StoreError, UsageError
+from vitbench.files import lock
 from vitbench.leaderboard.results import read_results
 from vitbench.merging.merge import merge
 from vitbench.records import KeyedCell, Record
@@ -162,6 +163,15 @@ def test_what_is_cut_short_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     left.mkdir(parents=True)
     (left / "half.safetensors").touch()
     assert not [*merge(shards, tmp_path / "m").folder.glob("weights/half*")]
+
+
+def test_a_second_merge_into_the_same_place_leaves_the_first_alone(tmp_path: Path) -> None:
+    shards, beside = shard_folders(tmp_path), tmp_path / ".m.merging"
+    with lock(beside, command="vitbench merge"):
+        (beside / "of the first").touch()
+        with pytest.raises(StoreError, match="is using"):
+            merge(shards, tmp_path / "m")
+        assert (beside / "of the first").exists()
 
 
 def test_shards_of_other_code_are_named(tmp_path: Path) -> None:

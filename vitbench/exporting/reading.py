@@ -110,7 +110,11 @@ def _cell(
         model=cell.model,
         options=_frozen(cell.options),
         dataset=trained.dataset if isinstance(trained, QualityCell) else "",
-        dataset_title=planned.data.title if planned.data else trained.dataset if not speed else "",  # type: ignore[union-attr]
+        dataset_title=_named(planned.data.title, planned.data.lineage)
+        if planned.data
+        else trained.dataset  # type: ignore[union-attr]
+        if not speed
+        else "",
         recipe=cell.recipe,
         recipe_options=_frozen(cell.recipe_options),
         seed=trained.seed if isinstance(trained, QualityCell) else None,
@@ -144,7 +148,7 @@ def _row(row: Row, cells: Mapping[str, ExportedCell]) -> ExportedRow:
         label=row.label,
         model=made_of[0].model if made_of else "",
         options=made_of[0].options if made_of else {},
-        dataset=row.condition.judged_on,
+        dataset=_named(row.condition.judged_on, row.condition.lineage),
         recipe=row.recipe,
         recipe_options=_frozen(row.recipe_options),
         rank=row.rank,
@@ -158,6 +162,10 @@ def _row(row: Row, cells: Mapping[str, ExportedCell]) -> ExportedRow:
         values=_frozen({name: _of_metric(name, metric) for name, metric in row.metrics.items()}),
         cells=made_of,
     )
+
+
+def _named(title: str, lineage: str) -> str:
+    return ", ".join(filter(None, (title, lineage)))
 
 
 def _of_measurement(one: Measurement) -> ExportedValue:

@@ -113,7 +113,7 @@ class ExportedCell:
     dataset: str
     """Full name; empty for a timing."""
     dataset_title: str
-    """The dataset's name for tables."""
+    """The dataset's name for tables, with its lineage where that is known."""
     recipe: str
     """Full name; of a timing the recipe whose step is timed, or empty."""
     recipe_options: Mapping[str, OptionValue]
@@ -188,7 +188,7 @@ class ExportedRow:
     options: Mapping[str, OptionValue]
     """The model's options, complete."""
     dataset: str
-    """Title; empty for speed that no dataset asked for."""
+    """Title, with its lineage where that is known; empty for speed that no dataset asked for."""
     recipe: str
     """Full name."""
     recipe_options: Mapping[str, OptionValue]

@@ -88,16 +88,16 @@ def bring_scores(source: Path, target: Path, record: Record, images: str, count:
 
 
 def check_weights(source: Path) -> None:
-    """Refuse a file of weights that is no safetensors file: its first bytes say how long its header is, a JSON object.
+    """Refuse a file of weights that is not a safetensors file: its first bytes say how long its header is, a JSON object.
 
     Raises:
-        UnfitError: it is none.
+        UnfitError: it is not one.
     """
     with source.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         start = file.read(1)
     if start != b"{" or not 2 <= length <= min(LONGEST_HEADER, source.stat().st_size - 8):
-        raise UnfitError(f"{source.name} is no safetensors file")
+        raise UnfitError(f"{source.name} is not a safetensors file")
 
 
 def _arrays(source: Path) -> dict[str, NDArray[Any]]:

@@ -123,7 +123,7 @@ def _run_of(run: Run, environment: bytes, source: str, blobs: dict[str, bytes]) 
     for text in (run.id, run.version, run.rank_by):
         check_text("what it says of a run", text)
     if not 0 < run.started < 1e11:
-        raise UnfitError("a run began at no time")
+        raise UnfitError("the start time of a run is out of range")
     content = msgspec.json.encode(described, order="deterministic")
     blobs[environment_digest(described)] = content
     return Run(

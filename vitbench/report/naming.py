@@ -18,12 +18,12 @@ def titles(conditions: Iterable[Condition]) -> dict[Condition, str]:
     Where two datasets share a name, it has the fingerprint.
     """
     conditions = list(conditions)
-    data_sets = Counter(names[:2] for names in {(c.dataset, c.lineage, c.fingerprint) for c in conditions})
+    datasets = Counter(names[:2] for names in {(c.dataset, c.lineage, c.fingerprint) for c in conditions})
     found = {}
     for condition in conditions:
         title = condition.dataset or "speed alone"
         title += f", {condition.lineage}" if condition.lineage else ""
-        if data_sets[condition.dataset, condition.lineage] > 1:
+        if datasets[condition.dataset, condition.lineage] > 1:
             title += f" (data {condition.fingerprint[:8]})"
         title += f", imported from {condition.apart}" if condition.apart else ""
         title += ", judged on validation images" if condition.split == "val" else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import factories
 import msgspec
 from comparisons import quality, right, write
 
@@ -34,3 +35,10 @@ def test_a_folder_that_holds_imports_alone_has_no_run_of_its_own(tmp_path: Path)
     results, notes = read_exported(tmp_path / "b")
     assert (results.runs, results.rows, results.cells) == ((), (), ())
     assert notes
+
+
+def test_a_lineage_is_part_of_a_datasets_name(tmp_path: Path) -> None:
+    """Else a format would put two makings of one dataset under one name."""
+    data = msgspec.structs.replace(factories.data_info("dtd"), lineage="own split")
+    results, _ = read_exported(write(tmp_path, quality("p4", right(300), data=data)))
+    assert (results.rows[0].dataset, results.cells[0].dataset_title) == ("dtd, own split", "dtd, own split")

@@ -50,7 +50,7 @@ def write(results: ExportedResults, output: Path, experiment: str, pictures: boo
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Let MLflow neither tell how it makes its tables nor warn of its own use of SQLAlchemy; both are put back."""
+    """Silence how MLflow makes its tables, and its warnings of its own use of SQLAlchemy; levels are restored."""
     import mlflow  # noqa: F401 - which sets the levels
 
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]

@@ -88,7 +88,7 @@ def bring_scores(source: Path, target: Path, record: Record, images: str, count:
 
 
 def check_weights(source: Path) -> None:
-    """Refuse a file of weights that is not a safetensors file: its first bytes say how long its header is, a JSON object.
+    """Refuse weights that are not in a safetensors file: its first bytes say how long its header is, a JSON object.
 
     Raises:
         UnfitError: it is not one.

@@ -63,7 +63,8 @@ def check_record(record: Record) -> None:
     _need(len({each.name for each in record.measurements}) == len(record.measurements), "a metric is given twice")
     _need(0 < record.started < time.time() + 86400, "its start time is out of range")
     _need(0 <= record.seconds < 1e10, "its wall time is out of range")
-    _need(all(0 < side <= 100_000 for side in (*planned.image_size, planned.in_channels)), "its input size is out of range")
+    sides = (*planned.image_size, planned.in_channels)
+    _need(all(0 < side <= 100_000 for side in sides), "its input size is out of range")
     check_values(msgspec.to_builtins(record))
 
 

@@ -108,7 +108,7 @@ NO_WEIGHTS = [b"", b"\x80\x04}q\x00.", b"PK\x03\x04" + bytes(40), (2**40).to_byt
 @pytest.mark.parametrize("content", NO_WEIGHTS)
 def test_weights_are_a_safetensors_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
-    with pytest.raises(UnfitError, match="no safetensors file"):
+    with pytest.raises(UnfitError, match="is not a safetensors file"):
         check_weights(tmp_path / "w.safetensors")
     (tmp_path / "w.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     check_weights(tmp_path / "w.safetensors")

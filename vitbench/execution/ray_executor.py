@@ -23,7 +23,7 @@ from vitbench.errors import UnusableError, UsageError
 from vitbench.execution.executor import Ending, Executor, Handle, Job
 from vitbench.execution.placing import Machine, Placing, Request
 from vitbench.execution.ray_cluster import LABEL, SHARED
-from vitbench.execution.ray_task import Begins, Brings, Logs, Over, Says, TaskRequest, decode_told, run_as_task
+from vitbench.execution.ray_task import Begins, Brings, Logs, Over, Says, TaskRequest, Told, decode_told, run_as_task
 from vitbench.records import Place
 from vitbench.variables import is_listed
 
@@ -315,6 +315,11 @@ class RayExecutor(Executor):
         except (self._ray.exceptions.RayError, msgspec.MsgspecError) as error:
             self._end(number, _lost(task, _first_line(error)))
             return
+        for one in told:
+            self._hear(number, task, one)
+
+    def _hear(self, number: int, task: _Task, told: Told) -> None:
+        """See to one thing that a task tells."""
         job = task.job
         if isinstance(told, Begins):
             task.begun = True

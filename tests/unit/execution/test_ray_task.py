@@ -15,7 +15,7 @@ from vitbench.execution.ray_task import Begins, Brings, Logs, Over, Says, TaskRe
 pytestmark = pytest.mark.process
 
 
-def told_by(target: str, text: str = "", files: dict[str, bytes] | None = None) -> list[ray_task.Told]:
+def sent_by(target: str, text: str = "", files: dict[str, bytes] | None = None) -> list[list[ray_task.Told]]:
     request = TaskRequest(
         target=f"ray_targets:{target}",
         request=msgspec.msgpack.encode(Say(text=text)),
@@ -25,7 +25,7 @@ def told_by(target: str, text: str = "", files: dict[str, bytes] | None = None) 
         environment={},
         variables={"OMP_DYNAMIC": "false"},
     )
-    return [decode_told(told) for told in run_task(msgspec.msgpack.encode(request), files or {})]
+    return [decode_told(sent) for sent in run_task(msgspec.msgpack.encode(request), files or {})]
 
 
 def test_what_a_job_says_leaves_and_prints_is_told_in_pieces_then_how_it_ended(
@@ -38,7 +38,8 @@ def test_what_a_job_says_leaves_and_prints_is_told_in_pieces_then_how_it_ended(
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     monkeypatch.setenv("OMP_DYNAMIC", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1,GPU-2")
-    begins, *between, over = told_by("carry", files={"given": b"123456"})
+    sent = sent_by("carry", files={"given": b"123456"})
+    begins, *between, over = [one for told in sent for one in told]
     assert isinstance(begins, Begins)
     assert begins.gpu == os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-1"
     assert isinstance(over, Over)
@@ -52,3 +53,9 @@ def test_what_a_job_says_leaves_and_prints_is_told_in_pieces_then_how_it_ended(
     assert "MKL_CBWR" not in os.environ
     assert os.environ["OMP_DYNAMIC"] == "false"
     assert not list(tmp_path.glob("vitbench-task-*"))
+
+
+def test_what_is_small_and_comes_at_the_end_is_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    _, *_, last = sent_by("carry", files={"given": b"123456"})
+    assert {type(one) for one in last} >= {Brings, Logs, Over}

@@ -47,7 +47,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 """The public modules, and which of their names are for plugins; none: all of ``__all__``."""
 
 INTRODUCTION = """\
-# Reference
+# Python API
 
 Everything that a plugin gives, gets or may call, as signatures and docstrings have it: `python docs/make_reference.py`
 writes this page. The hooks, with examples, are in [plugin-hooks.md](plugin-hooks.md), and

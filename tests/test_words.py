@@ -36,6 +36,8 @@ WORST = {
     r"\bwill do\b": "is enough, works",
     r"\bnames no (?:figure|metric|model|dataset)\b": "no such",
     r"\b(?:invalid|doubtful|published|stored) figures?\b": "number: a figure is a picture",
+    r"\b(?:results?|plugins?|ones|those|folders?|keys?|stores?|numbers?) of (?:before|today|now)\b": "earlier, current",
+    r"\b(?:take|takes|taken|taking) back\b": "withdraw",
 }
 """What is wrong, as a pattern, and what to say in its place."""
 

@@ -64,7 +64,7 @@ def check_recipe_trains(case: RecipeCase) -> None:
 
 
 def check_recipe_loss_falls(case: RecipeCase) -> None:
-    """The loss falls below 0.9 of the labels' entropy, which counting reaches; a named model's, below its first."""
+    """The loss falls below 0.9 of the entropy of the labels, or for a named model, below its first value."""
     _needs_training(case)
     limit, what = _limit(case)
     for epochs in LONG:

@@ -51,7 +51,7 @@ def check_dataset_opens(case: DatasetCase) -> None:
 
 
 def check_dataset_missing(case: DatasetCase) -> None:
-    """Without a folder `open` raises FileNotFoundError, in an empty one that or ValueError; it writes nothing."""
+    """`open` raises FileNotFoundError without a folder, that or ValueError for an empty one, and writes nothing."""
     need(case.spec.requires)
     if not case.spec.needs_root:
         raise Skip("it reads no files")
@@ -84,7 +84,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
 
 
 def check_dataset_sizes(case: DatasetCase) -> None:
-    """The numbers of images and classes and the shape of the images are those that the spec declares."""
+    """The numbers of images and classes and the image shape are those that the spec declares."""
     spec = case.spec
     if spec.classes is None and spec.shape is None and not spec.sizes:
         raise Skip("it declares neither classes nor shape nor sizes")
@@ -100,7 +100,7 @@ def check_dataset_sizes(case: DatasetCase) -> None:
 
 
 def check_dataset_images(case: DatasetCase) -> None:
-    """Images are arrays uint8 or uint16 ``[C, H, W]``, all of as many channels, but that gray may lie among others."""
+    """Images are uint8 or uint16 arrays ``[C, H, W]``, all with the same channels, except that some may be gray."""
     channels: set[int] = set()
     for split, images in splits_of(case).items():
         for row, image in _some(images):
@@ -120,7 +120,7 @@ def check_dataset_images(case: DatasetCase) -> None:
 
 
 def check_dataset_labels(case: DatasetCase) -> None:
-    """Labels are an array int64 ``[N]``, each in 0..K-1."""
+    """Labels are an int64 array ``[N]``, each in 0..K-1."""
     for split, images in splits_of(case).items():
         labels: Any = images.labels
         if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
@@ -133,7 +133,7 @@ def check_dataset_labels(case: DatasetCase) -> None:
 
 
 def check_dataset_class_names(case: DatasetCase) -> None:
-    """The class names are texts, two or more, all different, and the same in all splits."""
+    """There are at least two class names; they are strings, all different, and the same in all splits."""
     splits = splits_of(case)
     names = [list(images.class_names) for images in splits.values()]
     if any(other != names[0] for other in names):
@@ -147,7 +147,7 @@ def check_dataset_class_names(case: DatasetCase) -> None:
 
 
 def check_dataset_every_class(case: DatasetCase) -> None:
-    """Each class has an image in the train and in the test split."""
+    """Each class has an image in the train split and in the test split."""
     for split, images in splits_of(case).items():
         if split == "val":  # it only guides choices
             continue
@@ -158,7 +158,7 @@ def check_dataset_every_class(case: DatasetCase) -> None:
 
 
 def check_dataset_splits_disjoint(case: DatasetCase) -> None:
-    """No image of a split is in another split, by the hash of its pixels."""
+    """No image of a split is also in another split, by the hash of its pixels."""
     hashes = {
         split: [(row, hash_of(image)) for row, image in _many(images)] for split, images in splits_of(case).items()
     }
@@ -174,7 +174,7 @@ def check_dataset_splits_disjoint(case: DatasetCase) -> None:
 
 
 def check_dataset_order_stable(case: DatasetCase) -> None:
-    """Opened in two processes, the class names, the labels and the images come in the same order."""
+    """Class names, labels and images come in the same order in two processes."""
     first = {split: seen(images) for split, images in splits_of(case).items()}
     if isinstance(case.spec.open, str):
         second = seen_elsewhere(case)
@@ -193,7 +193,7 @@ def check_dataset_order_stable(case: DatasetCase) -> None:
 
 
 def check_dataset_batches_agree(case: DatasetCase) -> None:
-    """`images(index)` gives the images of these rows in their order, the same as `image(i)` where both are offered."""
+    """`images(index)` gives the images of these rows in order, and agrees with `image(i)` if both exist."""
     for split, images in splits_of(case).items():
         source: Any = images
         if not hasattr(source, "images"):
@@ -209,7 +209,7 @@ def check_dataset_batches_agree(case: DatasetCase) -> None:
 
 
 def check_dataset_threads_agree(case: DatasetCase) -> None:
-    """Several threads may read at once: each gets the images that one alone gets."""
+    """Several threads can read at once, and each gets the same images as a single thread."""
     for split, images in splits_of(case).items():
         rows = rows_of(images, ROWS)
         alone = {row: hash_of(image) for row, image in images_of(images, rows)}

@@ -34,7 +34,7 @@ INVALID = 0.7341258890123
 
 
 def check_exporter_writes(case: ExporterCase) -> None:
-    """Of results with a training and a timing it writes a file, and returns None or notes of one line."""
+    """For results with a training and a timing, it writes a file and returns None or one-line notes."""
     with _written(case, _results()) as (files, said):
         if not files:
             raise CheckFailed("write wrote no file of results with a training and a timing")
@@ -42,7 +42,7 @@ def check_exporter_writes(case: ExporterCase) -> None:
 
 
 def check_exporter_stays_in_its_folder(case: ExporterCase) -> None:
-    """Names in results lead nowhere: whatever models are called, files lie in the folder, and none is a link."""
+    """Whatever models are called, all files are in the folder, and none is a link."""
     with _written(case, _results(HOSTILE)) as (files, _):
         if len({name.lower() for name in files}) < len(files):
             raise CheckFailed("two files differ in the case of their letters alone; see vitbench.exporting.file_names")
@@ -57,7 +57,7 @@ def check_exporter_marks_what_is_invalid(case: ExporterCase) -> None:
 
 
 def check_exporter_takes_what_there_is(case: ExporterCase) -> None:
-    """It writes, or refuses in words, results without timings, without trainings, and with a failed cell alone."""
+    """It writes, or refuses with a message, without timings, without trainings, and with only a failed cell."""
     whole = _results()
     failed = replace(whole.cells[0], status="oom", reason="out of memory", values={}, curve=(), predictions=None)
     for words, cells in (
@@ -72,7 +72,7 @@ def check_exporter_takes_what_there_is(case: ExporterCase) -> None:
 
 
 def check_exporter_options(case: ExporterCase) -> None:
-    """It writes with each choice of an option, a flag turned, a number at its declared minimum, or refuses in words."""
+    """It writes, or refuses with a message, for each choice, each flag toggled, and each number at its minimum."""
     variants = list(other_values(case.spec.declared, case.spec.defaults))
     if not variants:
         raise Skip("no option has choices or a minimum, or is a flag")

@@ -17,7 +17,7 @@ MOST_MEMBERS = 2000
 
 
 def check_family_refuses_unknown_names(case: FamilyCase) -> None:
-    """`resolve` raises LookupError with a sentence for a name that the family does not have."""
+    """`resolve` raises LookupError with a message for a name that the family does not have."""
     need(case.spec.requires)
     assert case.spec.resolve is not None
     resolve, name = load_target(case.spec.resolve), case.spec.name.replace("*", "no-such-model")
@@ -33,7 +33,7 @@ def check_family_refuses_unknown_names(case: FamilyCase) -> None:
 
 
 def check_family_members(case: FamilyCase) -> None:
-    """`members` gives names that fit the pattern, each once, and `resolve` makes a `ModelSpec` of the first."""
+    """`members` gives names that match the pattern, each once, and `resolve` returns a `ModelSpec` for the first."""
     need(case.spec.requires)
     if case.spec.members is None:
         raise Skip("its members are not listed")

@@ -29,14 +29,14 @@ ABSENT = 9999
 
 
 def check_figure_offline(case: FigureCase) -> None:
-    """`draw` asks nothing of the network."""
+    """`draw` does not use the network."""
     for look in all_looks(case):
         if look.asked:
             raise CheckFailed(f"draw asks {look.asked[0]} of the network; ship what it needs with the package")
 
 
 def check_figure_draws(case: FigureCase) -> None:
-    """`draw` gives pictures and measurements, at least one picture; or it raises Skip with a reason in one line."""
+    """`draw` gives at least one picture, and measurements, or raises Skip with a one-line reason."""
     for look in all_looks(case):
         if look.fault:
             raise CheckFailed(f"{look.fault} ({look.where})")
@@ -49,7 +49,7 @@ def check_figure_draws(case: FigureCase) -> None:
 
 
 def check_figure_words(case: FigureCase) -> None:
-    """Each picture has a title, no two have title and step in common, and all texts are single lines."""
+    """Each picture has a title, no two pictures share title and step, and all texts are single lines."""
     for look in drawn_looks(case):
         for figure in look.figures:
             if not figure.title.strip():
@@ -65,7 +65,7 @@ def check_figure_words(case: FigureCase) -> None:
 
 
 def check_figure_scale(case: FigureCase) -> None:
-    """The values of a picture lie in its scale, so that no colour stands for a value that it is not."""
+    """The values of a picture lie within its scale, so that no colour stands for a wrong value."""
     scaled = False
     for look in drawn_looks(case):
         for figure in look.figures:
@@ -83,7 +83,7 @@ def check_figure_scale(case: FigureCase) -> None:
 
 
 def check_figure_measurements(case: FigureCase) -> None:
-    """Each measurement has a name of its own, a unit, and a finite value in its interval, or a verdict instead."""
+    """Each measurement has a unique name, a unit, and a finite value in its interval, or else a verdict."""
     found = False
     for look in drawn_looks(case):
         names = Counter(one.name for one in look.measurements)
@@ -114,7 +114,7 @@ def check_figure_measurements(case: FigureCase) -> None:
 
 
 def check_figure_repeatable(case: FigureCase) -> None:
-    """The same subject gives the same bits, however the generators are seeded."""
+    """The same subject gives bit-identical output, however the random generators are seeded."""
     if _same_anyhow(case):
         return
     for look, again in zip(all_looks(case), all_looks(case, seed=1), strict=True):
@@ -126,7 +126,7 @@ def check_figure_repeatable(case: FigureCase) -> None:
 
 
 def check_figure_sees_its_split(case: FigureCase) -> None:
-    """Of the cached images only those of the split have an influence: ``images.images[images.index]``."""
+    """Of the cached images, only those of the split have an influence: ``images.images[images.index]``."""
     for look, other in zip(all_looks(case), all_looks(case, seed=1, others=1), strict=True):
         if bits(look) != bits(other):
             raise CheckFailed(
@@ -142,28 +142,28 @@ def _same_anyhow(case: FigureCase) -> bool:
 
 
 def check_figure_leaves_model(case: FigureCase) -> None:
-    """The model is the same after as before: weights, gradients, modes, hooks and all that is set on its modules."""
+    """The model is unchanged afterwards: weights, gradients, modes, hooks and all attributes of its modules."""
     for look in all_looks(case):
         if look.model:
             raise CheckFailed(f"draw changed {look.model} of the model; leave it, or copy.deepcopy it ({look.where})")
 
 
 def check_figure_leaves_inputs(case: FigureCase) -> None:
-    """Pictures, images, predictions and kept tensors are the same after as before: other figures read them, too."""
+    """Pictures, images, predictions and kept tensors are unchanged afterwards, since other figures read them too."""
     for look in all_looks(case):
         if look.inputs:
             raise CheckFailed(f"draw changed the {look.inputs} that it reads; compute on a copy ({look.where})")
 
 
 def check_figure_leaves_flags(case: FigureCase) -> None:
-    """`draw` leaves torch's threads, default type, grad mode and other flags alone."""
+    """`draw` leaves torch's threads, default dtype, grad mode and other flags unchanged."""
     for look in all_looks(case):
         if look.flags:
             raise CheckFailed(f"draw changes torch's {', '.join(look.flags)}; leave global flags to the user")
 
 
 def check_figure_options(case: FigureCase) -> None:
-    """It draws with each choice of an option, a flag turned, a number at its declared minimum, or refuses in words."""
+    """It draws, or refuses with a message, for each choice, each flag toggled, and each number at its minimum."""
     variants = list(other_values(case.spec.declared, case.spec.defaults))
     if not variants:
         raise Skip("no option has choices or a minimum, or is a flag")
@@ -175,7 +175,7 @@ def check_figure_options(case: FigureCase) -> None:
 
 
 def check_figure_refuses_what_is_not_there(case: FigureCase) -> None:
-    """A layer, a head or a target that the model does not have is refused by UsageError, or by Skip, in one line."""
+    """A layer, head or target that the model lacks is refused with a one-line UsageError or Skip."""
     options = {name: case.spec.declared[name] for name in CHOSEN if name in case.spec.declared}
     values: dict[str, Scalar] = {
         name: str(ABSENT) if option.value_type == "str" else ABSENT for name, option in options.items()
@@ -197,7 +197,7 @@ def check_figure_refuses_what_is_not_there(case: FigureCase) -> None:
 
 
 def check_figure_device(case: FigureCase) -> None:
-    """It draws where the model is: on the CPU, and on an accelerator where there is one."""
+    """It draws on the model's device: the CPU, and an accelerator if there is one."""
     if not torch.accelerator.is_available():
         raise Skip("there is no accelerator here")
     device = str(torch.accelerator.current_accelerator())

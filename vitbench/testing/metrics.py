@@ -30,7 +30,7 @@ NO_VALUE = "no subject of the kit has a value"
 
 
 def check_metric_measurements(case: MetricCase) -> None:
-    """The measurements are named as the spec declares, each once for a subject; none that it declares stays away."""
+    """The measurements are those that the spec declares, each once per subject, with none missing."""
     spec, given = case.spec, set()
     declared = {each.name for each in spec.gives}
     for _, _, results in _measured(case):
@@ -58,7 +58,7 @@ def _check_declared(result: Result, spec: MetricSpec, declared: set[str]) -> Non
 
 
 def check_metric_scores(case: MetricCase) -> None:
-    """Scores are made for resamples: a value for each image, or a pure function that lacking classes do not break."""
+    """Scores work on resamples: a value per image, or a pure function that missing classes do not break."""
     scored = False
     for where, subject, results in _measured(case):
         for result in results:
@@ -135,7 +135,7 @@ def _valued(result: Result, subject: Subject, where: str) -> Measurement:
 
 
 def check_metric_values(case: MetricCase) -> None:
-    """Values are finite and lie in their intervals, fractions in -1..1; where there is none, the verdict says why."""
+    """Values are finite and lie in their intervals, fractions in -1..1; if there is none, the verdict says why."""
     for where, subject, results in _measured(case):
         for measurement in (_valued(result, subject, where) for result in results):
             name, value = measurement.name, measurement.value
@@ -158,7 +158,7 @@ def check_metric_values(case: MetricCase) -> None:
 
 
 def check_metric_direction(case: MetricCase) -> None:
-    """The best subject has the best value and the worst the worst, in the declared direction, where they differ."""
+    """The best subject has the best value and the worst the worst, in the declared direction, if they differ."""
     compared, equal = False, ""
     for scene in _scenes(case):
         best, middle, worst = (_call(case, subject, scene.name) for subject in scene.subjects)
@@ -199,7 +199,7 @@ def _check_order(name: str, better: str, values: list[float], where: str) -> Non
 
 
 def check_metric_order_invariant(case: MetricCase) -> None:
-    """The order of the images makes no difference to values and intervals; the values of single images follow it."""
+    """The order of the images does not affect values and intervals; the values of single images follow it."""
     if not {"predictions", "images"} & set(case.spec.parts):
         raise Skip("it needs neither predictions nor images")
     compared = False
@@ -253,7 +253,7 @@ def _pairs(first: Measurement, other: Measurement) -> list[tuple[str, float | No
 
 
 def check_metric_leaves_inputs(case: MetricCase) -> None:
-    """The subject is the same after as before: other metrics read it, too."""
+    """The subject is unchanged afterwards, since other metrics read it too."""
     if case.spec.parts == ("architecture",):
         raise Skip("it gets a model of its own")
     for scene in _scenes(case):

@@ -54,7 +54,7 @@ PASSES = 8
 
 
 def check_model_builds(case: ModelCase) -> None:
-    """`build` gives a module on the CPU, for 2 classes and for 10, from the spec's arguments and options alone."""
+    """`build` returns a module on the CPU, for 2 and for 10 classes, from the spec's arguments and options alone."""
     device = cheapest_device(case)
     for num_classes in (2, CLASSES):
         model = on_meta(case, num_classes) if device == "meta" else build(case, num_classes=num_classes)
@@ -67,7 +67,7 @@ def check_model_builds(case: ModelCase) -> None:
 
 
 def check_model_declared_size(case: ModelCase) -> None:
-    """The model takes images of the size and the channels that its spec declares; with `any_size`, of another, too."""
+    """The model takes images of the size and channels that its spec declares; with `any_size`, also other sizes."""
     if case.spec.image_size is None and case.spec.in_channels is None:
         raise Skip("it declares neither image_size nor in_channels")
     _shape_check(case, sizes(case)[0], own_channels(case))
@@ -76,7 +76,7 @@ def check_model_declared_size(case: ModelCase) -> None:
 
 
 def check_model_logits(case: ModelCase) -> None:
-    """Images float32 ``[B, C, H, W]`` give finite logits float32 ``[B, K]``, one image as well as several."""
+    """float32 images ``[B, C, H, W]`` give finite float32 logits ``[B, K]``, for one image and for several."""
     device = cheapest_device(case)
     shapes = ((2, 1), (CLASSES, 2)) if device == "cpu" else ((2, 1),)  # ten classes have met the checks of sizes
     for num_classes, count in shapes:
@@ -92,7 +92,7 @@ def check_model_logits(case: ModelCase) -> None:
 
 
 def check_model_class_names(case: ModelCase) -> None:
-    """What the spec names as the classes of its weights' head are texts: one, several or none for each output."""
+    """The class names that the spec gives for its weights' head are strings: one, several or none per output."""
     spec = case.spec
     if spec.class_names is None:
         raise Skip("it does not name the classes of its weights")
@@ -105,7 +105,7 @@ def check_model_class_names(case: ModelCase) -> None:
 
 
 def check_model_follows_data(case: ModelCase) -> None:
-    """Where the spec leaves size or channels to the data, the model takes small and large images of any channels."""
+    """If the spec leaves size or channels to the data, the model takes small and large images of any channels."""
     if case.spec.image_size is not None and case.spec.in_channels is not None:
         raise Skip("it declares image_size and in_channels")
     first, *others = sizes(case)
@@ -152,7 +152,7 @@ def _shape_check(case: ModelCase, image_size: tuple[int, int], in_channels: int)
 
 
 def check_model_options(case: ModelCase) -> None:
-    """The model builds and runs with each choice of an option, a flag turned, a number at its declared minimum."""
+    """The model builds and runs with each choice, each flag toggled, and each number at its declared minimum."""
     variants = list(_variants(case))
     if not variants:
         raise Skip("no option has choices or a minimum, or is a flag")
@@ -184,7 +184,7 @@ def check_model_builds_on_meta(case: ModelCase) -> None:
 
 
 def check_model_eval_deterministic(case: ModelCase) -> None:
-    """In eval mode the same images give the same logits, and evaluation changes nothing of the model."""
+    """In eval mode the same images give the same logits, and evaluation does not change the model."""
     model, images = sample(case), noise(case, 2)
     before = {name: tensor.clone() for name, tensor in tensors_of(model)}
     with torch.inference_mode():
@@ -201,7 +201,7 @@ def check_model_eval_deterministic(case: ModelCase) -> None:
 
 
 def check_model_batch_independent(case: ModelCase) -> None:
-    """An image's logits do not depend on the images beside it."""
+    """An image's logits do not depend on the other images in the batch."""
     model, images = sample(case), noise(case, 3)
     with torch.inference_mode():
         together = logits_of(model, images)
@@ -216,7 +216,7 @@ def check_model_batch_independent(case: ModelCase) -> None:
 
 
 def check_model_leaves_inputs(case: ModelCase) -> None:
-    """The images are the caller's: the model does not write into them."""
+    """The model does not write to the images, which belong to the caller."""
     model, images = sample(case), noise(case, 2)
     before = images.clone()
     with torch.inference_mode():
@@ -226,7 +226,7 @@ def check_model_leaves_inputs(case: ModelCase) -> None:
 
 
 def check_model_gradients(case: ModelCase) -> None:
-    """Backward passes in train mode reach every trainable parameter with a finite gradient that is not zero."""
+    """In train mode, every trainable parameter gets a finite, nonzero gradient."""
     missed = _unreached(sample(case), noise(case, 4 * PASSES))
     larger = larger_size(case)
     if missed and larger is not None:  # one token attends to nothing but itself, whatever its queries are
@@ -264,7 +264,7 @@ def _unreached(model: nn.Module, images: Tensor) -> dict[str, Tensor | None]:
 
 
 def check_model_state_dict(case: ModelCase) -> None:
-    """All that the logits depend on is in the state dict: tensors, and a fresh model that loads them is the same."""
+    """The state dict holds everything the logits depend on, as tensors, and a fresh model that loads it is equal."""
     if case.spec.is_baseline:
         raise Skip("a baseline's weights are not stored")
     model, images = sample(case), noise(case, 2)
@@ -286,7 +286,7 @@ def check_model_state_dict(case: ModelCase) -> None:
 
 
 def check_model_same_seed(case: ModelCase) -> None:
-    """After the same seed, `build` gives the same weights."""
+    """With the same seed, `build` gives the same weights."""
     first = dict(tensors_of(sample(case)))
     for name, tensor in tensors_of(sample(case)):
         if name not in first or not torch.equal(tensor, first[name]):
@@ -294,7 +294,7 @@ def check_model_same_seed(case: ModelCase) -> None:
 
 
 def check_model_builds_share_nothing(case: ModelCase) -> None:
-    """Two builds are two models: no parameter or buffer lies in the same memory, and training one leaves the other."""
+    """Two builds share no memory of parameters or buffers, and training one does not change the other."""
     first = sample(case)
     second = alive(build(case))
     used = {tensor.untyped_storage().data_ptr() for _, tensor in tensors_of(first)} - {0}  # an empty one has none
@@ -310,7 +310,7 @@ def check_model_builds_share_nothing(case: ModelCase) -> None:
 
 
 def check_model_leaves_random_state(case: ModelCase) -> None:
-    """`build` draws from the generators and seeds none of them; evaluation does not even draw."""
+    """`build` draws from the random generators but does not seed them; evaluation does not even draw."""
     model = sample(case)
     after = []
     for seed in (1, 2):
@@ -329,7 +329,7 @@ def check_model_leaves_random_state(case: ModelCase) -> None:
 
 
 def check_model_leaves_flags(case: ModelCase) -> None:
-    """Building, training and evaluating leave torch's threads, default type, grad mode and other flags alone."""
+    """Building, training and evaluating leave torch's threads, default dtype, grad mode and other flags unchanged."""
     threads = torch.get_num_threads()  # before the model may have set them
     sample(case)
     with runtime(precision="float32", threads=threads, seed=0, device="cpu") as flags:

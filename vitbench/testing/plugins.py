@@ -25,7 +25,7 @@ SECONDS = 60.0
 
 
 def check_plugin_loads(case: PluginCase) -> None:
-    """A fresh process loads it and hears what it offers, within a minute."""
+    """The plugin loads in a fresh process and lists its offers within a minute."""
     _loaded(case)
 
 
@@ -39,7 +39,7 @@ def check_plugin_lists_lightly(case: PluginCase) -> None:
 
 
 def check_plugin_loads_quietly(case: PluginCase) -> None:
-    """Loading it prints nothing and leaves folder, environment, sys.path, random and warning filters as they were."""
+    """Loading prints nothing and leaves folder, environment, sys.path, random and warning filters unchanged."""
     loaded, told = _loaded(case), _losses(case)
     problems = [problem for problem in loaded.problems if problem not in told]
     if problems:
@@ -49,7 +49,7 @@ def check_plugin_loads_quietly(case: PluginCase) -> None:
 
 
 def check_plugin_imports_quietly(case: PluginCase) -> None:
-    """Importing what its import strings name leaves torch's flags and all generators as they were."""
+    """Importing what its import strings name leaves torch's flags and all random generators unchanged."""
     ending = chosen_executor().run(
         f"{import_in_child.__module__}:{import_in_child.__name__}",
         case.alone,
@@ -64,14 +64,14 @@ def check_plugin_imports_quietly(case: PluginCase) -> None:
 
 
 def check_plugin_offers(case: PluginCase) -> None:
-    """All that its hooks give is used: no hook raises, and no spec breaks a rule or has a name that is taken."""
+    """Everything that its hooks give is used: no hook raises, no spec breaks a rule, and no name is taken."""
     losses = _losses(case)
     if losses:
         raise CheckFailed("; ".join(losses))
 
 
 def check_plugin_recipes_known(case: PluginCase) -> None:
-    """The recipes that its models name are known, and take what `recipe_options` set; others need not be installed."""
+    """The recipes that its models name exist and accept `recipe_options`; others need not be installed."""
     models = [offer for offer in case.catalog.models.values() if offer.plugin.name == case.plugin]
     named = [offer for offer in models if offer.spec.recipe]
     if not named and not any(offer.spec.recipe_options for offer in models):

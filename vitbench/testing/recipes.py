@@ -53,7 +53,7 @@ def check_recipe_returns_model(case: RecipeCase) -> None:
 
 
 def check_recipe_trains(case: RecipeCase) -> None:
-    """`fit` changes the model's state where the spec says ``trains=True``, and leaves it alone where it says False."""
+    """``fit`` changes the model's state if the spec says ``trains=True``, and leaves it unchanged otherwise."""
     model = learner(case)
     before = _state(model)
     changed = not _same(before, _state(fit(case.spec, model, problem(case), epochs=SHORT)))
@@ -64,7 +64,7 @@ def check_recipe_trains(case: RecipeCase) -> None:
 
 
 def check_recipe_loss_falls(case: RecipeCase) -> None:
-    """The loss falls below 0.9 of the labels' entropy, which counting reaches; a named model's below its first one."""
+    """The loss falls below 0.9 of the entropy of the labels, or for a named model, below its first value."""
     _needs_training(case)
     limit, what = _limit(case)
     for epochs in LONG:
@@ -80,7 +80,7 @@ def check_recipe_loss_falls(case: RecipeCase) -> None:
 
 
 def check_recipe_seed(case: RecipeCase) -> None:
-    """On the CPU the same seed gives the same weights, and another seed gives others where batches are drawn."""
+    """On the CPU, the same seed gives the same weights, and another seed gives others if batches are drawn."""
     _needs_training(case)
     first, again, other = (_Watched(case, seed=seed) for seed in (0, 0, 1))
     if not _same(first.state, again.state):
@@ -91,7 +91,7 @@ def check_recipe_seed(case: RecipeCase) -> None:
 
 
 def check_recipe_budget(case: RecipeCase) -> None:
-    """The user's epochs are kept: each shows every image once (SAM: twice), three show three times as many images."""
+    """The user's epochs are respected: each shows every image once (SAM: twice), three show three times as many."""
     _needs_training(case)
     one, three = (_Watched(case, epochs=epochs).images for epochs in (1, 3))
     if not one:
@@ -103,7 +103,7 @@ def check_recipe_budget(case: RecipeCase) -> None:
 
 
 def check_recipe_preprocesses(case: RecipeCase) -> None:
-    """Images reach the model as `data.preprocess` makes them: of its size and channels, and normalised by it alone."""
+    """Images reach the model as `data.preprocess` makes them: right size and channels, normalised only by it."""
     _needs_training(case)
     seen = _Watched(case)
     if not seen.inputs:
@@ -118,7 +118,7 @@ def check_recipe_preprocesses(case: RecipeCase) -> None:
 
 
 def check_recipe_device(case: RecipeCase) -> None:
-    """The fitted model is on the run's device: the CPU, and an accelerator where there is one."""
+    """The fitted model is on the run's device: the CPU, and an accelerator if there is one."""
     _needs_training(case)
     devices = ["cpu"]
     if torch.accelerator.is_available():
@@ -131,7 +131,7 @@ def check_recipe_device(case: RecipeCase) -> None:
 
 
 def check_recipe_sees_its_split(case: RecipeCase) -> None:
-    """Only the rows of its two splits have an influence; not the images beside them, the test split above all."""
+    """Only the rows of its two splits have an influence, not the images beside them, such as the test split."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         first, second = (
             _state(fit(case.spec, learner(case), data, epochs=SHORT))
@@ -145,7 +145,7 @@ def check_recipe_sees_its_split(case: RecipeCase) -> None:
 
 
 def check_recipe_leaves_flags(case: RecipeCase) -> None:
-    """`fit` leaves torch's threads, default type, grad mode and other flags alone."""
+    """`fit` leaves torch's threads, default dtype, grad mode and other flags unchanged."""
     with runtime(precision="float32", threads=torch.get_num_threads(), seed=0, device="cpu") as flags:
         _fit(case, epochs=SHORT)
         changed = changed_flags(flags)
@@ -180,7 +180,7 @@ def check_recipe_step(case: RecipeCase) -> None:
 
 
 def check_recipe_resumes(case: RecipeCase) -> None:
-    """What goes on from a state that `run.save` got ends with the same weights, on the CPU, and the same losses."""
+    """On the CPU, resuming from a state that `run.save` got gives the same weights and the same losses."""
     _needs_training(case)
     saved: list[tuple[int, bytes]] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -15,14 +15,14 @@ from vitbench.testing.checks import CheckFailed
 
 
 def check_suite_parses(case: SuiteCase) -> None:
-    """The file is a suite, of the name that the spec gives."""
+    """The file is a suite with the name that the spec gives."""
     suite = _read(case)
     if suite.name != case.spec.name:
         raise CheckFailed(f'the file\'s name is "{suite.name}", the spec\'s is "{case.spec.name}"; make them equal')
 
 
 def check_suite_names(case: SuiteCase) -> None:
-    """All models, options, datasets, recipes and the figure to rank by are known; members of families, too."""
+    """All models, options, datasets, recipes and the ranking metric exist; members of families too."""
     suite, home = _read(case), _home(case)
     try:
         expand(suite, case.catalog, Selection(), home=home)

@@ -279,7 +279,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--budget", "5m", "--shard", "1/2"], "a shard runs only some of its trainings; give their length"),
         (["run", "--shard", "3/2"], "there is no shard 3 of 2; they count from 1 to 2"),
         (["run", "--split", "val", "--speeds", "only"], "--speeds only judges none; drop one of the two"),
-        (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
+        (["run", "--limit", "many"], "'many' is neither an integer nor a fraction with a decimal point"),
         (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
         (["run", "--data", "pets="], '"pets=" must be written NAME=PATH'),
         (["run", "--data", "pets=a", "--data", "pets=b"], '"pets" is given twice'),

@@ -50,7 +50,7 @@ def results(folder: Path, page: str | Exception) -> Any:
 
 
 def test_the_page_lies_in_the_results_folder(tmp_path: Path) -> None:
-    assert write_page(results(tmp_path, "<p>é</p>")) == f"The page of this leaderboard: {tmp_path}/leaderboard.html"
+    assert write_page(results(tmp_path, "<p>é</p>")) == f"Leaderboard page: {tmp_path}/leaderboard.html"
     assert (tmp_path / "leaderboard.html").read_text(encoding="utf-8") == "<p>é</p>"
 
 

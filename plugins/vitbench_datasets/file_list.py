@@ -130,7 +130,7 @@ def _check_both(lists: Mapping[Kind, Listing], finder: Finder, train: Sequence[P
         if not places:
             raise ValueError(
                 f"{lists['trainval'].at(entry)}: {shown_path(entry.path)} with label {entry.label} is neither in "
-                f"{lists['train'].name} nor in {lists['val'].name}; it must hold their images and no others"
+                f"{lists['train'].name} nor in {lists['val'].name}; it must list exactly their images"
             )
         places.pop()
     left = [where for places in wanted.values() for where in places]

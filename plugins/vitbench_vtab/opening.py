@@ -139,7 +139,7 @@ def _learned(
     assert rows is not None
     note += "" if val else f", and {len(chosen if chosen is not None else ()):,} others for validation"
     if _by_class(source.labels):
-        note += "; the files lie class by class, so that they are shuffled first"
+        note += "; the files are ordered by class, so they are shuffled first"
         rows = own_order(len(source.labels))[rows]
     else:
         note += ", in the order of the files, which may not be that of TensorFlow Datasets"

@@ -43,7 +43,7 @@ def _files(root: Path, paths: Sequence[Path], labels: Sequence[int], names: Sequ
     if not paths:
         raise ValueError(f"there are no images in {root}")
     if outside := [path for path in paths if ".." in path.parts or not path.is_relative_to(root)]:
-        raise ValueError(f"{outside[0]} leaves the folder of the dataset, {root}")
+        raise ValueError(f"{outside[0]} leads outside the dataset folder, {root}")
     if lost := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(lost):,} of {len(paths):,} images are missing, the first is {lost[0]}")
     images = ImageFiles(
@@ -290,7 +290,7 @@ def smallnorb(task: Task, root: Path) -> Pools | None:
         parts = [sorted(root.glob(f"smallnorb-*-{name}-{kind}.mat")) for kind in ("dat", "info")]
         if not all(parts):
             if any(root.glob(f"smallnorb-*-{name}-*.mat.gz")):
-                raise ValueError(f"the files of {name} in {root} are packed; unpack them with gunzip")
+                raise ValueError(f"the files of {name} in {root} are compressed; decompress them with gunzip")
             return None
         images, info = (read_norb(some[0]) for some in parts)
         if images.ndim != 4 or info.ndim != 2 or info.shape[1] != 4 or len(images) != len(info):

@@ -107,7 +107,7 @@ class _Attack:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (pickle.dumps(_Attack()), "it asks for builtins.exec, which is not part of an array"),
+        (pickle.dumps(_Attack()), "it refers to builtins.exec, which an array does not need"),
         (b"cnumpy.testing\nrun_module_suite\n.", "it asks for numpy.testing.run_module_suite"),
         (b"", "Ran out of input"),
         (_original(_batch(5))[:500], "truncated"),

@@ -120,7 +120,7 @@ def test_lists_are_read_as_any_system_writes_them(lines: bytes, names: list[str]
         (["images/0.png 0", "images/6.png 1"], "line 2: images/6.png has label 1, and label 0 in test.txt line 1"),
         (["images/0.png 0", "images/1.png 3"], "train.txt line 2: no line has label 2, but this one has 3"),
         (["images/0.png -1", "images/1.png 1"], "train.txt line 1: label -1 is the lowest"),
-        (["images/0.png 0", "../x.png 1"], "train.txt line 2: ../x.png leaves the folder of the dataset"),
+        (["images/0.png 0", "../x.png 1"], "train.txt line 2: ../x.png leads outside the dataset folder"),
         (["images/0.png 0", "/tmp/x.png 1"], "train.txt line 2: /tmp/x.png is an absolute path"),
         (["images/0.png 0", "C:\\x.png 1"], r"train.txt line 2: C:\\x.png is an absolute path"),
         (["images/0.png 0", "linked/x.png 1"], "train.txt line 2: linked/x.png leads out of the folder"),

@@ -111,11 +111,11 @@ def test_layouts_and_splits_are_told_by_the_names_of_folders(
         (["train/1.png", "test/1.png"], "the folders test, train hold images, but no class folders"),
         (_each("training_set", "test_set"), "the folders test_set, training_set have the names of splits"),
         (_each("train2017", "val2017"), "rename them to train, val and test"),
-        ([*_each("train"), "test/1.png"], "test/ holds images, but no class folders"),
-        ([*AB, "test/1.png"], "test/ holds images, but no class folders, and lies beside a/, b/"),
-        (_each("x/train", "x/test", "y/train", "y/test"), "it holds several datasets, x/, y/"),
-        (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"splits lie in the class folders \(a/test/\)"),
-        ([*_each("train"), "test/notes.txt"], "test/ holds no image"),
+        ([*_each("train"), "test/1.png"], "test/ contains images but no class folders"),
+        ([*AB, "test/1.png"], "test/ contains images but no class folders, next to a/, b/"),
+        (_each("x/train", "x/test", "y/train", "y/test"), "it contains several datasets, x/, y/"),
+        (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"splits are inside the class folders \(a/test/\)"),
+        ([*_each("train"), "test/notes.txt"], "test/ contains no images"),
         ([*_each("train", "test"), "val/a/1.png", "val/c/1.png"], "class 'c' only in val"),
         (_each("train", "test", files=("a/1.png",)), "has one class only, 'a'"),
     ],
@@ -158,10 +158,11 @@ def test_all_that_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     assert opened.class_names == ("a", "b")
     assert opened.notes == (
         "layout folder: train from train/, test from test/",
-        "files left out in train/: in no image format that this Pillow reads (2 .heic, 1 .txt, 1 without a suffix), "
+        "files left out in train/: in image formats that this Pillow cannot read (2 .heic, 1 .txt, 1 without a "
+        "suffix), "
         "broken links (2), hidden images (1), images in hidden folders (2), images in no class folder (1), "
         "links that lead back up (1)",
-        "not classes, because there is no image in them: empty (in train/)",
+        "not classes, because they contain no images: empty (in train/)",
     )
 
 
@@ -187,15 +188,15 @@ def test_images_in_sub_folders_belong_to_their_class_and_links_are_followed(tmp_
     assert names == ["a/1.png", "a/camera2/1.png", "a/camera2/raw/1.png", "b/1.png", "b/link.png", "c/1.png", "c/2.png"]
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 2, 2]
     assert train.notes[1:] == (
-        "images in sub-folders of class folders of pets/ belong to the class: 1 in a/camera2, 1 in a/camera2/raw",
+        "images in subfolders of class folders of pets/ belong to the class: 1 in a/camera2, 1 in a/camera2/raw",
     )
 
 
 @pytest.mark.parametrize(
     ("names", "order", "note"),
     [
-        (range(12), range(12), "classes are whole numbers and in the order of their values: 0, 1, 2, ..., 11"),
-        ((-1, -10, 2, 10), (-10, -1, 2, 10), "classes are whole numbers and in the order of their values: -10, -1, 2"),
+        (range(12), range(12), "classes are integers, ordered by value: 0, 1, 2, ..., 11"),
+        ((-1, -10, 2, 10), (-10, -1, 2, 10), "classes are integers, ordered by value: -10, -1, 2"),
         (("00", "01", "10"), ("00", "01", "10"), ""),
         (("class 2", "class 10"), ("class 10", "class 2"), ""),
         (("1", "2", "10", "other"), ("1", "10", "2", "other"), ""),

@@ -67,7 +67,7 @@ def test_kaggles_folders_are_read_and_a_table_without_labels_is_left_out(tmp_pat
     assert _opened(tmp_path) == {"train": {"train/1.png": "x", "train/2.png": "y"}}
     train = open_file_list(root=tmp_path, split="train")
     assert train
-    assert train.notes[-1] == "test.csv has no labels, and is not used"
+    assert train.notes[-1] == "test.csv has no labels and is not used"
 
     (tmp_path / "test.csv").write_text("id,age,target\n1,5,y\n")  # another image than that of train
     assert _opened(tmp_path)["test"] == {"test/1.png": "y"}
@@ -100,7 +100,7 @@ def test_the_user_names_the_file_and_its_columns(tmp_path: Path) -> None:
         ("labels.csv", "path,path\na.png,cat\n", "line 1: the first line of a CSV file names its columns"),
         ("labels.csv", "path,label\n", "labels.csv: it has no rows"),
         ("labels.csv", "path,label\n../../a.png,cat\n", "line 2: ../../a.png leaves the folder"),
-        ("labels.csv", "path,label\na,cat\nd,dog\n", r"line 3: d may be d.jpg, d.png; write the suffix"),
+        ("labels.csv", "path,label\na,cat\nd,dog\n", r"line 3: d may be d.jpg, d.png; add the suffix"),
         ("labels.json", '[{"path": "a.png", "label": ["cat", "dog"]}]', "entry 1: label holds several values"),
         ("labels.json", '{"a.png": ', "cannot read labels.json"),
         ("labels.json", '["a.png"]', "entry 1: it must be a record"),
@@ -120,7 +120,7 @@ def test_several_tables_are_told_apart_by_the_user_alone(tmp_path: Path) -> None
     for name in ("one.csv", "two.csv"):
         (tmp_path / name).write_text("path,label\na.png,cat\nb.png,dog\n")
     assert detect(tmp_path)
-    with pytest.raises(ValueError, match=r"several files may hold the labels: one.csv, two.csv; say which"):
+    with pytest.raises(ValueError, match=r"several files may contain the labels: one.csv, two.csv; choose one"):
         open_file_list(root=tmp_path, split="train")
 
 

@@ -78,7 +78,11 @@ def test_shards_in_one_folder_are_told_by_their_names_and_classes_by_numbers(tmp
     [
         ("train/1.tar", {"a.webp": b""}, "train/1.tar: a.cls is missing"),
         ("train/1.tar", {"a.cls": b"0"}, "train/1.tar: the image of a.cls is missing"),
-        ("train/1.tar", {"a.cls": b"cat", "a.webp": b""}, "train/1.tar: a.cls holds 'cat', and no number of a class"),
+        (
+            "train/1.tar",
+            {"a.cls": b"cat", "a.webp": b""},
+            "train/1.tar: a.cls holds 'cat', which is not a class number",
+        ),
         ("train/1.tar", {"a.cls": b"7", "a.webp": b""}, "train/1.tar/a.webp has the class 7, which is not in 0..2"),
         (
             "train/2.tar",

@@ -78,7 +78,7 @@ def test_energy_as_when_idle_has_no_value(joules: float) -> None:
     assert measurement.value is None
     assert measurement.verdict.level == "invalid"
     assert measurement.verdict.reasons == (
-        f"the device took {joules / 2:.1f} W at work and 100.0 W idle: too close to distinguish",
+        f"the device drew {joules / 2:.1f} W under load and 100.0 W idle: too close to distinguish",
         "another process on the GPU",
     )
 

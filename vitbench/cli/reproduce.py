@@ -24,8 +24,8 @@ __all__ = ["reproduce"]
 def reproduce(folder: Path, asked: str, check: bool, output: Path | None) -> int:
     """Print a script that reproduces a row: software, environment variables, data digests, seeds, command.
 
-    ID is the beginning of the id of one of its cells. With --check, the command is run here, with the software installed
-    here: exit code 0 if results are bit-identical or agree within their intervals; 10 different; 11 no result.
+    ID is the beginning of the id of one of its cells. With --check, the command is run here, with what is installed:
+    exit code 0 if results are bit-identical or agree within their intervals; 10 different; 11 a cell has no result.
     """
     from vitbench.reproducing.check import EXIT_CODES, Checked
     from vitbench.reproducing.check import check as run_again

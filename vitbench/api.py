@@ -259,7 +259,7 @@ def _check_elsewhere(*, budget: object, device: str) -> None:
         UsageError: a budget, which is the time of one machine, or a GPU by its number, which Ray chooses.
     """
     if budget is not None:
-        raise UsageError("a budget divides the time of one machine; drop it, or --executor ray.")
+        raise UsageError("a budget divides the time of one machine; drop --budget or --executor ray.")
     if device.partition(":")[2]:
         raise UsageError("with --executor ray, Ray gives each cell a GPU: --device cuda, without a number.")
 
@@ -314,7 +314,7 @@ def scored(
     from vitbench.planning.place import place_of
 
     if isinstance(models, str) or not models:
-        raise UsageError("vitbench score needs models: give --model, once for each.")
+        raise UsageError("vitbench score needs models: give --model once per model.")
     place = place_of(str(data), load_catalog(select_plugins(plugins, no_plugins)))
     options: dict[str, OptionValue] = {CLASSES: classes} if classes != "subset" else {}
     options |= {CLASS_MAP: str(class_map)} if class_map else {}
@@ -351,7 +351,7 @@ def _absolute(folder: Path) -> Path:
         return folder.absolute()
     except FileNotFoundError:
         raise StoreError(
-            f"the working directory was removed; change to one that exists, or name {folder} from the root."
+            f"the working directory was removed; change to one that exists, or give {folder} as an absolute path."
         ) from None
 
 
@@ -375,7 +375,7 @@ def plan_of(
 
     if rerun == "speed":
         if asked.get("speeds") == "none":
-            raise UsageError("--rerun speed measures speeds, which --speeds none leaves out; give only one of the two.")
+            raise UsageError("--rerun speed measures speeds, but --speeds none skips them; give only one of them.")
         asked["speeds"] = asked.get("speeds") or "all"
     quietly = (lambda _: None) if quiet else say
     return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly, known=known)
@@ -395,14 +395,12 @@ def select(**asked: Any) -> Selection:
     data = asked.get("data") or {}
     asked["budget"] = _seconds(asked.get("budget"))
     if asked["budget"] is not None and asked.get("epochs") is not None:
-        raise UsageError("--epochs and --budget both say how long models are trained; give only one of the two.")
+        raise UsageError("--epochs and --budget both set the training length; give only one of them.")
     if asked["budget"] is not None and asked.get("speeds") == "only":
-        raise UsageError(
-            "--budget decides how long models are trained, and --speeds only trains none; drop one of the two."
-        )
+        raise UsageError("--budget sets the training length, but --speeds only trains nothing; drop one of them.")
     if asked.get("split") == "val" and asked.get("speeds") == "only":
         raise UsageError(
-            "--split val decides what models are judged on, and --speeds only judges none; drop one of the two."
+            "--split val chooses the images to evaluate on, but --speeds only evaluates nothing; drop one of them."
         )
     asked |= {
         "shard": _shard(asked.get("shard")),
@@ -423,7 +421,7 @@ def select(**asked: Any) -> Selection:
         name = place.rstrip("`").removeprefix("conditions.")
         raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
     except UnicodeEncodeError as error:
-        words = f'"{error.object}" is not UTF-8, and cannot be stored; rename it, or name it by a link'
+        words = f'"{error.object}" is not UTF-8 and cannot be stored; rename it, or use a link with another name'
         raise UsageError(plain(f"vitbench.run(): {words}")) from error
     except (OverflowError, ValueError) as error:
         raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error

@@ -136,9 +136,9 @@ def call(
     positional: list[object] = []
     for parameter in outer:
         if parameter.name not in given and parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
-            asks = f"{_name_of(function)} asks for {parameter.name!r}, which it is not given."
+            asks = f"{_name_of(function)} takes {parameter.name!r}, which it is not given."
             known = [*offered, *later, *own]
-            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may name: {', '.join(known)}")
+            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may take: {', '.join(known)}")
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             positional.append(given.pop(parameter.name, parameter.default))
     return function(*positional, **given)
@@ -154,7 +154,7 @@ def _parameters(function: Callable[..., Any], *, wrapped: bool) -> list[inspect.
         return list(inspect.signature(function, follow_wrapped=wrapped).parameters.values())
     except ValueError as error:  # written in C
         raise TypeError(
-            f"{_name_of(function)} does not say which arguments it takes; wrap it in a Python function"
+            f"{_name_of(function)} has no signature that Python can read; wrap it in a Python function"
         ) from error
 
 
@@ -256,7 +256,7 @@ def _judged(spec: Declared, owner: str, api: int) -> tuple[list[Exception], list
         faults.append(_unknown(owner, trouble.unknown, known))
     elif trouble.unknown:
         remarks += [
-            f"{owner}: the field {name!r} needs contract {api}, and this vitbench keeps {API}; it is left out"
+            f"{owner}: the field {name!r} needs contract {api}, but this vitbench implements {API}; it is ignored"
             for name in trouble.unknown
         ]
     if trouble.lacking:

@@ -44,7 +44,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     try:
         mode = path.stat().st_mode
     except ValueError as error:
-        raise OSError(errno.EINVAL, "its name holds a null character") from error
+        raise OSError(errno.EINVAL, "its name contains a null character") from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):

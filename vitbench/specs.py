@@ -151,7 +151,7 @@ def _is_count(value: object) -> bool:
 def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
     """Return several texts as a tuple; one alone would be taken letter by letter."""
     if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f'{owner}: {role} must be a tuple of texts, such as ("one",) with its comma, not {words!r}')
+        raise ValueError(f'{owner}: {role} must be a tuple of strings, such as ("one",) with its comma, not {words!r}')
     return tuple(words)
 
 

@@ -117,7 +117,7 @@ def test_layouts_and_splits_are_told_by_the_names_of_folders(
         (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"splits are inside the class folders \(a/test/\)"),
         ([*_each("train"), "test/notes.txt"], "test/ contains no images"),
         ([*_each("train", "test"), "val/a/1.png", "val/c/1.png"], "class 'c' only in val"),
-        (_each("train", "test", files=("a/1.png",)), "has one class only, 'a'"),
+        (_each("train", "test", files=("a/1.png",)), "has only one class, 'a'"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(files: list[str], reason: str, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def made(kind: str, folder: Path) -> Path:
         ("device", "it is a pipe, a socket or a device, not a file"),
         ("folder", "Is a directory"),
         ("missing", "No such file or directory"),
-        ("null", "its name holds a null character"),
+        ("null", "its name contains a null character"),
     ],
 )
 def test_what_is_no_file_is_not_waited_for(

@@ -157,7 +157,7 @@ def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> Non
     ],
 )
 def test_several_texts_are_a_tuple(make: Callable[..., object], role: str, words: object) -> None:
-    with pytest.raises(ValueError, match=rf'{role} must be a tuple of texts, such as \("one",\) with its comma'):
+    with pytest.raises(ValueError, match=rf'{role} must be a tuple of strings, such as \("one",\) with its comma'):
         make(**{role: words})
     texts = ["crop"]
     spec = make(**{role: texts})

@@ -79,7 +79,7 @@ class Folder:
         rows = rows or [row for row in self.board.rows if self._is_meant(row, name)]
         meant = list(dict.fromkeys(row.model for row in rows))
         if len(meant) > 1:
-            raise UsageError(f'"{name}" means several models of {self.path}: {", ".join(meant)}.')
+            raise UsageError(f'"{name}" matches several models of {self.path}: {", ".join(meant)}.')
         if not meant:
             hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {quote(str(self.path))}."
             raise NoDataError(f'{self.path} has no model "{name}".{hint}')

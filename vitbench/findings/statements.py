@@ -208,7 +208,7 @@ def _row_faults(rows: Sequence[str], models: Sequence[Listed]) -> Iterator[str]:
             known = [model.label or canonical_name(model.name, dict(model.options), {}) for model in models]
             yield _unknown("model", name, known)
         elif len(found) > 1:
-            yield f"names {name!r}, which {len(found)} models of this suite are; give them labels"
+            yield f"names {name!r}, which matches {len(found)} models of this suite; give them labels"
 
 
 def _repeated(claim: Claim, models: Sequence[Listed]) -> Iterator[str]:

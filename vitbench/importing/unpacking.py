@@ -124,7 +124,7 @@ def _refuse_member(given: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or "\\" in member.orig_filename or ":" in parts[0]:
-        raise StoreError(f"{given} holds the path {name!r}, which leads out of it; it is refused.")
+        raise StoreError(f"{given} holds the path {name!r}, which leads outside it; it is refused.")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise StoreError(f"{given} holds the link {name!r}; it is refused.")
     if member.flag_bits & 1:

@@ -139,7 +139,7 @@ def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
 def _check_notes(said: object) -> None:
     lines = [] if said is None else [said] if isinstance(said, str) else said
     if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
-        raise CheckFailed(f"write returned {said!r:.60}; return notes, texts of one line, or None")
+        raise CheckFailed(f"write returned {said!r:.60}; return notes (one-line strings) or None")
 
 
 def _as_bytes(value: float) -> list[bytes]:

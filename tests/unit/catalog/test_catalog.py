@@ -239,7 +239,7 @@ def unknown(name: str) -> ModelSpec:
         (
             lambda names: spec_of(names),
             UnusableError,
-            "asks for 'names', which it is not given. Did you mean \"name\"?",
+            "takes 'names', which it is not given. Did you mean \"name\"?",
         ),
         ("no_such_module:resolve", UnusableError, "could not be asked: cannot import no_such_module:resolve"),
     ],
@@ -316,7 +316,7 @@ def test_names_of_the_largest_batch_are_vitbenchs_own(install: Install) -> None:
     catalog = loaded("mine")
     assert list(catalog.metrics) == ["mine/largest_batches"]
     assert [problem.error for problem in catalog.problems] == [
-        f'vitbench_metrics: metric {name} gives "{name}"; such names are those of the largest batch'
+        f'vitbench_metrics: metric {name} gives "{name}"; such names are reserved for the largest batch'
         for name in names[:2]
     ]
 

@@ -111,10 +111,8 @@ def test_a_comparison_of_what_no_seed_changes_says_nothing_of_seeds(tmp_path: Pa
 def test_what_would_resolve_it_is_said(tmp_path: Path) -> None:
     words = text(models(tmp_path, c.quality("a", GOOD), c.quality("b", NEAR)))
     assert "Whether top1 differs is not resolved: b has 0.5 points less" in words
-    assert "These 400 images resolve gaps from 1.5 points between models that disagree so often" in words
-    assert (
-        "a true gap of the size seen would take about 3,100 images to be found in nearly four tries of five." in words
-    )
+    assert "These 400 images resolve gaps from 1.5 points between models that disagree this often" in words
+    assert "a true gap of the size seen would take about 3,100 images to be detected in nearly 80 % of cases." in words
     assert words.endswith("Outcome: not resolved (exit code 13).")
 
 

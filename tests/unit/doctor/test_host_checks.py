@@ -54,7 +54,7 @@ class TestCores:
     def test_less_than_one_core_stops_even_one_thread(self) -> None:
         check = host_checks.cores_check(affinity=8, processors=8, quota=0.4, usable=1)
         assert not is_well(check)
-        assert check.found == "1 usable of 8; the quota is 0.4: even one thread is stopped for 60% of the time"
+        assert check.found == "1 usable of 8; the quota is 0.4: even one thread is throttled for 60% of the time"
 
 
 class TestThreads:

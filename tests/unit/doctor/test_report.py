@@ -23,7 +23,7 @@ def test_the_text_has_the_class_first_then_a_line_a_check_with_its_advice_below(
         " !  noise floor  blocks vary by 6.2%",
         "                 -> Compare speeds in lockstep.",
         "",
-        "1 of 2 checks found something.",
+        "1 of 2 checks found a problem.",
     ]
 
 

@@ -243,7 +243,7 @@ def test_each_bad_model_costs_its_own_cells() -> None:
     [
         (["zoo/absent"], UnusableError, "^model zoo/absent on shades: cannot import no_such_module:build"),
         (["zoo/odd"], UsageError, "^model zoo/odd on shades: width is odd$"),
-        (["zoo/far"], UnusableError, "^model zoo/far on shades: its family could not be asked: ValueError"),
+        (["zoo/far"], UnusableError, "^model zoo/far on shades: its family could not be queried: ValueError"),
         (["zoo/odd", "zoo/far"], UsageError, "^model zoo/odd on shades: width is odd; nor can zoo/far be used$"),
         (["zoo/lacks", "zoo/absent"], UnusableError, "^model zoo/absent on shades: cannot import"),
     ],
@@ -472,7 +472,7 @@ def test_a_teacher_without_weights_is_told(tmp_path: Path) -> None:
     ("teacher", "words"),
     [
         ("zoo/lacks", "option teacher of recipe zoo/distil, model zoo/lacks: it needs the module no_such_module, "),
-        ("zoo/far", "option teacher of recipe zoo/distil, model zoo/far: its family could not be asked: ValueError"),
+        ("zoo/far", "option teacher of recipe zoo/distil, model zoo/far: its family could not be queried: ValueError"),
     ],
 )
 def test_a_teacher_that_cannot_be_had_costs_the_cells_that_learn_of_it(teacher: str, words: str) -> None:

@@ -85,7 +85,7 @@ def test_what_passes_in_a_child_passes() -> None:
 def test_a_crash_fails_the_check_under_way_and_keeps_the_others_from_running() -> None:
     first, *others = checked("mine/crashes")
     assert (first.check, first.status) == ("check_recipe_returns_model", "failed")
-    assert first.reason == "the process was killed by SIGSEGV; its last words: about to crash"
+    assert first.reason == "the process was killed by SIGSEGV; last output: about to crash"
     assert {(one.status, one.reason) for one in others} == {("skipped", "not run: check_recipe_returns_model failed")}
 
 

@@ -185,7 +185,7 @@ def test_a_family_of_a_pattern_and_its_members_are_found(install: Install) -> No
         (
             {"plugin": "mine/breaks"},
             UnusableError,
-            "model mine/breaks: its family could not be asked: ValueError: odd",
+            "model mine/breaks: its family could not be queried: ValueError: odd",
         ),
     ],
 )

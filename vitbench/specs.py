@@ -248,7 +248,7 @@ class Option(Declared):
     def _check_bounds(self) -> None:
         """Check that what may be taken is of the option's type, and that there is something."""
         if not isinstance(self.choices, (tuple, list)):
-            raise ValueError(f'has choices that are no tuple, such as ("one",) with its comma: {self.choices!r}')
+            raise ValueError(f'has choices that are not a tuple, such as ("one",) with its comma: {self.choices!r}')
         wanted = ("int", "float") if self.value_type == "float" else (self.value_type,)
         if any(type(choice).__name__ not in wanted for choice in self.choices):
             raise ValueError(f"has choices that are not all {self.value_type}: {', '.join(map(repr, self.choices))}")
@@ -307,7 +307,9 @@ INPUT_OPTIONS: Mapping[str, Option] = MappingProxyType(
         "image_size": Option(
             None, type="str", help="Size of its input in pixels: the side of a square, or height x width as in 96x160"
         ),
-        "crop_mode": Option(None, type="str", choices=get_args(CropMode), help="How other shapes come into the input"),
+        "crop_mode": Option(
+            None, type="str", choices=get_args(CropMode), help="How images of other shapes are fitted to the input"
+        ),
     }
 )
 """What a user can say of the input of any model: the size, of one that takes others than its own, and how images of
@@ -316,9 +318,13 @@ WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "mean": Option((), type="float", help="Mean of each channel of the weights' images, scaled to 0..1"),
         "std": Option((), type="float", help="Their standard deviations"),
-        "interpolation": Option(None, type="str", choices=("bilinear", "bicubic"), help="The filter that resized them"),
+        "interpolation": Option(None, type="str", choices=("bilinear", "bicubic"), help="Filter used to resize them"),
         "crop_fraction": Option(
-            None, type="float", minimum=0.01, maximum=2, help="Side of the input over that of the resized image"
+            None,
+            type="float",
+            minimum=0.01,
+            maximum=2,
+            help="Ratio of the side of the input to that of the resized image",
         ),
         "channels": Option(None, type="int", minimum=1, help="Channels of their input"),
         "class_names": Option("", kind="file", help="A text file: the name of each output's class, one per line"),
@@ -339,7 +345,7 @@ DATASET_OPTIONS: Mapping[str, Option] = MappingProxyType(
         "lineage": Option(
             None,
             type="str",
-            help="Which making of the dataset its files are, such as TFDS, where they do not say it",
+            help="Which edition of the dataset the files are, such as TFDS, if they do not say",
         ),
     }
 )
@@ -810,7 +816,7 @@ class MetricSpec(WithOptions):
                     raise ValueError(f"{owner}: title {title!r} cannot be formatted: {error!r}") from error
                 if not re.search(rf"\{{{name}[:}}!]", title):
                     raise ValueError(
-                        f'{owner}: title must tell the option {name}, such as "to {{{name}}}", not {title!r}'
+                        f'{owner}: title must mention the option {name}, such as "to {{{name}}}", not {title!r}'
                     )
 
     @property
@@ -847,7 +853,7 @@ def _check_measurement(owner: str, name: str) -> None:
     """Check the name of a measurement."""
     _check_name("measurement", name)
     if name in RESERVED:
-        raise ValueError(f"{owner}: {name} is the name of a column that each table has; choose another name")
+        raise ValueError(f"{owner}: {name} is the name of a column that every table has; choose another name")
 
 
 def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:

@@ -208,7 +208,7 @@ def test_a_wrong_preprocessing_is_refused(fields: dict[str, object], words: str)
 
 @pytest.mark.parametrize("name", ["rank", "verdict", "img_size"])
 def test_a_measurement_that_a_fixed_column_would_hide_is_refused(name: str) -> None:
-    words = f"{name} is the name of a column that each table has; choose another name$"
+    words = f"{name} is the name of a column that every table has; choose another name$"
     fields = {"measure": "a:b", "unit": "1", "better": "higher", "needs": "predictions", "summary": "x"}
     for given in ({"name": name}, {"name": "it", "measurements": (name,)}):
         with pytest.raises(ValueError, match=words):
@@ -330,7 +330,7 @@ def test_the_default_says_what_an_option_is(option: Option, kind: str, several: 
         (4, {"minimum": float("nan")}, "has a minimum that is not a number: nan"),
         ("a", {"minimum": 1}, "has a minimum, which only numbers have, and is str"),
         (True, {"maximum": 1}, "has a maximum, which only numbers have, and is bool"),
-        ("a", {"choices": "abc"}, "has choices that are no tuple, such as (\"one\",) with its comma: 'abc'"),
+        ("a", {"choices": "abc"}, "has choices that are not a tuple, such as (\"one\",) with its comma: 'abc'"),
         (4, {"choices": 4}, "has choices that are no tuple"),
         (None, {"type": "int", "choices": ("1", "2")}, "has choices that are not all int: '1', '2'"),
         (1, {"choices": (1, True)}, "has choices that are not all int: 1, True"),

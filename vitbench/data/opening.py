@@ -175,7 +175,7 @@ def open_splits(located: Located) -> OpenedSet:
     present = np.unique(splits[0].labels)
     if splits[0].name == "train" and len(present) < 2 and not located.whole:
         raise fault(
-            located, (f"all training images have the same class, {class_names[present[0]]!r}; at least two are needed")
+            located, f"all training images have the same class, {class_names[present[0]]!r}; at least two are needed"
         )
     for split in splits:
         notes |= dict.fromkeys(absent_classes(class_names, split.labels, split.name))

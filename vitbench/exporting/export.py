@@ -122,12 +122,12 @@ def _made_ready(output: Path, exporter: str, *, force: bool) -> dict[str, str]:
     if listed is None or listed[0] != exporter:
         if found and not force:
             what = f"holds an export of {listed[0]}" if listed else f"holds other files, such as {min(found)}"
-            raise UsageError(f"{output} {what}; name another --output, or add --force.")
+            raise UsageError(f"{output} {what}; choose another --output, or add --force.")
         return found
     changed = sorted(name for name, digest in listed[1].items() if name in found and found[name] != digest)
     if changed and not force:
         raise UsageError(
-            f"{output / changed[0]} was changed since it was exported; name another --output, or add --force."
+            f"{output / changed[0]} was changed since it was exported; choose another --output, or add --force."
         )
     for name, digest in listed[1].items():
         if found.get(name) == digest:

@@ -176,7 +176,7 @@ def faults(claims: Sequence[Claim], models: Sequence[Listed], datasets: Sequence
             if not dataset_called(name, datasets):
                 yield place, _unknown("dataset", name, datasets)
             if not math.isfinite(figure):
-                yield place, f"must hold finite numbers, not {figure}"
+                yield place, f"must contain finite numbers, not {figure}"
     names = [claim.name for claim in claims]
     for i, claim in enumerate(claims):
         place = f"claims[{i}]"

@@ -206,7 +206,7 @@ def _enter(
         with Store.open(folder, create=False) as store:
             store.check_pages()
     with (
-        lock(folder, command="vitbench import", remedy="give another --output"),
+        lock(folder, command="vitbench import", remedy="choose another --output"),
         Store.open(folder, create=True) as store,
     ):
         held = store.contents()

@@ -71,7 +71,7 @@ def overlap(pretrained_on: str, fingerprint: str, data: DataInfo, *, limited: bo
             continue
         # Published data have one test split, whatever options leave out of the training images.
         if fingerprint and data.known_by not in ("checksums", "package"):
-            return f"its weights were trained on another state of {words}, {images}"
+            return f"its weights were trained on a different version of {words}, {images}"
         if val or (
             data.known_by == "owner" and not _begin(tested, _PUBLISHED)
         ):  # nobody says that others split it alike

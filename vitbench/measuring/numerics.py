@@ -104,7 +104,7 @@ def disagreement(agreement: Agreement) -> str | None:
     many = agreement.real_images and others > max(1, OTHER_CLASS_SHARE * agreement.images)
     if not many and not agreement.largest_error > agreement.tolerance:
         return None
-    classes = f"{others} of {agreement.images} images get another class, " if agreement.real_images else ""
+    classes = f"{others} of {agreement.images} images get a different class, " if agreement.real_images else ""
     return (
         f"this variant disagrees with float32: {classes}the largest error is {_percent(agreement.largest_error)} "
         f"of the logits' spread (tolerance {_percent(agreement.tolerance)})"

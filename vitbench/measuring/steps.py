@@ -103,10 +103,10 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None,
         raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
     if output.layout != torch.strided:
         layout = str(output.layout).removeprefix("torch.")
-        raise InvalidOutput(f"the model's output is a tensor of the layout {layout}; logits must be a dense one")
+        raise InvalidOutput(f"the model's output is a tensor with the layout {layout}; logits must be dense")
     if learns and not output.requires_grad:
         raise InvalidOutput(
-            "the model's output has no gradient, so that it cannot be trained: it is detached or computed under "
+            "the model's output has no gradient, so it cannot be trained: it is detached or computed under "
             "no_grad, or none of the model's parameters requires a gradient"
         )
 
@@ -231,7 +231,7 @@ def plain_train_step(
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
-        raise VitbenchError("none of the model's parameters requires a gradient, so that it cannot be trained")
+        raise VitbenchError("none of the model's parameters requires a gradient, so it cannot be trained")
     fused = all(parameter.device.type in _FUSED and parameter.is_floating_point() for parameter in trainable)
     optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, fused=fused)
     unchecked = True

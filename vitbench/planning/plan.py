@@ -159,7 +159,7 @@ def _left_out(suite: Suite, selection: Selection) -> Iterator[str]:
             options = ",".join(f"{name}=..." for name in entry.needs)
             yield (
                 f"{entry.label} is left out: it needs {' and '.join(entry.needs)}. "
-                f"Into the same folder, --model {entry.label}:{options} adds it."
+                f"--model {entry.label}:{options} adds it to the same folder."
             )
 
 

@@ -65,7 +65,7 @@ def parse_suite(text: str, path: Path) -> Suite:
     except ValueError as error:  # TOMLDecodeError, and of a number of thousands of digits
         raise UsageError(f"suite file {path} is not valid TOML: {error}.") from error
     except RecursionError as error:
-        raise UsageError(f"suite file {path}: its tables or lists are nested too deep.") from error
+        raise UsageError(f"suite file {path}: its tables or lists are nested too deeply.") from error
     _check(suite, path)
     return suite
 

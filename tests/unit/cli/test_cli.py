@@ -306,7 +306,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["plugin"], "Missing command"),
         (["plugin", "nwe"], "No such command"),
         (["plugin", "new"], "Missing argument"),
-        (["plugin", "new", "a b"], '"a b" cannot name a package'),
+        (["plugin", "new", "a b"], '"a b" is not a valid package name'),
         (["plugins", "--no-plugin", "scrach"], 'no installed plugin is called "scrach". Did you mean "scratch"?'),
         (["plugins", "--plugin", "absent.py"], "plugin file absent.py cannot be read: No such file or directory"),
         (["leaderboard", "--format", "xml"], "'xml' is not one of"),
@@ -414,7 +414,7 @@ def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pyt
     assert code == 0
     assert all(Path(line).is_file() for line in out.splitlines())
     assert err == "Next: pip install -e 'vitbench-mine[test]' && pytest vitbench-mine\n"
-    words = "vitbench-mine holds files already, and nothing is overwritten; give another --path."
+    words = "vitbench-mine is not empty, and nothing is overwritten; choose another --path."
     assert run("plugin", "new", "mine") == (4, "", f"Error: {words}\n")
     err = run("plugin", "new", "mine", "--path", "o $HOME")[2]
     assert err == "Next: pip install -e 'o $HOME[test]' && pytest 'o $HOME'\n"

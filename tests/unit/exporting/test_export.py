@@ -95,7 +95,7 @@ def test_a_second_export_replaces_its_own_files_and_no_others(results: ExportedR
 def test_a_folder_of_others_is_left_alone(results: ExportedResults, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     write = offer(lambda output: (output / "a").write_text("2") and None)
-    with pytest.raises(UsageError, match=r"holds other files, such as thesis\.tex; name another --output, or"):
+    with pytest.raises(UsageError, match=r"holds other files, such as thesis\.tex; choose another --output, or"):
         write_export(write, results, tmp_path, {})
     assert [path.name for path in write_export(write, results, tmp_path, {}, force=True).paths] == ["a"]
     assert (tmp_path / "thesis.tex").read_text() == "x"

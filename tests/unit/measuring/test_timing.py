@@ -289,7 +289,7 @@ def test_a_model_that_keeps_results_is_told(size: int, forgets: bool, clock: Clo
     for batch in inputs(1) * 3:
         model(batch)
     assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == [
-        "inputs seen before run 8.3 times faster than fresh ones: the model keeps results"
+        "inputs seen before run 8.3 times faster than fresh ones: the model caches results"
     ]
     assert model.calls == 3 * 4 + FRESH_ROUNDS * 4 + 2 * FRESH_INPUTS + FRESH_ROUNDS // 2, "each fresh batch once"
 

@@ -33,9 +33,9 @@ def test_a_machine_that_makes_the_same_cells_does_not_differ() -> None:
     [
         ({"torch": "1.0"}, "it has torch 1.0 instead of"),
         ({"libraries": {"timm": "9"}}, "it has timm 9 instead of none"),
-        ({"vitbench": "other"}, "its vitbench has other code"),
+        ({"vitbench": "other"}, "its vitbench has different code"),
         ({"data_fingerprint": "other"}, "its images of"),
-        ({"files": {"model.checkpoint": "other"}}, "the file that model.checkpoint names is another there"),
+        ({"files": {"model.checkpoint": "other"}}, "the file that model.checkpoint names differs there"),
         (
             {"model": msgspec.structs.replace(CELL.provenance.model, code_hash="other")},
             f"the code of plugin {CELL.provenance.model.plugin} is another there",

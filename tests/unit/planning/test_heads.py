@@ -104,7 +104,7 @@ def test_classes_that_compete_have_names_of_their_own(tmp_path: Path) -> None:
             Head(outputs=2),
             "",
             "",
-            "net: nothing names its weights' classes; its outputs are taken in the order of pets's",
+            "net: the classes of its weights are unnamed; its outputs are taken in the order of pets's",
         ),
         (Head(outputs=2), "by name", "the checkpoint", ""),
         (

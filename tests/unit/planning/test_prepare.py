@@ -425,7 +425,7 @@ def test_a_model_whose_classes_cannot_be_named_costs_its_own_cells(tmp_path: Pat
 
 def test_a_model_that_learns_is_refused_data_without_training_images() -> None:
     found = prepared("zoo/sound", datasets=["scored"])
-    assert reasons(found)["sound", "QualityCell"] == "it learns, and there are no training images"
+    assert reasons(found)["sound", "QualityCell"] == "it learns, but there are no training images"
     assert reasons(found)["sound", "SpeedCell"] == ""
 
     found = prepared("zoo/sound", datasets=["scored:kept=train"])

@@ -198,7 +198,7 @@ def test_disabled_the_step_runs_once() -> None:
     assert calls == [5]
     figures = ("latency_p50", "images_per_second", "peak_memory", "verdict")
     assert [result[name] for name in figures] == [None] * 4
-    assert result["reasons"] == ["benchmarks are disabled: the step ran once, and nothing was measured"]
+    assert result["reasons"] == ["benchmarks are disabled: the step ran once and nothing was measured"]
     assert result["params"] == 40
     with pytest.raises(InvalidOutput, match="must give logits"):
         info(nn.Flatten(0), once, timed=False)

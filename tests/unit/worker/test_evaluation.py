@@ -230,7 +230,7 @@ def test_audits_find_faults_and_warnings() -> None:
         "predictions are dependent on the order of the images or on the batch size"
     ]
     found = evaluated(known_models.Reseeder())
-    assert (found.faults, found.warnings) == ((), ("evaluation drew from or reset torch's random numbers",))
+    assert (found.faults, found.warnings) == ((), ("evaluation used or reset torch's random number generator",))
 
 
 def test_what_gives_no_logits_is_an_error() -> None:

@@ -122,4 +122,4 @@ def _note(left_out: Sequence[str]) -> str:
     if not left_out:
         return ""
     more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-    return f"Left out, since their images or their scale are others: {', '.join(left_out[:_NAMED])}{more}."
+    return f"Left out, because their images or their scale differ: {', '.join(left_out[:_NAMED])}{more}."

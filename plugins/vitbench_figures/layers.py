@@ -155,7 +155,7 @@ def whole(seen: Look, what: str) -> tuple[Layer, ...]:
     if seen.watched.over_channels:
         raise Skip(f"{needs}, but that of {seen.watched.over_channels[0]} is over channels")
     if seen.watched.uncalled:
-        raise Skip(f"{needs}, but {seen.watched.uncalled[0]} gave none")
+        raise Skip(f"{needs}, but {seen.watched.uncalled[0]} returned none")
     modules = {layer.module for layer in seen.layers}
     if len(modules) != len(seen.layers) and modules != {""}:
         count = f"{len(seen.layers)} attention maps from {len(modules)} modules"

@@ -159,7 +159,7 @@ def test_each_figure_ends_as_a_record_with_its_reason_and_a_second_run_draws_non
     ended = {name: (record.status, record.reason) for name, record in found.items()}
     assert ended == {
         "drawing/look": ("ok", ""),
-        "drawing/lacking": ("skipped", "its recipe kept no tensors beside the weights"),
+        "drawing/lacking": ("skipped", "its recipe stored no tensors besides the weights"),
         "drawing/absent": ("skipped", "it needs the module no_such_module, which is not installed"),
         "drawing/broken": ("failed", "ValueError: it cannot be drawn"),
     }

@@ -28,9 +28,9 @@ SKIPPED: dict[str, dict[str, str]] = {
     "torchvision Swin": {"attribution": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
     "hiera_tiny_224": {"attribution": WINDOWS, "attention": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
     "volo_d1_224": {
-        "attribution": "network.0.0.attn gave none",
-        "rollout": "network.0.0.attn gave none",
-        "distance": "network.0.0.attn gave none",
+        "attribution": "network.0.0.attn returned none",
+        "rollout": "network.0.0.attn returned none",
+        "distance": "network.0.0.attn returned none",
     },
     "levit_128s": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED},
     "mvitv2_tiny": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED},

@@ -182,7 +182,7 @@ def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) ->
             if wanted is SuiteSpec and isinstance(result, (str, Path)):
                 result = _suite_spec(Path(result))
             if not isinstance(result, wanted):
-                raise TypeError(f"gave {type(result).__name__} where {wanted.__name__} is expected")
+                raise TypeError(f"returned {type(result).__name__} where {wanted.__name__} is expected")
             assert isinstance(result, contract.Declared)
             judgement = contract.judge(result, plugin.api)
             if judgement.fault:
@@ -194,7 +194,7 @@ def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) ->
             problems += _warnings(plugin, "validate", judgement.remarks, where=hook)
     counts = Counter(spec.name for spec in specs)
     problems.extend(
-        problem_of(plugin, "validate", f'gave the name "{name}" {count} times; none is used', where=hook)
+        problem_of(plugin, "validate", f'returned the name "{name}" {count} times; none is used', where=hook)
         for name, count in sorted(counts.items())
         if count > 1
     )

@@ -254,7 +254,7 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
     if located.classes not in (None, len(class_names)):
         raise fault(
             located,
-            f"has {len(class_names)} classes, but {located.name} has {located.classes}; give these data another name",
+            f"has {len(class_names)} classes, but {located.name} has {located.classes}; give this data another name",
         )
 
 

@@ -75,7 +75,9 @@ def bring(given: Path, folder: Path, name: str = "") -> Brought:
         theirs.mkdir()
         unpack(given, theirs)
         if not (theirs / FILE_NAME).is_file():
-            raise StoreError(f"{given} holds no results; give a folder that vitbench run wrote to, or its zip archive.")
+            raise StoreError(
+                f"{given} contains no results; give a folder that vitbench run wrote to, or its zip archive."
+            )
         try:
             contents, left_out = _checked(theirs, source)
             files = _checked_files(theirs, checked, contents, source)

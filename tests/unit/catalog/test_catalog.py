@@ -224,12 +224,15 @@ def unknown(name: str) -> ModelSpec:
         (
             lambda name: spec_of("mixer-b16"),
             UnusableError,
-            "could not be asked: ValueError: resolve gave the model mixer-b16 for mixer-s16; give the member of this n",
+            (
+                "could not be asked: ValueError: resolve returned the model mixer-b16 for mixer-s16; give the member "
+                "of this n"
+            ),
         ),
         (
             lambda name: spec_of("mixer-*", resolve="a:b"),
             UnusableError,
-            "could not be asked: ValueError: resolve gave the model mixer-* for mixer-s16; give the member of",
+            "could not be asked: ValueError: resolve returned the model mixer-* for mixer-s16; give the member of",
         ),
         (
             lambda name: spec_of(name, image_sizes=8),

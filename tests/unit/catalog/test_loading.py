@@ -87,8 +87,8 @@ BROKEN = {
         "validate",
         "vitbench_models: ValueError: model n: requires must be a tuple of texts",
     ),
-    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: gave str where ModelSpec"),
-    "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'gave the name "net" 2 times; none is used'),
+    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: returned str where ModelSpec"),
+    "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'returned the name "net" 2 times; none is used'),
     "a suite that is not there": (
         models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
         "validate",
@@ -142,7 +142,7 @@ def spec(name: str, fields: str = "") -> str:
         (spec("bad", "options={'depth': None}"), "model bad: option depth needs a type"),
         (spec("bad", "options={'depth': vitbench.Option(4, hlep='x')}"), "model bad: option depth has no field 'hlep'"),
         (spec("bad", "preprocess=vitbench.Preprocess(mean=(1.0,), std=(0.0,))"), "model bad: preprocess: std must be"),
-        ("'net'", "vitbench_models: TypeError: gave str where ModelSpec is expected"),
+        ("'net'", "vitbench_models: TypeError: returned str where ModelSpec is expected"),
         ("1 / 0", "vitbench_models: ZeroDivisionError"),
     ],
 )

@@ -85,7 +85,7 @@ def test_one_that_gives_images_alone_passes_all() -> None:
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_dataset_missing": "it reads no files",
         "check_dataset_sizes": "it declares neither classes nor shape nor sizes",
-        "check_dataset_batches_agree": "it offers image(i) alone",
+        "check_dataset_batches_agree": "it offers only image(i)",
     }
 
 
@@ -153,14 +153,19 @@ def broken(split: str) -> Images:
 BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     "fewer images": (
         "check_dataset_sizes",
-        "train has 30 images, the spec says 31",
+        "train has 30 images, but the spec says 31",
         sound,
         {"sizes": {"train": 31, "test": 12}},
     ),
-    "another count of classes": ("check_dataset_sizes", "train has 3 classes, the spec says 4", sound, {"classes": 4}),
+    "another count of classes": (
+        "check_dataset_sizes",
+        "train has 3 classes, but the spec says 4",
+        sound,
+        {"classes": 4},
+    ),
     "another shape": (
         "check_dataset_sizes",
-        "train image 0 is [3, 4, 4], the spec says [1, 4, 4]",
+        "train image 0 is [3, 4, 4], but the spec says [1, 4, 4]",
         sound,
         {"shape": (1, 4, 4)},
     ),
@@ -172,7 +177,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "empty": (
         "check_dataset_opens",
-        'open(split="test") gave 0 images',
+        'open(split="test") returned 0 images',
         in_test(lambda one: {"labels": one.labels[:0]}),
         {},
     ),
@@ -253,7 +258,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "no split at all": (
         "check_dataset_opens",
-        "open gave None for every split; raise FileNotFoundError where there is nothing",
+        "open returned None for every split; raise FileNotFoundError if there is nothing",
         lambda split: None,
         {},
     ),
@@ -271,7 +276,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "names in another order": (
         "check_dataset_order_stable",
-        "the class names of train come in another order when opened again; sort them",
+        "the class names of train are in a different order when opened again; sort them",
         lambda split: replace(sound(split), class_names=tuple(np.roll(["a", "b", "c"], next(_numbers)).tolist())),
         {},
     ),
@@ -437,8 +442,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ("function", "words"),
     [
         ("open_sorted", ""),
-        ("open_set", "the class names of train come in another order when opened again; sort them"),
-        ("open_shuffled", "the labels of train come in another order when opened again; sort, or fix the seed"),
+        ("open_set", "the class names of train are in a different order when opened again; sort them"),
+        ("open_shuffled", "the labels of train are in a different order when opened again; sort, or fix the seed"),
     ],
 )
 def test_a_data_set_is_opened_in_two_processes(function: str, words: str, module: str) -> None:

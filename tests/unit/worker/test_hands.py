@@ -59,7 +59,7 @@ def test_a_state_of_another_length_is_not_gone_on_from(tmp_path: Path, said: lis
     anew = Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=90)
     assert anew.resume() is None
     assert (anew.earlier_steps, anew.earlier_seconds) == (0, 0.0)
-    assert said == ["the saved state of a killed training is of another length; training starts over"]
+    assert said == ["the saved state of a killed training is for a different length; training starts over"]
     again = Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=100).resume()
     assert again == (40, {})
 

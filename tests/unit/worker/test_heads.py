@@ -35,7 +35,7 @@ def test_classes_are_matched_by_name_else_by_all_numbers(data: Any, outputs: Any
 @pytest.mark.parametrize(
     ("data", "outputs", "words"),
     [
-        (("a", "b"), (), "head has 5 classes that nothing names, and the data have 2; say which"),
+        (("a", "b"), (), "head has 5 classes without a name, and the data have 2; say which"),
         (("n01", "trench"), HEAD, r'"trench" of the data.s 2 classes is not among the 5 of its head .*mean "tench"\?'),
         (("0", "1"), HEAD, '"0", "1" of the data.s 2 classes are not among'),  # digits are not the first of ImageNet
         ((*map(str, range(4)), "n01"), HEAD, "not among"),

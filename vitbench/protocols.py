@@ -111,7 +111,7 @@ class TrainVal:
     augmentations: tuple[Augmentation, ...] = ()
     """The changes of an image that keep its label: crop, flip."""
     target: Literal["single_label"] = "single_label"
-    """What the labels say of an image: one class each."""
+    """What the labels mean: one class per image."""
 
     @property
     def num_classes(self) -> int:

@@ -91,7 +91,7 @@ def cache_dataset(
         sides: what the models want; those that lead to the same images share a folder.
         cache_root: folder of the cache; made where it is missing.
         say: gets a line of progress now and then, while images are decoded.
-        skip_unreadable: leave images out that cannot be read.
+        skip_unreadable: skip images that cannot be read.
 
     Returns:
         For each side, the dataset with the folders of its arrays: uint8[N, C, H, W] and int64[N] for each split.

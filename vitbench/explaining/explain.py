@@ -74,7 +74,7 @@ def explain(
     Raises:
         UsageError: a model, a figure, or an option that there is not.
         UnusableError: an image that cannot be read, or nothing to draw with.
-        StoreError: the folder holds no results or cannot be written, or a run is using it.
+        StoreError: the folder contains no results or cannot be written, or a run is using it.
     """
     from vitbench.report.plots.canvas import drawing
 

@@ -55,9 +55,9 @@ class ExportedValue:
     title: str
     """What tables call it; may be empty."""
     exact: bool
-    """Whether it is known without an error, as a number of parameters is."""
+    """Whether it is known exactly, like a number of parameters."""
     machine_bound: bool
-    """Whether it holds for the machine that made it alone."""
+    """Whether it holds only for the machine that measured it."""
     ratio: float | None = None
     """The same over the reference network's value, measured in turn with it."""
     samples: tuple[tuple[float, ...], ...] = ()

@@ -115,7 +115,7 @@ def read_findings(folder: Path) -> Findings:
 
     Raises:
         NothingSelectedError: no run in it has a suite that states anything.
-        StoreError: it is missing, unreadable or of another version.
+        StoreError: it is missing, unreadable or from another version.
     """
     records, board = read_results(folder)
     with Store.open(folder, create=False) as store:

@@ -71,7 +71,7 @@ def plan(
     Args:
         selection: what the user asks for.
         executor: where to prepare.
-        strict_plugins: make any problem with a plugin an error.
+        strict_plugins: treat any problem with a plugin as an error.
         say: gets a sentence for the user, a warning perhaps.
         known: gives what was prepared before on the same grounds (`vitbench.planning.remembered`), where that is
         enough.

@@ -23,7 +23,7 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
     Args:
         folder: an output folder.
         asked: the beginning of the cell's id or key.
-        reason: why, in words.
+        reason: the reason.
 
     Raises:
         UsageError: no reason, no such record, several, or one that is withdrawn already.

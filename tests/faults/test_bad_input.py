@@ -166,7 +166,7 @@ def test_a_folder_that_is_empty(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_no_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    assert f"{tmp_path} has none of the known layouts" in refusal(UnusableError, {"pets": tmp_path})
+    assert f"{tmp_path} matches no known layout" in refusal(UnusableError, {"pets": tmp_path})
 
 
 @pytest.mark.parametrize("layout", ["", "train"])

@@ -108,7 +108,7 @@ def test_layouts_and_splits_are_told_by_the_names_of_folders(
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (["train/1.png", "test/1.png"], "the folders test, train hold images, but no class folders"),
+        (["train/1.png", "test/1.png"], "the folders test, train contain images but no class folders"),
         (_each("training_set", "test_set"), "the folders test_set, training_set have the names of splits"),
         (_each("train2017", "val2017"), "rename them to train, val and test"),
         ([*_each("train"), "test/1.png"], "test/ contains images but no class folders"),
@@ -222,7 +222,7 @@ def test_one_name_spelled_otherwise_is_one_class(tmp_path: Path) -> None:
     opened = _open(root)
 
     assert (opened.class_names, _sizes(opened)) == (("caf\u00e9", "t\u00e9"), {"train": 3, "test": 2})
-    assert any("spelled otherwise" in note for note in opened.notes)
+    assert any("encoded differently" in note for note in opened.notes)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_what_was_done_to_images_is_counted_once_over_all_splits(folders: tuple[
         located, sides=[WantedSize(image_size=None)], cache_root=tmp_path / "cache", say=print
     ).values()
     assert set(info.sizes) == {"train", "test"}
-    assert info.notes[-1] == "of 8 images: 4 transparent, laid over white"
+    assert info.notes[-1] == "of 8 images: 4 transparent, composited on white"
 
 
 def test_an_unreadable_image_is_named_once_with_its_path(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def _flipped(content: bytes) -> bytes:
         (b"", "{} is not an idx file: it is empty"),
         (b"\x89PNG\r\n\x1a\n", "{} is not an idx file: it starts with 89504e47"),
         (idx(np.zeros((4, 2, 2)), kind=7), "{} is not an idx file: it starts with 00000703"),
-        (idx(np.zeros((4, 2, 2)), kind=13), "{} holds numbers of 32 bits; images must be unsigned bytes"),
+        (idx(np.zeros((4, 2, 2)), kind=13), "{} holds 32-bit floats; images must be unsigned bytes"),
         (idx(np.zeros(9)), "{} has 1 axis; images have 3"),
         (idx(np.zeros((4, 3, 2, 2))), "{} has 4 axes; images have 3"),
         (HEADER[:4] + b"\xff" * 8 + bytes(4), "{} holds images of 4294967295x0 pixels"),
@@ -167,7 +167,7 @@ def test_several_datasets_in_a_folder_are_refused(
 
 def test_emnist_is_left_to_the_dataset_that_turns_its_images(tmp_path: Path) -> None:
     write_idx(tmp_path, words=("emnist-letters-train", "emnist-letters-test"))
-    with pytest.raises(ValueError, match=r"images lie transposed; .* --dataset emnist:subset=letters turns"):
+    with pytest.raises(ValueError, match=r"images are stored transposed; .* --dataset emnist:subset=letters turns"):
         open_idx(root=tmp_path, split="train")
 
 

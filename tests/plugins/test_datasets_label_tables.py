@@ -101,11 +101,11 @@ def test_the_user_names_the_file_and_its_columns(tmp_path: Path) -> None:
         ("labels.csv", "path,label\n", "labels.csv: it has no rows"),
         ("labels.csv", "path,label\n../../a.png,cat\n", "line 2: ../../a.png leaves the folder"),
         ("labels.csv", "path,label\na,cat\nd,dog\n", r"line 3: d may be d.jpg, d.png; add the suffix"),
-        ("labels.json", '[{"path": "a.png", "label": ["cat", "dog"]}]', "entry 1: label holds several values"),
+        ("labels.json", '[{"path": "a.png", "label": ["cat", "dog"]}]', "entry 1: label has several values"),
         ("labels.json", '{"a.png": ', "cannot read labels.json"),
         ("labels.json", '["a.png"]', "entry 1: it must be a record"),
         ("labels.jsonl", "{}\n{", "labels.jsonl"),
-        ("labels.txt", "cat a.png\n", "line 1: the label stands before the path"),
+        ("labels.txt", "cat a.png\n", "line 1: the label comes before the path"),
     ],
 )  # fmt: skip
 def test_a_wrong_table_is_refused_with_its_line(name: str, text: str, reason: str, tmp_path: Path) -> None:
@@ -134,5 +134,5 @@ def test_class_folders_need_no_table(tmp_path: Path) -> None:
 def test_images_without_any_labels_are_refused_with_what_to_do(tmp_path: Path) -> None:
     write_images(tmp_path, "images/a.png", "images/b.png")
     assert not detect(tmp_path)
-    with pytest.raises(ValueError, match=r"images/ holds images, and nothing says which labels they have; put them"):
+    with pytest.raises(ValueError, match=r"images/ contains images without labels; put them"):
         folder.open_folder(root=tmp_path, split="train")

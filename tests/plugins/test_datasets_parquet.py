@@ -168,7 +168,7 @@ def test_files_are_told_by_their_whole_names(files: list[str], layout: str, tmp_
         ([f"train-00001-of-00002-{HASH}.parquet"], r"missing: train-00000-of-00002\.parquet$"),
         (["train-0.parquet", "train-2.parquet"], r"^1 of 3 files of train are missing: train-1\.parquet$"),
         (["train-00000-of-00001.parquet", "train-00001-of-00001.parquet"],
-         r"number beyond its count: train-00001-of-00001\.parquet$"),
+         r"numbered beyond the count in its name: train-00001-of-00001\.parquet$"),
         (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
          "the files of train come from several versions, train-00000-of-00001"),
         ([f"train-00000-of-00001-{HASH}.parquet", f"train-00000-of-00001-{OTHER}.parquet"], "several versions"),
@@ -252,9 +252,9 @@ def test_a_missing_column_is_named_with_those_that_are_there(
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (["cat"] * 12, "train-0.parquet: column label .*must hold integers, not string"),
+        (["cat"] * 12, "train-0.parquet: column label .*must contain integers, not string"),
         ([1, None] * 6, "train-0.parquet: column label .*no value in 6 of 12 rows"),
-        ([0, 1, 5_000_000] * 4, "a label is 5000000, and nothing names the classes"),
+        ([0, 1, 5_000_000] * 4, "a label is 5000000, but the classes have no names"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(values: list[Any], reason: str, tmp_path: Path) -> None:

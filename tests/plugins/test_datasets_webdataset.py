@@ -87,7 +87,7 @@ def test_shards_in_one_folder_are_told_by_their_names_and_classes_by_numbers(tmp
         (
             "train/2.tar",
             {"a.cls": b"0", "a.webp": b""},
-            "train/nshards.txt says 2 files, and there are 0.tar, 1.tar",
+            "train/nshards.txt says 2 files, but there are 0.tar, 1.tar",
         ),
     ],
 )

@@ -40,7 +40,10 @@ SKIPPED: dict[str, dict[str, str]] = {
         "rollout": "3 attention maps from 2 modules",
         "distance": "3 attention maps from 2 modules",
     },
-    "cait_xxs24_224": {"attribution": "the same tokens in each layer", "rollout": "this model's pool has others"},
+    "cait_xxs24_224": {
+        "attribution": "the same tokens in each layer",
+        "rollout": ("this model's pool has different ones"),
+    },
     "visformer_tiny": {"attribution": "the same tokens in each layer", "rollout": "the same tokens in each layer"},
     "fastvit_sa12": {"positions": "pos_enc"},
     "xcit_nano_12_p16_224": {

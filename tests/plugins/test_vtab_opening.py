@@ -202,7 +202,7 @@ def _no_zip(root: Path) -> str:
         (_a_scene_that_leaves_the_folder, "secret.png leads outside the dataset folder"),
         (_a_list_that_leaves_the_folder, "secret.jpg leads outside the dataset folder"),
         (_a_cut_array, "testing-dat.mat has 368,639 bytes of data, not 368,640; it is damaged"),
-        (_packed_arrays, "are packed; unpack them with gunzip"),
+        (_packed_arrays, "are compressed; decompress them with gunzip"),
         (_a_missing_label, "cannot read .*label_2/000003.txt: No such file"),
         (_a_missing_image, "1 of 12 images are missing, the first is .*Breed_3.jpg"),
         (_no_zip, "cannot read .*dsprites_ndarray_x.npz"),

@@ -135,7 +135,7 @@ def test_a_wrong_model_is_refused(fields: dict[str, object], words: str) -> None
     [
         ({"better": "up"}, "better must be higher, lower or neither"),
         ({"needs": "speed"}, "needs must be one of architecture"),
-        ({"options": {"level": 0.9}}, r'title must tell the option level, such as "to \{level\}", not \'\''),
+        ({"options": {"level": 0.9}}, r'title must mention the option level, such as "to \{level\}", not \'\''),
         ({"options": {"level": 0.9}, "title": "to {levle}"}, "title 'to {levle}' cannot be formatted: KeyError"),
         ({"options": {"subject": 0.9}}, "option subject has the name of an argument of measure"),
         ({"options": {"f": Option("", kind="file")}, "title": "{f}"}, "option f must be a value, not of kind file"),

@@ -214,7 +214,7 @@ def test_another_version_is_refused_with_both_numbers(store, tmp_path, create, v
         Store.open(folder, create=create)
     age = "an earlier" if version < SCHEMA else "a later"
     reads = f"this one reads {OLDEST_SCHEMA} to {SCHEMA}"
-    line = f"was written by {age} version of vitbench (store version {version}; {reads}); name another"
+    line = f"was written by {age} version of vitbench (store version {version}; {reads}); choose another"
     assert line in one_line(error)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
 

@@ -198,8 +198,11 @@ NOTES = "\n@vitbench.hookimpl{marks}\ndef vitbench_notes():\n    yield 'a note'\
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("vitbench_api = 3\n" + GOOD + NOTES.format(marks=""), "needs contract 3, and this vitbench keeps 1"),
-        (GOOD + NOTES.format(marks="(optionalhook=True)"), "needs a later contract than 1, and this vitbench keeps 1"),
+        ("vitbench_api = 3\n" + GOOD + NOTES.format(marks=""), "needs contract 3, but this vitbench implements 1"),
+        (
+            GOOD + NOTES.format(marks="(optionalhook=True)"),
+            ("needs a later contract than 1, but this vitbench implements 1"),
+        ),
     ],
 )
 def test_a_hook_of_a_later_contract_is_left_out_with_a_warning(code: str, words: str, install: Install) -> None:
@@ -208,7 +211,7 @@ def test_a_hook_of_a_later_contract_is_left_out_with_a_warning(code: str, words:
     assert list(catalog.models) == ["later/net"]
     [problem] = catalog.problems
     assert (problem.stage, problem.severity) == ("register", "warning")
-    assert problem.error == f"the hook 'vitbench_notes' {words}; it is left out."
+    assert problem.error == f"the hook 'vitbench_notes' {words}; it is ignored."
 
 
 def test_a_hook_that_looks_misspelt_is_told_as_that_even_where_a_later_contract_is_declared(install: Install) -> None:
@@ -293,7 +296,7 @@ def test_a_package_of_a_later_contract_is_of_use_with_warnings() -> None:
     assert type(spec) is ModelSpec
     assert (spec.defaults, spec.declared["width"].minimum) == ({"width": 8}, 1)
     assert built(found) == LAYERS
-    keeps = "needs contract 2, and this vitbench keeps 1; it is left out"
+    keeps = "needs contract 2, but this vitbench implements 1; it is left out"
     assert [(problem.severity, problem.error) for problem in found.problems] == [
         ("warning", f"the hook 'vitbench_notes' {keeps}."),
         ("warning", f"vitbench_models: model mlp: option width: the field 'group' {keeps}"),

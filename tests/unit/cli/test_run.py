@@ -26,7 +26,7 @@ def test_a_limit_is_images_or_with_a_dot_a_share(text: str | None, value: float 
 
 @pytest.mark.parametrize("text", ["0", "-1", "0.0", "1.01", "1e3", "many", "nan", ".", "inf"])
 def test_no_other_limit_is_taken(text: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"neither a whole number nor|must be"):
+    with pytest.raises(click.BadParameter, match=r"neither an integer nor|must be"):
         limit(text)
 
 

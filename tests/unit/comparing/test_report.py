@@ -126,8 +126,8 @@ def test_of_several_seeds_the_larger_error_is_named(tmp_path: Path, starts: tupl
     ]
     words = text(models(tmp_path, *parts))
     assert "top1: means over 2 and 2 seeds; the test counts the errors of images and of seeds." in words
-    assert f"{advice} would help first" in words
-    assert "in a larger share of its seeds" in words
+    assert f"{advice} would help most" in words
+    assert "more often over its seeds" in words
 
 
 def test_too_few_images_are_said_to_be_too_few(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_two_models_of_one_name_are_said_to_be_two(tmp_path: Path) -> None:
         for size in (2, 4)
     ]
     words = text(compare_folders(*folders))
-    assert "two models of one name: A scratch/net:patch_size=2, B scratch/net:patch_size=4." in words
+    assert "two different models with the same name: A scratch/net:patch_size=2, B scratch/net:patch_size=4." in words
     assert "--model with that name compares them anyway." in words
     assert "Verdict: B is a different model from A." in words
 

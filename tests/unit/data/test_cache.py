@@ -756,7 +756,7 @@ def test_processes_that_fill_the_cache_at_once_agree(tmp_path: Path) -> None:
         ({"labels": {"train": np.array([0.0, 1.0]), "test": np.array([0, 1])}}, "of shape [N], not float64[2]"),
         ({"labels": {"train": np.eye(6, 2, dtype=int), "test": np.array([0, 1])}},
          "train labels must be int64[N], one class each, not int64[6, 2]; several labels per image are"),
-        ({"labels": {"train": np.zeros(6, int), "test": np.array([0, 1, 0, 1])}}, "images are of one class, 'cat'"),
+        ({"labels": {"train": np.zeros(6, int), "test": np.array([0, 1, 0, 1])}}, "images have the same class, 'cat'"),
         ({"labels": {"train": np.array([0, 1]), "test": np.array([], int)}}, "there are no test images"),
         ({"labels": {n: np.zeros(4, int) for n in ("train", "test")}, "names": {"train": ("cat",), "test": ("cat",)}},
          "has only one class, 'cat'"),

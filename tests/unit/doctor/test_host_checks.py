@@ -62,7 +62,7 @@ class TestThreads:
     def test_no_more_than_the_cores_is_well(self, default: int) -> None:
         check = host_checks.threads_check(default=default, usable=2, variable=None)
         assert is_well(check)
-        assert check.found == f"torch starts {default} by itself; a run takes 2 unless --threads says otherwise"
+        assert check.found == f"torch starts {default} by itself; a run uses 2 unless --threads is given"
 
     def test_more_than_the_cores(self) -> None:
         check = host_checks.threads_check(default=8, usable=2, variable="8")

@@ -108,7 +108,11 @@ def breaks(output: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "error", "words"),
     [
-        (lambda output: (output / "link").symlink_to("/etc/passwd"), UnusableError, "is not a file but a link"),
+        (
+            lambda output: (output / "link").symlink_to("/etc/passwd"),
+            UnusableError,
+            ("is a link or a device, not a file"),
+        ),
         (lambda output: None, UsageError, "there is nothing that mine/it could export"),
         (breaks, UnusableError, "exporter mine/it failed: KeyError"),
         (lambda results: 3, UnusableError, "write must return notes"),
@@ -134,8 +138,8 @@ def failed_alone(folder: Path) -> None:
     [
         (["timm-cvs", "{good}"], 2, 'unknown exporter "timm-cvs". Did you mean "timm-csv"?'),
         (["timm-csv:decimals=3", "{good}"], 2, 'has no option "decimals"'),
-        (["timm-csv", "{empty}"], 4, "holds no results; name the folder that vitbench run wrote to"),
-        (["timm-csv", "{failed}"], 2, "has nothing to export: no cell ended well; see `vitbench show"),
+        (["timm-csv", "{empty}"], 4, "contains no results; give the folder that vitbench run wrote to"),
+        (["timm-csv", "{failed}"], 2, "has nothing to export: no cell succeeded; see `vitbench show"),
         (["hugging-face:datasets=digits", "{good}"], 2, 'needs NAME:OWNER/NAME, not "digits"'),
         (["hugging-face:datasets=mnist:a/b", "{good}"], 2, 'no results on "mnist"; there are those on digits'),
     ],

@@ -105,7 +105,7 @@ def test_the_older_of_quality_and_speed_is_left_out_and_it_is_said() -> None:
     [row] = board.rows
     assert ("top1" in row.metrics, "throughput" in row.metrics) == (False, True)
     [sentence] = board.left_out
-    assert sentence.startswith("vit: its quality is left out, which was measured with other code of the model")
+    assert sentence.startswith("vit: its quality is left out: it was measured with different code of the model")
     board = build([*f.speed("vit"), *later([f.quality("vit", 340)], **new)], [], "top1")
     [row] = board.rows
     assert ("top1" in row.metrics, "throughput" in row.metrics) == (True, False)

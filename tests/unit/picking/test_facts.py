@@ -61,7 +61,7 @@ def test_data_without_images_to_learn_from_have_facts_too() -> None:
 def test_doubts_are_told_each_once() -> None:
     both = facts((9, 9), (1, 1), (5, 5), doubts=("a", "b"), val_doubts=("b", "c"), short_side=300)
     assert both.doubts == ("a", "b", "c")
-    assert facts_in_words(both)[0].endswith("test images of mixed sizes, the shorter side 300 pixels in the median.")
+    assert facts_in_words(both)[0].endswith("test images of mixed sizes, median shorter side 300 pixels.")
     assert facts_in_words(both)[-1] == "Interpret scores with care: c."
 
 

@@ -38,9 +38,9 @@ def test_a_machine_that_makes_the_same_cells_does_not_differ() -> None:
         ({"files": {"model.checkpoint": "other"}}, "the file that model.checkpoint names differs there"),
         (
             {"model": msgspec.structs.replace(CELL.provenance.model, code_hash="other")},
-            f"the code of plugin {CELL.provenance.model.plugin} is another there",
+            f"the code of plugin {CELL.provenance.model.plugin} differs there",
         ),
-        ({}, "would be made of something else there"),
+        ({}, "would be computed from something else there"),
     ],
 )
 def test_it_is_said_what_a_cell_would_be_made_of(changes: dict[str, Any], words: str) -> None:
@@ -50,8 +50,8 @@ def test_it_is_said_what_a_cell_would_be_made_of(changes: dict[str, Any], words:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"machine": "abacus"}, "of another machine class, abacus instead of"),
-        ({"missing": 3}, "3 cells of the plan are others there"),
+        ({"machine": "abacus"}, "its machine class differs, abacus instead of"),
+        ({"missing": 3}, "3 cells of the plan differ there"),
         ({"metrics": {}}, "the code of the metric metrics/top1 is another there"),
     ],
 )

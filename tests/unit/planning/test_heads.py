@@ -68,7 +68,7 @@ def test_a_head_is_as_its_names_say_else_as_the_checkpoint_has_it(
 
 def test_a_head_of_which_only_the_size_is_known_wants_a_class_map(tmp_path: Path) -> None:
     given = own_head(model(tmp_path, classes=5), DATA)
-    with pytest.raises(UnusableError, match=r"head has 5 classes without a name, and the data have 2; say which"):
+    with pytest.raises(UnusableError, match=r"head has 5 classes without a name, but the data has 2; map outputs"):
         resolve_head(given, DATA, {"class_map": ""})
     (tmp_path / "map.csv").write_text("cat,4\ndog,1\ndog,0\n")
     found = resolve_head(given, DATA, {"class_map": str(tmp_path / "map.csv"), "classes": "subset"})

@@ -232,7 +232,7 @@ def test_each_bad_model_costs_its_own_cells() -> None:
             "absent": "cannot import no_such_module:build: ModuleNotFoundError: No module named 'no_such_module'",
             "odd": "width is odd",
             "lacks": "it needs the module no_such_module, which is not installed",
-            "far": "its family could not be asked: ValueError: no network",
+            "far": "its family could not be queried: ValueError: no network",
         }[name]
         assert reason == words, (name, kind)
     assert len(found) == 10
@@ -536,7 +536,7 @@ def test_without_a_hub_a_speed_is_measured_with_random_weights_and_all_else_wait
         assert cell.hub == ("" if (label, kind) == ("sound", "SpeedCell") else "away")
     assert "model zoo/hub: its speed would be measured with random weights; the hub is not reachable" in found.notes
     assert found.child_environment == {"HF_HUB_OFFLINE": "1"}
-    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; rerun the same command later"):
+    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; run the same command later"):
         prepared("zoo/hub", speed=SpeedPlan(batch_sizes=()))
 
 

@@ -135,7 +135,7 @@ def test_a_model_that_keeps_results_is_invalid() -> None:
 
     result = info(Remembers(), batch_size=2)
     assert result["verdict"] == "invalid"
-    assert "the model keeps results" in str(result["reasons"])
+    assert "the model caches results" in str(result["reasons"])
 
 
 def test_flags_and_generators_are_restored_and_a_model_that_writes_them_is_named() -> None:

@@ -80,7 +80,7 @@ def test_all_reasons_are_given_on_request() -> None:
 def test_a_legend_says_what_the_marks_mean_and_no_more() -> None:
     doubtful = f.quality("a", verdict="warn")
     assert notes(f.quality("a"), telling="legend") == []
-    assert notes(doubtful, telling="legend") == ["A figure after ~ is doubtful."]
+    assert notes(doubtful, telling="legend") == ["A number after ~ is doubtful."]
     assert notes(doubtful, f.quality("b", verdict="invalid"), telling="legend") == [
         "A figure after ! is invalid, after ~ is doubtful."
     ]

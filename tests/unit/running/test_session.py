@@ -139,7 +139,7 @@ def _run(shard: str) -> Run:
             ["1/3"],
             3,
             [
-                "This folder held shard 1/3 so far; shard 2/3 now runs into it, too.",
+                "This folder held shard 1/3 so far; shard 2/3 now goes into it as well.",
                 "Shard 2/3: 3 of the plan's 9 cells; `vitbench merge` joins the folders of all shards.",
             ],
         ),

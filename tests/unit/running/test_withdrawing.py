@@ -108,7 +108,7 @@ def test_an_interrupted_repetition_does_not_bring_it_back(results: Path) -> None
         ("", REASON, 'no record has an id that begins with ""'),
         (f.quality_cell("later").id, REASON, "later on digits, supervised, seed 0 .* has no record yet"),
         (GOOD.id, " \n", "the reason is empty"),
-        (GOOD.id, "\udcff", "the reason is no UTF-8 text"),
+        (GOOD.id, "\udcff", "the reason is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_withdrawn_is_refused(asked: str, reason: str, words: str, results: Path) -> None:

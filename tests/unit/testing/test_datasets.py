@@ -222,7 +222,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "numbers for names": (
         "check_dataset_class_names",
-        "must be two or more texts, not [0, 1, 2]",
+        "must be two or more strings, not [0, 1, 2]",
         changed(class_names=(0, 1, 2)),
         {},
     ),
@@ -264,7 +264,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "labels in another order": (
         "check_dataset_order_stable",
-        "the labels of train come in another order when opened again",
+        "the labels of train are in a different order when opened again",
         lambda split: Shuffling(split, labels=True),
         {},
     ),
@@ -379,7 +379,7 @@ def careless_of_test(*, root: Path, split: str, download: bool) -> Images:
             "open(split=\"train\") where there is no folder raised KeyError: 'train' (test_datasets.py",
         ),
         (invents, 'open(split="train") where there is no folder found images; raise FileNotFoundError'),
-        (makes_folder, 'open(split="train") where there is no folder and download=False made data; write nothing'),
+        (makes_folder, 'open(split="train") where there is no folder and download=False created data; write nothing'),
         (writes_beside, 'open(split="train") where there is no folder and download=False made cache.bin; write'),
         (a_bug, 'open(split="train") where there is no folder raised ValueError: invalid literal for int() with'),
         (no_words, 'open(split="train") of an empty folder raised ValueError'),

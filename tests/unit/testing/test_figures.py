@@ -276,7 +276,7 @@ BAD: dict[str, tuple[str, str, Draw, dict[str, Any]]] = {
         lambda subject: [np.ones(2)],
         {},
     ),
-    "nothing": ("check_figure_draws", "draw returned no picture; raise Skip where", lambda subject: [], {}),
+    "nothing": ("check_figure_draws", "draw returned no picture; raise Skip if", lambda subject: [], {}),
     "numbers alone": (
         "check_figure_draws",
         "draw returned no picture",
@@ -323,7 +323,7 @@ BAD: dict[str, tuple[str, str, Draw, dict[str, Any]]] = {
         {},
     ),
     "an odd name": ("check_figure_measurements", "'area %' must be letters, digits", measured(name="area %"), {}),
-    "no unit": ("check_figure_measurements", 'area has no unit; say one, "1" for', measured(unit=""), {}),
+    "no unit": ("check_figure_measurements", 'area has no unit; give one, "1" for', measured(unit=""), {}),
     "not a number": ("check_figure_measurements", "area is nan; give None", measured(value=float("nan")), {}),
     "no value": ("check_figure_measurements", "area has no value and no reason", measured(value=None), {}),
     "outside of its interval": (
@@ -332,7 +332,7 @@ BAD: dict[str, tuple[str, str, Draw, dict[str, Any]]] = {
         measured(low=0.6, high=0.7),
         {},
     ),
-    "draws from the global generator": ("check_figure_repeatable", "under another seed; draw from", noisy, {}),
+    "draws from the global generator": ("check_figure_repeatable", "with another seed; use a separate", noisy, {}),
     "all cached images": ("check_figure_sees_its_split", "does not name change what it gives", of_all_cached, {}),
     "train mode": ("check_figure_leaves_model", "draw changed the mode of the whole of the model", trains, {}),
     "changes a weight": ("check_figure_leaves_model", "draw changed the values of ", prunes, {}),

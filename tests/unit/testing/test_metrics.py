@@ -240,7 +240,7 @@ def test_scores_of_each_kind_pass_all(kind: str) -> None:
 BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
     "values of half of the images": (
         "check_metric_scores",
-        "error has values [60] for 120 images (10 classes); give one for each",
+        "error has values [60] for 120 images (10 classes); return one per image",
         lambda subject: [ImageScores(name="error", values=wrong(subject)[::2])],
         {},
     ),
@@ -252,7 +252,7 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
     ),
     "values in a list": (
         "check_metric_scores",
-        "the values of error are list (10 classes); give an array of bool or float",
+        "the values of error are list (10 classes); return an array of bool or float",
         lambda subject: [ImageScores(name="error", values=wrong(subject).tolist())],
         {},
     ),
@@ -268,7 +268,7 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
         scored(lambda matrix: error_of(matrix) if matrix.sum(axis=1).all() else math.inf),
         {},
     ),
-    "a score that writes": ("check_metric_scores", "score of error changes what it is given", scored(empties), {}),
+    "a score that writes": ("check_metric_scores", "score of error changes its input", scored(empties), {}),
     "a score that remembers": ("check_metric_scores", "for the same images (10 classes)", scored(Drifts()), {}),
     "a score that sorts": ("check_metric_scores", "score of error changes what it", of_sample(sorts_the_sample), {}),
     "a score of all images whatever is asked": (
@@ -356,7 +356,7 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
     ),
     "always the same": (
         "check_metric_direction",
-        "error is 0.5 for all subjects of the kit; a metric that always",
+        "error is 0.5 for all subjects of the kit; a metric that is always",
         constant(value=0.5),
         {},
     ),

@@ -248,7 +248,7 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     ),
     "chance of its own": (
         "check_recipe_seed",
-        "the same seed gives other weights",
+        "the same seed gives different weights",
         lambda model, data, run: sgd(model, data, run, generator=FRESH),
         {},
     ),
@@ -290,11 +290,11 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "never resumed": ("check_recipe_resumes", "never run.resume", partial(resumable, asks=False), {}),
     "no momentum": (
         "check_recipe_resumes",
-        "step 9 ends with other weights",
+        "step 9 ends with different weights",
         partial(resumable, keeps_momentum=False),
         {},
     ),
-    "half a loss": ("check_recipe_resumes", "step 9 logs another loss", partial(resumable, keeps_loss=False), {}),
+    "half a loss": ("check_recipe_resumes", "step 9 logs a different loss", partial(resumable, keeps_loss=False), {}),
     "a flag": ("check_recipe_leaves_flags", "fit changes torch's cudnn.benchmark", sets_a_flag, {}),
     "grad mode": ("check_recipe_leaves_flags", "fit changes torch's grad_enabled", turns_gradients_off, {}),
 }
@@ -465,7 +465,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     ),
     "not finite": (of_take(lambda inputs, labels: torch.tensor(torch.nan)), "returned tensor(nan); return the loss"),
     "nothing learnt": (of_take(lambda inputs, labels: torch.tensor(1.0)), "take of its step changes no weight"),
-    "another optimiser": (another_optimizer, "its step is one of AdamW, and fit takes those of SGD; let fit"),
+    "another optimiser": (another_optimizer, "its step is one of AdamW, and fit takes those of SGD; make fit"),
 }
 
 

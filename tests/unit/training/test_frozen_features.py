@@ -137,7 +137,7 @@ def test_features_are_what_the_head_reads_and_a_new_head_reads_them(make: Callab
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (Scaled, "Scaled has no features: it has no method features, and what it gives is not what a last linear"),
+        (Scaled, "Scaled has no features: it has no method features, and its output is not that of a last linear"),
         (TwoHeads, "TwoHeads has no features"),
         (Tokens, "Tokens has no features"),
         (NoLinear, "NoLinear has no features"),

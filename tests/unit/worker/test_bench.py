@@ -132,7 +132,7 @@ def test_a_model_that_keeps_results_is_told_in_inference_alone() -> None:
     inputs = made.inputs()
     made.time(inputs)
     (reason,) = made.remembered(inputs)
-    assert reason.endswith("the model keeps results")
+    assert reason.endswith("the model caches results")
     assert bench(kept, mode="training").remembered(inputs) == []
     assert bench(Probe()).remembered(inputs) == []
 

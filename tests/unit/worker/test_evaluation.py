@@ -149,7 +149,7 @@ def test_a_model_that_is_wrong_in_a_variant_only_is_found_there(
     assert evaluated(Net(change)).faults == ()
     [fault] = evaluated(Net(change), **conditions).faults
     assert fault.startswith(DISAGREES)
-    assert f" of {IMAGES} images get another class" in fault
+    assert f" of {IMAGES} images get a different class" in fault
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ def test_a_loss_that_is_not_finite_is_invalid() -> None:
 
 def test_a_model_that_keeps_results_is_at_fault() -> None:
     (fault,) = speed_of(partial(known_models.Caching, 0.02), batch_size=4).faults
-    assert fault.endswith("the model keeps results")
+    assert fault.endswith("the model caches results")
     assert speed_of(known_models.Linear, batch_size=4).faults == ()
 
 

@@ -190,8 +190,9 @@ class FitRun:
     build: Callable[[str], nn.Module] = _build_nothing
     """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
-    the model in training as they are; where its own size, channels or normalisation are others, they are converted
-    inside. Raises UsageError for a text that no such option holds: what is built belongs to the cell's key."""
+    the model in training as they are; where its own size, channels or normalisation differ, they are converted inside.
+    Raises UsageError for a text that no such option holds: what is built belongs to the cell's key.
+    """
     resume: Callable[[], tuple[int, Mapping[str, Any]] | None] = _nothing_saved
     """``run.resume()`` gives what an earlier attempt at this training, which was killed, saved last: the step and the
     state, its tensors on the CPU; None where there is nothing, or it is damaged, which the user is told. What an
@@ -593,4 +594,4 @@ class Subject:
     energy: EnergyUse | None = None
     """Of a speed cell on a device that has a counter of its energy."""
     agreement: Agreement | None = None
-    """Of a cell that computes otherwise than plain float32: how near it comes to it."""
+    """Of a cell that does not compute in plain float32: how closely it agrees with that."""

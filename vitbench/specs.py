@@ -816,9 +816,9 @@ class MetricSpec(WithOptions):
             _check_measurement(owner, self.name)
         given = tuple(MeasurementSpec(name=m) if isinstance(m, str) else m for m in self.measurements)
         if not all(isinstance(each, MeasurementSpec) for each in given):
-            raise ValueError(f"{owner}: measurements must hold names or MeasurementSpec, not {self.measurements!r}")
+            raise ValueError(f"{owner}: measurements must contain names or MeasurementSpec, not {self.measurements!r}")
         if len({each.name for each in given}) < len(given):
-            raise ValueError(f"{owner}: measurements must hold each name once")
+            raise ValueError(f"{owner}: measurements must contain each name once")
         object.__setattr__(self, "measurements", given)
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "measure"))
         self._check_titles(owner)

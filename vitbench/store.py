@@ -39,7 +39,7 @@ __all__ = ["FILE_NAME", "IMPORTED", "Contents", "Run", "Store", "blob_digest", "
 
 FILE_NAME = "vitbench.sqlite"
 IMPORTED = "import-"
-"""How the id of a run begins that stands for somebody else's."""
+"""How the id of a run begins that stands for someone else's."""
 _FILES = ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures")
 """Folders of the files of cells, each named by a cell's key."""
 _JOB = ".job-"
@@ -135,7 +135,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def imported(self) -> bool:
-        """Whether it stands for runs of somebody else, whose results were imported."""
+        """Whether it stands for someone else's runs, whose results were imported."""
         return self.id.startswith(IMPORTED)
 
     @property
@@ -213,7 +213,7 @@ class Store:
 
     @classmethod
     def open_foreign(cls, path: Path) -> Self:
-        """Open a store that somebody else may have made up, to read it: a copy that nothing else writes.
+        """Open a store that someone else may have made up, to read it: a copy that nothing else writes.
 
         Nothing in it runs: it has the tables and triggers of a store and no others, and those never fire when it is
         read.
@@ -393,7 +393,7 @@ class Store:
             return RANK_BY
         if not runs:
             raise StoreError(
-                f"{self.folder} holds no run yet; start one with vitbench run --output {quote(str(self.folder))}"
+                f"{self.folder} contains no run yet; start one with vitbench run --output {quote(str(self.folder))}"
             )
         return runs[-1].rank_by
 

@@ -174,7 +174,7 @@ def _shown(folder: Path, root: Path) -> str:
 
 
 def find_layout(root: Path, depth: int = 0) -> Layout:
-    """Return where the splits lie in `root`; no folder where it holds no images in folders.
+    """Return where the splits lie in `root`; no folder where it contains no images in folders.
 
     Raises:
         FileNotFoundError: `root` does not exist.

@@ -1,7 +1,7 @@
 """Find the image files that a list names: all inside the folder of the dataset, each once.
 
 A list says its paths relative to the dataset's folder, or to one folder in it, such as ``images/`` or the folder of its
-split. Names may lack the suffix of the file, as ids do, or be composed otherwise than the file system has them.
+split. Names may lack the suffix of the file, as ids do, or be composed differently in the file system.
 """
 
 from __future__ import annotations

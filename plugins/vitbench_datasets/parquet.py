@@ -329,7 +329,7 @@ def _labels_of(
     """Return the labels of a split's files by the order of `names`, and notes on files that have another order.
 
     Raises:
-        ValueError: a file's class names are others, or its labels cannot be read.
+        ValueError: a file's class names differ, or its labels cannot be read.
     """
     parts, reordered, nameless = [], [], []
     for path in paths:

@@ -42,7 +42,7 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
     Raises:
         FileNotFoundError: there is no such folder.
         OSError: the download failed.
-        ValueError: it holds no form of the task that is known, or its files cannot be used.
+        ValueError: it contains no known form of the task, or its files cannot be used.
     """
     if not root.is_dir():
         if not (download and task.whole in archives.PUBLISHED):

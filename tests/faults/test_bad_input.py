@@ -322,7 +322,7 @@ FORMATS = ("table", "md", "csv", "json", "latex", "html")
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_store_without_a_run_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
     Store.open(tmp_path, create=True).close()
-    assert f"{tmp_path} holds no run yet; start one with vitbench run" in leaderboard(4, tmp_path, "--format", form)
+    assert f"{tmp_path} contains no run yet; start one with vitbench run" in leaderboard(4, tmp_path, "--format", form)
 
 
 @pytest.mark.parametrize("form", FORMATS)

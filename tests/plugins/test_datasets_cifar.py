@@ -111,7 +111,7 @@ class _Attack:
         (b"cnumpy.testing\nrun_module_suite\n.", "it asks for numpy.testing.run_module_suite"),
         (b"", "Ran out of input"),
         (_original(_batch(5))[:500], "truncated"),
-        (_original([1]), "must hold a dictionary, not list"),
+        (_original([1]), "must contain a dictionary, not list"),
         (_original({b"data": np.zeros((2, 3072), np.uint8)}), "has no entry 'labels'"),
         (_original({b"data": np.zeros((2, 9), np.uint8), b"labels": [0, 1]}), "uint8 pixels of shape [2, 3072]"),
     ],

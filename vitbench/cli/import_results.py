@@ -1,4 +1,4 @@
-"""`vitbench import`: somebody else's results beside one's own."""
+"""`vitbench import`: someone else's results next to your own."""
 
 from __future__ import annotations
 

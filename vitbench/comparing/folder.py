@@ -123,7 +123,7 @@ def open_folder(path: Path) -> Folder:
     """Read a results folder.
 
     Raises:
-        StoreError: it is missing, unreadable or of another version, or holds no run.
+        StoreError: it is missing, unreadable or of another version, or contains no run.
     """
     from vitbench.boards.boards import board_statement
     from vitbench.leaderboard.results import read_results

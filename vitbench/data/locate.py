@@ -110,7 +110,7 @@ def locate(
         layouts: plugin and spec of each layout, in the order in which they are asked.
         data_path: the folder that the user gave for this name.
         data_root: the folder that holds datasets by name.
-        options: names of those that the user gives a folder of one's own: the only layout that has them is taken.
+        options: names of those that the user gives their own folder: the only layout that has them is taken.
 
     Raises:
         UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.

@@ -1,7 +1,7 @@
 """`vitbench export`: results go to an exporter as data, and its files are checked to be where they belong.
 
 The folder of an export holds a file that lists what was written, with digests. So the next export can replace its own
-files, and knows those that somebody else wrote or changed: these it leaves alone.
+files, and knows those that someone else wrote or changed: these it leaves alone.
 """
 
 from __future__ import annotations

@@ -101,9 +101,9 @@ class ExportedCell:
     run: str
     """Id of the run that made the attempt."""
     status: Status
-    """``ok``, or how it ended otherwise."""
+    """``ok``, or how else it ended."""
     reason: str
-    """Why it ended otherwise; empty for ``ok``."""
+    """Why it is not ``ok``; empty for ``ok``."""
     label: str
     """The model's name for tables."""
     model: str

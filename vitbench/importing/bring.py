@@ -1,4 +1,4 @@
-"""Somebody else's results into a folder of one's own: as theirs, under names of their own, or not at all.
+"""Someone else's results into your own folder: as theirs, under names of their own, or not at all.
 
 Each cell gets another id and another key, made of its own and of whose it is: so it never takes the place of a result
 of this folder, never counts as done when a run resumes, and its files are beside the others.
@@ -53,7 +53,7 @@ def bring(given: Path, folder: Path, name: str = "") -> Brought:
 
     Args:
         given: theirs; nothing in it is changed, run or loaded.
-        folder: of one's own, made where it is missing.
+        folder: your own folder, created if it is missing.
         name: whose they are; empty: as `given` is called.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What somebody else's records may hold: names, numbers and texts as vitbench writes them, and nothing else.
+"""What someone else's records may contain: names, numbers and texts as vitbench writes them, and nothing else.
 
 Formats and the page escape whatever they show. This is the door before them: what no run of vitbench would write is
 refused, so that a name that is odd on purpose is never even stored.

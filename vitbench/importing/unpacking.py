@@ -1,4 +1,4 @@
-"""A results folder of somebody else, or a zip archive of one: copied into a folder of ours, as far as it is harmless.
+"""Someone else's results folder, or a zip archive of one: copied into a folder of ours, as far as it is harmless.
 
 Only the store, predictions, scores and weights are taken, by names that are known beforehand: no other name in it is
 ever a path. Links are not followed, and sizes are bounded before anything is read.

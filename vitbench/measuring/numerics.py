@@ -41,7 +41,7 @@ OTHER_CLASS_SHARE = 0.02
 
 
 def is_variant(precision: str, compile: str, channels_last: bool) -> bool:  # noqa: A002 - the word of the command line
-    """Return whether a cell computes otherwise than plain float32 does."""
+    """Return whether a cell computes in anything but plain float32."""
     return precision != "float32" or bool(compile) or channels_last
 
 

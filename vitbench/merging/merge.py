@@ -63,8 +63,8 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
 
     Raises:
         UsageError: no folder is named, or one twice.
-        StoreError: a folder holds no store of this version, or of another suite than the first; the output exists and
-            holds something else, or cannot be written.
+        StoreError: a folder contains no store of this version, or of another suite than the first; the output exists
+            and holds something else, or cannot be written.
     """
     named: dict[Path, Path] = {}
     for folder in folders:
@@ -175,7 +175,7 @@ def _conflicts(sources: Sequence[_Source]) -> Iterator[str]:
 
 
 def _unlike_plans(sources: Sequence[_Source]) -> Iterator[str]:
-    """Say which shards were planned with other code, data or versions, so that their cells are others."""
+    """Say which shards were planned with other code, data or versions, so that their cells differ."""
     newest = [(source, source.run) for source in sources]
     first, run = newest[0]
     keys = {cell.key for cell in first.contents.plans.get(run.id, ())}

@@ -27,7 +27,7 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
 
     Raises:
         UsageError: no reason, no such record, several, or one that is withdrawn already.
-        StoreError: the folder holds no store or cannot be written, or a run is using it.
+        StoreError: the folder contains no store or cannot be written, or a run is using it.
     """
     reason = " ".join(reason.split())
     if not reason:

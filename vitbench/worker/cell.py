@@ -127,7 +127,7 @@ def _whole_texts(value: Any) -> Any:
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
-    """Refuse to run other code than the record would name.
+    """Refuse to run code other than what the record would name.
 
     Raises:
         UnusableError: a plugin was edited since the run was planned.

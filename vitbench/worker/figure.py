@@ -152,7 +152,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
 
 
 def _check_files(planned: KeyedCell) -> None:
-    """Refuse to show other weights than those that were scored.
+    """Refuse to show weights other than those that were scored.
 
     Raises:
         Skip: the file of an option of the model is gone, or another one.

@@ -329,7 +329,7 @@ def test_a_store_without_a_run_is_refused(form: str, leaderboard: Callable[..., 
 def test_a_folder_that_holds_no_results_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-        assert f"{place} holds no results" in leaderboard(4, place, "--format", form)
+        assert f"{place} contains no results" in leaderboard(4, place, "--format", form)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

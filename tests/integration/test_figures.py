@@ -267,7 +267,7 @@ def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothi
     vitbench.withdraw(folder / "results", look.planned.shows, reason="of a test")
     code, _, err = explained(folder, "--figure", "drawing/look")
     assert code == 2
-    assert "holds no trained model" in err
+    assert "contains no trained model" in err
 
 
 def test_a_figure_is_drawn_again_when_its_file_is_gone_or_its_training_ran_again(

@@ -424,7 +424,7 @@ def test_a_record_of_another_shape_is_one_sentence(store):
 
 
 def test_an_empty_store_says_that_there_is_no_run(store):
-    with pytest.raises(StoreError, match="holds no run yet"):
+    with pytest.raises(StoreError, match="contains no run yet"):
         store.rank_by()
     assert store.records() == store.pending() == store.runs() == []
 

@@ -133,7 +133,7 @@ def test_nothing_is_withdrawn_twice(results: Path) -> None:
 
 
 def test_a_folder_without_a_store_or_in_use_is_refused(results: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds no results"):
+    with pytest.raises(StoreError, match="contains no results"):
         withdraw(tmp_path / "none", GOOD.id, REASON)
     assert not (tmp_path / "none").exists()
     with lock(results), pytest.raises(StoreError, match=r"vitbench run .* is using .*; wait for it or stop it"):

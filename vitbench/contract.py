@@ -1,4 +1,4 @@
-"""What vitbench and a plugin agree on whatever either's version is: arguments by name, and room for unknown fields.
+"""What vitbench and a plugin agree on regardless of their versions: arguments by name, and room for unknown fields.
 
 A plugin's function gets those of the offered arguments that it names, and all of its options. So vitbench may offer
 more one day, and a function that was written before keeps working. pluggy does the same with the arguments of hooks
@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 API = 1
-"""Version of the contract that this vitbench keeps. It grows with a field or a hook, and never when only an argument
-is offered more."""
+"""Version of the contract that this vitbench implements. It grows when a field or a hook is added, but not when only
+another argument is offered.
+"""
 
 OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -116,7 +117,7 @@ def call(
         later: what vitbench offers since a later version, by name.
 
     Raises:
-        TypeError: it asks for an argument that is not offered, or has no place for one of its own.
+        TypeError: it takes an argument that is not offered, or does not take one of its own.
     """
     own, later = own or {}, later or {}
     outer = _parameters(function, wrapped=False)

@@ -54,7 +54,9 @@ def explain(
     no_plugins: tuple[str, ...],
     strict_plugins: bool,
 ) -> int:
-    """Draw what trained models learned and where they look; save the pictures in the results folder, print their paths.
+    """Draw what trained models learned and where they look.
+
+    Saves the pictures in the results folder and prints their paths.
 
     DIR defaults to vitbench-results.
 

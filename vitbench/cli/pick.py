@@ -64,7 +64,7 @@ def pick(
 
     \b
     Exit codes: 0 an answer; 1 a cell ended without a result; 5 no candidate meets --want;
-    else as for vitbench.
+    otherwise as for vitbench.
     """
     import json
 

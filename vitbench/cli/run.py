@@ -43,7 +43,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     return number
 
 
-_DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none if models and datasets are given]"
+_DEFAULT_SUITE = f"Suite to run. [default: {SUITE.partition('/')[2]}; none if models and datasets are given]"
 
 
 @click.command()
@@ -73,7 +73,10 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none if models and datas
 @click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Seed to use instead of the suite's.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Train for N epochs; the results are marked partial.")
 @click.option(
-    "--limit", metavar="N|FRACTION", callback=_limit, help="Use N images of each split; the results are marked partial."
+    "--limit",
+    metavar="N|FRACTION",
+    callback=_limit,
+    help="Use N images, or a fraction, of each split; the results are marked partial.",
 )
 @click.option(
     "--budget",
@@ -93,7 +96,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none if models and datas
 @click.option(
     "--speeds",
     type=click.Choice(["all", "none", "only"]),
-    help="Measure everything, no speeds, or only speeds. [default: all; none with --epochs or --limit]",
+    help="What to measure: everything, no speeds, or only speeds. [default: all; none with --epochs or --limit]",
 )
 @click.option(
     "--set",

@@ -20,7 +20,13 @@ __all__ = ["track"]
 @click.command()
 @click.option("--base", required=True, metavar="REF", help="Commit to compare with.")
 @click.option("--head", metavar="REF", help="Commit to check. [default: the working tree, as installed here]")
-@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="[default: the checkouts' own models]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="M[:k=v,...]",
+    help="Model to time. [default: the checkouts' own models]",
+)
 @click.option(
     "--mode",
     "modes",

@@ -108,7 +108,7 @@ class _Attack:
     ("content", "reason"),
     [
         (pickle.dumps(_Attack()), "it refers to builtins.exec, which an array does not need"),
-        (b"cnumpy.testing\nrun_module_suite\n.", "it asks for numpy.testing.run_module_suite"),
+        (b"cnumpy.testing\nrun_module_suite\n.", "it refers to numpy.testing.run_module_suite"),
         (b"", "Ran out of input"),
         (_original(_batch(5))[:500], "truncated"),
         (_original([1]), "must contain a dictionary, not list"),

@@ -109,7 +109,7 @@ def test_layouts_and_splits_are_told_by_the_names_of_folders(
     ("files", "reason"),
     [
         (["train/1.png", "test/1.png"], "the folders test, train contain images but no class folders"),
-        (_each("training_set", "test_set"), "the folders test_set, training_set have the names of splits"),
+        (_each("training_set", "test_set"), "the folders test_set, training_set are named like splits"),
         (_each("train2017", "val2017"), "rename them to train, val and test"),
         ([*_each("train"), "test/1.png"], "test/ contains images but no class folders"),
         ([*AB, "test/1.png"], "test/ contains images but no class folders, next to a/, b/"),
@@ -160,8 +160,8 @@ def test_all_that_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
         "layout folder: train from train/, test from test/",
         "files left out in train/: in image formats that this Pillow cannot read (2 .heic, 1 .txt, 1 without a "
         "suffix), "
-        "broken links (2), hidden images (1), images in hidden folders (2), images in no class folder (1), "
-        "links that lead back up (1)",
+        "broken links (2), hidden images (1), images in hidden folders (2), images outside any class folder (1), "
+        "links back to a parent folder (1)",
         "not classes, because they contain no images: empty (in train/)",
     )
 

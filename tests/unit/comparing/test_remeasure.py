@@ -174,8 +174,8 @@ def test_a_worker_that_fails_costs_its_own_figure(tmp_path: Path, lab: Lab) -> N
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("machine", "another machine", rf"with machine {f.MACHINE}, and this is another machine"),
-        ("torch", "2.16.0", r"with torch 2\.15\.0, and this is 2\.16\.0"),
+        ("machine", "another machine", rf"with machine {f.MACHINE}, but this is another machine"),
+        ("torch", "2.16.0", r"with torch 2\.15\.0, but this is 2\.16\.0"),
         ("refusal", "--device cuda: torch finds no CUDA device", r"of device cpu, .*: --device cuda: torch finds no"),
     ],
 )

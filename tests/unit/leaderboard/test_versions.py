@@ -123,7 +123,7 @@ def test_the_speed_of_another_code_of_the_recipe_is_left_out_and_that_of_inferen
     [row] = board.rows
     assert {"top1", "throughput"} <= row.metrics.keys()
     assert "train_throughput" not in row.metrics
-    assert "other code of the recipe" in board.left_out[0]
+    assert "different code of the recipe" in board.left_out[0]
 
 
 def test_a_code_that_has_both_stays_beside_halves_of_others() -> None:

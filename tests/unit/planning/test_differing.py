@@ -52,7 +52,7 @@ def test_it_is_said_what_a_cell_would_be_made_of(changes: dict[str, Any], words:
     [
         ({"machine": "abacus"}, "its machine class differs, abacus instead of"),
         ({"missing": 3}, "3 cells of the plan differ there"),
-        ({"metrics": {}}, "the code of the metric metrics/top1 is another there"),
+        ({"metrics": {}}, "the code of the metric metrics/top1 differs there"),
     ],
 )
 def test_so_are_its_class_its_cells_and_its_metrics(answer: dict[str, Any], words: str) -> None:

@@ -118,7 +118,7 @@ def test_classes_that_compete_have_names_of_their_own(tmp_path: Path) -> None:
             Head(outputs=2, of_classes=((1,), (0,))),
             "by name",
             "the checkpoint",
-            "in another order than pets's, and are",
+            "in a different order from pets's, and are",
         ),
         (
             Head(outputs=9, of_classes=((1,), (0,))),

@@ -82,5 +82,5 @@ def test_a_legend_says_what_the_marks_mean_and_no_more() -> None:
     assert notes(f.quality("a"), telling="legend") == []
     assert notes(doubtful, telling="legend") == ["A number after ~ is doubtful."]
     assert notes(doubtful, f.quality("b", verdict="invalid"), telling="legend") == [
-        "A figure after ! is invalid, after ~ is doubtful."
+        "A number after ! is invalid, after ~ is doubtful."
     ]

@@ -223,14 +223,14 @@ def unknown(name: str) -> ModelSpec:
         (
             lambda name: None,
             UnusableError,
-            ("could not be queried: TypeError: resolve returned NoneType, not a ModelSpec"),
+            "could not be queried: TypeError: resolve returned NoneType, not a ModelSpec",
         ),
         (
             lambda name: spec_of("mixer-b16"),
             UnusableError,
             (
-                "could not be queried: ValueError: resolve returned the model mixer-b16 for mixer-s16; give the member "
-                "of this n"
+                "could not be queried: ValueError: resolve returned the model mixer-b16 for mixer-s16; return the "
+                "member of that n"
             ),
         ),
         (

@@ -201,7 +201,7 @@ NOTES = "\n@vitbench.hookimpl{marks}\ndef vitbench_notes():\n    yield 'a note'\
         ("vitbench_api = 3\n" + GOOD + NOTES.format(marks=""), "needs contract 3, but this vitbench implements 1"),
         (
             GOOD + NOTES.format(marks="(optionalhook=True)"),
-            ("needs a later contract than 1, but this vitbench implements 1"),
+            "needs a later contract than 1, but this vitbench implements 1",
         ),
     ],
 )

@@ -111,7 +111,7 @@ def breaks(output: Path) -> None:
         (
             lambda output: (output / "link").symlink_to("/etc/passwd"),
             UnusableError,
-            ("is a link or a device, not a file"),
+            "is a link or a device, not a file",
         ),
         (lambda output: None, UsageError, "there is nothing that mine/it could export"),
         (breaks, UnusableError, "exporter mine/it failed: KeyError"),

@@ -380,7 +380,7 @@ def careless_of_test(*, root: Path, split: str, download: bool) -> Images:
         ),
         (invents, 'open(split="train") where there is no folder found images; raise FileNotFoundError'),
         (makes_folder, 'open(split="train") where there is no folder and download=False created data; write nothing'),
-        (writes_beside, 'open(split="train") where there is no folder and download=False made cache.bin; write'),
+        (writes_beside, 'open(split="train") where there is no folder and download=False created cache.bin; write'),
         (a_bug, 'open(split="train") where there is no folder raised ValueError: invalid literal for int() with'),
         (no_words, 'open(split="train") of an empty folder raised ValueError'),
         (expects_a_file, 'open(split="train") of an empty folder raised StopIteration'),

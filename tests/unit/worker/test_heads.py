@@ -81,7 +81,7 @@ def test_a_map_of_each_output_to_its_own_class_changes_nothing() -> None:
         ({"a": ("n01",), "b": (5,)}, "has no output 5, .* its 5 outputs are 0 to 4"),
         ({"a": ("n01",), "b": (-1,)}, "has no output -1"),
         ({"a": ("n01",), "b": (0,)}, "output 0 of its head is mapped to the classes a and b"),
-        ({"a": ("n01", "tench"), "b": (1,)}, "output 0 of its head is to mean the class a twice"),
+        ({"a": ("n01", "tench"), "b": (1,)}, "output 0 of its head is mapped to the class a twice"),
         ({"a": ("n01",), "b": ("crane",)}, "is the name of the outputs 1 and 2"),
     ],
 )
